@@ -1,0 +1,52 @@
+# `make run` and `make test` are each enough by themselves on a fresh clone; they need Python 3.11 and `make`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+# Where `make run` simulates a store and keeps what it makes.
+DATA := runs/data
+WORKSPACE := runs/workspace
+DAYS := 3
+
+# TFX's wheels name glibc 2.39 as their platform; deploy/old_glibc makes them run on older ones.
+PLATFORM := $(if $(filter Linux,$(shell uname -s)),x86_64-manylinux_2_39,aarch64-apple-darwin)
+
+.PHONY: setup run test test-all lint lock clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): requirements.lock setup.py deploy/old_glibc/relink.py deploy/old_glibc/compat.c
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --python-platform $(PLATFORM) --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python deploy/old_glibc/relink.py
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+run: setup
+	test -e $(DATA)/impressions/day-$(DAYS)/_SUCCESS || $(BIN)/wdr simulate --out $(DATA) --days $(DAYS)
+	for day in $$(seq 1 $(DAYS)); do \
+	  $(BIN)/wdr run configs/app_store.yaml --data $(DATA) --workspace $(WORKSPACE) --span $$day || exit 1; \
+	done
+	$(BIN)/wdr models list --workspace $(WORKSPACE)
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: test
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Every version, with hashes, for the one platform that TFX's Linux wheels allow.
+lock:
+	$(BIN)/uv pip compile setup.py --extra dev --extra setup --python-version 3.11 --python-platform x86_64-manylinux_2_39 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" \
+	  --allow-unsafe --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Every number that README quotes, one command each."""

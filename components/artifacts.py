@@ -1,0 +1,26 @@
+"""The artifact types that TFX does not have."""
+
+from __future__ import annotations
+
+from tfx.types.artifact import Artifact
+
+#: In a Quarantine artifact: the counts of the whole ingestion, as `Counts` of components.ingestion.counts.
+COUNTS_FILE = "counts.json"
+
+#: In a Quarantine artifact: the rejected rows, a JSON object a line.
+REJECTED_PREFIX = "rejected"
+
+#: A custom property of Examples: why their rows are not fit to learn from; empty if they are.
+UNFIT = "unfit"
+
+
+class Quarantine(Artifact):  # type: ignore[misc]
+    """The rows that did not become examples, each with its reason, and the counts of all rows."""
+
+    TYPE_NAME = "Quarantine"
+
+
+class Catalog(Artifact):  # type: ignore[misc]
+    """A snapshot of the broadcast tables: one folder a table, tf.Examples with the table's features and key."""
+
+    TYPE_NAME = "Catalog"

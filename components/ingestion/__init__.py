@@ -1,0 +1,1 @@
+"""From log files to tf.Examples: spans, readers, row rules, joins, and the TFX component around them."""

@@ -1,0 +1,169 @@
+"""The TFX component that turns a span of log files into tf.Examples."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from tfx import types
+from tfx.components.example_gen import write_split
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.dsl.components.base import base_driver as component_driver
+from tfx.orchestration import metadata
+from tfx.orchestration.portable import base_driver as portable_driver
+from tfx.orchestration.portable.data_types import ExecutionInfo
+from tfx.proto.orchestration import driver_output_pb2
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import COUNTS_FILE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
+from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
+from components.ingestion.examples import Layout
+from components.ingestion.spans import resolve_span
+from components.ingestion.transforms import IngestImpressions
+from transform.config import Config
+
+EXAMPLES, QUARANTINE, CATALOG = "examples", "quarantine", "catalog"
+SPLITS = ("train", "eval")
+
+#: The requested span's exec property when the latest is wanted.
+LATEST = -1
+
+
+class ImpressionGenSpec(ComponentSpec):  # type: ignore[misc]
+    """Inputs, outputs and parameters of ImpressionGen."""
+
+    PARAMETERS = {
+        "config": ExecutionParameter(type=str),
+        "data_root": ExecutionParameter(type=str),
+        "requested_span": ExecutionParameter(type=int),
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
+    INPUTS: dict[str, ChannelParameter] = {}
+    OUTPUTS = {
+        EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
+        QUARANTINE: ChannelParameter(type=Quarantine),
+        CATALOG: ChannelParameter(type=Catalog),
+    }
+
+
+class ImpressionGenDriver(component_driver.BaseDriver, portable_driver.BaseDriver):  # type: ignore[misc]
+    """Finds the span and its files before the cache is asked, so that new or rewritten files are read anew."""
+
+    def __init__(self, metadata_handle: metadata.Metadata):
+        # TFX checks a component's driver against its old base class, and runs it as the new one.
+        component_driver.BaseDriver.__init__(self, metadata_handle)
+        portable_driver.BaseDriver.__init__(self, metadata_handle)
+
+    def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
+        properties = execution_info.exec_properties
+        config = Config.from_json(properties["config"])
+        requested = int(properties["requested_span"])
+        found = resolve_span(config, properties["data_root"], None if requested == LATEST else requested)
+        output = driver_output_pb2.DriverOutput()
+        output.exec_properties["requested_span"].int_value = found.span
+        output.exec_properties["input_fingerprint"].string_value = found.fingerprint
+        output.exec_properties["files"].string_value = json.dumps(found.files, sort_keys=True)
+        examples = copy.deepcopy(execution_info.output_dict[EXAMPLES][0].mlmd_artifact)
+        examples.custom_properties["span"].int_value = found.span
+        examples.custom_properties["input_fingerprint"].string_value = found.fingerprint
+        output.output_artifacts[EXAMPLES].artifacts.append(examples)
+        return output
+
+
+class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
+    """Runs the ingestion in Beam and writes examples, quarantine and catalog snapshot."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        config = Config.from_json(exec_properties["config"])
+        files = {
+            source: {split: tuple(paths) for split, paths in by_split.items()}
+            for source, by_split in json.loads(exec_properties["files"]).items()
+        }
+        (examples,) = output_dict[EXAMPLES]
+        (quarantine,) = output_dict[QUARANTINE]
+        (catalog,) = output_dict[CATALOG]
+        layout = Layout(config)
+        with self._make_beam_pipeline() as pipeline:
+            ingested = pipeline | "Ingest" >> IngestImpressions(config, files)
+            by_split = ingested["impressions"] | "BySplit" >> beam.Partition(
+                lambda impression, _: SPLITS.index(impression.split), len(SPLITS)
+            )
+            for split, impressions in zip(SPLITS, by_split, strict=True):
+                _ = (
+                    impressions
+                    | f"Example_{split}" >> beam.Map(layout.serialized_example).with_output_types(bytes)
+                    | f"Write_{split}" >> write_split.WriteSplit(f"{examples.uri}/Split-{split}", "tfrecords_gzip")
+                )
+            for name, rows in ingested["tables"].items():
+                _ = (
+                    rows
+                    | f"TableExample_{name}"
+                    >> beam.MapTuple(functools.partial(layout.serialized_table_example, name)).with_output_types(bytes)
+                    | f"WriteTable_{name}"
+                    >> beam.io.WriteToTFRecord(f"{catalog.uri}/{name}/data_tfrecord", file_name_suffix=".gz")
+                )
+            _ = (
+                ingested["rejected"]
+                | "RejectedJson" >> beam.Map(lambda row: json.dumps(row.to_dict(), ensure_ascii=True))
+                | "WriteRejected"
+                >> beam.io.WriteToText(f"{quarantine.uri}/{REJECTED_PREFIX}", file_name_suffix=".jsonl.gz")
+            )
+            span = int(exec_properties["requested_span"])
+            _ = (
+                ingested["counted"]
+                | "Sum" >> beam.CombinePerKey(sum)
+                | "AllCounts" >> beam.combiners.ToList()
+                | "CountsJson" >> beam.Map(lambda pairs: counts_from_pairs(pairs, span).to_json())
+                | "WriteCounts"
+                >> beam.io.WriteToText(f"{quarantine.uri}/{COUNTS_FILE}", num_shards=1, shard_name_template="")
+            )
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        for split in SPLITS:  # a split without a row still has its folder
+            tf.io.gfile.makedirs(f"{examples.uri}/Split-{split}")
+        counts = read_counts(quarantine.uri)
+        examples.set_string_custom_property(
+            UNFIT, unfitness(counts, config.ingestion.max_rejected_fraction, quarantine.uri)
+        )
+
+
+class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+    """Ingests one span: the impressions, joined with installs and tables, as tf.Examples in two splits.
+
+    Outputs `examples` (its custom property `span` is the span), `quarantine` (the rejected rows, each with its
+    reason, and the counts) and `catalog` (a snapshot of the broadcast tables).
+    """
+
+    SPEC_CLASS = ImpressionGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ImpressionGenExecutor)
+    DRIVER_CLASS = ImpressionGenDriver
+
+    def __init__(self, config: Config, data_root: str, span: int | None, code_fingerprint: str):
+        """Declares the component.
+
+        Args:
+          config: The config, as `transform.scopes.for_ingestion` leaves it.
+          data_root: The folder below which the sources lie.
+          span: The span; None takes the latest.
+          code_fingerprint: Of the code that ingestion runs; part of the cache's key.
+        """
+        super().__init__(
+            spec=ImpressionGenSpec(
+                config=config.to_json(),
+                data_root=data_root,
+                requested_span=LATEST if span is None else span,
+                code_fingerprint=code_fingerprint,
+                examples=types.Channel(type=standard_artifacts.Examples),
+                quarantine=types.Channel(type=Quarantine),
+                catalog=types.Channel(type=Catalog),
+            )
+        )

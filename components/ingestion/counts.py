@@ -1,0 +1,124 @@
+"""What ingestion counted: rows read, kept and rejected."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from components.artifacts import COUNTS_FILE
+from transform.feature_spec import IMPRESSIONS
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Counts:
+    """The counts of one ingestion.
+
+    Attributes:
+      span: The span's number.
+      read: Rows read, by source.
+      rejected: Rows rejected, by source, then by reason.
+      labels: Examples written, by split, then by label ("0" or "1").
+      unmatched: Impressions whose key a table does not have, by table.
+      unusable_files: A sentence for each file of which nothing could be used.
+    """
+
+    span: int
+    read: dict[str, int] = Field(default_factory=dict)
+    rejected: dict[str, dict[str, int]] = Field(default_factory=dict)
+    labels: dict[str, dict[str, int]] = Field(default_factory=dict)
+    unmatched: dict[str, int] = Field(default_factory=dict)
+    unusable_files: tuple[str, ...] = ()
+
+    @property
+    def num_examples(self) -> dict[str, int]:
+        """Examples written, by split."""
+        return {split: sum(by_label.values()) for split, by_label in self.labels.items()}
+
+    @property
+    def num_rejected(self) -> int:
+        """Impressions rejected."""
+        return sum(self.rejected.get(IMPRESSIONS, {}).values())
+
+    def to_json(self) -> str:
+        return json.dumps(_ADAPTER.dump_python(self, mode="json"), indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Counts:
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER = TypeAdapter(Counts)
+
+
+def read_counts(quarantine_uri: str) -> Counts:
+    """The counts that ingestion left in a Quarantine artifact."""
+    with tf.io.gfile.GFile(os.path.join(quarantine_uri, COUNTS_FILE), "rb") as file:
+        return Counts.from_json(file.read())
+
+
+def unfitness(counts: Counts, max_rejected_fraction: float, quarantine_uri: str) -> str:
+    """Why a span's rows are not fit to learn from, in a sentence; empty if they are."""
+    if counts.unusable_files:
+        return "; ".join(counts.unusable_files[:3])
+    num_read = counts.read.get(IMPRESSIONS, 0)
+    kept = counts.num_examples
+    if num_read != counts.num_rejected + sum(kept.values()):
+        return (
+            f"every row read must be kept or rejected. Received: {num_read} rows read, {kept} kept, "
+            f"{counts.num_rejected} rejected ({quarantine_uri})"
+        )
+    if num_read == 0:
+        return f"the impressions of span {counts.span} have no row"
+    if counts.num_rejected > max_rejected_fraction * num_read:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(counts.rejected[IMPRESSIONS].items()))
+        return (
+            f"at most {max_rejected_fraction:.2%} of the impressions may be rejected (ingestion.max_rejected_fraction)."
+            f" Received: {counts.num_rejected} of {num_read} ({counts.num_rejected / num_read:.2%}; {reasons}); they "
+            f"are in {quarantine_uri}"
+        )
+    for split in ("train", "eval"):
+        by_label = counts.labels.get(split, {})
+        if len(by_label) < 2:
+            return (
+                f"the {split} split must have both labels, 0 and 1. Received: {by_label or 'no row'} "
+                f"(span {counts.span})"
+            )
+    return ""
+
+
+#: What ingestion's transforms emit to be counted: (("read", source), ("rejected", source, reason),
+#: ("label", split, label), ("unmatched", table) or ("unusable", sentence)), each with a number.
+CountKey = tuple[str, ...]
+
+
+def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Counts:
+    """Builds the counts from their sums by key."""
+    result: dict[str, Any] = {"read": {}, "rejected": {}, "labels": {}, "unmatched": {}, "unusable": []}
+    for key, number in sorted(pairs):
+        match key:
+            case ("read", source):
+                result["read"][source] = number
+            case ("rejected", source, reason):
+                result["rejected"].setdefault(source, {})[reason] = number
+            case ("label", split, label):
+                result["labels"].setdefault(split, {})[label] = number
+            case ("unmatched", table):
+                result["unmatched"][table] = number
+            case ("unusable", sentence):
+                result["unusable"].append(sentence)
+            case _:
+                raise ValueError(f"unknown count: {key}")
+    return Counts(
+        span=span,
+        read=result["read"],
+        rejected=result["rejected"],
+        labels=result["labels"],
+        unmatched=result["unmatched"],
+        unusable_files=tuple(result["unusable"]),
+    )

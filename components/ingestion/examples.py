@@ -1,0 +1,121 @@
+"""From an impression's values to its tf.Example, its key of the split, and its label."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from transform.config import ColumnKind, Config
+from transform.feature_spec import (
+    IMPRESSION_ID,
+    IMPRESSIONS,
+    LABEL,
+    REQUEST_ID,
+    TABLE_KEY,
+    TIMESTAMP,
+    Feature,
+)
+
+KIND_OF_FEATURE: dict[str, ColumnKind] = {"categorical": "string", "categorical_list": "list", "numeric": "float"}
+
+
+class Impression(NamedTuple):
+    """An impression on its way through the joins.
+
+    Attributes:
+      file: The log file.
+      row: The row's number in it.
+      split: The split that the file belongs to; empty if the log is not split yet.
+      values: The log row's values, in the order of the config's columns.
+      label: 0 or 1; None until installs are joined.
+      joined: By table, the matching row's values; None where there is no match.
+    """
+
+    file: str
+    row: int
+    split: str
+    values: tuple[Any, ...]
+    label: int | None
+    joined: dict[str, tuple[Any, ...] | None]
+
+
+class Layout:
+    """Where each value stands in the tuples that the row parser makes."""
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._index = {
+            source: {(c.name, c.kind): i for i, c in enumerate(columns)} for source, columns in config.columns.items()
+        }
+        log = config.sources.impressions
+        self.label = self._position(IMPRESSIONS, log.label, "label")
+        self.impression_id = self._position(IMPRESSIONS, log.impression_id, "string")
+        self.request_id = self._position(IMPRESSIONS, log.request_id, "string")
+        self.timestamp = self._position(IMPRESSIONS, log.timestamp, "timestamp")
+        self._features = [
+            (f, f.source, self._index[f.source][f.source_column, KIND_OF_FEATURE[f.kind]]) for f in config.spec.features
+        ]
+
+    def _position(self, source: str, column: str | None, kind: ColumnKind) -> int | None:
+        return None if column is None else self._index[source][column, kind]
+
+    def key_positions(self, source: str, columns: Sequence[str]) -> tuple[int, ...]:
+        """The positions of key columns in a source's rows."""
+        return tuple(self._index[source][column, "string"] for column in columns)
+
+    def timestamp_of(self, source: str, column: str) -> int:
+        return self._index[source][column, "timestamp"]
+
+    def serialized_example(self, impression: Impression) -> bytes:
+        """The impression as a serialized tf.Example: one entry a feature, those without a value left out."""
+        example = tf.train.Example()
+        entries = example.features.feature
+        rows: Mapping[str, tuple[Any, ...] | None] = {IMPRESSIONS: impression.values, **impression.joined}
+        for feature, source, position in self._features:
+            row = rows[source]
+            if row is not None:
+                put_value(entries, feature, row[position])
+        if impression.label is not None:
+            entries[LABEL].int64_list.value.append(impression.label)
+        for name, at in ((IMPRESSION_ID, self.impression_id), (REQUEST_ID, self.request_id)):
+            if at is not None:
+                entries[name].bytes_list.value.append(impression.values[at].encode())
+        if self.timestamp is not None:
+            entries[TIMESTAMP].int64_list.value.append(int(impression.values[self.timestamp]))
+        return _serialize(example)
+
+    def serialized_table_example(self, table: str, key: str, row: tuple[Any, ...]) -> bytes:
+        """A table's row as a serialized tf.Example: its features, and its key under `table_key`."""
+        example = tf.train.Example()
+        entries = example.features.feature
+        for feature, source, position in self._features:
+            if source == table:
+                put_value(entries, feature, row[position])
+        entries[TABLE_KEY].bytes_list.value.append(key.encode())
+        return _serialize(example)
+
+
+def _serialize(example: tf.train.Example) -> bytes:
+    serialized: bytes = example.SerializeToString(deterministic=True)
+    return serialized
+
+
+def put_value(entries: Any, feature: Feature, value: Any) -> None:
+    """Adds a feature's value to a tf.Example's entries; None adds nothing."""
+    if value is None:
+        return
+    if feature.is_numeric:
+        entries[feature.name].float_list.value.append(value)
+    elif feature.is_list:
+        entries[feature.name].bytes_list.value.extend(text.encode() for text in value)
+    else:
+        entries[feature.name].bytes_list.value.append(value.encode())
+
+
+def split_of_key(key: str, eval_fraction: float) -> str:
+    """The split of a request or an impression: the same on every machine, in every run."""
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return "eval" if int.from_bytes(digest, "big") < eval_fraction * 2**64 else "train"

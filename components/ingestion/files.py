@@ -1,0 +1,36 @@
+"""Opens a source's file, and checks that it has the columns."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from transform.errors import InputError
+
+
+def open_file(path: str) -> BinaryIO:
+    """Opens a file on any file system that Beam knows; decompressed if its name ends in `.gz`."""
+    raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    if path.endswith(".gz"):
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)  # type: ignore[arg-type, return-value]
+    return raw  # type: ignore[no-any-return]
+
+
+def check_unique(names: Sequence[str], path: str) -> None:
+    """Raises InputError if a file names a column twice."""
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InputError(f"the file names columns twice: {twice} ({path})")
+
+
+def check_columns(found: Sequence[str], columns: Sequence[str], path: str) -> None:
+    """Raises InputError if a file lacks a column."""
+    missing = [name for name in columns if name not in found]
+    if missing:
+        hint = "; is the delimiter right?" if len(found) == 1 else ""
+        raise InputError(f"the columns {missing} are missing. Received: {list(found)[:50]}{hint} ({path})")

@@ -1,0 +1,99 @@
+"""What ingestion does after a grouping: one row a key, a table's row or the installs beside an impression."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import pvalue
+
+from components.ingestion.examples import Impression
+from components.ingestion.rows import Rejection, kept_text
+from transform import settings
+from transform.feature_spec import IMPRESSIONS
+
+#: The outputs beside the main one.
+REJECTED = "rejected"
+COUNTED = "counted"
+
+
+class KeepFirst(beam.DoFn):  # type: ignore[misc]
+    """Of rows with the same key keeps the first in file order, and rejects the others."""
+
+    def __init__(self, source: str, reason: str, key_name: str):
+        self._source, self._reason, self._key_name = source, reason, key_name
+
+    def process(self, element: tuple[str, Iterable[tuple[str, str, int, tuple[Any, ...]]]]) -> Iterator[Any]:
+        key, rows = element
+        first, *others = sorted(rows, key=lambda row: (row[1], row[2]))
+        yield first
+        for _, path, number, values in others:
+            detail = f"`{self._key_name}` must be unique. Received {key!r} again; first in row {first[2]} of {first[1]}"
+            yield pvalue.TaggedOutput(
+                REJECTED, Rejection(self._source, path, number, self._reason, detail, kept_text(repr(values)))
+            )
+
+
+class JoinShuffled(beam.DoFn):  # type: ignore[misc]
+    """After CoGroupByKey by a table's key: adds the table's row to each impression."""
+
+    def __init__(self, name: str, table: settings.Table):
+        self._name, self._table = name, table
+
+    def process(self, element: tuple[str, dict[str, Any]]) -> Iterator[Any]:
+        key, groups = element
+        row = next(iter(groups["table"]), None)
+        for impression in groups["log"]:
+            yield from _joined(impression, self._name, self._table, key, row)
+
+
+class JoinBroadcast(beam.DoFn):  # type: ignore[misc]
+    """Adds to each impression the row of a table that every worker holds."""
+
+    def __init__(self, name: str, table: settings.Table, position: int):
+        self._name, self._table, self._position = name, table, position
+
+    def process(self, impression: Impression, rows: dict[str, tuple[Any, ...]]) -> Iterator[Any]:
+        key = impression.values[self._position]
+        yield from _joined(impression, self._name, self._table, key, rows.get(key))
+
+
+def _joined(
+    impression: Impression, name: str, table: settings.Table, key: str, row: tuple[Any, ...] | None
+) -> Iterator[Any]:
+    if row is None:
+        if table.reject_unmatched:
+            detail = f"`{table.log_column}` must be a key of the table `{name}`. Received: {key!r}"
+            yield pvalue.TaggedOutput(
+                REJECTED,
+                Rejection(
+                    IMPRESSIONS,
+                    impression.file,
+                    impression.row,
+                    "unmatched_key",
+                    detail,
+                    kept_text(repr(impression.values)),
+                ),
+            )
+            return
+        yield pvalue.TaggedOutput(COUNTED, (("unmatched", name), 1))
+    yield impression._replace(joined={**impression.joined, name: row})
+
+
+class LabelFromInstalls(beam.DoFn):  # type: ignore[misc]
+    """After CoGroupByKey by user and app: label 1 if an install follows within the attribution window."""
+
+    def __init__(self, installs: settings.Installs, timestamp_position: int):
+        self._window = installs.attribution_seconds
+        self._position = timestamp_position
+
+    def process(self, element: tuple[Any, dict[str, Any]]) -> Iterator[Impression]:
+        _, groups = element
+        times = sorted(groups["installs"])
+        for impression in groups["log"]:
+            shown = impression.values[self._position]
+            following = bisect.bisect_left(times, shown)
+            installed = following < len(times) and times[following] <= shown + self._window
+            yield impression._replace(label=int(installed))

@@ -1,0 +1,131 @@
+"""Reads the formats that are no text: Parquet, and TFRecord files of tf.Examples."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import google_crc32c
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from components.ingestion.files import check_columns, check_unique, open_file
+from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
+from transform.errors import InputError
+
+#: Rows of a Parquet file held at once.
+PARQUET_BATCH_ROWS = 10_000
+
+#: By the unit of an Arrow timestamp.
+TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+def parquet_names(path: str) -> list[str]:
+    """The column names of a Parquet file."""
+    with open_file(path) as stream:
+        return list(pq.ParquetFile(stream).schema_arrow.names)
+
+
+def read_parquet(path: str, _format: str, columns: Sequence[str], _max_row_bytes: int) -> Iterator[RawRow]:
+    """Reads a Parquet file; see `readers.read_rows`."""
+    with open_file(path) as stream:
+        if not stream.read(1):
+            raise InputError(f"the file is empty ({path})")
+        stream.seek(0)
+        file = pq.ParquetFile(stream)
+        check_unique(file.schema_arrow.names, path)
+        check_columns(file.schema_arrow.names, columns, path)
+        number = 0
+        for batch in file.iter_batches(PARQUET_BATCH_ROWS, columns=list(columns)):
+            lists = [_to_python(batch.column(name)) for name in columns]
+            for values in zip(*lists, strict=True):
+                number += 1
+                yield RawRow(number, dict(zip(columns, values, strict=True)))
+
+
+def _to_python(column: pa.Array) -> list[Any]:
+    """A column's values; strings as bytes, since one that is not UTF-8 would fail the whole batch."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _to_python(column.dictionary_decode())
+    if pa.types.is_string(kind):
+        column = column.view(pa.binary())
+    elif pa.types.is_large_string(kind):
+        column = column.view(pa.large_binary())
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        items = iter(_to_python(column.flatten()))
+        lengths = column.value_lengths().to_pylist()
+        return [None if length is None else list(itertools.islice(items, length)) for length in lengths]
+    elif pa.types.is_timestamp(kind):
+        ticks, per_second = column.cast(pa.int64()), TICKS_PER_SECOND[kind.unit]
+        seconds = pc.divide(ticks, per_second)  # whole ones, so that the fraction keeps its digits
+        rest = pc.subtract(ticks, pc.multiply(seconds, per_second))
+        column = pc.add(seconds.cast(pa.float64(), safe=False), pc.divide(rest.cast(pa.float64()), float(per_second)))
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def read_tfrecord(path: str, _format: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
+    """Reads a file of tf.Examples; see `readers.read_rows`."""
+    number = 0
+    with open_file(path) as stream:
+        for length, record in _records(stream, max_row_bytes):
+            number += 1
+            if length > max_row_bytes:
+                detail = f"a row must have at most {max_row_bytes} bytes. Received: {length}"
+                yield RawRow(number, None, "too_long", detail, ascii(record))
+                continue
+            try:
+                features = tf.train.Example.FromString(record).features.feature
+            except DecodeError as error:
+                yield RawRow(number, None, "undecodable", f"a record must be a tf.Example: {error}", ascii(record))
+                continue
+            yield RawRow(number, {name: _example_value(features, name) for name in columns})
+    if number == 0:
+        raise InputError(f"the file is empty ({path})")
+
+
+def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """The length and the bytes of each record; of one that is longer than `max_bytes` the beginning only.
+
+    TensorFlow's own reader takes a file that ends within a record for one that ends before it.
+    """
+    while header := stream.read(12):
+        if len(header) < 12 or struct.unpack("<I", header[8:]) != (_masked_checksum(header[:8]),):
+            raise EOFError("the length of a record is damaged")
+        (length,) = struct.unpack("<Q", header[:8])
+        if length > max_bytes:
+            kept = stream.read(min(length, MAX_KEPT_CHARACTERS))
+            left = length - len(kept) + 4
+            while left > 0:
+                block = stream.read(min(left, 1 << 20))
+                if not block:
+                    raise EOFError("the file ends within a record")
+                left -= len(block)
+            yield length, kept
+            continue
+        record, checksum = stream.read(length), stream.read(4)
+        if len(checksum) < 4 or struct.unpack("<I", checksum) != (_masked_checksum(record),):
+            raise EOFError("a record is cut off, or its bytes are not those that were written")
+        yield length, record
+
+
+def _masked_checksum(data: bytes) -> int:
+    """The CRC-32C as the TFRecord format has it: rotated right by 15 bits, plus a constant."""
+    checksum = google_crc32c.value(data)
+    return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _example_value(features: Any, name: str) -> Any:
+    if name not in features:
+        return None
+    feature = features[name]
+    kind = feature.WhichOneof("kind")
+    if kind is None:
+        return None
+    return tuple(getattr(feature, kind).value) or None

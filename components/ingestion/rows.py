@@ -1,0 +1,196 @@
+"""The rules for one row: each column's text becomes a typed value, or the row is rejected with a reason."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from transform.config import Column
+from transform.settings import Ingestion
+
+#: Later times are taken for milliseconds: 2100-01-01 in seconds.
+MAX_TIMESTAMP = 4_102_444_800
+
+#: How much of a rejected row the quarantine keeps, in characters.
+MAX_KEPT_CHARACTERS = 65_536
+
+
+class RawRow(NamedTuple):
+    """A row as a reader finds it.
+
+    Attributes:
+      number: Its number in the file; the first row after a header is 1.
+      values: By column, what the file holds: bytes, str, number, list or None; a tuple stands for the values of a
+        format that does not tell a list from a single value. None if the row is unreadable.
+      reason: Why it is unreadable, else the empty string.
+      detail: The reason in words.
+      text: The row for the quarantine, where `values` is None.
+    """
+
+    number: int
+    values: Mapping[str, Any] | None
+    reason: str = ""
+    detail: str = ""
+    text: str = ""
+
+
+class Rejection(NamedTuple):
+    """A row that does not become an example, and why."""
+
+    source: str
+    file: str
+    row: int
+    reason: str
+    detail: str
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the quarantine stores it."""
+        return self._asdict()
+
+
+def kept_text(text: str) -> str:
+    """A row's text as the quarantine keeps it: cut, and with what is not UTF-8 written as `\\udc..` (0x.. the byte)."""
+    return text[:MAX_KEPT_CHARACTERS].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class RowError(Exception):
+    """A value that breaks its column's rule."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class RowParser:
+    """Turns raw rows of one source into tuples of typed values.
+
+    A row's values stand in the order of `columns`: str for `string`, tuple of str for `list`, float for `float`,
+    int 0 or 1 for `label`, float seconds since 1970 for `timestamp`; None where there is none.
+    """
+
+    def __init__(
+        self, columns: Sequence[Column], null_values: Sequence[str], list_separator: str, limits: Ingestion
+    ) -> None:
+        self.columns = tuple(columns)
+        self._nulls = frozenset(null_values)
+        self._separator = list_separator
+        self._limits = limits
+        parsers: dict[str, Callable[[Any, str], Any]] = {
+            "string": self._string,
+            "list": self._list,
+            "float": self._float,
+            "label": self._label,
+            "timestamp": self._timestamp,
+        }
+        self._plan = [(c.name, c.required, c.kind == "list", parsers[c.kind]) for c in self.columns]
+
+    def parse(self, raw: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Returns the row's values; raises RowError if one breaks its column's rule."""
+        values = []
+        for name, required, is_list, parser in self._plan:
+            value = raw.get(name)
+            if isinstance(value, tuple) and not is_list and len(value) == 1:
+                value = value[0]
+            if isinstance(value, bytes):
+                value = self._decode(value, name)
+            if isinstance(value, str):
+                self._check_length(value, name)
+                if value in self._nulls:
+                    value = None
+            if value is not None:
+                value = parser(value, name)
+            if value is None and required:
+                raise RowError("missing_value", f"`{name}` must have a value")
+            values.append(value)
+        return tuple(values)
+
+    def _check_length(self, value: str, name: str) -> None:
+        limit = self._limits.max_field_bytes
+        if len(value) > limit or (len(value) * 4 > limit and len(value.encode("utf-8", "surrogatepass")) > limit):
+            raise RowError("too_long", f"`{name}` must have at most {limit} bytes. Received: {len(value)} characters")
+
+    @staticmethod
+    def _decode(value: bytes, name: str) -> str:
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise RowError(
+                "undecodable", f"`{name}` must be UTF-8 text: {error.reason} at byte {error.start}"
+            ) from None
+
+    @staticmethod
+    def _string(value: Any, name: str) -> str:
+        if isinstance(value, str):
+            if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value):
+                return value
+            raise RowError("undecodable", f"`{name}` must be UTF-8 text. Received: {value[:40]!a}")
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        raise RowError("bad_type", f"`{name}` must be one text. Received: {type(value).__name__} {str(value)[:40]!r}")
+
+    def _list(self, value: Any, name: str) -> tuple[str, ...] | None:
+        items = value.split(self._separator) if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise RowError("bad_type", f"`{name}` must be a list of texts. Received: {type(value).__name__}")
+        if len(items) > self._limits.max_list_values:
+            raise RowError(
+                "too_long", f"`{name}` must have at most {self._limits.max_list_values} values. Received: {len(items)}"
+            )
+        texts = []
+        for item in items:
+            if isinstance(item, bytes):
+                item = self._decode(item, name)
+            if item is not None and not (isinstance(item, str) and item in self._nulls):
+                text = self._string(item, name)
+                self._check_length(text, name)
+                texts.append(text)
+        return tuple(texts) or None
+
+    @staticmethod
+    def _float(value: Any, name: str) -> float | None:
+        if isinstance(value, bool):
+            raise RowError("bad_type", f"`{name}` must be a number. Received: {value}")
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise RowError("bad_type", f"`{name}` must be a number. Received: {str(value)[:40]!a}") from None
+        if math.isnan(number):
+            return None
+        if abs(number) > 3.4e38:
+            raise RowError("bad_type", f"`{name}` must be a finite 32-bit number. Received: {str(value)[:40]!a}")
+        return number
+
+    @staticmethod
+    def _label(value: Any, name: str) -> int:
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if number not in (0.0, 1.0):
+            raise RowError("bad_label", f"`{name}` must be 0 or 1. Received: {str(value)[:40]!a}")
+        return int(number)
+
+    @staticmethod
+    def _timestamp(value: Any, name: str) -> float:
+        try:
+            seconds = float(value)
+        except OverflowError:
+            seconds = math.inf
+        except (TypeError, ValueError):
+            try:
+                time = datetime.datetime.fromisoformat(str(value))
+            except ValueError:
+                seconds = math.nan
+            else:
+                if time.tzinfo is None:
+                    time = time.replace(tzinfo=datetime.UTC)
+                seconds = time.timestamp()
+        if not 0 <= seconds < MAX_TIMESTAMP:
+            raise RowError(
+                "bad_type", f"`{name}` must be seconds since 1970 or ISO 8601. Received: {str(value)[:40]!a}"
+            )
+        return seconds

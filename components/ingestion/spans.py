@@ -1,0 +1,113 @@
+"""Which files a run reads: the span, and every source's files for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import posixpath
+
+import tensorflow as tf
+from tfx.components.example_gen import utils
+from tfx.proto import example_gen_pb2, range_config_pb2
+from tfx.utils import io_utils
+
+from transform.config import Config
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS
+
+SPAN_TOKENS = ("{SPAN", "{YYYY}", "{MM}", "{DD}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SpanFiles:
+    """One span's files.
+
+    Attributes:
+      span: The span's number; 0 where the config's paths name none. For a date, the days since 1970-01-01.
+      files: By source, then by split (the empty name where the log is not split yet), the sorted paths.
+      fingerprint: Changes if a file is added, removed or rewritten.
+    """
+
+    span: int
+    files: dict[str, dict[str, tuple[str, ...]]]
+    fingerprint: str
+
+
+def resolve_span(config: Config, data_root: str, span: int | None = None) -> SpanFiles:
+    """Finds a span's files.
+
+    Args:
+      config: The config with the sources.
+      data_root: The folder below which the sources' paths lie.
+      span: The span wanted; None takes the latest for which there are impressions.
+
+    Returns:
+      The span and its files.
+
+    Raises:
+      InputError: If a source has no file for the span.
+    """
+    log_paths = config.sources.impressions.paths
+    number = _find_span(data_root, max(log_paths.values(), key=_names_span), span)
+    files: dict[str, dict[str, tuple[str, ...]]] = {
+        IMPRESSIONS: {split: _files(data_root, path, number, IMPRESSIONS) for split, path in sorted(log_paths.items())}
+    }
+    others = dict(config.sources.tables)
+    for name, path in [(n, t.path) for n, t in sorted(others.items())] + (
+        [("installs", config.sources.installs.path)] if config.sources.installs else []
+    ):
+        files[name] = {"": _files(data_root, path, number, name)}
+    digest = hashlib.sha256()
+    for name, by_split in sorted(files.items()):
+        for split, paths in sorted(by_split.items()):
+            for path in paths:
+                digest.update(io_utils.generate_fingerprint(f"{name}/{split}", path).encode())
+    return SpanFiles(number, files, digest.hexdigest())
+
+
+def has_spans(config: Config) -> bool:
+    """Whether the impressions' paths name a span."""
+    return any(_names_span(path) for path in config.sources.impressions.paths.values())
+
+
+def _names_span(path: str) -> bool:
+    return any(token in path for token in SPAN_TOKENS)
+
+
+def _find_span(data_root: str, pattern: str, span: int | None) -> int:
+    split = example_gen_pb2.Input.Split(name="all", pattern=pattern)
+    is_span, is_date, _ = _specs(split)
+    if not (is_span or is_date):
+        if span is not None:
+            raise InputError(f"a span was asked for ({span}), but the impressions' path names none ({pattern})")
+        return 0
+    wanted = range_config_pb2.RangeConfig()
+    if span is None:
+        wanted.rolling_range.num_spans = 1
+    else:
+        wanted.static_range.start_span_number = wanted.static_range.end_span_number = span
+    try:
+        _, number, _ = utils.calculate_splits_fingerprint_span_and_version(data_root, [split], wanted)
+    except ValueError as error:
+        which = "any span" if span is None else f"span {span}"
+        raise InputError(f"there are no impressions for {which} ({posixpath.join(data_root, pattern)})") from error
+    return int(number)
+
+
+def _specs(split: example_gen_pb2.Input.Split) -> tuple[bool, bool, bool]:
+    try:
+        return utils.verify_split_pattern_specs(split)
+    except ValueError as error:
+        raise InputError(f"a path names the span as {{SPAN}}, or a date as {{YYYY}} {{MM}} {{DD}}: {error}") from error
+
+
+def _files(data_root: str, pattern: str, span: int, source: str) -> tuple[str, ...]:
+    is_span, is_date, is_version = _specs(example_gen_pb2.Input.Split(name=source, pattern=pattern))
+    if is_version:
+        raise InputError(f"{{VERSION}} is not supported in a source's path ({source}: {pattern})")
+    filled = utils.get_pattern_for_span_version(pattern, is_span, is_date, False, span, None)
+    full = posixpath.join(data_root, filled)
+    paths = tuple(sorted(p for p in tf.io.gfile.glob(full) if not tf.io.gfile.isdir(p)))
+    if not paths:
+        raise InputError(f"the source `{source}` has no file ({full})")
+    return paths

@@ -1,0 +1,223 @@
+"""Ingestion in Beam: read, reject, join, label, split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import pvalue
+
+from components.ingestion.examples import Impression, Layout, split_of_key
+from components.ingestion.joins import COUNTED, REJECTED, JoinBroadcast, JoinShuffled, KeepFirst, LabelFromInstalls
+from components.ingestion.readers import read_rows
+from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
+from transform import settings
+from transform.config import Config
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS
+
+
+class ReadRows(beam.DoFn):  # type: ignore[misc]
+    """Reads the files of one source: (split, path) to (split, path, row number, values)."""
+
+    def __init__(self, config: Config, name: str, source: settings.Source | settings.Impressions):
+        self._config = config
+        self._name = name
+        self._source = source
+
+    def setup(self) -> None:
+        source, limits = self._source, self._config.ingestion
+        columns = self._config.columns[self._name]
+        self._columns = list(dict.fromkeys(c.name for c in columns))
+        self._parser = RowParser(columns, source.null_values, source.list_separator, limits)
+
+    def process(self, element: tuple[str, str]) -> Iterator[Any]:
+        split, path = element
+        number = 0
+        limit = self._config.ingestion.max_row_bytes
+        try:
+            for raw in read_rows(path, self._source.format, self._columns, limit):
+                number += 1
+                reason, detail = raw.reason, raw.detail
+                if raw.values is not None:
+                    try:
+                        yield split, path, raw.number, self._parser.parse(raw.values)
+                        continue
+                    except RowError as error:
+                        reason, detail = error.reason, error.detail
+                text = raw.text if raw.values is None else repr(dict(raw.values))
+                rejection = Rejection(self._name, path, raw.number, reason, kept_text(detail), kept_text(text))
+                yield pvalue.TaggedOutput(REJECTED, rejection)
+        except InputError as error:
+            # Told by the gate, in words, once everything is counted: an exception in Beam loses its sentence.
+            yield pvalue.TaggedOutput(COUNTED, (("unusable", str(error)), 1))
+        yield pvalue.TaggedOutput(COUNTED, (("read", self._name), number))
+
+
+class ReadSource(beam.PTransform):  # type: ignore[misc]
+    """Reads all files of a source; yields rows, rejections and counts."""
+
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        source: settings.Source | settings.Impressions,
+        files: dict[str, tuple[str, ...]],
+    ):
+        super().__init__()
+        self._config, self._name, self._source = config, name, source
+        self._files = [(split, path) for split, paths in files.items() for path in paths]
+
+    def expand(self, root: Any) -> Any:
+        return (
+            root
+            | "Files" >> beam.Create(self._files)
+            | "Spread" >> beam.Reshuffle()
+            | "Rows"
+            >> beam.ParDo(ReadRows(self._config, self._name, self._source)).with_outputs(REJECTED, COUNTED, main="rows")
+        )
+
+
+class IngestImpressions(beam.PTransform):  # type: ignore[misc]
+    """The whole ingestion: every source's files to labelled, split impressions.
+
+    Yields a dict: `impressions` (Impression with its split and label set), `rejected` (Rejection), `counted`
+    ((CountKey, number)) and, by the name of each broadcast table, `tables` ((key, values)).
+    """
+
+    def __init__(self, config: Config, files: dict[str, dict[str, tuple[str, ...]]]):
+        super().__init__()
+        self._config, self._files = config, files
+        self._layout = Layout(config)
+        self._rejected: list[Any] = []
+        self._counted: list[Any] = []
+
+    def expand(self, root: Any) -> dict[str, Any]:
+        config, layout = self._config, self._layout
+        log = config.sources.impressions
+        rows = self._read(root, IMPRESSIONS, log)
+        if layout.impression_id is not None:
+            position = layout.impression_id
+            rows = self._unique(rows, IMPRESSIONS, (position,), "duplicate_impression_id", str(log.impression_id))
+        impressions = rows | "Impressions" >> beam.Map(_impression, layout.label)
+        snapshots = {}
+        for name, table in config.sources.tables.items():
+            positions = layout.key_positions(name, [table.key])
+            table_rows = self._unique(
+                self._read(root, name, table), name, positions, "duplicate_key", table.key
+            ) | f"Key_{name}" >> beam.Map(_keyed_values, positions[0])
+            (log_position,) = layout.key_positions(IMPRESSIONS, [table.log_column])
+            if table.broadcast:
+                snapshots[name] = table_rows
+                joined = impressions | f"Join_{name}" >> beam.ParDo(
+                    JoinBroadcast(name, table, log_position), beam.pvalue.AsDict(table_rows)
+                ).with_outputs(REJECTED, COUNTED, main="impressions")
+            else:
+                joined = (
+                    {"log": impressions | f"LogKey_{name}" >> beam.Map(_by_position, log_position), "table": table_rows}
+                    | f"Group_{name}" >> beam.CoGroupByKey()
+                    | f"Join_{name}"
+                    >> beam.ParDo(JoinShuffled(name, table)).with_outputs(REJECTED, COUNTED, main="impressions")
+                )
+            self._rejected.append(joined[REJECTED])
+            self._counted.append(joined[COUNTED])
+            impressions = joined["impressions"]
+        if config.sources.installs is not None:
+            impressions = self._label(root, impressions, config.sources.installs)
+        impressions = self._split(impressions)
+        rejected = self._rejected | "Rejected" >> beam.Flatten()
+        self._counted.append(rejected | "CountRejected" >> beam.Map(_rejection_count))
+        self._counted.append(impressions | "CountLabels" >> beam.Map(_label_count))
+        counted = self._counted | "Counted" >> beam.Flatten()
+        return {"impressions": impressions, "rejected": rejected, "counted": counted, "tables": snapshots}
+
+    def _read(self, root: Any, name: str, source: settings.Source | settings.Impressions) -> Any:
+        read = root | f"Read_{name}" >> ReadSource(self._config, name, source, self._files[name])
+        self._rejected.append(read[REJECTED])
+        self._counted.append(read[COUNTED])
+        return read["rows"]
+
+    def _unique(self, rows: Any, name: str, positions: tuple[int, ...], reason: str, key_name: str) -> Any:
+        unique = (
+            rows
+            | f"IdOf_{name}" >> beam.Map(_by_row_key, positions[0])
+            | f"GroupIds_{name}" >> beam.GroupByKey()
+            | f"KeepFirst_{name}" >> beam.ParDo(KeepFirst(name, reason, key_name)).with_outputs(REJECTED, main="first")
+        )
+        self._rejected.append(unique[REJECTED])
+        return unique["first"]
+
+    def _label(self, root: Any, impressions: Any, installs: settings.Installs) -> Any:
+        layout = self._layout
+        log_positions = layout.key_positions(IMPRESSIONS, installs.keys)
+        positions = layout.key_positions("installs", installs.keys)
+        time_position = layout.timestamp_of("installs", installs.timestamp)
+        assert layout.timestamp is not None  # the config's validation holds this
+        times = self._read(root, "installs", installs) | "InstallTimes" >> beam.Map(
+            _install_time, positions, time_position
+        )
+        return (
+            {"log": impressions | "LogPair" >> beam.Map(_by_positions, log_positions), "installs": times}
+            | "GroupPairs" >> beam.CoGroupByKey()
+            | "Label" >> beam.ParDo(LabelFromInstalls(installs, layout.timestamp))
+        )
+
+    def _split(self, impressions: Any) -> Any:
+        rule, layout = self._config.ingestion, self._layout
+        if self._config.sources.impressions.splits is not None:
+            return impressions
+        if rule.split_by == "time":
+            latest = (
+                impressions
+                | "Times" >> beam.Map(lambda i, at: i.values[at], layout.timestamp)
+                | "Latest" >> beam.CombineGlobally(lambda times: max(times, default=0.0))
+            )
+            return impressions | "SplitByTime" >> beam.Map(
+                _split_by_time, layout.timestamp, rule.eval_seconds, beam.pvalue.AsSingleton(latest)
+            )
+        position = layout.request_id if rule.split_by == "request_hash" else layout.impression_id
+        return impressions | "SplitByHash" >> beam.Map(_split_by_hash, position, rule.eval_fraction)
+
+
+def _impression(row: tuple[str, str, int, tuple[Any, ...]], label_position: int | None) -> Impression:
+    split, path, number, values = row
+    return Impression(path, number, split, values, None if label_position is None else values[label_position], {})
+
+
+def _by_row_key(row: tuple[str, str, int, tuple[Any, ...]], position: int) -> tuple[str, Any]:
+    return row[3][position], row
+
+
+def _keyed_values(row: tuple[str, str, int, tuple[Any, ...]], position: int) -> tuple[str, tuple[Any, ...]]:
+    return row[3][position], row[3]
+
+
+def _by_position(impression: Impression, position: int) -> tuple[str, Impression]:
+    return impression.values[position], impression
+
+
+def _by_positions(impression: Impression, positions: tuple[int, ...]) -> tuple[tuple[str, ...], Impression]:
+    return tuple(impression.values[p] for p in positions), impression
+
+
+def _install_time(
+    row: tuple[str, str, int, tuple[Any, ...]], positions: tuple[int, ...], time_position: int
+) -> tuple[tuple[str, ...], float]:
+    return tuple(row[3][p] for p in positions), row[3][time_position]
+
+
+def _split_by_time(impression: Impression, position: int, eval_seconds: float, latest: float) -> Impression:
+    return impression._replace(split="eval" if impression.values[position] > latest - eval_seconds else "train")
+
+
+def _split_by_hash(impression: Impression, position: int, eval_fraction: float) -> Impression:
+    return impression._replace(split=split_of_key(impression.values[position], eval_fraction))
+
+
+def _rejection_count(rejection: Rejection) -> tuple[tuple[str, ...], int]:
+    return ("rejected", rejection.source, rejection.reason), 1
+
+
+def _label_count(impression: Impression) -> tuple[tuple[str, ...], int]:
+    return ("label", impression.split, str(impression.label)), 1

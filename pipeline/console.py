@@ -1,0 +1,112 @@
+"""A run that a person can watch: the terminal shows the run, and everything else that is printed goes to a log file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from trainer.progress import PROGRESS_LOGGER
+from trainer.progress import Progress as TrainingProgress
+
+if TYPE_CHECKING:  # importing it imports TFX, whose chatter the display is there to keep off the terminal
+    from pipeline.nodes import NodeEvent
+
+#: Without a terminal, training tells where it is this often.
+PLAIN_SECONDS = 15.0
+
+
+class RunDisplay(logging.Handler):
+    """Shows nodes as they start and end, and the training's progress in between.
+
+    While it is entered, the process's standard output and error (TensorFlow's C++ prints there too) are the log
+    file; `console` still is the terminal.
+    """
+
+    def __init__(self, log_path: Path):
+        """Opens nothing yet; `log_path` is made when the display is entered."""
+        super().__init__()
+        self._log_path = log_path
+        self.console = Console(highlight=False, soft_wrap=True)
+        self._progress: Progress | None = None
+        self._last_line = 0.0
+        self.node = ""
+
+    def __enter__(self) -> RunDisplay:
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._saved = [os.dup(1), os.dup(2)]
+        with self._log_path.open("ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        self.console = Console(
+            file=os.fdopen(os.dup(self._saved[0]), "w", encoding="utf-8"), highlight=False, soft_wrap=True
+        )
+        if self.console.is_terminal:
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[detail]}"),
+                TimeElapsedColumn(),
+                console=self.console,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._progress.start()
+        logger = logging.getLogger(PROGRESS_LOGGER)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        logging.getLogger(PROGRESS_LOGGER).removeHandler(self)
+        if self._progress is not None:
+            self._progress.stop()
+        self.console.file.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for target, saved in zip((1, 2), self._saved, strict=True):
+            os.dup2(saved, target)
+            os.close(saved)
+        self.console = Console(highlight=False, soft_wrap=True)
+
+    def show(self, event: NodeEvent) -> None:
+        """Shows that a node started or ended."""
+        if event.state == "running":
+            self.node = event.node_id
+            self._last_line = 0.0
+            if self._progress is not None:
+                self._task = self._progress.add_task(event.node_id, total=None, detail="")
+            else:
+                self.console.print(f"{event.node_id} …")
+            return
+        how = "taken from the cache" if event.state == "cached" else f"{event.seconds:.1f} s"
+        if self._progress is not None:
+            self._progress.remove_task(self._task)
+        self.console.print(f"[green]✓[/green] {event.node_id}: {how}")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shows the training's progress; called by logging."""
+        progress = getattr(record, "progress", None)
+        if not isinstance(progress, TrainingProgress):
+            return
+        text = (
+            f"step {progress.step}/{progress.num_steps}, {progress.examples_per_second:,.0f} examples/s, "
+            f"loss {progress.loss:.4f}, {progress.seconds_left:.0f} s left"
+        )
+        if self._progress is not None:
+            self._progress.update(self._task, total=progress.num_steps, completed=progress.step, detail=text)
+        elif record.created - self._last_line >= PLAIN_SECONDS:
+            self._last_line = record.created
+            self.console.print(f"  {self.node}: {text}")

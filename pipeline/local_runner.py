@@ -1,0 +1,33 @@
+"""The pipeline for TFX's own command line: `tfx pipeline create --engine=local` and `tfx run create --engine=local`.
+
+It takes what it needs from the environment, since the local engine has no runtime parameters: WDR_CONFIG (a YAML
+file), WDR_DATA, WDR_WORKSPACE and WDR_SPAN. Left out, they are the simulated store's, as `make run` has it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+from pipeline.fingerprint import ROOT
+from pipeline.pipeline import RunSettings, create_pipeline
+from pipeline.workspace import Workspace
+from transform.config import load_config
+
+
+def pipeline_from_environment() -> tfx_pipeline.Pipeline:
+    """The pipeline that the environment's variables ask for, with SQLite for ML Metadata."""
+    config = load_config(os.environ.get("WDR_CONFIG", str(ROOT / "configs" / "app_store.yaml")))
+    data_root = Path(os.environ.get("WDR_DATA", ROOT / "runs" / "data")).absolute()
+    workspace = Workspace.at(os.environ.get("WDR_WORKSPACE", ROOT / "runs" / "workspace"))
+    span = os.environ.get("WDR_SPAN")
+    pipeline = create_pipeline(config, RunSettings(str(data_root), workspace, None if span is None else int(span)))
+    pipeline.metadata_connection_config = workspace.metadata_connection()
+    return pipeline
+
+
+if __name__ == "__main__":
+    LocalDagRunner().run(pipeline_from_environment())

@@ -1,0 +1,195 @@
+"""The pipeline: the way of the data from log files to a pushed model. Runners only supply settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from tfx.components import (
+    Evaluator,
+    ExampleValidator,
+    StatisticsGen,
+    Trainer,
+    Transform,
+)
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.proto import trainer_pb2, transform_pb2
+from tfx.types import Channel, standard_artifacts
+
+from components.gates import AnomalyGate, RowGate
+from components.infra_validation import InfraValidation
+from components.ingestion.component import ImpressionGen
+from components.push import Push
+from components.resolvers import LastPushedModel, LatestBefore, SpanWindow
+from pipeline.evaluation import eval_config
+from pipeline.fingerprint import code_fingerprint
+from pipeline.workspace import Workspace
+from transform import scopes
+from transform.config import Config
+from transform.preprocessing import CONFIG_KEY
+from transform.schema import schema_text
+
+#: One process, rows in memory: asked for by name, since "DirectRunner" may pick a runner that downloads itself.
+LOCAL_BEAM_ARGS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+EXAMPLE_GEN = "example_gen"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """What a runner supplies.
+
+    Attributes:
+      data_root: The folder below which the config's sources lie.
+      workspace: Where the run puts everything.
+      span: The span; None takes the latest.
+      beam_args: Beam's pipeline options.
+    """
+
+    data_root: str
+    workspace: Workspace
+    span: int | None = None
+    beam_args: tuple[str, ...] = LOCAL_BEAM_ARGS
+
+
+def create_pipeline(config: Config, settings: RunSettings, *, only_ingest: bool = False) -> tfx_pipeline.Pipeline:
+    """Builds the pipeline.
+
+    Args:
+      config: The deployment.
+      settings: What the runner supplies.
+      only_ingest: Stop after ingestion: for the earlier spans of a window.
+
+    Returns:
+      A pipeline for any TFX runner; the runner supplies the connection to ML Metadata.
+    """
+    example_gen = ImpressionGen(
+        config=scopes.for_ingestion(config),
+        data_root=settings.data_root,
+        span=settings.span,
+        code_fingerprint=code_fingerprint("components/ingestion", "components/artifacts.py", "transform"),
+    ).with_id(EXAMPLE_GEN)
+    components = [example_gen] if only_ingest else _whole_pipeline(config, settings, example_gen)
+    return tfx_pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(settings.workspace.artifacts),
+        components=components,
+        enable_cache=True,
+        beam_pipeline_args=list(settings.beam_args),
+    )
+
+
+def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionGen) -> list:  # type: ignore[type-arg]
+    examples = example_gen.outputs["examples"]
+    row_gate = RowGate(examples=examples, code_fingerprint=code_fingerprint("components/gates.py")).with_id("row_gate")
+
+    # Is the data fit to learn from?
+    statistics_gen = StatisticsGen(examples=examples).with_id("statistics_gen")
+    statistics_gen.add_upstream_node(row_gate)
+    schema_gen = ImportSchemaGen(schema_file=_schema_file(config, settings.workspace)).with_id("schema_gen")
+    example_validator = ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    ).with_id("example_validator")
+    anomaly_gate = AnomalyGate(
+        anomalies=example_validator.outputs["anomalies"], code_fingerprint=code_fingerprint("components/gates.py")
+    ).with_id("anomaly_gate")
+
+    # What the run builds on: earlier spans, their analysis, and the model that serves.
+    span_window = Resolver(
+        strategy_class=SpanWindow,
+        config={"num_spans": config.ingestion.window_spans},
+        examples=examples,
+        history=Channel(type=standard_artifacts.Examples),
+    ).with_id("span_window")
+    analyzer_cache = Resolver(
+        strategy_class=LatestBefore, examples=examples, candidates=Channel(type=standard_artifacts.TransformCache)
+    ).with_id("analyzer_cache")
+    pushed_model = Resolver(
+        strategy_class=LastPushedModel,
+        examples=examples,
+        model=Channel(type=standard_artifacts.Model),
+        pushed_model=Channel(type=standard_artifacts.PushedModel),
+    ).with_id("last_pushed_model")
+
+    # Learn.
+    transform = Transform(
+        examples=span_window.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        preprocessing_fn="transform.preprocessing.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        analyzer_cache=analyzer_cache.outputs["candidates"],
+        custom_config={
+            CONFIG_KEY: scopes.for_transform(config).to_json(),
+            "code_fingerprint": code_fingerprint("transform"),
+        },
+    ).with_id("transform")
+    transform.add_upstream_node(anomaly_gate)
+    trainer = Trainer(
+        run_fn="trainer.run_fn.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema_gen.outputs["schema"],
+        base_model=pushed_model.outputs["model"],
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config={
+            CONFIG_KEY: scopes.for_trainer(config).to_json(),
+            "code_fingerprint": code_fingerprint("trainer", "transform"),
+        },
+    ).with_id("trainer")
+
+    # May the model serve?
+    evaluator = Evaluator(
+        examples=examples,
+        model=trainer.outputs["model"],
+        baseline_model=pushed_model.outputs["model"],
+        eval_config=eval_config(config.evaluation),
+        schema=schema_gen.outputs["schema"],
+        example_splits=["eval"],
+    ).with_id("evaluator")
+    infra_validation = InfraValidation(
+        model=trainer.outputs["model"],
+        examples=examples,
+        num_requests=config.infra_validation.num_requests,
+        timeout_seconds=config.infra_validation.timeout_seconds,
+        code_fingerprint=code_fingerprint("components/infra_validation.py", "serving/dry_run.py"),
+    ).with_id("infra_validation")
+    push = Push(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validation.outputs["blessing"],
+        examples=span_window.outputs["examples"],
+        catalog=example_gen.outputs["catalog"],
+        config_json=config.to_json(),
+        serving_root=str(settings.workspace.serving(config.name)),
+        code_fingerprint=code_fingerprint("components", "transform", "trainer"),
+    ).with_id("push")
+    return [
+        example_gen,
+        row_gate,
+        statistics_gen,
+        schema_gen,
+        example_validator,
+        anomaly_gate,
+        span_window,
+        analyzer_cache,
+        pushed_model,
+        transform,
+        trainer,
+        evaluator,
+        infra_validation,
+        push,
+    ]
+
+
+def _schema_file(config: Config, workspace: Workspace) -> str:
+    """Writes the derived schema where its name changes with its content, as ImportSchemaGen's cache wants it."""
+    text = schema_text(config)
+    name = f"schema-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pbtxt"
+    path = Path(workspace.compiled) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return str(path)

@@ -1,0 +1,117 @@
+"""Raw rows of a person's file to tf.Examples, with what a pushed model carries: its config and its catalog."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from components.ingestion.examples import KIND_OF_FEATURE, put_value
+from components.ingestion.readers import read_rows
+from components.ingestion.rows import RowParser
+from components.push import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
+from pipeline.check import source_settings
+from transform.config import Column, Config
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS, TABLE_KEY, Feature
+
+
+def model_config(model_path: str) -> Config:
+    """The config that a pushed model was made with; raises InputError if the folder is no pushed model."""
+    path = os.path.join(model_path, EXTRA_ASSETS, CONFIG_FILE)
+    try:
+        with tf.io.gfile.GFile(path, "r") as file:
+            return Config.from_json(file.read())
+    except tf.errors.NotFoundError as error:
+        raise InputError(
+            f"a model must be a pushed version, as W/serving/store/3 is. Received: {model_path}"
+        ) from error
+
+
+def read_catalog(model_path: str, table: str) -> dict[str, tf.train.Features]:
+    """The snapshot of a broadcast table that went with a model: by key, the item's features. Empty if there is none."""
+    pattern = os.path.join(model_path, EXTRA_ASSETS, CATALOG_FOLDER, table, "*")
+    rows: dict[str, tf.train.Features] = {}
+    for record in tf.data.TFRecordDataset(
+        sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP"
+    ).as_numpy_iterator():
+        features = tf.train.Example.FromString(record).features
+        key = features.feature.pop(TABLE_KEY).bytes_list.value[0].decode()
+        rows[key] = features
+    return rows
+
+
+class ExampleMaker:
+    """Turns raw rows into tf.Examples, as ingestion does, but without a label.
+
+    The columns of the impressions are taken from the row. Those of a table are too, where the row has them all;
+    else its key is looked up in the table.
+    """
+
+    def __init__(self, config: Config, tables: Mapping[str, Mapping[str, tf.train.Features]], columns: Sequence[str]):
+        """Plans where each feature's value comes from.
+
+        Args:
+          config: The model's config.
+          tables: By table, its rows by key.
+          columns: The raw rows' columns.
+
+        Raises:
+          InputError: If a feature's column is neither in the rows nor to be had from a table.
+        """
+        self._parsers: list[tuple[RowParser, list[Feature]]] = []
+        self._lookups: list[tuple[RowParser, Mapping[str, tf.train.Features]]] = []
+        for source in (IMPRESSIONS, *config.sources.tables):
+            features = config.features_of(source)
+            missing = [f.source_column for f in features if f.source_column not in columns]
+            if not missing:
+                self._parsers.append((_parser(config, source, features), list(features)))
+                continue
+            table = config.sources.tables.get(source)
+            if table is None or table.log_column not in columns or not tables.get(source):
+                hint = "" if table is None else f"; or give `{table.log_column}` and, with --data, the table `{source}`"
+                raise InputError(f"the columns {missing} are missing{hint}. Received: {list(columns)}")
+            key = Column(table.log_column, "string", required=False)
+            limits = config.ingestion
+            nulls = config.sources.impressions.null_values
+            self._lookups.append((RowParser([key], nulls, "|", limits), tables[source]))
+
+    def example(self, row: Mapping[str, Any]) -> bytes:
+        """The row as a serialized tf.Example; raises RowError if a value breaks its column's rule."""
+        example = tf.train.Example()
+        for parser, features in self._parsers:
+            for feature, value in zip(features, parser.parse(row), strict=True):
+                put_value(example.features.feature, feature, value)
+        for parser, rows in self._lookups:
+            (key,) = parser.parse(row)
+            if key in rows:
+                example.features.MergeFrom(rows[key])
+        serialized: bytes = example.SerializeToString(deterministic=True)
+        return serialized
+
+
+def _parser(config: Config, source: str, features: Sequence[Feature]) -> RowParser:
+    where = source_settings(config, source)
+    columns = [Column(f.source_column, KIND_OF_FEATURE[f.kind], f.required) for f in features]
+    return RowParser(columns, where.null_values, where.list_separator, config.ingestion)
+
+
+def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.train.Features]:
+    """A table's rows by key, straight from its files; of a key that stands twice, the first."""
+    table, features = config.sources.tables[name], config.features_of(name)
+    parser = _parser(config, name, features)
+    key_parser = RowParser([Column(table.key, "string", required=True)], table.null_values, "|", config.ingestion)
+    columns = list(dict.fromkeys([table.key, *(f.source_column for f in features)]))
+    rows: dict[str, tf.train.Features] = {}
+    for path in paths:
+        for raw in read_rows(path, table.format, columns, config.ingestion.max_row_bytes):
+            if raw.values is None:
+                continue  # `wdr run` quarantines it and says so
+            (key,) = key_parser.parse(raw.values)
+            entry = tf.train.Features()
+            for feature, value in zip(features, parser.parse(raw.values), strict=True):
+                put_value(entry.feature, feature, value)
+            rows.setdefault(key, entry)
+    return rows

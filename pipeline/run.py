@@ -1,0 +1,71 @@
+"""One run: the earlier spans of the window are ingested, then the whole pipeline runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from filelock import FileLock, Timeout
+
+from components.ingestion.spans import has_spans, resolve_span
+from pipeline.check import check_files
+from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
+from pipeline.outcome import Outcome, read_outcome
+from pipeline.pipeline import RunSettings, create_pipeline
+from transform.config import Config
+from transform.errors import InputError, UserError
+
+
+class WorkspaceBusyError(UserError):
+    """Another run is using the workspace."""
+
+
+def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
+    """Runs the pipeline once.
+
+    Args:
+      config: The deployment.
+      settings: Where the data and the workspace are, and the span.
+      run_id: The run's name.
+      on_event: Called as nodes start and end.
+
+    Returns:
+      What the run came to; a model that the gates refused is a run that went well.
+
+    Raises:
+      UserError: If the data is not fit, or another run is using the workspace.
+    """
+    workspace = settings.workspace
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(workspace.root / ".lock", timeout=0):
+            return _run(config, settings, run_id, on_event)
+    except Timeout as error:
+        raise WorkspaceBusyError(
+            f"the workspace takes one run at a time, and another is using it ({workspace.root})"
+        ) from error
+
+
+def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
+    found = resolve_span(config, settings.data_root, settings.span)
+    check_files(config, found)
+    connection = settings.workspace.metadata_connection()
+    if has_spans(config):
+        settings = dataclasses.replace(settings, span=found.span)
+        for span in range(found.span - config.ingestion.window_spans + 1, found.span):
+            try:
+                earlier = resolve_span(config, settings.data_root, span)
+            except InputError:
+                continue  # the store's first days, or logs that are kept no longer
+            pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)
+            for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):
+                on_event(dataclasses.replace(event, node_id=f"{event.node_id} (span {span})"))
+    executions = {}
+    for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection):
+        on_event(event)
+        if event.execution_id is not None:
+            executions[event.node_id] = event.execution_id
+    outcome = read_outcome(connection, executions, config.evaluation)
+    settings.workspace.reports.mkdir(parents=True, exist_ok=True)
+    (settings.workspace.reports / f"{run_id}.json").write_text(outcome.to_json(), encoding="utf-8")
+    return outcome

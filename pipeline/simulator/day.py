@@ -1,0 +1,164 @@
+"""One day's impressions, chunk by chunk, with their hidden truth and what they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.simulator.arrays import Bools, Floats, Ints
+from pipeline.simulator.installs import Installs, install_delay
+from pipeline.simulator.names import CATEGORIES, PAGES
+from pipeline.simulator.sampling import choose_distinct
+from pipeline.simulator.store import Store
+from pipeline.simulator.users import MAX_INSTALLED, NUM_FAVOURITES
+
+SECONDS_PER_DAY = 86_400
+FIRST_MIDNIGHT = 1_767_225_600  # 2026-01-01 00:00 UTC, the start of day 1
+IMPRESSIONS_PER_CHUNK = 250_000  # bounds the memory, however large the day
+MAX_CANDIDATES = 10
+_MIN_CANDIDATES = 4
+_FULL_PAGE_SHARE = 0.7
+_DRAWS = 24
+# Per page: its share of the requests, and the share of its candidates drawn by popularity, not by category.
+_PAGE_WEIGHT = np.array([0.45, 0.25, 0.15, 0.15])
+_POPULAR_SHARE = np.array([0.5, 0.3, 0.1, 0.3], dtype=np.float32)
+_HOUR_WEIGHT = np.array([3, 2, 1, 1, 1, 2, 3, 4, 5, 5, 5, 6, 7, 6, 5, 5, 6, 7, 8, 9, 10, 10, 8, 5], dtype=np.float64)
+_HOUR_CDF = np.r_[0, np.cumsum(_HOUR_WEIGHT) / _HOUR_WEIGHT.sum()]
+
+
+def midnight(day: int) -> int:
+    """Returns the second at which the day (from 1) starts."""
+    return FIRST_MIDNIGHT + (day - 1) * SECONDS_PER_DAY
+
+
+def diurnal_seconds(quantile: Floats) -> Ints:
+    """Returns int64 [n]: the seconds after midnight by which a share `quantile` of the day's requests has come."""
+    seconds: Ints = np.interp(quantile, _HOUR_CDF, np.arange(25) * 3600.0).astype(np.int64)
+    np.minimum(seconds, SECONDS_PER_DAY - 1, out=seconds)
+    return seconds
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some of a day's impressions, in the order of time; a request's impressions stand together.
+
+    Attributes:
+      first_impression: The number within the day of the first impression, from 0.
+      request: int64 [n], the request's number within the day.
+      timestamp: int64 [n], seconds since 1970.
+      user, app: int32 [n], slots.
+      position: int64 [n], 1 to MAX_CANDIDATES.
+      page: int64 [n], index into PAGES.
+      hour: int64 [n], 0 to 23.
+      logit_parts: float32 [n] per part of the logit.
+      probability: float32 [n], the true probability of an install.
+      is_installed: bool [n], whether the impression leads to an install, however late.
+      installs: The installs these impressions lead to.
+    """
+
+    first_impression: int
+    request: Ints
+    timestamp: Ints
+    user: Ints
+    app: Ints
+    position: Ints
+    page: Ints
+    hour: Ints
+    logit_parts: dict[str, Floats]
+    probability: Floats
+    is_installed: Bools
+    installs: Installs
+
+
+def impression_chunks(store: Store, num_impressions: int) -> Iterator[Chunk]:
+    """Draws the current day's impressions, `num_impressions` in all.
+
+    Args:
+      store: The store, which stays as it is.
+      num_impressions: At least 1.
+
+    Yields:
+      The day's chunks in the order of time, none larger than IMPRESSIONS_PER_CHUNK.
+    """
+    first_request = 0
+    for index, start in enumerate(range(0, num_impressions, IMPRESSIONS_PER_CHUNK)):
+        n = min(IMPRESSIONS_PER_CHUNK, num_impressions - start)
+        quantiles = (start / num_impressions, (start + n) / num_impressions)
+        chunk = _draw_chunk(store, store.rng("chunk", index), start, n, first_request, quantiles)
+        first_request = int(chunk.request[-1]) + 1
+        yield chunk
+
+
+def _draw_chunk(
+    store: Store, rng: np.random.Generator, start: int, n: int, first_request: int, quantiles: tuple[float, float]
+) -> Chunk:
+    sizes = _request_sizes(rng, n)
+    num_requests = len(sizes)
+    seconds = diurnal_seconds(np.sort(rng.uniform(*quantiles, num_requests)))
+    draws = rng.random(num_requests) * store.activity[-1]
+    users = np.searchsorted(store.activity[:-1], draws, side="right").astype(np.int32)
+    pages = rng.choice(len(PAGES), num_requests, p=_PAGE_WEIGHT)
+    candidates = _draw_candidates(rng, store, users, pages)
+    chosen = choose_distinct(rng, candidates, sizes, store.apps.num_apps, excluded=store.users.installed[users])
+    row, column = np.nonzero(chosen >= 0)
+    user, app, position = users[row], chosen[row, column], column + 1
+    timestamp = midnight(store.day) + seconds[row]
+    hour = (seconds // 3600)[row]
+    parts = store.logit_parts(user, app, hour, position)
+    logit = np.sum(list(parts.values()), axis=0)
+    probability = 1 / (1 + np.exp(-logit))
+    is_installed = rng.random(n, dtype=np.float32) < probability
+    installed = np.flatnonzero(is_installed)
+    installs = Installs.of(
+        store, user[installed], app[installed], timestamp[installed] + install_delay(rng, len(installed))
+    )
+    return Chunk(
+        first_impression=start,
+        request=first_request + row,
+        timestamp=timestamp,
+        user=user,
+        app=app,
+        position=position,
+        page=pages[row],
+        hour=hour,
+        logit_parts=parts,
+        probability=probability,
+        is_installed=is_installed,
+        installs=installs,
+    )
+
+
+def _request_sizes(rng: np.random.Generator, n: int) -> Ints:
+    """Returns the numbers of impressions of the requests, int64, with the sum n."""
+    most = n // _MIN_CANDIDATES + 1
+    is_full = rng.random(most) < _FULL_PAGE_SHARE
+    sizes = np.where(is_full, MAX_CANDIDATES, rng.integers(_MIN_CANDIDATES, MAX_CANDIDATES, most))
+    ends = np.cumsum(sizes)
+    last = int(np.searchsorted(ends, n))
+    sizes = sizes[: last + 1]
+    sizes[-1] -= ends[last] - n
+    return sizes
+
+
+def _draw_candidates(rng: np.random.Generator, store: Store, users: Ints, pages: Ints) -> Ints:
+    """Draws each request's candidates: a mixture of popular apps and apps of a category that suits the page.
+
+    Returns:
+      int32 [requests, _DRAWS], app slots, with repeats.
+    """
+    shape = (len(users), _DRAWS)
+    favourite = store.users.favourites[users]
+    # home: every candidate from a favourite category of its own.
+    category = np.take_along_axis(favourite, rng.integers(0, NUM_FAVOURITES, shape, dtype=np.int8), axis=1)
+    # category, similar and search: one category for the request (a favourite, an installed app's, any).
+    similar_to = store.users.installed[users, rng.integers(0, MAX_INSTALLED, len(users))]
+    similar_category = np.where(similar_to >= 0, store.apps.category[similar_to], favourite[:, 0])
+    any_category = rng.integers(0, len(CATEGORIES), len(users))
+    by_page = {"category": category[:, 0], "similar": similar_category, "search": any_category}
+    for name, of_request in by_page.items():
+        is_page = pages == PAGES.index(name)
+        category[is_page] = of_request[is_page, None]
+    is_popular = rng.random(shape, dtype=np.float32) < _POPULAR_SHARE[pages][:, None]
+    return np.where(is_popular, store.apps.draw_popular(rng, shape), store.apps.draw_of_category(rng, category))

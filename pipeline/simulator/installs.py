@@ -1,0 +1,92 @@
+"""Installs: caused by impressions, some of them late, and organic ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.simulator.arrays import Bools, Floats, Ints
+from pipeline.simulator.store import Store
+
+_MEAN_DELAY_SECONDS = 300.0
+_LATE_SHARE, _MEAN_LATE_DELAY_SECONDS = 0.05, 7200.0  # those who come back to the app's page later
+MAX_DELAY_SECONDS = 86_400  # so that an install falls on the impression's day or on the next one
+
+
+@dataclass(frozen=True)
+class Installs:
+    """Installs, each by its user, app and time.
+
+    Attributes:
+      user, app: int32 [n], slots, which may have changed hands since.
+      user_number, app_number: int64 [n], the ids' numbers.
+      timestamp: int64 [n], seconds since 1970.
+    """
+
+    user: Ints
+    app: Ints
+    user_number: Ints
+    app_number: Ints
+    timestamp: Ints
+
+    @classmethod
+    def of(cls, store: Store, user: Ints, app: Ints, timestamp: Ints) -> Installs:
+        """Makes installs from slots of today's store."""
+        return cls(user, app, store.users.number[user], store.apps.number[app], timestamp)
+
+    @classmethod
+    def none(cls) -> Installs:
+        """Returns no installs."""
+        empty = np.zeros(0, dtype=np.int64)
+        return cls(empty, empty, empty, empty, empty)
+
+    @classmethod
+    def concatenate(cls, parts: list[Installs]) -> Installs:
+        """Returns the installs of all parts, in the order of time."""
+        columns = [
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("user", "app", "user_number", "app_number", "timestamp")
+        ]
+        order = np.argsort(columns[-1], kind="stable")
+        return cls(*(column[order] for column in columns))
+
+    def take(self, which: Bools) -> Installs:
+        """Returns the installs where `which`, bool [n], is true."""
+        return Installs(
+            self.user[which], self.app[which], self.user_number[which], self.app_number[which], self.timestamp[which]
+        )
+
+    def __len__(self) -> int:
+        return len(self.timestamp)
+
+
+def install_delay(rng: np.random.Generator, n: int) -> Ints:
+    """Returns int64 [n]: the seconds from impression to install, exponential; a few take hours."""
+    mean = np.where(rng.random(n) < _LATE_SHARE, _MEAN_LATE_DELAY_SECONDS, _MEAN_DELAY_SECONDS)
+    return np.clip(np.ceil(rng.exponential(mean)), 1, MAX_DELAY_SECONDS).astype(np.int64)
+
+
+def organic_installs(store: Store, rng: np.random.Generator, timestamp: Ints) -> Installs:
+    """Draws installs that no impression caused, one for each time; the ones a user has already are left out.
+
+    Args:
+      store: The store.
+      rng: The source of randomness.
+      timestamp: int64 [n], seconds since 1970.
+
+    Returns:
+      At most n installs.
+    """
+    draws: Floats = rng.random(len(timestamp)) * store.activity[-1]
+    user = np.searchsorted(store.activity[:-1], draws, side="right").astype(np.int32)
+    app = store.apps.draw_popular(rng, user.shape)
+    is_new = ~(store.users.installed[user] == app[:, None]).any(axis=1)
+    return Installs.of(store, user[is_new], app[is_new], timestamp[is_new])
+
+
+def record(store: Store, rng: np.random.Generator, installs: Installs) -> None:
+    """Puts the day's installs on the users' phones, except for users and apps that have left since."""
+    users, apps = store.users, store.apps
+    stays = (users.number[installs.user] == installs.user_number) & (apps.number[installs.app] == installs.app_number)
+    users.install(rng, installs.user[stays], installs.app[stays], apps.num_hubs)

@@ -1,0 +1,90 @@
+"""Fast draws: weighted draws from a table, and rows of distinct apps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.simulator.arrays import Bools, Floats, Ints
+
+_NUM_UNIFORM_DRAWS = 48
+_EXACT_ROWS_AT_ONCE = 1024
+
+
+def weighted_table(rng: np.random.Generator, weights: Floats, size: int) -> Ints:
+    """Returns `size` indices in which index i occurs in proportion to `weights[i]`.
+
+    A uniform draw from the table is a weighted draw at the price of one look-up. The sample is stratified: index i
+    occurs `size * weights[i] / sum(weights)` times, rounded up or down at random.
+
+    Args:
+      rng: The source of randomness.
+      weights: float64 [n], not negative, not all 0.
+      size: The number of entries.
+
+    Returns:
+      int32 [size], ascending.
+    """
+    cumulative = np.cumsum(weights, dtype=np.float64)
+    points = (np.arange(size) + rng.random(size)) / size * cumulative[-1]
+    table: Ints = np.searchsorted(cumulative[:-1], points, side="right").astype(np.int32)
+    return table
+
+
+def choose_distinct(
+    rng: np.random.Generator, candidates: Ints, sizes: Ints, num_apps: int, excluded: Ints | None = None
+) -> Ints:
+    """Takes from each row its first `sizes[r]` candidates that are neither repeated nor excluded.
+
+    A row with too few such candidates is filled with uniform draws from all apps.
+
+    Args:
+      rng: The source of randomness.
+      candidates: int32 [rows, draws], app slots in order of preference.
+      sizes: int [rows], how many apps each row gets.
+      num_apps: The number of app slots; at least `max(sizes)` plus the excluded apps of a row.
+      excluded: int32 [rows, k], app slots a row must not get, padded with -1; None for none.
+
+    Returns:
+      int32 [rows, max(sizes)], padded with -1 behind each row's `sizes[r]` apps.
+    """
+    chosen = np.full((len(candidates), int(sizes.max(initial=0))), -1, dtype=np.int32)
+    short = _fill(chosen, np.arange(len(candidates)), candidates, sizes, excluded)
+    if len(short):
+        uniform = rng.integers(0, num_apps, (len(short), _NUM_UNIFORM_DRAWS), dtype=np.int32)
+        extended = np.concatenate([candidates[short], uniform], axis=1)
+        short = _fill(chosen, short, extended, sizes, excluded)
+    # Only reached where there are hardly more apps than a row excludes: every app in random order is enough.
+    for start in range(0, len(short), _EXACT_ROWS_AT_ONCE):
+        rows = short[start : start + _EXACT_ROWS_AT_ONCE]
+        shuffled = rng.permuted(np.tile(np.arange(num_apps, dtype=np.int32), (len(rows), 1)), axis=1)
+        _fill(chosen, rows, np.concatenate([candidates[rows], shuffled], axis=1), sizes, excluded)
+    return chosen
+
+
+def _fill(chosen: Ints, rows: Ints, candidates: Ints, sizes: Ints, excluded: Ints | None) -> Ints:
+    """Writes the rows' first valid candidates to `chosen`; returns the rows that have too few."""
+    valid = ~_repeated(candidates)
+    if excluded is not None:
+        row_excluded = excluded[rows]
+        for k in range(excluded.shape[1]):
+            valid &= candidates != row_excluded[:, k, None]
+    rank = np.cumsum(valid, axis=1, dtype=np.int16)
+    keep = valid & (rank <= sizes[rows, None])
+    row, column = np.nonzero(keep)
+    chosen[rows[row], rank[row, column] - 1] = candidates[row, column]
+    return rows[rank[:, -1] < sizes[rows]]
+
+
+def _repeated(candidates: Ints) -> Bools:
+    """Returns bool [rows, draws]: whether the same app stands further left in the row."""
+    repeated = np.zeros(candidates.shape, dtype=bool)
+    if candidates.shape[1] > 64:
+        order = np.argsort(candidates, axis=1, kind="stable")
+        ordered = np.take_along_axis(candidates, order, axis=1)
+        same = np.zeros(candidates.shape, dtype=bool)
+        same[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+        np.put_along_axis(repeated, order, same, axis=1)
+        return repeated
+    for shift in range(1, candidates.shape[1]):
+        repeated[:, shift:] |= candidates[:, shift:] == candidates[:, :-shift]
+    return repeated

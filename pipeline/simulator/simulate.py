@@ -1,0 +1,158 @@
+"""Simulates an app store, day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.simulator.arrays import Bools, Ints
+from pipeline.simulator.day import diurnal_seconds, impression_chunks, midnight
+from pipeline.simulator.day_folders import DayFolders, published_paths
+from pipeline.simulator.installs import Installs, organic_installs, record
+from pipeline.simulator.store import Store
+from pipeline.simulator.tables import catalog_table, impressions_table, installs_table, truth_table, users_table
+from pipeline.simulator.writers import COMPRESSIBLE_FORMATS, FORMATS
+
+MIN_APPS = 100  # enough that a user with 25 apps can still be shown 10 others of every kind
+_ORGANIC_PER_IMPRESSION = 0.01
+_USERS_PER_PART = 250_000
+
+
+@dataclass(frozen=True)
+class DayCounts:
+    """What one simulated day holds: the rows of its logs, and its requests."""
+
+    num_impressions: int
+    num_requests: int
+    num_installs: int
+    num_users: int
+    num_apps: int
+
+
+def simulate(
+    out: Path,
+    *,
+    num_days: int,
+    impressions_per_day: int,
+    format: str = "csv",
+    compress: bool = False,
+    seed: int = 1,
+    num_users: int,
+    num_apps: int,
+    first_day: int = 1,
+    on_day: Callable[[int, DayCounts], None] | None = None,
+) -> None:
+    """Writes a simulated app store's daily logs, and apart from them the hidden truth.
+
+    Day N is `impressions/day-N/`, `installs/day-N/`, `users/day-N/`, `catalog/day-N/` and `truth/day-N.parquet` below
+    `out`. A day becomes visible as a whole; the file `impressions/day-N/_SUCCESS` comes last. The same seed and sizes
+    give the same rows in every format. A run that starts at a later `first_day` continues the same store: the days
+    before are drawn again, but not written.
+
+    Args:
+      out: The folder to write to; made if absent.
+      num_days: How many days to write.
+      impressions_per_day: Exactly so many impressions each day.
+      format: One of FORMATS.
+      compress: Whether to gzip the files (not parquet, which is compressed by itself).
+      seed: Of all randomness.
+      num_users: The users at any one time; 1 % leave every day for new ones.
+      num_apps: The apps on offer at any one time; 1 % retire every day for new ones.
+      first_day: The number of the first day to write; day 1 is 2026-01-01.
+      on_day: Called with the day's number and counts after each written day.
+
+    Raises:
+      ValueError: An argument is not allowed, or one of the days exists already.
+    """
+    for name, value, least in (
+        ("num_days", num_days, 1),
+        ("impressions_per_day", impressions_per_day, 1),
+        ("seed", seed, 0),
+        ("num_users", num_users, 1),
+        ("num_apps", num_apps, MIN_APPS),
+        ("first_day", first_day, 1),
+    ):
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}. Received: {value}.")
+    last_day = first_day + num_days - 1
+    _check_output(out, format, compress, range(first_day, last_day + 1))
+
+    store = Store(seed, num_users, num_apps)
+    pending = Installs.none()
+    while True:
+        if store.day < first_day:
+            pending, _ = _simulate_day(store, pending, impressions_per_day, None)
+        else:
+            with DayFolders(out, store.day, format, compress=compress) as folders:
+                pending, counts = _simulate_day(store, pending, impressions_per_day, folders)
+            if on_day is not None:
+                on_day(store.day, counts)
+        if store.day == last_day:
+            return
+        store.advance()
+
+
+def _check_output(out: Path, file_format: str, compress: bool, days: range) -> None:
+    """Raises ValueError unless the days can be written to `out` in this format."""
+    if file_format not in FORMATS:
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}. Received: {file_format}.")
+    if compress and file_format not in COMPRESSIBLE_FORMATS:
+        raise ValueError(
+            f"`compress` must be off with the format {file_format}, which is compressed by itself. "
+            f"Received: {compress}. Formats that can be gzipped: {', '.join(COMPRESSIBLE_FORMATS)}."
+        )
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"`out` must be a folder or not exist yet. Received: {out}, which is a file.")
+    for day in days:
+        for path in published_paths(out, day):
+            if path.exists():
+                raise ValueError(
+                    f"Each simulated day must be new. Received: day {day}, of which {path} exists. "
+                    "Remove that day's data, or choose another folder or first day."
+                )
+
+
+def _simulate_day(
+    store: Store, pending: Installs, num_impressions: int, folders: DayFolders | None
+) -> tuple[Installs, DayCounts]:
+    """Draws the current day, writes it where there are folders, and puts its installs on the phones.
+
+    Returns:
+      The installs that will happen only after midnight, and the day's counts.
+    """
+    is_active = np.zeros(store.users.num_users, dtype=bool)
+    num_requests = 0
+    parts = [pending]
+    for chunk in impression_chunks(store, num_impressions):
+        is_active[chunk.user] = True
+        num_requests = int(chunk.request[-1]) + 1
+        parts.append(chunk.installs)
+        if folders is not None:
+            folders.write("impressions", impressions_table(store, chunk))
+            folders.write_truth(truth_table(store, chunk))
+    rng = store.rng("close")
+    quantiles = rng.random(rng.poisson(_ORGANIC_PER_IMPRESSION * num_impressions))
+    parts.append(organic_installs(store, rng, midnight(store.day) + diurnal_seconds(quantiles)))
+    installs = Installs.concatenate(parts)
+    is_today = installs.timestamp < midnight(store.day + 1)
+    today = installs.take(is_today)
+    active = _active_users(store, is_active, today)
+    if folders is not None:
+        folders.write("installs", installs_table(today))
+        for start in range(0, len(active), _USERS_PER_PART):
+            folders.write("users", users_table(store, active[start : start + _USERS_PER_PART]))
+        folders.write("catalog", catalog_table(store))
+    counts = DayCounts(num_impressions, num_requests, len(today), len(active), store.apps.num_apps)
+    record(store, rng, today)
+    return installs.take(~is_today), counts
+
+
+def _active_users(store: Store, is_active: Bools, installs: Installs) -> Ints:
+    """Returns int64: the slots of the users with an impression or an install today, in the order of their ids."""
+    still_here = store.users.number[installs.user] == installs.user_number
+    is_active[installs.user[still_here]] = True
+    slots = np.flatnonzero(is_active)
+    return slots[np.argsort(store.users.number[slots])]

@@ -1,0 +1,123 @@
+"""The rows of the simulated logs, as Arrow tables. Only `truth_table` shows what is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.simulator.arrays import Ints
+from pipeline.simulator.day import Chunk, midnight
+from pipeline.simulator.installs import Installs
+from pipeline.simulator.names import CATEGORIES, COUNTRY_NAMES, DEVICE_NAMES, LANGUAGES, PAGES, WEEKDAYS
+from pipeline.simulator.store import Store
+
+_SECONDS_PER_DAY = 86_400
+_FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday
+
+
+def _ids(prefix: str, numbers: Ints) -> pa.Array:
+    """Returns the strings prefix + number."""
+    return pc.binary_join_element_wise(prefix, pc.cast(pa.array(numbers), pa.string()), "")
+
+
+def user_ids(numbers: Ints) -> pa.Array:
+    """Returns `uN` for each number N."""
+    return _ids("u", numbers)
+
+
+def app_ids(numbers: Ints) -> pa.Array:
+    """Returns `com.store.appN` for each number N."""
+    return _ids("com.store.app", numbers)
+
+
+def impression_ids(day: int, chunk: Chunk) -> pa.Array:
+    """Returns `{day}-{n}`, where n counts the day's impressions from 0."""
+    first = chunk.first_impression
+    return _ids(f"{day}-", np.arange(first, first + len(chunk.user)))
+
+
+def _named(names: Sequence[str], indices: Ints) -> pa.Array:
+    return pa.array(names, pa.string()).take(pa.array(indices))
+
+
+def impressions_table(store: Store, chunk: Chunk) -> pa.Table:
+    """Returns one row per impression of the chunk; it has no label."""
+    # All impressions of a chunk are of one day, so of one weekday.
+    weekday = WEEKDAYS[(midnight(store.day) // _SECONDS_PER_DAY + _FIRST_WEEKDAY) % 7]
+    return pa.table(
+        {
+            "impression_id": impression_ids(store.day, chunk),
+            "request_id": _ids(f"{store.day}-r", chunk.request),
+            "timestamp": pa.array(chunk.timestamp, pa.int64()),
+            "user_id": user_ids(store.users.number).take(pa.array(chunk.user)),
+            "app_id": app_ids(store.apps.number).take(pa.array(chunk.app)),
+            "position": pa.array(chunk.position, pa.int64()),
+            "page": _named(PAGES, chunk.page),
+            "hour": pa.array(chunk.hour, pa.int64()),
+            "weekday": _named([weekday], np.zeros(len(chunk.user), dtype=np.int8)),
+        }
+    )
+
+
+def installs_table(installs: Installs) -> pa.Table:
+    """Returns one row per install."""
+    return pa.table(
+        {
+            "user_id": user_ids(installs.user_number),
+            "app_id": app_ids(installs.app_number),
+            "timestamp": pa.array(installs.timestamp, pa.int64()),
+        }
+    )
+
+
+def users_table(store: Store, slots: Ints) -> pa.Table:
+    """Returns one row per user slot: the users as the day began."""
+    users = store.users
+    installed = users.installed[slots]
+    is_app = installed >= 0
+    offsets = np.r_[0, np.cumsum(is_app.sum(axis=1))].astype(np.int32)
+    apps = app_ids(store.apps.number).take(pa.array(installed[is_app]))
+    return pa.table(
+        {
+            "user_id": user_ids(users.number[slots]),
+            "country": _named(COUNTRY_NAMES, users.country[slots]),
+            "device": _named(DEVICE_NAMES, users.device[slots]),
+            "language": _named(LANGUAGES, users.language[slots]),
+            "account_age_days": pa.array(store.day - users.born[slots], pa.int64()),
+            "installed_apps": pa.ListArray.from_arrays(pa.array(offsets), apps),
+        }
+    )
+
+
+def catalog_table(store: Store) -> pa.Table:
+    """Returns one row per app on offer, in no telling order."""
+    apps = store.apps
+    slots = np.argsort(apps.number)
+    return pa.table(
+        {
+            "app_id": app_ids(apps.number[slots]),
+            "category": _named(CATEGORIES, apps.category[slots]),
+            "developer": _ids("dev", apps.developer[slots]),
+            "language": _named(LANGUAGES, apps.language[slots]),
+            "price": pa.array(apps.price[slots], pa.float64()),
+            "rating": pa.array(apps.rating(store.day)[slots], pa.float64(), from_pandas=True),  # NaN becomes null
+            "num_downloads": pa.array(apps.num_downloads[slots], pa.int64()),
+            "age_days": pa.array(store.day - apps.born[slots], pa.int64()),
+            "size_mb": pa.array(apps.size_mb[slots], pa.float64()),
+        }
+    )
+
+
+def truth_table(store: Store, chunk: Chunk) -> pa.Table:
+    """Returns one row per impression: the true probability, the parts of its logit, and whether it was acted on."""
+    return pa.table(
+        {
+            "impression_id": impression_ids(store.day, chunk),
+            "probability": pa.array(chunk.probability, pa.float32()),
+            "is_installed": pa.array(chunk.is_installed),
+            **{f"logit_{name}": pa.array(values, pa.float32()) for name, values in chunk.logit_parts.items()},
+        }
+    )

@@ -1,0 +1,59 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from pipeline.outcome import Outcome
+from transform.feature_spec import IMPRESSIONS
+
+
+def summary(outcome: Outcome) -> RenderableType:
+    """The outcome as a table of two columns: what, and how much or where."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    counts, training = outcome.counts, outcome.training
+    spans = ", ".join(str(span) for span in outcome.spans)
+    table.add_row("span", f"{counts.span}; trained on {spans}")
+    table.add_row("rows", _rows(outcome))
+    for source in sorted(set(counts.read) - {IMPRESSIONS}):
+        table.add_row(f"  {source}", _table_rows(outcome, source))
+    table.add_row("examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items())))
+    sizes = training["vocabulary_sizes"]
+    table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
+    start = f"warm, from {training['warm_started_from']}" if training["warm_started_from"] else "cold"
+    table.add_row("start", start)
+    table.add_row(
+        "training",
+        f"{training['num_steps']:,} steps in {training['seconds']:.0f} s, "
+        f"{training['examples_per_second']:,.0f} examples/s",
+    )
+    for name, value in outcome.metrics.items():
+        against = f"  (serving model {outcome.baseline[name]:.4f})" if name in outcome.baseline else "  (no baseline)"
+        table.add_row(name, f"{value:.4f}{against}")
+    if outcome.version is not None:
+        table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}")
+    else:
+        table.add_row("pushed", "[red]no[/red]: " + "; ".join(outcome.refusals))
+    for what, where in outcome.places.items():
+        table.add_row(what, where)
+    return table
+
+
+def _rows(outcome: Outcome) -> str:
+    counts = outcome.counts
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.rejected.get(IMPRESSIONS, {}).items()))
+    return f"{counts.read.get(IMPRESSIONS, 0):,} read, {counts.num_rejected:,} rejected" + (
+        f" ({reasons})" if reasons else ""
+    )
+
+
+def _table_rows(outcome: Outcome, source: str) -> str:
+    counts = outcome.counts
+    parts = [f"{counts.read[source]:,} read"]
+    parts += [f"{n:,} rejected ({reason})" for reason, n in sorted(counts.rejected.get(source, {}).items())]
+    if counts.unmatched.get(source):
+        parts.append(f"{counts.unmatched[source]:,} impressions without a match")
+    return ", ".join(parts)

@@ -1,0 +1,56 @@
+"""Where a run puts what it makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2
+
+
+def new_run_id() -> str:
+    """A name for a run, by which runs sort in time."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+@dataclasses.dataclass(frozen=True)
+class Workspace:
+    """A folder that holds everything of one deployment's runs."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, path: str | Path) -> Workspace:
+        """The workspace in a folder, which need not exist; the path is made absolute, as TFX wants it."""
+        return cls(Path(path).absolute())
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def compiled(self) -> Path:
+        return self.root / "compiled"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def serving(self, config_name: str) -> Path:
+        """The folder of a config's pushed versions, as TF Serving wants it."""
+        return self.root / "serving" / config_name
+
+    def metadata_connection(self) -> metadata_store_pb2.ConnectionConfig:
+        """ML Metadata in SQLite; makes its folder."""
+        from tfx.orchestration import metadata  # late: importing TFX takes seconds
+
+        folder = self.root / "metadata"
+        folder.mkdir(parents=True, exist_ok=True)
+        return metadata.sqlite_metadata_connection_config(str(folder / "metadata.db"))

@@ -1,0 +1,1 @@
+"""What runs beside a pushed model; imports neither the trainer nor TFX."""

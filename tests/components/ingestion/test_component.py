@@ -1,0 +1,216 @@
+"""ImpressionGen's executor on the same logs in every format, with good and bad rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import standard_artifacts
+
+from components.artifacts import UNFIT, Catalog, Quarantine
+from components.ingestion.component import ImpressionGenExecutor
+from components.ingestion.counts import Counts, read_counts
+from components.ingestion.spans import resolve_span
+from tests.components.ingestion.expected import PRICES, expected_examples
+from tests.components.ingestion.logs import GOOD, IMPRESSIONS, REASONS, store_config, write_store
+from transform.config import Config
+
+BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+FORMATS = [
+    ("csv", ""),
+    ("csv", ".gz"),
+    ("tsv", ""),
+    ("jsonl", ".gz"),
+    ("parquet", ""),
+    ("tfrecord", ".gz"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingested:
+    """What one run of the executor left."""
+
+    examples: dict[str, list[dict[str, list[Any]]]]
+    rejected: list[dict[str, Any]]
+    catalog: list[dict[str, list[Any]]]
+    counts: Counts
+    unfit: str
+
+
+def to_dict(record: bytes) -> dict[str, list[Any]]:
+    result = {}
+    for name, feature in tf.train.Example.FromString(record).features.feature.items():
+        values = list(getattr(feature, feature.WhichOneof("kind")).value)
+        result[name] = [v.decode() if isinstance(v, bytes) else v for v in values]
+    return result
+
+
+def records(folder: Path) -> list[dict[str, list[Any]]]:
+    files = [str(path) for path in sorted(folder.iterdir())]
+    return [to_dict(r) for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()]
+
+
+def ingest(config: Config, data: Path, out: Path) -> Ingested:
+    found = resolve_span(config, str(data))
+    examples, quarantine, catalog = standard_artifacts.Examples(), Quarantine(), Catalog()
+    for name, artifact in (("examples", examples), ("quarantine", quarantine), ("catalog", catalog)):
+        artifact.uri = str(out / name)
+        (out / name).mkdir(parents=True)
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out / "tmp"), unique_id="1"
+    )
+    ImpressionGenExecutor(context).Do(
+        {},
+        {"examples": [examples], "quarantine": [quarantine], "catalog": [catalog]},
+        {"config": config.to_json(), "files": json.dumps(found.files), "requested_span": found.span},
+    )
+    assert json.loads(examples.split_names) == ["train", "eval"]
+    rejected = []
+    for path in (out / "quarantine").glob("rejected*"):
+        with gzip.open(path, "rt", encoding="ascii") as file:
+            rejected += [json.loads(line) for line in file]
+    tables = out / "catalog" / "catalog"
+    return Ingested(
+        {split: records(out / "examples" / f"Split-{split}") for split in ("train", "eval")},
+        sorted(rejected, key=lambda r: (r["source"], r["file"], r["row"])),
+        records(tables) if tables.exists() else [],
+        read_counts(quarantine.uri),
+        examples.get_string_custom_property(UNFIT),
+    )
+
+
+@pytest.fixture(scope="module", params=FORMATS, ids="".join)
+def ingested(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ingested, Path]:
+    file_format, suffix = request.param
+    folder = tmp_path_factory.mktemp("ingested")
+    write_store(folder / "data", file_format, suffix)
+    config = store_config(file_format, suffix)
+    return ingest(config, folder / "data", folder / "out"), folder / "data"
+
+
+def test_every_format_gives_the_same_examples(ingested: tuple[Ingested, Path]) -> None:
+    result, _ = ingested
+    found = {split: {e["impression_id"][0]: e for e in examples} for split, examples in result.examples.items()}
+    assert found == expected_examples()
+    assert {split: len(examples) for split, examples in result.examples.items()} == {
+        split: len(examples) for split, examples in found.items()
+    }
+
+
+def test_every_row_read_is_an_example_or_in_the_quarantine(ingested: tuple[Ingested, Path]) -> None:
+    result, _ = ingested
+    in_quarantine = [r for r in result.rejected if r["source"] == "impressions"]
+    num_examples = sum(len(examples) for examples in result.examples.values())
+    assert result.counts.read["impressions"] == len(IMPRESSIONS) == num_examples + len(in_quarantine)
+    assert result.counts.num_examples == {split: len(examples) for split, examples in result.examples.items()}
+
+
+def test_every_format_gives_the_same_counts(ingested: tuple[Ingested, Path]) -> None:
+    result, _ = ingested
+    labels: dict[str, dict[str, int]] = {"train": {}, "eval": {}}
+    for split, examples in expected_examples().items():
+        for example in examples.values():
+            label = str(example["label"][0])
+            labels[split][label] = labels[split].get(label, 0) + 1
+    assert result.counts == Counts(
+        span=0,
+        read={"impressions": 45, "installs": 12, "catalog": 4, "users": 3},
+        rejected={
+            "impressions": {"missing_value": 2, "bad_type": 1, "duplicate_impression_id": 1, "too_long": 1},
+            "catalog": {"duplicate_key": 1},
+        },
+        labels=labels,
+        unmatched={"catalog": 16, "users": 10},  # 2 of 5 apps are not in the catalog, 1 of 4 users not in the table
+        unusable_files=(),
+    )
+    assert result.unfit == ""
+
+
+def test_each_rejected_row_is_kept_with_its_place_reason_and_text(ingested: tuple[Ingested, Path]) -> None:
+    result, data = ingested
+    rejected = result.rejected
+    assert [set(r) for r in rejected] == [{"source", "file", "row", "reason", "detail", "text"}] * 6
+    assert [r["source"] for r in rejected] == ["catalog"] + ["impressions"] * 5
+    # The log's second file holds rows 21 to 45 of the log; the bad ones are its last five.
+    assert [Path(r["file"]).parent for r in rejected] == [data / "catalog"] + [data / "impressions"] * 5
+    assert {Path(r["file"]).name.split(".")[0] for r in rejected[1:]} == {"part-1"}
+    assert [(r["row"], r["reason"]) for r in rejected[1:]] == list(
+        zip(range(GOOD // 2 + 1, GOOD // 2 + 6), REASONS, strict=True)
+    )
+    assert (rejected[0]["row"], rejected[0]["reason"]) == (4, "duplicate_key")
+    for row, marker in zip(rejected[1:4], ("i100", "i101", "i102"), strict=True):
+        assert marker in row["text"]
+    assert rejected[4]["detail"] == (
+        f"`impression` must be unique. Received 'i3' again; first in row 4 of "
+        f"{rejected[4]['file'].replace('part-1', 'part-0')}"
+    )
+    assert "xxx" in rejected[5]["text"] and len(rejected[5]["text"]) <= 65_536
+
+
+def test_the_catalog_is_kept_with_the_examples(ingested: tuple[Ingested, Path]) -> None:
+    result, _ = ingested
+    expected = {
+        key: {"table_key": [key], "title": [row["title"]]} | ({} if row["price"] is None else {"price": [row["price"]]})
+        for key, row in PRICES.items()
+    }
+    # `app` is a feature of the impressions, not of the catalog.
+    assert {row["table_key"][0]: row for row in result.catalog} == expected
+    assert len(result.catalog) == 3
+
+
+def test_rows_that_cannot_even_be_read_are_kept_too(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_store(data, "csv")
+    path = data / "impressions" / "part-1.csv"
+    head, *lines = path.read_bytes().splitlines(keepends=True)
+    bad = [
+        b'i200,r200,1000,u1,"caf\xe9\n',
+        b"i201,r\xff,1000,u1,a1,home\n",
+        b"i202\n",
+        b"i203," + b"x" * 2_000_000 + b"\n",
+    ]
+    path.write_bytes(head + b"".join(bad + lines))
+    result = ingest(store_config("csv"), data, tmp_path / "out")
+    kept = [(r["row"], r["reason"], r["text"][:20]) for r in result.rejected if r["source"] == "impressions"][:4]
+    assert kept == [
+        (1, "malformed", 'i200,r200,1000,u1,"c'),
+        (2, "undecodable", "{'impression': 'i201"),
+        (3, "malformed", "i202\n"),
+        (4, "too_long", "i203,xxxxxxxxxxxxxxx"),
+    ]
+    assert result.rejected[1]["text"] == 'i200,r200,1000,u1,"caf\\udce9\n'
+    assert result.counts.read["impressions"] == 49
+    found = {e["impression_id"][0]: e for examples in result.examples.values() for e in examples}
+    assert found == {key: e for examples in expected_examples().values() for key, e in examples.items()}
+
+
+def test_a_file_that_is_cut_off_makes_the_rows_unfit(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_store(data, "csv", ".gz")
+    path = data / "impressions" / "part-1.csv.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    result = ingest(store_config("csv", ".gz"), data, tmp_path / "out")
+    assert result.unfit.startswith("the file is damaged or cut off after row ")
+    assert result.unfit.endswith(f"({path})")
+    assert result.counts.unusable_files == (result.unfit,)
+
+
+def test_too_many_rejected_rows_and_a_missing_label_make_the_rows_unfit(tmp_path: Path) -> None:
+    write_store(tmp_path / "data", "jsonl", installs=[{"user": "u0", "app": "a0", "at": 9e8}])
+    strict = store_config("jsonl", ingestion={"eval_fraction": 0.5, "max_rejected_fraction": 0.1})
+    result = ingest(strict, tmp_path / "data", tmp_path / "strict")
+    assert result.unfit == (
+        "at most 10.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 5 of 45 "
+        "(11.11%; bad_type 1, duplicate_impression_id 1, missing_value 2, too_long 1); they are in "
+        f"{tmp_path / 'strict' / 'quarantine'}"
+    )
+    lenient = dataclasses.replace(strict, ingestion=dataclasses.replace(strict.ingestion, max_rejected_fraction=0.9))
+    result = ingest(lenient, tmp_path / "data", tmp_path / "lenient")
+    number = len(result.examples["train"])
+    assert result.unfit == (f"the train split must have both labels, 0 and 1. Received: {{'0': {number}}} (span 0)")

@@ -1,0 +1,88 @@
+"""From typed values to a tf.Example, and the split of a key."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import tensorflow as tf
+
+from components.ingestion.examples import Impression, Layout, split_of_key
+from tests.components.ingestion.logs import store_config
+
+LAYOUT = Layout(store_config())
+#: In the order of the columns: impression, request, time, the tables' and the installs' keys (app, user), page.
+VALUES = ("i7", "r3", 1234.75, "a1", "u2", "home")
+
+
+def parse(serialized: bytes) -> dict[str, list[object]]:
+    features = tf.train.Example.FromString(serialized).features.feature
+    return {name: list(getattr(f, f.WhichOneof("kind")).value) for name, f in features.items()}
+
+
+def impression(**changes: object) -> Impression:
+    row = Impression("log.csv", 1, "", VALUES, 1, {"catalog": ("a1", 2.5, "été"), "users": ("u2", ("a0", "a9"))})
+    return row._replace(**changes)
+
+
+def test_the_layout_is_where_the_columns_stand() -> None:
+    config = store_config()
+    assert [c.name for c in config.columns["impressions"]] == ["impression", "request", "time", "app", "user", "page"]
+    assert (LAYOUT.label, LAYOUT.impression_id, LAYOUT.request_id, LAYOUT.timestamp) == (None, 0, 1, 2)
+    assert LAYOUT.key_positions("impressions", ["user", "app"]) == (4, 3)
+    assert LAYOUT.timestamp_of("installs", "at") == 2
+
+
+def test_an_impression_becomes_a_tf_example() -> None:
+    assert parse(LAYOUT.serialized_example(impression())) == {
+        "app": [b"a1"],
+        "page": [b"home"],
+        "price": [2.5],
+        "title": ["été".encode()],
+        "owned": [b"a0", b"a9"],
+        "label": [1],
+        "impression_id": [b"i7"],
+        "request_id": [b"r3"],
+        "timestamp": [1234],
+    }
+
+
+def test_what_has_no_value_is_left_out() -> None:
+    row = impression(joined={"catalog": None, "users": ("u2", None)}, label=0)
+    assert set(parse(LAYOUT.serialized_example(row))) == {
+        "app",
+        "page",
+        "label",
+        "impression_id",
+        "request_id",
+        "timestamp",
+    }
+
+
+def test_the_same_impression_has_the_same_bytes() -> None:
+    assert LAYOUT.serialized_example(impression()) == LAYOUT.serialized_example(impression())
+    assert LAYOUT.serialized_example(impression()) != LAYOUT.serialized_example(impression(label=0))
+
+
+def test_a_table_row_has_its_key_and_its_features() -> None:
+    assert parse(LAYOUT.serialized_table_example("catalog", "a1", ("a1", None, "x"))) == {
+        "table_key": [b"a1"],
+        "title": [b"x"],
+    }
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5])
+def test_the_split_is_near_its_fraction_and_is_the_hash(fraction: float) -> None:
+    keys = [f"request-{i}" for i in range(20_000)]
+    splits = [split_of_key(key, fraction) for key in keys]
+    # Four standard deviations of a binomial share of 20,000 at most: 4 · sqrt(0.25 / 20000) = 0.0141.
+    assert splits.count("eval") / len(keys) == pytest.approx(fraction, abs=0.0142)
+    for key, split in list(zip(keys, splits, strict=True))[:100]:
+        hashed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+        assert split == ("eval" if hashed / 2**64 < fraction else "train")
+
+
+def test_a_larger_fraction_keeps_the_eval_requests_in_eval() -> None:
+    keys = [str(i) for i in range(1000)]
+    small = {key for key in keys if split_of_key(key, 0.2) == "eval"}
+    assert small < {key for key in keys if split_of_key(key, 0.4) == "eval"}

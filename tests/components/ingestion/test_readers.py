@@ -1,0 +1,385 @@
+"""Reads real files of every format, whole and broken."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from components.ingestion.readers import read_header, read_rows
+from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
+from transform.errors import InputError
+
+LIMIT = 1_000_000
+
+
+def read(path: Path, file_format: str, columns: list[str], limit: int = LIMIT) -> list[RawRow]:
+    return list(read_rows(str(path), file_format, columns, limit))
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def read_csv(tmp_path: Path, content: bytes, columns: str = "ab", limit: int = LIMIT) -> list[RawRow]:
+    return read(write(tmp_path / "a.csv", content), "csv", list(columns), limit)
+
+
+def example(**values: Any) -> bytes:
+    result = tf.train.Example()
+    for name, value in values.items():
+        feature = result.features.feature[name]
+        for item in value:
+            if isinstance(item, bytes):
+                feature.bytes_list.value.append(item)
+            elif isinstance(item, int):
+                feature.int64_list.value.append(item)
+            else:
+                feature.float_list.value.append(item)
+    return bytes(result.SerializeToString())
+
+
+def write_tfrecord(path: Path, records: list[bytes]) -> Path:
+    with tf.io.TFRecordWriter(str(path), "GZIP" if path.suffix == ".gz" else "") as writer:
+        for record in records:
+            writer.write(record)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("file_format", "content"),
+    [
+        ("csv", b'b,c,a\n2,x,1\n"4, ""four""",x,"3\nthree"\n'),
+        ("csv", b'b,c,a\r\n2,x,1\r\n"4, ""four""",x,"3\nthree"\r\n'),
+        ("jsonl", b'{"a": "1", "b": "2"}\n{"b": "4, \\"four\\"", "a": "3\\nthree", "z": 0}\n'),
+    ],
+    ids=["csv", "csv of Windows", "jsonl"],
+)
+def test_text_rows(tmp_path: Path, file_format: str, content: bytes, suffix: str) -> None:
+    path = write(tmp_path / f"a.{file_format}{suffix}", content)
+    assert read(path, file_format, ["a", "b"]) == [
+        RawRow(1, {"a": "1", "b": "2"}),
+        RawRow(2, {"a": "3\nthree", "b": '4, "four"'}),
+    ]
+
+
+def test_in_a_tsv_a_quote_is_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", b'a\tb\n1"\t"2\n\t\n')
+    assert read(path, "tsv", ["a", "b"]) == [RawRow(1, {"a": '1"', "b": '"2'}), RawRow(2, {"a": "", "b": ""})]
+
+
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    assert read_csv(tmp_path, b"a,b\n\n1,2\n\r\n\n3,4") == [
+        RawRow(1, {"a": "1", "b": "2"}),
+        RawRow(2, {"a": "3", "b": "4"}),
+    ]
+    path = write(tmp_path / "a.jsonl", b'\n{"a": 1}\n  \n{"a": 2}')
+    assert read(path, "jsonl", ["a"]) == [RawRow(1, {"a": 1}), RawRow(2, {"a": 2})]
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfa,b\n1,2\n", b'\xef\xbb\xbf"a","b"\n"1","2"\n'])
+def test_a_byte_order_mark_is_not_part_of_the_first_name(tmp_path: Path, content: bytes) -> None:
+    assert read_csv(tmp_path, content) == [RawRow(1, {"a": "1", "b": "2"})]
+    assert read_header(str(tmp_path / "a.csv"), "csv") == ["a", "b"]
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_json_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"a": 1}\n')
+    assert read(path, "jsonl", ["a"]) == [RawRow(1, {"a": 1})]
+
+
+def test_bytes_that_are_not_utf_8_stay_in_their_column(tmp_path: Path) -> None:
+    assert read_csv(tmp_path, b"a,b,c\n1,caf\xe9,\xff\n") == [RawRow(1, {"a": "1", "b": "caf\udce9"})]
+
+
+@pytest.mark.parametrize(
+    ("row", "detail"),
+    [
+        (b"1", "a row must have 2 fields. Received: 1"),
+        (b"1,2,3", "a row must have 2 fields. Received: 3"),
+        (b'"1"x,2', "',' expected after '\"'"),
+        (b"1,2\r3,4", "new-line character seen in unquoted field"),
+    ],
+)
+def test_a_malformed_row_is_one_row(tmp_path: Path, row: bytes, detail: str) -> None:
+    first, second = read_csv(tmp_path, b"a,b\n" + row + b"\n5,6\n")
+    assert first == RawRow(1, None, "malformed", first.detail, (row + b"\n").decode())
+    assert first.detail.startswith(detail)
+    assert second == RawRow(2, {"a": "5", "b": "6"})
+
+
+def test_a_stray_quote_swallows_its_own_line_only(tmp_path: Path) -> None:
+    rows = read_csv(tmp_path, b'a,b\n1,"x\n2,y\n3,z\n')
+    assert [(r.number, r.reason) for r in rows] == [(1, "malformed"), (2, ""), (3, "")]
+    assert rows[0].text == '1,"x\n'
+    assert [r.values for r in rows[1:]] == [{"a": "2", "b": "y"}, {"a": "3", "b": "z"}]
+
+
+def test_a_stray_quote_far_from_the_end_swallows_its_own_line_only(tmp_path: Path) -> None:
+    good = b"".join(b"%d,%d\n" % (i, i) for i in range(5000))
+    rows = read_csv(tmp_path, b'a,b\n0,"x\n' + good, limit=1000)
+    assert [r.reason for r in rows] == ["malformed"] + [""] * 5000
+    assert [r.number for r in rows] == list(range(1, 5002))
+    assert rows[-1].values == {"a": "4999", "b": "4999"}
+
+
+def test_several_stray_quotes_swallow_their_own_lines_only(tmp_path: Path) -> None:
+    rows = read_csv(tmp_path, b'a,b\n1,"x\n2,y\n3,"w\n4,z\n5,v\n')
+    # The second quote closes the first one's field and has text behind it: both lines are malformed.
+    assert [(r.number, r.reason, r.values) for r in rows] == [
+        (1, "malformed", None),
+        (2, "", {"a": "2", "b": "y"}),
+        (3, "malformed", None),
+        (4, "", {"a": "4", "b": "z"}),
+        (5, "", {"a": "5", "b": "v"}),
+    ]
+
+
+def test_a_stray_quote_before_a_line_that_is_too_long(tmp_path: Path) -> None:
+    rows = read_csv(tmp_path, b'a,b\n1,"x\n2,y\n' + b"3," + b"z" * 200 + b"\n4,w\n", limit=100)
+    assert [(r.number, r.reason, r.values) for r in rows] == [
+        (1, "malformed", None),
+        (2, "", {"a": "2", "b": "y"}),
+        (3, "too_long", None),
+        (4, "", {"a": "4", "b": "w"}),
+    ]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_a_field_of_ten_megabytes_is_one_row_that_is_too_long(tmp_path: Path, file_format: str) -> None:
+    long = b"x" * 10_000_000
+    content = {
+        "csv": b'a,b\n1,"' + long + b'"\n3,4\n',
+        "jsonl": b'{"a": "' + long + b'"}\n{"a": "3", "b": "4"}\n',
+    }[file_format]
+    first, second = read(write(tmp_path / "a", content), file_format, ["a", "b"])
+    assert (first.number, first.values, first.reason) == (1, None, "too_long")
+    assert first.detail == "a row must have at most 1000000 bytes"
+    assert len(first.text) == MAX_KEPT_CHARACTERS
+    assert second == RawRow(2, {"a": "3", "b": "4"})
+
+
+@pytest.mark.parametrize(
+    ("file_format", "content", "sentence"),
+    [
+        ("csv", b"", "the file is empty; its first line must name the columns ({path})"),
+        ("tsv", b"", "the file is empty; its first line must name the columns ({path})"),
+        ("jsonl", b"", "the file is empty ({path})"),
+        ("parquet", b"", "the file is empty ({path})"),
+        ("tfrecord", b"", "the file is empty ({path})"),
+        ("csv", b"a,b,a\n1,2,3\n", "the file names columns twice: ['a'] ({path})"),
+        ("csv", b"a,c\n1,2\n", "the columns ['b'] are missing. Received: ['a', 'c'] ({path})"),
+        (
+            "csv",
+            b"a;b\n1;2\n",
+            "the columns ['a', 'b'] are missing. Received: ['a;b']; is the delimiter right? ({path})",
+        ),
+        (
+            "tsv",
+            b"a,b\n1,2\n",
+            "the columns ['a', 'b'] are missing. Received: ['a,b']; is the delimiter right? ({path})",
+        ),
+        ("csv", b'"a"x,b\n', "the header line cannot be read: ',' expected after '\"' ({path})"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, file_format: str, content: bytes, sentence: str) -> None:
+    path = write(tmp_path / "a", content)
+    with pytest.raises(InputError) as caught:
+        read(path, file_format, ["a", "b"])
+    assert str(caught.value) == sentence.format(path=path)
+
+
+@pytest.mark.parametrize("file_format", ["csv", "tsv", "jsonl", "parquet", "tfrecord"])
+def test_a_file_that_is_missing_is_told(tmp_path: Path, file_format: str) -> None:
+    path = tmp_path / "none"
+    with pytest.raises(InputError, match=f"the file cannot be read: .*{path}"):
+        read(path, file_format, ["a"])
+
+
+def test_a_second_header_is_a_row_like_any_other(tmp_path: Path) -> None:
+    rows = read_csv(tmp_path, b"a,b\n1,2\na,b\n3,4\n")
+    assert [r.values for r in rows] == [{"a": "1", "b": "2"}, {"a": "a", "b": "b"}, {"a": "3", "b": "4"}]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_a_compressed_file_that_is_cut_off_is_told(tmp_path: Path, file_format: str) -> None:
+    lines = {"csv": "a,b\n" + "1,2\n" * 500, "jsonl": '{"a": "1", "b": "2"}\n' * 500}[file_format]
+    whole = gzip.compress(lines.encode())
+    path = tmp_path / "a.gz"
+    for length in range(1, len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="the file is damaged or cut off after row"):
+            read(path, file_format, ["a", "b"])
+
+
+def test_a_file_that_is_not_compressed_as_its_name_says_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(InputError, match="damaged or cut off after row 0; nothing of it is used: Not a gzipped file"):
+        read(path, "csv", ["a", "b"])
+    with pytest.raises(InputError, match="damaged or cut off"):
+        read_header(str(path), "csv")
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        (b"[1]", "a row must be a JSON object. Received: list"),
+        (b"null", "a row must be a JSON object. Received: NoneType"),
+        (b'"a"', "a row must be a JSON object. Received: str"),
+        (b'{"a": 1', "a row must be a JSON object: Expecting ',' delimiter: line 2 column 1 (char 8)"),
+        (b"{'a': 1}", "a row must be a JSON object: Expecting property name enclosed in double quotes: line 1 column"),
+        (b"[" * 100_000, "a row must be a JSON object: maximum recursion depth exceeded"),
+    ],
+    ids=["list", "null", "string", "cut", "quotes", "deep"],
+)
+def test_a_json_row_that_is_no_object(tmp_path: Path, line: bytes, detail: str) -> None:
+    rows = read(write(tmp_path / "a.jsonl", line + b'\n{"a": 1}\n'), "jsonl", ["a", "b"])
+    assert (rows[0].number, rows[0].values, rows[0].reason) == (1, None, "malformed")
+    assert rows[0].detail.startswith(detail)
+    assert rows[0].text == line.decode() + "\n"
+    assert rows[1:] == [RawRow(2, {"a": 1, "b": None})]
+
+
+def test_json_values_keep_their_types(tmp_path: Path) -> None:
+    row = {"a": 1.5, "b": ["x", None], "c": True, "d": None, "e": "été"}
+    path = write(tmp_path / "a.jsonl", json.dumps(row).encode())
+    assert read(path, "jsonl", [*row, "f"]) == [RawRow(1, {**row, "f": None})]
+
+
+def test_parquet_columns_of_every_type(tmp_path: Path) -> None:
+    moment = datetime.datetime(2023, 11, 14, 22, 13, 20, 250_000)
+    invalid = pa.array([b"ok", b"caf\xe9", None], pa.binary())
+    nested = pa.array([[b"x", b"\xff"], None, []], pa.list_(pa.binary()))
+    table = pa.table(
+        {
+            "text": pa.array(["a", None, "été"]),
+            "large": pa.array(["a", None, "été"], pa.large_string()),
+            "coded": pa.array(["a", None, "a"]).dictionary_encode(),
+            "invalid": invalid.view(pa.string()),
+            "lists": _as_strings(nested),
+            "coded_lists": pa.array([["a"], [], None], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+            "large_lists": pa.array([["a", None], [], None], pa.large_list(pa.large_string())),
+            "number": pa.array([1.5, None, float("nan")]),
+            "count": pa.array([1, 2, None]),
+            "flag": pa.array([True, False, None]),
+            "day": pa.array([datetime.date(2023, 11, 14), None, None]),
+            **{
+                f"time_{unit}": pa.array([moment.replace(microsecond=0) if unit == "s" else moment, None, None]).cast(
+                    pa.timestamp(unit)
+                )
+                for unit in ("s", "ms", "us", "ns")
+            },
+            "time_zone": pa.array([moment, None, None], pa.timestamp("ns", "Europe/Zurich")),
+            "finest": pa.array([1_700_000_000_123_456_789, None, None]).cast(pa.timestamp("ns")),
+            "far": pa.array([2**62, None, None]).cast(pa.timestamp("us")),
+        }
+    )
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path)
+    rows = read(path, "parquet", table.column_names)
+    assert [r.number for r in rows] == [1, 2, 3]
+    first, second, third = (dict(r.values or {}) for r in rows)
+    seconds = 1_700_000_000
+    assert first.pop("finest") == pytest.approx(seconds + 0.123456789, abs=1e-6)
+    assert first == {
+        **dict.fromkeys(("text", "large", "coded"), b"a"),
+        "invalid": b"ok",
+        "lists": [b"x", b"\xff"],
+        "coded_lists": [b"a"],
+        "large_lists": [b"a", None],
+        "number": 1.5,
+        "count": 1,
+        "flag": True,
+        "day": datetime.date(2023, 11, 14),
+        "time_s": seconds,
+        **dict.fromkeys(("time_ms", "time_us", "time_ns", "time_zone"), seconds + 0.25),
+        "far": 2.0**62 / 1e6,
+    }
+    assert (second["text"], second["invalid"], second["lists"], second["number"]) == (None, b"caf\xe9", None, None)
+    assert (third["text"], third["lists"], third["coded_lists"]) == ("été".encode(), [], None)
+
+
+def _as_strings(lists: pa.ListArray) -> pa.ListArray:
+    """The same bytes said to be strings, as a writer that checks nothing leaves them."""
+    values = lists.values.view(pa.string())
+    return pa.ListArray.from_arrays(lists.offsets, values, mask=lists.is_null())
+
+
+def test_parquet_batches_join_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.ingestion.record_readers.PARQUET_BATCH_ROWS", 3)
+    lists = [[str(i)] * (i % 3) for i in range(10)]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": [str(i) for i in range(10)], "b": lists}), path, row_group_size=7)
+    assert read(path, "parquet", ["b", "a"]) == [
+        RawRow(i + 1, {"b": [str(i).encode()] * (i % 3), "a": str(i).encode()}) for i in range(10)
+    ]
+    assert read_header(str(path), "parquet") == ["a", "b"]
+
+
+def test_a_parquet_file_that_is_cut_off_or_lacks_a_column_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(InputError, match=r"the columns \['b'\] are missing\. Received: \['a'\]"):
+        read(path, "parquet", ["a", "b"])
+    path.write_bytes(path.read_bytes()[:-10])
+    for action in (lambda: read(path, "parquet", ["a"]), lambda: read_header(str(path), "parquet")):
+        with pytest.raises(InputError, match="the file is damaged or cut off after row 0"):
+            action()
+
+
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
+def test_tfrecord_rows(tmp_path: Path, name: str) -> None:
+    records = [
+        example(a=[b"x"], b=[b"y", b"z"], c=[1], d=[0.5], unused=[b"u"]),
+        b"not an example",
+        example(a=[b"\xff"], b=[]),
+        example(a=[b"x" * 2000]),
+    ]
+    rows = read(write_tfrecord(tmp_path / name, records), "tfrecord", list("abcd"), limit=1000)
+    assert rows[0] == RawRow(1, {"a": (b"x",), "b": (b"y", b"z"), "c": (1,), "d": (0.5,)})
+    assert (rows[1].number, rows[1].values, rows[1].reason) == (2, None, "undecodable")
+    assert rows[1].text == "b'not an example'"
+    assert rows[2] == RawRow(3, {"a": (b"\xff",), "b": None, "c": None, "d": None})
+    assert (rows[3].number, rows[3].values, rows[3].reason) == (4, None, "too_long")
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
+def test_a_tfrecord_file_that_is_cut_off_is_told(tmp_path: Path, name: str) -> None:
+    path = write_tfrecord(tmp_path / name, [example(a=[b"abc"]), example(a=[b"def"])])
+    whole = path.read_bytes()
+    record = len(example(a=[b"abc"])) + 16  # length and two checksums
+    # Between two records, an uncompressed file tells nothing of what is missing.
+    ends = () if name.endswith(".gz") else (record,)
+    for length in range(1, len(whole)):
+        if length not in ends:
+            path.write_bytes(whole[:length])
+            with pytest.raises(InputError):
+                read(path, "tfrecord", ["a"])
+
+
+def test_a_tfrecord_file_with_a_changed_byte_is_told(tmp_path: Path) -> None:
+    path = write_tfrecord(tmp_path / "a.tfrecord", [example(a=[b"abc"]), example(a=[b"def"])])
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(InputError, match="the file is damaged or cut off after row [01]"):
+            read(path, "tfrecord", ["a"])
+
+
+def test_a_tfrecord_of_ten_megabytes_is_one_row_that_is_too_long(tmp_path: Path) -> None:
+    path = write_tfrecord(tmp_path / "a.tfrecord", [example(a=[b"x" * 10_000_000]), example(a=[b"y"])])
+    first, second = read(path, "tfrecord", ["a"])
+    assert (first.number, first.values, first.reason) == (1, None, "too_long")
+    assert len(first.text) < 4 * MAX_KEPT_CHARACTERS + 10
+    assert second == RawRow(2, {"a": (b"y",)})

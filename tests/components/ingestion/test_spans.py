@@ -1,0 +1,168 @@
+"""Which span and which files a run reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.ingestion.spans import has_spans, resolve_span
+from tests.transform.small_config import REMOVED, small_config
+from transform.config import Config
+from transform.errors import InputError
+
+
+def config_of(log: str, catalog: str = "apps.csv", *more: tuple[str, Any]) -> Config:
+    return small_config(("sources.impressions.path", log), ("sources.tables.catalog.path", catalog), *more)
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a,b\n")
+
+
+SPANS = config_of("log/day-{SPAN}/part-*.csv", "catalog/day-{SPAN}.csv")
+DATES = config_of("log/{YYYY}-{MM}-{DD}/*.csv", "catalog/{YYYY}-{MM}-{DD}.csv")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make(tmp_path, *(f"log/day-{d}/part-{p}.csv" for d in (1, 2, 10) for p in (1, 0)))
+    make(tmp_path, *(f"catalog/day-{d}.csv" for d in (1, 2, 10, 11)))
+    return tmp_path
+
+
+def test_the_latest_span_is_the_highest_number(root: Path) -> None:
+    found = resolve_span(SPANS, str(root))
+    assert found.span == 10
+    assert found.files == {
+        "impressions": {"": (f"{root}/log/day-10/part-0.csv", f"{root}/log/day-10/part-1.csv")},
+        "catalog": {"": (f"{root}/catalog/day-10.csv",)},
+    }
+
+
+def test_a_span_can_be_given(root: Path) -> None:
+    found = resolve_span(SPANS, str(root), 2)
+    assert (found.span, found.files["catalog"]) == (2, {"": (f"{root}/catalog/day-2.csv",)})
+
+
+def test_a_span_that_is_not_there_is_told(root: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_span(SPANS, str(root), 3)
+    assert str(caught.value) in (
+        f"there are no impressions for span 3 ({root}/log/day-{{SPAN}}/part-*.csv)",
+        f"the source `impressions` has no file ({root}/log/day-3/part-*.csv)",
+    )
+
+
+def test_a_table_that_lacks_the_span_is_told(root: Path) -> None:
+    (root / "catalog/day-10.csv").unlink()
+    with pytest.raises(InputError) as caught:
+        resolve_span(SPANS, str(root))
+    assert str(caught.value) == f"the source `catalog` has no file ({root}/catalog/day-10.csv)"
+
+
+def test_no_span_at_all_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_span(SPANS, str(tmp_path))
+    assert str(caught.value) == f"there are no impressions for any span ({tmp_path}/log/day-{{SPAN}}/part-*.csv)"
+
+
+def test_a_date_is_the_days_since_1970(tmp_path: Path) -> None:
+    make(
+        tmp_path,
+        *(
+            f"{d}/{day}{end}"
+            for day in ("2026-01-31", "2026-02-01")
+            for d, end in (("log", "/x.csv"), ("catalog", ".csv"))
+        ),
+    )
+    # 2026-02-01: 56 years of 365 days, 14 leap days (1972 … 2024), January.
+    latest = 56 * 365 + 14 + 31
+    assert resolve_span(DATES, str(tmp_path)).span == latest
+    assert resolve_span(DATES, str(tmp_path), latest - 1).files == {
+        "impressions": {"": (f"{tmp_path}/log/2026-01-31/x.csv",)},
+        "catalog": {"": (f"{tmp_path}/catalog/2026-01-31.csv",)},
+    }
+
+
+def test_a_log_without_spans_is_span_0(tmp_path: Path) -> None:
+    make(tmp_path, "log.csv", "apps.csv")
+    config = config_of("log.csv")
+    assert resolve_span(config, str(tmp_path)).span == 0
+    assert not has_spans(config)
+    with pytest.raises(InputError) as caught:
+        resolve_span(config, str(tmp_path), 4)
+    assert str(caught.value) == "a span was asked for (4), but the impressions' path names none (log.csv)"
+
+
+def test_a_log_that_is_split_has_the_files_of_each_split(tmp_path: Path) -> None:
+    make(tmp_path, "t-5.csv", "t-6.csv", "e-6.csv", "apps.csv")
+    splits = ("sources.impressions.splits", {"train": "t-{SPAN}.csv", "eval": "e-{SPAN}.csv"})
+    config = config_of("", "apps.csv", ("sources.impressions.path", REMOVED), splits)
+    assert has_spans(config)
+    found = resolve_span(config, str(tmp_path))
+    assert found.span == 6
+    assert found.files["impressions"] == {"eval": (f"{tmp_path}/e-6.csv",), "train": (f"{tmp_path}/t-6.csv",)}
+
+
+def test_a_split_without_a_file_is_told(tmp_path: Path) -> None:
+    make(tmp_path, "t.csv", "apps.csv")
+    splits = ("sources.impressions.splits", {"train": "t.csv", "eval": "e.csv"})
+    config = config_of("", "apps.csv", ("sources.impressions.path", REMOVED), splits)
+    with pytest.raises(InputError, match=re.escape(f"the source `impressions` has no file ({tmp_path}/e.csv)")):
+        resolve_span(config, str(tmp_path))
+
+
+def test_only_one_split_may_name_the_span(tmp_path: Path) -> None:
+    make(tmp_path, "t.csv", "e-3.csv", "e-4.csv", "apps.csv")
+    splits = ("sources.impressions.splits", {"train": "t.csv", "eval": "e-{SPAN}.csv"})
+    found = resolve_span(config_of("", "apps.csv", ("sources.impressions.path", REMOVED), splits), str(tmp_path))
+    assert (found.span, found.files["impressions"]["eval"]) == (4, (f"{tmp_path}/e-4.csv",))
+
+
+@pytest.mark.parametrize("pattern", ["{SPAN}/{YYYY}/x.csv", "{YYYY}/x.csv", "{SPAN}/{SPAN}/x.csv"])
+def test_a_path_with_half_a_date_or_two_spans_is_told(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(InputError, match=re.escape("a path names the span as {SPAN}, or a date as {YYYY} {MM} {DD}:")):
+        resolve_span(config_of(pattern), str(tmp_path))
+
+
+def test_a_version_in_a_path_is_told(tmp_path: Path) -> None:
+    make(tmp_path, "1/2/x.csv")
+    with pytest.raises(InputError, match=re.escape("{VERSION} is not supported in a source's path")):
+        resolve_span(config_of("{SPAN}/{VERSION}/x.csv"), str(tmp_path))
+
+
+def test_installs_are_found_too(root: Path) -> None:
+    make(root, "installs/10.csv")
+    config = config_of(
+        "log/day-{SPAN}/part-*.csv",
+        "catalog/day-{SPAN}.csv",
+        ("sources.impressions.label", REMOVED),
+        ("sources.impressions.timestamp", "t"),
+        ("sources.installs", {"path": "installs/{SPAN}.csv", "format": "csv"}),
+    )
+    assert resolve_span(config, str(root)).files["installs"] == {"": (f"{root}/installs/10.csv",)}
+
+
+def test_the_fingerprint_changes_with_the_files(root: Path) -> None:
+    before = resolve_span(SPANS, str(root))
+    assert resolve_span(SPANS, str(root)) == before
+    path = root / "log/day-10/part-0.csv"
+    seconds = path.stat().st_mtime + 5
+    os.utime(path, (seconds, seconds))
+    rewritten = resolve_span(SPANS, str(root))
+    path.write_text("a,b\n1,2\n")
+    os.utime(path, (seconds, seconds))
+    longer = resolve_span(SPANS, str(root))
+    make(root, "log/day-10/part-2.csv")
+    added = resolve_span(SPANS, str(root))
+    assert len({f.fingerprint for f in (before, rewritten, longer, added)}) == 4
+    make(root, "log/day-2/part-7.csv")
+    assert resolve_span(SPANS, str(root)) == dataclasses.replace(added)

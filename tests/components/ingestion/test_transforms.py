@@ -1,0 +1,153 @@
+"""The joins, the labels and the splits, in Beam."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from components.ingestion.examples import Impression
+from components.ingestion.joins import LabelFromInstalls
+from components.ingestion.spans import resolve_span
+from components.ingestion.transforms import IngestImpressions
+from tests.components.ingestion.expected import label_of, split_of
+from tests.components.ingestion.logs import CATALOG, GOOD, IMPRESSIONS, impression, store_config, write_store
+from transform.config import Config
+from transform.settings import Installs
+
+
+def ingest(config: Config, folder: Path, **replaced: Any) -> dict[str, list[Any]]:
+    """Runs the whole ingestion on the small store; each output as a list of what JSON makes of it."""
+    data, out = folder / "data", folder / "out"
+    if not data.exists():
+        write_store(data, "jsonl", **replaced)
+    files = resolve_span(config, str(data)).files
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        ingested = pipeline | IngestImpressions(config, files)
+        for name in ("impressions", "rejected", "counted"):
+            _ = (
+                ingested[name]
+                | f"Json_{name}" >> beam.Map(json.dumps)
+                | f"Write_{name}" >> beam.io.WriteToText(str(out / name), shard_name_template="")
+            )
+    return {
+        name: [json.loads(line) for line in (out / name).read_text().splitlines()]
+        for name in ("impressions", "rejected", "counted")
+    }
+
+
+def by_id(impressions: list[Any]) -> dict[str, Impression]:
+    return {row[3][0]: Impression(*row) for row in impressions}
+
+
+@pytest.mark.parametrize("broadcast", [True, False], ids=["broadcast", "shuffled"])
+def test_a_join_keeps_an_impression_without_a_match(tmp_path: Path, broadcast: bool) -> None:
+    out = ingest(store_config("jsonl", broadcast=broadcast), tmp_path)
+    found = by_id(out["impressions"])
+    assert len(out["impressions"]) == len(found) == GOOD
+    for row in IMPRESSIONS[:GOOD]:
+        joined = found[row["impression"]].joined
+        # Of the two rows of a1 in the catalog, the first.
+        match = next((c for c in CATALOG if c["app"] == row["app"]), None)
+        assert joined["catalog"] == (match and [match["app"], match["price"], match["title"]])
+        assert (joined["users"] is None) == (row["user"] == "u3")
+        assert found[row["impression"]].label == label_of(row)
+        assert found[row["impression"]].split == split_of(row["request"])
+    assert {found[row["impression"]].label for row in IMPRESSIONS[:GOOD]} == {0, 1}
+
+
+@pytest.mark.parametrize("broadcast", [True, False], ids=["broadcast", "shuffled"])
+def test_a_join_can_reject_an_impression_without_a_match(tmp_path: Path, broadcast: bool) -> None:
+    out = ingest(store_config("jsonl", broadcast=broadcast, reject=True), tmp_path)
+    unmatched = {r["impression"] for r in IMPRESSIONS[:GOOD] if r["app"] in ("a3", "a4") or r["user"] == "u3"}
+    assert set(by_id(out["impressions"])) == {r["impression"] for r in IMPRESSIONS[:GOOD]} - unmatched
+    rejected = [r for r in out["rejected"] if r[3] == "unmatched_key"]
+    assert len(rejected) == len(unmatched)
+    assert {(r[4].split(".")[0]) for r in rejected} == {
+        "`app` must be a key of the table `catalog`",
+        "`user` must be a key of the table `users`",
+    }
+    assert not [key for (key, *_), _ in out["counted"] if key == "unmatched"]
+
+
+def test_of_two_rows_with_an_id_the_first_in_the_files_order_is_kept(tmp_path: Path) -> None:
+    rows = [impression(i, "u0", "a0", 1000.0, page=f"page{i}") for i in range(30)]
+    twice = [impression(i, "u0", "a0", 1000.0, page="again") for i in (5, 5, 25)]
+    out = ingest(store_config("jsonl"), tmp_path, impressions=[*rows, *twice])
+    assert {key: row.values[5] for key, row in by_id(out["impressions"]).items()} == {
+        f"i{i}": f"page{i}" for i in range(30)
+    }
+    duplicates = [
+        (r[2], r[4].split(";")[1]) for r in sorted(out["rejected"], key=lambda r: r[2]) if r[3] != "duplicate_key"
+    ]
+    first = f" first in row {{}} of {tmp_path}/data/impressions/part-{{}}.jsonl"
+    # Row 26 of the log is row 6 of the second file.
+    assert duplicates == [(11, first.format(6, 0)), (12, first.format(6, 0)), (13, first.format(6, 1))]
+
+
+def test_a_request_never_straddles_the_hash_split(tmp_path: Path) -> None:
+    rows = [impression(i, "u0", "a0", 1000.0, request=f"r{i % 40}") for i in range(200)]
+    out = ingest(store_config("jsonl"), tmp_path, impressions=rows)
+    splits: dict[str, set[str]] = {}
+    for row in by_id(out["impressions"]).values():
+        splits.setdefault(row.values[1], set()).add(row.split)
+    assert len(splits) == 40
+    assert splits == {request: {split_of(request)} for request in splits}
+    assert {split for found in splits.values() for split in found} == {"train", "eval"}
+
+
+def test_a_split_by_impression_may_part_a_request(tmp_path: Path) -> None:
+    rows = [impression(i, "u0", "a0", 1000.0, request="one") for i in range(60)]
+    config = store_config("jsonl", ingestion={"split_by": "impression_hash", "eval_fraction": 0.5})
+    found = by_id(ingest(config, tmp_path, impressions=rows)["impressions"])
+    assert {key: row.split for key, row in found.items()} == {f"i{i}": split_of(f"i{i}") for i in range(60)}
+    assert {row.split for row in found.values()} == {"train", "eval"}
+
+
+def test_a_split_by_time_takes_the_last_part_for_eval(tmp_path: Path) -> None:
+    # The latest is 1390; the last 90 seconds begin after 1300.
+    rows = [impression(i, "u0", "a0", 1000.0 + 10 * i) for i in range(GOOD)]
+    config = store_config("jsonl", ingestion={"split_by": "time", "eval_seconds": 90})
+    found = by_id(ingest(config, tmp_path, impressions=rows)["impressions"])
+    assert {key for key, row in found.items() if row.split == "eval"} == {f"i{i}" for i in range(31, GOOD)}
+    assert {row.split for row in found.values()} == {"train", "eval"}
+
+
+def labels(shown: list[float], installed: list[float], window: float = 100.0) -> list[int | None]:
+    """The labels of one user's impressions of one app."""
+    installs = Installs(path="i.csv", format="csv", attribution_seconds=window)
+    log = [Impression("log", i, "", (at,), None, {}) for i, at in enumerate(shown)]
+    groups: dict[str, Any] = {"log": log, "installs": installed}
+    return [row.label for row in LabelFromInstalls(installs, 0).process((("u", "a"), groups))]
+
+
+@pytest.mark.parametrize(
+    ("shown", "installed", "expected"),
+    [
+        ([1000.0], [], [0]),
+        ([1000.0], [1000.0], [1]),  # both edges of the window belong to it
+        ([1000.0], [1100.0], [1]),
+        ([1000.0], [999.999], [0]),
+        ([1000.0], [1100.001], [0]),
+        ([1000.0], [990.0, 1200.0], [0]),
+        ([1000.0], [1200.0, 990.0, 1050.0], [1]),
+        ([900.0, 1000.0, 1050.0, 1060.0], [1055.0], [0, 1, 1, 0]),
+        ([1000.0, 2000.0], [2010.0, 1010.0], [1, 1]),
+        ([], [1000.0], []),
+    ],
+)
+def test_the_label_is_one_if_an_install_follows_within_the_window(
+    shown: list[float], installed: list[float], expected: list[int]
+) -> None:
+    assert labels(shown, installed) == expected
+
+
+def test_an_install_of_another_user_or_app_gives_no_label(tmp_path: Path) -> None:
+    rows = [impression(i, f"u{i % 2}", f"a{i // 2}", 1000.0) for i in range(4)]
+    installs = [{"user": "u0", "app": "a1", "at": 1001.0}, {"user": "u9", "app": "a0", "at": 1001.0}]
+    out = ingest(store_config("jsonl"), tmp_path, impressions=rows, installs=installs)
+    assert {key: row.label for key, row in by_id(out["impressions"]).items()} == {"i0": 0, "i1": 0, "i2": 1, "i3": 0}

@@ -1,0 +1,144 @@
+"""A small deployment: its config, rows with a trivial signal, and its examples transformed by tf.Transform."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from tensorflow_transform.tf_metadata import dataset_metadata
+
+from transform.config import Config, parse_config
+from transform.preprocessing import CONFIG_KEY, preprocessing_fn
+from transform.schema import raw_schema
+
+Row = dict[str, list[Any]]
+
+
+def make_config(**sections: Any) -> Config:
+    """A small deployment; `sections` replaces or adds sections of the config."""
+    return parse_config(
+        {
+            "name": "small",
+            "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
+            "features": [
+                {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"min_count": 2}},
+                {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
+                {"name": "price", "side": "item", "kind": "numeric", "quantiles": 4},
+                {
+                    "name": "country",
+                    "side": "context",
+                    "kind": "categorical",
+                    "vocabulary": {"oov_buckets": 2},
+                    "parts": ["deep"],
+                },
+            ],
+            "crosses": [
+                {"features": ["installed", "app"], "min_count": 2},
+                {"features": ["app", "price"], "hash_buckets": 50},
+            ],
+            "model": {"embedding_dim": 4, "hidden_units": [16, 8]},
+            "training": {"batch_size": 32, "num_epochs": 3, "shuffle_buffer": 1000},
+            "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+        }
+        | sections,
+        "test",
+    )
+
+
+def make_rows(num_rows: int, apps: list[str], seed: int) -> list[Row]:
+    """Impressions with a trivial signal: a user acquires the app that goes with an installed one."""
+    rng = random.Random(seed)
+    by_name = sorted(apps)
+    rows: list[Row] = []
+    for _ in range(num_rows):
+        installed = rng.sample(apps, rng.randint(0, 3))
+        app = rng.choice(apps)
+        partner = by_name[(by_name.index(app) + 1) % len(apps)]
+        rows.append(
+            {
+                "app": [app],
+                "installed": list(installed),
+                "price": [] if rng.random() < 0.1 else [rng.uniform(0, 10)],
+                "country": [rng.choice("abc")],
+                "label": [int(partner in installed)],
+                "request_id": [str(rng.random())],
+            }
+        )
+    return rows
+
+
+def to_example(row: Row, without: tuple[str, ...] = ()) -> bytes:
+    """A row as a serialized tf.Example; an empty list is left out."""
+    features = {}
+    for name, values in row.items():
+        if name in without or not values:
+            continue
+        if isinstance(values[0], str):
+            value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
+        elif isinstance(values[0], int):
+            value = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+        else:
+            value = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        features[name] = value
+    return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """One span's transformed examples: what `run_fn` gets, and the raw rows."""
+
+    config: Config
+    transform_output: str
+    train_files: str
+    eval_files: str
+    eval_rows: list[Row]
+
+    def fn_args(self, model_dir: Path, base_model: str | None = None, config: Config | None = None) -> Any:
+        return types.SimpleNamespace(
+            custom_config={CONFIG_KEY: (config or self.config).to_json()},
+            train_files=[self.train_files],
+            eval_files=[self.eval_files],
+            transform_output=self.transform_output,
+            serving_model_dir=str(model_dir / "Format-Serving"),
+            base_model=base_model,
+        )
+
+
+def transform_span(config: Config, train_rows: list[Row], eval_rows: list[Row], directory: Path) -> Span:
+    """Runs tf.Transform over the rows and writes what TFX's Transform writes."""
+    schema = raw_schema(config)
+    metadata = dataset_metadata.DatasetMetadata(schema)
+    names = [f.name for f in schema.feature]
+    train_rows, eval_rows = ([{n: row[n] for n in names} for row in rows] for rows in (train_rows, eval_rows))
+    output = directory / "transform"
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline, tft_beam.Context(temp_dir=str(directory / "tmp")):
+        train = pipeline | "train" >> beam.Create(train_rows)
+        held_out = pipeline | "eval" >> beam.Create(eval_rows)
+        (transformed, transformed_metadata), transform_fn = (train, metadata) | tft_beam.AnalyzeAndTransformDataset(
+            lambda inputs: preprocessing_fn(inputs, {CONFIG_KEY: config.to_json()})
+        )
+        (transformed_eval, _) = ((held_out, metadata), transform_fn) | tft_beam.TransformDataset()
+        coder = beam.Map(_encoder(transformed_metadata))
+        for name, rows in (("train", transformed), ("eval", transformed_eval)):
+            _ = (
+                rows
+                | f"encode {name}" >> coder
+                | f"write {name}"
+                >> beam.io.WriteToTFRecord(str(directory / name / "part"), file_name_suffix=".gz", num_shards=2)
+            )
+        _ = transform_fn | tft_beam.WriteTransformFn(str(output))
+    return Span(config, str(output), str(directory / "train" / "*"), str(directory / "eval" / "*"), eval_rows)
+
+
+def _encoder(metadata: Any) -> Callable[[Any], bytes]:
+    encode: Callable[[Any], bytes] = tft.coders.ExampleProtoCoder(metadata.schema).encode
+    return encode

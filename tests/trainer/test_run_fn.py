@@ -1,0 +1,83 @@
+"""`run_fn` end to end on examples that tf.Transform made: it learns, exports, and warm-starts the next run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.trainer.small_deployment import Span, to_example
+from trainer.evaluation import measure
+from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from trainer.training import TrainingError
+
+
+def report_of(model_dir: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((model_dir / TRAINING_REPORT_FILE).read_text())
+    return report
+
+
+def scores_of(model_dir: Path, span: Span) -> np.ndarray:
+    signature = tf.saved_model.load(str(model_dir / "Format-Serving")).signatures["serving_default"]
+    scores = signature(examples=tf.constant([to_example(row) for row in span.eval_rows]))["scores"]
+    return np.asarray(scores)
+
+
+@pytest.fixture(scope="module")
+def first_model(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model_dir = tmp_path_factory.mktemp("first_model")
+    run_fn(first_span.fn_args(model_dir))
+    return model_dir
+
+
+def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
+    report = report_of(first_model)
+    assert report["validation"]["auc"] > 0.9
+    assert (report["num_examples"], report["num_steps"], report["num_epochs"]) == (3000, 3 * 94, 3)
+    assert report["vocabulary_sizes"] == {"app": 8, "country": 3, "installed_x_app": 64}
+    assert report["wide_table_sizes"]["wide/app_x_price"] == 50
+    assert report["warm_started_from"] is None
+    assert report["warm_start"]["not_carried"] == ["there is no previous model"]
+
+    scores = scores_of(first_model, first_span).astype(np.float64)
+    labels = np.array([row["label"][0] for row in first_span.eval_rows], np.float32)
+    served = measure(np.log(scores / (1 - scores)), labels)
+    assert served.auc == pytest.approx(report["validation"]["auc"], abs=1e-5)
+    assert served.logloss == pytest.approx(report["validation"]["logloss"], abs=1e-5)
+
+
+def test_the_next_run_starts_from_the_previous_model(second_span: Span, first_model: Path, tmp_path: Path) -> None:
+    base = str(first_model / "Format-Serving")
+    # One single step shows where the run starts from.
+    still = dataclasses.replace(
+        second_span.config,
+        training=dataclasses.replace(second_span.config.training, num_epochs=1, batch_size=100_000),
+    )
+    run_fn(second_span.fn_args(tmp_path / "warm", base, still))
+    run_fn(second_span.fn_args(tmp_path / "cold", None, still))
+    warm, cold = report_of(tmp_path / "warm"), report_of(tmp_path / "cold")
+
+    assert warm["warm_started_from"] == warm["warm_start"]["warm_started_from"] == base
+    tables = warm["warm_start"]["tables"]
+    assert [tables["embedding/app"][count] for count in ("kept", "new", "dropped")] == [7, 2, 2]
+    assert [tables["wide/installed"][count] for count in ("kept", "new", "dropped")] == [7, 2, 2]
+    assert warm["warm_start"]["not_carried"] == []
+    assert warm["validation"]["auc"] > 0.75 > cold["validation"]["auc"] + 0.1
+
+
+def test_the_same_seed_gives_the_same_model(first_span: Span, first_model: Path, tmp_path: Path) -> None:
+    run_fn(first_span.fn_args(tmp_path))
+    np.testing.assert_allclose(scores_of(tmp_path, first_span), scores_of(first_model, first_span), atol=1e-4)
+
+
+def test_no_training_examples_is_one_clear_sentence(first_span: Span, tmp_path: Path) -> None:
+    fn_args = first_span.fn_args(tmp_path)
+    fn_args.train_files = [str(tmp_path / "nothing-*")]
+    with pytest.raises(TrainingError, match="there are no training examples; check the sources' paths and the split"):
+        run_fn(fn_args)
+    assert not (tmp_path / "Format-Serving").exists()

@@ -1,0 +1,155 @@
+"""The exported SavedModel: the same scores as in training, with TensorFlow alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from tests.trainer.small_deployment import Row, Span, to_example
+from trainer import data
+from trainer.model import WideDeep
+from trainer.signatures import (
+    EXAMPLES_INPUT,
+    SCORES_OUTPUT,
+    SERVING_SIGNATURE,
+    TRANSFORM_SIGNATURE,
+    export_model,
+    serving_feature_spec,
+)
+from transform.feature_spec import LABEL, vocabulary_file_name
+
+NOT_SERVED = ("label", "request_id")
+
+_TENSORFLOW_ONLY = """
+import sys
+
+for name in ("tf_keras", "keras", "tensorflow_transform", "tfx", "tfx_bsl", "trainer", "transform"):
+    sys.modules[name] = None  # an import of it fails
+import numpy as np
+import tensorflow as tf
+
+directory, examples, scores = sys.argv[1:]
+loaded = tf.saved_model.load(directory)
+serialized = tf.stack(list(tf.data.TFRecordDataset(examples)))
+np.save(scores, loaded.signatures["serving_default"](examples=serialized)["scores"].numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def model(first_span: Span) -> WideDeep:
+    spec = first_span.config.spec
+    output = tft.TFTransformOutput(first_span.transform_output)
+    sizes = {
+        name: output.vocabulary_size_by_name(vocabulary_file_name(name))
+        for name in ("app", "country", "installed_x_app")
+    }
+    model = WideDeep(spec, first_span.config.model, sizes)
+    rng = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(scale=0.5, size=variable.shape).astype(np.float32))
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(first_span: Span, model: WideDeep, tmp_path_factory: pytest.TempPathFactory) -> str:
+    directory = str(tmp_path_factory.mktemp("exported"))
+    export_model(model, tft.TFTransformOutput(first_span.transform_output), first_span.config, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def examples(first_span: Span) -> list[bytes]:
+    return [to_example(row, without=NOT_SERVED) for row in first_span.eval_rows]
+
+
+def training_logits(first_span: Span, model: WideDeep) -> np.ndarray:
+    """The logits of the evaluation examples as Transform wrote them, in the files' order."""
+    output = tft.TFTransformOutput(first_span.transform_output)
+    dataset = data.eval_dataset([first_span.eval_files], output.transformed_feature_spec())
+    return np.concatenate([model(features).numpy() for features, _ in dataset])
+
+
+def test_raw_examples_score_as_transformed_ones(
+    first_span: Span, model: WideDeep, exported: str, examples: list[bytes]
+) -> None:
+    signature = tf.saved_model.load(exported).signatures[SERVING_SIGNATURE]
+    scores = signature(**{EXAMPLES_INPUT: tf.constant(examples)})
+    assert set(scores) == {SCORES_OUTPUT}
+    assert scores[SCORES_OUTPUT].dtype == tf.float32
+    # Beam writes the examples in another order.
+    expected = 1 / (1 + np.exp(-np.sort(training_logits(first_span, model).astype(np.float64))))
+    np.testing.assert_allclose(np.sort(scores[SCORES_OUTPUT].numpy()), expected, atol=1e-6)
+
+
+def test_a_candidate_scores_alone_as_in_a_batch(exported: str, examples: list[bytes]) -> None:
+    signature = tf.saved_model.load(exported).signatures[SERVING_SIGNATURE]
+    together = signature(examples=tf.constant(examples[:5]))[SCORES_OUTPUT].numpy()
+    alone = [signature(examples=tf.constant([one]))[SCORES_OUTPUT].numpy()[0] for one in examples[:5]]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    assert signature(examples=tf.constant([], tf.string))[SCORES_OUTPUT].shape == (0,)
+
+
+def test_the_label_does_not_change_the_score(first_span: Span, exported: str, examples: list[bytes]) -> None:
+    signature = tf.saved_model.load(exported).signatures[SERVING_SIGNATURE]
+    with_all = tf.constant([to_example(row) for row in first_span.eval_rows])
+    np.testing.assert_array_equal(
+        signature(examples=with_all)[SCORES_OUTPUT], signature(examples=tf.constant(examples))[SCORES_OUTPUT]
+    )
+
+
+def test_transform_signature_gives_the_transformed_features(exported: str) -> None:
+    rows: list[Row] = [
+        {"app": ["app1"], "installed": ["app2", "never seen"], "price": [], "country": ["a"]},
+        {"app": [], "installed": [], "price": [0.0], "country": ["nowhere"]},
+    ]
+    signature = tf.saved_model.load(exported).signatures[TRANSFORM_SIGNATURE]
+    features = {k: v.numpy() for k, v in signature(examples=tf.constant([to_example(r) for r in rows])).items()}
+    assert features["app_xf"].tolist()[1] == 8, "a missing app is out of vocabulary"
+    assert features["installed_xf/indices"].tolist() == [[0, 0], [0, 1]]
+    assert features["installed_xf/values"].tolist()[1] == 8
+    assert features["installed_xf/dense_shape"].tolist() == [2, 2]
+    assert features["price_xf"].tolist() == [0.5, 0.0]
+    assert features["price_bucket_xf"].tolist() == [2, 0]
+    assert features["country_xf"].tolist()[1] in (3, 4)
+    assert LABEL not in features
+
+
+def test_loads_and_scores_with_tensorflow_alone(
+    first_span: Span, model: WideDeep, exported: str, examples: list[bytes], tmp_path: Path
+) -> None:
+    with tf.io.TFRecordWriter(str(tmp_path / "examples")) as writer:
+        for example in examples:
+            writer.write(example)
+    command = [sys.executable, "-c", _TENSORFLOW_ONLY, exported, tmp_path / "examples", tmp_path / "scores.npy"]
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = 1 / (1 + np.exp(-np.sort(training_logits(first_span, model).astype(np.float64))))
+    np.testing.assert_allclose(np.sort(np.load(tmp_path / "scores.npy")), expected, atol=1e-6)
+
+
+def test_nothing_of_keras_and_no_optimizer_state_is_exported(model: WideDeep, exported: str) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    proto = saved_model_pb2.SavedModel.FromString((Path(exported) / "saved_model.pb").read_bytes())
+    nodes = proto.meta_graphs[0].object_graph_def.nodes
+    kinds = {node.user_object.identifier for node in nodes if node.HasField("user_object")}
+    assert not any("keras" in kind for kind in kinds), kinds
+    variables = [node.variable.name for node in nodes if node.HasField("variable")]
+    assert len(variables) == len(model.trainable_variables)
+
+
+def test_the_vocabularies_are_part_of_the_export(exported: str) -> None:
+    assets = {path.name for path in (Path(exported) / "assets").iterdir()}
+    assert assets == {"app_vocabulary", "country_vocabulary", "installed_x_app_vocabulary"}
+
+
+def test_requests_need_no_label_and_no_bookkeeping(first_span: Span) -> None:
+    assert set(serving_feature_spec(first_span.config)) == {"app", "installed", "price", "country"}

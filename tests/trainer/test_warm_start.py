@@ -1,0 +1,184 @@
+"""A model that starts from the previous one: rows by token, with their optimizer state."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.trainer.small_deployment import make_config
+from tests.trainer.trained_model import NEW, OLD, Trained, build, save, start
+from trainer.warm_start import WarmStartReport, warm_start
+from transform.config import Config
+
+
+def with_features(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], **sections: Any) -> Config:
+    """The small deployment with its list of features changed."""
+    config = make_config()
+    raw = json.loads(config.to_json())["spec"]["features"]
+    return make_config(features=change(raw), **sections)
+
+
+def test_surviving_tokens_score_as_before(config: Config, old: Trained, base: str) -> None:
+    new = build(config, NEW, seed=2)
+    cold = new.logits(5)
+    report = start(new, base)
+
+    np.testing.assert_allclose(new.logits(5), old.logits(5), atol=1e-6)
+    assert np.abs(cold - old.logits(5)).max() > 0.01
+    assert report.warm_started_from == base
+    assert report.not_carried == ()
+    counts = {name: (t.kept, t.new, t.dropped) for name, t in report.tables.items()}
+    assert counts == {
+        "wide/app": (4, 2, 1),
+        "wide/installed": (4, 2, 1),
+        "wide/price": (4, 0, 0),
+        "wide/installed_x_app": (2, 1, 1),
+        "wide/app_x_price": (50, 0, 0),
+        "embedding/app": (4, 2, 1),
+        "embedding/country": (3, 1, 1),
+    }
+    kept = old.model.table_weights["embedding/app"].numpy()[[0, 2, 3, 4]]
+    assert report.tables["embedding/app"].carried_norm == pytest.approx(np.sqrt((kept**2).sum()), rel=1e-6)
+
+
+def test_new_tokens_start_cold(config: Config, base: str) -> None:
+    new, cold = build(config, NEW, seed=2), build(config, NEW, seed=2)
+    start(new, base)
+    for name, rows in {"wide/app": [0, 3], "embedding/app": [0, 3], "wide/installed_x_app": [1]}.items():
+        warm_table, cold_table = new.model.table_weights[name], cold.model.table_weights[name]
+        for warm, initial in (
+            (warm_table, cold_table),
+            *zip(new.optimizers.slots(warm_table).values(), cold.optimizers.slots(cold_table).values(), strict=True),
+        ):
+            np.testing.assert_array_equal(warm.numpy()[rows], initial.numpy()[rows])
+
+
+@pytest.mark.parametrize("deep", ["adagrad", "adam"])
+def test_the_next_steps_are_those_of_an_uninterrupted_training(deep: Any, tmp_path: Path) -> None:
+    config = make_config(training={"deep_optimizer": {"name": deep}, "wide_optimizer": {"l1": 0.01, "beta": 1.0}})
+    old = build(config, OLD)
+    old.train(20, seed=1)
+    new = build(config, OLD, seed=9)
+    start(new, save(old, tmp_path))
+    old.train(5, seed=2)
+    new.train(5, seed=2)
+    for a, b in zip(old.optimizers.variables, new.optimizers.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-7)
+    if deep == "adam":
+        assert int(new.optimizers.deep.iterations) == 25  # type: ignore[union-attr]
+
+
+def test_the_first_step_shrinks_nothing_it_does_not_read(config: Config, tmp_path: Path) -> None:
+    """Weights of 2 with fresh FTRL slots would become 0.06 and less."""
+    old = build(config, OLD)
+    for variable in old.model.wide_variables:
+        variable.assign(tf.fill(variable.shape, 2.0))
+        linear = -2.0 * np.sqrt(0.1) / config.training.wide_optimizer.learning_rate
+        old.optimizers.slots(variable)["linear"].assign(tf.fill(variable.shape, np.float32(linear)))
+    new = build(config, OLD)
+    start(new, save(old, tmp_path))
+    new.train(1, seed=1)
+    untouched = 0
+    for variable in new.model.wide_variables:
+        unread = new.optimizers.slots(variable)["accumulator"].numpy() == np.float32(0.1)
+        np.testing.assert_array_equal(variable.numpy()[unread], 2.0)
+        assert np.abs(variable.numpy() - 2.0).max() < 0.2, variable.name
+        untouched += unread.sum()
+    assert untouched > 20
+
+
+def test_other_ftrl_settings_leave_the_weights_where_they_are(old: Trained, base: str) -> None:
+    config = make_config(training={"wide_optimizer": {"learning_rate": 0.2, "l1": 0.1, "l2": 0.1, "beta": 2.0}})
+    new = build(config, OLD)
+    report = start(new, base)
+    assert report.not_carried == ("FTRL's settings changed: its z was rebuilt so that it holds the carried weights",)
+    before = [variable.numpy() for variable in new.model.wide_variables]
+    zeros = [(tf.zeros_like(v) if v is not new.model.bias else tf.zeros(())) for v in new.optimizers.variables]
+    new.optimizers.apply(zeros)  # FTRL computes every weight anew from z and n
+    for variable, value in zip(new.model.wide_variables, before, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, atol=1e-6)
+    np.testing.assert_allclose(new.model.bias.numpy(), old.model.bias.numpy(), atol=1e-6)
+
+
+def test_more_oov_buckets_start_from_the_mean(old: Trained, base: str) -> None:
+    def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        features[3]["vocabulary"]["oov_buckets"] = 3
+        return features
+
+    new = build(with_features(change), OLD)
+    report = start(new, base)
+    before, now = (t.model.table_weights["embedding/country"].numpy() for t in (old, new))
+    np.testing.assert_array_equal(now[:2], before[:2])
+    np.testing.assert_allclose(now[2:], np.tile(before[2:].mean(axis=0), (3, 1)), rtol=1e-6)
+    counts = report.tables["embedding/country"]
+    assert (counts.kept, counts.new, counts.dropped) == (2, 3, 2)
+    assert any("embedding/country: the out-of-vocabulary buckets changed" in why for why in report.not_carried)
+
+
+def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, base: str) -> None:
+    def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        added = {"name": "age", "side": "context", "kind": "numeric", "quantiles": 3, "parts": ["deep"]}
+        return [added, features[3], features[0], features[1]]  # price is gone, country is first
+
+    config = with_features(change, crosses=[])
+    new = build(config, OLD, seed=3)
+    cold_kernel = new.model.dense_layers[0].kernel.numpy()
+    report = start(new, base)
+    before, now = old.model.dense_layers[0].kernel.numpy(), new.model.dense_layers[0].kernel.numpy()
+    # before: app 0-3, installed 4-7, price 8, country 9-12; now: age 0, country 1-4, app 5-8, installed 9-12
+    np.testing.assert_array_equal(now[0], cold_kernel[0])
+    np.testing.assert_array_equal(now[1:5], before[9:13])
+    np.testing.assert_array_equal(now[5:13], before[0:8])
+    assert "dense_0/kernel: new inputs ['age']; inputs gone ['price']" in report.not_carried
+    assert "wide/price: no longer in the model" in report.not_carried
+    assert report.dense[-1] == "dense_2/kernel"
+
+
+def test_layers_of_another_width_start_cold(base: str) -> None:
+    new = build(make_config(model={"embedding_dim": 4, "hidden_units": [16, 9]}), OLD)
+    report = start(new, base)
+    assert report.dense == ("bias", "dense_0/kernel", "dense_0/bias")
+    assert report.not_carried == ("dense_1/kernel and the layers above: the widths changed from (16, 8) to (16, 9)",)
+
+
+def test_another_embedding_width_and_bucket_count_start_cold(base: str) -> None:
+    crosses = [{"features": ["installed", "app"], "min_count": 2}, {"features": ["app", "price"], "hash_buckets": 60}]
+    new = build(make_config(model={"embedding_dim": 5, "hidden_units": [16, 8]}, crosses=crosses), OLD)
+    report = start(new, base)
+    assert report.tables["embedding/app"].kept == report.tables["wide/app_x_price"].kept == 0
+    assert "embedding/app: the embedding's width changed from 4 to 5" in report.not_carried
+    assert "wide/app_x_price: the number of hash buckets changed from 50 to 60" in report.not_carried
+    assert report.tables["wide/app"].kept == 5
+
+
+def test_another_deep_optimizer_starts_its_state_anew(old: Trained, base: str) -> None:
+    new = build(make_config(training={"deep_optimizer": {"name": "adam"}}), OLD)
+    report = start(new, base)
+    np.testing.assert_allclose(new.logits(5), old.logits(5), atol=1e-6)
+    assert "embedding/app's optimizer state: the optimizer changed" in report.not_carried
+    assert int(new.optimizers.deep.iterations) == 0  # type: ignore[union-attr]
+
+
+def test_a_cold_start_says_why(config: Config, base: str, tmp_path: Path) -> None:
+    cold = build(config, NEW)
+    assert start(cold, None).not_carried == ("there is no previous model",)
+    (why,) = start(cold, str(tmp_path / "foreign" / "Format-Serving")).not_carried
+    assert why.startswith("the previous model has no warm-start files")
+    never = dataclasses.replace(config.training, warm_start=False)
+    report = warm_start(cold.model, cold.optimizers, never, NEW, base)
+    assert report == WarmStartReport(None, not_carried=("`training.warm_start` is false",))
+
+
+def test_the_wide_part_alone_starts_from_both(config: Config, old: Trained, base: str) -> None:
+    wide_only = dataclasses.replace(config, model=dataclasses.replace(config.model, parts="wide"))
+    new = build(wide_only, NEW)
+    report = start(new, base)
+    np.testing.assert_allclose(new.model.bias.numpy(), old.model.bias.numpy())
+    assert report.not_carried == ("embedding/app: no longer in the model", "embedding/country: no longer in the model")

@@ -1,0 +1,96 @@
+"""A small model with vocabularies of its own, trained on random examples in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.model import WideDeep
+from trainer.optimizers import JointOptimizer
+from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
+from transform.config import Config
+
+Vocabularies = dict[str, list[bytes]]
+
+OLD: Vocabularies = {
+    "app": [b"a", b"b", b"c", b"d\xff\x00"],
+    "country": [b"de", b"fr"],
+    "installed_x_app": [b"a\x1fb", b"b\x1fc", b"c\x1fd"],
+}
+#: Shuffled; b, fr and b x c are gone; e, us, x and a x e are new.
+NEW: Vocabularies = {
+    "app": [b"e", b"d\xff\x00", b"c", b"x", b"a"],
+    "country": [b"us", b"de"],
+    "installed_x_app": [b"c\x1fd", b"a\x1fe", b"a\x1fb"],
+}
+SURVIVING = {"app": [b"a", b"c", b"d\xff\x00", b"<oov>"], "country": [b"de"], "installed_x_app": [b"a\x1fb", b"c\x1fd"]}
+
+
+@dataclasses.dataclass
+class Trained:
+    """A model with its optimizers and vocabularies."""
+
+    config: Config
+    vocabularies: Vocabularies
+    model: WideDeep
+    optimizers: JointOptimizer
+
+    def train(self, steps: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        step = tf.function(lambda features, labels: self.model.train_step((features, labels)))
+        for _ in range(steps):
+            labels = tf.constant(rng.integers(0, 2, 8), tf.float32)
+            step(features_of(rng, self.vocabularies, self.vocabularies), labels)
+
+    def logits(self, features_seed: int) -> np.ndarray:
+        """The logits of examples made of surviving tokens only."""
+        features = features_of(np.random.default_rng(features_seed), SURVIVING, self.vocabularies)
+        return np.asarray(self.model(features))
+
+
+def build(config: Config, vocabularies: Vocabularies, seed: int = 1) -> Trained:
+    sizes = {name: len(tokens) for name, tokens in vocabularies.items()}
+    model = WideDeep(config.spec, config.model, sizes, seed)
+    optimizers = JointOptimizer(model, config.training)
+    model.compile(optimizers)
+    return Trained(config, vocabularies, model, optimizers)
+
+
+def features_of(rng: np.random.Generator, tokens: Vocabularies, vocabularies: Vocabularies) -> dict[str, Any]:
+    """Eight examples of random tokens, as ids of the vocabularies; an unknown token is in the first oov bucket."""
+
+    def ids(name: str, n: int) -> np.ndarray:
+        row_of = {token: row for row, token in enumerate(vocabularies[name])}
+        chosen = [tokens[name][i] for i in rng.integers(0, len(tokens[name]), n)]
+        return np.array([row_of.get(token, len(row_of)) for token in chosen], np.int64)
+
+    def lists(values: np.ndarray) -> tf.SparseTensor:
+        indices = np.stack([np.repeat(np.arange(6), 2), np.tile(np.arange(2), 6)], axis=1)
+        return tf.SparseTensor(indices, values, [8, 2])  # the last two examples have none
+
+    return {
+        "app_xf": tf.constant(ids("app", 8)),
+        "installed_xf": lists(ids("app", 12)),
+        "country_xf": tf.constant(ids("country", 8)),
+        "installed_x_app_xf": lists(ids("installed_x_app", 12)),
+        "app_x_price_xf": lists(rng.integers(0, 50, 12)),
+        "price_xf": tf.constant(rng.random(8), tf.float32),
+        "price_bucket_xf": tf.constant(rng.integers(0, 4, 8)),
+    }
+
+
+def save(trained: Trained, directory: Path) -> str:
+    serving_model_dir = str(directory / "Format-Serving")
+    config = trained.config
+    save_warm_start(
+        trained.model, trained.optimizers, config.spec, config.training, trained.vocabularies, serving_model_dir
+    )
+    return serving_model_dir
+
+
+def start(trained: Trained, base: str | None) -> WarmStartReport:
+    return warm_start(trained.model, trained.optimizers, trained.config.training, trained.vocabularies, base)

@@ -1,0 +1,61 @@
+"""What follows from the features together: names, sharing, who needs a bucket."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.transform.small_config import small_config
+from transform.feature_spec import Cross, Vocabulary, transformed_name, vocabulary_file_name
+
+
+def test_names() -> None:
+    assert transformed_name("app") == "app_xf"
+    assert vocabulary_file_name("app") == "app_vocabulary"
+    assert Cross(features=("a", "b", "c"), hash_buckets=5).name == "a_x_b_x_c"
+
+
+@pytest.mark.parametrize("name", ["", "../app", "App", "1st", "a b", "app\n"])
+def test_a_vocabulary_file_gets_no_name_that_leaves_its_folder(name: str) -> None:
+    with pytest.raises(ValueError, match="small letters, digits and underscores only"):
+        vocabulary_file_name(name)
+
+
+def test_a_feature_reads_the_column_of_its_name_or_the_one_named() -> None:
+    spec = small_config(("features.0.column", "package")).spec
+    assert [f.source_column for f in spec.features] == ["package", "installed", "price"]
+
+
+def test_sharing_features_have_one_vocabulary() -> None:
+    spec = small_config().spec
+    app, installed, price = spec.features
+    assert spec.vocabulary_owner(installed) is app
+    assert spec.vocabulary_owner(app) is app
+    assert spec.vocabularies == {"app": Vocabulary(min_count=2, max_size=None, oov_buckets=1)}
+    assert spec.sharers("app") == (app, installed)
+    assert (app.is_numeric, installed.is_numeric, price.is_numeric) == (False, False, True)
+    assert (app.is_list, installed.is_list, price.is_list) == (False, True, False)
+
+
+@pytest.mark.parametrize(
+    ("parts", "crosses", "needed"),
+    [
+        (["wide", "deep"], [], True),
+        (["wide"], [], True),
+        (["deep"], [], False),
+        (["deep"], [{"features": ["app", "price"], "hash_buckets": 10}], True),
+        ([], [{"features": ["app", "price"], "min_count": 1}], True),
+        (["deep"], [{"features": ["app", "installed"], "min_count": 1}], False),
+    ],
+)
+def test_a_quantile_is_an_id_only_where_the_wide_part_or_a_cross_needs_it(
+    parts: list[str], crosses: list[dict[str, object]], needed: bool
+) -> None:
+    spec = small_config(("features.2.parts", parts), ("crosses", crosses)).spec
+    assert spec.needs_bucket(spec.by_name["price"]) is needed
+    assert spec.needs_bucket(spec.by_name["app"]) is False
+
+
+def test_of_part() -> None:
+    spec = small_config(("features.0.parts", ["wide"]), ("features.1.parts", ["deep"])).spec
+    assert [f.name for f in spec.of_part("wide")] == ["app", "price"]
+    assert [f.name for f in spec.of_part("deep")] == ["installed", "price"]

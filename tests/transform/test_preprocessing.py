@@ -1,0 +1,242 @@
+"""`preprocessing_fn` run by tf.Transform on hand-made rows, against values worked out by hand or in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+
+from transform.config import Config, parse_config
+from transform.preprocessing import CONFIG_KEY, preprocessing_fn
+from transform.schema import raw_schema
+
+Row = dict[str, list[Any]]
+
+CONFIG = parse_config(
+    {
+        "name": "x",
+        "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
+        "features": [
+            {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"min_count": 3, "oov_buckets": 4}},
+            {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
+            {"name": "city", "side": "context", "kind": "categorical", "vocabulary": {"max_size": 2}},
+            {"name": "rare", "side": "context", "kind": "categorical", "vocabulary": {"min_count": 99}},
+            {"name": "price", "side": "item", "kind": "numeric", "quantiles": 5},
+            {"name": "age", "side": "item", "kind": "numeric", "quantiles": 3, "parts": ["deep"]},
+            {"name": "same", "side": "item", "kind": "numeric", "quantiles": 4},
+        ],
+        "crosses": [
+            {"features": ["installed", "app"], "min_count": 2},
+            {"features": ["city", "app"], "hash_buckets": 50},
+            {"features": ["app", "price"], "min_count": 1},
+            {"features": ["city", "installed", "app"], "min_count": 2, "max_size": 1},
+        ],
+        "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+    },
+    "test",
+)
+
+NAN = float("nan")
+#: App, installed apps, city, price, age. "été" occurs once as an app and twice as installed: 3 together.
+TABLE: list[tuple[str | None, list[str], str | None, float | None, float | None]] = [
+    ("chess", ["été", "maps"], "Zürich", 1.0, 10.0),
+    ("chess", ["été"], "Zürich", 2.0, None),
+    ("chess", [], "Zürich", 3.0, 20.0),
+    ("été", ["chess", "chess"], "東京", 4.0, None),
+    ("solo", ["maps"], "東京", 5.0, 30.0),
+    (None, ["maps"], "Rom", 6.0, NAN),
+    (None, [], None, 7.0, 40.0),
+    (None, ["pair"], "東京", 8.0, 50.0),
+    ("pair", ["chess"], "Zürich", 9.0, 60.0),
+    ("pair", ["maps", "lone"], "Bern", 10.0, None),
+]
+
+
+def to_row(app: str | None, installed: list[str], city: str | None, price: float | None, age: float | None) -> Row:
+    optional: Callable[[Any], list[Any]] = lambda value: [] if value is None else [value]  # noqa: E731
+    return {
+        "app": optional(app),
+        "installed": installed,
+        "city": optional(city),
+        "rare": ["unseen"],
+        "price": optional(price),
+        "age": optional(age),
+        "same": [3.0],
+        "label": [1],
+        "request_id": ["r"],
+    }
+
+
+class Transformed:
+    """What tf.Transform learns from training rows, applied to any rows."""
+
+    def __init__(self, config: Config, rows: list[Row], folder: Path):
+        metadata = dataset_metadata.DatasetMetadata(raw_schema(config))
+        self._feature_spec = schema_utils.schema_as_feature_spec(metadata.schema).feature_spec
+        with beam.Pipeline(runner=FnApiRunner()) as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
+            transform_fn = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(
+                lambda inputs: preprocessing_fn(inputs, {CONFIG_KEY: config.to_json()})
+            )
+            _ = transform_fn | tft_beam.WriteTransformFn(str(folder / "out"))
+        self.output = tft.TFTransformOutput(str(folder / "out"))
+        self._layer = self.output.transform_features_layer()
+        self.columns = self.apply(rows)
+
+    def apply(self, rows: list[Row], *, with_label: bool = True) -> dict[str, list[Any]]:
+        """By transformed name, each row's value; of a sparse one the list of its values."""
+        inputs: dict[str, Any] = {}
+        for name, kind in self._feature_spec.items():
+            if isinstance(kind, tf.io.VarLenFeature):
+                values = [value for row in rows for value in row.get(name, [])]
+                lengths = [len(row.get(name, [])) for row in rows]
+                inputs[name] = tf.RaggedTensor.from_row_lengths(tf.constant(values, kind.dtype), lengths).to_sparse()
+            elif with_label:
+                inputs[name] = tf.constant([row[name] for row in rows], kind.dtype)
+        outputs: dict[str, list[Any]] = {}
+        for name, tensor in self._layer(inputs).items():
+            if isinstance(tensor, tf.SparseTensor):
+                outputs[name] = [[] for _ in rows]
+                for (row, _), value in zip(tensor.indices.numpy(), tensor.values.numpy().tolist(), strict=True):
+                    outputs[name][row].append(value)
+            else:
+                outputs[name] = tensor.numpy().tolist()
+        return outputs
+
+    def vocabulary(self, name: str) -> list[str]:
+        return [token.decode() for token in self.output.vocabulary_by_name(f"{name}_vocabulary")]
+
+
+@pytest.fixture(scope="module")
+def transformed(tmp_path_factory: pytest.TempPathFactory) -> Transformed:
+    return Transformed(CONFIG, [to_row(*row) for row in TABLE], tmp_path_factory.mktemp("transform"))
+
+
+def ids(transformed: Transformed, name: str) -> list[Any]:
+    return transformed.columns[f"{name}_xf"]
+
+
+def test_a_shared_vocabulary_counts_its_features_together(transformed: Transformed) -> None:
+    # chess: 3 as an app + 3 installed; maps: 0 + 4; été: 1 + 2; <missing>: 3 + 0; pair: 2 + 1; solo 1, lone 1.
+    vocabulary = transformed.vocabulary("app")
+    assert vocabulary[:2] == ["chess", "maps"]
+    assert set(vocabulary) == {"chess", "maps", "été", "<missing>", "pair"}
+
+
+def test_tokens_get_their_place_in_the_vocabulary_and_the_rest_a_bucket_behind_it(transformed: Transformed) -> None:
+    vocabulary = transformed.vocabulary("app")
+    for (app, installed, *_), app_id, installed_ids in zip(
+        TABLE, ids(transformed, "app"), ids(transformed, "installed"), strict=True
+    ):
+        for token, id_ in zip([app or "<missing>", *installed], [app_id, *installed_ids], strict=True):
+            if token in vocabulary:
+                assert id_ == vocabulary.index(token)
+            else:
+                assert token in ("solo", "lone")
+                assert len(vocabulary) <= id_ < len(vocabulary) + 4
+
+
+def test_an_empty_list_has_no_ids(transformed: Transformed) -> None:
+    assert ids(transformed, "installed")[2] == []
+    assert len(ids(transformed, "installed")[3]) == 2
+
+
+def test_max_size_keeps_the_most_frequent(transformed: Transformed) -> None:
+    # Zürich 4, 東京 3, then Rom, Bern and <missing> with 1 each.
+    assert transformed.vocabulary("city") == ["Zürich", "東京"]
+    assert ids(transformed, "city") == [0, 0, 0, 1, 1, 2, 2, 1, 0, 2]
+
+
+def test_a_vocabulary_in_which_no_token_is_frequent_enough_has_one_id_for_all(transformed: Transformed) -> None:
+    assert len(set(ids(transformed, "rare"))) == 1
+    size = transformed.output.vocabulary_size_by_name("rare_vocabulary")
+    assert 0 <= ids(transformed, "rare")[0] < size + 1
+
+
+def test_a_value_is_fed_as_i_minus_1_over_n_minus_1(transformed: Transformed) -> None:
+    # Ten values in five quantiles of two: i = 1, 1, 2, 2, …, 5, 5, and (i - 1) / 4.
+    expected = [0, 0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1, 1]
+    # The sketch may move a boundary by its epsilon of 0.01 · 10 rows: by less than one row.
+    assert transformed.columns["price_xf"] == expected
+    assert transformed.columns["price_bucket_xf"] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_a_missing_number_and_nan_are_in_the_middle_and_move_no_boundary(transformed: Transformed) -> None:
+    # 10, 20, …, 60 in three quantiles of two: 0, 0, 1/2, 1/2, 1, 1.
+    expected = [0, 0.5, 0, 0.5, 0.5, 0.5, 0.5, 1, 1, 0.5]
+    assert transformed.columns["age_xf"] == expected
+    assert "age_bucket_xf" not in transformed.columns
+
+
+def test_a_number_that_is_always_the_same_has_one_finite_value(transformed: Transformed) -> None:
+    values = set(transformed.columns["same_xf"])
+    assert len(values) == 1
+    assert 0 <= values.pop() <= 1
+
+
+def test_a_counted_cross_keeps_every_pair_that_is_frequent_enough(transformed: Transformed) -> None:
+    # Pairs of installed × app: (été, chess) 2, (chess, été) 2 (both of one row), (maps, <missing>) 1 …
+    vocabulary = transformed.vocabulary("installed_x_app")
+    assert sorted(vocabulary) == ["chess\x1fété", "été\x1fchess"]
+    place = {token: i for i, token in enumerate(vocabulary)}
+    first, second = place["été\x1fchess"], place["chess\x1fété"]
+    assert ids(transformed, "installed_x_app") == [[first], [first], [], [second, second], [], [], [], [], [], []]
+
+
+def test_a_list_crossed_with_a_scalar_gives_every_pair(transformed: Transformed) -> None:
+    out = transformed.apply(
+        [to_row("chess", ["été", "maps", "été"], "Rom", 1.0, 1.0), to_row("été", ["chess"], None, 1.0, 1.0)]
+    )
+    place = {token: i for i, token in enumerate(transformed.vocabulary("installed_x_app"))}
+    assert out["installed_x_app_xf"] == [[place["été\x1fchess"]] * 2, [place["chess\x1fété"]]]
+
+
+def test_a_hashed_cross_is_the_hash_of_the_joined_tokens(transformed: Transformed) -> None:
+    joined = [f"{city or '<missing>'}\x1f{app or '<missing>'}" for app, _, city, *_ in TABLE]
+    expected = tf.strings.to_hash_bucket_fast(joined, 50).numpy().tolist()
+    assert ids(transformed, "city_x_app") == [[id_] for id_ in expected]
+    assert len(set(expected)) > 3
+    # Fixed across machines and versions: a changed hash would put every weight on other pairs.
+    assert tf.strings.to_hash_bucket_fast(["Zürich\x1fchess"], 50).numpy().tolist() == [33]
+
+
+def test_a_number_is_crossed_as_its_quantile(transformed: Transformed) -> None:
+    vocabulary = transformed.vocabulary("app_x_price")
+    buckets = transformed.columns["price_bucket_xf"]
+    for (app, *_), bucket, (id_,) in zip(TABLE, buckets, ids(transformed, "app_x_price"), strict=True):
+        assert vocabulary[id_] == f"{app or '<missing>'}\x1f{bucket}"
+
+
+def test_a_cross_of_three_with_max_size_keeps_the_most_frequent(transformed: Transformed) -> None:
+    # In the order declared, though the list stands between two scalars.
+    # (Zürich, été, chess) and (東京, chess, été) both occur twice; one may stay.
+    vocabulary = transformed.vocabulary("city_x_installed_x_app")
+    assert len(vocabulary) == 1
+    assert vocabulary[0] in ("Zürich\x1fété\x1fchess", "東京\x1fchess\x1fété")
+    assert [len(row) for row in ids(transformed, "city_x_installed_x_app")].count(0) in (8, 9)
+
+
+def test_the_label_passes_where_there_is_one(transformed: Transformed) -> None:
+    assert transformed.columns["label"] == [1] * 10
+    assert "label" not in transformed.apply([to_row(*TABLE[0])], with_label=False)
+
+
+def test_a_batch_in_which_every_value_is_missing(transformed: Transformed) -> None:
+    empty: Row = {name: [] for name in ("app", "installed", "city", "rare", "price", "age", "same")}
+    out = transformed.apply([empty, empty], with_label=False)
+    missing = transformed.vocabulary("app").index("<missing>")
+    assert out["app_xf"] == [missing, missing]
+    assert (out["installed_xf"], out["installed_x_app_xf"]) == ([[], []], [[], []])
+    assert (out["price_xf"], out["price_bucket_xf"]) == ([0.5, 0.5], [2, 2])
+
+
+def test_numbers_beyond_those_of_training_are_at_the_ends(transformed: Transformed) -> None:
+    out = transformed.apply([to_row("chess", [], "Rom", price, None) for price in (-1e30, 1e30)])
+    assert out["price_xf"] == [0.0, 1.0]

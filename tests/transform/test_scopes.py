@@ -1,0 +1,60 @@
+"""A change of the config reaches the components that it concerns, and no others: their caches stay valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.transform.small_config import REMOVED, small_config
+from transform import scopes
+from transform.config import Config
+
+SCOPES = {"ingestion": scopes.for_ingestion, "transform": scopes.for_transform, "trainer": scopes.for_trainer}
+
+
+@pytest.mark.parametrize(
+    ("change", "concerned"),
+    [
+        (("training.batch_size", 64), {"trainer"}),
+        (("training.deep_optimizer", {"name": "adam"}), {"trainer"}),
+        (("model.embedding_dim", 8), {"trainer"}),
+        (("model.parts", "wide"), {"transform", "trainer"}),
+        (("features.0.vocabulary.min_count", 3), {"transform", "trainer"}),
+        (("features.1.vocabulary", {}), {"transform", "trainer"}),
+        (("features.2.quantiles", 8), {"transform", "trainer"}),
+        (("features.2.parts", ["deep"]), {"transform", "trainer"}),
+        (("crosses.0.min_count", 3), {"transform", "trainer"}),
+        (("crosses", []), {"transform", "trainer"}),
+        (("evaluation.thresholds.auc.min", 0.9), set()),
+        (("evaluation.slices", ["app"]), set()),
+        (("infra_validation.num_requests", 5), set()),
+        (("ingestion.window_spans", 5), set()),
+        (("ingestion.max_rejected_fraction", 0.5), {"ingestion"}),
+        (("ingestion.eval_fraction", 0.5), {"ingestion", "transform", "trainer"}),
+        (("features.0.required", True), {"ingestion", "transform", "trainer"}),
+        (("features.0.column", "package"), {"ingestion", "transform", "trainer"}),
+        (("sources.impressions.path", "other.csv"), {"ingestion", "transform", "trainer"}),
+        (("sources.tables.catalog.broadcast", REMOVED), {"ingestion", "transform", "trainer"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_change_reaches_whom_it_concerns(change: tuple[str, Any], concerned: set[str]) -> None:
+    before, after = small_config(), small_config(change)
+    assert before != after
+    assert {name for name, scope in SCOPES.items() if scope(before).to_json() != scope(after).to_json()} == concerned
+
+
+@pytest.mark.parametrize("scope", SCOPES.values(), ids=SCOPES)
+def test_a_scope_is_a_config_with_the_same_columns(scope: Any) -> None:
+    config = small_config(("features.2.required", True))
+    scoped = Config.from_json(scope(config).to_json())
+    assert scoped.columns == config.columns
+    assert scoped.name == "small"
+
+
+def test_what_trains_and_transforms_is_kept() -> None:
+    config = small_config(("model.embedding_dim", 8), ("training.seed", 5))
+    trained = scopes.for_trainer(config)
+    assert (trained.spec, trained.model, trained.training) == (config.spec, config.model, config.training)
+    assert scopes.for_transform(config).spec == config.spec

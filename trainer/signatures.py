@@ -1,0 +1,113 @@
+"""Exports a model as a SavedModel that needs TensorFlow alone: serialized raw tf.Examples in, scores out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow_transform.tf_metadata import schema_utils
+
+from trainer.model import WideDeep
+from transform.config import Config
+from transform.feature_spec import LABEL
+from transform.schema import SERVING, raw_schema
+
+#: Scores serialized raw tf.Examples.
+SERVING_SIGNATURE = "serving_default"
+#: Gives the transformed features of serialized raw tf.Examples.
+TRANSFORM_SIGNATURE = "transform_features"
+#: The input of both, string `[batch]`.
+EXAMPLES_INPUT = "examples"
+#: The output of `SERVING_SIGNATURE`: sigmoid(logits), float32 `[batch]`.
+SCORES_OUTPUT = "scores"
+
+#: What stands behind a sparse feature's name in `TRANSFORM_SIGNATURE`'s output, for its three components.
+SPARSE_COMPONENTS = ("indices", "values", "dense_shape")
+
+
+def serving_feature_spec(config: Config) -> dict[str, Any]:
+    """How a request's tf.Examples are parsed: the features alone, no label and no bookkeeping."""
+    schema = raw_schema(config)
+    served = {f.name for f in schema.feature if SERVING not in f.not_in_environment}
+    parsing = schema_utils.schema_as_feature_spec(schema).feature_spec
+    return {name: how for name, how in parsing.items() if name in served}
+
+
+class ServingModule(tf.Module):  # type: ignore[misc]
+    """What is exported: the signatures' functions, the variables and tf.Transform's graph; nothing of Keras.
+
+    Args:
+      model: The trained model.
+      tft_output: What tf.Transform learned.
+      config: The deployment.
+    """
+
+    def __init__(self, model: WideDeep, tft_output: tft.TFTransformOutput, config: Config) -> None:
+        super().__init__(name="wide_deep")
+        self.model_variables = [model.bias, *model.wide_variables, *model.deep_variables]
+        self.transform = tf.saved_model.load(tft_output.transform_savedmodel_dir)
+        parsing = serving_feature_spec(config)
+        signature = [tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)]
+
+        def transformed(examples: tf.Tensor) -> dict[str, Any]:
+            return _apply_transform(self.transform.transform_fn, tf.io.parse_example(examples, parsing))
+
+        # The functions close over the Keras model, but only what is an attribute of the module is exported.
+        def serve(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {SCORES_OUTPUT: tf.sigmoid(model.logits(transformed(examples)))}
+
+        def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            return _as_dense(transformed(examples))
+
+        self.serve = tf.function(serve, input_signature=signature, autograph=False)
+        self.transform_features = tf.function(transform_features, input_signature=signature, autograph=False)
+
+
+def export_model(model: WideDeep, tft_output: tft.TFTransformOutput, config: Config, directory: str) -> None:
+    """Writes the SavedModel.
+
+    Args:
+      model: The trained model.
+      tft_output: What tf.Transform learned.
+      config: The deployment.
+      directory: Where to; on any filesystem that TensorFlow knows.
+    """
+    module = ServingModule(model, tft_output, config)
+    signatures = {SERVING_SIGNATURE: module.serve, TRANSFORM_SIGNATURE: module.transform_features}
+    tf.saved_model.save(module, directory, signatures=signatures)
+
+
+def _apply_transform(transform_fn: Any, features: dict[str, Any]) -> dict[str, Any]:
+    """Calls tf.Transform's saved function, with a stand-in for each input that a request does not have.
+
+    Args:
+      transform_fn: The saved function; its one argument is a dict of raw features, the label among them.
+      features: The raw features of a request.
+
+    Returns:
+      The transformed features, without the label.
+    """
+    ((wanted,), _) = transform_fn.structured_input_signature
+    batch_size = next(iter(features.values())).dense_shape[0]
+    missing = {name: _stand_in(spec, batch_size) for name, spec in wanted.items() if name not in features}
+    inputs = {name: missing[name] if name in missing else features[name] for name in wanted}
+    outputs = transform_fn(*tf.nest.flatten(inputs, expand_composites=True))
+    return {name: value for name, value in outputs.items() if name != LABEL}
+
+
+def _stand_in(spec: tf.TypeSpec, batch_size: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
+    if isinstance(spec, tf.SparseTensorSpec):
+        empty = tf.zeros([0, 2], tf.int64)
+        return tf.SparseTensor(empty, tf.zeros([0], spec.dtype), tf.stack([batch_size, tf.zeros((), tf.int64)]))
+    return tf.zeros(tf.stack([batch_size, *(tf.constant(n, tf.int64) for n in spec.shape[1:])]), spec.dtype)
+
+
+def _as_dense(features: dict[str, Any]) -> dict[str, tf.Tensor]:
+    outputs: dict[str, tf.Tensor] = {}
+    for name, value in features.items():
+        if isinstance(value, tf.SparseTensor):
+            outputs |= {f"{name}/{part}": getattr(value, part) for part in SPARSE_COMPONENTS}
+        else:
+            outputs[name] = value
+    return outputs

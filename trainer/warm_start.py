@@ -1,0 +1,271 @@
+"""Starts a model from the previous one: embeddings, weights and optimizer state, row by row (paper, section 4.2)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from pydantic import TypeAdapter
+
+from trainer.model import WideDeep
+from trainer.optimizers import JointOptimizer, ftrl_linear
+from trainer.row_matching import RowMatch, match_rows
+from trainer.tables import InputBlock, Table
+from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
+from transform import settings
+from transform.feature_spec import FeatureSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class TableReport:
+    """What became of one table's rows.
+
+    Attributes:
+      kept: Rows that start from the previous model's.
+      new: Rows that have none there.
+      dropped: Rows of the previous model that have none here.
+      carried_norm: The L2 norm of the kept rows' values.
+    """
+
+    kept: int
+    new: int
+    dropped: int
+    carried_norm: float
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmStartReport:
+    """What a warm start carried over.
+
+    Attributes:
+      warm_started_from: The previous model's SavedModel folder; None after a cold start.
+      tables: Of each table of the model, by name; empty after a cold start.
+      dense: The dense variables that were carried.
+      not_carried: What was not, and why: one sentence each.
+    """
+
+    warm_started_from: str | None
+    tables: dict[str, TableReport] = dataclasses.field(default_factory=dict)
+    dense: tuple[str, ...] = ()
+    not_carried: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def save_warm_start(
+    model: WideDeep,
+    optimizers: JointOptimizer,
+    spec: FeatureSpec,
+    training: settings.Training,
+    vocabularies: Mapping[str, Sequence[bytes]],
+    serving_model_dir: str,
+) -> None:
+    """Writes, beside the SavedModel, everything that a next model needs to start from this one.
+
+    Args:
+      model: The trained model.
+      optimizers: Its optimizers.
+      spec: Its features.
+      training: The optimizers' settings.
+      vocabularies: The tokens in their order, by vocabulary name.
+      serving_model_dir: The SavedModel's folder, `<model uri>/Format-Serving`.
+    """
+
+    def saved(variable: tf.Variable) -> SavedVariable:
+        return SavedVariable(variable.numpy(), {name: s.numpy() for name, s in optimizers.slots(variable).items()})
+
+    tables = (*model.wide_tables, *model.embedding_tables)
+    used = {t.keys.vocabulary for t in tables} - {None}
+    state = SavedState(
+        tables={t.name: SavedTable(saved(model.table_weights[t.name]), t.keys) for t in tables},
+        dense={name: saved(variable) for name, variable in model.dense_variables.items()},
+        vocabularies={name: list(vocabularies[name]) for name in sorted(filter(None, used))},
+        layout=tuple(model.layout),
+        settings=_state_settings(model, training)
+        | {"deep_iterations": int(optimizers.deep.iterations.numpy()) if optimizers.deep else 0},
+        spec=TypeAdapter(FeatureSpec).dump_python(spec, mode="json"),
+    )
+    write_files(state, warm_start_dir(serving_model_dir))
+
+
+def warm_start(
+    model: WideDeep,
+    optimizers: JointOptimizer,
+    training: settings.Training,
+    vocabularies: Mapping[str, Sequence[bytes]],
+    base_model: str | None,
+) -> WarmStartReport:
+    """Overwrites a cold model's weights and optimizer state with the previous model's, wherever they match.
+
+    Rows are matched by what they stand for (`trainer.row_matching`), and each takes its optimizer state along, so
+    that the first step moves it no more than a further step of the previous training would. What does not match stays
+    as a cold start made it.
+
+    Args:
+      model: The model, as initialized.
+      optimizers: Its optimizers.
+      training: The settings.
+      vocabularies: The new model's tokens in their order, by vocabulary name.
+      base_model: The previous model's SavedModel folder, or None.
+
+    Returns:
+      What was carried over.
+
+    Raises:
+      WarmStartError: If the previous model has warm-start files that cannot be read.
+    """
+    if not training.warm_start:
+        return WarmStartReport(None, not_carried=("`training.warm_start` is false",))
+    if not base_model:
+        return WarmStartReport(None, not_carried=("there is no previous model",))
+    directory = warm_start_dir(base_model)
+    if not tf.io.gfile.exists(directory):
+        return WarmStartReport(None, not_carried=(f"the previous model has no warm-start files: {directory}",))
+    return _Carrier(model, optimizers, training, read_files(directory)).carry(vocabularies, base_model)
+
+
+def _state_settings(model: WideDeep, training: settings.Training) -> dict[str, Any]:
+    """The settings without which the saved state cannot be judged."""
+    return {
+        "activation": model.settings.activation,
+        "hidden_units": list(model.settings.hidden_units),
+        "wide_optimizer": dataclasses.asdict(training.wide_optimizer),
+        "deep_optimizer": dataclasses.asdict(training.deep_optimizer),
+    }
+
+
+class _Carrier:
+    """Carries a saved state over into a model."""
+
+    def __init__(
+        self, model: WideDeep, optimizers: JointOptimizer, training: settings.Training, saved: SavedState
+    ) -> None:
+        self._model, self._optimizers, self._saved, self._training = model, optimizers, saved, training
+        rates = ("learning_rate", "l1", "l2", "beta")
+        before, now = saved.settings["wide_optimizer"], dataclasses.asdict(training.wide_optimizer)
+        self._ftrl_changed = any(before[name] != now[name] for name in rates)
+        self._deep_state_carried = False
+        self._not_carried: list[str] = []
+
+    def carry(self, vocabularies: Mapping[str, Sequence[bytes]], base_model: str) -> WarmStartReport:
+        if self._ftrl_changed:
+            self._not_carried.append("FTRL's settings changed: its z was rebuilt so that it holds the carried weights")
+        reports = {}
+        for table in (*self._model.wide_tables, *self._model.embedding_tables):
+            reports[table.name] = self._carry_table(table, vocabularies)
+        for name in sorted(self._saved.tables.keys() - reports.keys()):
+            self._not_carried.append(f"{name}: no longer in the model")
+        dense = self._carry_dense()
+        if self._optimizers.deep is not None and self._deep_state_carried:
+            self._optimizers.deep.iterations.assign(self._saved.settings["deep_iterations"])
+        return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_carried)))
+
+    def _carry_table(self, table: Table, vocabularies: Mapping[str, Sequence[bytes]]) -> TableReport:
+        variable, old = self._model.table_weights[table.name], self._saved.tables.get(table.name)
+        if old is None:
+            self._not_carried.append(f"{table.name}: not in the previous model")
+            return TableReport(0, table.rows, 0, 0.0)
+        old_rows = old.variable.values.shape[0]
+        if old.variable.values.shape[1:] != tuple(variable.shape[1:]):
+            before, now = old.variable.values.shape[1], variable.shape[1]
+            self._not_carried.append(f"{table.name}: the embedding's width changed from {before} to {now}")
+            return TableReport(0, table.rows, old_rows, 0.0)
+        match = match_rows(
+            old.keys,
+            table.keys,
+            old_rows,
+            table.rows,
+            self._saved.vocabularies.get(old.keys.vocabulary or "", ()),
+            vocabularies.get(table.keys.vocabulary or "", ()),
+        )
+        if match.why:
+            self._not_carried.append(f"{table.name}: {match.why}")
+        self._carry_rows(table.name, variable, old.variable, match)
+        kept = match.new_rows.size
+        norm = float(np.linalg.norm(old.variable.values[match.old_rows].astype(np.float64)))
+        return TableReport(kept, table.rows - kept, old_rows - kept, norm)
+
+    def _carry_dense(self) -> tuple[str, ...]:
+        """Carries the bias, and the dense layers from the first one up to the first that does not fit."""
+        carried = []
+        before, now = self._saved.settings["activation"], self._model.settings.activation
+        fits = before == now
+        if not fits and self._model.dense_layers:
+            self._not_carried.append(f"the dense layers: the activation changed from {before} to {now}")
+        for name, variable in self._model.dense_variables.items():
+            old = self._saved.dense.get(name)
+            if old is None:
+                self._not_carried.append(f"{name}: not in the previous model")
+                fits = fits and name == "bias"
+                continue
+            if name == "dense_0/kernel":
+                ends = tuple(old.values.shape[1:]), tuple(variable.shape[1:])
+                match = _match_blocks(self._saved.layout, tuple(self._model.layout))
+                if fits and match.why:
+                    self._not_carried.append(f"{name}: {match.why}")
+            else:
+                ends = tuple(old.values.shape), tuple(variable.shape)
+                rows = np.arange(old.values.size if name == "bias" else old.values.shape[0], dtype=np.int64)
+                match = RowMatch(rows, rows, rows[:0], rows[:0])
+            if name != "bias" and fits and ends[0] != ends[1]:
+                self._not_carried.append(f"{name} and the layers above: the widths changed from {ends[0]} to {ends[1]}")
+                fits = False
+            if fits or name == "bias":
+                self._carry_rows(name, variable, old, match)
+                carried.append(name)
+        return tuple(carried)
+
+    def _carry_rows(self, name: str, variable: tf.Variable, old: SavedVariable, match: RowMatch) -> None:
+        slots = self._optimizers.slots(variable)
+        same_slots = slots.keys() == old.slots.keys()
+        if not same_slots:
+            self._not_carried.append(f"{name}'s optimizer state: the optimizer changed")
+        arrays = {"values": _moved(variable, old.values, match)}
+        for slot_name, slot in slots.items() if same_slots else ():
+            arrays[slot_name] = _moved(slot, old.slots[slot_name], match)
+        if "linear" in arrays and (self._ftrl_changed or match.mean_for.size):
+            ftrl = self._training.wide_optimizer
+            if name == "bias":
+                ftrl = dataclasses.replace(ftrl, l1=0.0, l2=0.0)
+            linear = ftrl_linear(arrays["values"], arrays["accumulator"], ftrl, arrays["linear"])
+            rows = match.mean_for if not self._ftrl_changed else ...
+            arrays["linear"][rows] = linear[rows]
+        self._deep_state_carried |= same_slots and match.new_rows.size > 0 and "linear" not in arrays
+        variable.assign(arrays.pop("values"))
+        for slot_name, values in arrays.items():
+            slots[slot_name].assign(values)
+
+
+def _moved(variable: tf.Variable, old: np.ndarray, match: RowMatch) -> np.ndarray:
+    """The variable's values with the matched rows replaced by old ones."""
+    values = np.atleast_1d(variable.numpy().copy())
+    rows = np.atleast_1d(old)
+    values[match.new_rows] = rows[match.old_rows]
+    if match.mean_for.size:
+        values[match.mean_for] = rows[match.mean_of].mean(axis=0)
+    return values.reshape(variable.shape)
+
+
+def _match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMatch:
+    """Matches the first layer's input columns feature by feature."""
+    starts = dict(zip(old, np.cumsum([0] + [block.width for block in old]).tolist(), strict=False))
+    new_rows, old_rows, missing, start = [], [], [], 0
+    for block in new:
+        if block in starts:
+            new_rows.append(np.arange(start, start + block.width))
+            old_rows.append(np.arange(starts[block], starts[block] + block.width))
+        else:
+            missing.append(block.feature)
+        start += block.width
+    gone = [block.feature for block in old if block not in new]
+    why = [f"new inputs {missing}"] if missing else []
+    if gone:
+        why.append(f"inputs gone {gone}")
+    none = np.zeros(0, np.int64)
+    if not new_rows:
+        return RowMatch(none, none, none, none, "; ".join(why))
+    return RowMatch(np.concatenate(new_rows), np.concatenate(old_rows), none, none, "; ".join(why))

@@ -1,0 +1,220 @@
+"""The files that a later run warm-starts from: one .npz per table and one JSON index.
+
+warm_start/
+  index.json                    what the other files hold; written last
+  table.<part>.<name>.npz       `values`, and `slot.<name>` per optimizer slot, row by row
+  vocabulary.<name>.npz         `token_bytes` uint8 and `token_ends` int64: the tokens, back to back
+  dense.npz                     `<variable>` and `<variable>.slot.<name>` of the dense layers and the bias
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.tables import InputBlock, RowKeys
+
+FORMAT = 1
+INDEX_FILE = "index.json"
+_FOLDER = "warm_start"
+
+_SETTINGS = frozenset({"activation", "hidden_units", "wide_optimizer", "deep_optimizer", "deep_iterations"})
+
+Arrays = dict[str, np.ndarray]
+
+
+class WarmStartError(ValueError):
+    """Warm-start files that cannot be read; the text is one sentence for a person."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedVariable:
+    """A variable's values and its optimizer slots, by slot name, each of the values' shape."""
+
+    values: np.ndarray
+    slots: Arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedTable:
+    """A table with what its rows stand for."""
+
+    variable: SavedVariable
+    keys: RowKeys
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedState:
+    """Everything of a trained model that a later one can start from.
+
+    Attributes:
+      tables: By table name.
+      dense: The dense layers' variables and the bias, by variable name.
+      vocabularies: The tokens in their order, by vocabulary name.
+      layout: The deep part's input blocks.
+      settings: The settings that the state depends on: `activation`, `hidden_units`, `wide_optimizer` and
+        `deep_optimizer`, with `deep_iterations`, the deep optimizer's step count.
+      spec: The feature spec, for a reader.
+    """
+
+    tables: dict[str, SavedTable]
+    dense: dict[str, SavedVariable]
+    vocabularies: dict[str, list[bytes]]
+    layout: tuple[InputBlock, ...]
+    settings: dict[str, Any]
+    spec: dict[str, Any]
+
+
+def warm_start_dir(serving_model_dir: str) -> str:
+    """The folder for a model's warm-start files: beside its SavedModel (`<model uri>/Format-Serving`)."""
+    return os.path.join(os.path.dirname(serving_model_dir.rstrip("/")), _FOLDER)
+
+
+def write_files(state: SavedState, directory: str) -> None:
+    """Writes all files; the index last, so that a folder without one is known to be incomplete."""
+    tf.io.gfile.makedirs(directory)
+    for name, tokens in state.vocabularies.items():
+        _write_arrays(directory, _vocabulary_file(name), _pack_tokens(tokens))
+    for name, table in state.tables.items():
+        _write_arrays(directory, _table_file(name), _flatten(table.variable, "values", "slot."))
+    dense: Arrays = {}
+    for name, variable in state.dense.items():
+        dense |= _flatten(variable, name, f"{name}.slot.")
+    _write_arrays(directory, "dense.npz", dense)
+    index = {
+        "format": FORMAT,
+        "tables": {
+            name: {"keys": t.keys.to_dict(), "shape": list(t.variable.values.shape), "slots": sorted(t.variable.slots)}
+            for name, t in state.tables.items()
+        },
+        "dense": {name: {"shape": list(v.values.shape), "slots": sorted(v.slots)} for name, v in state.dense.items()},
+        "vocabularies": {name: len(tokens) for name, tokens in state.vocabularies.items()},
+        "layout": [dataclasses.asdict(block) for block in state.layout],
+        "settings": state.settings,
+        "spec": state.spec,
+    }
+    with tf.io.gfile.GFile(os.path.join(directory, INDEX_FILE), "w") as file:
+        file.write(json.dumps(index, indent=1))
+
+
+def read_files(directory: str) -> SavedState:
+    """Reads what `write_files` wrote.
+
+    Args:
+      directory: The folder.
+
+    Returns:
+      What it holds.
+
+    Raises:
+      WarmStartError: If a file is missing, damaged, of another format, or holds values that are not finite.
+    """
+    path = os.path.join(directory, INDEX_FILE)
+    if not tf.io.gfile.exists(path):
+        raise WarmStartError(f"the warm-start files are incomplete: there is no {path}")
+    with tf.io.gfile.GFile(path, "r") as file:
+        text = file.read()
+    try:
+        index = json.loads(text)
+        if index["format"] != FORMAT:
+            raise WarmStartError(f"warm-start files must be of format {FORMAT}. Received: {index['format']} ({path})")
+        vocabularies = {}
+        for name, size in index["vocabularies"].items():
+            vocabularies[name] = _unpack_tokens(_read_arrays(directory, _vocabulary_file(name)))
+            if len(vocabularies[name]) != size:
+                raise WarmStartError(
+                    f"the vocabulary `{name}` must have {size} tokens. "
+                    f"Received: {len(vocabularies[name])} ({directory})"
+                )
+        tables = {}
+        for name, entry in index["tables"].items():
+            file_name = _table_file(name)
+            variable = _unflatten(_read_arrays(directory, file_name), "values", "slot.", entry, file_name)
+            tables[name] = SavedTable(variable, RowKeys(**entry["keys"]))
+            _check_rows(name, tables[name], vocabularies)
+        arrays = _read_arrays(directory, "dense.npz") if index["dense"] else {}
+        dense = {
+            name: _unflatten(arrays, name, f"{name}.slot.", entry, "dense.npz")
+            for name, entry in index["dense"].items()
+        }
+        layout = tuple(InputBlock(**block) for block in index["layout"])
+        width = sum(block.width for block in layout)
+        if layout and dense["dense_0/kernel"].values.shape[0] != width:
+            raise WarmStartError(f"`dense_0/kernel` must have {width} rows, as the layout has ({directory})")
+        missing = _SETTINGS - index["settings"].keys()
+        if missing:
+            raise WarmStartError(f"the warm-start index lacks the settings {sorted(missing)} ({path})")
+        return SavedState(tables, dense, vocabularies, layout, dict(index["settings"]), dict(index["spec"]))
+    except WarmStartError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise WarmStartError(f"the warm-start index is damaged: {type(error).__name__} {error} ({path})") from error
+
+
+def _check_rows(name: str, table: SavedTable, vocabularies: Mapping[str, Sequence[bytes]]) -> None:
+    if table.keys.kind == "vocabulary":
+        rows = len(vocabularies[table.keys.vocabulary or ""]) + table.keys.oov_buckets
+        if table.variable.values.shape[0] != rows:
+            received = table.variable.values.shape[0]
+            raise WarmStartError(f"`{name}` must have {rows} rows, as its vocabulary has. Received: {received}")
+
+
+def _table_file(name: str) -> str:
+    return f"table.{name.replace('/', '.')}.npz"
+
+
+def _vocabulary_file(name: str) -> str:
+    return f"vocabulary.{name}.npz"
+
+
+def _flatten(variable: SavedVariable, key: str, slot_prefix: str) -> Arrays:
+    return {key: variable.values} | {f"{slot_prefix}{name}": values for name, values in variable.slots.items()}
+
+
+def _unflatten(arrays: Arrays, key: str, slot_prefix: str, entry: Mapping[str, Any], file_name: str) -> SavedVariable:
+    variable = SavedVariable(arrays[key], {name: arrays[f"{slot_prefix}{name}"] for name in entry["slots"]})
+    for values in (variable.values, *variable.slots.values()):
+        if list(values.shape) != entry["shape"] or values.dtype != np.float32:
+            raise WarmStartError(
+                f"`{key}` in {file_name} must be float32 of shape {entry['shape']}. "
+                f"Received: {values.dtype} of shape {list(values.shape)}"
+            )
+        if not np.isfinite(values).all():
+            raise WarmStartError(f"`{key}` in {file_name} holds values that are not finite")
+    return variable
+
+
+def _pack_tokens(tokens: Sequence[bytes]) -> Arrays:
+    ends = np.cumsum([len(token) for token in tokens], dtype=np.int64)
+    return {"token_bytes": np.frombuffer(b"".join(tokens), np.uint8), "token_ends": ends}
+
+
+def _unpack_tokens(arrays: Arrays) -> list[bytes]:
+    joined, ends = arrays["token_bytes"].tobytes(), arrays["token_ends"].tolist()
+    return [joined[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
+
+
+def _write_arrays(directory: str, name: str, arrays: Arrays) -> None:
+    buffer = io.BytesIO()  # a zip file is written with seeks, which remote filesystems lack
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    with tf.io.gfile.GFile(os.path.join(directory, name), "wb") as file:
+        file.write(buffer.getvalue())
+
+
+def _read_arrays(directory: str, name: str) -> Arrays:
+    path = os.path.join(directory, name)
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = file.read()
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (tf.errors.OpError, zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise WarmStartError(f"a warm-start file cannot be read: {path} ({type(error).__name__})") from error

@@ -1,0 +1,226 @@
+"""The feature spec: every feature and cross, declared once in the config.
+
+The reading columns, the TFDV schema, ``preprocessing_fn``, the model's inputs and the request
+format are all derived from the objects of this module.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+STRICT = ConfigDict(extra="forbid", str_strip_whitespace=False)
+
+#: Keys of a raw tf.Example that are not features.
+LABEL = "label"
+REQUEST_ID = "request_id"
+IMPRESSION_ID = "impression_id"
+TIMESTAMP = "timestamp"
+TABLE_KEY = "table_key"
+RESERVED_NAMES = frozenset({LABEL, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
+
+#: The source whose rows are the impressions.
+IMPRESSIONS = "impressions"
+
+#: The token that stands for a missing categorical value; counted like any other token.
+MISSING_TOKEN = "<missing>"
+
+#: Joins the tokens of a cross; a control character, so that it does not occur in tokens.
+CROSS_SEPARATOR = "\x1f"
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+Side = Literal["context", "item"]
+Part = Literal["wide", "deep"]
+
+
+def transformed_name(name: str) -> str:
+    """Returns the key of a feature or a cross after tf.Transform."""
+    return f"{name}_xf"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Vocabulary:
+    """Which tokens get an id of their own (paper, section 4.1).
+
+    Attributes:
+      min_count: A token gets an id only if it occurs at least this often in the training split.
+      max_size: Keep at most this many of the most frequent tokens; None keeps all.
+      oov_buckets: The other tokens are hashed into this many ids behind the vocabulary's.
+    """
+
+    min_count: Annotated[int, Field(ge=1)] = 1
+    max_size: Annotated[int, Field(ge=1)] | None = None
+    oov_buckets: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+
+@dataclass(frozen=True, config=STRICT)
+class Feature:
+    """One raw feature.
+
+    Attributes:
+      name: Its key in the raw tf.Example and in a request.
+      side: `context` if all candidates of a request share its value, `item` if each candidate has its own.
+      kind: `categorical` (one string), `categorical_list` (any number of strings) or `numeric` (one float).
+      source: The source it is read from: `impressions` or the name of a table.
+      column: The source's column; the feature's name if left out.
+      vocabulary: For the categorical kinds: a rule, or the name of the feature whose vocabulary it shares.
+      quantiles: For `numeric`: the number n_q of quantiles.
+      parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile.
+      required: Reject a row that has no value for it.
+      min_present_fraction: Fewer rows than this with a value are an anomaly, which stops the run.
+    """
+
+    name: Name
+    side: Side
+    kind: Literal["categorical", "categorical_list", "numeric"]
+    source: Name = IMPRESSIONS
+    column: str | None = None
+    vocabulary: Vocabulary | Name | None = None
+    quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    parts: tuple[Part, ...] = ("wide", "deep")
+    required: bool = False
+    min_present_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_free(cls, name: str) -> str:
+        if name in RESERVED_NAMES:
+            raise ValueError(f"must not be one of {sorted(RESERVED_NAMES)}, which are reserved")
+        return name
+
+    @model_validator(mode="after")
+    def _rule_fits_kind(self) -> Feature:
+        if self.kind == "numeric":
+            if self.vocabulary is not None:
+                raise ValueError("`vocabulary` goes with the categorical kinds only; a numeric feature has `quantiles`")
+            if self.quantiles is None:
+                raise ValueError("`quantiles` is required for a numeric feature; allowed: 2 to 10000")
+        else:
+            if self.quantiles is not None:
+                raise ValueError("`quantiles` goes with kind numeric only; a categorical feature has `vocabulary`")
+            if self.vocabulary is None:
+                raise ValueError("`vocabulary` is required for a categorical feature: a rule, or a feature's name")
+        return self
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.kind == "numeric"
+
+    @property
+    def is_list(self) -> bool:
+        return self.kind == "categorical_list"
+
+    @property
+    def source_column(self) -> str:
+        """The column of `source` that holds the value."""
+        return self.column or self.name
+
+    @property
+    def bucket_name(self) -> str:
+        """The untransformed name under which a numeric feature's quantile (0 to n_q - 1) goes to the wide part."""
+        return f"{self.name}_bucket"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Cross:
+    """A cross-product feature (paper, section 3.1): one weight per combination of values.
+
+    Attributes:
+      features: The names of at least two features; a numeric one enters as its quantile.
+      hash_buckets: Hash every combination into this many weights, or
+      min_count: give a weight to each combination that occurs at least this often in training.
+      max_size: With `min_count`: keep at most this many of the most frequent combinations.
+    """
+
+    features: Annotated[tuple[Name, ...], Field(min_length=2, max_length=5)]
+    hash_buckets: Annotated[int, Field(ge=2, le=100_000_000)] | None = None
+    min_count: Annotated[int, Field(ge=1)] | None = None
+    max_size: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Cross:
+        if (self.hash_buckets is None) == (self.min_count is None):
+            raise ValueError("a cross has exactly one of `hash_buckets` and `min_count`")
+        if self.max_size is not None and self.min_count is None:
+            raise ValueError("`max_size` goes with `min_count` only")
+        if len(set(self.features)) != len(self.features):
+            raise ValueError(f"a cross names each feature once. Received: {list(self.features)}")
+        return self
+
+    @property
+    def name(self) -> str:
+        return "_x_".join(self.features)
+
+
+@dataclass(frozen=True, config=STRICT)
+class FeatureSpec:
+    """All features and crosses of a config, and what follows from them together."""
+
+    features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=1000)]
+    crosses: Annotated[tuple[Cross, ...], Field(max_length=1000)] = ()
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> FeatureSpec:
+        taken: set[str] = set()
+        for name in [f.name for f in self.features] + [c.name for c in self.crosses]:
+            if name in taken:
+                raise ValueError(f"`{name}` is declared twice in features and crosses; each name must be unique")
+            taken.add(name)
+        for f in self.features:
+            if f.is_numeric and f.bucket_name in taken:
+                raise ValueError(f"`{f.bucket_name}` is the name of {f.name}'s quantile and cannot be a feature's")
+        by_name = self.by_name
+        for f in self.features:
+            if isinstance(f.vocabulary, str):
+                owner = by_name.get(f.vocabulary)
+                if owner is None or not isinstance(owner.vocabulary, Vocabulary):
+                    owners = sorted(o.name for o in self.features if isinstance(o.vocabulary, Vocabulary))
+                    raise ValueError(
+                        f"feature `{f.name}` shares the vocabulary of `{f.vocabulary}`, which has no vocabulary "
+                        f"rule of its own; allowed: {owners}"
+                    )
+        for cross in self.crosses:
+            for name in cross.features:
+                if name not in by_name:
+                    raise ValueError(
+                        f"cross `{cross.name}` names the feature `{name}`, which is not declared; "
+                        f"allowed: {sorted(by_name)}"
+                    )
+        return self
+
+    @cached_property
+    def by_name(self) -> dict[str, Feature]:
+        return {f.name: f for f in self.features}
+
+    def vocabulary_owner(self, feature: Feature) -> Feature:
+        """The feature whose vocabulary, and with it whose embedding table, `feature` uses: often itself."""
+        return self.by_name[feature.vocabulary] if isinstance(feature.vocabulary, str) else feature
+
+    @cached_property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """The vocabulary rules by the name of the feature that declares each."""
+        return {f.name: f.vocabulary for f in self.features if isinstance(f.vocabulary, Vocabulary)}
+
+    def sharers(self, owner: str) -> tuple[Feature, ...]:
+        """The features that use the vocabulary `owner` declares, `owner` included."""
+        return tuple(f for f in self.features if not f.is_numeric and self.vocabulary_owner(f).name == owner)
+
+    def of_part(self, part: Part) -> tuple[Feature, ...]:
+        return tuple(f for f in self.features if part in f.parts)
+
+    def needs_bucket(self, feature: Feature) -> bool:
+        """Whether a numeric feature's quantile is needed as an id: for the wide part or for a cross."""
+        return feature.is_numeric and (
+            "wide" in feature.parts or any(feature.name in cross.features for cross in self.crosses)
+        )
+
+
+def vocabulary_file_name(name: str) -> str:
+    """The name under which tf.Transform keeps the vocabulary of a feature or of a counted cross."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"a vocabulary's name has small letters, digits and underscores only. Received: {name!r}")
+    return f"{name}_vocabulary"

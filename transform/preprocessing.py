@@ -1,0 +1,137 @@
+"""tf.Transform's `preprocessing_fn`: raw features to ids, quantiles and crosses (paper, section 4.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from transform.config import Config
+from transform.feature_spec import (
+    CROSS_SEPARATOR,
+    LABEL,
+    MISSING_TOKEN,
+    Cross,
+    Feature,
+    FeatureSpec,
+    Vocabulary,
+    transformed_name,
+    vocabulary_file_name,
+)
+
+#: The key of `custom_config` under which the config travels, as `Config.to_json` writes it.
+CONFIG_KEY = "config"
+
+
+def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str, Any]) -> dict[str, Any]:
+    """Transforms a batch; TFX calls it with the config in `custom_config`.
+
+    Args:
+      inputs: The raw features by name, each a SparseTensor `[batch, any]` of string or float32; the label,
+        int64 `[batch, 1]`, where there is one.
+      custom_config: Holds the config's JSON under `config`.
+
+    Returns:
+      By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
+      SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), float32 `[batch]`, and, where the
+      wide part or a cross needs it, its quantile as an int64 id `[batch]`; for a cross the ids of the
+      combinations that have a weight, int64 SparseTensor `[batch, any]`. The label as int64 `[batch]`.
+    """
+    return transform_features(inputs, Config.from_json(custom_config[CONFIG_KEY]).spec)
+
+
+def transform_features(inputs: dict[str, tf.SparseTensor], spec: FeatureSpec) -> dict[str, Any]:
+    """`preprocessing_fn` for a feature spec; see there."""
+    outputs: dict[str, Any] = {}
+    tokens: dict[str, tf.Tensor | tf.SparseTensor] = {}
+    for feature in spec.features:
+        raw = inputs[feature.name]
+        if feature.is_numeric:
+            normalized, bucket = _quantile(raw, feature)
+            outputs[transformed_name(feature.name)] = normalized
+            if spec.needs_bucket(feature):
+                outputs[transformed_name(feature.bucket_name)] = bucket
+                tokens[feature.name] = tf.strings.as_string(bucket)
+        else:
+            tokens[feature.name] = raw if feature.is_list else _single(raw, MISSING_TOKEN)
+    for owner, rule in spec.vocabularies.items():
+        _add_ids(outputs, tokens, spec.sharers(owner), owner, rule)
+    for cross in spec.crosses:
+        outputs[transformed_name(cross.name)] = _cross_ids([tokens[name] for name in cross.features], cross)
+    if LABEL in inputs:
+        outputs[LABEL] = tf.reshape(inputs[LABEL], [-1])
+    return outputs
+
+
+def _single(values: tf.SparseTensor, default: Any) -> tf.Tensor:
+    """The first value of each row, `[batch]`; `default` where there is none."""
+    first = tf.sparse.slice(values, [0, 0], [values.dense_shape[0], 1])
+    wide = tf.SparseTensor(first.indices, first.values, [values.dense_shape[0], 1])
+    return tf.squeeze(tf.sparse.to_dense(wide, default_value=default), axis=1)
+
+
+def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
+    """The normalized quantile, float32, and the quantile from 0 to n_q - 1, int64; a missing value in the middle."""
+    num_quantiles = feature.quantiles
+    assert num_quantiles is not None  # the spec's validation holds this
+    boundaries = tft.quantiles(
+        values.values, num_quantiles, epsilon=min(0.01, 0.1 / num_quantiles), name=f"{feature.name}_quantiles"
+    )
+    dense = _single(values, float("nan"))
+    missing = tf.math.is_nan(dense)
+    bucket = tft.apply_buckets(tf.where(missing, tf.zeros_like(dense), dense), boundaries)
+    bucket = tf.where(missing, tf.fill(tf.shape(bucket), tf.constant(num_quantiles // 2, tf.int64)), bucket)
+    normalized = tf.cast(bucket, tf.float32) / float(num_quantiles - 1)
+    return tf.where(missing, tf.fill(tf.shape(normalized), 0.5), normalized), bucket
+
+
+def _flat(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
+    return values.values if isinstance(values, tf.SparseTensor) else values
+
+
+def _add_ids(
+    outputs: dict[str, Any],
+    tokens: dict[str, tf.Tensor | tf.SparseTensor],
+    sharers: tuple[Feature, ...],
+    owner: str,
+    rule: Vocabulary,
+) -> None:
+    """Counts the tokens of all features that share a vocabulary together, and looks each feature's up in it."""
+    vocabulary = tft.vocabulary(
+        tf.concat([_flat(tokens[f.name]) for f in sharers], axis=0),
+        top_k=rule.max_size,
+        frequency_threshold=rule.min_count,
+        vocab_filename=vocabulary_file_name(owner),
+        name=f"{owner}_vocabulary",
+    )
+    for f in sharers:
+        outputs[transformed_name(f.name)] = tft.apply_vocabulary(
+            tokens[f.name], vocabulary, num_oov_buckets=rule.oov_buckets, name=f"{f.name}_lookup"
+        )
+
+
+def _column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
+    """A cross's input; all of them sparse, since `tf.sparse.cross` puts dense ones behind the sparse ones."""
+    if isinstance(values, tf.SparseTensor):
+        return values
+    size = tf.shape(values, out_type=tf.int64)[0]
+    indices = tf.stack([tf.range(size), tf.zeros([size], tf.int64)], axis=1)
+    return tf.SparseTensor(indices, values, tf.stack([size, 1]))
+
+
+def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross) -> tf.SparseTensor:
+    """The ids of every combination of the features' values, those without a weight left out."""
+    combinations = tf.sparse.cross([_column(part) for part in parts], separator=CROSS_SEPARATOR)
+    if cross.hash_buckets is not None:
+        ids = tf.strings.to_hash_bucket_fast(combinations.values, cross.hash_buckets)
+        return tf.SparseTensor(combinations.indices, ids, combinations.dense_shape)
+    vocabulary = tft.vocabulary(
+        combinations,
+        top_k=cross.max_size,
+        frequency_threshold=cross.min_count,
+        vocab_filename=vocabulary_file_name(cross.name),
+        name=f"{cross.name}_vocabulary",
+    )
+    ids = tft.apply_vocabulary(combinations, vocabulary, default_value=-1, name=f"{cross.name}_lookup")
+    return tf.sparse.retain(ids, ids.values >= 0)

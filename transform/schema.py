@@ -1,0 +1,54 @@
+"""The TFDV schema of the raw tf.Examples, derived from the feature spec."""
+
+from __future__ import annotations
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from transform.config import Config
+from transform.feature_spec import IMPRESSION_ID, LABEL, REQUEST_ID, TIMESTAMP, Feature
+
+SERVING = "SERVING"
+TRAINING = "TRAINING"
+
+
+def raw_schema(config: Config) -> schema_pb2.Schema:
+    """Returns the schema that ingestion's tf.Examples must fit, and that requests are parsed with.
+
+    The label, int64 in {0, 1}, is expected in the TRAINING environment only.
+    """
+    schema = schema_pb2.Schema(default_environment=[TRAINING, SERVING])
+    label = schema.feature.add(name=LABEL, type=schema_pb2.INT, not_in_environment=[SERVING])
+    label.presence.min_fraction = 1.0
+    label.shape.dim.add(size=1)
+    label.int_domain.name = LABEL
+    label.int_domain.min, label.int_domain.max, label.int_domain.is_categorical = 0, 1, True
+    for feature in config.spec.features:
+        _add_feature(schema, feature)
+    log = config.sources.impressions
+    for name, column, kind in (
+        (IMPRESSION_ID, log.impression_id, schema_pb2.BYTES),
+        (REQUEST_ID, log.request_id, schema_pb2.BYTES),
+        (TIMESTAMP, log.timestamp, schema_pb2.INT),
+    ):
+        if column is not None:
+            bookkeeping = schema.feature.add(name=name, type=kind, not_in_environment=[SERVING])
+            bookkeeping.presence.min_count = 1
+            bookkeeping.value_count.min, bookkeeping.value_count.max = 1, 1
+    return schema
+
+
+def _add_feature(schema: schema_pb2.Schema, feature: Feature) -> None:
+    kind = schema_pb2.FLOAT if feature.is_numeric else schema_pb2.BYTES
+    entry = schema.feature.add(name=feature.name, type=kind)
+    entry.presence.min_count = 1
+    if feature.min_present_fraction > 0:
+        entry.presence.min_fraction = feature.min_present_fraction
+    entry.value_count.min = 1
+    if not feature.is_list:
+        entry.value_count.max = 1
+
+
+def schema_text(config: Config) -> str:
+    """The schema as the text that ImportSchemaGen reads."""
+    return text_format.MessageToString(raw_schema(config))

@@ -1,0 +1,53 @@
+"""What each component sees of the config, so that a change elsewhere leaves its cached result valid."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from transform import settings
+from transform.config import Config
+from transform.feature_spec import Feature, FeatureSpec, Vocabulary
+
+_ANY_EVALUATION = settings.Evaluation(thresholds={"auc": settings.Threshold(min=0.0)})
+
+
+def for_ingestion(config: Config) -> Config:
+    """Sources, row rules and what is read of each feature; not how it is transformed or modelled."""
+    return Config(
+        name=config.name,
+        sources=config.sources,
+        spec=FeatureSpec(features=tuple(_as_read(f) for f in config.spec.features)),
+        evaluation=_ANY_EVALUATION,
+        ingestion=dataclasses.replace(config.ingestion, window_spans=1),
+    )
+
+
+def _as_read(feature: Feature) -> Feature:
+    return dataclasses.replace(
+        feature,
+        vocabulary=None if feature.is_numeric else Vocabulary(),
+        quantiles=2 if feature.is_numeric else None,
+        parts=("wide", "deep"),
+        min_present_fraction=0.0,
+    )
+
+
+def for_transform(config: Config) -> Config:
+    """The feature spec; of the model only which parts there are."""
+    return _without_gates(
+        dataclasses.replace(config, model=settings.Model(parts=config.model.parts), training=settings.Training())
+    )
+
+
+def for_trainer(config: Config) -> Config:
+    """The feature spec, the model and the training."""
+    return _without_gates(config)
+
+
+def _without_gates(config: Config) -> Config:
+    return dataclasses.replace(
+        config,
+        evaluation=_ANY_EVALUATION,
+        infra_validation=settings.InfraValidation(),
+        ingestion=dataclasses.replace(config.ingestion, window_spans=1, max_rejected_fraction=1.0),
+    )

@@ -1,0 +1,298 @@
+"""The config's sections beside the features: sources, split, model, training, evaluation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from transform.feature_spec import STRICT, Name
+
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(ge=1)]
+ColumnName = Annotated[str, Field(min_length=1)]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
+
+
+def _check_relative(path: str) -> str:
+    if not path or path.startswith("/") or ".." in path.split("/") or "://" in path:
+        raise ValueError("must be a path below the data folder, without a leading `/` and without `..`")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_check_relative)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Source:
+    """Where rows are read from.
+
+    Attributes:
+      path: A glob below the data folder. `{SPAN}`, or a date as `{YYYY}-{MM}-{DD}`, stands for the span.
+        Files whose names end in `.gz` are decompressed.
+      format: `csv` and `tsv` (with a header line), `jsonl`, `parquet`, or `tfrecord` (of tf.Examples).
+      null_values: Texts that mean "no value".
+      list_separator: Between the values of a list, in the text formats.
+    """
+
+    path: RelativePath
+    format: Format
+    null_values: tuple[str, ...] = ("",)
+    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = "|"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Impressions:
+    """The impression log: one row per impression.
+
+    Attributes:
+      path: As in any source; or
+      splits: one path per split (`train` and `eval`) where the log is already split.
+      format: As in any source.
+      null_values: As in any source.
+      list_separator: As in any source.
+      label: The column with the label (0 or 1); left out where labels come from `installs`.
+      impression_id: The column with the impression's id; a second row with the same id is rejected.
+      request_id: The column with the id of the request, the grouping of ranking metrics.
+      timestamp: The column with the time: seconds since 1970, or ISO 8601 (UTC where it names no zone).
+    """
+
+    format: Format
+    path: RelativePath | None = None
+    splits: dict[Literal["train", "eval"], RelativePath] | None = None
+    null_values: tuple[str, ...] = ("",)
+    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = "|"
+    label: ColumnName | None = None
+    impression_id: ColumnName | None = None
+    request_id: ColumnName | None = None
+    timestamp: ColumnName | None = None
+
+    @model_validator(mode="after")
+    def _one_of_path_and_splits(self) -> Impressions:
+        if (self.path is None) == (self.splits is None):
+            raise ValueError("impressions have exactly one of `path` and `splits`")
+        if self.splits is not None and set(self.splits) != {"train", "eval"}:
+            raise ValueError(f"`splits` names a path for `train` and one for `eval`. Received: {sorted(self.splits)}")
+        return self
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The path of each named split; of the log as a whole under the empty name."""
+        return {str(k): v for k, v in self.splits.items()} if self.splits else {"": self.path or ""}
+
+
+@dataclass(frozen=True, config=STRICT)
+class Installs(Source):
+    """The installs from which labels are made: label 1 if an install follows the impression within the window.
+
+    Attributes:
+      keys: The columns that name user and app, in this table and in the impressions.
+      timestamp: The column with the install's time.
+      attribution_seconds: The length of the attribution window, in seconds.
+    """
+
+    keys: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=4)] = ("user_id", "app_id")
+    timestamp: ColumnName = "timestamp"
+    attribution_seconds: PositiveFloat = 3600.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class Table(Source):
+    """A table joined to the impressions by one key, such as the catalog or the users.
+
+    Attributes:
+      key: The table's key column.
+      impression_key: The column of the impressions that holds the key; `key` if left out.
+      broadcast: Hold the whole table in every worker (right for a catalog, and for hot keys) instead of
+        shuffling both sides (right for a table of users).
+      reject_unmatched: Reject an impression whose key is not in the table; else its features are missing.
+    """
+
+    key: ColumnName = "id"
+    impression_key: ColumnName | None = None
+    broadcast: bool = False
+    reject_unmatched: bool = False
+
+    @property
+    def log_column(self) -> str:
+        """The column of the impressions that is matched with `key`."""
+        return self.impression_key or self.key
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sources:
+    """All inputs of a run."""
+
+    impressions: Impressions
+    installs: Installs | None = None
+    tables: dict[Name, Table] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _label_comes_from_one_place(self) -> Sources:
+        if (self.impressions.label is None) == (self.installs is None):
+            raise ValueError("the label comes from exactly one of `impressions.label` and `installs`")
+        if self.installs is not None and self.impressions.timestamp is None:
+            raise ValueError("`installs` needs `impressions.timestamp`, to know which install follows an impression")
+        for name in self.tables:
+            if name in ("impressions", "installs"):
+                raise ValueError(f"a table must not be called {name!r}")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class Ingestion:
+    """How rows become examples.
+
+    Attributes:
+      split_by: `request_hash` (a request never straddles), `impression_hash`, or `time` (the last part of the
+        span is for evaluation). Not used where `impressions.splits` names the splits.
+      eval_fraction: With the hashes: the share of requests, or impressions, that is for evaluation.
+      eval_seconds: With `time`: the length of the evaluation part, in seconds.
+      window_spans: Learn vocabularies and train on this many spans: the run's and those before it.
+      max_rejected_fraction: If more of the impressions than this are rejected, the run stops before training.
+      max_row_bytes: A longer row is rejected.
+      max_field_bytes: A row with a longer field is rejected.
+      max_list_values: A row with a longer list is rejected.
+    """
+
+    split_by: Literal["request_hash", "impression_hash", "time"] = "request_hash"
+    eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    eval_seconds: PositiveFloat = 4 * 3600.0
+    window_spans: Annotated[int, Field(ge=1, le=10_000)] = 1
+    max_rejected_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_row_bytes: Annotated[int, Field(ge=100, le=100_000_000)] = 1_000_000
+    max_field_bytes: Annotated[int, Field(ge=10, le=100_000_000)] = 100_000
+    max_list_values: PositiveInt = 10_000
+
+
+@dataclass(frozen=True, config=STRICT)
+class Model:
+    """The Wide & Deep model (paper, figure 4).
+
+    Attributes:
+      parts: Train both parts jointly, or one alone.
+      embedding_dim: The width of each embedding.
+      hidden_units: The widths of the hidden layers, first to last.
+      activation: Of the hidden layers.
+      list_combiner: How the embeddings of a list become one.
+      dropout: The share of each hidden layer's units dropped in training.
+    """
+
+    parts: Literal["wide", "deep", "wide_and_deep"] = "wide_and_deep"
+    embedding_dim: Annotated[int, Field(ge=1, le=4096)] = 32
+    hidden_units: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=20)] = (1024, 512, 256)
+    activation: Literal["relu", "elu", "selu", "gelu", "swish", "tanh"] = "relu"
+    list_combiner: Literal["mean", "sum", "sqrtn"] = "mean"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class Ftrl:
+    """FTRL-proximal for the wide part (McMahan et al., 2013).
+
+    Attributes:
+      learning_rate: α.
+      l1: λ1; sets rarely useful weights to exactly zero.
+      l2: λ2.
+      beta: β, added to the square root of the accumulator in the per-coordinate rate.
+      initial_accumulator: The accumulator n before the first step.
+    """
+
+    learning_rate: PositiveFloat = 0.05
+    l1: NonNegativeFloat = 0.0
+    l2: NonNegativeFloat = 0.0
+    beta: NonNegativeFloat = 0.0
+    initial_accumulator: NonNegativeFloat = 0.1
+
+
+@dataclass(frozen=True, config=STRICT)
+class DeepOptimizer:
+    """The deep part's optimizer.
+
+    Attributes:
+      name: `adagrad` (the paper's) or `adam`.
+      learning_rate: The step size.
+      initial_accumulator: Of AdaGrad.
+    """
+
+    name: Literal["adagrad", "adam"] = "adagrad"
+    learning_rate: PositiveFloat = 0.05
+    initial_accumulator: NonNegativeFloat = 0.1
+
+
+@dataclass(frozen=True, config=STRICT)
+class Training:
+    """One training.
+
+    Attributes:
+      batch_size: Examples per step.
+      num_epochs: Passes over the training examples, at most.
+      patience: Stop after this many epochs without a better validation AUC and keep the best epoch;
+        None trains all epochs.
+      shuffle_buffer: Examples held to shuffle among.
+      warm_start: Start from the last pushed model.
+      wide_optimizer: FTRL.
+      deep_optimizer: AdaGrad or Adam.
+      seed: Of the initial weights and the shuffling.
+    """
+
+    batch_size: PositiveInt = 512
+    num_epochs: PositiveInt = 1
+    patience: PositiveInt | None = None
+    shuffle_buffer: PositiveInt = 100_000
+    warm_start: bool = True
+    wide_optimizer: Ftrl = Field(default_factory=Ftrl)
+    deep_optimizer: DeepOptimizer = Field(default_factory=DeepOptimizer)
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+
+
+@dataclass(frozen=True, config=STRICT)
+class Threshold:
+    """What a metric must reach for the model to be pushed.
+
+    Attributes:
+      min: The lowest value allowed.
+      max: The highest value allowed.
+      max_worsening: By how much it may be worse than the serving model's; not used on a first run.
+    """
+
+    min: FiniteFloat | None = None
+    max: FiniteFloat | None = None
+    max_worsening: NonNegativeFloat | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Threshold:
+        if self.min is None and self.max is None:
+            raise ValueError("a threshold has `min`, `max` or both: `max_worsening` alone would pass any first model")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"`min` must not be above `max`. Received: {self.min} and {self.max}")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class Evaluation:
+    """The gates on quality.
+
+    Attributes:
+      thresholds: By metric: `auc`, `logloss`, `calibration` (mean prediction ÷ mean label).
+      slices: Features by whose values the metrics are also shown.
+    """
+
+    thresholds: Annotated[dict[Literal["auc", "logloss", "calibration"], Threshold], Field(min_length=1)]
+    slices: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, config=STRICT)
+class InfraValidation:
+    """The dry run of the exported model in a process of its own.
+
+    Attributes:
+      num_requests: How many recorded examples it must score.
+      timeout_seconds: A model that has not answered by then is refused.
+    """
+
+    num_requests: Annotated[int, Field(ge=2, le=100_000)] = 200
+    timeout_seconds: PositiveFloat = 120.0
