@@ -15,8 +15,8 @@ from components.artifacts import UNFIT
 from transform.errors import GateError
 
 
-@component
-def RowGate(  # noqa: N802 (TFX takes the component's name from the function's)
+@component  # type: ignore[untyped-decorator]
+def RowGate(
     examples: InputArtifact[standard_artifacts.Examples],
     code_fingerprint: Parameter[str],
 ) -> None:
@@ -38,8 +38,8 @@ def check_anomalies(anomalies: anomalies_pb2.Anomalies, split: str) -> None:
         raise GateError(f"the {split} split does not fit the schema: {'; '.join(found)}")
 
 
-@component
-def AnomalyGate(  # noqa: N802
+@component  # type: ignore[untyped-decorator]
+def AnomalyGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     code_fingerprint: Parameter[str],
 ) -> None:

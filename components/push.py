@@ -44,6 +44,14 @@ def read_manifest(version_path: str) -> dict[str, Any]:
     return manifest
 
 
+def _model_of(version_path: str) -> str | None:
+    """The `model_uri` of a version; None if it was not pushed but put there by hand, without a manifest."""
+    try:
+        return read_manifest(version_path).get("model_uri")
+    except tf.errors.NotFoundError:
+        return None
+
+
 def push(model_path: str, catalog_uri: str, serving_root: str, config_json: str, lineage: dict[str, Any]) -> int:
     """Copies a SavedModel to the next version of a serving folder; it appears whole or not at all.
 
@@ -61,7 +69,7 @@ def push(model_path: str, catalog_uri: str, serving_root: str, config_json: str,
     existing = versions(serving_root)
     if existing:
         newest = os.path.join(serving_root, str(existing[-1]))
-        if read_manifest(newest).get("model_uri") == lineage["model_uri"]:
+        if _model_of(newest) == lineage["model_uri"]:
             return existing[-1]
     tf.io.gfile.makedirs(serving_root)
     for name in tf.io.gfile.listdir(serving_root):

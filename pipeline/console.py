@@ -33,7 +33,7 @@ class RunDisplay(logging.Handler):
         """Opens nothing yet; `log_path` is made when the display is entered."""
         super().__init__()
         self._log_path = log_path
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False)
         self._progress: Progress | None = None
         self._last_line = 0.0
         self.node = ""
@@ -46,9 +46,9 @@ class RunDisplay(logging.Handler):
         with self._log_path.open("ab") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        self.console = Console(
-            file=os.fdopen(os.dup(self._saved[0]), "w", encoding="utf-8"), highlight=False, soft_wrap=True
-        )
+        terminal = os.fdopen(os.dup(self._saved[0]), "w", encoding="utf-8")
+        # In a file or a pipe there is no width to keep to, and a path that is cut in two helps nobody.
+        self.console = Console(file=terminal, width=None if terminal.isatty() else 1000, highlight=False)
         if self.console.is_terminal:
             self._progress = Progress(
                 SpinnerColumn(),
@@ -79,7 +79,7 @@ class RunDisplay(logging.Handler):
         for target, saved in zip((1, 2), self._saved, strict=True):
             os.dup2(saved, target)
             os.close(saved)
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False)
 
     def show(self, event: NodeEvent) -> None:
         """Shows that a node started or ended."""

@@ -70,7 +70,7 @@ class Config:
         for part in ("wide", "deep"):
             if self.model.parts in (part, "wide_and_deep"):
                 crosses = self.spec.crosses if part == "wide" else ()
-                if not self.spec.of_part(part) and not crosses:  # type: ignore[arg-type]
+                if not self.spec.of_part(part) and not crosses:
                     raise ValueError(f"`model.parts: {self.model.parts}`, but no feature is in the {part} part")
         return self
 
@@ -125,7 +125,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [self.construct_object(key, deep=True) for key in own]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key in own]
         for i, key in enumerate(keys):
             if key in keys[:i]:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)

@@ -51,4 +51,5 @@ def _add_feature(schema: schema_pb2.Schema, feature: Feature) -> None:
 
 def schema_text(config: Config) -> str:
     """The schema as the text that ImportSchemaGen reads."""
-    return text_format.MessageToString(raw_schema(config))
+    text: str = text_format.MessageToString(raw_schema(config))
+    return text

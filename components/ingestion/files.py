@@ -17,7 +17,7 @@ def open_file(path: str) -> BinaryIO:
     """Opens a file on any file system that Beam knows; decompressed if its name ends in `.gz`."""
     raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     if path.endswith(".gz"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)  # type: ignore[arg-type, return-value]
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
     return raw  # type: ignore[no-any-return]
 
 

@@ -117,7 +117,7 @@ def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
 
 def _masked_checksum(data: bytes) -> int:
     """The CRC-32C as the TFRecord format has it: rotated right by 15 bits, plus a constant."""
-    checksum = google_crc32c.value(data)
+    checksum: int = google_crc32c.value(data)
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 

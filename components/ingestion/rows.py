@@ -52,7 +52,7 @@ class Rejection(NamedTuple):
 
 
 def kept_text(text: str) -> str:
-    """A row's text as the quarantine keeps it: cut, and with what is not UTF-8 written as `\\udc..` (0x.. the byte)."""
+    """A row's text as the quarantine keeps it: cut, and with what is not UTF-8 written as an escape."""
     return text[:MAX_KEPT_CHARACTERS].encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -96,9 +96,10 @@ def _find_span(data_root: str, pattern: str, span: int | None) -> int:
 
 def _specs(split: example_gen_pb2.Input.Split) -> tuple[bool, bool, bool]:
     try:
-        return utils.verify_split_pattern_specs(split)
+        specs: tuple[bool, bool, bool] = utils.verify_split_pattern_specs(split)
     except ValueError as error:
         raise InputError(f"a path names the span as {{SPAN}}, or a date as {{YYYY}} {{MM}} {{DD}}: {error}") from error
+    return specs
 
 
 def _files(data_root: str, pattern: str, span: int, source: str) -> tuple[str, ...]:

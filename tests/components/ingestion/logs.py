@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -112,8 +113,7 @@ def write_rows(path: Path, file_format: str, rows: list[Row]) -> None:
             for row in rows:
                 records.write(_example(row))
         return
-    opened = gzip.open(path, "wt", encoding="utf-8", newline="") if path.suffix == ".gz" else None
-    with opened or path.open("w", encoding="utf-8", newline="") as file:
+    with io.StringIO(newline="") as file:
         if file_format == "jsonl":
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         elif file_format == "tsv":
@@ -123,6 +123,8 @@ def write_rows(path: Path, file_format: str, rows: list[Row]) -> None:
             writer = csv.writer(file)
             writer.writerow(names)
             writer.writerows([_text(row[name]) for name in names] for row in rows)
+        content = file.getvalue().encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,200 @@
+"""Writes the key tables of `configs/YOUR-OWN-LOGS.md` from the dataclasses that a config is parsed into.
+
+`python -m pipeline.config_reference` prints them; with `--write` it puts them between the page's two markers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.fingerprint import ROOT
+from transform import feature_spec, settings
+from transform.config import Config
+
+PAGE = ROOT / "configs" / "YOUR-OWN-LOGS.md"
+BEGIN = "<!-- The tables from here on are written by `python -m pipeline.config_reference --write`. -->"
+END = "<!-- The written tables end here. -->"
+
+#: Keys that have no `Attributes:` entry and lead to no section whose docstring would tell.
+_OWN_WORDS = {"name": "The deployment's name. It names the pipeline, and the folder below `serving/`."}
+
+#: A docstring that sends its reader to `Source`, which has no section of its own.
+_AS_IN_SOURCE = "As in any source"
+
+JsonSchema = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One table of keys.
+
+    Attributes:
+      place: Where the keys stand in the file, such as `features[].vocabulary`; empty for the top.
+      summary: What the keys are about, one sentence.
+      rows: A row for each key: its name, allowed values, default and meaning.
+    """
+
+    place: str
+    summary: str
+    rows: tuple[tuple[str, str, str, str], ...]
+
+    def to_markdown(self) -> str:
+        """The section as Markdown: a heading, the sentence and the table."""
+        rows = [
+            f"| `{name}` | {' | '.join(cell.replace('|', chr(92) + '|') for cell in rest)} |"
+            for name, *rest in self.rows
+        ]
+        table = "\n".join(["| key | allowed | default | meaning |", "| --- | --- | --- | --- |", *rows])
+        return f"### {f'`{self.place}`' if self.place else 'The top of the file'}\n\n{self.summary}\n\n{table}\n"
+
+
+def sections() -> list[Section]:
+    """All tables, in the order of the file: each section, then the sections below it."""
+    schema = TypeAdapter(Config).json_schema()
+    definitions: dict[str, Any] = schema["$defs"]
+    spec = definitions["FeatureSpec"]  # its two keys stand at the top of the file
+    properties: dict[str, Any] = {}
+    for name, node in schema["properties"].items():
+        properties |= spec["properties"] if name == "spec" else {name: node}
+    top = {"properties": properties, "required": [*schema["required"], *spec["required"]]}
+    return list(_sections("", Config, top, definitions))
+
+
+def to_markdown() -> str:
+    """All tables as the page has them between its markers."""
+    return "\n".join(section.to_markdown() for section in sections())
+
+
+def rewritten(page: str) -> str:
+    """The page with fresh tables; raises ValueError if it does not have each marker once."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise ValueError(f"the page must have each marker once: {BEGIN!r}, then {END!r} ({PAGE})")
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{to_markdown()}\n{END}{rest.split(END)[1]}"
+
+
+def _sections(place: str, cls: type, schema: JsonSchema, definitions: JsonSchema) -> Iterator[Section]:
+    docs = _attribute_docs(cls)
+    names = list(schema["properties"])
+    rows, below = [], []
+    for index, (name, node) in enumerate(schema["properties"].items()):
+        child, suffix = _child(node)
+        following = names[index + 1] if index + 1 < len(names) else ""
+        meaning = _meaning(docs.get(name, ""), name, following) or (_summary(child) if child else _OWN_WORDS[name])
+        rows.append((name, _allowed(node), _default(name, node, schema), meaning))
+        if child:
+            child_place = f"{place}.{name}{suffix}" if place else f"{name}{suffix}"
+            below.append((child_place, child, definitions[child.__name__]))
+    summary = "The sections of the file." if cls is Config else _summary(cls)
+    yield Section(place, summary, tuple(rows))
+    for child_place, child, child_schema in below:
+        yield from _sections(child_place, child, child_schema, definitions)
+
+
+def _child(node: JsonSchema) -> tuple[type | None, str]:
+    """The dataclass that a key leads to, and what stands between the key and that dataclass's own keys."""
+    for branch in node.get("anyOf", [node]):
+        for part, suffix in (
+            (branch, ""),
+            (branch.get("items", {}), "[]"),
+            (_values(branch), ".NAME"),
+        ):
+            if "$ref" in part:
+                name = part["$ref"].rsplit("/", 1)[1]
+                return getattr(settings, name, None) or getattr(feature_spec, name), suffix
+    return None, ""
+
+
+def _values(node: JsonSchema) -> JsonSchema:
+    """The schema of a mapping's values; empty if the node is no mapping."""
+    if "patternProperties" in node:
+        (node,) = node["patternProperties"].values()
+        return node
+    return node.get("additionalProperties") or {}
+
+
+def _summary(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _attribute_docs(cls: type) -> dict[str, str]:
+    """What the `Attributes:` parts of a class's docstring, and of those it derives from, say of each attribute."""
+    found: dict[str, str] = {}
+    for ancestor in reversed(cls.__mro__):
+        text = inspect.cleandoc(ancestor.__dict__.get("__doc__") or "")
+        _, _, entries = text.partition("Attributes:\n")
+        for name, words in re.findall(r"^  (\w+): (.*(?:\n    .*)*)", entries, re.MULTILINE):
+            found[name] = " ".join(words.split())
+    return found
+
+
+def _meaning(words: str, name: str, following: str) -> str:
+    if words.startswith(_AS_IN_SOURCE):
+        words = _attribute_docs(settings.Source)[name].removesuffix(".") + words.removeprefix(_AS_IN_SOURCE)
+    words = re.sub(r"[,;] or$", f". Or `{following}`.", words)
+    words = re.sub(r"\bNone\b", "`null`", words)
+    return re.sub(r"^[a-z]", lambda first: first[0].upper(), words)
+
+
+def _allowed(node: JsonSchema) -> str:
+    """The values that a key takes, in words."""
+    if "anyOf" in node:
+        return ", or ".join(_allowed(branch) for branch in node["anyOf"] if branch.get("type") != "null")
+    if "enum" in node:
+        return ", ".join(f"`{value}`" for value in node["enum"])
+    if "$ref" in node:
+        return "a mapping of keys"
+    match node["type"]:
+        case "boolean":
+            return "`true`, `false`"
+        case "integer":
+            return "a whole number" + _bounds(node)
+        case "number":
+            return "a number" + _bounds(node)
+        case "array":
+            entries = _bounds({"minimum": node.get("minItems"), "maximum": node.get("maxItems")})
+            return f"a list{entries + ' entries' if entries else ''}; an entry: {_allowed(node['items'])}"
+        case "object":
+            keys = node.get("propertyNames", {})
+            keys = f"one of {_allowed(keys)}" if "enum" in keys else "a name"
+            return f"a mapping; a key: {keys}; a value: {_allowed(_values(node))}"
+    if "pattern" in node:
+        return "a name: small letters, digits and `_`, a letter first"
+    return "one character" if node.get("maxLength") == 1 else "a text"
+
+
+def _bounds(node: JsonSchema) -> str:
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    found = [f"{word} {node[key]:,}" for key, word in words.items() if node.get(key) is not None]
+    return ", " + " and ".join(found) if found else ""
+
+
+def _default(name: str, node: JsonSchema, schema: JsonSchema) -> str:
+    if name in schema.get("required", ()):
+        return "**required**"
+    if "$ref" in node:  # a section of its own, whose keys have their own defaults
+        return "see there"
+    return f"`{json.dumps(node.get('default', {} if node.get('type') == 'object' else None))}`"
+
+
+def main() -> None:
+    """Prints the tables, or writes them into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help=f"write them into {PAGE.name}")
+    if parser.parse_args().write:
+        PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        sys.stdout.write(to_markdown())
+
+
+if __name__ == "__main__":
+    main()

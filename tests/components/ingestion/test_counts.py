@@ -1,0 +1,85 @@
+"""The counts, and the sentence about rows that are not fit to learn from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.artifacts import COUNTS_FILE
+from components.ingestion.counts import Counts, counts_from_pairs, read_counts, unfitness
+
+#: 1000 rows: 990 kept, 10 rejected.
+COUNTS = Counts(
+    span=4,
+    read={"impressions": 1000, "catalog": 7},
+    rejected={"impressions": {"bad_label": 4, "malformed": 6}, "catalog": {"malformed": 500}},
+    labels={"train": {"0": 700, "1": 90}, "eval": {"0": 190, "1": 10}},
+    unmatched={"catalog": 3},
+)
+
+
+def test_the_sums_by_key_become_counts() -> None:
+    pairs: list[tuple[tuple[str, ...], int]] = [
+        (("label", "train", "0"), 700),
+        (("rejected", "impressions", "malformed"), 6),
+        (("rejected", "impressions", "bad_label"), 4),
+        (("rejected", "catalog", "malformed"), 500),
+        (("label", "eval", "1"), 10),
+        (("label", "eval", "0"), 190),
+        (("label", "train", "1"), 90),
+        (("read", "impressions"), 1000),
+        (("read", "catalog"), 7),
+        (("unmatched", "catalog"), 3),
+    ]
+    assert counts_from_pairs(pairs, 4) == COUNTS
+    assert counts_from_pairs([*pairs, (("unusable", "bad file"), 1)], 4).unusable_files == ("bad file",)
+    with pytest.raises(ValueError, match="unknown count"):
+        counts_from_pairs([(("odd",), 1)], 4)
+
+
+def test_totals() -> None:
+    assert COUNTS.num_examples == {"train": 790, "eval": 200}
+    assert COUNTS.num_rejected == 10  # the catalog's are not impressions
+    assert Counts(span=0).num_rejected == 0
+
+
+def test_counts_survive_their_file(tmp_path: Path) -> None:
+    (tmp_path / COUNTS_FILE).write_text(COUNTS.to_json())
+    assert read_counts(str(tmp_path)) == COUNTS
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit", "sentence"),
+    [
+        ({}, 0.01, ""),
+        (
+            {},
+            0.0099,
+            "at most 0.99% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 10 of 1000 "
+            "(1.00%; bad_label 4, malformed 6); they are in Q",
+        ),
+        (
+            {"read": {"impressions": 1001}},
+            0.01,
+            "every row read must be kept or rejected. Received: 1001 rows read, {'train': 790, 'eval': 200} kept, "
+            "10 rejected (Q)",
+        ),
+        ({"read": {}, "rejected": {}, "labels": {}}, 0.01, "the impressions of span 4 have no row"),
+        ({"unusable_files": ("a (x)", "b (y)", "c", "d")}, 1.0, "a (x); b (y); c"),
+        (
+            {"labels": {"train": {"0": 700, "1": 90}, "eval": {"0": 200}}},
+            0.01,
+            "the eval split must have both labels, 0 and 1. Received: {'0': 200} (span 4)",
+        ),
+        (
+            {"labels": {"eval": {"0": 900, "1": 90}}},
+            0.01,
+            "the train split must have both labels, 0 and 1. Received: no row (span 4)",
+        ),
+    ],
+)
+def test_unfit_rows_are_told_in_a_sentence(changes: dict[str, Any], limit: float, sentence: str) -> None:
+    assert unfitness(dataclasses.replace(COUNTS, **changes), limit, "Q") == sentence

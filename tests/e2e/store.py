@@ -1,0 +1,92 @@
+"""A small simulated store, and the command line as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "tests" / "e2e" / "small_store.yaml"
+NAME = "small_store"
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """`wdr` with arguments, in this environment."""
+    return [sys.executable, "-m", "pipeline.cli", *(str(a) for a in arguments)]
+
+
+def wdr(*arguments: str | Path, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs `wdr` to its end."""
+    return subprocess.run(command(*arguments), cwd=root, capture_output=True, text=True, check=False)
+
+
+def wdr_ok(*arguments: str | Path, root: Path = ROOT) -> str:
+    """Runs `wdr` to its end, which must be a good one; returns what it printed."""
+    done = wdr(*arguments, root=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def simulate(out: Path, days: int, impressions: int = 4000) -> Path:
+    wdr_ok(
+        "simulate", "--out", out, "--days", str(days), "--impressions-per-day", str(impressions),
+        "--users", "300", "--apps", "100",
+    )  # fmt: skip
+    return out
+
+
+def run_arguments(data: Path, workspace: Path, span: int, config: Path = CONFIG) -> list[str | Path]:
+    return ["run", config, "--data", data, "--workspace", workspace, "--span", str(span)]
+
+
+def nodes(output: str) -> dict[str, str]:
+    """By node, how it ended, as `wdr run` told: "taken from the cache" or its seconds."""
+    ended = [line.removeprefix("✓ ").split(": ", 1) for line in output.splitlines() if line.startswith("✓ ")]
+    return {name: how.strip() for name, how in ended}
+
+
+def cached(output: str) -> set[str]:
+    return {name for name, how in nodes(output).items() if how == "taken from the cache"}
+
+
+def versions(workspace: Path, name: str = NAME) -> list[int]:
+    folder = workspace / "serving" / name
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal()) if folder.is_dir() else []
+
+
+def last_report(workspace: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(sorted((workspace / "reports").iterdir())[-1].read_text())
+    return report
+
+
+def kill_when(
+    arguments: list[str | Path],
+    log: Path,
+    ready: Callable[[], bool],
+    *,
+    timeout_seconds: float = 300,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Starts `wdr` and kills it, and all it started, with SIGKILL as soon as `ready` says so."""
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command(*arguments), cwd=ROOT, stdout=file, stderr=file, start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )  # fmt: skip
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            while not ready():
+                assert process.poll() is None, f"ended before it could be killed: {log.read_text()}"
+                assert time.monotonic() < deadline, f"the moment to kill never came: {log.read_text()}"
+                time.sleep(0.001)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,45 @@
+"""An edit of the code makes its component run again, and nothing else does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import store
+
+pytestmark = pytest.mark.slow
+
+LEARNING = {"transform", "trainer", "evaluator", "infra_validation", "push"}
+
+
+def test_only_what_was_edited_runs_again(data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    for name in ("components", "configs", "pipeline", "serving", "tests", "trainer", "transform"):
+        shutil.copytree(store.ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "README.md").write_text("A page.\n")
+    config = root / "tests" / "e2e" / "small_store.yaml"
+    arguments = store.run_arguments(data, tmp_path / "workspace", 1, config)
+
+    store.wdr_ok(*arguments, root=root)
+
+    (root / "README.md").write_text("A page, <!-- with a comment. -->\n")
+    again = store.wdr_ok(*arguments, root=root)
+    assert store.cached(again) >= LEARNING | {"example_gen"}
+
+    _edit(root / "trainer" / "model.py", "import tensorflow as tf", "import tensorflow as tf  # the model was edited")
+    output = store.wdr_ok(*arguments, root=root)
+    assert "trainer" not in store.cached(output)
+    assert {"example_gen", "statistics_gen", "transform"} <= store.cached(output)
+
+    path = root / "transform" / "preprocessing.py"
+    _edit(path, "/ float(num_quantiles - 1)", "* (1.0 / float(num_quantiles - 1))")
+    output = store.wdr_ok(*arguments, root=root)
+    assert not {"transform", "trainer"} & store.cached(output)
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))

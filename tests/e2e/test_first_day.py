@@ -1,0 +1,133 @@
+"""The product as a user meets it: one day of logs becomes a pushed model that scores raw rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.push import EXTRA_ASSETS, MANIFEST_FILE, checksums
+from tests.e2e import store
+
+NUM_ROWS = 1000
+
+
+def test_a_run_pushes_a_version_and_says_so(first_day: tuple[Path, str], data: Path) -> None:
+    workspace, output = first_day
+    assert store.versions(workspace) == [1]
+    ended = store.nodes(output)
+    assert list(ended)[0] == "example_gen"
+    assert list(ended)[-1] == "push"
+    assert "taken from the cache" not in ended.values()
+    assert "trainer: step" in output  # the progress inside training, as plain lines
+    report = store.last_report(workspace)
+    assert report["version"] == 1
+    assert report["baseline"] == {}
+    counts = report["counts"]
+    rows = sum(1 for _ in (data / "impressions" / "day-1" / "part-00000.csv").open()) - 1
+    examples = sum(number for by_label in counts["labels"].values() for number in by_label.values())
+    assert counts["read"]["impressions"] == rows == 4000
+    assert examples == 4000
+    for text in ("4,000 read, 0 rejected", "app_id", "cold", "no baseline", "yes, as version 1", str(workspace)):
+        assert text in output
+
+
+def test_the_log_has_the_chatter_and_the_terminal_has_not(first_day: tuple[Path, str]) -> None:
+    workspace, output = first_day
+    (log,) = (workspace / "logs").iterdir()
+    assert str(log) in output
+    assert log.stat().st_size > 0
+    assert "oneDNN" not in output
+
+
+def test_the_pushed_folder_is_whole(first_day: tuple[Path, str]) -> None:
+    version = first_day[0] / "serving" / store.NAME / "1"
+    manifest = json.loads((version / EXTRA_ASSETS / MANIFEST_FILE).read_text())
+    assert manifest["version"] == 1
+    assert manifest["spans"] == [1]
+    assert manifest["sha256"] == checksums(str(version))
+    assert {"saved_model.pb", "variables/variables.index"} <= set(manifest["sha256"])
+    assert [p.name for p in version.parent.iterdir()] == ["1"]  # no half-copied folder is left
+
+
+@pytest.fixture(scope="module")
+def raw_rows(data: Path) -> list[dict[str, str]]:
+    """1,000 unlabelled rows with the user's columns; one app was never seen, one value is missing."""
+    users = {row["user_id"]: row for row in _read(data / "users" / "day-1" / "part-00000.csv")}
+    rows = [
+        {"app_id": row["app_id"], "installed_apps": users[row["user_id"]]["installed_apps"]}
+        | {"country": users[row["user_id"]]["country"], "note": 'kept, "as it is"'}
+        for row in _read(data / "impressions" / "day-1" / "part-00000.csv")[:NUM_ROWS]
+    ]
+    rows[3]["app_id"] = "com.store.never_seen"
+    rows[5]["country"] = ""
+    rows[7]["installed_apps"] = ""
+    return rows
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _example(row: dict[str, str], ratings: dict[str, str]) -> bytes:
+    """The row's tf.Example, written here by hand and not by the product."""
+    example = tf.train.Example()
+    features = example.features.feature
+    features["app_id"].bytes_list.value.append(row["app_id"].encode())
+    if row["country"]:
+        features["country"].bytes_list.value.append(row["country"].encode())
+    if row["installed_apps"]:
+        features["installed_apps"].bytes_list.value.extend(a.encode() for a in row["installed_apps"].split("|"))
+    if ratings.get(row["app_id"]):
+        features["rating"].float_list.value.append(float(ratings[row["app_id"]]))
+    serialized: bytes = example.SerializeToString()
+    return serialized
+
+
+@pytest.mark.parametrize(
+    "columns", [["note", "installed_apps", "country", "app_id"], ["app_id", "country", "installed_apps"]]
+)
+def test_score_gives_what_the_saved_model_gives(
+    first_day: tuple[Path, str], data: Path, raw_rows: list[dict[str, str]], columns: list[str], tmp_path: Path
+) -> None:
+    model = first_day[0] / "serving" / store.NAME / "1"
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(raw_rows)
+    output = store.wdr_ok("score", "--model", model, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv")
+    assert f"{NUM_ROWS:,} rows scored" in output
+    scored = _read(tmp_path / "out.csv")
+    assert [{c: row[c] for c in columns} for row in scored] == [{c: row[c] for c in columns} for row in raw_rows]
+
+    ratings = {row["app_id"]: row["rating"] for row in _read(data / "catalog" / "day-1" / "part-00000.csv")}
+    signature: Any = tf.saved_model.load(str(model)).signatures["serving_default"]
+    (expected,) = signature(tf.constant([_example(row, ratings) for row in raw_rows])).values()
+    received = np.array([float(row["score"]) for row in scored])
+    assert received.std() > 0
+    np.testing.assert_allclose(received, expected.numpy(), rtol=0, atol=1e-6)
+
+
+def test_score_names_what_is_missing(first_day: tuple[Path, str], tmp_path: Path) -> None:
+    model = first_day[0] / "serving" / store.NAME / "1"
+    (tmp_path / "in.csv").write_text("app_id,installed_apps\na,b\n")
+    done = store.wdr("score", "--model", model, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: the columns ['country', 'installed_apps'] are missing") or (
+        done.stderr.startswith("error: the columns ['country'] are missing")
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_models_list_shows_the_version(first_day: tuple[Path, str]) -> None:
+    output = store.wdr_ok("models", "list", "--workspace", first_day[0])
+    assert output.split()[:5] == ["model", "version", "spans", "serves", "where"]
+    assert [line.split()[:4] for line in output.splitlines()[1:2]] == [[store.NAME, "1", "1", "yes"]]

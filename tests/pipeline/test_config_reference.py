@@ -1,0 +1,157 @@
+"""The documents say what the program does: every key, examples that are valid, every command and no other."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from components.ingestion.spans import resolve_span
+from pipeline.check import check_files, check_rows
+from pipeline.cli import cli
+from pipeline.config_reference import BEGIN, END, PAGE, rewritten
+from transform import feature_spec, settings
+from transform.config import Config, parse_config
+
+ROOT = Path(__file__).parents[2]
+TEXT = PAGE.read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+#: Where each dataclass stands in a config; `Source` is only derived from.
+PLACES: dict[type, str] = {
+    settings.Sources: "`sources`",
+    settings.Impressions: "`sources.impressions`",
+    settings.Installs: "`sources.installs`",
+    settings.Table: "`sources.tables.NAME`",
+    feature_spec.Feature: "`features[]`",
+    feature_spec.Vocabulary: "`features[].vocabulary`",
+    feature_spec.Cross: "`crosses[]`",
+    settings.Ingestion: "`ingestion`",
+    settings.Model: "`model`",
+    settings.Training: "`training`",
+    settings.Ftrl: "`training.wide_optimizer`",
+    settings.DeepOptimizer: "`training.deep_optimizer`",
+    settings.Evaluation: "`evaluation`",
+    settings.Threshold: "`evaluation.thresholds.NAME`",
+    settings.InfraValidation: "`infra_validation`",
+}
+
+#: The page's numbered steps: each its text, with files in it and the config that reads them.
+STEPS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:5]
+
+
+def tables() -> dict[str, dict[str, list[str]]]:
+    """By heading, the rows of the table below it: the cells by the first."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for part in TEXT.split("### ")[1:]:
+        heading, _, body = part.partition("\n")
+        lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in body.splitlines() if line.startswith("| `")]
+        found[heading] = {line[0].strip(" `"): [cell.strip() for cell in line[1:]] for line in lines}
+    return found
+
+
+def yaml_examples() -> list[dict[str, Any]]:
+    return [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
+
+
+def test_the_page_is_what_the_generator_writes() -> None:
+    assert rewritten(TEXT) == TEXT, "run `python -m pipeline.config_reference --write`"
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{END}{END}"])
+def test_a_page_without_its_markers_is_refused(page: str) -> None:
+    with pytest.raises(ValueError, match="each marker once"):
+        rewritten(page)
+
+
+def test_the_places_are_all_dataclasses_of_a_config() -> None:
+    declared = {
+        thing
+        for module in (settings, feature_spec)
+        for _, thing in inspect.getmembers(module, dataclasses.is_dataclass)
+        if thing.__module__ == module.__name__
+    }
+    assert declared - {settings.Source, feature_spec.FeatureSpec} == set(PLACES)
+
+
+def test_every_field_is_in_its_table_and_nothing_else_is() -> None:
+    expected = {place: {f.name for f in dataclasses.fields(cls)} for cls, place in PLACES.items()}
+    top = {f.name for f in dataclasses.fields(Config)} - {"spec"} | {"features", "crosses"}
+    assert {heading: set(rows) for heading, rows in tables().items()} == {**expected, "The top of the file": top}
+
+
+def test_every_key_has_allowed_values_a_default_and_a_meaning() -> None:
+    empty = [(heading, key) for heading, rows in tables().items() for key, cells in rows.items() if not all(cells)]
+    assert empty == []
+
+
+@pytest.mark.parametrize(
+    ("heading", "key", "cells"),
+    [
+        ("`training`", "batch_size", ["a whole number, at least 1", "`512`", "Examples per step."]),
+        ("`features[]`", "side", ["`context`, `item`", "**required**"]),
+        ("`features[]`", "quantiles", ["a whole number, at least 2 and at most 10,000", "`null`"]),
+        ("`ingestion`", "eval_fraction", ["a number, above 0 and below 1", "`0.2`"]),
+        ("`sources`", "tables", ["a mapping; a key: a name; a value: a mapping of keys", "`{}`"]),
+        ("`sources.impressions`", "null_values", ["a list; an entry: a text", '`[""]`', 'Texts that mean "no value".']),
+        ("`sources.impressions`", "list_separator", ["one character", '`"\\|"`']),
+        ("`model`", "activation", ["`relu`, `elu`, `selu`, `gelu`, `swish`, `tanh`", '`"relu"`']),
+        ("`evaluation`", "thresholds", [
+            "a mapping; a key: one of `auc`, `logloss`, `calibration`; a value: a mapping of keys", "**required**"
+        ]),
+    ],
+)  # fmt: skip
+def test_a_row_says_what_the_dataclass_says(heading: str, key: str, cells: list[str]) -> None:
+    assert tables()[heading][key][: len(cells)] == cells
+
+
+def test_every_yaml_example_is_a_valid_config() -> None:
+    names = [parse_config(raw, PAGE.name).name for raw in yaml_examples()]
+    assert names == ["my_store"] * 4
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_files_of_a_step_pass_the_check(number: int, tmp_path: Path) -> None:
+    for step in STEPS[:number]:  # a later step keeps the files of an earlier one
+        for name, text in re.findall(r"`(\w+\.csv)`:\n\n```csv\n(.*?)```", step, re.DOTALL):
+            (tmp_path / name).write_text(text, encoding="utf-8")
+    config = parse_config(yaml_examples()[number - 1], PAGE.name)
+    found = resolve_span(config, str(tmp_path))
+    check_files(config, found)
+    reports = {report.name: (report.num_rows, report.rejected) for report in check_rows(config, found, max_rows=100)}
+    rows = {"impressions": 4, "catalog": 3, "users": 2, "installs": 2}
+    sources = ["impressions", *config.sources.tables, *(["installs"] if config.sources.installs else [])]
+    assert reports == {name: (rows[name], {}) for name in sources}
+
+
+def commands(group: click.Group, before: str = "") -> set[str]:
+    """The full names of all commands below a group."""
+    found: set[str] = set()
+    for name, command in group.commands.items():
+        found |= commands(command, f"{before}{name} ") if isinstance(command, click.Group) else {before + name}
+    return found
+
+
+def test_readme_has_every_command_of_wdr_and_no_other() -> None:
+    groups = [name for name, command in cli.commands.items() if isinstance(command, click.Group)]
+    pattern = rf"\bwdr ((?:{'|'.join(groups)}) [a-z]+|[a-z]+)"
+    assert set(re.findall(pattern, README)) == commands(cli)
+
+
+def test_readme_starts_with_make_run_and_make_test() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    assert lines[:2] == ["make run", "make test"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "configs/YOUR-OWN-LOGS.md"])
+def test_links_within_the_project_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [t.split("#")[0] for t in re.findall(r"\]\(([^)]+)\)", text) if "://" not in t and t.split("#")[0]]
+    assert [t for t in targets if not ((ROOT / page).parent / t).exists()] == []

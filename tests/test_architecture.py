@@ -1,0 +1,113 @@
+"""The house's rules: imports go one way, files are short, and the packages' names are ours alone."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("components", "pipeline", "serving", "trainer", "transform")
+OURS = (*PACKAGES, "benchmarks", "deploy", "tests")
+MAX_LINES = 300
+
+#: What each package may import of the project, beside itself: a package, or a single module.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "pipeline": ("components", "trainer", "transform"),
+    "components": ("transform",),
+    "trainer": ("transform",),
+    "serving": ("transform.feature_spec",),
+    "transform": (),
+}
+
+
+def imported_modules(source: str, package: str) -> set[str]:
+    """The absolute names of all that a module imports, wherever in it; `package` is the one it stands in."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def forbidden(modules: set[str], package: str) -> list[str]:
+    """Those of a package's imports that go the wrong way."""
+    ours = [name for name in modules if name.split(".")[0] in OURS and name.split(".")[0] != package]
+    return sorted(n for n in ours if not any(f"{n}.".startswith(f"{allowed}.") for allowed in ALLOWED[package]))
+
+
+def files_of(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(package: str) -> None:
+    wrong = {}
+    for path in files_of(package):
+        relative = path.relative_to(ROOT)
+        modules = imported_modules(path.read_text(encoding="utf-8"), ".".join(relative.parent.parts))
+        if found := forbidden(modules, package):
+            wrong[relative.as_posix()] = found
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("package", "source", "expected"),
+    [
+        ("transform", "from transform.errors import UserError", []),
+        ("transform", "import trainer.model", ["trainer.model"]),
+        ("transform", "import transformers", []),
+        ("trainer", "from transform import settings", []),
+        ("trainer", "def f():\n  from components import push", ["components.push"]),
+        ("components", "from ..trainer import data", ["trainer.data"]),
+        ("components.ingestion", "from . import rows", []),
+        ("serving", "from transform.feature_spec import LABEL", []),
+        ("serving", "from transform import feature_spec", []),
+        ("serving", "from transform import config", ["transform.config"]),
+        ("pipeline", "import serving.dry_run, trainer.progress", ["serving.dry_run"]),
+        ("pipeline", "from tests.transform.small_config import FILE", ["tests.transform.small_config.FILE"]),
+    ],
+)
+def test_a_wrong_import_is_seen(package: str, source: str, expected: list[str]) -> None:
+    assert forbidden(imported_modules(source, package), package.split(".")[0]) == expected
+
+
+def test_every_package_has_a_rule_and_modules() -> None:
+    assert set(ALLOWED) == set(PACKAGES)
+    assert all(files_of(package) for package in PACKAGES)
+
+
+def test_no_file_is_long() -> None:
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for package in PACKAGES
+        for path in files_of(package)
+    }
+    assert {name: number for name, number in lines.items() if number > MAX_LINES} == {}
+
+
+def test_there_is_no_utils() -> None:
+    found = [p.relative_to(ROOT).as_posix() for package in OURS for p in (ROOT / package).rglob("util*.py")]
+    assert found == []
+
+
+def test_no_other_distribution_has_a_package_of_our_names() -> None:
+    providers = importlib.metadata.packages_distributions()
+    assert {name: set(providers.get(name, ())) for name in PACKAGES} == {
+        name: {"wide-deep-ranker"} for name in PACKAGES
+    }
+
+
+def test_the_environment_has_all_of_the_lock_file() -> None:
+    """Else the test above would not have seen it all."""
+    locked = re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    installed = {re.sub(r"[-_.]+", "-", d.name).lower() for d in importlib.metadata.distributions()}
+    assert len(locked) > 100
+    assert sorted(set(locked) - installed) == []

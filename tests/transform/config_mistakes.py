@@ -1,0 +1,231 @@
+"""Mistakes in the small config, each with the sentence that tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.transform.small_config import REMOVED
+
+PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
+TOP_KEYS = (
+    "['crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'sources', 'training']"
+)
+FEATURE_KEYS = (
+    "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
+    "'vocabulary']"
+)
+TRAINING_KEYS = (
+    "['batch_size', 'deep_optimizer', 'num_epochs', 'patience', 'seed', 'shuffle_buffer', 'warm_start', "
+    "'wide_optimizer']"
+)
+INSTALLS = {"path": "installs.csv", "format": "csv"}
+
+MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
+    ([("name", REMOVED)], "`name` is required (small.yaml, name)."),
+    (
+        [("name", "App Store")],
+        "`name` must match the pattern ^[a-z][a-z0-9_]*$. Received: 'App Store' (small.yaml, name).",
+    ),
+    ([("name", 7)], "`name` must be a text. Received: 7 (small.yaml, name)."),
+    ([("batch-size", 2)], f"`batch-size` is not a known key (small.yaml, batch-size); allowed: {TOP_KEYS}."),
+    ([("Name", "x")], f"`Name` is not a known key (small.yaml, Name); allowed: {TOP_KEYS}."),
+    ([("spec", {})], "`spec` is not a known key; did you mean `features`? (small.yaml)"),
+    ([("sources", REMOVED)], "`sources` is required (small.yaml, sources)."),
+    ([("evaluation", REMOVED)], "`evaluation` is required (small.yaml, evaluation)."),
+    ([("features", REMOVED)], "`features` is required (small.yaml, features)."),
+    ([("features", None)], "`features` must be a list. Received: None (small.yaml, features)."),
+    ([("features", [])], "`features` must have at least 1 entries. Received: [] (small.yaml, features)."),
+    ([("features.0", "app")], "`features.0` must be a mapping of keys. Received: 'app' (small.yaml, features.0)."),
+    (
+        [("features.2.quantiles", 0)],
+        "`quantiles` must be at least 2. Received: 0 (small.yaml, features.price.quantiles).",
+    ),
+    (
+        [("features.2.quantiles", 10_001)],
+        "`quantiles` must be at most 10000. Received: 10001 (small.yaml, features.price.quantiles).",
+    ),
+    (
+        [("features.2.quantiles", REMOVED)],
+        "`quantiles` is required for a numeric feature; allowed: 2 to 10000 (small.yaml, features.price).",
+    ),
+    (
+        [("features.2.vocabulary", {})],
+        "`vocabulary` goes with the categorical kinds only; a numeric feature has `quantiles` "
+        "(small.yaml, features.price).",
+    ),
+    (
+        [("features.0.quantiles", 3)],
+        "`quantiles` goes with kind numeric only; a categorical feature has `vocabulary` (small.yaml, features.app).",
+    ),
+    (
+        [("features.0.vocabulary", REMOVED)],
+        "`vocabulary` is required for a categorical feature: a rule, or a feature's name (small.yaml, features.app).",
+    ),
+    (
+        [("features.0.vocabulary.min_count", 0)],
+        "`min_count` must be at least 1. Received: 0 (small.yaml, features.app.vocabulary.min_count).",
+    ),
+    (
+        [("features.0.vocabulary.mincount", 2)],
+        "`mincount` is not a known key (small.yaml, features.app.vocabulary.mincount); "
+        "allowed: ['max_size', 'min_count', 'oov_buckets'].",
+    ),
+    (
+        [("features.0.kind", "text")],
+        "`kind` must be one of 'categorical', 'categorical_list' or 'numeric'. Received: 'text' "
+        "(small.yaml, features.app.kind).",
+    ),
+    (
+        [("features.0.Side", "item")],
+        f"`Side` is not a known key (small.yaml, features.app.Side); allowed: {FEATURE_KEYS}.",
+    ),
+    (
+        [("features.0.name", "label")],
+        "`name` must not be one of ['impression_id', 'label', 'request_id', 'table_key', 'timestamp'], which are "
+        "reserved. Received: 'label' (small.yaml, features.label.name).",
+    ),
+    (
+        [("features.0.parts", ["tall"])],
+        "`parts.0` must be one of 'wide' or 'deep'. Received: 'tall' (small.yaml, features.app.parts.0).",
+    ),
+    ([("features.0.parts", "deep")], "`parts` must be a list. Received: 'deep' (small.yaml, features.app.parts)."),
+    (
+        [("features.0.source", "users")],
+        "feature `app` has the source `users`, which is none of ['impressions', 'catalog'] (small.yaml).",
+    ),
+    (
+        [("features.1.vocabulary", "price")],
+        "feature `installed` shares the vocabulary of `price`, which has no vocabulary rule of its own; "
+        "allowed: ['app'] (small.yaml).",
+    ),
+    (
+        [("features.1.name", "app")],
+        "`app` is declared twice in features and crosses; each name must be unique (small.yaml).",
+    ),
+    (
+        [("features.0.name", "price_bucket"), ("crosses", []), ("features.1.vocabulary", "price_bucket")],
+        "`price_bucket` is the name of price's quantile and cannot be a feature's (small.yaml).",
+    ),
+    (
+        [("crosses.0.features", ["installed", "rating"])],
+        "cross `installed_x_rating` names the feature `rating`, which is not declared; "
+        "allowed: ['app', 'installed', 'price'] (small.yaml).",
+    ),
+    (
+        [("crosses.0.hash_buckets", 9)],
+        "a cross has exactly one of `hash_buckets` and `min_count` (small.yaml, crosses.0).",
+    ),
+    (
+        [("crosses.0.features", ["app"])],
+        "`features` must have at least 2 entries. Received: ['app'] (small.yaml, crosses.0.features).",
+    ),
+    (
+        [("crosses.0.features", ["app", "app"])],
+        "a cross names each feature once. Received: ['app', 'app'] (small.yaml, crosses.0).",
+    ),
+    (
+        [("sources.impressions.path", "/log.csv")],
+        f"`path` {PATH_RULE}. Received: '/log.csv' (small.yaml, sources.impressions.path).",
+    ),
+    ([("sources.impressions.path", "")], f"`path` {PATH_RULE}. Received: '' (small.yaml, sources.impressions.path)."),
+    (
+        [("sources.impressions.path", REMOVED), ("sources.impressions.splits", {"train": "a", "eval": "../b"})],
+        f"`eval` {PATH_RULE}. Received: '../b' (small.yaml, sources.impressions.splits.eval).",
+    ),
+    (
+        [("sources.impressions.splits", {"train": "a", "eval": "b"})],
+        "impressions have exactly one of `path` and `splits` (small.yaml, sources.impressions).",
+    ),
+    (
+        [("sources.impressions.path", REMOVED), ("sources.impressions.splits", {"train": "a"})],
+        "`splits` names a path for `train` and one for `eval`. Received: ['train'] (small.yaml, sources.impressions).",
+    ),
+    (
+        [("sources.impressions.format", "xml")],
+        "`format` must be one of 'csv', 'tsv', 'jsonl', 'parquet' or 'tfrecord'. Received: 'xml' "
+        "(small.yaml, sources.impressions.format).",
+    ),
+    (
+        [("sources.impressions.label", "")],
+        "`label` must have at least 1 characters. Received: '' (small.yaml, sources.impressions.label).",
+    ),
+    (
+        [("sources.impressions.label", REMOVED)],
+        "the label comes from exactly one of `impressions.label` and `installs` (small.yaml, sources).",
+    ),
+    (
+        [("sources.installs", INSTALLS)],
+        "the label comes from exactly one of `impressions.label` and `installs` (small.yaml, sources).",
+    ),
+    (
+        [("sources.impressions.label", REMOVED), ("sources.installs", INSTALLS)],
+        "`installs` needs `impressions.timestamp`, to know which install follows an impression (small.yaml, sources).",
+    ),
+    (
+        [("sources.impressions.request_id", REMOVED)],
+        "`ingestion.split_by: request_hash` needs `sources.impressions.request_id` (small.yaml).",
+    ),
+    (
+        [("ingestion.split_by", "time")],
+        "`ingestion.split_by: time` needs `sources.impressions.timestamp` (small.yaml).",
+    ),
+    (
+        [("sources.tables.installs", {"path": "i", "format": "csv"})],
+        "a table must not be called 'installs' (small.yaml, sources).",
+    ),
+    (
+        [("sources.tables.Apps", {"path": "i", "format": "csv"})],
+        "`Apps` must match the pattern ^[a-z][a-z0-9_]*$. Received: 'Apps' (small.yaml, sources.tables.Apps).",
+    ),
+    (
+        [("evaluation.thresholds", {})],
+        "`thresholds` must have at least 1 entries. Received: {} (small.yaml, evaluation.thresholds).",
+    ),
+    (
+        [("evaluation.thresholds.f1", {"min": 0.5})],
+        "`f1` must be one of 'auc', 'logloss' or 'calibration'. Received: 'f1' (small.yaml, evaluation.thresholds.f1).",
+    ),
+    (
+        [("evaluation.thresholds.auc", {"max_worsening": 0.1})],
+        "a threshold has `min`, `max` or both: `max_worsening` alone would pass any first model "
+        "(small.yaml, evaluation.thresholds.auc).",
+    ),
+    (
+        [("evaluation.thresholds.auc", {"min": 0.9, "max": 0.1})],
+        "`min` must not be above `max`. Received: 0.9 and 0.1 (small.yaml, evaluation.thresholds.auc).",
+    ),
+    (
+        [("evaluation.thresholds.auc.min", float("nan"))],
+        "`min` input should be a finite number. Received: nan (small.yaml, evaluation.thresholds.auc.min).",
+    ),
+    (
+        [("evaluation.slices", ["city"])],
+        "`evaluation.slices` names `city`, which is none of ['app', 'installed', 'price'] (small.yaml).",
+    ),
+    (
+        [("model.hidden_units", [10, 0])],
+        "`hidden_units.1` must be at least 1. Received: 0 (small.yaml, model.hidden_units.1).",
+    ),
+    ([("model.dropout", 1)], "`dropout` must be less than 1.0. Received: 1 (small.yaml, model.dropout)."),
+    (
+        [("model.parts", "deep"), *((f"features.{i}.parts", ["wide"]) for i in range(3))],
+        "`model.parts: deep`, but no feature is in the deep part (small.yaml).",
+    ),
+    (
+        [("training.learning_rate", 0.1)],
+        f"`learning_rate` is not a known key (small.yaml, training.learning_rate); allowed: {TRAINING_KEYS}.",
+    ),
+    (
+        [("training.wide_optimizer", {"l1": -1})],
+        "`l1` must be at least 0.0. Received: -1 (small.yaml, training.wide_optimizer.l1).",
+    ),
+    ([("training", [1])], "`training` must be a mapping of keys. Received: [1] (small.yaml, training)."),
+    (
+        [("ingestion.eval_fraction", 0)],
+        "`eval_fraction` must be greater than 0.0. Received: 0 (small.yaml, ingestion.eval_fraction).",
+    ),
+    (
+        [("infra_validation.num_requests", 1)],
+        "`num_requests` must be at least 2. Received: 1 (small.yaml, infra_validation.num_requests).",
+    ),
+]

@@ -1,0 +1,76 @@
+"""Files that are no config, and what YAML allows beside the plain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transform.config import MAX_CONFIG_BYTES, load_config
+from transform.errors import ConfigError
+
+
+def write(tmp_path: Path, content: bytes) -> Path:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            b"name: a\nname: b\n",
+            "the config is not valid YAML: the key 'name' stands twice in \"<unicode string>\", "
+            "line 1, column 1: name: a ^ ({path})",
+        ),
+        (b"name: \xff\n", "a config must be UTF-8 text: invalid start byte at byte 6 ({path})"),
+        (b"", "a config must be a mapping of keys. Received: NoneType ({path})"),
+        (b"- a\n", "a config must be a mapping of keys. Received: list ({path})"),
+        (b"name: 2026-13-45\n", "the config is not valid YAML: month must be in 1..12 ({path})"),
+        (b"[" * 5000, "the config is nested too deeply ({path})"),
+        (
+            b"#" * (MAX_CONFIG_BYTES + 1),
+            f"a config has at most {MAX_CONFIG_BYTES} bytes. Received: {MAX_CONFIG_BYTES + 1} ({{path}})",
+        ),
+    ],
+    ids=["key twice", "not UTF-8", "empty", "list", "no such date", "nested", "too large"],
+)
+def test_a_file_that_is_no_config_is_told_in_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value) == sentence.format(path=path)
+
+
+def test_a_tag_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    with pytest.raises(ConfigError, match="could not determine a constructor for the tag"):
+        load_config(write(tmp_path, f"name: !!python/object/apply:os.mkdir [{target}]\n".encode()))
+    assert not target.exists()
+
+
+def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value) == f"the config cannot be read: No such file or directory ({path})"
+
+
+def test_yaml_merge_keys_work(tmp_path: Path) -> None:
+    config = load_config(
+        write(
+            tmp_path,
+            b"""
+name: merged
+sources: {impressions: {path: a.csv, format: csv, label: y, request_id: r}}
+features:
+  - &base {name: a, side: item, kind: categorical, vocabulary: {min_count: 3}}
+  - {<<: *base, name: b}
+evaluation: {thresholds: {auc: {min: 0.5}}}
+""",
+        )
+    )
+    assert [(f.name, f.side, f.vocabulary) for f in config.spec.features] == [
+        (name, "item", config.spec.by_name["a"].vocabulary) for name in ("a", "b")
+    ]
