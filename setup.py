@@ -16,6 +16,7 @@ setup(
         "apache-beam==2.77.*",
         "click",
         "filelock",
+        "google-crc32c",
         "numpy",
         "protobuf",
         "pyarrow",

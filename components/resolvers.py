@@ -1,8 +1,8 @@
-"""Which earlier artifacts a run builds on: the window of spans, the last pushed model, the analyzer cache.
+"""Which earlier artifacts a run builds on: the window of spans, the analyzer cache, the last pushed model.
 
-All of them answer by lineage, not by "the latest": an artifact that was made from the run's own span, or from a
-later one, is not taken. So a run that was killed and started again finds the inputs that it had, its finished
-components are taken from the cache, and a backfilled day builds on the day before it.
+All of them answer by lineage, not by "the latest": what was made from the run's own examples, or from a later span,
+is not taken. So a run that was killed and started again finds the inputs that it had, its finished components are
+taken from the cache, and a backfilled day builds on the day before it.
 """
 
 from __future__ import annotations
@@ -59,16 +59,41 @@ class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
 class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `model` to the one that was pushed last, from earlier examples than the run's; else to none.
 
-    Blessed is not pushed: a model that passed evaluation but was stopped later never served.
+    It is what training starts from. Blessed is not pushed: a model that passed evaluation but was stopped later
+    never served.
     Inputs: `examples`, the run's own; `model` and `pushed_model`, all of the pipeline.
     """
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        really_pushed = [a for a in input_dict["pushed_model"] if a.get_int_custom_property("pushed") == 1]
-        pushed = latest_before(store, current, really_pushed)
-        model_id = pushed.get_int_custom_property("model_id") if pushed else None
+        pushed = latest_before(store, current, _really_pushed(input_dict["pushed_model"]))
+        model_id = _model_id(pushed) if pushed else None
         return {"examples": [], "pushed_model": [], "model": [m for m in input_dict["model"] if m.id == model_id]}
+
+
+class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
+    """Resolves `model` to the one that served when the candidate was made; on a first run to none.
+
+    It is what evaluation holds the candidate against, whatever it was trained on: a second training on the same
+    examples must not push a worse model.
+    Inputs: `candidate`, the run's own model; `model` and `pushed_model`, all of the pipeline.
+    """
+
+    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
+        (candidate,) = input_dict["candidate"]
+        # A candidate from the cache may have been pushed since, and others after it.
+        earlier = [a for a in _really_pushed(input_dict["pushed_model"]) if _model_id(a) < candidate.id]
+        model_id = _model_id(max(earlier, key=lambda a: a.id)) if earlier else None
+        return {"candidate": [], "pushed_model": [], "model": [m for m in input_dict["model"] if m.id == model_id]}
+
+
+def _really_pushed(pushed_models: list[types.Artifact]) -> list[types.Artifact]:
+    """Push leaves an artifact for a model that it refused, too."""
+    return [a for a in pushed_models if a.get_int_custom_property("pushed") == 1]
+
+
+def _model_id(pushed_model: types.Artifact) -> int:
+    return int(pushed_model.get_int_custom_property("model_id"))
 
 
 def latest_before(

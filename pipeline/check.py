@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 
-from components.ingestion.readers import read_header, read_rows
+from components.ingestion.readers import read_rows
 from components.ingestion.rows import RowError, RowParser
 from components.ingestion.spans import SpanFiles
 from transform import settings
@@ -46,14 +46,16 @@ def source_settings(config: Config, name: str) -> settings.Source | settings.Imp
 
 
 def check_files(config: Config, found: SpanFiles) -> None:
-    """Raises InputError if a file is empty, cannot be opened, or lacks a column."""
+    """Raises InputError if a file cannot be opened or lacks a column, or all files of a source are empty."""
     for name, by_split in found.files.items():
         source = source_settings(config, name)
         columns = _column_names(config, name)
-        for paths in by_split.values():
-            for path in paths:
-                read_header(path, source.format)
-                next(read_rows(path, source.format, columns, config.ingestion.max_row_bytes), None)
+        paths = [path for paths in by_split.values() for path in paths]
+        first_rows = [
+            next(read_rows(path, source.format, columns, config.ingestion.max_row_bytes), None) for path in paths
+        ]
+        if not any(first_rows):
+            raise InputError(f"the source `{name}` must have a row. Received: none ({paths[0]})")
 
 
 def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceReport]:

@@ -23,6 +23,8 @@ def quiet_imports() -> Iterator[None]:
         os.dup2(notes.fileno(), 2)
         try:
             yield
+            if "tensorflow" in sys.modules:
+                sys.modules["tensorflow"].config.list_physical_devices()  # where it looks for a GPU, and tells
         except BaseException:
             notes.seek(0)
             os.write(saved, notes.read())

@@ -49,10 +49,8 @@ class Section:
 
     def to_markdown(self) -> str:
         """The section as Markdown: a heading, the sentence and the table."""
-        rows = [
-            f"| `{name}` | {' | '.join(cell.replace('|', chr(92) + '|') for cell in rest)} |"
-            for name, *rest in self.rows
-        ]
+        cells = [[text.replace("|", r"\|") for text in row] for row in self.rows]
+        rows = [f"| `{name}` | {' | '.join(rest)} |" for name, *rest in cells]
         table = "\n".join(["| key | allowed | default | meaning |", "| --- | --- | --- | --- |", *rows])
         return f"### {f'`{self.place}`' if self.place else 'The top of the file'}\n\n{self.summary}\n\n{table}\n"
 
@@ -140,8 +138,7 @@ def _attribute_docs(cls: type) -> dict[str, str]:
 def _meaning(words: str, name: str, following: str) -> str:
     if words.startswith(_AS_IN_SOURCE):
         words = _attribute_docs(settings.Source)[name].removesuffix(".") + words.removeprefix(_AS_IN_SOURCE)
-    words = re.sub(r"[,;] or$", f". Or `{following}`.", words)
-    words = re.sub(r"\bNone\b", "`null`", words)
+    words = re.sub(r"[,;] or$", f". Or `{following}`.", words.replace("None", "`null`"))
     return re.sub(r"^[a-z]", lambda first: first[0].upper(), words)
 
 
@@ -151,9 +148,9 @@ def _allowed(node: JsonSchema) -> str:
         return ", or ".join(_allowed(branch) for branch in node["anyOf"] if branch.get("type") != "null")
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
-    if "$ref" in node:
-        return "a mapping of keys"
-    match node["type"]:
+    match node.get("type"):
+        case None:  # a reference to another dataclass
+            return "a mapping of keys"
         case "boolean":
             return "`true`, `false`"
         case "integer":

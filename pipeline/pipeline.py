@@ -23,7 +23,7 @@ from components.gates import AnomalyGate, RowGate
 from components.infra_validation import InfraValidation
 from components.ingestion.component import ImpressionGen
 from components.push import Push
-from components.resolvers import LastPushedModel, LatestBefore, SpanWindow
+from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
 from pipeline.evaluation import eval_config
 from pipeline.fingerprint import code_fingerprint
 from pipeline.workspace import Workspace
@@ -97,7 +97,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         anomalies=example_validator.outputs["anomalies"], code_fingerprint=code_fingerprint("components/gates.py")
     ).with_id("anomaly_gate")
 
-    # What the run builds on: earlier spans, their analysis, and the model that serves.
+    # What the run builds on: earlier spans, their analysis, and the model that was pushed last.
     span_window = Resolver(
         strategy_class=SpanWindow,
         config={"num_spans": config.ingestion.window_spans},
@@ -142,10 +142,16 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     ).with_id("trainer")
 
     # May the model serve?
+    serving_model = Resolver(
+        strategy_class=ServingModel,
+        candidate=trainer.outputs["model"],
+        model=Channel(type=standard_artifacts.Model),
+        pushed_model=Channel(type=standard_artifacts.PushedModel),
+    ).with_id("serving_model")
     evaluator = Evaluator(
         examples=examples,
         model=trainer.outputs["model"],
-        baseline_model=pushed_model.outputs["model"],
+        baseline_model=serving_model.outputs["model"],
         eval_config=eval_config(config.evaluation),
         schema=schema_gen.outputs["schema"],
         example_splits=["eval"],
@@ -179,6 +185,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         pushed_model,
         transform,
         trainer,
+        serving_model,
         evaluator,
         infra_validation,
         push,

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from components.ingestion.examples import KIND_OF_FEATURE, put_value
 from components.ingestion.readers import read_rows
-from components.ingestion.rows import RowParser
+from components.ingestion.rows import RowError, RowParser
 from components.push import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 from pipeline.check import source_settings
 from transform.config import Column, Config
@@ -99,7 +99,10 @@ def _parser(config: Config, source: str, features: Sequence[Feature]) -> RowPars
 
 
 def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.train.Features]:
-    """A table's rows by key, straight from its files; of a key that stands twice, the first."""
+    """A table's rows by key, straight from its files; of a key that stands twice, the first.
+
+    Rows that ingestion would reject are left out, as `wdr run` leaves them out and says so.
+    """
     table, features = config.sources.tables[name], config.features_of(name)
     parser = _parser(config, name, features)
     key_parser = RowParser([Column(table.key, "string", required=True)], table.null_values, "|", config.ingestion)
@@ -108,10 +111,13 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
     for path in paths:
         for raw in read_rows(path, table.format, columns, config.ingestion.max_row_bytes):
             if raw.values is None:
-                continue  # `wdr run` quarantines it and says so
-            (key,) = key_parser.parse(raw.values)
+                continue
+            try:
+                (key,), values = key_parser.parse(raw.values), parser.parse(raw.values)
+            except RowError:
+                continue
             entry = tf.train.Features()
-            for feature, value in zip(features, parser.parse(raw.values), strict=True):
+            for feature, value in zip(features, values, strict=True):
                 put_value(entry.feature, feature, value)
             rows.setdefault(key, entry)
     return rows

@@ -103,9 +103,12 @@ def _jsonl_columns(path: str) -> list[str]:
     with open_file(path) as stream:
         line = stream.readline(1_000_000)
     try:
-        return list(json.loads(line))
+        row = json.loads(line.decode("utf-8-sig"))
     except ValueError as error:
         raise InputError(f"the first line must be a JSON object: {error} ({path})") from error
+    if not isinstance(row, dict):
+        raise InputError(f"the first line must be a JSON object. Received: {type(row).__name__} ({path})")
+    return list(row)
 
 
 def _tables(

@@ -73,8 +73,9 @@ def unfitness(counts: Counts, max_rejected_fraction: float, quarantine_uri: str)
             f"every row read must be kept or rejected. Received: {num_read} rows read, {kept} kept, "
             f"{counts.num_rejected} rejected ({quarantine_uri})"
         )
-    if num_read == 0:
-        return f"the impressions of span {counts.span} have no row"
+    empty = sorted(source for source, number in counts.read.items() if number == 0)
+    if empty:
+        return f"every source must have a row. Received: none from {', '.join(empty)} (span {counts.span})"
     if counts.num_rejected > max_rejected_fraction * num_read:
         reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(counts.rejected[IMPRESSIONS].items()))
         return (

@@ -231,5 +231,3 @@ def _read_jsonl(path: str, _format: str, columns: Sequence[str], max_row_bytes: 
             else:
                 detail = f"a row must be a JSON object. Received: {type(row).__name__}"
                 yield RawRow(number, None, "malformed", detail, text)
-        if number == 0:
-            raise InputError(f"the file is empty ({path})")

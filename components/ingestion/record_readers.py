@@ -86,8 +86,6 @@ def read_tfrecord(path: str, _format: str, columns: Sequence[str], max_row_bytes
                 yield RawRow(number, None, "undecodable", f"a record must be a tf.Example: {error}", ascii(record))
                 continue
             yield RawRow(number, {name: _example_value(features, name) for name in columns})
-    if number == 0:
-        raise InputError(f"the file is empty ({path})")
 
 
 def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:

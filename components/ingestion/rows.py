@@ -157,7 +157,9 @@ class RowParser:
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise RowError("bad_type", f"`{name}` must be a number. Received: {str(value)[:40]!a}") from None
+            number = None
+        if number is None or (isinstance(value, str) and "_" in value):  # Python reads 1_000 as a number
+            raise RowError("bad_type", f"`{name}` must be a number. Received: {str(value)[:40]!a}")
         if math.isnan(number):
             return None
         if abs(number) > 3.4e38:

@@ -11,7 +11,7 @@ from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import UNFIT
-from components.resolvers import LastPushedModel, LatestBefore, SpanWindow
+from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
 
 
 class Lineage:
@@ -163,3 +163,27 @@ def test_a_span_that_was_ingested_again_builds_on_the_model_of_its_first_rows(li
     again = lineage.examples(1)
     assert pushed_model(lineage, again, [model], [push]) == [model.id]
     assert pushed_model(lineage, first, [model], [push]) == []
+
+
+def serving_model(lineage: Lineage, candidate: Any, models: list[Any], pushes: list[Any]) -> list[int]:
+    resolved = ServingModel().resolve_artifacts(
+        lineage.store, {"candidate": [candidate], "model": models, "pushed_model": pushes}
+    )
+    assert resolved["candidate"] == resolved["pushed_model"] == []
+    return [artifact.id for artifact in resolved["model"]]
+
+
+def test_a_candidate_is_held_against_what_served_when_it_was_made(lineage: Lineage) -> None:
+    examples = lineage.examples(1)
+    first = lineage.put(standard_artifacts.Model, examples)
+    pushed_first = lineage.put(standard_artifacts.PushedModel, first, examples, pushed=1, model_id=first.id)
+    # Trained on the very same examples with other settings: still held against the first.
+    second = lineage.put(standard_artifacts.Model, examples)
+    refused = lineage.put(standard_artifacts.PushedModel, second, examples, pushed=0, model_id=second.id)
+    third = lineage.put(standard_artifacts.Model, examples)
+    models = [first, second, third]
+    assert serving_model(lineage, first, [first], []) == []
+    assert serving_model(lineage, second, models[:2], [pushed_first]) == [first.id]
+    assert serving_model(lineage, third, models, [pushed_first, refused]) == [first.id]
+    # Taken from the cache after it was pushed, the first has the baseline that it had: none.
+    assert serving_model(lineage, first, models, [pushed_first, refused]) == []

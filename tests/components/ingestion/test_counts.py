@@ -67,7 +67,11 @@ def test_counts_survive_their_file(tmp_path: Path) -> None:
             "every row read must be kept or rejected. Received: 1001 rows read, {'train': 790, 'eval': 200} kept, "
             "10 rejected (Q)",
         ),
-        ({"read": {}, "rejected": {}, "labels": {}}, 0.01, "the impressions of span 4 have no row"),
+        (
+            {"read": {"impressions": 0, "catalog": 5, "installs": 0}, "rejected": {}, "labels": {}},
+            0.01,
+            "every source must have a row. Received: none from impressions, installs (span 4)",
+        ),
         ({"unusable_files": ("a (x)", "b (y)", "c", "d")}, 1.0, "a (x); b (y); c"),
         (
             {"labels": {"train": {"0": 700, "1": 90}, "eval": {"0": 200}}},
