@@ -8,10 +8,10 @@ import dataclasses
 from components.ingestion.readers import read_rows
 from components.ingestion.rows import RowError, RowParser
 from components.ingestion.spans import SpanFiles
-from transform import settings
 from transform.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
+from transform.sources import Impressions, Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SourceReport:
     labels: dict[int, int]
 
 
-def source_settings(config: Config, name: str) -> settings.Source | settings.Impressions:
+def source_settings(config: Config, name: str) -> Source | Impressions:
     """The settings of a source by its name."""
     sources = config.sources
     if name == IMPRESSIONS:
@@ -75,13 +75,14 @@ def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceRe
     reports = [_check_source(config, found, name, max_rows) for name in found.files]
     for report in reports:
         if report.name == IMPRESSIONS:
-            _check_fitness(config, report)
+            _check_fitness(config, found, report)
     return reports
 
 
-def _check_fitness(config: Config, report: SourceReport) -> None:
+def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> None:
+    paths = [path for paths in found.files[IMPRESSIONS].values() for path in paths]
     if report.num_rows == 0:
-        raise InputError("the impressions have no row")
+        raise InputError(f"the source `{IMPRESSIONS}` must have a row. Received: none ({paths[0]})")
     fraction = sum(report.rejected.values()) / report.num_rows
     allowed = config.ingestion.max_rejected_fraction
     if fraction > allowed:
@@ -91,7 +92,9 @@ def _check_fitness(config: Config, report: SourceReport) -> None:
         )
     if config.sources.impressions.label is not None and len(report.labels) < 2:
         raise InputError(
-            f"the labels must be 0 and 1. Received: only {sorted(report.labels)} in the first {report.num_rows} rows"
+            f"`{config.sources.impressions.label}` must be 0 in some rows and 1 in others. Received: "
+            f"{f'only {next(iter(report.labels))}' if report.labels else 'neither'} in the first {report.num_rows} "
+            f"rows ({paths[0]})"
         )
 
 

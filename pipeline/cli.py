@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -11,6 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
+_DEBUG = "Show the traceback of an error."
+
+#: What Beam writes behind an error's text, and where in a worker's report the error itself stands.
+_BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+class _Group(click.Group):
+    """Commands that all take `--debug` too, since a person adds it at the end of the line that failed."""
+
+    group_class = type
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help=_DEBUG))
+        super().add_command(cmd, name)
 
 
 @contextlib.contextmanager
@@ -34,10 +51,13 @@ def quiet_imports() -> Iterator[None]:
             os.close(saved)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 120})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 120},
+)
+@click.option("--debug", is_flag=True, expose_value=False, help=_DEBUG)
 @click.version_option(package_name="wide-deep-ranker")
-def cli(debug: bool) -> None:
+def cli() -> None:
     """Keeps an app store's ranking model fresh: ingest, train, validate, push, score."""
 
 
@@ -139,7 +159,7 @@ def run(config: str, data: str, workspace: str, span: int | None, beam_args: tup
     log_path = place.logs / f"{run_id}.log"
     click.echo(f"log: {log_path}")
     with RunDisplay(log_path) as display:
-        from pipeline.pipeline import LOCAL_BEAM_ARGS, RunSettings
+        from pipeline.create import LOCAL_BEAM_ARGS, RunSettings
         from pipeline.run import run as run_once
         from pipeline.summary import summary
 
@@ -148,16 +168,35 @@ def run(config: str, data: str, workspace: str, span: int | None, beam_args: tup
             outcome = run_once(loaded, settings, run_id, display.show)
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # SystemExit: what parses Beam's options ends the process
             traceback.print_exc()  # to the log
-            raise UserError(f"{display.node} failed: {first_line(error)} (log: {log_path})") from error
+            raise UserError(f"{display.node or 'the run'} failed: {first_line(error)} (log: {log_path})") from error
         display.console.print(summary(outcome))
 
 
 def first_line(error: BaseException) -> str:
     """An unexpected error in one line: its kind, and the first line of what it says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    head, worker, report = str(error).rpartition(_TRACEBACK)
+    if worker:  # a Beam worker's error, as text: the first line behind its traceback's indented ones tells it
+        raised = [line for line in report.splitlines() if line[:1].strip()] or head.splitlines()
+        lines = [_BEAM_STEP.sub("", line) for line in raised]
+        return lines[0][:300] if lines else type(error).__name__
+    lines = [_BEAM_STEP.sub("", line.strip()) for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+def sentence(error: Exception) -> str:
+    """What a person is told of an error."""
+    from transform.errors import UserError
+
+    if isinstance(error, UserError):
+        return _BEAM_STEP.sub("", str(error))
+    if isinstance(error, click.ClickException):
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        return error.format_message() + (f" (`{context.command_path} --help` tells more)" if context else "")
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return f"{first_line(error)} (`--debug` shows where)"
 
 
 @cli.command()
@@ -196,24 +235,22 @@ def list_models(workspace: str) -> None:
 
 
 def main() -> None:
-    """Runs the command; an error is one sentence, and exits with 1."""
-    from transform.errors import UserError
-
+    """Runs the command; an error is one sentence, and exits with 1, or with 2 if the command itself is not right."""
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("stopped", err=True)
         sys.exit(130)
-    except UserError as error:
+    except Exception as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        click.echo(f"error: {sentence(error)}", err=True)
+        sys.exit(error.exit_code if isinstance(error, click.ClickException) else 1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.fingerprint import ROOT
-from transform import feature_spec, settings
+from transform import feature_spec, settings, sources
 from transform.config import Config
 
 PAGE = ROOT / "configs" / "YOUR-OWN-LOGS.md"
@@ -108,7 +108,8 @@ def _child(node: JsonSchema) -> tuple[type | None, str]:
         ):
             if "$ref" in part:
                 name = part["$ref"].rsplit("/", 1)[1]
-                return getattr(settings, name, None) or getattr(feature_spec, name), suffix
+                modules = (settings, sources, feature_spec)
+                return next(getattr(module, name) for module in modules if hasattr(module, name)), suffix
     return None, ""
 
 
@@ -137,7 +138,7 @@ def _attribute_docs(cls: type) -> dict[str, str]:
 
 def _meaning(words: str, name: str, following: str) -> str:
     if words.startswith(_AS_IN_SOURCE):
-        words = _attribute_docs(settings.Source)[name].removesuffix(".") + words.removeprefix(_AS_IN_SOURCE)
+        words = _attribute_docs(sources.Source)[name].removesuffix(".") + words.removeprefix(_AS_IN_SOURCE)
     words = re.sub(r"[,;] or$", f". Or `{following}`.", words.replace("None", "`null`"))
     return re.sub(r"^[a-z]", lambda first: first[0].upper(), words)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from google.protobuf.wrappers_pb2 import BoolValue
 from tensorflow_model_analysis.proto import config_pb2
 
+from trainer.signatures import SERVING_SIGNATURE
 from transform.feature_spec import LABEL
 from transform.settings import Evaluation, Threshold
-
-SIGNATURE = "serving_default"
 
 #: TFMA's class for each metric of the config, and whether more is better (None: neither).
 METRICS: dict[str, tuple[str, bool | None]] = {
@@ -32,7 +31,7 @@ def eval_config(evaluation: Evaluation) -> config_pb2.EvalConfig:
         metrics.append(metric)
     slices = [config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[name]) for name in evaluation.slices)]
     config = config_pb2.EvalConfig(
-        model_specs=[config_pb2.ModelSpec(signature_name=SIGNATURE, label_key=LABEL)],
+        model_specs=[config_pb2.ModelSpec(signature_name=SERVING_SIGNATURE, label_key=LABEL)],
         slicing_specs=slices,
         metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
     )

@@ -15,9 +15,13 @@ def code_fingerprint(*places: str) -> str:
       places: Packages (all `.py` files below them) or single files, relative to the project's root.
 
     Returns:
-      A hexadecimal digest that changes if any of the files is edited, added, renamed or removed.
+      A hexadecimal digest that changes if any of the files is edited, added, renamed or removed, or if a library's
+      version is.
     """
     digest = hashlib.sha256()
+    lock = ROOT / "requirements.lock"
+    if lock.exists():  # not where the packages were installed without the project around them
+        digest.update(lock.read_bytes())
     for place in places:
         path = ROOT / place
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path]

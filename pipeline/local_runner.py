@@ -12,8 +12,8 @@ from pathlib import Path
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
+from pipeline.create import RunSettings, create_pipeline
 from pipeline.fingerprint import ROOT
-from pipeline.pipeline import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
 from transform.config import load_config
 

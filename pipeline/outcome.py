@@ -17,9 +17,8 @@ from tfx.orchestration import metadata
 from components.infra_validation import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from pipeline.evaluation import METRICS
+from trainer.run_fn import TRAINING_REPORT_FILE
 from transform.settings import Evaluation, Threshold
-
-TRAINING_REPORT = "training_report.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +84,7 @@ def read_outcome(
     return Outcome(
         counts=read_counts(quarantine.uri),
         spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
-        training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT))),
+        training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT_FILE))),
         metrics=metrics,
         baseline=baseline,
         num_eval_examples=count,

@@ -71,7 +71,11 @@ class ExampleMaker:
                 continue
             table = config.sources.tables.get(source)
             if table is None or table.log_column not in columns or not tables.get(source):
-                hint = "" if table is None else f"; or give `{table.log_column}` and, with --data, the table `{source}`"
+                hint = (
+                    ""
+                    if table is None
+                    else f"; they can be had by `{table.log_column}` from the table `{source}`, with --data"
+                )
                 raise InputError(f"the columns {missing} are missing{hint}. Received: {list(columns)}")
             key = Column(table.log_column, "string", required=False)
             limits = config.ingestion

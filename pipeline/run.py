@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 
+from apache_beam.options.pipeline_options import PipelineOptions
 from filelock import FileLock, Timeout
 
 from components.ingestion.spans import has_spans, resolve_span
 from pipeline.check import check_files
+from pipeline.create import RunSettings, create_pipeline
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
-from pipeline.pipeline import RunSettings, create_pipeline
 from transform.config import Config
 from transform.errors import InputError, UserError
 
@@ -35,6 +38,7 @@ def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[
     Raises:
       UserError: If the data is not fit, or another run is using the workspace.
     """
+    _check_beam_args(settings.beam_args)
     workspace = settings.workspace
     workspace.root.mkdir(parents=True, exist_ok=True)
     try:
@@ -44,6 +48,17 @@ def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[
         raise WorkspaceBusyError(
             f"the workspace takes one run at a time, and another is using it ({workspace.root})"
         ) from error
+
+
+def _check_beam_args(beam_args: Sequence[str]) -> None:
+    """Raises UserError if Beam cannot parse its options; it would end the process, its reason in the log only."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            PipelineOptions(list(beam_args)).get_all_options()
+    except SystemExit as error:
+        reason = printed.getvalue().rstrip().rpartition("error: ")[2]
+        raise UserError(f"`--beam-arg` must be an option that Beam knows: {reason}") from error
 
 
 def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:

@@ -16,8 +16,8 @@ from components.ingestion.files import open_file
 from components.ingestion.readers import read_header, read_rows
 from components.ingestion.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
-from pipeline.evaluation import SIGNATURE
 from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
+from trainer.signatures import SERVING_SIGNATURE
 from transform.config import Config
 from transform.errors import InputError
 
@@ -64,7 +64,7 @@ def score_file(
     if SCORE in columns:
         raise InputError(f"the input has a column `{SCORE}` already ({input_path})")
     maker = ExampleMaker(config, _tables(config, model_path, data_root, span), columns)
-    signature = tf.saved_model.load(model_path).signatures[SIGNATURE]
+    signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
     rows = read_rows(input_path, input_format, columns, config.ingestion.max_row_bytes)
     problems: list[str] = []
     num_scored = num_unscored = 0

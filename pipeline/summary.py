@@ -16,7 +16,7 @@ def summary(outcome: Outcome) -> RenderableType:
     table.add_column(overflow="fold")
     counts, training = outcome.counts, outcome.training
     spans = ", ".join(str(span) for span in outcome.spans)
-    table.add_row("span", f"{counts.span}; trained on {spans}")
+    table.add_row("span", f"{counts.span}")
     table.add_row("rows", _rows(outcome))
     for source in sorted(set(counts.read) - {IMPRESSIONS}):
         table.add_row(f"  {source}", _table_rows(outcome, source))
@@ -27,6 +27,7 @@ def summary(outcome: Outcome) -> RenderableType:
     table.add_row("start", start)
     table.add_row(
         "training",
+        f"{training['num_examples']:,} examples of span {spans}: {training['num_epochs']} epochs, "
         f"{training['num_steps']:,} steps in {training['seconds']:.0f} s, "
         f"{training['examples_per_second']:,.0f} examples/s",
     )

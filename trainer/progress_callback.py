@@ -57,7 +57,7 @@ class ProgressCallback(tf_keras.callbacks.Callback):  # type: ignore[misc]
         size = min(self._batch_size, self._num_examples - batch * self._batch_size)
         self._examples += size
         self._examples_done += size
-        if now - self._reported >= _INTERVAL_SECONDS:
+        if self._step > 1 and now - self._reported >= _INTERVAL_SECONDS:  # the first step's speed foretells nothing
             self._report(float((logs or {})["loss"]))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

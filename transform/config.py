@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
 from transform import settings
+from transform import sources as source_sections
 from transform.errors import ConfigError
 from transform.feature_spec import IMPRESSIONS, STRICT, Feature, FeatureSpec, Name
 
@@ -41,7 +42,7 @@ class Config:
     """One deployment: everything that its pipeline needs to know beside where its data lies."""
 
     name: Name
-    sources: settings.Sources
+    sources: source_sections.Sources
     spec: FeatureSpec
     evaluation: settings.Evaluation
     ingestion: settings.Ingestion = Field(default_factory=settings.Ingestion)

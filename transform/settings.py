@@ -1,10 +1,10 @@
-"""The config's sections beside the features: sources, split, model, training, evaluation."""
+"""The config's sections beside sources and features: ingestion, model, training, evaluation."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.feature_spec import STRICT, Name
@@ -13,133 +13,6 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
-ColumnName = Annotated[str, Field(min_length=1)]
-Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
-
-
-def _check_relative(path: str) -> str:
-    if not path or path.startswith("/") or ".." in path.split("/") or "://" in path:
-        raise ValueError("must be a path below the data folder, without a leading `/` and without `..`")
-    return path
-
-
-RelativePath = Annotated[str, AfterValidator(_check_relative)]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Source:
-    """Where rows are read from.
-
-    Attributes:
-      path: A glob below the data folder. `{SPAN}`, or a date as `{YYYY}-{MM}-{DD}`, stands for the span.
-        Files whose names end in `.gz` are decompressed.
-      format: `csv` and `tsv` (with a header line), `jsonl`, `parquet`, or `tfrecord` (of tf.Examples).
-      null_values: Texts that mean "no value".
-      list_separator: Between the values of a list, in the text formats.
-    """
-
-    path: RelativePath
-    format: Format
-    null_values: tuple[str, ...] = ("",)
-    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = "|"
-
-
-@dataclass(frozen=True, config=STRICT)
-class Impressions:
-    """The impression log: one row per impression.
-
-    Attributes:
-      path: As in any source; or
-      splits: one path per split (`train` and `eval`) where the log is already split.
-      format: As in any source.
-      null_values: As in any source.
-      list_separator: As in any source.
-      label: The column with the label (0 or 1); left out where labels come from `installs`.
-      impression_id: The column with the impression's id; a second row with the same id is rejected.
-      request_id: The column with the id of the request, the grouping of ranking metrics.
-      timestamp: The column with the time: seconds since 1970, or ISO 8601 (UTC where it names no zone).
-    """
-
-    format: Format
-    path: RelativePath | None = None
-    splits: dict[Literal["train", "eval"], RelativePath] | None = None
-    null_values: tuple[str, ...] = ("",)
-    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = "|"
-    label: ColumnName | None = None
-    impression_id: ColumnName | None = None
-    request_id: ColumnName | None = None
-    timestamp: ColumnName | None = None
-
-    @model_validator(mode="after")
-    def _one_of_path_and_splits(self) -> Impressions:
-        if (self.path is None) == (self.splits is None):
-            raise ValueError("impressions have exactly one of `path` and `splits`")
-        if self.splits is not None and set(self.splits) != {"train", "eval"}:
-            raise ValueError(f"`splits` names a path for `train` and one for `eval`. Received: {sorted(self.splits)}")
-        return self
-
-    @property
-    def paths(self) -> dict[str, str]:
-        """The path of each named split; of the log as a whole under the empty name."""
-        return {str(k): v for k, v in self.splits.items()} if self.splits else {"": self.path or ""}
-
-
-@dataclass(frozen=True, config=STRICT)
-class Installs(Source):
-    """The installs from which labels are made: label 1 if an install follows the impression within the window.
-
-    Attributes:
-      keys: The columns that name user and app, in this table and in the impressions.
-      timestamp: The column with the install's time.
-      attribution_seconds: The length of the attribution window, in seconds.
-    """
-
-    keys: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=4)] = ("user_id", "app_id")
-    timestamp: ColumnName = "timestamp"
-    attribution_seconds: PositiveFloat = 3600.0
-
-
-@dataclass(frozen=True, config=STRICT)
-class Table(Source):
-    """A table joined to the impressions by one key, such as the catalog or the users.
-
-    Attributes:
-      key: The table's key column.
-      impression_key: The column of the impressions that holds the key; `key` if left out.
-      broadcast: Hold the whole table in every worker (right for a catalog, and for hot keys) instead of
-        shuffling both sides (right for a table of users).
-      reject_unmatched: Reject an impression whose key is not in the table; else its features are missing.
-    """
-
-    key: ColumnName = "id"
-    impression_key: ColumnName | None = None
-    broadcast: bool = False
-    reject_unmatched: bool = False
-
-    @property
-    def log_column(self) -> str:
-        """The column of the impressions that is matched with `key`."""
-        return self.impression_key or self.key
-
-
-@dataclass(frozen=True, config=STRICT)
-class Sources:
-    """All inputs of a run."""
-
-    impressions: Impressions
-    installs: Installs | None = None
-    tables: dict[Name, Table] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _label_comes_from_one_place(self) -> Sources:
-        if (self.impressions.label is None) == (self.installs is None):
-            raise ValueError("the label comes from exactly one of `impressions.label` and `installs`")
-        if self.installs is not None and self.impressions.timestamp is None:
-            raise ValueError("`installs` needs `impressions.timestamp`, to know which install follows an impression")
-        for name in self.tables:
-            if name in ("impressions", "installs"):
-                raise ValueError(f"a table must not be called {name!r}")
-        return self
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -283,6 +156,13 @@ class Evaluation:
 
     thresholds: Annotated[dict[Literal["auc", "logloss", "calibration"], Threshold], Field(min_length=1)]
     slices: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _worsening_has_a_direction(self) -> Evaluation:
+        calibration = self.thresholds.get("calibration")
+        if calibration is not None and calibration.max_worsening is not None:
+            raise ValueError("calibration has `min` and `max` only: neither more nor less of it is worse as such")
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)

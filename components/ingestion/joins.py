@@ -11,7 +11,7 @@ from apache_beam import pvalue
 
 from components.ingestion.examples import Impression
 from components.ingestion.rows import Rejection, kept_text
-from transform import settings
+from transform import sources
 from transform.feature_spec import IMPRESSIONS
 
 #: The outputs beside the main one.
@@ -39,7 +39,7 @@ class KeepFirst(beam.DoFn):  # type: ignore[misc]
 class JoinShuffled(beam.DoFn):  # type: ignore[misc]
     """After CoGroupByKey by a table's key: adds the table's row to each impression."""
 
-    def __init__(self, name: str, table: settings.Table):
+    def __init__(self, name: str, table: sources.Table):
         self._name, self._table = name, table
 
     def process(self, element: tuple[str, dict[str, Any]]) -> Iterator[Any]:
@@ -52,7 +52,7 @@ class JoinShuffled(beam.DoFn):  # type: ignore[misc]
 class JoinBroadcast(beam.DoFn):  # type: ignore[misc]
     """Adds to each impression the row of a table that every worker holds."""
 
-    def __init__(self, name: str, table: settings.Table, position: int):
+    def __init__(self, name: str, table: sources.Table, position: int):
         self._name, self._table, self._position = name, table, position
 
     def process(self, impression: Impression, rows: dict[str, tuple[Any, ...]]) -> Iterator[Any]:
@@ -61,7 +61,7 @@ class JoinBroadcast(beam.DoFn):  # type: ignore[misc]
 
 
 def _joined(
-    impression: Impression, name: str, table: settings.Table, key: str, row: tuple[Any, ...] | None
+    impression: Impression, name: str, table: sources.Table, key: str, row: tuple[Any, ...] | None
 ) -> Iterator[Any]:
     if row is None:
         if table.reject_unmatched:
@@ -85,7 +85,7 @@ def _joined(
 class LabelFromInstalls(beam.DoFn):  # type: ignore[misc]
     """After CoGroupByKey by user and app: label 1 if an install follows within the attribution window."""
 
-    def __init__(self, installs: settings.Installs, timestamp_position: int):
+    def __init__(self, installs: sources.Installs, timestamp_position: int):
         self._window = installs.attribution_seconds
         self._position = timestamp_position
 

@@ -23,6 +23,9 @@ from transform.errors import InputError
 #: What stands before the first line of a UTF-8 file that some Windows programs write.
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+#: How a gzip-compressed file begins, read as text: the second byte is no UTF-8.
+GZIP_MAGIC = "\x1f\udc8b"
+
 
 def read_rows(path: str, file_format: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
     """Reads a file.
@@ -62,7 +65,7 @@ def read_header(path: str, file_format: str) -> list[str] | None:
             return None
         with open_file(path) as stream:
             lines = _Lines(stream, 1_000_000)
-            return _header(csv.reader(lines, **_dialect(file_format)), path)
+            return _header(csv.reader(lines, **_dialect(file_format)), lines, path)
 
 
 @dataclasses.dataclass
@@ -83,7 +86,8 @@ def _told_as_input_error(path: str, progress: _Progress) -> Iterator[None]:
             f"the file is damaged or cut off after row {progress.row_number}; nothing of it is used: {reason} ({path})"
         ) from error
     except (OSError, tf.errors.OpError) as error:
-        raise InputError(f"the file cannot be read: {error} ({path})") from error
+        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+        raise InputError(f"the file cannot be read: {' '.join(reason.split())} ({path})") from error
 
 
 class _Lines:
@@ -94,7 +98,7 @@ class _Lines:
 
     def __init__(self, stream: BinaryIO, max_bytes: int):
         self._stream = stream
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._is_first = True
         self._again: collections.deque[tuple[str, bool]] = collections.deque()
         self._record: list[tuple[str, bool]] = []
@@ -132,13 +136,13 @@ class _Lines:
         return "\n" if too_long else text
 
     def _next_line(self) -> tuple[str, bool]:
-        line = self._stream.readline(self._max_bytes + 1)
+        line = self._stream.readline(self.max_bytes + 1)
         if self._is_first:
             line = line.removeprefix(BYTE_ORDER_MARK)
             self._is_first = False
         if not line:
             raise StopIteration
-        too_long = len(line) > self._max_bytes
+        too_long = len(line) > self.max_bytes
         kept = line[:MAX_KEPT_CHARACTERS] if too_long else line
         while too_long and line and not line.endswith(b"\n"):
             line = self._stream.readline(1 << 20)
@@ -151,11 +155,30 @@ def _dialect(file_format: str) -> dict[str, Any]:
     return {"delimiter": ",", "strict": True}
 
 
-def _header(reader: Any, path: str) -> list[str]:
+def _rule(error: csv.Error) -> str:
+    """The rule that a line breaks, where the csv module's words are for a programmer."""
+    text = str(error)
+    if text.startswith("new-line character seen"):
+        return "a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes"
+    return "a quoted field must be closed" if text == "unexpected end of data" else text
+
+
+def _header(reader: Any, lines: _Lines, path: str) -> list[str]:
+    problem: csv.Error | None = None
+    header = None
     try:
         header = next(reader, None)
     except csv.Error as error:
-        raise InputError(f"the header line cannot be read: {error} ({path})") from error
+        problem = error
+    line = lines.first_line
+    if line.startswith(GZIP_MAGIC):
+        raise InputError(f"the name of a gzip-compressed file must end in .gz ({path})")
+    if "\0" in line:  # such as UTF-16, or no text at all
+        raise InputError(f"a text file must be UTF-8. Received: {line[:40]!a} ({path})")
+    if lines.too_long:
+        raise InputError(f"the header line must have at most {lines.max_bytes} bytes ({path})")
+    if problem is not None:
+        raise InputError(f"the header line cannot be read: {_rule(problem)} ({path})") from problem
     if not header:
         raise InputError(f"the file is empty; its first line must name the columns ({path})")
     check_unique(header, path)
@@ -167,7 +190,7 @@ def _read_delimited(path: str, file_format: str, columns: Sequence[str], max_row
     with open_file(path) as stream:
         lines = _Lines(stream, max_row_bytes)
         reader = csv.reader(lines, **_dialect(file_format))
-        header = _header(reader, path)
+        header = _header(reader, lines, path)
         check_columns(header, columns, path)
         wanted = [(name, header.index(name)) for name in columns]
         number = 0
@@ -180,7 +203,7 @@ def _read_delimited(path: str, file_format: str, columns: Sequence[str], max_row
             except StopIteration:
                 return
             except csv.Error as error:
-                problem = str(error)
+                problem = _rule(error)
             if lines.too_long:
                 number += 1
                 if lines.num_lines == 1:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import posixpath
+import re
 
 import tensorflow as tf
 from tfx.components.example_gen import utils
+from tfx.dsl.io import filesystem
 from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.utils import io_utils
 
 from transform.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
+
+#: What TFX says of a file whose path has something else where the span belongs.
+_NO_SPAN_IN_PATH = re.compile(
+    r"Cannot find span number (?:using date )?from (?P<path>.*) based on "
+    r"|Retrieved date is invalid for file: (?P<dated>.*)"
+)
+
+_GONE = "the file cannot be read: it is a link to nothing, or went away"
 
 SPAN_TOKENS = ("{SPAN", "{YYYY}", "{MM}", "{DD}")
 
@@ -61,7 +71,10 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
     for name, by_split in sorted(files.items()):
         for split, paths in sorted(by_split.items()):
             for path in paths:
-                digest.update(io_utils.generate_fingerprint(f"{name}/{split}", path).encode())
+                try:
+                    digest.update(io_utils.generate_fingerprint(f"{name}/{split}", path).encode())
+                except (filesystem.NotFoundError, tf.errors.OpError) as error:
+                    raise InputError(f"{_GONE} ({path})") from error
     return SpanFiles(number, files, digest.hexdigest())
 
 
@@ -88,9 +101,20 @@ def _find_span(data_root: str, pattern: str, span: int | None) -> int:
         wanted.static_range.start_span_number = wanted.static_range.end_span_number = span
     try:
         _, number, _ = utils.calculate_splits_fingerprint_span_and_version(data_root, [split], wanted)
-    except ValueError as error:
-        which = "any span" if span is None else f"span {span}"
-        raise InputError(f"there are no impressions for {which} ({posixpath.join(data_root, pattern)})") from error
+    except (filesystem.NotFoundError, tf.errors.OpError) as error:
+        raise InputError(f"{_GONE} ({posixpath.join(data_root, pattern)})") from error
+    except (ValueError, OverflowError) as error:  # OverflowError: a date so far away that there is none
+        place = posixpath.join(data_root, pattern)
+        found = _NO_SPAN_IN_PATH.match(str(error))
+        if found:
+            path = found["path"] or found["dated"]
+            raise InputError(f"a span must be a number, or a date that exists. Received: {path} ({place})") from error
+        if span is None:
+            raise InputError(f"there are no impressions for any span ({place})") from error
+        latest = _find_span(data_root, pattern, None)
+        raise InputError(
+            f"there are no impressions for span {span}; the latest are of span {latest} ({place})"
+        ) from error
     return int(number)
 
 

@@ -12,7 +12,7 @@ from components.ingestion.examples import Impression, Layout, split_of_key
 from components.ingestion.joins import COUNTED, REJECTED, JoinBroadcast, JoinShuffled, KeepFirst, LabelFromInstalls
 from components.ingestion.readers import read_rows
 from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
-from transform import settings
+from transform import sources
 from transform.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
@@ -21,7 +21,7 @@ from transform.feature_spec import IMPRESSIONS
 class ReadRows(beam.DoFn):  # type: ignore[misc]
     """Reads the files of one source: (split, path) to (split, path, row number, values)."""
 
-    def __init__(self, config: Config, name: str, source: settings.Source | settings.Impressions):
+    def __init__(self, config: Config, name: str, source: sources.Source | sources.Impressions):
         self._config = config
         self._name = name
         self._source = source
@@ -62,7 +62,7 @@ class ReadSource(beam.PTransform):  # type: ignore[misc]
         self,
         config: Config,
         name: str,
-        source: settings.Source | settings.Impressions,
+        source: sources.Source | sources.Impressions,
         files: dict[str, tuple[str, ...]],
     ):
         super().__init__()
@@ -132,7 +132,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         counted = self._counted | "Counted" >> beam.Flatten()
         return {"impressions": impressions, "rejected": rejected, "counted": counted, "tables": snapshots}
 
-    def _read(self, root: Any, name: str, source: settings.Source | settings.Impressions) -> Any:
+    def _read(self, root: Any, name: str, source: sources.Source | sources.Impressions) -> Any:
         read = root | f"Read_{name}" >> ReadSource(self._config, name, source, self._files[name])
         self._rejected.append(read[REJECTED])
         self._counted.append(read[COUNTED])
@@ -148,7 +148,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         self._rejected.append(unique[REJECTED])
         return unique["first"]
 
-    def _label(self, root: Any, impressions: Any, installs: settings.Installs) -> Any:
+    def _label(self, root: Any, impressions: Any, installs: sources.Installs) -> Any:
         layout = self._layout
         log_positions = layout.key_positions(IMPRESSIONS, installs.keys)
         positions = layout.key_positions("installs", installs.keys)

@@ -120,7 +120,9 @@ def test_score_names_what_is_missing(first_day: tuple[Path, str], tmp_path: Path
     done = store.wdr("score", "--model", model, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("error: the columns ['country'] are missing; or give `user_id` and, with --data,")
+    assert done.stderr.startswith(
+        "error: the columns ['country'] are missing; they can be had by `user_id` from the table"
+    )
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.csv").exists()
 

@@ -16,7 +16,9 @@ from components.ingestion.spans import resolve_span
 from pipeline.check import check_files, check_rows
 from pipeline.cli import cli
 from pipeline.config_reference import BEGIN, END, PAGE, rewritten
-from transform import feature_spec, settings
+from pipeline.create import RunSettings, create_pipeline
+from pipeline.workspace import Workspace
+from transform import feature_spec, settings, sources
 from transform.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
@@ -25,10 +27,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 #: Where each dataclass stands in a config; `Source` is only derived from.
 PLACES: dict[type, str] = {
-    settings.Sources: "`sources`",
-    settings.Impressions: "`sources.impressions`",
-    settings.Installs: "`sources.installs`",
-    settings.Table: "`sources.tables.NAME`",
+    sources.Sources: "`sources`",
+    sources.Impressions: "`sources.impressions`",
+    sources.Installs: "`sources.installs`",
+    sources.Table: "`sources.tables.NAME`",
     feature_spec.Feature: "`features[]`",
     feature_spec.Vocabulary: "`features[].vocabulary`",
     feature_spec.Cross: "`crosses[]`",
@@ -73,11 +75,11 @@ def test_a_page_without_its_markers_is_refused(page: str) -> None:
 def test_the_places_are_all_dataclasses_of_a_config() -> None:
     declared = {
         thing
-        for module in (settings, feature_spec)
+        for module in (settings, sources, feature_spec)
         for _, thing in inspect.getmembers(module, dataclasses.is_dataclass)
         if thing.__module__ == module.__name__
     }
-    assert declared - {settings.Source, feature_spec.FeatureSpec} == set(PLACES)
+    assert declared - {sources.Source, feature_spec.FeatureSpec} == set(PLACES)
 
 
 def test_every_field_is_in_its_table_and_nothing_else_is() -> None:
@@ -142,6 +144,14 @@ def test_readme_has_every_command_of_wdr_and_no_other() -> None:
     groups = [name for name, command in cli.commands.items() if isinstance(command, click.Group)]
     pattern = rf"\bwdr ((?:{'|'.join(groups)}) [a-z]+|[a-z]+)"
     assert set(re.findall(pattern, README)) == commands(cli)
+
+
+def test_readme_draws_every_component(tmp_path: Path) -> None:
+    config = parse_config(yaml_examples()[0], PAGE.name)
+    pipeline = create_pipeline(config, RunSettings(str(tmp_path), Workspace.at(tmp_path / "workspace")))
+    (picture,) = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
+    drawn = set(re.findall(r"\w+", re.sub(r'"[^"]*"', "", picture)))
+    assert {component.id for component in pipeline.components} - drawn == set()
 
 
 def test_readme_starts_with_make_run_and_make_test() -> None:

@@ -19,7 +19,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the project's code, of which fingerprints are taken."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "README.md", tmp_path)
+    for name in ("README.md", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     return tmp_path
 
@@ -96,3 +97,9 @@ def test_a_place_without_python_is_an_error(tree: Path, place: str) -> None:
     (tree / "empty").mkdir()
     with pytest.raises(FileNotFoundError):
         code_fingerprint(place)
+
+
+def test_another_version_of_a_library_changes_every_fingerprint(tree: Path) -> None:
+    before = {name: code_fingerprint(name) for name in PACKAGES}
+    append(tree / "requirements.lock", "# a version\n")
+    assert all(code_fingerprint(name) != before[name] for name in PACKAGES)

@@ -81,7 +81,7 @@ def test_bytes_that_are_not_utf_8_stay_in_their_column(tmp_path: Path) -> None:
         (b"1", "a row must have 2 fields. Received: 1"),
         (b"1,2,3", "a row must have 2 fields. Received: 3"),
         (b'"1"x,2', "',' expected after '\"'"),
-        (b"1,2\r3,4", "new-line character seen in unquoted field"),
+        (b"1,2\r3,4", "a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes"),
     ],
 )
 def test_a_malformed_row_is_one_row(tmp_path: Path, row: bytes, detail: str) -> None:

@@ -55,7 +55,9 @@ def test_a_span_can_be_given(root: Path) -> None:
 def test_a_span_that_is_not_there_is_told(root: Path) -> None:
     with pytest.raises(InputError) as caught:
         resolve_span(SPANS, str(root), 3)
-    assert str(caught.value) == f"there are no impressions for span 3 ({root}/log/day-{{SPAN}}/part-*.csv)"
+    assert str(caught.value) == (
+        f"there are no impressions for span 3; the latest are of span 10 ({root}/log/day-{{SPAN}}/part-*.csv)"
+    )
 
 
 def test_a_table_that_lacks_the_span_is_told(root: Path) -> None:
