@@ -32,7 +32,7 @@ run: setup
 	$(BIN)/wdr models list --workspace $(WORKSPACE)
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: test
 	$(BIN)/python -m pytest -m slow

