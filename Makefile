@@ -21,7 +21,7 @@ $(INSTALLED): requirements.lock setup.py deploy/old_glibc/relink.py deploy/old_g
 	$(BIN)/pip install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --python-platform $(PLATFORM) --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python deploy/old_glibc/relink.py
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
 run: setup

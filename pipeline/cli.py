@@ -237,7 +237,7 @@ def list_models(workspace: str) -> None:
 def main() -> None:
     """Runs the command; an error is one sentence, and exits with 1, or with 2 if the command itself is not right."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="wdr", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -16,6 +16,7 @@ from pipeline.check import source_settings
 from transform.config import Column, Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS, TABLE_KEY, Feature
+from transform.sources import DEFAULT_LIST_SEPARATOR
 
 
 def model_config(model_path: str) -> Config:
@@ -80,7 +81,7 @@ class ExampleMaker:
             key = Column(table.log_column, "string", required=False)
             limits = config.ingestion
             nulls = config.sources.impressions.null_values
-            self._lookups.append((RowParser([key], nulls, "|", limits), tables[source]))
+            self._lookups.append((RowParser([key], nulls, DEFAULT_LIST_SEPARATOR, limits), tables[source]))
 
     def example(self, row: Mapping[str, Any]) -> bytes:
         """The row as a serialized tf.Example; raises RowError if a value breaks its column's rule."""
@@ -109,7 +110,9 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
     """
     table, features = config.sources.tables[name], config.features_of(name)
     parser = _parser(config, name, features)
-    key_parser = RowParser([Column(table.key, "string", required=True)], table.null_values, "|", config.ingestion)
+    key_parser = RowParser(
+        [Column(table.key, "string", required=True)], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion
+    )
     columns = list(dict.fromkeys([table.key, *(f.source_column for f in features)]))
     rows: dict[str, tf.train.Features] = {}
     for path in paths:

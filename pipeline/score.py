@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
@@ -20,9 +21,12 @@ from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_tab
 from trainer.signatures import SERVING_SIGNATURE
 from transform.config import Config
 from transform.errors import InputError
+from transform.sources import DEFAULT_LIST_SEPARATOR
 
 SCORE = "score"
 BATCH_SIZE = 1000
+#: Of how many unscored rows the reason is told.
+MAX_PROBLEMS = 5
 INPUT_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
 
@@ -68,8 +72,7 @@ def score_file(
     rows = read_rows(input_path, input_format, columns, config.ingestion.max_row_bytes)
     problems: list[str] = []
     num_scored = num_unscored = 0
-    part = Path(f"{output_path}.part")
-    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with _whole_or_not_at_all(output_path) as file:
         write = _writer(file, output_format, columns)
         for batch in _batches(rows):
             examples: list[bytes | None] = []
@@ -80,15 +83,32 @@ def score_file(
                     examples.append(maker.example(row.values))
                 except RowError as error:
                     examples.append(None)
-                    if len(problems) < 5:
+                    if len(problems) < MAX_PROBLEMS:
                         problems.append(f"row {row.number}: {error.detail}")
             scores = _score(signature, [e for e in examples if e is not None])
             for row, example in zip(batch, examples, strict=True):
-                write(row.values or {}, None if example is None else next(scores))
+                try:
+                    write(row.values or {}, None if example is None else next(scores))
+                except csv.Error as error:  # of tsv alone
+                    raise InputError(
+                        f"a tsv file cannot hold a tab or a line end in a value; write csv or jsonl. "
+                        f"Received: row {row.number} ({input_path})"
+                    ) from error
             num_unscored += examples.count(None)
             num_scored += len(examples) - examples.count(None)
-    part.replace(output_path)
     return ScoreReport(num_scored, num_unscored, tuple(problems))
+
+
+@contextlib.contextmanager
+def _whole_or_not_at_all(path: str) -> Iterator[TextIO]:
+    """Opens a file for writing that appears under its name only once all of it is written."""
+    part = Path(f"{path}.part")
+    try:
+        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _format_of(path: str) -> str:
@@ -156,9 +176,15 @@ def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
 
     def write_row(row: Mapping[str, Any], score: np.float32 | None) -> None:
         number = "" if score is None else f"{score:.9g}"
-        writer.writerow([*(_plain(row.get(column)) for column in columns), number])
+        writer.writerow([*(_text(row.get(column)) for column in columns), number])
 
     return write_row
+
+
+def _text(value: Any) -> Any:
+    """A value for csv and tsv: a list as ingestion reads it back."""
+    plain = _plain(value)
+    return DEFAULT_LIST_SEPARATOR.join(map(str, plain)) if isinstance(plain, list) else plain
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,8 @@ from pydantic.dataclasses import dataclass
 from transform.feature_spec import STRICT, Name
 from transform.settings import PositiveFloat
 
+DEFAULT_LIST_SEPARATOR = "|"
+
 ColumnName = Annotated[str, Field(min_length=1)]
 Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
 
@@ -38,7 +40,7 @@ class Source:
     path: RelativePath
     format: Format
     null_values: tuple[str, ...] = ("",)
-    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = "|"
+    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = DEFAULT_LIST_SEPARATOR
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -61,7 +63,7 @@ class Impressions:
     path: RelativePath | None = None
     splits: dict[Literal["train", "eval"], RelativePath] | None = None
     null_values: tuple[str, ...] = ("",)
-    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = "|"
+    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = DEFAULT_LIST_SEPARATOR
     label: ColumnName | None = None
     impression_id: ColumnName | None = None
     request_id: ColumnName | None = None

@@ -1,131 +1,15 @@
-"""A hand-written store, `wdr` in this process, and the table of bad input that stops a command."""
+"""The table of bad input that stops a command: how a store is broken, and the sentence that tells it."""
 
 from __future__ import annotations
 
 import dataclasses
 import gzip
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from pipeline import cli
-
-LOG_COLUMNS = ("impression", "request", "time", "user", "app", "hour", "clicked", "note")
-NUM_APPS, NUM_USERS = 12, 30
-
-_CONFIG: dict[str, Any] = {
-    "name": "bad_input",
-    "sources": {
-        "impressions": {
-            "path": "log/day-{SPAN}.csv", "format": "csv", "label": "clicked",
-            "impression_id": "impression", "request_id": "request", "timestamp": "time",
-        },
-        "tables": {
-            "catalog": {
-                "path": "catalog.jsonl", "format": "jsonl", "key": "app", "broadcast": True, "reject_unmatched": True,
-            },
-            "users": {"path": "users.tsv", "format": "tsv", "key": "user"},
-        },
-    },
-    "features": [
-        {"name": "country", "side": "context", "kind": "categorical", "source": "users", "vocabulary": {}},
-        {"name": "hour", "side": "context", "kind": "numeric", "quantiles": 4},
-        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"min_count": 2}},
-        {"name": "genres", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
-    ],
-    "crosses": [{"features": ["country", "app"], "min_count": 2}],
-    "model": {"embedding_dim": 4, "hidden_units": [8]},
-    "training": {"batch_size": 128},
-    "evaluation": {"thresholds": {"auc": {"min": 0.0}, "logloss": {"max": 10}}},
-    "infra_validation": {"num_requests": 20},
-}  # fmt: skip
-
-
-class Store:
-    """The store's config and files in a folder; good until a test breaks one of them."""
-
-    def __init__(self, folder: Path, impressions: int = 60):
-        self.config_path = folder / "store.yaml"
-        self.data = folder / "data"
-        self.workspace = folder / "workspace"
-        self.log = self.data / "log" / "day-1.csv"
-        self.catalog = self.data / "catalog.jsonl"
-        self.users = self.data / "users.tsv"
-        self.config: dict[str, Any] = json.loads(json.dumps(_CONFIG))
-        self.log.parent.mkdir(parents=True)
-        self.log.write_text("".join(line + "\n" for line in [",".join(LOG_COLUMNS), *map(log_row, range(impressions))]))
-        apps = ({"app": f"app{i}", "genres": ["all", f"g{i % 3}"], "price": i / 4} for i in range(NUM_APPS))
-        self.catalog.write_text("".join(json.dumps(app) + "\n" for app in apps))
-        users = (f"user{i}\t{('de', 'fr')[i % 2]}\n" for i in range(NUM_USERS))
-        self.users.write_text("user\tcountry\n" + "".join(users))
-        self.write_config()
-
-    def write_config(self) -> None:
-        self.config_path.write_text(yaml.safe_dump(self.config, sort_keys=False))
-
-    def arguments(self, command: str) -> list[str | Path]:
-        """`wdr check` or `wdr run` on the store."""
-        more: list[str | Path] = ["--workspace", self.workspace] if command == "run" else []
-        return [command, self.config_path, "--data", self.data, *more]
-
-    def fill(self, sentence: str) -> str:
-        """A sentence of the table with the store's paths in it."""
-        paths = {name: str(path) for name, path in vars(self).items() if isinstance(path, Path)}
-        for name, path in {**paths, "examples": str(self.workspace / "artifacts" / "example_gen")}.items():
-            sentence = sentence.replace(f"<{name}>", path)
-        return sentence
-
-
-def log_row(i: int, **changes: str) -> str:
-    """The i-th impression as a line of the log, with some columns changed; every third is a click."""
-    row = {
-        "impression": f"i{i}",
-        "request": f"r{i // 4}",
-        "time": str(1_700_000_000 + i),
-        "user": f"user{i % NUM_USERS}",
-        "app": f"app{i % NUM_APPS}",
-        "hour": str(i % 24),
-        "clicked": str(int(i % 3 == 0)),
-        "note": "nobody reads it",
-    }
-    return ",".join({**row, **changes}.values())
-
-
-def in_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs `wdr` in this process as if in one of its own, standard output and error included."""
-    saved_argv, saved_streams = sys.argv, (sys.stdout, sys.stderr)
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        for stream in saved_streams:
-            stream.flush()
-        saved = [os.dup(1), os.dup(2)]
-        code: Any = 0
-        try:
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
-            sys.argv = ["wdr", *(str(a) for a in arguments)]
-            with open(1, "w", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
-                cli.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        finally:
-            sys.argv, (sys.stdout, sys.stderr) = saved_argv, saved_streams
-            for target, copy in zip((1, 2), saved, strict=True):
-                os.dup2(copy, target)
-                os.close(copy)
-        printed = []
-        for file in (out, err):
-            file.seek(0)
-            printed.append(file.read().decode())
-    return subprocess.CompletedProcess(list(sys.argv), code or 0, *printed)
+from tests.e2e.bad_store import LOG_COLUMNS, Store, log_row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,14 +51,17 @@ def _log(change: Callable[[bytes], bytes]) -> Callable[[Store], object]:
 
 
 def _gzipped_log(change: Callable[[bytes], bytes], impressions: int = 60) -> Callable[[Store], None]:
-    """Makes the log a .gz file, its name and the config's path too, and rewrites its bytes."""
+    """Makes the log a .gz file, its name and the config's path too, and rewrites its bytes.
+
+    Stored, not deflated: how many rows stand before a place does not depend on the version of zlib.
+    """
 
     def break_store(store: Store) -> None:
-        _set("sources.impressions.path", "log/day-{SPAN}.csv.gz")(store)
+        _set("sources.impressions.path", "log/day-{SPAN}/part-*.csv.gz")(store)
         lines = [",".join(LOG_COLUMNS), *map(log_row, range(impressions))]
         store.log.unlink()
         store.log = store.log.with_suffix(".csv.gz")
-        store.log.write_bytes(change(gzip.compress("\n".join(lines).encode(), mtime=0)))
+        store.log.write_bytes(change(gzip.compress("\n".join(lines).encode(), 0, mtime=0)))
 
     return break_store
 
@@ -193,12 +80,12 @@ def _dangling(store: Store) -> None:
     store.log.symlink_to("nowhere")
 
 
-def _columns(line: bytes) -> bytes:
+def _without_first_column(line: bytes) -> bytes:
     return b",".join(line.split(b",")[1:])
 
 
-LOG_PATTERN = "<data>/log/day-{SPAN}.csv"
-NO_LABEL_1 = "the train split must have both labels, 0 and 1. Received: {'0': 52} (span 1)"
+LOG_PATTERN = "<data>/log/day-{SPAN}/part-*.csv"
+NO_LABEL_1 = "the train split must have both labels, 0 and 1. Received: {'0': 56} (span 1)"
 
 STOPS = [
     # The config.
@@ -210,8 +97,8 @@ STOPS = [
     Stop(
         "a config that is no YAML",
         lambda store: store.config_path.write_text("name: [a\n"),
-        "the config is not valid YAML: while parsing a flow sequence in \"<unicode string>\", line 1, column 7: name: [a "
-        "^ expected ',' or ']', but got '<stream end>' in \"<unicode string>\", line 2, column 1: ^ (<config_path>)",
+        "the config is not valid YAML: while parsing a flow sequence in \"<unicode string>\", line 1, column 7: name: "
+        "[a ^ expected ',' or ']', but got '<stream end>' in \"<unicode string>\", line 2, column 1: ^ (<config_path>)",
     ),
     Stop(
         "an unknown config key",
@@ -247,8 +134,8 @@ STOPS = [
     Stop("no catalog", lambda store: store.catalog.unlink(), "the source `catalog` has no file (<catalog>)"),
     Stop(
         "a day that is no number",
-        lambda store: store.log.rename(store.log.with_name("day-one.csv")),
-        f"a span must be a number, or a date that exists. Received: <data>/log/day-one.csv ({LOG_PATTERN})",
+        lambda store: store.log.parent.rename(store.data / "log" / "day-one"),
+        f"a span must be a number, or a date that exists. Received: <data>/log/day-one/part-0.csv ({LOG_PATTERN})",
     ),
     Stop(
         "a link to nothing",
@@ -276,7 +163,7 @@ STOPS = [
     ),
     Stop(
         "a missing column",
-        _log(lambda old: b"\n".join(_columns(line) for line in old.splitlines())),
+        _log(lambda old: b"\n".join(_without_first_column(line) for line in old.splitlines())),
         "the columns ['impression'] are missing. Received: ['request', 'time', 'user', 'app', 'hour', 'clicked', "
         "'note'] (<log>)",
     ),
@@ -293,8 +180,8 @@ STOPS = [
     Stop(
         "lines that end in a carriage return alone",
         _log(lambda old: old.replace(b"\n", b"\r")),
-        "the header line cannot be read: a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes "
-        "(<log>)",
+        "the header line cannot be read: a line must end in \\n or \\r\\n, and a \\r within a field must stand in "
+        "quotes (<log>)",
     ),
     Stop(
         "UTF-16",
@@ -328,8 +215,9 @@ STOPS = [
     # Their rows.
     Stop(
         "a gz cut off at its end",
-        _gzipped_log(lambda whole: whole[:-20], impressions=100_000),
-        "",
+        _gzipped_log(lambda whole: whole[:-20], impressions=20_000),
+        "the file is damaged or cut off after row 18861; nothing of it is used: Compressed file ended before the "
+        "end-of-stream marker was reached (<log>)",
         at_gate=True,
     ),
     Stop(
@@ -345,8 +233,8 @@ STOPS = [
         _log(lambda old: old.replace(b",7,", b",seven,").replace(b",8,", b",eight,")),
         "at most 1.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 10.00% of the "
         "first 60 rows; the first: `hour` must be a number. Received: 'seven' (row 8, <log>)",
-        "at most 1.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 6 of 60 (10.00%; "
-        "bad_type 6); they are in <examples>/quarantine/1",
+        "at most 1.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 6 of 60 "
+        "(10.00%; bad_type 6); they are in <examples>/quarantine/1",
         at_gate=True,
     ),
     Stop(

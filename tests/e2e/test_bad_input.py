@@ -1,0 +1,281 @@
+"""Bad input stops a command with one sentence, or goes to the quarantine while the run goes on."""
+
+from __future__ import annotations
+
+import collections
+import gzip
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+
+import pipeline.run
+from pipeline.cli import first_line, sentence
+from pipeline.create import LOCAL_BEAM_ARGS
+from tests.e2e import store
+from tests.e2e.bad_input import STOPS, Stop, stops
+from tests.e2e.bad_rows import BAD_ROWS, NUM_GOOD, ODD_ROWS, write_bad_rows
+from tests.e2e.bad_store import NUM_APPS, NUM_USERS, Store, in_process
+from transform.errors import InputError
+
+
+def assert_told(done: subprocess.CompletedProcess[str], expected: str, code: int = 1) -> None:
+    """The command failed with one sentence and nothing else."""
+    assert done.stderr == f"error: {expected}\n"
+    assert done.returncode == code
+
+
+def assert_nothing_pushed(broken: Store) -> None:
+    """A run that was stopped leaves its log; a gate's stop, what ingestion made too. But no report and no model."""
+    left = {p.name for p in broken.workspace.iterdir()} if broken.workspace.exists() else set()
+    assert left <= {".lock", "logs", "metadata", "artifacts", "compiled"}
+    assert not list(broken.workspace.glob("artifacts/trainer"))
+
+
+def test_the_table_has_every_kind_once() -> None:
+    kinds = [stop.kind for stop in STOPS] + [row.kind for row in BAD_ROWS]
+    assert len(set(kinds)) == len(kinds) >= 50
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("stop", stops(at_gate=False))
+def test_bad_input_stops_before_anything_runs(stop: Stop, command: str, tmp_path: Path) -> None:
+    broken = Store(tmp_path)
+    stop.breaks(broken)
+    done = in_process(*broken.arguments(command))
+    assert_told(done, broken.fill(stop.check))
+    assert "…" not in done.stdout  # no component started
+    assert_nothing_pushed(broken)
+    assert not (broken.workspace / "artifacts").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", stops(at_gate=True))
+def test_bad_rows_stop_at_the_gate(stop: Stop, tmp_path: Path) -> None:
+    broken = Store(tmp_path)
+    stop.breaks(broken)
+    checked = in_process(*broken.arguments("check"))
+    if stop.check:
+        assert_told(checked, broken.fill(stop.check))
+    else:
+        assert (checked.returncode, checked.stderr) == (0, "")
+    done = in_process(*broken.arguments("run"))
+    assert_told(done, broken.fill(stop.run or stop.check))
+    assert "✓ example_gen" in done.stdout
+    assert done.stdout.splitlines()[-1] == "row_gate …"
+    assert_nothing_pushed(broken)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "an unknown config key",
+        "a cross of an unknown feature",
+        "quantiles 0",
+        pytest.param("no log", marks=pytest.mark.slow),
+        pytest.param("the wrong delimiter", marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_of_its_own_says_the_same(kind: str, command: str, tmp_path: Path) -> None:
+    (stop,) = [s for s in STOPS if s.kind == kind]
+    broken = Store(tmp_path)
+    stop.breaks(broken)
+    assert_told(store.wdr(*broken.arguments(command)), broken.fill(stop.check))
+    assert_nothing_pushed(broken)
+
+
+@pytest.mark.parametrize("options", [("--debug", "run"), ("run", "--debug")])
+def test_debug_shows_the_traceback(options: tuple[str, str], tmp_path: Path) -> None:
+    arguments = Store(tmp_path).arguments("run")[2:]
+    done = store.wdr(*options, tmp_path / "none.yaml", *arguments)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "transform.errors.ConfigError: the config cannot be read: No such file or directory" in done.stderr
+
+
+#: What stands wrong on the command line: the options beside the config, the sentence, and the exit code: 2 where click
+#: finds it, which then also says where there is more to read.
+WRONG_COMMANDS: list[tuple[str, list[str], str, int]] = [
+    ("run", ["--workspace", "<workspace>"], "Missing option '--data'.", 2),
+    ("run", ["--data", "<data>"], "Missing option '--workspace'.", 2),
+    ("check", [], "Missing option '--data'.", 2),
+    ("check", ["--data", "<data>/no"], "Invalid value for '--data': Directory '<data>/no' does not exist.", 2),
+    ("check", ["--data", "<log>"], "Invalid value for '--data': Directory '<log>' is a file.", 2),
+    ("check", ["--data", "<data>", "--rows", "0"], "Invalid value for '--rows': 0 is not in the range x>=1.", 2),
+    ("check", ["--data", "<data>", "--span", "x"], "Invalid value for '--span': 'x' is not a valid integer range.", 2),
+    ("run", ["--data", "<data>", "--spam", "1"], "No such option '--spam'. Did you mean '--span'?", 2),
+    (
+        "check",
+        ["--data", "<data>", "--span", "7"],
+        "there are no impressions for span 7; the latest are of span 1 (<data>/log/day-{SPAN}/part-*.csv)",
+        1,
+    ),
+    ("run", ["--data", "<data>", "--workspace", "<log>/below"], "Not a directory: <log>/below/logs", 1),
+    (
+        "run",
+        ["--data", "<data>", "--workspace", "<workspace>", "--beam-arg=--direct_num_workers=two"],
+        "`--beam-arg` must be an option that Beam knows: argument --direct_num_workers: invalid int value: 'two'",
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "expected", "code"),
+    WRONG_COMMANDS,
+    ids=[" ".join(w[1]) or "no data" for w in WRONG_COMMANDS],
+)
+def test_a_wrong_command_is_told(command: str, options: list[str], expected: str, code: int, tmp_path: Path) -> None:
+    good = Store(tmp_path)
+    done = in_process(command, good.config_path, *(good.fill(o) for o in options))
+    more = f" (`wdr {command} --help` tells more)" if code == 2 else ""
+    assert_told(done, good.fill(expected) + more, code)
+
+
+def test_a_command_that_there_is_not_is_told() -> None:
+    assert_told(in_process("train"), "No such command 'train'. (`wdr --help` tells more)", 2)
+
+
+def test_a_file_that_goes_away_while_the_run_starts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = Store(tmp_path)
+    # The files are looked at a second time by ImpressionGen's driver: its error must reach the terminal as it is.
+    monkeypatch.setattr(pipeline.run, "check_files", lambda *_: good.catalog.unlink())
+    assert_told(in_process(*good.arguments("run")), good.fill("the source `catalog` has no file (<catalog>)"))
+    assert_nothing_pushed(good)
+
+
+def test_an_unexpected_error_names_the_component_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = Store(tmp_path)
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(pipeline.run, "check_files", fails)
+    done = in_process(*good.arguments("run"))
+    (log,) = (good.workspace / "logs").iterdir()
+    assert_told(done, f"the run failed: RuntimeError: first line (log: {log})")
+    assert "second line" in log.read_text()
+    monkeypatch.setattr("components.ingestion.component.resolve_span", fails)
+    monkeypatch.setattr(pipeline.run, "check_files", lambda *_: None)
+    done = in_process(*good.arguments("run"))
+    log = max((good.workspace / "logs").iterdir())
+    assert_told(done, f"example_gen failed: RuntimeError: first line (log: {log})")
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_an_error_of_a_beam_worker_keeps_its_sentence() -> None:
+    def run(error: Exception) -> Exception:
+        with pytest.raises(type(error)) as caught, beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)) as root:
+            _ = root | beam.Create([error]) | beam.Map(_raise)
+        return caught.value
+
+    assert sentence(run(InputError("a rule. Received: 0 (a/b.csv)"))) == "a rule. Received: 0 (a/b.csv)"
+    assert first_line(run(ValueError("a rule\nmore"))) == "ValueError: a rule"
+    # A worker in a process of its own sends its error as text.
+    report = (
+        "Error received from SDK harness for instruction 4: Traceback (most recent call last):\n"
+        '  File "worker.py", line 1, in process\n    raise ValueError()\n'
+        "Traceback (most recent call last):\n"
+        '  File "worker.py", line 2, in _execute\n    return task()\n'
+        "ValueError: a rule [while running 'Ingest/Rows']\n\n"
+    )
+    assert first_line(RuntimeError(report)) == "ValueError: a rule"
+
+
+def test_check_counts_the_rows_that_would_be_rejected(tmp_path: Path) -> None:
+    bad, numbers = write_bad_rows(tmp_path)
+    done = in_process(*bad.arguments("check"))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    num_rows = {
+        "impressions": NUM_GOOD + len(ODD_ROWS) + sum(b.source == "impressions" for b in BAD_ROWS),
+        "catalog": NUM_APPS + sum(b.source == "catalog" for b in BAD_ROWS),
+        "users": NUM_USERS + sum(b.source == "users" for b in BAD_ROWS),
+    }
+    places = {"impressions": "log", "catalog": "catalog", "users": "users"}
+    for line, (source, path) in zip(lines[1:], places.items(), strict=True):
+        found = [b for b in BAD_ROWS if b.source == source and not b.by_join]
+        counted = ", ".join(f"{r} {n}" for r, n in sorted(collections.Counter(b.reason for b in found).items()))
+        assert line == bad.fill(
+            f"{source}: 1 files, the first {num_rows[source]:,} rows read, would be rejected: {counted}; the first: "
+            f"{found[0].detail} (row {numbers[found[0].kind]}, <{path}>)"
+        )
+
+
+@pytest.mark.slow
+def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> None:
+    bad, numbers = write_bad_rows(tmp_path)
+    done = in_process(*bad.arguments("run"))
+    assert (done.returncode, done.stderr) == (0, "")
+    report = store.last_report(bad.workspace)
+    assert report["version"] == 1
+    assert store.versions(bad.workspace, "bad_input") == [1]
+
+    # Each bad row is in the quarantine, with its place, reason and text; and nothing else is.
+    kept = {(r["source"], r["row"]): r for r in quarantine(Path(report["places"]["quarantine"]))}
+    assert sorted(kept) == sorted((b.source, numbers[b.kind]) for b in BAD_ROWS)
+    files = {"impressions": bad.log, "catalog": bad.catalog, "users": bad.users}
+    for row in BAD_ROWS:
+        found = kept[row.source, numbers[row.kind]]
+        assert (found["reason"], found["detail"], found["file"]) == (
+            row.reason, bad.fill(row.detail), str(files[row.source]),
+        ), row.kind  # fmt: skip
+        assert row.text in found["text"], row.kind
+        assert len(found["text"]) <= 65_536
+
+    # The counts of report and summary are the table's.
+    counts = report["counts"]
+    by_source = {source: collections.Counter(b.reason for b in BAD_ROWS if b.source == source) for source in files}
+    assert counts["rejected"] == by_source
+    assert counts["unmatched"] == {"users": 1}
+    num_bad = by_source["impressions"].total()
+    num_read = NUM_GOOD + len(ODD_ROWS) + num_bad
+    assert counts["read"] == {
+        "impressions": num_read,
+        "catalog": NUM_APPS + by_source["catalog"].total(),
+        "users": NUM_USERS + by_source["users"].total(),
+    }
+    reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(by_source["impressions"].items()))
+    told = {line[:12].strip(): line[12:].strip() for line in done.stdout.splitlines()}
+    assert told["rows"] == f"{num_read:,} read, {num_bad} rejected ({reasons})"
+    tables = ", ".join(f"{number} rejected ({reason})" for reason, number in sorted(by_source["catalog"].items()))
+    assert told["catalog"] == f"{counts['read']['catalog']} read, {tables}"
+    assert told["users"] == f"{NUM_USERS + 1} read, 1 rejected (undecodable), 1 impressions without a match"
+
+    # Every row read was trained on, evaluated on, or is in the quarantine.
+    splits = {split: examples(bad.workspace, split) for split in ("train", "eval")}
+    trained, evaluated = len(splits["train"]), len(splits["eval"])
+    assert evaluated == report["num_eval_examples"]
+    assert trained + evaluated + num_bad == num_read
+    by_id = splits["train"] | splits["eval"]
+    assert set(by_id) == {f"i{i}" for i in range(NUM_GOOD)} | set(ODD_ROWS)
+    assert "hour" not in by_id["nan"].feature
+    assert "country" not in by_id["stranger"].feature
+    assert by_id["windows"].feature["label"].int64_list.value == [1]
+
+
+def quarantine(folder: Path) -> list[dict[str, Any]]:
+    return [
+        json.loads(line)
+        for path in folder.glob("rejected*")
+        for line in gzip.decompress(path.read_bytes()).decode("ascii").splitlines()
+    ]
+
+
+def examples(workspace: Path, split: str) -> dict[str, Any]:
+    """The examples that ingestion wrote, by the impression's id."""
+    files = sorted(str(p) for p in workspace.glob(f"artifacts/example_gen/examples/*/Split-{split}/*"))
+    features = [
+        tf.train.Example.FromString(r).features for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+    ]
+    by_id = {f.feature["impression_id"].bytes_list.value[0].decode(): f for f in features}
+    assert len(by_id) == len(features)
+    return by_id

@@ -1,0 +1,143 @@
+"""What `wdr check` finds in files and rows, beside the sentences that tests/e2e/test_bad_input.py holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.ingestion.spans import SpanFiles, resolve_span
+from pipeline.check import SourceReport, check_files, check_rows, source_settings
+from tests.transform.small_config import REMOVED, small_config
+from transform.config import Config
+from transform.errors import InputError
+
+INSTALLS = {"path": "installs.csv", "format": "csv", "keys": ["user"], "timestamp": "at"}
+CONFIG = small_config(("sources.impressions.path", "log-*.csv"), ("ingestion.max_rejected_fraction", 0.5))
+HEADER = "clicked,request,app,installed\n"
+
+
+def write(folder: Path, *logs: str, apps: str = "app,price\na,1\nb,2\n") -> SpanFiles:
+    """Writes the log's files and the catalog."""
+    for i, log in enumerate(logs):
+        (folder / f"log-{i}.csv").write_text(log)
+    (folder / "apps.csv").write_text(apps)
+    return resolve_span(CONFIG, str(folder))
+
+
+def told(config: Config, found: SpanFiles, max_rows: int = 100) -> str:
+    with pytest.raises(InputError) as caught:
+        check_rows(config, found, max_rows)
+    return str(caught.value)
+
+
+def test_every_source_has_its_report(tmp_path: Path) -> None:
+    found = write(tmp_path, HEADER + "1,r1,a,\n0,r1,b,a|b\n", HEADER + "2,r2,a,\n0,,a,\n", apps="app,price\na,x\nb,2\n")
+    check_files(CONFIG, found)
+    assert check_rows(CONFIG, found, 100) == [
+        SourceReport(
+            "impressions",
+            num_files=2,
+            num_rows=4,
+            rejected={"bad_label": 1, "missing_value": 1},
+            first_rejection=f"`clicked` must be 0 or 1. Received: '2' (row 1, {tmp_path}/log-1.csv)",
+            labels={1: 1, 0: 1},
+        ),
+        SourceReport(
+            "catalog",
+            num_files=1,
+            num_rows=2,
+            rejected={"bad_type": 1},
+            first_rejection=f"`price` must be a number. Received: 'x' (row 1, {tmp_path}/apps.csv)",
+            labels={},
+        ),
+    ]
+
+
+def test_no_more_rows_are_read_than_asked_for(tmp_path: Path) -> None:
+    log = HEADER + "1,r1,a,\n0,r1,a,\n9,r1,a,\n"
+    impressions, catalog = check_rows(CONFIG, write(tmp_path, log, log), 2)
+    assert (impressions.num_rows, impressions.rejected, impressions.num_files) == (2, {}, 2)
+    assert catalog.num_rows == 2
+    impressions, _ = check_rows(CONFIG, write(tmp_path, log, log), 5)
+    assert (impressions.num_rows, impressions.rejected) == (5, {"bad_label": 1})
+
+
+def test_as_many_rows_as_allowed_may_be_rejected(tmp_path: Path) -> None:
+    rows = ["1,r,a,\n", "0,r,a,\n", "9,r,a,\n", "8,r,a,\n"]
+    assert check_rows(CONFIG, write(tmp_path, HEADER + "".join(rows)), 100)[0].rejected == {"bad_label": 2}
+    found = write(tmp_path, HEADER + "".join([*rows, "7,r,a,\n"]))
+    assert told(CONFIG, found) == (
+        "at most 50.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 60.00% of the "
+        f"first 5 rows; the first: `clicked` must be 0 or 1. Received: '9' (row 3, {tmp_path}/log-0.csv)"
+    )
+
+
+@pytest.mark.parametrize(("label", "received"), [("0", "only 0"), ("1", "only 1")])
+def test_both_labels_are_needed(tmp_path: Path, label: str, received: str) -> None:
+    found = write(tmp_path, HEADER + f"{label},r,a,\n" * 3)
+    assert told(CONFIG, found) == (
+        f"`clicked` must be 0 in some rows and 1 in others. Received: {received} in the first 3 rows "
+        f"({tmp_path}/log-0.csv)"
+    )
+
+
+def test_rows_that_are_all_rejected_have_neither_label(tmp_path: Path) -> None:
+    config = small_config(("sources.impressions.path", "log-*.csv"), ("ingestion.max_rejected_fraction", 1.0))
+    assert "Received: neither in the first 2 rows" in told(config, write(tmp_path, HEADER + "9,r,a,\n" * 2))
+
+
+def test_labels_from_installs_are_ingestion_s_to_find(tmp_path: Path) -> None:
+    config = small_config(
+        ("sources.impressions", {"path": "log-*.csv", "format": "csv", "request_id": "request", "timestamp": "time"}),
+        ("sources.installs", INSTALLS),
+    )
+    write(tmp_path, "request,time,app,installed,user\nr,1,a,,u\nr,2,b,,u\n")
+    (tmp_path / "installs.csv").write_text("user,at\nu,5\n")
+    found = resolve_span(config, str(tmp_path))
+    check_files(config, found)
+    reports = check_rows(config, found, 100)
+    assert [(r.name, r.num_rows, r.labels) for r in reports] == [
+        ("impressions", 2, {}),
+        ("catalog", 2, {}),
+        ("installs", 1, {}),
+    ]
+
+
+def test_one_empty_part_of_several_is_no_mistake(tmp_path: Path) -> None:
+    check_files(CONFIG, write(tmp_path, HEADER, HEADER + "1,r,a,\n", HEADER))
+    found = write(tmp_path, HEADER, HEADER, HEADER)
+    with pytest.raises(InputError) as caught:
+        check_files(CONFIG, found)
+    assert str(caught.value) == f"the source `impressions` must have a row. Received: none ({tmp_path}/log-0.csv)"
+    assert told(CONFIG, found) == str(caught.value)
+
+
+def test_a_part_with_other_columns_is_found_wherever_it_is(tmp_path: Path) -> None:
+    found = write(tmp_path, HEADER + "1,r,a,\n", HEADER + "0,r,a,\n", "clicked,request,app\n1,r,a\n")
+    with pytest.raises(InputError) as caught:
+        check_files(CONFIG, found)
+    assert str(caught.value) == (
+        f"the columns ['installed'] are missing. Received: ['clicked', 'request', 'app'] ({tmp_path}/log-2.csv)"
+    )
+
+
+def test_a_log_that_is_split_is_read_in_both_splits(tmp_path: Path) -> None:
+    config = small_config(
+        ("sources.impressions.path", REMOVED), ("sources.impressions.splits", {"train": "t.csv", "eval": "e.csv"})
+    )
+    write(tmp_path, HEADER)
+    (tmp_path / "t.csv").write_text(HEADER + "1,r,a,\n")
+    (tmp_path / "e.csv").write_text(HEADER + "0,r,a,\n")
+    found = resolve_span(config, str(tmp_path))
+    assert check_rows(config, found, 100)[0].labels == {0: 1, 1: 1}
+
+
+def test_source_settings_are_found_by_name() -> None:
+    config = small_config(
+        ("sources.impressions", {"path": "log.csv", "format": "tsv", "request_id": "request", "timestamp": "time"}),
+        ("sources.installs", INSTALLS),
+    )
+    assert source_settings(config, "impressions") is config.sources.impressions
+    assert source_settings(config, "installs") is config.sources.installs
+    assert source_settings(config, "catalog") is config.sources.tables["catalog"]

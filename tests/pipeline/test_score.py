@@ -1,0 +1,281 @@
+"""Raw rows to scores, with a SavedModel that adds up what it was given instead of a trained one."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from components.push import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
+from pipeline import score
+from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
+from pipeline.score import ScoreReport, score_file
+from tests.transform.small_config import small_config
+from transform.errors import InputError
+
+CONFIG = small_config()
+#: The price of each app in the catalog that goes with the model.
+PRICES = {"a": 1.0, "b": 2.0}
+
+
+class Adder(tf.Module):  # type: ignore[misc]
+    """score = price / 10 (0 if there is none) + installed apps / 100 + 1/3 if the app has a name."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
+    def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(
+            examples,
+            {
+                "app": tf.io.FixedLenFeature([], tf.string, ""),
+                "installed": tf.io.RaggedFeature(tf.string),
+                "price": tf.io.FixedLenFeature([], tf.float32, 0.0),
+            },
+        )
+        installed = tf.cast(parsed["installed"].row_lengths(), tf.float32)
+        named = tf.cast(parsed["app"] != "", tf.float32)
+        return {"scores": parsed["price"] / 10.0 + installed / 100.0 + named / 3.0}
+
+
+def adder(price: float, installed: int, named: bool = True) -> np.float32:
+    return (
+        np.float32(price) / np.float32(10) + np.float32(installed) / np.float32(100) + np.float32(named) / np.float32(3)
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder as a push leaves it: the SavedModel, the config and the catalog."""
+    folder = tmp_path_factory.mktemp("model") / "1"
+    module = Adder()
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.score})
+    extra = folder / EXTRA_ASSETS
+    (extra / CATALOG_FOLDER / "catalog").mkdir(parents=True)
+    (extra / CONFIG_FILE).write_text(CONFIG.to_json())
+    with tf.io.TFRecordWriter(str(extra / CATALOG_FOLDER / "catalog" / "data.gz"), "GZIP") as writer:
+        for key, price in PRICES.items():
+            example = tf.train.Example()
+            example.features.feature["table_key"].bytes_list.value.append(key.encode())
+            example.features.feature["price"].float_list.value.append(price)
+            writer.write(example.SerializeToString())
+    return str(folder)
+
+
+def lines(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.reader(file))
+
+
+def scored(model: str, folder: Path, name: str, content: bytes, output: str = "out.csv", **more: Any) -> ScoreReport:
+    (folder / name).write_bytes(content)
+    return score_file(model, str(folder / name), str(folder / output), **more)
+
+
+def test_a_row_is_scored_with_the_catalog_s_price(model: str, tmp_path: Path) -> None:
+    content = 'note,app,installed\n"x, y",a,a|b\n,b,\nz,never seen,a\nw,,\n'
+    assert scored(model, tmp_path, "in.csv", content.encode()) == ScoreReport(4, 0, ())
+    header, *rows = lines(tmp_path / "out.csv")
+    assert header == ["note", "app", "installed", "score"]
+    assert [row[:3] for row in rows] == [["x, y", "a", "a|b"], ["", "b", ""], ["z", "never seen", "a"], ["w", "", ""]]
+    expected = [adder(1, 2), adder(2, 0), adder(0, 1), adder(0, 0, named=False)]
+    assert [np.float32(row[3]) for row in rows] == expected  # nine digits give every float32 back
+
+
+def test_the_rows_own_price_goes_before_the_catalog_s(model: str, tmp_path: Path) -> None:
+    scored(model, tmp_path, "in.csv", b"app,installed,price\na,,7\na,,\n")
+    assert [np.float32(row[3]) for row in lines(tmp_path / "out.csv")[1:]] == [adder(7, 0), adder(0, 0)]
+
+
+def test_a_table_can_be_read_anew(model: str, tmp_path: Path) -> None:
+    # Of a key that stands twice the first counts; rows that ingestion would reject are left out.
+    (tmp_path / "apps.csv").write_text("app,price\na,5\na,6\nb,free\nc,3\n,9\nd\n")
+    (tmp_path / "log.csv").write_text("clicked,request,app,installed\n")
+    scored(model, tmp_path, "in.csv", b"app,installed\na,\nb,\nc,\nd,\n", data_root=str(tmp_path))
+    expected = [adder(5, 0), adder(0, 0), adder(3, 0), adder(0, 0)]
+    assert [np.float32(row[2]) for row in lines(tmp_path / "out.csv")[1:]] == expected
+    assert set(read_table(CONFIG, "catalog", [str(tmp_path / "apps.csv")])) == {"a", "c"}
+
+
+def test_a_row_that_cannot_be_scored_keeps_its_place(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score, "BATCH_SIZE", 3)
+    content = b"app,installed,price\na,,1\na,,dear\ncaf\xe9,,1\nshort\n" + b"a,,inf\n" * 3 + b"b,,2\n"
+    report = scored(model, tmp_path, "in.csv", content)
+    assert (report.num_scored, report.num_unscored) == (2, 6)
+    assert report.problems == (  # the first five
+        "row 2: `price` must be a number. Received: 'dear'",
+        "row 3: `app` must be UTF-8 text. Received: 'caf\\udce9'",
+        "row 4: a row must have 3 fields. Received: 1",
+        "row 5: `price` must be a finite 32-bit number. Received: 'inf'",
+        "row 6: `price` must be a finite 32-bit number. Received: 'inf'",
+    )
+    rows = lines(tmp_path / "out.csv")[1:]
+    assert [row[:3] for row in rows[1:4]] == [["a", "", "dear"], ["caf\udce9", "", "1"], ["", "", ""]]
+    assert [row[3] for row in rows[1:7]] == [""] * 6
+    assert [np.float32(rows[i][3]) for i in (0, 7)] == [adder(1, 0), adder(2, 0)]
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.tsv", "in.jsonl", "in.parquet", "in.csv.gz", "in.jsonl.gz"])
+@pytest.mark.parametrize("output", ["out.csv", "out.tsv", "out.jsonl"])
+def test_every_format_gives_the_same_scores(model: str, tmp_path: Path, name: str, output: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"app": "a", "note": "été"},
+        {"app": "b", "note": 'a "word"'},
+        {"app": "c", "note": "-"},
+    ]
+    installed = [["a", "b"], [], ["b"]]
+    if "parquet" in name:
+        table = pa.table({key: [row[key] for row in rows] for key in ("app", "note")} | {"installed": installed})
+        pq.write_table(table, tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+    elif "jsonl" in name:
+        content = "".join(
+            json.dumps({**row, "installed": apps}) + "\n" for row, apps in zip(rows, installed, strict=True)
+        ).encode()
+    else:
+        separator, quote = (",", '"{}"') if "csv" in name else ("\t", "{}")
+        table_rows = [["app", "note", "installed"]] + [
+            [row["app"], quote.format(row["note"].replace('"', '""') if "csv" in name else row["note"]), "|".join(apps)]
+            for row, apps in zip(rows, installed, strict=True)
+        ]
+        content = "".join(separator.join(row) + "\n" for row in table_rows).encode()
+    report = scored(model, tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content, output)
+    assert report == ScoreReport(3, 0, ())
+
+    text = (tmp_path / output).read_text(encoding="utf-8")
+    if output.endswith("jsonl"):
+        found = [json.loads(line) for line in text.splitlines()]
+    elif output.endswith("csv"):
+        found = list(csv.DictReader(text.splitlines()))
+    else:  # no quoting: a quote is text
+        header, *values = [line.split("\t") for line in text.splitlines()]
+        found = [dict(zip(header, row, strict=True)) for row in values]
+    assert [{"app": row["app"], "note": row["note"]} for row in found] == rows
+    assert [np.float32(row["score"]) for row in found] == [adder(1, 2), adder(2, 0), adder(0, 1)]
+
+
+def test_jsonl_has_null_where_there_is_no_score(model: str, tmp_path: Path) -> None:
+    content = b'{"app": "a", "installed": null, "n": 7, "x": [1, null]}\n[1]\n{"app": true, "installed": "b"}\n'
+    report = scored(model, tmp_path, "in.jsonl", content, "out.jsonl")
+    assert (report.num_scored, report.num_unscored) == (1, 2)
+    first, *others = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert np.float32(first.pop("score")) == adder(1, 0)
+    assert first == {"app": "a", "installed": None, "n": 7, "x": [1, None]}
+    assert others == [{"score": None}, {"app": True, "installed": "b", "n": None, "x": None, "score": None}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "output", "sentence"),
+    [
+        (
+            "in.xml", b"", "out.csv",
+            "the file's name must end in one of ['.csv', '.jsonl', '.parquet', '.tsv']. Received: <folder>/in.xml",
+        ),
+        (
+            "in.csv", b"app,installed\na,\n", "out",
+            "the file's name must end in one of ['.csv', '.jsonl', '.parquet', '.tsv']. Received: <folder>/out",
+        ),
+        (
+            "in.csv", b"app,installed\na,\n", "out.parquet",
+            "the output's name must end in one of ['.csv', '.tsv', '.jsonl']: <folder>/out.parquet",
+        ),
+        (
+            "in.csv", b"app,installed\na,\n", "out.csv.gz",
+            "the output's name must end in one of ['.csv', '.tsv', '.jsonl']: <folder>/out.csv.gz",
+        ),
+        ("in.csv", b"app,score\na,1\n", "out.csv", "the input has a column `score` already (<folder>/in.csv)"),
+        ("in.csv", b"", "out.csv", "the file is empty; its first line must name the columns (<folder>/in.csv)"),
+        ("in.csv", b"app\na\n", "out.csv", "the columns ['installed'] are missing. Received: ['app']"),
+        (
+            "in.jsonl", b"[1]\n", "out.csv",
+            "the first line must be a JSON object. Received: list (<folder>/in.jsonl)",
+        ),
+        (
+            "in.jsonl", b"{'a': 1}\n", "out.csv",
+            "the first line must be a JSON object: Expecting property name enclosed in double quotes: line 1 column 2 "
+            "(char 1) (<folder>/in.jsonl)",
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_scored_is_told(
+    model: str, tmp_path: Path, name: str, content: bytes, output: str, sentence: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        scored(model, tmp_path, name, content, output)
+    assert str(caught.value) == sentence.replace("<folder>", str(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_that_is_no_pushed_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        model_config(str(tmp_path))
+    assert str(caught.value) == f"a model must be a pushed version, as W/serving/store/3 is. Received: {tmp_path}"
+
+
+def test_the_catalog_is_read_by_key(model: str) -> None:
+    rows = read_catalog(model, "catalog")
+    assert {key: row.feature["price"].float_list.value[0] for key, row in rows.items()} == PRICES
+    assert all("table_key" not in row.feature for row in rows.values())
+    assert read_catalog(model, "another") == {}
+
+
+def example(maker: ExampleMaker, row: dict[str, Any]) -> dict[str, Any]:
+    features = tf.train.Example.FromString(maker.example(row)).features.feature
+    return {name: list(getattr(f, f.WhichOneof("kind")).value) for name, f in features.items()}
+
+
+def test_columns_are_planned_from_row_or_table() -> None:
+    price = tf.train.Features(feature={"price": tf.train.Feature(float_list=tf.train.FloatList(value=[4.0]))})
+    tables = {"catalog": {"a": price}}
+    looked_up = ExampleMaker(CONFIG, tables, ["installed", "app", "more"])
+    assert example(looked_up, {"app": "a", "installed": "x"}) == {"app": [b"a"], "installed": [b"x"], "price": [4.0]}
+    assert example(looked_up, {"app": "b", "installed": ""}) == {"app": [b"b"]}
+    in_the_row = ExampleMaker(CONFIG, {}, ["app", "installed", "price"])
+    assert example(in_the_row, {"app": "a", "installed": "", "price": "2.5"}) == {"app": [b"a"], "price": [2.5]}
+    assert "label" not in example(in_the_row, {"app": "a", "clicked": "1"})
+
+
+@pytest.mark.parametrize(
+    ("columns", "tables", "sentence"),
+    [
+        (
+            ["app", "price"],
+            {},
+            "the columns ['installed'] are missing. Received: ['app', 'price']",
+        ),
+        (
+            ["app", "installed"],
+            {},
+            "the columns ['price'] are missing; they can be had by `app` from the table `catalog`, with --data. "
+            "Received: ['app', 'installed']",
+        ),
+        (
+            ["app", "installed"],
+            {"catalog": {}},  # a catalog without a row
+            "the columns ['price'] are missing; they can be had by `app` from the table `catalog`, with --data. "
+            "Received: ['app', 'installed']",
+        ),
+    ],
+)
+def test_columns_that_are_not_to_be_had_are_told(columns: list[str], tables: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        ExampleMaker(CONFIG, tables, columns)
+    assert str(caught.value) == sentence
+
+
+def test_a_value_that_tsv_cannot_hold_is_told_and_nothing_is_left(model: str, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text('app,note\na1,plain\na1,"a\ttab"\n')
+    with pytest.raises(
+        InputError, match=r"^a tsv file cannot hold a tab or a line end in a value; .*Received: row 2 \("
+    ):
+        score_file(model, str(source), str(tmp_path / "out.tsv"))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["in.csv"]
