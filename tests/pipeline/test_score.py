@@ -273,7 +273,7 @@ def test_columns_that_are_not_to_be_had_are_told(columns: list[str], tables: dic
 
 def test_a_value_that_tsv_cannot_hold_is_told_and_nothing_is_left(model: str, tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
-    source.write_text('app,note\na1,plain\na1,"a\ttab"\n')
+    source.write_text('app,note,installed\na,plain,a\na,"a\ttab",a\n')
     with pytest.raises(
         InputError, match=r"^a tsv file cannot hold a tab or a line end in a value; .*Received: row 2 \("
     ):
