@@ -159,10 +159,13 @@ def run(config: str, data: str, workspace: str, span: int | None, beam_args: tup
     log_path = place.logs / f"{run_id}.log"
     click.echo(f"log: {log_path}")
     with RunDisplay(log_path) as display:
+        from absl import logging
+
         from pipeline.create import LOCAL_BEAM_ARGS, RunSettings
         from pipeline.run import run as run_once
         from pipeline.summary import summary
 
+        logging.set_verbosity(logging.INFO)
         settings = RunSettings(str(Path(data).absolute()), place, span, beam_args or LOCAL_BEAM_ARGS)
         try:
             outcome = run_once(loaded, settings, run_id, display.show)

@@ -24,8 +24,14 @@ _RAW: dict[str, Any] = {
     "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
 }
 
+
+class _Removed:
+    def __repr__(self) -> str:
+        return "REMOVED"
+
+
 #: Takes a key away.
-REMOVED = object()
+REMOVED = _Removed()
 
 
 def small_raw() -> dict[str, Any]:
