@@ -10,7 +10,7 @@ WORKSPACE := runs/workspace
 DAYS := 3
 
 # TFX's wheels name glibc 2.39 as their platform; deploy/old_glibc makes them run on older ones.
-PLATFORM := $(if $(filter Linux,$(shell uname -s)),x86_64-manylinux_2_39,aarch64-apple-darwin)
+PLATFORM := x86_64-manylinux_2_39
 
 .PHONY: setup run test test-all lint lock clean
 
@@ -25,8 +25,9 @@ $(INSTALLED): requirements.lock setup.py deploy/old_glibc/relink.py deploy/old_g
 	touch $@
 
 run: setup
-	test -e $(DATA)/impressions/day-$(DAYS)/_SUCCESS || $(BIN)/wdr simulate --out $(DATA) --days $(DAYS)
 	for day in $$(seq 1 $(DAYS)); do \
+	  test -e $(DATA)/impressions/day-$$day/_SUCCESS || \
+	    $(BIN)/wdr simulate --out $(DATA) --first-day $$day --days 1 || exit 1; \
 	  $(BIN)/wdr run configs/app_store.yaml --data $(DATA) --workspace $(WORKSPACE) --span $$day || exit 1; \
 	done
 	$(BIN)/wdr models list --workspace $(WORKSPACE)
@@ -44,7 +45,7 @@ lint: setup
 
 # Every version, with hashes, for the one platform that TFX's Linux wheels allow.
 lock:
-	$(BIN)/uv pip compile setup.py --extra dev --extra setup --python-version 3.11 --python-platform x86_64-manylinux_2_39 \
+	$(BIN)/uv pip compile setup.py --extra dev --extra setup --python-version 3.11 --python-platform $(PLATFORM) \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" \
 	  --allow-unsafe --output-file requirements.lock
 

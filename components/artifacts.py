@@ -13,6 +13,10 @@ REJECTED_PREFIX = "rejected"
 #: A custom property of Examples: why their rows are not fit to learn from; empty if they are.
 UNFIT = "unfit"
 
+#: A custom property of Examples: a digest of the config, the data's place and the code they were ingested with; the
+#: same for all Examples of one window.
+RECIPE = "recipe"
+
 
 class Quarantine(Artifact):  # type: ignore[misc]
     """The rows that did not become examples, each with its reason, and the counts of all rows."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 from absl import logging
+from filelock import FileLock
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
@@ -25,7 +26,7 @@ EXTRA_ASSETS = "assets.extra"
 CONFIG_FILE = "config.json"
 CATALOG_FOLDER = "catalog"
 
-#: In a version's extra assets: what was pushed, when, from what, with the files' checksums.
+#: In a version's extra assets: what was pushed, from what, with the files' checksums.
 MANIFEST_FILE = "manifest.json"
 
 
@@ -38,22 +39,17 @@ def versions(serving_root: str) -> list[int]:
 
 
 def read_manifest(version_path: str) -> dict[str, Any]:
-    """The manifest of a pushed version."""
-    with tf.io.gfile.GFile(os.path.join(version_path, EXTRA_ASSETS, MANIFEST_FILE), "r") as file:
-        manifest: dict[str, Any] = json.load(file)
+    """The manifest of a pushed version; empty if the version was put there by hand, without one."""
+    try:
+        with tf.io.gfile.GFile(os.path.join(version_path, EXTRA_ASSETS, MANIFEST_FILE), "r") as file:
+            manifest: dict[str, Any] = json.load(file)
+    except tf.errors.NotFoundError:
+        return {}
     return manifest
 
 
-def _model_of(version_path: str) -> str | None:
-    """The `model_uri` of a version; None if it was not pushed but put there by hand, without a manifest."""
-    try:
-        return read_manifest(version_path).get("model_uri")
-    except tf.errors.NotFoundError:
-        return None
-
-
 def push(model_path: str, catalog_uri: str, serving_root: str, config_json: str, lineage: dict[str, Any]) -> int:
-    """Copies a SavedModel to the next version of a serving folder; it appears whole or not at all.
+    """Copies a SavedModel to the next version of a local serving folder; it appears whole or not at all.
 
     Args:
       model_path: The SavedModel.
@@ -63,15 +59,20 @@ def push(model_path: str, catalog_uri: str, serving_root: str, config_json: str,
       lineage: What is known of the model's making; `model_uri` in it identifies the model.
 
     Returns:
-      The version: one above the highest, or, where this model is the newest version already (a push that was
-      killed after its work was done), that version.
+      The version: one above the highest, or, where this model is a version already (its push was killed after its
+      work was done, or only its gates ran again), that version: an old model never becomes the newest.
     """
-    existing = versions(serving_root)
-    if existing:
-        newest = os.path.join(serving_root, str(existing[-1]))
-        if _model_of(newest) == lineage["model_uri"]:
-            return existing[-1]
     tf.io.gfile.makedirs(serving_root)
+    root, name = os.path.split(serving_root.rstrip("/"))
+    with FileLock(os.path.join(root, f".{name}.lock")):  # held under any runner; beside the folder, not in it
+        return _push(model_path, catalog_uri, serving_root, config_json, lineage)
+
+
+def _push(model_path: str, catalog_uri: str, serving_root: str, config_json: str, lineage: dict[str, Any]) -> int:
+    existing = versions(serving_root)
+    for version in reversed(existing):
+        if read_manifest(os.path.join(serving_root, str(version))).get("model_uri") == lineage["model_uri"]:
+            return version
     for name in tf.io.gfile.listdir(serving_root):
         if name.startswith(PART_PREFIX):  # of a push that was killed
             tf.io.gfile.rmtree(os.path.join(serving_root, name.rstrip("/")))
@@ -84,8 +85,10 @@ def push(model_path: str, catalog_uri: str, serving_root: str, config_json: str,
     _write(os.path.join(extra, CONFIG_FILE), config_json)
     manifest = {"version": version, **lineage, "sha256": checksums(part)}
     _write(os.path.join(extra, MANIFEST_FILE), json.dumps(manifest, indent=2, sort_keys=True))
-    _sync(part)
-    tf.io.gfile.rename(part, os.path.join(serving_root, str(version)))
+    for directory, _, names in os.walk(part):
+        for path in [directory, *(os.path.join(directory, name) for name in names)]:
+            _sync(path)
+    os.rename(part, os.path.join(serving_root, str(version)))
     _sync(serving_root)
     return version
 
@@ -112,17 +115,13 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _sync(folder: str) -> None:
-    """On a local disk: makes what is in a folder survive a power cut. Object stores do so by themselves."""
-    if "://" in folder:
-        return
-    for directory, _, names in os.walk(folder):
-        for path in [directory, *(os.path.join(directory, name) for name in names)]:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+def _sync(path: str) -> None:
+    """Makes a file's content, or a folder's list of names, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class PushSpec(ComponentSpec):  # type: ignore[misc]

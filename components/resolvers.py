@@ -7,12 +7,14 @@ taken from the cache, and a backfilled day builds on the day before it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.dsl.components.common import resolver
 
-from components.artifacts import UNFIT
+from components.artifacts import RECIPE, UNFIT
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -24,7 +26,8 @@ def _span(artifact: types.Artifact) -> int:
 class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `examples` to the run's span and, newest first, up to `num_spans` - 1 spans right before it.
 
-    A span whose rows were found unfit is left out.
+    Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe; where
+    that one's rows were found unfit, the span is left out.
 
     Inputs: `examples`, the run's own; `history`, all Examples of the pipeline.
     """
@@ -34,14 +37,23 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
+        recipe = current.get_string_custom_property(RECIPE)
         newest: dict[int, types.Artifact] = {}
-        for artifact in sorted(input_dict["history"], key=lambda a: a.id):
-            # Transform's output is of the type Examples too, and has no span.
-            fit = artifact.has_custom_property("span") and not artifact.get_string_custom_property(UNFIT)
-            if fit and _span(current) - self._num_spans < _span(artifact) < _span(current):
+        for artifact in sorted(input_dict["history"], key=_last_ingestion(store, input_dict["history"])):
+            # Transform's output is of the type Examples too, and has neither span nor recipe.
+            alike = artifact.has_custom_property("span") and artifact.get_string_custom_property(RECIPE) == recipe
+            if alike and _span(current) - self._num_spans < _span(artifact) < _span(current):
                 newest[_span(artifact)] = artifact
-        window = [current, *(newest[span] for span in sorted(newest, reverse=True))]
-        return {"examples": window, "history": []}
+        earlier = [newest[span] for span in sorted(newest, reverse=True)]
+        return {"examples": [current, *(a for a in earlier if not a.get_string_custom_property(UNFIT))], "history": []}
+
+
+def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -> Callable[[types.Artifact], int]:
+    """A key by which Examples are ordered in time: the last execution that gave them out, from the cache or not."""
+    output = metadata_store_pb2.Event.OUTPUT
+    events = [e for e in store.get_events_by_artifact_ids([a.id for a in examples]) if e.type == output]
+    last = {e.artifact_id: e.execution_id for e in sorted(events, key=lambda e: e.execution_id)}
+    return lambda artifact: last.get(artifact.id, 0)
 
 
 class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
@@ -52,7 +64,7 @@ class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        found = latest_before(store, current, input_dict["candidates"])
+        found = latest_before(store, current, input_dict["candidates"], key=lambda a: a.id)
         return {"examples": [], "candidates": [found] if found else []}
 
 
@@ -66,7 +78,7 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        pushed = latest_before(store, current, _really_pushed(input_dict["pushed_model"]))
+        pushed = latest_before(store, current, _really_pushed(input_dict["pushed_model"]), key=_version)
         model_id = _model_id(pushed) if pushed else None
         return {"examples": [], "pushed_model": [], "model": [m for m in input_dict["model"] if m.id == model_id]}
 
@@ -82,8 +94,8 @@ class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (candidate,) = input_dict["candidate"]
         # A candidate from the cache may have been pushed since, and others after it.
-        earlier = [a for a in _really_pushed(input_dict["pushed_model"]) if _model_id(a) < candidate.id]
-        model_id = _model_id(max(earlier, key=lambda a: a.id)) if earlier else None
+        earlier = [a for a in _really_pushed(input_dict["pushed_model"]) if a.id < candidate.id]
+        model_id = _model_id(max(earlier, key=_version)) if earlier else None
         return {"candidate": [], "pushed_model": [], "model": [m for m in input_dict["model"] if m.id == model_id]}
 
 
@@ -92,15 +104,23 @@ def _really_pushed(pushed_models: list[types.Artifact]) -> list[types.Artifact]:
     return [a for a in pushed_models if a.get_int_custom_property("pushed") == 1]
 
 
+def _version(pushed_model: types.Artifact) -> int:
+    """By which pushes are ordered: one that was done again has a new artifact for its old version."""
+    return int(pushed_model.get_int_custom_property("version"))
+
+
 def _model_id(pushed_model: types.Artifact) -> int:
     return int(pushed_model.get_int_custom_property("model_id"))
 
 
 def latest_before(
-    store: mlmd.MetadataStore, current: types.Artifact, candidates: list[types.Artifact]
+    store: mlmd.MetadataStore,
+    current: types.Artifact,
+    candidates: list[types.Artifact],
+    key: Callable[[types.Artifact], int],
 ) -> types.Artifact | None:
-    """The latest candidate whose producer read neither `current` nor Examples of a later span."""
-    for candidate in sorted(candidates, key=lambda a: a.id, reverse=True):
+    """The latest candidate by `key` whose producer read neither `current` nor Examples of a later span."""
+    for candidate in sorted(candidates, key=key, reverse=True):
         sources = _examples_read_by_producer(store, candidate.id)
         if sources and all(id_ != current.id and span <= _span(current) for id_, span in sources):
             return candidate

@@ -74,27 +74,27 @@ def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceRe
     """
     reports = [_check_source(config, found, name, max_rows) for name in found.files]
     for report in reports:
-        if report.name == IMPRESSIONS:
-            _check_fitness(config, found, report)
+        _check_fitness(config, found, report)
     return reports
 
 
 def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> None:
-    paths = [path for paths in found.files[IMPRESSIONS].values() for path in paths]
+    first_path = next(path for paths in found.files[report.name].values() for path in paths)
     if report.num_rows == 0:
-        raise InputError(f"the source `{IMPRESSIONS}` must have a row. Received: none ({paths[0]})")
+        raise InputError(f"the source `{report.name}` must have a row. Received: none ({first_path})")
     fraction = sum(report.rejected.values()) / report.num_rows
     allowed = config.ingestion.max_rejected_fraction
     if fraction > allowed:
         raise InputError(
-            f"at most {allowed:.2%} of the impressions may be rejected (ingestion.max_rejected_fraction). Received: "
-            f"{fraction:.2%} of the first {report.num_rows} rows; the first: {report.first_rejection}"
+            f"at most {allowed:.2%} of `{report.name}` may be rejected (ingestion.max_rejected_fraction). "
+            f"Received: {fraction:.2%} of the first {report.num_rows} rows; the first: {report.first_rejection}"
         )
-    if config.sources.impressions.label is not None and len(report.labels) < 2:
+    label = config.sources.impressions.label
+    if report.name == IMPRESSIONS and label is not None and len(report.labels) < 2:
         raise InputError(
-            f"`{config.sources.impressions.label}` must be 0 in some rows and 1 in others. Received: "
+            f"`{label}` must be 0 in some rows and 1 in others. Received: "
             f"{f'only {next(iter(report.labels))}' if report.labels else 'neither'} in the first {report.num_rows} "
-            f"rows ({paths[0]})"
+            f"rows ({first_path})"
         )
 
 

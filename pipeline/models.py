@@ -25,6 +25,6 @@ def versions_table(workspace: Workspace) -> Table:
         found = versions(root)
         for version in found:
             path = os.path.join(root, str(version))
-            spans = ", ".join(str(span) for span in read_manifest(path)["spans"])
+            spans = ", ".join(str(span) for span in read_manifest(path).get("spans", ["?"]))
             table.add_row(name, str(version), spans, "yes" if version == found[-1] else "", path)
     return table

@@ -47,8 +47,9 @@ def read_catalog(model_path: str, table: str) -> dict[str, tf.train.Features]:
 class ExampleMaker:
     """Turns raw rows into tf.Examples, as ingestion does, but without a label.
 
-    The columns of the impressions are taken from the row. Those of a table are too, where the row has them all;
-    else its key is looked up in the table.
+    The features of the impressions are taken from the row's columns of their names in the log. Those of a table are
+    too, where the row has them all: under the feature's own name, or under the table's name for it if no other source
+    has such a column. Else the table's row is looked up.
     """
 
     def __init__(self, config: Config, tables: Mapping[str, Mapping[str, tf.train.Features]], columns: Sequence[str]):
@@ -66,9 +67,11 @@ class ExampleMaker:
         self._lookups: list[tuple[RowParser, Mapping[str, tf.train.Features]]] = []
         for source in (IMPRESSIONS, *config.sources.tables):
             features = config.features_of(source)
-            missing = [f.source_column for f in features if f.source_column not in columns]
+            found = {f.name: _column_in_rows(config, f, columns) for f in features}
+            missing = [f.source_column for f in features if found[f.name] is None]
             if not missing:
-                self._parsers.append((_parser(config, source, features), list(features)))
+                read_from = [found[f.name] or f.source_column for f in features]
+                self._parsers.append((_parser(config, source, features, read_from), list(features)))
                 continue
             table = config.sources.tables.get(source)
             if table is None or table.log_column not in columns or not tables.get(source):
@@ -97,9 +100,22 @@ class ExampleMaker:
         return serialized
 
 
-def _parser(config: Config, source: str, features: Sequence[Feature]) -> RowParser:
+def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) -> str | None:
+    """The column of raw rows that holds a feature; None if there is none."""
+    if feature.source == IMPRESSIONS:
+        return feature.source_column if feature.source_column in columns else None
+    if feature.name in columns:
+        return feature.name
+    others = {f.source_column for f in config.spec.features if f.source != feature.source}
+    return feature.source_column if feature.source_column in columns and feature.source_column not in others else None
+
+
+def _parser(config: Config, source: str, features: Sequence[Feature], read_from: Sequence[str]) -> RowParser:
+    """A parser of the features' values, each from its column of `read_from`."""
     where = source_settings(config, source)
-    columns = [Column(f.source_column, KIND_OF_FEATURE[f.kind], f.required) for f in features]
+    columns = [
+        Column(column, KIND_OF_FEATURE[f.kind], f.required) for f, column in zip(features, read_from, strict=True)
+    ]
     return RowParser(columns, where.null_values, where.list_separator, config.ingestion)
 
 
@@ -109,7 +125,7 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
     Rows that ingestion would reject are left out, as `wdr run` leaves them out and says so.
     """
     table, features = config.sources.tables[name], config.features_of(name)
-    parser = _parser(config, name, features)
+    parser = _parser(config, name, features, [f.source_column for f in features])
     key_parser = RowParser(
         [Column(table.key, "string", required=True)], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion
     )

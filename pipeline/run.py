@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from apache_beam.options.pipeline_options import PipelineOptions
 from filelock import FileLock, Timeout
 
-from components.ingestion.spans import has_spans, resolve_span
+from components.ingestion.spans import NoSpanError, has_spans, resolve_span
 from pipeline.check import check_files
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
 from transform.config import Config
-from transform.errors import InputError, UserError
+from transform.errors import UserError
 
 
 class WorkspaceBusyError(UserError):
@@ -70,7 +70,7 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
         for span in range(found.span - config.ingestion.window_spans + 1, found.span):
             try:
                 earlier = resolve_span(config, settings.data_root, span)
-            except InputError:
+            except NoSpanError:
                 continue  # the store's first days, or logs that are kept no longer
             pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)
             for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):

@@ -7,6 +7,8 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transform.errors import InputError
+
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
 
@@ -24,7 +26,9 @@ class Workspace:
 
     @classmethod
     def at(cls, path: str | Path) -> Workspace:
-        """The workspace in a folder, which need not exist; the path is made absolute, as TFX wants it."""
+        """The workspace in a local folder, which need not exist; the path is made absolute, as TFX wants it."""
+        if "://" in str(path):
+            raise InputError(f"a workspace must be a local folder. Received: {path}")
         return cls(Path(path).absolute())
 
     @property

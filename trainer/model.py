@@ -54,7 +54,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         self.wide_tables = wide_tables(spec, vocabulary_sizes) if has_wide else ()
         self.embedding_tables = embedding_tables(spec, vocabulary_sizes) if has_deep else ()
         self.deep_features: tuple[Feature, ...] = spec.of_part("deep") if has_deep else ()
-        self.layout = deep_layout(spec, model.embedding_dim) if has_deep else ()
+        self.layout = deep_layout(spec, model) if has_deep else ()
         self.settings = model
         self._seed = seed
         self.bias = self.add_weight(name="bias", shape=(), initializer="zeros")

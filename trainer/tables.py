@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from transform import settings
 from transform.feature_spec import Cross, Feature, FeatureSpec, transformed_name
 
 
@@ -50,10 +51,19 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class InputBlock:
-    """The columns of the deep part's input that belong to one feature: `feature`'s name and their number."""
+    """The columns of the deep part's input that belong to one feature.
+
+    Attributes:
+      feature: Its name.
+      width: Their number.
+      vocabulary: The vocabulary whose embeddings they are; None for a numeric feature.
+      combiner: How a list's embeddings became one; None for a feature that is no list.
+    """
 
     feature: str
     width: int
+    vocabulary: str | None
+    combiner: str | None
 
 
 def counted_vocabularies(spec: FeatureSpec) -> tuple[str, ...]:
@@ -88,9 +98,16 @@ def wide_tables(spec: FeatureSpec, vocabulary_sizes: Mapping[str, int]) -> tuple
     return (*features, *(_cross_table(spec, cross, vocabulary_sizes) for cross in spec.crosses))
 
 
-def deep_layout(spec: FeatureSpec, embedding_dim: int) -> tuple[InputBlock, ...]:
+def deep_layout(spec: FeatureSpec, model: settings.Model) -> tuple[InputBlock, ...]:
     """The deep part's input, block by block: `embedding_dim` wide for a categorical feature, 1 for a numeric one."""
-    return tuple(InputBlock(f.name, 1 if f.is_numeric else embedding_dim) for f in spec.of_part("deep"))
+    return tuple(
+        InputBlock(f.name, 1, None, None)
+        if f.is_numeric
+        else InputBlock(
+            f.name, model.embedding_dim, spec.vocabulary_owner(f).name, model.list_combiner if f.is_list else None
+        )
+        for f in spec.of_part("deep")
+    )
 
 
 def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> Table:

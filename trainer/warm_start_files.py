@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from trainer.tables import InputBlock, RowKeys
 
-FORMAT = 1
+FORMAT = 2
 INDEX_FILE = "index.json"
 _FOLDER = "warm_start"
 

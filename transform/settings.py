@@ -25,7 +25,7 @@ class Ingestion:
       eval_fraction: With the hashes: the share of requests, or impressions, that is for evaluation.
       eval_seconds: With `time`: the length of the evaluation part, in seconds.
       window_spans: Learn vocabularies and train on this many spans: the run's and those before it.
-      max_rejected_fraction: If more of the impressions than this are rejected, the run stops before training.
+      max_rejected_fraction: If more of a source's rows than this are rejected, the run stops before training.
       max_row_bytes: A longer row is rejected.
       max_field_bytes: A row with a longer field is rejected.
       max_list_values: A row with a longer list is rejected.

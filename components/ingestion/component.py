@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import json
 from typing import Any
 
@@ -20,7 +21,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import COUNTS_FILE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
+from components.artifacts import COUNTS_FILE, RECIPE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
 from components.ingestion.examples import Layout
 from components.ingestion.spans import resolve_span
@@ -71,6 +72,8 @@ class ImpressionGenDriver(component_driver.BaseDriver, portable_driver.BaseDrive
         examples = copy.deepcopy(execution_info.output_dict[EXAMPLES][0].mlmd_artifact)
         examples.custom_properties["span"].int_value = found.span
         examples.custom_properties["input_fingerprint"].string_value = found.fingerprint
+        recipe = "\0".join(properties[name] for name in ("config", "data_root", "code_fingerprint"))
+        examples.custom_properties[RECIPE].string_value = hashlib.sha256(recipe.encode()).hexdigest()
         output.output_artifacts[EXAMPLES].artifacts.append(examples)
         return output
 

@@ -76,13 +76,15 @@ def unfitness(counts: Counts, max_rejected_fraction: float, quarantine_uri: str)
     empty = sorted(source for source, number in counts.read.items() if number == 0)
     if empty:
         return f"every source must have a row. Received: none from {', '.join(empty)} (span {counts.span})"
-    if counts.num_rejected > max_rejected_fraction * num_read:
-        reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(counts.rejected[IMPRESSIONS].items()))
-        return (
-            f"at most {max_rejected_fraction:.2%} of the impressions may be rejected (ingestion.max_rejected_fraction)."
-            f" Received: {counts.num_rejected} of {num_read} ({counts.num_rejected / num_read:.2%}; {reasons}); they "
-            f"are in {quarantine_uri}"
-        )
+    for source, by_reason in sorted(counts.rejected.items(), key=lambda item: (item[0] != IMPRESSIONS, item[0])):
+        number, of = sum(by_reason.values()), counts.read[source]
+        if number > max_rejected_fraction * of:
+            reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(by_reason.items()))
+            return (
+                f"at most {max_rejected_fraction:.2%} of `{source}` may be rejected "
+                f"(ingestion.max_rejected_fraction). Received: {number} of {of} ({number / of:.2%}; {reasons}); "
+                f"they are in {quarantine_uri}"
+            )
     for split in ("train", "eval"):
         by_label = counts.labels.get(split, {})
         if len(by_label) < 2:

@@ -27,9 +27,12 @@ class KeepFirst(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: tuple[str, Iterable[tuple[str, str, int, tuple[Any, ...]]]]) -> Iterator[Any]:
         key, rows = element
-        first, *others = sorted(rows, key=lambda row: (row[1], row[2]))
+        # The group is gone through twice, not held: a log whose ids are all the same is one group.
+        first = min(rows, key=lambda row: (row[1], row[2]))
         yield first
-        for _, path, number, values in others:
+        for _, path, number, values in rows:
+            if (path, number) == (first[1], first[2]):
+                continue
             detail = f"`{self._key_name}` must be unique. Received {key!r} again; first in row {first[2]} of {first[1]}"
             yield pvalue.TaggedOutput(
                 REJECTED, Rejection(self._source, path, number, self._reason, detail, kept_text(repr(values)))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from transform.config import Column
 from transform.settings import Ingestion
 
-#: Later times are taken for milliseconds: 2100-01-01 in seconds.
+#: 2100-01-01; a later time is more likely milliseconds, and is rejected.
 MAX_TIMESTAMP = 4_102_444_800
 
 #: How much of a rejected row the quarantine keeps, in characters.
 MAX_KEPT_CHARACTERS = 65_536
+
+
+#: 20260115 is a date of ISO 8601, and would pass for seconds of 1970 too.
+_BASIC_DATE = re.compile(r"(19|20)\d{6}$")
 
 
 class RawRow(NamedTuple):
@@ -152,13 +158,8 @@ class RowParser:
 
     @staticmethod
     def _float(value: Any, name: str) -> float | None:
-        if isinstance(value, bool):
-            raise RowError("bad_type", f"`{name}` must be a number. Received: {value}")
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = None
-        if number is None or (isinstance(value, str) and "_" in value):  # Python reads 1_000 as a number
+        number = _number(value)
+        if number is None:
             raise RowError("bad_type", f"`{name}` must be a number. Received: {str(value)[:40]!a}")
         if math.isnan(number):
             return None
@@ -168,31 +169,32 @@ class RowParser:
 
     @staticmethod
     def _label(value: Any, name: str) -> int:
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
+        number = float(value) if isinstance(value, bool) else _number(value)
         if number not in (0.0, 1.0):
             raise RowError("bad_label", f"`{name}` must be 0 or 1. Received: {str(value)[:40]!a}")
         return int(number)
 
     @staticmethod
     def _timestamp(value: Any, name: str) -> float:
-        try:
-            seconds = float(value)
-        except OverflowError:
-            seconds = math.inf
-        except (TypeError, ValueError):
-            try:
+        seconds = None if isinstance(value, str) and _BASIC_DATE.match(value) else _number(value)
+        if seconds is None and not isinstance(value, bool):
+            with contextlib.suppress(ValueError):  # told below
                 time = datetime.datetime.fromisoformat(str(value))
-            except ValueError:
-                seconds = math.nan
-            else:
-                if time.tzinfo is None:
-                    time = time.replace(tzinfo=datetime.UTC)
-                seconds = time.timestamp()
-        if not 0 <= seconds < MAX_TIMESTAMP:
+                seconds = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)).timestamp()
+        if seconds is None or not 0 <= seconds < MAX_TIMESTAMP:
             raise RowError(
                 "bad_type", f"`{name}` must be seconds since 1970 or ISO 8601. Received: {str(value)[:40]!a}"
             )
         return seconds
+
+
+def _number(value: Any) -> float | None:
+    """A value as a number, NaN and the infinities included; None if it is none."""
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):  # Python reads 1_000 as a number
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return None

@@ -11,7 +11,6 @@ import tensorflow as tf
 from tfx.components.example_gen import utils
 from tfx.dsl.io import filesystem
 from tfx.proto import example_gen_pb2, range_config_pb2
-from tfx.utils import io_utils
 
 from transform.config import Config
 from transform.errors import InputError
@@ -26,6 +25,10 @@ _NO_SPAN_IN_PATH = re.compile(
 _GONE = "the file cannot be read: it is a link to nothing, or went away"
 
 SPAN_TOKENS = ("{SPAN", "{YYYY}", "{MM}", "{DD}")
+
+
+class NoSpanError(InputError):
+    """There are no impressions for the span asked for, but there are for another."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,8 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
       The span and its files.
 
     Raises:
-      InputError: If a source has no file for the span.
+      NoSpanError: If the span has no impressions.
+      InputError: If a source has no file for the span, or a file cannot be looked at.
     """
     log_paths = config.sources.impressions.paths
     number = _find_span(data_root, max(log_paths.values(), key=_names_span), span)
@@ -72,9 +76,10 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
         for split, paths in sorted(by_split.items()):
             for path in paths:
                 try:
-                    digest.update(io_utils.generate_fingerprint(f"{name}/{split}", path).encode())
-                except (filesystem.NotFoundError, tf.errors.OpError) as error:
+                    stat = tf.io.gfile.stat(path)
+                except tf.errors.OpError as error:
                     raise InputError(f"{_GONE} ({path})") from error
+                digest.update(f"{name}/{split}/{path}:{stat.length}:{stat.mtime_nsec}\n".encode())
     return SpanFiles(number, files, digest.hexdigest())
 
 
@@ -112,7 +117,7 @@ def _find_span(data_root: str, pattern: str, span: int | None) -> int:
         if span is None:
             raise InputError(f"there are no impressions for any span ({place})") from error
         latest = _find_span(data_root, pattern, None)
-        raise InputError(
+        raise NoSpanError(
             f"there are no impressions for span {span}; the latest are of span {latest} ({place})"
         ) from error
     return int(number)

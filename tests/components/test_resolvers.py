@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.artifacts import UNFIT
+from components.artifacts import RECIPE, UNFIT
 from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
 
 
@@ -86,6 +86,24 @@ def test_the_run_s_own_examples_are_taken_though_its_span_was_ingested_again(lin
     assert window(lineage, 2, current, [current, again]) == [current.id]
 
 
+def test_a_span_whose_last_ingestion_is_unfit_is_left_out_though_an_earlier_one_was_fit(lineage: Lineage) -> None:
+    fit, unfit, current = lineage.examples(1), lineage.examples(1, unfit="too many rejected"), lineage.examples(2)
+    assert window(lineage, 2, current, [fit, unfit, current]) == [current.id]
+
+
+def test_the_last_ingestion_may_have_come_from_the_cache(lineage: Lineage) -> None:
+    first, second, current = lineage.examples(1), lineage.examples(1), lineage.examples(2)
+    lineage.execute((), first.id)  # the files were put back as they had been
+    assert window(lineage, 2, current, [first, second, current]) == [current.id, first.id]
+
+
+def test_examples_of_another_recipe_are_left_out(lineage: Lineage) -> None:
+    other = lineage.put(standard_artifacts.Examples, span=1, **{UNFIT: "", RECIPE: "another split"})
+    alike = lineage.put(standard_artifacts.Examples, span=2, **{UNFIT: "", RECIPE: "this one"})
+    current = lineage.put(standard_artifacts.Examples, span=3, **{UNFIT: "", RECIPE: "this one"})
+    assert window(lineage, 3, current, [other, alike, current]) == [current.id, alike.id]
+
+
 def test_an_unfit_span_is_left_out(lineage: Lineage) -> None:
     spans = [lineage.examples(1), lineage.examples(2, unfit="too many rejected"), lineage.examples(3)]
     assert window(lineage, 3, spans[2], spans) == [spans[2].id, spans[0].id]
@@ -145,8 +163,8 @@ def test_the_last_pushed_model_is_the_last_that_was_really_pushed(lineage: Linea
     spans = [lineage.examples(span) for span in (1, 2, 3)]
     models = [lineage.put(standard_artifacts.Model, span) for span in spans]
     pushes = [
-        lineage.put(standard_artifacts.PushedModel, model, span, pushed=pushed, model_id=model.id)
-        for span, model, pushed in zip(spans, models, (1, 0, 1), strict=True)
+        lineage.put(standard_artifacts.PushedModel, model, span, pushed=pushed, model_id=model.id, version=version)
+        for span, model, pushed, version in zip(spans, models, (1, 0, 1), (1, 0, 2), strict=True)
     ]
     four = lineage.examples(4)
     assert pushed_model(lineage, four, models, pushes) == [models[2].id]
@@ -159,7 +177,7 @@ def test_the_last_pushed_model_is_the_last_that_was_really_pushed(lineage: Linea
 def test_a_span_that_was_ingested_again_builds_on_the_model_of_its_first_rows(lineage: Lineage) -> None:
     first = lineage.examples(1)
     model = lineage.put(standard_artifacts.Model, first)
-    push = lineage.put(standard_artifacts.PushedModel, model, first, pushed=1, model_id=model.id)
+    push = lineage.put(standard_artifacts.PushedModel, model, first, pushed=1, model_id=model.id, version=1)
     again = lineage.examples(1)
     assert pushed_model(lineage, again, [model], [push]) == [model.id]
     assert pushed_model(lineage, first, [model], [push]) == []
@@ -176,7 +194,7 @@ def serving_model(lineage: Lineage, candidate: Any, models: list[Any], pushes: l
 def test_a_candidate_is_held_against_what_served_when_it_was_made(lineage: Lineage) -> None:
     examples = lineage.examples(1)
     first = lineage.put(standard_artifacts.Model, examples)
-    pushed_first = lineage.put(standard_artifacts.PushedModel, first, examples, pushed=1, model_id=first.id)
+    pushed_first = lineage.put(standard_artifacts.PushedModel, first, examples, pushed=1, model_id=first.id, version=1)
     # Trained on the very same examples with other settings: still held against the first.
     second = lineage.put(standard_artifacts.Model, examples)
     refused = lineage.put(standard_artifacts.PushedModel, second, examples, pushed=0, model_id=second.id)
@@ -187,3 +205,15 @@ def test_a_candidate_is_held_against_what_served_when_it_was_made(lineage: Linea
     assert serving_model(lineage, third, models, [pushed_first, refused]) == [first.id]
     # Taken from the cache after it was pushed, the first has the baseline that it had: none.
     assert serving_model(lineage, first, models, [pushed_first, refused]) == []
+
+
+def test_a_push_that_was_done_again_does_not_make_an_old_model_the_last(lineage: Lineage) -> None:
+    one, two, three = (lineage.examples(span) for span in (1, 2, 3))
+    models = [lineage.put(standard_artifacts.Model, span) for span in (one, two)]
+    pushes = [
+        lineage.put(standard_artifacts.PushedModel, models[i], span, pushed=1, model_id=models[i].id, version=i + 1)
+        for i, span in ((0, one), (1, two), (0, one))
+    ]
+    candidate = lineage.put(standard_artifacts.Model, three)
+    assert pushed_model(lineage, three, models, pushes) == [models[1].id]
+    assert serving_model(lineage, candidate, [*models, candidate], pushes) == [models[1].id]

@@ -231,9 +231,9 @@ STOPS = [
     Stop(
         "text in a numeric column",
         _log(lambda old: old.replace(b",7,", b",seven,").replace(b",8,", b",eight,")),
-        "at most 1.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 10.00% of the "
+        "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 10.00% of the "
         "first 60 rows; the first: `hour` must be a number. Received: 'seven' (row 8, <log>)",
-        "at most 1.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 6 of 60 "
+        "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 6 of 60 "
         "(10.00%; bad_type 6); they are in <examples>/quarantine/1",
         at_gate=True,
     ),
@@ -241,7 +241,7 @@ STOPS = [
         "a catalog without the apps",
         lambda store: store.catalog.write_text('{"app": "other", "genres": [], "price": 1}\n'),
         "",
-        "at most 1.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 60 of 60 "
+        "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 60 of 60 "
         "(100.00%; unmatched_key 60); they are in <examples>/quarantine/1",
         at_gate=True,
     ),

@@ -15,7 +15,8 @@ import yaml
 from pipeline import cli
 
 LOG_COLUMNS = ("impression", "request", "time", "user", "app", "hour", "clicked", "note")
-NUM_APPS, NUM_USERS = 12, 30
+NUM_APPS, NUM_USERS = 1200, 200  # enough that a few bad rows are under the limit
+_LOGGED_APPS, _LOGGED_USERS = 12, 30
 
 _CONFIG: dict[str, Any] = {
     "name": "bad_input",
@@ -87,8 +88,8 @@ def log_row(i: int, **changes: str) -> str:
         "impression": f"i{i}",
         "request": f"r{i // 4}",
         "time": str(1_700_000_000 + i),
-        "user": f"user{i % NUM_USERS}",
-        "app": f"app{i % NUM_APPS}",
+        "user": f"user{i % _LOGGED_USERS}",
+        "app": f"app{i % _LOGGED_APPS}",
         "hour": str(i % 24),
         "clicked": str(int(i % 3 == 0)),
         "note": "nobody reads it",

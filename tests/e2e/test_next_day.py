@@ -24,12 +24,13 @@ def train_records(workspace: Path) -> list[list[bytes]]:
 
 
 @pytest.fixture(scope="module")
-def two_days(first_day: tuple[Path, str], data: Path) -> tuple[Path, str, list[bytes]]:
-    """The first day's workspace after the second day, what the run printed, and the first day's training examples.
+def two_days(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[bytes]]:
+    """A workspace after two days, what the second run printed, and the first day's training examples.
 
     Before the second day all but one of those are taken away: only an analysis that was kept still knows them.
     """
-    workspace, _ = first_day
+    workspace = tmp_path_factory.mktemp("two_days")
+    store.wdr_ok(*store.run_arguments(data, workspace, 1))
     (first,) = train_records(workspace)
     (file,) = (workspace / "artifacts" / "example_gen" / "examples").glob("*/Split-train/*")
     with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
@@ -64,7 +65,7 @@ def test_the_window_s_first_day_is_not_analysed_again(two_days: tuple[Path, str,
 def test_the_same_day_again_does_nothing(two_days: tuple[Path, str, list[bytes]], data: Path) -> None:
     workspace, _, _ = two_days
     output = store.wdr_ok(*store.run_arguments(data, workspace, 2))
-    resolvers = {"span_window", "analyzer_cache", "last_pushed_model"}
+    resolvers = {"span_window", "analyzer_cache", "last_pushed_model", "serving_model"}
     assert set(store.nodes(output)) - store.cached(output) == resolvers
     assert store.versions(workspace) == [1, 2]
     assert store.last_report(workspace)["version"] == 2

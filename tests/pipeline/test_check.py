@@ -68,7 +68,7 @@ def test_as_many_rows_as_allowed_may_be_rejected(tmp_path: Path) -> None:
     assert check_rows(CONFIG, write(tmp_path, HEADER + "".join(rows)), 100)[0].rejected == {"bad_label": 2}
     found = write(tmp_path, HEADER + "".join([*rows, "7,r,a,\n"]))
     assert told(CONFIG, found) == (
-        "at most 50.00% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 60.00% of the "
+        "at most 50.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 60.00% of the "
         f"first 5 rows; the first: `clicked` must be 0 or 1. Received: '9' (row 3, {tmp_path}/log-0.csv)"
     )
 

@@ -70,16 +70,11 @@ def test_progress_is_logged_seldom_and_at_the_end(wide_model: WideDeep, caplog: 
     reports: list[Progress] = [r.progress for r in caplog.records if r.name == PROGRESS_LOGGER]  # type: ignore[attr-defined]
     assert 2 <= len(reports) <= 2 + result.seconds / 0.5
     first, last = reports[0], reports[-1]
-    assert (first.step, first.num_steps, first.epoch, first.num_epochs) == (
-        2,
-        80,
-        1,
-        20,
-    )  # not the first, which builds the graph
+    # Not the first step, which builds the graph.
+    assert (first.step, first.num_steps, first.epoch, first.num_epochs) == (2, 80, 1, 20)
     assert (last.step, last.epoch, last.seconds_left) == (80, 20, 0.0)
     assert last.loss == pytest.approx(result.epochs[-1].loss)
     assert last.examples_per_second == pytest.approx(result.examples_per_second)
-    assert last.examples_per_second > first.examples_per_second
     assert last.loss < first.loss
 
 

@@ -14,7 +14,7 @@ from components.ingestion.counts import Counts, counts_from_pairs, read_counts, 
 #: 1000 rows: 990 kept, 10 rejected.
 COUNTS = Counts(
     span=4,
-    read={"impressions": 1000, "catalog": 7},
+    read={"impressions": 1000, "catalog": 100_000},
     rejected={"impressions": {"bad_label": 4, "malformed": 6}, "catalog": {"malformed": 500}},
     labels={"train": {"0": 700, "1": 90}, "eval": {"0": 190, "1": 10}},
     unmatched={"catalog": 3},
@@ -31,7 +31,7 @@ def test_the_sums_by_key_become_counts() -> None:
         (("label", "eval", "0"), 190),
         (("label", "train", "1"), 90),
         (("read", "impressions"), 1000),
-        (("read", "catalog"), 7),
+        (("read", "catalog"), 100_000),
         (("unmatched", "catalog"), 3),
     ]
     assert counts_from_pairs(pairs, 4) == COUNTS
@@ -58,7 +58,7 @@ def test_counts_survive_their_file(tmp_path: Path) -> None:
         (
             {},
             0.0099,
-            "at most 0.99% of the impressions may be rejected (ingestion.max_rejected_fraction). Received: 10 of 1000 "
+            "at most 0.99% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 10 of 1000 "
             "(1.00%; bad_label 4, malformed 6); they are in Q",
         ),
         (
