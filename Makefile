@@ -12,6 +12,9 @@ DAYS := 3
 # TFX's wheels name glibc 2.39 as their platform; deploy/old_glibc makes them run on older ones.
 PLATFORM := x86_64-manylinux_2_39
 
+# A file of tests shares its fixtures, and stays on one core.
+ON_TWO_CORES := -n 2 --dist loadfile
+
 .PHONY: setup run test test-all lint lock clean
 
 setup: $(INSTALLED)
@@ -33,10 +36,10 @@ run: setup
 	$(BIN)/wdr models list --workspace $(WORKSPACE)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest $(ON_TWO_CORES) -m "not slow"
 
 test-all: test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(ON_TWO_CORES) -m slow
 
 lint: setup
 	$(BIN)/ruff check .

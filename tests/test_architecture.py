@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.create import INGESTION_CODE
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("components", "pipeline", "serving", "trainer", "transform")
 OURS = (*PACKAGES, "benchmarks", "deploy", "tests")
@@ -111,3 +113,20 @@ def test_the_environment_has_all_of_the_lock_file() -> None:
     installed = {re.sub(r"[-_.]+", "-", d.name).lower() for d in importlib.metadata.distributions()}
     assert len(locked) > 100
     assert sorted(set(locked) - installed) == []
+
+
+def test_ingestion_s_fingerprint_is_of_all_that_ingestion_imports() -> None:
+    reached: set[str] = set()
+    left = [path for place in INGESTION_CODE for path in (files_of(place) or [ROOT / place])]
+    while left:
+        path = left.pop()
+        relative = path.relative_to(ROOT)
+        if relative.as_posix() in reached:
+            continue
+        reached.add(relative.as_posix())
+        for name in imported_modules(path.read_text(encoding="utf-8"), ".".join(relative.parent.parts)):
+            for module in (name, name.rpartition(".")[0]):  # of a name that is imported from a module
+                file = ROOT / f"{module.replace('.', '/')}.py"
+                if module.split(".")[0] in PACKAGES and file.exists():
+                    left.append(file)
+    assert {path for path in reached if not path.startswith("components/ingestion/")} == set(INGESTION_CODE[1:])

@@ -18,7 +18,8 @@ from components.push import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 from pipeline import score
 from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from pipeline.score import ScoreReport, score_file
-from tests.transform.small_config import small_config
+from tests.transform.small_config import small_config, small_raw
+from transform.config import parse_config
 from transform.errors import InputError
 
 CONFIG = small_config()
@@ -241,6 +242,25 @@ def test_columns_are_planned_from_row_or_table() -> None:
     in_the_row = ExampleMaker(CONFIG, {}, ["app", "installed", "price"])
     assert example(in_the_row, {"app": "a", "installed": "", "price": "2.5"}) == {"app": [b"a"], "price": [2.5]}
     assert "label" not in example(in_the_row, {"app": "a", "clicked": "1"})
+
+
+def test_a_column_that_two_sources_have_is_not_taken_for_the_table_s() -> None:
+    # The users' table and the catalog both have a column `language`.
+    raw = small_raw()
+    users = {"path": "users.csv", "format": "csv", "key": "user", "impression_key": "app"}
+    raw["sources"]["tables"]["users"] = users
+    shared = {"kind": "categorical", "vocabulary": {}, "column": "language"}
+    raw["features"] += [
+        {"name": "user_language", "side": "context", "source": "users", **shared},
+        {"name": "app_language", "side": "item", "source": "catalog", **shared},
+    ]
+    config = parse_config(raw, "small.yaml")
+    maker = ExampleMaker(config, {}, ["app", "installed", "price", "user_language", "app_language"])
+    row = {"app": "a", "installed": "", "price": "1", "user_language": "de", "app_language": "en"}
+    found = example(maker, row)
+    assert (found["user_language"], found["app_language"]) == ([b"de"], [b"en"])
+    with pytest.raises(InputError, match=r"^the columns \['language'\] are missing"):
+        ExampleMaker(config, {}, ["app", "installed", "price", "language"])
 
 
 @pytest.mark.parametrize(

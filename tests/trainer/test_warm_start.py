@@ -141,6 +141,21 @@ def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, bas
     assert report.dense[-1] == "dense_2/kernel"
 
 
+def test_an_input_that_means_something_else_starts_cold(old: Trained, base: str) -> None:
+    # `installed` is summed now, no longer averaged; the other inputs keep their rows of the first layer.
+    combiner = "sum" if make_config().model.list_combiner != "sum" else "mean"
+    new = build(
+        make_config(model={"embedding_dim": 4, "hidden_units": [16, 8], "list_combiner": combiner}), OLD, seed=3
+    )
+    cold = new.model.dense_layers[0].kernel.numpy()
+    report = start(new, base)
+    before, now = old.model.dense_layers[0].kernel.numpy(), new.model.dense_layers[0].kernel.numpy()
+    np.testing.assert_array_equal(now[0:4], before[0:4])
+    np.testing.assert_array_equal(now[4:8], cold[4:8])
+    np.testing.assert_array_equal(now[8:13], before[8:13])
+    assert "dense_0/kernel: new inputs ['installed']; inputs gone ['installed']" in report.not_carried
+
+
 def test_layers_of_another_width_start_cold(base: str) -> None:
     new = build(make_config(model={"embedding_dim": 4, "hidden_units": [16, 9]}), OLD)
     report = start(new, base)
