@@ -87,9 +87,9 @@ BAD_ROWS = [
     _log(
         "an app that the catalog lacks",
         "unmatched_key",
-        "`app` must be a key of the table `catalog`. Received: 'app99'",
+        "`app` must be a key of the table `catalog`. Received: 'app9999'",
         by_join=True,
-        app="app99",
+        app="app9999",
     ),
     _log("a quote that is not closed", "malformed", "a quoted field must be closed", note='"open'),
     BadRow(
