@@ -247,7 +247,7 @@ def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> Non
     told = {line[:12].strip(): line[12:].strip() for line in done.stdout.splitlines()}
     assert told["rows"] == f"{num_read:,} read, {num_bad} rejected ({reasons})"
     tables = ", ".join(f"{number} rejected ({reason})" for reason, number in sorted(by_source["catalog"].items()))
-    assert told["catalog"] == f"{counts['read']['catalog']} read, {tables}"
+    assert told["catalog"] == f"{counts['read']['catalog']:,} read, {tables}"
     assert told["users"] == f"{NUM_USERS + 1} read, 1 rejected (undecodable), 1 impressions without a match"
 
     # Every row read was trained on, evaluated on, or is in the quarantine.
