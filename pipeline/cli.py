@@ -228,13 +228,12 @@ def models() -> None:
 @_WORKSPACE
 def list_models(workspace: str) -> None:
     """List the pushed versions and which one serves."""
-    from rich.console import Console
-
     with quiet_imports():
+        from pipeline.console import console_for
         from pipeline.models import versions_table
         from pipeline.workspace import Workspace
 
-    Console(highlight=False).print(versions_table(Workspace.at(workspace)))
+    console_for(sys.stdout).print(versions_table(Workspace.at(workspace)))
 
 
 def main() -> None:

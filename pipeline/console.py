@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -20,6 +20,11 @@ if TYPE_CHECKING:  # importing it imports TFX, whose chatter the display is ther
 
 #: Without a terminal, training tells where it is this often.
 PLAIN_SECONDS = 15.0
+
+
+def console_for(file: TextIO) -> Console:
+    """A console; in a file or a pipe there is no width to keep to, and a path that is cut in two helps nobody."""
+    return Console(file=file, width=None if file.isatty() else 1000, highlight=False)
 
 
 class RunDisplay(logging.Handler):
@@ -47,8 +52,7 @@ class RunDisplay(logging.Handler):
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         terminal = os.fdopen(os.dup(self._saved[0]), "w", encoding="utf-8")
-        # In a file or a pipe there is no width to keep to, and a path that is cut in two helps nobody.
-        self.console = Console(file=terminal, width=None if terminal.isatty() else 1000, highlight=False)
+        self.console = console_for(terminal)
         if self.console.is_terminal:
             self._progress = Progress(
                 SpinnerColumn(),

@@ -130,4 +130,5 @@ def test_score_names_what_is_missing(first_day: tuple[Path, str], tmp_path: Path
 def test_models_list_shows_the_version(first_day: tuple[Path, str]) -> None:
     output = store.wdr_ok("models", "list", "--workspace", first_day[0])
     assert output.split()[:5] == ["model", "version", "spans", "serves", "where"]
-    assert [line.split()[:4] for line in output.splitlines()[1:2]] == [[store.NAME, "1", "1", "yes"]]
+    place = first_day[0] / "serving" / store.NAME / "1"
+    assert [line.split() for line in output.splitlines()[1:]] == [[store.NAME, "1", "1", "yes", str(place)]]
