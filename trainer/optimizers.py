@@ -20,11 +20,11 @@ from transform import settings
 def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimizers.legacy.Ftrl:
     """FTRL-proximal as in McMahan et al. (2013), algorithm 1.
 
-    w = 0 if |z| ≤ λ1, else -(z - sign(z)·λ1) / ((β + √n)/α + λ2). TensorFlow's own `l2` stands for λ2 / 2, so the
-    setting is halved.
+    w = 0 if |z| ≤ λ1, else -(z - sign(z)·λ1) / ((β + n^-p)/α + λ2), where p, the learning rate's power, is -0.5 in the
+    paper: n^-p = √n. TensorFlow's own `l2` stands for λ2 / 2, so the setting is halved.
 
     Args:
-      ftrl: α, λ1, λ2, β and the initial n.
+      ftrl: α, p, λ1, λ2, β and the initial n.
       regularized: False leaves λ1 and λ2 out, for the bias.
 
     Returns:
@@ -32,6 +32,7 @@ def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimiz
     """
     return tf_keras.optimizers.legacy.Ftrl(
         learning_rate=ftrl.learning_rate,
+        learning_rate_power=ftrl.learning_rate_power,
         initial_accumulator_value=ftrl.initial_accumulator,
         l1_regularization_strength=ftrl.l1 if regularized else 0.0,
         l2_regularization_strength=ftrl.l2 / 2 if regularized else 0.0,
@@ -40,21 +41,21 @@ def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimiz
 
 
 def ftrl_linear(weights: np.ndarray, accumulator: np.ndarray, ftrl: settings.Ftrl, linear: np.ndarray) -> np.ndarray:
-    """The z with which FTRL holds given weights exactly: z = -w·((β + √n)/α + λ2) - sign(w)·λ1.
+    """The z with which FTRL holds given weights exactly: z = -w·((β + n^-p)/α + λ2) - sign(w)·λ1.
 
     A zero weight needs |z| ≤ λ1, so its z is clipped to that.
 
     Args:
       weights: w, float32 of any shape.
       accumulator: n, of the same shape.
-      ftrl: α, λ1, λ2 and β.
+      ftrl: α, p, λ1, λ2 and β.
       linear: The z of zero weights before it is clipped, of the same shape.
 
     Returns:
       z, float32 of the same shape.
     """
     w, n = weights.astype(np.float64), accumulator.astype(np.float64)
-    held = -w * ((ftrl.beta + np.sqrt(n)) / ftrl.learning_rate + ftrl.l2) - np.sign(w) * ftrl.l1
+    held = -w * ((ftrl.beta + n**-ftrl.learning_rate_power) / ftrl.learning_rate + ftrl.l2) - np.sign(w) * ftrl.l1
     return np.where(w == 0, np.clip(linear, -ftrl.l1, ftrl.l1), held).astype(np.float32)
 
 
@@ -108,6 +109,7 @@ class JointOptimizer:
         if model.deep_variables:
             self.deep = make_deep_optimizer(training.deep_optimizer)
             self._groups.append((self.deep, model.deep_variables))
+        self._moving = model.moving_variables
         for optimizer, variables in self._groups:
             optimizer._create_all_weights(variables)  # slots must exist before a warm start fills them
 
@@ -135,6 +137,6 @@ class JointOptimizer:
         raise ValueError(f"`variable` must be one of the trained variables. Received: {variable.name}")
 
     def state(self) -> list[tf.Variable]:
-        """Everything training changes: the variables, their slots and the optimizers' step counts."""
+        """Everything training changes: the variables, their slots, moving averages and the optimizers' step counts."""
         slots = [slot for variable in self.variables for slot in self.slots(variable).values()]
-        return [*self.variables, *slots, *(optimizer.iterations for optimizer, _ in self._groups)]
+        return [*self.variables, *slots, *self._moving, *(optimizer.iterations for optimizer, _ in self._groups)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from trainer.tables import RowKeys
+from transform.feature_spec import CROSS_SEPARATOR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,10 +17,10 @@ class RowMatch:
     """Where a new table's rows come from.
 
     Attributes:
-      new_rows: int64 `[kept]`: rows of the new table that have an old row.
-      old_rows: int64 `[kept]`: those old rows.
-      mean_of: int64 `[any]`: old rows whose mean starts each row of `mean_for`.
-      mean_for: int64 `[any]`: rows of the new table that start from a mean.
+      new_rows: int64 `[copied]`: rows of the new table that start as copies.
+      old_rows: int64 `[copied]`: the old rows they copy.
+      mean_of: int64 `[groups, any]`: old rows whose mean starts each row of the same group in `mean_for`.
+      mean_for: int64 `[groups, any]`: rows of the new table that start from a mean.
       why: What did not match and why; empty if all of it did.
     """
 
@@ -28,12 +30,51 @@ class RowMatch:
     mean_for: np.ndarray
     why: str = ""
 
+    @property
+    def num_kept(self) -> int:
+        """The number of new rows that start from old ones."""
+        return self.new_rows.size + self.mean_for.size
+
+    @property
+    def used_rows(self) -> np.ndarray:
+        """The old rows that new ones start from, each once, ascending."""
+        return np.union1d(self.old_rows, self.mean_of)
+
 
 _NONE = np.zeros(0, np.int64)
 
 
-def _no_match(why: str) -> RowMatch:
-    return RowMatch(_NONE, _NONE, _NONE, _NONE, why)
+def copied_rows(new_rows: np.ndarray, old_rows: np.ndarray, why: str = "") -> RowMatch:
+    """A match of copies alone; arguments as in `RowMatch`."""
+    return RowMatch(new_rows, old_rows, _NONE.reshape(0, 0), _NONE.reshape(0, 0), why)
+
+
+def no_rows(why: str) -> RowMatch:
+    """A match of nothing."""
+    return copied_rows(_NONE, _NONE, why)
+
+
+def match_quantiles(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Matches quantiles by where they lie: each new one with the old one that its middle is in.
+
+    The middle is taken among ranks: an old boundary's rank is its number, and between two boundaries ranks grow evenly.
+
+    Args:
+      old: The old boundaries, ascending, floats `[n_old - 1]`; they may repeat.
+      new: The new ones, `[n_new - 1]`.
+
+    Returns:
+      The old quantile of each new one, int64 `[n_new]`.
+    """
+    if np.array_equal(old, new):
+        return np.arange(new.size + 1)
+    n = old.size + 1
+    ranks = np.arange(1, n)
+    # Of equal boundaries, a quantile starts at the last and ends at the first.
+    starts = np.interp(new, old, ranks, left=0.5, right=n - 0.5)
+    ends = n - np.interp(-new, -old[::-1], ranks, left=0.5, right=n - 0.5)
+    middles: np.ndarray = (np.append(0, starts) + np.append(ends, n)) / 2
+    return middles.astype(np.int64)
 
 
 def match_rows(
@@ -43,12 +84,13 @@ def match_rows(
     new_size: int,
     old_tokens: Sequence[bytes] = (),
     new_tokens: Sequence[bytes] = (),
+    old_quantiles: Mapping[str, np.ndarray] | None = None,
 ) -> RowMatch:
     """Matches two tables' rows.
 
-    Tokens are matched by their bytes, wherever they stand. Out-of-vocabulary rows are matched by bucket if their number
-    is equal, as a token then falls into the same bucket; else each new one starts from the mean of the old ones. Hash
-    buckets and quantiles are matched by number, all or none.
+    Tokens and the keys of counted crosses are matched by their bytes, wherever they stand; a quantile, as a row or as a
+    part of a key, by where it lies (`match_quantiles`); an out-of-vocabulary or hash bucket by what can fall into it,
+    hash buckets only if one of their two numbers divides the other.
 
     Args:
       old: What the old rows stand for.
@@ -57,25 +99,49 @@ def match_rows(
       new_size: The number of new rows.
       old_tokens: The old vocabulary, with `vocabulary` keys.
       new_tokens: The new vocabulary, with `vocabulary` keys.
+      old_quantiles: By numeric feature, the old quantile of each new one; needed for those in `new.quantiles`.
 
     Returns:
       The match.
     """
     if old.kind != new.kind:
-        return _no_match(f"the rows stood for {old.kind} and now stand for {new.kind}")
-    if old.quantiles != new.quantiles:
-        return _no_match(f"the crossed features' quantiles changed from {old.quantiles} to {new.quantiles}")
-    if new.kind != "vocabulary":
-        if old_size != new_size:
-            return _no_match(
-                f"the number of {'hash buckets' if new.kind == 'hash' else 'quantiles'} "
-                f"changed from {old_size} to {new_size}"
-            )
-        rows = np.arange(new_size, dtype=np.int64)
-        return RowMatch(rows, rows, _NONE, _NONE)
-    if old.vocabulary != new.vocabulary:
-        return _no_match(f"the vocabulary of `{old.vocabulary}` was replaced by that of `{new.vocabulary}`")
-    return _match_tokens(old.oov_buckets, new.oov_buckets, old_tokens, new_tokens)
+        return no_rows(f"the rows stood for {old.kind} and now stand for {new.kind}")
+    if old.quantiles.keys() != new.quantiles.keys():
+        return no_rows(f"the numeric features changed from {sorted(old.quantiles)} to {sorted(new.quantiles)}")
+    old_quantiles = {name: (old_quantiles or {})[name] for name in new.quantiles}
+    if new.kind == "quantiles":
+        ((_, rows),) = old_quantiles.items()
+        return copied_rows(np.arange(new_size), rows)
+    if new.kind == "hash":
+        if old.quantiles != new.quantiles:
+            return no_rows(f"the crossed features' quantiles changed from {old.quantiles} to {new.quantiles}")
+        if old_size % new_size and new_size % old_size:
+            return no_rows(f"the number of hash buckets changed from {old_size} to {new_size}")
+        return _match_buckets(0, old_size, 0, new_size)
+    keys = _with_old_quantiles(new_tokens, new.features, old_quantiles)
+    return _match_tokens(old.oov_buckets, new.oov_buckets, old_tokens, keys)
+
+
+def _with_old_quantiles(
+    tokens: Sequence[bytes], features: Sequence[str], old_quantiles: Mapping[str, np.ndarray]
+) -> Sequence[bytes]:
+    """A cross's keys with each quantile's number replaced by that of the old quantile."""
+    moved = [
+        (features.index(name), rows)
+        for name, rows in old_quantiles.items()
+        if not np.array_equal(rows, np.arange(rows.size))
+    ]
+    if not moved:
+        return tokens
+    separator = CROSS_SEPARATOR.encode()
+    keys = []
+    for token in tokens:
+        parts = token.split(separator)
+        if len(parts) == len(features):  # else a value holds the separator, and the key is not known to be translated
+            for place, rows in moved:
+                parts[place] = str(rows[int(parts[place])]).encode()
+        keys.append(separator.join(parts))
+    return keys
 
 
 def _match_tokens(old_oov: int, new_oov: int, old_tokens: Sequence[bytes], new_tokens: Sequence[bytes]) -> RowMatch:
@@ -83,11 +149,27 @@ def _match_tokens(old_oov: int, new_oov: int, old_tokens: Sequence[bytes], new_t
     found = np.fromiter((row_of.get(token, -1) for token in new_tokens), np.int64, len(new_tokens))
     new_rows = np.flatnonzero(found >= 0)
     old_rows = found[new_rows]
-    old_buckets = np.arange(len(old_tokens), len(old_tokens) + old_oov, dtype=np.int64)
-    new_buckets = np.arange(len(new_tokens), len(new_tokens) + new_oov, dtype=np.int64)
-    if old_oov == new_oov:
-        return RowMatch(np.append(new_rows, new_buckets), np.append(old_rows, old_buckets), _NONE, _NONE)
-    why = (
-        f"the out-of-vocabulary buckets changed from {old_oov} to {new_oov}: the new ones start from the old ones' mean"
+    if not old_oov or not new_oov:  # a counted cross has no buckets
+        return copied_rows(new_rows, old_rows)
+    buckets = _match_buckets(len(old_tokens), old_oov, len(new_tokens), new_oov)
+    why = f"the out-of-vocabulary buckets changed from {old_oov} to {new_oov}: a new one starts from old ones' mean"
+    return dataclasses.replace(
+        buckets,
+        new_rows=np.append(new_rows, buckets.new_rows),
+        old_rows=np.append(old_rows, buckets.old_rows),
+        why=why if buckets.mean_for.size else "",
     )
-    return RowMatch(new_rows, old_rows, old_buckets, new_buckets, why)
+
+
+def _match_buckets(old_start: int, old_number: int, new_start: int, new_number: int) -> RowMatch:
+    """Matches the buckets, from a first row on, into which tokens fall by their hash modulo the number of buckets.
+
+    So a new bucket's tokens were in the old buckets that are equal to it modulo both numbers' greatest common divisor:
+    in a single one if the old number divides the new one.
+    """
+    new_rows = new_start + np.arange(new_number)
+    if new_number % old_number == 0:
+        return copied_rows(new_rows, old_start + np.arange(new_number) % old_number)
+    divisor = math.gcd(old_number, new_number)
+    old_groups = old_start + np.arange(old_number).reshape(-1, divisor).T
+    return RowMatch(_NONE, _NONE, old_groups, new_rows.reshape(-1, divisor).T)

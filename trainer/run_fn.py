@@ -11,14 +11,14 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import data
+from trainer.learned import read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.signatures import export_model
-from trainer.tables import counted_vocabularies
 from trainer.training import TrainingResult, train
 from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
 from transform.config import Config
-from transform.feature_spec import LABEL, vocabulary_file_name
+from transform.feature_spec import LABEL
 from transform.preprocessing import CONFIG_KEY
 
 #: The report's name, in the model's folder beside the SavedModel's.
@@ -41,13 +41,11 @@ def run_fn(fn_args: Any) -> None:
     config = Config.from_json(fn_args.custom_config[CONFIG_KEY])
     training = config.training
     tft_output = tft.TFTransformOutput(fn_args.transform_output)
-    vocabularies = {
-        name: tft_output.vocabulary_by_name(vocabulary_file_name(name)) for name in counted_vocabularies(config.spec)
-    }
-    sizes = {name: len(tokens) for name, tokens in vocabularies.items()}
+    learned = read_learned(tft_output, config.spec)
+    sizes = learned.vocabulary_sizes
     model = WideDeep(config.spec, config.model, sizes, training.seed)
     optimizers = JointOptimizer(model, training)
-    warm_start_report = warm_start(model, optimizers, training, vocabularies, fn_args.base_model)
+    warm_start_report = warm_start(model, optimizers, training, learned, fn_args.base_model)
 
     all_features = tft_output.transformed_feature_spec()
     feature_spec = {name: all_features[name] for name in (*model.feature_names, LABEL)}
@@ -62,7 +60,7 @@ def run_fn(fn_args: Any) -> None:
         data.count_examples(fn_args.train_files),
     )
     export_model(model, tft_output, config, fn_args.serving_model_dir)
-    save_warm_start(model, optimizers, config.spec, training, vocabularies, fn_args.serving_model_dir)
+    save_warm_start(model, optimizers, config.spec, training, learned, fn_args.serving_model_dir)
     _write_report(fn_args.serving_model_dir, _report(result, sizes, model, warm_start_report))
 
 

@@ -9,8 +9,8 @@ import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import schema_utils
 
 from trainer.model import WideDeep
+from trainer.transform_graph import apply_transform
 from transform.config import Config
-from transform.feature_spec import LABEL
 from transform.schema import SERVING, raw_schema
 
 #: Scores serialized raw tf.Examples.
@@ -51,7 +51,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         signature = [tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)]
 
         def transformed(examples: tf.Tensor) -> dict[str, Any]:
-            return _apply_transform(self.transform.transform_fn, tf.io.parse_example(examples, parsing))
+            return apply_transform(self.transform.transform_fn, tf.io.parse_example(examples, parsing))
 
         # The functions close over the Keras model, but only what is an attribute of the module is exported.
         def serve(examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -76,31 +76,6 @@ def export_model(model: WideDeep, tft_output: tft.TFTransformOutput, config: Con
     module = ServingModule(model, tft_output, config)
     signatures = {SERVING_SIGNATURE: module.serve, TRANSFORM_SIGNATURE: module.transform_features}
     tf.saved_model.save(module, directory, signatures=signatures)
-
-
-def _apply_transform(transform_fn: Any, features: dict[str, Any]) -> dict[str, Any]:
-    """Calls tf.Transform's saved function, with a stand-in for each input that a request does not have.
-
-    Args:
-      transform_fn: The saved function; its one argument is a dict of raw features, the label among them.
-      features: The raw features of a request.
-
-    Returns:
-      The transformed features, without the label.
-    """
-    ((wanted,), _) = transform_fn.structured_input_signature
-    batch_size = next(iter(features.values())).dense_shape[0]
-    missing = {name: _stand_in(spec, batch_size) for name, spec in wanted.items() if name not in features}
-    inputs = {name: missing[name] if name in missing else features[name] for name in wanted}
-    outputs = transform_fn(*tf.nest.flatten(inputs, expand_composites=True))
-    return {name: value for name, value in outputs.items() if name != LABEL}
-
-
-def _stand_in(spec: tf.TypeSpec, batch_size: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
-    if isinstance(spec, tf.SparseTensorSpec):
-        empty = tf.zeros([0, 2], tf.int64)
-        return tf.SparseTensor(empty, tf.zeros([0], spec.dtype), tf.stack([batch_size, tf.zeros((), tf.int64)]))
-    return tf.zeros(tf.stack([batch_size, *(tf.constant(n, tf.int64) for n in spec.shape[1:])]), spec.dtype)
 
 
 def _as_dense(features: dict[str, Any]) -> dict[str, tf.Tensor]:

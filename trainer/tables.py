@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from transform import settings
-from transform.feature_spec import Cross, Feature, FeatureSpec, transformed_name
+from transform.feature_spec import NUM_COUNT_BUCKETS, Cross, Feature, FeatureSpec, transformed_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,16 +16,18 @@ class RowKeys:
 
     Attributes:
       kind: `vocabulary`: row i is the vocabulary's token i, and the out-of-vocabulary rows follow. `hash`: row i is
-        hash bucket i. `quantiles`: row i is quantile i.
+        hash bucket i. `quantiles`: row i is quantile i. `counts`: row i is bucket i of a count
+        (`transform.preprocessing.count_bucket`), and the last row stands for a hidden one.
       vocabulary: With `vocabulary`: the name of the feature or cross whose vocabulary it is.
       oov_buckets: With `vocabulary`: the number of rows behind the tokens' rows.
-      quantiles: Of a cross: the number of quantiles of each numeric feature in it, by name; with another number, a
-        quantile's id means something else.
+      features: Of a cross or of quantiles: the features whose values make a row's key, in the key's order.
+      quantiles: The number of quantiles of each numeric feature among them, by name.
     """
 
-    kind: Literal["vocabulary", "hash", "quantiles"]
+    kind: Literal["vocabulary", "hash", "quantiles", "counts"]
     vocabulary: str | None = None
     oov_buckets: int = 0
+    features: tuple[str, ...] = ()
     quantiles: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -37,16 +39,19 @@ class Table:
     """One weight table.
 
     Attributes:
-      name: `embedding/<feature that declares the vocabulary>` or `wide/<feature or cross>`.
+      name: `embedding/<feature that declares the vocabulary>`, `wide/<feature or cross>`, or either part's name and a
+        count's.
       rows: The number of rows.
       keys: What the rows stand for.
       inputs: The transformed names of the inputs whose ids are looked up in it, in the spec's order.
+      width: The numbers in a row; 1 in the wide part.
     """
 
     name: str
     rows: int
     keys: RowKeys
     inputs: tuple[str, ...]
+    width: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +61,7 @@ class InputBlock:
     Attributes:
       feature: Its name.
       width: Their number.
-      vocabulary: The vocabulary whose embeddings they are; None for a numeric feature.
+      vocabulary: The vocabulary, or the count, whose embeddings they are; None for a numeric feature.
       combiner: How a list's embeddings became one; None for a feature that is no list.
     """
 
@@ -72,12 +77,15 @@ def counted_vocabularies(spec: FeatureSpec) -> tuple[str, ...]:
     return (*spec.vocabularies, *crosses)
 
 
-def embedding_tables(spec: FeatureSpec, vocabulary_sizes: Mapping[str, int]) -> tuple[Table, ...]:
-    """The deep part's tables: one per vocabulary, shared by all deep features that share the vocabulary.
+def embedding_tables(
+    spec: FeatureSpec, vocabulary_sizes: Mapping[str, int], model: settings.Model
+) -> tuple[Table, ...]:
+    """The deep part's tables: one per vocabulary, shared by all deep features that share it, and one per count.
 
     Args:
       spec: The features.
       vocabulary_sizes: The number of tokens, without out-of-vocabulary buckets, by vocabulary name.
+      model: Says how wide an embedding is.
 
     Returns:
       The tables, in the order of the spec.
@@ -88,33 +96,62 @@ def embedding_tables(spec: FeatureSpec, vocabulary_sizes: Mapping[str, int]) -> 
         if inputs:
             keys = RowKeys("vocabulary", owner, rule.oov_buckets)
             rows = vocabulary_sizes[owner] + rule.oov_buckets
-            tables.append(Table(f"embedding/{owner}", rows, keys, inputs))
+            tables.append(Table(f"embedding/{owner}", rows, keys, inputs, _embedding_width(rows, model)))
+    for name in spec.counts_of_part("deep"):
+        tables.append(_count_table("embedding", name, _embedding_width(NUM_COUNT_BUCKETS + 1, model)))
     return tuple(tables)
 
 
 def wide_tables(spec: FeatureSpec, vocabulary_sizes: Mapping[str, int]) -> tuple[Table, ...]:
-    """The wide part's tables, one weight per row: one per wide feature and one per cross; arguments as above."""
+    """The wide part's tables, one weight per row: one per wide feature, cross and count; arguments as above."""
     features = [_wide_feature_table(spec, f, vocabulary_sizes) for f in spec.of_part("wide")]
-    return (*features, *(_cross_table(spec, cross, vocabulary_sizes) for cross in spec.crosses))
+    crosses = [_cross_table(spec, cross, vocabulary_sizes) for cross in spec.crosses]
+    return (*features, *crosses, *(_count_table("wide", name, 1) for name in spec.counts_of_part("wide")))
 
 
-def deep_layout(spec: FeatureSpec, model: settings.Model) -> tuple[InputBlock, ...]:
-    """The deep part's input, block by block: `embedding_dim` wide for a categorical feature, 1 for a numeric one."""
-    return tuple(
+def deep_layout(spec: FeatureSpec, model: settings.Model, tables: Sequence[Table]) -> tuple[InputBlock, ...]:
+    """The deep part's input, block by block: as wide as its embedding, or 1 for a numeric feature.
+
+    Args:
+      spec: The features.
+      model: Says how lists are combined.
+      tables: What `embedding_tables` gives.
+
+    Returns:
+      The blocks: the features in the spec's order, then the counts.
+    """
+    width = {name: table.width for table in tables for name in table.inputs}
+    features = [
         InputBlock(f.name, 1, None, None)
         if f.is_numeric
         else InputBlock(
-            f.name, model.embedding_dim, spec.vocabulary_owner(f).name, model.list_combiner if f.is_list else None
+            f.name,
+            width[transformed_name(f.name)],
+            spec.vocabulary_owner(f).name,
+            model.list_combiner if f.is_list else None,
         )
         for f in spec.of_part("deep")
-    )
+    ]
+    counts = [InputBlock(name, width[transformed_name(name)], name, None) for name in spec.counts_of_part("deep")]
+    return (*features, *counts)
+
+
+def _embedding_width(rows: int, model: settings.Model) -> int:
+    if model.embedding_dim_factor is None:
+        return model.embedding_dim
+    return max(1, min(model.embedding_dim, round(model.embedding_dim_factor * rows**0.25)))
+
+
+def _count_table(part: Literal["wide", "embedding"], name: str, width: int) -> Table:
+    return Table(f"{part}/{name}", NUM_COUNT_BUCKETS + 1, RowKeys("counts"), (transformed_name(name),), width)
 
 
 def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> Table:
     name = f"wide/{feature.name}"
     if feature.is_numeric:
         assert feature.quantiles is not None  # the spec's validation holds this
-        return Table(name, feature.quantiles, RowKeys("quantiles"), (transformed_name(feature.bucket_name),))
+        keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.quantiles})
+        return Table(name, feature.quantiles, keys, (transformed_name(feature.bucket_name),))
     owner = spec.vocabulary_owner(feature).name
     oov_buckets = spec.vocabularies[owner].oov_buckets
     keys = RowKeys("vocabulary", owner, oov_buckets)
@@ -125,6 +162,7 @@ def _cross_table(spec: FeatureSpec, cross: Cross, vocabulary_sizes: Mapping[str,
     quantiles = {name: n for name in cross.features if (n := spec.by_name[name].quantiles) is not None}
     inputs = (transformed_name(cross.name),)
     if cross.hash_buckets is not None:
-        return Table(f"wide/{cross.name}", cross.hash_buckets, RowKeys("hash", quantiles=quantiles), inputs)
-    keys = RowKeys("vocabulary", cross.name, quantiles=quantiles)
+        keys = RowKeys("hash", features=cross.features, quantiles=quantiles)
+        return Table(f"wide/{cross.name}", cross.hash_buckets, keys, inputs)
+    keys = RowKeys("vocabulary", cross.name, features=cross.features, quantiles=quantiles)
     return Table(f"wide/{cross.name}", vocabulary_sizes[cross.name], keys, inputs)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from pydantic import TypeAdapter
 
+from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
-from trainer.row_matching import RowMatch, match_rows
+from trainer.row_matching import RowMatch, copied_rows, match_quantiles, match_rows, no_rows
 from trainer.tables import InputBlock, Table
 from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
 from transform import settings
 from transform.feature_spec import FeatureSpec
+
+_NO_HIDDEN_LAYERS = "`training.warm_start_hidden_layers` is false"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +29,7 @@ class TableReport:
     Attributes:
       kept: Rows that start from the previous model's.
       new: Rows that have none there.
-      dropped: Rows of the previous model that have none here.
+      dropped: Rows of the previous model from which none starts.
       carried_norm: The L2 norm of the kept rows' values.
     """
 
@@ -61,7 +64,7 @@ def save_warm_start(
     optimizers: JointOptimizer,
     spec: FeatureSpec,
     training: settings.Training,
-    vocabularies: Mapping[str, Sequence[bytes]],
+    learned: Learned,
     serving_model_dir: str,
 ) -> None:
     """Writes, beside the SavedModel, everything that a next model needs to start from this one.
@@ -71,7 +74,7 @@ def save_warm_start(
       optimizers: Its optimizers.
       spec: Its features.
       training: The optimizers' settings.
-      vocabularies: The tokens in their order, by vocabulary name.
+      learned: What its rows stand for.
       serving_model_dir: The SavedModel's folder, `<model uri>/Format-Serving`.
     """
 
@@ -79,11 +82,13 @@ def save_warm_start(
         return SavedVariable(variable.numpy(), {name: s.numpy() for name, s in optimizers.slots(variable).items()})
 
     tables = (*model.wide_tables, *model.embedding_tables)
-    used = {t.keys.vocabulary for t in tables} - {None}
+    used = {t.keys.vocabulary for t in tables}
     state = SavedState(
         tables={t.name: SavedTable(saved(model.table_weights[t.name]), t.keys) for t in tables},
         dense={name: saved(variable) for name, variable in model.dense_variables.items()},
-        vocabularies={name: list(vocabularies[name]) for name in sorted(filter(None, used))},
+        learned=Learned(
+            {name: tokens for name, tokens in learned.vocabularies.items() if name in used}, learned.boundaries
+        ),
         layout=tuple(model.layout),
         settings=_state_settings(model, training)
         | {"deep_iterations": int(optimizers.deep.iterations.numpy()) if optimizers.deep else 0},
@@ -96,7 +101,7 @@ def warm_start(
     model: WideDeep,
     optimizers: JointOptimizer,
     training: settings.Training,
-    vocabularies: Mapping[str, Sequence[bytes]],
+    learned: Learned,
     base_model: str | None,
 ) -> WarmStartReport:
     """Overwrites a cold model's weights and optimizer state with the previous model's, wherever they match.
@@ -109,7 +114,7 @@ def warm_start(
       model: The model, as initialized.
       optimizers: Its optimizers.
       training: The settings.
-      vocabularies: The new model's tokens in their order, by vocabulary name.
+      learned: What the new model's rows stand for.
       base_model: The previous model's SavedModel folder, or None.
 
     Returns:
@@ -125,7 +130,7 @@ def warm_start(
     directory = warm_start_dir(base_model)
     if not tf.io.gfile.exists(directory):
         return WarmStartReport(None, not_carried=(f"the previous model has no warm-start files: {directory}",))
-    return _Carrier(model, optimizers, training, read_files(directory)).carry(vocabularies, base_model)
+    return _Carrier(model, optimizers, training, read_files(directory)).carry(learned, base_model)
 
 
 def _state_settings(model: WideDeep, training: settings.Training) -> dict[str, Any]:
@@ -145,18 +150,22 @@ class _Carrier:
         self, model: WideDeep, optimizers: JointOptimizer, training: settings.Training, saved: SavedState
     ) -> None:
         self._model, self._optimizers, self._saved, self._training = model, optimizers, saved, training
-        rates = ("learning_rate", "l1", "l2", "beta")
+        rates = ("learning_rate", "learning_rate_power", "l1", "l2", "beta")
         before, now = saved.settings["wide_optimizer"], dataclasses.asdict(training.wide_optimizer)
         self._ftrl_changed = any(before[name] != now[name] for name in rates)
         self._deep_state_carried = False
         self._not_carried: list[str] = []
 
-    def carry(self, vocabularies: Mapping[str, Sequence[bytes]], base_model: str) -> WarmStartReport:
+    def carry(self, learned: Learned, base_model: str) -> WarmStartReport:
         if self._ftrl_changed:
             self._not_carried.append("FTRL's settings changed: its z was rebuilt so that it holds the carried weights")
+        before = self._saved.learned.boundaries
+        old_quantiles = {
+            name: match_quantiles(before[name], now) for name, now in learned.boundaries.items() if name in before
+        }
         reports = {}
         for table in (*self._model.wide_tables, *self._model.embedding_tables):
-            reports[table.name] = self._carry_table(table, vocabularies)
+            reports[table.name] = self._carry_table(table, learned, old_quantiles)
         for name in sorted(self._saved.tables.keys() - reports.keys()):
             self._not_carried.append(f"{name}: no longer in the model")
         dense = self._carry_dense()
@@ -164,7 +173,7 @@ class _Carrier:
             self._optimizers.deep.iterations.assign(self._saved.settings["deep_iterations"])
         return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_carried)))
 
-    def _carry_table(self, table: Table, vocabularies: Mapping[str, Sequence[bytes]]) -> TableReport:
+    def _carry_table(self, table: Table, learned: Learned, old_quantiles: dict[str, np.ndarray]) -> TableReport:
         variable, old = self._model.table_weights[table.name], self._saved.tables.get(table.name)
         if old is None:
             self._not_carried.append(f"{table.name}: not in the previous model")
@@ -179,23 +188,25 @@ class _Carrier:
             table.keys,
             old_rows,
             table.rows,
-            self._saved.vocabularies.get(old.keys.vocabulary or "", ()),
-            vocabularies.get(table.keys.vocabulary or "", ()),
+            self._saved.learned.vocabularies.get(old.keys.vocabulary or "", ()),
+            learned.vocabularies.get(table.keys.vocabulary or "", ()),
+            old_quantiles,
         )
         if match.why:
             self._not_carried.append(f"{table.name}: {match.why}")
         self._carry_rows(table.name, variable, old.variable, match)
-        kept = match.new_rows.size
-        norm = float(np.linalg.norm(old.variable.values[match.old_rows].astype(np.float64)))
-        return TableReport(kept, table.rows - kept, old_rows - kept, norm)
+        kept = np.append(match.new_rows, match.mean_for)
+        norm = float(np.linalg.norm(variable.numpy()[kept].astype(np.float64)))
+        return TableReport(kept.size, table.rows - kept.size, old_rows - match.used_rows.size, norm)
 
     def _carry_dense(self) -> tuple[str, ...]:
         """Carries the bias, and the dense layers from the first one up to the first that does not fit."""
         carried = []
         before, now = self._saved.settings["activation"], self._model.settings.activation
-        fits = before == now
+        fits = before == now and self._training.warm_start_hidden_layers
         if not fits and self._model.dense_layers:
-            self._not_carried.append(f"the dense layers: the activation changed from {before} to {now}")
+            why = f"the activation changed from {before} to {now}" if before != now else _NO_HIDDEN_LAYERS
+            self._not_carried.append(f"the dense layers: {why}")
         for name, variable in self._model.dense_variables.items():
             old = self._saved.dense.get(name)
             if old is None:
@@ -209,8 +220,8 @@ class _Carrier:
                     self._not_carried.append(f"{name}: {match.why}")
             else:
                 ends = tuple(old.values.shape), tuple(variable.shape)
-                rows = np.arange(old.values.size if name == "bias" else old.values.shape[0], dtype=np.int64)
-                match = RowMatch(rows, rows, rows[:0], rows[:0])
+                rows = np.arange(1 if name == "bias" else old.values.shape[0])
+                match = copied_rows(rows, rows)
             if name != "bias" and fits and ends[0] != ends[1]:
                 self._not_carried.append(f"{name} and the layers above: the widths changed from {ends[0]} to {ends[1]}")
                 fits = False
@@ -234,7 +245,7 @@ class _Carrier:
             linear = ftrl_linear(arrays["values"], arrays["accumulator"], ftrl, arrays["linear"])
             rows = match.mean_for if not self._ftrl_changed else ...
             arrays["linear"][rows] = linear[rows]
-        self._deep_state_carried |= same_slots and match.new_rows.size > 0 and "linear" not in arrays
+        self._deep_state_carried |= same_slots and match.num_kept > 0 and "linear" not in arrays
         variable.assign(arrays.pop("values"))
         for slot_name, values in arrays.items():
             slots[slot_name].assign(values)
@@ -246,7 +257,7 @@ def _moved(variable: tf.Variable, old: np.ndarray, match: RowMatch) -> np.ndarra
     rows = np.atleast_1d(old)
     values[match.new_rows] = rows[match.old_rows]
     if match.mean_for.size:
-        values[match.mean_for] = rows[match.mean_of].mean(axis=0)
+        values[match.mean_for] = rows[match.mean_of].mean(axis=1, keepdims=True)
     return values.reshape(variable.shape)
 
 
@@ -265,7 +276,6 @@ def _match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMa
     why = [f"new inputs {missing}"] if missing else []
     if gone:
         why.append(f"inputs gone {gone}")
-    none = np.zeros(0, np.int64)
     if not new_rows:
-        return RowMatch(none, none, none, none, "; ".join(why))
-    return RowMatch(np.concatenate(new_rows), np.concatenate(old_rows), none, none, "; ".join(why))
+        return no_rows("; ".join(why))
+    return copied_rows(np.concatenate(new_rows), np.concatenate(old_rows), "; ".join(why))

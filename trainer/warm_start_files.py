@@ -1,7 +1,7 @@
 """The files that a later run warm-starts from: one .npz per table and one JSON index.
 
 warm_start/
-  index.json                    what the other files hold; written last
+  index.json                    what the other files hold, and the quantiles' boundaries; written last
   table.<part>.<name>.npz       `values`, and `slot.<name>` per optimizer slot, row by row
   vocabulary.<name>.npz         `token_bytes` uint8 and `token_ends` int64: the tokens, back to back
   dense.npz                     `<variable>` and `<variable>.slot.<name>` of the dense layers and the bias
@@ -19,13 +19,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from pydantic import TypeAdapter
 
+from trainer.learned import Learned
 from trainer.tables import InputBlock, RowKeys
 
-FORMAT = 2
+FORMAT = 3
 INDEX_FILE = "index.json"
 _FOLDER = "warm_start"
 
+_ROW_KEYS = TypeAdapter(RowKeys)
 _SETTINGS = frozenset({"activation", "hidden_units", "wide_optimizer", "deep_optimizer", "deep_iterations"})
 
 Arrays = dict[str, np.ndarray]
@@ -58,7 +61,7 @@ class SavedState:
     Attributes:
       tables: By table name.
       dense: The dense layers' variables and the bias, by variable name.
-      vocabularies: The tokens in their order, by vocabulary name.
+      learned: The vocabularies of the tables, and the boundaries of the quantiles in them.
       layout: The deep part's input blocks.
       settings: The settings that the state depends on: `activation`, `hidden_units`, `wide_optimizer` and
         `deep_optimizer`, with `deep_iterations`, the deep optimizer's step count.
@@ -67,7 +70,7 @@ class SavedState:
 
     tables: dict[str, SavedTable]
     dense: dict[str, SavedVariable]
-    vocabularies: dict[str, list[bytes]]
+    learned: Learned
     layout: tuple[InputBlock, ...]
     settings: dict[str, Any]
     spec: dict[str, Any]
@@ -81,7 +84,7 @@ def warm_start_dir(serving_model_dir: str) -> str:
 def write_files(state: SavedState, directory: str) -> None:
     """Writes all files; the index last, so that a folder without one is known to be incomplete."""
     tf.io.gfile.makedirs(directory)
-    for name, tokens in state.vocabularies.items():
+    for name, tokens in state.learned.vocabularies.items():
         _write_arrays(directory, _vocabulary_file(name), _pack_tokens(tokens))
     for name, table in state.tables.items():
         _write_arrays(directory, _table_file(name), _flatten(table.variable, "values", "slot."))
@@ -96,7 +99,8 @@ def write_files(state: SavedState, directory: str) -> None:
             for name, t in state.tables.items()
         },
         "dense": {name: {"shape": list(v.values.shape), "slots": sorted(v.slots)} for name, v in state.dense.items()},
-        "vocabularies": {name: len(tokens) for name, tokens in state.vocabularies.items()},
+        "vocabularies": state.learned.vocabulary_sizes,
+        "boundaries": {name: values.tolist() for name, values in state.learned.boundaries.items()},
         "layout": [dataclasses.asdict(block) for block in state.layout],
         "settings": state.settings,
         "spec": state.spec,
@@ -126,7 +130,9 @@ def read_files(directory: str) -> SavedState:
         index = json.loads(text)
         if index["format"] != FORMAT:
             raise WarmStartError(f"warm-start files must be of format {FORMAT}. Received: {index['format']} ({path})")
-        vocabularies = {}
+        boundaries = {name: np.array(values, np.float32) for name, values in index["boundaries"].items()}
+        learned = Learned({}, boundaries)
+        vocabularies = learned.vocabularies
         for name, size in index["vocabularies"].items():
             vocabularies[name] = _unpack_tokens(_read_arrays(directory, _vocabulary_file(name)))
             if len(vocabularies[name]) != size:
@@ -138,8 +144,8 @@ def read_files(directory: str) -> SavedState:
         for name, entry in index["tables"].items():
             file_name = _table_file(name)
             variable = _unflatten(_read_arrays(directory, file_name), "values", "slot.", entry, file_name)
-            tables[name] = SavedTable(variable, RowKeys(**entry["keys"]))
-            _check_rows(name, tables[name], vocabularies)
+            tables[name] = SavedTable(variable, _ROW_KEYS.validate_python(entry["keys"]))
+            _check_rows(name, tables[name], learned)
         arrays = _read_arrays(directory, "dense.npz") if index["dense"] else {}
         dense = {
             name: _unflatten(arrays, name, f"{name}.slot.", entry, "dense.npz")
@@ -152,19 +158,24 @@ def read_files(directory: str) -> SavedState:
         missing = _SETTINGS - index["settings"].keys()
         if missing:
             raise WarmStartError(f"the warm-start index lacks the settings {sorted(missing)} ({path})")
-        return SavedState(tables, dense, vocabularies, layout, dict(index["settings"]), dict(index["spec"]))
+        return SavedState(tables, dense, learned, layout, dict(index["settings"]), dict(index["spec"]))
     except WarmStartError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise WarmStartError(f"the warm-start index is damaged: {type(error).__name__} {error} ({path})") from error
 
 
-def _check_rows(name: str, table: SavedTable, vocabularies: Mapping[str, Sequence[bytes]]) -> None:
-    if table.keys.kind == "vocabulary":
-        rows = len(vocabularies[table.keys.vocabulary or ""]) + table.keys.oov_buckets
-        if table.variable.values.shape[0] != rows:
-            received = table.variable.values.shape[0]
-            raise WarmStartError(f"`{name}` must have {rows} rows, as its vocabulary has. Received: {received}")
+def _check_rows(name: str, table: SavedTable, learned: Learned) -> None:
+    keys, received = table.keys, table.variable.values.shape[0]
+    match keys.kind:
+        case "vocabulary":
+            rows = len(learned.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
+        case "quantiles":
+            rows = learned.boundaries[keys.features[0]].size + 1
+        case "hash":
+            rows = received
+    if received != rows:
+        raise WarmStartError(f"`{name}` must have {rows} rows, as its keys have. Received: {received}")
 
 
 def _table_file(name: str) -> str:

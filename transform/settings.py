@@ -48,33 +48,46 @@ class Model:
     Attributes:
       parts: Train both parts jointly, or one alone.
       embedding_dim: The width of each embedding.
+      embedding_dim_factor: Makes the width of an embedding factor · rows^¼, between 1 and `embedding_dim`, so that small
+        vocabularies have narrow ones; None keeps all at `embedding_dim`.
+      embedding_l2: Adds this times the mean over the examples of Σ e², over the embeddings an example uses, to the loss.
       hidden_units: The widths of the hidden layers, first to last.
       activation: Of the hidden layers.
+      batch_norm: Normalize each hidden layer's units over the batch before the activation.
       list_combiner: How the embeddings of a list become one.
       dropout: The share of each hidden layer's units dropped in training.
+      count_dropout: The share of examples whose counts are hidden in training, so that the rest of the model learns to
+        do without them.
     """
 
     parts: Literal["wide", "deep", "wide_and_deep"] = "wide_and_deep"
     embedding_dim: Annotated[int, Field(ge=1, le=4096)] = 32
+    embedding_dim_factor: PositiveFloat | None = None
+    embedding_l2: NonNegativeFloat = 0.0
     hidden_units: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=20)] = (1024, 512, 256)
     activation: Literal["relu", "elu", "selu", "gelu", "swish", "tanh"] = "relu"
+    batch_norm: bool = False
     list_combiner: Literal["mean", "sum", "sqrtn"] = "mean"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    count_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 @dataclass(frozen=True, config=STRICT)
 class Ftrl:
-    """FTRL-proximal for the wide part (McMahan et al., 2013).
+    """FTRL-proximal for the wide part (McMahan et al., 2013): a weight's rate is α / (β + n^-power).
 
     Attributes:
       learning_rate: α.
+      learning_rate_power: How a weight's rate falls with n, the sum of its squared gradients: -0.5, the paper's, by the
+        square root; 0 not at all. Below -1 it would fall so fast that weights freeze where they are.
       l1: λ1; sets rarely useful weights to exactly zero.
       l2: λ2.
-      beta: β, added to the square root of the accumulator in the per-coordinate rate.
-      initial_accumulator: The accumulator n before the first step.
+      beta: β; keeps the rates of the first steps low.
+      initial_accumulator: n before the first step.
     """
 
     learning_rate: PositiveFloat = 0.05
+    learning_rate_power: Annotated[float, Field(ge=-1, le=0)] = -0.5
     l1: NonNegativeFloat = 0.0
     l2: NonNegativeFloat = 0.0
     beta: NonNegativeFloat = 0.0
@@ -107,6 +120,7 @@ class Training:
         None trains all epochs.
       shuffle_buffer: Examples held to shuffle among.
       warm_start: Start from the last pushed model.
+      warm_start_hidden_layers: With `warm_start`: take the hidden layers along too, not the tables alone.
       wide_optimizer: FTRL.
       deep_optimizer: AdaGrad or Adam.
       seed: Of the initial weights and the shuffling.
@@ -117,6 +131,7 @@ class Training:
     patience: PositiveInt | None = None
     shuffle_buffer: PositiveInt = 100_000
     warm_start: bool = True
+    warm_start_hidden_layers: bool = True
     wide_optimizer: Ftrl = Field(default_factory=Ftrl)
     deep_optimizer: DeepOptimizer = Field(default_factory=DeepOptimizer)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1

@@ -3,44 +3,112 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import tensorflow as tf
 
-from trainer.row_matching import match_rows
+from trainer.row_matching import RowMatch, match_quantiles, match_rows
 from trainer.tables import RowKeys
+
+
+def origins(match: RowMatch) -> dict[int, set[int]]:
+    """The old rows that each new row starts from."""
+    found = {new: {old} for new, old in zip(match.new_rows.tolist(), match.old_rows.tolist(), strict=True)}
+    for news, olds in zip(match.mean_for.tolist(), match.mean_of.tolist(), strict=True):
+        found |= {new: set(olds) for new in news}
+    return found
 
 
 def test_tokens_are_matched_by_their_bytes() -> None:
     keys = RowKeys("vocabulary", "app", oov_buckets=2)
     match = match_rows(keys, keys, 5, 6, [b"a", b"b", b"c"], [b"c", b"new", b"a\x00", b"a"])
-    pairs = dict(zip(match.new_rows.tolist(), match.old_rows.tolist(), strict=True))
-    assert pairs == {0: 2, 3: 0, 4: 3, 5: 4}  # c, a and the two out-of-vocabulary buckets; b is gone
+    assert origins(match) == {0: {2}, 3: {0}, 4: {3}, 5: {4}}  # c, a and the two oov buckets; b is gone
     assert match.why == ""
+    assert match.num_kept == 4
+    assert match.used_rows.tolist() == [0, 2, 3, 4]
 
 
-def test_another_number_of_oov_buckets_starts_from_their_mean() -> None:
-    old, new = RowKeys("vocabulary", "app", oov_buckets=2), RowKeys("vocabulary", "app", oov_buckets=3)
-    match = match_rows(old, new, 3, 4, [b"a"], [b"a"])
-    assert match.new_rows.tolist() == match.old_rows.tolist() == [0]
-    assert match.mean_of.tolist() == [1, 2]
-    assert match.mean_for.tolist() == [1, 2, 3]
-    assert match.why == "the out-of-vocabulary buckets changed from 2 to 3: the new ones start from the old ones' mean"
+def test_tokens_are_matched_whichever_feature_declares_the_vocabulary() -> None:
+    old, new = RowKeys("vocabulary", "installed", oov_buckets=1), RowKeys("vocabulary", "app", oov_buckets=1)
+    assert origins(match_rows(old, new, 3, 3, [b"a", b"b"], [b"b", b"a"])) == {0: {1}, 1: {0}, 2: {2}}
 
 
-def test_buckets_and_quantiles_are_matched_all_or_none() -> None:
-    for kind in ("hash", "quantiles"):
-        keys = RowKeys(kind)
-        match = match_rows(keys, keys, 4, 4)
-        np.testing.assert_array_equal(match.new_rows, [0, 1, 2, 3])
-        np.testing.assert_array_equal(match.old_rows, [0, 1, 2, 3])
-        changed = match_rows(keys, keys, 4, 5)
-        assert changed.new_rows.size == 0
-        assert "changed from 4 to 5" in changed.why
+@pytest.mark.parametrize(
+    ("old_number", "new_number", "expected"),
+    [
+        (2, 4, {1: {1}, 2: {2}, 3: {1}, 4: {2}}),  # split: each new bucket's tokens were all in one old bucket
+        (4, 2, {1: {1, 3}, 2: {2, 4}}),  # merged
+        (2, 3, {1: {1, 2}, 2: {1, 2}, 3: {1, 2}}),
+        (6, 4, {1: {1, 3, 5}, 2: {2, 4, 6}, 3: {1, 3, 5}, 4: {2, 4, 6}}),
+    ],
+)
+def test_an_oov_bucket_starts_from_the_old_buckets_of_its_tokens(
+    old_number: int, new_number: int, expected: dict[int, set[int]]
+) -> None:
+    """Row 0 is the one token `a`."""
+    old, new = (RowKeys("vocabulary", "app", oov_buckets=number) for number in (old_number, new_number))
+    match = match_rows(old, new, 1 + old_number, 1 + new_number, [b"a"], [b"a"])
+    assert origins(match) == {0: {0}} | expected
+    assert (f"changed from {old_number} to {new_number}" in match.why) == (new_number % old_number != 0)
+
+    vocabulary = tf.lookup.KeyValueTensorInitializer(["a"], tf.constant([0], tf.int64))
+    unknown = tf.constant([f"token {i}" for i in range(200)])
+    before, now = (tf.lookup.StaticVocabularyTable(vocabulary, n)[unknown].numpy() for n in (old_number, new_number))
+    assert {new: set(before[now == new].tolist()) for new in expected} == expected
+
+
+def test_hash_buckets_are_matched_if_one_number_divides_the_other() -> None:
+    keys = RowKeys("hash")
+    assert origins(match_rows(keys, keys, 3, 3)) == {0: {0}, 1: {1}, 2: {2}}
+    assert origins(match_rows(keys, keys, 2, 4)) == {0: {0}, 1: {1}, 2: {0}, 3: {1}}
+    assert origins(match_rows(keys, keys, 4, 2)) == {0: {0, 2}, 1: {1, 3}}
+    changed = match_rows(keys, keys, 4, 6)
+    assert changed.num_kept == 0
+    assert changed.why == "the number of hash buckets changed from 4 to 6"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ([1, 2, 4], [1, 2, 4], [0, 1, 2, 3]),
+        ([1, 2, 4], [1.1, 2.2, 3.9], [0, 1, 2, 3]),  # boundaries that moved a little
+        ([1, 2, 4], [2, 4, 8], [1, 2, 3, 3]),  # below 2 lie the old quantiles 0 and 1
+        ([1, 2, 4], [0.1, 0.2, 0.3], [0, 0, 0, 2]),  # the last reaches from below the first boundary to the end
+        ([1, 2, 4], [1.5], [0, 2]),
+        ([2], [1, 2, 3], [0, 0, 1, 1]),
+        ([0, 0, 0, 5, 9], [0, 0, 0, 5, 10], [0, None, None, 3, 4, 5]),  # quantiles 1 and 2 hold no value
+    ],
+)
+def test_quantiles_are_matched_by_where_they_lie(
+    old: list[float], new: list[float], expected: list[int | None]
+) -> None:
+    matched = match_quantiles(np.array(old, np.float32), np.array(new, np.float32)).tolist()
+    assert len(matched) == len(expected)
+    assert [got if want is not None else None for got, want in zip(matched, expected, strict=True)] == expected
+    assert all(0 <= row <= len(old) for row in matched)
+
+
+def test_a_quantile_s_weight_and_a_cross_s_key_follow_it() -> None:
+    """Prices below 10 were the quantiles 0 and 1, and are 0, 1 and 2 now, the first two of them halves."""
+    old_quantiles = {"price": np.array([0, 0, 1, 2])}
+    old, new = (RowKeys("quantiles", features=("price",), quantiles={"price": n}) for n in (3, 4))
+    assert origins(match_rows(old, new, 3, 4, old_quantiles=old_quantiles)) == {0: {0}, 1: {0}, 2: {1}, 3: {2}}
+
+    old, new = (RowKeys("vocabulary", "price_x_app", features=("price", "app"), quantiles={"price": n}) for n in (3, 4))
+    old_keys = [b"0\x1f7", b"1\x1f7", b"2\x1f7"]
+    new_keys = [b"3\x1f7", b"1\x1f7", b"0\x1f7", b"2\x1f8", b"2\x1f7\x1f"]
+    match = match_rows(old, new, 3, 5, old_keys, new_keys, old_quantiles)
+    assert origins(match) == {0: {2}, 1: {0}, 2: {0}}
+    assert match.used_rows.tolist() == [0, 2]
 
 
 def test_rows_that_stand_for_something_else_are_not_matched() -> None:
     tokens = RowKeys("vocabulary", "app", 1)
-    assert "now stand for hash" in match_rows(tokens, RowKeys("hash"), 2, 2, [b"a"]).why
-    assert "was replaced" in match_rows(tokens, RowKeys("vocabulary", "other", 1), 2, 2, [b"a"], [b"a"]).why
-    crossed = [RowKeys("hash", quantiles={"price": n}) for n in (4, 5)]
-    match = match_rows(crossed[0], crossed[1], 9, 9)
-    assert match.new_rows.size == 0
-    assert "quantiles changed" in match.why
+    assert match_rows(tokens, RowKeys("hash"), 2, 2, [b"a"]).why == (
+        "the rows stood for vocabulary and now stand for hash"
+    )
+    hashed = [RowKeys("hash", features=("app", "price"), quantiles={"price": n}) for n in (4, 5)]
+    match = match_rows(hashed[0], hashed[1], 9, 9, old_quantiles={"price": np.arange(5)})
+    assert match.num_kept == 0
+    assert match.why == "the crossed features' quantiles changed from {'price': 4} to {'price': 5}"
+    no_number = RowKeys("hash", features=("app", "price"))
+    assert match_rows(no_number, hashed[0], 9, 9).why == "the numeric features changed from [] to ['price']"

@@ -107,19 +107,57 @@ def test_other_ftrl_settings_leave_the_weights_where_they_are(old: Trained, base
     np.testing.assert_allclose(new.model.bias.numpy(), old.model.bias.numpy(), atol=1e-6)
 
 
-def test_more_oov_buckets_start_from_the_mean(old: Trained, base: str) -> None:
+def test_merged_oov_buckets_start_from_the_mean(old: Trained, base: str) -> None:
     def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        features[3]["vocabulary"]["oov_buckets"] = 3
+        features[3]["vocabulary"]["oov_buckets"] = 1
         return features
 
     new = build(with_features(change), OLD)
     report = start(new, base)
     before, now = (t.model.table_weights["embedding/country"].numpy() for t in (old, new))
     np.testing.assert_array_equal(now[:2], before[:2])
-    np.testing.assert_allclose(now[2:], np.tile(before[2:].mean(axis=0), (3, 1)), rtol=1e-6)
+    np.testing.assert_allclose(now[2], before[2:].mean(axis=0), rtol=1e-6)
     counts = report.tables["embedding/country"]
-    assert (counts.kept, counts.new, counts.dropped) == (2, 3, 2)
-    assert any("embedding/country: the out-of-vocabulary buckets changed" in why for why in report.not_carried)
+    assert (counts.kept, counts.new, counts.dropped) == (3, 0, 0)
+    (why,) = report.not_carried
+    assert why == (
+        "embedding/country: the out-of-vocabulary buckets changed from 2 to 1: a new one starts from old ones' mean"
+    )
+
+
+def test_split_oov_buckets_start_as_copies(old: Trained, base: str) -> None:
+    def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        features[0]["vocabulary"]["oov_buckets"] = 3
+        return features
+
+    new = build(with_features(change), OLD)
+    report = start(new, base)
+    for name in ("wide/app", "embedding/app"):
+        variables = [t.model.table_weights[name] for t in (old, new)]
+        slots = [t.optimizers.slots(v) for t, v in zip((old, new), variables, strict=True)]
+        for before, now in (variables, *zip(*(s.values() for s in slots), strict=True)):
+            np.testing.assert_array_equal(now.numpy()[4:], np.repeat(before.numpy()[4:], 3, axis=0))
+    assert report.not_carried == ()
+
+
+def test_a_quantile_starts_from_the_one_that_it_lies_in(old: Trained, base: str) -> None:
+    """The quantiles' boundaries were 1, 2 and 4."""
+
+    def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        features[2]["quantiles"] = 6
+        return features
+
+    new = build(with_features(change), OLD, boundaries=np.array([1, 1.4, 2, 3, 4], np.float32))
+    report = start(new, base)
+    for before, now in zip(
+        *(t.optimizers.slots(t.model.table_weights["wide/price"]).values() for t in (old, new)), strict=True
+    ):
+        np.testing.assert_array_equal(now.numpy(), before.numpy()[[0, 1, 1, 2, 2, 3]])
+    counts = report.tables["wide/price"]
+    assert (counts.kept, counts.new, counts.dropped) == (6, 0, 0)
+    assert report.not_carried == (
+        "wide/app_x_price: the crossed features' quantiles changed from {'price': 4} to {'price': 6}",
+    )
 
 
 def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, base: str) -> None:
@@ -187,7 +225,7 @@ def test_a_cold_start_says_why(config: Config, base: str, tmp_path: Path) -> Non
     (why,) = start(cold, str(tmp_path / "foreign" / "Format-Serving")).not_carried
     assert why.startswith("the previous model has no warm-start files")
     never = dataclasses.replace(config.training, warm_start=False)
-    report = warm_start(cold.model, cold.optimizers, never, NEW, base)
+    report = warm_start(cold.model, cold.optimizers, never, cold.learned, base)
     assert report == WarmStartReport(None, not_carried=("`training.warm_start` is false",))
 
 

@@ -37,7 +37,7 @@ def lose_rows(directory: Path) -> None:
     [
         (lambda directory: (directory / "index.json").unlink(), "there is no .*index.json"),
         (lambda directory: (directory / "index.json").write_text("{"), "the warm-start index is damaged"),
-        (lambda directory: (directory / "index.json").write_text('{"format": 1}'), "must be of format 2. Received: 1"),
+        (lambda directory: (directory / "index.json").write_text('{"format": 1}'), "must be of format 3. Received: 1"),
         (lambda directory: (directory / "dense.npz").unlink(), "cannot be read: .*dense.npz"),
         (truncate, "cannot be read: .*table.embedding.app.npz"),
         (poison, "`values` in table.wide.app.npz holds values that are not finite"),
@@ -52,7 +52,7 @@ def test_damaged_files_are_an_error(config: Config, base: str, damage: Callable[
 
 def test_files_hold_tokens_of_any_bytes_and_no_pickle(base: str) -> None:
     directory = Path(warm_start_dir(base))
-    assert read_files(str(directory)).vocabularies == OLD
+    assert read_files(str(directory)).learned.vocabularies == OLD
     for path in directory.glob("*.npz"):
         with np.load(path, allow_pickle=False) as arrays:
             assert all(arrays[name].dtype != object for name in arrays), path

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
@@ -27,6 +28,8 @@ NEW: Vocabularies = {
     "country": [b"us", b"de"],
     "installed_x_app": [b"c\x1fd", b"a\x1fe", b"a\x1fb"],
 }
+#: Of the prices' quantiles.
+BOUNDARIES = np.array([1, 2, 4], np.float32)
 SURVIVING = {"app": [b"a", b"c", b"d\xff\x00", b"<oov>"], "country": [b"de"], "installed_x_app": [b"a\x1fb", b"c\x1fd"]}
 
 
@@ -38,6 +41,11 @@ class Trained:
     vocabularies: Vocabularies
     model: WideDeep
     optimizers: JointOptimizer
+    boundaries: np.ndarray
+
+    @property
+    def learned(self) -> Learned:
+        return Learned(self.vocabularies, {"price": self.boundaries})
 
     def train(self, steps: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -52,12 +60,12 @@ class Trained:
         return np.asarray(self.model(features))
 
 
-def build(config: Config, vocabularies: Vocabularies, seed: int = 1) -> Trained:
+def build(config: Config, vocabularies: Vocabularies, seed: int = 1, boundaries: np.ndarray = BOUNDARIES) -> Trained:
     sizes = {name: len(tokens) for name, tokens in vocabularies.items()}
     model = WideDeep(config.spec, config.model, sizes, seed)
     optimizers = JointOptimizer(model, config.training)
     model.compile(optimizers)
-    return Trained(config, vocabularies, model, optimizers)
+    return Trained(config, vocabularies, model, optimizers, boundaries)
 
 
 def features_of(rng: np.random.Generator, tokens: Vocabularies, vocabularies: Vocabularies) -> dict[str, Any]:
@@ -86,11 +94,9 @@ def features_of(rng: np.random.Generator, tokens: Vocabularies, vocabularies: Vo
 def save(trained: Trained, directory: Path) -> str:
     serving_model_dir = str(directory / "Format-Serving")
     config = trained.config
-    save_warm_start(
-        trained.model, trained.optimizers, config.spec, config.training, trained.vocabularies, serving_model_dir
-    )
+    save_warm_start(trained.model, trained.optimizers, config.spec, config.training, trained.learned, serving_model_dir)
     return serving_model_dir
 
 
 def start(trained: Trained, base: str | None) -> WarmStartReport:
-    return warm_start(trained.model, trained.optimizers, trained.config.training, trained.vocabularies, base)
+    return warm_start(trained.model, trained.optimizers, trained.config.training, trained.learned, base)

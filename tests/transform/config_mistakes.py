@@ -16,7 +16,7 @@ FEATURE_KEYS = (
 )
 TRAINING_KEYS = (
     "['batch_size', 'deep_optimizer', 'num_epochs', 'patience', 'seed', 'shuffle_buffer', 'warm_start', "
-    "'wide_optimizer']"
+    "'warm_start_hidden_layers', 'wide_optimizer']"
 )
 INSTALLS = {"path": "installs.csv", "format": "csv"}
 
@@ -218,6 +218,11 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("training.wide_optimizer", {"l1": -1})],
         "`l1` must be at least 0.0. Received: -1 (small.yaml, training.wide_optimizer.l1).",
+    ),
+    (
+        [("training.wide_optimizer", {"learning_rate_power": 0.5})],
+        "`learning_rate_power` must be at most 0.0. Received: 0.5 "
+        "(small.yaml, training.wide_optimizer.learning_rate_power).",
     ),
     ([("training", [1])], "`training` must be a mapping of keys. Received: [1] (small.yaml, training)."),
     (
