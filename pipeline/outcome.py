@@ -17,7 +17,7 @@ from tfx.orchestration import metadata
 from components.infra_validation import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from pipeline.evaluation import METRICS
-from trainer.run_fn import TRAINING_REPORT_FILE
+from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
 from transform.settings import Evaluation, Threshold
 
 
@@ -71,7 +71,12 @@ def read_outcome(
     pushed = _only(outputs["push"], "PushedModel")
     metrics, baseline, count = _metrics(evaluation_artifact.uri)
     version = None
-    places = {"quarantine": quarantine.uri, "model": model.uri, "evaluation": evaluation_artifact.uri}
+    places = {
+        "quarantine": quarantine.uri,
+        "model": model.uri,
+        "strongest weights": os.path.join(model.uri, WIDE_WEIGHTS_FILE),
+        "evaluation": evaluation_artifact.uri,
+    }
     refusals = _quality_refusals(metrics, baseline, evaluation)
     if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not refusals:
         refusals = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]

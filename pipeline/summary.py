@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import RenderableType
 from rich.table import Table
 
@@ -25,12 +28,19 @@ def summary(outcome: Outcome) -> RenderableType:
     table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
     start = f"warm, from {training['warm_started_from']}" if training["warm_started_from"] else "cold"
     table.add_row("start", start)
+    if training["warm_started_from"]:
+        table.add_row("  carried", _carried(training["warm_start"]["tables"]))
+        for sentence in training["warm_start"]["not_carried"]:
+            table.add_row("  not carried", sentence)
     table.add_row(
         "training",
         f"{training['num_examples']:,} examples of span {spans}: {training['num_epochs']} epochs, "
         f"{training['num_steps']:,} steps in {training['seconds']:.0f} s, "
         f"{training['examples_per_second']:,.0f} examples/s",
     )
+    if sizes := training["wide_table_sizes"]:
+        non_zero = sum(training["wide_non_zero_rows"].values())
+        table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
     for name, value in outcome.metrics.items():
         against = f"  (serving model {outcome.baseline[name]:.4f})" if name in outcome.baseline else "  (no baseline)"
         table.add_row(name, f"{value:.4f}{against}")
@@ -41,6 +51,17 @@ def summary(outcome: Outcome) -> RenderableType:
     for what, where in outcome.places.items():
         table.add_row(what, where)
     return table
+
+
+def _carried(tables: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """What a warm start took along, table by table."""
+    carried = Table(box=None, pad_edge=False)
+    carried.add_column("rows of", no_wrap=True)
+    for column in ("kept", "new", "dropped", "norm"):
+        carried.add_column(column, justify="right")
+    for name, rows in tables.items():
+        carried.add_row(name, *(f"{rows[key]:,}" for key in ("kept", "new", "dropped")), f"{rows['carried_norm']:.3g}")
+    return carried
 
 
 def _rows(outcome: Outcome) -> str:

@@ -1,0 +1,67 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from components.ingestion.counts import Counts
+from pipeline.outcome import Outcome
+from pipeline.summary import summary
+
+TRAINING: dict[str, Any] = {
+    "vocabulary_sizes": {"app": 3},
+    "wide_table_sizes": {"wide/app": 1200, "wide/app_x_price": 50},
+    "wide_non_zero_rows": {"wide/app": 1000, "wide/app_x_price": 2},
+    "warm_started_from": None,
+    "num_examples": 100,
+    "num_epochs": 1,
+    "num_steps": 10,
+    "seconds": 2.0,
+    "examples_per_second": 50.0,
+}
+
+
+def lines_of(training: dict[str, Any]) -> list[str]:
+    """The summary of a run with that training, its lines with single spaces."""
+    outcome = Outcome(
+        counts=Counts(span=1),
+        spans=(1,),
+        training=training,
+        metrics={"auc": 0.75},
+        baseline={},
+        num_eval_examples=20,
+        refusals=(),
+        version=1,
+        places={},
+    )
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(outcome))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_a_cold_start_and_the_wide_weights() -> None:
+    lines = lines_of(TRAINING)
+    assert "start cold" in lines
+    assert "wide weights 1,002 of 1,250 non-zero" in lines
+    assert not any("carried" in line for line in lines)
+
+
+def test_a_model_without_a_wide_part_has_no_wide_weights() -> None:
+    lines = lines_of(TRAINING | {"wide_table_sizes": {}, "wide_non_zero_rows": {}})
+    assert not any("wide weights" in line for line in lines)
+
+
+def test_a_warm_start_tells_what_it_carried() -> None:
+    warm_start = {
+        "tables": {"wide/app": {"kept": 1100, "new": 100, "dropped": 7, "carried_norm": 12.345}},
+        "not_carried": ["wide/size: not in the previous model"],
+    }
+    lines = lines_of(TRAINING | {"warm_started_from": "models/1", "warm_start": warm_start})
+    assert "start warm, from models/1" in lines
+    assert "carried rows of kept new dropped norm" in lines
+    assert "wide/app 1,100 100 7 12.3" in lines
+    assert "not carried wide/size: not in the previous model" in lines

@@ -1,0 +1,138 @@
+"""The wide part's weights for people: how many of them are not zero, and the strongest by name."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainer.learned import Learned
+from trainer.model import WideDeep
+from trainer.tables import RowKeys, Table
+from transform.feature_spec import CROSS_SEPARATOR, NUM_COUNT_BUCKETS
+
+#: So many of the most positive and of the most negative weights of each table are listed.
+NUM_STRONGEST = 20
+
+_INTRODUCTION = """\
+# What the wide part has learned
+
+An example's score is the sigmoid of the bias, plus one weight for each row below that the example names, plus the deep
+part's logit. So a weight w multiplies the odds of an acquisition by e^w, the rest being equal.
+"""
+
+
+def non_zero_rows(model: WideDeep) -> dict[str, int]:
+    """The number of weights that are not zero, by wide table."""
+    return {table.name: int(np.count_nonzero(model.table_weights[table.name].numpy())) for table in model.wide_tables}
+
+
+def to_markdown(model: WideDeep, learned: Learned) -> str:
+    """The page: the wide tables' sizes, then each table's strongest weights.
+
+    Args:
+      model: The trained model.
+      learned: What the rows stand for.
+
+    Returns:
+      Markdown.
+    """
+    counts = non_zero_rows(model)
+    sizes = [
+        [_title(table), f"{table.rows:,}", f"{counts[table.name]:,}", f"{counts[table.name] / table.rows:.1%}"]
+        for table in model.wide_tables
+    ]
+    parts = [_INTRODUCTION, f"The bias is {model.bias.numpy():+.4f}.\n"]
+    parts.append(_table(["rows of", "in all", "non-zero", "share"], sizes, numbers=slice(1, None)))
+    for table in model.wide_tables:
+        parts.append(f"## {_title(table)}\n")
+        if table.keys.kind == "hash":
+            parts.append("Combinations are hashed: a row stands for all that share its bucket.\n")
+        parts.append(_strongest(table, model.table_weights[table.name].numpy(), learned))
+    return "\n".join(parts)
+
+
+def row_names(keys: RowKeys, row: int, learned: Learned) -> list[str]:
+    """What a row stands for: for a counted cross a value of each of its features, else one name.
+
+    Args:
+      keys: What the table's rows stand for.
+      row: The row's number.
+      learned: The vocabularies and boundaries.
+
+    Returns:
+      The names, as readable text.
+    """
+    match keys.kind:
+        case "quantiles":
+            return [_interval(learned.boundaries[keys.features[0]], row)]
+        case "counts":
+            return [_count(row)]
+        case "hash":
+            return [f"hash bucket {row}"]
+    tokens = learned.vocabularies[keys.vocabulary or ""]
+    if row >= len(tokens):
+        return [f"(out of vocabulary, bucket {row - len(tokens)} of {keys.oov_buckets})"]
+    if not keys.features:
+        return [_text(tokens[row])]
+    values = tokens[row].split(CROSS_SEPARATOR.encode())
+    if len(values) != len(keys.features):  # a value holds the separator
+        return [_text(tokens[row]), *[""] * (len(keys.features) - 1)]
+    return [
+        _interval(learned.boundaries[name], int(value)) if name in keys.quantiles else _text(value)
+        for name, value in zip(keys.features, values, strict=True)
+    ]
+
+
+def _title(table: Table) -> str:
+    name = table.name.removeprefix("wide/")
+    return " × ".join(table.keys.features) if table.keys.features else name
+
+
+def _strongest(table: Table, weights: np.ndarray, learned: Learned) -> str:
+    order = np.argsort(weights, kind="stable")
+    highest = [row for row in order[::-1][:NUM_STRONGEST].tolist() if weights[row] > 0]
+    lowest = [row for row in order[:NUM_STRONGEST].tolist() if weights[row] < 0]
+    if not highest and not lowest:
+        return "All weights are zero.\n"
+    columns = table.keys.features if table.keys.kind == "vocabulary" and table.keys.features else (_title(table),)
+    sides = []
+    for title, rows in (("raise", highest), ("lower", lowest)):
+        if rows:
+            lines = [
+                [f"{weights[row]:+.4f}", f"{np.exp(weights[row]):.3g}", *row_names(table.keys, row, learned)]
+                for row in rows
+            ]
+            sides.append(f"What {title}s the score most:\n")
+            sides.append(_table(["weight", "odds ×", *columns], lines, numbers=slice(0, 2)))
+    return "\n".join(sides)
+
+
+def _table(columns: Sequence[str], lines: Sequence[Sequence[str]], numbers: slice) -> str:
+    alignment = ["---"] * len(columns)
+    alignment[numbers] = ["---:"] * len(alignment[numbers])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (columns, alignment, *lines))
+
+
+def _interval(boundaries: np.ndarray, quantile: int) -> str:
+    lower = f"from {boundaries[quantile - 1]:g}" if quantile > 0 else ""
+    upper = f"below {boundaries[quantile]:g}" if quantile < boundaries.size else ""
+    return " ".join(filter(None, (lower, upper)))
+
+
+def _count(bucket: int) -> str:
+    """The counts in a bucket: 0, 1, 2 to 3, 4 to 7, and so on."""
+    if bucket == NUM_COUNT_BUCKETS:
+        return "(hidden)"
+    first = 2 ** (bucket - 1) if bucket else 0
+    if bucket == NUM_COUNT_BUCKETS - 1:
+        return f"{first:,} or more"
+    return f"{first:,}" if bucket < 2 else f"{first:,} to {2 * first - 1:,}"
+
+
+def _text(token: bytes) -> str:
+    """A token as it can stand in a cell: what is no printable character is escaped."""
+    text = token.decode("utf-8", errors="backslashreplace")
+    text = "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in text)
+    return text.replace("|", r"\|")
