@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 import tf_keras
 
+from trainer.hidden_layers import HiddenLayers
 from trainer.tables import Table, deep_layout, embedding_tables, wide_tables
 from transform import settings
-from transform.feature_spec import Feature, FeatureSpec, transformed_name
+from transform.feature_spec import NUM_COUNT_BUCKETS, FeatureSpec, transformed_name
 
 #: Features by transformed name, as `transform.preprocessing.preprocessing_fn` makes them.
 Features = Mapping[str, tf.Tensor | tf.SparseTensor]
 
-_HIDDEN_INITIALIZERS = {"relu": "HeUniform", "elu": "HeUniform", "gelu": "HeUniform", "swish": "HeUniform"} | {
-    "selu": "LecunNormal",
-    "tanh": "GlorotUniform",
-}
-
-
-class Optimizers(Protocol):
-    """What `WideDeep.train_step` needs of the optimizers."""
-
-    @property
-    def variables(self) -> list[tf.Variable]: ...
-
-    def apply(self, gradients: Sequence[tf.Tensor | tf.IndexedSlices | None]) -> None: ...
+#: The weights, float32 `[any]`, of a wide table's rows, int64 `[any]`.
+WeightsOf = Callable[[Table, tf.Tensor], tf.Tensor]
 
 
 class WideDeep(tf_keras.Model):  # type: ignore[misc]
     """Wide & Deep: `logit = Σ wide weights + MLP([embeddings, numeric features]) + bias`.
 
-    The wide part is a generalized linear model: one weight per row of each wide feature and cross, zero at first.
+    The wide part is a generalized linear model: one weight per row of each wide feature, cross and count, at first 0.
     The deep part looks embeddings up, combines each list's into one (`list_combiner`; an empty list gives zeros),
-    concatenates them with the numeric features in the spec's order and feeds hidden layers and a last layer of one
-    unit without bias. Features that share a vocabulary share one embedding table and one gather.
+    concatenates them with the numeric features in the spec's order and feeds `HiddenLayers`. Features that share a
+    vocabulary share one embedding table and one gather.
 
     Args:
-      spec: The features and crosses.
+      spec: The features, crosses and counts.
       model: The architecture.
       vocabulary_sizes: The number of tokens, without out-of-vocabulary buckets, by vocabulary name.
       seed: Of the initial weights and of dropout.
@@ -52,9 +41,8 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         super().__init__(name="wide_deep")
         has_wide, has_deep = model.parts != "deep", model.parts != "wide"
         self.wide_tables = wide_tables(spec, vocabulary_sizes) if has_wide else ()
-        self.embedding_tables = embedding_tables(spec, vocabulary_sizes) if has_deep else ()
-        self.deep_features: tuple[Feature, ...] = spec.of_part("deep") if has_deep else ()
-        self.layout = deep_layout(spec, model) if has_deep else ()
+        self.embedding_tables = embedding_tables(spec, vocabulary_sizes, model) if has_deep else ()
+        self.layout = deep_layout(spec, model, self.embedding_tables) if has_deep else ()
         self.settings = model
         self._seed = seed
         self.bias = self.add_weight(name="bias", shape=(), initializer="zeros")
@@ -64,40 +52,27 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         for table in self.embedding_tables:
             self.table_weights[table.name] = self.add_weight(
                 name=table.name,
-                shape=(table.rows, model.embedding_dim),
+                shape=(table.rows, table.width),
                 initializer=tf_keras.initializers.RandomNormal(
-                    stddev=model.embedding_dim**-0.5, seed=self._seed_of(table.name)
+                    stddev=table.width**-0.5, seed=self._seed_of(table.name)
                 ),
             )
-        self.dense_layers: list[tf_keras.layers.Dense] = []
-        self.dropout_layers: list[tf_keras.layers.Dropout] = []
+        tables = (*self.wide_tables, *self.embedding_tables)
+        self._counts = [name for table in tables if table.keys.kind == "counts" for name in table.inputs]
+        self.hidden_layers: HiddenLayers | None = None
         if has_deep:
-            self._add_hidden_layers(sum(block.width for block in self.layout))
+            width = sum(block.width for block in self.layout)
+            self.hidden_layers = HiddenLayers(width, model, self._seed_of, self._step_seed_of)
         self.built = True
-        self.optimizers: Optimizers | None = None
-        self._loss_tracker = tf_keras.metrics.Mean(name="loss")
+        #: Steps of the training so far; what is drawn in a step follows from it and the seed.
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
 
     def _seed_of(self, name: str) -> int:
         return zlib.crc32(f"{self._seed}/{name}".encode()) % 2**31
 
-    def _add_hidden_layers(self, width: int) -> None:
-        activation = self.settings.activation
-        for i, units in enumerate((*self.settings.hidden_units, None)):
-            name = f"dense_{i}"
-            kind = "GlorotUniform" if units is None else _HIDDEN_INITIALIZERS[activation]
-            layer = tf_keras.layers.Dense(
-                units=units or 1,
-                activation=None if units is None else activation,
-                use_bias=units is not None,
-                kernel_initializer=getattr(tf_keras.initializers, kind)(seed=self._seed_of(name)),
-                name=name,
-            )
-            layer.build((None, width))
-            self.dense_layers.append(layer)
-            if units is not None:
-                dropout = tf_keras.layers.Dropout(self.settings.dropout, seed=self._seed_of(f"dropout_{i}"))
-                self.dropout_layers.append(dropout)
-                width = units
+    def _step_seed_of(self, name: str) -> tf.Tensor:
+        """The seed, int32 `[2]`, of what this step draws: a resumed training draws the same."""
+        return tf.stack([self._seed_of(name), tf.cast(self.step, tf.int32)])
 
     @property
     def wide_variables(self) -> list[tf.Variable]:
@@ -106,32 +81,35 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
 
     @property
     def deep_variables(self) -> list[tf.Variable]:
-        """The embedding tables and the dense layers' kernels and biases."""
+        """The trained variables of the deep part: the embedding tables and the hidden layers'."""
         tables = [self.table_weights[table.name] for table in self.embedding_tables]
-        return tables + [variable for layer in self.dense_layers for variable in layer.weights]
+        hidden = self.hidden_layers.variables.values() if self.hidden_layers else ()
+        return tables + [variable for variable in hidden if variable.trainable]
+
+    @property
+    def moving_variables(self) -> list[tf.Variable]:
+        """What batch normalization averages over the steps, and no optimizer trains."""
+        hidden = self.hidden_layers.variables.values() if self.hidden_layers else ()
+        return [variable for variable in hidden if not variable.trainable]
 
     @property
     def dense_variables(self) -> dict[str, tf.Variable]:
-        """The variables that are not tables, by stable names: `bias`, `dense_<i>/kernel` and `dense_<i>/bias`."""
-        variables = {"bias": self.bias}
-        for i, layer in enumerate(self.dense_layers):
-            variables[f"dense_{i}/kernel"] = layer.kernel
-            if layer.use_bias:
-                variables[f"dense_{i}/bias"] = layer.bias
-        return variables
+        """The variables that are not tables, by stable names: `bias`, and those of `HiddenLayers`."""
+        return {"bias": self.bias} | (self.hidden_layers.variables if self.hidden_layers else {})
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The transformed names of the features the model reads."""
         names = [name for table in (*self.wide_tables, *self.embedding_tables) for name in table.inputs]
-        names += [transformed_name(f.name) for f in self.deep_features if f.is_numeric]
+        names += [transformed_name(block.feature) for block in self.layout if block.vocabulary is None]
         return tuple(dict.fromkeys(names))
 
-    def wide_logits(self, features: Features) -> tf.Tensor:
+    def wide_logits(self, features: Features, weights_of: WeightsOf | None = None) -> tf.Tensor:
         """Sums the weights of the rows that each example names.
 
         Args:
           features: By transformed name: ids, int64 `[batch]`, or an int64 SparseTensor `[batch, any]`.
+          weights_of: Looks weights up in place of the model's own tables.
 
         Returns:
           float32 `[batch]`; zeros if the model has no wide part.
@@ -141,36 +119,36 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         for table in self.wide_tables:
             (name,) = table.inputs
             ids = features[name]
-            weights = tf.gather(self.table_weights[table.name], _flat(ids))
+            weights = (weights_of or self._weights_of)(table, _flat(ids))
             if isinstance(ids, tf.SparseTensor):
                 weights = tf.math.unsorted_segment_sum(weights, ids.indices[:, 0], batch_size)
             total += weights
         return total
 
-    def deep_logits(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The deep part's logit; arguments as in `wide_logits`, numeric features float32 `[batch]`.
+    def _weights_of(self, table: Table, rows: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.table_weights[table.name], rows)
+
+    def deep_input(self, features: Features) -> tf.Tensor:
+        """What the hidden layers read, float32 `[batch, width]`.
 
         Args:
-          features: By transformed name.
-          training: Whether to drop units.
+          features: As in `wide_logits`; numeric features float32 `[batch]`.
 
         Returns:
-          float32 `[batch]`; zeros if the model has no deep part.
+          Embeddings and numeric features, in the order of `layout`.
         """
         batch_size = _batch_size(features)
-        if not self.dense_layers:
-            return tf.zeros([batch_size])
-        embedded: dict[str, tf.Tensor] = {}
+        columns: dict[str, tf.Tensor] = {}
         for table in self.embedding_tables:
-            embedded |= self._embed(table, features, batch_size)
-        columns = []
-        for feature in self.deep_features:
-            name = transformed_name(feature.name)
-            columns.append(features[name][:, tf.newaxis] if feature.is_numeric else embedded[name])
-        hidden = tf.concat(columns, axis=1)
-        for layer, dropout in zip(self.dense_layers, self.dropout_layers, strict=False):  # none behind the last layer
-            hidden = dropout(layer(hidden), training=training)
-        return tf.squeeze(self.dense_layers[-1](hidden), axis=1)
+            columns |= self._embed(table, features, batch_size)
+        names = [transformed_name(block.feature) for block in self.layout]
+        return tf.concat([columns[n] if n in columns else features[n][:, tf.newaxis] for n in names], axis=1)
+
+    def deep_logits(self, features: Features) -> tf.Tensor:
+        """The deep part's logit, float32 `[batch]`, of `deep_input`'s features; zeros if there is no deep part."""
+        if self.hidden_layers is None:
+            return tf.zeros([_batch_size(features)])
+        return self.hidden_layers(self.deep_input(features), training=False)
 
     def _embed(self, table: Table, features: Features, batch_size: tf.Tensor) -> dict[str, tf.Tensor]:
         """The embedding of each feature that uses a table, float32 `[batch, embedding_dim]`, from one gather."""
@@ -188,41 +166,39 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
             embedded[name] = combine(part, ids.indices[:, 0], batch_size) if isinstance(ids, tf.SparseTensor) else part
         return embedded
 
-    def logits(self, features: Features, training: bool = False) -> tf.Tensor:
-        """Wide logit + deep logit + bias, float32 `[batch]`; arguments as in `deep_logits`."""
-        total = tf.fill([_batch_size(features)], self.bias)
-        if self.wide_tables:
-            total += self.wide_logits(features)
-        if self.dense_layers:
-            total += self.deep_logits(features, training)
-        return total
+    def logits(self, features: Features, weights_of: WeightsOf | None = None) -> tf.Tensor:
+        """Wide logit + deep logit + bias, float32 `[batch]`; arguments as in `wide_logits` and `deep_input`."""
+        return self.bias + self.wide_logits(features, weights_of) + self.deep_logits(features)
 
-    def call(self, inputs: Features, training: bool | None = None) -> tf.Tensor:
+    def training_logits(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
+        """The logits with units dropped and counts hidden, and what is added to the loss.
+
+        Args:
+          features: As in `deep_input`, the counts without the row's own label.
+
+        Returns:
+          float32 `[batch]`, and a float32 scalar: `embedding_l2` · the mean over the batch of Σ e² over the embeddings
+          an example uses. (Numeric features are in the sum too; they have no gradient.)
+        """
+        features = self._with_counts_hidden(features)
+        logits = self.bias + self.wide_logits(features)
+        if self.hidden_layers is None:
+            return logits, tf.zeros([])
+        inputs = self.deep_input(features)
+        penalty = self.settings.embedding_l2 * tf.reduce_mean(tf.reduce_sum(tf.square(inputs), axis=1))
+        return logits + self.hidden_layers(inputs, training=True), penalty
+
+    def _with_counts_hidden(self, features: Features) -> Features:
+        """All counts of a random `count_dropout` of the examples are replaced by the id that says nothing."""
+        if not self._counts or self.settings.count_dropout == 0:
+            return features
+        draws = tf.random.stateless_uniform([_batch_size(features)], self._step_seed_of("counts"))
+        hidden = draws < self.settings.count_dropout
+        return {**features} | {name: tf.where(hidden, NUM_COUNT_BUCKETS, features[name]) for name in self._counts}
+
+    def call(self, inputs: Features) -> tf.Tensor:
         """The logits, float32 `[batch]`."""
-        return self.logits(inputs, bool(training))
-
-    def compile(self, optimizers: Optimizers) -> None:
-        """Sets the optimizers that `fit` applies."""
-        super().compile()  # Keras's own optimizer is never used: `train_step` is overridden
-        self.optimizers = optimizers
-
-    def train_step(self, data: tuple[Features, tf.Tensor]) -> dict[str, Any]:
-        """One step of joint training: one mini-batch, one loss (the mean logistic loss), both parts updated."""
-        features, labels = data
-        if self.optimizers is None:
-            raise RuntimeError("`compile` must be called with the optimizers before training")
-        with tf.GradientTape() as tape:
-            logits = self.logits(features, training=True)
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        self.optimizers.apply(tape.gradient(loss, self.optimizers.variables))
-        self._loss_tracker.update_state(losses)
-        return {"loss": self._loss_tracker.result()}
-
-    @property
-    def metrics(self) -> list[tf_keras.metrics.Metric]:
-        """What `fit` resets at each epoch's start."""
-        return [self._loss_tracker]
+        return self.logits(inputs)
 
 
 def _flat(ids: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

@@ -71,7 +71,7 @@ class Config:
         for part in ("wide", "deep"):
             if self.model.parts in (part, "wide_and_deep"):
                 crosses = self.spec.crosses if part == "wide" else ()
-                if not self.spec.of_part(part) and not crosses:
+                if not (self.spec.of_part(part) or crosses or self.spec.counts_of_part(part)):
                     raise ValueError(f"`model.parts: {self.model.parts}`, but no feature is in the {part} part")
         return self
 
@@ -119,6 +119,9 @@ class Config:
 
 
 _ADAPTER = TypeAdapter(Config)
+
+#: The keys of the file that make up `Config.spec`.
+_SPEC_KEYS = tuple(field.name for field in dataclasses.fields(FeatureSpec))
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -171,7 +174,7 @@ def parse_config(raw: dict[str, Any], where: str) -> Config:
     raw = dict(raw)
     if "spec" in raw:
         raise ConfigError(f"`spec` is not a known key; did you mean `features`? ({where})")
-    raw["spec"] = {key: raw.pop(key) for key in ("features", "crosses") if key in raw}
+    raw["spec"] = {key: raw.pop(key) for key in _SPEC_KEYS if key in raw}
     try:
         return _ADAPTER.validate_python(raw)
     except ValidationError as error:
@@ -274,9 +277,9 @@ def _known_keys(path: Sequence[str]) -> list[str]:
 
     node = resolve(schema)
     properties = dict(node.get("properties", {}))
-    for part in ["spec", *path] if path and path[0] in ("features", "crosses") else path:
+    for part in ["spec", *path] if path and path[0] in _SPEC_KEYS else path:
         node = resolve(child(node, part))
         properties = dict(node.get("properties", {}))
     if "spec" in properties:
-        properties = {k: v for k, v in properties.items() if k != "spec"} | {"features": {}, "crosses": {}}
+        properties = {k: v for k, v in properties.items() if k != "spec"} | {key: {} for key in _SPEC_KEYS}
     return sorted(properties)

@@ -1,4 +1,4 @@
-"""The feature spec: every feature and cross, declared once in the config.
+"""The feature spec: every feature, cross and count, declared once in the config.
 
 The reading columns, the TFDV schema, ``preprocessing_fn``, the model's inputs and the request
 format are all derived from the objects of this module.
@@ -17,11 +17,12 @@ STRICT = ConfigDict(extra="forbid", str_strip_whitespace=False)
 
 #: Keys of a raw tf.Example that are not features.
 LABEL = "label"
+WEIGHT = "weight"
 REQUEST_ID = "request_id"
 IMPRESSION_ID = "impression_id"
 TIMESTAMP = "timestamp"
 TABLE_KEY = "table_key"
-RESERVED_NAMES = frozenset({LABEL, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
+RESERVED_NAMES = frozenset({LABEL, WEIGHT, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
 
 #: The source whose rows are the impressions.
 IMPRESSIONS = "impressions"
@@ -31,6 +32,13 @@ MISSING_TOKEN = "<missing>"
 
 #: Joins the tokens of a cross; a control character, so that it does not occur in tokens.
 CROSS_SEPARATOR = "\x1f"
+
+#: The two sides of a count feature, each an input of the model.
+Outcome = Literal["positives", "negatives"]
+OUTCOMES: tuple[Outcome, ...] = ("positives", "negatives")
+
+#: A count enters the model by its power of two: 0, 1, 2 to 3, 4 to 7, … and 2^30 or more.
+NUM_COUNT_BUCKETS = 32
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 Side = Literal["context", "item"]
@@ -147,8 +155,7 @@ class Cross:
             raise ValueError("a cross has exactly one of `hash_buckets` and `min_count`")
         if self.max_size is not None and self.min_count is None:
             raise ValueError("`max_size` goes with `min_count` only")
-        if len(set(self.features)) != len(self.features):
-            raise ValueError(f"a cross names each feature once. Received: {list(self.features)}")
+        _check_distinct("a cross", self.features)
         return self
 
     @property
@@ -157,18 +164,62 @@ class Cross:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Count:
+    """A count feature: how often the training examples hold a combination of values as a positive, and as a negative.
+
+    A cross memorizes a combination only once it has learned a weight for it; a count says in one look how much is
+    known of it, and what rows with that much known have in common is learned from all of them. Each number enters the
+    model by its power of two. In training a row's own label is left out, which makes it look as a new row does.
+
+    Attributes:
+      features: The names of its features, none of them a list; a numeric one enters as its quantile.
+      max_size: Keep at most this many of the most frequent pairs of a combination and a label; the rest counts as 0.
+      parts: Which parts of the model read it.
+    """
+
+    features: Annotated[tuple[Name, ...], Field(min_length=1, max_length=5)]
+    max_size: Annotated[int, Field(ge=1)] | None = None
+    parts: tuple[Part, ...] = ("wide", "deep")
+
+    @model_validator(mode="after")
+    def _features_differ(self) -> Count:
+        _check_distinct("a count", self.features)
+        return self
+
+    @property
+    def name(self) -> str:
+        return f"count_of_{'_x_'.join(self.features)}"
+
+    def input_name(self, outcome: Outcome) -> str:
+        """The untransformed name under which the model reads one of its two numbers."""
+        return f"{self.name}_{outcome}"
+
+    def training_input_name(self, outcome: Outcome) -> str:
+        """As `input_name`, with the row's own label left out: what the model reads in training."""
+        return f"{self.input_name(outcome)}_of_others"
+
+
+def _check_distinct(what: str, names: tuple[str, ...]) -> None:
+    if len(set(names)) != len(names):
+        raise ValueError(f"{what} names each feature once. Received: {list(names)}")
+
+
+@dataclass(frozen=True, config=STRICT)
 class FeatureSpec:
-    """All features and crosses of a config, and what follows from them together."""
+    """All features, crosses and counts of a config, and what follows from them together."""
 
     features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=1000)]
     crosses: Annotated[tuple[Cross, ...], Field(max_length=1000)] = ()
+    counts: Annotated[tuple[Count, ...], Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _names_resolve(self) -> FeatureSpec:
         taken: set[str] = set()
-        for name in [f.name for f in self.features] + [c.name for c in self.crosses]:
+        for name in [f.name for f in self.features] + [c.name for c in (*self.crosses, *self.counts)]:
             if name in taken:
-                raise ValueError(f"`{name}` is declared twice in features and crosses; each name must be unique")
+                raise ValueError(
+                    f"`{name}` is declared twice in features, crosses and counts; each name must be unique"
+                )
             taken.add(name)
         for f in self.features:
             if f.is_numeric and f.bucket_name in taken:
@@ -183,13 +234,18 @@ class FeatureSpec:
                         f"feature `{f.name}` shares the vocabulary of `{f.vocabulary}`, which has no vocabulary "
                         f"rule of its own; allowed: {owners}"
                     )
-        for cross in self.crosses:
-            for name in cross.features:
-                if name not in by_name:
-                    raise ValueError(
-                        f"cross `{cross.name}` names the feature `{name}`, which is not declared; "
-                        f"allowed: {sorted(by_name)}"
-                    )
+        for what, combinations in (("cross", self.crosses), ("count", self.counts)):
+            for combination in combinations:
+                for name in combination.features:
+                    if name not in by_name:
+                        raise ValueError(
+                            f"{what} `{combination.name}` names the feature `{name}`, which is not declared; "
+                            f"allowed: {sorted(by_name)}"
+                        )
+                    if what == "count" and by_name[name].is_list:
+                        raise ValueError(
+                            f"count `{combination.name}` names the list `{name}`; a list cannot be counted"
+                        )
         return self
 
     @cached_property
@@ -212,15 +268,28 @@ class FeatureSpec:
     def of_part(self, part: Part) -> tuple[Feature, ...]:
         return tuple(f for f in self.features if part in f.parts)
 
+    def counts_of_part(self, part: Part) -> tuple[str, ...]:
+        """The untransformed names of the counts that a part of the model reads."""
+        return tuple(c.input_name(outcome) for c in self.counts if part in c.parts for outcome in OUTCOMES)
+
+    @property
+    def training_inputs(self) -> dict[str, str]:
+        """What the model reads in training in place of each count: transformed names by transformed names."""
+        return {
+            transformed_name(c.input_name(outcome)): transformed_name(c.training_input_name(outcome))
+            for c in self.counts
+            for outcome in OUTCOMES
+        }
+
     def needs_bucket(self, feature: Feature) -> bool:
-        """Whether a numeric feature's quantile is needed as an id: for the wide part or for a cross."""
+        """Whether a numeric feature's quantile is needed as an id: for the wide part, a cross or a count."""
         return feature.is_numeric and (
-            "wide" in feature.parts or any(feature.name in cross.features for cross in self.crosses)
+            "wide" in feature.parts or any(feature.name in c.features for c in (*self.crosses, *self.counts))
         )
 
 
 def vocabulary_file_name(name: str) -> str:
-    """The name under which tf.Transform keeps the vocabulary of a feature or of a counted cross."""
+    """The name under which tf.Transform keeps the vocabulary of a feature, of a counted cross or of a count."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"a vocabulary's name has small letters, digits and underscores only. Received: {name!r}")
     return f"{name}_vocabulary"

@@ -48,9 +48,9 @@ class Model:
     Attributes:
       parts: Train both parts jointly, or one alone.
       embedding_dim: The width of each embedding.
-      embedding_dim_factor: Makes the width of an embedding factor · rows^¼, between 1 and `embedding_dim`, so that small
+      embedding_dim_factor: Makes an embedding factor · rows^¼ wide, between 1 and `embedding_dim`, so that small
         vocabularies have narrow ones; None keeps all at `embedding_dim`.
-      embedding_l2: Adds this times the mean over the examples of Σ e², over the embeddings an example uses, to the loss.
+      embedding_l2: Adds to the loss this times the mean over the examples of Σ e² over the embeddings an example uses.
       hidden_units: The widths of the hidden layers, first to last.
       activation: Of the hidden layers.
       batch_norm: Normalize each hidden layer's units over the batch before the activation.
@@ -102,11 +102,18 @@ class DeepOptimizer:
       name: `adagrad` (the paper's) or `adam`.
       learning_rate: The step size.
       initial_accumulator: Of AdaGrad.
+      schedule: How the step size goes down over the training: not at all, along half a cosine, or by the same factor in
+        each step. FTRL has no schedule: its state stands for its weights at one learning rate only.
+      warmup_steps: Over so many steps at first, the step size grows evenly from nothing.
+      final_fraction: With `cosine` or `exponential`: what is left of the step size in the end.
     """
 
     name: Literal["adagrad", "adam"] = "adagrad"
     learning_rate: PositiveFloat = 0.05
     initial_accumulator: NonNegativeFloat = 0.1
+    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    final_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -116,24 +123,31 @@ class Training:
     Attributes:
       batch_size: Examples per step.
       num_epochs: Passes over the training examples, at most.
-      patience: Stop after this many epochs without a better validation AUC and keep the best epoch;
-        None trains all epochs.
+      patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch;
+        None trains all epochs and keeps the last.
+      monitor: With `patience`: the validation metric that tells which epoch is best.
       shuffle_buffer: Examples held to shuffle among.
+      negative_fraction: Train on this share of the negatives, drawn anew in each epoch. The scores stay calibrated on
+        all of them.
       warm_start: Start from the last pushed model.
       warm_start_hidden_layers: With `warm_start`: take the hidden layers along too, not the tables alone.
       wide_optimizer: FTRL.
       deep_optimizer: AdaGrad or Adam.
-      seed: Of the initial weights and the shuffling.
+      checkpoint_seconds: The time between two checkpoints, from which a killed training goes on.
+      seed: Of the initial weights, the order of the examples and all that is drawn.
     """
 
     batch_size: PositiveInt = 512
     num_epochs: PositiveInt = 1
     patience: PositiveInt | None = None
+    monitor: Literal["auc", "logloss"] = "auc"
     shuffle_buffer: PositiveInt = 100_000
+    negative_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     warm_start: bool = True
     warm_start_hidden_layers: bool = True
     wide_optimizer: Ftrl = Field(default_factory=Ftrl)
     deep_optimizer: DeepOptimizer = Field(default_factory=DeepOptimizer)
+    checkpoint_seconds: NonNegativeFloat = 60.0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
 
 

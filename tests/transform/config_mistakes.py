@@ -8,7 +8,8 @@ from tests.transform.small_config import REMOVED
 
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
 TOP_KEYS = (
-    "['crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'sources', 'training']"
+    "['counts', 'crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'sources', "
+    "'training']"
 )
 FEATURE_KEYS = (
     "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
@@ -81,8 +82,8 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.0.name", "label")],
-        "`name` must not be one of ['impression_id', 'label', 'request_id', 'table_key', 'timestamp'], which are "
-        "reserved. Received: 'label' (small.yaml, features.label.name).",
+        "`name` must not be one of ['impression_id', 'label', 'request_id', 'table_key', 'timestamp', 'weight'], which "
+        "are reserved. Received: 'label' (small.yaml, features.label.name).",
     ),
     (
         [("features.0.parts", ["tall"])],
@@ -100,7 +101,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.1.name", "app")],
-        "`app` is declared twice in features and crosses; each name must be unique (small.yaml).",
+        "`app` is declared twice in features, crosses and counts; each name must be unique (small.yaml).",
     ),
     (
         [("features.0.name", "price_bucket"), ("crosses", []), ("features.1.vocabulary", "price_bucket")],

@@ -1,0 +1,100 @@
+"""How a model reads counts, and what it does in training only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.model import WideDeep
+from transform.config import Config, parse_config
+
+HIDDEN = 32
+NAMES = [f"count_of_user_x_app_{outcome}_xf" for outcome in ("positives", "negatives")]
+
+
+def config_of(**model: Any) -> Config:
+    return parse_config(
+        {
+            "name": "x",
+            "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
+            "features": [
+                {"name": "user", "side": "context", "kind": "categorical", "vocabulary": {}, "parts": ["deep"]},
+                {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}, "parts": ["deep"]},
+            ],
+            "counts": [{"features": ["user", "app"]}],
+            "model": {"embedding_dim": 3, "hidden_units": [4]} | model,
+            "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+        },
+        "test",
+    )
+
+
+def model_of(**settings: Any) -> WideDeep:
+    config = config_of(**settings)
+    model = WideDeep(config.spec, config.model, {"user": 500, "app": 9})
+    rng = np.random.default_rng(3)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape).astype(np.float32))
+    return model
+
+
+def batch_of(positives: list[int], negatives: list[int]) -> dict[str, tf.Tensor]:
+    zeros = tf.zeros([len(positives)], tf.int64)
+    counts = [tf.constant(ids, tf.int64) for ids in (positives, negatives)]
+    return {"user_xf": zeros, "app_xf": zeros} | dict(zip(NAMES, counts, strict=True))
+
+
+def test_each_part_has_a_row_per_bucket_and_one_for_a_hidden_count() -> None:
+    model = model_of()
+    for name in ("count_of_user_x_app_positives", "count_of_user_x_app_negatives"):
+        assert model.table_weights[f"wide/{name}"].shape == (33,)
+        assert model.table_weights[f"embedding/{name}"].shape == (33, 3)
+    positives, negatives = (model.table_weights[f"wide/{name[:-3]}"].numpy() for name in NAMES)
+    expected = [positives[0] + negatives[5], positives[31] + negatives[1]]
+    np.testing.assert_allclose(model.wide_logits(batch_of([0, 31], [5, 1])), expected, rtol=1e-6)
+
+
+def test_embeddings_of_counts_stand_behind_those_of_features() -> None:
+    model = model_of()
+    parts = ("user", "app", "count_of_user_x_app_positives", "count_of_user_x_app_negatives")
+    rows = [
+        model.table_weights[f"embedding/{name}"].numpy()[row] for name, row in zip(parts, (0, 0, 7, 2), strict=True)
+    ]
+    np.testing.assert_array_equal(model.deep_input(batch_of([7], [2]))[0], np.concatenate(rows))
+
+
+def test_all_counts_of_an_example_are_hidden_together_in_training_only() -> None:
+    model = model_of(parts="wide", count_dropout=0.25)
+    batch = batch_of([4] * 4000, [1] * 4000)
+    positives, negatives = (model.table_weights[f"wide/{name[:-3]}"].numpy() for name in NAMES)
+    shown = model.bias.numpy() + positives[4] + negatives[1]
+    hidden = model.bias.numpy() + positives[HIDDEN] + negatives[HIDDEN]
+    np.testing.assert_allclose(model(batch), np.full(4000, shown), rtol=1e-6)
+
+    logits = model.training_logits(batch)[0].numpy()
+    is_hidden = np.isclose(logits, hidden)
+    assert np.all(is_hidden | np.isclose(logits, shown))
+    assert is_hidden.mean() == pytest.approx(0.25, abs=0.03)  # 0.25 ± 4 deviations of 0.007
+
+
+def test_the_penalty_is_the_mean_square_of_the_embeddings_in_use() -> None:
+    model = model_of(embedding_l2=0.1)
+    batch = batch_of([7, 0], [2, 2])
+    squares = np.square(model.deep_input(batch).numpy()).sum(axis=1)
+    np.testing.assert_allclose(model.training_logits(batch)[1], 0.1 * squares.mean(), rtol=1e-5)
+    assert model_of().training_logits(batch)[1].numpy() == 0
+
+
+def test_the_width_of_an_embedding_follows_the_fourth_root_of_its_rows() -> None:
+    model = model_of(embedding_dim=8, embedding_dim_factor=2.0)
+    widths = {name: variable.shape[1] for name, variable in model.table_weights.items() if name.startswith("embedding")}
+    assert widths == {
+        "embedding/user": 8,  # 2 · 501^¼ = 9.46, at most 8
+        "embedding/app": 4,  # 2 · 10^¼ = 3.56
+        "embedding/count_of_user_x_app_positives": 5,  # 2 · 33^¼ = 4.79
+        "embedding/count_of_user_x_app_negatives": 5,
+    }
+    assert model.deep_input(batch_of([0], [0])).shape == (1, 22)

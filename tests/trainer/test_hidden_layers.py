@@ -1,0 +1,63 @@
+"""The hidden layers against plain NumPy."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.hidden_layers import HiddenLayers
+from transform import settings
+
+INPUTS = np.random.default_rng(1).normal(size=(64, 3)).astype(np.float32)
+
+
+def layers_of(**changes: Any) -> HiddenLayers:
+    def seed_of(name: str) -> int:
+        return zlib.crc32(name.encode()) % 2**31
+
+    model = settings.Model(**{"hidden_units": (5, 4)} | changes)
+    return HiddenLayers(3, model, seed_of, lambda name: tf.constant([seed_of(name), 0]))
+
+
+def logits(layers: HiddenLayers, *, training: bool) -> np.ndarray:
+    return layers(tf.constant(INPUTS), training=training).numpy()
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"), [("relu", lambda x: np.maximum(x, 0)), ("tanh", np.tanh), ("elu", None)]
+)
+def test_each_layer_is_the_activation_of_an_affine_map(activation: str, function: Any) -> None:
+    function = function or (lambda x: np.where(x > 0, x, np.exp(x) - 1))
+    layers = layers_of(activation=activation)
+    v = {name: variable.numpy() for name, variable in layers.variables.items()}
+    hidden = function(INPUTS @ v["dense_0/kernel"] + v["dense_0/bias"])
+    hidden = function(hidden @ v["dense_1/kernel"] + v["dense_1/bias"])
+    np.testing.assert_allclose(
+        logits(layers, training=False), (hidden @ v["dense_2/kernel"])[:, 0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_batch_norm_takes_the_batch_in_training_and_the_moving_averages_else() -> None:
+    layers = layers_of(batch_norm=True, hidden_units=(5,))
+    v = {name: variable.numpy() for name, variable in layers.variables.items()}
+    before = INPUTS @ v["dense_0/kernel"] + v["dense_0/bias"]
+
+    def normalized(mean: Any, variance: Any) -> np.ndarray:
+        return (np.maximum((before - mean) / np.sqrt(variance + 1e-3), 0) @ v["dense_1/kernel"])[:, 0]
+
+    # Moving mean 0 and variance 1 at first.
+    np.testing.assert_allclose(logits(layers, training=False), normalized(0, 1), rtol=1e-4, atol=1e-5)
+    of_batch = normalized(before.mean(axis=0), before.var(axis=0))
+    np.testing.assert_allclose(logits(layers, training=True), of_batch, rtol=1e-4, atol=1e-4)
+    # A step in training moves the averages by 1 - 0.99.
+    np.testing.assert_allclose(layers.variables["norm_0/moving_mean"], 0.01 * before.mean(axis=0), rtol=1e-3, atol=1e-6)
+
+
+def test_dropout_drops_in_training_only() -> None:
+    layers = layers_of(dropout=0.5)
+    np.testing.assert_array_equal(logits(layers, training=False), logits(layers, training=False))
+    assert np.abs(logits(layers, training=True) - logits(layers, training=False)).max() > 1e-3

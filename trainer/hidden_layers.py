@@ -1,0 +1,87 @@
+"""The deep part behind its input: hidden layers and a last layer of one unit (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+import tf_keras
+
+from transform import settings
+
+_INITIALIZERS = {"relu": "HeUniform", "elu": "HeUniform", "gelu": "HeUniform", "swish": "HeUniform"} | {
+    "selu": "LecunNormal",
+    "tanh": "GlorotUniform",
+}
+
+
+class HiddenLayers:
+    """A multilayer perceptron: a^(l+1) = dropout(f(norm(W^(l) a^(l) + b^(l)))), and a last layer without f and b.
+
+    `norm` is batch normalization where the settings ask for it, else nothing.
+
+    Args:
+      width: The input's width.
+      model: The hidden layers' widths, activation, normalization and dropout.
+      seed_of: Gives the seed of anything random by its name.
+      step_seed_of: Gives the seed, int32 `[2]`, of what the running step draws, by its name.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        model: settings.Model,
+        seed_of: Callable[[str], int],
+        step_seed_of: Callable[[str], tf.Tensor],
+    ) -> None:
+        self._dropout, self._step_seed_of = model.dropout, step_seed_of
+        self._activation = tf_keras.activations.get(model.activation)
+        self._dense: list[tf_keras.layers.Dense] = []
+        self._norm: list[tf_keras.layers.BatchNormalization] = []
+        for i, units in enumerate(model.hidden_units):
+            self._add_dense(i, width, units, _INITIALIZERS[model.activation], True, seed_of)
+            if model.batch_norm:
+                norm = tf_keras.layers.BatchNormalization(name=f"norm_{i}")
+                norm.build((None, units))
+                self._norm.append(norm)
+            width = units
+        self._add_dense(len(model.hidden_units), width, 1, "GlorotUniform", False, seed_of)
+
+    def _add_dense(
+        self, i: int, width: int, units: int, initializer: str, use_bias: bool, seed_of: Callable[[str], int]
+    ) -> None:
+        name = f"dense_{i}"
+        kernel = getattr(tf_keras.initializers, initializer)(seed=seed_of(name))
+        layer = tf_keras.layers.Dense(units, use_bias=use_bias, kernel_initializer=kernel, name=name)
+        layer.build((None, width))
+        self._dense.append(layer)
+
+    @property
+    def variables(self) -> dict[str, tf.Variable]:
+        """By stable names: `dense_<i>/kernel`, `dense_<i>/bias`, `norm_<i>/gamma`, `beta` and the two moving ones."""
+        variables = {}
+        for i, layer in enumerate(self._dense):
+            variables[f"dense_{i}/kernel"] = layer.kernel
+            if layer.use_bias:
+                variables[f"dense_{i}/bias"] = layer.bias
+            if i < len(self._norm):
+                norm = self._norm[i]
+                variables |= {f"norm_{i}/gamma": norm.gamma, f"norm_{i}/beta": norm.beta}
+                variables |= {
+                    f"norm_{i}/moving_mean": norm.moving_mean,
+                    f"norm_{i}/moving_variance": norm.moving_variance,
+                }
+        return variables
+
+    def __call__(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        """The logit, float32 `[batch]`, of float32 `[batch, width]`; with `training`, units are dropped."""
+        hidden = inputs
+        for i, dense in enumerate(self._dense[:-1]):
+            hidden = dense(hidden)
+            if self._norm:
+                hidden = self._norm[i](hidden, training=training)
+            hidden = self._activation(hidden)
+            if training and self._dropout:
+                seed = self._step_seed_of(f"dropout_{i}")
+                hidden = tf.nn.experimental.stateless_dropout(hidden, self._dropout, seed, rng_alg="philox")
+        return tf.squeeze(self._dense[-1](hidden), axis=1)
