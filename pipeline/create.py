@@ -27,6 +27,7 @@ from components.resolvers import LastPushedModel, LatestBefore, ServingModel, Sp
 from pipeline.evaluation import eval_config
 from pipeline.fingerprint import code_fingerprint
 from pipeline.workspace import Workspace
+from trainer.checkpoints import CHECKPOINT_ROOT_KEY
 from transform import scopes
 from transform.config import Config
 from transform.preprocessing import CONFIG_KEY
@@ -144,6 +145,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config={
             CONFIG_KEY: scopes.for_trainer(config).to_json(),
+            CHECKPOINT_ROOT_KEY: str(settings.workspace.checkpoints),
             "code_fingerprint": code_fingerprint("trainer", "transform"),
         },
     ).with_id("trainer")

@@ -36,6 +36,11 @@ class Workspace:
         return self.root / "artifacts"
 
     @property
+    def checkpoints(self) -> Path:
+        """Of trainings that are running or were killed."""
+        return self.root / "checkpoints"
+
+    @property
     def compiled(self) -> Path:
         return self.root / "compiled"
 

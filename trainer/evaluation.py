@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -16,12 +15,12 @@ FloatArray = np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """Quality on a set of examples.
+    """Quality on a set of examples, each counted by its weight.
 
     Attributes:
       num_examples: How many there are.
-      auc: The area under the ROC curve, exact; None unless both labels occur.
-      logloss: The mean logistic loss in nats; None without examples.
+      auc: The area under the ROC curve, exact; None unless both labels have weight.
+      logloss: The mean logistic loss in nats; None unless an example has weight.
     """
 
     num_examples: int
@@ -40,47 +39,47 @@ def evaluate(logits_of: Callable[[Features], tf.Tensor], dataset: tf.data.Datase
 
     Args:
       logits_of: Gives a batch's logits, as `logits_function` makes it.
-      dataset: Batches of (features, labels) as `trainer.data.eval_dataset` makes them.
+      dataset: Batches as `trainer.data.eval_dataset` makes them.
 
     Returns:
       The metrics.
     """
-    logits, labels = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
-    for features, batch_labels in dataset:
+    logits, labels, weights = ([np.zeros(0, np.float32)] for _ in range(3))
+    for features, batch_labels, batch_weights in dataset:
         logits.append(logits_of(features).numpy())
         labels.append(batch_labels.numpy())
-    return measure(np.concatenate(logits), np.concatenate(labels))
+        weights.append(batch_weights.numpy())
+    return measure(np.concatenate(logits), np.concatenate(labels), np.concatenate(weights))
 
 
-def measure(logits: FloatArray, labels: FloatArray) -> Metrics:
+def measure(logits: FloatArray, labels: FloatArray, weights: FloatArray | None = None) -> Metrics:
     """AUC and logistic loss of logits.
 
-    AUC = (R - P·(P + 1)/2) / (P·N), with R the sum of the positives' ranks, ties at their mean rank (Mann-Whitney).
+    AUC is the weight of the pairs of a positive and a negative in which the positive's logit is higher, ties counting
+    half, divided by the weight of all such pairs; a pair's weight is the product of its two.
 
     Args:
       logits: float32 `[n]`.
       labels: float32 `[n]`, 0 or 1.
+      weights: float32 `[n]`, not negative; None counts all examples once.
 
     Returns:
       The metrics.
     """
-    if logits.size == 0:
-        return Metrics(0, None, None)
     wide = logits.astype(np.float64)
+    w = np.ones_like(wide) if weights is None else weights.astype(np.float64)
     losses = np.maximum(wide, 0) - wide * labels + np.log1p(np.exp(-np.abs(wide)))
-    return Metrics(int(logits.size), _auc(logits, labels), float(losses.mean()))
+    logloss = float((w * losses).sum() / w.sum()) if w.any() else None
+    return Metrics(int(logits.size), _auc(logits, labels > 0.5, w), logloss)
 
 
-def _auc(logits: FloatArray, labels: FloatArray) -> float | None:
-    positives = int((labels > 0.5).sum())
-    negatives = labels.size - positives
-    if positives == 0 or negatives == 0 or not np.isfinite(logits).all():
+def _auc(logits: FloatArray, positive: np.ndarray, weights: FloatArray) -> float | None:
+    all_pairs = weights[positive].sum() * weights[~positive].sum()
+    if all_pairs == 0 or not np.isfinite(logits).all():
         return None
     order = np.argsort(logits, kind="stable")
-    ordered, ordered_labels = logits[order], labels[order] > 0.5
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(ordered)) + 1])
-    counts = np.diff(np.append(starts, ordered.size))
-    mean_ranks = starts + (counts + 1) / 2
-    positives_per_rank = np.add.reduceat(ordered_labels.astype(np.float64), starts)
-    rank_sum = math.fsum((mean_ranks * positives_per_rank).tolist())
-    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+    starts = np.flatnonzero(np.diff(logits[order], prepend=-np.inf))  # of each group of ties
+    positives = np.add.reduceat((weights * positive)[order], starts)
+    negatives = np.add.reduceat((weights * ~positive)[order], starts)
+    lower = np.cumsum(negatives) - negatives
+    return float((positives * (lower + negatives / 2)).sum() / all_pairs)

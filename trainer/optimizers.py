@@ -6,13 +6,14 @@ optimizers update whole tables: 14 to 37 times slower at 1,000,000 rows, and FTR
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from trainer import schedules
 from trainer.model import WideDeep
 from transform import settings
 
@@ -81,13 +82,22 @@ class RowwiseAdam(tf_keras.optimizers.legacy.Adam):  # type: ignore[misc]
         )
 
 
-def make_deep_optimizer(deep: settings.DeepOptimizer) -> tf_keras.optimizers.legacy.Optimizer:
-    """AdaGrad (accumulator n += g², w -= α·g / (√n + 1e-7)) or `RowwiseAdam` (β1 0.9, β2 0.999)."""
+def make_deep_optimizer(
+    deep: settings.DeepOptimizer, learning_rate: Callable[[], tf.Tensor] | None = None
+) -> tf_keras.optimizers.legacy.Optimizer:
+    """AdaGrad (accumulator n += g², w -= α·g / (√n + 1e-7)) or `RowwiseAdam` (β1 0.9, β2 0.999).
+
+    Args:
+      deep: The settings.
+      learning_rate: Gives each step its α; None takes the settings' for all.
+
+    Returns:
+      The optimizer.
+    """
+    rate = learning_rate or deep.learning_rate
     if deep.name == "adagrad":
-        return tf_keras.optimizers.legacy.Adagrad(
-            deep.learning_rate, initial_accumulator_value=deep.initial_accumulator
-        )
-    return RowwiseAdam(deep.learning_rate)
+        return tf_keras.optimizers.legacy.Adagrad(rate, initial_accumulator_value=deep.initial_accumulator)
+    return RowwiseAdam(rate)
 
 
 class JointOptimizer:
@@ -98,18 +108,21 @@ class JointOptimizer:
     Args:
       model: The model whose variables are trained.
       training: The optimizers' settings.
+      num_steps: Steps of the whole training; needed where the deep part's learning rate has a schedule.
     """
 
-    def __init__(self, model: WideDeep, training: settings.Training) -> None:
+    def __init__(self, model: WideDeep, training: settings.Training, num_steps: int | None = None) -> None:
         bias = make_ftrl(training.wide_optimizer, regularized=False)
         self._groups: list[tuple[tf_keras.optimizers.legacy.Optimizer, list[tf.Variable]]] = [(bias, [model.bias])]
         if model.wide_variables:
             self._groups.append((make_ftrl(training.wide_optimizer), model.wide_variables))
         self.deep: tf_keras.optimizers.legacy.Optimizer | None = None
         if model.deep_variables:
-            self.deep = make_deep_optimizer(training.deep_optimizer)
+            self.deep = make_deep_optimizer(
+                training.deep_optimizer, schedules.for_training(training.deep_optimizer, model.step, num_steps)
+            )
             self._groups.append((self.deep, model.deep_variables))
-        self._moving = model.moving_variables
+        self._moving, self._step = model.moving_variables, model.step
         for optimizer, variables in self._groups:
             optimizer._create_all_weights(variables)  # slots must exist before a warm start fills them
 
@@ -129,14 +142,17 @@ class JointOptimizer:
     def slots(self, variable: tf.Variable) -> dict[str, tf.Variable]:
         """The optimizer's state of a variable, each of the variable's shape, by name.
 
-        FTRL: `accumulator` (n) and `linear` (z). AdaGrad: `accumulator`. Adam: `m` and `v`.
+        FTRL: `accumulator` (n) and `linear` (z). AdaGrad: `accumulator`. Adam: `m` and `v`. Moving averages: none.
         """
+        if any(variable is other for other in self._moving):
+            return {}
         for optimizer, variables in self._groups:
             if any(variable is other for other in variables):
                 return {name: optimizer.get_slot(variable, name) for name in sorted(optimizer.get_slot_names())}
-        raise ValueError(f"`variable` must be one of the trained variables. Received: {variable.name}")
+        raise ValueError(f"`variable` must be one of the model's variables. Received: {variable.name}")
 
     def state(self) -> list[tf.Variable]:
-        """Everything training changes: the variables, their slots, moving averages and the optimizers' step counts."""
+        """Everything training changes: the variables, their slots, moving averages and the counts of steps."""
         slots = [slot for variable in self.variables for slot in self.slots(variable).values()]
-        return [*self.variables, *slots, *self._moving, *(optimizer.iterations for optimizer, _ in self._groups)]
+        iterations = [optimizer.iterations for optimizer, _ in self._groups]
+        return [*self.variables, *slots, *self._moving, *iterations, self._step]

@@ -11,28 +11,34 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import data
+from trainer.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_folder, remove_stale_folders
 from trainer.learned import read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.signatures import export_model
-from trainer.training import TrainingResult, train
+from trainer.training import TrainingResult, steps_per_epoch, train
 from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
+from trainer.wide_weights import non_zero_rows, to_markdown
 from transform.config import Config
-from transform.feature_spec import LABEL
+from transform.feature_spec import LABEL, WEIGHT
 from transform.preprocessing import CONFIG_KEY
 
 #: The report's name, in the model's folder beside the SavedModel's.
 TRAINING_REPORT_FILE = "training_report.json"
+
+#: Beside it: the wide part's weights for people.
+WIDE_WEIGHTS_FILE = "wide_weights.md"
 
 
 def run_fn(fn_args: Any) -> None:
     """Trains and exports one model.
 
     Args:
-      fn_args: TFX's `FnArgs`. Read are `custom_config["config"]` (the config's JSON), `train_files` and `eval_files`
-        (lists of patterns), `transform_output`, `base_model` (the previous SavedModel's folder or None) and
-        `serving_model_dir` (`<model uri>/Format-Serving`); `warm_start/` and `training_report.json` are written beside
-        the latter.
+      fn_args: TFX's `FnArgs`. Read are `custom_config["config"]` (the config's JSON) and, if it is there,
+        `custom_config["checkpoint_root"]` (the folder of checkpoints), `train_files` and `eval_files` (lists of
+        patterns), `transform_output`, `base_model` (the previous SavedModel's folder or None) and `serving_model_dir`
+        (`<model uri>/Format-Serving`); `warm_start/`, `training_report.json` and
+        `wide_weights.md` are written beside the latter.
 
     Raises:
       TrainingError: If there are no training examples, or the training diverges.
@@ -44,24 +50,46 @@ def run_fn(fn_args: Any) -> None:
     learned = read_learned(tft_output, config.spec)
     sizes = learned.vocabulary_sizes
     model = WideDeep(config.spec, config.model, sizes, training.seed)
-    optimizers = JointOptimizer(model, training)
+    all_features = tft_output.transformed_feature_spec()
+    weight = (WEIGHT,) if WEIGHT in all_features else ()
+    feature_spec = {name: all_features[name] for name in (*model.feature_names, LABEL, *weight)}
+    counts = data.count_labels(fn_args.train_files, feature_spec)
+    num_steps = training.num_epochs * steps_per_epoch(counts, training)
+    optimizers = JointOptimizer(model, training, num_steps)
     warm_start_report = warm_start(model, optimizers, training, learned, fn_args.base_model)
 
-    all_features = tft_output.transformed_feature_spec()
-    feature_spec = {name: all_features[name] for name in (*model.feature_names, LABEL)}
+    def train_data(epoch: int, skip_batches: int) -> tf.data.Dataset:
+        inputs = config.spec.training_inputs
+        return data.train_dataset(fn_args.train_files, feature_spec, training, epoch, skip_batches, inputs)
+
+    folder = _checkpoint_folder(fn_args)
     result = train(
         model,
         optimizers,
-        data.train_dataset(
-            fn_args.train_files, feature_spec, training.batch_size, training.shuffle_buffer, training.seed
-        ),
+        train_data,
         data.eval_dataset(fn_args.eval_files, feature_spec),
         training,
-        data.count_examples(fn_args.train_files),
+        counts,
+        folder,
     )
     export_model(model, tft_output, config, fn_args.serving_model_dir)
     save_warm_start(model, optimizers, config.spec, training, learned, fn_args.serving_model_dir)
-    _write_report(fn_args.serving_model_dir, _report(result, sizes, model, warm_start_report))
+    _write(fn_args.serving_model_dir, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
+    report = _report(result, sizes, model, warm_start_report)
+    _write(fn_args.serving_model_dir, TRAINING_REPORT_FILE, json.dumps(report, indent=1))
+    if folder is not None:
+        remove_folder(folder)
+
+
+def _checkpoint_folder(fn_args: Any) -> str | None:
+    """The training's folder; None where no root is given. Those that were given up long ago are removed."""
+    root = fn_args.custom_config.get(CHECKPOINT_ROOT_KEY)
+    if root is None:
+        return None
+    remove_stale_folders(root)
+    determinants = [fn_args.custom_config, fn_args.transform_output, fn_args.base_model]
+    files = data.expand_patterns([*fn_args.train_files, *fn_args.eval_files])
+    return checkpoint_folder(root, determinants, files)
 
 
 def _report(
@@ -70,20 +98,24 @@ def _report(
     return {
         "num_steps": result.num_steps,
         "num_examples": result.num_examples,
+        "num_trained_examples": sum(epoch.num_examples for epoch in result.epochs),
         "num_epochs": len(result.epochs),
         "exported_epoch": result.exported_epoch,
         "seconds": result.seconds,
         "examples_per_second": result.examples_per_second,
+        "resumed_at": list(result.resumed_at),
         "validation": dataclasses.asdict(result.validation),
         "epochs": [dataclasses.asdict(epoch) for epoch in result.epochs],
         "vocabulary_sizes": sizes,
         "wide_table_sizes": {table.name: table.rows for table in model.wide_tables},
+        "wide_non_zero_rows": non_zero_rows(model),
         "warm_started_from": warm_start_report.warm_started_from,
         "warm_start": warm_start_report.to_dict(),
     }
 
 
-def _write_report(serving_model_dir: str, report: dict[str, Any]) -> None:
-    path = os.path.join(os.path.dirname(serving_model_dir.rstrip("/")), TRAINING_REPORT_FILE)
+def _write(serving_model_dir: str, name: str, text: str) -> None:
+    """Writes a file beside the SavedModel."""
+    path = os.path.join(os.path.dirname(serving_model_dir.rstrip("/")), name)
     with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(report, indent=1))
+        file.write(text)

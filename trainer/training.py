@@ -1,4 +1,4 @@
-"""Trains a model over all examples, epoch by epoch, and keeps the best epoch where that is asked for."""
+"""Trains a model epoch by epoch, keeps the best epoch where that is asked for, and goes on where it was killed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import dataclasses
 import logging
 import math
 import time
-from typing import Any
+from collections.abc import Callable
 
 import tensorflow as tf
-import tf_keras
 
+from trainer.checkpoints import Checkpoints
+from trainer.data import LabelCounts
 from trainer.evaluation import Metrics, evaluate, logits_function
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.progress_callback import ProgressCallback
+from trainer.position import Epoch, Position
+from trainer.progress import ProgressLog
+from trainer.step import steps_function
 from transform import settings
 
 _logger = logging.getLogger(__name__)
+
+#: The batches of an epoch, from 1, without so many of the first ones; another order in each epoch, always the same.
+EpochBatches = Callable[[int, int], tf.data.Dataset]
+
+#: Steps are done in one go as long as they take about this: Python's part of a small model's step is a third.
+_SECONDS_IN_ONE_GO = 0.25
+_MAX_STEPS_IN_ONE_GO = 100
 
 
 class TrainingError(RuntimeError):
@@ -25,25 +35,17 @@ class TrainingError(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Epoch:
-    """One epoch: its number from 1, its mean training loss, and the quality on the evaluation examples after it."""
-
-    epoch: int
-    loss: float
-    validation: Metrics
-
-
-@dataclasses.dataclass(frozen=True)
 class TrainingResult:
     """What a training did.
 
     Attributes:
-      num_examples: Training examples per epoch.
+      num_examples: Training examples there are.
       num_steps: Mini-batches in all.
       epochs: All epochs that ran.
       exported_epoch: The epoch, from 1, whose weights and optimizer state the model holds now.
-      seconds: Of the whole training, validation included.
-      examples_per_second: Of the training steps alone, without the first, which builds the graph.
+      seconds: Of the whole training, validation included; not the time between a checkpoint and a kill.
+      examples_per_second: Of the training steps alone, without the first ones, which build the graph.
+      resumed_at: The steps at which the training went on after it was killed.
     """
 
     num_examples: int
@@ -52,6 +54,7 @@ class TrainingResult:
     exported_epoch: int
     seconds: float
     examples_per_second: float
+    resumed_at: tuple[int, ...]
 
     @property
     def validation(self) -> Metrics:
@@ -59,88 +62,160 @@ class TrainingResult:
         return self.epochs[self.exported_epoch - 1].validation
 
 
-class _Epochs(tf_keras.callbacks.Callback):  # type: ignore[misc]
-    """Evaluates after each epoch; with `patience`, stops early and goes back to the best epoch."""
-
-    def __init__(
-        self, model: WideDeep, optimizers: JointOptimizer, dataset: tf.data.Dataset, patience: int | None
-    ) -> None:
-        super().__init__()
-        self._logits_of = logits_function(model)
-        self._optimizers, self._dataset, self._patience = optimizers, dataset, patience
-        self._best_auc = float("-inf")
-        self._best_state: list[Any] | None = None
-        self.epochs: list[Epoch] = []
-        self.best_epoch: int | None = None
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        number, loss = epoch + 1, float((logs or {})["loss"])
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the training diverged: the loss of epoch {number} is {loss}; try lower learning rates"
-            )
-        metrics = evaluate(self._logits_of, self._dataset)
-        self.epochs.append(Epoch(number, loss, metrics))
-        _logger.info("epoch %d: training loss %.5f, validation AUC %s", number, loss, metrics.auc)
-        if self._patience is None:
-            return
-        if metrics.auc is None:
-            raise TrainingError(
-                "`training.patience` needs evaluation examples of both labels, to have a validation AUC. "
-                f"Received: {metrics.num_examples} examples"
-            )
-        if metrics.auc > self._best_auc:
-            self._best_auc, self.best_epoch = metrics.auc, number
-            self._best_state = [variable.numpy() for variable in self._optimizers.state()]
-        elif number - (self.best_epoch or 0) >= self._patience:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self._best_state is not None and self.best_epoch != len(self.epochs):
-            for variable, value in zip(self._optimizers.state(), self._best_state, strict=True):
-                variable.assign(value)
+def steps_per_epoch(counts: LabelCounts, training: settings.Training) -> int:
+    """The number of an epoch's steps; where negatives are drawn, the number to expect."""
+    return math.ceil(counts.after_drawing(training.negative_fraction) / training.batch_size)
 
 
 def train(
     model: WideDeep,
     optimizers: JointOptimizer,
-    train_data: tf.data.Dataset,
+    train_data: EpochBatches,
     eval_data: tf.data.Dataset,
     training: settings.Training,
-    num_examples: int,
+    counts: LabelCounts,
+    checkpoint_folder: str | None = None,
 ) -> TrainingResult:
     """Trains the model in place.
 
-    Without `patience` the model holds the last epoch afterwards; with it, the epoch with the best validation AUC:
-    its weights and its optimizer state.
+    Without `patience` the model holds the last epoch afterwards; with it, the epoch that is best by `monitor`: its
+    weights and its optimizer state.
 
     Args:
       model: The model, cold or warm-started.
       optimizers: Its optimizers.
-      train_data: Batches of (features, labels).
-      eval_data: Batches of (features, labels) for validation.
+      train_data: Gives each epoch's batches.
+      eval_data: The batches for validation.
       training: The settings.
-      num_examples: The number of training examples.
+      counts: The training examples by label.
+      checkpoint_folder: Where checkpoints go, and where those are from which the training goes on; None for none.
 
     Returns:
       What the training did.
 
     Raises:
-      TrainingError: If there are no training examples, or the loss is no longer finite.
+      TrainingError: If there are no training examples, the loss is no longer finite, or there is nothing to monitor.
     """
-    if num_examples == 0:
+    if counts.total == 0:
         raise TrainingError("there are no training examples; check the sources' paths and the split")
-    model.compile(optimizers)
-    epochs = _Epochs(model, optimizers, eval_data, training.patience)
-    progress = ProgressCallback(num_examples, training.batch_size, training.num_epochs)
-    start = time.monotonic()
-    model.fit(train_data, epochs=training.num_epochs, verbose=0, callbacks=[progress, epochs])
-    ran = len(epochs.epochs)
-    return TrainingResult(
-        num_examples=num_examples,
-        num_steps=ran * -(-num_examples // training.batch_size),
-        epochs=tuple(epochs.epochs),
-        exported_epoch=epochs.best_epoch or ran,
-        seconds=time.monotonic() - start,
-        examples_per_second=progress.examples_per_second,
-    )
+    return _Loop(model, optimizers, train_data, eval_data, training, counts, checkpoint_folder).run()
+
+
+class _Loop:
+    """A training as it runs; arguments as in `train`."""
+
+    def __init__(
+        self,
+        model: WideDeep,
+        optimizers: JointOptimizer,
+        train_data: EpochBatches,
+        eval_data: tf.data.Dataset,
+        training: settings.Training,
+        counts: LabelCounts,
+        checkpoint_folder: str | None,
+    ) -> None:
+        self._train_data, self._eval_data, self._training, self._counts = train_data, eval_data, training, counts
+        self._state = optimizers.state()
+        self._best = [tf.Variable(v, trainable=False) for v in self._state] if training.patience else []
+        self._checkpoints: Checkpoints | None = None
+        if checkpoint_folder is not None:
+            variables = [*self._state, *self._best]
+            self._checkpoints = Checkpoints(checkpoint_folder, training.checkpoint_seconds, variables)
+        self._do_steps = steps_function(model, optimizers, training.negative_fraction)
+        self._logits_of = logits_function(model)
+        num_steps = training.num_epochs * steps_per_epoch(counts, training)
+        self._progress = ProgressLog(num_steps, training.num_epochs)
+        self._steps_in_one_go = 1
+        self._started = time.monotonic()
+
+    def run(self) -> TrainingResult:
+        position = self._resumed() or Position()
+        self._started -= position.seconds
+        while not self._is_over(position):
+            position = self._train_epoch(position)
+        last = len(position.epochs)
+        exported = position.best_epoch or last
+        if exported != last:
+            for variable, value in zip(self._state, self._best, strict=True):
+                variable.assign(value)
+        self._progress.finish(position.step, last, position.epochs[-1].loss)
+        return TrainingResult(
+            num_examples=self._counts.total,
+            num_steps=position.step,
+            epochs=position.epochs,
+            exported_epoch=exported,
+            seconds=time.monotonic() - self._started,
+            examples_per_second=self._progress.examples_per_second,
+            resumed_at=position.resumed_at,
+        )
+
+    def _resumed(self) -> Position | None:
+        position = self._checkpoints.restore() if self._checkpoints else None
+        if position is None:
+            return None
+        _logger.info("the training goes on from step %d, in epoch %d", position.step, position.epoch)
+        return dataclasses.replace(position, resumed_at=(*position.resumed_at, position.step))
+
+    def _is_over(self, position: Position) -> bool:
+        ran, patience = len(position.epochs), self._training.patience
+        waited = 0 if position.best_epoch is None else ran - position.best_epoch
+        return ran >= self._training.num_epochs or (patience is not None and waited >= patience)
+
+    def _train_epoch(self, position: Position) -> Position:
+        """Trains to the end of the running epoch, and validates."""
+        batches = iter(self._train_data(position.epoch, position.epoch_steps))
+        more = True
+        while more:
+            start = time.monotonic()
+            num_steps = tf.constant(self._steps_in_one_go, tf.int64)
+            sums = [tf.constant(value, tf.float64) for value in (position.loss_sum, position.weight_sum)]
+            more, *done = (value.numpy() for value in self._do_steps(batches, num_steps, *sums))
+            steps, examples, loss_sum, weight_sum = int(done[0]), int(done[1]), float(done[2]), float(done[3])
+            if steps == 0:
+                break
+            seconds = time.monotonic() - start
+            self._steps_in_one_go = min(max(int(_SECONDS_IN_ONE_GO * steps / seconds), 1), _MAX_STEPS_IN_ONE_GO)
+            position = position.after_steps(steps, examples, loss_sum, weight_sum)
+            if not math.isfinite(position.loss):
+                raise TrainingError(
+                    f"the training diverged: the loss of epoch {position.epoch} is {position.loss} at step "
+                    f"{position.step}; try lower learning rates"
+                )
+            self._progress.add(steps, examples, seconds)
+            self._progress.report(position.step, position.epoch, position.loss)
+            self._save_if_due(position)
+        position = self._validate(position)
+        self._save_if_due(position)
+        return position
+
+    def _save_if_due(self, position: Position) -> None:
+        if self._checkpoints is not None:
+            seconds = time.monotonic() - self._started
+            self._checkpoints.save_if_due(dataclasses.replace(position, seconds=seconds))
+
+    def _validate(self, position: Position) -> Position:
+        metrics = evaluate(self._logits_of, self._eval_data)
+        _logger.info(
+            "epoch %d: training loss %.5f, validation AUC %s, logloss %s",
+            *(position.epoch, position.loss, metrics.auc, metrics.logloss),
+        )
+        if self._training.patience is None:
+            return position.after_epoch(metrics, is_best=False)
+        quality, best = self._quality(metrics), position.best_epoch
+        is_best = best is None or quality > self._quality(position.epochs[best - 1].validation)
+        if is_best:
+            for variable, value in zip(self._best, self._state, strict=True):
+                variable.assign(value)
+        return position.after_epoch(metrics, is_best)
+
+    def _quality(self, metrics: Metrics) -> float:
+        """What early stopping wants to be high."""
+        monitor = self._training.monitor
+        value = metrics.auc if monitor == "auc" else metrics.logloss
+        if value is None:
+            needed = "evaluation examples of both labels" if monitor == "auc" else "evaluation examples"
+            raise TrainingError(
+                f"`training.patience` needs {needed}, to have a validation {monitor}. "
+                f"Received: {metrics.num_examples} examples"
+            )
+        return value if monitor == "auc" else -value

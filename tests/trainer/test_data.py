@@ -1,25 +1,31 @@
-"""Reading transformed examples: several patterns, order, last batch."""
+"""Reading transformed examples: several patterns, order, last batch, weights, and negatives that are drawn."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from trainer import data
+from trainer.data import LabelCounts
+from transform import settings
 
 FEATURE_SPEC = {"id_xf": tf.io.FixedLenFeature([], tf.int64), "label": tf.io.FixedLenFeature([], tf.int64)}
 
 
 def write(path: Path, ids: range) -> None:
+    """Examples whose label is 1 for odd ids and whose weight is id / 10; `other_xf` is the negative id."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
         for i in ids:
             features = {
                 name: tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-                for name, value in (("id_xf", i), ("label", i % 2))
+                for name, value in (("id_xf", i), ("other_xf", -i), ("label", i % 2))
             }
+            features["weight"] = tf.train.Feature(float_list=tf.train.FloatList(value=[i / 10]))
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
 
 
@@ -32,31 +38,88 @@ def window(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "span-1" / "*"), str(tmp_path / "span-2" / "*")]
 
 
+def training(**values: Any) -> settings.Training:
+    return settings.Training(**{"batch_size": 16, "shuffle_buffer": 30, **values})
+
+
 def ids_of(dataset: tf.data.Dataset) -> list[int]:
-    return [int(i) for features, _ in dataset for i in features["id_xf"].numpy()]
+    return [int(i) for features, _, _ in dataset for i in features["id_xf"].numpy()]
 
 
 def test_all_files_of_all_patterns_are_read_once(tmp_path: Path) -> None:
     patterns = window(tmp_path)
-    assert data.count_examples(patterns) == 50
+    assert data.count_labels(patterns, FEATURE_SPEC) == LabelCounts(negatives=25, positives=25)
+    assert data.count_labels(patterns[:1], FEATURE_SPEC) == LabelCounts(negatives=13, positives=12)
     assert sorted(ids_of(data.eval_dataset([*patterns, patterns[0]], FEATURE_SPEC))) == list(range(50))
-    assert data.count_examples([str(tmp_path / "nothing-*")]) == 0
+    assert data.count_labels([str(tmp_path / "nothing-*")], FEATURE_SPEC).total == 0
 
 
-def test_batches_keep_the_last_examples_and_their_labels(tmp_path: Path) -> None:
-    batches = list(data.train_dataset(window(tmp_path), FEATURE_SPEC, 16, 100, seed=1))
-    assert [len(labels) for _, labels in batches] == [16, 16, 16, 2]
-    for features, labels in batches:
-        assert labels.dtype == tf.float32
+def test_batches_keep_the_last_examples_with_their_labels_and_weights(tmp_path: Path) -> None:
+    weighted = {**FEATURE_SPEC, "weight": tf.io.FixedLenFeature([], tf.float32)}
+    batches = list(data.train_dataset(window(tmp_path), weighted, training(), epoch=1))
+    assert [len(labels) for _, labels, _ in batches] == [16, 16, 16, 2]
+    for features, labels, weights in batches:
+        assert labels.dtype == weights.dtype == tf.float32
         assert set(features) == {"id_xf"}
         np.testing.assert_array_equal(labels, features["id_xf"] % 2)
+        np.testing.assert_allclose(weights, features["id_xf"].numpy() / 10, rtol=1e-6)
 
 
-def test_the_order_is_the_seeds_and_another_in_each_epoch(tmp_path: Path) -> None:
+def test_examples_without_weights_count_once(tmp_path: Path) -> None:
+    (_, _, weights), *_ = data.eval_dataset(window(tmp_path), FEATURE_SPEC)
+    np.testing.assert_array_equal(weights, np.ones(50, np.float32))
+
+
+def test_training_reads_other_features_in_place_of_some(tmp_path: Path) -> None:
+    dataset = data.train_dataset(window(tmp_path), FEATURE_SPEC, training(), 1, training_inputs={"id_xf": "other_xf"})
+    assert sorted(ids_of(dataset)) == list(range(-49, 1))
+
+
+def test_the_order_is_the_seeds_and_the_epochs(tmp_path: Path) -> None:
     patterns = window(tmp_path)
-    first, again, other = (data.train_dataset(patterns, FEATURE_SPEC, 16, 30, seed) for seed in (1, 1, 2))
-    epochs = [ids_of(first), ids_of(first)]
-    assert epochs == [ids_of(again), ids_of(again)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(50))
-    assert epochs[0] != epochs[1]
-    assert epochs[0] != ids_of(other)
+
+    def ids(seed: int, epoch: int, skip_batches: int = 0) -> list[int]:
+        return ids_of(data.train_dataset(patterns, FEATURE_SPEC, training(seed=seed), epoch, skip_batches))
+
+    first = ids(1, 1)
+    assert sorted(first) == list(range(50))
+    assert sorted(first[:25]) != sorted(first[25:])
+    assert ids(1, 1) == first
+    others = [ids(1, 2), ids(1, 3), ids(2, 1), ids(2, 2)]
+    assert len({tuple(order) for order in (first, *others)}) == 5
+    assert ids(1, 1, skip_batches=2) == first[32:]
+    assert ids(1, 1, skip_batches=4) == []
+
+
+def test_reading_an_epoch_again_repeats_it(tmp_path: Path) -> None:
+    patterns = window(tmp_path)
+    dataset = data.train_dataset(patterns, FEATURE_SPEC, training(), epoch=7)
+    assert ids_of(dataset) == ids_of(dataset)
+
+
+def test_negatives_are_drawn_anew_in_each_epoch_and_positives_are_all_kept(tmp_path: Path) -> None:
+    patterns = [str(tmp_path / "*.gz")]
+    write(tmp_path / "a.gz", range(6000))
+    write(tmp_path / "b.gz", range(6000, 10_000))
+
+    def drawn(epoch: int, **values: Any) -> list[int]:
+        settings = training(negative_fraction=0.2, shuffle_buffer=10_000, **values)
+        return ids_of(data.train_dataset(patterns, FEATURE_SPEC, settings, epoch))
+
+    first, second = drawn(1), drawn(2)
+    for ids in (first, second):
+        assert sorted(i for i in ids if i % 2) == list(range(1, 10_000, 2))
+        negatives = [i for i in ids if i % 2 == 0]
+        assert len(set(negatives)) == len(negatives)
+        # Binomial: 5000 draws at 0.2, standard deviation 28. In each file as well as in all.
+        assert len(negatives) == pytest.approx(1000, abs=5 * 28)
+        assert sum(i < 6000 for i in negatives) == pytest.approx(600, abs=5 * 22)
+    both = {i for i in first if i % 2 == 0} & {i for i in second if i % 2 == 0}
+    assert len(both) == pytest.approx(200, abs=5 * 14), "the draws of two epochs have nothing to do with each other"
+    assert drawn(1) == first
+    assert drawn(1, seed=2) != first
+
+
+def test_expected_examples_after_drawing() -> None:
+    assert LabelCounts(negatives=1001, positives=30).after_drawing(0.1) == 130
+    assert LabelCounts(negatives=1001, positives=30).after_drawing(1.0) == 1031

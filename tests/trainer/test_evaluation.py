@@ -38,3 +38,33 @@ def test_no_examples_have_no_quality() -> None:
 
 def test_large_logits_have_a_finite_loss() -> None:
     assert measure(np.array([1000.0, -1000.0], np.float32), np.array([0.0, 0.0], np.float32)).logloss == 500.0
+
+
+def test_a_whole_weight_counts_as_so_many_examples() -> None:
+    rng = np.random.default_rng(2)
+    logits = rng.integers(-3, 4, size=50).astype(np.float32)
+    labels = (rng.random(50) < 0.4).astype(np.float32)
+    times = rng.integers(0, 4, size=50)
+    repeated = measure(np.repeat(logits, times), np.repeat(labels, times))
+
+    weighted = measure(logits, labels, times.astype(np.float32))
+
+    assert weighted.num_examples == 50
+    assert weighted.auc == pytest.approx(repeated.auc, abs=1e-12)
+    assert weighted.logloss == pytest.approx(repeated.logloss, rel=1e-12)
+
+
+def test_weights_by_hand() -> None:
+    """Pairs: 2 × 1 in order, 2 × 3 a tie, 0.5 × 1 in order, 0.5 × 3 not; all weigh 10."""
+    logits, labels = np.array([1, 1, 0, 0.5], np.float32), np.array([1, 0, 0, 1], np.float32)
+    metrics = measure(logits, labels, np.array([2, 3, 1, 0.5], np.float32))
+    assert metrics.auc == pytest.approx((2 + 0.5 * 6 + 0.5) / 10)
+    losses = [math.log1p(math.exp(-1)), math.log1p(math.exp(1)), math.log(2), math.log1p(math.exp(-0.5))]
+    by_hand = (2 * losses[0] + 3 * losses[1] + losses[2] + 0.5 * losses[3]) / 6.5
+    assert metrics.logloss == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_examples_without_weight_have_no_quality() -> None:
+    ones, zeros = np.array([1.0, 0.0], np.float32), np.zeros(2, np.float32)
+    assert measure(ones, ones, zeros) == Metrics(2, None, None)
+    assert measure(ones, ones, np.array([1.0, 0.0], np.float32)).auc is None

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl
+from trainer.step import train_step
 from transform import settings
 from transform.config import Config
 
@@ -39,11 +40,10 @@ def test_a_step_changes_the_batchs_rows_only(config: Config, deep: Any) -> None:
     training = dataclasses.replace(config.training, deep_optimizer=settings.DeepOptimizer(name=deep))
     model = WideDeep(config.spec, config.model, SIZES)
     optimizers = JointOptimizer(model, training)
-    model.compile(optimizers)
     rng = np.random.default_rng(3)
     for variable in model.wide_variables:
         variable.assign(rng.normal(size=variable.shape).astype(np.float32))
-    step = tf.function(lambda features, labels: model.train_step((features, labels)))
+    step = tf.function(lambda features, labels: train_step(model, optimizers, (features, labels, tf.ones(2))))
     # The first step touches rows 10 to 14, so that they have optimizer state; the second must leave them alone.
     step(features_of([10, 11], [[12, 13], [14]]), tf.constant([1.0, 0.0]))
     before = [variable.numpy() for variable in optimizers.state()]
@@ -71,51 +71,111 @@ def test_a_step_changes_the_batchs_rows_only(config: Config, deep: Any) -> None:
         assert np.any(after[variable.ref()] != variable.numpy()), variable.name
 
 
-@pytest.mark.parametrize(("l1", "l2", "beta"), [(0.0, 0.0, 0.0), (0.05, 0.3, 1.5)])
-def test_ftrl_follows_the_papers_formula(l1: float, l2: float, beta: float) -> None:
-    alpha, n0 = 0.1, 0.1
-    w = tf.Variable([0.0, 0.0, 0.0])
-    ftrl = settings.Ftrl(learning_rate=alpha, l1=l1, l2=l2, beta=beta, initial_accumulator=n0)
-    optimizer = make_ftrl(ftrl)
+class PaperFtrl:
+    """Algorithm 1 of McMahan et al. (2013), "Ad Click Prediction: a View from the Trenches", coordinate by coordinate.
+
+    With p = -0.5 it is the paper's; the power is TensorFlow's generalization of its square root.
+    """
+
+    def __init__(self, w: np.ndarray, ftrl: settings.Ftrl) -> None:
+        self.alpha, self.p, self.beta = ftrl.learning_rate, ftrl.learning_rate_power, ftrl.beta
+        self.l1, self.l2 = ftrl.l1, ftrl.l2
+        self.w, self.z = w.astype(np.float64), np.zeros(w.shape)
+        self.n = np.full(w.shape, ftrl.initial_accumulator)
+
+    def step(self, row: int, g: np.ndarray) -> None:
+        n = self.n[row] + g**2
+        sigma = (n**-self.p - self.n[row] ** -self.p) / self.alpha
+        self.z[row] += g - sigma * self.w[row]
+        self.n[row] = n
+        z = self.z[row]
+        rate = 1 / ((self.beta + n**-self.p) / self.alpha + self.l2)
+        self.w[row] = np.where(np.abs(z) <= self.l1, 0.0, -rate * (z - np.sign(z) * self.l1))
+
+
+class PaperAdagrad:
+    """Duchi et al. (2011), figure 1, with diagonal matrices: x -= η·g / (δ + √n), n the sum of g²; δ is 1e-7."""
+
+    def __init__(self, w: np.ndarray, deep: settings.DeepOptimizer) -> None:
+        self.eta = deep.learning_rate
+        self.w, self.n = w.astype(np.float64), np.full(w.shape, deep.initial_accumulator)
+
+    def step(self, row: int, g: np.ndarray) -> None:
+        self.n[row] += g**2
+        self.w[row] -= self.eta * g / (1e-7 + np.sqrt(self.n[row]))
+
+
+def assert_follows(optimizer: Any, paper: Any, initial: np.ndarray, sparse: bool) -> None:
+    """Takes 200 steps with both; a sparse step names a row more than once, and leaves rows out.
+
+    Args:
+      optimizer: The optimizer.
+      paper: The paper's, with the weights `w`, and `step`, which takes a row and its gradient.
+      initial: The weights before the first step, float32, one row or one weight per entry.
+      sparse: Whether the gradients are IndexedSlices.
+    """
+    table = tf.Variable(initial)
+    optimizer._create_all_weights([table])
+    state = [table, *(optimizer.get_slot(table, name) for name in optimizer.get_slot_names())]
     rng = np.random.default_rng(1)
-    expected, n, z = np.zeros(3), np.full(3, n0), np.zeros(3)
-    for _ in range(6):
-        rows, gradients = rng.choice(3, 2, replace=False), rng.normal(size=2)
-        optimizer.apply_gradients([(tf.IndexedSlices(tf.constant(gradients, tf.float32), tf.constant(rows), [3]), w)])
-        for row, g in zip(rows, gradients, strict=True):  # McMahan et al. (2013), algorithm 1
-            sigma = (np.sqrt(n[row] + g * g) - np.sqrt(n[row])) / alpha
-            z[row] += g - sigma * expected[row]
-            n[row] += g * g
-            shrunk = 0.0 if abs(z[row]) <= l1 else z[row] - np.sign(z[row]) * l1
-            expected[row] = -shrunk / ((beta + np.sqrt(n[row])) / alpha + l2)
-        np.testing.assert_allclose(w.numpy(), expected, rtol=1e-4, atol=1e-6)
-    held = ftrl_linear(w.numpy(), optimizer.get_slot(w, "accumulator").numpy(), ftrl, z.astype(np.float32))
-    np.testing.assert_allclose(held, z, rtol=1e-3, atol=1e-5)
+    for _ in range(200):
+        rows = rng.choice(len(initial) - 1, 8) if sparse else np.arange(len(initial))
+        gradients = rng.normal(size=(len(rows), *initial.shape[1:])).astype(np.float32)
+        if sparse:
+            assert len(set(rows)) < len(rows)
+            slices = tf.IndexedSlices(tf.constant(gradients), tf.constant(rows), tf.constant(initial.shape))
+        before = [variable.numpy() for variable in state]
+        optimizer.apply_gradients([(slices if sparse else tf.constant(gradients), table)])
+        for row in np.unique(rows):
+            paper.step(row, gradients[rows == row].astype(np.float64).sum(axis=0))
+        for old, variable in zip(before, state, strict=True):
+            for row in set(range(len(initial))) - set(rows.tolist()):
+                assert old[row].tobytes() == variable.numpy()[row].tobytes()
+    assert np.abs(table.numpy() - paper.w).max() <= 1e-5
+    assert np.abs(table.numpy() - initial)[:-1].min() > 1e-4
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("power", [-0.5, -0.8, 0.0])
+@pytest.mark.parametrize(("l1", "l2", "beta"), [(0.0, 0.0, 0.0), (0.05, 0.3, 1.5), (0.5, 0.01, 0.2), (4.0, 2.0, 1.0)])
+def test_ftrl_follows_the_papers_formula(l1: float, l2: float, beta: float, power: float, sparse: bool) -> None:
+    ftrl = settings.Ftrl(learning_rate=0.1, learning_rate_power=power, l1=l1, l2=l2, beta=beta)
+    initial = np.full(7, 0.5, np.float32)
+    assert_follows(make_ftrl(ftrl), PaperFtrl(initial, ftrl), initial, sparse)
+
+
+@pytest.mark.parametrize("power", [-0.5, -0.8, 0.0])
+@pytest.mark.parametrize(("l1", "l2", "beta"), [(0.0, 0.0, 0.0), (0.5, 0.3, 1.5)])
+def test_ftrl_holds_a_weight_with_the_z_that_is_made_of_it(l1: float, l2: float, beta: float, power: float) -> None:
+    ftrl = settings.Ftrl(learning_rate=0.1, learning_rate_power=power, l1=l1, l2=l2, beta=beta)
+    w, n = np.array([-2.0, 0.0, 0.3, 0.0], np.float32), np.array([0.1, 0.5, 7.0, 0.1], np.float32)
+    z = ftrl_linear(w, n, ftrl, np.array([9.0, -0.4, 9.0, 3.0], np.float32))
+    # By hand, with p = -0.5, λ1 = 0.5, λ2 = 0.3, β = 1.5, α = 0.1: 2·((1.5 + √0.1)/0.1 + 0.3) + 0.5.
+    if (power, l1) == (-0.5, 0.5):
+        np.testing.assert_allclose(z, [37.424555, -0.4, -13.027254, 0.5], rtol=1e-6)
+    table, optimizer = tf.Variable(w), make_ftrl(ftrl)
+    optimizer._create_all_weights([table])
+    optimizer.get_slot(table, "accumulator").assign(n)
+    optimizer.get_slot(table, "linear").assign(z)
+    optimizer.apply_gradients([(tf.zeros(4), table)])  # computes every weight anew from z and n
+    np.testing.assert_allclose(table.numpy(), w, rtol=1e-6)
 
 
 def test_l1_keeps_rarely_useful_weights_at_zero_and_not_the_bias(config: Config) -> None:
     training = dataclasses.replace(config.training, wide_optimizer=settings.Ftrl(l1=100.0))
     model = WideDeep(config.spec, dataclasses.replace(config.model, parts="wide"), SIZES)
-    model.compile(JointOptimizer(model, training))
-    model.train_step((features_of([1, 2], [[3], []]), tf.constant([1.0, 1.0])))
+    batch = features_of([1, 2], [[3], []]), tf.constant([1.0, 1.0]), tf.ones(2)
+    train_step(model, JointOptimizer(model, training), batch)
     assert all(not variable.numpy().any() for variable in model.wide_variables)
     assert model.bias.numpy() > 0
 
 
-def test_adagrad_follows_the_formula() -> None:
-    w = tf.Variable(np.ones((3, 2), np.float32))
-    optimizer = make_deep_optimizer(settings.DeepOptimizer(learning_rate=0.1, initial_accumulator=0.2))
-    rng = np.random.default_rng(1)
-    expected, n = np.ones((3, 2)), np.full((3, 2), 0.2)
-    for _ in range(5):
-        rows, gradients = np.array([0, 2, 0]), rng.normal(size=(3, 2))  # row 0 twice in one step
-        optimizer.apply_gradients(
-            [(tf.IndexedSlices(tf.constant(gradients, tf.float32), tf.constant(rows), [3, 2]), w)]
-        )
-        for row, g in ((0, gradients[0] + gradients[2]), (2, gradients[1])):
-            n[row] += g * g
-            expected[row] -= 0.1 * g / (np.sqrt(n[row]) + 1e-7)
-    np.testing.assert_allclose(w.numpy(), expected, rtol=1e-5)
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("initial_accumulator", [0.1, 0.0])
+def test_adagrad_follows_the_papers_formula(initial_accumulator: float, sparse: bool) -> None:
+    deep = settings.DeepOptimizer(learning_rate=0.1, initial_accumulator=initial_accumulator)
+    initial = np.random.default_rng(2).normal(size=(7, 3)).astype(np.float32)
+    assert_follows(make_deep_optimizer(deep), PaperAdagrad(initial, deep), initial, sparse)
 
 
 def test_adam_follows_the_formula_on_the_rows_it_reads() -> None:

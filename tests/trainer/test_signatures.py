@@ -72,7 +72,7 @@ def training_logits(first_span: Span, model: WideDeep) -> np.ndarray:
     """The logits of the evaluation examples as Transform wrote them, in the files' order."""
     output = tft.TFTransformOutput(first_span.transform_output)
     dataset = data.eval_dataset([first_span.eval_files], output.transformed_feature_spec())
-    return np.concatenate([model(features).numpy() for features, _ in dataset])
+    return np.concatenate([model(features).numpy() for features, _, _ in dataset])
 
 
 def test_raw_examples_score_as_transformed_ones(

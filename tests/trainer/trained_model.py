@@ -12,6 +12,7 @@ import tensorflow as tf
 from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
+from trainer.step import train_step
 from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
 from transform.config import Config
 
@@ -49,10 +50,10 @@ class Trained:
 
     def train(self, steps: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        step = tf.function(lambda features, labels: self.model.train_step((features, labels)))
+        step = tf.function(lambda *batch: train_step(self.model, self.optimizers, batch))
         for _ in range(steps):
             labels = tf.constant(rng.integers(0, 2, 8), tf.float32)
-            step(features_of(rng, self.vocabularies, self.vocabularies), labels)
+            step(features_of(rng, self.vocabularies, self.vocabularies), labels, tf.ones(8))
 
     def logits(self, features_seed: int) -> np.ndarray:
         """The logits of examples made of surviving tokens only."""
@@ -64,7 +65,6 @@ def build(config: Config, vocabularies: Vocabularies, seed: int = 1, boundaries:
     sizes = {name: len(tokens) for name, tokens in vocabularies.items()}
     model = WideDeep(config.spec, config.model, sizes, seed)
     optimizers = JointOptimizer(model, config.training)
-    model.compile(optimizers)
     return Trained(config, vocabularies, model, optimizers, boundaries)
 
 

@@ -1,0 +1,126 @@
+"""Checkpoints of a running training, from which it goes on after it was killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from pydantic import TypeAdapter
+
+from trainer.position import Position
+
+_logger = logging.getLogger(__name__)
+
+#: The key of `custom_config` that names the folder of all trainings' checkpoints.
+CHECKPOINT_ROOT_KEY = "checkpoint_root"
+
+#: The last, and one to fall back on if it cannot be read.
+_NUM_KEPT = 2
+
+_STALE_SECONDS = 7 * 24 * 3600.0
+
+_POSITION = TypeAdapter(Position)
+
+
+def checkpoint_folder(root: str, determinants: Any, files: Sequence[str]) -> str:
+    """The folder of one training's checkpoints, which the same training finds when it is started again.
+
+    Args:
+      root: The folder of all trainings' checkpoints.
+      determinants: What determines the training, as JSON can tell it.
+      files: The files it reads; they enter by name, size and time of change.
+
+    Returns:
+      A folder below `root`, another one for another training.
+    """
+    stats = [(path, tf.io.gfile.stat(path)) for path in sorted(files)]
+    all_determinants = [determinants, [(path, stat.length, stat.mtime_nsec) for path, stat in stats]]
+    digest = hashlib.sha256(json.dumps(all_determinants, sort_keys=True).encode())
+    return os.path.join(root, digest.hexdigest()[:32])
+
+
+def remove_folder(folder: str) -> None:
+    """Removes a training's checkpoints, if there are any."""
+    if tf.io.gfile.exists(folder):
+        tf.io.gfile.rmtree(folder)
+
+
+def remove_stale_folders(root: str) -> None:
+    """Removes the checkpoints of trainings that have not gone on for a week."""
+    for name in tf.io.gfile.listdir(root) if tf.io.gfile.exists(root) else ():
+        folder = os.path.join(root, name.rstrip("/"))
+        if time.time() - tf.io.gfile.stat(folder).mtime_nsec / 1e9 > _STALE_SECONDS:
+            _logger.info("removing the checkpoints of a training that never came back: %s", folder)
+            tf.io.gfile.rmtree(folder)
+
+
+class _SavedPosition(tf.train.experimental.PythonState):  # type: ignore[misc]
+    """Makes a position part of a checkpoint."""
+
+    def __init__(self) -> None:
+        self.position = Position()
+
+    def serialize(self) -> str:
+        return _POSITION.dump_json(self.position).decode()
+
+    def deserialize(self, text: bytes) -> None:
+        self.position = _POSITION.validate_json(text)
+
+
+class Checkpoints:
+    """The checkpoints of one training: its variables and its position.
+
+    Args:
+      folder: The training's own; made with the first checkpoint.
+      every_seconds: The time between two of them.
+      variables: All that training changes.
+    """
+
+    def __init__(self, folder: str, every_seconds: float, variables: Sequence[tf.Variable]) -> None:
+        self._folder, self._every_seconds, self._variables = folder, every_seconds, list(variables)
+        self._saved = _SavedPosition()
+        self._checkpoint = tf.train.Checkpoint(variables=self._variables, position=self._saved)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=_NUM_KEPT)
+        self._last = time.monotonic()
+
+    def restore(self) -> Position | None:
+        """Sets the variables to those of the last checkpoint that can be read.
+
+        Returns:
+          Its position; None, with the variables as they were, if there is no such checkpoint. Where one had to be
+          passed over, a warning tells why.
+        """
+        if not tf.io.gfile.exists(self._folder):
+            return None
+        before = [variable.numpy() for variable in self._variables]
+        position: Position | None = None
+        problems: list[str] = []
+        for path in reversed(self._manager.checkpoints):
+            try:
+                self._checkpoint.restore(path).assert_consumed()
+            except (tf.errors.OpError, AssertionError, ValueError) as error:
+                problems.append(f"{os.path.basename(path)}: {str(error).splitlines()[0]}")
+                for variable, value in zip(self._variables, before, strict=True):
+                    variable.assign(value)
+            else:
+                position = self._saved.position
+                break
+        if position is None or problems:
+            goes_on = "starts anew" if position is None else f"goes on from step {position.step}"
+            why = "; ".join(problems) or "the first one was not finished"
+            _logger.warning("the training %s, as a checkpoint in %s cannot be used: %s", goes_on, self._folder, why)
+        return position
+
+    def save_if_due(self, position: Position) -> None:
+        """Writes a checkpoint if the time since the last one is over."""
+        if time.monotonic() - self._last < self._every_seconds:
+            return
+        self._saved.position = position
+        self._manager.save(checkpoint_number=position.step)
+        self._last = time.monotonic()

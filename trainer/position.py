@@ -1,0 +1,84 @@
+"""Where a training is: what a checkpoint holds beside the variables."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from trainer.evaluation import Metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One finished epoch.
+
+    Attributes:
+      epoch: Its number from 1.
+      num_examples: The examples it was trained on: fewer than there are where negatives are drawn.
+      loss: Their mean logistic loss, each example's by the weights before its own step.
+      validation: The quality on the evaluation examples after it.
+    """
+
+    epoch: int
+    num_examples: int
+    loss: float
+    validation: Metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where a training is.
+
+    Attributes:
+      step: Steps done.
+      epoch_steps: Those of the running epoch.
+      epoch_examples: The running epoch's examples so far.
+      loss_sum: Σ w·l over them, with l the logistic loss and w the weight.
+      weight_sum: Σ w.
+      epochs: The finished epochs.
+      best_epoch: With early stopping: the best of them, by its number.
+      seconds: What the training took so far.
+      resumed_at: The steps at which a killed training went on.
+    """
+
+    step: int = 0
+    epoch_steps: int = 0
+    epoch_examples: int = 0
+    loss_sum: float = 0.0
+    weight_sum: float = 0.0
+    epochs: tuple[Epoch, ...] = ()
+    best_epoch: int | None = None
+    seconds: float = 0.0
+    resumed_at: tuple[int, ...] = ()
+
+    @property
+    def epoch(self) -> int:
+        """The running epoch, from 1."""
+        return len(self.epochs) + 1
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the running epoch's examples so far."""
+        return self.loss_sum / self.weight_sum if self.weight_sum else 0.0
+
+    def after_steps(self, steps: int, examples: int, loss_sum: float, weight_sum: float) -> Position:
+        """After more steps of the running epoch; the two sums are the epoch's."""
+        return dataclasses.replace(
+            self,
+            step=self.step + steps,
+            epoch_steps=self.epoch_steps + steps,
+            epoch_examples=self.epoch_examples + examples,
+            loss_sum=loss_sum,
+            weight_sum=weight_sum,
+        )
+
+    def after_epoch(self, validation: Metrics, is_best: bool) -> Position:
+        """At the start of the next epoch."""
+        return dataclasses.replace(
+            self,
+            epoch_steps=0,
+            epoch_examples=0,
+            loss_sum=0.0,
+            weight_sum=0.0,
+            epochs=(*self.epochs, Epoch(self.epoch, self.epoch_examples, self.loss, validation)),
+            best_epoch=self.epoch if is_best else self.best_epoch,
+        )
