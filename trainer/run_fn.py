@@ -12,15 +12,12 @@ import tensorflow_transform as tft
 
 from trainer import data
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_folder, remove_stale_folders
-from trainer.learned import read_learned
-from trainer.model import WideDeep
-from trainer.optimizers import JointOptimizer
+from trainer.preparation import Prepared, prepare
 from trainer.signatures import export_model
-from trainer.training import TrainingResult, steps_per_epoch, train
-from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
+from trainer.training import TrainingResult
+from trainer.warm_start import save_warm_start
 from trainer.wide_weights import non_zero_rows, to_markdown
 from transform.config import Config
-from transform.feature_spec import LABEL, WEIGHT
 from transform.preprocessing import CONFIG_KEY
 
 #: The report's name, in the model's folder beside the SavedModel's.
@@ -45,38 +42,16 @@ def run_fn(fn_args: Any) -> None:
       WarmStartError: If the previous model's warm-start files cannot be read.
     """
     config = Config.from_json(fn_args.custom_config[CONFIG_KEY])
-    training = config.training
     tft_output = tft.TFTransformOutput(fn_args.transform_output)
-    learned = read_learned(tft_output, config.spec)
-    sizes = learned.vocabulary_sizes
-    model = WideDeep(config.spec, config.model, sizes, training.seed)
-    all_features = tft_output.transformed_feature_spec()
-    weight = (WEIGHT,) if WEIGHT in all_features else ()
-    feature_spec = {name: all_features[name] for name in (*model.feature_names, LABEL, *weight)}
-    counts = data.count_labels(fn_args.train_files, feature_spec)
-    num_steps = training.num_epochs * steps_per_epoch(counts, training)
-    optimizers = JointOptimizer(model, training, num_steps)
-    warm_start_report = warm_start(model, optimizers, training, learned, fn_args.base_model)
-
-    def train_data(epoch: int, skip_batches: int) -> tf.data.Dataset:
-        inputs = config.spec.training_inputs
-        return data.train_dataset(fn_args.train_files, feature_spec, training, epoch, skip_batches, inputs)
-
+    prepared = prepare(config, tft_output, fn_args.train_files, fn_args.eval_files, fn_args.base_model)
     folder = _checkpoint_folder(fn_args)
-    result = train(
-        model,
-        optimizers,
-        train_data,
-        data.eval_dataset(fn_args.eval_files, feature_spec),
-        training,
-        counts,
-        folder,
-    )
-    export_model(model, tft_output, config, fn_args.serving_model_dir)
-    save_warm_start(model, optimizers, config.spec, training, learned, fn_args.serving_model_dir)
-    _write(fn_args.serving_model_dir, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
-    report = _report(result, sizes, model, warm_start_report)
-    _write(fn_args.serving_model_dir, TRAINING_REPORT_FILE, json.dumps(report, indent=1))
+    result = prepared.train(folder)
+
+    model, learned, directory = prepared.model, prepared.learned, fn_args.serving_model_dir
+    export_model(model, tft_output, config, directory)
+    save_warm_start(model, prepared.optimizers, config.spec, config.training, learned, directory)
+    _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
+    _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared), indent=1))
     if folder is not None:
         remove_folder(folder)
 
@@ -92,9 +67,8 @@ def _checkpoint_folder(fn_args: Any) -> str | None:
     return checkpoint_folder(root, determinants, files)
 
 
-def _report(
-    result: TrainingResult, sizes: dict[str, int], model: WideDeep, warm_start_report: WarmStartReport
-) -> dict[str, Any]:
+def _report(result: TrainingResult, prepared: Prepared) -> dict[str, Any]:
+    model, warm_start_report = prepared.model, prepared.warm_start_report
     return {
         "num_steps": result.num_steps,
         "num_examples": result.num_examples,
@@ -106,7 +80,7 @@ def _report(
         "resumed_at": list(result.resumed_at),
         "validation": dataclasses.asdict(result.validation),
         "epochs": [dataclasses.asdict(epoch) for epoch in result.epochs],
-        "vocabulary_sizes": sizes,
+        "vocabulary_sizes": prepared.learned.vocabulary_sizes,
         "wide_table_sizes": {table.name: table.rows for table in model.wide_tables},
         "wide_non_zero_rows": non_zero_rows(model),
         "warm_started_from": warm_start_report.warm_started_from,

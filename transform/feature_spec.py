@@ -215,7 +215,7 @@ class FeatureSpec:
     @model_validator(mode="after")
     def _names_resolve(self) -> FeatureSpec:
         taken: set[str] = set()
-        for name in [f.name for f in self.features] + [c.name for c in (*self.crosses, *self.counts)]:
+        for name in [f.name for f in self.features] + [c.name for c in self.combinations]:
             if name in taken:
                 raise ValueError(
                     f"`{name}` is declared twice in features, crosses and counts; each name must be unique"
@@ -252,6 +252,11 @@ class FeatureSpec:
     def by_name(self) -> dict[str, Feature]:
         return {f.name: f for f in self.features}
 
+    @property
+    def combinations(self) -> tuple[Cross | Count, ...]:
+        """The crosses and the counts."""
+        return (*self.crosses, *self.counts)
+
     def vocabulary_owner(self, feature: Feature) -> Feature:
         """The feature whose vocabulary, and with it whose embedding table, `feature` uses: often itself."""
         return self.by_name[feature.vocabulary] if isinstance(feature.vocabulary, str) else feature
@@ -284,7 +289,7 @@ class FeatureSpec:
     def needs_bucket(self, feature: Feature) -> bool:
         """Whether a numeric feature's quantile is needed as an id: for the wide part, a cross or a count."""
         return feature.is_numeric and (
-            "wide" in feature.parts or any(feature.name in c.features for c in (*self.crosses, *self.counts))
+            "wide" in feature.parts or any(feature.name in c.features for c in self.combinations)
         )
 
 

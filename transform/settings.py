@@ -14,6 +14,8 @@ NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
+Parts = Literal["wide", "deep", "wide_and_deep"]
+
 
 @dataclass(frozen=True, config=STRICT)
 class Ingestion:
@@ -60,7 +62,7 @@ class Model:
         do without them.
     """
 
-    parts: Literal["wide", "deep", "wide_and_deep"] = "wide_and_deep"
+    parts: Parts = "wide_and_deep"
     embedding_dim: Annotated[int, Field(ge=1, le=4096)] = 32
     embedding_dim_factor: PositiveFloat | None = None
     embedding_l2: NonNegativeFloat = 0.0

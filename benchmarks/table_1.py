@@ -1,0 +1,118 @@
+"""The paper's Table 1, its offline column: `python -m benchmarks.table_1`.
+
+Trains the wide part alone, the deep part alone and both jointly, several seeds each, on Frappe and on the simulated
+store, and prints AUC and logistic loss on the examples held out for evaluation. Frappe's data is read from
+`--frappe`; the store is simulated first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.transformed import Transformed, transform_span
+from pipeline.simulator import simulate
+from transform.config import Config, load_config
+from transform.settings import Parts
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+FRAPPE_DATA = CONFIGS.parent.parent / "shared" / "data" / "frappe"
+PARTS: tuple[Parts, ...] = ("wide", "deep", "wide_and_deep")
+
+NUM_IMPRESSIONS = 400_000
+NUM_USERS = 6_000
+NUM_APPS = 600
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """One training: the validation metrics of what it would export, and its seconds."""
+
+    auc: float
+    logloss: float
+    seconds: float
+
+
+def train(data: Transformed, parts: Parts, seed: int, folder: Path) -> Trained:
+    """Trains one model."""
+    config = dataclasses.replace(
+        data.config,
+        model=dataclasses.replace(data.config.model, parts=parts),
+        training=dataclasses.replace(data.config.training, seed=seed),
+    )
+    start = time.perf_counter()
+    validation = data.train(config, folder)["validation"]
+    return Trained(validation["auc"], validation["logloss"], time.perf_counter() - start)
+
+
+def show(console: Console, name: str, trained: dict[Parts, list[Trained]]) -> None:
+    """Prints one data set's table, and by how much the joint model is above the better part."""
+    table = Table(title=name)
+    for column in ("model", "AUC, mean", "lowest to highest", "logloss, mean", "lowest to highest", "seconds, mean"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for parts, models in trained.items():
+        aucs, losses = [m.auc for m in models], [m.logloss for m in models]
+        table.add_row(
+            parts.replace("_and_", " & "),
+            f"{statistics.mean(aucs):.4f}",
+            f"{min(aucs):.4f} to {max(aucs):.4f}",
+            f"{statistics.mean(losses):.4f}",
+            f"{min(losses):.4f} to {max(losses):.4f}",
+            f"{statistics.mean(m.seconds for m in models):.0f}",
+        )
+    console.print(table)
+    means = {parts: statistics.mean(m.auc for m in models) for parts, models in trained.items()}
+    spread = max(max(m.auc for m in models) - min(m.auc for m in models) for models in trained.values())
+    above = means["wide_and_deep"] - max(means["wide"], means["deep"])
+    console.print(f"wide & deep is {above:+.4f} above the better part; the largest spread over seeds is {spread:.4f}")
+
+
+def run(console: Console, config: Config, data_root: Path, folder: Path, seeds: range) -> None:
+    """Transforms one data set and trains all models on it, seed by seed, so that noise hits all alike."""
+    data = transform_span(config, data_root, folder / "workspace")
+    trained: dict[Parts, list[Trained]] = {parts: [] for parts in PARTS}
+    for seed in seeds:
+        for parts in PARTS:
+            with tempfile.TemporaryDirectory(dir=folder) as model:
+                trained[parts].append(train(data, parts, seed, Path(model)))
+    show(console, f"{config.name}, {len(seeds)} seeds", trained)
+
+
+def main() -> None:
+    """Runs both data sets, or the one that is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("frappe", "app_store"), help="this data set alone")
+    parser.add_argument("--frappe", type=Path, default=FRAPPE_DATA, help="the folder of Frappe's files")
+    parser.add_argument("--impressions", type=int, default=NUM_IMPRESSIONS, help="of the simulated store")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    console = Console()
+    seeds = range(1, arguments.seeds + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.only != "app_store":
+            frappe = Path(folder) / "frappe"
+            frappe.mkdir()
+            run(console, load_config(CONFIGS / "frappe.yaml"), arguments.frappe.resolve(), frappe, seeds)
+        if arguments.only != "frappe":
+            store = Path(folder) / "store"
+            simulate(
+                store,
+                num_days=1,
+                impressions_per_day=arguments.impressions,
+                num_users=NUM_USERS,
+                num_apps=NUM_APPS,
+            )
+            config = load_config(CONFIGS / "app_store.yaml")
+            config = dataclasses.replace(config, ingestion=dataclasses.replace(config.ingestion, window_spans=1))
+            run(console, config, store, Path(folder), seeds)
+
+
+if __name__ == "__main__":
+    main()

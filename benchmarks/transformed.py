@@ -1,0 +1,91 @@
+"""Data sets for benchmarks of the trainer: ingested and transformed by the pipeline, then trained on as TFX would."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from pipeline.create import RunSettings, create_pipeline
+from pipeline.nodes import compile_pipeline, run_nodes
+from pipeline.workspace import Workspace, new_run_id
+from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from transform.config import Config
+from transform.preprocessing import CONFIG_KEY
+
+
+@dataclasses.dataclass(frozen=True)
+class Transformed:
+    """A span as the trainer gets it.
+
+    Attributes:
+      config: The deployment.
+      examples: The folder of the transformed examples.
+      graph: The folder of what tf.Transform learned.
+    """
+
+    config: Config
+    examples: Path
+    graph: Path
+
+    def patterns(self, split: str) -> list[str]:
+        """The globs of a split's files."""
+        return [str(self.examples / f"Split-{split}" / "*")]
+
+    def train(self, config: Config, folder: Path, base_model: str | None = None) -> dict[str, Any]:
+        """Trains with another model or training than the deployment's.
+
+        Args:
+          config: The deployment with the changes.
+          folder: Where the model goes.
+          base_model: The SavedModel to start from.
+
+        Returns:
+          The training report.
+        """
+        run_fn(
+            FnArgs(
+                train_files=self.patterns("train"),
+                eval_files=self.patterns("eval"),
+                transform_output=str(self.graph),
+                base_model=base_model,
+                serving_model_dir=str(serving_model_dir(folder)),
+                custom_config={CONFIG_KEY: config.to_json()},
+            )
+        )
+        report: dict[str, Any] = json.loads((folder / TRAINING_REPORT_FILE).read_text(encoding="utf-8"))
+        return report
+
+
+def serving_model_dir(folder: Path) -> Path:
+    """Where a model in a folder has its SavedModel."""
+    return folder / "Format-Serving"
+
+
+def transform_span(config: Config, data_root: Path, folder: Path, span: int | None = None) -> Transformed:
+    """Runs the pipeline up to tf.Transform.
+
+    Args:
+      config: The deployment; its window must be one span.
+      data_root: The folder below which its sources lie.
+      folder: The workspace.
+      span: The span; None takes the latest.
+
+    Returns:
+      What the trainer would get.
+    """
+    workspace = Workspace.at(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline = create_pipeline(config, RunSettings(str(data_root), workspace, span))
+    for event in run_nodes(compile_pipeline(pipeline, new_run_id()), workspace.metadata_connection()):
+        if event.node_id == "transform" and event.state != "running":
+            break
+    outputs = workspace.artifacts / "transform"
+    return Transformed(config, _newest(outputs / "transformed_examples"), _newest(outputs / "transform_graph"))
+
+
+def _newest(folder: Path) -> Path:
+    return max(folder.iterdir(), key=lambda path: int(path.name))
