@@ -194,7 +194,8 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
             return features
         draws = tf.random.stateless_uniform([_batch_size(features)], self._step_seed_of("counts"))
         hidden = draws < self.settings.count_dropout
-        return {**features} | {name: tf.where(hidden, NUM_COUNT_BUCKETS, features[name]) for name in self._counts}
+        nothing = tf.constant(NUM_COUNT_BUCKETS, tf.int64)
+        return {**features} | {name: tf.where(hidden, nothing, features[name]) for name in self._counts}
 
     def call(self, inputs: Features) -> tf.Tensor:
         """The logits, float32 `[batch]`."""
