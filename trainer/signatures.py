@@ -9,6 +9,7 @@ import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import schema_utils
 
 from trainer.model import WideDeep
+from trainer.pruning import PrunedTable
 from trainer.transform_graph import apply_transform
 from transform.config import Config
 from transform.schema import SERVING, raw_schema
@@ -37,6 +38,8 @@ def serving_feature_spec(config: Config) -> dict[str, Any]:
 class ServingModule(tf.Module):  # type: ignore[misc]
     """What is exported: the signatures' functions, the variables and tf.Transform's graph; nothing of Keras.
 
+    The wide tables' zero rows are left out. All else, and each score, is the model's.
+
     Args:
       model: The trained model.
       tft_output: What tf.Transform learned.
@@ -45,7 +48,9 @@ class ServingModule(tf.Module):  # type: ignore[misc]
 
     def __init__(self, model: WideDeep, tft_output: tft.TFTransformOutput, config: Config) -> None:
         super().__init__(name="wide_deep")
-        self.model_variables = [model.bias, *model.wide_variables, *model.deep_variables]
+        self.model_variables = [model.bias, *model.deep_variables, *model.moving_variables]
+        wide = {t.name: PrunedTable(t.name, model.table_weights[t.name].numpy()) for t in model.wide_tables}
+        self.wide_tables = list(wide.values())
         self.transform = tf.saved_model.load(tft_output.transform_savedmodel_dir)
         parsing = serving_feature_spec(config)
         signature = [tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)]
@@ -55,7 +60,8 @@ class ServingModule(tf.Module):  # type: ignore[misc]
 
         # The functions close over the Keras model, but only what is an attribute of the module is exported.
         def serve(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {SCORES_OUTPUT: tf.sigmoid(model.logits(transformed(examples)))}
+            logits = model.logits(transformed(examples), lambda table, rows: wide[table.name](rows))
+            return {SCORES_OUTPUT: tf.sigmoid(logits)}
 
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             return _as_dense(transformed(examples))

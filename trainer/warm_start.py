@@ -19,7 +19,8 @@ from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read
 from transform import settings
 from transform.feature_spec import FeatureSpec
 
-_NO_HIDDEN_LAYERS = "`training.warm_start_hidden_layers` is false"
+#: Settings of the model with which a hidden layer's weights mean something else.
+_LAYER_SETTINGS = ("activation", "batch_norm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +137,7 @@ def warm_start(
 def _state_settings(model: WideDeep, training: settings.Training) -> dict[str, Any]:
     """The settings without which the saved state cannot be judged."""
     return {
-        "activation": model.settings.activation,
+        **{name: getattr(model.settings, name) for name in _LAYER_SETTINGS},
         "hidden_units": list(model.settings.hidden_units),
         "wide_optimizer": dataclasses.asdict(training.wide_optimizer),
         "deep_optimizer": dataclasses.asdict(training.deep_optimizer),
@@ -202,11 +203,16 @@ class _Carrier:
     def _carry_dense(self) -> tuple[str, ...]:
         """Carries the bias, and the dense layers from the first one up to the first that does not fit."""
         carried = []
-        before, now = self._saved.settings["activation"], self._model.settings.activation
-        fits = before == now and self._training.warm_start_hidden_layers
-        if not fits and self._model.dense_layers:
-            why = f"the activation changed from {before} to {now}" if before != now else _NO_HIDDEN_LAYERS
-            self._not_carried.append(f"the dense layers: {why}")
+        before, now = self._saved.settings, dataclasses.asdict(self._model.settings)
+        against = [] if self._training.warm_start_hidden_layers else ["`training.warm_start_hidden_layers` is false"]
+        against += [
+            f"`{name}` changed from {before[name]} to {now[name]}"
+            for name in _LAYER_SETTINGS
+            if before[name] != now[name]
+        ]
+        fits = not against
+        if against and self._model.hidden_layers is not None:
+            self._not_carried.append(f"the dense layers: {'; '.join(against)}")
         for name, variable in self._model.dense_variables.items():
             old = self._saved.dense.get(name)
             if old is None:

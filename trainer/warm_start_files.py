@@ -29,7 +29,9 @@ INDEX_FILE = "index.json"
 _FOLDER = "warm_start"
 
 _ROW_KEYS = TypeAdapter(RowKeys)
-_SETTINGS = frozenset({"activation", "hidden_units", "wide_optimizer", "deep_optimizer", "deep_iterations"})
+_SETTINGS = frozenset(
+    {"activation", "batch_norm", "hidden_units", "wide_optimizer", "deep_optimizer", "deep_iterations"}
+)
 
 Arrays = dict[str, np.ndarray]
 
@@ -63,7 +65,7 @@ class SavedState:
       dense: The dense layers' variables and the bias, by variable name.
       learned: The vocabularies of the tables, and the boundaries of the quantiles in them.
       layout: The deep part's input blocks.
-      settings: The settings that the state depends on: `activation`, `hidden_units`, `wide_optimizer` and
+      settings: The settings that the state depends on: `activation`, `batch_norm`, `hidden_units`, `wide_optimizer` and
         `deep_optimizer`, with `deep_iterations`, the deep optimizer's step count.
       spec: The feature spec, for a reader.
     """

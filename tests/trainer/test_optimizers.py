@@ -201,7 +201,7 @@ def test_one_loss_drives_both_parts(config: Config) -> None:
     residual = tf.sigmoid(model(features)).numpy()[0] - label
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits([label], model(features)))
-    wide, last, bias = (model.table_weights["wide/app"], model.dense_layers[-1].kernel, model.bias)
+    wide, last, bias = (model.table_weights["wide/app"], model.dense_variables["dense_2/kernel"], model.bias)
     gradients = tape.gradient(loss, [wide, last, bias])
     np.testing.assert_allclose(gradients[0].values, [residual], rtol=1e-5)
     np.testing.assert_allclose(gradients[2], residual, rtol=1e-5)

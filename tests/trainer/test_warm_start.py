@@ -167,9 +167,9 @@ def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, bas
 
     config = with_features(change, crosses=[])
     new = build(config, OLD, seed=3)
-    cold_kernel = new.model.dense_layers[0].kernel.numpy()
+    cold_kernel = new.model.dense_variables["dense_0/kernel"].numpy()
     report = start(new, base)
-    before, now = old.model.dense_layers[0].kernel.numpy(), new.model.dense_layers[0].kernel.numpy()
+    before, now = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (old, new))
     # before: app 0-3, installed 4-7, price 8, country 9-12; now: age 0, country 1-4, app 5-8, installed 9-12
     np.testing.assert_array_equal(now[0], cold_kernel[0])
     np.testing.assert_array_equal(now[1:5], before[9:13])
@@ -185,9 +185,9 @@ def test_an_input_that_means_something_else_starts_cold(old: Trained, base: str)
     new = build(
         make_config(model={"embedding_dim": 4, "hidden_units": [16, 8], "list_combiner": combiner}), OLD, seed=3
     )
-    cold = new.model.dense_layers[0].kernel.numpy()
+    cold = new.model.dense_variables["dense_0/kernel"].numpy()
     report = start(new, base)
-    before, now = old.model.dense_layers[0].kernel.numpy(), new.model.dense_layers[0].kernel.numpy()
+    before, now = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (old, new))
     np.testing.assert_array_equal(now[0:4], before[0:4])
     np.testing.assert_array_equal(now[4:8], cold[4:8])
     np.testing.assert_array_equal(now[8:13], before[8:13])
@@ -199,6 +199,38 @@ def test_layers_of_another_width_start_cold(base: str) -> None:
     report = start(new, base)
     assert report.dense == ("bias", "dense_0/kernel", "dense_0/bias")
     assert report.not_carried == ("dense_1/kernel and the layers above: the widths changed from (16, 8) to (16, 9)",)
+
+
+def test_another_activation_and_batch_normalization_start_the_layers_cold(base: str) -> None:
+    model = {"embedding_dim": 4, "hidden_units": [16, 8], "activation": "tanh", "batch_norm": True}
+    report = start(build(make_config(model=model), OLD), base)
+    assert report.dense == ("bias",)
+    assert report.not_carried[0] == (
+        "the dense layers: `activation` changed from relu to tanh; `batch_norm` changed from False to True"
+    )
+
+
+def test_hidden_layers_can_be_left_out(old: Trained, base: str) -> None:
+    config = make_config(training={"warm_start_hidden_layers": False})
+    new, cold = build(config, OLD, seed=3), build(config, OLD, seed=3)
+    report = start(new, base)
+    assert report.dense == ("bias",)
+    assert report.not_carried == ("the dense layers: `training.warm_start_hidden_layers` is false",)
+    for name, variable in new.model.dense_variables.items():
+        expected = old if name == "bias" else cold
+        np.testing.assert_array_equal(variable.numpy(), expected.model.dense_variables[name].numpy())
+    embeddings = [t.model.table_weights["embedding/app"].numpy() for t in (new, old)]
+    np.testing.assert_array_equal(embeddings[0], embeddings[1])
+
+
+def test_batch_normalization_is_carried_with_its_averages(tmp_path: Path) -> None:
+    config = make_config(model={"embedding_dim": 4, "hidden_units": [16, 8], "batch_norm": True})
+    old = build(config, OLD)
+    old.train(20, seed=1)
+    new = build(config, OLD, seed=3)
+    report = start(new, save(old, tmp_path))
+    assert report.not_carried == ()
+    np.testing.assert_allclose(new.logits(5), old.logits(5), atol=1e-6)
 
 
 def test_another_embedding_width_and_bucket_count_start_cold(base: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.data import Batch
 from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
@@ -48,16 +49,21 @@ class Trained:
     def learned(self) -> Learned:
         return Learned(self.vocabularies, {"price": self.boundaries})
 
-    def train(self, steps: int, seed: int) -> None:
+    def train(self, steps: int, seed: int, tokens: Vocabularies | None = None) -> None:
+        """Takes steps on examples of random tokens, of the whole vocabularies if none are given."""
         rng = np.random.default_rng(seed)
         step = tf.function(lambda *batch: train_step(self.model, self.optimizers, batch))
         for _ in range(steps):
-            labels = tf.constant(rng.integers(0, 2, 8), tf.float32)
-            step(features_of(rng, self.vocabularies, self.vocabularies), labels, tf.ones(8))
+            step(*self.batch(rng, tokens))
 
-    def logits(self, features_seed: int) -> np.ndarray:
-        """The logits of examples made of surviving tokens only."""
-        features = features_of(np.random.default_rng(features_seed), SURVIVING, self.vocabularies)
+    def batch(self, rng: np.random.Generator, tokens: Vocabularies | None = None) -> Batch:
+        """Eight examples."""
+        labels = tf.constant(rng.integers(0, 2, 8), tf.float32)
+        return features_of(rng, tokens or self.vocabularies, self.vocabularies), labels, tf.ones(8)
+
+    def logits(self, features_seed: int, tokens: Vocabularies = SURVIVING) -> np.ndarray:
+        """The logits of examples of random tokens."""
+        features = features_of(np.random.default_rng(features_seed), tokens, self.vocabularies)
         return np.asarray(self.model(features))
 
 
