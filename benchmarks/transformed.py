@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.nodes import compile_pipeline, run_nodes
 from pipeline.workspace import Workspace, new_run_id
+from trainer.preparation import Prepared, prepare
 from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
 from transform.config import Config
 from transform.preprocessing import CONFIG_KEY
@@ -58,6 +60,11 @@ class Transformed:
         )
         report: dict[str, Any] = json.loads((folder / TRAINING_REPORT_FILE).read_text(encoding="utf-8"))
         return report
+
+    def prepare(self, config: Config, base_model: str | None = None) -> Prepared:
+        """What `train` would train, before its first step; arguments as there."""
+        tft_output = tft.TFTransformOutput(str(self.graph))
+        return prepare(config, tft_output, self.patterns("train"), self.patterns("eval"), base_model)
 
 
 def serving_model_dir(folder: Path) -> Path:

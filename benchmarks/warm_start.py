@@ -1,0 +1,126 @@
+"""How much sooner a warm start is as good as a cold one: `python -m benchmarks.warm_start`.
+
+On the simulated store, day 1 is trained cold. Day 2 is trained cold to the end, and from day 1's model for a fifth of
+those steps; both by day 2's own validation examples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.transformed import Transformed, serving_model_dir, transform_span
+from pipeline.simulator import simulate
+from trainer.evaluation import evaluate, logits_function
+from trainer.preparation import Prepared
+from trainer.step import steps_function
+from transform.config import Config, load_config
+
+CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
+#: The shares of the cold start's steps after which the warm start is validated.
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.2)
+
+NUM_IMPRESSIONS = 100_000
+NUM_USERS = 20_000
+NUM_APPS = 2_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One seed's trainings of day 2.
+
+    Attributes:
+      seed: The seed.
+      cold_steps: The cold start's steps.
+      cold_auc: Its validation AUC at the end.
+      warm_aucs: The warm start's after each of `SHARES`.
+    """
+
+    seed: int
+    cold_steps: int
+    cold_auc: float
+    warm_aucs: tuple[float, ...]
+
+    @property
+    def share_needed(self) -> float | None:
+        """The share of the cold start's steps after which the warm start is as good; None if not within them."""
+        return next((s for s, auc in zip(SHARES, self.warm_aucs, strict=True) if auc >= self.cold_auc), None)
+
+
+def aucs_after(prepared: Prepared, steps: Sequence[int]) -> tuple[float, ...]:
+    """Trains until each of some numbers of steps, ascending and within one epoch, and validates there."""
+    do_steps = steps_function(prepared.model, prepared.optimizers, prepared.config.training.negative_fraction)
+    logits_of = logits_function(prepared.model)
+    batches, done, aucs = iter(prepared.train_data(1)), 0, []
+    for until in steps:
+        do_steps(batches, tf.constant(until - done, tf.int64), tf.zeros([], tf.float64), tf.zeros([], tf.float64))
+        done = until
+        auc = evaluate(logits_of, prepared.eval_data).auc
+        assert auc is not None  # both labels occur in a simulated day
+        aucs.append(auc)
+    return tuple(aucs)
+
+
+def compare(days: Sequence[Transformed], seed: int, folder: Path) -> Comparison:
+    """Trains day 1 cold, and day 2 cold and warm.
+
+    Args:
+      days: Both days.
+      seed: Of all three trainings.
+      folder: Where day 1's model goes.
+
+    Returns:
+      The comparison.
+    """
+    first, second = days
+    config = dataclasses.replace(first.config, training=dataclasses.replace(first.config.training, seed=seed))
+    first.train(config, folder)
+    cold = second.prepare(config).train()
+    warm = second.prepare(config, str(serving_model_dir(folder)))
+    assert cold.validation.auc is not None
+    aucs = aucs_after(warm, [round(share * cold.num_steps) for share in SHARES])
+    return Comparison(seed, cold.num_steps, cold.validation.auc, aucs)
+
+
+def transform_days(config: Config, data: Path, workspace: Path) -> tuple[Transformed, Transformed]:
+    """Ingests and transforms days 1 and 2, each by itself."""
+    alone = dataclasses.replace(config, ingestion=dataclasses.replace(config.ingestion, window_spans=1))
+    first, second = (transform_span(alone, data, workspace, span) for span in (1, 2))
+    return first, second
+
+
+def main() -> None:
+    """Prints, for each seed, the cold start's AUC and the warm start's after each share of its steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        simulate(
+            folder / "data",
+            num_days=2,
+            impressions_per_day=NUM_IMPRESSIONS,
+            num_users=NUM_USERS,
+            num_apps=NUM_APPS,
+        )
+        days = transform_days(load_config(CONFIG), folder / "data", folder / "workspace")
+        table = Table(title="validation AUC of day 2")
+        for column in ("seed", "cold start", "steps", *(f"warm, {share:.0%} of them" for share in SHARES), "needed"):
+            table.add_column(column, justify="right")
+        for seed in range(1, arguments.seeds + 1):
+            result = compare(days, seed, folder / f"model-{seed}")
+            needed = "more" if result.share_needed is None else f"{result.share_needed:.0%}"
+            aucs = [f"{auc:.4f}" for auc in (result.cold_auc, *result.warm_aucs)]
+            table.add_row(str(seed), aucs[0], f"{result.cold_steps:,}", *aucs[1:], needed)
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
