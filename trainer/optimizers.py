@@ -1,6 +1,6 @@
 """Joint training's optimizers: FTRL for the wide part, AdaGrad or Adam for the deep part.
 
-All of them take the sparse kernels for a table's gradient: a step reads and writes the batch's rows only. (Stock Keras
+All of them take a table's gradient row by row: a step reads and writes the batch's rows only. (Stock Keras
 optimizers update whole tables: 14 to 37 times slower at 1,000,000 rows, and FTRL shrinks the rows it should not touch.)
 """
 
@@ -82,10 +82,29 @@ class RowwiseAdam(tf_keras.optimizers.legacy.Adam):  # type: ignore[misc]
         )
 
 
+class RowwiseAdagrad(tf_keras.optimizers.legacy.Adagrad):  # type: ignore[misc]
+    """AdaGrad that gathers the batch's rows of a table, updates all of them at once and writes them back.
+
+    TensorFlow's sparse kernel does the same row by row and waits for the memory at each: 2 to 3 times slower.
+    """
+
+    def _resource_apply_sparse(
+        self, grad: tf.Tensor, var: tf.Variable, indices: tf.Tensor, apply_state: dict[Any, Any] | None = None
+    ) -> tf.Operation:
+        key = (var.device, var.dtype.base_dtype)
+        c = (apply_state or {}).get(key) or self._fallback_apply_state(*key)
+        accumulator = self.get_slot(var, "accumulator")
+        sums = tf.gather(accumulator, indices) + tf.square(grad)
+        rows = tf.gather(var, indices) - c["lr_t"] * grad / (tf.sqrt(sums) + c["epsilon"])
+        return tf.group(
+            self._resource_scatter_update(accumulator, indices, sums), self._resource_scatter_update(var, indices, rows)
+        )
+
+
 def make_deep_optimizer(
     deep: settings.DeepOptimizer, learning_rate: Callable[[], tf.Tensor] | None = None
 ) -> tf_keras.optimizers.legacy.Optimizer:
-    """AdaGrad (accumulator n += g², w -= α·g / (√n + 1e-7)) or `RowwiseAdam` (β1 0.9, β2 0.999).
+    """`RowwiseAdagrad` (accumulator n += g², w -= α·g / (√n + 1e-7)) or `RowwiseAdam` (β1 0.9, β2 0.999).
 
     Args:
       deep: The settings.
@@ -96,7 +115,7 @@ def make_deep_optimizer(
     """
     rate = learning_rate or deep.learning_rate
     if deep.name == "adagrad":
-        return tf_keras.optimizers.legacy.Adagrad(rate, initial_accumulator_value=deep.initial_accumulator)
+        return RowwiseAdagrad(rate, initial_accumulator_value=deep.initial_accumulator)
     return RowwiseAdam(rate)
 
 
