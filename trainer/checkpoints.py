@@ -73,6 +73,13 @@ class _SavedPosition(tf.train.experimental.PythonState):  # type: ignore[misc]
         self.position = _POSITION.validate_json(text)
 
 
+def _check_readable(path: str) -> None:
+    """Reads all of a checkpoint, whose checksums TensorFlow compares; where it restores, it may stop half-way."""
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)
+
+
 class Checkpoints:
     """The checkpoints of one training: its variables and its position.
 
@@ -103,8 +110,9 @@ class Checkpoints:
         problems: list[str] = []
         for path in reversed(self._manager.checkpoints):
             try:
+                _check_readable(path)
                 self._checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
+            except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:  # IndexError: a file too short
                 problems.append(f"{os.path.basename(path)}: {str(error).splitlines()[0]}")
                 for variable, value in zip(self._variables, before, strict=True):
                     variable.assign(value)

@@ -1,0 +1,285 @@
+"""A training that was interrupted goes on as if it had not been; what cannot be read is passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from tests.trainer.small_deployment import Span
+from trainer import data, training
+from trainer.checkpoints import CHECKPOINT_ROOT_KEY, Checkpoints, checkpoint_folder, remove_stale_folders
+from trainer.evaluation import Metrics
+from trainer.model import WideDeep
+from trainer.optimizers import JointOptimizer
+from trainer.position import Epoch, Position
+from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from trainer.training import TrainingResult, steps_per_epoch, train
+from transform.feature_spec import LABEL
+
+POSITION = Position(
+    step=7,
+    epoch_steps=3,
+    epoch_examples=96,
+    loss_sum=0.1 + 0.2,
+    weight_sum=1 / 3,
+    epochs=(Epoch(1, 100, 0.7, Metrics(30, 0.75, 0.5)), Epoch(2, 100, 0.6, Metrics(30, None, None))),
+    best_epoch=1,
+    seconds=12.5,
+    resumed_at=(4,),
+)
+
+
+class KilledError(Exception):
+    """In place of SIGKILL."""
+
+
+@pytest.fixture(scope="module")
+def demanding(first_span: Span) -> Span:
+    """With all that has a state or is drawn: dropout, batch norm, a schedule, Adam, drawn negatives, early stopping."""
+    config = first_span.config
+    deep = dataclasses.replace(
+        config.training.deep_optimizer, name="adam", learning_rate=0.01, schedule="cosine", warmup_steps=10
+    )
+    settings = dataclasses.replace(
+        config.training,
+        batch_size=64,
+        num_epochs=3,
+        patience=2,
+        negative_fraction=0.7,
+        deep_optimizer=deep,
+        checkpoint_seconds=0.0,
+    )
+    model = dataclasses.replace(config.model, dropout=0.3, batch_norm=True)
+    return dataclasses.replace(first_span, config=dataclasses.replace(config, training=settings, model=model))
+
+
+def run(span: Span, folder: Path | None) -> tuple[TrainingResult, list[np.ndarray]]:
+    """What a process of its own would do: builds the model, trains it; the result, and the state in the end."""
+    parsing = tft.TFTransformOutput(span.transform_output).transformed_feature_spec()
+    model = WideDeep(span.config.spec, span.config.model, {"app": 8, "country": 3, "installed_x_app": 64})
+    feature_spec = {name: parsing[name] for name in (*model.feature_names, LABEL)}
+    counts = data.count_labels([span.train_files], feature_spec)
+    settings = span.config.training
+    optimizers = JointOptimizer(model, settings, settings.num_epochs * steps_per_epoch(counts, settings))
+    result = train(
+        model,
+        optimizers,
+        lambda epoch, skip: data.train_dataset([span.train_files], feature_spec, settings, epoch, skip),
+        data.eval_dataset([span.eval_files], feature_spec),
+        settings,
+        counts,
+        None if folder is None else str(folder),
+    )
+    return result, [variable.numpy() for variable in optimizers.state()]
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: int | None) -> None:
+    """From now on, a training dies after that step, before a checkpoint of it is written."""
+    save = Checkpoints.save_if_due
+
+    def save_or_die(self: Checkpoints, position: Position) -> None:
+        if step is not None and position.step >= step:
+            raise KilledError
+        save(self, position)
+
+    monkeypatch.setattr(Checkpoints, "save_if_due", save_or_die)
+
+
+def test_a_resumed_training_ends_as_one_that_was_never_interrupted(
+    demanding: Span, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, expected_state = run(demanding, None)
+    monkeypatch.setattr(training, "_SECONDS_IN_ONE_GO", 0.0)  # step by step, where it was many in one go
+    rng = random.Random(5)
+    kills = sorted(rng.sample(range(2, expected.num_steps), 3))
+    for step in kills:
+        with monkeypatch.context() as patched:
+            kill_at(patched, step)
+            with pytest.raises(KilledError):
+                run(demanding, tmp_path / "own")
+    resumed, state = run(demanding, tmp_path / "own")
+
+    assert resumed.resumed_at == tuple(step - 1 for step in kills)
+    assert resumed.epochs == expected.epochs
+    assert (resumed.num_steps, resumed.exported_epoch) == (expected.num_steps, expected.exported_epoch)
+    assert len(expected.epochs) > 1
+    for got, want in zip(state, expected_state, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_training_that_was_killed_behind_its_last_step_is_not_trained_further(
+    demanding: Span, tmp_path: Path
+) -> None:
+    done, state = run(demanding, tmp_path / "own")
+    again, same = run(demanding, tmp_path / "own")
+    assert again.epochs == done.epochs
+    assert (again.resumed_at, again.exported_epoch) == ((done.num_steps,), done.exported_epoch)
+    for got, want in zip(same, state, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def checkpoints_of(folder: Path, *values: float) -> tuple[Checkpoints, list[tf.Variable]]:
+    variables = [tf.Variable([value, value + 1]) for value in values]
+    return Checkpoints(str(folder), 0.0, variables), variables
+
+
+def test_a_checkpoint_holds_the_variables_and_the_position(tmp_path: Path) -> None:
+    checkpoints_of(tmp_path / "own", 1.0, 2.0)[0].save_if_due(POSITION)
+    checkpoints, variables = checkpoints_of(tmp_path / "own", 0.0, 0.0)
+    assert checkpoints.restore() == POSITION
+    assert [v.numpy().tolist() for v in variables] == [[1.0, 2.0], [2.0, 3.0]]
+
+
+def test_without_checkpoints_nothing_is_restored_and_nothing_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints, variables = checkpoints_of(tmp_path / "own", 5.0)
+    with caplog.at_level(logging.WARNING):
+        assert checkpoints.restore() is None
+    assert variables[0].numpy().tolist() == [5.0, 6.0]
+    assert caplog.records == []
+    assert not (tmp_path / "own").exists()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[3] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("damage", [Path.unlink, truncate, flip, lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_is_passed_over(
+    tmp_path: Path, kind: str, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints, (variable,) = checkpoints_of(tmp_path, 1.0)
+    for step in (1, 2, 3):
+        variable.assign([step, step])
+        checkpoints.save_if_due(dataclasses.replace(POSITION, step=step))
+    damage(tmp_path / f"ckpt-3.{kind}")
+
+    checkpoints, (variable,) = checkpoints_of(tmp_path, 9.0)
+    with caplog.at_level(logging.WARNING, "trainer.checkpoints"):
+        position = checkpoints.restore()
+    assert position == dataclasses.replace(POSITION, step=2)
+    assert variable.numpy().tolist() == [2.0, 2.0]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"the training goes on from step 2, as a checkpoint in {tmp_path} cannot be")
+
+    damage(tmp_path / f"ckpt-2.{kind}")
+    caplog.clear()
+    checkpoints, (variable,) = checkpoints_of(tmp_path, 9.0)
+    with caplog.at_level(logging.WARNING, "trainer.checkpoints"):
+        assert checkpoints.restore() is None
+    assert variable.numpy().tolist() == [9.0, 10.0]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"the training starts anew, as a checkpoint in {tmp_path} cannot be used")
+
+    checkpoints.save_if_due(dataclasses.replace(POSITION, step=1))
+    assert checkpoints_of(tmp_path, 0.0)[0].restore() == dataclasses.replace(POSITION, step=1)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [tf.Variable([1.0, 2.0, 3.0])],
+        [tf.Variable([1.0, 2.0]), tf.Variable(1.0)],
+        [tf.Variable([1, 2])],
+        [],
+    ],
+    ids=["another shape", "one more", "another type", "none"],
+)
+def test_a_checkpoint_of_other_variables_is_passed_over(
+    tmp_path: Path, others: list[tf.Variable], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints_of(tmp_path, 1.0)[0].save_if_due(POSITION)
+    before = [variable.numpy().tolist() for variable in others]
+    with caplog.at_level(logging.WARNING, "trainer.checkpoints"):
+        assert Checkpoints(str(tmp_path), 0.0, others).restore() is None
+    assert [variable.numpy().tolist() for variable in others] == before
+    assert "the training starts anew" in caplog.text
+
+
+def test_a_folder_without_a_whole_checkpoint_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "ckpt-1.data-00000-of-00001.tempstate1").write_bytes(b"half")
+    with caplog.at_level(logging.WARNING, "trainer.checkpoints"):
+        assert checkpoints_of(tmp_path, 1.0)[0].restore() is None
+    assert "the first one was not finished" in caplog.text
+
+
+def test_two_checkpoints_are_kept_and_none_before_it_is_time(tmp_path: Path) -> None:
+    checkpoints, _ = checkpoints_of(tmp_path / "often", 1.0)
+    for step in range(1, 6):
+        checkpoints.save_if_due(dataclasses.replace(POSITION, step=step))
+    assert sorted(path.stem for path in (tmp_path / "often").glob("*.index")) == ["ckpt-4", "ckpt-5"]
+    Checkpoints(str(tmp_path / "seldom"), 3600.0, [tf.Variable(1.0)]).save_if_due(POSITION)
+    assert not (tmp_path / "seldom").exists()
+
+
+def test_another_training_has_another_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("x")
+    files = [str(tmp_path / name) for name in ("a", "b")]
+    own = checkpoint_folder("/root", [{"config": "{}", "code": "1"}, "/transform/1", None], files)
+    assert own == checkpoint_folder("/root", [{"code": "1", "config": "{}"}, "/transform/1", None], files[::-1])
+    assert os.path.dirname(own) == "/root"
+    others = {
+        own,
+        checkpoint_folder("/root", [{"config": "{}", "code": "2"}, "/transform/1", None], files),
+        checkpoint_folder("/root", [{"config": "{}", "code": "1"}, "/transform/1", "/base"], files),
+        checkpoint_folder("/root", [{"config": "{}", "code": "1"}, "/transform/1", None], files[:1]),
+    }
+    (tmp_path / "a").write_text("more")
+    others.add(checkpoint_folder("/root", [{"config": "{}", "code": "1"}, "/transform/1", None], files))
+    assert len(others) == 5
+
+
+def test_only_what_was_given_up_long_ago_is_removed(tmp_path: Path) -> None:
+    for name, days in (("old", 8), ("running", 6)):
+        checkpoints_of(tmp_path / name, 1.0)[0].save_if_due(POSITION)
+        changed = time.time() - days * 24 * 3600
+        os.utime(tmp_path / name, (changed, changed))
+    remove_stale_folders(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["running"]
+    remove_stale_folders(str(tmp_path / "nothing"))
+
+
+def test_run_fn_goes_on_and_removes_the_checkpoints_in_the_end(
+    demanding: Span, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "checkpoints"
+
+    def report(name: str) -> dict[str, object]:
+        fn_args = demanding.fn_args(tmp_path / name)
+        fn_args.custom_config[CHECKPOINT_ROOT_KEY] = str(root)
+        run_fn(fn_args)
+        found: dict[str, object] = json.loads((tmp_path / name / TRAINING_REPORT_FILE).read_text())
+        return found
+
+    with monkeypatch.context() as patched:
+        kill_at(patched, 60)
+        with pytest.raises(KilledError):
+            report("killed")
+    assert len(list(root.iterdir())) == 1
+    resumed = report("resumed")  # each attempt has an output folder of its own
+    assert list(root.iterdir()) == []
+    whole = report("whole")
+    assert whole["resumed_at"] == []
+    (step,) = resumed["resumed_at"]  # type: ignore[misc, union-attr]
+    assert 0 < step < 60
+    assert resumed["epochs"] == whole["epochs"]
