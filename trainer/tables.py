@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -139,7 +140,7 @@ def deep_layout(spec: FeatureSpec, model: settings.Model, tables: Sequence[Table
 def _embedding_width(rows: int, model: settings.Model) -> int:
     if model.embedding_dim_factor is None:
         return model.embedding_dim
-    return max(1, min(model.embedding_dim, round(model.embedding_dim_factor * rows**0.25)))
+    return max(1, min(model.embedding_dim, round(model.embedding_dim_factor * math.sqrt(math.sqrt(rows)))))
 
 
 def _count_table(part: Literal["wide", "embedding"], name: str, width: int) -> Table:
