@@ -1,4 +1,4 @@
-"""Finds, for each row of a new table, the row of an old table that stands for the same thing."""
+"""Finds, for each row of a new table or of the first layer, the old row that stands for the same thing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from trainer.tables import RowKeys
+from trainer.tables import InputBlock, RowKeys
 from transform.feature_spec import CROSS_SEPARATOR
 
 
@@ -52,6 +52,35 @@ def copied_rows(new_rows: np.ndarray, old_rows: np.ndarray, why: str = "") -> Ro
 def no_rows(why: str) -> RowMatch:
     """A match of nothing."""
     return copied_rows(_NONE, _NONE, why)
+
+
+def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMatch:
+    """Matches the rows of the first layer's kernel, one per input column, feature by feature.
+
+    Args:
+      old: The old model's inputs.
+      new: The new model's.
+
+    Returns:
+      The match; of a feature whose width changed, as many of its first columns as both have.
+    """
+    ends = np.cumsum([block.width for block in old])
+    places = {_without_width(block): (end - block.width, block.width) for block, end in zip(old, ends, strict=True)}
+    new_rows, old_rows, missing, start = [], [], [], 0
+    for block in new:
+        old_start, old_width = places.get(_without_width(block), (0, 0))
+        columns = np.arange(min(block.width, old_width))
+        new_rows.append(start + columns)
+        old_rows.append(old_start + columns)
+        if not columns.size:
+            missing.append(block.feature)
+        start += block.width
+    kept = {_without_width(block) for block in new}
+    gone = [block.feature for block in old if _without_width(block) not in kept]
+    why = [f"new inputs {missing}"] if missing else []
+    if gone:
+        why.append(f"inputs gone {gone}")
+    return copied_rows(np.concatenate(new_rows), np.concatenate(old_rows), "; ".join(why))
 
 
 def match_quantiles(old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -122,6 +151,10 @@ def match_rows(
         return _match_buckets(0, old_size, 0, new_size)
     keys = _with_old_quantiles(new_tokens, new.features, old_quantiles)
     return _match_tokens(old.oov_buckets, new.oov_buckets, old_tokens, keys)
+
+
+def _without_width(block: InputBlock) -> InputBlock:
+    return dataclasses.replace(block, width=0)
 
 
 def _with_old_quantiles(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from pydantic import TypeAdapter
 from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
-from trainer.row_matching import RowMatch, copied_rows, match_quantiles, match_rows, no_rows
-from trainer.tables import InputBlock, Table
+from trainer.row_matching import RowMatch, copied_rows, match_blocks, match_quantiles, match_rows
+from trainer.tables import Table
 from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
 from transform import settings
 from transform.feature_spec import FeatureSpec
@@ -182,8 +181,9 @@ class _Carrier:
         old_rows = old.variable.values.shape[0]
         if old.variable.values.shape[1:] != tuple(variable.shape[1:]):
             before, now = old.variable.values.shape[1], variable.shape[1]
-            self._not_carried.append(f"{table.name}: the embedding's width changed from {before} to {now}")
-            return TableReport(0, table.rows, old_rows, 0.0)
+            self._not_carried.append(
+                f"{table.name}: the embedding's width changed from {before} to {now}; the columns of both are carried"
+            )
         match = match_rows(
             old.keys,
             table.keys,
@@ -221,7 +221,7 @@ class _Carrier:
                 continue
             if name == "dense_0/kernel":
                 ends = tuple(old.values.shape[1:]), tuple(variable.shape[1:])
-                match = _match_blocks(self._saved.layout, tuple(self._model.layout))
+                match = match_blocks(self._saved.layout, tuple(self._model.layout))
                 if fits and match.why:
                     self._not_carried.append(f"{name}: {match.why}")
             else:
@@ -258,30 +258,12 @@ class _Carrier:
 
 
 def _moved(variable: tf.Variable, old: np.ndarray, match: RowMatch) -> np.ndarray:
-    """The variable's values with the matched rows replaced by old ones."""
-    values = np.atleast_1d(variable.numpy().copy())
-    rows = np.atleast_1d(old)
-    values[match.new_rows] = rows[match.old_rows]
+    """The variable's values with the matched rows replaced by old ones, in as many columns as both have."""
+    values: np.ndarray = np.array(variable.numpy())
+    rows, old_rows = (array.reshape(array.shape[0] if array.shape else 1, -1) for array in (values, old))
+    columns = min(rows.shape[1], old_rows.shape[1])
+    rows, old_rows = rows[:, :columns], old_rows[:, :columns]
+    rows[match.new_rows] = old_rows[match.old_rows]
     if match.mean_for.size:
-        values[match.mean_for] = rows[match.mean_of].mean(axis=1, keepdims=True)
-    return values.reshape(variable.shape)
-
-
-def _match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMatch:
-    """Matches the first layer's input columns feature by feature."""
-    starts = dict(zip(old, np.cumsum([0] + [block.width for block in old]).tolist(), strict=False))
-    new_rows, old_rows, missing, start = [], [], [], 0
-    for block in new:
-        if block in starts:
-            new_rows.append(np.arange(start, start + block.width))
-            old_rows.append(np.arange(starts[block], starts[block] + block.width))
-        else:
-            missing.append(block.feature)
-        start += block.width
-    gone = [block.feature for block in old if block not in new]
-    why = [f"new inputs {missing}"] if missing else []
-    if gone:
-        why.append(f"inputs gone {gone}")
-    if not new_rows:
-        return no_rows("; ".join(why))
-    return copied_rows(np.concatenate(new_rows), np.concatenate(old_rows), "; ".join(why))
+        rows[match.mean_for] = old_rows[match.mean_of].mean(axis=1, keepdims=True)
+    return values

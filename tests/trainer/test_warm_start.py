@@ -233,13 +233,34 @@ def test_batch_normalization_is_carried_with_its_averages(tmp_path: Path) -> Non
     np.testing.assert_allclose(new.logits(5), old.logits(5), atol=1e-6)
 
 
-def test_another_embedding_width_and_bucket_count_start_cold(base: str) -> None:
-    crosses = [{"features": ["installed", "app"], "min_count": 2}, {"features": ["app", "price"], "hash_buckets": 60}]
-    new = build(make_config(model={"embedding_dim": 5, "hidden_units": [16, 8]}, crosses=crosses), OLD)
+@pytest.mark.parametrize(("width", "common"), [(6, 4), (3, 3)])
+def test_of_another_embedding_width_the_columns_of_both_are_carried(
+    old: Trained, base: str, width: int, common: int
+) -> None:
+    config = make_config(model={"embedding_dim": width, "hidden_units": [16, 8]})
+    new, cold = build(config, OLD, seed=3), build(config, OLD, seed=3)
     report = start(new, base)
-    assert report.tables["embedding/app"].kept == report.tables["wide/app_x_price"].kept == 0
-    assert "embedding/app: the embedding's width changed from 4 to 5" in report.not_carried
-    assert "wide/app_x_price: the number of hash buckets changed from 50 to 60" in report.not_carried
+    now, before, initial = (t.model.table_weights["embedding/app"].numpy() for t in (new, old, cold))
+    np.testing.assert_array_equal(now[:, :common], before[:, :common])
+    np.testing.assert_array_equal(now[:, common:], initial[:, common:])
+    # Inputs, in both: app, installed, price, country, each but the price as wide as the embedding.
+    now, before, initial = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (new, old, cold))
+    for block, old_block in ((0, 0), (width, 4), (2 * width + 1, 9)):
+        np.testing.assert_array_equal(now[block : block + common], before[old_block : old_block + common])
+        np.testing.assert_array_equal(now[block + common : block + width], initial[block + common : block + width])
+    np.testing.assert_array_equal(now[2 * width], before[8])
+    assert report.tables["embedding/app"].kept == 5
+    assert report.not_carried == tuple(
+        f"embedding/{name}: the embedding's width changed from 4 to {width}; the columns of both are carried"
+        for name in ("app", "country")
+    )
+
+
+def test_another_number_of_hash_buckets_starts_cold(base: str) -> None:
+    crosses = [{"features": ["installed", "app"], "min_count": 2}, {"features": ["app", "price"], "hash_buckets": 60}]
+    report = start(build(make_config(crosses=crosses), OLD), base)
+    assert report.tables["wide/app_x_price"].kept == 0
+    assert report.not_carried == ("wide/app_x_price: the number of hash buckets changed from 50 to 60",)
     assert report.tables["wide/app"].kept == 5
 
 
