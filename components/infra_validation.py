@@ -19,19 +19,20 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
-from transform.feature_spec import LABEL
+from transform.feature_spec import LABEL, WEIGHT
 
 #: In the InfraBlessing artifact: the dry run's verdict.
 VERDICT_FILE = "verdict.json"
 
 
 def raw_requests(examples: types.Artifact, split: str, number: int) -> Iterator[bytes]:
-    """Up to `number` examples of a split as a request has them: without the label."""
+    """Up to `number` examples of a split as a request has them: without label and weight."""
     pattern = os.path.join(artifact_utils.get_split_uri([examples], split), "*")
     records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP")
     for record in records.take(number).as_numpy_iterator():
         example = tf.train.Example.FromString(record)
-        example.features.feature.pop(LABEL, None)
+        for name in (LABEL, WEIGHT):
+            example.features.feature.pop(name, None)
         yield example.SerializeToString()
 
 

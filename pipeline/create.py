@@ -161,7 +161,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         examples=examples,
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
-        eval_config=eval_config(config.evaluation),
+        eval_config=eval_config(config.evaluation, weighted=config.sources.impressions.weight is not None),
         schema=schema_gen.outputs["schema"],
         example_splits=["eval"],
     ).with_id("evaluator")

@@ -6,7 +6,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from tensorflow_model_analysis.proto import config_pb2
 
 from trainer.signatures import SERVING_SIGNATURE
-from transform.feature_spec import LABEL
+from transform.feature_spec import LABEL, WEIGHT
 from transform.settings import Evaluation, Threshold
 
 #: TFMA's class for each metric of the config, and whether more is better (None: neither).
@@ -17,9 +17,14 @@ METRICS: dict[str, tuple[str, bool | None]] = {
 }
 
 
-def eval_config(evaluation: Evaluation) -> config_pb2.EvalConfig:
-    """Returns what the Evaluator measures, and what a model must reach to be blessed."""
-    metrics = [config_pb2.MetricConfig(class_name="ExampleCount")]
+def eval_config(evaluation: Evaluation, *, weighted: bool) -> config_pb2.EvalConfig:
+    """Returns what the Evaluator measures, and what a model must reach to be blessed.
+
+    Args:
+      evaluation: The gates on quality.
+      weighted: Whether the examples have weights; the metrics, but not the number of examples, then count by them.
+    """
+    metrics = []
     for name, (class_name, higher_is_better) in METRICS.items():
         metric = config_pb2.MetricConfig(class_name=class_name, config=f'{{"name": "{name}"}}')
         if name in evaluation.thresholds:
@@ -31,9 +36,19 @@ def eval_config(evaluation: Evaluation) -> config_pb2.EvalConfig:
         metrics.append(metric)
     slices = [config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[name]) for name in evaluation.slices)]
     config = config_pb2.EvalConfig(
-        model_specs=[config_pb2.ModelSpec(signature_name=SERVING_SIGNATURE, label_key=LABEL)],
+        model_specs=[
+            config_pb2.ModelSpec(
+                signature_name=SERVING_SIGNATURE, label_key=LABEL, example_weight_key=WEIGHT if weighted else None
+            )
+        ],
         slicing_specs=slices,
-        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
+        metrics_specs=[
+            config_pb2.MetricsSpec(
+                metrics=[config_pb2.MetricConfig(class_name="ExampleCount")],
+                example_weights=config_pb2.ExampleWeightOptions(unweighted=True),
+            ),
+            config_pb2.MetricsSpec(metrics=metrics),
+        ],
     )
     config.options.include_default_metrics.CopyFrom(BoolValue(value=False))
     return config

@@ -25,7 +25,7 @@ from transform.feature_spec import IMPRESSIONS, STRICT, Feature, FeatureSpec, Na
 MAX_CONFIG_BYTES = 1_000_000
 
 
-ColumnKind = Literal["string", "list", "float", "label", "timestamp"]
+ColumnKind = Literal["string", "list", "float", "label", "weight", "timestamp"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +94,7 @@ class Config:
                 columns[name, kind] = Column(name, kind, required or bool(before and before.required))
 
         add(IMPRESSIONS, log.label, "label", True)
+        add(IMPRESSIONS, log.weight, "weight", True)
         add(IMPRESSIONS, log.impression_id, "string", True)
         add(IMPRESSIONS, log.request_id, "string", True)
         add(IMPRESSIONS, log.timestamp, "timestamp", True)

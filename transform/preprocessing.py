@@ -13,6 +13,7 @@ from transform.feature_spec import (
     LABEL,
     MISSING_TOKEN,
     NUM_COUNT_BUCKETS,
+    WEIGHT,
     Count,
     Cross,
     Feature,
@@ -34,7 +35,7 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
 
     Args:
       inputs: The raw features by name, each a SparseTensor `[batch, any]` of string or float32; the label,
-        int64 `[batch, 1]`, where there is one.
+        int64 `[batch, 1]`, and the weight, float32 `[batch, 1]`, where there are such.
       custom_config: Holds the config's JSON under `config`.
 
     Returns:
@@ -42,7 +43,8 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
       SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), float32 `[batch]`, and, where the
       wide part, a cross or a count needs it, its quantile as an int64 id `[batch]`; for a cross the ids of the
       combinations that have a weight, int64 SparseTensor `[batch, any]`; for a count `count_bucket` of its two numbers,
-      with the row's own label counted and without it, int64 `[batch]`. The label as int64 `[batch]`.
+      with the row's own label counted and without it, int64 `[batch]`. The label as int64 `[batch]`, the weight as
+      float32 `[batch]`.
     """
     return transform_features(inputs, Config.from_json(custom_config[CONFIG_KEY]).spec)
 
@@ -68,8 +70,9 @@ def transform_features(inputs: dict[str, tf.SparseTensor], spec: FeatureSpec) ->
     for count in spec.counts:
         combinations = tf.strings.join([tokens[name] for name in count.features], separator=CROSS_SEPARATOR)
         _add_counts(outputs, combinations, tf.reshape(inputs[LABEL], [-1]), count)
-    if LABEL in inputs:
-        outputs[LABEL] = tf.reshape(inputs[LABEL], [-1])
+    for name in (LABEL, WEIGHT):
+        if name in inputs:
+            outputs[name] = tf.reshape(inputs[name], [-1])
     return outputs
 
 

@@ -6,7 +6,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from transform.config import Config
-from transform.feature_spec import IMPRESSION_ID, LABEL, REQUEST_ID, TIMESTAMP, Feature
+from transform.feature_spec import IMPRESSION_ID, LABEL, REQUEST_ID, TIMESTAMP, WEIGHT, Feature
 
 SERVING = "SERVING"
 TRAINING = "TRAINING"
@@ -15,7 +15,7 @@ TRAINING = "TRAINING"
 def raw_schema(config: Config) -> schema_pb2.Schema:
     """Returns the schema that ingestion's tf.Examples must fit, and that requests are parsed with.
 
-    The label, int64 in {0, 1}, is expected in the TRAINING environment only.
+    The label, int64 in {0, 1}, and the weight, a float, if there is one, are expected in the TRAINING environment only.
     """
     schema = schema_pb2.Schema(default_environment=[TRAINING, SERVING])
     label = schema.feature.add(name=LABEL, type=schema_pb2.INT, not_in_environment=[SERVING])
@@ -23,6 +23,10 @@ def raw_schema(config: Config) -> schema_pb2.Schema:
     label.shape.dim.add(size=1)
     label.int_domain.name = LABEL
     label.int_domain.min, label.int_domain.max, label.int_domain.is_categorical = 0, 1, True
+    if config.sources.impressions.weight is not None:
+        weight = schema.feature.add(name=WEIGHT, type=schema_pb2.FLOAT, not_in_environment=[SERVING])
+        weight.presence.min_fraction = 1.0
+        weight.shape.dim.add(size=1)
     for feature in config.spec.features:
         _add_feature(schema, feature)
     log = config.sources.impressions

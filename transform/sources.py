@@ -54,6 +54,7 @@ class Impressions:
       null_values: As in any source.
       list_separator: As in any source.
       label: The column with the label (0 or 1); left out where labels come from `installs`.
+      weight: The column with the row's weight, from 0 to 1,000,000: how much it counts in training and evaluation.
       impression_id: The column with the impression's id; a second row with the same id is rejected.
       request_id: The column with the id of the request, the grouping of ranking metrics.
       timestamp: The column with the time: seconds since 1970, or ISO 8601 (UTC where it names no zone).
@@ -65,6 +66,7 @@ class Impressions:
     null_values: tuple[str, ...] = ("",)
     list_separator: Annotated[str, Field(min_length=1, max_length=1)] = DEFAULT_LIST_SEPARATOR
     label: ColumnName | None = None
+    weight: ColumnName | None = None
     impression_id: ColumnName | None = None
     request_id: ColumnName | None = None
     timestamp: ColumnName | None = None

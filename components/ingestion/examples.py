@@ -16,6 +16,7 @@ from transform.feature_spec import (
     REQUEST_ID,
     TABLE_KEY,
     TIMESTAMP,
+    WEIGHT,
     Feature,
 )
 
@@ -52,6 +53,7 @@ class Layout:
         }
         log = config.sources.impressions
         self.label = self._position(IMPRESSIONS, log.label, "label")
+        self.weight = self._position(IMPRESSIONS, log.weight, "weight")
         self.impression_id = self._position(IMPRESSIONS, log.impression_id, "string")
         self.request_id = self._position(IMPRESSIONS, log.request_id, "string")
         self.timestamp = self._position(IMPRESSIONS, log.timestamp, "timestamp")
@@ -80,6 +82,8 @@ class Layout:
                 put_value(entries, feature, row[position])
         if impression.label is not None:
             entries[LABEL].int64_list.value.append(impression.label)
+        if self.weight is not None:
+            entries[WEIGHT].float_list.value.append(impression.values[self.weight])
         for name, at in ((IMPRESSION_ID, self.impression_id), (REQUEST_ID, self.request_id)):
             if at is not None:
                 entries[name].bytes_list.value.append(impression.values[at].encode())

@@ -15,6 +15,9 @@ from transform.settings import Ingestion
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
 MAX_TIMESTAMP = 4_102_444_800
 
+#: A larger weight, one row against all others, is more likely a mistake.
+MAX_WEIGHT = 1_000_000
+
 #: How much of a rejected row the quarantine keeps, in characters.
 MAX_KEPT_CHARACTERS = 65_536
 
@@ -75,7 +78,7 @@ class RowParser:
     """Turns raw rows of one source into tuples of typed values.
 
     A row's values stand in the order of `columns`: str for `string`, tuple of str for `list`, float for `float`,
-    int 0 or 1 for `label`, float seconds since 1970 for `timestamp`; None where there is none.
+    int 0 or 1 for `label`, float for `weight`, float seconds since 1970 for `timestamp`; None where there is none.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class RowParser:
             "list": self._list,
             "float": self._float,
             "label": self._label,
+            "weight": self._weight,
             "timestamp": self._timestamp,
         }
         self._plan = [(c.name, c.required, c.kind == "list", parsers[c.kind]) for c in self.columns]
@@ -173,6 +177,15 @@ class RowParser:
         if number not in (0.0, 1.0):
             raise RowError("bad_label", f"`{name}` must be 0 or 1. Received: {str(value)[:40]!a}")
         return int(number)
+
+    @staticmethod
+    def _weight(value: Any, name: str) -> float:
+        number = _number(value)
+        if number is None or not 0 <= number <= MAX_WEIGHT:
+            raise RowError(
+                "bad_weight", f"`{name}` must be a number from 0 to {MAX_WEIGHT}. Received: {str(value)[:40]!a}"
+            )
+        return number
 
     @staticmethod
     def _timestamp(value: Any, name: str) -> float:

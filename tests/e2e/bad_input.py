@@ -103,8 +103,9 @@ STOPS = [
     Stop(
         "an unknown config key",
         _set("model.embedding_dims", 8),
-        "`embedding_dims` is not a known key (<config_path>, model.embedding_dims); allowed: ['activation', 'dropout', "
-        "'embedding_dim', 'hidden_units', 'list_combiner', 'parts'].",
+        "`embedding_dims` is not a known key (<config_path>, model.embedding_dims); allowed: ['activation', "
+        "'batch_norm', 'count_dropout', 'dropout', 'embedding_dim', 'embedding_dim_factor', 'embedding_l2', "
+        "'hidden_units', 'list_combiner', 'parts'].",
     ),
     Stop(
         "a cross of an unknown feature",
@@ -158,14 +159,14 @@ STOPS = [
     Stop(
         "the wrong delimiter",
         _log(lambda old: old.replace(b",", b";")),
-        "the columns ['clicked', 'impression', 'request', 'time', 'app', 'user', 'hour'] are missing. Received: "
-        "['impression;request;time;user;app;hour;clicked;note']; is the delimiter right? (<log>)",
+        "the columns ['clicked', 'importance', 'impression', 'request', 'time', 'app', 'user', 'hour'] are missing. "
+        "Received: ['impression;request;time;user;app;importance;hour;clicked;note']; is the delimiter right? (<log>)",
     ),
     Stop(
         "a missing column",
         _log(lambda old: b"\n".join(_without_first_column(line) for line in old.splitlines())),
-        "the columns ['impression'] are missing. Received: ['request', 'time', 'user', 'app', 'hour', 'clicked', "
-        "'note'] (<log>)",
+        "the columns ['impression'] are missing. Received: ['request', 'time', 'user', 'app', 'importance', 'hour', "
+        "'clicked', 'note'] (<log>)",
     ),
     Stop(
         "a column named twice",
@@ -216,7 +217,7 @@ STOPS = [
     Stop(
         "a gz cut off at its end",
         _gzipped_log(lambda whole: whole[:-20], impressions=20_000),
-        "the file is damaged or cut off after row 18861; nothing of it is used: Compressed file ended before the "
+        "the file is damaged or cut off after row 17808; nothing of it is used: Compressed file ended before the "
         "end-of-stream marker was reached (<log>)",
         at_gate=True,
     ),

@@ -46,6 +46,7 @@ def _log(kind: str, reason: str, detail: str, text: str | None = None, by_join: 
     return BadRow(kind, "impressions", row, reason, detail, text or f"bad{number}", by_join)
 
 
+_WEIGHT = "`importance` must be a number from 0 to 1000000. Received: "
 _TIME = "`time` must be seconds since 1970 or ISO 8601. Received: "
 
 BAD_ROWS = [
@@ -55,12 +56,15 @@ BAD_ROWS = [
     _log("label 2", "bad_label", "`clicked` must be 0 or 1. Received: '2'", clicked="2"),
     _log("label in words", "bad_label", "`clicked` must be 0 or 1. Received: 'yes'", clicked="yes"),
     _log("no label", "missing_value", "`clicked` must have a value", clicked=""),
+    _log("a negative weight", "bad_weight", _WEIGHT + "'-1'", importance="-1"),
+    _log("a weight in words", "bad_weight", _WEIGHT + "'high'", importance="high"),
+    _log("no weight", "missing_value", "`importance` must have a value", importance=""),
     _log("no request", "missing_value", "`request` must have a value", request=""),
     _log("no time", "bad_type", _TIME + "'yesterday'", time="yesterday"),
     _log("milliseconds", "bad_type", _TIME + "'1700000000000'", time="1700000000000"),
     _log("not UTF-8", "undecodable", "`app` must be UTF-8 text. Received: 'caf\\udce9'", app="caf\udce9"),
-    _log("a field too many", "malformed", "a row must have 8 fields. Received: 9", note="a,b"),
-    BadRow("a field only", "impressions", b"bad", "malformed", "a row must have 8 fields. Received: 1", "bad\n"),
+    _log("a field too many", "malformed", "a row must have 9 fields. Received: 10", note="a,b"),
+    BadRow("a field only", "impressions", b"bad", "malformed", "a row must have 9 fields. Received: 1", "bad\n"),
     _log("text behind a quote", "malformed", "',' expected after '\"'", note='"a"b'),
     _log(
         "a carriage return in a row",

@@ -14,7 +14,7 @@ import yaml
 
 from pipeline import cli
 
-LOG_COLUMNS = ("impression", "request", "time", "user", "app", "hour", "clicked", "note")
+LOG_COLUMNS = ("impression", "request", "time", "user", "app", "importance", "hour", "clicked", "note")
 NUM_APPS, NUM_USERS = 1200, 200  # enough that a few bad rows are under the limit
 _LOGGED_APPS, _LOGGED_USERS = 12, 30
 
@@ -23,7 +23,7 @@ _CONFIG: dict[str, Any] = {
     "sources": {
         "impressions": {
             "path": "log/day-{SPAN}/part-*.csv", "format": "csv", "label": "clicked",
-            "impression_id": "impression", "request_id": "request", "timestamp": "time",
+            "weight": "importance", "impression_id": "impression", "request_id": "request", "timestamp": "time",
         },
         "tables": {
             "catalog": {
@@ -83,13 +83,14 @@ class Store:
 
 
 def log_row(i: int, **changes: str) -> str:
-    """The i-th impression as a line of the log, with some columns changed; every third is a click."""
+    """The i-th impression as a line of the log, with some columns changed; every third is a click, and weighs more."""
     row = {
         "impression": f"i{i}",
         "request": f"r{i // 4}",
         "time": str(1_700_000_000 + i),
         "user": f"user{i % _LOGGED_USERS}",
         "app": f"app{i % _LOGGED_APPS}",
+        "importance": "0.5" if i % 3 else "3",
         "hour": str(i % 24),
         "clicked": str(int(i % 3 == 0)),
         "note": "nobody reads it",

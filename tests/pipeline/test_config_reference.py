@@ -34,6 +34,7 @@ PLACES: dict[type, str] = {
     feature_spec.Feature: "`features[]`",
     feature_spec.Vocabulary: "`features[].vocabulary`",
     feature_spec.Cross: "`crosses[]`",
+    feature_spec.Count: "`counts[]`",
     settings.Ingestion: "`ingestion`",
     settings.Model: "`model`",
     settings.Training: "`training`",
@@ -84,7 +85,7 @@ def test_the_places_are_all_dataclasses_of_a_config() -> None:
 
 def test_every_field_is_in_its_table_and_nothing_else_is() -> None:
     expected = {place: {f.name for f in dataclasses.fields(cls)} for cls, place in PLACES.items()}
-    top = {f.name for f in dataclasses.fields(Config)} - {"spec"} | {"features", "crosses"}
+    top = {f.name for f in dataclasses.fields(Config)} - {"spec"} | {"features", "crosses", "counts"}
     assert {heading: set(rows) for heading, rows in tables().items()} == {**expected, "The top of the file": top}
 
 

@@ -12,13 +12,12 @@ from transform.settings import Evaluation, Threshold
 
 def metrics(config: config_pb2.EvalConfig) -> dict[str, config_pb2.MetricConfig]:
     """By class name."""
-    (spec,) = config.metrics_specs
-    return {metric.class_name: metric for metric in spec.metrics}
+    return {metric.class_name: metric for spec in config.metrics_specs for metric in spec.metrics}
 
 
 def threshold(name: str, rule: Threshold) -> config_pb2.MetricThreshold:
     """The one threshold of a config with one rule."""
-    found = metrics(eval_config(Evaluation({name: rule})))[METRICS[name][0]]  # type: ignore[dict-item]
+    found = metrics(eval_config(Evaluation({name: rule}), weighted=False))[METRICS[name][0]]  # type: ignore[dict-item]
     assert not found.HasField("threshold")  # that one would hold for every slice
     (per_slice,) = found.per_slice_thresholds
     assert list(per_slice.slicing_specs) == [config_pb2.SlicingSpec()]  # the whole, and nothing else
@@ -26,7 +25,7 @@ def threshold(name: str, rule: Threshold) -> config_pb2.MetricThreshold:
 
 
 def test_every_metric_is_measured_on_the_whole_and_on_each_slice() -> None:
-    config = eval_config(Evaluation({"auc": Threshold(min=0.5)}, slices=("country", "hour")))
+    config = eval_config(Evaluation({"auc": Threshold(min=0.5)}, slices=("country", "hour")), weighted=False)
     found = metrics(config)
     assert {name: metric.config for name, metric in found.items()} == {
         "ExampleCount": "",
@@ -37,8 +36,16 @@ def test_every_metric_is_measured_on_the_whole_and_on_each_slice() -> None:
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["country"], ["hour"]]
     assert [name for name, metric in found.items() if metric.per_slice_thresholds] == ["AUC"]
     (model,) = config.model_specs
-    assert (model.signature_name, model.label_key) == ("serving_default", "label")
+    assert (model.signature_name, model.label_key, model.example_weight_key) == ("serving_default", "label", "")
     assert config.options.include_default_metrics.value is False
+
+
+def test_examples_with_weights_are_measured_by_them_and_counted_without() -> None:
+    config = eval_config(Evaluation({"auc": Threshold(min=0.5)}), weighted=True)
+    (model,) = config.model_specs
+    assert model.example_weight_key == "weight"
+    unweighted = [m.class_name for s in config.metrics_specs if s.example_weights.unweighted for m in s.metrics]
+    assert unweighted == ["ExampleCount"]
 
 
 @pytest.mark.parametrize(

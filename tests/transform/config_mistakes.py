@@ -16,8 +16,8 @@ FEATURE_KEYS = (
     "'vocabulary']"
 )
 TRAINING_KEYS = (
-    "['batch_size', 'deep_optimizer', 'num_epochs', 'patience', 'seed', 'shuffle_buffer', 'warm_start', "
-    "'warm_start_hidden_layers', 'wide_optimizer']"
+    "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_fraction', 'num_epochs', 'patience', "
+    "'seed', 'shuffle_buffer', 'warm_start', 'warm_start_hidden_layers', 'wide_optimizer']"
 )
 INSTALLS = {"path": "installs.csv", "format": "csv"}
 
@@ -149,6 +149,10 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("sources.impressions.label", "")],
         "`label` must have at least 1 characters. Received: '' (small.yaml, sources.impressions.label).",
+    ),
+    (
+        [("sources.impressions.weight", 2)],
+        "`weight` must be a text. Received: 2 (small.yaml, sources.impressions.weight).",
     ),
     (
         [("sources.impressions.label", REMOVED)],

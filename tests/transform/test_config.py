@@ -60,6 +60,7 @@ def test_a_config_survives_its_json(name: str) -> None:
 def test_columns_follow_from_the_sources_and_features() -> None:
     config = small_config(
         ("sources.impressions.label", REMOVED),
+        ("sources.impressions.weight", "importance"),
         ("sources.impressions.timestamp", "time"),
         ("sources.impressions.impression_id", "id"),
         ("sources.installs", {**INSTALLS, "keys": ["user", "app"], "timestamp": "at"}),
@@ -70,6 +71,7 @@ def test_columns_follow_from_the_sources_and_features() -> None:
     )
     assert config.columns == {
         "impressions": (
+            Column("importance", "weight", True),
             Column("id", "string", True),
             Column("request", "string", True),
             Column("time", "timestamp", True),

@@ -42,6 +42,14 @@ def test_a_request_has_the_features_alone() -> None:
     assert at_serving == ["app", "installed", "price"]
 
 
+def test_a_weight_is_of_training_alone() -> None:
+    features = {f.name: f for f in raw_schema(small_config(("sources.impressions.weight", "w"))).feature}
+    weight = features["weight"]
+    assert (weight.type, weight.presence.min_fraction) == (schema_pb2.FLOAT, 1.0)
+    assert list(weight.not_in_environment) == [SERVING]
+    assert [dim.size for dim in weight.shape.dim] == [1]
+
+
 def test_a_log_without_bookkeeping_columns_has_none_in_the_schema() -> None:
     assert [f.name for f in raw_schema(small_config()).feature] == ["label", "app", "installed", "price", "request_id"]
 

@@ -54,6 +54,11 @@ def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
         ("label", 1, 1),
         ("label", True, 1),
         ("label", 0.0, 0),
+        ("weight", "0", 0.0),
+        ("weight", "2.5", 2.5),
+        ("weight", b"1e6", 1_000_000.0),
+        ("weight", 3, 3.0),
+        ("weight", (0.25,), 0.25),
         ("timestamp", "1700000000", 1_700_000_000.0),
         ("timestamp", 1_700_000_000.25, 1_700_000_000.25),
         ("timestamp", "2023-11-14T22:13:20", 1_700_000_000.0),
@@ -108,6 +113,13 @@ def test_a_good_value_is_typed(kind: ColumnKind, value: Any, expected: Any) -> N
         ("label", "yes", "bad_label", "`x` must be 0 or 1. Received: 'yes'"),
         ("label", 0.5, "bad_label", "`x` must be 0 or 1. Received: '0.5'"),
         ("label", 10**400, "bad_label", f"`x` must be 0 or 1. Received: '1{'0' * 39}'"),
+        ("weight", "-0.5", "bad_weight", "`x` must be a number from 0 to 1000000. Received: '-0.5'"),
+        ("weight", 1_000_000.5, "bad_weight", "`x` must be a number from 0 to 1000000. Received: '1000000.5'"),
+        ("weight", "nan", "bad_weight", "`x` must be a number from 0 to 1000000. Received: 'nan'"),
+        ("weight", float("inf"), "bad_weight", "`x` must be a number from 0 to 1000000. Received: 'inf'"),
+        ("weight", "heavy", "bad_weight", "`x` must be a number from 0 to 1000000. Received: 'heavy'"),
+        ("weight", True, "bad_weight", "`x` must be a number from 0 to 1000000. Received: 'True'"),
+        ("weight", [1.0], "bad_weight", "`x` must be a number from 0 to 1000000. Received: '[1.0]'"),
         ("timestamp", "soon", "bad_type", "`x` must be seconds since 1970 or ISO 8601. Received: 'soon'"),
         ("timestamp", "-1", "bad_type", "`x` must be seconds since 1970 or ISO 8601. Received: '-1'"),
         ("timestamp", "nan", "bad_type", "`x` must be seconds since 1970 or ISO 8601. Received: 'nan'"),
@@ -133,7 +145,15 @@ def test_a_bad_value_is_told(kind: ColumnKind, value: Any, reason: str, detail: 
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [("string", ""), ("string", None), ("list", "unknown"), ("list", []), ("float", "nan"), ("label", "")],
+    [
+        ("string", ""),
+        ("string", None),
+        ("list", "unknown"),
+        ("list", []),
+        ("float", "nan"),
+        ("label", ""),
+        ("weight", ""),
+    ],
 )
 def test_a_required_column_needs_a_value(kind: ColumnKind, value: Any) -> None:
     with pytest.raises(RowError) as caught:

@@ -1,0 +1,57 @@
+"""An example's weight, from the log to the loss and the validation; scoring needs none."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from components.ingestion.examples import Impression, Layout
+from components.ingestion.rows import RowParser
+from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
+from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from transform.config import Config
+from transform.schema import raw_schema
+
+#: Label and weight of impressions that are alike in all else: two thirds of the weight are positive.
+LOG = [("1", "3"), ("1", "3"), *[("0", "0.5")] * 6, ("0", "0")]
+CONFIG = make_config(
+    sources={
+        "impressions": {"path": "a.csv", "format": "csv", "label": "clicked", "weight": "importance", "request_id": "r"}
+    },
+    features=[{"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}}],
+    crosses=[],
+    model={"parts": "wide"},
+    training={"batch_size": 16, "num_epochs": 300, "wide_optimizer": {"learning_rate": 1.0}},
+)
+
+
+def ingested(config: Config, log: list[tuple[str, str]]) -> list[Row]:
+    """The log's rows as ingestion's tf.Examples hold them."""
+    parser, layout = RowParser(config.columns["impressions"], ("",), "|", config.ingestion), Layout(config)
+    rows = []
+    for label, weight in log:
+        values = parser.parse({"app": "chess", "r": "r1", "clicked": label, "importance": weight})
+        impression = Impression("log.csv", 1, "train", values, int(label), {})
+        features = tf.train.Example.FromString(layout.serialized_example(impression)).features.feature
+        lists = {
+            f.name: getattr(features[f.name], features[f.name].WhichOneof("kind")) for f in raw_schema(config).feature
+        }
+        rows.append({name: list(values.value) for name, values in lists.items()})
+    return rows
+
+
+def test_what_is_learned_measured_and_served_goes_by_the_weights(tmp_path: Path) -> None:
+    rows = ingested(CONFIG, LOG)
+    assert [row["weight"] for row in rows] == [[3.0], [3.0], *[[0.5]] * 6, [0.0]]
+    run_fn(transform_span(CONFIG, rows, rows, tmp_path).fn_args(tmp_path / "model"))
+
+    signature = tf.saved_model.load(str(tmp_path / "model" / "Format-Serving")).signatures["serving_default"]
+    (score,) = signature(examples=tf.constant([to_example({"app": ["chess"]})]))["scores"].numpy()
+    assert score == pytest.approx(2 / 3, abs=1e-3)
+    validation = json.loads((tmp_path / "model" / TRAINING_REPORT_FILE).read_text())["validation"]
+    entropy = -(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3))
+    assert validation == {"num_examples": 9, "auc": 0.5, "logloss": pytest.approx(entropy, abs=1e-4)}
