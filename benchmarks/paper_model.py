@@ -1,0 +1,89 @@
+"""The paper's architecture with made-up features, and transformed examples for it, written as TFX writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from transform import settings
+from transform.feature_spec import LABEL, Cross, Feature, FeatureSpec, Vocabulary, transformed_name
+
+NUM_CATEGORICAL = 36
+NUM_NUMERIC = 20
+#: Features of users and apps have large vocabularies, all others small ones.
+NUM_LARGE = 4
+SMALL_ROWS = 10_000
+NUM_CROSSES = 8
+
+MODEL = settings.Model(embedding_dim=32, hidden_units=(1024, 512, 256))
+_CATEGORICAL = tuple(f"category_{i:02}" for i in range(NUM_CATEGORICAL))
+_NUMERIC = tuple(f"number_{i:02}" for i in range(NUM_NUMERIC))
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperModel:
+    """36 categorical features, wide and deep; 20 numeric ones, deep; 8 hashed crosses.
+
+    Attributes:
+      large_rows: The rows of the first 4 features' tables and of the crosses'; the other tables have up to 10,000.
+    """
+
+    large_rows: int
+
+    @property
+    def spec(self) -> FeatureSpec:
+        categorical = [Feature(name=n, side="item", kind="categorical", vocabulary=Vocabulary()) for n in _CATEGORICAL]
+        numeric = [Feature(name=n, side="item", kind="numeric", quantiles=100, parts=("deep",)) for n in _NUMERIC]
+        pairs = itertools.islice(itertools.pairwise(_CATEGORICAL), NUM_CROSSES)
+        crosses = tuple(Cross(features=pair, hash_buckets=self.large_rows) for pair in pairs)
+        return FeatureSpec(features=(*categorical, *numeric), crosses=crosses)
+
+    @property
+    def vocabulary_sizes(self) -> dict[str, int]:
+        """Tokens per vocabulary; each table has a row more, for out-of-vocabulary tokens."""
+        rows = [self.large_rows] * NUM_LARGE + [min(SMALL_ROWS, self.large_rows)] * (NUM_CATEGORICAL - NUM_LARGE)
+        return {name: n - 1 for name, n in zip(_CATEGORICAL, rows, strict=True)}
+
+    @property
+    def parse_spec(self) -> dict[str, Any]:
+        """How the transformed examples are parsed, as `TFTransformOutput.transformed_feature_spec()` says it."""
+        parsed: dict[str, Any] = {LABEL: tf.io.FixedLenFeature([], tf.int64)}
+        for name in _CATEGORICAL:
+            parsed[transformed_name(name)] = tf.io.FixedLenFeature([], tf.int64)
+        for name in _NUMERIC:
+            parsed[transformed_name(name)] = tf.io.FixedLenFeature([], tf.float32)
+        for cross in self.spec.crosses:
+            parsed[transformed_name(cross.name)] = tf.io.VarLenFeature(tf.int64)
+        return parsed
+
+    def write_examples(self, folder: Path, num_examples: int, num_files: int) -> str:
+        """Writes gzipped TFRecord files with ids uniform over each table's rows; returns their pattern."""
+        rng = np.random.default_rng(1)
+        rows = {name: size + 1 for name, size in self.vocabulary_sizes.items()}
+        rows |= {cross.name: self.large_rows for cross in self.spec.crosses}
+        columns = {transformed_name(name): rng.integers(n, size=num_examples) for name, n in rows.items()}
+        numbers = {transformed_name(name): rng.random(num_examples) for name in _NUMERIC}
+        columns[LABEL] = rng.integers(2, size=num_examples)
+        options = tf.io.TFRecordOptions(compression_type="GZIP")
+        for file in range(num_files):
+            path = folder / f"transformed_examples-{file:05}-of-{num_files:05}.gz"
+            with tf.io.TFRecordWriter(str(path), options) as writer:
+                for i in range(file, num_examples, num_files):
+                    features = {name: _int64(int(values[i])) for name, values in columns.items()}
+                    features |= {name: _float(float(values[i])) for name, values in numbers.items()}
+                    example = tf.train.Example(features=tf.train.Features(feature=features))
+                    writer.write(example.SerializeToString())
+        return str(folder / "transformed_examples-*")
+
+
+def _int64(value: int) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def _float(value: float) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))

@@ -1,0 +1,95 @@
+"""The peer: `tf_keras.experimental.WideDeepModel` with stock optimizers, on the same features and batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from trainer.model import WideDeep
+from transform import settings
+from transform.feature_spec import transformed_name
+
+
+class StockModel:
+    """What a user of Keras would write for the model's features: a linear model of one-hot ids, and an MLP.
+
+    Args:
+      model: The model whose architecture it takes over.
+      training: The learning rates and λ1.
+    """
+
+    def __init__(self, model: WideDeep, training: settings.Training) -> None:
+        self._wide_rows = {name: table.rows for table in model.wide_tables for name in table.inputs}
+        self._deep_names = [transformed_name(block.feature) for block in model.layout]
+        linear = tf_keras.experimental.LinearModel()
+        self.model = tf_keras.experimental.WideDeepModel(linear, _mlp(model))
+        wide, deep = training.wide_optimizer, training.deep_optimizer
+        self.model.compile(
+            optimizer=[
+                tf_keras.optimizers.Ftrl(
+                    wide.learning_rate,
+                    initial_accumulator_value=wide.initial_accumulator,
+                    l1_regularization_strength=wide.l1,
+                ),
+                tf_keras.optimizers.Adagrad(deep.learning_rate, initial_accumulator_value=deep.initial_accumulator),
+            ],
+            loss=tf_keras.losses.BinaryCrossentropy(from_logits=True),
+        )
+
+    def inputs(self, features: Mapping[str, Any], labels: tf.Tensor, weights: tf.Tensor) -> Any:
+        """A batch of `trainer.data` as the model takes it: one-hot ids as SparseTensors, and the MLP's columns."""
+        wide = {name: _one_hot(features[name], rows) for name, rows in self._wide_rows.items()}
+        deep = {name: features[name][:, tf.newaxis] for name in self._deep_names}
+        return (wide, deep), labels[:, tf.newaxis], weights
+
+    def fit(self, batches: tf.data.Dataset) -> Clock:
+        """Trains on all batches of `trainer.data`; the clock starts at the end of the first one."""
+        clock = Clock()
+        self.model.fit(batches.map(self.inputs), verbose=0, callbacks=[clock])
+        return clock
+
+
+class Clock(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """The wall-clock and processor seconds between the first and the last batch of an epoch."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 0:
+            self.started = time.perf_counter(), time.process_time()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seconds = time.perf_counter() - self.started[0]
+        self.processor_seconds = time.process_time() - self.started[1]
+
+
+def _one_hot(ids: tf.Tensor | tf.SparseTensor, rows: int) -> tf.SparseTensor:
+    """Ids as a float32 SparseTensor `[batch, rows]` of ones."""
+    if isinstance(ids, tf.SparseTensor):
+        examples, values, batch_size = ids.indices[:, 0], ids.values, ids.dense_shape[0]
+    else:
+        batch_size = tf.size(ids, tf.int64)
+        examples, values = tf.range(batch_size), ids
+    indices = tf.stack([examples, values], axis=1)
+    return tf.SparseTensor(indices, tf.ones_like(values, tf.float32), tf.stack([batch_size, rows]))
+
+
+def _mlp(model: WideDeep) -> tf_keras.Model:
+    """The deep part in Keras's functional form."""
+    rows = {name: (table.rows, table.width) for table in model.embedding_tables for name in table.inputs}
+    inputs, columns = {}, []
+    for block in model.layout:
+        name = transformed_name(block.feature)
+        dtype = tf.float32 if block.vocabulary is None else tf.int64
+        inputs[name] = tf_keras.Input((1,), dtype=dtype, name=name)
+        if block.vocabulary is None:
+            columns.append(inputs[name])
+        else:
+            embedded = tf_keras.layers.Embedding(*rows[name])(inputs[name])
+            columns.append(tf_keras.layers.Flatten()(embedded))
+    hidden = tf_keras.layers.Concatenate()(columns)
+    for units in model.settings.hidden_units:
+        hidden = tf_keras.layers.Dense(units, activation=model.settings.activation)(hidden)
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(1, use_bias=False)(hidden))

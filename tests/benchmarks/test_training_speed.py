@@ -1,0 +1,53 @@
+"""The benchmark of training speed, in short."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.machine import flops_per_example
+from benchmarks.paper_model import MODEL, PaperModel
+from benchmarks.stock_model import StockModel
+from benchmarks.training_speed import TRAINING, layer_widths, measure, results
+from trainer.data import train_dataset
+from trainer.model import WideDeep
+
+PAPER = PaperModel(large_rows=50)
+
+
+def test_the_architecture_is_the_papers() -> None:
+    widths = layer_widths(WideDeep(PAPER.spec, MODEL, PAPER.vocabulary_sizes))
+    assert widths == (36 * 32 + 20, 1024, 512, 256, 1)
+    assert flops_per_example(widths) == 6 * (1172 * 1024 + 1024 * 512 + 512 * 256 + 256)
+
+
+def test_the_stock_model_computes_the_same_logits(tmp_path: Path) -> None:
+    model = WideDeep(PAPER.spec, MODEL, PAPER.vocabulary_sizes)
+    stock = StockModel(model, TRAINING)
+    pattern = PAPER.write_examples(tmp_path, num_examples=16, num_files=2)
+    training = dataclasses.replace(TRAINING, batch_size=16)
+    (batch,) = train_dataset([pattern], PAPER.parse_spec, training, epoch=1)
+    (wide, deep), labels, _ = stock.inputs(*batch)
+    stock.model((wide, deep))  # builds it
+    rng = np.random.default_rng(1)
+    for table in model.wide_tables:
+        model.table_weights[table.name].assign(rng.normal(size=table.rows))
+    linear = {layer.name: layer.kernel for layer in stock.model.linear_model.dense_layers}
+    for table in model.wide_tables:
+        linear[table.inputs[0]].assign(model.table_weights[table.name][:, tf.newaxis])
+    for variable, value in zip(stock.model.dnn_model.trainable_variables, model.deep_variables, strict=True):
+        variable.assign(value)
+    np.testing.assert_allclose(stock.model((wide, deep))[:, 0], model(batch[0]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(labels[:, 0], batch[1])
+
+
+def test_a_short_run_measures_all_three_in_every_round() -> None:
+    rounds = measure(PAPER, num_examples=128, batch_sizes=(32, 64), num_rounds=1)
+    assert {batch_size: len(measured) for batch_size, measured in rounds.items()} == {32: 1, 64: 1}
+    for measured in rounds.values():
+        speeds = [speed for r in measured for speed in (r.bound, r.ours, r.stock)]
+        assert all(speed.wall > 0 and speed.processor > 0 for speed in speeds)
+    assert results(rounds).row_count == 2 * 7
