@@ -15,8 +15,6 @@ from transform.feature_spec import LABEL, Cross, Feature, FeatureSpec, Vocabular
 
 NUM_CATEGORICAL = 36
 NUM_NUMERIC = 20
-#: Features of users and apps have large vocabularies, all others small ones.
-NUM_LARGE = 4
 SMALL_ROWS = 10_000
 NUM_CROSSES = 8
 
@@ -30,10 +28,12 @@ class PaperModel:
     """36 categorical features, wide and deep; 20 numeric ones, deep; 8 hashed crosses.
 
     Attributes:
-      large_rows: The rows of the first 4 features' tables and of the crosses'; the other tables have up to 10,000.
+      large_rows: The rows of the large features' tables and of the crosses'; the other tables have up to 10,000.
+      num_large: How many features are large. The paper's store has few: its users and its apps.
     """
 
     large_rows: int
+    num_large: int = 4
 
     @property
     def spec(self) -> FeatureSpec:
@@ -46,7 +46,8 @@ class PaperModel:
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
         """Tokens per vocabulary; each table has a row more, for out-of-vocabulary tokens."""
-        rows = [self.large_rows] * NUM_LARGE + [min(SMALL_ROWS, self.large_rows)] * (NUM_CATEGORICAL - NUM_LARGE)
+        small_rows = min(SMALL_ROWS, self.large_rows)
+        rows = [self.large_rows] * self.num_large + [small_rows] * (NUM_CATEGORICAL - self.num_large)
         return {name: n - 1 for name, n in zip(_CATEGORICAL, rows, strict=True)}
 
     @property
