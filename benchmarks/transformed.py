@@ -52,7 +52,7 @@ class Transformed:
             FnArgs(
                 train_files=self.patterns("train"),
                 eval_files=self.patterns("eval"),
-                transform_output=str(self.graph),
+                transform_graph_path=str(self.graph),
                 base_model=base_model,
                 serving_model_dir=str(serving_model_dir(folder)),
                 custom_config={CONFIG_KEY: config.to_json()},

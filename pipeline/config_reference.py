@@ -150,8 +150,8 @@ def _allowed(node: JsonSchema) -> str:
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
     match node.get("type"):
-        case None:  # a reference to another dataclass
-            return "a mapping of keys"
+        case None:  # a reference to another dataclass, or anything
+            return "a mapping of keys" if "$ref" in node else "any value"
         case "boolean":
             return "`true`, `false`"
         case "integer":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from tfx.components import (
     Evaluator,
@@ -12,6 +13,7 @@ from tfx.components import (
     StatisticsGen,
     Trainer,
     Transform,
+    Tuner,
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.common.resolver import Resolver
@@ -37,12 +39,16 @@ from transform.schema import schema_text
 LOCAL_BEAM_ARGS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 EXAMPLE_GEN = "example_gen"
+TUNER = "tuner"
 
 #: What ingestion runs: an edit of the rest of `transform` reads no log again.
 INGESTION_CODE = (
     "components/ingestion",
     "components/artifacts.py",
-    *(f"transform/{name}.py" for name in ("config", "errors", "feature_spec", "settings", "sources")),
+    *(
+        f"transform/{name}.py"
+        for name in ("config", "errors", "feature_spec", "mistakes", "settings", "sources", "tuning")
+    ),
 )
 
 
@@ -135,19 +141,27 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         },
     ).with_id("transform")
     transform.add_upstream_node(anomaly_gate)
+    to_train: dict[str, Any] = {
+        "examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": schema_gen.outputs["schema"],
+        "base_model": pushed_model.outputs["model"],
+        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
+        "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
+    }
+    training_config = {
+        CHECKPOINT_ROOT_KEY: str(settings.workspace.checkpoints),
+        "code_fingerprint": code_fingerprint("trainer", "transform"),
+    }
+    tuners = []
+    if config.tuning is not None:
+        custom_config = {CONFIG_KEY: scopes.for_tuner(config).to_json(), **training_config}
+        tuners = [Tuner(tuner_fn="trainer.tuner_fn.tuner_fn", custom_config=custom_config, **to_train).with_id(TUNER)]
     trainer = Trainer(
         run_fn="trainer.run_fn.run_fn",
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema_gen.outputs["schema"],
-        base_model=pushed_model.outputs["model"],
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config={
-            CONFIG_KEY: scopes.for_trainer(config).to_json(),
-            CHECKPOINT_ROOT_KEY: str(settings.workspace.checkpoints),
-            "code_fingerprint": code_fingerprint("trainer", "transform"),
-        },
+        custom_config={CONFIG_KEY: scopes.for_trainer(config).to_json(), **training_config},
+        hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
+        **to_train,
     ).with_id("trainer")
 
     # May the model serve?
@@ -193,6 +207,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         analyzer_cache,
         pushed_model,
         transform,
+        *tuners,
         trainer,
         serving_model,
         evaluator,

@@ -16,6 +16,7 @@ from tfx.orchestration import metadata
 
 from components.infra_validation import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
+from pipeline.create import TUNER
 from pipeline.evaluation import METRICS
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
 from transform.settings import Evaluation, Threshold
@@ -77,6 +78,8 @@ def read_outcome(
         "strongest weights": os.path.join(model.uri, WIDE_WEIGHTS_FILE),
         "evaluation": evaluation_artifact.uri,
     }
+    if TUNER in outputs:
+        places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
     refusals = _quality_refusals(metrics, baseline, evaluation)
     if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not refusals:
         refusals = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]

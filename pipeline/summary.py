@@ -32,12 +32,18 @@ def summary(outcome: Outcome) -> RenderableType:
         table.add_row("  carried", _carried(training["warm_start"]["tables"]))
         for sentence in training["warm_start"]["not_carried"]:
             table.add_row("  not carried", sentence)
+    if tuned := training["tuned"]:
+        table.add_row("tuned", ", ".join(f"{place} {_short(value)}" for place, value in tuned.items()))
     table.add_row(
         "training",
         f"{training['num_examples']:,} examples of span {spans}: {training['num_epochs']} epochs, "
         f"{training['num_steps']:,} steps in {training['seconds']:.0f} s, "
         f"{training['examples_per_second']:,.0f} examples/s",
     )
+    if training["num_trained_examples"] < training["num_examples"] * training["num_epochs"]:
+        table.add_row("  drawn", f"{training['num_trained_examples']:,} examples in all epochs together")
+    if steps := training["resumed_at"]:
+        table.add_row("  resumed", f"after a kill, at step {', '.join(f'{step:,}' for step in steps)}")
     if sizes := training["wide_table_sizes"]:
         non_zero = sum(training["wide_non_zero_rows"].values())
         table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
@@ -51,6 +57,10 @@ def summary(outcome: Outcome) -> RenderableType:
     for what, where in outcome.places.items():
         table.add_row(what, where)
     return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _carried(tables: Mapping[str, Mapping[str, Any]]) -> RenderableType:

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import data
+from trainer.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_stale_folders
 from trainer.learned import Learned, read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
@@ -95,3 +96,22 @@ def prepare(
     report = warm_start(model, optimizers, training, learned, base_model)
     eval_data = data.eval_dataset(eval_files, parsing)
     return Prepared(config, learned, model, optimizers, report, counts, tuple(train_files), eval_data, parsing)
+
+
+def resumable_folder(fn_args: Any) -> str | None:
+    """The folder in which a training, or a search, finds what it had done before it was killed.
+
+    Args:
+      fn_args: TFX's `FnArgs`; another one, another folder.
+
+    Returns:
+      A folder below `custom_config["checkpoint_root"]`, from which those that were given up long ago are removed; None
+      where there is no such key.
+    """
+    root = fn_args.custom_config.get(CHECKPOINT_ROOT_KEY)
+    if root is None:
+        return None
+    remove_stale_folders(root)
+    graph, base_model = fn_args.transform_graph_path, fn_args.base_model
+    determinants = [fn_args.custom_config, graph, base_model, fn_args.hyperparameters]
+    return checkpoint_folder(root, determinants, data.expand_patterns([*fn_args.train_files, *fn_args.eval_files]))

@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer import data
-from trainer.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_folder, remove_stale_folders
-from trainer.preparation import Prepared, prepare
+from trainer.checkpoints import remove_folder
+from trainer.hyperparameters import decoded
+from trainer.preparation import Prepared, prepare, resumable_folder
 from trainer.signatures import export_model
 from trainer.training import TrainingResult
 from trainer.warm_start import save_warm_start
 from trainer.wide_weights import non_zero_rows, to_markdown
 from transform.config import Config
 from transform.preprocessing import CONFIG_KEY
+from transform.tuning import with_values
 
 #: The report's name, in the model's folder beside the SavedModel's.
 TRAINING_REPORT_FILE = "training_report.json"
@@ -33,43 +35,34 @@ def run_fn(fn_args: Any) -> None:
     Args:
       fn_args: TFX's `FnArgs`. Read are `custom_config["config"]` (the config's JSON) and, if it is there,
         `custom_config["checkpoint_root"]` (the folder of checkpoints), `train_files` and `eval_files` (lists of
-        patterns), `transform_output`, `base_model` (the previous SavedModel's folder or None) and `serving_model_dir`
-        (`<model uri>/Format-Serving`); `warm_start/`, `training_report.json` and
-        `wide_weights.md` are written beside the latter.
+        patterns), `transform_graph_path`, `base_model` (the previous SavedModel's folder or None), `hyperparameters`
+        (what the Tuner found, or None) and `serving_model_dir` (`<model uri>/Format-Serving`); `warm_start/`,
+        `training_report.json` and `wide_weights.md` are written beside the latter.
 
     Raises:
       TrainingError: If there are no training examples, or the training diverges.
       WarmStartError: If the previous model's warm-start files cannot be read.
     """
-    config = Config.from_json(fn_args.custom_config[CONFIG_KEY])
-    tft_output = tft.TFTransformOutput(fn_args.transform_output)
+    tuned = decoded(fn_args.hyperparameters["values"]) if fn_args.hyperparameters else {}
+    config = with_values(Config.from_json(fn_args.custom_config[CONFIG_KEY]), tuned)
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     prepared = prepare(config, tft_output, fn_args.train_files, fn_args.eval_files, fn_args.base_model)
-    folder = _checkpoint_folder(fn_args)
+    folder = resumable_folder(fn_args)
     result = prepared.train(folder)
 
     model, learned, directory = prepared.model, prepared.learned, fn_args.serving_model_dir
     export_model(model, tft_output, config, directory)
     save_warm_start(model, prepared.optimizers, config.spec, config.training, learned, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
-    _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared), indent=1))
+    _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned), indent=1))
     if folder is not None:
         remove_folder(folder)
 
 
-def _checkpoint_folder(fn_args: Any) -> str | None:
-    """The training's folder; None where no root is given. Those that were given up long ago are removed."""
-    root = fn_args.custom_config.get(CHECKPOINT_ROOT_KEY)
-    if root is None:
-        return None
-    remove_stale_folders(root)
-    determinants = [fn_args.custom_config, fn_args.transform_output, fn_args.base_model]
-    files = data.expand_patterns([*fn_args.train_files, *fn_args.eval_files])
-    return checkpoint_folder(root, determinants, files)
-
-
-def _report(result: TrainingResult, prepared: Prepared) -> dict[str, Any]:
+def _report(result: TrainingResult, prepared: Prepared, tuned: Mapping[str, Any]) -> dict[str, Any]:
     model, warm_start_report = prepared.model, prepared.warm_start_report
     return {
+        "tuned": tuned,
         "num_steps": result.num_steps,
         "num_examples": result.num_examples,
         "num_trained_examples": sum(epoch.num_examples for epoch in result.epochs),

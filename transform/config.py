@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +14,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_core import ErrorDetails
 
-from transform import settings
+from transform import mistakes, settings, tuning
 from transform import sources as source_sections
 from transform.errors import ConfigError
 from transform.feature_spec import IMPRESSIONS, STRICT, Feature, FeatureSpec, Name
@@ -48,6 +46,7 @@ class Config:
     ingestion: settings.Ingestion = Field(default_factory=settings.Ingestion)
     model: settings.Model = Field(default_factory=settings.Model)
     training: settings.Training = Field(default_factory=settings.Training)
+    tuning: settings.Tuning | None = None
     infra_validation: settings.InfraValidation = Field(default_factory=settings.InfraValidation)
 
     @model_validator(mode="after")
@@ -73,6 +72,8 @@ class Config:
                 crosses = self.spec.crosses if part == "wide" else ()
                 if not (self.spec.of_part(part) or crosses or self.spec.counts_of_part(part)):
                     raise ValueError(f"`model.parts: {self.model.parts}`, but no feature is in the {part} part")
+        if self.tuning is not None:
+            tuning.check_ranges(dataclasses.replace(self, tuning=None), self.tuning.ranges)
         return self
 
     def features_of(self, source: str) -> tuple[Feature, ...]:
@@ -120,9 +121,6 @@ class Config:
 
 
 _ADAPTER = TypeAdapter(Config)
-
-#: The keys of the file that make up `Config.spec`.
-_SPEC_KEYS = tuple(field.name for field in dataclasses.fields(FeatureSpec))
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -175,112 +173,8 @@ def parse_config(raw: dict[str, Any], where: str) -> Config:
     raw = dict(raw)
     if "spec" in raw:
         raise ConfigError(f"`spec` is not a known key; did you mean `features`? ({where})")
-    raw["spec"] = {key: raw.pop(key) for key in _SPEC_KEYS if key in raw}
+    raw["spec"] = {key: raw.pop(key) for key in mistakes.SPEC_KEYS if key in raw}
     try:
         return _ADAPTER.validate_python(raw)
     except ValidationError as error:
-        details = _first_causes(error.errors())
-        sentences = [_sentence(detail, raw, where) for detail in details[:5]]
-        more = [] if len(details) <= 5 else [f"and {len(details) - 5} more mistakes."]
-        raise ConfigError("\n".join(dict.fromkeys(sentences + more))) from error
-
-
-def _first_causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Drops what pydantic reports only because of another mistake: the other branches of a union, a list too short."""
-    branch = {"string_type", "none_required"}
-    causes = [d for d in details if not (d["type"] in branch and isinstance(d["input"], dict))]
-    deepest = [d for d in causes if d["type"] != "too_short" or not d["input"]]
-    return deepest or causes or list(details)
-
-
-def _sentence(detail: ErrorDetails, raw: dict[str, Any], where: str) -> str:
-    """One pydantic error as a sentence: rule, value received, file and key."""
-    keys, place = _place(detail["loc"], raw)
-    key = f"`{'.'.join(keys[-2:] if keys[-1].isdecimal() else keys[-1:])}`" if keys else "the config"
-    context = detail.get("ctx", {})
-    match detail["type"]:
-        case "missing" | "missing_argument":
-            return f"{key} is required ({where}, {place})."
-        case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"{key} is not a known key ({where}, {place}); allowed: {_known_keys(keys[:-1])}."
-        case "greater_than_equal":
-            rule = f"must be at least {context['ge']}"
-        case "greater_than":
-            rule = f"must be greater than {context['gt']}"
-        case "less_than_equal":
-            rule = f"must be at most {context['le']}"
-        case "less_than":
-            rule = f"must be less than {context['lt']}"
-        case "literal_error":
-            rule = f"must be one of {context['expected']}"
-        case "tuple_type":
-            rule = "must be a list"
-        case "dataclass_type" | "dict_type":
-            rule = "must be a mapping of keys"
-        case "string_type":
-            rule = "must be a text"
-        case "too_short":
-            rule = f"must have at least {context['min_length']} entries"
-        case "string_too_short":
-            rule = f"must have at least {context['min_length']} characters"
-        case "string_pattern_mismatch":
-            rule = f"must match the pattern {context['pattern']}"
-        case "value_error":
-            message = str(context["error"])
-            if message.startswith("must"):
-                rule = message
-            else:
-                return f"{message} ({where}{', ' + place if place else ''})."
-        case _:
-            rule = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{key} {rule}. Received: {_short(detail['input'])} ({where}, {place})."
-
-
-def _place(loc: Sequence[int | str], raw: Any) -> tuple[list[str], str]:
-    """The keys on the way to a mistake as the file has them: `features.app_id.vocabulary`, not `spec.features.0…`."""
-    keys: list[str] = []
-    node = raw
-    for part in loc:
-        if isinstance(part, int):
-            node = node[part] if isinstance(node, list | tuple) and part < len(node) else None
-            keys.append(str(node.get("name", part)) if isinstance(node, dict) else str(part))
-        elif isinstance(node, dict) and (part in node or (part.isidentifier() and not part[:1].isupper())):
-            node = node.get(part)
-            if part != "spec":
-                keys.append(part)
-        elif node is None and part.isidentifier() and part[:1].islower():
-            keys.append(part)
-    return keys, ".".join(keys)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _known_keys(path: Sequence[str]) -> list[str]:
-    """The keys allowed at a place of the file, read off the dataclasses."""
-    schema: Any = _ADAPTER.json_schema()
-    definitions = schema.get("$defs", {})
-
-    def child(node: Any, part: str) -> Any:
-        values = [*node.get("patternProperties", {}).values(), node.get("items"), node.get("additionalProperties")]
-        return node.get("properties", {}).get(part) or next((v for v in values if v), {})
-
-    def resolve(node: Any) -> Any:
-        while "$ref" in node or "anyOf" in node:
-            if "$ref" in node:
-                node = definitions[node["$ref"].rsplit("/", 1)[1]]
-            else:
-                objects = [n for n in node["anyOf"] if "$ref" in n]
-                node = objects[0] if objects else {}
-        return node
-
-    node = resolve(schema)
-    properties = dict(node.get("properties", {}))
-    for part in ["spec", *path] if path and path[0] in _SPEC_KEYS else path:
-        node = resolve(child(node, part))
-        properties = dict(node.get("properties", {}))
-    if "spec" in properties:
-        properties = {k: v for k, v in properties.items() if k != "spec"} | {key: {} for key in _SPEC_KEYS}
-    return sorted(properties)
+        raise ConfigError("\n".join(mistakes.sentences(error, raw, where, _ADAPTER.json_schema()))) from error

@@ -35,12 +35,19 @@ def _as_read(feature: Feature) -> Feature:
 def for_transform(config: Config) -> Config:
     """The feature spec; of the model only which parts there are."""
     return _without_gates(
-        dataclasses.replace(config, model=settings.Model(parts=config.model.parts), training=settings.Training())
+        dataclasses.replace(
+            config, model=settings.Model(parts=config.model.parts), training=settings.Training(), tuning=None
+        )
     )
 
 
 def for_trainer(config: Config) -> Config:
-    """The feature spec, the model and the training."""
+    """The feature spec, the model and the training; what was tuned comes to it as values."""
+    return _without_gates(dataclasses.replace(config, tuning=None))
+
+
+def for_tuner(config: Config) -> Config:
+    """As for the trainer, and what is tuned."""
     return _without_gates(config)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -15,6 +15,9 @@ FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 Parts = Literal["wide", "deep", "wide_and_deep"]
+
+#: The place of a setting that can be tuned.
+TunedPlace = Annotated[str, Field(pattern=r"^(model|training)(\.[a-z][a-z0-9_]*)+$")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -151,6 +154,57 @@ class Training:
     deep_optimizer: DeepOptimizer = Field(default_factory=DeepOptimizer)
     checkpoint_seconds: NonNegativeFloat = 60.0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+
+
+@dataclass(frozen=True, config=STRICT)
+class Range:
+    """The values that the search tries for one setting.
+
+    Attributes:
+      min: The lowest, for a number.
+      max: The highest.
+      scale: `log` tries as many values from 0.001 to 0.01 as from 0.01 to 0.1.
+      choices: In place of `min` and `max`: the values themselves.
+    """
+
+    min: FiniteFloat | None = None
+    max: FiniteFloat | None = None
+    scale: Literal["linear", "log"] = "linear"
+    choices: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Range:
+        if self.choices is not None:
+            if self.min is not None or self.max is not None or self.scale != "linear":
+                raise ValueError("`choices` goes without `min`, `max` and `scale`")
+        elif self.min is None or self.max is None:
+            raise ValueError("a range has `min` and `max`, or `choices`")
+        elif self.min >= self.max:
+            raise ValueError(f"`min` must be below `max`. Received: {self.min} and {self.max}")
+        elif self.scale == "log" and self.min <= 0:
+            raise ValueError(f"`scale: log` needs a `min` above 0. Received: {self.min}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[Any, ...]:
+        """The choices, or the lowest and the highest value."""
+        return (self.min, self.max) if self.choices is None else self.choices
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tuning:
+    """A search for better settings of `model` and `training` before each training. Without it, there is none.
+
+    Attributes:
+      max_trials: How many trainings the search is given; each starts as the one after the search does.
+      search: `random`, or `bayesian`: guided by what was found so far, after the first three random trials per range.
+      ranges: By the setting's place, such as `training.deep_optimizer.learning_rate`: what to try. The best is what
+        `training.monitor` says of the validation examples.
+    """
+
+    ranges: Annotated[dict[TunedPlace, Range], Field(min_length=1)]
+    max_trials: Annotated[int, Field(ge=1, le=10_000)] = 10
+    search: Literal["random", "bayesian"] = "bayesian"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -40,6 +40,8 @@ PLACES: dict[type, str] = {
     settings.Training: "`training`",
     settings.Ftrl: "`training.wide_optimizer`",
     settings.DeepOptimizer: "`training.deep_optimizer`",
+    settings.Tuning: "`tuning`",
+    settings.Range: "`tuning.ranges.NAME`",
     settings.Evaluation: "`evaluation`",
     settings.Threshold: "`evaluation.thresholds.NAME`",
     settings.InfraValidation: "`infra_validation`",

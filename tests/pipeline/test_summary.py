@@ -16,7 +16,10 @@ TRAINING: dict[str, Any] = {
     "wide_table_sizes": {"wide/app": 1200, "wide/app_x_price": 50},
     "wide_non_zero_rows": {"wide/app": 1000, "wide/app_x_price": 2},
     "warm_started_from": None,
+    "tuned": {},
     "num_examples": 100,
+    "num_trained_examples": 100,
+    "resumed_at": [],
     "num_epochs": 1,
     "num_steps": 10,
     "seconds": 2.0,
@@ -50,9 +53,24 @@ def test_a_cold_start_and_the_wide_weights() -> None:
     assert not any("carried" in line for line in lines)
 
 
+def test_drawn_negatives_and_kills() -> None:
+    lines = lines_of(TRAINING | {"num_trained_examples": 42, "resumed_at": [3, 1007]})
+    assert "drawn 42 examples in all epochs together" in lines
+    assert "resumed after a kill, at step 3, 1,007" in lines
+    assert not any(line.startswith(("drawn", "resumed")) for line in lines_of(TRAINING))
+
+
 def test_a_model_without_a_wide_part_has_no_wide_weights() -> None:
     lines = lines_of(TRAINING | {"wide_table_sizes": {}, "wide_non_zero_rows": {}})
     assert not any("wide weights" in line for line in lines)
+
+
+def test_what_was_tuned() -> None:
+    tuned = {"model.hidden_units": [400, 400], "training.deep_optimizer.learning_rate": 0.00123456}
+    assert "tuned model.hidden_units [400, 400], training.deep_optimizer.learning_rate 0.001235" in lines_of(
+        TRAINING | {"tuned": tuned}
+    )
+    assert not any(line.startswith("tuned") for line in lines_of(TRAINING))
 
 
 def test_a_warm_start_tells_what_it_carried() -> None:

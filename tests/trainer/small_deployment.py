@@ -107,7 +107,8 @@ class Span:
             custom_config={CONFIG_KEY: (config or self.config).to_json()},
             train_files=[self.train_files],
             eval_files=[self.eval_files],
-            transform_output=self.transform_output,
+            transform_graph_path=self.transform_output,
+            hyperparameters=None,
             serving_model_dir=str(model_dir / "Format-Serving"),
             base_model=base_model,
         )

@@ -9,7 +9,7 @@ from tests.transform.small_config import REMOVED
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
 TOP_KEYS = (
     "['counts', 'crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'sources', "
-    "'training']"
+    "'training', 'tuning']"
 )
 FEATURE_KEYS = (
     "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
@@ -230,6 +230,66 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "(small.yaml, training.wide_optimizer.learning_rate_power).",
     ),
     ([("training", [1])], "`training` must be a mapping of keys. Received: [1] (small.yaml, training)."),
+    (
+        [("tuning", {})],
+        "`ranges` is required (small.yaml, tuning.ranges).",
+    ),
+    (
+        [("tuning.ranges", {"model.dropout": {"min": 0, "max": 1}})],
+        "`tuning.ranges.model.dropout` must be less than 1.0. Received: 1.0 (small.yaml).",
+    ),
+    (
+        [("tuning.ranges", {"model.hidden_units": {"choices": [[8], [8, 0]]}})],
+        "`tuning.ranges.model.hidden_units` must be at least 1. Received: 0 (small.yaml).",
+    ),
+    (
+        [("tuning.ranges", {"model.hidden_units": {"min": 8, "max": 16}})],
+        "`tuning.ranges.model.hidden_units` must have `choices`, as it is no number (small.yaml).",
+    ),
+    (
+        [("tuning.ranges", {"training.warm_start": {"min": 0, "max": 1}})],
+        "`tuning.ranges.training.warm_start` must have `choices`, as it is no number (small.yaml).",
+    ),
+    (
+        [("tuning.ranges", {"training.patience": {"min": 1, "max": 2.5}})],
+        "`tuning.ranges.training.patience`: input should be a valid integer, got a number with a fractional part. "
+        "Received: 2.5 (small.yaml).",
+    ),
+    (
+        [("tuning.ranges", {"training.wide_optimizer.l3": {"min": 0, "max": 1}})],
+        "`tuning.ranges.training.wide_optimizer.l3` is no setting: `training.wide_optimizer` has ['beta', "
+        "'initial_accumulator', 'l1', 'l2', 'learning_rate', 'learning_rate_power'] (small.yaml).",
+    ),
+    (
+        [("tuning.ranges", {"training.seed.x": {"min": 0, "max": 1}})],
+        "`tuning.ranges.training.seed.x` is no setting: `training.seed` has nothing in it (small.yaml).",
+    ),
+    (
+        [("tuning.ranges", {"training.wide_optimizer": {"choices": [{}]}})],
+        "`tuning.ranges.training.wide_optimizer` is no setting, but has some: ['beta', 'initial_accumulator', 'l1', "
+        "'l2', 'learning_rate', 'learning_rate_power'] (small.yaml).",
+    ),
+    (
+        [("tuning.ranges", {"ingestion.eval_fraction": {"min": 0.1, "max": 0.2}})],
+        r"`ingestion.eval_fraction` must match the pattern ^(model|training)(\.[a-z][a-z0-9_]*)+$. Received: "
+        "'ingestion.eval_fraction' (small.yaml, tuning.ranges.ingestion.eval_fraction).",
+    ),
+    (
+        [("tuning.ranges", {"model.dropout": {"min": 0.1}})],
+        "a range has `min` and `max`, or `choices` (small.yaml, tuning.ranges.model.dropout).",
+    ),
+    (
+        [("tuning.ranges", {"model.dropout": {"min": 0.2, "max": 0.1}})],
+        "`min` must be below `max`. Received: 0.2 and 0.1 (small.yaml, tuning.ranges.model.dropout).",
+    ),
+    (
+        [("tuning.ranges", {"model.dropout": {"min": 0, "max": 0.1, "scale": "log"}})],
+        "`scale: log` needs a `min` above 0. Received: 0.0 (small.yaml, tuning.ranges.model.dropout).",
+    ),
+    (
+        [("tuning.ranges", {"model.dropout": {"choices": [0.1], "max": 0.2}})],
+        "`choices` goes without `min`, `max` and `scale` (small.yaml, tuning.ranges.model.dropout).",
+    ),
     (
         [("ingestion.eval_fraction", 0)],
         "`eval_fraction` must be greater than 0.0. Received: 0 (small.yaml, ingestion.eval_fraction).",

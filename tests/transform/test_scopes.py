@@ -26,6 +26,7 @@ SCOPES = {"ingestion": scopes.for_ingestion, "transform": scopes.for_transform, 
         (("features.2.parts", ["deep"]), {"transform", "trainer"}),
         (("crosses.0.min_count", 3), {"transform", "trainer"}),
         (("crosses", []), {"transform", "trainer"}),
+        (("tuning", {"ranges": {"model.dropout": {"min": 0, "max": 0.5}}}), set()),
         (("evaluation.thresholds.auc.min", 0.9), set()),
         (("evaluation.slices", ["app"]), set()),
         (("infra_validation.num_requests", 5), set()),
@@ -59,3 +60,10 @@ def test_what_trains_and_transforms_is_kept() -> None:
     trained = scopes.for_trainer(config)
     assert (trained.spec, trained.model, trained.training) == (config.spec, config.model, config.training)
     assert scopes.for_transform(config).spec == config.spec
+
+
+def test_the_tuner_sees_what_the_trainer_sees_and_what_is_tuned() -> None:
+    tuning = ("tuning", {"ranges": {"model.dropout": {"min": 0, "max": 0.5}}})
+    config, without = small_config(("model.embedding_dim", 8), tuning), small_config(("model.embedding_dim", 8))
+    assert scopes.for_tuner(config).tuning == config.tuning
+    assert scopes.for_tuner(without) == scopes.for_trainer(config) == scopes.for_trainer(without)

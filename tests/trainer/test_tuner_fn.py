@@ -1,0 +1,168 @@
+"""The search for better settings: what it proposes, what it finds, and what becomes of failures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keras_tuner.errors import FatalError
+
+from tests.trainer.small_deployment import make_config
+from trainer.evaluation import Metrics
+from trainer.hyperparameters import decoded
+from trainer.position import Epoch
+from trainer.training import TrainingError, TrainingResult
+from trainer.tuner_fn import Search
+from transform.config import Config
+
+RATE = "training.deep_optimizer.learning_rate"
+RANGES: dict[str, Any] = {
+    RATE: {"min": 0.001, "max": 0.1, "scale": "log"},
+    "training.num_epochs": {"min": 1, "max": 3},
+    "model.hidden_units": {"choices": [[8, 4], [16]]},
+}
+
+
+def config_of(ranges: dict[str, Any], training: dict[str, Any] | None = None, **tuning: Any) -> Config:
+    return make_config(tuning={"ranges": ranges, "max_trials": 6, **tuning}, training=training or {})
+
+
+def result_of(auc: float | None, logloss: float | None = 0.5) -> TrainingResult:
+    epoch = Epoch(epoch=1, num_examples=1, loss=0.5, validation=Metrics(10, auc, logloss))
+    return TrainingResult(1, 1, (epoch,), 1, 0.0, 0.0, ())
+
+
+class Trainings:
+    """In place of a training: notes the config, and tells a quality made up from it."""
+
+    def __init__(self, quality: Callable[[Config], TrainingResult]) -> None:
+        self.configs: list[Config] = []
+        self._quality = quality
+
+    def __call__(self, config: Config, folder: str) -> TrainingResult:
+        self.configs.append(config)
+        return self._quality(config)
+
+    @property
+    def rates(self) -> list[float]:
+        return [config.training.deep_optimizer.learning_rate for config in self.configs]
+
+
+def search(config: Config, trainings: Trainings, folder: Path) -> dict[str, Any]:
+    """The best values, on the way that they take to the Trainer."""
+    tuner = Search(config, trainings, str(folder))
+    tuner.search()
+    tuner.results_summary()  # as TFX does
+    found: dict[str, Any] = json.loads(json.dumps(tuner.get_best_hyperparameters()[0].get_config()))
+    return decoded(found["values"])
+
+
+def near_a_hundredth(config: Config) -> TrainingResult:
+    """Best at a learning rate of 0.01."""
+    distance = abs(math.log10(config.training.deep_optimizer.learning_rate) + 2)
+    return result_of(auc=1 - distance / 4, logloss=distance)
+
+
+@pytest.mark.parametrize("kind", ["random", "bayesian"])
+@pytest.mark.parametrize("monitor", ["auc", "logloss"])
+def test_the_best_trial_s_values_are_found(kind: str, monitor: str, tmp_path: Path) -> None:
+    config = config_of(RANGES, {"monitor": monitor}, search=kind, max_trials=11)  # 9 are random in any case
+    trainings = Trainings(near_a_hundredth)
+    found = search(config, trainings, tmp_path / "search")
+    assert len(trainings.configs) == 11
+    for tried in trainings.configs:
+        assert 0.001 <= tried.training.deep_optimizer.learning_rate <= 0.1
+        assert tried.training.num_epochs in (1, 2, 3)
+        assert tried.model.hidden_units in ((8, 4), (16,))
+        assert (tried.training.monitor, tried.model.embedding_dim) == (monitor, config.model.embedding_dim)
+    best = min(trainings.configs, key=lambda c: abs(math.log10(c.training.deep_optimizer.learning_rate) + 2))
+    assert found == {
+        RATE: best.training.deep_optimizer.learning_rate,
+        "training.num_epochs": best.training.num_epochs,
+        "model.hidden_units": list(best.model.hidden_units),
+    }
+    assert not (tmp_path / "search").exists()
+
+
+def test_the_values_tried_are_the_seed_s(tmp_path: Path) -> None:
+    def rates(seed: int) -> list[float]:
+        trainings = Trainings(near_a_hundredth)
+        search(config_of(RANGES, {"seed": seed}), trainings, tmp_path / "search")
+        return trainings.rates
+
+    assert rates(0) == rates(0)
+    assert rates(0) != rates(1)
+
+
+def test_a_choice_may_be_anything_that_yaml_can_say(tmp_path: Path) -> None:
+    ranges = {"training.patience": {"choices": [None, 2]}, "model.batch_norm": {"choices": [True]}}
+    trainings = Trainings(lambda config: result_of(auc=0.5 if config.training.patience is None else 0.6))
+    assert search(config_of(ranges), trainings, tmp_path) == {"training.patience": 2, "model.batch_norm": True}
+    assert sorted(str(config.training.patience) for config in trainings.configs) == ["2", "None"]  # and no more
+
+
+def test_a_trial_that_diverges_is_passed_over(tmp_path: Path) -> None:
+    def diverging_above(config: Config) -> TrainingResult:
+        if config.training.deep_optimizer.learning_rate > 0.005:
+            raise TrainingError("the training diverged")
+        return near_a_hundredth(config)
+
+    trainings = Trainings(diverging_above)
+    found = search(config_of(RANGES, max_trials=12), trainings, tmp_path)
+    assert len(trainings.rates) == 12
+    assert max(trainings.rates) > 0.005
+    assert found[RATE] == max(rate for rate in trainings.rates if rate <= 0.005)
+
+
+def test_a_search_of_nothing_but_failures_says_why(tmp_path: Path) -> None:
+    def diverge(config: Config) -> TrainingResult:
+        raise TrainingError("the training diverged: try lower learning rates")
+
+    told = (
+        "none of the search's 6 trials could be trained; the last one: the training diverged: try lower learning rates"
+    )
+    with pytest.raises(TrainingError) as caught:
+        search(config_of(RANGES), Trainings(diverge), tmp_path)
+    assert str(caught.value) == told
+
+
+def test_without_a_validation_auc_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match="the last one: `tuning` needs evaluation examples that have a validation auc"
+    ):
+        search(config_of(RANGES), Trainings(lambda config: result_of(auc=None)), tmp_path)
+
+
+def test_any_other_failure_ends_the_search(tmp_path: Path) -> None:
+    def break_(config: Config) -> TrainingResult:
+        raise OSError("No space left on device")
+
+    trainings = Trainings(break_)
+    with pytest.raises(FatalError, match="No space left on device"):
+        search(config_of(RANGES), trainings, tmp_path)
+    assert len(trainings.configs) == 1
+
+
+class Killed(BaseException):
+    """As a kill: nothing catches it."""
+
+
+def test_a_search_that_was_killed_goes_on_with_the_trial_that_was_running(tmp_path: Path) -> None:
+    whole = Trainings(near_a_hundredth)
+    expected = search(config_of(RANGES), whole, tmp_path / "whole")
+
+    def killed_at_the_fourth(config: Config) -> TrainingResult:
+        if len(first.configs) == 4:
+            raise Killed
+        return near_a_hundredth(config)
+
+    first, second = Trainings(killed_at_the_fourth), Trainings(near_a_hundredth)
+    with pytest.raises(Killed):
+        search(config_of(RANGES), first, tmp_path / "search")
+    assert search(config_of(RANGES), second, tmp_path / "search") == expected
+    assert first.rates + second.rates[1:] == whole.rates
+    assert second.rates[0] == first.rates[3]

@@ -1,0 +1,121 @@
+"""What TFX's Tuner calls: a search for better settings, in which each trial is a training as the Trainer's."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import keras_tuner
+import tensorflow_transform as tft
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.errors import FailedTrialError, FatalError
+from tfx.components.tuner.component import TunerFnResult
+
+from trainer.checkpoints import remove_folder
+from trainer.hyperparameters import decoded, encoded
+from trainer.preparation import prepare, resumable_folder
+from trainer.training import TrainingError, TrainingResult
+from transform.config import Config
+from transform.preprocessing import CONFIG_KEY
+from transform.tuning import number_type, with_values
+
+_logger = logging.getLogger(__name__)
+
+_ORACLES = {
+    "random": keras_tuner.oracles.RandomSearchOracle,
+    "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+}
+
+#: Trains by a config, with checkpoints in a folder.
+Train = Callable[[Config, str], TrainingResult]
+
+
+def tuner_fn(fn_args: Any) -> TunerFnResult:
+    """Returns the search that `tuning` asks for.
+
+    A trial starts from the same model as the training after the search. A search that was killed goes on with the trial
+    that was running, from that one's last checkpoint.
+
+    Args:
+      fn_args: TFX's `FnArgs`, read as `trainer.run_fn.run_fn` does; and `working_dir`, for where no folder of
+        checkpoints is given.
+    """
+    config = Config.from_json(fn_args.custom_config[CONFIG_KEY])
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+
+    def train(trial_config: Config, folder: str) -> TrainingResult:
+        files = (fn_args.train_files, fn_args.eval_files)
+        return prepare(trial_config, tft_output, *files, fn_args.base_model).train(folder)
+
+    return TunerFnResult(Search(config, train, resumable_folder(fn_args) or fn_args.working_dir), fit_kwargs={})
+
+
+class Search(BaseTuner):  # type: ignore[misc]
+    """The trials of a config's `tuning`. KerasTuner proposes the values and keeps the books; it sees no model.
+
+    Args:
+      config: The deployment; its `tuning` is there.
+      train: A trial's training.
+      folder: Where the search is kept while it runs.
+    """
+
+    def __init__(self, config: Config, train: Train, folder: str) -> None:
+        assert config.tuning is not None  # else there is no Tuner in the pipeline
+        self._config, self._train, self._folder = config, train, folder
+        self._monitor = config.training.monitor
+        oracle = _ORACLES[config.tuning.search](
+            objective=keras_tuner.Objective(self._monitor, direction="max" if self._monitor == "auc" else "min"),
+            max_trials=config.tuning.max_trials,
+            hyperparameters=search_space(config),
+            seed=config.training.seed + 1,  # KerasTuner takes 0 for none
+            max_consecutive_failed_trials=config.tuning.max_trials + 1,  # `on_search_end` tells it in a sentence
+        )
+        super().__init__(oracle, directory=folder, project_name="search")
+
+    def run_trial(self, trial: Trial) -> dict[str, float]:
+        """Trains with a trial's values; returns the validation metric of the epoch that the Trainer would export."""
+        values = decoded(trial.hyperparameters.values)
+        folder = os.path.join(self.get_trial_dir(trial.trial_id), "checkpoints")
+        _logger.info("trial %s of the search: %s", trial.trial_id, values)
+        try:
+            score = getattr(self._train(with_values(self._config, values), folder).validation, self._monitor)
+            if score is None:
+                raise TrainingError(f"`tuning` needs evaluation examples that have a validation {self._monitor}")
+        except TrainingError as error:  # such as values with which the training diverges
+            _logger.warning("trial %s of the search failed: %s", trial.trial_id, error)
+            raise FailedTrialError(str(error)) from error
+        except Exception as error:  # anything else is no property of the values, and would be noted and passed over
+            raise FatalError(str(error)) from error
+        remove_folder(folder)
+        return {self._monitor: score}
+
+    def on_search_end(self) -> None:
+        """Removes what was kept of the search; raises TrainingError if no trial got to its end."""
+        trials = self.oracle.trials.values()
+        if not any(trial.status == TrialStatus.COMPLETED for trial in trials):
+            *_, last_line = list(trials)[-1].message.splitlines()  # of a traceback: the error's class, and its text
+            _, _, why = last_line.partition(": ")
+            raise TrainingError(f"none of the search's {len(trials)} trials could be trained; the last one: {why}")
+        remove_folder(self._folder)
+
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints nothing: KerasTuner's own makes the folder anew, and TFX writes the same into an artifact."""
+
+
+def search_space(config: Config) -> keras_tuner.HyperParameters:
+    """The ranges of a config's `tuning` in KerasTuner's terms."""
+    assert config.tuning is not None
+    space = keras_tuner.HyperParameters()
+    for place, tried in config.tuning.ranges.items():
+        if tried.choices is not None:
+            space.Choice(place, encoded(tried.choices))
+            continue
+        low, high = tried.bounds
+        if number_type(config, place) is int:
+            space.Int(place, int(low), int(high), sampling=tried.scale)
+        else:
+            space.Float(place, low, high, sampling=tried.scale)
+    return space
