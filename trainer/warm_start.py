@@ -108,7 +108,8 @@ def warm_start(
 
     Rows are matched by what they stand for (`trainer.row_matching`), and each takes its optimizer state along, so
     that the first step moves it no more than a further step of the previous training would. What does not match stays
-    as a cold start made it.
+    as a cold start made it. (New rows that started from the old ones' mean, from their distribution or from the
+    out-of-vocabulary bucket they were in made the simulated store's next day no better after any number of steps.)
 
     Args:
       model: The model, as initialized.
