@@ -66,9 +66,8 @@ class RunDisplay(logging.Handler):
                 redirect_stderr=False,
             )
             self._progress.start()
-        logger = logging.getLogger(PROGRESS_LOGGER)
-        logger.setLevel(logging.INFO)
-        logger.addHandler(self)
+        logging.getLogger("trainer").setLevel(logging.INFO)  # the log has all that it tells
+        logging.getLogger(PROGRESS_LOGGER).addHandler(self)
         return self
 
     def __exit__(
