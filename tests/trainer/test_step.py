@@ -62,12 +62,12 @@ def test_drawn_negatives_leave_the_scores_calibrated_on_all(config: Config) -> N
     everything = batches_of(same, labels, np.ones_like(labels), 1000)
     kept = np.array([1] * num_positives + [0] * (num_negatives // 10), np.float32)
     drawn = batches_of(same[: len(kept)], kept, np.ones_like(kept), 1000)
-    training = settings.Training(num_epochs=300, negative_fraction=0.1, wide_optimizer=settings.Ftrl(learning_rate=1.0))
+    training = settings.Training(num_epochs=1, negative_fraction=0.1, wide_optimizer=settings.Ftrl(learning_rate=1.0))
     model = wide_model_of(config)
     result = train(
         model,
         JointOptimizer(model, training),
-        every_epoch(drawn),
+        every_epoch(drawn.repeat(300)),
         everything,
         training,
         LabelCounts(num_negatives, num_positives),
@@ -77,4 +77,4 @@ def test_drawn_negatives_leave_the_scores_calibrated_on_all(config: Config) -> N
     np.testing.assert_allclose(scores, 0.1, rtol=1e-3)
     entropy = -(0.1 * np.log(0.1) + 0.9 * np.log(0.9))
     assert evaluate(logits_function(model), everything).logloss == pytest.approx(entropy, rel=1e-5)
-    assert (result.num_examples, result.epochs[0].num_examples) == (1000, 190)
+    assert (result.num_examples, result.num_steps, result.epochs[0].num_examples) == (1000, 300, 300 * 190)
