@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from trainer.learned import read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.pruning import PrunedTable
-from trainer.run_fn import run_fn
+from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, run_fn
 from trainer.signatures import serving_feature_spec
 from trainer.transform_graph import apply_transform
 from trainer.warm_start import warm_start
@@ -67,7 +69,12 @@ def test_the_rows_that_l1_zeroed_are_not_exported(serving_model_dir: str) -> Non
     assert full["wide/installed_x_app"].shape == (64,)
     num_rows, num_zero = (sum(map(count, full.values())) for count in (np.size, lambda w: np.sum(w == 0)))
     assert 0.2 < num_zero / num_rows < 0.8
-    assert exported_rows(serving_model_dir) == {name: np.count_nonzero(values) for name, values in full.items()}
+    non_zero = {name: np.count_nonzero(values) for name, values in full.items()}
+    assert exported_rows(serving_model_dir) == non_zero
+
+    folder = Path(serving_model_dir).parent
+    assert json.loads((folder / TRAINING_REPORT_FILE).read_text())["wide_non_zero_rows"] == non_zero
+    assert f"| installed × app | 64 | {non_zero['wide/installed_x_app']} |" in (folder / WIDE_WEIGHTS_FILE).read_text()
 
 
 def test_ten_thousand_rows_score_as_with_the_full_tables(first_span: Span, serving_model_dir: str) -> None:
