@@ -1,0 +1,90 @@
+"""A Trainer that is killed at any step goes on from its last checkpoint, and ends as one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e import store
+from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from transform.config import load_config
+from transform.preprocessing import CONFIG_KEY
+
+pytestmark = pytest.mark.slow
+
+NUM_EPOCHS = 40
+
+
+def long_training(path: Path) -> Path:
+    """A config whose training has about a thousand steps, and writes a checkpoint whenever it can."""
+    config = yaml.safe_load(store.CONFIG.read_text())
+    config["training"] |= {"num_epochs": NUM_EPOCHS, "checkpoint_seconds": 0}
+    config["model"]["dropout"] = 0.2
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def undisturbed(config: Path, transform: Path, model_dir: Path) -> dict[str, Any]:
+    """The report of the same training, in this process, without checkpoints."""
+    (graph,), (examples,) = (list((transform / name).iterdir()) for name in ("transform_graph", "transformed_examples"))
+    run_fn(
+        types.SimpleNamespace(
+            custom_config={CONFIG_KEY: load_config(str(config)).to_json()},
+            train_files=[str(examples / "Split-train" / "*")],
+            eval_files=[str(examples / "Split-eval" / "*")],
+            transform_graph_path=str(graph),
+            base_model=None,
+            hyperparameters=None,
+            serving_model_dir=str(model_dir / "Format-Serving"),
+        )
+    )
+    report: dict[str, Any] = json.loads((model_dir / TRAINING_REPORT_FILE).read_text())
+    return report
+
+
+def last_checkpoint(workspace: Path) -> int:
+    """The step of the last checkpoint; 0 if there is none."""
+    told = "".join(path.read_text() for path in workspace.glob("checkpoints/*/checkpoint"))
+    steps = re.findall(r'^model_checkpoint_path: "ckpt-(\d+)"', told, re.MULTILINE)
+    return max(map(int, steps), default=0)
+
+
+def test_a_trainer_killed_three_times_ends_as_one_that_was_not(
+    first_day: tuple[Path, str], data: Path, tmp_path: Path
+) -> None:
+    # A copy, since TFX keeps absolute paths: the first day's artifacts are read where they are, the rest is new.
+    workspace = first_day[0].parent / "resumed-training"
+    shutil.copytree(first_day[0], workspace)
+    config = long_training(tmp_path / "config.yaml")
+    expected = undisturbed(config, first_day[0] / "artifacts" / "transform", tmp_path / "model")
+    assert expected["resumed_at"] == []
+
+    arguments = store.run_arguments(data, workspace, 1, config)
+    rng, quarter = random.Random(7), expected["num_steps"] // 4
+    killed_at = []
+    for i in range(3):
+        step = i * quarter + rng.randrange(10, quarter)
+        store.kill_when(arguments, tmp_path / f"log-{i}", lambda at=step: last_checkpoint(workspace) >= at)  # type: ignore[misc]
+        killed_at.append(last_checkpoint(workspace))
+    output = store.wdr_ok(*arguments)
+    resumed: dict[str, Any] = store.last_report(workspace)["training"]
+
+    assert {"example_gen", "transform"} <= store.cached(output)
+    assert resumed["resumed_at"] == killed_at
+    assert 10 <= killed_at[0] < quarter + 100
+    assert (resumed["num_steps"], resumed["num_epochs"]) == (expected["num_steps"], NUM_EPOCHS)
+    assert resumed["validation"]["auc"] == pytest.approx(expected["validation"]["auc"], abs=1e-4)
+    assert resumed["validation"]["logloss"] == pytest.approx(expected["validation"]["logloss"], abs=1e-4)
+    assert list((workspace / "checkpoints").iterdir()) == []
+    assert f"resumed after a kill, at step {', '.join(map(str, killed_at))}" in " ".join(output.split())
+    logs = sorted((workspace / "logs").iterdir())[-3:]
+    told = [re.findall(r"the training goes on from step (\d+)", log.read_text(errors="replace")) for log in logs]
+    assert told == [[str(step)] for step in killed_at]
