@@ -1,7 +1,7 @@
 """How much sooner a warm start is as good as a cold one: `python -m benchmarks.warm_start`.
 
-On the simulated store, day 1 is trained cold. Day 2 is trained cold to the end, and from day 1's model for a fifth of
-those steps; both by day 2's own validation examples.
+On the simulated store, each day is trained from the model of the day before, the first one cold. The last day is also
+trained cold, to the end, and compared, by its own validation examples, with a warm start after a fifth of those steps.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
 #: The shares of the cold start's steps after which the warm start is validated.
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2)
 
+NUM_DAYS = 4
 NUM_IMPRESSIONS = 100_000
 NUM_USERS = 20_000
 NUM_APPS = 2_000
@@ -34,7 +35,7 @@ NUM_APPS = 2_000
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One seed's trainings of day 2.
+    """One seed's trainings of the last day.
 
     Attributes:
       seed: The seed.
@@ -69,31 +70,33 @@ def aucs_after(prepared: Prepared, steps: Sequence[int]) -> tuple[float, ...]:
 
 
 def compare(days: Sequence[Transformed], seed: int, folder: Path) -> Comparison:
-    """Trains day 1 cold, and day 2 cold and warm.
+    """Trains day after day, and the last one cold and warm.
 
     Args:
-      days: Both days.
-      seed: Of all three trainings.
-      folder: Where day 1's model goes.
+      days: The days, at least two.
+      seed: Of all trainings.
+      folder: Where the earlier days' models go.
 
     Returns:
       The comparison.
     """
-    first, second = days
-    config = dataclasses.replace(first.config, training=dataclasses.replace(first.config.training, seed=seed))
-    first.train(config, folder)
-    cold = second.prepare(config).train()
-    warm = second.prepare(config, str(serving_model_dir(folder)))
-    assert cold.validation.auc is not None
+    *earlier, last = days
+    config = dataclasses.replace(last.config, training=dataclasses.replace(last.config.training, seed=seed))
+    base_model = None
+    for number, day in enumerate(earlier, start=1):
+        day.train(config, folder / str(number), base_model)
+        base_model = str(serving_model_dir(folder / str(number)))
+    cold = last.prepare(config).train()
+    warm = last.prepare(config, base_model)
+    assert cold.validation.auc is not None  # both labels occur in a simulated day
     aucs = aucs_after(warm, [round(share * cold.num_steps) for share in SHARES])
     return Comparison(seed, cold.num_steps, cold.validation.auc, aucs)
 
 
-def transform_days(config: Config, data: Path, workspace: Path) -> tuple[Transformed, Transformed]:
-    """Ingests and transforms days 1 and 2, each by itself."""
+def transform_days(config: Config, data: Path, workspace: Path, num_days: int) -> list[Transformed]:
+    """Ingests and transforms days 1 to `num_days`, each by itself."""
     alone = dataclasses.replace(config, ingestion=dataclasses.replace(config.ingestion, window_spans=1))
-    first, second = (transform_span(alone, data, workspace, span) for span in (1, 2))
-    return first, second
+    return [transform_span(alone, data, workspace, span) for span in range(1, num_days + 1)]
 
 
 def main() -> None:
@@ -105,13 +108,13 @@ def main() -> None:
         folder = Path(name)
         simulate(
             folder / "data",
-            num_days=2,
+            num_days=NUM_DAYS,
             impressions_per_day=NUM_IMPRESSIONS,
             num_users=NUM_USERS,
             num_apps=NUM_APPS,
         )
-        days = transform_days(load_config(CONFIG), folder / "data", folder / "workspace")
-        table = Table(title="validation AUC of day 2")
+        days = transform_days(load_config(CONFIG), folder / "data", folder / "workspace", NUM_DAYS)
+        table = Table(title=f"validation AUC of day {NUM_DAYS}")
         for column in ("seed", "cold start", "steps", *(f"warm, {share:.0%} of them" for share in SHARES), "needed"):
             table.add_column(column, justify="right")
         for seed in range(1, arguments.seeds + 1):
