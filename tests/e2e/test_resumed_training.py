@@ -20,11 +20,11 @@ from transform.preprocessing import CONFIG_KEY
 
 pytestmark = pytest.mark.slow
 
-NUM_EPOCHS = 40
+NUM_EPOCHS = 24
 
 
 def long_training(path: Path) -> Path:
-    """A config whose training has about a thousand steps, and writes a checkpoint whenever it can."""
+    """A config whose training has 600 steps, and writes a checkpoint whenever it can."""
     config = yaml.safe_load(store.CONFIG.read_text())
     config["training"] |= {"num_epochs": NUM_EPOCHS, "checkpoint_seconds": 0}
     config["model"]["dropout"] = 0.2
