@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=NUM_ROUNDS)
     parser.add_argument("--examples", type=int, default=NUM_EXAMPLES, help="a multiple of the batch sizes")
     parser.add_argument("--rows", type=int, default=LARGE_ROWS, help="of the large tables")
-    parser.add_argument("--large-features", type=int, default=4, help="of the 36; each takes 0.6 GB at 1,000,000 rows")
+    parser.add_argument("--large-features", type=int, default=PaperModel.num_large, help="each takes 0.6 GB")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=BATCH_SIZES)
     arguments = parser.parse_args()
     paper = PaperModel(arguments.rows, arguments.large_features)

@@ -64,7 +64,10 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             return {SCORES_OUTPUT: tf.sigmoid(logits)}
 
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            return _as_dense(transformed(examples))
+            features = transformed(examples)
+            for name in config.spec.training_inputs.values():
+                del features[name]  # it leaves out a label that a request does not have
+            return _as_dense(features)
 
         self.serve = tf.function(serve, input_signature=signature, autograph=False)
         self.transform_features = tf.function(transform_features, input_signature=signature, autograph=False)
