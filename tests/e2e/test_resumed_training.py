@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import shutil
-import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from benchmarks.transformed import Transformed
 from tests.e2e import store
-from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
 from transform.config import load_config
-from transform.preprocessing import CONFIG_KEY
 
 pytestmark = pytest.mark.slow
 
@@ -35,19 +32,8 @@ def long_training(path: Path) -> Path:
 def undisturbed(config: Path, transform: Path, model_dir: Path) -> dict[str, Any]:
     """The report of the same training, in this process, without checkpoints."""
     (graph,), (examples,) = (list((transform / name).iterdir()) for name in ("transform_graph", "transformed_examples"))
-    run_fn(
-        types.SimpleNamespace(
-            custom_config={CONFIG_KEY: load_config(str(config)).to_json()},
-            train_files=[str(examples / "Split-train" / "*")],
-            eval_files=[str(examples / "Split-eval" / "*")],
-            transform_graph_path=str(graph),
-            base_model=None,
-            hyperparameters=None,
-            serving_model_dir=str(model_dir / "Format-Serving"),
-        )
-    )
-    report: dict[str, Any] = json.loads((model_dir / TRAINING_REPORT_FILE).read_text())
-    return report
+    loaded = load_config(str(config))
+    return Transformed(loaded, examples, graph).train(loaded, model_dir)
 
 
 def last_checkpoint(workspace: Path) -> int:
