@@ -139,6 +139,8 @@ def match_rows(
         return no_rows(f"the numeric features changed from {sorted(old.quantiles)} to {sorted(new.quantiles)}")
     old_quantiles = {name: (old_quantiles or {})[name] for name in new.quantiles}
     if new.kind == "counts":
+        if old_size != new_size:
+            return no_rows(f"the number of buckets changed from {old_size} to {new_size}")
         return copied_rows(np.arange(new_size), np.arange(old_size))
     if new.kind == "quantiles":
         ((_, rows),) = old_quantiles.items()

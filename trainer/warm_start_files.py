@@ -168,16 +168,21 @@ def read_files(directory: str) -> SavedState:
 
 
 def _check_rows(name: str, table: SavedTable, learned: Learned) -> None:
-    keys, received = table.keys, table.variable.values.shape[0]
+    received = table.variable.values.shape[0]
+    rows = _num_rows(table.keys, learned)
+    if rows is not None and received != rows:
+        raise WarmStartError(f"`{name}` must have {rows} rows, as its keys have. Received: {received}")
+
+
+def _num_rows(keys: RowKeys, learned: Learned) -> int | None:
+    """The number of rows of a table with such keys; None if any number fits."""
     match keys.kind:
         case "vocabulary":
-            rows = len(learned.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
+            return len(learned.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
         case "quantiles":
-            rows = learned.boundaries[keys.features[0]].size + 1
-        case "hash":
-            rows = received
-    if received != rows:
-        raise WarmStartError(f"`{name}` must have {rows} rows, as its keys have. Received: {received}")
+            return int(learned.boundaries[keys.features[0]].size + 1)
+        case "hash" | "counts":
+            return None
 
 
 def _table_file(name: str) -> str:

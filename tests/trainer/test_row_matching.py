@@ -112,3 +112,11 @@ def test_rows_that_stand_for_something_else_are_not_matched() -> None:
     assert match.why == "the crossed features' quantiles changed from {'price': 4} to {'price': 5}"
     no_number = RowKeys("hash", features=("app", "price"))
     assert match_rows(no_number, hashed[0], 9, 9).why == "the numeric features changed from [] to ['price']"
+
+
+def test_counts_are_matched_bucket_by_bucket() -> None:
+    keys = RowKeys("counts")
+    assert origins(match_rows(keys, keys, 3, 3)) == {0: {0}, 1: {1}, 2: {2}}
+    match = match_rows(keys, keys, 3, 4)
+    assert match.num_kept == 0
+    assert match.why == "the number of buckets changed from 3 to 4"

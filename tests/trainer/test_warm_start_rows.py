@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.small_deployment import make_config
-from tests.trainer.trained_model import Trained, Vocabularies, build, save, start
+from tests.trainer.trained_model import COUNTS, Trained, Vocabularies, build, save, start
 from trainer.tables import Table
 
 SIZES = {"app": 40, "country": 10, "installed_x_app": 60}
@@ -55,7 +55,7 @@ class Pair:
 
 @pytest.fixture(params=SETTINGS)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
-    config = make_config(training=request.param)
+    config = make_config(training=request.param, counts=COUNTS)
     old = build(config, OLD)
     old.train(100, seed=1)
     new = build(config, NEW, seed=2)
@@ -124,4 +124,4 @@ def test_one_step_changes_the_batch_s_rows_only_and_as_carried_state_has_it(pair
             state[name]["values"][in_batch] - before[name]["values"][in_batch] for state in (after, cold_after)
         )
         assert np.abs(carried).max() > 1e-4, name
-        assert np.abs(carried - cold).max() > 1e-4, name
+        assert np.abs(carried - cold).max() > 3e-5, name

@@ -16,6 +16,7 @@ from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
 from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
 from transform.config import Config
+from transform.feature_spec import NUM_COUNT_BUCKETS
 
 Vocabularies = dict[str, list[bytes]]
 
@@ -32,6 +33,8 @@ NEW: Vocabularies = {
 }
 #: Of the prices' quantiles.
 BOUNDARIES = np.array([1, 2, 4], np.float32)
+#: For a config whose model has a count in both parts.
+COUNTS = [{"features": ["app", "country"], "parts": ["wide", "deep"]}]
 SURVIVING = {"app": [b"a", b"c", b"d\xff\x00", b"<oov>"], "country": [b"de"], "installed_x_app": [b"a\x1fb", b"c\x1fd"]}
 
 
@@ -94,6 +97,8 @@ def features_of(rng: np.random.Generator, tokens: Vocabularies, vocabularies: Vo
         "app_x_price_xf": lists(rng.integers(0, 50, 12)),
         "price_xf": tf.constant(rng.random(8), tf.float32),
         "price_bucket_xf": tf.constant(rng.integers(0, 4, 8)),
+        "count_of_app_x_country_positives_xf": tf.constant(rng.integers(0, NUM_COUNT_BUCKETS, 8)),
+        "count_of_app_x_country_negatives_xf": tf.constant(rng.integers(0, NUM_COUNT_BUCKETS, 8)),
     }
 
 
