@@ -15,7 +15,6 @@ from transform.feature_spec import LABEL, Cross, Feature, FeatureSpec, Vocabular
 
 NUM_CATEGORICAL = 36
 NUM_NUMERIC = 20
-SMALL_ROWS = 10_000
 NUM_CROSSES = 8
 
 MODEL = settings.Model(embedding_dim=32, hidden_units=(1024, 512, 256))
@@ -28,27 +27,23 @@ class PaperModel:
     """36 categorical features, wide and deep; 20 numeric ones, deep; 8 hashed crosses.
 
     Attributes:
-      large_rows: The rows of the large features' tables and of the crosses'; the other tables have up to 10,000.
-      num_large: How many features are large; each takes 0.6 GB at 1,000,000 rows, both models of the benchmark counted.
+      rows: The rows of each table, of features and of crosses.
     """
 
-    large_rows: int
-    num_large: int = 12
+    rows: int
 
     @property
     def spec(self) -> FeatureSpec:
         categorical = [Feature(name=n, side="item", kind="categorical", vocabulary=Vocabulary()) for n in _CATEGORICAL]
         numeric = [Feature(name=n, side="item", kind="numeric", quantiles=100, parts=("deep",)) for n in _NUMERIC]
         pairs = itertools.islice(itertools.pairwise(_CATEGORICAL), NUM_CROSSES)
-        crosses = tuple(Cross(features=pair, hash_buckets=self.large_rows) for pair in pairs)
+        crosses = tuple(Cross(features=pair, hash_buckets=self.rows) for pair in pairs)
         return FeatureSpec(features=(*categorical, *numeric), crosses=crosses)
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
         """Tokens per vocabulary; each table has a row more, for out-of-vocabulary tokens."""
-        small_rows = min(SMALL_ROWS, self.large_rows)
-        rows = [self.large_rows] * self.num_large + [small_rows] * (NUM_CATEGORICAL - self.num_large)
-        return {name: n - 1 for name, n in zip(_CATEGORICAL, rows, strict=True)}
+        return dict.fromkeys(_CATEGORICAL, self.rows - 1)
 
     @property
     def parse_spec(self) -> dict[str, Any]:
@@ -65,9 +60,8 @@ class PaperModel:
     def write_examples(self, folder: Path, num_examples: int, num_files: int) -> str:
         """Writes gzipped TFRecord files with ids uniform over each table's rows; returns their pattern."""
         rng = np.random.default_rng(1)
-        rows = {name: size + 1 for name, size in self.vocabulary_sizes.items()}
-        rows |= {cross.name: self.large_rows for cross in self.spec.crosses}
-        columns = {transformed_name(name): rng.integers(n, size=num_examples) for name, n in rows.items()}
+        names = [*self.vocabulary_sizes, *(cross.name for cross in self.spec.crosses)]
+        columns = {transformed_name(name): rng.integers(self.rows, size=num_examples) for name in names}
         numbers = {transformed_name(name): rng.random(num_examples) for name in _NUMERIC}
         columns[LABEL] = rng.integers(2, size=num_examples)
         options = tf.io.TFRecordOptions(compression_type="GZIP")

@@ -2,19 +2,28 @@
 
 Examples per second, input reading included, against what the machine could do at most, the rate of the dense layers'
 matrix products alone, and against `tf_keras.experimental.WideDeepModel` with stock optimizers on the same examples.
-All are measured in turn, in every round; a round's first batch, behind which the graph and the shuffle buffer stand, is
-not counted. Shares are also given of processor seconds, as other load on the machine does not enter them.
+Either trainer has a process of its own in each turn, as both together would not fit into the memory. The matrix
+products are measured before and behind each of this trainer's passes over the examples. Each process's first pass,
+which traces the graphs and touches the tables' memory first, is not counted, and of any pass not the first batch.
+Shares are also given of processor seconds, as other load on the machine does not enter them.
+
+Both trainers' tables are in huge pages, where glibc can ask the kernel for them (`HUGE_PAGES`).
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
+import multiprocessing
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import tensorflow as tf
 from rich.console import Console
@@ -31,12 +40,17 @@ from transform import settings
 
 LARGE_ROWS = 1_000_000
 BATCH_SIZES = (512, 4096)
-NUM_EXAMPLES = 131_072
+NUM_EXAMPLES = 65_536
 NUM_FILES = 2
-NUM_ROUNDS = 5
-#: Small against the examples, so that a round is mostly training; filling it costs as much per example as reading.
+NUM_TURNS = 2
+NUM_PASSES = 3
+#: Small against the examples, so that a pass is mostly training; filling it costs as much per example as reading.
 SHUFFLE_BUFFER = 8_192
 TRAINING = settings.Training(shuffle_buffer=SHUFFLE_BUFFER, wide_optimizer=settings.Ftrl(l1=0.001))
+#: An environment that has glibc put large arrays into huge pages: rows all over a table then cost fewer page walks.
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+Measured = TypeVar("Measured")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,77 +62,101 @@ class Speed:
 
 
 @dataclasses.dataclass(frozen=True)
-class Round:
-    """One round's speeds: of the matrix products alone, of this trainer and of the stock model."""
+class Pass:
+    """One pass of this trainer over the examples, and the matrix products alone around it."""
 
-    bound: Speed
     ours: Speed
-    stock: Speed
+    bound: Speed
 
 
-class Ours:
-    """This trainer's steps."""
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """What one process of each trainer measured, pass by pass, by batch size."""
 
-    def __init__(self, model: WideDeep) -> None:
-        self._do_steps = steps_function(model, JointOptimizer(model, TRAINING), TRAINING.negative_fraction)
+    ours: dict[int, list[Pass]]
+    stock: dict[int, list[Speed]]
 
-    def speed(self, batches: tf.data.Dataset, batch_size: int, num_batches: int) -> Speed:
-        """Trains on all batches."""
-        iterator, zero = iter(batches), tf.zeros([], tf.float64)
-        self._do_steps(iterator, tf.constant(1, tf.int64), zero, zero)[-1].numpy()
+    def of(self, batch_size: int) -> list[tuple[Pass, Speed]]:
+        """The passes of both with one batch size, side by side."""
+        return list(zip(self.ours[batch_size], self.stock[batch_size], strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What every process gets.
+
+    Attributes:
+      paper: The features.
+      pattern: The files of examples.
+      num_examples: Their number, a multiple of each batch size.
+      batch_sizes: The batch sizes.
+      num_passes: The passes over the examples that count.
+    """
+
+    paper: PaperModel
+    pattern: str
+    num_examples: int
+    batch_sizes: Sequence[int]
+    num_passes: int
+
+    def batches(self, batch_size: int, number: int) -> tf.data.Dataset:
+        """The examples, in the order of a pass."""
+        training = dataclasses.replace(TRAINING, batch_size=batch_size)
+        return train_dataset([self.pattern], self.paper.parse_spec, training, epoch=number + 1)
+
+    def measure_passes(self, measure: Callable[[int, int], Measured]) -> dict[int, list[Measured]]:
+        """Calls `measure` with each batch size and a pass's number, in turn, and keeps what counts."""
+        measured: defaultdict[int, list[Measured]] = defaultdict(list)
+        for number in range(self.num_passes + 1):
+            for batch_size in self.batch_sizes:
+                one = measure(batch_size, number)
+                if number > 0:
+                    measured[batch_size].append(one)
+        return dict(measured)
+
+
+def our_passes(job: Job) -> dict[int, list[Pass]]:
+    """This trainer's passes, and the matrix products."""
+    model = WideDeep(job.paper.spec, MODEL, job.paper.vocabulary_sizes)
+    do_steps = steps_function(model, JointOptimizer(model, TRAINING), TRAINING.negative_fraction)
+    zero = tf.zeros([], tf.float64)
+
+    def measure(batch_size: int, number: int) -> Pass:
+        num_batches = job.num_examples // batch_size
+        products = matmul_rates(batch_size, layer_widths(model))
+        rates = [products() for _ in range(num_batches // 2)]
+        iterator = iter(job.batches(batch_size, number))
+        do_steps(iterator, tf.constant(1, tf.int64), zero, zero)[-1].numpy()
         wall, processor = time.perf_counter(), time.process_time()
-        self._do_steps(iterator, tf.constant(num_batches, tf.int64), zero, zero)[-1].numpy()
+        do_steps(iterator, tf.constant(num_batches, tf.int64), zero, zero)[-1].numpy()
         num_examples = batch_size * (num_batches - 1)
-        return Speed(num_examples / (time.perf_counter() - wall), num_examples / (time.process_time() - processor))
+        ours = Speed(num_examples / (time.perf_counter() - wall), num_examples / (time.process_time() - processor))
+        rates += [products() for _ in range(num_batches // 2)]
+        return Pass(ours, Speed(*(statistics.median(column) for column in zip(*rates, strict=True))))
+
+    return job.measure_passes(measure)
 
 
-def stock_speed(stock: StockModel, batches: tf.data.Dataset, batch_size: int, num_batches: int) -> Speed:
-    """As `Ours.speed`, of the stock model."""
-    clock = stock.fit(batches)
-    num_examples = batch_size * (num_batches - 1)
-    return Speed(num_examples / clock.seconds, num_examples / clock.processor_seconds)
+def stock_passes(job: Job) -> dict[int, list[Speed]]:
+    """The stock model's passes."""
+    stock = StockModel(WideDeep(job.paper.spec, MODEL, job.paper.vocabulary_sizes), TRAINING)
+
+    def measure(batch_size: int, number: int) -> Speed:
+        clock = stock.fit(job.batches(batch_size, number))
+        num_examples = batch_size * (job.num_examples // batch_size - 1)
+        return Speed(num_examples / clock.seconds, num_examples / clock.processor_seconds)
+
+    return job.measure_passes(measure)
 
 
-class Bound:
-    """The network's matrix products alone."""
-
-    def __init__(self, batch_size: int, widths: Sequence[int]) -> None:
-        self._measure = matmul_rates(batch_size, widths)
-        self._rates: list[tuple[float, float]] = []
-
-    def add(self, num_batches: int) -> None:
-        """Measures so many batches more."""
-        self._rates += [self._measure() for _ in range(num_batches)]
-
-    @property
-    def speed(self) -> Speed:
-        """The median over all batches so far."""
-        return Speed(*(statistics.median(column) for column in zip(*self._rates, strict=True)))
-
-
-def measure(
-    paper: PaperModel, num_examples: int, batch_sizes: Sequence[int], num_rounds: int
-) -> dict[int, list[Round]]:
-    """All rounds by batch size; `num_examples` is a multiple of each batch size."""
-    model = WideDeep(paper.spec, MODEL, paper.vocabulary_sizes)
-    stock, ours = StockModel(model, TRAINING), Ours(model)
-    widths = layer_widths(model)
-    rounds: dict[int, list[Round]] = {batch_size: [] for batch_size in batch_sizes}
-    with tempfile.TemporaryDirectory() as folder:
-        pattern = paper.write_examples(Path(folder), num_examples, NUM_FILES)
-        for number in range(num_rounds + 1):
-            for batch_size, measured in rounds.items():
-                training = dataclasses.replace(TRAINING, batch_size=batch_size)
-                batches = train_dataset([pattern], paper.parse_spec, training, epoch=number + 1)
-                num_batches = num_examples // batch_size
-                bound = Bound(batch_size, widths)
-                bound.add(num_batches // 2)
-                our_speed = ours.speed(batches, batch_size, num_batches)
-                bound.add(num_batches // 2)  # before and behind, as the load changes
-                one = Round(bound.speed, our_speed, stock_speed(stock, batches, batch_size, num_batches))
-                if number > 0:  # the first one traces the graphs and touches each table's memory first
-                    measured.append(one)
-    return rounds
+def measure(job: Job, num_turns: int) -> list[Turn]:
+    """The turns, each in two new processes, one after the other."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context, max_tasks_per_child=1) as new_process:
+        return [
+            Turn(new_process.submit(our_passes, job).result(), new_process.submit(stock_passes, job).result())
+            for _ in range(num_turns)
+        ]
 
 
 def layer_widths(model: WideDeep) -> tuple[int, ...]:
@@ -126,20 +164,21 @@ def layer_widths(model: WideDeep) -> tuple[int, ...]:
     return (sum(block.width for block in model.layout), *model.settings.hidden_units, 1)
 
 
-def results(rounds: dict[int, list[Round]]) -> Table:
-    """The table of medians, with the lowest and the highest round."""
-    table = Table(title="training speed over the rounds")
+def results(turns: Sequence[Turn], batch_sizes: Sequence[int]) -> Table:
+    """The table of medians over all passes, with the lowest and the highest."""
+    table = Table(title="training speed over the passes")
     for column in ("batch", "", "median", "lowest", "highest"):
         table.add_column(column, justify="right" if column else "left")
-    for batch_size, measured in rounds.items():
+    for batch_size in batch_sizes:
+        passes = [one for turn in turns for one in turn.of(batch_size)]
         quantities = {
-            "this trainer, examples/s": (",.0f", [r.ours.wall for r in measured]),
-            "matrix products alone, examples/s": (",.0f", [r.bound.wall for r in measured]),
-            "stock model, examples/s": (",.0f", [r.stock.wall for r in measured]),
-            "share of the matrix products' speed": (".0%", [r.ours.wall / r.bound.wall for r in measured]),
-            "same, per processor second": (".0%", [r.ours.processor / r.bound.processor for r in measured]),
-            "times the stock model's speed": (".2f", [r.ours.wall / r.stock.wall for r in measured]),
-            "same, per processor second ": (".2f", [r.ours.processor / r.stock.processor for r in measured]),
+            "this trainer, examples/s": (",.0f", [p.ours.wall for p, _ in passes]),
+            "matrix products alone, examples/s": (",.0f", [p.bound.wall for p, _ in passes]),
+            "stock model, examples/s": (",.0f", [stock.wall for _, stock in passes]),
+            "share of the matrix products' speed": (".0%", [p.ours.wall / p.bound.wall for p, _ in passes]),
+            "same, per processor second": (".0%", [p.ours.processor / p.bound.processor for p, _ in passes]),
+            "times the stock model's speed": (".2f", [p.ours.wall / stock.wall for p, stock in passes]),
+            "same, per processor second ": (".2f", [p.ours.processor / stock.processor for p, stock in passes]),
         }
         for name, (how, values) in quantities.items():
             numbers = (f"{value:{how}}" for value in (statistics.median(values), min(values), max(values)))
@@ -151,23 +190,27 @@ def results(rounds: dict[int, list[Round]]) -> Table:
 def main() -> None:
     """Prints the architecture, the machine's rate and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=NUM_ROUNDS)
+    parser.add_argument("--turns", type=int, default=NUM_TURNS)
+    parser.add_argument("--passes", type=int, default=NUM_PASSES)
     parser.add_argument("--examples", type=int, default=NUM_EXAMPLES, help="a multiple of the batch sizes")
-    parser.add_argument("--rows", type=int, default=LARGE_ROWS, help="of the large tables")
-    parser.add_argument("--large-features", type=int, default=PaperModel.num_large, help="each takes 0.6 GB")
+    parser.add_argument("--rows", type=int, default=LARGE_ROWS, help="of each table; a million take 10 GB in all")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=BATCH_SIZES)
     arguments = parser.parse_args()
-    paper = PaperModel(arguments.rows, arguments.large_features)
-    rounds = measure(paper, arguments.examples, arguments.batch_sizes, arguments.rounds)
+    paper = PaperModel(arguments.rows)
+    os.environ.update(HUGE_PAGES)
+    with tempfile.TemporaryDirectory() as folder:
+        pattern = paper.write_examples(Path(folder), arguments.examples, NUM_FILES)
+        job = Job(paper, pattern, arguments.examples, arguments.batch_sizes, arguments.passes)
+        turns = measure(job, arguments.turns)
     console = Console()
     widths = layer_widths(WideDeep(paper.spec, MODEL, dict.fromkeys(paper.vocabulary_sizes, 1)))
-    bound = statistics.median(r.bound.wall for measured in rounds.values() for r in measured)
+    bound = statistics.median(p.bound.wall for turn in turns for passes in turn.ours.values() for p in passes)
     flops = flops_per_example(widths)
     console.print(
         f"dense layers {' - '.join(map(str, widths))}: {flops / 1e6:.2f} MFLOP per example; "
         f"float32 matrix products of these shapes: {bound * flops / 1e9:.0f} GFLOP/s"
     )
-    console.print(results(rounds))
+    console.print(results(turns, arguments.batch_sizes))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import tensorflow as tf
 from benchmarks.machine import flops_per_example
 from benchmarks.paper_model import MODEL, PaperModel
 from benchmarks.stock_model import StockModel
-from benchmarks.training_speed import TRAINING, layer_widths, measure, results
+from benchmarks.training_speed import TRAINING, Job, layer_widths, measure, results
 from trainer.data import train_dataset
 from trainer.model import WideDeep
 
-PAPER = PaperModel(large_rows=50)
+PAPER = PaperModel(rows=50)
 
 
 def test_the_architecture_is_the_papers() -> None:
@@ -44,10 +44,12 @@ def test_the_stock_model_computes_the_same_logits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels[:, 0], batch[1])
 
 
-def test_a_short_run_measures_all_three_in_every_round() -> None:
-    rounds = measure(PAPER, num_examples=128, batch_sizes=(32, 64), num_rounds=1)
-    assert {batch_size: len(measured) for batch_size, measured in rounds.items()} == {32: 1, 64: 1}
-    for measured in rounds.values():
-        speeds = [speed for r in measured for speed in (r.bound, r.ours, r.stock)]
+def test_a_short_run_measures_all_three_in_every_pass(tmp_path: Path) -> None:
+    pattern = PAPER.write_examples(tmp_path, num_examples=128, num_files=2)
+    (turn,) = measure(Job(PAPER, pattern, 128, batch_sizes=(32, 64), num_passes=2), num_turns=1)
+    for batch_size in (32, 64):
+        passes = turn.of(batch_size)
+        assert len(passes) == 2
+        speeds = [speed for ours, stock in passes for speed in (ours.ours, ours.bound, stock)]
         assert all(speed.wall > 0 and speed.processor > 0 for speed in speeds)
-    assert results(rounds).row_count == 2 * 7
+    assert results([turn], (32, 64)).row_count == 2 * 7
