@@ -22,7 +22,7 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components.gates import AnomalyGate, RowGate
-from components.infra_validation import InfraValidation
+from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
 from components.push import Push
 from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
@@ -184,7 +184,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         examples=examples,
         num_requests=config.infra_validation.num_requests,
         timeout_seconds=config.infra_validation.timeout_seconds,
-        code_fingerprint=code_fingerprint("components/infra_validation.py", "serving/dry_run.py"),
+        code_fingerprint=code_fingerprint("components/infra_validation", "serving/dry_run.py"),
     ).with_id("infra_validation")
     push = Push(
         model=trainer.outputs["model"],

@@ -14,7 +14,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 
-from components.infra_validation import VERDICT_FILE
+from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from pipeline.create import TUNER
 from pipeline.evaluation import METRICS

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.infra_validation import VERDICT_FILE, InfraValidationExecutor, raw_requests
+from components.infra_validation.component import VERDICT_FILE, InfraValidationExecutor, raw_requests
 from serving.dry_run import judge
 from tests.components.saved_models import export
 

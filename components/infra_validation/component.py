@@ -61,7 +61,7 @@ def dry_run(model_path: str, requests: Iterator[bytes], timeout_seconds: float) 
             return {"problem": f"there must be at least 2 examples to score. Received: {number}"}
         command = [sys.executable, "-m", "serving.dry_run"]
         command += ["--model", model_path, "--requests", requests_path, "--verdict", verdict_path]
-        top = str(Path(__file__).resolve().parents[1])
+        top = str(Path(__file__).resolve().parents[2])
         try:
             done = subprocess.run(
                 command, cwd=top, capture_output=True, text=True, timeout=timeout_seconds, check=False
