@@ -47,7 +47,16 @@ INGESTION_CODE = (
     "components/artifacts.py",
     *(
         f"transform/{name}.py"
-        for name in ("config", "errors", "feature_spec", "mistakes", "settings", "sources", "tuning")
+        for name in (
+            "config",
+            "errors",
+            "feature_spec",
+            "infra_settings",
+            "mistakes",
+            "settings",
+            "sources",
+            "tuning",
+        )
     ),
 )
 

@@ -15,7 +15,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from transform import mistakes, settings, tuning
+from transform import infra_settings, mistakes, settings, tuning
 from transform import sources as source_sections
 from transform.errors import ConfigError
 from transform.feature_spec import IMPRESSIONS, STRICT, Feature, FeatureSpec, Name
@@ -47,7 +47,8 @@ class Config:
     model: settings.Model = Field(default_factory=settings.Model)
     training: settings.Training = Field(default_factory=settings.Training)
     tuning: settings.Tuning | None = None
-    infra_validation: settings.InfraValidation = Field(default_factory=settings.InfraValidation)
+    infra_validation: infra_settings.InfraValidation = Field(default_factory=infra_settings.InfraValidation)
+    skew: infra_settings.Skew = Field(default_factory=infra_settings.Skew)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:

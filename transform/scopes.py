@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from transform import settings
+from transform import infra_settings, settings
 from transform.config import Config
 from transform.feature_spec import Feature, FeatureSpec, Vocabulary
 
@@ -36,25 +36,29 @@ def for_transform(config: Config) -> Config:
     """The feature spec; of the model only which parts there are."""
     return _without_gates(
         dataclasses.replace(
-            config, model=settings.Model(parts=config.model.parts), training=settings.Training(), tuning=None
+            config,
+            model=settings.Model(parts=config.model.parts),
+            training=settings.Training(),
+            tuning=None,
+            skew=infra_settings.Skew(),
         )
     )
 
 
 def for_trainer(config: Config) -> Config:
-    """The feature spec, the model and the training; what was tuned comes to it as values."""
+    """The feature spec, the model, the training and `skew`; what was tuned comes to it as values."""
     return _without_gates(dataclasses.replace(config, tuning=None))
 
 
 def for_tuner(config: Config) -> Config:
-    """As for the trainer, and what is tuned."""
-    return _without_gates(config)
+    """The feature spec, the model, the training, and what is tuned."""
+    return _without_gates(dataclasses.replace(config, skew=infra_settings.Skew()))
 
 
 def _without_gates(config: Config) -> Config:
     return dataclasses.replace(
         config,
         evaluation=_ANY_EVALUATION,
-        infra_validation=settings.InfraValidation(),
+        infra_validation=infra_settings.InfraValidation(),
         ingestion=dataclasses.replace(config.ingestion, window_spans=1, max_rejected_fraction=1.0),
     )

@@ -248,16 +248,3 @@ class Evaluation:
         if calibration is not None and calibration.max_worsening is not None:
             raise ValueError("calibration has `min` and `max` only: neither more nor less of it is worse as such")
         return self
-
-
-@dataclass(frozen=True, config=STRICT)
-class InfraValidation:
-    """The dry run of the exported model in a process of its own.
-
-    Attributes:
-      num_requests: How many recorded examples it must score.
-      timeout_seconds: A model that has not answered by then is refused.
-    """
-
-    num_requests: Annotated[int, Field(ge=2, le=100_000)] = 200
-    timeout_seconds: PositiveFloat = 120.0

@@ -18,7 +18,7 @@ from pipeline.cli import cli
 from pipeline.config_reference import BEGIN, END, PAGE, rewritten
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
-from transform import feature_spec, settings, sources
+from transform import feature_spec, infra_settings, settings, sources
 from transform.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,8 @@ PLACES: dict[type, str] = {
     settings.Range: "`tuning.ranges.NAME`",
     settings.Evaluation: "`evaluation`",
     settings.Threshold: "`evaluation.thresholds.NAME`",
-    settings.InfraValidation: "`infra_validation`",
+    infra_settings.InfraValidation: "`infra_validation`",
+    infra_settings.Skew: "`skew`",
 }
 
 #: The page's numbered steps: each its text, with files in it and the config that reads them.
@@ -78,7 +79,7 @@ def test_a_page_without_its_markers_is_refused(page: str) -> None:
 def test_the_places_are_all_dataclasses_of_a_config() -> None:
     declared = {
         thing
-        for module in (settings, sources, feature_spec)
+        for module in (settings, infra_settings, sources, feature_spec)
         for _, thing in inspect.getmembers(module, dataclasses.is_dataclass)
         if thing.__module__ == module.__name__
     }

@@ -8,8 +8,8 @@ from tests.transform.small_config import REMOVED
 
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
 TOP_KEYS = (
-    "['counts', 'crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'sources', "
-    "'training', 'tuning']"
+    "['counts', 'crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'skew', "
+    "'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
     "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
@@ -298,4 +298,9 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         [("infra_validation.num_requests", 1)],
         "`num_requests` must be at least 2. Received: 1 (small.yaml, infra_validation.num_requests).",
     ),
+    (
+        [("infra_validation.max_latency_ratio", 0.5)],
+        "`max_latency_ratio` must be at least 1.0. Received: 0.5 (small.yaml, infra_validation.max_latency_ratio).",
+    ),
+    ([("skew.num_rows", 0)], "`num_rows` must be at least 1. Received: 0 (small.yaml, skew.num_rows)."),
 ]
