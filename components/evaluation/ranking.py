@@ -1,0 +1,147 @@
+"""The quality of one group's ranking, such as a request's. Tied scores stand in every order, and the mean counts.
+
+So no value depends on the order of rows, and a model cannot gain by giving all candidates the same score.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Ranked(NamedTuple):
+    """A group by falling score; all arrays are of shape `[num_rows]`, in that order.
+
+    Attributes:
+      labels: 0 or 1.
+      starts: The first position, from 0, that has the row's score: where its ties begin.
+      sizes: How many rows have the row's score.
+      positives: How many of those are positive.
+      before: How many positives stand before all of those.
+    """
+
+    labels: Array
+    starts: Array
+    sizes: Array
+    positives: Array
+    before: Array
+
+
+def ranked(labels: Array, scores: Array) -> Ranked:
+    """Sorts a group; `labels` (0 or 1) and `scores` are of shape `[num_rows]`."""
+    order = np.argsort(-scores, kind="stable")
+    labels, scores = labels[order], scores[order]
+    first = np.flatnonzero(np.concatenate(([True], scores[1:] != scores[:-1])))
+    sizes = np.diff(np.append(first, len(scores)))
+    positives = np.add.reduceat(labels, first)
+    before = np.cumsum(positives) - positives
+    return Ranked(labels, *(np.repeat(values, sizes) for values in (first, sizes, positives, before)))
+
+
+def auc(labels: Array, scores: Array, weights: Array) -> float:
+    """The share of pairs of a positive and a negative in which the positive scores higher; a tie is half a pair.
+
+    A pair counts by the product of its weights. Both classes must have some weight.
+    """
+    order = np.argsort(scores, kind="stable")
+    labels, scores, weights = labels[order], scores[order], weights[order]
+    first = np.flatnonzero(np.concatenate(([True], scores[1:] != scores[:-1])))
+    positive = np.add.reduceat(labels * weights, first)
+    negative = np.add.reduceat((1 - labels) * weights, first)
+    below = np.cumsum(negative) - negative
+    return float(positive @ (below + negative / 2) / (positive.sum() * negative.sum()))
+
+
+def _discounts(k: int, num_rows: int) -> Array:
+    discounts: Array = 1 / np.log2(np.arange(min(k, num_rows)) + 2.0)
+    return discounts
+
+
+def ndcg(group: Ranked, k: int) -> float:
+    """DCG@k ÷ the best possible DCG@k, where DCG@k = Σ_{r ≤ k} label_r / log2(1 + r) (Järvelin and Kekäläinen, 2002).
+
+    A tied position has the mean label of its ties (McSherry and Najork, 2008, section 2.4).
+    """
+    discounts = _discounts(k, len(group.labels))
+    mean_labels = (group.positives / group.sizes)[:k]
+    return float(mean_labels @ discounts / discounts[: int(group.labels.sum())].sum())
+
+
+def average_precision(group: Ranked, k: int) -> float:
+    """Σ_{r ≤ k} precision_r · label_r ÷ min(k, number of positives).
+
+    Over the orders of a tie of n rows, m of them positive, that begins behind c positives: the row at its place i, from
+    0, is positive in m / n of them, and then c + 1 + i (m - 1) / (n - 1) positives stand up to it on average (McSherry
+    and Najork, 2008, section 2.3).
+    """
+    positions = np.arange(len(group.labels))
+    others = (positions - group.starts) * (group.positives - 1) / np.maximum(group.sizes - 1, 1)
+    precision = (group.before + 1 + others) / (positions + 1)
+    total = (group.positives / group.sizes * precision)[:k].sum()
+    return float(total / min(k, group.labels.sum()))
+
+
+def recall(group: Ranked, k: int) -> float:
+    """The share of the positives that stand on the first k positions."""
+    return float((group.positives / group.sizes)[:k].sum() / group.labels.sum())
+
+
+_AT_K: dict[str, Callable[[Ranked, int], float]] = {"ndcg": ndcg, "map": average_precision, "recall": recall}
+
+#: The measures of a group's ranking: `gauc`, and those of its first k positions.
+MEASURES = ("gauc", *_AT_K)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """A measure of a group's ranking, whose mean over the groups is a metric.
+
+    Attributes:
+      kind: One of `MEASURES`.
+      k: How many positions count; None for `gauc`.
+    """
+
+    kind: str
+    k: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in MEASURES:
+            raise ValueError(f"`kind` must be one of {list(MEASURES)}. Received: {self.kind!r}")
+        if (self.k is None) != (self.kind == "gauc") or (self.k is not None and self.k < 1):
+            raise ValueError(f"`k` must be None for gauc, and at least 1 for the others. Received: {self.k!r}")
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.k is None else f"{self.kind}@{self.k}"
+
+    def of_group(self, labels: Array, scores: Array, weights: Array) -> tuple[float, float]:
+        """Measures one group.
+
+        Args:
+          labels: 0 or 1, shape `[num_rows]`.
+          scores: Finite or not, shape `[num_rows]`.
+          weights: Of the examples, at least 0, shape `[num_rows]`.
+
+        Returns:
+          The value, not a number if a score is none, and the group's weight in the mean. A group that has no such value
+          is left out by a weight of 0: for gauc one without weight in either class, for the others one without a
+          positive. A group's weight is the sum of its examples' weights for gauc, and their mean for the others.
+        """
+        if self.k is None:
+            left_out = not (labels @ weights and (1 - labels) @ weights)
+            weight = float(weights.sum())
+        else:
+            left_out = not labels.any()
+            weight = float(weights.mean())
+        if left_out or weight == 0:
+            return 0.0, 0.0
+        if np.isnan(scores).any():
+            return float("nan"), weight
+        if self.k is None:
+            return auc(labels, scores, weights), weight
+        return _AT_K[self.kind](ranked(labels, scores), self.k), weight
