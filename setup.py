@@ -27,6 +27,7 @@ setup(
         "scikit-learn",
         "tensorflow==2.21.*",
         "tensorflow-model-analysis==0.52.*",
+        "tensorflow-serving-api",
         "tensorflow-transform==1.21.*",
         "tf-keras==2.21.*",
         "tfx[kfp]==1.21.*",

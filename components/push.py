@@ -1,55 +1,59 @@
-"""The versioned, atomic push: a watcher of the serving folder never sees a half-copied version."""
+"""The push: a model that the gates let through becomes the next version of a serving folder."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
 from absl import logging
-from filelock import FileLock
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
-from tfx.utils import io_utils, path_utils
+from tfx.utils import path_utils
 
+from components import storage
 from components.artifacts import Catalog
+from components.evaluation_metrics import missed_thresholds, overall_metrics
+from components.infra_validation.requests import raw_requests
+from components.retention import remove_old
+from components.versions import (
+    CATALOG_FOLDER,
+    CONFIG_FILE,
+    EXTRA_ASSETS,
+    MODEL_URI,
+    Manifest,
+    add_version,
+    locked,
+    pushed_models,
+)
+from components.warmup import BATCH_SIZES, write_warmup
 
-#: The prefix of a version that is still being copied; TF Serving takes numbers only for versions.
-PART_PREFIX = ".part-"
+#: In a manifest: the version that served before, which the model was held against, and that version's model.
+BASELINE = "baseline"
+#: In the manifest of a model that a gate refused: the reason for which it was pushed all the same, and the refusals.
+FORCED = "forced"
 
-#: Beside the SavedModel's own files, and ignored by TF Serving: the config and the catalog snapshot.
-EXTRA_ASSETS = "assets.extra"
-CONFIG_FILE = "config.json"
-CATALOG_FOLDER = "catalog"
-
-#: In a version's extra assets: what was pushed, from what, with the files' checksums.
-MANIFEST_FILE = "manifest.json"
-
-
-def versions(serving_root: str) -> list[int]:
-    """The pushed versions in a serving folder, oldest first."""
-    if not tf.io.gfile.isdir(serving_root):
-        return []
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(serving_root)]
-    return sorted(int(name) for name in names if name.isdecimal())
-
-
-def read_manifest(version_path: str) -> dict[str, Any]:
-    """The manifest of a pushed version; empty if the version was put there by hand, without one."""
-    try:
-        with tf.io.gfile.GFile(os.path.join(version_path, EXTRA_ASSETS, MANIFEST_FILE), "r") as file:
-            manifest: dict[str, Any] = json.load(file)
-    except tf.errors.NotFoundError:
-        return {}
-    return manifest
+#: A custom property of a PushedModel that was not pushed: why, where no gate says so.
+REFUSAL = "refusal"
 
 
-def push(model_path: str, catalog_uri: str, serving_root: str, config_json: str, lineage: dict[str, Any]) -> int:
-    """Copies a SavedModel to the next version of a local serving folder; it appears whole or not at all.
+class StaleBaselineError(ValueError):
+    """Another model serves by now than the one that the candidate was held against."""
+
+
+def push(
+    model_path: str,
+    catalog_uri: str,
+    serving_root: str,
+    config_json: str,
+    lineage: Manifest,
+    keep_versions: int,
+    requests: Sequence[bytes],
+) -> int:
+    """Copies a SavedModel to the next version of a serving folder, then removes the versions that are too many.
 
     Args:
       model_path: The SavedModel.
@@ -57,71 +61,39 @@ def push(model_path: str, catalog_uri: str, serving_root: str, config_json: str,
       serving_root: The folder of versions.
       config_json: The config the model was made with.
       lineage: What is known of the model's making; `model_uri` in it identifies the model.
+      keep_versions: How many versions stay.
+      requests: Serialized raw tf.Examples, for the warm-up records; none leaves those out.
 
     Returns:
       The version: one above the highest, or, where this model is a version already (its push was killed after its
       work was done, or only its gates ran again), that version: an old model never becomes the newest.
+
+    Raises:
+      StaleBaselineError: If `baseline` in the lineage is not the model that serves.
     """
-    tf.io.gfile.makedirs(serving_root)
-    root, name = os.path.split(serving_root.rstrip("/"))
-    with FileLock(os.path.join(root, f".{name}.lock")):  # held under any runner; beside the folder, not in it
-        return _push(model_path, catalog_uri, serving_root, config_json, lineage)
+    name = os.path.basename(serving_root.rstrip("/"))
 
+    def fill(folder: str) -> None:
+        storage.copy_folder(model_path, folder)
+        extra = os.path.join(folder, EXTRA_ASSETS)
+        storage.copy_folder(catalog_uri, os.path.join(extra, CATALOG_FOLDER))
+        storage.write_text(os.path.join(extra, CONFIG_FILE), config_json)
+        if requests:
+            write_warmup(folder, name, requests)
 
-def _push(model_path: str, catalog_uri: str, serving_root: str, config_json: str, lineage: dict[str, Any]) -> int:
-    existing = versions(serving_root)
-    for version in reversed(existing):
-        if read_manifest(os.path.join(serving_root, str(version))).get("model_uri") == lineage["model_uri"]:
-            return version
-    for name in tf.io.gfile.listdir(serving_root):
-        if name.startswith(PART_PREFIX):  # of a push that was killed
-            tf.io.gfile.rmtree(os.path.join(serving_root, name.rstrip("/")))
-    version = (existing[-1] if existing else 0) + 1
-    part = os.path.join(serving_root, f"{PART_PREFIX}{version}")
-    io_utils.copy_dir(model_path, part)
-    extra = os.path.join(part, EXTRA_ASSETS)
-    tf.io.gfile.makedirs(extra)
-    io_utils.copy_dir(catalog_uri, os.path.join(extra, CATALOG_FOLDER))
-    _write(os.path.join(extra, CONFIG_FILE), config_json)
-    manifest = {"version": version, **lineage, "sha256": checksums(part)}
-    _write(os.path.join(extra, MANIFEST_FILE), json.dumps(manifest, indent=2, sort_keys=True))
-    for directory, _, names in os.walk(part):
-        for path in [directory, *(os.path.join(directory, name) for name in names)]:
-            _sync(path)
-    os.rename(part, os.path.join(serving_root, str(version)))
-    _sync(serving_root)
-    return version
-
-
-def checksums(folder: str) -> dict[str, str]:
-    """The SHA-256 of every file below a folder, by its path in it; the manifest left out."""
-    result = {}
-    for directory, _, names in tf.io.gfile.walk(folder):
-        for name in names:
-            path = os.path.join(directory, name)
-            relative = os.path.relpath(path, folder)
-            if relative == os.path.join(EXTRA_ASSETS, MANIFEST_FILE):
-                continue
-            digest = hashlib.sha256()
-            with tf.io.gfile.GFile(path, "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            result[relative] = digest.hexdigest()
-    return result
-
-
-def _write(path: str, text: str) -> None:
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(text)
-
-
-def _sync(path: str) -> None:
-    """Makes a file's content, or a folder's list of names, survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with locked(serving_root):
+        pushed = pushed_models(serving_root)
+        own = [version for version, uri in pushed if uri == lineage[MODEL_URI]]
+        if not own:
+            baseline = lineage.get(BASELINE)
+            if baseline and pushed[-1][1] != baseline[MODEL_URI]:
+                raise StaleBaselineError(
+                    "a candidate must be held against the model that serves, and another one serves by now; "
+                    f"run again. Received: {baseline[MODEL_URI]}, now {pushed[-1][1]} ({serving_root})"
+                )
+            own = [add_version(serving_root, fill, lineage)]
+        remove_old(serving_root, keep_versions)
+        return own[-1]
 
 
 class PushSpec(ComponentSpec):  # type: ignore[misc]
@@ -130,10 +102,14 @@ class PushSpec(ComponentSpec):  # type: ignore[misc]
     PARAMETERS = {
         "config": ExecutionParameter(type=str),
         "serving_root": ExecutionParameter(type=str),
+        "keep_versions": ExecutionParameter(type=int),
+        "force_reason": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
+        "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "infra_blessing": ChannelParameter(type=standard_artifacts.InfraBlessing),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
@@ -143,7 +119,7 @@ class PushSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
-    """Pushes a model that both blessings allow."""
+    """Pushes a model that both blessings allow, or that a person forces past the gates on quality."""
 
     def Do(
         self,
@@ -153,42 +129,73 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     ) -> None:
         (pushed_model,) = output_dict["pushed_model"]
         model = artifact_utils.get_single_instance(input_dict["model"])
-        blessings = {
-            key: artifact_utils.get_single_instance(input_dict[key]).get_int_custom_property("blessed")
-            for key in ("model_blessing", "infra_blessing")
-        }
         pushed_model.set_int_custom_property("model_id", model.id)
-        if not all(blessings.values()):
-            refused = [key for key, blessed in blessings.items() if not blessed]
-            pushed_model.set_int_custom_property("pushed", 0)
-            logging.warning("not pushed: no %s", " and no ".join(refused))
+        pushed_model.set_int_custom_property("pushed", 0)
+        forced: Manifest = {}
+        if refused := [key for key in ("model_blessing", "infra_blessing") if not _is_blessed(input_dict[key])]:
+            reason = exec_properties["force_reason"]
+            if not reason:
+                logging.warning("not pushed: no %s", " and no ".join(refused))
+                return
+            if "infra_blessing" in refused:
+                _refuse(pushed_model, "a push can be forced past the gates on quality, not past infra validation")
+                return
+            evaluation = artifact_utils.get_single_instance(input_dict["evaluation"])
+            forced = {FORCED: {"reason": reason, "refusals": missed_thresholds(evaluation.uri)}}
+        examples = input_dict["examples"]  # of the window, the run's own first
+        try:
+            version = push(
+                path_utils.serving_model_path(model.uri),
+                artifact_utils.get_single_instance(input_dict["catalog"]).uri,
+                exec_properties["serving_root"],
+                exec_properties["config"],
+                {**self._lineage(input_dict, exec_properties), **forced},
+                exec_properties["keep_versions"],
+                list(raw_requests(examples[0], "eval", max(BATCH_SIZES))),
+            )
+        except StaleBaselineError as error:
+            _refuse(pushed_model, str(error))
             return
-        lineage = {
-            "model_uri": model.uri,
-            "model_id": model.id,
-            "spans": sorted(a.get_int_custom_property("span") for a in input_dict["examples"]),
-            "code_fingerprint": exec_properties["code_fingerprint"],
-        }
-        catalog = artifact_utils.get_single_instance(input_dict["catalog"])
-        version = push(
-            path_utils.serving_model_path(model.uri),
-            catalog.uri,
-            exec_properties["serving_root"],
-            exec_properties["config"],
-            lineage,
-        )
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_int_custom_property("version", version)
         pushed_model.set_string_custom_property(
             "pushed_destination", os.path.join(exec_properties["serving_root"], str(version))
         )
 
+    def _lineage(self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> Manifest:
+        """What the manifest says of the model's making."""
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        evaluation = artifact_utils.get_single_instance(input_dict["evaluation"])
+        baseline = None
+        for served in input_dict.get("baseline_model", []):
+            version = max(v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == served.uri)
+            baseline = {MODEL_URI: served.uri, "version": version}
+        return {
+            MODEL_URI: model.uri,
+            "model_id": model.id,
+            "run_id": self._context.pipeline_run_id if self._context else None,
+            "spans": sorted(a.get_int_custom_property("span") for a in input_dict["examples"]),
+            "config_fingerprint": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
+            "code_fingerprint": exec_properties["code_fingerprint"],
+            BASELINE: baseline,
+            "metrics": overall_metrics(evaluation.uri),
+        }
+
+
+def _is_blessed(blessing: list[types.Artifact]) -> bool:
+    return bool(artifact_utils.get_single_instance(blessing).get_int_custom_property("blessed"))
+
+
+def _refuse(pushed_model: types.Artifact, why: str) -> None:
+    pushed_model.set_string_custom_property(REFUSAL, why)
+    logging.warning("not pushed: %s", why)
+
 
 class Push(base_component.BaseComponent):  # type: ignore[misc]
     """Pushes a blessed model as the next version of a serving folder.
 
     Its output `pushed_model` has the custom properties `pushed` (0 or 1), `model_id`, `version` and
-    `pushed_destination`.
+    `pushed_destination`, and `refusal` where the push itself refused.
     """
 
     SPEC_CLASS = PushSpec
@@ -197,32 +204,44 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
     def __init__(
         self,
         model: types.BaseChannel,
+        baseline_model: types.BaseChannel,
+        evaluation: types.BaseChannel,
         model_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
         examples: types.BaseChannel,
         catalog: types.BaseChannel,
         config_json: str,
         serving_root: str,
+        keep_versions: int,
+        force_reason: str,
         code_fingerprint: str,
     ):
         """Declares the component.
 
         Args:
           model: The trained model.
+          baseline_model: The serving model that it was held against; none on a first run.
+          evaluation: The Evaluator's metrics, for the record.
           model_blessing: The Evaluator's word.
           infra_blessing: The infra validation's word.
-          examples: What the model was trained on, for the record.
+          examples: What the model was trained on, the run's own first: for the record, and for the warm-up records.
           catalog: The catalog snapshot that goes with the model.
           config_json: The config, which goes with the model too.
           serving_root: The folder of versions.
+          keep_versions: How many versions stay in it.
+          force_reason: Why a model that a gate on quality refuses is pushed all the same; empty if it is not.
           code_fingerprint: Of the product's code; goes into the manifest.
         """
         super().__init__(
             spec=PushSpec(
                 config=config_json,
                 serving_root=serving_root,
+                keep_versions=keep_versions,
+                force_reason=force_reason,
                 code_fingerprint=code_fingerprint,
                 model=model,
+                baseline_model=baseline_model,
+                evaluation=evaluation,
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
                 examples=examples,

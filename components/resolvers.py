@@ -15,6 +15,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import RECIPE, UNFIT
+from components.versions import pushed_models
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -59,84 +60,71 @@ def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -
 class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `candidates` to the latest one that was made from earlier examples than the run's; else to none.
 
-    Inputs: `examples`, the run's own; `candidates`, artifacts whose producer read Examples.
+    Inputs: `examples`, the run's own; `candidates`, artifacts that were made from Examples.
     """
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        found = latest_before(store, current, input_dict["candidates"], key=lambda a: a.id)
+        newest_first = sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True)
+        found = next((a for a in newest_first if _is_before(current, examples_behind(store, a.id))), None)
         return {"examples": [], "candidates": [found] if found else []}
 
 
 class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `model` to the one that was pushed last, from earlier examples than the run's; else to none.
 
-    It is what training starts from. Blessed is not pushed: a model that passed evaluation but was stopped later
-    never served.
-    Inputs: `examples`, the run's own; `model` and `pushed_model`, all of the pipeline.
+    It is what training starts from. What was pushed, the serving folder's manifests tell: ML Metadata does not know of
+    a push whose process was killed right after its work was done. A rollback pushes the restored model again.
+    Inputs: `examples`, the run's own; `model`, all of the pipeline.
     """
+
+    def __init__(self, serving_root: str):
+        self._serving_root = serving_root
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        pushed = latest_before(store, current, _really_pushed(input_dict["pushed_model"]), key=_version)
-        model_id = _model_id(pushed) if pushed else None
-        return {"examples": [], "pushed_model": [], "model": [m for m in input_dict["model"] if m.id == model_id]}
+        models = {model.uri: model for model in input_dict["model"]}
+        pushed = [models[uri] for _, uri in reversed(pushed_models(self._serving_root)) if uri in models]
+        found = next((m for m in pushed if _is_before(current, examples_behind(store, m.id))), None)
+        return {"examples": [], "model": [found] if found else []}
 
 
 class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `model` to the one that served when the candidate was made; on a first run to none.
+    """Resolves `model` to the one that serves; on a first run to none.
 
     It is what evaluation holds the candidate against, whatever it was trained on: a second training on the same
-    examples must not push a worse model.
-    Inputs: `candidate`, the run's own model; `model` and `pushed_model`, all of the pipeline.
+    examples must not push a worse model. A candidate that is a version already is held against the version before its
+    own, as it was when it was pushed.
+    Inputs: `candidate`, the run's own model; `model`, all of the pipeline.
     """
+
+    def __init__(self, serving_root: str):
+        self._serving_root = serving_root
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (candidate,) = input_dict["candidate"]
-        # A candidate from the cache may have been pushed since, and others after it.
-        earlier = [a for a in _really_pushed(input_dict["pushed_model"]) if a.id < candidate.id]
-        model_id = _model_id(max(earlier, key=_version)) if earlier else None
-        return {"candidate": [], "pushed_model": [], "model": [m for m in input_dict["model"] if m.id == model_id]}
+        pushed = pushed_models(self._serving_root)
+        own = next((version for version, uri in pushed if uri == candidate.uri), None)
+        earlier = [uri for version, uri in pushed if own is None or version < own]
+        return {"candidate": [], "model": [m for m in input_dict["model"] if m.uri in earlier[-1:]]}
 
 
-def _really_pushed(pushed_models: list[types.Artifact]) -> list[types.Artifact]:
-    """Push leaves an artifact for a model that it refused, too."""
-    return [a for a in pushed_models if a.get_int_custom_property("pushed") == 1]
+def _is_before(current: types.Artifact, sources: list[metadata_store_pb2.Artifact]) -> bool:
+    """Whether something was made from Examples, and neither from `current` nor from a later span's."""
+    spans = [(source.id, source.custom_properties["span"].int_value) for source in sources]
+    return bool(spans) and all(id_ != current.id and span <= _span(current) for id_, span in spans)
 
 
-def _version(pushed_model: types.Artifact) -> int:
-    """By which pushes are ordered: one that was done again has a new artifact for its old version."""
-    return int(pushed_model.get_int_custom_property("version"))
-
-
-def _model_id(pushed_model: types.Artifact) -> int:
-    return int(pushed_model.get_int_custom_property("model_id"))
-
-
-def latest_before(
-    store: mlmd.MetadataStore,
-    current: types.Artifact,
-    candidates: list[types.Artifact],
-    key: Callable[[types.Artifact], int],
-) -> types.Artifact | None:
-    """The latest candidate by `key` whose producer read neither `current` nor Examples of a later span."""
-    for candidate in sorted(candidates, key=key, reverse=True):
-        sources = _examples_read_by_producer(store, candidate.id)
-        if sources and all(id_ != current.id and span <= _span(current) for id_, span in sources):
-            return candidate
-    return None
-
-
-def _examples_read_by_producer(store: mlmd.MetadataStore, artifact_id: int) -> list[tuple[int, int]]:
-    """Id and span of every Examples artifact that the execution which made an artifact took as input."""
+def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadata_store_pb2.Artifact]:
+    """The ingested Examples that an artifact was made from; for a model, through those that were transformed."""
     output, inputs = metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INPUT
     producers = {e.execution_id for e in store.get_events_by_artifact_ids([artifact_id]) if e.type == output}
     if not producers:
         return []
     first = min(producers)  # later ones only took it from the cache
     read = [e.artifact_id for e in store.get_events_by_execution_ids([first]) if e.type == inputs]
-    return [
-        (a.id, a.custom_properties["span"].int_value)
-        for a in store.get_artifacts_by_id(read)
-        if a.type == "Examples" and "span" in a.custom_properties
-    ]
+    found = []
+    for source in store.get_artifacts_by_id(read):
+        if source.type == "Examples":
+            found += [source] if "span" in source.custom_properties else examples_behind(store, source.id)
+    return found

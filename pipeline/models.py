@@ -6,7 +6,7 @@ import os
 
 from rich.table import Table
 
-from components.push import read_manifest, versions
+from components.versions import read_manifest, versions
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from components.ingestion.examples import KIND_OF_FEATURE, put_value
 from components.ingestion.readers import read_rows
 from components.ingestion.rows import RowError, RowParser
-from components.push import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
+from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 from pipeline.check import source_settings
 from transform.config import Column, Config
 from transform.errors import InputError

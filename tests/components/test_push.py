@@ -1,4 +1,4 @@
-"""The push: versions grow, whole or not at all, and only what is blessed."""
+"""The push: the next version has the model and what goes with it, and only what the gates let through is pushed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
 from components.artifacts import Catalog
-from components.push import PushExecutor, checksums, push, read_manifest, versions
+from components.push import PushExecutor, StaleBaselineError, push
+from components.retention import remove_old
+from components.rollback import roll_back
+from components.versions import read_manifest, verify, versions
 from tests.components.saved_models import export
 
 
@@ -31,34 +37,65 @@ def catalog(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return tmp_path / "serving"
+    return tmp_path / "serving" / "store"
 
 
-def push_one(model: Path, catalog: Path, root: Path, uri: str) -> int:
+def raw_example(x: float) -> bytes:
+    example = tf.train.Example()
+    example.features.feature["x"].float_list.value.append(x)
+    serialized: bytes = example.SerializeToString()
+    return serialized
+
+
+def push_one(model: Path, catalog: Path, root: Path, uri: str, keep: int = 9, **lineage: Any) -> int:
     return push(
-        str(model / "Format-Serving"), str(catalog), str(root), '{"name": "x"}', {"model_uri": uri, "spans": [1]}
+        str(model / "Format-Serving"),
+        str(catalog),
+        str(root),
+        '{"name": "x"}',
+        {"model_uri": uri, "spans": [1], **lineage},
+        keep,
+        [raw_example(x) for x in range(120)],
     )
 
 
-def test_versions_grow_by_one(model: Path, catalog: Path, root: Path) -> None:
-    assert versions(str(root)) == []
-    assert [push_one(model, catalog, root, uri) for uri in ("m1", "m2", "m3")] == [1, 2, 3]
-    assert versions(str(root)) == [1, 2, 3]
-    assert sorted(path.name for path in root.iterdir()) == ["1", "2", "3"]
+def test_a_pushed_version_serves_and_carries_config_and_catalog(model: Path, catalog: Path, root: Path) -> None:
+    push_one(model, catalog, root, "m1")
+    extra = root / "1" / "assets.extra"
+    assert (extra / "config.json").read_text() == '{"name": "x"}'
+    assert (extra / "catalog" / "apps" / "data.gz").read_bytes() == b"rows"
+    signature = tf.saved_model.load(str(root / "1")).signatures["serving_default"]
+    assert signature(tf.constant([raw_example(0.0)]))["scores"].numpy().tolist() == [0.5]
+    verify(str(root / "1"))
 
 
-def test_versions_are_sorted_as_numbers_and_nothing_else_counts(root: Path) -> None:
-    for name in ("9", "10", ".part-11", "old", "2"):
-        (root / name).mkdir(parents=True)
-    assert versions(str(root)) == [2, 9, 10]
+def test_the_warm_up_records_are_requests_that_the_model_answers(model: Path, catalog: Path, root: Path) -> None:
+    push_one(model, catalog, root, "m1")
+    path = root / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    logs = [prediction_log_pb2.PredictionLog.FromString(r) for r in tf.data.TFRecordDataset(path).as_numpy_iterator()]
+    served = tf.saved_model.load(str(root / "1"))
+    sizes = []
+    for log in logs:
+        request = log.predict_log.request
+        assert request.model_spec.name == "store"
+        signature = served.signatures[request.model_spec.signature_name]
+        inputs = {name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
+        assert set(inputs) == set(signature.structured_input_signature[1])
+        scores = signature(**inputs)["scores"].numpy()
+        assert scores[0] == 0.5
+        sizes.append(len(scores))
+    assert sizes == [120, 100, 50]  # of the paper's 200, 100 and 50, as many as there are
 
 
-def test_the_next_version_is_above_the_highest_though_one_is_gone(model: Path, catalog: Path, root: Path) -> None:
-    for uri in ("m1", "m2", "m3"):
-        push_one(model, catalog, root, uri)
-    tf.io.gfile.rmtree(str(root / "2"))
-    assert push_one(model, catalog, root, "m4") == 4
-    assert versions(str(root)) == [1, 3, 4]
+def test_a_model_is_pushed_to_a_remote_filesystem_by_the_same_code(model: Path, catalog: Path, tmp_path: Path) -> None:
+    root = f"ram://{tmp_path}/store"
+    for uri in ("m1", "m2"):
+        push(str(model / "Format-Serving"), str(catalog), root, "{}", {"model_uri": uri}, 1, [raw_example(0.0)])
+    assert versions(root) == [2]
+    sums = verify(f"{root}/2")
+    assert {"saved_model.pb", "assets.extra/tf_serving_warmup_requests", "assets.extra/config.json"} <= set(sums)
+    signature = tf.saved_model.load(f"{root}/2").signatures["serving_default"]
+    assert signature(tf.constant([raw_example(0.0)]))["scores"].numpy().tolist() == [0.5]
 
 
 def test_a_model_that_is_pushed_again_stays_the_version_it_is(model: Path, catalog: Path, root: Path) -> None:
@@ -68,25 +105,29 @@ def test_a_model_that_is_pushed_again_stays_the_version_it_is(model: Path, catal
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_what_a_killed_push_left_is_cleared(model: Path, catalog: Path, root: Path) -> None:
+def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(model: Path, catalog: Path, root: Path) -> None:
     push_one(model, catalog, root, "m1")
-    for name in (".part-2", ".part-7"):
-        (root / name / "variables").mkdir(parents=True)
-        (root / name / "variables" / "stray").write_bytes(b"half")
+    push_one(model, catalog, root, "m2")
+    roll_back(str(root), "m2 is bad")
     assert push_one(model, catalog, root, "m2") == 2
-    assert sorted(path.name for path in root.iterdir()) == ["1", "2"]
-    assert not (root / "2" / "variables" / "stray").exists()
+    assert push_one(model, catalog, root, "m1") == 3
+    assert versions(str(root)) == [1, 2, 3]
 
 
-def test_a_pushed_version_serves_and_carries_config_and_catalog(model: Path, catalog: Path, root: Path) -> None:
-    push_one(model, catalog, root, "m1")
-    extra = root / "1" / "assets.extra"
-    assert (extra / "config.json").read_text() == '{"name": "x"}'
-    assert (extra / "catalog" / "apps" / "data.gz").read_bytes() == b"rows"
-    example = tf.train.Example()
-    example.features.feature["x"].float_list.value.append(0.0)
-    signature = tf.saved_model.load(str(root / "1")).signatures["serving_default"]
-    assert signature(tf.constant([example.SerializeToString()]))["scores"].numpy().tolist() == [0.5]
+def test_a_model_whose_version_was_removed_is_not_pushed_again(model: Path, catalog: Path, root: Path) -> None:
+    for uri in ("m1", "m2"):
+        push_one(model, catalog, root, uri)
+    remove_old(str(root), keep=1)
+    assert push_one(model, catalog, root, "m1") == 1
+    assert versions(str(root)) == [2]
+
+
+def test_a_push_removes_the_versions_that_are_too_many(model: Path, catalog: Path, root: Path) -> None:
+    for uri in ("m1", "m2", "m3"):
+        push_one(model, catalog, root, uri, keep=2)
+    assert versions(str(root)) == [2, 3]
+    push_one(model, catalog, root, "m3", keep=1)  # as of a push that was killed before it removed any
+    assert versions(str(root)) == [3]
 
 
 def test_a_catalog_without_tables_is_pushed(model: Path, tmp_path: Path, root: Path) -> None:
@@ -95,67 +136,151 @@ def test_a_catalog_without_tables_is_pushed(model: Path, tmp_path: Path, root: P
     assert list((root / "1").rglob("data.gz")) == []
 
 
-def test_the_manifest_has_the_lineage_and_the_checksum_of_every_file(model: Path, catalog: Path, root: Path) -> None:
-    push_one(model, catalog, root, "m1")
-    manifest = read_manifest(str(root / "1"))
-    files = {
-        str(path.relative_to(root / "1")): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (root / "1").rglob("*")
-        if path.is_file() and path.name != "manifest.json"
-    }
-    assert {"saved_model.pb", "assets.extra/config.json", "assets.extra/catalog/apps/data.gz"} < set(files)
-    assert manifest == {"version": 1, "model_uri": "m1", "spans": [1], "sha256": files}
-    assert checksums(str(root / "1")) == files
-    (root / "1" / "saved_model.pb").write_bytes(b"changed")
-    assert checksums(str(root / "1")) != files
-
-
 def test_a_version_without_a_manifest_does_not_stop_the_next_push(model: Path, catalog: Path, root: Path) -> None:
     (root / "5").mkdir(parents=True)  # put there by hand
     assert push_one(model, catalog, root, "m1") == 6
 
 
-def execute(model_folder: Path, catalog_folder: Path, root: Path, blessed: dict[str, int], model_id: int = 7) -> Any:
-    model, catalog = standard_artifacts.Model(), Catalog()
-    model.uri, model.id, catalog.uri = str(model_folder), model_id, str(catalog_folder)
-    blessings = {
-        "model_blessing": standard_artifacts.ModelBlessing(),
-        "infra_blessing": standard_artifacts.InfraBlessing(),
-    }
-    for name, artifact in blessings.items():
-        artifact.set_int_custom_property("blessed", blessed[name])
+def test_a_candidate_that_was_held_against_another_model_than_serves_is_not_pushed(
+    model: Path, catalog: Path, root: Path
+) -> None:
+    push_one(model, catalog, root, "m1")
+    push_one(model, catalog, root, "m2", baseline={"model_uri": "m1", "version": 1})
+    roll_back(str(root), "m2 is bad")  # while m3 is held against m2
+    with pytest.raises(StaleBaselineError, match="another one serves by now; run again"):
+        push_one(model, catalog, root, "m3", baseline={"model_uri": "m2", "version": 2})
+    assert versions(str(root)) == [1, 2, 3]
+    assert push_one(model, catalog, root, "m3", baseline={"model_uri": "m1", "version": 3}) == 4
+
+
+def write_evaluation(folder: Path) -> None:
+    """Writes what the Evaluator leaves: the AUC of two models, and a threshold that the candidate missed."""
+    measured = metrics_for_slice_pb2.MetricsForSlice()
+    for name, value in (("candidate", 0.7), ("baseline", 0.8)):
+        entry = measured.metric_keys_and_values.add()
+        entry.key.name, entry.key.model_name, entry.value.double_value.value = "auc", name, value
+    with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
+        writer.write(measured.SerializeToString())
+    verdict = validation_result_pb2.ValidationResult()
+    failure = verdict.metric_validations_per_slice.add().failures.add()
+    failure.metric_key.name, failure.metric_value.double_value.value = "auc", 0.7
+    failure.metric_threshold.value_threshold.lower_bound.value = 0.75
+    with tf.io.TFRecordWriter(str(folder / "validations.tfrecord")) as writer:
+        writer.write(verdict.SerializeToString())
+
+
+@pytest.fixture
+def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the executor on the module's model."""
+    (tmp_path / "Split-eval").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "Split-eval" / "examples.gz"), "GZIP") as writer:
+        for x in range(3):
+            writer.write(raw_example(x))
+    write_evaluation(tmp_path)
     spans = [standard_artifacts.Examples() for _ in range(2)]
     for span, artifact in zip((4, 3), spans, strict=True):
+        artifact.uri, artifact.split_names = str(tmp_path), '["train", "eval"]'
         artifact.set_int_custom_property("span", span)
-    pushed = standard_artifacts.PushedModel()
-    PushExecutor().Do(
-        {"model": [model], "examples": spans, "catalog": [catalog], **{k: [v] for k, v in blessings.items()}},
-        {"pushed_model": [pushed]},
-        {"config": "{}", "serving_root": str(root), "code_fingerprint": "f"},
-    )
-    return pushed
+
+    def run(
+        *, by_model: int = 1, by_infra: int = 1, force_reason: str = "", uri: Path = model, baseline: str = ""
+    ) -> Any:
+        candidate, snapshot, evaluation = standard_artifacts.Model(), Catalog(), standard_artifacts.ModelEvaluation()
+        candidate.uri, candidate.id, snapshot.uri, evaluation.uri = str(uri), 7, str(catalog), str(tmp_path)
+        by = [standard_artifacts.ModelBlessing(), standard_artifacts.InfraBlessing()]
+        for artifact, blessed in zip(by, (by_model, by_infra), strict=True):
+            artifact.set_int_custom_property("blessed", blessed)
+        served = standard_artifacts.Model()
+        served.uri = baseline
+        pushed = standard_artifacts.PushedModel()
+        PushExecutor(BaseExecutor.Context(pipeline_run_id="monday")).Do(
+            {
+                "model": [candidate],
+                "baseline_model": [served] if baseline else [],
+                "evaluation": [evaluation],
+                "model_blessing": by[:1],
+                "infra_blessing": by[1:],
+                "examples": spans,
+                "catalog": [snapshot],
+            },
+            {"pushed_model": [pushed]},
+            {
+                "config": "{}",
+                "serving_root": str(root),
+                "keep_versions": 5,
+                "force_reason": force_reason,
+                "code_fingerprint": "f",
+            },
+        )
+        return pushed
+
+    return run
 
 
-def test_a_model_that_both_bless_is_pushed(model: Path, catalog: Path, root: Path) -> None:
-    pushed = execute(model, catalog, root, {"model_blessing": 1, "infra_blessing": 1})
+def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model: Path, root: Path) -> None:
+    pushed = execute()
     assert (pushed.get_int_custom_property("pushed"), pushed.get_int_custom_property("model_id")) == (1, 7)
     assert pushed.get_int_custom_property("version") == 1
     assert pushed.get_string_custom_property("pushed_destination") == str(root / "1")
     manifest = json.loads((root / "1" / "assets.extra" / "manifest.json").read_text())
-    del manifest["sha256"]
+    assert set(manifest.pop("sha256")) > {"saved_model.pb", "assets.extra/tf_serving_warmup_requests"}
+    del manifest["pushed_at"]
     assert manifest == {
         "version": 1,
         "model_uri": str(model),
         "model_id": 7,
+        "run_id": "monday",
         "spans": [3, 4],
+        "config_fingerprint": hashlib.sha256(b"{}").hexdigest(),
         "code_fingerprint": "f",
+        "baseline": None,
+        "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},
     }
 
 
-@pytest.mark.parametrize(("by_model", "by_infra"), [(0, 1), (1, 0), (0, 0)])
-def test_a_model_that_one_does_not_bless_is_not_pushed(
-    model: Path, catalog: Path, root: Path, by_model: int, by_infra: int
+def test_the_manifest_names_the_version_that_served_before(
+    execute: Any, model: Path, catalog: Path, root: Path
 ) -> None:
-    pushed = execute(model, catalog, root, {"model_blessing": by_model, "infra_blessing": by_infra})
+    push_one(model, catalog, root, "m1")
+    push_one(model, catalog, root, "m2")
+    roll_back(str(root), "m2 is bad")
+    execute(baseline="m1")
+    assert read_manifest(str(root / "4"))["baseline"] == {"model_uri": "m1", "version": 3}
+
+
+@pytest.mark.parametrize(("by_model", "by_infra"), [(0, 1), (1, 0), (0, 0)])
+def test_a_model_that_one_does_not_bless_is_not_pushed(execute: Any, root: Path, by_model: int, by_infra: int) -> None:
+    pushed = execute(by_model=by_model, by_infra=by_infra)
     assert (pushed.get_int_custom_property("pushed"), pushed.get_int_custom_property("model_id")) == (0, 7)
     assert not root.exists()
+
+
+def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, root: Path) -> None:
+    pushed = execute(by_model=0, force_reason="the threshold is wrong")
+    assert pushed.get_int_custom_property("version") == 1
+    assert read_manifest(str(root / "1"))["forced"] == {
+        "reason": "the threshold is wrong",
+        "refusals": ["auc: 0.7000 (value_threshold { lower_bound { value: 0.75 } })"],
+    }
+
+
+def test_a_reason_that_was_not_needed_is_not_on_record(execute: Any, root: Path) -> None:
+    execute(force_reason="to be sure")
+    assert "forced" not in read_manifest(str(root / "1"))
+
+
+@pytest.mark.parametrize("by_model", [0, 1])
+def test_no_push_is_forced_past_infra_validation(execute: Any, root: Path, by_model: int) -> None:
+    pushed = execute(by_model=by_model, by_infra=0, force_reason="it will be all right")
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert "not past infra validation" in pushed.get_string_custom_property("refusal")
+    assert not root.exists()
+
+
+def test_a_push_whose_baseline_serves_no_more_says_so(execute: Any, model: Path, catalog: Path, root: Path) -> None:
+    push_one(model, catalog, root, "m1")
+    push_one(model, catalog, root, "m2")
+    pushed = execute(baseline="m1")
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert "another one serves by now" in pushed.get_string_custom_property("refusal")
+    assert versions(str(root)) == [1, 2]

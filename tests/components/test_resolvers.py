@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+from pathlib import Path
 from typing import Any
 
 import ml_metadata as mlmd
@@ -12,6 +15,9 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import RECIPE, UNFIT
 from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
+from components.retention import remove_old
+from components.rollback import roll_back
+from components.versions import add_version
 
 
 class Lineage:
@@ -21,6 +27,7 @@ class Lineage:
         connection = metadata_store_pb2.ConnectionConfig()
         connection.fake_database.SetInParent()  # SQLite in memory
         self.store = mlmd.MetadataStore(connection)
+        self._numbers = itertools.count()
 
     def put(self, kind: type[types.Artifact], *read: types.Artifact, **properties: int | str) -> Any:
         """An artifact that an execution made from others."""
@@ -33,6 +40,7 @@ class Lineage:
         type_id = self.store.put_artifact_type(artifact.artifact_type)
         proto = artifact.mlmd_artifact
         proto.type_id = type_id
+        proto.uri = f"/artifacts/{next(self._numbers)}"
         (id_,) = self.store.put_artifacts([proto])
         self.execute(read, id_)
         (stored,) = self.store.get_artifacts_by_id([id_])
@@ -45,6 +53,10 @@ class Lineage:
         event = metadata_store_pb2.Event
         inputs = [event(artifact_id=a.id, execution_id=execution_id, type=event.INPUT) for a in read]
         self.store.put_events([*inputs, event(artifact_id=output_id, execution_id=execution_id, type=event.OUTPUT)])
+
+    def model(self, *read: types.Artifact) -> Any:
+        """A model that was trained on Examples as Transform gives them out, which have no span."""
+        return self.put(standard_artifacts.Model, self.put(standard_artifacts.Examples, *read))
 
     def examples(self, span: int, unfit: str = "") -> Any:
         return self.put(standard_artifacts.Examples, span=span, **{UNFIT: unfit})
@@ -151,69 +163,132 @@ def test_what_was_taken_from_the_cache_is_still_of_its_first_run(lineage: Lineag
     assert latest_cache(lineage, two, [cache]) == [cache.id]
 
 
-def pushed_model(lineage: Lineage, current: Any, models: list[Any], pushes: list[Any]) -> list[int]:
-    resolved = LastPushedModel().resolve_artifacts(
-        lineage.store, {"examples": [current], "model": models, "pushed_model": pushes}
-    )
-    assert resolved["examples"] == resolved["pushed_model"] == []
-    return [artifact.id for artifact in resolved["model"]]
+class Serving:
+    """A serving folder, and what the resolvers make of it."""
+
+    def __init__(self, lineage: Lineage, root: str):
+        self._lineage, self.root = lineage, root
+
+    def push(self, model: Any) -> int:
+        return add_version(self.root, os.mkdir, {"model_uri": model.uri})
+
+    def base(self, current: Any, models: list[Any]) -> list[int]:
+        """The model that a training on `current` starts from."""
+        resolved = LastPushedModel(self.root).resolve_artifacts(
+            self._lineage.store, {"examples": [current], "model": models}
+        )
+        assert resolved["examples"] == []
+        return [artifact.id for artifact in resolved["model"]]
+
+    def baseline(self, candidate: Any, models: list[Any]) -> list[int]:
+        """The model that a candidate is held against."""
+        resolved = ServingModel(self.root).resolve_artifacts(
+            self._lineage.store, {"candidate": [candidate], "model": models}
+        )
+        assert resolved["candidate"] == []
+        return [artifact.id for artifact in resolved["model"]]
 
 
-def test_the_last_pushed_model_is_the_last_that_was_really_pushed(lineage: Lineage) -> None:
+@pytest.fixture
+def serving(lineage: Lineage, tmp_path: Path) -> Serving:
+    return Serving(lineage, str(tmp_path / "serving"))
+
+
+def test_training_starts_from_the_last_that_was_really_pushed(lineage: Lineage, serving: Serving) -> None:
     spans = [lineage.examples(span) for span in (1, 2, 3)]
-    models = [lineage.put(standard_artifacts.Model, span) for span in spans]
-    pushes = [
-        lineage.put(standard_artifacts.PushedModel, model, span, pushed=pushed, model_id=model.id, version=version)
-        for span, model, pushed, version in zip(spans, models, (1, 0, 1), (1, 0, 2), strict=True)
-    ]
+    models = [lineage.model(span) for span in spans]
     four = lineage.examples(4)
-    assert pushed_model(lineage, four, models, pushes) == [models[2].id]
-    assert pushed_model(lineage, four, models, pushes[:2]) == [models[0].id]
-    assert pushed_model(lineage, spans[2], models, pushes) == [models[0].id]  # the second was not pushed
-    assert pushed_model(lineage, spans[0], models, pushes) == []
-    assert pushed_model(lineage, four, [], []) == []
+    assert serving.base(four, models) == []
+    serving.push(models[0])  # the second is refused
+    assert serving.base(four, models) == [models[0].id]
+    serving.push(models[2])
+    assert serving.base(four, models) == [models[2].id]
+    assert serving.base(spans[2], models) == [models[0].id]
+    assert serving.base(spans[0], models) == []
 
 
-def test_a_span_that_was_ingested_again_builds_on_the_model_of_its_first_rows(lineage: Lineage) -> None:
+def test_a_span_that_was_ingested_again_builds_on_the_model_of_its_first_rows(
+    lineage: Lineage, serving: Serving
+) -> None:
     first = lineage.examples(1)
-    model = lineage.put(standard_artifacts.Model, first)
-    push = lineage.put(standard_artifacts.PushedModel, model, first, pushed=1, model_id=model.id, version=1)
+    model = lineage.model(first)
+    serving.push(model)
     again = lineage.examples(1)
-    assert pushed_model(lineage, again, [model], [push]) == [model.id]
-    assert pushed_model(lineage, first, [model], [push]) == []
+    assert serving.base(again, [model]) == [model.id]
+    assert serving.base(first, [model]) == []
 
 
-def serving_model(lineage: Lineage, candidate: Any, models: list[Any], pushes: list[Any]) -> list[int]:
-    resolved = ServingModel().resolve_artifacts(
-        lineage.store, {"candidate": [candidate], "model": models, "pushed_model": pushes}
-    )
-    assert resolved["candidate"] == resolved["pushed_model"] == []
-    return [artifact.id for artifact in resolved["model"]]
-
-
-def test_a_candidate_is_held_against_what_served_when_it_was_made(lineage: Lineage) -> None:
-    examples = lineage.examples(1)
-    first = lineage.put(standard_artifacts.Model, examples)
-    pushed_first = lineage.put(standard_artifacts.PushedModel, first, examples, pushed=1, model_id=first.id, version=1)
-    # Trained on the very same examples with other settings: still held against the first.
-    second = lineage.put(standard_artifacts.Model, examples)
-    refused = lineage.put(standard_artifacts.PushedModel, second, examples, pushed=0, model_id=second.id)
-    third = lineage.put(standard_artifacts.Model, examples)
-    models = [first, second, third]
-    assert serving_model(lineage, first, [first], []) == []
-    assert serving_model(lineage, second, models[:2], [pushed_first]) == [first.id]
-    assert serving_model(lineage, third, models, [pushed_first, refused]) == [first.id]
-    # Taken from the cache after it was pushed, the first has the baseline that it had: none.
-    assert serving_model(lineage, first, models, [pushed_first, refused]) == []
-
-
-def test_a_push_that_was_done_again_does_not_make_an_old_model_the_last(lineage: Lineage) -> None:
+def test_a_model_whose_window_has_a_later_span_is_no_base(lineage: Lineage, serving: Serving) -> None:
     one, two, three = (lineage.examples(span) for span in (1, 2, 3))
-    models = [lineage.put(standard_artifacts.Model, span) for span in (one, two)]
-    pushes = [
-        lineage.put(standard_artifacts.PushedModel, models[i], span, pushed=1, model_id=models[i].id, version=i + 1)
-        for i, span in ((0, one), (1, two), (0, one))
-    ]
-    candidate = lineage.put(standard_artifacts.Model, three)
-    assert pushed_model(lineage, three, models, pushes) == [models[1].id]
-    assert serving_model(lineage, candidate, [*models, candidate], pushes) == [models[1].id]
+    old, new = lineage.model(one), lineage.model(three, one)
+    serving.push(old)
+    serving.push(new)
+    assert serving.base(two, [old, new]) == [old.id]
+
+
+def test_a_candidate_is_held_against_what_serves(lineage: Lineage, serving: Serving) -> None:
+    examples = lineage.examples(1)
+    first = lineage.model(examples)
+    assert serving.baseline(first, [first]) == []
+    serving.push(first)
+    # Trained on the very same examples with other settings: still held against the first.
+    second, third = lineage.model(examples), lineage.model(examples)
+    models = [first, second, third]
+    assert serving.baseline(second, models) == [first.id]
+    serving.push(third)
+    assert serving.baseline(second, models) == [third.id]  # never against a model that serves no more
+
+
+def test_a_candidate_that_was_pushed_has_the_baseline_that_it_had(lineage: Lineage, serving: Serving) -> None:
+    models = [lineage.model(lineage.examples(span)) for span in (1, 2, 3)]
+    for model in models:
+        serving.push(model)
+    assert [serving.baseline(model, models) for model in models] == [[], [models[0].id], [models[1].id]]
+    roll_back(serving.root, "a test", to=1)  # pushes the first model once more
+    assert [serving.baseline(model, models) for model in models] == [[], [models[0].id], [models[1].id]]
+
+
+def test_a_version_that_was_put_there_by_hand_is_nobody_s_baseline(
+    lineage: Lineage, serving: Serving, tmp_path: Path
+) -> None:
+    model, candidate = (lineage.model(lineage.examples(span)) for span in (1, 2))
+    serving.push(model)
+    (tmp_path / "serving" / "7").mkdir()
+    assert serving.baseline(candidate, [model, candidate]) == [model.id]
+
+
+def test_a_push_that_ml_metadata_never_heard_of_counts(lineage: Lineage, serving: Serving) -> None:
+    """As of a run that was killed after push's rename: nothing but the serving folder knows of it."""
+    one, two, three = (lineage.examples(span) for span in (1, 2, 3))
+    models = [lineage.model(one), lineage.model(two)]
+    lineage.put(standard_artifacts.PushedModel, models[0], one, pushed=1, model_id=models[0].id, version=1)
+    for model in models:
+        serving.push(model)
+    candidate = lineage.model(three)
+    assert serving.base(three, models) == [models[1].id]
+    assert serving.baseline(candidate, [*models, candidate]) == [models[1].id]
+    # The killed run, started again, has the inputs that it had.
+    assert serving.base(two, models) == [models[0].id]
+    assert serving.baseline(models[1], models) == [models[0].id]
+
+
+def test_after_a_rollback_the_restored_model_is_base_and_baseline(lineage: Lineage, serving: Serving) -> None:
+    spans = [lineage.examples(span) for span in (1, 2, 3)]
+    models = [lineage.model(span) for span in spans[:2]]
+    for model in models:
+        serving.push(model)
+    candidate = lineage.model(spans[2])
+    assert serving.base(spans[2], models) == [models[1].id]
+    roll_back(serving.root, "the second is bad")
+    assert serving.base(spans[2], models) == [models[0].id]
+    assert serving.baseline(candidate, [*models, candidate]) == [models[0].id]
+
+
+def test_removed_versions_still_tell_what_an_old_run_was_built_on(lineage: Lineage, serving: Serving) -> None:
+    spans = [lineage.examples(span) for span in (1, 2, 3, 4)]
+    models = [lineage.model(span) for span in spans]
+    for model in models:
+        serving.push(model)
+    assert remove_old(serving.root, keep=1) == [1, 2, 3]
+    assert [serving.base(span, models) for span in spans] == [[], *([m.id] for m in models[:3])]
+    assert [serving.baseline(model, models) for model in models] == [[], *([m.id] for m in models[:3])]

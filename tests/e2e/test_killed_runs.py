@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.push import EXTRA_ASSETS, MANIFEST_FILE, PART_PREFIX, checksums, read_manifest
+from components.versions import EXTRA_ASSETS, MANIFEST_FILE, PART_PREFIX, checksums, read_manifest
 from tests.e2e import store
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from components.push import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
+from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 from pipeline import score
 from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from pipeline.score import ScoreReport, score_file

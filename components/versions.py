@@ -1,0 +1,242 @@
+"""The store of pushed versions: a folder that TF Serving watches, of which it serves the highest number.
+
+    serving/app_store/
+      3/                 a version: a SavedModel and, in `assets.extra/`, what goes with it and its manifest
+      4/
+      .part-5/           a version that is still being copied, or was when its process was killed
+      .gone-2/           a version that is being removed
+      .removed/2.json    the manifest of a version that was removed
+      .pins.json         which versions are never removed, and why
+
+A version appears by a rename once all of it is on the disk, and goes by a rename before any of it is removed, so that a
+watcher sees whole versions only. A remote filesystem has no such rename. There, `.part-5` is an empty file that says
+that the folder `5` is not whole; it is written first and removed last, after the manifest, and `versions` heeds it. A
+model server there may look into a version too early: it then fails to load it and tries again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from filelock import FileLock
+
+from components import storage
+from transform.errors import InputError
+
+#: The prefixes of a version that is still being copied, or being removed; TF Serving takes numbers only for versions.
+PART_PREFIX = ".part-"
+GONE_PREFIX = ".gone-"
+
+#: The folder of the manifests of removed versions.
+REMOVED_FOLDER = ".removed"
+
+#: Beside the SavedModel's own files, and not looked at by TF Serving but for its warm-up requests.
+EXTRA_ASSETS = "assets.extra"
+CONFIG_FILE = "config.json"
+CATALOG_FOLDER = "catalog"
+
+#: In a version's extra assets: what was pushed, from what, with the files' checksums.
+MANIFEST_FILE = "manifest.json"
+
+#: In a manifest: the place of the model, by which it is known.
+MODEL_URI = "model_uri"
+#: What the store itself writes into a manifest.
+VERSION, PUSHED_AT, SHA256 = "version", "pushed_at", "sha256"
+#: In the manifest of a rollback: the version whose files it has, and the version that served before it.
+RESTORES, ROLLBACK_OF = "restores", "rollback_of"
+
+_MANIFEST = f"{EXTRA_ASSETS}/{MANIFEST_FILE}"
+
+Manifest = dict[str, Any]
+
+
+class DamagedVersionError(InputError):
+    """A version's files are not those that were pushed."""
+
+
+@contextlib.contextmanager
+def locked(root: str) -> Iterator[None]:
+    """Holds the lock of a serving folder, which all that changes it take; waits for it.
+
+    The lock is a local file beside the folder: processes of other machines that push to the same remote folder are not
+    kept apart.
+    """
+    if storage.is_remote(root):
+        path = os.path.join(tempfile.gettempdir(), f"wdr-{hashlib.sha256(root.encode()).hexdigest()[:16]}.lock")
+    else:
+        parent, name = os.path.split(root.rstrip("/"))
+        storage.make_folder(parent)
+        path = os.path.join(parent, f".{name}.lock")
+    with FileLock(path):
+        yield
+
+
+def version_path(root: str, version: int) -> str:
+    """The folder of a version."""
+    return os.path.join(root, str(version))
+
+
+def versions(root: str) -> list[int]:
+    """The whole versions in a serving folder, oldest first; the last one serves."""
+    found = storage.names(root)
+    return sorted(int(name) for name in found if name.isdecimal() and f"{PART_PREFIX}{name}" not in found)
+
+
+def read_manifest(version_path: str) -> Manifest:
+    """The manifest of a version; empty if the version was put there by hand, without one."""
+    return _parse(os.path.join(version_path, _MANIFEST))
+
+
+def history(root: str) -> dict[int, Manifest]:
+    """By version, oldest first, the manifests of those that are there and of those that were removed."""
+    removed = os.path.join(root, REMOVED_FOLDER)
+    found = {
+        int(name.removesuffix(".json")): _parse(os.path.join(removed, name))
+        for name in storage.names(removed)
+        if name.removesuffix(".json").isdecimal()
+    }
+    found |= {version: read_manifest(version_path(root, version)) for version in versions(root)}
+    return dict(sorted(found.items()))
+
+
+def pushed_models(root: str) -> list[tuple[int, str]]:
+    """Version and model's place of every push and rollback, oldest first; the last one serves.
+
+    A version that was put there by hand, without a manifest, is left out.
+    """
+    return [(v, manifest[MODEL_URI]) for v, manifest in history(root).items() if MODEL_URI in manifest]
+
+
+def _parse(path: str) -> Manifest:
+    text = storage.read_text(path)
+    if text is None:
+        return {}
+    try:
+        manifest: Manifest = json.loads(text)
+    except ValueError as error:
+        raise DamagedVersionError(f"a manifest must be JSON. Received: {error} ({path})") from error
+    return manifest
+
+
+def checksums(folder: str) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, by its path in it; the manifest left out."""
+    return {name: storage.sha256(os.path.join(folder, name)) for name in storage.files(folder) if name != _MANIFEST}
+
+
+def verify(version_path: str) -> dict[str, str]:
+    """Checks a version's files against its manifest; returns their checksums.
+
+    Raises:
+      DamagedVersionError: If there is no manifest, or a file is missing, was changed or is not in the manifest.
+    """
+    expected = read_manifest(version_path).get(SHA256)
+    if expected is None:
+        raise DamagedVersionError(f"a pushed version must have a manifest with checksums ({version_path})")
+    found = checksums(version_path)
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [f"{name} was changed" for name in found if found[name] != expected.get(name, found[name])]
+    wrong += [f"{name} was added" for name in found if name not in expected]
+    if wrong:
+        raise DamagedVersionError(
+            f"a version's files must be those that were pushed. Received: {', '.join(wrong)} ({version_path})"
+        )
+    return found
+
+
+def add_version(
+    root: str, fill: Callable[[str], None], manifest: Mapping[str, Any], sums: Mapping[str, str] | None = None
+) -> int:
+    """Adds the next version; it appears whole or not at all. The caller holds the folder's lock.
+
+    Args:
+      root: The serving folder; made if missing.
+      fill: Writes the version's files into the folder that it is given, which need not exist.
+      manifest: What the manifest says beside the version's number, the time and the checksums.
+      sums: The checksums, where they are known.
+
+    Returns:
+      The version, one above the highest.
+    """
+    storage.make_folder(root)
+    clear(root)
+    version = max(versions(root), default=0) + 1
+    part, final = os.path.join(root, f"{PART_PREFIX}{version}"), version_path(root, version)
+    remote = storage.is_remote(root)
+    if remote:
+        storage.write_text(part, "")
+    folder = final if remote else part
+    try:
+        fill(folder)
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        whole = {**manifest, VERSION: version, PUSHED_AT: now, SHA256: dict(sums or checksums(folder))}
+        storage.write_text(os.path.join(folder, _MANIFEST), json.dumps(whole, indent=2, sort_keys=True))
+        if not remote:
+            storage.sync_all(part)
+    except BaseException:
+        clear(root)  # a full disk has room again
+        raise
+    if remote:
+        storage.remove(part)
+    else:
+        os.rename(part, final)
+        storage.sync(root)
+    return version
+
+
+def restore(root: str, version: int, manifest: Mapping[str, Any]) -> int:
+    """Adds a version with the files of an earlier one: links to them on a local filesystem, copies elsewhere.
+
+    The caller holds the folder's lock.
+
+    Args:
+      root: The serving folder.
+      version: The earlier version.
+      manifest: What the new version's manifest says beside what the earlier one's does.
+
+    Returns:
+      The new version.
+
+    Raises:
+      DamagedVersionError: If the earlier version's files are not those that were pushed.
+    """
+    source = version_path(root, version)
+    sums = verify(source)
+
+    def fill(folder: str) -> None:
+        storage.copy_folder(source, folder, link=True, leave_out=lambda name: name == _MANIFEST)
+
+    return add_version(root, fill, {**read_manifest(source), **manifest, RESTORES: version}, sums)
+
+
+def remove_version(root: str, version: int) -> None:
+    """Removes a version; it goes all at once, and its manifest is kept. The caller holds the folder's lock."""
+    path = version_path(root, version)
+    text = json.dumps(read_manifest(path), indent=2, sort_keys=True)
+    storage.write_text(os.path.join(root, REMOVED_FOLDER, f"{version}.json"), text)
+    if storage.is_remote(root):
+        storage.write_text(os.path.join(root, f"{PART_PREFIX}{version}"), "")
+    else:
+        os.rename(path, os.path.join(root, f"{GONE_PREFIX}{version}"))
+        storage.sync(root)
+    clear(root)
+
+
+def clear(root: str) -> None:
+    """Removes what is no whole version: of a push or a removal that is done, failed or was killed.
+
+    The caller holds the folder's lock.
+    """
+    for name in storage.names(root):
+        if name.startswith((PART_PREFIX, GONE_PREFIX)):
+            if storage.is_remote(root):
+                folder = os.path.join(root, name.removeprefix(PART_PREFIX))
+                if storage.exists(folder):
+                    storage.remove(folder)
+            storage.remove(os.path.join(root, name))
