@@ -20,9 +20,11 @@ from components.evaluation_metrics import missed_thresholds, overall_metrics
 from components.infra_validation.requests import raw_requests
 from components.retention import remove_old
 from components.versions import (
+    BASELINE,
     CATALOG_FOLDER,
     CONFIG_FILE,
     EXTRA_ASSETS,
+    FORCED,
     MODEL_URI,
     Manifest,
     add_version,
@@ -31,13 +33,11 @@ from components.versions import (
 )
 from components.warmup import BATCH_SIZES, write_warmup
 
-#: In a manifest: the version that served before, which the model was held against, and that version's model.
-BASELINE = "baseline"
-#: In the manifest of a model that a gate refused: the reason for which it was pushed all the same, and the refusals.
-FORCED = "forced"
-
 #: A custom property of a PushedModel that was not pushed: why, where no gate says so.
 REFUSAL = "refusal"
+
+#: The parameter, and the custom property of a PushedModel: why a model that a gate refused was pushed all the same.
+FORCE_REASON = "force_reason"
 
 
 class StaleBaselineError(ValueError):
@@ -103,7 +103,7 @@ class PushSpec(ComponentSpec):  # type: ignore[misc]
         "config": ExecutionParameter(type=str),
         "serving_root": ExecutionParameter(type=str),
         "keep_versions": ExecutionParameter(type=int),
-        "force_reason": ExecutionParameter(type=str),
+        FORCE_REASON: ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -133,7 +133,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         pushed_model.set_int_custom_property("pushed", 0)
         forced: Manifest = {}
         if refused := [key for key in ("model_blessing", "infra_blessing") if not _is_blessed(input_dict[key])]:
-            reason = exec_properties["force_reason"]
+            reason = exec_properties[FORCE_REASON]
             if not reason:
                 logging.warning("not pushed: no %s", " and no ".join(refused))
                 return
@@ -157,6 +157,8 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             _refuse(pushed_model, str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
+        if forced:
+            pushed_model.set_string_custom_property(FORCE_REASON, forced[FORCED]["reason"])
         pushed_model.set_int_custom_property("version", version)
         pushed_model.set_string_custom_property(
             "pushed_destination", os.path.join(exec_properties["serving_root"], str(version))
@@ -195,7 +197,7 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
     """Pushes a blessed model as the next version of a serving folder.
 
     Its output `pushed_model` has the custom properties `pushed` (0 or 1), `model_id`, `version` and
-    `pushed_destination`, and `refusal` where the push itself refused.
+    `pushed_destination`; `refusal` where the push itself refused; `force_reason` where it was forced.
     """
 
     SPEC_CLASS = PushSpec

@@ -15,6 +15,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import RECIPE, UNFIT
+from components.lineage import examples_behind
 from components.versions import pushed_models
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -113,18 +114,3 @@ def _is_before(current: types.Artifact, sources: list[metadata_store_pb2.Artifac
     """Whether something was made from Examples, and neither from `current` nor from a later span's."""
     spans = [(source.id, source.custom_properties["span"].int_value) for source in sources]
     return bool(spans) and all(id_ != current.id and span <= _span(current) for id_, span in spans)
-
-
-def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadata_store_pb2.Artifact]:
-    """The ingested Examples that an artifact was made from; for a model, through those that were transformed."""
-    output, inputs = metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INPUT
-    producers = {e.execution_id for e in store.get_events_by_artifact_ids([artifact_id]) if e.type == output}
-    if not producers:
-        return []
-    first = min(producers)  # later ones only took it from the cache
-    read = [e.artifact_id for e in store.get_events_by_execution_ids([first]) if e.type == inputs]
-    found = []
-    for source in store.get_artifacts_by_id(read):
-        if source.type == "Examples":
-            found += [source] if "span" in source.custom_properties else examples_behind(store, source.id)
-    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from components.lineage import producer
 from components.versions import RESTORES, ROLLBACK_OF, Manifest, history, locked, restore, version_path, versions
 from transform.errors import InputError
 
@@ -74,8 +75,7 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
     pushed = _pushed_model(store, version_path(root, manifest[RESTORES]))
     if pushed is None:
         return False
-    event = metadata_store_pb2.Event
-    made = min(e.execution_id for e in store.get_events_by_artifact_ids([pushed.id]) if e.type == event.OUTPUT)
+    event, made = metadata_store_pb2.Event, producer(store, pushed.id)
     read = [e for e in store.get_events_by_execution_ids([made]) if e.type == event.INPUT]
     artifacts = {a.id: a for a in store.get_artifacts_by_id([e.artifact_id for e in read])}
 

@@ -47,6 +47,10 @@ MANIFEST_FILE = "manifest.json"
 
 #: In a manifest: the place of the model, by which it is known.
 MODEL_URI = "model_uri"
+#: The version that served before, which the model was held against, and that version's model.
+BASELINE = "baseline"
+#: Of a model that a gate refused: the reason for which it was pushed all the same, and the refusals.
+FORCED = "forced"
 #: What the store itself writes into a manifest.
 VERSION, PUSHED_AT, SHA256 = "version", "pushed_at", "sha256"
 #: In the manifest of a rollback: the version whose files it has, and the version that served before it.

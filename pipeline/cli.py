@@ -2,70 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import sys
-import tempfile
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-_DEBUG = "Show the traceback of an error."
+from pipeline.commands import DEBUG_HELP, WORKSPACE, Group, quiet_imports
+from pipeline.models_cli import models
 
 #: What Beam writes behind an error's text, and where in a worker's report the error itself stands.
 _BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
 _TRACEBACK = "Traceback (most recent call last):"
 
 
-class _Group(click.Group):
-    """Commands that all take `--debug` too, since a person adds it at the end of the line that failed."""
-
-    group_class = type
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        cmd.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help=_DEBUG))
-        super().add_command(cmd, name)
-
-
-@contextlib.contextmanager
-def quiet_imports() -> Iterator[None]:
-    """Keeps TensorFlow's start-up notes off the terminal; shows them after all if an import fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the notes that come later, at its first use
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-            if "tensorflow" in sys.modules:
-                sys.modules["tensorflow"].config.list_physical_devices()  # where it looks for a GPU, and tells
-        except BaseException:
-            notes.seek(0)
-            os.write(saved, notes.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
 @click.group(
-    cls=_Group,
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 120},
 )
-@click.option("--debug", is_flag=True, expose_value=False, help=_DEBUG)
+@click.option("--debug", is_flag=True, expose_value=False, help=DEBUG_HELP)
 @click.version_option(package_name="wide-deep-ranker")
 def cli() -> None:
     """Keeps an app store's ranking model fresh: ingest, train, validate, push, score."""
 
 
+cli.add_command(models)
+
 _DATA = click.option("--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder of logs.")
 _SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; the latest if left out.")
-_WORKSPACE = click.option(
-    "--workspace", required=True, type=click.Path(file_okay=False), help="The folder for everything a run makes."
-)
 
 
 @cli.command()
@@ -143,11 +108,23 @@ def check(config: str, data: str, span: int | None, max_rows: int) -> None:
 @cli.command()
 @click.argument("config", type=click.Path())
 @_DATA
-@_WORKSPACE
+@WORKSPACE
 @_SPAN
 @click.option("--beam-arg", "beam_args", multiple=True, help="A Beam pipeline option; replaces the local runner's.")
-def run(config: str, data: str, workspace: str, span: int | None, beam_args: tuple[str, ...]) -> None:
+@click.option("--force-push", is_flag=True, help="Push though a gate on quality refuses the model; needs --reason.")
+@click.option("--reason", default="", help="With --force-push: why; it stays on record.")
+def run(
+    config: str,
+    data: str,
+    workspace: str,
+    span: int | None,
+    beam_args: tuple[str, ...],
+    force_push: bool,
+    reason: str,
+) -> None:
     """Run the pipeline once: ingest, train, validate and, if the model passes, push."""
+    if force_push != bool(reason.strip()):
+        raise click.UsageError("`--force-push` and `--reason TEXT` go together: a forced push needs a reason")
     from pipeline.console import RunDisplay
     from pipeline.workspace import Workspace, new_run_id
     from transform.config import load_config
@@ -166,7 +143,7 @@ def run(config: str, data: str, workspace: str, span: int | None, beam_args: tup
         from pipeline.summary import summary
 
         logging.set_verbosity(logging.INFO)
-        settings = RunSettings(str(Path(data).absolute()), place, span, beam_args or LOCAL_BEAM_ARGS)
+        settings = RunSettings(str(Path(data).absolute()), place, span, beam_args or LOCAL_BEAM_ARGS, reason)
         try:
             outcome = run_once(loaded, settings, run_id, display.show)
         except UserError:
@@ -217,23 +194,6 @@ def score(model: str, input_path: str, output_path: str, data: str | None, span:
     click.echo(f"{report.num_scored:,} rows scored ({output_path})")
     if report.num_unscored:
         click.echo(f"{report.num_unscored:,} rows have no score: " + "; ".join(report.problems), err=True)
-
-
-@cli.group()
-def models() -> None:
-    """The pushed versions."""
-
-
-@models.command("list")
-@_WORKSPACE
-def list_models(workspace: str) -> None:
-    """List the pushed versions and which one serves."""
-    with quiet_imports():
-        from pipeline.console import console_for
-        from pipeline.models import versions_table
-        from pipeline.workspace import Workspace
-
-    console_for(sys.stdout).print(versions_table(Workspace.at(workspace)))
 
 
 def main() -> None:

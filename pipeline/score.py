@@ -17,6 +17,7 @@ from components.ingestion.files import open_file
 from components.ingestion.readers import read_header, read_rows
 from components.ingestion.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
+from components.versions import verify
 from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from trainer.signatures import SERVING_SIGNATURE
 from transform.config import Config
@@ -58,12 +59,14 @@ def score_file(
       The counts, and what was wrong.
 
     Raises:
-      InputError: If the input cannot be read or lacks a column, or a name has another ending.
+      InputError: If the input cannot be read or lacks a column, a name has another ending, or the model's files are not
+        those that were pushed.
     """
     input_format, output_format = _format_of(input_path), _format_of(output_path)
     if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
         raise InputError(f"the output's name must end in one of {[f'.{f}' for f in OUTPUT_FORMATS]}: {output_path}")
     config = model_config(model_path)
+    verify(model_path)
     columns = read_header(input_path, input_format) or _jsonl_columns(input_path)
     if SCORE in columns:
         raise InputError(f"the input has a column `{SCORE}` already ({input_path})")

@@ -58,8 +58,11 @@ class Workspace:
 
     def metadata_connection(self) -> metadata_store_pb2.ConnectionConfig:
         """ML Metadata in SQLite; makes its folder."""
-        from tfx.orchestration import metadata  # late: importing TFX takes seconds
+        from ml_metadata.proto import metadata_store_pb2  # late: few commands need it
 
         folder = self.root / "metadata"
         folder.mkdir(parents=True, exist_ok=True)
-        return metadata.sqlite_metadata_connection_config(str(folder / "metadata.db"))
+        connection = metadata_store_pb2.ConnectionConfig()
+        connection.sqlite.filename_uri = str(folder / "metadata.db")
+        connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        return connection

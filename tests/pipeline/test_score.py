@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
+from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE, checksums
 from pipeline import score
 from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from pipeline.score import ScoreReport, score_file
@@ -66,6 +67,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
             example.features.feature["table_key"].bytes_list.value.append(key.encode())
             example.features.feature["price"].float_list.value.append(price)
             writer.write(example.SerializeToString())
+    (extra / MANIFEST_FILE).write_text(json.dumps({"sha256": checksums(str(folder))}))
     return str(folder)
 
 
@@ -299,3 +301,15 @@ def test_a_value_that_tsv_cannot_hold_is_told_and_nothing_is_left(model: str, tm
     ):
         score_file(model, str(source), str(tmp_path / "out.tsv"))
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["in.csv"]
+
+
+def test_a_model_whose_files_were_changed_scores_nothing(model: str, tmp_path: Path) -> None:
+    damaged = tmp_path / "1"
+    shutil.copytree(model, damaged)
+    (damaged / "variables" / "variables.index").unlink()
+    with pytest.raises(InputError) as error:
+        scored(str(damaged), tmp_path, "in.csv", b"installed,price,name\n1,2,a\n")
+    assert str(error.value) == (
+        f"a version's files must be those that were pushed. Received: variables/variables.index is missing ({damaged})"
+    )
+    assert not (tmp_path / "out.csv").exists()

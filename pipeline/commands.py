@@ -1,0 +1,48 @@
+"""What the commands of `wdr` have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import click
+
+DEBUG_HELP = "Show the traceback of an error."
+
+WORKSPACE = click.option(
+    "--workspace", required=True, type=click.Path(file_okay=False), help="The folder for everything a run makes."
+)
+
+
+class Group(click.Group):
+    """Commands that all take `--debug` too, since a person adds it at the end of the line that failed."""
+
+    group_class = type
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help=DEBUG_HELP))
+        super().add_command(cmd, name)
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Keeps TensorFlow's start-up notes off the terminal; shows them after all if an import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the notes that come later, at its first use
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+            if "tensorflow" in sys.modules:
+                sys.modules["tensorflow"].config.list_physical_devices()  # where it looks for a GPU, and tells
+        except BaseException:
+            notes.seek(0)
+            os.write(saved, notes.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

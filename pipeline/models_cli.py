@@ -1,0 +1,114 @@
+"""The commands `wdr models …`: what was pushed, what serves, and going back."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pipeline.commands import WORKSPACE, Group, quiet_imports
+
+_MODEL = click.option("--model", "name", help="The model, where the workspace has several: its config's name.")
+_VERSION = click.argument("version", type=click.IntRange(min=1))
+
+
+@click.group(cls=Group)
+def models() -> None:
+    """The pushed versions."""
+
+
+@models.command("list")
+@WORKSPACE
+@_MODEL
+def list_models(workspace: str, name: str | None) -> None:
+    """List the pushed versions and which one serves."""
+    from pipeline.console import console_for
+    from pipeline.models import versions_table
+    from pipeline.workspace import Workspace
+
+    console_for(sys.stdout).print(versions_table(Workspace.at(workspace), name))
+
+
+@models.command()
+@click.argument("version", type=click.IntRange(min=1), required=False)
+@WORKSPACE
+@_MODEL
+def show(version: int | None, workspace: str, name: str | None) -> None:
+    """Show what a version was made from, back to its log files and row counts; the one that serves if left out."""
+    with quiet_imports():
+        from pipeline.console import console_for
+        from pipeline.model_record import record_table
+        from pipeline.models import serving_root
+        from pipeline.workspace import Workspace
+
+    place = Workspace.at(workspace)
+    console_for(sys.stdout).print(record_table(serving_root(place, name), version, place.metadata_connection()))
+
+
+@models.command()
+@click.argument("first", metavar="A", type=click.IntRange(min=1))
+@click.argument("second", metavar="B", type=click.IntRange(min=1))
+@WORKSPACE
+@_MODEL
+def diff(first: int, second: int, workspace: str, name: str | None) -> None:
+    """Show in what the versions A and B differ: config, spans, code, metrics, vocabularies, catalog."""
+    with quiet_imports():
+        from pipeline.console import console_for
+        from pipeline.model_diff import diff_table
+        from pipeline.models import serving_root
+        from pipeline.workspace import Workspace
+
+    table = diff_table(serving_root(Workspace.at(workspace), name), first, second)
+    if not table.row_count:
+        click.echo(f"versions {first} and {second} do not differ")
+        return
+    console_for(sys.stdout).print(table)
+
+
+@models.command()
+@WORKSPACE
+@_MODEL
+@click.option("--to", type=click.IntRange(min=1), help="The version that is to serve again; the previous if left out.")
+@click.option("--reason", required=True, help="Why; it stays on record.")
+def rollback(workspace: str, name: str | None, to: int | None, reason: str) -> None:
+    """Make the previous version serve again, as a new version with its files."""
+    from components.rollback import roll_back
+    from pipeline.models import record, serving_root
+    from pipeline.workspace import Workspace
+
+    place = Workspace.at(workspace)
+    root = serving_root(place, name)
+    version = roll_back(root, reason, to)
+    click.echo(f"version {version} serves ({root}/{version})")
+    click.echo(record(place, root, version))
+
+
+@models.command()
+@_VERSION
+@WORKSPACE
+@_MODEL
+@click.option("--reason", default="", help="Why; `list` shows it.")
+def pin(version: int, workspace: str, name: str | None, reason: str) -> None:
+    """Keep a version: it is not removed, however many are pushed."""
+    from components.pins import pin as pin_version
+    from pipeline.models import serving_root
+    from pipeline.workspace import Workspace
+
+    root = serving_root(Workspace.at(workspace), name)
+    pin_version(root, version, reason)
+    click.echo(f"version {version} is pinned ({root}/{version})")
+
+
+@models.command()
+@_VERSION
+@WORKSPACE
+@_MODEL
+def unpin(version: int, workspace: str, name: str | None) -> None:
+    """Take a pin away: the version goes when it is old."""
+    from components.pins import unpin as unpin_version
+    from pipeline.models import serving_root
+    from pipeline.workspace import Workspace
+
+    root = serving_root(Workspace.at(workspace), name)
+    unpin_version(root, version)
+    click.echo(f"version {version} is not pinned any more ({root}/{version})")

@@ -1,0 +1,311 @@
+"""`wdr models …` on a workspace with a real ML Metadata store."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ml_metadata as mlmd
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
+
+from components import storage
+from components.ingestion.counts import Counts
+from components.rollback import roll_back
+from components.versions import add_version, read_manifest, remove_version, versions
+from pipeline.cli import cli
+from pipeline.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+
+
+class Store:
+    """Writes what a pipeline's nodes leave in ML Metadata and in the serving folder."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+        self.root = str(workspace.serving("store"))
+        self.store = mlmd.MetadataStore(workspace.metadata_connection())
+        type_id = self.store.put_context_type(mlmd_pb2.ContextType(name="pipeline"))
+        (context_id,) = self.store.put_contexts([mlmd_pb2.Context(type_id=type_id, name="store")])
+        (self.context,) = self.store.get_contexts_by_id([context_id])
+
+    def put(self, node: str, read: list[Any], made: dict[str, str], **properties: str) -> list[Any]:
+        """An execution that made artifacts, by type and place, from others."""
+        execution = mlmd_pb2.Execution(type_id=self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node)))
+        for name, value in properties.items():
+            execution.custom_properties[name].string_value = value
+        outputs = [
+            mlmd_pb2.Artifact(type_id=self.store.put_artifact_type(mlmd_pb2.ArtifactType(name=kind)), uri=uri)
+            for kind, uri in made.items()
+        ]
+        event = mlmd_pb2.Event
+        pairs = [(a, event(type=event.INPUT)) for a in read] + [(a, event(type=event.OUTPUT)) for a in outputs]
+        _, ids, _ = self.store.put_execution(execution, pairs, [self.context])
+        return list(self.store.get_artifacts_by_id(ids[len(read) :]))
+
+    def ingest(self, span: int, data: Path) -> Any:
+        """The Examples of a span: 100 rows read, 3 of them rejected."""
+        quarantine = self.workspace.artifacts / f"quarantine-{span}"
+        counts = Counts(
+            span=span,
+            read={"impressions": 100, "apps": 7},
+            rejected={"impressions": {"bad_label": 2, "no_id": 1}},
+            labels={"train": {"0": 60, "1": 17}, "eval": {"0": 10, "1": 10}},
+        )
+        storage.write_text(str(quarantine / "counts.json"), counts.to_json())
+        files = {
+            "impressions": {"": [f"{data}/day-{span}/a.csv", f"{data}/day-{span}/b.csv"]},
+            "apps": {"": [f"{data}/apps.csv"]},
+        }
+        examples, _ = self.put(
+            "ImpressionGen", [], {"Examples": f"/e/{span}", "Quarantine": str(quarantine)}, files=json.dumps(files)
+        )
+        examples.custom_properties["span"].int_value = span
+        self.store.put_artifacts([examples])
+        return examples
+
+    def push(self, examples: list[Any], config: dict[str, Any] | None = None, **manifest: Any) -> int:
+        """Trains a model on Examples and pushes it."""
+        number = len(versions(self.root)) + 1
+        (transformed,) = self.put("Transform", examples, {"Examples": f"/t/{number}"})
+        (model,) = self.put("Trainer", [transformed], {"Model": f"/m/{number}"})
+
+        def fill(folder: str) -> None:
+            storage.write_text(f"{folder}/saved_model.pb", str(number))
+            storage.write_text(f"{folder}/assets/app_vocabulary", "a\n" * (10 + number))
+            storage.write_text(f"{folder}/assets.extra/config.json", json.dumps({"spec": {}, **(config or {})}))
+
+        spans = sorted(a.custom_properties["span"].int_value for a in examples)
+        lineage = {"model_uri": model.uri, "model_id": model.id, "spans": spans, **manifest}
+        version = add_version(self.root, fill, lineage)
+        (pushed,) = self.put("Push", [model, *examples], {"PushedModel": f"/p/{number}"})
+        pushed.custom_properties["pushed"].int_value = 1
+        pushed.custom_properties["version"].int_value = version
+        pushed.custom_properties["pushed_destination"].string_value = f"{self.root}/{version}"
+        self.store.put_artifacts([pushed])
+        return version
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(Workspace.at(tmp_path))
+
+
+def wdr(store: Store, *arguments: str) -> str:
+    """Runs `wdr models …`, which must end well; returns what it printed, with single spaces."""
+    done = CliRunner().invoke(cli, ["models", *arguments, "--workspace", str(store.workspace.root)])
+    assert done.exception is None, done.exception
+    return "\n".join(" ".join(line.split()) for line in done.stdout.splitlines())
+
+
+def refused(store: Store, *arguments: str) -> str:
+    """Runs `wdr models …`, which must refuse; returns the sentence."""
+    done = CliRunner().invoke(cli, ["models", *arguments, "--workspace", str(store.workspace.root)])
+    assert done.exception is not None
+    return str(done.exception)
+
+
+def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store, tmp_path: Path) -> None:
+    examples = store.ingest(1, tmp_path)
+    store.push([examples])
+    store.push([examples], forced={"reason": "a holiday", "refusals": ["auc is low"]})
+    wdr(store, "rollback", "--reason", "no holiday")
+    assert wdr(store, "pin", "1", "--reason", "audit") == f"version 1 is pinned ({store.root}/1)"
+    times = [read_manifest(f"{store.root}/{version}")["pushed_at"] for version in (1, 2, 3)]
+    assert wdr(store, "list").splitlines() == [
+        "model version spans serves pinned pushed note where",
+        f"store 1 1 audit {times[0]} {store.root}/1",
+        f"store 2 1 {times[1]} forced: a holiday {store.root}/2",
+        f"store 3 1 yes {times[2]} restores 1: no holiday {store.root}/3",
+    ]
+    assert wdr(store, "unpin", "1") == f"version 1 is not pinned any more ({store.root}/1)"
+    assert "audit" not in wdr(store, "list")
+
+
+def test_which_model_is_meant(store: Store, tmp_path: Path) -> None:
+    assert refused(store, "list").startswith("nothing was pushed yet")
+    store.push([store.ingest(1, tmp_path)])
+    add_version(str(store.workspace.serving("other")), os.mkdir, {})
+    assert [line.split()[0] for line in wdr(store, "list").splitlines()] == ["model", "other", "store"]
+    assert [line.split()[0] for line in wdr(store, "list", "--model", "other").splitlines()] == ["model", "other"]
+    assert refused(store, "pin", "1").startswith("`--model` must name one of ['other', 'store']. Received: none")
+    assert "Received: third" in refused(store, "pin", "1", "--model", "third")
+    assert wdr(store, "pin", "1", "--model", "store").startswith("version 1 is pinned")
+
+
+def test_show_walks_back_to_log_files_and_row_counts(store: Store, tmp_path: Path) -> None:
+    examples = [store.ingest(span, tmp_path) for span in (2, 3)]
+    store.push(examples[:1])
+    store.push(
+        examples,
+        run_id="monday",
+        code_fingerprint="c0de",
+        config_fingerprint="c0ff",
+        baseline={"version": 1, "model_uri": "/m/1"},
+        metrics={"candidate": {"auc": 0.75}, "baseline": {"auc": 0.7}},
+    )
+    lines = wdr(store, "show").splitlines()
+    assert lines[0] == f"version 2, which serves ({store.root}/2)"
+    for line in (
+        "model /m/2",
+        "code fingerprint c0de",
+        "config fingerprint c0ff",
+        "held against version 1 (/m/1)",
+        "auc 0.75 (version before 0.7)",
+        "files 3, with checksums",
+    ):
+        assert line in lines
+    assert [line for line in lines if line.endswith("by run monday")]
+    quarantine = store.workspace.artifacts / "quarantine-3"
+    start = lines.index("span 3 /e/3")
+    assert lines[start:] == [
+        "span 3 /e/3",
+        "examples 20 eval, 77 train",
+        "apps 7 rows read, 0 rejected",
+        f"{tmp_path}/apps.csv",
+        f"impressions 100 rows read, 3 rejected (bad_label 2, no_id 1; {quarantine})",
+        f"{tmp_path}/day-3/a.csv",
+        f"{tmp_path}/day-3/b.csv",
+        "span 2 /e/2",
+        "examples 20 eval, 77 train",
+        "apps 7 rows read, 0 rejected",
+        f"{tmp_path}/apps.csv",
+        f"impressions 100 rows read, 3 rejected (bad_label 2, no_id 1; {str(quarantine)[:-1]}2)",
+        f"{tmp_path}/day-2/a.csv",
+        f"{tmp_path}/day-2/b.csv",
+    ]
+    first = wdr(store, "show", "1").splitlines()
+    assert first[0] == f"version 1, which does not serve ({store.root}/1)"
+    assert "span 2 /e/2" in first
+    assert "span 3 /e/3" not in first
+
+
+def test_show_tells_of_a_rollback_and_of_a_version_that_was_removed(store: Store, tmp_path: Path) -> None:
+    examples = store.ingest(1, tmp_path)
+    store.push([examples])
+    store.push([examples], forced={"reason": "a holiday", "refusals": ["auc is low", "logloss is high"]})
+    wdr(store, "rollback", "--reason", "no holiday")
+    shown = wdr(store, "show").splitlines()
+    assert "note restores 1: no holiday" in shown
+    assert "rolled back from version 2 to version 1" in shown
+    assert "model /m/1" in shown
+    assert "span 1 /e/1" in shown
+    remove_version(store.root, 2)
+    removed = wdr(store, "show", "2").splitlines()
+    assert removed[0] == "version 2, removed, since newer ones were pushed"
+    assert "refused auc is low; logloss is high" in removed
+    assert "span 1 /e/1" in removed
+    assert refused(store, "show", "4") == (f"a version to show must be one of [1, 2, 3]. Received: 4 ({store.root})")
+
+
+def test_show_says_what_is_not_known_any_more(store: Store, tmp_path: Path) -> None:
+    store.push([store.ingest(1, tmp_path)])
+    quarantine = store.workspace.artifacts / "quarantine-1"
+    (quarantine / "counts.json").unlink()
+    assert f"rows the counts were removed ({quarantine})" in wdr(store, "show").splitlines()
+    (store.workspace.root / "metadata" / "metadata.db").unlink()
+    assert "rows ML Metadata does not know the model" in wdr(store, "show")
+
+
+def test_a_rollback_is_on_record_in_ml_metadata_with_what_the_restored_push_had_read(
+    store: Store, tmp_path: Path
+) -> None:
+    examples = store.ingest(1, tmp_path)
+    store.push([examples])
+    store.push([examples, store.ingest(2, tmp_path)])
+    printed = wdr(store, "rollback", "--reason", "the second is bad").splitlines()
+    assert printed[0] == f"version 3 serves ({store.root}/3)"
+    assert printed[1].startswith("recorded in ML Metadata")
+
+    pushed = max(store.store.get_artifacts_by_type("PushedModel"), key=lambda a: a.id)
+    properties = {name: getattr(v, v.WhichOneof("value")) for name, v in pushed.custom_properties.items()}
+    (model,) = store.store.get_artifacts_by_uri("/m/1")
+    assert properties == {
+        "pushed": 1, "version": 3, "model_id": model.id, "pushed_destination": f"{store.root}/3",
+    }  # fmt: skip
+    (made,) = store.store.get_events_by_artifact_ids([pushed.id])
+    (execution,) = store.store.get_executions_by_id([made.execution_id])
+    assert execution.last_known_state == mlmd_pb2.Execution.COMPLETE
+    assert execution.custom_properties["rollback_reason"].string_value == "the second is bad"
+    assert execution.custom_properties["rollback_of"].int_value == 2
+    assert execution.custom_properties["restores"].int_value == 1
+    read = [
+        e.artifact_id for e in store.store.get_events_by_execution_ids([execution.id]) if e.type == mlmd_pb2.Event.INPUT
+    ]
+    assert set(read) == {model.id, examples.id}
+    assert [c.name for c in store.store.get_contexts_by_artifact(pushed.id)] == ["store"]
+
+    # A rollback of a rollback finds its record.
+    roll_back(store.root, "the second was good", to=2)
+    assert (
+        wdr(store, "rollback", "--to", "3", "--reason", "no, it was not").splitlines()[1].startswith("recorded in ML")
+    )
+
+
+def test_a_rollback_that_ml_metadata_cannot_place_is_in_the_manifest(store: Store) -> None:
+    for uri in ("/m/1", "/m/2"):
+        add_version(store.root, os.mkdir, {"model_uri": uri, "model_id": 1})
+    printed = wdr(store, "rollback", "--reason", "a test").splitlines()
+    assert printed[1].startswith("recorded in the manifest only")
+    assert read_manifest(f"{store.root}/3")["rollback_reason"] == "a test"
+
+
+def test_the_command_makes_the_previous_version_serve_within_two_seconds(store: Store, tmp_path: Path) -> None:
+    """The whole command, its start-up and the record in ML Metadata too; others may use the processor meanwhile."""
+    examples = store.ingest(1, tmp_path)
+    store.push([examples])
+    store.push([examples])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "pipeline.cli", "models", "rollback", "--reason", "a test"]
+    done = subprocess.run(
+        [*command, "--workspace", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout.startswith(f"version 3 serves ({store.root}/3)\nrecorded in ML Metadata")
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+
+
+def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) -> None:
+    examples = [store.ingest(span, tmp_path) for span in (1, 2)]
+    feature = {"name": "price", "quantiles": 10, "parts": ["wide", "deep"]}
+    config = {"model": {"dropout": 0.0, "hidden_units": [8, 4]}, "spec": {"features": [feature], "crosses": []}}
+    store.push(examples[:1], config, code_fingerprint="f", metrics={"candidate": {"auc": 0.75, "logloss": 0.5}})
+    config = {
+        "model": {"dropout": 0.1, "hidden_units": [8, 4]},
+        "spec": {
+            "features": [{**feature, "quantiles": 20}],
+            "crosses": [{"features": ["app", "user"], "buckets": 9}],
+        },
+    }
+    store.push(examples, config, code_fingerprint="f", metrics={"candidate": {"auc": 0.8, "logloss": 0.5}})
+    for version, rows in ((1, 2), (2, 3)):
+        folder = Path(store.root, str(version), "assets.extra", "catalog", "apps")
+        folder.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+            for row in range(rows):
+                example = tf.train.Example()
+                example.features.feature["table_key"].bytes_list.value.append(str(row).encode())
+                writer.write(example.SerializeToString())
+    assert wdr(store, "diff", "1", "2").splitlines() == [
+        "what version 1 version 2",
+        "spans 1 1, 2",
+        "model /m/1 /m/2",
+        "metric auc 0.75 0.8",
+        "vocabulary app 11 12",
+        "table apps 2 rows 3 rows",
+        "config model.dropout 0.0 0.1",
+        "config features.price.quantiles 10 20",
+        "config crosses [] –",
+        'config crosses.app x user.features – ["app", "user"]',
+        "config crosses.app x user.buckets – 9",
+    ]
+    assert wdr(store, "diff", "2", "2") == "versions 2 and 2 do not differ"
+    assert refused(store, "diff", "1", "7").startswith("a version to compare must be one of [1, 2]. Received: 7")
