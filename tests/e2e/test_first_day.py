@@ -51,7 +51,8 @@ def test_the_pushed_folder_is_whole(first_day: tuple[Path, str]) -> None:
     assert manifest["version"] == 1
     assert manifest["spans"] == [1]
     assert manifest["sha256"] == checksums(str(version))
-    assert {"saved_model.pb", "variables/variables.index"} <= set(manifest["sha256"])
+    warm_up = f"{EXTRA_ASSETS}/tf_serving_warmup_requests"
+    assert {"saved_model.pb", "variables/variables.index", warm_up} <= set(manifest["sha256"])
     assert [p.name for p in version.parent.iterdir()] == ["1"]  # no half-copied folder is left
 
 
@@ -129,6 +130,21 @@ def test_score_names_what_is_missing(first_day: tuple[Path, str], tmp_path: Path
 
 def test_models_list_shows_the_version(first_day: tuple[Path, str]) -> None:
     output = store.wdr_ok("models", "list", "--workspace", first_day[0])
-    assert output.split()[:5] == ["model", "version", "spans", "serves", "where"]
+    assert output.split()[:8] == ["model", "version", "spans", "serves", "pinned", "pushed", "note", "where"]
     place = first_day[0] / "serving" / store.NAME / "1"
-    assert [line.split() for line in output.splitlines()[1:]] == [[store.NAME, "1", "1", "yes", str(place)]]
+    (line,) = [line.split() for line in output.splitlines()[1:]]
+    assert [*line[:4], line[-1]] == [store.NAME, "1", "1", "yes", str(place)]
+
+
+def test_models_show_walks_back_to_the_log_files_and_their_rows(first_day: tuple[Path, str], data: Path) -> None:
+    lines = store.wdr_ok("models", "show", "--workspace", first_day[0]).splitlines()
+    shown = [" ".join(line.split()) for line in lines]
+    logs = shown.index("impressions 4,000 rows read, 0 rejected")
+    assert shown[logs + 1] == str(data / "impressions" / "day-1" / "part-00000.csv")
+    for name in ("catalog", "users"):
+        (path,) = (data / name / "day-1").iterdir()
+        rows = sum(1 for _ in path.open()) - 1
+        assert shown[shown.index(f"{name} {rows:,} rows read, 0 rejected") + 1] == str(path)
+    assert "held against none served yet" in shown
+    auc = store.last_report(first_day[0])["metrics"]["auc"]
+    assert f"auc {auc:.6g}" in shown

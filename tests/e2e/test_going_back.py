@@ -1,0 +1,63 @@
+"""Going back, and pushing against a gate's word: what serves, what the next run builds on, and what stays on record."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.versions import read_manifest, verify
+from tests.e2e import store
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_record(
+    first_day: tuple[Path, str], data: Path, tmp_path: Path
+) -> None:
+    # A copy, since TFX keeps absolute paths: the first day's artifacts are read where they are, the rest is new.
+    workspace = first_day[0].parent / "going-back"
+    shutil.copytree(first_day[0], workspace)
+    serving = workspace / "serving" / store.NAME
+    arguments = store.run_arguments(data, workspace, 2)
+    store.wdr_ok(*arguments)
+
+    output = store.wdr_ok("models", "rollback", "--workspace", workspace, "--reason", "the second is bad")
+    assert output.startswith(f"version 3 serves ({serving}/3)\nrecorded in ML Metadata")
+    assert verify(str(serving / "3")) == verify(str(serving / "1"))
+    restored = read_manifest(str(serving / "1"))["model_uri"]
+
+    # The second day's run, given again, finds what it had found, and does not push the second model again.
+    resolvers = {"span_window", "analyzer_cache", "last_pushed_model", "serving_model"}
+    output = store.wdr_ok(*arguments)
+    assert set(store.nodes(output)) - store.cached(output) == resolvers
+    assert store.versions(workspace) == [1, 2, 3]
+
+    # Another model starts from what serves now, and is held against it. A gate refuses it.
+    strict = tmp_path / "strict.yaml"
+    text = store.CONFIG.read_text()
+    assert (text.count("auc: {min: 0.4"), text.count("\ntraining:\n")) == (1, 1)
+    text = text.replace("\ntraining:\n", "\ntraining:\n  seed: 7\n").replace("auc: {min: 0.4", "auc: {min: 0.99")
+    strict.write_text(text)
+    arguments = store.run_arguments(data, workspace, 2, strict)
+    output = store.wdr_ok(*arguments)
+    assert "no: auc must be at least 0.99" in output
+    report = store.last_report(workspace)
+    assert report["training"]["warm_started_from"].startswith(restored)
+    assert set(report["baseline"]) >= {"auc", "logloss"}
+    assert store.versions(workspace) == [1, 2, 3]
+
+    done = store.wdr(*arguments, "--force-push")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a forced push needs a reason" in done.stderr
+
+    output = store.wdr_ok(*arguments, "--force-push", "--reason", "the threshold is a typing error")
+    assert {"trainer", "evaluator", "infra_validation"} <= store.cached(output)
+    assert "yes, as version 4" in output
+    assert "the threshold is a typing error; refused: auc must be at least 0.99" in output
+    manifest = read_manifest(str(serving / "4"))
+    assert manifest["baseline"] == {"model_uri": restored, "version": 3}
+    assert manifest["forced"]["reason"] == "the threshold is a typing error"
+    assert manifest["forced"]["refusals"]
+    verify(str(serving / "4"))
