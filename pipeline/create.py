@@ -11,7 +11,6 @@ from tfx.components import (
     Evaluator,
     ExampleValidator,
     StatisticsGen,
-    Trainer,
     Transform,
     Tuner,
 )
@@ -26,6 +25,7 @@ from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
 from components.push import Push
 from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
+from components.trainer import RowScoringTrainer
 from pipeline.evaluation import eval_config
 from pipeline.fingerprint import code_fingerprint
 from pipeline.workspace import Workspace
@@ -166,7 +166,8 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     if config.tuning is not None:
         custom_config = {CONFIG_KEY: scopes.for_tuner(config).to_json(), **training_config}
         tuners = [Tuner(tuner_fn="trainer.tuner_fn.tuner_fn", custom_config=custom_config, **to_train).with_id(TUNER)]
-    trainer = Trainer(
+    trainer = RowScoringTrainer(
+        raw_examples=examples,
         run_fn="trainer.run_fn.run_fn",
         custom_config={CONFIG_KEY: scopes.for_trainer(config).to_json(), **training_config},
         hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
@@ -190,10 +191,14 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     ).with_id("evaluator")
     infra_validation = InfraValidation(
         model=trainer.outputs["model"],
-        examples=examples,
-        num_requests=config.infra_validation.num_requests,
-        timeout_seconds=config.infra_validation.timeout_seconds,
-        code_fingerprint=code_fingerprint("components/infra_validation", "serving/dry_run.py"),
+        baseline_model=serving_model.outputs["model"],
+        examples=span_window.outputs["examples"],
+        settings=config.infra_validation,
+        code_fingerprint=code_fingerprint(
+            "components/infra_validation",
+            "serving/dry_run",
+            *(f"transform/{name}.py" for name in ("feature_spec", "infra_settings", "own_scores")),
+        ),
     ).with_id("infra_validation")
     push = Push(
         model=trainer.outputs["model"],

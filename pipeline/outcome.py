@@ -33,6 +33,7 @@ class Outcome:
       metrics: The candidate's, by name.
       baseline: The serving model's on the same examples; empty on a first run.
       num_eval_examples: How many they were measured on.
+      infra: The verdict of the infra validation.
       refusals: Why the model was not pushed, a sentence each; empty if it was.
       version: The pushed version; None if there is none.
       places: Where what lies, by what it is.
@@ -44,6 +45,7 @@ class Outcome:
     metrics: Mapping[str, float]
     baseline: Mapping[str, float]
     num_eval_examples: int
+    infra: Mapping[str, Any]
     refusals: tuple[str, ...]
     version: int | None
     places: Mapping[str, str]
@@ -84,8 +86,7 @@ def read_outcome(
     if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not refusals:
         refusals = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]
     verdict = json.loads(_read(os.path.join(infra.uri, VERDICT_FILE)))
-    if verdict["problem"]:
-        refusals.append(f"infra validation: {verdict['problem']}")
+    refusals += [f"infra validation: {problem}" for problem in verdict["problems"]]
     if pushed.custom_properties["pushed"].int_value:
         version = pushed.custom_properties["version"].int_value
         places["pushed model"] = pushed.custom_properties["pushed_destination"].string_value
@@ -96,6 +97,7 @@ def read_outcome(
         metrics=metrics,
         baseline=baseline,
         num_eval_examples=count,
+        infra=verdict,
         refusals=() if version is not None else tuple(refusals),
         version=version,
         places=places,

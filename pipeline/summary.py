@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from pipeline.cost_table import infra_rows
 from pipeline.outcome import Outcome
 from transform.feature_spec import IMPRESSIONS
 
@@ -50,6 +51,8 @@ def summary(outcome: Outcome) -> RenderableType:
     for name, value in outcome.metrics.items():
         against = f"  (serving model {outcome.baseline[name]:.4f})" if name in outcome.baseline else "  (no baseline)"
         table.add_row(name, f"{value:.4f}{against}")
+    for what, found in infra_rows(outcome.infra):
+        table.add_row(what, found)
     if outcome.version is not None:
         table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}")
     else:

@@ -13,12 +13,14 @@ import tensorflow_transform as tft
 
 from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded
+from trainer.own_scores import RAW_EVAL_FILES_KEY, own_scores
 from trainer.preparation import Prepared, prepare, resumable_folder
 from trainer.signatures import export_model
 from trainer.training import TrainingResult
 from trainer.warm_start import save_warm_start
 from trainer.wide_weights import non_zero_rows, to_markdown
 from transform.config import Config
+from transform.own_scores import write_own_scores
 from transform.preprocessing import CONFIG_KEY
 from transform.tuning import with_values
 
@@ -34,10 +36,11 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: TFX's `FnArgs`. Read are `custom_config["config"]` (the config's JSON) and, if it is there,
-        `custom_config["checkpoint_root"]` (the folder of checkpoints), `train_files` and `eval_files` (lists of
-        patterns), `transform_graph_path`, `base_model` (the previous SavedModel's folder or None), `hyperparameters`
-        (what the Tuner found, or None) and `serving_model_dir` (`<model uri>/Format-Serving`); `warm_start/`,
-        `training_report.json` and `wide_weights.md` are written beside the latter.
+        `custom_config["checkpoint_root"]` (the folder of checkpoints) and `custom_config["raw_eval_files"]` (patterns
+        of raw examples to score), `train_files` and `eval_files` (lists of patterns), `transform_graph_path`,
+        `base_model` (the previous SavedModel's folder or None), `hyperparameters` (what the Tuner found, or None) and
+        `serving_model_dir` (`<model uri>/Format-Serving`); `warm_start/`, `own_scores/`, `training_report.json` and
+        `wide_weights.md` are written beside the latter.
 
     Raises:
       TrainingError: If there are no training examples, or the training diverges.
@@ -51,6 +54,8 @@ def run_fn(fn_args: Any) -> None:
     result = prepared.train(folder)
 
     model, learned, directory = prepared.model, prepared.learned, fn_args.serving_model_dir
+    if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
+        write_own_scores(own_scores(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/")))
     export_model(model, tft_output, config, directory)
     save_warm_start(model, prepared.optimizers, config.spec, config.training, learned, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, learned))

@@ -36,7 +36,7 @@ class InfraValidation:
     max_latency_ms: PositiveFloat | None = None
     max_latency_ratio: Ratio | None = 2.0
     max_memory_mb: PositiveFloat | None = None
-    max_memory_ratio: Ratio | None = 2.0
+    max_memory_ratio: Ratio | None = 1.5
     max_load_seconds: PositiveFloat | None = None
     max_size_mb: PositiveFloat | None = None
     max_size_ratio: Ratio | None = None

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+
+from transform.own_scores import OwnScores, write_own_scores
+
+#: The matrices that a model with work to do multiplies, and how often one does that is three times as slow.
+_WIDTH, _WORK = 200, {"works": 40, "slow": 120}
+#: The numbers that a large model holds, and one of twice its memory.
+_NUMBERS = {"large": 30_000_000, "twice as large": 60_000_000}
 
 
 class Scorer(tf.Module):
@@ -12,23 +22,35 @@ class Scorer(tf.Module):
 
     def __init__(self, kind: str):
         super().__init__()
-        self.weight = tf.Variable(1.0)
+        self.weight = tf.Variable(float("nan") if kind == "nan weight" else 1.0, name="weight")
+        self.numbers = tf.Variable(tf.ones(_NUMBERS.get(kind, 1)), name="numbers")
         self._kind = kind
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """A score an example."""
+        kind = self._kind
         x = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"] * self.weight
-        if self._kind == "nan":
+        x *= self.numbers[0]
+        if kind == "nan":
             x = tf.where(x > 1.0, float("nan"), x)
-        elif self._kind == "constant":
+        elif kind == "constant":
             x = tf.zeros_like(x)
-        elif self._kind == "hangs":
+        elif kind == "hangs":
             x = tf.while_loop(lambda y: tf.reduce_sum(y) < float("inf"), lambda y: [y * 0.5], [x])[0]
-        elif self._kind == "logits":
+        elif kind == "aborts":
+            with tf.control_dependencies([tf.raw_ops.Abort(error_msg="the model gave up")]):
+                x = tf.identity(x)
+        elif kind in _WORK:
+            start = tf.ones([_WIDTH, _WIDTH]) * x[0]
+            worked = tf.while_loop(lambda i, _: i < _WORK[kind], lambda i, y: [i + 1, tf.tanh(y @ start)], [0, start])
+            x += 0.0 * worked[1][0, 0]
+        elif kind == "logits":
             return {"scores": x}
-        elif self._kind == "one":
+        elif kind == "one":
             return {"scores": tf.reduce_mean(tf.sigmoid(x), keepdims=True)}
+        elif kind == "other input":
+            x = tf.io.parse_example(examples, {"z": tf.io.FixedLenFeature([], tf.float32)})["z"]
         return {"scores": tf.sigmoid(x)}
 
 
@@ -36,9 +58,31 @@ def export(kind: str, folder: Path) -> Path:
     """Exports a model as TFX's Trainer leaves it and returns its folder: `good`, or what is wrong with it."""
     model = Scorer(kind)
     path = folder / "Format-Serving"
-    name = "other" if kind == "no signature" else "serving_default"
-    tf.saved_model.save(model, str(path), signatures={name: model.score})
+    signatures = {"no signature": {}, "renamed signature": {"other": model.score}}
+    tf.saved_model.save(model, str(path), signatures=signatures.get(kind, {"serving_default": model.score}))
     if kind == "truncated":
         (data,) = (path / "variables").glob("variables.data-*")
         data.write_bytes(data.read_bytes()[:2])
+    elif kind == "no variables":
+        shutil.rmtree(path / "variables")
+    elif kind == "no graph":
+        (path / "saved_model.pb").unlink()
+    elif kind == "damaged graph":
+        (path / "saved_model.pb").write_bytes(b"\xff" * 100)
     return folder
+
+
+def example(x: float, label: int | None = None) -> bytes:
+    """A serialized tf.Example that `Scorer` scores."""
+    result = tf.train.Example()
+    result.features.feature["x"].float_list.value.append(x)
+    if label is not None:
+        result.features.feature["label"].int64_list.value.append(label)
+    serialized: bytes = result.SerializeToString()
+    return serialized
+
+
+def write_good_scores(folder: Path, xs: Sequence[float]) -> None:
+    """Writes the trainer's own scores of rows, and of the same as evaluation examples, beside a model."""
+    scores = (1 / (1 + np.exp(-np.array(xs)))).astype(np.float32)
+    write_own_scores(OwnScores([example(x) for x in xs], scores, np.sort(scores)), str(folder))

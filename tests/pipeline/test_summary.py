@@ -36,6 +36,7 @@ def lines_of(training: dict[str, Any]) -> list[str]:
         metrics={"auc": 0.75},
         baseline={},
         num_eval_examples=20,
+        infra={"candidate": None, "baseline": None, "baseline_problem": "", "row_skew": None, "eval_skew": None},
         refusals=(),
         version=1,
         places={},

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from tensorflow_transform.tf_metadata import dataset_metadata
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from transform.config import Config, parse_config
 from transform.preprocessing import CONFIG_KEY, preprocessing_fn
@@ -137,6 +137,7 @@ def transform_span(config: Config, train_rows: list[Row], eval_rows: list[Row], 
                 >> beam.io.WriteToTFRecord(str(directory / name / "part"), file_name_suffix=".gz", num_shards=2)
             )
         _ = transform_fn | tft_beam.WriteTransformFn(str(output))
+    metadata_io.write_metadata(metadata, str(output / tft.TFTransformOutput.RAW_METADATA_DIR))
     return Span(config, str(output), str(directory / "train" / "*"), str(directory / "eval" / "*"), eval_rows)
 
 

@@ -1,0 +1,23 @@
+"""Logged examples as requests have them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import tensorflow as tf
+from tfx import types
+from tfx.types import artifact_utils
+
+from transform.feature_spec import LABEL, WEIGHT
+
+
+def raw_requests(examples: types.Artifact, split: str, number: int = -1) -> Iterator[bytes]:
+    """The first examples of a split, serialized, without label and weight; all of them if the number is -1."""
+    pattern = os.path.join(artifact_utils.get_split_uri([examples], split), "*")
+    records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP")
+    for record in records.take(number).as_numpy_iterator():
+        example = tf.train.Example.FromString(record)
+        for name in (LABEL, WEIGHT):
+            example.features.feature.pop(name, None)
+        yield example.SerializeToString()

@@ -1,0 +1,95 @@
+"""Training-serving skew: the exported model's scores against the trainer's own, of the same rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+#: The scores of both differ by at most this. Sums in another order differ by some 1e-7.
+TOLERANCE = 1e-5
+
+_MAX_ROW_LENGTH = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Scores of the exported model against the trainer's.
+
+    Attributes:
+      num_rows: How many were compared.
+      num_different: How many differ by more than `TOLERANCE`.
+      largest_difference: The largest difference.
+      problem: One sentence; empty if none differs.
+    """
+
+    num_rows: int
+    num_different: int
+    largest_difference: float
+    problem: str
+
+
+def compare_rows(rows: Sequence[bytes], expected: np.ndarray, received: np.ndarray) -> Comparison:
+    """Compares scores row by row.
+
+    Args:
+      rows: Serialized raw tf.Examples.
+      expected: The trainer's scores, float32 `[rows]`.
+      received: The exported model's.
+    """
+    different, worst, difference = _difference(expected, received)
+    problem = "" if not different else (
+        f"the exported model must score logged rows as the trainer does, to {TOLERANCE:g}. Received: {different:,} of "
+        f"{len(rows):,} differ, by up to {difference:.3g}; such as {received[worst]:.6f} in place of "
+        f"{expected[worst]:.6f} for {_as_text(rows[worst])}"
+    )  # fmt: skip
+    return Comparison(len(rows), different, difference, problem)
+
+
+def compare_sorted(expected: np.ndarray, received: np.ndarray) -> Comparison:
+    """Compares scores as a whole, as the rows of one side have no key: the lowest with the lowest, and so on.
+
+    Where no score differs by more than ε, no sorted score does, so this refuses no model that agrees row by row. What
+    it adds to `compare_rows`: the trainer's scores here are of examples as tf.Transform wrote them.
+
+    Args:
+      expected: The trainer's scores of transformed evaluation examples, float32, ascending.
+      received: The exported model's of the raw ones.
+    """
+    if expected.size != received.size:
+        problem = (
+            "the trainer must have evaluated on as many examples as were logged. "
+            f"Received: {expected.size:,} for {received.size:,}"
+        )
+        return Comparison(received.size, abs(expected.size - received.size), float("inf"), problem)
+    different, _, difference = _difference(expected, np.sort(received))
+    problem = "" if not different else (
+        "the exported model must score the logged examples as the trainer scored the transformed ones, to "
+        f"{TOLERANCE:g}: its transform graph or a vocabulary is not the one that made them. Received: {different:,} of "
+        f"{received.size:,} sorted scores differ, by up to {difference:.3g}"
+    )  # fmt: skip
+    return Comparison(received.size, different, difference, problem)
+
+
+def _difference(expected: np.ndarray, received: np.ndarray) -> tuple[int, int, float]:
+    """How many scores differ, which of them differs most, and by how much: a score that is not finite, infinitely."""
+    if expected.size == 0:
+        return 0, 0, 0.0
+    differences = np.abs(expected.astype(np.float64) - received)
+    differences = np.where(np.isfinite(differences), differences, np.inf)
+    worst = int(np.argmax(differences))
+    return int(np.count_nonzero(differences > TOLERANCE)), worst, float(differences[worst])
+
+
+def _as_text(row: bytes) -> str:
+    """A row for a person: its features by name, and their values."""
+    features = tf.train.Example.FromString(row).features.feature
+    words = []
+    for name in sorted(features):
+        values = features[name]
+        texts = [value.decode(errors="replace") for value in values.bytes_list.value]
+        words.append(f"{name} {[*texts, *values.float_list.value, *values.int64_list.value]}")
+    text = ", ".join(words) or "a row without a feature"
+    return text if len(text) <= _MAX_ROW_LENGTH else f"{text[:_MAX_ROW_LENGTH]} …"

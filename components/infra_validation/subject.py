@@ -1,0 +1,135 @@
+"""A model in its dry run: what it answers and what it costs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tfx.utils import io_utils, path_utils
+
+from components.infra_validation.process import DryRunProcess
+
+#: So many examples are scored at once, and for one question; the time that an answer may take is for so many.
+_BATCH_SIZE = 200
+_EXAMPLES_PER_QUESTION = 50_000
+
+_MB = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """The time for one request's 200 candidates, in milliseconds (paper, table 2).
+
+    Attributes:
+      batch_size: Candidates per batch.
+      threads: The number of batches, each on a thread of its own.
+      p50_ms: The median.
+      p95_ms: The 95th percentile.
+      p99_ms: The 99th percentile.
+    """
+
+    batch_size: int
+    threads: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurements:
+    """What a model costs.
+
+    Attributes:
+      load_seconds: The time to load it.
+      size_mb: The size of its files.
+      peak_memory_mb: The highest memory of its process, TensorFlow included.
+      memory_mb: What it adds to that of a process that has TensorFlow alone.
+      latency: By the way in which the candidates are scored.
+    """
+
+    load_seconds: float
+    size_mb: float
+    peak_memory_mb: float
+    memory_mb: float
+    latency: tuple[Latency, ...]
+
+    @property
+    def best_latency(self) -> Latency:
+        """The one with the lowest median."""
+        return min(self.latency, key=lambda latency: latency.p50_ms)
+
+
+class Subject:
+    """A model that is loaded in a process of its own.
+
+    Args:
+      process: The process.
+      path: The SavedModel, in a local folder.
+      folder: A folder for requests and scores.
+
+    Raises:
+      DryRunError: If the model does not load.
+    """
+
+    def __init__(self, process: DryRunProcess, path: str, folder: str) -> None:
+        self._process, self._path, self._folder = process, path, folder
+        self._load_seconds = float(process.ask("load", "load", model=path)["seconds"])
+        self._milliseconds: dict[int, list[float]] = {}
+
+    def scores(self, requests: Iterable[bytes]) -> np.ndarray:
+        """The scores of serialized raw tf.Examples, float32 `[n]`; raises DryRunError if it does not give them."""
+        scores = [np.zeros(0, np.float32)]
+        left = iter(requests)
+        while written := self._write(itertools.islice(left, _EXAMPLES_PER_QUESTION)):
+            out = os.path.join(self._folder, "scores.npy")
+            arguments = {"requests": written, "scores": out, "batch_size": _BATCH_SIZE}
+            self._process.ask("score requests", "score", **arguments)
+            scores.append(np.load(out))
+        return np.concatenate(scores)
+
+    def _write(self, requests: Iterable[bytes]) -> str:
+        """The TFRecord file of the requests; an empty string if there are none."""
+        path, is_empty = os.path.join(self._folder, "requests"), True
+        with tf.io.TFRecordWriter(path) as writer:
+            for request in requests:
+                writer.write(request)
+                is_empty = False
+        return "" if is_empty else path
+
+    def time(self, candidates: Iterable[bytes], batch_size: int, repetitions: int) -> None:
+        """Times requests of the same candidates, and remembers the times; raises DryRunError as `scores` does."""
+        arguments = {"requests": self._write(candidates), "batch_size": batch_size, "repetitions": repetitions}
+        answer = self._process.ask("score requests", "measure", **arguments)
+        self._milliseconds.setdefault(batch_size, []).extend(answer["milliseconds"])
+
+    def damaged_variables(self) -> list[str]:
+        """The names of the variables that hold values that are not finite."""
+        return list(self._process.ask("show its variables", "damaged_variables")["names"])
+
+    def measurements(self, num_candidates: int) -> Measurements:
+        """What was measured so far, of requests of so many candidates."""
+        memory = self._process.ask("tell its memory", "memory")
+        latency = [
+            Latency(batch_size, -(-num_candidates // batch_size), *map(float, np.percentile(times, [50, 95, 99])))
+            for batch_size, times in self._milliseconds.items()
+        ]
+        size = sum(file.stat().st_size for file in Path(self._path).rglob("*") if file.is_file())
+        return Measurements(self._load_seconds, size / _MB, memory["peak_mb"], memory["added_mb"], tuple(latency))
+
+
+@contextlib.contextmanager
+def dry_run(model_uri: str, timeout_seconds: float) -> Iterator[Subject]:
+    """Runs a model artifact's SavedModel in a process of its own; raises DryRunError if it does not load."""
+    path = path_utils.serving_model_path(model_uri)
+    with tempfile.TemporaryDirectory() as folder, DryRunProcess(timeout_seconds) as process:
+        if "://" in path:
+            io_utils.copy_dir(path, os.path.join(folder, "model"))
+            path = os.path.join(folder, "model")
+        yield Subject(process, path, folder)

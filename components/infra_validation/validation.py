@@ -1,0 +1,127 @@
+"""The whole infra validation of one model: it loads, answers, agrees with the trainer and keeps its budgets."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from components.infra_validation.budgets import missed_budgets
+from components.infra_validation.process import DryRunError
+from components.infra_validation.skew import Comparison, compare_rows, compare_sorted
+from components.infra_validation.subject import Measurements, Subject, dry_run
+from transform.infra_settings import InfraValidation
+from transform.own_scores import read_own_scores
+
+#: The paper's table 2: 200 candidates at once, in two batches on two threads, in four on four.
+NUM_CANDIDATES = 200
+BATCH_SIZES = (200, 100, 50)
+
+#: The two models take turns this often, so that what else the machine does slows both.
+_ROUNDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the infra validation found.
+
+    Attributes:
+      problems: Why the model must not be pushed, a sentence each.
+      candidate: What it costs; None if it came to no measurement.
+      baseline: What the serving model costs; None without one, or if it could not be run.
+      baseline_problem: Why it could not; else empty.
+      row_skew: The comparison with the trainer's own scores, row by row.
+      eval_skew: The one over all evaluation examples.
+    """
+
+    problems: tuple[str, ...]
+    candidate: Measurements | None = None
+    baseline: Measurements | None = None
+    baseline_problem: str = ""
+    row_skew: Comparison | None = None
+    eval_skew: Comparison | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def validate(
+    settings: InfraValidation,
+    model_uri: str,
+    baseline_uri: str | None,
+    requests: Sequence[bytes],
+    eval_rows: Iterable[bytes],
+) -> Verdict:
+    """Validates a model.
+
+    Args:
+      settings: What to measure, and the budgets.
+      model_uri: The model artifact's folder, with the SavedModel and the trainer's own scores in it.
+      baseline_uri: The serving model's; None on a first run.
+      requests: Recorded raw tf.Examples, serialized, which it must score.
+      eval_rows: All raw evaluation examples of what the trainer was given, in any order.
+
+    Returns:
+      The verdict.
+    """
+    if len(requests) < 2:  # the scores of one request cannot differ
+        return Verdict((f"there must be at least 2 examples to score. Received: {len(requests)}",))
+    own = read_own_scores(model_uri)
+    if own is None:
+        return Verdict((f"the trainer must leave its own scores beside the model. There are none in {model_uri}",))
+    try:
+        with dry_run(model_uri, settings.timeout_seconds) as candidate:
+            _check_scores(candidate.scores(requests), candidate)
+            measured, baseline, baseline_problem = _measure(settings, candidate, baseline_uri, requests)
+            problems = list(missed_budgets(settings, measured, baseline))
+            comparisons = (
+                compare_rows(own.rows, own.row_scores, candidate.scores(own.rows)),
+                compare_sorted(own.eval_scores, candidate.scores(eval_rows)),
+            )
+    except DryRunError as error:
+        return Verdict((str(error),))
+    skews = [comparison.problem for comparison in comparisons if comparison.problem]
+    return Verdict((*skews, *problems), measured, baseline, baseline_problem, *comparisons)
+
+
+def _check_scores(scores: np.ndarray, subject: Subject) -> None:
+    """Raises DryRunError if scores are no probabilities, or tell no request from another."""
+    bad = int(np.count_nonzero(~np.isfinite(scores)))
+    if bad:
+        damaged = subject.damaged_variables()
+        where = f"; nor are values of its variables {', '.join(damaged[:5])}" if damaged else ""
+        raise DryRunError(f"every score must be finite. Received: {bad} of {scores.size} that are not{where}")
+    lowest, highest = float(scores.min()), float(scores.max())
+    if lowest < 0 or highest > 1:
+        raise DryRunError(f"scores must lie in [0, 1]. Received: {lowest:g} to {highest:g}")
+    if lowest == highest:
+        raise DryRunError(f"scores must differ between requests. Received: {lowest:g} for all {scores.size}")
+
+
+def _measure(
+    settings: InfraValidation, candidate: Subject, baseline_uri: str | None, requests: Sequence[bytes]
+) -> tuple[Measurements, Measurements | None, str]:
+    """Measures the candidate and, in turns with it, the serving model; of a baseline that cannot be run, tells why."""
+    if baseline_uri is None:
+        _take_turns(settings, [candidate], requests)
+        return candidate.measurements(NUM_CANDIDATES), None, ""
+    with contextlib.ExitStack() as stack:
+        try:
+            baseline = stack.enter_context(dry_run(baseline_uri, settings.timeout_seconds))
+            baseline.scores(requests)
+        except DryRunError as error:
+            measured, _, _ = _measure(settings, candidate, None, requests)
+            return measured, None, str(error)
+        _take_turns(settings, [candidate, baseline], requests)
+        return candidate.measurements(NUM_CANDIDATES), baseline.measurements(NUM_CANDIDATES), ""
+
+
+def _take_turns(settings: InfraValidation, subjects: Sequence[Subject], requests: Sequence[bytes]) -> None:
+    candidates = list(itertools.islice(itertools.cycle(requests), NUM_CANDIDATES))
+    repetitions = -(-settings.num_measurements // _ROUNDS)
+    for _, batch_size, subject in itertools.product(range(_ROUNDS), BATCH_SIZES, subjects):
+        subject.time(candidates, batch_size, repetitions)

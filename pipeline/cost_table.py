@@ -1,0 +1,47 @@
+"""What infra validation found, for a person: what the model costs, beside the serving model, and its skew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+
+def infra_rows(verdict: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
+    """What, and how much, of a `components.infra_validation.validation.Verdict` as JSON."""
+    measured = {"candidate": verdict["candidate"], "serving model": verdict["baseline"]}
+    costs = {name: cost for name, cost in measured.items() if cost is not None}
+    if costs:
+        yield "200 candidates", _latency(costs)
+        yield "cost", "; ".join(f"{name}: {_cost(cost)}" for name, cost in costs.items())
+    if why := verdict["baseline_problem"]:
+        yield "  not measured", f"the serving model: {why}"
+    if verdict["row_skew"] is not None:
+        skews = {"logged and changed rows": verdict["row_skew"], "evaluation examples": verdict["eval_skew"]}
+        yield (
+            "skew",
+            "scores differ from the trainer's by at most "
+            + ", ".join(f"{s['largest_difference']:.1e} on {s['num_rows']:,} {what}" for what, s in skews.items()),
+        )
+
+
+def _latency(costs: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """The paper's table 2, with percentiles."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for column in ("batch size", "threads", "p50 ms", "p95 ms", "p99 ms"):
+        table.add_column(column, justify="right")
+    for name, cost in costs.items():
+        for row in cost["latency"]:
+            times = (f"{row[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms"))
+            table.add_row(name, str(row["batch_size"]), str(row["threads"]), *times)
+    return table
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    return (
+        f"{cost['load_seconds']:.1f} s to load, {cost['memory_mb']:.0f} MB of memory "
+        f"({cost['peak_memory_mb']:.0f} MB with TensorFlow), {cost['size_mb']:.1f} MB of files"
+    )

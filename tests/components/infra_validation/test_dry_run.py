@@ -1,0 +1,95 @@
+"""Exported models in processes of their own: the good one is blessed, each bad one refused in a sentence of its own."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from components.infra_validation.requests import raw_requests
+from tests.components.infra_validation.validating import examples_artifact, validate
+from tests.components.saved_models import example, export, write_good_scores
+from transform.infra_settings import InfraValidation
+
+Verdict = dict[str, Any]
+
+SETTINGS = InfraValidation(num_requests=5, num_measurements=10)
+#: Why a model is refused. (`tests/serving/dry_run` has more that can be wrong with one, without the processes.)
+PROBLEMS = {
+    "nan weight": "every score must be finite. Received: 5 of 5 that are not; nor are values of its variables weight",
+    "constant": "scores must differ between requests. Received: 0.5 for all 5",
+    "no signature": "the model must have the signature 'serving_default'. Received: []",
+    "renamed signature": "the model must have the signature 'serving_default'. Received: ['other']",
+    "truncated": "the model's variables must be readable. Received: ",
+    "aborts": "the model must score requests; its process was ended by SIGABRT: ",
+}
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+    """Of each kind of model, and of the good one beside a serving model that cannot be loaded."""
+    folder = tmp_path_factory.mktemp("models")
+    window = [examples_artifact(folder / "examples", train=[], eval=[example(x, label=x % 2) for x in range(8)])]
+    models = {kind: export(kind, folder / kind) for kind in ("good", "hangs", *PROBLEMS)}
+    for folder_of in models.values():
+        write_good_scores(folder_of, range(8))
+
+    def verdict_on(kind: str, baseline: Path | None = None) -> Verdict:
+        settings = InfraValidation(num_requests=5, timeout_seconds=20) if kind == "hangs" else SETTINGS
+        out = folder / f"{kind} blessing {baseline is not None}"
+        return validate(settings, models[kind], window, out, baseline)
+
+    with ThreadPoolExecutor(2) as pool:
+        running = {kind: pool.submit(verdict_on, kind) for kind in models}
+        running["broken baseline"] = pool.submit(verdict_on, "good", models["truncated"])
+        return {kind: future.result() for kind, future in running.items()}
+
+
+def test_a_good_model_is_blessed_and_measured(verdicts: dict[str, Verdict]) -> None:
+    verdict = verdicts["good"]
+    assert (verdict["blessed"], verdict["problems"], verdict["baseline"]) == (1, [], None)
+    measured = verdict["candidate"]
+    assert [(row["batch_size"], row["threads"]) for row in measured["latency"]] == [(200, 1), (100, 2), (50, 4)]
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] for row in measured["latency"])
+    assert 0 < measured["memory_mb"] < measured["peak_memory_mb"]
+    assert 0 < measured["load_seconds"] < 60
+    for skew in ("row_skew", "eval_skew"):
+        assert (verdict[skew]["num_rows"], verdict[skew]["num_different"]) == (8, 0)
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_a_bad_model_is_refused(verdicts: dict[str, Verdict], kind: str) -> None:
+    (problem,) = verdicts[kind]["problems"]
+    assert problem.startswith(PROBLEMS[kind])
+    assert verdicts[kind]["blessed"] == 0
+
+
+def test_a_model_that_hangs_is_not_waited_for(verdicts: dict[str, Verdict]) -> None:
+    assert verdicts["hangs"]["problems"] == ["the model must score requests within 20 seconds; it hung"]
+    assert verdicts["hangs"]["blessed"] == 0
+
+
+def test_a_serving_model_that_cannot_be_run_stops_no_other(verdicts: dict[str, Verdict]) -> None:
+    verdict = verdicts["broken baseline"]
+    assert (verdict["blessed"], verdict["problems"], verdict["baseline"]) == (1, [], None)
+    assert verdict["baseline_problem"].startswith(PROBLEMS["truncated"])
+    assert len(verdict["candidate"]["latency"]) == 3
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_without_two_examples_no_model_is_blessed(tmp_path: Path, number: int) -> None:
+    window = [examples_artifact(tmp_path / "examples", train=[], eval=[example(x) for x in range(number)])]
+    verdict = validate(SETTINGS, tmp_path, window, tmp_path / "out")
+    assert verdict["problems"] == [f"there must be at least 2 examples to score. Received: {number}"]
+    assert verdict["blessed"] == 0
+
+
+def test_a_request_is_an_example_without_its_label(tmp_path: Path) -> None:
+    examples = examples_artifact(tmp_path, train=[example(9.0)], eval=[example(x, label=1) for x in range(8)])
+    requests = [tf.train.Example.FromString(r).features.feature for r in raw_requests(examples, "eval", 6)]
+    assert [r["x"].float_list.value[0] for r in requests] == [0, 2, 4, 6, 1, 3]
+    assert {name for r in requests for name in r} == {"x"}
+    assert len(list(raw_requests(examples, "eval"))) == 8

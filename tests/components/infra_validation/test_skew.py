@@ -1,0 +1,170 @@
+"""A model that tf.Transform, the trainer and the export made, and what can go wrong between training and serving."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow_transform as tft
+from tfx.types import standard_artifacts
+
+import trainer.signatures
+from tests.components.infra_validation.validating import examples_artifact, validate
+from tests.trainer.small_deployment import Row, Span, make_config, make_rows, to_example, transform_span
+from trainer.own_scores import own_scores
+from trainer.preparation import Prepared, prepare
+from trainer.signatures import export_model, serving_feature_spec
+from transform.config import Config
+from transform.infra_settings import InfraValidation
+from transform.own_scores import write_own_scores
+
+SETTINGS = InfraValidation(num_requests=50, num_measurements=10)
+APPS = [f"app{i}" for i in range(8)]
+ROWS, EXAMPLES = "the exported model must score logged rows as the trainer", "the exported model must score the logged"
+
+#: By what is wrong: how the sentences on it begin.
+PROBLEMS = {
+    "transform graph of another run": [ROWS, EXAMPLES],
+    "vocabulary of another day": [ROWS, EXAMPLES],
+    "quantile boundaries swapped": [ROWS, EXAMPLES],
+    "half the features missing at serving": [ROWS, EXAMPLES],
+    "train-only feature": [ROWS, EXAMPLES],
+    "weights of another training": [ROWS, EXAMPLES],
+    "trained on examples of another transform graph": [EXAMPLES],
+    "a span's evaluation examples missing": ["the trainer must have evaluated on as many examples as were logged."],
+    "no scores of the trainer": ["the trainer must leave its own scores beside the model. There are none in "],
+    "missing vocabulary": ["the model must have all of its 3 assets. Missing: app_vocabulary"],
+}
+
+
+def config() -> Config:
+    """The small deployment with a second numeric feature."""
+    small = make_config()
+    price = small.spec.by_name["price"]
+    spec = dataclasses.replace(small.spec, features=(*small.spec.features, dataclasses.replace(price, name="rating")))
+    return dataclasses.replace(small, spec=spec)
+
+
+def rows(number: int, seed: int, swapped: bool = False) -> list[Row]:
+    """Impressions with ratings from 3 to 5, and prices from 0 to 10; the two swapped if asked for."""
+    rng = random.Random(seed)
+    made = [{**row, "rating": [rng.uniform(3, 5)]} for row in make_rows(number, APPS, seed)]
+    return [{**r, "price": r["rating"], "rating": r["price"]} for r in made] if swapped else made
+
+
+@dataclasses.dataclass
+class Made:
+    """A trained model in memory, and what other runs learned."""
+
+    prepared: Prepared
+    span: Span
+    other: Span
+    swapped: Span
+    raw_files: str
+    window: list[standard_artifacts.Examples]
+    folder: Path
+
+    def export(self, kind: str, span: Span) -> Path:
+        """The model as the trainer leaves it, exported with what a span's tf.Transform learned."""
+        uri = self.folder / kind
+        output = tft.TFTransformOutput(self.span.transform_output)
+        write_own_scores(own_scores(self.prepared, output, [self.raw_files]), str(uri))
+        self._export(uri, span)
+        return uri
+
+    def _export(self, uri: Path, span: Span) -> None:
+        directory = str(uri / "Format-Serving")
+        export_model(self.prepared.model, tft.TFTransformOutput(span.transform_output), self.span.config, directory)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("made")
+    eval_rows = rows(300, seed=2)
+    spans = [
+        transform_span(config(), train, eval_rows, folder / name)
+        for name, train in {
+            "span": rows(2000, seed=1),
+            "other": rows(2000, seed=3),
+            "swapped": rows(2000, seed=1, swapped=True),
+        }.items()
+    ]
+    window = [
+        examples_artifact(folder / f"raw {part}", train=[], eval=map(to_example, eval_rows[part::2])) for part in (0, 1)
+    ]
+    span = spans[0]
+    output = tft.TFTransformOutput(span.transform_output)
+    prepared = prepare(span.config, output, [span.train_files], [span.eval_files], None)
+    prepared.train()
+    return Made(prepared, *spans, f"{window[0].uri}/Split-eval/*", window, folder)
+
+
+@pytest.fixture(scope="module")
+def models(made: Made) -> dict[str, Path]:
+    """By what is wrong, the model; `good` is one with which nothing is."""
+    found = {"good": made.export("good", made.span)}
+    for kind, span in (("transform graph of another run", made.other), ("quantile boundaries swapped", made.swapped)):
+        found[kind] = made.export(kind, span)
+    for kind, left in (
+        ("half the features missing at serving", ("app", "installed")),
+        ("train-only feature", ("app", "installed", "country", "rating")),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trainer.signatures, "serving_feature_spec", only(left))
+            found[kind] = made.export(kind, made.span)
+    for kind in PROBLEMS.keys() - found.keys():
+        found[kind] = made.folder / kind
+        shutil.copytree(found["good"], found[kind])
+    theirs = Path(made.other.transform_output) / "transform_fn" / "assets" / "app_vocabulary"
+    shutil.copy(theirs, found["vocabulary of another day"] / "Format-Serving" / "assets" / "app_vocabulary")
+    (found["missing vocabulary"] / "Format-Serving" / "assets" / "app_vocabulary").unlink()
+    shutil.rmtree(found["no scores of the trainer"] / "own_scores")
+    shutil.rmtree(found["weights of another training"] / "Format-Serving")
+    bias = made.prepared.model.bias
+    bias.assign_add(0.01)
+    made._export(found["weights of another training"], made.span)
+    bias.assign_sub(0.01)
+    # Graph and export agree with each other, and not with the examples that were trained on.
+    kind = "trained on examples of another transform graph"
+    other = tft.TFTransformOutput(made.other.transform_output)
+    write_own_scores(own_scores(made.prepared, other, [made.raw_files]), str(found[kind]))
+    made._export(found[kind], made.other)
+    return found
+
+
+def only(names: tuple[str, ...]) -> Callable[[Config], dict[str, Any]]:
+    return lambda config: {name: how for name, how in serving_feature_spec(config).items() if name in names}
+
+
+@pytest.fixture(scope="module")
+def verdicts(made: Made, models: dict[str, Path]) -> Iterator[dict[str, dict[str, Any]]]:
+    def verdict_on(kind: str) -> dict[str, Any]:
+        window = made.window[:1] if kind == "a span's evaluation examples missing" else made.window
+        return validate(SETTINGS, models[kind], window, made.folder / f"{kind} blessing")
+
+    with ThreadPoolExecutor(2) as pool:
+        running = {kind: pool.submit(verdict_on, kind) for kind in models}
+        yield {kind: future.result() for kind, future in running.items()}
+
+
+def test_a_model_that_serves_as_it_was_trained_is_blessed(verdicts: dict[str, dict[str, Any]]) -> None:
+    verdict = verdicts["good"]
+    assert (verdict["problems"], verdict["blessed"]) == ([], 1)
+    assert verdict["row_skew"]["num_rows"] == 300  # 150 logged rows of the first file pattern, and 150 changed ones
+    assert verdict["eval_skew"]["num_rows"] == 300
+    assert max(verdict[skew]["largest_difference"] for skew in ("row_skew", "eval_skew")) < 1e-6
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_skew_is_refused(verdicts: dict[str, dict[str, Any]], kind: str) -> None:
+    verdict = verdicts[kind]
+    assert verdict["blessed"] == 0
+    assert len(verdict["problems"]) == len(PROBLEMS[kind])
+    for problem, start in zip(verdict["problems"], PROBLEMS[kind], strict=True):
+        assert problem.startswith(start)

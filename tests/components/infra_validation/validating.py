@@ -1,0 +1,51 @@
+"""The infra validation as the pipeline calls it: on artifacts, through its executor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components.infra_validation.component import _SETTINGS, VERDICT_FILE, InfraValidationExecutor
+from transform.infra_settings import InfraValidation
+
+
+def examples_artifact(folder: Path, **splits: Iterable[bytes]) -> standard_artifacts.Examples:
+    """Examples as ingestion leaves them: of each split, every other one in each of two files."""
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(folder)
+    artifact.split_names = json.dumps(list(splits))
+    for split, examples in splits.items():
+        (folder / f"Split-{split}").mkdir(parents=True)
+        writers = [tf.io.TFRecordWriter(str(folder / f"Split-{split}" / f"data-{part}.gz"), "GZIP") for part in "01"]
+        for i, example in enumerate(examples):
+            writers[i % 2].write(example)
+        for writer in writers:
+            writer.close()
+    return artifact
+
+
+def validate(
+    settings: InfraValidation,
+    model_folder: Path,
+    window: list[standard_artifacts.Examples],
+    out: Path,
+    baseline: Path | None = None,
+) -> dict[str, Any]:
+    """Runs the executor; returns the verdict, with `blessed` put in."""
+    model, serving_model, blessing = (
+        kind() for kind in (standard_artifacts.Model, standard_artifacts.Model, standard_artifacts.InfraBlessing)
+    )
+    model.uri, serving_model.uri, blessing.uri = str(model_folder), str(baseline), str(out)
+    out.mkdir(parents=True)
+    InfraValidationExecutor().Do(
+        {"model": [model], "baseline_model": [serving_model] if baseline else [], "examples": window},
+        {"blessing": [blessing]},
+        {"settings": _SETTINGS.dump_json(settings).decode(), "code_fingerprint": "x"},
+    )
+    verdict: dict[str, Any] = json.loads((out / VERDICT_FILE).read_text())
+    return {**verdict, "blessed": blessing.get_int_custom_property("blessed")}

@@ -1,0 +1,66 @@
+"""What infra validation found, as the end of a run shows it."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from components.infra_validation.skew import Comparison
+from components.infra_validation.subject import Latency, Measurements
+from components.infra_validation.validation import Verdict
+from pipeline.cost_table import infra_rows
+
+CANDIDATE = Measurements(
+    load_seconds=1.26,
+    size_mb=34.56,
+    peak_memory_mb=812.3,
+    memory_mb=210.4,
+    latency=(Latency(200, 1, 30.04, 31.0, 39.96), Latency(50, 4, 14.0, 15.5, 16.25)),
+)
+BASELINE = Measurements(0.9, 30.0, 700.0, 100.0, (Latency(200, 1, 20.0, 21.0, 22.0),))
+
+
+def lines_of(verdict: Verdict) -> dict[str, list[str]]:
+    """By what, the lines of how much, with single spaces."""
+    shown = {}
+    for what, found in infra_rows(verdict.to_dict()):
+        console = Console(file=io.StringIO(), width=200)
+        console.print(found)
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]
+        shown[what] = [" ".join(line.split()) for line in text.splitlines()]
+    return shown
+
+
+def test_the_candidate_beside_the_serving_model() -> None:
+    skews = Comparison(1000, 0, 2.4e-7, ""), Comparison(12345, 0, 1e-8, "")
+    assert lines_of(Verdict((), CANDIDATE, BASELINE, "", *skews)) == {
+        "200 candidates": [
+            "model batch size threads p50 ms p95 ms p99 ms",
+            "candidate 200 1 30.0 31.0 40.0",
+            "candidate 50 4 14.0 15.5 16.2",
+            "serving model 200 1 20.0 21.0 22.0",
+        ],
+        "cost": [
+            "candidate: 1.3 s to load, 210 MB of memory (812 MB with TensorFlow), 34.6 MB of files; "
+            "serving model: 0.9 s to load, 100 MB of memory (700 MB with TensorFlow), 30.0 MB of files"
+        ],
+        "skew": [
+            "scores differ from the trainer's by at most 2.4e-07 on 1,000 logged and changed rows, "
+            "1.0e-08 on 12,345 evaluation examples"
+        ],
+    }
+
+
+def test_a_first_model_stands_alone() -> None:
+    shown = lines_of(Verdict((), CANDIDATE))
+    assert [line.split()[0] for line in shown["200 candidates"]] == ["model", "candidate", "candidate"]
+    assert shown.keys() == {"200 candidates", "cost"}
+
+
+def test_a_serving_model_that_was_not_measured() -> None:
+    assert lines_of(Verdict((), CANDIDATE, None, "it hung"))["  not measured"] == ["the serving model: it hung"]
+
+
+def test_a_model_that_did_not_answer_has_no_rows() -> None:
+    assert lines_of(Verdict(("it hung",))) == {}

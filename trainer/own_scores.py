@@ -1,0 +1,91 @@
+"""The trainer's own scores of logged rows, for the comparison with what the exported model makes of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from trainer.data import expand_patterns, read_records
+from trainer.evaluation import logits_function
+from trainer.preparation import Prepared
+from trainer.transform_graph import apply_transform
+from transform.feature_spec import LABEL, WEIGHT, Feature, FeatureSpec
+from transform.own_scores import OwnScores
+
+#: In `custom_config`: the patterns of the raw evaluation examples' files.
+RAW_EVAL_FILES_KEY = "raw_eval_files"
+
+_UNSEEN = b"\x00never seen"
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def own_scores(prepared: Prepared, tft_output: tft.TFTransformOutput, raw_files: Sequence[str]) -> OwnScores:
+    """Scores rows and evaluation examples with the trained model as it is in memory.
+
+    The rows go through tf.Transform's graph where tf.Transform left it, read as tf.Transform read them: nothing here is
+    of the export.
+
+    Args:
+      prepared: The training, once it is done.
+      tft_output: What tf.Transform learned.
+      raw_files: Patterns of the raw evaluation examples. The first `skew.num_rows` of them are scored as they are
+        logged, and once more with a value changed (`changed_rows`).
+
+    Returns:
+      The scores.
+    """
+    num_rows = prepared.config.skew.num_rows
+    records = read_records(expand_patterns(raw_files)).take(num_rows)
+    logged = [_as_request(record) for record in records.as_numpy_iterator()]
+    rows = [*logged, *changed_rows(logged, prepared.config.spec)]
+    parsing = {name: how for name, how in tft_output.raw_feature_spec().items() if name not in (LABEL, WEIGHT)}
+    transform_fn = tf.saved_model.load(tft_output.transform_savedmodel_dir).transform_fn
+    features = apply_transform(transform_fn, tf.io.parse_example(tf.constant(rows, tf.string), parsing))
+    logits_of, names = logits_function(prepared.model), prepared.model.feature_names
+    row_scores = tf.sigmoid(logits_of({name: features[name] for name in names})).numpy()
+    eval_scores = [tf.sigmoid(logits_of(batch)).numpy() for batch, _, _ in prepared.eval_data]
+    return OwnScores(rows, row_scores, np.sort(np.concatenate([np.zeros(0, np.float32), *eval_scores])))
+
+
+def _as_request(record: bytes) -> bytes:
+    example = tf.train.Example.FromString(record)
+    for name in (LABEL, WEIGHT):
+        example.features.feature.pop(name, None)
+    serialized: bytes = example.SerializeToString()
+    return serialized
+
+
+def changed_rows(rows: Sequence[bytes], spec: FeatureSpec) -> Iterator[bytes]:
+    """What the log may not have: values missing, never seen, of extreme size, and longer lists.
+
+    Args:
+      rows: Serialized raw tf.Examples.
+      spec: Their features.
+
+    Yields:
+      Each row with another value for one feature: the first rows for each feature in turn a missing one, the next ones
+      two more unusual ones (`_unusual_values`), and so on. The very last row has no feature at all.
+    """
+    changes = itertools.cycle(itertools.product(range(3), spec.features))
+    for row in rows[:-1]:
+        which, feature = next(changes)
+        example = tf.train.Example.FromString(row)
+        values = _unusual_values(feature, example)[which]
+        example.features.feature[feature.name].CopyFrom(values)
+        yield example.SerializeToString()
+    if rows:
+        yield tf.train.Example().SerializeToString()
+
+
+def _unusual_values(feature: Feature, example: tf.train.Example) -> tuple[tf.train.Feature, ...]:
+    if feature.is_numeric:
+        return tuple(
+            tf.train.Feature(float_list=tf.train.FloatList(value=values)) for values in ((), [_LARGEST], [-_LARGEST])
+        )
+    logged = list(example.features.feature[feature.name].bytes_list.value)
+    many = [*logged, _UNSEEN, *logged] if feature.is_list else [b""]
+    return tuple(tf.train.Feature(bytes_list=tf.train.BytesList(value=values)) for values in ((), [_UNSEEN], many))

@@ -1,0 +1,67 @@
+"""The trainer's own scores, beside the model: what the exported model's are held against before it is pushed.
+
+own_scores/
+  rows.tfrecord     raw tf.Examples, as a request has them
+  row_scores.npy    the trainer's score of each, float32 `[rows]`
+  eval_scores.npy   its scores of all transformed evaluation examples, float32, ascending
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+
+import numpy as np
+import tensorflow as tf
+
+_FOLDER = "own_scores"
+_ROWS_FILE = "rows.tfrecord"
+_ROW_SCORES_FILE = "row_scores.npy"
+_EVAL_SCORES_FILE = "eval_scores.npy"
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnScores:
+    """What the trainer itself makes of examples, once it has trained.
+
+    Attributes:
+      rows: Serialized raw tf.Examples, without label and weight.
+      row_scores: Its score of each, float32 `[rows]`.
+      eval_scores: Its scores of all evaluation examples that tf.Transform wrote, float32, ascending. Beam keeps neither
+        keys nor order, so these are compared as a whole: if each of two models' scores of the same rows differs by at
+        most ε, so do their sorted scores.
+    """
+
+    rows: list[bytes]
+    row_scores: np.ndarray
+    eval_scores: np.ndarray
+
+
+def write_own_scores(own: OwnScores, model_uri: str) -> None:
+    """Writes the trainer's scores into a model's folder, on any filesystem that TensorFlow knows."""
+    folder = os.path.join(model_uri, _FOLDER)
+    tf.io.gfile.makedirs(folder)
+    with tf.io.TFRecordWriter(os.path.join(folder, _ROWS_FILE)) as writer:
+        for row in own.rows:
+            writer.write(row)
+    for name, scores in ((_ROW_SCORES_FILE, own.row_scores), (_EVAL_SCORES_FILE, own.eval_scores)):
+        buffer = io.BytesIO()
+        np.save(buffer, scores)
+        with tf.io.gfile.GFile(os.path.join(folder, name), "wb") as file:
+            file.write(buffer.getvalue())
+
+
+def read_own_scores(model_uri: str) -> OwnScores | None:
+    """What `write_own_scores` wrote; None for a model whose trainer left no scores."""
+    folder = os.path.join(model_uri, _FOLDER)
+    if not tf.io.gfile.isdir(folder):
+        return None
+    rows = list(tf.data.TFRecordDataset(os.path.join(folder, _ROWS_FILE)).as_numpy_iterator())
+    return OwnScores(rows, *(_read_array(os.path.join(folder, name)) for name in (_ROW_SCORES_FILE, _EVAL_SCORES_FILE)))
+
+
+def _read_array(path: str) -> np.ndarray:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        array: np.ndarray = np.load(io.BytesIO(file.read()), allow_pickle=False)
+    return array
