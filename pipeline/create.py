@@ -20,6 +20,7 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
+from components.evaluation import extractors
 from components.gates import AnomalyGate, RowGate
 from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
@@ -50,6 +51,7 @@ INGESTION_CODE = (
         for name in (
             "config",
             "errors",
+            "evaluation_settings",
             "feature_spec",
             "infra_settings",
             "mistakes",
@@ -70,12 +72,14 @@ class RunSettings:
       workspace: Where the run puts everything.
       span: The span; None takes the latest.
       beam_args: Beam's pipeline options.
+      force_reason: Why a model that a gate on quality refuses is pushed all the same; empty if it is not.
     """
 
     data_root: str
     workspace: Workspace
     span: int | None = None
     beam_args: tuple[str, ...] = LOCAL_BEAM_ARGS
+    force_reason: str = ""
 
 
 def create_pipeline(config: Config, settings: RunSettings, *, only_ingest: bool = False) -> tfx_pipeline.Pipeline:
@@ -130,11 +134,12 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     analyzer_cache = Resolver(
         strategy_class=LatestBefore, examples=examples, candidates=Channel(type=standard_artifacts.TransformCache)
     ).with_id("analyzer_cache")
+    serving_root = str(settings.workspace.serving(config.name))
     pushed_model = Resolver(
         strategy_class=LastPushedModel,
+        config={"serving_root": serving_root},
         examples=examples,
         model=Channel(type=standard_artifacts.Model),
-        pushed_model=Channel(type=standard_artifacts.PushedModel),
     ).with_id("last_pushed_model")
 
     # Learn.
@@ -177,18 +182,25 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     # May the model serve?
     serving_model = Resolver(
         strategy_class=ServingModel,
+        config={"serving_root": serving_root},
         candidate=trainer.outputs["model"],
         model=Channel(type=standard_artifacts.Model),
-        pushed_model=Channel(type=standard_artifacts.PushedModel),
     ).with_id("serving_model")
     evaluator = Evaluator(
         examples=examples,
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
-        eval_config=eval_config(config.evaluation, weighted=config.sources.impressions.weight is not None),
+        eval_config=eval_config(
+            config.evaluation,
+            weighted=config.sources.impressions.weight is not None,
+            has_requests=config.sources.impressions.request_id is not None,
+        ),
         schema=schema_gen.outputs["schema"],
         example_splits=["eval"],
+        module_path=extractors.__name__,
     ).with_id("evaluator")
+    # TFX has no place for it, but its cache compares all properties: an edit of the metrics evaluates anew.
+    evaluator.exec_properties["code_fingerprint"] = code_fingerprint("components/evaluation")
     infra_validation = InfraValidation(
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
@@ -202,12 +214,16 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     ).with_id("infra_validation")
     push = Push(
         model=trainer.outputs["model"],
+        baseline_model=serving_model.outputs["model"],
+        evaluation=evaluator.outputs["evaluation"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validation.outputs["blessing"],
         examples=span_window.outputs["examples"],
         catalog=example_gen.outputs["catalog"],
         config_json=config.to_json(),
-        serving_root=str(settings.workspace.serving(config.name)),
+        serving_root=serving_root,
+        keep_versions=config.push.keep_versions,
+        force_reason=settings.force_reason,
         code_fingerprint=code_fingerprint("components", "transform", "trainer"),
     ).with_id("push")
     return [

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 
 from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
+from components.push import FORCE_REASON, REFUSAL
 from pipeline.create import TUNER
-from pipeline.evaluation import METRICS
+from pipeline.measured import read_measured, refusals
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
-from transform.settings import Evaluation, Threshold
+from transform.evaluation_settings import Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +31,11 @@ class Outcome:
       training: The trainer's report.
       metrics: The candidate's, by name.
       baseline: The serving model's on the same examples; empty on a first run.
+      changes: By metric, the 95 % interval of the candidate's minus the serving model's; empty on a first run.
       num_eval_examples: How many they were measured on.
       infra: The verdict of the infra validation.
-      refusals: Why the model was not pushed, a sentence each; empty if it was.
+      refusals: Why the model was not to be pushed, a sentence each; empty if the gates let it through.
+      forced: Why it was pushed though there are refusals; empty if it was not.
       version: The pushed version; None if there is none.
       places: Where what lies, by what it is.
     """
@@ -44,9 +45,11 @@ class Outcome:
     training: Mapping[str, Any]
     metrics: Mapping[str, float]
     baseline: Mapping[str, float]
+    changes: Mapping[str, tuple[float, float]]
     num_eval_examples: int
     infra: Mapping[str, Any]
     refusals: tuple[str, ...]
+    forced: str
     version: int | None
     places: Mapping[str, str]
 
@@ -72,7 +75,8 @@ def read_outcome(
     evaluation_artifact = _only(outputs["evaluator"], "ModelEvaluation")
     infra = _only(outputs["infra_validation"], "InfraBlessing")
     pushed = _only(outputs["push"], "PushedModel")
-    metrics, baseline, count = _metrics(evaluation_artifact.uri)
+    measured = read_measured(evaluation_artifact.uri)
+    whole = measured[""]
     version = None
     places = {
         "quarantine": quarantine.uri,
@@ -82,11 +86,14 @@ def read_outcome(
     }
     if TUNER in outputs:
         places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
-    refusals = _quality_refusals(metrics, baseline, evaluation)
-    if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not refusals:
-        refusals = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]
+    reasons = refusals(measured, evaluation)
+    if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not reasons:
+        reasons = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]
     verdict = json.loads(_read(os.path.join(infra.uri, VERDICT_FILE)))
-    refusals += [f"infra validation: {problem}" for problem in verdict["problems"]]
+    reasons += [f"infra validation: {problem}" for problem in verdict["problems"]]
+    if refusal := pushed.custom_properties[REFUSAL].string_value:
+        reasons.append(refusal)
+    forced = pushed.custom_properties[FORCE_REASON].string_value
     if pushed.custom_properties["pushed"].int_value:
         version = pushed.custom_properties["version"].int_value
         places["pushed model"] = pushed.custom_properties["pushed_destination"].string_value
@@ -94,11 +101,13 @@ def read_outcome(
         counts=read_counts(quarantine.uri),
         spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
         training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT_FILE))),
-        metrics=metrics,
-        baseline=baseline,
-        num_eval_examples=count,
+        metrics=whole.metrics,
+        baseline=whole.baseline,
+        changes=whole.changes,
+        num_eval_examples=whole.num_examples,
         infra=verdict,
-        refusals=() if version is not None else tuple(refusals),
+        refusals=() if version is not None and not forced else tuple(reasons),
+        forced=forced,
         version=version,
         places=places,
     )
@@ -120,50 +129,3 @@ def _read(path: str) -> str:
     with fileio.open(path, "r") as file:
         text: str = file.read()
     return text
-
-
-def _metrics(evaluation_uri: str) -> tuple[dict[str, float], dict[str, float], int]:
-    """The candidate's and the baseline's metrics over all examples, and the number of examples."""
-    by_model: dict[str, dict[str, float]] = {}
-    for record in tfma.load_metrics(evaluation_uri):
-        if record.slice_key.single_slice_keys:
-            continue
-        for entry in record.metric_keys_and_values:
-            key = entry.key
-            if not key.is_diff:
-                by_model.setdefault(key.model_name, {})[key.name] = entry.value.double_value.value
-    candidate = by_model.get("candidate") or by_model[""]
-    names = [name for name in METRICS if name in candidate]
-    baseline = by_model.get("baseline", {})
-    return (
-        {name: candidate[name] for name in names},
-        {name: baseline[name] for name in names if name in baseline},
-        int(candidate["example_count"]),
-    )
-
-
-def _quality_refusals(metrics: Mapping[str, float], baseline: Mapping[str, float], evaluation: Evaluation) -> list[str]:
-    """A sentence for each threshold that the candidate missed."""
-    sentences = []
-    for name, rule in evaluation.thresholds.items():
-        sentences += _missed(name, rule, metrics[name], baseline.get(name))
-    return sentences
-
-
-def _missed(name: str, rule: Threshold, value: float, before: float | None) -> list[str]:
-    if math.isnan(value):
-        return [f"{name} is not a number"]
-    sentences = []
-    if rule.min is not None and value < rule.min:
-        sentences.append(f"{name} must be at least {rule.min:g}. Received: {value:.4f}")
-    if rule.max is not None and value > rule.max:
-        sentences.append(f"{name} must be at most {rule.max:g}. Received: {value:.4f}")
-    higher_is_better = METRICS[name][1]
-    if rule.max_worsening is not None and before is not None and higher_is_better is not None:
-        worsening = before - value if higher_is_better else value - before
-        if worsening > rule.max_worsening:
-            sentences.append(
-                f"{name} may be worse than the serving model's by at most {rule.max_worsening:g}. "
-                f"Received: {value:.4f} after {before:.4f}"
-            )
-    return sentences

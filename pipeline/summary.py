@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from pipeline.cost_table import infra_rows
+from pipeline.measured import interval
 from pipeline.outcome import Outcome
 from transform.feature_spec import IMPRESSIONS
 
@@ -49,17 +50,26 @@ def summary(outcome: Outcome) -> RenderableType:
         non_zero = sum(training["wide_non_zero_rows"].values())
         table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
     for name, value in outcome.metrics.items():
-        against = f"  (serving model {outcome.baseline[name]:.4f})" if name in outcome.baseline else "  (no baseline)"
-        table.add_row(name, f"{value:.4f}{against}")
+        table.add_row(name, f"{value:.4f}  ({_against(outcome, name)})")
     for what, found in infra_rows(outcome.infra):
         table.add_row(what, found)
     if outcome.version is not None:
         table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}")
+        if outcome.forced:
+            table.add_row("  forced", f"{outcome.forced}; refused: {'; '.join(outcome.refusals)}")
     else:
         table.add_row("pushed", "[red]no[/red]: " + "; ".join(outcome.refusals))
     for what, where in outcome.places.items():
         table.add_row(what, where)
     return table
+
+
+def _against(outcome: Outcome, metric: str) -> str:
+    """What a metric stands against: the serving model's, and how far the change may be chance."""
+    if metric not in outcome.baseline:
+        return "no baseline"
+    change = f", change {interval(*outcome.changes[metric])}" if metric in outcome.changes else ""
+    return f"serving model {outcome.baseline[metric]:.4f}{change}"
 
 
 def _short(value: Any) -> str:

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from transform import infra_settings, mistakes, settings, tuning
 from transform import sources as source_sections
 from transform.errors import ConfigError
+from transform.evaluation_settings import OF_GROUPS, Evaluation, kind_of
 from transform.feature_spec import IMPRESSIONS, STRICT, Feature, FeatureSpec, Name
 
 MAX_CONFIG_BYTES = 1_000_000
@@ -42,13 +43,14 @@ class Config:
     name: Name
     sources: source_sections.Sources
     spec: FeatureSpec
-    evaluation: settings.Evaluation
+    evaluation: Evaluation
     ingestion: settings.Ingestion = Field(default_factory=settings.Ingestion)
     model: settings.Model = Field(default_factory=settings.Model)
     training: settings.Training = Field(default_factory=settings.Training)
     tuning: settings.Tuning | None = None
     infra_validation: infra_settings.InfraValidation = Field(default_factory=infra_settings.InfraValidation)
     skew: infra_settings.Skew = Field(default_factory=infra_settings.Skew)
+    push: settings.Push = Field(default_factory=settings.Push)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:
@@ -59,6 +61,7 @@ class Config:
         for name in self.evaluation.slices:
             if name not in self.spec.by_name:
                 raise ValueError(f"`evaluation.slices` names `{name}`, which is none of {sorted(self.spec.by_name)}")
+        self._check_groups()
         log = self.sources.impressions
         if log.splits is None:
             column, rule = {
@@ -76,6 +79,20 @@ class Config:
         if self.tuning is not None:
             tuning.check_ranges(dataclasses.replace(self, tuning=None), self.tuning.ranges)
         return self
+
+    def _check_groups(self) -> None:
+        """Holds that there is something to group the metrics of a ranking by."""
+        by = self.evaluation.gauc_by
+        feature = None if by is None else self.spec.by_name.get(by)
+        if by is not None and (feature is None or feature.kind != "categorical" or not feature.required):
+            allowed = sorted(f.name for f in self.spec.features if f.kind == "categorical" and f.required)
+            rule = "`evaluation.gauc_by` names a categorical feature that is `required`"
+            raise ValueError(f"{rule}. Received: {by!r}; allowed: {allowed}")
+        if self.sources.impressions.request_id is None:
+            for name, _ in self.evaluation.all_thresholds:
+                if kind_of(name) in OF_GROUPS and (name != "gauc" or by is None):
+                    instead = ", or `evaluation.gauc_by`" if name == "gauc" else ""
+                    raise ValueError(f"a threshold on {name} needs `sources.impressions.request_id`{instead}")
 
     def features_of(self, source: str) -> tuple[Feature, ...]:
         return tuple(f for f in self.spec.features if f.source == source)

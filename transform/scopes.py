@@ -6,9 +6,10 @@ import dataclasses
 
 from transform import infra_settings, settings
 from transform.config import Config
+from transform.evaluation_settings import Evaluation, Threshold
 from transform.feature_spec import Feature, FeatureSpec, Vocabulary
 
-_ANY_EVALUATION = settings.Evaluation(thresholds={"auc": settings.Threshold(min=0.0)})
+_ANY_EVALUATION = Evaluation(thresholds={"auc": Threshold(min=0.0)})
 
 
 def for_ingestion(config: Config) -> Config:
@@ -60,5 +61,6 @@ def _without_gates(config: Config) -> Config:
         config,
         evaluation=_ANY_EVALUATION,
         infra_validation=infra_settings.InfraValidation(),
+        push=settings.Push(),
         ingestion=dataclasses.replace(config.ingestion, window_spans=1, max_rejected_fraction=1.0),
     )

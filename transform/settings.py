@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from transform.feature_spec import STRICT, Name
+from transform.feature_spec import STRICT
 
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -63,6 +63,8 @@ class Model:
       dropout: The share of each hidden layer's units dropped in training.
       count_dropout: The share of examples whose counts are hidden in training, so that the rest of the model learns to
         do without them.
+      bfloat16: Round the factors of the hidden layers' matrix products to bfloat16 in training, which is quicker on
+        processors with AVX512-BF16 or AMX. Scores are always float32's.
     """
 
     parts: Parts = "wide_and_deep"
@@ -75,6 +77,7 @@ class Model:
     list_combiner: Literal["mean", "sum", "sqrtn"] = "mean"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     count_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -208,43 +211,12 @@ class Tuning:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Threshold:
-    """What a metric must reach for the model to be pushed.
+class Push:
+    """The push of a model that the gates let through.
 
     Attributes:
-      min: The lowest value allowed.
-      max: The highest value allowed.
-      max_worsening: By how much it may be worse than the serving model's; not used on a first run.
+      keep_versions: How many of the highest versions stay. Older ones are removed after a push, but for pinned ones and
+        those that a rollback among the kept ones restored.
     """
 
-    min: FiniteFloat | None = None
-    max: FiniteFloat | None = None
-    max_worsening: NonNegativeFloat | None = None
-
-    @model_validator(mode="after")
-    def _has_a_bound(self) -> Threshold:
-        if self.min is None and self.max is None:
-            raise ValueError("a threshold has `min`, `max` or both: `max_worsening` alone would pass any first model")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"`min` must not be above `max`. Received: {self.min} and {self.max}")
-        return self
-
-
-@dataclass(frozen=True, config=STRICT)
-class Evaluation:
-    """The gates on quality.
-
-    Attributes:
-      thresholds: By metric: `auc`, `logloss`, `calibration` (mean prediction ÷ mean label).
-      slices: Features by whose values the metrics are also shown.
-    """
-
-    thresholds: Annotated[dict[Literal["auc", "logloss", "calibration"], Threshold], Field(min_length=1)]
-    slices: tuple[Name, ...] = ()
-
-    @model_validator(mode="after")
-    def _worsening_has_a_direction(self) -> Evaluation:
-        calibration = self.thresholds.get("calibration")
-        if calibration is not None and calibration.max_worsening is not None:
-            raise ValueError("calibration has `min` and `max` only: neither more nor less of it is worse as such")
-        return self
+    keep_versions: PositiveInt = 5

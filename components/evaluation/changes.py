@@ -23,8 +23,8 @@ LOW, HIGH = 0, 1
 class ChangeBound(tfma.metrics.Metric):  # type: ignore[misc]
     """An end of the interval of a metric's change, by the paired bootstrap of `components.evaluation.bootstrap`.
 
-    It is a difference of the two models as TFMA has it (`is_diff`), so that it is a change threshold that holds it. TFMA
-    drops that one where there is no baseline, and then this metric is not computed either.
+    It is a difference of the two models as TFMA has it (`is_diff`), so that a change threshold holds it. TFMA drops
+    it where there is no baseline, and then this metric is not computed either.
 
     Args:
       measure: `auc`, `auc_pr`, `logloss`, or a measure of a ranking, which needs `MetricsSpec.query_key`.

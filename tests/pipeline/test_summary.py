@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -27,20 +28,26 @@ TRAINING: dict[str, Any] = {
 }
 
 
-def lines_of(training: dict[str, Any]) -> list[str]:
-    """The summary of a run with that training, its lines with single spaces."""
+def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
+    """The summary of a run with that training, its lines with single spaces; `more` are fields of its outcome."""
     outcome = Outcome(
         counts=Counts(span=1),
         spans=(1,),
         training=training,
         metrics={"auc": 0.75},
         baseline={},
+        changes={},
         num_eval_examples=20,
         infra={"candidate": None, "baseline": None, "baseline_problem": "", "row_skew": None, "eval_skew": None},
         refusals=(),
+        forced="",
         version=1,
         places={},
     )
+    return lines_of_outcome(dataclasses.replace(outcome, **more))
+
+
+def lines_of_outcome(outcome: Outcome) -> list[str]:
     console = Console(file=io.StringIO(), width=200)
     console.print(summary(outcome))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
@@ -84,3 +91,13 @@ def test_a_warm_start_tells_what_it_carried() -> None:
     assert "carried rows of kept new dropped norm" in lines
     assert "wide/app 1,100 100 7 12.3" in lines
     assert "not carried wide/size: not in the previous model" in lines
+
+
+def test_a_push_tells_why_it_was_done_or_not() -> None:
+    low = ("auc must be at least 0.8. Received: 0.7500",)
+    assert "pushed yes, as version 1" in lines_of(TRAINING)
+    assert not any(line.startswith("forced") for line in lines_of(TRAINING))
+    assert f"pushed no: {low[0]}" in lines_of(TRAINING, version=None, refusals=low)
+    forced = lines_of(TRAINING, forced="a holiday", refusals=low)
+    assert "pushed yes, as version 1" in forced
+    assert f"forced a holiday; refused: {low[0]}" in forced

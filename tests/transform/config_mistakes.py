@@ -8,8 +8,8 @@ from tests.transform.small_config import REMOVED
 
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
 TOP_KEYS = (
-    "['counts', 'crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'skew', "
-    "'sources', 'training', 'tuning']"
+    "['counts', 'crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'push', "
+    "'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
     "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
@@ -188,7 +188,9 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("evaluation.thresholds.f1", {"min": 0.5})],
-        "`f1` must be one of 'auc', 'logloss' or 'calibration'. Received: 'f1' (small.yaml, evaluation.thresholds.f1).",
+        "`f1` must match the pattern "
+        "^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$. Received: 'f1' "
+        "(small.yaml, evaluation.thresholds.f1).",
     ),
     (
         [("evaluation.thresholds.auc", {"max_worsening": 0.1})],
@@ -303,4 +305,5 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "`max_latency_ratio` must be at least 1.0. Received: 0.5 (small.yaml, infra_validation.max_latency_ratio).",
     ),
     ([("skew.num_rows", 0)], "`num_rows` must be at least 1. Received: 0 (small.yaml, skew.num_rows)."),
+    ([("push.keep_versions", 0)], "`keep_versions` must be at least 1. Received: 0 (small.yaml, push.keep_versions)."),
 ]
