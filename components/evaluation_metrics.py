@@ -1,8 +1,11 @@
-"""What the Evaluator measured."""
+"""What the Evaluator measured, and which of its thresholds the candidate missed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 
@@ -25,17 +28,28 @@ def overall_metrics(evaluation_uri: str) -> dict[str, dict[str, float]]:
 
 
 def missed_thresholds(evaluation_uri: str) -> list[str]:
-    """The metrics that missed a threshold of the Evaluator's, each with its value and its threshold.
+    """A sentence for each threshold of the Evaluator's that the candidate missed.
 
     Args:
       evaluation_uri: The ModelEvaluation artifact.
     """
-    found = []
+    sentences = []
     for in_slice in tfma.load_validation_result(evaluation_uri).metric_validations_per_slice:
         key = tfma.slicer.deserialize_slice_key(in_slice.slice_key)
         place = "".join(f" where {column} = {value}" for column, value in key)
         for failure in in_slice.failures:
+            rule = " and ".join(_rules(failure.metric_threshold))
             value = failure.metric_value.double_value.value
-            threshold = " ".join(str(failure.metric_threshold).split())
-            found.append(f"{failure.metric_key.name}{place}: {value:.4f} ({threshold})")
-    return found
+            sentences.append(f"{failure.metric_key.name}{place} must be {rule}. Received: {value:.4f}")
+    return sentences
+
+
+def _rules(threshold: config_pb2.MetricThreshold) -> Iterator[str]:
+    value, change = threshold.value_threshold, threshold.change_threshold
+    if value.HasField("lower_bound"):
+        yield f"at least {value.lower_bound.value:g}"
+    if value.HasField("upper_bound"):
+        yield f"at most {value.upper_bound.value:g}"
+    if change.HasField("absolute"):
+        side = "at least" if change.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER else "at most"
+        yield f"{side} {change.absolute.value:g} above the serving model's"

@@ -92,7 +92,8 @@ def push(
                     f"run again. Received: {baseline[MODEL_URI]}, now {pushed[-1][1]} ({serving_root})"
                 )
             own = [add_version(serving_root, fill, lineage)]
-        remove_old(serving_root, keep_versions)
+        if removed := remove_old(serving_root, keep_versions):
+            logging.info("removed the versions %s (%s)", removed, serving_root)
         return own[-1]
 
 

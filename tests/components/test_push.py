@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
+from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
@@ -154,7 +154,7 @@ def test_a_candidate_that_was_held_against_another_model_than_serves_is_not_push
 
 
 def write_evaluation(folder: Path) -> None:
-    """Writes what the Evaluator leaves: the AUC of two models, and a threshold that the candidate missed."""
+    """Writes what the Evaluator leaves: the AUC of two models, and thresholds that the candidate missed."""
     measured = metrics_for_slice_pb2.MetricsForSlice()
     for name, value in (("candidate", 0.7), ("baseline", 0.8)):
         entry = measured.metric_keys_and_values.add()
@@ -165,6 +165,12 @@ def write_evaluation(folder: Path) -> None:
     failure = verdict.metric_validations_per_slice.add().failures.add()
     failure.metric_key.name, failure.metric_value.double_value.value = "auc", 0.7
     failure.metric_threshold.value_threshold.lower_bound.value = 0.75
+    in_slice = verdict.metric_validations_per_slice.add()
+    in_slice.slice_key.single_slice_keys.add(column="country", bytes_value=b"US")
+    failure = in_slice.failures.add()
+    failure.metric_key.name, failure.metric_value.double_value.value = "logloss", 0.03
+    failure.metric_threshold.change_threshold.absolute.value = 0.02
+    failure.metric_threshold.change_threshold.direction = config_pb2.MetricDirection.LOWER_IS_BETTER
     with tf.io.TFRecordWriter(str(folder / "validations.tfrecord")) as writer:
         writer.write(verdict.SerializeToString())
 
@@ -260,7 +266,10 @@ def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, root:
     assert pushed.get_int_custom_property("version") == 1
     assert read_manifest(str(root / "1"))["forced"] == {
         "reason": "the threshold is wrong",
-        "refusals": ["auc: 0.7000 (value_threshold { lower_bound { value: 0.75 } })"],
+        "refusals": [
+            "auc must be at least 0.75. Received: 0.7000",
+            "logloss where country = US must be at most 0.02 above the serving model's. Received: 0.0300",
+        ],
     }
 
 

@@ -23,6 +23,7 @@ from components.versions import (
     add_version,
     checksums,
     history,
+    locked,
     read_manifest,
     remove_version,
     verify,
@@ -354,3 +355,34 @@ def test_a_killed_rollback_leaves_what_served(tmp_path: Path) -> None:
     assert roll_back(root, "a test") == 3
     verify(place(root, 3))
     assert json.loads((tmp_path / "1" / "assets.extra" / "manifest.json").read_text())["version"] == 1
+
+
+@pytest.mark.parametrize(
+    "change", [lambda root: pin(root, 1, ""), lambda root: unpin(root, 2), lambda root: roll_back(root, "a test")]
+)
+def test_what_changes_the_folder_waits_for_a_push(root: str, change: Any) -> None:
+    add(root)
+    add(root)
+    pin(root, 2, "")
+    thread = threading.Thread(target=change, args=[root])
+    with locked(root):  # as a push does
+        thread.start()
+        thread.join(timeout=0.3)
+        assert thread.is_alive()
+        assert (versions(root), pins(root)) == ([1, 2], {2: ""})
+    thread.join()
+    assert (versions(root), pins(root)) != ([1, 2], {2: ""})
+
+
+def test_many_at_once_each_add_a_version(root: str) -> None:
+    add(root, "one")
+    add(root, "two")
+    threads = [threading.Thread(target=roll_back, args=[root, "a test", 1]) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert versions(root) == list(range(1, 9))
+    for version in range(3, 9):
+        assert verify(place(root, version)) == verify(place(root, 1))
+        assert read_manifest(place(root, version))["rollback_of"] == version - 1
