@@ -1,13 +1,13 @@
 """How fast the paper's architecture trains: `python -m benchmarks.training_speed`.
 
 Examples per second, input reading included, against what the machine could do at most, the rate of the dense layers'
-matrix products alone, and against `tf_keras.experimental.WideDeepModel` with stock optimizers on the same examples.
-Either trainer has a process of its own in each turn, as both together would not fit into the memory. The matrix
-products are measured before and behind each of this trainer's passes over the examples. Each process's first pass,
-which traces the graphs and touches the tables' memory first, is not counted, and of any pass not the first batch.
-Shares are also given of processor seconds, as other load on the machine does not enter them.
+matrix products alone, and against `tf_keras.experimental.WideDeepModel` with stock optimizers on the same examples;
+this trainer in float32 and with `model.bfloat16`. Each has a process of its own in each turn, as two would not fit into
+the memory. The matrix products are measured before and behind each of this trainer's passes over the examples. A
+process's first pass, which traces the graphs and touches the tables' memory first, is not counted, and of any pass not
+the first batch. Shares are also given of processor seconds, as other load on the machine does not enter them.
 
-Both trainers' tables are in huge pages, where glibc can ask the kernel for them (`HUGE_PAGES`).
+All tables are in huge pages, where glibc can ask the kernel for them (`HUGE_PAGES`).
 """
 
 from __future__ import annotations
@@ -73,12 +73,9 @@ class Pass:
 class Turn:
     """What one process of each trainer measured, pass by pass, by batch size."""
 
-    ours: dict[int, list[Pass]]
+    float32: dict[int, list[Pass]]
+    bfloat16: dict[int, list[Pass]]
     stock: dict[int, list[Speed]]
-
-    def of(self, batch_size: int) -> list[tuple[Pass, Speed]]:
-        """The passes of both with one batch size, side by side."""
-        return list(zip(self.ours[batch_size], self.stock[batch_size], strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,15 +112,16 @@ class Job:
         return dict(measured)
 
 
-def our_passes(job: Job) -> dict[int, list[Pass]]:
-    """This trainer's passes, and the matrix products."""
-    model = WideDeep(job.paper.spec, MODEL, job.paper.vocabulary_sizes)
+def our_passes(job: Job, bfloat16: bool) -> dict[int, list[Pass]]:
+    """This trainer's passes, and the matrix products of the same kind."""
+    kind = tf.bfloat16 if bfloat16 else tf.float32
+    model = WideDeep(job.paper.spec, dataclasses.replace(MODEL, bfloat16=bfloat16), job.paper.vocabulary_sizes)
     do_steps = steps_function(model, JointOptimizer(model, TRAINING), TRAINING.negative_fraction)
     zero = tf.zeros([], tf.float64)
 
     def measure(batch_size: int, number: int) -> Pass:
         num_batches = job.num_examples // batch_size
-        products = matmul_rates(batch_size, layer_widths(model))
+        products = matmul_rates(batch_size, layer_widths(model), kind)
         rates = [products() for _ in range(num_batches // 2)]
         iterator = iter(job.batches(batch_size, number))
         do_steps(iterator, tf.constant(1, tf.int64), zero, zero)[-1].numpy()
@@ -154,7 +152,11 @@ def measure(job: Job, num_turns: int) -> list[Turn]:
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context, max_tasks_per_child=1) as new_process:
         return [
-            Turn(new_process.submit(our_passes, job).result(), new_process.submit(stock_passes, job).result())
+            Turn(
+                float32=new_process.submit(our_passes, job, False).result(),
+                bfloat16=new_process.submit(our_passes, job, True).result(),
+                stock=new_process.submit(stock_passes, job).result(),
+            )
             for _ in range(num_turns)
         ]
 
@@ -170,16 +172,20 @@ def results(turns: Sequence[Turn], batch_sizes: Sequence[int]) -> Table:
     for column in ("batch", "", "median", "lowest", "highest"):
         table.add_column(column, justify="right" if column else "left")
     for batch_size in batch_sizes:
-        passes = [one for turn in turns for one in turn.of(batch_size)]
-        quantities = {
-            "this trainer, examples/s": (",.0f", [p.ours.wall for p, _ in passes]),
-            "matrix products alone, examples/s": (",.0f", [p.bound.wall for p, _ in passes]),
-            "stock model, examples/s": (",.0f", [stock.wall for _, stock in passes]),
-            "share of the matrix products' speed": (".0%", [p.ours.wall / p.bound.wall for p, _ in passes]),
-            "same, per processor second": (".0%", [p.ours.processor / p.bound.processor for p, _ in passes]),
-            "times the stock model's speed": (".2f", [p.ours.wall / stock.wall for p, stock in passes]),
-            "same, per processor second ": (".2f", [p.ours.processor / stock.processor for p, stock in passes]),
-        }
+        stock = [speed for turn in turns for speed in turn.stock[batch_size]]
+        quantities = {"stock model, examples/s": (",.0f", [s.wall for s in stock])}
+        for kind in ("float32", "bfloat16"):
+            passes: list[Pass] = [one for turn in turns for one in getattr(turn, kind)[batch_size]]
+            quantities |= {
+                f"{kind}, examples/s": (",.0f", [p.ours.wall for p in passes]),
+                f"{kind}, matrix products alone": (",.0f", [p.bound.wall for p in passes]),
+                f"{kind}, share of that": (".0%", [p.ours.wall / p.bound.wall for p in passes]),
+                f"{kind}, share by processor time": (".0%", [p.ours.processor / p.bound.processor for p in passes]),
+                f"{kind}, times the stock model": (
+                    ".2f",
+                    [p.ours.wall / s.wall for p, s in zip(passes, stock, strict=True)],
+                ),
+            }
         for name, (how, values) in quantities.items():
             numbers = (f"{value:{how}}" for value in (statistics.median(values), min(values), max(values)))
             table.add_row(f"{batch_size:,}", name, *numbers)
@@ -204,7 +210,7 @@ def main() -> None:
         turns = measure(job, arguments.turns)
     console = Console()
     widths = layer_widths(WideDeep(paper.spec, MODEL, dict.fromkeys(paper.vocabulary_sizes, 1)))
-    bound = statistics.median(p.bound.wall for turn in turns for passes in turn.ours.values() for p in passes)
+    bound = statistics.median(p.bound.wall for turn in turns for passes in turn.float32.values() for p in passes)
     flops = flops_per_example(widths)
     console.print(
         f"dense layers {' - '.join(map(str, widths))}: {flops / 1e6:.2f} MFLOP per example; "

@@ -18,7 +18,8 @@ _INITIALIZERS = {"relu": "HeUniform", "elu": "HeUniform", "gelu": "HeUniform", "
 class HiddenLayers:
     """A multilayer perceptron: a^(l+1) = dropout(f(norm(W^(l) a^(l) + b^(l)))), and a last layer without f and b.
 
-    `norm` is batch normalization where the settings ask for it, else nothing.
+    `norm` is batch normalization where the settings ask for it, else nothing. With `bfloat16`, the matrix products
+    W^(l) a^(l) of training, and those of their gradients, are of factors rounded to bfloat16; all else is float32.
 
     Args:
       width: The input's width.
@@ -34,7 +35,7 @@ class HiddenLayers:
         seed_of: Callable[[str], int],
         step_seed_of: Callable[[str], tf.Tensor],
     ) -> None:
-        self._dropout, self._step_seed_of = model.dropout, step_seed_of
+        self._dropout, self._bfloat16, self._step_seed_of = model.dropout, model.bfloat16, step_seed_of
         self._activation = tf_keras.activations.get(model.activation)
         self._dense: list[tf_keras.layers.Dense] = []
         self._norm: list[tf_keras.layers.BatchNormalization] = []
@@ -75,9 +76,11 @@ class HiddenLayers:
 
     def __call__(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         """The logit, float32 `[batch]`, of float32 `[batch, width]`; with `training`, units are dropped."""
+        factors = tf.bfloat16 if training and self._bfloat16 else tf.float32
         hidden = inputs
         for i, dense in enumerate(self._dense[:-1]):
-            hidden = dense(hidden)
+            product = tf.matmul(tf.cast(hidden, factors), tf.cast(dense.kernel, factors))
+            hidden = tf.nn.bias_add(tf.cast(product, tf.float32), dense.bias)
             if self._norm:
                 hidden = self._norm[i](hidden, training=training)
             hidden = self._activation(hidden)

@@ -61,3 +61,18 @@ def test_dropout_drops_in_training_only() -> None:
     layers = layers_of(dropout=0.5)
     np.testing.assert_array_equal(logits(layers, training=False), logits(layers, training=False))
     assert np.abs(logits(layers, training=True) - logits(layers, training=False)).max() > 1e-3
+
+
+def test_bfloat16_rounds_the_factors_of_trainings_products_alone() -> None:
+    def rounded(x: np.ndarray) -> np.ndarray:
+        return tf.cast(tf.cast(x, tf.bfloat16), tf.float32).numpy()
+
+    layers = layers_of(bfloat16=True, hidden_units=(5,))
+    v = {name: variable.numpy() for name, variable in layers.variables.items()}
+    product = rounded(rounded(INPUTS) @ rounded(v["dense_0/kernel"]))
+    expected = np.maximum(product + v["dense_0/bias"], 0) @ v["dense_1/kernel"]
+    trained, served = logits(layers, training=True), logits(layers, training=False)
+
+    np.testing.assert_allclose(trained, expected[:, 0], atol=0.02)  # a product's sum may round the other way
+    np.testing.assert_allclose(served, logits(layers_of(hidden_units=(5,)), training=False), atol=1e-6)
+    assert np.abs(trained - served).max() > 1e-4
