@@ -30,6 +30,7 @@ from components.versions import (
     add_version,
     locked,
     pushed_models,
+    user,
 )
 from components.warmup import BATCH_SIZES, write_warmup
 
@@ -142,7 +143,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 _refuse(pushed_model, "a push can be forced past the gates on quality, not past infra validation")
                 return
             evaluation = artifact_utils.get_single_instance(input_dict["evaluation"])
-            forced = {FORCED: {"reason": reason, "refusals": missed_thresholds(evaluation.uri)}}
+            forced = {FORCED: {"by": user(), "reason": reason, "refusals": missed_thresholds(evaluation.uri)}}
         examples = input_dict["examples"]  # of the window, the run's own first
         try:
             version = push(

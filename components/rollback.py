@@ -9,11 +9,11 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.lineage import producer
-from components.versions import RESTORES, ROLLBACK_OF, Manifest, history, locked, restore, version_path, versions
+from components.versions import RESTORES, ROLLBACK_OF, Manifest, history, locked, restore, user, version_path, versions
 from transform.errors import InputError
 
-#: In the manifest of a rollback: why.
-ROLLBACK_REASON = "rollback_reason"
+#: In the manifest of a rollback: who did it, and why.
+ROLLBACK_BY, ROLLBACK_REASON = "rollback_by", "rollback_reason"
 
 EXECUTION_TYPE = "components.rollback.Rollback"
 _PUSHED_MODEL = "PushedModel"
@@ -50,7 +50,7 @@ def roll_back(root: str, reason: str, to: int | None = None) -> int:
                 )
         elif to not in earlier:
             raise InputError(f"a version to go back to must be one of {earlier}. Received: {to} ({root})")
-        return restore(root, to, {ROLLBACK_OF: serving, ROLLBACK_REASON: reason})
+        return restore(root, to, {ROLLBACK_OF: serving, ROLLBACK_BY: user(), ROLLBACK_REASON: reason})
 
 
 def _original(manifests: dict[int, Manifest], version: int) -> int:
@@ -81,9 +81,10 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
 
     execution = metadata_store_pb2.Execution(last_known_state=metadata_store_pb2.Execution.COMPLETE)
     execution.type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE))
-    execution.custom_properties[ROLLBACK_REASON].string_value = manifest[ROLLBACK_REASON]
-    execution.custom_properties[ROLLBACK_OF].int_value = manifest[ROLLBACK_OF]
-    execution.custom_properties[RESTORES].int_value = manifest[RESTORES]
+    for key in (ROLLBACK_BY, ROLLBACK_REASON):
+        execution.custom_properties[key].string_value = manifest[key]
+    for key in (ROLLBACK_OF, RESTORES):
+        execution.custom_properties[key].int_value = manifest[key]
     place = version_path(root, version)
     output = metadata_store_pb2.Artifact(type_id=pushed.type_id, uri=place, state=metadata_store_pb2.Artifact.LIVE)
     output.custom_properties["pushed"].int_value = 1

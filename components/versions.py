@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import getpass
 import hashlib
 import json
 import os
@@ -49,7 +50,7 @@ MANIFEST_FILE = "manifest.json"
 MODEL_URI = "model_uri"
 #: The version that served before, which the model was held against, and that version's model.
 BASELINE = "baseline"
-#: Of a model that a gate refused: the reason for which it was pushed all the same, and the refusals.
+#: Of a model that a gate refused: who pushed it all the same, the reason, and the refusals.
 FORCED = "forced"
 #: What the store itself writes into a manifest.
 VERSION, PUSHED_AT, SHA256 = "version", "pushed_at", "sha256"
@@ -63,6 +64,14 @@ Manifest = dict[str, Any]
 
 class DamagedVersionError(InputError):
     """A version's files are not those that were pushed."""
+
+
+def user() -> str:
+    """Who runs this process, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"uid {os.getuid()}"
 
 
 @contextlib.contextmanager

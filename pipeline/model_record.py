@@ -15,6 +15,7 @@ from components.artifacts import COUNTS_FILE
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import artifacts_of, examples_behind, producer
 from components.pins import pins
+from components.rollback import ROLLBACK_BY
 from components.versions import (
     BASELINE,
     FORCED,
@@ -125,9 +126,11 @@ def _made_from(manifest: Manifest) -> dict[str, str]:
     if unusual := note(manifest):
         lines["note"] = unusual
     if RESTORES in manifest:
-        lines["rolled back"] = f"from version {manifest[ROLLBACK_OF]} to version {manifest[RESTORES]}"
+        versions_named = f"from version {manifest[ROLLBACK_OF]} to version {manifest[RESTORES]}"
+        lines["rolled back"] = f"{versions_named}, by {manifest[ROLLBACK_BY]}"
     if FORCED in manifest:
         lines["refused"] = "; ".join(manifest[FORCED]["refusals"])
+        lines["forced by"] = manifest[FORCED]["by"]
     if PUSHED_AT in manifest:
         run = f", by run {manifest['run_id']}" if manifest.get("run_id") else ""
         lines["pushed"] = f"{manifest[PUSHED_AT]}{run}"

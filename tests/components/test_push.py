@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 from pathlib import Path
@@ -265,6 +266,7 @@ def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, root:
     pushed = execute(by_model=0, force_reason="the threshold is wrong")
     assert pushed.get_int_custom_property("version") == 1
     assert read_manifest(str(root / "1"))["forced"] == {
+        "by": getpass.getuser(),
         "reason": "the threshold is wrong",
         "refusals": [
             "auc must be at least 0.75. Received: 0.7000",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import getpass
 import hashlib
 import json
 import os
@@ -170,6 +171,7 @@ def test_a_rollback_is_a_new_version_with_the_files_of_the_one_before(root: str)
         "spans": [1],
         "rollback_of": 2,
         "restores": 1,
+        "rollback_by": getpass.getuser(),
         "rollback_reason": "two is bad",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import resource
@@ -116,7 +117,7 @@ def refused(store: Store, *arguments: str) -> str:
 def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store, tmp_path: Path) -> None:
     examples = store.ingest(1, tmp_path)
     store.push([examples])
-    store.push([examples], forced={"reason": "a holiday", "refusals": ["auc is low"]})
+    store.push([examples], forced={"by": "ann", "reason": "a holiday", "refusals": ["auc is low"]})
     wdr(store, "rollback", "--reason", "no holiday")
     assert wdr(store, "pin", "1", "--reason", "audit") == f"version 1 is pinned ({store.root}/1)"
     times = [read_manifest(f"{store.root}/{version}")["pushed_at"] for version in (1, 2, 3)]
@@ -191,17 +192,18 @@ def test_show_walks_back_to_log_files_and_row_counts(store: Store, tmp_path: Pat
 def test_show_tells_of_a_rollback_and_of_a_version_that_was_removed(store: Store, tmp_path: Path) -> None:
     examples = store.ingest(1, tmp_path)
     store.push([examples])
-    store.push([examples], forced={"reason": "a holiday", "refusals": ["auc is low", "logloss is high"]})
+    store.push([examples], forced={"by": "ann", "reason": "a holiday", "refusals": ["auc is low", "logloss is high"]})
     wdr(store, "rollback", "--reason", "no holiday")
     shown = wdr(store, "show").splitlines()
     assert "note restores 1: no holiday" in shown
-    assert "rolled back from version 2 to version 1" in shown
+    assert f"rolled back from version 2 to version 1, by {getpass.getuser()}" in shown
     assert "model /m/1" in shown
     assert "span 1 /e/1" in shown
     remove_version(store.root, 2)
     removed = wdr(store, "show", "2").splitlines()
     assert removed[0] == "version 2, removed, since newer ones were pushed"
     assert "refused auc is low; logloss is high" in removed
+    assert "forced by ann" in removed
     assert "span 1 /e/1" in removed
     assert refused(store, "show", "4") == (f"a version to show must be one of [1, 2, 3]. Received: 4 ({store.root})")
 
@@ -235,6 +237,7 @@ def test_a_rollback_is_on_record_in_ml_metadata_with_what_the_restored_push_had_
     (execution,) = store.store.get_executions_by_id([made.execution_id])
     assert execution.last_known_state == mlmd_pb2.Execution.COMPLETE
     assert execution.custom_properties["rollback_reason"].string_value == "the second is bad"
+    assert execution.custom_properties["rollback_by"].string_value == getpass.getuser()
     assert execution.custom_properties["rollback_of"].int_value == 2
     assert execution.custom_properties["restores"].int_value == 1
     read = [
