@@ -22,7 +22,8 @@ def overall_metrics(evaluation_uri: str) -> dict[str, dict[str, float]]:
             continue
         for entry in record.metric_keys_and_values:
             key = entry.key
-            if not key.is_diff:  # a model that is evaluated alone has no name
+            # A model that is evaluated alone has no name.
+            if not key.is_diff and entry.value.HasField("double_value"):
                 by_model.setdefault(key.model_name or CANDIDATE, {})[key.name] = entry.value.double_value.value
     return by_model
 

@@ -206,7 +206,8 @@ def add_version(
 def restore(root: str, version: int, manifest: Mapping[str, Any]) -> int:
     """Adds a version with the files of an earlier one: links to them on a local filesystem, copies elsewhere.
 
-    The caller holds the folder's lock.
+    Nothing here writes into a version that is there, so that a link is as good as a copy. The caller holds the folder's
+    lock.
 
     Args:
       root: The serving folder.
