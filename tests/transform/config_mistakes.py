@@ -8,8 +8,8 @@ from tests.transform.small_config import REMOVED
 
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
 TOP_KEYS = (
-    "['counts', 'crosses', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', 'push', "
-    "'skew', 'sources', 'training', 'tuning']"
+    "['counts', 'crosses', 'drift', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', "
+    "'push', 'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
     "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
@@ -181,33 +181,6 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("sources.tables.Apps", {"path": "i", "format": "csv"})],
         "`Apps` must match the pattern ^[a-z][a-z0-9_]*$. Received: 'Apps' (small.yaml, sources.tables.Apps).",
-    ),
-    (
-        [("evaluation.thresholds", {})],
-        "`thresholds` must have at least 1 entries. Received: {} (small.yaml, evaluation.thresholds).",
-    ),
-    (
-        [("evaluation.thresholds.f1", {"min": 0.5})],
-        "`f1` must match the pattern "
-        "^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$. Received: 'f1' "
-        "(small.yaml, evaluation.thresholds.f1).",
-    ),
-    (
-        [("evaluation.thresholds.auc", {"max_worsening": 0.1})],
-        "a threshold has `min`, `max` or both: `max_worsening` alone would pass any first model "
-        "(small.yaml, evaluation.thresholds.auc).",
-    ),
-    (
-        [("evaluation.thresholds.auc", {"min": 0.9, "max": 0.1})],
-        "`min` must not be above `max`. Received: 0.9 and 0.1 (small.yaml, evaluation.thresholds.auc).",
-    ),
-    (
-        [("evaluation.thresholds.auc.min", float("nan"))],
-        "`min` input should be a finite number. Received: nan (small.yaml, evaluation.thresholds.auc.min).",
-    ),
-    (
-        [("evaluation.slices", ["city"])],
-        "`evaluation.slices` names `city`, which is none of ['app', 'installed', 'price'] (small.yaml).",
     ),
     (
         [("model.hidden_units", [10, 0])],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.transform.config_mistakes import INSTALLS, MISTAKES
+from tests.transform.evaluation_mistakes import EVALUATION_MISTAKES
 from tests.transform.small_config import FILE, REMOVED, changed, small_config
 from transform.config import Column, Config, load_config, parse_config
 from transform.errors import ConfigError
@@ -15,7 +16,10 @@ from transform.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("changes", "sentence"), MISTAKES, ids=[str(m[0])[:60] for m in MISTAKES])
+ALL_MISTAKES = [*MISTAKES, *EVALUATION_MISTAKES]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), ALL_MISTAKES, ids=[str(m[0])[:60] for m in ALL_MISTAKES])
 def test_a_mistake_is_told_in_one_sentence(changes: list[tuple[str, Any]], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(changed(*changes), FILE)

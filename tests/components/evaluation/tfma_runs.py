@@ -16,6 +16,8 @@ from tensorflow_model_analysis.metrics.metric_types import MetricKey
 from tensorflow_model_analysis.proto import config_pb2
 from tfx_bsl.tfxio import tf_example_record
 
+from components.evaluation.extractors import custom_extractors
+
 SCHEMA = text_format.Parse(
     "".join(
         f'feature {{ name: "{name}" type: {kind} presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }} }}'
@@ -100,7 +102,12 @@ def run(
             | beam.Create([example(row) for row in rows])
             | beam.Reshuffle()
             | source.BeamSource(batch_size=batch_size)
-            | tfma.ExtractEvaluateAndWriteResults(eval_shared_model=models, eval_config=config, output_path=str(output))
+            | tfma.ExtractEvaluateAndWriteResults(
+                eval_shared_model=models,
+                eval_config=config,
+                extractors=custom_extractors(models, config, None),
+                output_path=str(output),
+            )
         )
     results: Results = {}
     for record in tfma.load_metrics(str(output)):

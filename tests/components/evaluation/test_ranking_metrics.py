@@ -1,0 +1,169 @@
+"""GAUC, NDCG@k, MAP@k and recall@k are those of plain Python, however Beam bundles the data."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorflow_model_analysis.metrics.metric_types import MetricKey
+from tensorflow_model_analysis.proto import config_pb2
+
+from components.evaluation import ranking_metrics
+from components.evaluation.bootstrap import unit_hash
+from components.evaluation.ranking import Measure
+from components.evaluation.replicates import MeanOfGroups
+from tests.components.evaluation import plain, tfma_runs
+
+MEASURES = [Measure("gauc"), *(Measure(kind, k) for kind in ("ndcg", "map", "recall") for k in (1, 3, 20))]
+MODELS = ("candidate", "baseline")
+KEY = MetricKey("mean")
+
+
+def expected(measure: Measure, requests: Sequence[plain.Request], model: str) -> float:
+    if measure.k is None:
+        return plain.gauc(requests, model)
+    return plain.mean_at_k(measure.kind, requests, model, measure.k)
+
+
+def rows_of(measure: Measure, requests: Sequence[plain.Request]) -> list[tuple[float, ...]]:
+    rows = []
+    for number, request in enumerate(requests):
+        labels, weights = np.array(request.labels, float), np.array(request.weights)
+        values = [measure.of_group(labels, np.array(getattr(request, m)), weights) for m in MODELS]
+        rows.append((float(unit_hash(f"r{number}".encode())), *(x for pair in values for x in pair)))
+    return rows
+
+
+def combined(combiner: Any, rows: Sequence[Any], draw: random.Random) -> Any:
+    """The combiner's output by bundles and a merge tree that are drawn: in any order, some of them empty."""
+    rows = draw.sample(rows, len(rows))
+    cuts = sorted(draw.randint(0, len(rows)) for _ in range(draw.randint(0, 20)))
+    accumulators = []
+    for begin, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        accumulator = combiner.create_accumulator()
+        for row in rows[begin:end]:
+            accumulator = combiner.add_input(accumulator, row)
+        accumulators.append(accumulator)
+    while len(accumulators) > 1:
+        draw.shuffle(accumulators)
+        number = draw.randint(2, len(accumulators))
+        merged = combiner.merge_accumulators(accumulators[:number])
+        accumulators[:number] = [combiner.compact(merged)]
+    return combiner.extract_output(accumulators[0])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_metrics_are_plain_python_s_and_the_same_by_any_merge_tree(weighted: bool) -> None:
+    requests = plain.random_requests(10_000, seed=1, weighted=weighted)
+    draw = random.Random(2)
+    for measure in MEASURES:
+        rows = rows_of(measure, requests)
+        found = combined(MeanOfGroups(KEY, 2, 50), rows, draw)[KEY]
+        np.testing.assert_allclose(found[0], [expected(measure, requests, m) for m in MODELS], rtol=1e-12)
+        for _ in range(3):  # to the last digit, also in the replicates
+            np.testing.assert_array_equal(combined(MeanOfGroups(KEY, 2, 50), rows, draw)[KEY], found)
+        folded = combined(MeanOfGroups(KEY, 2, 50, max_rows=100), rows, draw)[KEY]
+        np.testing.assert_allclose(folded, found, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "weights", "value", "weight"),
+    [
+        ([1, 0], [0.9, 0.1], [1, 1], 1.0, 2.0),
+        ([1, 0], [0.5, 0.5], [1, 1], 0.5, 2.0),  # a tie is half a pair
+        ([1, 0, 0], [0.5, 0.1, 0.9], [1, 3, 1], 0.75, 5.0),  # 3 of 4 weighted pairs
+        ([1], [0.5], [1], 0.0, 0.0),
+        ([0, 0], [0.5, 0.1], [1, 1], 0.0, 0.0),
+        ([1, 0], [0.9, 0.1], [1, 0], 0.0, 0.0),  # no weight in a class
+    ],
+)
+def test_the_auc_of_a_group(
+    labels: list[int], scores: list[float], weights: list[float], value: float, weight: float
+) -> None:
+    group = (np.array(a, float) for a in (labels, scores, weights))
+    assert Measure("gauc").of_group(*group) == (value, weight)
+
+
+@pytest.mark.parametrize(
+    ("kind", "k", "value"),
+    [
+        ("recall", 1, 1 / 3),  # by falling score the labels are 1, then a tie of 1 and 0, then 1
+        ("recall", 2, 1.5 / 3),
+        ("map", 2, (1 + 0.5 * 2 / 2) / 2),
+        ("map", 4, (1 + 0.5 * (2 / 2 + 2 / 3) + 3 / 4) / 3),
+        ("ndcg", 2, (1 + 0.5 / np.log2(3)) / (1 + 1 / np.log2(3))),
+    ],
+)
+def test_the_first_positions_of_a_group(kind: str, k: int, value: float) -> None:
+    labels, scores = np.array([0.0, 1, 1, 1]), np.array([0.5, 0.9, 0.5, 0.1])
+    assert Measure(kind, k).of_group(labels, scores, np.ones(4)) == (pytest.approx(value, rel=1e-12), 1.0)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_score_that_is_no_number_makes_the_metric_so(measure: Measure) -> None:
+    value, weight = measure.of_group(np.array([1.0, 0.0]), np.array([0.5, np.nan]), np.ones(2))
+    assert np.isnan(value)
+    assert weight > 0
+
+
+@pytest.mark.parametrize(("kind", "k"), [("mrr", 1), ("gauc", 1), ("ndcg", None), ("map", 0)])
+def test_a_measure_that_is_none_is_refused(kind: str, k: int | None) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Measure(kind, k)
+
+
+def evaluated(requests: Sequence[plain.Request], output: Path, *, weighted: bool, **how: int) -> dict[str, list[float]]:
+    """By metric, both models' values from a real run of TFMA."""
+    rows = [
+        {
+            "request_id": f"r{number}", "country": "x", "category": "x", "label": label, "weight": weight,
+            "candidate": candidate, "baseline": baseline,
+        }
+        for number, request in enumerate(requests)
+        for label, weight, candidate, baseline in zip(*request, strict=True)
+    ]  # fmt: skip
+    random.Random(3).shuffle(rows)
+    metrics = [
+        config_pb2.MetricConfig(
+            module=ranking_metrics.__name__,
+            class_name="RankingMetric",
+            config=json.dumps({"measure": measure.kind, "k": measure.k}),
+        )
+        for measure in MEASURES
+    ]
+    config = config_pb2.EvalConfig(metrics_specs=[config_pb2.MetricsSpec(query_key="request_id", metrics=metrics)])
+    config = tfma_runs.with_models(config, paired=True, weighted=weighted)
+    results, _ = tfma_runs.run(rows, config, output, **how)
+    (of_whole,) = results.values()
+    return {
+        measure.name: [of_whole[MetricKey(measure.name, m, example_weighted=weighted)] for m in MODELS]
+        for measure in MEASURES
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "weighted"),
+    [(300, False), (300, True), *(pytest.param(10_000, w, marks=pytest.mark.slow) for w in (False, True))],
+)
+def test_tfma_gives_the_same_in_one_bundle_and_in_many(number: int, weighted: bool, tmp_path: Path) -> None:
+    requests = plain.random_requests(number, seed=4, weighted=weighted)
+    one = evaluated(requests, tmp_path / "one", weighted=weighted, batch_size=number * 10)
+    many = evaluated(requests, tmp_path / "many", weighted=weighted, num_workers=2, batch_size=100)
+    assert many == one
+    for measure in MEASURES:
+        values = [expected(measure, requests, model) for model in MODELS]
+        assert one[measure.name] == pytest.approx(values, rel=1e-12)
+
+
+def test_groups_need_a_key(tmp_path: Path) -> None:
+    metric = config_pb2.MetricConfig(
+        module=ranking_metrics.__name__, class_name="RankingMetric", config='{"measure": "gauc"}'
+    )
+    config = config_pb2.EvalConfig(metrics_specs=[config_pb2.MetricsSpec(metrics=[metric])])
+    with pytest.raises(ValueError, match="gauc needs the `query_key` of a MetricsSpec"):
+        tfma_runs.run([], tfma_runs.with_models(config, paired=False), tmp_path)
