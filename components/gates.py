@@ -49,3 +49,28 @@ def AnomalyGate(
         path = os.path.join(anomalies.uri, f"Split-{split}", example_validator.DEFAULT_FILE_NAME)
         with tf.io.gfile.GFile(path, "rb") as file:
             check_anomalies(anomalies_pb2.Anomalies.FromString(file.read()), split)
+
+
+def drift_found(anomalies_uri: str) -> list[str]:
+    """A sentence for each feature that DistributionValidator found further from the span before than is allowed."""
+    found = []
+    for path in sorted(tf.io.gfile.glob(os.path.join(anomalies_uri, "SplitPair-*", "*"))):
+        split = os.path.basename(os.path.dirname(path)).removeprefix("SplitPair-").partition("_")[0]
+        with tf.io.gfile.GFile(path, "rb") as file:
+            info = anomalies_pb2.Anomalies.FromString(file.read()).anomaly_info
+        for name in sorted(info):
+            found += [f"{name} ({split} split): {reason.description}" for reason in info[name].reason]
+    return found
+
+
+@component  # type: ignore[untyped-decorator]
+def DriftGate(
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    action: Parameter[str],
+    code_fingerprint: Parameter[str],
+) -> None:
+    """Stops the run if its examples have drifted from the span before, or, with the action `warn`, lets it pass."""
+    del code_fingerprint  # in the cache's key
+    found = drift_found(anomalies.uri)
+    if found and action == "stop":
+        raise GateError(f"the examples have drifted from the span before: {'; '.join(found)}")

@@ -14,6 +14,15 @@ def producer(store: mlmd.MetadataStore, artifact_id: int) -> int | None:
     return min((e.execution_id for e in events if e.type == _EVENT.OUTPUT), default=None)
 
 
+def producer_class(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
+    """The name of the class of the component that made an artifact."""
+    maker = producer(store, artifact_id)
+    if maker is None:
+        return None
+    (execution,) = store.get_executions_by_id([maker])
+    return str(execution.type).rpartition(".")[2]
+
+
 def artifacts_of(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) -> list[metadata_store_pb2.Artifact]:
     """The artifacts that an execution read, or those that it gave out."""
     wanted = _EVENT.INPUT if inputs else _EVENT.OUTPUT

@@ -15,7 +15,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import RECIPE, UNFIT
-from components.lineage import examples_behind
+from components.lineage import examples_behind, producer_class
 from components.versions import pushed_models
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -64,9 +64,15 @@ class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
     Inputs: `examples`, the run's own; `candidates`, artifacts that were made from Examples.
     """
 
+    def __init__(self, made_by: str | None = None):
+        """`made_by`: take only what a component of this class made, where several make the same type."""
+        self._made_by = made_by
+
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
         newest_first = sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True)
+        if self._made_by is not None:
+            newest_first = [a for a in newest_first if producer_class(store, a.id) == self._made_by]
         found = next((a for a in newest_first if _is_before(current, examples_behind(store, a.id))), None)
         return {"examples": [], "candidates": [found] if found else []}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfx.components import (
+    DistributionValidator,
     Evaluator,
     ExampleValidator,
     StatisticsGen,
@@ -21,12 +22,13 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components.evaluation import extractors
-from components.gates import AnomalyGate, RowGate
+from components.gates import AnomalyGate, DriftGate, RowGate
 from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
 from components.push import Push
 from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
 from components.trainer import RowScoringTrainer
+from pipeline.drift import drift_config
 from pipeline.evaluation import eval_config
 from pipeline.fingerprint import code_fingerprint
 from pipeline.workspace import Workspace
@@ -50,6 +52,7 @@ INGESTION_CODE = (
         f"transform/{name}.py"
         for name in (
             "config",
+            "drift_settings",
             "errors",
             "evaluation_settings",
             "feature_spec",
@@ -123,6 +126,22 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     anomaly_gate = AnomalyGate(
         anomalies=example_validator.outputs["anomalies"], code_fingerprint=code_fingerprint("components/gates.py")
     ).with_id("anomaly_gate")
+    earlier_statistics = Resolver(
+        strategy_class=LatestBefore,
+        config={"made_by": StatisticsGen.__name__},  # Transform makes some, too
+        examples=examples,
+        candidates=Channel(type=standard_artifacts.ExampleStatistics),
+    ).with_id("earlier_statistics")
+    distribution_validator = DistributionValidator(
+        statistics=statistics_gen.outputs["statistics"],
+        baseline_statistics=earlier_statistics.outputs["candidates"],
+        config=drift_config(config.drift),
+    ).with_id("distribution_validator")
+    drift_gate = DriftGate(
+        anomalies=distribution_validator.outputs["anomalies"],
+        action=config.drift.action,
+        code_fingerprint=code_fingerprint("components/gates.py"),
+    ).with_id("drift_gate")
 
     # What the run builds on: earlier spans, their analysis, and the model that was pushed last.
     span_window = Resolver(
@@ -154,7 +173,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
             "code_fingerprint": code_fingerprint("transform"),
         },
     ).with_id("transform")
-    transform.add_upstream_node(anomaly_gate)
+    transform.add_upstream_nodes([anomaly_gate, drift_gate])
     to_train: dict[str, Any] = {
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
@@ -233,6 +252,9 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         schema_gen,
         example_validator,
         anomaly_gate,
+        earlier_statistics,
+        distribution_validator,
+        drift_gate,
         span_window,
         analyzer_cache,
         pushed_model,

@@ -12,6 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 
+from components.gates import drift_found
 from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from components.push import FORCE_REASON, REFUSAL
@@ -28,6 +29,7 @@ class Outcome:
     Attributes:
       counts: Of the rows.
       spans: The window that was trained on, newest first.
+      drift: What was further from the span before than is allowed, a sentence each.
       training: The trainer's report.
       metrics: The candidate's, by name.
       baseline: The serving model's on the same examples; empty on a first run.
@@ -42,6 +44,7 @@ class Outcome:
 
     counts: Counts
     spans: tuple[int, ...]
+    drift: tuple[str, ...]
     training: Mapping[str, Any]
     metrics: Mapping[str, float]
     baseline: Mapping[str, float]
@@ -100,6 +103,7 @@ def read_outcome(
     return Outcome(
         counts=read_counts(quarantine.uri),
         spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
+        drift=tuple(drift_found(_only(outputs["distribution_validator"], "ExampleAnomalies").uri)),
         training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT_FILE))),
         metrics=whole.metrics,
         baseline=whole.baseline,

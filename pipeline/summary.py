@@ -26,6 +26,8 @@ def summary(outcome: Outcome) -> RenderableType:
     for source in sorted(set(counts.read) - {IMPRESSIONS}):
         table.add_row(f"  {source}", _table_rows(outcome, source))
     table.add_row("examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items())))
+    for sentence in outcome.drift:
+        table.add_row("drift", f"[yellow]{sentence}[/yellow]")
     sizes = training["vocabulary_sizes"]
     table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
     start = f"warm, from {training['warm_started_from']}" if training["warm_started_from"] else "cold"

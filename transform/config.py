@@ -17,9 +17,10 @@ from pydantic.dataclasses import dataclass
 
 from transform import infra_settings, mistakes, settings, tuning
 from transform import sources as source_sections
+from transform.drift_settings import Drift
 from transform.errors import ConfigError
-from transform.evaluation_settings import OF_GROUPS, Evaluation, kind_of
-from transform.feature_spec import IMPRESSIONS, STRICT, Feature, FeatureSpec, Name
+from transform.evaluation_settings import OF_GROUPS, Evaluation, kind_of, split_slice
+from transform.feature_spec import IMPRESSIONS, LABEL, STRICT, Feature, FeatureSpec, Name
 
 MAX_CONFIG_BYTES = 1_000_000
 
@@ -51,6 +52,7 @@ class Config:
     infra_validation: infra_settings.InfraValidation = Field(default_factory=infra_settings.InfraValidation)
     skew: infra_settings.Skew = Field(default_factory=infra_settings.Skew)
     push: settings.Push = Field(default_factory=settings.Push)
+    drift: Drift = Field(default_factory=Drift)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:
@@ -58,10 +60,15 @@ class Config:
         for f in self.spec.features:
             if f.source not in allowed:
                 raise ValueError(f"feature `{f.name}` has the source `{f.source}`, which is none of {allowed}")
-        for name in self.evaluation.slices:
+        for name, bound in map(split_slice, self.evaluation.slices):
             if name not in self.spec.by_name:
                 raise ValueError(f"`evaluation.slices` names `{name}`, which is none of {sorted(self.spec.by_name)}")
+            if bound is not None and not self.spec.by_name[name].is_numeric:
+                raise ValueError(f"`evaluation.slices` has a bound on `{name}`, which is not numeric")
         self._check_groups()
+        for name in self.drift.max_divergence:
+            if name not in (allowed := [LABEL, *sorted(self.spec.by_name)]):
+                raise ValueError(f"`drift.max_divergence` names `{name}`, which is none of {allowed}")
         log = self.sources.impressions
         if log.splits is None:
             column, rule = {

@@ -6,6 +6,7 @@ import dataclasses
 
 from transform import infra_settings, settings
 from transform.config import Config
+from transform.drift_settings import Drift
 from transform.evaluation_settings import Evaluation, Threshold
 from transform.feature_spec import Feature, FeatureSpec, Vocabulary
 
@@ -62,5 +63,6 @@ def _without_gates(config: Config) -> Config:
         evaluation=_ANY_EVALUATION,
         infra_validation=infra_settings.InfraValidation(),
         push=settings.Push(),
+        drift=Drift(),
         ingestion=dataclasses.replace(config.ingestion, window_spans=1, max_rejected_fraction=1.0),
     )

@@ -18,7 +18,7 @@ from pipeline.cli import cli
 from pipeline.config_reference import BEGIN, END, PAGE, rewritten
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
-from transform import evaluation_settings, feature_spec, infra_settings, settings, sources
+from transform import drift_settings, evaluation_settings, feature_spec, infra_settings, settings, sources
 from transform.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +47,7 @@ PLACES: dict[type, str] = {
     evaluation_settings.SliceThreshold: "`evaluation.slice_thresholds.NAME`",
     infra_settings.InfraValidation: "`infra_validation`",
     infra_settings.Skew: "`skew`",
+    drift_settings.Drift: "`drift`",
     settings.Push: "`push`",
 }
 

@@ -33,6 +33,7 @@ def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
     outcome = Outcome(
         counts=Counts(span=1),
         spans=(1,),
+        drift=(),
         training=training,
         metrics={"auc": 0.75},
         baseline={},
@@ -101,3 +102,9 @@ def test_a_push_tells_why_it_was_done_or_not() -> None:
     forced = lines_of(TRAINING, forced="a holiday", refusals=low)
     assert "pushed yes, as version 1" in forced
     assert f"forced a holiday; refused: {low[0]}" in forced
+
+
+def test_drift_that_only_warns_is_in_the_summary() -> None:
+    sentence = "country (train split): the divergence is 0.2, above the threshold 0.1."
+    assert f"drift {sentence}" in lines_of(TRAINING, drift=(sentence,))
+    assert not any(line.startswith("drift") for line in lines_of(TRAINING))

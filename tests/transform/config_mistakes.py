@@ -183,6 +183,10 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "`Apps` must match the pattern ^[a-z][a-z0-9_]*$. Received: 'Apps' (small.yaml, sources.tables.Apps).",
     ),
     (
+        [("drift", {"max_divergence": {"city": 0.1}})],
+        "`drift.max_divergence` names `city`, which is none of ['label', 'app', 'installed', 'price'] (small.yaml).",
+    ),
+    (
         [("model.hidden_units", [10, 0])],
         "`hidden_units.1` must be at least 1. Received: 0 (small.yaml, model.hidden_units.1).",
     ),

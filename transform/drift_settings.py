@@ -1,0 +1,27 @@
+"""The config's section `drift`: how far a span may be from the one before it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from transform.feature_spec import STRICT, Name
+
+#: A Jensen-Shannon divergence, to the base 2: 0 for equal distributions, 1 for those that share no value.
+Divergence = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Drift:
+    """How far the distributions of a span's examples may be from those of the span before it.
+
+    Attributes:
+      max_divergence: By feature, or `label`: the largest Jensen-Shannon divergence (base 2) allowed, from 0, equal, to
+        1, no value in common. A numeric feature is compared by its histogram.
+      action: `stop` the run, before anything is learned, or `warn` in the summary.
+    """
+
+    max_divergence: dict[Name, Divergence] = Field(default_factory=dict)
+    action: Literal["stop", "warn"] = "stop"
