@@ -82,7 +82,7 @@ def test_a_page_without_its_markers_is_refused(page: str) -> None:
 def test_the_places_are_all_dataclasses_of_a_config() -> None:
     declared = {
         thing
-        for module in (settings, evaluation_settings, infra_settings, sources, feature_spec)
+        for module in (settings, drift_settings, evaluation_settings, infra_settings, sources, feature_spec)
         for _, thing in inspect.getmembers(module, dataclasses.is_dataclass)
         if thing.__module__ == module.__name__
     }
