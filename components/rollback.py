@@ -72,7 +72,7 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
       Whether it was recorded: not where ML Metadata does not know the restored version's push.
     """
     manifest = history(root)[version]
-    pushed = _pushed_model(store, version_path(root, manifest[RESTORES]))
+    pushed = _pushed_model(store, manifest)
     if pushed is None:
         return False
     event, made = metadata_store_pb2.Event, producer(store, pushed.id)
@@ -104,11 +104,12 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
     return True
 
 
-def _pushed_model(store: mlmd.MetadataStore, place: str) -> metadata_store_pb2.Artifact | None:
-    """The first record of a version's push."""
+def _pushed_model(store: mlmd.MetadataStore, manifest: Manifest) -> metadata_store_pb2.Artifact | None:
+    """The first record of the push that a rollback restored."""
     try:
         found = store.get_artifacts_by_type(_PUSHED_MODEL)
     except mlmd.errors.NotFoundError:  # of the type: nothing was pushed by this workspace
         return None
-    of_place = [a for a in found if a.custom_properties["pushed_destination"].string_value == place]
-    return min(of_place, key=lambda a: a.id, default=None)
+    restored = {"pushed": 1, "version": manifest[RESTORES], "model_id": manifest["model_id"]}
+    of_push = [a for a in found if {key: a.custom_properties[key].int_value for key in restored} == restored]
+    return min(of_push, key=lambda a: a.id, default=None)

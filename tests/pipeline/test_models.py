@@ -90,6 +90,7 @@ class Store:
         (pushed,) = self.put("Push", [model, *examples], {"PushedModel": f"/p/{number}"})
         pushed.custom_properties["pushed"].int_value = 1
         pushed.custom_properties["version"].int_value = version
+        pushed.custom_properties["model_id"].int_value = model.id
         pushed.custom_properties["pushed_destination"].string_value = f"{self.root}/{version}"
         self.store.put_artifacts([pushed])
         return version
