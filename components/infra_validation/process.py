@@ -14,6 +14,9 @@ from typing import Any
 
 _TOP = Path(__file__).resolve().parents[2]
 
+#: The time to start Python and import TensorFlow on a machine that does much else; no model has a part in it.
+_START_SECONDS = 600.0
+
 
 class DryRunError(Exception):
     """A model that is not fit to serve; the text is one sentence."""
@@ -66,10 +69,17 @@ class DryRunProcess:
         Raises:
           DryRunError: If the model is not fit, the process ends, or it does not answer in time.
         """
+        return self._ask(what_for, self._timeout_seconds, {"question": question, **arguments})
+
+    def wait_for_start(self) -> None:
+        """Waits until the process can be asked; raises DryRunError as `ask` does."""
+        self._ask("have a process to run in", _START_SECONDS, {"question": "greet"})
+
+    def _ask(self, what_for: str, seconds: float, question: dict[str, Any]) -> dict[str, Any]:
         try:
-            self._connection.send_bytes(json.dumps({"question": question, **arguments}).encode())
-            if not self._connection.poll(self._timeout_seconds):
-                raise DryRunError(f"the model must {what_for} within {self._timeout_seconds:g} seconds; it hung")
+            self._connection.send_bytes(json.dumps(question).encode())
+            if not self._connection.poll(seconds):
+                raise DryRunError(f"the model must {what_for} within {seconds:g} seconds; it hung")
             answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionError) as error:
             raise DryRunError(f"the model must {what_for}; {self._how_it_ended()}") from error

@@ -21,7 +21,7 @@ class Comparison:
     Attributes:
       num_rows: How many were compared.
       num_different: How many differ by more than `TOLERANCE`.
-      largest_difference: The largest difference.
+      largest_difference: The largest difference; 1, the most there can be, where a score is missing or not finite.
       problem: One sentence; empty if none differs.
     """
 
@@ -63,7 +63,7 @@ def compare_sorted(expected: np.ndarray, received: np.ndarray) -> Comparison:
             "the trainer must have evaluated on as many examples as were logged. "
             f"Received: {expected.size:,} for {received.size:,}"
         )
-        return Comparison(received.size, abs(expected.size - received.size), float("inf"), problem)
+        return Comparison(received.size, abs(expected.size - received.size), 1.0, problem)
     different, _, difference = _difference(expected, np.sort(received))
     problem = "" if not different else (
         "the exported model must score the logged examples as the trainer scored the transformed ones, to "
@@ -74,11 +74,11 @@ def compare_sorted(expected: np.ndarray, received: np.ndarray) -> Comparison:
 
 
 def _difference(expected: np.ndarray, received: np.ndarray) -> tuple[int, int, float]:
-    """How many scores differ, which of them differs most, and by how much: a score that is not finite, infinitely."""
+    """How many scores differ, which of them differs most, and by how much."""
     if expected.size == 0:
         return 0, 0, 0.0
     differences = np.abs(expected.astype(np.float64) - received)
-    differences = np.where(np.isfinite(differences), differences, np.inf)
+    differences = np.where(np.isfinite(differences), differences, 1.0)
     worst = int(np.argmax(differences))
     return int(np.count_nonzero(differences > TOLERANCE)), worst, float(differences[worst])
 

@@ -7,8 +7,9 @@ import dataclasses
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import tensorflow as tf
@@ -67,21 +68,39 @@ class Measurements:
 
 
 class Subject:
-    """A model that is loaded in a process of its own.
+    """A model in a process of its own, which starts as this is entered.
 
     Args:
-      process: The process.
-      path: The SavedModel, in a local folder.
-      folder: A folder for requests and scores.
-
-    Raises:
-      DryRunError: If the model does not load.
+      model_uri: The model artifact's folder.
+      timeout_seconds: For each answer of the process.
     """
 
-    def __init__(self, process: DryRunProcess, path: str, folder: str) -> None:
-        self._process, self._path, self._folder = process, path, folder
-        self._load_seconds = float(process.ask("load", "load", model=path)["seconds"])
+    def __init__(self, model_uri: str, timeout_seconds: float) -> None:
+        self._path = path_utils.serving_model_path(model_uri)
+        self._process = DryRunProcess(timeout_seconds)
+        self._load_seconds = 0.0
         self._milliseconds: dict[int, list[float]] = {}
+
+    def __enter__(self) -> Subject:
+        with contextlib.ExitStack() as stack:
+            self._folder = stack.enter_context(tempfile.TemporaryDirectory())
+            stack.enter_context(self._process)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def load(self) -> None:
+        """Loads the model; raises DryRunError if that does not go well."""
+        if "://" in self._path:
+            local = os.path.join(self._folder, "model")
+            io_utils.copy_dir(self._path, local)
+            self._path = local
+        self._process.wait_for_start()
+        self._load_seconds = float(self._process.ask("load", "load", model=self._path)["seconds"])
 
     def scores(self, requests: Iterable[bytes]) -> np.ndarray:
         """The scores of serialized raw tf.Examples, float32 `[n]`; raises DryRunError if it does not give them."""
@@ -122,14 +141,3 @@ class Subject:
         ]
         size = sum(file.stat().st_size for file in Path(self._path).rglob("*") if file.is_file())
         return Measurements(self._load_seconds, size / _MB, memory["peak_mb"], memory["added_mb"], tuple(latency))
-
-
-@contextlib.contextmanager
-def dry_run(model_uri: str, timeout_seconds: float) -> Iterator[Subject]:
-    """Runs a model artifact's SavedModel in a process of its own; raises DryRunError if it does not load."""
-    path = path_utils.serving_model_path(model_uri)
-    with tempfile.TemporaryDirectory() as folder, DryRunProcess(timeout_seconds) as process:
-        if "://" in path:
-            io_utils.copy_dir(path, os.path.join(folder, "model"))
-            path = os.path.join(folder, "model")
-        yield Subject(process, path, folder)

@@ -13,7 +13,7 @@ import numpy as np
 from components.infra_validation.budgets import missed_budgets
 from components.infra_validation.process import DryRunError
 from components.infra_validation.skew import Comparison, compare_rows, compare_sorted
-from components.infra_validation.subject import Measurements, Subject, dry_run
+from components.infra_validation.subject import Measurements, Subject
 from transform.infra_settings import InfraValidation
 from transform.own_scores import read_own_scores
 
@@ -73,19 +73,24 @@ def validate(
     own = read_own_scores(model_uri)
     if own is None:
         return Verdict((f"the trainer must leave its own scores beside the model. There are none in {model_uri}",))
-    try:
-        with dry_run(model_uri, settings.timeout_seconds) as candidate:
+    with contextlib.ExitStack() as stack:
+        # Both start at once: most of their time is TensorFlow's import.
+        candidate = stack.enter_context(Subject(model_uri, settings.timeout_seconds))
+        baseline = stack.enter_context(Subject(baseline_uri, settings.timeout_seconds)) if baseline_uri else None
+        try:
+            candidate.load()
             _check_scores(candidate.scores(requests), candidate)
-            measured, baseline, baseline_problem = _measure(settings, candidate, baseline_uri, requests)
-            problems = list(missed_budgets(settings, measured, baseline))
+            baseline_problem = _problem_of(baseline, requests) if baseline else ""
+            measured, before = _measure(settings, candidate, None if baseline_problem else baseline, requests)
             comparisons = (
                 compare_rows(own.rows, own.row_scores, candidate.scores(own.rows)),
                 compare_sorted(own.eval_scores, candidate.scores(eval_rows)),
             )
-    except DryRunError as error:
-        return Verdict((str(error),))
+        except DryRunError as error:
+            return Verdict((str(error),))
     skews = [comparison.problem for comparison in comparisons if comparison.problem]
-    return Verdict((*skews, *problems), measured, baseline, baseline_problem, *comparisons)
+    problems = (*skews, *missed_budgets(settings, measured, before))
+    return Verdict(problems, measured, before, baseline_problem, *comparisons)
 
 
 def _check_scores(scores: np.ndarray, subject: Subject) -> None:
@@ -102,26 +107,24 @@ def _check_scores(scores: np.ndarray, subject: Subject) -> None:
         raise DryRunError(f"scores must differ between requests. Received: {lowest:g} for all {scores.size}")
 
 
+def _problem_of(baseline: Subject, requests: Sequence[bytes]) -> str:
+    """Why the serving model cannot be measured, which is no fault of the candidate's; empty if it can."""
+    try:
+        baseline.load()
+        baseline.scores(requests)
+    except DryRunError as error:
+        return str(error)
+    return ""
+
+
 def _measure(
-    settings: InfraValidation, candidate: Subject, baseline_uri: str | None, requests: Sequence[bytes]
-) -> tuple[Measurements, Measurements | None, str]:
-    """Measures the candidate and, in turns with it, the serving model; of a baseline that cannot be run, tells why."""
-    if baseline_uri is None:
-        _take_turns(settings, [candidate], requests)
-        return candidate.measurements(NUM_CANDIDATES), None, ""
-    with contextlib.ExitStack() as stack:
-        try:
-            baseline = stack.enter_context(dry_run(baseline_uri, settings.timeout_seconds))
-            baseline.scores(requests)
-        except DryRunError as error:
-            measured, _, _ = _measure(settings, candidate, None, requests)
-            return measured, None, str(error)
-        _take_turns(settings, [candidate, baseline], requests)
-        return candidate.measurements(NUM_CANDIDATES), baseline.measurements(NUM_CANDIDATES), ""
-
-
-def _take_turns(settings: InfraValidation, subjects: Sequence[Subject], requests: Sequence[bytes]) -> None:
+    settings: InfraValidation, candidate: Subject, baseline: Subject | None, requests: Sequence[bytes]
+) -> tuple[Measurements, Measurements | None]:
+    """Measures the candidate and, in turns with it, the serving model."""
     candidates = list(itertools.islice(itertools.cycle(requests), NUM_CANDIDATES))
     repetitions = -(-settings.num_measurements // _ROUNDS)
+    subjects = [candidate] if baseline is None else [candidate, baseline]
     for _, batch_size, subject in itertools.product(range(_ROUNDS), BATCH_SIZES, subjects):
         subject.time(candidates, batch_size, repetitions)
+    before = None if baseline is None else baseline.measurements(NUM_CANDIDATES)
+    return candidate.measurements(NUM_CANDIDATES), before

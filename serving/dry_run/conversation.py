@@ -25,6 +25,10 @@ class _Conversation:
         self._signature: Any = None
         self._memory_before = 0.0
 
+    def greet(self) -> dict[str, Any]:
+        """Answers nothing; so the process that asks knows that this one has started."""
+        return {}
+
     def load(self, model: str) -> dict[str, Any]:
         """Loads the SavedModel in the folder `model`; answers `seconds`."""
         tf.constant(0)  # starts TensorFlow's runtime, which is no part of the model

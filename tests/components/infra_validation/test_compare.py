@@ -31,7 +31,7 @@ def test_the_row_that_differs_most_is_shown() -> None:
 
 def test_a_score_that_is_not_finite_differs() -> None:
     comparison = compare_rows(ROWS, scores(0.1, 0.2, 0.3), scores(0.1, 0.2, np.nan))
-    assert (comparison.num_different, comparison.largest_difference) == (1, np.inf)
+    assert (comparison.num_different, comparison.largest_difference) == (1, 1.0)
     assert "nan in place of 0.300000 for x [3.0]" in comparison.problem
     assert compare_sorted(scores(0.1, 0.2), scores(np.nan, 0.1)).num_different == 1
 

@@ -38,7 +38,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
         write_good_scores(folder_of, range(8))
 
     def verdict_on(kind: str, baseline: Path | None = None) -> Verdict:
-        settings = InfraValidation(num_requests=5, timeout_seconds=20) if kind == "hangs" else SETTINGS
+        settings = InfraValidation(num_requests=5, timeout_seconds=15) if kind == "hangs" else SETTINGS
         out = folder / f"{kind} blessing {baseline is not None}"
         return validate(settings, models[kind], window, out, baseline)
 
@@ -68,7 +68,7 @@ def test_a_bad_model_is_refused(verdicts: dict[str, Verdict], kind: str) -> None
 
 
 def test_a_model_that_hangs_is_not_waited_for(verdicts: dict[str, Verdict]) -> None:
-    assert verdicts["hangs"]["problems"] == ["the model must score requests within 20 seconds; it hung"]
+    assert verdicts["hangs"]["problems"] == ["the model must score requests within 15 seconds; it hung"]
     assert verdicts["hangs"]["blessed"] == 0
 
 

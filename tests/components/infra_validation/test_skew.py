@@ -22,7 +22,9 @@ from trainer.preparation import Prepared, prepare
 from trainer.signatures import export_model, serving_feature_spec
 from transform.config import Config
 from transform.infra_settings import InfraValidation
-from transform.own_scores import write_own_scores
+from transform.own_scores import OwnScores, write_own_scores
+
+pytestmark = pytest.mark.slow
 
 SETTINGS = InfraValidation(num_requests=50, num_measurements=10)
 APPS = [f"app{i}" for i in range(8)]
@@ -70,17 +72,17 @@ class Made:
     window: list[standard_artifacts.Examples]
     folder: Path
 
-    def export(self, kind: str, span: Span) -> Path:
+    def own_scores(self, span: Span) -> OwnScores:
+        """The trainer's own scores, had it been given what a span's tf.Transform learned."""
+        return own_scores(self.prepared, tft.TFTransformOutput(span.transform_output), [self.raw_files])
+
+    def export(self, kind: str, span: Span, own: OwnScores) -> Path:
         """The model as the trainer leaves it, exported with what a span's tf.Transform learned."""
         uri = self.folder / kind
-        output = tft.TFTransformOutput(self.span.transform_output)
-        write_own_scores(own_scores(self.prepared, output, [self.raw_files]), str(uri))
-        self._export(uri, span)
+        output = tft.TFTransformOutput(span.transform_output)
+        export_model(self.prepared.model, output, self.span.config, str(uri / "Format-Serving"))
+        write_own_scores(own, str(uri))
         return uri
-
-    def _export(self, uri: Path, span: Span) -> None:
-        directory = str(uri / "Format-Serving")
-        export_model(self.prepared.model, tft.TFTransformOutput(span.transform_output), self.span.config, directory)
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +110,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture(scope="module")
 def models(made: Made) -> dict[str, Path]:
     """By what is wrong, the model; `good` is one with which nothing is."""
-    found = {"good": made.export("good", made.span)}
-    for kind, span in (("transform graph of another run", made.other), ("quantile boundaries swapped", made.swapped)):
-        found[kind] = made.export(kind, span)
+    own, others = made.own_scores(made.span), made.own_scores(made.other)
+    found = {
+        "good": made.export("good", made.span, own),
+        "transform graph of another run": made.export("transform graph of another run", made.other, own),
+        "quantile boundaries swapped": made.export("quantile boundaries swapped", made.swapped, own),
+        # Graph and export agree with each other, and not with the examples that were trained on.
+        "trained on examples of another transform graph": made.export("other examples", made.other, others),
+    }
     for kind, left in (
         ("half the features missing at serving", ("app", "installed")),
         ("train-only feature", ("app", "installed", "country", "rating")),
     ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(trainer.signatures, "serving_feature_spec", only(left))
-            found[kind] = made.export(kind, made.span)
+            found[kind] = made.export(kind, made.span, own)
+    bias = made.prepared.model.bias
+    bias.assign_add(0.01)
+    found["weights of another training"] = made.export("weights of another training", made.span, own)
+    bias.assign_sub(0.01)
     for kind in PROBLEMS.keys() - found.keys():
         found[kind] = made.folder / kind
         shutil.copytree(found["good"], found[kind])
@@ -125,16 +136,6 @@ def models(made: Made) -> dict[str, Path]:
     shutil.copy(theirs, found["vocabulary of another day"] / "Format-Serving" / "assets" / "app_vocabulary")
     (found["missing vocabulary"] / "Format-Serving" / "assets" / "app_vocabulary").unlink()
     shutil.rmtree(found["no scores of the trainer"] / "own_scores")
-    shutil.rmtree(found["weights of another training"] / "Format-Serving")
-    bias = made.prepared.model.bias
-    bias.assign_add(0.01)
-    made._export(found["weights of another training"], made.span)
-    bias.assign_sub(0.01)
-    # Graph and export agree with each other, and not with the examples that were trained on.
-    kind = "trained on examples of another transform graph"
-    other = tft.TFTransformOutput(made.other.transform_output)
-    write_own_scores(own_scores(made.prepared, other, [made.raw_files]), str(found[kind]))
-    made._export(found[kind], made.other)
     return found
 
 

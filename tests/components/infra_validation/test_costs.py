@@ -1,0 +1,39 @@
+"""Models that cost too much beside the serving model, each measured in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.components.infra_validation.validating import examples_artifact, validate
+from tests.components.saved_models import example, export, write_good_scores
+from transform.infra_settings import InfraValidation
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "serving", "problem"),
+    [
+        ("slow", "works", "the median time for 200 candidates must be at most 2 times the serving model's. Received: "),
+        (
+            "twice as large",
+            "large",
+            "the memory that the model adds must be at most 1.5 times the serving model's. Received: ",
+        ),
+        ("works", "works", None),
+        ("large", "large", None),
+    ],
+)
+def test_a_model_beside_the_serving_model(tmp_path: Path, kind: str, serving: str, problem: str | None) -> None:
+    candidate, baseline = export(kind, tmp_path / "candidate"), export(serving, tmp_path / "serving")
+    write_good_scores(candidate, range(8))
+    window = [examples_artifact(tmp_path / "examples", train=[], eval=[example(x) for x in range(8)])]
+    verdict = validate(InfraValidation(num_measurements=20), candidate, window, tmp_path / "out", baseline)
+    assert verdict["blessed"] == (problem is None)
+    if problem is None:
+        assert verdict["problems"] == []
+    else:
+        (told,) = verdict["problems"]
+        assert told.startswith(problem)
+    assert verdict["baseline_problem"] == ""

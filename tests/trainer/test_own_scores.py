@@ -1,0 +1,108 @@
+"""The trainer's own scores: of logged rows, of rows that the log may not have, and of transformed examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from tests.trainer.small_deployment import Span, make_config, to_example
+from trainer.own_scores import RAW_EVAL_FILES_KEY, changed_rows, own_scores
+from trainer.preparation import Prepared, prepare
+from trainer.run_fn import run_fn
+from transform.infra_settings import Skew
+from transform.own_scores import OwnScores, read_own_scores
+
+NUM_ROWS = 40
+
+
+@pytest.fixture(scope="module")
+def raw_files(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The evaluation rows as ingestion leaves them, label and bookkeeping included."""
+    path = tmp_path_factory.mktemp("raw") / "data.gz"
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for row in first_span.eval_rows:
+            writer.write(to_example(row))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def prepared(first_span: Span) -> Prepared:
+    config = dataclasses.replace(first_span.config, skew=Skew(num_rows=NUM_ROWS))
+    output = tft.TFTransformOutput(first_span.transform_output)
+    model = prepare(config, output, [first_span.train_files], [first_span.eval_files], None)
+    rng = np.random.default_rng(1)
+    for variable in (model.model.bias, *model.model.wide_variables, *model.model.deep_variables):
+        variable.assign(rng.normal(scale=0.5, size=variable.shape).astype(np.float32))
+    return model
+
+
+@pytest.fixture(scope="module")
+def own(first_span: Span, prepared: Prepared, raw_files: str) -> OwnScores:
+    return own_scores(prepared, tft.TFTransformOutput(first_span.transform_output), [raw_files])
+
+
+def test_rows_are_the_first_logged_ones_and_as_many_changed_ones(first_span: Span, own: OwnScores) -> None:
+    assert len(own.rows) == 2 * NUM_ROWS == own.row_scores.size
+    logged = [to_example(row, without=("label",)) for row in first_span.eval_rows[:NUM_ROWS]]
+    assert [tf.train.Example.FromString(row) for row in own.rows[:NUM_ROWS]] == [
+        tf.train.Example.FromString(row) for row in logged
+    ]
+    assert not any("label" in tf.train.Example.FromString(row).features.feature for row in own.rows)
+
+
+def test_a_logged_row_scores_as_its_transformed_example(
+    first_span: Span, prepared: Prepared, raw_files: str, own: OwnScores
+) -> None:
+    everything = dataclasses.replace(
+        prepared, config=dataclasses.replace(prepared.config, skew=Skew(num_rows=len(first_span.eval_rows)))
+    )
+    scores = own_scores(everything, tft.TFTransformOutput(first_span.transform_output), [raw_files])
+    assert own.eval_scores.size == len(first_span.eval_rows) == 600
+    assert (np.diff(own.eval_scores) >= 0).all()
+    np.testing.assert_allclose(np.sort(scores.row_scores[:600]), own.eval_scores, atol=1e-6)
+
+
+def test_every_feature_is_once_missing_never_seen_and_unusual() -> None:
+    spec = make_config().spec
+    row = to_example({"app": ["app1"], "installed": ["app2", "app3"], "price": [2.5], "country": ["a"]})
+    changed = [tf.train.Example.FromString(r).features.feature for r in changed_rows([row] * 13, spec)]
+    values = [
+        {name: list(f.bytes_list.value or f.float_list.value) for name, f in features.items()} for features in changed
+    ]
+    same = {"app": [b"app1"], "installed": [b"app2", b"app3"], "price": [2.5], "country": [b"a"]}
+    largest = float(np.finfo(np.float32).max)
+    new = b"\x00never seen"
+    changes: list[dict[str, list[object]]] = [
+        {"app": []}, {"installed": []}, {"price": []}, {"country": []},
+        {"app": [new]}, {"installed": [new]}, {"price": [largest]}, {"country": [new]},
+        {"app": [b""]}, {"installed": [b"app2", b"app3", new, b"app2", b"app3"]}, {"price": [-largest]},
+        {"country": [b""]},
+    ]  # fmt: skip
+    assert values == [*({**same, **change} for change in changes), {}]
+
+
+def test_no_rows_no_changed_rows() -> None:
+    assert list(changed_rows([], make_config().spec)) == []
+
+
+def test_they_lie_beside_the_model(first_span: Span, raw_files: str, tmp_path: Path) -> None:
+    short = dataclasses.replace(first_span.config.training, num_epochs=1, batch_size=1000)
+    fn_args = first_span.fn_args(tmp_path, config=dataclasses.replace(first_span.config, training=short))
+    fn_args.custom_config[RAW_EVAL_FILES_KEY] = [raw_files]
+    run_fn(fn_args)
+    found = read_own_scores(str(tmp_path))
+    assert found is not None
+    signature = tf.saved_model.load(str(tmp_path / "Format-Serving")).signatures["serving_default"]
+    np.testing.assert_allclose(signature(tf.constant(found.rows))["scores"], found.row_scores, atol=1e-6)
+    assert found.row_scores.std() > 0
+    assert found.eval_scores.size == 600
+    assert len(found.rows) == 2 * 500  # as `skew.num_rows` has it by default
+
+
+def test_a_model_may_have_none(tmp_path: Path) -> None:
+    assert read_own_scores(str(tmp_path)) is None
