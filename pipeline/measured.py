@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import tensorflow_model_analysis as tfma
 
+from components.evaluation.extractors import BELOW
 from pipeline.evaluation import bound_name, good_end, margin_name
-from transform.evaluation_settings import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of
+from transform.evaluation_settings import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of, split_slice
 
 _SHOWN = (*HIGHER_IS_BETTER, "mean_label")
 
@@ -34,7 +36,7 @@ class Measured:
 
 
 def read_measured(evaluation_uri: str) -> dict[str, Measured]:
-    """Reads the metrics, by slice: `""` is the whole, others are such as `country = US`."""
+    """Reads the metrics, by slice: `""` is the whole, others are such as `country = US` and `age_days < 7`."""
     found = {}
     for record in tfma.load_metrics(evaluation_uri):
         values: dict[tuple[str, bool], dict[str, float]] = {}
@@ -62,7 +64,13 @@ def read_measured(evaluation_uri: str) -> dict[str, Measured]:
 
 def _slice_name(record: tfma.MetricsForSlice) -> str:
     key = tfma.slicer.deserialize_slice_key(record.slice_key)
-    return ", ".join(f"{column} = {value}" for column, value in key)
+    return ", ".join(_condition(column, value) for column, value in key)
+
+
+def _condition(column: str, value: Any) -> str:
+    if split_slice(column)[1] is None:
+        return f"{column} = {value}"
+    return column if value == BELOW else column.replace("<", "≥")
 
 
 def refusals(measured: Mapping[str, Measured], evaluation: Evaluation) -> list[str]:

@@ -33,6 +33,15 @@ MetricName = Annotated[
     str, Field(pattern=r"^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$")
 ]
 
+#: A feature, whose every value is a slice, or such as `age_days < 7`, which makes two of a numeric one.
+SliceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*( < -?[0-9]+(\.[0-9]+)?)?$")]
+
+
+def split_slice(name: str) -> tuple[str, float | None]:
+    """The feature of a slice's name, and its bound: `age_days` and 7 of `age_days < 7`; None if each value is a slice."""
+    feature, _, bound = name.partition(" < ")
+    return feature, float(bound) if bound else None
+
 
 def kind_of(metric: str) -> str:
     """A metric without its k: `ndcg` of `ndcg@10`."""
@@ -88,7 +97,8 @@ class Evaluation:
       thresholds: By metric: `auc`, `auc_pr` (the area under the precision-recall curve), `logloss`, `calibration` (mean
         prediction ÷ mean label), `mean_prediction`; and those of a ranking: `gauc` (the mean AUC of the groups,
         weighted by their impressions), `ndcg@K`, `map@K` and `recall@K` (means over the requests), such as `ndcg@10`.
-      slices: Features by whose values the metrics are also shown.
+      slices: Features by whose values the metrics are also measured, such as `country`; and bounds of numeric features,
+        such as `age_days < 7`, by which the examples below and the others are.
       slice_thresholds: By metric, what holds in each slice of at least `min_slice_examples`.
       min_slice_examples: In a slice of fewer examples nothing must be reached. A ranking's metrics have the slice's
         requests whole, and count all their examples.
@@ -98,7 +108,7 @@ class Evaluation:
     """
 
     thresholds: Annotated[dict[MetricName, Threshold], Field(min_length=1)]
-    slices: tuple[Name, ...] = ()
+    slices: tuple[SliceName, ...] = ()
     slice_thresholds: dict[MetricName, SliceThreshold] = Field(default_factory=dict)
     min_slice_examples: PositiveInt = 1000
     top_ks: tuple[PositiveInt, ...] = (10,)

@@ -33,7 +33,7 @@ def rows(noise: float, noise_in_b: float | None = None) -> list[dict[str, Any]]:
         found += [
             {
                 "request_id": f"r{request}", "country": country, "category": "xy"[i % 2], "label": int(labels[i]),
-                "weight": 1.0, "candidate": float(candidate[i]), "baseline": float(baseline[i]),
+                "weight": 1.0 + i % 2, "candidate": float(candidate[i]), "baseline": float(baseline[i]),
             }
             for i in range(SIZE)
         ]  # fmt: skip
@@ -99,12 +99,13 @@ def test_one_bad_slice_is_refused_if_it_is_not_too_small(
         rows(noise=0.5, noise_in_b=6.0),
         tmp_path,
         thresholds={"auc": Threshold(min=0.5)},
-        slices=("country", "category"),
+        slices=("country", "category", "weight < 1.5"),
         slice_thresholds={"auc": SliceThreshold(max_worsening=0.1), "gauc": SliceThreshold(min=0.6)},
         min_slice_examples=min_slice_examples,
     )
     assert {name: m.num_examples for name, m in measured.items()} == {
-        "": 1000, "country = a": 800, "country = b": 200, "category = x": 500, "category = y": 500
+        "": 1000, "country = a": 800, "country = b": 200, "category = x": 500, "category = y": 500,
+        "weight < 1.5": 500, "weight ≥ 1.5": 500,
     }  # fmt: skip
     subjects = [sentence.split(" m")[0] for sentence in sentences]  # what must, or may
     place = "where country = b (200 examples)"

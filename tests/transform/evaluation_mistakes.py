@@ -62,6 +62,10 @@ EVALUATION_MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "a threshold on ndcg@5 needs `sources.impressions.request_id` (small.yaml).",
     ),
     (
+        [("evaluation.slices", ["app < 7"])],
+        "`evaluation.slices` has a bound on `app`, which is not numeric (small.yaml).",
+    ),
+    (
         [("evaluation.slices", ["city"])],
         "`evaluation.slices` names `city`, which is none of ['app', 'installed', 'price'] (small.yaml).",
     ),
