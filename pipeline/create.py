@@ -184,7 +184,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     }
     training_config = {
         CHECKPOINT_ROOT_KEY: str(settings.workspace.checkpoints),
-        "code_fingerprint": code_fingerprint("trainer", "transform"),
+        "code_fingerprint": code_fingerprint("components/trainer.py", "trainer", "transform"),
     }
     tuners = []
     if config.tuning is not None:

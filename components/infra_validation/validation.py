@@ -21,8 +21,8 @@ from transform.own_scores import read_own_scores
 NUM_CANDIDATES = 200
 BATCH_SIZES = (200, 100, 50)
 
-#: The two models take turns this often, so that what else the machine does slows both.
-_ROUNDS = 5
+#: After so many requests it is the other model's turn, so that what else the machine does slows both.
+_REQUESTS_PER_TURN = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,9 +122,9 @@ def _measure(
 ) -> tuple[Measurements, Measurements | None]:
     """Measures the candidate and, in turns with it, the serving model."""
     candidates = list(itertools.islice(itertools.cycle(requests), NUM_CANDIDATES))
-    repetitions = -(-settings.num_measurements // _ROUNDS)
     subjects = [candidate] if baseline is None else [candidate, baseline]
-    for _, batch_size, subject in itertools.product(range(_ROUNDS), BATCH_SIZES, subjects):
-        subject.time(candidates, batch_size, repetitions)
+    turns = range(0, settings.num_measurements, _REQUESTS_PER_TURN)
+    for done, batch_size, subject in itertools.product(turns, BATCH_SIZES, subjects):
+        subject.time(candidates, batch_size, min(_REQUESTS_PER_TURN, settings.num_measurements - done))
     before = None if baseline is None else baseline.measurements(NUM_CANDIDATES)
     return candidate.measurements(NUM_CANDIDATES), before
