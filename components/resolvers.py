@@ -1,8 +1,9 @@
-"""Which earlier artifacts a run builds on: the window of spans, the analyzer cache, the last pushed model.
+"""Which earlier artifacts a run builds on: the window of spans, the analyzer cache, the last pushed and the serving model.
 
-All of them answer by lineage, not by "the latest": what was made from the run's own examples, or from a later span,
-is not taken. So a run that was killed and started again finds the inputs that it had, its finished components are
-taken from the cache, and a backfilled day builds on the day before it.
+What the run learns from is told by lineage, not by "the latest": what was made from the run's own examples, or from a
+later span, is not taken. What was pushed is told by the serving folder, of which a model that is a version already sees
+only what was there before it. So a run that was killed and started again finds the inputs that it had, its finished
+components are taken from the cache, and a backfilled day builds on the day before it.
 """
 
 from __future__ import annotations

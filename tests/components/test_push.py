@@ -16,6 +16,7 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
 from components.artifacts import Catalog
+from components.pins import pin
 from components.push import PushExecutor, StaleBaselineError, push
 from components.retention import remove_old
 from components.rollback import roll_back
@@ -129,6 +130,15 @@ def test_a_push_removes_the_versions_that_are_too_many(model: Path, catalog: Pat
     assert versions(str(root)) == [2, 3]
     push_one(model, catalog, root, "m3", keep=1)  # as of a push that was killed before it removed any
     assert versions(str(root)) == [3]
+
+
+def test_a_pinned_version_survives_later_pushes(model: Path, catalog: Path, root: Path) -> None:
+    push_one(model, catalog, root, "m1")
+    pin(str(root), 1, "an audit")
+    for uri in ("m2", "m3", "m4"):
+        push_one(model, catalog, root, uri, keep=1)
+    assert versions(str(root)) == [1, 4]
+    verify(str(root / "1"))
 
 
 def test_a_catalog_without_tables_is_pushed(model: Path, tmp_path: Path, root: Path) -> None:
