@@ -1,4 +1,4 @@
-"""Which earlier artifacts a run builds on: the window of spans, the analyzer cache, the last pushed and the serving model.
+"""Which earlier artifacts a run builds on: the window of spans, the analyzer cache, the pushed and the serving model.
 
 What the run learns from is told by lineage, not by "the latest": what was made from the run's own examples, or from a
 later span, is not taken. What was pushed is told by the serving folder, of which a model that is a version already sees
