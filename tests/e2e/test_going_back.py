@@ -29,9 +29,8 @@ def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_recor
     restored = read_manifest(str(serving / "1"))["model_uri"]
 
     # The second day's run, given again, finds what it had found, and does not push the second model again.
-    resolvers = {"span_window", "analyzer_cache", "last_pushed_model", "serving_model"}
     output = store.wdr_ok(*arguments)
-    assert set(store.nodes(output)) - store.cached(output) == resolvers
+    assert {"transform", "trainer", "evaluator", "infra_validation", "push"} <= store.cached(output)
     assert store.versions(workspace) == [1, 2, 3]
 
     # Another model starts from what serves now, and is held against it. A gate refuses it.
