@@ -11,30 +11,23 @@ from transform.infra_settings import InfraValidation
 def missed_budgets(settings: InfraValidation, candidate: Measurements, baseline: Measurements | None) -> Iterator[str]:
     """A sentence for each budget that the candidate does not keep; the relative ones need a baseline."""
     best = candidate.best_latency
-    way = f"{best.threads} × {best.batch_size}"
-    absolute = [
-        ("the 95th percentile of the time for 200 candidates", best.p95_ms, settings.max_latency_ms, f" ms at {way}"),
-        ("the memory of the model's process", candidate.peak_memory_mb, settings.max_memory_mb, " MB"),
-        ("the time to load the model", candidate.load_seconds, settings.max_load_seconds, " s"),
-        ("the size of the model's files", candidate.size_mb, settings.max_size_mb, " MB"),
-    ]
-    for what, value, limit, unit in absolute:
+    way = f" at {best.threads} × {best.batch_size}"
+    for what, unit, limit, value, how in (
+        ("the 95th percentile of the time for 200 candidates", "ms", settings.max_latency_ms, best.p95_ms, way),
+        ("the memory of the model's process", "MB", settings.max_memory_mb, candidate.peak_memory_mb, ""),
+        ("the time to load the model", "s", settings.max_load_seconds, candidate.load_seconds, ""),
+        ("the size of the model's files", "MB", settings.max_size_mb, candidate.size_mb, ""),
+    ):
         if limit is not None and value > limit:
-            yield f"{what} must be at most {limit:g}{unit[:3].rstrip()}. Received: {value:.4g}{unit}"
+            yield f"{what} must be at most {limit:g} {unit}. Received: {value:.4g} {unit}{how}"
     if baseline is None:
         return
-    relative = [
-        (
-            "the median time for 200 candidates",
-            best.p50_ms,
-            baseline.best_latency.p50_ms,
-            settings.max_latency_ratio,
-            "ms",
-        ),
-        ("the memory that the model adds", candidate.memory_mb, baseline.memory_mb, settings.max_memory_ratio, "MB"),
-        ("the size of the model's files", candidate.size_mb, baseline.size_mb, settings.max_size_ratio, "MB"),
-    ]
-    for what, value, before, ratio, unit in relative:
+    medians = best.p50_ms, baseline.best_latency.p50_ms
+    for what, unit, ratio, (value, before) in (
+        ("the median time for 200 candidates", "ms", settings.max_latency_ratio, medians),
+        ("the memory that the model adds", "MB", settings.max_memory_ratio, (candidate.memory_mb, baseline.memory_mb)),
+        ("the size of the model's files", "MB", settings.max_size_ratio, (candidate.size_mb, baseline.size_mb)),
+    ):
         if ratio is not None and value > ratio * before:
             yield (
                 f"{what} must be at most {ratio:g} times the serving model's. "
