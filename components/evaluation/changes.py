@@ -58,7 +58,7 @@ def _change_bound(
     (candidate,) = (model for model in model_names if model != baseline.name)
     pair = (candidate, baseline.name)
     if measure in ROW_METRICS:
-        computation = _row_metrics(eval_config, pair, example_weighted, unit_key or "")
+        computation = _row_metrics(pair, example_weighted, unit_key or "")
         replicates_key = computation.keys[ROW_METRICS.index(measure)]
         columns = (0, 1)
     else:
@@ -70,15 +70,13 @@ def _change_bound(
     return [computation, metric_types.DerivedMetricComputation([key], result)]
 
 
-def _row_metrics(
-    eval_config: config_pb2.EvalConfig, pair: tuple[str, str], example_weighted: bool, unit_key: str
-) -> Any:
+def _row_metrics(pair: tuple[str, str], example_weighted: bool, unit_key: str) -> Any:
     keys = {
         name: metric_types.MetricKey(f"_replicates:{name}", example_weighted=example_weighted) for name in ROW_METRICS
     }
     return metric_types.MetricComputation(
         keys=list(keys.values()),
-        preprocessors=[ExampleRow(eval_config, pair, example_weighted, unit_key)],
+        preprocessors=[ExampleRow(pair, example_weighted, unit_key)],
         combiner=RowMetrics(keys, bootstrap.NUM_REPLICATES),
     )
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from tensorflow_model_analysis import constants
-from tensorflow_model_analysis.metrics import metric_types, metric_util
-from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.utils import util
+from tensorflow_model_analysis.metrics import metric_types
 
 from components.evaluation.bootstrap import Array, unit_hash
 from components.evaluation.ranking import Measure
+
+
+def _of_model(values: Any, model_name: str) -> Array:
+    """A model's values, float64 `[num_rows]`.
+
+    TFMA has them by the model's name where there are several models, unless it is the same for all of them, and by the
+    output's name where that has one. TFMA's own way to look them up takes six times as long.
+    """
+    while isinstance(values, Mapping):
+        if model_name in values:
+            values = values[model_name]
+        else:
+            (values,) = values.values()
+    array: Array = np.asarray(values, dtype=np.float64).reshape(-1)
+    return array
 
 
 class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
@@ -20,7 +33,6 @@ class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
 
     Args:
       name: Tells it from others: TFMA computes but once what has the same name, keys and combiner.
-      eval_config: The Evaluator's config.
       model_names: The models, in the order that they have in a row.
       example_weighted: Whether the examples' weights count.
       unit_key: The feature whose value is the bootstrap's unit; empty takes the example itself.
@@ -29,13 +41,11 @@ class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
     def __init__(
         self,
         name: str,
-        eval_config: config_pb2.EvalConfig,
         model_names: Sequence[str],
         example_weighted: bool,
         unit_key: str,
     ):
         super().__init__(name=f"{name}:{unit_key}:{','.join(model_names)}:{example_weighted}")
-        self._eval_config = eval_config
         self._model_names = tuple(model_names)
         self._example_weighted = example_weighted
         self._unit_key = unit_key
@@ -43,21 +53,16 @@ class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
     def _unit(self, extracts: Any) -> float:
         if not self._unit_key:
             return float(unit_hash(np.asarray(extracts[constants.INPUT_KEY]).item()))
-        values = np.asarray(util.get_by_keys(extracts, [constants.FEATURES_KEY, self._unit_key])).reshape(-1)
-        key = values[0]
+        key = np.asarray(extracts[constants.FEATURES_KEY][self._unit_key]).flat[0]
         return float(unit_hash(key if isinstance(key, bytes) else str(key).encode()))
 
     def _arrays(self, extracts: Any, model_name: str) -> tuple[Array, Array, Array]:
         """Labels, scores and weights, float64 `[num_rows]` each."""
-        found = metric_util.to_label_prediction_example_weight(
-            metric_util.to_standard_metric_inputs(extracts),
-            eval_config=self._eval_config,
-            model_name=model_name,
-            example_weighted=self._example_weighted,
-            flatten=False,
-        )
-        labels, scores, weights = (np.asarray(a, dtype=np.float64).reshape(-1) for a in next(found))
-        return labels, scores, np.broadcast_to(weights, scores.shape)
+        labels = _of_model(extracts[constants.LABELS_KEY], model_name)
+        scores = _of_model(extracts[constants.PREDICTIONS_KEY], model_name)
+        if not self._example_weighted:
+            return labels, scores, np.ones_like(scores)
+        return labels, scores, _of_model(extracts[constants.EXAMPLE_WEIGHTS_KEY], model_name)
 
 
 class GroupRow(_Preprocessor):
@@ -85,10 +90,11 @@ class ExampleRow(_Preprocessor):
 
 
 class NumExamples(metric_types.Preprocessor):  # type: ignore[misc]
-    """How many examples there are in an example's or a group's extracts."""
+    """How many examples there are in an example's or a group's extracts; any model's name will do."""
+
+    def __init__(self, model_name: str):
+        super().__init__(name="num_examples")
+        self._model_name = model_name
 
     def process(self, extracts: Any) -> Iterator[int]:
-        labels = extracts[constants.LABELS_KEY]
-        while isinstance(labels, dict):
-            labels = next(iter(labels.values()))
-        yield int(np.size(labels))
+        yield _of_model(extracts[constants.LABELS_KEY], self._model_name).size

@@ -75,6 +75,6 @@ def mean_of_groups(
     paired = model_util.get_baseline_model_spec(eval_config) is not None
     return metric_types.MetricComputation(
         keys=[key],
-        preprocessors=[GroupRow(measure, eval_config, model_names, example_weighted, query_key)],
+        preprocessors=[GroupRow(measure, model_names, example_weighted, query_key)],
         combiner=MeanOfGroups(key, len(model_names), bootstrap.NUM_REPLICATES if paired else 0),
     )

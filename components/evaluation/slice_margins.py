@@ -61,7 +61,9 @@ def _slice_margin(
     if is_change and baseline is None:
         return []
     count_key = metric_types.MetricKey("_slice_examples")
-    count = metric_types.MetricComputation(keys=[count_key], preprocessors=[NumExamples()], combiner=_Count(count_key))
+    count = metric_types.MetricComputation(
+        keys=[count_key], preprocessors=[NumExamples(model_names[0])], combiner=_Count(count_key)
+    )
     computations: list[Any] = [count]
     for model in model_names:
         if is_change and baseline is not None and model == baseline.name:
