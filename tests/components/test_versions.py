@@ -7,6 +7,9 @@ import getpass
 import hashlib
 import json
 import os
+import random
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -30,10 +33,11 @@ from components.versions import (
     verify,
     versions,
 )
+from tests.components.endless_changes import FILES
 from tests.components.saved_models import export
 from transform.errors import InputError
 
-FILES = {"saved_model.pb": "graph", "variables/variables.index": "index", "assets.extra/config.json": "{}"}
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["local", "remote"])
@@ -320,6 +324,26 @@ def test_a_watcher_never_sees_a_missing_or_half_version(tmp_path: Path) -> None:
             remove_old(root, keep=2)
     assert watcher.problems == []
     assert len(watcher.served) >= 10
+
+
+def test_whoever_is_killed_leaves_whole_versions_that_the_next_one_goes_on_from(tmp_path: Path) -> None:
+    root = str(tmp_path / "m")
+    add(root)
+    rng = random.Random(1)
+    with Watcher(tmp_path / "m") as watcher:
+        for _ in range(8):
+            highest = versions(root)[-1] + rng.randrange(1, 6)
+            process = subprocess.Popen([sys.executable, "-m", "tests.components.endless_changes", root], cwd=ROOT)
+            while versions(root)[-1] < highest:
+                assert process.poll() is None
+            process.kill()
+            process.wait()
+            for version in versions(root):
+                verify(place(root, version))
+    assert watcher.problems == []
+    before = versions(root)
+    assert add(root) == before[-1] + 1
+    assert not [name for name in storage.names(root) if name.startswith((".part-", ".gone-"))]
 
 
 @pytest.fixture
