@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tfx.components import (
-    DistributionValidator,
     Evaluator,
     ExampleValidator,
     StatisticsGen,
@@ -21,15 +20,16 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
-from components.evaluation import extractors
+from components.drift import DriftValidator
 from components.gates import AnomalyGate, DriftGate, RowGate
 from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
+from components.progressive import ProgressiveEvaluator, UnseeingModels
 from components.push import Push
 from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
 from components.trainer import RowScoringTrainer
 from pipeline.drift import drift_config
-from pipeline.evaluation import eval_config
+from pipeline.evaluation import evaluator_of
 from pipeline.fingerprint import code_fingerprint
 from pipeline.workspace import Workspace
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY
@@ -43,6 +43,7 @@ LOCAL_BEAM_ARGS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "-
 
 EXAMPLE_GEN = "example_gen"
 TUNER = "tuner"
+PROGRESSIVE_VALIDATION = "progressive_validation"
 
 #: What ingestion runs: an edit of the rest of `transform` reads no log again.
 INGESTION_CODE = (
@@ -120,9 +121,10 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     statistics_gen = StatisticsGen(examples=examples).with_id("statistics_gen")
     statistics_gen.add_upstream_node(row_gate)
     schema_gen = ImportSchemaGen(schema_file=_schema_file(config, settings.workspace)).with_id("schema_gen")
-    example_validator = ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
-    ).with_id("example_validator")
+    schema = schema_gen.outputs["schema"]
+    example_validator = ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema).with_id(
+        "example_validator"
+    )
     anomaly_gate = AnomalyGate(
         anomalies=example_validator.outputs["anomalies"], code_fingerprint=code_fingerprint("components/gates.py")
     ).with_id("anomaly_gate")
@@ -132,7 +134,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         examples=examples,
         candidates=Channel(type=standard_artifacts.ExampleStatistics),
     ).with_id("earlier_statistics")
-    distribution_validator = DistributionValidator(
+    distribution_validator = DriftValidator(
         statistics=statistics_gen.outputs["statistics"],
         baseline_statistics=earlier_statistics.outputs["candidates"],
         config=drift_config(config.drift),
@@ -142,6 +144,23 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         action=config.drift.action,
         code_fingerprint=code_fingerprint("components/gates.py"),
     ).with_id("drift_gate")
+
+    # How did the last model do on data that it has not seen?
+    unseeing_models = Resolver(
+        strategy_class=UnseeingModels,
+        examples=examples,
+        model=Channel(type=standard_artifacts.Model),
+        baseline=Channel(type=standard_artifacts.Model),
+    ).with_id("unseeing_models")
+    progressive_validation = evaluator_of(
+        ProgressiveEvaluator,
+        config,
+        examples,
+        unseeing_models.outputs["model"],
+        unseeing_models.outputs["baseline"],
+        schema,
+    ).with_id(PROGRESSIVE_VALIDATION)
+    progressive_validation.add_upstream_nodes([anomaly_gate, drift_gate])
 
     # What the run builds on: earlier spans, their analysis, and the model that was pushed last.
     span_window = Resolver(
@@ -164,7 +183,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     # Learn.
     transform = Transform(
         examples=span_window.outputs["examples"],
-        schema=schema_gen.outputs["schema"],
+        schema=schema,
         preprocessing_fn="transform.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         analyzer_cache=analyzer_cache.outputs["candidates"],
@@ -177,7 +196,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     to_train: dict[str, Any] = {
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
-        "schema": schema_gen.outputs["schema"],
+        "schema": schema,
         "base_model": pushed_model.outputs["model"],
         "train_args": trainer_pb2.TrainArgs(splits=["train"]),
         "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
@@ -205,21 +224,9 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         candidate=trainer.outputs["model"],
         model=Channel(type=standard_artifacts.Model),
     ).with_id("serving_model")
-    evaluator = Evaluator(
-        examples=examples,
-        model=trainer.outputs["model"],
-        baseline_model=serving_model.outputs["model"],
-        eval_config=eval_config(
-            config.evaluation,
-            weighted=config.sources.impressions.weight is not None,
-            has_requests=config.sources.impressions.request_id is not None,
-        ),
-        schema=schema_gen.outputs["schema"],
-        example_splits=["eval"],
-        module_path=extractors.__name__,
+    evaluator = evaluator_of(
+        Evaluator, config, examples, trainer.outputs["model"], serving_model.outputs["model"], schema
     ).with_id("evaluator")
-    # TFX has no place for it, but its cache compares all properties: an edit of the metrics evaluates anew.
-    evaluator.exec_properties["code_fingerprint"] = code_fingerprint("components/evaluation")
     infra_validation = InfraValidation(
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
@@ -255,6 +262,8 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         earlier_statistics,
         distribution_validator,
         drift_gate,
+        unseeing_models,
+        progressive_validation,
         span_window,
         analyzer_cache,
         pushed_model,

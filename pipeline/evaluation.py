@@ -1,4 +1,4 @@
-"""The Evaluator's config: the config's metrics, slices and thresholds in TFMA's terms."""
+"""The Evaluator and its config: the config's metrics, slices and thresholds in TFMA's terms."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 
 from google.protobuf.wrappers_pb2 import BoolValue
 from tensorflow_model_analysis.proto import config_pb2
+from tfx.components import Evaluator
+from tfx.types import BaseChannel
 
-from components.evaluation import changes, ranking_metrics, slice_margins
+from components.evaluation import changes, extractors, ranking_metrics, slice_margins
+from pipeline.fingerprint import code_fingerprint
 from trainer.signatures import SERVING_SIGNATURE
+from transform.config import Config
 from transform.evaluation_settings import AT_K, HIGHER_IS_BETTER, OF_GROUPS, Evaluation, k_of, kind_of
 from transform.feature_spec import LABEL, REQUEST_ID, WEIGHT
 
@@ -181,3 +185,31 @@ def _hold_change(
     change.direction = direction.HIGHER_IS_BETTER if higher_is_better else direction.LOWER_IS_BETTER
     change.absolute.value = 0.0 - max_worsening if higher_is_better else max_worsening
     metric.per_slice_thresholds.add(slicing_specs=slices, threshold=threshold)
+
+
+def evaluator_of(
+    component: type[Evaluator],
+    config: Config,
+    examples: BaseChannel,
+    model: BaseChannel,
+    baseline_model: BaseChannel,
+    schema: BaseChannel,
+) -> Evaluator:
+    """An Evaluator, or a component that is one, of the evaluation split."""
+    evaluator = component(
+        examples=examples,
+        model=model,
+        baseline_model=baseline_model,
+        eval_config=eval_config(
+            config.evaluation,
+            weighted=config.sources.impressions.weight is not None,
+            has_requests=config.sources.impressions.request_id is not None,
+        ),
+        schema=schema,
+        example_splits=["eval"],
+        module_path=extractors.__name__,
+    )
+    # TFX has no place for it, but its cache compares all properties: an edit of the metrics evaluates anew.
+    code = ("components/evaluation", "transform/evaluation_settings.py")
+    evaluator.exec_properties["code_fingerprint"] = code_fingerprint(*code)
+    return evaluator

@@ -112,3 +112,15 @@ def unpin(version: int, workspace: str, name: str | None) -> None:
     root = serving_root(Workspace.at(workspace), name)
     unpin_version(root, version)
     click.echo(f"version {version} is not pinned any more ({root}/{version})")
+
+
+@models.command()
+@WORKSPACE
+def history(workspace: str) -> None:
+    """Show how each model did on the span after those that it was trained on, beside the model before it."""
+    with quiet_imports():
+        from pipeline.console import console_for
+        from pipeline.progressive import history_table
+        from pipeline.workspace import Workspace
+
+    console_for(sys.stdout).print(history_table(Workspace.at(workspace)))

@@ -16,8 +16,9 @@ from components.gates import drift_found
 from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from components.push import FORCE_REASON, REFUSAL
-from pipeline.create import TUNER
+from pipeline.create import PROGRESSIVE_VALIDATION, TUNER
 from pipeline.measured import read_measured, refusals
+from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
 from transform.evaluation_settings import Evaluation
 
@@ -30,6 +31,7 @@ class Outcome:
       counts: Of the rows.
       spans: The window that was trained on, newest first.
       drift: What was further from the span before than is allowed, a sentence each.
+      progress: How the model before this run's did on the span, which it had not seen; None on a first span.
       training: The trainer's report.
       metrics: The candidate's, by name.
       baseline: The serving model's on the same examples; empty on a first run.
@@ -45,6 +47,7 @@ class Outcome:
     counts: Counts
     spans: tuple[int, ...]
     drift: tuple[str, ...]
+    progress: ProgressiveValidation | None
     training: Mapping[str, Any]
     metrics: Mapping[str, float]
     baseline: Mapping[str, float]
@@ -58,7 +61,8 @@ class Outcome:
 
     def to_json(self) -> str:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return json.dumps({**fields, "counts": json.loads(self.counts.to_json())}, indent=2)
+        progress = dataclasses.asdict(self.progress) if self.progress else None
+        return json.dumps({**fields, "counts": json.loads(self.counts.to_json()), "progress": progress}, indent=2)
 
 
 def read_outcome(
@@ -73,6 +77,7 @@ def read_outcome(
     """
     with metadata.Metadata(connection) as handle:
         outputs = {node: _outputs(handle.store, execution) for node, execution in executions.items()}
+        progress = read_progress(handle.store, _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation"))
     quarantine = _only(outputs["example_gen"], "Quarantine")
     model = _only(outputs["trainer"], "Model")
     evaluation_artifact = _only(outputs["evaluator"], "ModelEvaluation")
@@ -104,6 +109,7 @@ def read_outcome(
         counts=read_counts(quarantine.uri),
         spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
         drift=tuple(drift_found(_only(outputs["distribution_validator"], "ExampleAnomalies").uri)),
+        progress=progress,
         training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT_FILE))),
         metrics=whole.metrics,
         baseline=whole.baseline,

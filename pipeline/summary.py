@@ -11,6 +11,7 @@ from rich.table import Table
 from pipeline.cost_table import infra_rows
 from pipeline.measured import interval
 from pipeline.outcome import Outcome
+from pipeline.progressive import against_baseline
 from transform.feature_spec import IMPRESSIONS
 
 
@@ -51,6 +52,9 @@ def summary(outcome: Outcome) -> RenderableType:
     if sizes := training["wide_table_sizes"]:
         non_zero = sum(training["wide_non_zero_rows"].values())
         table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
+    if progress := outcome.progress:
+        metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
+        table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")
     for name, value in outcome.metrics.items():
         table.add_row(name, f"{value:.4f}  ({_against(outcome, name)})")
     for what, found in infra_rows(outcome.infra):

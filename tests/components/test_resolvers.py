@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import Any
 
-import ml_metadata as mlmd
 import pytest
-from ml_metadata.proto import metadata_store_pb2
-from tfx import types
-from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_artifacts
 
 from components.artifacts import RECIPE, UNFIT
 from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
 from components.retention import remove_old
 from components.rollback import roll_back
 from components.versions import add_version
-
-
-class Lineage:
-    """Writes artifacts and the executions that made them."""
-
-    def __init__(self) -> None:
-        connection = metadata_store_pb2.ConnectionConfig()
-        connection.fake_database.SetInParent()  # SQLite in memory
-        self.store = mlmd.MetadataStore(connection)
-        self._numbers = itertools.count()
-
-    def put(self, kind: type[types.Artifact], *read: types.Artifact, **properties: int | str) -> Any:
-        """An artifact that an execution made from others."""
-        artifact: Any = kind()
-        for name, value in properties.items():
-            if isinstance(value, int):
-                artifact.set_int_custom_property(name, value)
-            else:
-                artifact.set_string_custom_property(name, value)
-        type_id = self.store.put_artifact_type(artifact.artifact_type)
-        proto = artifact.mlmd_artifact
-        proto.type_id = type_id
-        proto.uri = f"/artifacts/{next(self._numbers)}"
-        (id_,) = self.store.put_artifacts([proto])
-        self.execute(read, id_)
-        (stored,) = self.store.get_artifacts_by_id([id_])
-        return artifact_utils.deserialize_artifact(self.store.get_artifact_types_by_id([type_id])[0], stored)
-
-    def execute(self, read: tuple[types.Artifact, ...], output_id: int) -> None:
-        """An execution that read artifacts and gave out one (made it, or took it from the cache)."""
-        type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name="Component"))
-        (execution_id,) = self.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
-        event = metadata_store_pb2.Event
-        inputs = [event(artifact_id=a.id, execution_id=execution_id, type=event.INPUT) for a in read]
-        self.store.put_events([*inputs, event(artifact_id=output_id, execution_id=execution_id, type=event.OUTPUT)])
-
-    def model(self, *read: types.Artifact) -> Any:
-        """A model that was trained on Examples as Transform gives them out, which have no span."""
-        return self.put(standard_artifacts.Model, self.put(standard_artifacts.Examples, *read))
-
-    def examples(self, span: int, unfit: str = "") -> Any:
-        return self.put(standard_artifacts.Examples, span=span, **{UNFIT: unfit})
+from tests.components.mlmd_lineage import Lineage
 
 
 @pytest.fixture

@@ -43,11 +43,25 @@ def test_the_second_day_starts_warm_and_is_held_against_the_first(two_days: tupl
     assert store.versions(workspace) == [1, 2]
     report = store.last_report(workspace)
     assert report["training"]["warm_started_from"] is not None
-    assert set(report["baseline"]) == {"auc", "logloss", "calibration"}
+    assert set(report["baseline"]) == set(report["metrics"]) > {"auc", "logloss", "calibration"}
     assert report["spans"] == [2, 1]  # the window
     kept = report["training"]["warm_start"]["tables"]
     assert all(table["kept"] > 0 for table in kept.values()), kept
     assert "warm, from" in output
+
+
+def test_the_first_day_s_model_is_measured_on_the_second_before_it_learns_from_it(
+    two_days: tuple[Path, str, list[bytes]],
+) -> None:
+    workspace, output, _ = two_days
+    progress = store.last_report(workspace)["progress"]
+    assert (progress["span"], progress["trained_to"]) == (2, 1)
+    assert 0 < progress["measured"]["metrics"]["auc"] < 1
+    assert progress["measured"]["baseline"] == {}  # there was none before the first
+    assert "unseen span" in output
+    (header, row) = store.wdr_ok("models", "history", "--workspace", workspace).splitlines()
+    assert header.split()[:4] == ["span", "trained", "to", "examples"]
+    assert row.split()[:2] == ["2", "1"]
 
 
 def test_the_window_s_first_day_is_not_analysed_again(two_days: tuple[Path, str, list[bytes]]) -> None:
@@ -65,7 +79,14 @@ def test_the_window_s_first_day_is_not_analysed_again(two_days: tuple[Path, str,
 def test_the_same_day_again_does_nothing(two_days: tuple[Path, str, list[bytes]], data: Path) -> None:
     workspace, _, _ = two_days
     output = store.wdr_ok(*store.run_arguments(data, workspace, 2))
-    resolvers = {"span_window", "analyzer_cache", "last_pushed_model", "serving_model"}
+    resolvers = {
+        "earlier_statistics",
+        "unseeing_models",
+        "span_window",
+        "analyzer_cache",
+        "last_pushed_model",
+        "serving_model",
+    }
     assert set(store.nodes(output)) - store.cached(output) == resolvers
     assert store.versions(workspace) == [1, 2]
     assert store.last_report(workspace)["version"] == 2

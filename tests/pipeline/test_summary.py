@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from components.ingestion.counts import Counts
+from pipeline.measured import Measured
 from pipeline.outcome import Outcome
+from pipeline.progressive import ProgressiveValidation
 from pipeline.summary import summary
 
 TRAINING: dict[str, Any] = {
@@ -34,6 +36,7 @@ def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
         counts=Counts(span=1),
         spans=(1,),
         drift=(),
+        progress=None,
         training=training,
         metrics={"auc": 0.75},
         baseline={},
@@ -108,3 +111,12 @@ def test_drift_that_only_warns_is_in_the_summary() -> None:
     sentence = "country (train split): the divergence is 0.2, above the threshold 0.1."
     assert f"drift {sentence}" in lines_of(TRAINING, drift=(sentence,))
     assert not any(line.startswith("drift") for line in lines_of(TRAINING))
+
+
+def test_how_the_model_before_did_on_the_span() -> None:
+    measured = Measured(20, {"auc": 0.7, "logloss": 0.4}, {"auc": 0.69}, {"auc": (-0.01, 0.03)})
+    lines = lines_of(TRAINING, progress=ProgressiveValidation(3, 2, "models/7", measured))
+    assert (
+        "unseen span model trained to span 2: auc 0.7000 (before 0.6900, change -0.0100 to +0.0300); logloss 0.4000"
+        in lines
+    )

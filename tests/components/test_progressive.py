@@ -1,0 +1,45 @@
+"""Which models are measured on a span that they have not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tfx.types import standard_artifacts
+
+from components.progressive import UnseeingModels
+from tests.components.mlmd_lineage import Lineage
+
+
+@pytest.fixture
+def lineage() -> Lineage:
+    return Lineage()
+
+
+def model_of(lineage: Lineage, *read: Any, base: Any = None) -> Any:
+    """A model that was trained on transformed Examples, and started from another one."""
+    transformed = lineage.put(standard_artifacts.Examples, *read)
+    return lineage.put(standard_artifacts.Model, transformed, *([base] if base else []))
+
+
+def resolve(lineage: Lineage, current: Any, *models: Any) -> tuple[list[int], list[int]]:
+    inputs = {"examples": [current], "model": list(models), "baseline": list(models)}
+    resolved = UnseeingModels().resolve_artifacts(lineage.store, inputs)
+    assert resolved["examples"] == []
+    return [m.id for m in resolved["model"]], [m.id for m in resolved["baseline"]]
+
+
+def test_the_last_model_is_measured_beside_the_one_it_started_from(lineage: Lineage) -> None:
+    spans = [lineage.examples(span) for span in (1, 2, 3)]
+    first = model_of(lineage, spans[0])
+    refused = model_of(lineage, spans[1], base=first)
+    assert resolve(lineage, spans[2], first, refused) == ([refused.id], [first.id])
+    assert resolve(lineage, spans[1], first, refused) == ([first.id], [])
+    assert resolve(lineage, spans[0], first, refused) == ([], [])
+
+
+def test_a_model_that_has_seen_the_span_in_its_window_or_in_another_ingestion_is_left_out(lineage: Lineage) -> None:
+    one, two, again = lineage.examples(1), lineage.examples(2), lineage.examples(2)
+    first = model_of(lineage, one)
+    of_both = model_of(lineage, two, one, base=first)
+    assert resolve(lineage, again, first, of_both) == ([first.id], [])
