@@ -172,8 +172,8 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         evaluation = artifact_utils.get_single_instance(input_dict["evaluation"])
         baseline = None
         for served in input_dict.get("baseline_model", []):
-            version = max(v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == served.uri)
-            baseline = {MODEL_URI: served.uri, "version": version}
+            of_model = [v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == served.uri]
+            baseline = {MODEL_URI: served.uri, "version": max(of_model, default=None)}
         return {
             MODEL_URI: model.uri,
             "model_id": model.id,
