@@ -32,11 +32,14 @@ class Ranked(NamedTuple):
     before: Array
 
 
+def _ties(scores: Array) -> Array:
+    """Where each distinct one of sorted scores begins."""
+    return np.flatnonzero(np.concatenate(([True], scores[1:] != scores[:-1])))
+
+
 def ranked(labels: Array, scores: Array) -> Ranked:
-    """Sorts a group; `labels` (0 or 1) and `scores` are of shape `[num_rows]`."""
-    order = np.argsort(-scores, kind="stable")
-    labels, scores = labels[order], scores[order]
-    first = np.flatnonzero(np.concatenate(([True], scores[1:] != scores[:-1])))
+    """Finds a group's ties; its `labels` (0 or 1) and `scores`, of shape `[num_rows]`, are by falling score."""
+    first = _ties(scores)
     sizes = np.diff(np.append(first, len(scores)))
     positives = np.add.reduceat(labels, first)
     before = np.cumsum(positives) - positives
@@ -46,14 +49,12 @@ def ranked(labels: Array, scores: Array) -> Ranked:
 def auc(labels: Array, scores: Array, weights: Array) -> float:
     """The share of pairs of a positive and a negative in which the positive scores higher; a tie is half a pair.
 
-    A pair counts by the product of its weights. Both classes must have some weight.
+    A pair counts by the product of its weights. The rows are by falling score, and both classes have some weight.
     """
-    order = np.argsort(scores, kind="stable")
-    labels, scores, weights = labels[order], scores[order], weights[order]
-    first = np.flatnonzero(np.concatenate(([True], scores[1:] != scores[:-1])))
+    first = _ties(scores)
     positive = np.add.reduceat(labels * weights, first)
     negative = np.add.reduceat((1 - labels) * weights, first)
-    below = np.cumsum(negative) - negative
+    below = negative.sum() - np.cumsum(negative)
     return float(positive @ (below + negative / 2) / (positive.sum() * negative.sum()))
 
 
@@ -132,6 +133,8 @@ class Measure:
           is left out by a weight of 0: for gauc one without weight in either class, for the others one without a
           positive. A group's weight is the sum of its examples' weights for gauc, and their mean for the others.
         """
+        order = np.lexsort((weights, labels, -scores))  # also of equal scores, or the rows' order would show in sums
+        labels, scores, weights = labels[order], scores[order], weights[order]
         if self.k is None:
             left_out = not (labels @ weights and (1 - labels) @ weights)
             weight = float(weights.sum())

@@ -111,6 +111,16 @@ def test_a_score_that_is_no_number_makes_the_metric_so(measure: Measure) -> None
     assert weight > 0
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_no_value_depends_on_the_order_of_rows_not_even_in_its_last_digit(measure: Measure) -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(300):
+        labels, scores, weights = (draw.random(9) < 0.4).astype(float), draw.choice([0.1, 0.2, 0.7], 9), draw.random(9)
+        order = draw.permutation(9)
+        again = measure.of_group(labels[order], scores[order], weights[order])
+        assert again == measure.of_group(labels, scores, weights)
+
+
 @pytest.mark.parametrize(("kind", "k"), [("mrr", 1), ("gauc", 1), ("ndcg", None), ("map", 0)])
 def test_a_measure_that_is_none_is_refused(kind: str, k: int | None) -> None:
     with pytest.raises(ValueError, match="must be"):
