@@ -15,7 +15,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils
 
-from components.infra_validation.requests import raw_requests as raw_requests
+from components.infra_validation.requests import raw_requests
 from components.infra_validation.validation import validate
 from transform import infra_settings
 
