@@ -38,7 +38,7 @@ SliceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*( < -?[0-9]+(\.[0-9]+
 
 
 def split_slice(name: str) -> tuple[str, float | None]:
-    """The feature of a slice's name, and its bound: `age_days` and 7 of `age_days < 7`; None if each value is a slice."""
+    """The feature of a slice's name, and its bound: `age_days`, 7 of `age_days < 7`; None if each value is a slice."""
     feature, _, bound = name.partition(" < ")
     return feature, float(bound) if bound else None
 
