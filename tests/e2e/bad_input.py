@@ -104,8 +104,8 @@ STOPS = [
         "an unknown config key",
         _set("model.embedding_dims", 8),
         "`embedding_dims` is not a known key (<config_path>, model.embedding_dims); allowed: ['activation', "
-        "'batch_norm', 'count_dropout', 'dropout', 'embedding_dim', 'embedding_dim_factor', 'embedding_l2', "
-        "'hidden_units', 'list_combiner', 'parts'].",
+        "'batch_norm', 'bfloat16', 'count_dropout', 'dropout', 'embedding_dim', 'embedding_dim_factor', "
+        "'embedding_l2', 'hidden_units', 'list_combiner', 'parts'].",
     ),
     Stop(
         "a cross of an unknown feature",
@@ -127,8 +127,9 @@ STOPS = [
     Stop(
         "a threshold of an unknown metric",
         _set("evaluation.thresholds.f1", {"min": 0.5}),
-        "`f1` must be one of 'auc', 'logloss' or 'calibration'. Received: 'f1' (<config_path>, "
-        "evaluation.thresholds.f1).",
+        "`f1` must match the pattern "
+        "^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$. "
+        "Received: 'f1' (<config_path>, evaluation.thresholds.f1).",
     ),
     # The files.
     Stop("no log", lambda store: store.log.unlink(), f"there are no impressions for any span ({LOG_PATTERN})"),
