@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from benchmarks.machine import flops_per_example
@@ -44,6 +45,7 @@ def test_the_stock_model_computes_the_same_logits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels[:, 0], batch[1])
 
 
+@pytest.mark.slow
 def test_a_short_run_measures_all_three_in_every_pass(tmp_path: Path) -> None:
     pattern = PAPER.write_examples(tmp_path, num_examples=128, num_files=2)
     (turn,) = measure(Job(PAPER, pattern, 128, batch_sizes=(32, 64), num_passes=2), num_turns=1)

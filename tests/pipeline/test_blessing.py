@@ -13,6 +13,8 @@ from pipeline.measured import Measured, read_measured, refusals
 from tests.components.evaluation import tfma_runs
 from transform.evaluation_settings import Evaluation, SliceThreshold, Threshold
 
+pytestmark = pytest.mark.slow
+
 NUM_REQUESTS, SIZE = 250, 4
 
 

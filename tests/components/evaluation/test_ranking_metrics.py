@@ -156,6 +156,7 @@ def evaluated(requests: Sequence[plain.Request], output: Path, *, weighted: bool
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_tfma_gives_the_same_in_one_bundle_and_in_many(weighted: bool, tmp_path: Path) -> None:
     requests = plain.random_requests(300, seed=4, weighted=weighted)

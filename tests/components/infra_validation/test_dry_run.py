@@ -14,6 +14,8 @@ from tests.components.infra_validation.validating import examples_artifact, vali
 from tests.components.saved_models import example, export, write_good_scores
 from transform.infra_settings import InfraValidation
 
+pytestmark = pytest.mark.slow
+
 Verdict = dict[str, Any]
 
 SETTINGS = InfraValidation(num_requests=5, num_measurements=10)
