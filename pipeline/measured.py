@@ -112,3 +112,8 @@ def _missed(name: str, place: str, rule: SliceThreshold, measured: Measured) -> 
 def interval(low: float, high: float) -> str:
     """The interval of a change as a sentence has it."""
     return f"{low:+.4f} to {high:+.4f}"
+
+
+def change_words(changes: Mapping[str, tuple[float, float]], name: str) -> str:
+    """What stands behind the baseline's value: the interval of a metric's change, where there is one."""
+    return f", change {interval(*changes[name])}" if name in changes else ""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
+from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 
 from components.lineage import artifacts_of, examples_behind, producer, producer_class
 from components.progressive import ProgressiveEvaluator
-from pipeline.measured import Measured, interval, read_measured
+from pipeline.measured import Measured, change_words, read_measured
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 
@@ -55,7 +55,7 @@ def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[Progre
         store = handle.store
         evaluations = sorted(store.get_artifacts_by_type("ModelEvaluation"), key=lambda artifact: artifact.id)
         ours = [a for a in evaluations if producer_class(store, a.id) == ProgressiveEvaluator.__name__]
-        found = [read_progress(store, a) for a in ours if os.path.exists(a.uri)]
+        found = [read_progress(store, a) for a in ours if fileio.exists(a.uri)]
     by_span = {progress.span: progress for progress in found if progress is not None}
     return [by_span[span] for span in sorted(by_span)]
 
@@ -81,5 +81,4 @@ def against_baseline(measured: Measured, name: str) -> str:
     value = f"{measured.metrics[name]:.4f}"
     if name not in measured.baseline:
         return value
-    change = f", change {interval(*measured.changes[name])}" if name in measured.changes else ""
-    return f"{value} (before {measured.baseline[name]:.4f}{change})"
+    return f"{value} (before {measured.baseline[name]:.4f}{change_words(measured.changes, name)})"

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from pipeline.cost_table import infra_rows
-from pipeline.measured import interval
+from pipeline.measured import change_words
 from pipeline.outcome import Outcome
 from pipeline.progressive import against_baseline
 from transform.feature_spec import IMPRESSIONS
@@ -74,8 +74,7 @@ def _against(outcome: Outcome, metric: str) -> str:
     """What a metric stands against: the serving model's, and how far the change may be chance."""
     if metric not in outcome.baseline:
         return "no baseline"
-    change = f", change {interval(*outcome.changes[metric])}" if metric in outcome.changes else ""
-    return f"serving model {outcome.baseline[metric]:.4f}{change}"
+    return f"serving model {outcome.baseline[metric]:.4f}{change_words(outcome.changes, metric)}"
 
 
 def _short(value: Any) -> str:
