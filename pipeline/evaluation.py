@@ -12,10 +12,10 @@ from tfx.types import BaseChannel
 
 from components.evaluation import changes, extractors, ranking_metrics, slice_margins
 from pipeline.fingerprint import code_fingerprint
-from trainer.signatures import SERVING_SIGNATURE
 from transform.config import Config
 from transform.evaluation_settings import AT_K, HIGHER_IS_BETTER, OF_GROUPS, Evaluation, k_of, kind_of
 from transform.feature_spec import LABEL, REQUEST_ID, WEIGHT
+from transform.signature_names import SERVING_SIGNATURE
 
 #: TFMA's class for each metric of single examples.
 _TFMA_CLASSES = {

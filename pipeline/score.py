@@ -19,9 +19,9 @@ from components.ingestion.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.versions import verify
 from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
-from trainer.signatures import SERVING_SIGNATURE
 from transform.config import Config
 from transform.errors import InputError
+from transform.signature_names import SERVING_SIGNATURE
 from transform.sources import DEFAULT_LIST_SEPARATOR
 
 SCORE = "score"

@@ -13,15 +13,7 @@ from trainer.pruning import PrunedTable
 from trainer.transform_graph import apply_transform
 from transform.config import Config
 from transform.schema import SERVING, raw_schema
-
-#: Scores serialized raw tf.Examples.
-SERVING_SIGNATURE = "serving_default"
-#: Gives the transformed features of serialized raw tf.Examples.
-TRANSFORM_SIGNATURE = "transform_features"
-#: The input of both, string `[batch]`.
-EXAMPLES_INPUT = "examples"
-#: The output of `SERVING_SIGNATURE`: sigmoid(logits), float32 `[batch]`.
-SCORES_OUTPUT = "scores"
+from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIGNATURE, TRANSFORM_SIGNATURE
 
 #: What stands behind a sparse feature's name in `TRANSFORM_SIGNATURE`'s output, for its three components.
 SPARSE_COMPONENTS = ("indices", "values", "dense_shape")

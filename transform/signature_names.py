@@ -1,0 +1,38 @@
+"""The names of a SavedModel's signatures, and of their inputs and outputs: what the trainer exports, a client asks for.
+
+| signature | inputs | outputs |
+|---|---|---|
+| `serving_default` | `examples`, string `[batch]`: serialized raw tf.Examples, context and item features in each | `scores`, float32 `[batch]` |
+| `classify` | `inputs`, as `examples` | `classes`, string `[batch, 2]`: `0` and `1`; `scores`, float32 `[batch, 2]` |
+| `regress` | `inputs`, as `examples` | `outputs`, float32 `[batch]`: the scores |
+| `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; each `[requests, candidates]` |
+| `rank_items` | those of `rank`, and `items`, string `[requests, candidates]`: a serialized tf.Example of the item features | as `rank` |
+| `rank_named` | in `context`'s place a tensor per context feature | as `rank` |
+| `transform_features` | `examples` | the transformed features |
+
+A request with fewer candidates than another of the same call is filled up with the empty item id: its place comes last,
+with score 0. An empty `items` entry takes the item from the model's own catalog. In `rank_named`, a feature is string or
+float32, `[requests]`, or `[requests, values]` for a list; an empty string or NaN is no value.
+"""  # noqa: E501
+
+SERVING_SIGNATURE = "serving_default"
+CLASSIFY_SIGNATURE = "classify"
+REGRESS_SIGNATURE = "regress"
+RANK_SIGNATURE = "rank"
+RANK_ITEMS_SIGNATURE = "rank_items"
+RANK_NAMED_SIGNATURE = "rank_named"
+TRANSFORM_SIGNATURE = "transform_features"
+
+EXAMPLES_INPUT = "examples"
+SCORES_OUTPUT = "scores"
+
+#: TF Serving's own names, of Classify and Regress.
+INPUTS = "inputs"
+CLASSES_OUTPUT = "classes"
+REGRESSION_OUTPUT = "outputs"
+
+CONTEXT_INPUT = "context"
+ITEM_IDS = "item_ids"
+ITEMS_INPUT = "items"
+WIDE_LOGITS_OUTPUT = "wide_logits"
+DEEP_LOGITS_OUTPUT = "deep_logits"
