@@ -12,17 +12,23 @@ from pathlib import Path
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
+from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.fingerprint import ROOT
 from pipeline.workspace import Workspace
 from transform.config import load_config
 
 
+def workspace_from_environment() -> Workspace:
+    """The workspace that the environment asks for."""
+    return Workspace.at(os.environ.get("WDR_WORKSPACE", ROOT / "runs" / "workspace"))
+
+
 def pipeline_from_environment() -> tfx_pipeline.Pipeline:
     """The pipeline that the environment's variables ask for, with SQLite for ML Metadata."""
     config = load_config(os.environ.get("WDR_CONFIG", str(ROOT / "configs" / "app_store.yaml")))
     data_root = Path(os.environ.get("WDR_DATA", ROOT / "runs" / "data")).absolute()
-    workspace = Workspace.at(os.environ.get("WDR_WORKSPACE", ROOT / "runs" / "workspace"))
+    workspace = workspace_from_environment()
     span = os.environ.get("WDR_SPAN")
     pipeline = create_pipeline(config, RunSettings(str(data_root), workspace, None if span is None else int(span)))
     pipeline.metadata_connection_config = workspace.metadata_connection()
@@ -30,4 +36,5 @@ def pipeline_from_environment() -> tfx_pipeline.Pipeline:
 
 
 if __name__ == "__main__":
-    LocalDagRunner().run(pipeline_from_environment())
+    with claimed(workspace_from_environment()):
+        LocalDagRunner().run(pipeline_from_environment())

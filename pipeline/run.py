@@ -8,19 +8,16 @@ import io
 from collections.abc import Callable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
-from filelock import FileLock, Timeout
 
+from components import storage
 from components.ingestion.spans import NoSpanError, has_spans, resolve_span
 from pipeline.check import check_files
+from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
 from transform.config import Config
 from transform.errors import UserError
-
-
-class WorkspaceBusyError(UserError):
-    """Another run is using the workspace."""
 
 
 def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
@@ -39,15 +36,8 @@ def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[
       UserError: If the data is not fit, or another run is using the workspace.
     """
     _check_beam_args(settings.beam_args)
-    workspace = settings.workspace
-    workspace.root.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(workspace.root / ".lock", timeout=0):
-            return _run(config, settings, run_id, on_event)
-    except Timeout as error:
-        raise WorkspaceBusyError(
-            f"the workspace takes one run at a time, and another is using it ({workspace.root})"
-        ) from error
+    with claimed(settings.workspace):
+        return _run(config, settings, run_id, on_event)
 
 
 def _check_beam_args(beam_args: Sequence[str]) -> None:
@@ -81,6 +71,5 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
         if event.execution_id is not None:
             executions[event.node_id] = event.execution_id
     outcome = read_outcome(connection, executions, config.evaluation)
-    settings.workspace.reports.mkdir(parents=True, exist_ok=True)
-    (settings.workspace.reports / f"{run_id}.json").write_text(outcome.to_json(), encoding="utf-8")
+    storage.write_text(str(settings.workspace.reports / f"{run_id}.json"), outcome.to_json())
     return outcome

@@ -52,6 +52,11 @@ class Workspace:
     def reports(self) -> Path:
         return self.root / "reports"
 
+    @property
+    def temporary(self) -> Path:
+        """Of the run that is going on."""
+        return self.root / "tmp"
+
     def serving(self, config_name: str) -> Path:
         """The folder of a config's pushed versions, as TF Serving wants it."""
         return self.root / "serving" / config_name

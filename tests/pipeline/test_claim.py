@@ -1,0 +1,82 @@
+"""A run has its workspace to itself, and what killed runs have left in it goes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+
+from pipeline.claim import WorkspaceBusyError, claimed
+from pipeline.workspace import Workspace
+
+_HOLDER = """
+import sys, tempfile
+from pipeline.claim import claimed
+from pipeline.workspace import Workspace
+with claimed(Workspace.at(sys.argv[1])):
+    print(tempfile.mkdtemp(), flush=True)
+    sys.stdin.read()
+"""
+
+
+def put_executions(workspace: Workspace, *states: metadata_store_pb2.Execution.State) -> list[int]:
+    with metadata.Metadata(workspace.metadata_connection()) as handle:
+        type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
+        executions = [metadata_store_pb2.Execution(type_id=type_id, last_known_state=state) for state in states]
+        return list(handle.store.put_executions(executions))
+
+
+def states(workspace: Workspace) -> dict[int, metadata_store_pb2.Execution.State]:
+    with metadata.Metadata(workspace.metadata_connection()) as handle:
+        return {e.id: e.last_known_state for e in handle.store.get_executions()}
+
+
+def test_what_a_killed_execution_wrote_goes_and_nothing_else(tmp_path: Path) -> None:
+    workspace, state = Workspace.at(tmp_path), metadata_store_pb2.Execution
+    done, killed, cached = put_executions(workspace, state.COMPLETE, state.RUNNING, state.CACHED)
+    for folder in (
+        *(f"{name}/{id_}" for id_ in (done, killed) for name in ("model", "model_run", ".system/executor_execution")),
+        ".system/stateful_working_dir/b0a3",
+    ):
+        (tmp_path / "artifacts" / "trainer" / folder).mkdir(parents=True)
+        (tmp_path / "artifacts" / "trainer" / folder / "file").touch()
+    with claimed(workspace):
+        pass
+    left = {p.parent.relative_to(tmp_path / "artifacts" / "trainer").as_posix() for p in tmp_path.rglob("file")}
+    assert left == {f"model/{done}", f"model_run/{done}", f".system/executor_execution/{done}"}
+    assert states(workspace) == {done: state.COMPLETE, killed: state.FAILED, cached: state.CACHED}
+
+
+def test_temporary_files_are_the_workspaces_and_go(tmp_path: Path) -> None:
+    before = tempfile.gettempdir(), os.environ.get("TMPDIR")
+    with claimed(Workspace.at(tmp_path)):
+        own = Path(tempfile.mkdtemp())
+        (own / "file").touch()
+        assert tmp_path in own.parents
+        asked = [sys.executable, "-c", "import tempfile; print(tempfile.gettempdir())"]
+        assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip() == str(own.parent)
+    assert not own.exists()
+    assert (tempfile.gettempdir(), os.environ.get("TMPDIR")) == before
+
+
+def test_a_workspace_is_held_by_one_process_until_that_ends(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    temporary = Path(holder.stdout.readline().strip())
+    sentence = rf"the workspace takes one run at a time, and another is using it \({tmp_path}\)"
+    with pytest.raises(WorkspaceBusyError, match=sentence), claimed(Workspace.at(tmp_path)):
+        pass
+    assert temporary.exists()  # what was not let in has removed nothing
+    holder.kill()
+    holder.communicate()
+    assert temporary.exists()
+    with claimed(Workspace.at(tmp_path)):
+        assert not temporary.exists()
