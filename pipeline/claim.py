@@ -61,6 +61,8 @@ def _remove_remains(workspace: Workspace) -> None:
             handle.store.put_executions(killed)
     for folder in workspace.artifacts.glob("*/.system/stateful_working_dir/*"):
         shutil.rmtree(folder)
+    for file in workspace.reports.glob("*.part"):
+        file.unlink()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,296 @@
+"""Kills a run with SIGKILL at random moments over the whole pipeline, and starts it again each time.
+
+    python -m tests.soak.kills [--kills 40] [--seed 1]
+
+The kills come in series. Each begins with a workspace in which a first version is pushed, kills the second span's run
+again and again, at moments that come later and later, and then lets it complete. The push is killed in every series; of
+the other kills some are in one node after another, the rest at moments uniform over the run's time. A watcher looks at
+what serves all along.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tests.e2e import store
+from tests.e2e.timed_run import TimedRun
+from tests.soak.remains import remains
+from tests.soak.watcher import Watched, Watcher
+
+KILLS_PER_SERIES = 8
+
+#: The share of the kills that are dealt out to the nodes, however short; the others are uniform over the time.
+_SHARE_BY_NODE = 0.75
+
+#: The same training on the same examples: what a run that was killed may differ by in AUC.
+_MAX_AUC_DIFFERENCE = 1e-3
+
+#: A run that ends before its moment has come leaves the moment to another series; there are at most so many more.
+_MAX_MORE_SERIES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """So many seconds after a node's start."""
+
+    node: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Kill:
+    """A kill that was done.
+
+    Attributes:
+      series: The series' number.
+      seconds: Since the run's start.
+      node: What ran.
+    """
+
+    series: int
+    seconds: float
+    node: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """What a series of kills of one run came to.
+
+    Attributes:
+      kills: Those that were done.
+      missed: The moments that did not come before the run had ended.
+      new_versions: The versions that were pushed.
+      watched: What the watcher saw.
+      seconds: How long it took.
+      problems: What is not as it should be, a sentence each.
+    """
+
+    kills: tuple[Kill, ...]
+    missed: tuple[Moment, ...]
+    new_versions: tuple[int, ...]
+    watched: Watched
+    seconds: float
+    problems: tuple[str, ...]
+
+
+def draw(usual: Mapping[str, float], number: int, rng: random.Random) -> list[list[Moment]]:
+    """Draws moments, and puts them into series.
+
+    Args:
+      usual: By node, in the pipeline's order, how long it usually takes, in seconds.
+      number: How many moments.
+      rng: The source of chance.
+
+    Returns:
+      The moments of each series, in the pipeline's order; the push is among them.
+    """
+    num_series = math.ceil(number / KILLS_PER_SERIES)
+    nodes = [node for node in usual if node != "push"]
+    rng.shuffle(nodes)
+    dealt = (["push"] * num_series + nodes)[: max(num_series, round(number * _SHARE_BY_NODE))]
+    drawn = dealt + rng.choices(list(usual), list(usual.values()), k=number - len(dealt))
+    order = list(usual)
+    moments = [Moment(node, rng.uniform(0, usual[node])) for node in drawn]
+    return [sorted(moments[i::num_series], key=lambda m: (order.index(m.node), m.seconds)) for i in range(num_series)]
+
+
+def run_series(
+    number: int,
+    workspace: Path,
+    arguments: list[str | Path],
+    moments: Sequence[Moment],
+    on_kill: Callable[[Kill], None] = lambda kill: None,
+) -> Series:
+    """Kills a run at some moments, one after another, and lets it complete then.
+
+    Args:
+      number: The series' number.
+      workspace: The workspace, which has a version.
+      arguments: The run's.
+      moments: In the pipeline's order.
+      on_kill: Called after each kill.
+    """
+    since, before = time.monotonic(), store.versions(workspace)
+    kills: list[Kill] = []
+    missed: list[Moment] = []
+    problems: list[str] = []
+    finished: set[str] = set()
+
+    def check_finished(run: TimedRun) -> None:
+        ended = {
+            node: how for node, how in store.nodes(run.output).items() if (workspace / "artifacts" / node).exists()
+        }
+        again = sorted(finished & ended.keys() - store.cached(run.output))
+        problems.extend(f"{node} had finished, and ran again" for node in again)
+        finished.update(ended)
+
+    with tempfile.TemporaryDirectory() as temporary, Watcher(workspace / "serving" / store.NAME) as watcher:
+        environment = {"TMPDIR": temporary}
+        run = TimedRun(arguments, environment)
+        for moment in moments:
+            seconds = run.kill_after(moment.node, moment.seconds)
+            if seconds is None:  # the run has ended, and so it is for the moments that come after
+                missed.append(moment)
+                continue
+            kills.append(Kill(number, seconds, run.node))
+            on_kill(kills[-1])
+            check_finished(run)
+            run = TimedRun(arguments, environment)
+        if run.wait() != 0:
+            problems.append(f"the run did not complete: {run.output[-500:]}")
+        check_finished(run)
+        problems += [f"{path} is left of a temporary folder" for path in Path(temporary).iterdir()]
+    problems += [f"{problem} ({polls} polls)" for problem, polls in watcher.watched.problems.items()]
+    new = sorted(set(store.versions(workspace)) - set(before))
+    if new != [max(before) + 1] or not set(before) < set(store.versions(workspace)):
+        problems.append(f"there must be one new version. Received: {before} before, {store.versions(workspace)} now")
+    if sorted(map(int, watcher.watched.loads)) != store.versions(workspace):
+        problems.append(f"every version must have been loaded. Received: {watcher.watched.loads}")
+    problems += remains(workspace)
+    return Series(tuple(kills), tuple(missed), tuple(new), watcher.watched, time.monotonic() - since, tuple(problems))
+
+
+def differences(report: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """In what a run's report differs from that of the same run when nobody kills it, a sentence each."""
+    found = []
+    for name, value in (
+        ("the rows' counts", lambda r: r["counts"]),
+        ("the spans", lambda r: r["spans"]),
+        ("the training's steps", lambda r: r["training"]["num_steps"]),
+        ("the evaluation's examples", lambda r: r["num_eval_examples"]),
+    ):
+        if value(report) != value(expected):
+            found.append(
+                f"{name} must be those of a run that nobody kills, {value(expected)}. Received: {value(report)}"
+            )
+    auc, expected_auc = report["metrics"]["auc"], expected["metrics"]["auc"]
+    if abs(auc - expected_auc) > _MAX_AUC_DIFFERENCE:
+        found.append(f"the AUC must be that of a run that nobody kills, {expected_auc:.6f}. Received: {auc:.6f}")
+    return found
+
+
+class Campaign:
+    """All series, from a simulated store to the verdict.
+
+    Args:
+      folder: Where everything goes.
+      num_kills: How many kills.
+      rng: The source of chance.
+      progress: Shows how far it is.
+    """
+
+    def __init__(self, folder: Path, num_kills: int, rng: random.Random, progress: Progress):
+        self._folder, self._num_kills, self._rng, self._progress = folder, num_kills, rng, progress
+        self._task = progress.add_task("", total=num_kills)
+        self.usual: dict[str, float] = {}
+
+    def run(self) -> list[Series]:
+        """Runs it."""
+        self._tell("the first span's run")
+        self._data = store.simulate(self._folder / "data", days=2)
+        self._first = self._folder / "first"
+        store.wdr_ok(*store.run_arguments(self._data, self._first, 1))
+        self._tell("the second span's run, which nobody kills")
+        workspace = self._copy("undisturbed")
+        run = TimedRun(store.run_arguments(self._data, workspace, 2))
+        assert run.wait() == 0, run.output
+        self.usual = run.durations
+        expected = store.last_report(workspace)
+
+        left = draw(self.usual, self._num_kills, self._rng)
+        most = len(left) + _MAX_MORE_SERIES
+        done: list[Series] = []
+        while left and len(done) < most:
+            number = len(done) + 1
+            self._tell(f"series {number}")
+            workspace = self._copy(f"series-{number}")
+            arguments = store.run_arguments(self._data, workspace, 2)
+            series = run_series(number, workspace, arguments, left.pop(0), self._on_kill)
+            problems = [*series.problems, *differences(store.last_report(workspace), expected)]
+            done.append(dataclasses.replace(series, problems=tuple(problems)))
+            if series.missed:
+                left.append([Moment(m.node, self._rng.uniform(0, self.usual[m.node])) for m in series.missed])
+        return done
+
+    def _copy(self, name: str) -> Path:
+        """A copy of the workspace after the first span; TFX keeps absolute paths, so what there is is read there."""
+        workspace = self._folder / name
+        shutil.copytree(self._first, workspace)
+        return workspace
+
+    def _tell(self, what: str) -> None:
+        self._progress.update(self._task, description=what)
+
+    def _on_kill(self, kill: Kill) -> None:
+        self._progress.update(self._task, description=f"series {kill.series}: killed in {kill.node}", advance=1)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    console = Console()
+    folder = Path(tempfile.mkdtemp(prefix="kills-"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        campaign = Campaign(folder, arguments.kills, random.Random(arguments.seed), progress)
+        all_series = campaign.run()
+    console.print(_kills_table(all_series, campaign.usual), _series_table(all_series))
+    problems = [f"series {n}: {problem}" for n, series in enumerate(all_series, 1) for problem in series.problems]
+    num_kills = sum(len(series.kills) for series in all_series)
+    if num_kills < arguments.kills:
+        problems.append(f"there must be {arguments.kills} kills. Received: {num_kills}")
+    for problem in problems:
+        console.print(f"[red]{escape(problem)}[/red]")
+    if problems:
+        console.print(f"what it left: {folder}")
+        sys.exit(1)
+    shutil.rmtree(folder)
+    console.print(f"{num_kills} kills: every run completed with one new version, and a version served all along")
+
+
+def _kills_table(all_series: Sequence[Series], usual: Mapping[str, float]) -> Table:
+    table = Table("kill", "series", "seconds since the start", "node that ran", "of usually", title="Kills")
+    for number, kill in enumerate((kill for series in all_series for kill in series.kills), 1):
+        table.add_row(str(number), str(kill.series), f"{kill.seconds:.2f}", kill.node, f"{usual[kill.node]:.2f} s")
+    return table
+
+
+def _series_table(all_series: Sequence[Series]) -> Table:
+    table = Table(
+        "series", "kills", "new versions", "polls", "longest gap, ms", "loads", "seconds", "verdict", title="Series"
+    )
+    for number, series in enumerate(all_series, 1):
+        watched = series.watched
+        table.add_row(
+            str(number),
+            str(len(series.kills)),
+            ", ".join(map(str, series.new_versions)),
+            f"{watched.polls:,}",
+            f"{watched.longest_gap_ms:.0f}",
+            ", ".join(f"version {version}: {loads}" for version, loads in watched.loads.items()),
+            f"{series.seconds:.0f}",
+            "[red]failed[/red]" if series.problems else "[green]good[/green]",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

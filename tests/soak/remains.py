@@ -1,0 +1,31 @@
+"""What killed runs must not have left in a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+
+from components.versions import REMOVED_FOLDER
+from pipeline.workspace import Workspace
+
+
+def remains(root: Path) -> list[str]:
+    """What is left in a workspace of runs that were killed, after one that completed; a sentence each."""
+    workspace = Workspace.at(root)
+    with metadata.Metadata(workspace.metadata_connection()) as handle:
+        states = {e.id: e.last_known_state for e in handle.store.get_executions()}
+    running = [id_ for id_, state in states.items() if state == metadata_store_pb2.Execution.RUNNING]
+    found = [f"ML Metadata has execution {id_} as running" for id_ in running]
+    numbered = [*workspace.artifacts.glob("*/*/*"), *workspace.artifacts.glob("*/.system/executor_execution/*")]
+    dead = [
+        p for p in numbered if p.name.isdecimal() and states.get(int(p.name)) != metadata_store_pb2.Execution.COMPLETE
+    ]
+    dead += workspace.artifacts.glob("*/.system/stateful_working_dir/*")
+    dead += workspace.artifacts.glob("*/.system/executor_execution/*/.temp")
+    dead += [
+        p for p in root.glob("serving/*/*") if not p.name.isdecimal() and p.name not in (REMOVED_FOLDER, ".pins.json")
+    ]
+    dead += [*root.rglob("*.part"), *workspace.checkpoints.glob("*"), *root.glob("tmp")]
+    return found + [f"{path} is left" for path in dead]
