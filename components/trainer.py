@@ -1,4 +1,4 @@
-"""TFX's Trainer, which is also told where the raw examples are, so that it can score some of them itself."""
+"""TFX's Trainer, told also where raw examples are, to score some itself, and where the catalog is, to rank items."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TrainerSpec
 from tfx.utils import json_utils
 
+from components.artifacts import Catalog
 
-class RowScoringTrainerSpec(ComponentSpec):  # type: ignore[misc]
-    """TFX's, and the raw examples."""
+
+class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]
+    """TFX's, the raw examples and the catalog."""
 
     PARAMETERS = TrainerSpec.PARAMETERS
-    INPUTS = {**TrainerSpec.INPUTS, "raw_examples": ChannelParameter(type=standard_artifacts.Examples)}
+    INPUTS = {
+        **TrainerSpec.INPUTS,
+        "raw_examples": ChannelParameter(type=standard_artifacts.Examples),
+        "catalog": ChannelParameter(type=Catalog),
+    }
     OUTPUTS = TrainerSpec.OUTPUTS
     TYPE_ANNOTATION = TrainerSpec.TYPE_ANNOTATION
 
 
-class RowScoringTrainerExecutor(GenericExecutor):  # type: ignore[misc]
-    """Puts the patterns of the raw evaluation examples' files into `custom_config`, under `raw_eval_files`."""
+class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
+    """Puts places into `custom_config`: `raw_eval_files`, the raw evaluation examples' patterns, and `catalog`."""
 
     def Do(
         self,
@@ -36,19 +42,21 @@ class RowScoringTrainerExecutor(GenericExecutor):  # type: ignore[misc]
         uris = artifact_utils.get_split_uris(input_dict["raw_examples"], "eval")
         custom_config = json_utils.loads(exec_properties["custom_config"])
         custom_config["raw_eval_files"] = [os.path.join(uri, "*") for uri in uris]
+        custom_config["catalog"] = artifact_utils.get_single_uri(input_dict["catalog"])
         super().Do(input_dict, output_dict, {**exec_properties, "custom_config": json_utils.dumps(custom_config)})
 
 
-class RowScoringTrainer(base_component.BaseComponent):  # type: ignore[misc]
+class RankingTrainer(base_component.BaseComponent):  # type: ignore[misc]
     """Trains as TFX's Trainer does: the splits are `train` and `eval`, the rest is `run_fn`'s."""
 
-    SPEC_CLASS = RowScoringTrainerSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(RowScoringTrainerExecutor)
+    SPEC_CLASS = RankingTrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(RankingTrainerExecutor)
 
     def __init__(
         self,
         examples: types.BaseChannel,
         raw_examples: types.BaseChannel,
+        catalog: types.BaseChannel,
         transform_graph: types.BaseChannel,
         schema: types.BaseChannel,
         base_model: types.BaseChannel,
@@ -63,6 +71,7 @@ class RowScoringTrainer(base_component.BaseComponent):  # type: ignore[misc]
         Args:
           examples: The transformed examples.
           raw_examples: The raw ones of the run's own span.
+          catalog: The snapshot of the catalog that came with them.
           transform_graph: What tf.Transform learned.
           schema: The raw examples' schema.
           base_model: The model to start from, or none.
@@ -73,9 +82,10 @@ class RowScoringTrainer(base_component.BaseComponent):  # type: ignore[misc]
           custom_config: What `run_fn` gets beside the artifacts.
         """
         super().__init__(
-            spec=RowScoringTrainerSpec(
+            spec=RankingTrainerSpec(
                 examples=examples,
                 raw_examples=raw_examples,
+                catalog=catalog,
                 transform_graph=transform_graph,
                 schema=schema,
                 base_model=base_model,

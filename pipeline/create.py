@@ -27,7 +27,7 @@ from components.ingestion.component import ImpressionGen
 from components.progressive import ProgressiveEvaluator, UnseeingModels
 from components.push import Push
 from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
-from components.trainer import RowScoringTrainer
+from components.trainer import RankingTrainer
 from pipeline.drift import drift_config
 from pipeline.evaluation import evaluator_of
 from pipeline.fingerprint import code_fingerprint
@@ -209,8 +209,9 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     if config.tuning is not None:
         custom_config = {CONFIG_KEY: scopes.for_tuner(config).to_json(), **training_config}
         tuners = [Tuner(tuner_fn="trainer.tuner_fn.tuner_fn", custom_config=custom_config, **to_train).with_id(TUNER)]
-    trainer = RowScoringTrainer(
+    trainer = RankingTrainer(
         raw_examples=examples,
+        catalog=example_gen.outputs["catalog"],
         run_fn="trainer.run_fn.run_fn",
         custom_config={CONFIG_KEY: scopes.for_trainer(config).to_json(), **training_config},
         hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,

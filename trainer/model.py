@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras
 
 from trainer.hidden_layers import HiddenLayers
-from trainer.tables import Table, deep_layout, embedding_tables, wide_tables
+from trainer.tables import InputBlock, Table, deep_layout, embedding_tables, wide_tables
 from transform import settings
 from transform.feature_spec import NUM_COUNT_BUCKETS, FeatureSpec, transformed_name
 
@@ -104,19 +104,22 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         names += [transformed_name(block.feature) for block in self.layout if block.vocabulary is None]
         return tuple(dict.fromkeys(names))
 
-    def wide_logits(self, features: Features, weights_of: WeightsOf | None = None) -> tf.Tensor:
+    def wide_logits(
+        self, features: Features, weights_of: WeightsOf | None = None, tables: Sequence[Table] | None = None
+    ) -> tf.Tensor:
         """Sums the weights of the rows that each example names.
 
         Args:
           features: By transformed name: ids, int64 `[batch]`, or an int64 SparseTensor `[batch, any]`.
           weights_of: Looks weights up in place of the model's own tables.
+          tables: Of the wide tables those that are summed; all of them if left out.
 
         Returns:
           float32 `[batch]`; zeros if the model has no wide part.
         """
         batch_size = _batch_size(features)
         total = tf.zeros([batch_size])
-        for table in self.wide_tables:
+        for table in self.wide_tables if tables is None else tables:
             (name,) = table.inputs
             ids = features[name]
             weights = (weights_of or self._weights_of)(table, _flat(ids))
@@ -128,20 +131,22 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     def _weights_of(self, table: Table, rows: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.table_weights[table.name], rows)
 
-    def deep_input(self, features: Features) -> tf.Tensor:
+    def deep_input(self, features: Features, blocks: Sequence[InputBlock] | None = None) -> tf.Tensor:
         """What the hidden layers read, float32 `[batch, width]`.
 
         Args:
           features: As in `wide_logits`; numeric features float32 `[batch]`.
+          blocks: Of `layout` the blocks that are wanted, at least one; all of them if left out.
 
         Returns:
-          Embeddings and numeric features, in the order of `layout`.
+          Embeddings and numeric features, in the order of the blocks.
         """
         batch_size = _batch_size(features)
+        names = [transformed_name(block.feature) for block in (self.layout if blocks is None else blocks)]
         columns: dict[str, tf.Tensor] = {}
         for table in self.embedding_tables:
-            columns |= self._embed(table, features, batch_size)
-        names = [transformed_name(block.feature) for block in self.layout]
+            if inputs := [name for name in table.inputs if name in names]:
+                columns |= self._embed(table, inputs, features, batch_size)
         return tf.concat([columns[n] if n in columns else features[n][:, tf.newaxis] for n in names], axis=1)
 
     def deep_logits(self, features: Features) -> tf.Tensor:
@@ -150,9 +155,11 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
             return tf.zeros([_batch_size(features)])
         return self.hidden_layers(self.deep_input(features), training=False)
 
-    def _embed(self, table: Table, features: Features, batch_size: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The embedding of each feature that uses a table, float32 `[batch, embedding_dim]`, from one gather."""
-        flat = [_flat(features[name]) for name in table.inputs]
+    def _embed(
+        self, table: Table, inputs: Sequence[str], features: Features, batch_size: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The embeddings of some features that use a table, each float32 `[batch, width]`, from one gather."""
+        flat = [_flat(features[name]) for name in inputs]
         gathered = tf.gather(self.table_weights[table.name], tf.concat(flat, axis=0) if len(flat) > 1 else flat[0])
         parts = tf.split(gathered, [tf.size(ids) for ids in flat]) if len(flat) > 1 else [gathered]
         combine = {
@@ -161,7 +168,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
             "sqrtn": tf.math.unsorted_segment_sqrt_n,
         }[self.settings.list_combiner]
         embedded = {}
-        for name, part in zip(table.inputs, parts, strict=True):
+        for name, part in zip(inputs, parts, strict=True):
             ids = features[name]
             embedded[name] = combine(part, ids.indices[:, 0], batch_size) if isinstance(ids, tf.SparseTensor) else part
         return embedded

@@ -15,6 +15,7 @@ from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded
 from trainer.own_scores import RAW_EVAL_FILES_KEY, own_scores
 from trainer.preparation import Prepared, prepare, resumable_folder
+from trainer.ranking.catalog import CATALOG_KEY, read_items
 from trainer.signatures import export_model
 from trainer.training import TrainingResult
 from trainer.warm_start import save_warm_start
@@ -35,12 +36,13 @@ def run_fn(fn_args: Any) -> None:
     """Trains and exports one model.
 
     Args:
-      fn_args: TFX's `FnArgs`. Read are `custom_config["config"]` (the config's JSON) and, if it is there,
-        `custom_config["checkpoint_root"]` (the folder of checkpoints) and `custom_config["raw_eval_files"]` (patterns
-        of raw examples to score), `train_files` and `eval_files` (lists of patterns), `transform_graph_path`,
-        `base_model` (the previous SavedModel's folder or None), `hyperparameters` (what the Tuner found, or None) and
-        `serving_model_dir` (`<model uri>/Format-Serving`); `warm_start/`, `own_scores/`, `training_report.json` and
-        `wide_weights.md` are written beside the latter.
+      fn_args: TFX's `FnArgs`. Read are `custom_config["config"]` (the config's JSON) and, if they are there,
+        `custom_config["checkpoint_root"]` (the folder of checkpoints), `custom_config["raw_eval_files"]` (patterns of
+        raw examples to score) and `custom_config["catalog"]` (the folder of the catalog's snapshot), `train_files` and
+        `eval_files` (lists of patterns), `transform_graph_path`, `base_model` (the previous SavedModel's folder or
+        None), `hyperparameters` (what the Tuner found, or None) and `serving_model_dir`
+        (`<model uri>/Format-Serving`); `warm_start/`, `own_scores/`, `training_report.json` and `wide_weights.md` are
+        written beside the latter.
 
     Raises:
       TrainingError: If there are no training examples, or the training diverges.
@@ -56,7 +58,8 @@ def run_fn(fn_args: Any) -> None:
     model, learned, directory = prepared.model, prepared.learned, fn_args.serving_model_dir
     if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
         write_own_scores(own_scores(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/")))
-    export_model(model, tft_output, config, directory)
+    items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
+    export_model(model, tft_output, config, directory, items)
     save_warm_start(model, prepared.optimizers, config.spec, config.training, learned, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
     _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned), indent=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -10,10 +12,26 @@ from tensorflow_transform.tf_metadata import schema_utils
 
 from trainer.model import WideDeep
 from trainer.pruning import PrunedTable
+from trainer.ranking.catalog import item_id
+from trainer.ranking.encoders import Encoders
+from trainer.ranking.pairs import counted_pairs
+from trainer.ranking.ranker import Ranker
+from trainer.ranking.signatures import parsing_of, ranking_signatures
+from trainer.tables import Table
 from trainer.transform_graph import apply_transform
 from transform.config import Config
 from transform.schema import SERVING, raw_schema
-from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIGNATURE, TRANSFORM_SIGNATURE
+from transform.signature_names import (
+    CLASSES_OUTPUT,
+    CLASSIFY_SIGNATURE,
+    EXAMPLES_INPUT,
+    INPUTS,
+    REGRESS_SIGNATURE,
+    REGRESSION_OUTPUT,
+    SCORES_OUTPUT,
+    SERVING_SIGNATURE,
+    TRANSFORM_SIGNATURE,
+)
 
 #: What stands behind a sparse feature's name in `TRANSFORM_SIGNATURE`'s output, for its three components.
 SPARSE_COMPONENTS = ("indices", "values", "dense_shape")
@@ -36,24 +54,33 @@ class ServingModule(tf.Module):  # type: ignore[misc]
       model: The trained model.
       tft_output: What tf.Transform learned.
       config: The deployment.
+      items: The catalog: by item id, serialized tf.Examples of item features.
     """
 
-    def __init__(self, model: WideDeep, tft_output: tft.TFTransformOutput, config: Config) -> None:
+    def __init__(
+        self, model: WideDeep, tft_output: tft.TFTransformOutput, config: Config, items: Mapping[bytes, bytes]
+    ) -> None:
         super().__init__(name="wide_deep")
         self.model_variables = [model.bias, *model.deep_variables, *model.moving_variables]
         wide = {t.name: PrunedTable(t.name, model.table_weights[t.name].numpy()) for t in model.wide_tables}
         self.wide_tables = list(wide.values())
         self.transform = tf.saved_model.load(tft_output.transform_savedmodel_dir)
         parsing = serving_feature_spec(config)
-        signature = [tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)]
+
+        # The functions close over the Keras model, but only what is an attribute of the module is exported.
+        def weights_of(table: Table, rows: tf.Tensor) -> tf.Tensor:
+            return wide[table.name](rows)
 
         def transformed(examples: tf.Tensor) -> dict[str, Any]:
             return apply_transform(self.transform.transform_fn, tf.io.parse_example(examples, parsing))
 
-        # The functions close over the Keras model, but only what is an attribute of the module is exported.
-        def serve(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            logits = model.logits(transformed(examples), lambda table, rows: wide[table.name](rows))
-            return {SCORES_OUTPUT: tf.sigmoid(logits)}
+        def scores(examples: tf.Tensor) -> tf.Tensor:
+            return tf.sigmoid(model.logits(transformed(examples), weights_of))
+
+        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            positive = scores(inputs)
+            classes = tf.tile(tf.constant([["0", "1"]]), [tf.size(positive), 1])
+            return {CLASSES_OUTPUT: classes, SCORES_OUTPUT: tf.stack([1 - positive, positive], axis=1)}
 
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             features = transformed(examples)
@@ -61,11 +88,30 @@ class ServingModule(tf.Module):  # type: ignore[misc]
                 del features[name]  # it leaves out a label that a request does not have
             return _as_dense(features)
 
-        self.serve = tf.function(serve, input_signature=signature, autograph=False)
-        self.transform_features = tf.function(transform_features, input_signature=signature, autograph=False)
+        examples = tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)
+        inputs = tf.TensorSpec([None], tf.string, name=INPUTS)
+        functions = {
+            SERVING_SIGNATURE: _function(lambda examples: {SCORES_OUTPUT: scores(examples)}, examples),
+            CLASSIFY_SIGNATURE: _function(classify, inputs),
+            REGRESS_SIGNATURE: _function(lambda inputs: {REGRESSION_OUTPUT: scores(inputs)}, inputs),
+            TRANSFORM_SIGNATURE: _function(transform_features, examples),
+        }
+        spec = config.spec
+        if (identity := item_id(config)) is not None and any(f.side == "context" for f in spec.features):
+            pairs = counted_pairs(spec, model, tft_output) if model.wide_tables else []
+            encoders = Encoders(spec, model, weights_of, self.transform.transform_fn, pairs)
+            self.ranker = Ranker(model, encoders, identity, parsing_of(parsing, spec, "item"), items)
+            functions |= ranking_signatures(self.ranker.rank, spec, parsing)
+        self.functions = functions
 
 
-def export_model(model: WideDeep, tft_output: tft.TFTransformOutput, config: Config, directory: str) -> None:
+def export_model(
+    model: WideDeep,
+    tft_output: tft.TFTransformOutput,
+    config: Config,
+    directory: str,
+    items: Mapping[bytes, bytes] = MappingProxyType({}),
+) -> None:
     """Writes the SavedModel.
 
     Args:
@@ -73,10 +119,19 @@ def export_model(model: WideDeep, tft_output: tft.TFTransformOutput, config: Con
       tft_output: What tf.Transform learned.
       config: The deployment.
       directory: Where to; on any filesystem that TensorFlow knows.
+      items: The catalog: by item id, serialized tf.Examples of item features, as `read_items` gives it.
     """
-    module = ServingModule(model, tft_output, config)
-    signatures = {SERVING_SIGNATURE: module.serve, TRANSFORM_SIGNATURE: module.transform_features}
-    tf.saved_model.save(module, directory, signatures=signatures)
+    module = ServingModule(model, tft_output, config, items)
+    tf.saved_model.save(module, directory, signatures=module.functions)
+    # TensorFlow 2 writes all signatures as Predict's; TF Serving's Classify and Regress want theirs.
+    methods = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(directory)
+    methods.replace_method_name(CLASSIFY_SIGNATURE, tf.compat.v1.saved_model.CLASSIFY_METHOD_NAME)
+    methods.replace_method_name(REGRESS_SIGNATURE, tf.compat.v1.saved_model.REGRESS_METHOD_NAME)
+    methods.save()
+
+
+def _function(compute: Callable[[tf.Tensor], dict[str, tf.Tensor]], examples: tf.TensorSpec) -> Any:
+    return tf.function(compute, input_signature=[examples], autograph=False)
 
 
 def _as_dense(features: dict[str, Any]) -> dict[str, tf.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -9,7 +10,7 @@ import tensorflow as tf
 from transform.feature_spec import LABEL, WEIGHT
 
 
-def apply_transform(transform_fn: Any, features: dict[str, Any]) -> dict[str, Any]:
+def apply_transform(transform_fn: Any, features: Mapping[str, Any]) -> dict[str, Any]:
     """Calls tf.Transform's saved function, with a stand-in for each input that is not given.
 
     Args:

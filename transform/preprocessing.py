@@ -62,7 +62,7 @@ def transform_features(inputs: dict[str, tf.SparseTensor], spec: FeatureSpec) ->
                 outputs[transformed_name(feature.bucket_name)] = bucket
                 tokens[feature.name] = tf.strings.as_string(bucket)
         else:
-            tokens[feature.name] = raw if feature.is_list else _single(raw, MISSING_TOKEN)
+            tokens[feature.name] = raw if feature.is_list else single_value(raw, MISSING_TOKEN)
     for owner, rule in spec.vocabularies.items():
         _add_ids(outputs, tokens, spec.sharers(owner), owner, rule)
     for cross in spec.crosses:
@@ -76,7 +76,7 @@ def transform_features(inputs: dict[str, tf.SparseTensor], spec: FeatureSpec) ->
     return outputs
 
 
-def _single(values: tf.SparseTensor, default: Any) -> tf.Tensor:
+def single_value(values: tf.SparseTensor, default: Any) -> tf.Tensor:
     """The first value of each row, `[batch]`; `default` where there is none."""
     first = tf.sparse.slice(values, [0, 0], [values.dense_shape[0], 1])
     wide = tf.SparseTensor(first.indices, first.values, [values.dense_shape[0], 1])
@@ -90,7 +90,7 @@ def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.
     boundaries = tft.quantiles(
         values.values, num_quantiles, epsilon=min(0.01, 0.1 / num_quantiles), name=f"{feature.name}_quantiles"
     )
-    dense = _single(values, float("nan"))
+    dense = single_value(values, float("nan"))
     missing = tf.math.is_nan(dense)
     bucket = tft.apply_buckets(tf.where(missing, tf.zeros_like(dense), dense), boundaries)
     bucket = tf.where(missing, tf.fill(tf.shape(bucket), tf.constant(num_quantiles // 2, tf.int64)), bucket)
@@ -123,7 +123,7 @@ def _add_ids(
         )
 
 
-def _column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
+def as_column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
     """A cross's input; all of them sparse, since `tf.sparse.cross` puts dense ones behind the sparse ones."""
     if isinstance(values, tf.SparseTensor):
         return values
@@ -134,7 +134,7 @@ def _column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
 
 def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross) -> tf.SparseTensor:
     """The ids of every combination of the features' values, those without a weight left out."""
-    combinations = tf.sparse.cross([_column(part) for part in parts], separator=CROSS_SEPARATOR)
+    combinations = tf.sparse.cross([as_column(part) for part in parts], separator=CROSS_SEPARATOR)
     if cross.hash_buckets is not None:
         ids = tf.strings.to_hash_bucket_fast(combinations.values, cross.hash_buckets)
         return tf.SparseTensor(combinations.indices, ids, combinations.dense_shape)

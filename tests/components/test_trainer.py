@@ -11,7 +11,8 @@ from tfx.proto import trainer_pb2
 from tfx.types import Channel, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
-from components.trainer import RowScoringTrainer, RowScoringTrainerExecutor
+from components.artifacts import Catalog
+from components.trainer import RankingTrainer, RankingTrainerExecutor
 from tests.components.infra_validation.validating import examples_artifact
 
 
@@ -22,13 +23,15 @@ def remember(fn_args: Any) -> None:
     (Path(fn_args.serving_model_dir) / "given.json").write_text(json.dumps(given))
 
 
-def test_run_fn_gets_the_raw_evaluation_files(tmp_path: Path) -> None:
+def test_run_fn_gets_the_raw_evaluation_files_and_the_catalog(tmp_path: Path) -> None:
     transformed = examples_artifact(tmp_path / "transformed", train=[b""], eval=[b""])
     raw = examples_artifact(tmp_path / "raw", train=[b""], eval=[b""])
+    catalog = Catalog()
+    catalog.uri = str(tmp_path / "catalog")
     model, model_run = standard_artifacts.Model(), standard_artifacts.ModelRun()
     model.uri, model_run.uri = str(tmp_path / "model"), str(tmp_path / "model_run")
-    RowScoringTrainerExecutor().Do(
-        {"examples": [transformed], "raw_examples": [raw]},
+    RankingTrainerExecutor().Do(
+        {"examples": [transformed], "raw_examples": [raw], "catalog": [catalog]},
         {"model": [model], "model_run": [model_run]},
         {
             "run_fn": f"{remember.__module__}.{remember.__name__}",
@@ -38,16 +41,21 @@ def test_run_fn_gets_the_raw_evaluation_files(tmp_path: Path) -> None:
         },
     )
     assert json.loads((tmp_path / "model" / "Format-Serving" / "given.json").read_text()) == {
-        "custom_config": {"config": "{}", "raw_eval_files": [f"{tmp_path}/raw/Split-eval/*"]},
+        "custom_config": {
+            "config": "{}",
+            "raw_eval_files": [f"{tmp_path}/raw/Split-eval/*"],
+            "catalog": f"{tmp_path}/catalog",
+        },
         "train": [f"{tmp_path}/transformed/Split-train/*"],
         "eval": [f"{tmp_path}/transformed/Split-eval/*"],
     }
 
 
 def test_a_trainer_without_hyperparameters_is_declared() -> None:
-    trainer = RowScoringTrainer(
+    trainer = RankingTrainer(
         examples=Channel(type=standard_artifacts.Examples),
         raw_examples=Channel(type=standard_artifacts.Examples),
+        catalog=Channel(type=Catalog),
         transform_graph=Channel(type=standard_artifacts.TransformGraph),
         schema=Channel(type=standard_artifacts.Schema),
         base_model=Channel(type=standard_artifacts.Model),
@@ -57,5 +65,5 @@ def test_a_trainer_without_hyperparameters_is_declared() -> None:
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config={"config": "{}"},
     )
-    assert trainer.inputs.keys() == {"examples", "raw_examples", "transform_graph", "schema", "base_model"}
+    assert trainer.inputs.keys() == {"examples", "raw_examples", "catalog", "transform_graph", "schema", "base_model"}
     assert trainer.outputs.keys() == {"model", "model_run"}

@@ -1,0 +1,96 @@
+"""Ranks each request's candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.model import WideDeep
+from trainer.ranking.catalog import Catalog
+from trainer.ranking.encoders import PRODUCT, WIDE, Encoders, Rows
+from transform.feature_spec import Feature
+from transform.preprocessing import as_column
+from transform.signature_names import DEEP_LOGITS_OUTPUT, ITEM_IDS, SCORES_OUTPUT, WIDE_LOGITS_OUTPUT
+
+#: Fills a request with fewer candidates up.
+_NO_ITEM = ""
+
+
+class Ranker(tf.Module):  # type: ignore[misc]
+    """Scores and sorts the candidates of some requests.
+
+    Args:
+      model: The trained model.
+      encoders: Its parts.
+      identity: The feature that is the item's id.
+      item_parsing: How a tf.Example of item features is parsed, by feature.
+      items: The catalog: by id, serialized tf.Examples of item features.
+    """
+
+    def __init__(
+        self,
+        model: WideDeep,
+        encoders: Encoders,
+        identity: Feature,
+        item_parsing: Mapping[str, Any],
+        items: Mapping[bytes, bytes],
+    ) -> None:
+        super().__init__(name="ranker")
+
+        def encode_items(ids: tf.Tensor, examples: tf.Tensor) -> Rows:
+            raw = tf.io.parse_example(examples, item_parsing)
+            return encoders.encode("item", raw | {identity.name: as_column(ids)})
+
+        catalog = Catalog(items, tf.function(encode_items, autograph=False))
+        #: What the export has to keep; of the model itself it is the caller's.
+        self.resources = [*encoders.resources, *catalog.resources]
+
+        def items_of(ids: tf.Tensor, examples: tf.Tensor | None) -> Rows:
+            rows = catalog.rows_of(ids)
+            is_new = rows == catalog.unknown
+            if examples is not None:
+                is_new |= examples != b""
+            known = catalog.gather(rows)
+
+            def with_new() -> Rows:
+                (new,) = tf.unstack(tf.where(is_new), axis=1)
+                given = tf.fill(tf.shape(new), "") if examples is None else tf.gather(examples, new)
+                encoded = encode_items(tf.gather(ids, new), given)
+                num_ids = tf.size(ids, out_type=tf.int64)
+                place = num_ids + tf.range(tf.size(new, out_type=tf.int64))
+                places = tf.tensor_scatter_nd_update(tf.range(num_ids), new[:, tf.newaxis], place)
+                return {name: tf.gather(tf.concat([known[name], encoded[name]], axis=0), places) for name in known}
+
+            rows_of_all: Rows = tf.cond(tf.reduce_any(is_new), with_new, lambda: known)
+            return rows_of_all
+
+        def logits_of(contexts: Rows, items: Rows, context_of: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            sums = encoders.combine(contexts, items, context_of)
+            wide = model.bias + sums[WIDE]
+            if model.hidden_layers is None:
+                return wide, tf.zeros_like(wide)
+            return wide, model.hidden_layers.after_first_product(sums[PRODUCT])
+
+        def rank(
+            context: Mapping[str, tf.SparseTensor], item_ids: tf.Tensor, examples: tf.Tensor | None = None
+        ) -> dict[str, tf.Tensor]:
+            places = tf.where(item_ids != _NO_ITEM)
+            given = None if examples is None else tf.gather_nd(examples, places)
+            candidates = items_of(tf.gather_nd(item_ids, places), given)
+            wide, deep = logits_of(encoders.encode("context", context), candidates, places[:, 0])
+            logits = tf.tensor_scatter_nd_update(tf.fill(tf.shape(item_ids), float("-inf")), places, wide + deep)
+            order = tf.argsort(logits, axis=1, direction="DESCENDING", stable=True)
+            shape = tf.shape(item_ids, out_type=tf.int64)
+            outputs = {
+                ITEM_IDS: item_ids,
+                SCORES_OUTPUT: tf.sigmoid(logits),
+                WIDE_LOGITS_OUTPUT: tf.scatter_nd(places, wide, shape),
+                DEEP_LOGITS_OUTPUT: tf.scatter_nd(places, deep, shape),
+            }
+            return {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
+
+        #: Takes the contexts' raw features, SparseTensors `[requests, any]`; item ids, string `[requests, candidates]`;
+        #: and the items' tf.Examples, string `[requests, candidates]`, or None. Returns what the signature does.
+        self.rank = rank

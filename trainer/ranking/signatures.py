@@ -1,0 +1,68 @@
+"""The signatures that rank: the context as one tf.Example, or as a tensor per feature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from transform.feature_spec import Feature, FeatureSpec, Side
+from transform.signature_names import (
+    CONTEXT_INPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    RANK_ITEMS_SIGNATURE,
+    RANK_NAMED_SIGNATURE,
+    RANK_SIGNATURE,
+)
+
+#: Takes contexts' raw features, item ids and, or None, the items' tf.Examples.
+Rank = Callable[[Mapping[str, tf.SparseTensor], tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
+
+
+def parsing_of(parsing: Mapping[str, Any], spec: FeatureSpec, side: Side) -> dict[str, Any]:
+    """How tf.Examples of one side's features are parsed, of how those of both are."""
+    return {feature.name: parsing[feature.name] for feature in spec.features if feature.side == side}
+
+
+def ranking_signatures(rank: Rank, spec: FeatureSpec, parsing: Mapping[str, Any]) -> dict[str, Any]:
+    """The tf.functions, by signature; `transform.signature_names` says what each takes.
+
+    Args:
+      rank: What they compute.
+      spec: The features.
+      parsing: How a request's tf.Examples are parsed, by feature.
+    """
+    context_parsing = parsing_of(parsing, spec, "context")
+    context = tf.TensorSpec([None], tf.string, name=CONTEXT_INPUT)
+    item_ids = tf.TensorSpec([None, None], tf.string, name=ITEM_IDS)
+    items = tf.TensorSpec([None, None], tf.string, name=ITEMS_INPUT)
+    named = [f for f in spec.features if f.side == "context"]
+
+    def by_example(context: tf.Tensor, item_ids: tf.Tensor, items: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        return rank(tf.io.parse_example(context, context_parsing), item_ids, items)
+
+    def by_name(item_ids: tf.Tensor, *values: tf.Tensor) -> dict[str, tf.Tensor]:
+        return rank({f.name: _present(f, v) for f, v in zip(named, values, strict=True)}, item_ids, None)
+
+    def function(compute: Callable[..., Any], *inputs: tf.TensorSpec) -> Any:
+        return tf.function(compute, input_signature=inputs, autograph=False)
+
+    return {
+        RANK_SIGNATURE: function(by_example, context, item_ids),
+        RANK_ITEMS_SIGNATURE: function(by_example, context, item_ids, items),
+        RANK_NAMED_SIGNATURE: function(by_name, item_ids, *map(_spec_of, named)),
+    }
+
+
+def _spec_of(feature: Feature) -> tf.TensorSpec:
+    shape = [None, None] if feature.is_list else [None]
+    return tf.TensorSpec(shape, tf.float32 if feature.is_numeric else tf.string, name=feature.name)
+
+
+def _present(feature: Feature, values: tf.Tensor) -> tf.SparseTensor:
+    """A feature's values as a tf.Example would give them, `[requests, any]`."""
+    rows = values if feature.is_list else values[:, tf.newaxis]
+    is_present = ~tf.math.is_nan(rows) if feature.is_numeric else rows != ""
+    return tf.RaggedTensor.to_sparse(tf.ragged.boolean_mask(rows, is_present))

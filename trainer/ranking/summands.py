@@ -1,0 +1,75 @@
+"""What a side of an example, context or item, or the two together, adds to the logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.model import Features, WeightsOf, WideDeep
+from trainer.tables import InputBlock
+from transform.feature_spec import OUTCOMES, FeatureSpec, Side, transformed_name
+
+#: The sides that an input of the model depends on.
+Sides = frozenset[Side]
+CONTEXT: Sides = frozenset({"context"})
+ITEM: Sides = frozenset({"item"})
+BOTH: Sides = CONTEXT | ITEM
+
+
+def sides_of(spec: FeatureSpec, features: tuple[str, ...]) -> Sides:
+    """The sides of some features."""
+    return frozenset(spec.by_name[name].side for name in features)
+
+
+def input_sides(spec: FeatureSpec) -> dict[str, Sides]:
+    """The sides that each input of the model depends on, by its transformed name."""
+    sides: dict[str, Sides] = {}
+    for feature in spec.features:
+        for name in (feature.name, feature.bucket_name):
+            sides[transformed_name(name)] = frozenset({feature.side})
+    for cross in spec.crosses:
+        sides[transformed_name(cross.name)] = sides_of(spec, cross.features)
+    for count in spec.counts:
+        for outcome in OUTCOMES:
+            sides[transformed_name(count.input_name(outcome))] = sides_of(spec, count.features)
+    return sides
+
+
+class Summand:
+    """The part of the wide logit, and of the first hidden layer's product, that some of the model's inputs make.
+
+    Args:
+      model: The trained model.
+      weights_of: Looks the wide tables' weights up.
+      inputs: The inputs' transformed names.
+    """
+
+    def __init__(self, model: WideDeep, weights_of: WeightsOf, inputs: set[str]) -> None:
+        self._model, self._weights_of = model, weights_of
+        self._tables = [table for table in model.wide_tables if table.inputs[0] in inputs]
+        self._blocks: list[InputBlock] = []
+        rows: list[int] = []
+        start = 0
+        for block in model.layout:
+            if transformed_name(block.feature) in inputs:
+                self._blocks.append(block)
+                rows += range(start, start + block.width)
+            start += block.width
+        self._units = 0
+        #: The first hidden layer's rows for the inputs' columns, float32 `[columns, units]`; None without columns.
+        self.kernel: tf.Variable | None = None
+        if model.hidden_layers is not None:
+            kernel = model.hidden_layers.variables["dense_0/kernel"].numpy()
+            self._units = kernel.shape[1]
+            if rows:
+                self.kernel = tf.Variable(kernel[np.array(rows)], trainable=False, name="ranker/first_layer")
+
+    def wide(self, features: Features) -> tf.Tensor:
+        """The inputs' part of the wide logit, float32 `[rows]`."""
+        return self._model.wide_logits(features, self._weights_of, self._tables)
+
+    def product(self, features: Features) -> tf.Tensor:
+        """The inputs' part of the first hidden layer's product, float32 `[rows, units]`; without a layer, no units."""
+        if self.kernel is None:
+            return tf.zeros([tf.shape(self.wide(features))[0], self._units])
+        return tf.matmul(self._model.deep_input(features, self._blocks), self.kernel)
