@@ -1,0 +1,65 @@
+"""The command `wdr serve`; it imports neither TensorFlow nor gRPC until it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+_FILE = click.Path(exists=True, dir_okay=False)
+_FOLDER = click.Path(exists=True, file_okay=False)
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_PORT = click.IntRange(min=0, max=65535)
+
+
+@click.command()
+@click.option("--models", type=_FOLDER, help="A folder of models, such as WORKSPACE/serving: each one of versions.")
+@click.option("--model", multiple=True, metavar="NAME=DIR", help="A model and its folder of versions.")
+@click.option("--grpc-port", type=_PORT, default=8500, help="The port of gRPC; 0 for a free one, which the log tells.")
+@click.option("--rest-port", type=_PORT, default=8501, help="The port of REST, metrics and health.")
+@click.option("--host", default="127.0.0.1", help="The address to listen at; 0.0.0.0 for all of the machine's.")
+@click.option("--keep-versions", type=click.IntRange(min=1), default=1, help="How many of the newest are loaded.")
+@click.option("--specific", multiple=True, metavar="NAME=VERSION", help="Load this version, not the newest.")
+@click.option("--label", multiple=True, metavar="NAME:LABEL=VERSION", help="A label, such as stable, of a version.")
+@click.option("--poll-seconds", type=_POSITIVE, default=1.0, help="How often to look for new versions.")
+@click.option("--retry-seconds", type=_POSITIVE, default=60.0, help="When to try a version again that was refused.")
+@click.option(
+    "--threads", "num_threads", type=click.IntRange(min=1), help="Requests computed at once.  [default: the processors]"
+)
+@click.option(
+    "--max-waiting", type=click.IntRange(min=1), default=100, help="Requests that wait for a thread, at most."
+)
+@click.option("--max-batch", type=click.IntRange(min=1), default=1, help="Waiting requests computed as one, at most.")
+@click.option("--max-elements", type=click.IntRange(min=1), default=10_000, help="Of an input: candidates.")
+@click.option("--max-message-bytes", type=click.IntRange(min=1), default=4 << 20, help="Of a request, at most.")
+@click.option("--timeout-seconds", type=_POSITIVE, default=30.0, help="Of a request that brings no deadline.")
+@click.option("--grace-seconds", type=_POSITIVE, default=10.0, help="For requests at work when the server is stopped.")
+@click.option("--tls-certificate", type=_FILE, help="A PEM file: both ports speak TLS.")
+@click.option("--tls-key", type=_FILE, help="Its private key.")
+@click.option("--tls-client-ca", type=_FILE, help="A PEM file: clients must have a certificate of this authority.")
+@click.option("--token-file", type=_FILE, help="A file with a token: clients must send `authorization: Bearer TOKEN`.")
+def serve(**options: Any) -> None:
+    """Serve pushed models by TF Serving's protocol, over gRPC and REST."""
+    from serving.model_server.flags import Flags
+    from transform.errors import UserError
+
+    options["num_threads"] = options["num_threads"] or os.cpu_count() or 1
+    flags = Flags(**options)
+    if bool(flags.tls_certificate) != bool(flags.tls_key):
+        raise click.UsageError("`--tls-certificate` and `--tls-key` go together")
+    if flags.tls_client_ca and not flags.tls_certificate:
+        raise click.UsageError("`--tls-client-ca` needs `--tls-certificate`")
+    try:
+        flags.configs()
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the log is JSON
+    from serving.model_server.protos import import_protos_alone
+
+    import_protos_alone()
+    import asyncio
+
+    from serving.model_server.server import serve as serve_until_stopped
+
+    asyncio.run(serve_until_stopped(flags))

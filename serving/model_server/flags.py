@@ -1,0 +1,84 @@
+"""What the command line of the model server says."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TypeVar
+
+from serving.model_server.models import ModelConfig
+from transform.errors import UserError
+
+_Options = TypeVar("_Options")
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The options of `wdr serve`, whose help has the meaning of each."""
+
+    models: str | None
+    model: tuple[str, ...]
+    label: tuple[str, ...]
+    specific: tuple[str, ...]
+    keep_versions: int
+    host: str
+    grpc_port: int
+    rest_port: int
+    poll_seconds: float
+    retry_seconds: float
+    num_threads: int
+    max_waiting: int
+    max_batch: int
+    max_elements: int
+    max_message_bytes: int
+    timeout_seconds: float
+    grace_seconds: float
+    tls_certificate: str | None
+    tls_key: str | None
+    tls_client_ca: str | None
+    token_file: str | None
+
+    def configs(self) -> list[ModelConfig]:
+        """The models to serve: those named, and each folder of `--models`.
+
+        Raises:
+          UserError: If an option is not of its form, names a model that is not served, or there is none.
+        """
+        folders = dict(_split(text, "--model", "NAME=DIR", "=") for text in self.model)
+        if self.models is not None:
+            names = sorted(entry.name for entry in os.scandir(self.models) if entry.is_dir())
+            folders |= {name: os.path.join(self.models, name) for name in names if not name.startswith(".")}
+        if not folders:
+            raise UserError("there must be a model to serve: a folder in `--models DIR`, or `--model NAME=DIR`")
+        labels: dict[str, dict[str, int]] = {name: {} for name in folders}
+        specific: dict[str, list[int]] = {name: [] for name in folders}
+        for text in self.label:
+            target, version = _split(text, "--label", "NAME:LABEL=VERSION", "=")
+            name, label = _split(target, "--label", "NAME:LABEL=VERSION", ":")
+            _of(labels, name, "--label")[label] = _version(version, "--label")
+        for text in self.specific:
+            name, version = _split(text, "--specific", "NAME=VERSION", "=")
+            _of(specific, name, "--specific").append(_version(version, "--specific"))
+        return [
+            ModelConfig(name, os.path.abspath(folder), self.keep_versions, tuple(specific[name]), labels[name])
+            for name, folder in folders.items()
+        ]
+
+
+def _split(text: str, option: str, form: str, separator: str) -> tuple[str, str]:
+    left, found, right = text.partition(separator)
+    if not found or not left or not right:
+        raise UserError(f"`{option}` must be of the form {form}. Received: {text}")
+    return left, right
+
+
+def _version(text: str, option: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"`{option}` must have a version, which is a number. Received: {text}")
+    return int(text)
+
+
+def _of(by_model: dict[str, _Options], name: str, option: str) -> _Options:
+    if name not in by_model:
+        raise UserError(f"`{option}` must name a model that is served: {', '.join(by_model)}. Received: {name}")
+    return by_model[name]

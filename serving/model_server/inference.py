@@ -1,0 +1,206 @@
+"""Answers requests, whichever protocol they came by."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    inference_pb2,
+    input_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from serving.model_server import examples
+from serving.model_server.errors import ServingError, invalid
+from serving.model_server.manager import Manager
+from serving.model_server.servable import (
+    CLASSIFY_METHOD,
+    DEFAULT_SIGNATURE,
+    REGRESS_METHOD,
+    Servable,
+    Signature,
+    Tensors,
+    check_filter,
+    check_inputs,
+    find_signature,
+)
+from serving.model_server.version import Version
+from serving.model_server.work_queue import WorkQueue
+
+#: The only field of GetModelMetadata, as in TF Serving.
+SIGNATURE_DEF = "signature_def"
+
+_Response = TypeVar("_Response")
+
+
+class Inference:
+    """What the model server computes."""
+
+    def __init__(self, manager: Manager, queue: WorkQueue, max_elements: int) -> None:
+        """Stands on the others.
+
+        Args:
+          manager: Says which version answers.
+          queue: Computes.
+          max_elements: The most elements of an input tensor.
+        """
+        self.manager = manager
+        self._queue = queue
+        self._max_elements = max_elements
+
+    async def predict(self, request: predict_pb2.PredictRequest, deadline: float) -> predict_pb2.PredictResponse:
+        """PredictionService.Predict."""
+        wanted = list(request.output_filter)
+
+        async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
+            signature = find_signature(servable, request.model_spec.signature_name)
+            check_inputs(signature, request.inputs, self._max_elements)
+            check_filter(signature, wanted)
+            outputs = await self._queue.run(servable, signature, request.inputs, deadline, wanted)
+            response = predict_pb2.PredictResponse()
+            _fill_spec(response.model_spec, version, signature.name)
+            for name, proto in outputs.items():
+                response.outputs[name].CopyFrom(proto)
+            return response
+
+        return await self._answer(_spec(request), compute)
+
+    async def classify(
+        self, request: classification_pb2.ClassificationRequest, deadline: float
+    ) -> classification_pb2.ClassificationResponse:
+        """PredictionService.Classify."""
+
+        async def compute(version: Version, servable: Servable) -> classification_pb2.ClassificationResponse:
+            signature = examples.find_signature(servable, request.model_spec.signature_name, CLASSIFY_METHOD)
+            outputs, number = await self._run_examples(servable, signature, request.input, deadline)
+            response = classification_pb2.ClassificationResponse()
+            _fill_spec(response.model_spec, version, signature.name)
+            response.result.CopyFrom(examples.classification_result(outputs, number))
+            return response
+
+        return await self._answer(_spec(request), compute)
+
+    async def regress(
+        self, request: regression_pb2.RegressionRequest, deadline: float
+    ) -> regression_pb2.RegressionResponse:
+        """PredictionService.Regress."""
+
+        async def compute(version: Version, servable: Servable) -> regression_pb2.RegressionResponse:
+            signature = examples.find_signature(servable, request.model_spec.signature_name, REGRESS_METHOD)
+            outputs, number = await self._run_examples(servable, signature, request.input, deadline)
+            response = regression_pb2.RegressionResponse()
+            _fill_spec(response.model_spec, version, signature.name)
+            response.result.CopyFrom(examples.regression_result(outputs, number))
+            return response
+
+        return await self._answer(_spec(request), compute)
+
+    async def multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest, deadline: float
+    ) -> inference_pb2.MultiInferenceResponse:
+        """PredictionService.MultiInference: several of a version's signatures, of the same examples."""
+        spec = _common_spec(request)
+
+        async def compute(version: Version, servable: Servable) -> inference_pb2.MultiInferenceResponse:
+            response = inference_pb2.MultiInferenceResponse()
+            signatures = [_task_signature(servable, task) for task in request.tasks]
+            for task, signature in zip(request.tasks, signatures, strict=True):
+                outputs, number = await self._run_examples(servable, signature, request.input, deadline)
+                result = response.results.add()
+                _fill_spec(result.model_spec, version, signature.name)
+                if task.method_name == CLASSIFY_METHOD:
+                    result.classification_result.CopyFrom(examples.classification_result(outputs, number))
+                else:
+                    result.regression_result.CopyFrom(examples.regression_result(outputs, number))
+            return response
+
+        return await self._answer(spec, compute)
+
+    def metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """PredictionService.GetModelMetadata: a version's signatures."""
+        spec = _spec(request)
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != SIGNATURE_DEF:
+                raise invalid(f"Metadata field {field} is not supported")
+        version = self.manager.resolve(spec)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        with version.used() as servable:
+            for name, definition in servable.meta_graph.signature_def.items():
+                signatures.signature_def[name].CopyFrom(definition)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        _fill_spec(response.model_spec, version)
+        response.metadata[SIGNATURE_DEF].Pack(signatures)
+        return response
+
+    async def _run_examples(
+        self, servable: Servable, signature: Signature, request_input: input_pb2.Input, deadline: float
+    ) -> tuple[Tensors, int]:
+        proto = examples.to_tensor_proto(request_input)
+        inputs = {examples.INPUTS: proto}
+        check_inputs(signature, inputs, self._max_elements)
+        return await self._queue.run(servable, signature, inputs, deadline), len(proto.string_val)
+
+    async def _answer(
+        self, spec: model_pb2.ModelSpec, compute: Callable[[Version, Servable], Awaitable[_Response]]
+    ) -> _Response:
+        """Computes an answer by the version that a request asks for.
+
+        Of a request that asks for none, the answer is computed again if a newer version has answered another one
+        meanwhile: a client never hears from an older version than before.
+        """
+        while True:
+            version = self.manager.resolve(spec)
+            with version.used() as servable:
+                response = await compute(version, servable)
+            if spec.WhichOneof("version_choice") is not None:
+                return response
+            latest = self.manager.latest(spec.name)
+            if latest is None or latest is version or not latest.answered:
+                version.answered = True
+                return response
+
+
+def _spec(request: object) -> model_pb2.ModelSpec:
+    if not request.HasField("model_spec"):  # type: ignore[attr-defined]
+        raise invalid("Missing ModelSpec")
+    return request.model_spec  # type: ignore[attr-defined]
+
+
+def _fill_spec(spec: model_pb2.ModelSpec, version: Version, signature_name: str = "") -> None:
+    spec.name = version.model
+    spec.version.value = version.number
+    spec.signature_name = signature_name
+
+
+def _common_spec(request: inference_pb2.MultiInferenceRequest) -> model_pb2.ModelSpec:
+    """What all of a request's tasks ask for; each may name its own signature, once."""
+    if not request.tasks:
+        raise invalid("Inference request must have at least one task.")
+    names = [task.model_spec.signature_name or DEFAULT_SIGNATURE for task in request.tasks]
+    for number, task in enumerate(request.tasks):
+        if not task.model_spec.name:
+            raise invalid("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != request.tasks[0].model_spec.name:
+            raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+        if names[number] in names[:number]:
+            raise invalid(f"Duplicate evaluation of signature: {names[number]}")
+    return request.tasks[0].model_spec
+
+
+def _task_signature(servable: Servable, task: inference_pb2.InferenceTask) -> Signature:
+    name = task.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in servable.signatures:
+        raise invalid(f"Requested signature not found in model graph: {name}")
+    if task.method_name not in (CLASSIFY_METHOD, REGRESS_METHOD):
+        raise ServingError(grpc.StatusCode.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
+    return examples.find_signature(servable, name, task.method_name)

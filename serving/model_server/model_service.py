@@ -1,0 +1,85 @@
+"""ModelService: the versions' states, and a new configuration."""
+
+from __future__ import annotations
+
+import os
+
+from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.model_server.errors import invalid, not_found
+from serving.model_server.manager import Manager
+from serving.model_server.models import ModelConfig
+
+
+class ModelStatus:
+    """What ModelService, and REST's status page, answer."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    def status(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """ModelService.GetModelStatus."""
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        spec = request.model_spec
+        versions = self._manager.versions(spec.name)
+        choice = spec.WhichOneof("version_choice")
+        if choice is not None:
+            number = self._manager.number(spec)
+            versions = [version for version in versions if version.number == number]
+            if not versions:
+                raise not_found(f"Could not find version {number} of model {spec.name}")
+        if not versions:
+            raise not_found(f"Could not find any versions of model {spec.name}")
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version in versions:
+            found = response.model_version_status.add(version=version.number, state=version.state)
+            if version.error:
+                found.status.error_code = version.error.code.value[0]
+                found.status.error_message = version.error.message
+            else:
+                found.status.SetInParent()
+        return response
+
+    async def reload(
+        self, request: model_management_pb2.ReloadConfigRequest
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """ModelService.HandleReloadConfigRequest: the models to serve from now on."""
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        configs = [from_proto(config) for config in request.config.model_config_list.config]
+        if len({config.name for config in configs}) < len(configs):
+            raise invalid("Illegal to list model multiple times in config list")
+        await self._manager.reconfigure(configs)
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        return response
+
+
+def from_proto(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
+    """A model of TF Serving's configuration.
+
+    Raises:
+      ServingError: If it is none that can be served.
+    """
+    if not config.name:
+        raise invalid("a model must have a name")
+    if config.model_platform not in ("", "tensorflow"):
+        raise invalid(f"model_platform must be tensorflow. Received: {config.model_platform} ({config.name})")
+    if not os.path.isabs(config.base_path):
+        raise invalid(f"Expected model {config.name} to have an absolute path; got base_path()={config.base_path}")
+    policy = config.model_version_policy
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        raise invalid(f"model_version_policy must be `latest` or `specific`. Received: `all` ({config.name})")
+    specific = tuple(policy.specific.versions) if kind == "specific" else ()
+    if kind == "specific" and not specific:
+        raise invalid(f"a `specific` version policy must name a version ({config.name})")
+    num_latest = (policy.latest.num_versions or 1) if kind == "latest" else 1
+    return ModelConfig(config.name, config.base_path, num_latest, specific, dict(config.version_labels))

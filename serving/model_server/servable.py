@@ -1,0 +1,194 @@
+"""A loaded version of a model: its signatures, and what they compute."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import grpc
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+
+from serving.model_server.errors import ServingError, invalid
+from serving.model_server.tensors import dtype_name, proto_shape, to_proto, to_tensor
+from serving.model_server.tf_library import Output, Session, start_threads
+
+#: TF Serving's own names, `tensorflow/cc/saved_model/signature_constants.h`.
+DEFAULT_SIGNATURE = "serving_default"
+PREDICT_METHOD = "tensorflow/serving/predict"
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+REGRESS_METHOD = "tensorflow/serving/regress"
+
+#: What a SavedModel does once when it is loaded; in its signatures, but none.
+_INIT_SIGNATURE = "__saved_model_init_op"
+
+#: A run's operations are all done by the thread that asks, beside the threads inside a matrix product: a server has as
+#: many such threads as processors, and a load stays at the low priority of the thread that does it.
+_RUN_OPTIONS = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+
+Tensors = dict[str, tensor_pb2.TensorProto]
+
+
+def session_config(num_threads: int) -> bytes:
+    """The configuration of all sessions.
+
+    Args:
+      num_threads: How many threads a matrix product is spread over; they are there once, for all models.
+    """
+    config = config_pb2.ConfigProto(intra_op_parallelism_threads=num_threads, inter_op_parallelism_threads=1)
+    serialized: bytes = config.SerializeToString()
+    return serialized
+
+
+def start(num_threads: int) -> None:
+    """Starts what all models share; first of all, and from a thread of normal priority."""
+    start_threads(session_config(num_threads))
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One of a model's signatures.
+
+    Attributes:
+      name: Its name.
+      definition: Its SignatureDef: method name, and dtype and shape of inputs and outputs.
+      feeds: Where in the graph each input goes, by name, sorted.
+      fetches: Where each output comes from, by name, sorted.
+    """
+
+    name: str
+    definition: meta_graph_pb2.SignatureDef
+    feeds: Mapping[str, Output]
+    fetches: Mapping[str, Output]
+
+
+class Servable:
+    """A loaded SavedModel. `run` may be called from any number of threads at once."""
+
+    def __init__(self, path: str, num_threads: int) -> None:
+        """Loads it.
+
+        Args:
+          path: The SavedModel's folder.
+          num_threads: As in `session_config`.
+
+        Raises:
+          ServingError: If it does not load.
+        """
+        self._session = Session(path, session_config(num_threads), _RUN_OPTIONS)
+        self.meta_graph = meta_graph_pb2.MetaGraphDef.FromString(self._session.meta_graph)
+        self.signatures = {
+            name: self._signature(name, definition)
+            for name, definition in self.meta_graph.signature_def.items()
+            if name != _INIT_SIGNATURE
+        }
+
+    def _signature(self, name: str, definition: meta_graph_pb2.SignatureDef) -> Signature:
+        feeds, fetches = (
+            {alias: self._session.output(info.name) for alias, info in sorted(infos.items())}
+            for infos in (definition.inputs, definition.outputs)
+        )
+        return Signature(name, definition, feeds, fetches)
+
+    def run(
+        self, signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto], wanted: Sequence[str] = ()
+    ) -> Tensors:
+        """Computes a signature's outputs.
+
+        All of them are computed, as TensorFlow would plan a run anew, and keep the plan, for each set of outputs that a
+        client can think of.
+
+        Args:
+          signature: One of `signatures`.
+          inputs: A tensor for each of its inputs, held against it by `check_inputs`.
+          wanted: The outputs to give; none for all.
+
+        Raises:
+          ServingError: If the model refuses the inputs.
+        """
+        tensors = [to_tensor(inputs[name]) for name in signature.feeds]
+        outputs = self._session.run(list(signature.feeds.values()), tensors, list(signature.fetches.values()))
+        found = zip(signature.fetches, outputs, strict=True)
+        return {name: to_proto(tensor) for name, tensor in found if not wanted or name in wanted}
+
+    def close(self) -> None:
+        """Frees its memory; nothing may run any more."""
+        self._session.close()
+
+
+def find_signature(servable: Servable, name: str) -> Signature:
+    """A Predict request's signature.
+
+    Raises:
+      ServingError: If there is no such signature.
+    """
+    name = name or DEFAULT_SIGNATURE
+    if name not in servable.signatures:
+        raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    return servable.signatures[name]
+
+
+def check_inputs(
+    signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto], max_elements: int | None = None
+) -> None:
+    """Holds a request's tensors against a signature.
+
+    Args:
+      signature: The signature.
+      inputs: By name.
+      max_elements: The most elements that one of them may have.
+
+    Raises:
+      ServingError: If an input is missing or too many, or one's dtype, rank or shape is not the signature's.
+    """
+    expected = signature.definition.inputs
+    extra, missing = sorted(set(inputs) - set(expected)), sorted(set(expected) - set(inputs))
+    if extra or missing:
+        raise invalid(
+            f"input size does not match signature: {len(inputs)}!={len(expected)} "
+            f"len({{{','.join(sorted(inputs))}}}) != len({{{','.join(sorted(expected))}}}). "
+            f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}."
+        )
+    for position, name in enumerate(signature.feeds):
+        dtype, shape = inputs[name].dtype, proto_shape(inputs[name])
+        if dtype != expected[name].dtype:
+            raise invalid(
+                f"Expects arg[{position}] to be {dtype_name(expected[name].dtype)} but {dtype_name(dtype)} is provided "
+                f"(input {name})"
+            )
+        if not _fits(shape, expected[name].tensor_shape):
+            allowed = [size if size >= 0 else "?" for size in (dim.size for dim in expected[name].tensor_shape.dim)]
+            raise invalid(f"input {name} must be of shape {_shape(allowed)}. Received: {_shape(shape)}")
+        if max_elements is not None and math.prod(shape) > max_elements:
+            raise invalid(
+                f"input {name} must have at most {max_elements} elements, such as candidates. "
+                f"Received: {math.prod(shape)}"
+            )
+
+
+def _shape(sizes: Sequence[object]) -> str:
+    return f"[{','.join(str(size) for size in sizes)}]"
+
+
+def _fits(shape: tuple[int, ...], expected: tensor_shape_pb2.TensorShapeProto) -> bool:
+    return bool(expected.unknown_rank) or (
+        len(shape) == len(expected.dim)
+        and all(dim.size in (-1, size) for dim, size in zip(expected.dim, shape, strict=True))
+    )
+
+
+def check_filter(signature: Signature, wanted: Sequence[str]) -> None:
+    """Holds a request's output filter against a signature.
+
+    Raises:
+      ServingError: If it names what is no output, or an output twice.
+    """
+    for number, name in enumerate(wanted):
+        if name not in signature.fetches:
+            raise invalid(
+                f"output tensor alias not found in signature: {name} Outputs expected to be in the set "
+                f"{{{','.join(signature.fetches)}}}."
+            )
+        if name in wanted[:number]:
+            raise invalid(f"duplicate output tensor alias: {name}")

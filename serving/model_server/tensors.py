@@ -1,0 +1,113 @@
+"""TensorProtos and TensorFlow's tensors: from one to the other."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+
+import numpy as np
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from serving.model_server.errors import invalid
+from serving.model_server.tf_library import Tensor, library
+
+#: By DataType, where a TensorProto has a tensor's values, and how they lie in memory.
+_FIELDS: dict[int, tuple[str, str]] = {
+    types_pb2.DT_FLOAT: ("float_val", "f4"),
+    types_pb2.DT_DOUBLE: ("double_val", "f8"),
+    types_pb2.DT_INT32: ("int_val", "i4"),
+    types_pb2.DT_INT16: ("int_val", "i2"),
+    types_pb2.DT_UINT16: ("int_val", "u2"),
+    types_pb2.DT_INT8: ("int_val", "i1"),
+    types_pb2.DT_UINT8: ("int_val", "u1"),
+    types_pb2.DT_INT64: ("int64_val", "i8"),
+    types_pb2.DT_UINT32: ("uint32_val", "u4"),
+    types_pb2.DT_UINT64: ("uint64_val", "u8"),
+    types_pb2.DT_BOOL: ("bool_val", "?"),
+    types_pb2.DT_HALF: ("half_val", "u2"),
+    types_pb2.DT_BFLOAT16: ("half_val", "u2"),
+}
+
+#: A string in a tensor: 24 bytes (`tensorflow/core/platform/ctstring.h`). A short one stands there itself, its size
+#: times four in the first byte; that byte's last two bits tell how a longer one is kept.
+_STRING_BYTES = 24
+_KIND_BITS = 3
+_SHORT = 0
+
+
+def dtype_name(dtype: int) -> str:
+    """A DataType as TensorFlow's errors write it, such as `float`."""
+    name: str = types_pb2.DataType.Name(dtype) if dtype in types_pb2.DataType.values() else f"DT_{dtype}"
+    return name.removeprefix("DT_").lower()
+
+
+def proto_shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
+    """The shape that a TensorProto names.
+
+    Raises:
+      ServingError: If it is none.
+    """
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        raise invalid(f"Invalid tensor shape: a request's tensor must be of known shape. Received: {list(shape)}")
+    return shape
+
+
+def to_tensor(proto: tensor_pb2.TensorProto) -> Tensor:
+    """A request's tensor, whose dtype and number of elements were looked at before.
+
+    Raises:
+      ServingError: If shape and values do not fit.
+    """
+    _check_values(proto)
+    return Tensor.from_proto(proto.SerializeToString())
+
+
+def _check_values(proto: tensor_pb2.TensorProto) -> None:
+    """Holds the number of values against the shape, since TensorFlow fills up what is missing and drops the rest."""
+    num_elements = math.prod(proto_shape(proto))
+    if proto.dtype == types_pb2.DT_STRING:
+        if proto.tensor_content:
+            raise invalid("a string tensor's values must be in `string_val`. Received: `tensor_content`")
+        num_values = len(proto.string_val)
+    elif proto.dtype in _FIELDS:
+        field, kind = _FIELDS[proto.dtype]
+        size = np.dtype(kind).itemsize
+        if proto.tensor_content and len(proto.tensor_content) != num_elements * size:
+            raise invalid(
+                f"a tensor of {num_elements} elements must have {num_elements * size} bytes. "
+                f"Received: {len(proto.tensor_content)}"
+            )
+        num_values = len(proto.tensor_content) // size or len(getattr(proto, field))
+    else:
+        raise invalid(f"a tensor must be of strings, numbers or booleans. Received: {dtype_name(proto.dtype)}")
+    if num_values not in (num_elements, 1):  # one value stands for all elements
+        raise invalid(f"a tensor of {num_elements} elements must have as many values, or one. Received: {num_values}")
+
+
+def to_proto(tensor: Tensor) -> tensor_pb2.TensorProto:
+    """An answer's tensor, with its values in the field of its dtype, as TF Serving has them."""
+    proto = tensor_pb2.TensorProto(dtype=tensor.dtype)
+    for size in tensor.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if tensor.dtype == types_pb2.DT_STRING:
+        proto.string_val.extend(_strings(tensor))
+    elif tensor.dtype in _FIELDS:
+        field, kind = _FIELDS[tensor.dtype]
+        getattr(proto, field).extend(np.frombuffer(tensor.raw, kind).tolist())
+    else:
+        raise invalid(f"an output must be of strings, numbers or booleans. Received: {dtype_name(tensor.dtype)}")
+    return proto
+
+
+def _strings(tensor: Tensor) -> list[bytes]:
+    raw, address = tensor.raw, tensor.address
+    strings = []
+    for at in range(0, len(raw), _STRING_BYTES):
+        head = raw[at]
+        if head & _KIND_BITS == _SHORT:
+            strings.append(raw[at + 1 : at + 1 + (head >> 2)])
+        else:
+            size = library().TF_StringGetSize(address + at)
+            strings.append(ctypes.string_at(library().TF_StringGetDataPointer(address + at), size))
+    return strings

@@ -1,0 +1,66 @@
+"""A version of a model, from when it is found until it is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+
+from tensorflow_serving.apis import get_model_status_pb2
+
+from serving.model_server.errors import ServingError
+from serving.model_server.servable import Servable
+
+#: TF Serving's own states.
+START, LOADING, AVAILABLE, UNLOADING, END = (
+    getattr(get_model_status_pb2.ModelVersionStatus, name)
+    for name in ("START", "LOADING", "AVAILABLE", "UNLOADING", "END")
+)
+
+
+class Version:
+    """A version of a model; all but `servable`'s own methods is for the event loop's thread.
+
+    Attributes:
+      state: One of TF Serving's.
+      error: Why it could not be loaded.
+      retry_at: When it may be tried again, on the event loop's clock.
+      servable: What computes, while it is available and until it is drained.
+      answered: Whether a request that named no version was answered by it.
+    """
+
+    def __init__(self, model: str, number: int, path: str) -> None:
+        self.model = model
+        self.number = number
+        self.path = path
+        self.state: int = START
+        self.error: ServingError | None = None
+        self.retry_at = 0.0
+        self.servable: Servable | None = None
+        self.answered = False
+        self._in_flight = 0
+        self._drained = asyncio.Event()
+        self._drained.set()
+
+    @property
+    def pushed_at(self) -> float:
+        """When its folder was last changed, in seconds since 1970."""
+        return os.stat(self.path).st_mtime
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[Servable]:
+        """Keeps it from being dropped while a request is at work."""
+        assert self.servable is not None
+        self._in_flight += 1
+        self._drained.clear()
+        try:
+            yield self.servable
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._drained.set()
+
+    async def drained(self) -> None:
+        """Waits until no request is at work on it."""
+        await self._drained.wait()
