@@ -11,6 +11,8 @@ import click
 
 from pipeline.commands import DEBUG_HELP, WORKSPACE, Group, quiet_imports
 from pipeline.models_cli import models
+from pipeline.ranking_cli import COMMANDS as RANKING_COMMANDS
+from serving.model_server.command import serve
 
 #: What Beam writes behind an error's text, and where in a worker's report the error itself stands.
 _BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
@@ -28,6 +30,9 @@ def cli() -> None:
 
 
 cli.add_command(models)
+cli.add_command(serve)
+for ranking_command in RANKING_COMMANDS:
+    cli.add_command(ranking_command)
 
 _DATA = click.option("--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder of logs.")
 _SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; the latest if left out.")

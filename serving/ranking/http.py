@@ -1,0 +1,128 @@
+"""`/rank` over HTTP, for stores that do not speak gRPC: `wdr rank-service`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from serving.ranking.aio_client import AsyncRankingClient
+from serving.ranking.errors import RankingError
+from serving.ranking.http_bodies import Health, Problem, RankRequest, RankResponse
+from serving.ranking.http_limits import BodyLimit
+from serving.ranking.settings import ClientSettings
+
+#: By what a ranking came to, the HTTP status; what is not named here is the model server's fault: 502.
+STATUSES = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+_BAD_GATEWAY = 502
+
+_SENTENCES = {
+    400: "The body is no JSON, or the model does not take the request.",
+    404: "The model server does not have the model.",
+    413: "The body is too long.",
+    422: "The body is not as the schema says.",
+    429: "The model server, or this service, is full.",
+    502: "The model server failed.",
+    503: "The model server is not there.",
+    504: "The model server did not answer in time.",
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text} for status, text in _SENTENCES.items()
+}
+
+#: Connections at once; a further one is told 503.
+_MAX_CONNECTIONS = 1_000
+
+
+def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int) -> FastAPI:
+    """The service.
+
+    Args:
+      settings: How it asks the model server.
+      max_body_bytes: A longer body is refused.
+      max_concurrent: More rankings at once are refused.
+
+    Returns:
+      The ASGI application, with its OpenAPI page at `/docs`.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncRankingClient(settings) as client:
+            app.state.client = client
+            yield
+
+    app = FastAPI(title="wide-deep-ranker: ranking", version="1", lifespan=lifespan)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    free = asyncio.Semaphore(max_concurrent)
+
+    @app.post("/rank", responses=_PROBLEMS, response_model=RankResponse, response_model_exclude_none=True)
+    async def rank(body: RankRequest) -> RankResponse:
+        """Ranks one request's candidates."""
+        if free.locked():
+            raise RankingError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"at most {max_concurrent} rankings at once. Received: one more"
+            )
+        async with free:
+            client: AsyncRankingClient = app.state.client
+            return RankResponse.of(await client.rank(body.context, body.pairs(), body.k, logits=body.logits))
+
+    @app.get("/health/live", response_model_exclude_none=True)
+    async def live() -> Health:
+        """Whether the service runs."""
+        return Health(status="live")
+
+    @app.get("/health/ready", responses={k: v for k, v in _PROBLEMS.items() if k in (404, 502, 503, 504)})
+    async def ready() -> Health:
+        """Whether the model server answers for the model."""
+        client: AsyncRankingClient = app.state.client
+        return Health(status="ready", version=(await client.signatures()).version)
+
+    app.add_exception_handler(RankingError, _ranking_error)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _http_error)
+    return app
+
+
+def _problem(status: int, text: str, headers: Any = None) -> JSONResponse:
+    return JSONResponse({"error": text}, status, headers)
+
+
+def _ranking_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RankingError)
+    return _problem(STATUSES.get(error.code, _BAD_GATEWAY), str(error))
+
+
+def _not_valid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return _problem(400, f"the body must be JSON: {first['ctx']['error']}")
+    where = ".".join(str(part) for part in first["loc"])
+    return _problem(422, f"{where}: {first['msg']}. Received: {repr(first.get('input'))[:100]}")
+
+
+def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _problem(error.status_code, error.detail, error.headers)
+
+
+def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serves until it is interrupted; requests on their way are answered first."""
+    uvicorn.run(
+        app, host=host, port=port, access_log=False, limit_concurrency=_MAX_CONNECTIONS, timeout_graceful_shutdown=10
+    )

@@ -1,0 +1,39 @@
+"""What a ranking comes to."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+
+class RankedItem(NamedTuple):
+    """A candidate in its place.
+
+    Attributes:
+      item_id: The item.
+      score: sigmoid(wide logit + deep logit).
+      wide_logit: The wide part's, if logits were asked for.
+      deep_logit: The deep part's, likewise.
+    """
+
+    item_id: str
+    score: float
+    wide_logit: float | None = None
+    deep_logit: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """The answer to a request.
+
+    Attributes:
+      items: The candidates, best first.
+      model: The model that answered.
+      version: Its version; the same for all parts of the request.
+      signature: The signature that answered.
+    """
+
+    items: tuple[RankedItem, ...]
+    model: str
+    version: int
+    signature: str

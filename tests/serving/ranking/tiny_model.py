@@ -1,0 +1,92 @@
+"""A SavedModel with the signatures of an exported model and scores that can be told by hand.
+
+An item's features are `app_id` and `quality`; a context's are `country` and `age`. The wide logit is the quality, and
+the deep logit is the age, by 100, plus the version; an item that the catalog does not have has quality 0.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import tensorflow as tf
+
+from transform import signature_names as names
+
+#: The catalog: an item's quality by its id, `app_0` to `app_299`, no two alike, and the best in no order of the ids.
+CATALOG = {f"app_{i}": (i * 37 % 300) / 100 for i in range(300)}
+
+_CONTEXT = {"country": tf.io.FixedLenFeature([], tf.string, ""), "age": tf.io.FixedLenFeature([], tf.float32, 0.0)}
+_ITEM = {"app_id": tf.io.FixedLenFeature([], tf.string, ""), "quality": tf.io.FixedLenFeature([], tf.float32, 0.0)}
+
+
+def deep_logit(age: float, version: int = 1) -> float:
+    return age / 100 + version
+
+
+def score(quality: float, age: float, version: int = 1) -> float:
+    return 1 / (1 + math.exp(-quality - deep_logit(age, version)))
+
+
+class TinyModel(tf.Module):
+    """Ranks as an exported model does."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.version = tf.Variable(float(version))
+        initializer = tf.lookup.KeyValueTensorInitializer(list(CATALOG), list(CATALOG.values()), tf.string, tf.float32)
+        self.catalog = tf.lookup.StaticHashTable(initializer, 0.0)
+
+    def _ranked(self, age: tf.Tensor, item_ids: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
+        deep = tf.broadcast_to(age[:, None] / 100.0 + self.version, tf.shape(quality))
+        scores = tf.sigmoid(quality + deep)
+        order = tf.argsort(scores, direction="DESCENDING", stable=True)
+        outputs = {
+            names.ITEM_IDS: item_ids,
+            names.SCORES_OUTPUT: scores,
+            names.WIDE_LOGITS_OUTPUT: quality,
+            names.DEEP_LOGITS_OUTPUT: deep,
+        }
+        return {name: tf.gather(values, order, batch_dims=1) for name, values in outputs.items()}
+
+    def rank(self, context: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        age = tf.io.parse_example(context, _CONTEXT)["age"]
+        return self._ranked(age, item_ids, self.catalog.lookup(item_ids))
+
+    def rank_items(self, context: tf.Tensor, item_ids: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
+        age = tf.io.parse_example(context, _CONTEXT)["age"]
+        given = tf.reshape(tf.io.parse_example(tf.reshape(items, [-1]), _ITEM)["quality"], tf.shape(items))
+        return self._ranked(age, item_ids, tf.where(items == "", self.catalog.lookup(item_ids), given))
+
+    def rank_named(self, country: tf.Tensor, age: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        del country
+        return self._ranked(age, item_ids, self.catalog.lookup(item_ids))
+
+    def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, _CONTEXT | _ITEM)
+        return {names.SCORES_OUTPUT: tf.sigmoid(parsed["quality"] + parsed["age"] / 100.0 + self.version)}
+
+
+def export_tiny(folder: Path, version: int = 1, *, rank: bool = True) -> Path:
+    """Writes a version into a model's folder; without `rank`, it has `serving_default` only."""
+    model = TinyModel(version)
+    signatures = {
+        names.SERVING_SIGNATURE: tf.function(
+            model.serve, input_signature=[tf.TensorSpec([None], tf.string, names.EXAMPLES_INPUT)]
+        )
+    }
+    if rank:
+        context = tf.TensorSpec([None], tf.string, names.CONTEXT_INPUT)
+        ids = tf.TensorSpec([None, None], tf.string, names.ITEM_IDS)
+        items = tf.TensorSpec([None, None], tf.string, names.ITEMS_INPUT)
+        named = (tf.TensorSpec([None], tf.string, "country"), tf.TensorSpec([None], tf.float32, "age"), ids)
+        signatures |= {
+            names.RANK_SIGNATURE: tf.function(model.rank, input_signature=(context, ids)),
+            names.RANK_ITEMS_SIGNATURE: tf.function(model.rank_items, input_signature=(context, ids, items)),
+            names.RANK_NAMED_SIGNATURE: tf.function(model.rank_named, input_signature=named),
+        }
+    path = folder / str(version)
+    whole = folder / f".part-{version}"
+    tf.saved_model.save(model, str(whole), signatures=signatures)
+    whole.rename(path)
+    return path
