@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipeline.commands import quiet_imports
-
-if TYPE_CHECKING:  # importing them imports TensorFlow
+if TYPE_CHECKING:  # importing them imports gRPC and TensorFlow's protos
     from serving.ranking.candidates import Candidate
     from serving.ranking.settings import ClientSettings
 
@@ -43,9 +41,10 @@ def _client_options(command: Command) -> Command:
 
 
 def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
-    with quiet_imports():
-        from serving.ranking.settings import make_settings
+    from serving.model_server.protos import import_protos_alone
+    from serving.ranking.settings import make_settings
 
+    import_protos_alone()  # before the first import of TF Serving's protos, or they would bring all of TensorFlow
     return make_settings(settings_path, **given)
 
 
@@ -59,12 +58,11 @@ def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
 def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, **client: Any) -> None:
     """Rank candidates for one user."""
     settings = _settings(**client)
-    with quiet_imports():
-        from rich.table import Table
+    from rich.table import Table
 
-        from pipeline.console import console_for
-        from serving.ranking.client import RankingClient
-        from serving.ranking.http_bodies import RankResponse
+    from pipeline.console import console_for
+    from serving.ranking.client import RankingClient
+    from serving.ranking.http_bodies import RankResponse
 
     with RankingClient(settings) as ranker:
         ranking = ranker.rank(_context(context), _candidates(items), k, logits=logits)
@@ -89,8 +87,7 @@ def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, *
 def rank_service(host: str, port: int, max_body_bytes: int, max_concurrent: int, **client: Any) -> None:
     """Serve /rank over HTTP, with its OpenAPI page at /docs."""
     settings = _settings(**client)
-    with quiet_imports():
-        from serving.ranking.http import make_app, serve
+    from serving.ranking.http import make_app, serve
 
     serve(make_app(settings, max_body_bytes, max_concurrent), host, port)
 
@@ -118,12 +115,11 @@ def load_test(
     from transform.errors import GateError, UserError
 
     settings = _settings(**client)
-    with quiet_imports():
-        from pipeline.console import console_for
-        from serving.ranking.load import LoadReport, load
-        from serving.ranking.load_report import load_json, load_table, plot_load
-        from serving.ranking.rate_search import largest_rate
-        from serving.ranking.recorded import read_recorded
+    from pipeline.console import console_for
+    from serving.ranking.load import LoadReport, load
+    from serving.ranking.load_report import load_json, load_table, plot_load
+    from serving.ranking.rate_search import largest_rate
+    from serving.ranking.recorded import read_recorded
 
     requests = read_recorded(requests_path).requests(candidates)
     reports: list[LoadReport] = []
@@ -168,10 +164,9 @@ def tune_client(requests_path: str, candidates: int, sizes: str, repetitions: in
     from transform.errors import InputError
 
     settings = _settings(**client)
-    with quiet_imports():
-        from serving.ranking.recorded import read_recorded
-        from serving.ranking.settings import write_settings
-        from serving.ranking.split import choose_part_size, measure_part_sizes
+    from serving.ranking.recorded import read_recorded
+    from serving.ranking.settings import write_settings
+    from serving.ranking.split import choose_part_size, measure_part_sizes
 
     try:
         numbers = sorted({int(size) for size in sizes.split(",")})

@@ -18,7 +18,14 @@ MAX_LINES = 300
 
 #: What each package may import of the project, beside itself: a package, or a single module.
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "pipeline": ("components", "serving.model_server.command", "serving.ranking", "trainer", "transform"),
+    "pipeline": (
+        "components",
+        "serving.model_server.command",
+        "serving.model_server.protos",
+        "serving.ranking",
+        "trainer",
+        "transform",
+    ),
     "components": ("transform",),
     "trainer": ("transform",),
     "serving": ("transform.errors", "transform.feature_spec", "transform.signature_names"),

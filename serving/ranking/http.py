@@ -44,6 +44,13 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text} for status, text in _SENTENCES.items()
 }
 
+#: What stands under these keys may be of several kinds.
+_UNIONS = {
+    "context": "a feature must be a text, a finite number, a list of either, or null",
+    "features": "a feature must be a text, a finite number, a list of either, or null",
+    "candidates": 'a candidate must be an item id, or an object with "id" and "features"',
+}
+
 #: Connections at once; a further one is told 503.
 _MAX_CONNECTIONS = 1_000
 
@@ -112,8 +119,17 @@ def _not_valid(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return _problem(400, f"the body must be JSON: {first['ctx']['error']}")
-    where = ".".join(str(part) for part in first["loc"])
-    return _problem(422, f"{where}: {first['msg']}. Received: {repr(first.get('input'))[:100]}")
+    where, rule = _place(first["loc"], first["msg"])
+    return _problem(422, f"{where}: {rule}. Received: {repr(first.get('input'))[:100]}")
+
+
+def _place(location: tuple[int | str, ...], message: str) -> tuple[str, str]:
+    """The place of a mistake, and the rule: of a union, pydantic tells what each of its members would have wanted."""
+    parts = [str(part) for part in location]
+    for name, rule in _UNIONS.items():
+        if name in parts[:-1]:
+            return ".".join(parts[: parts.index(name) + 2]), rule
+    return ".".join(parts), message
 
 
 def _http_error(_: Request, error: Exception) -> JSONResponse:

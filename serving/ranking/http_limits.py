@@ -1,4 +1,4 @@
-"""Bounds what one HTTP request, and all together, may take of the service."""
+"""Bounds what one HTTP request may take of the service."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class TooLongError(Exception):
-    """A body with more bytes than allowed."""
-
-
 class BodyLimit:
-    """Answers 413 to a body that is too long, before it is read whole.
+    """Hands on requests whose body is whole, and answers 413 to one that is too long as soon as that is known.
 
     Args:
       app: The application.
@@ -27,36 +23,30 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        length = dict(scope["headers"]).get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_bytes:
             await self._refuse(send, int(length))
             return
-        num_read = 0
-        started = False
-
-        async def counted() -> Message:
-            nonlocal num_read
+        body = bytearray()
+        more = True
+        while more:
             message = await receive()
-            num_read += len(message.get("body", b""))
-            if num_read > self._max_bytes:
-                raise TooLongError
-            return message
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                await self._refuse(send, len(body))
+                return
+            more = message.get("more_body", False)
+        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+        async def replay() -> Message:
+            return whole.pop() if whole else await receive()
 
-        try:
-            await self._app(scope, counted, noted)
-        except TooLongError:
-            if started:
-                raise
-            await self._refuse(send, num_read)
+        await self._app(scope, replay, send)
 
     async def _refuse(self, send: Send, received: int) -> None:
-        text = f"a body must have at most {self._max_bytes:,} bytes. Received: {received:,}"
-        body = json.dumps({"error": text}).encode()
+        text = f"the body must have at most {self._max_bytes:,} bytes. Received: {received:,}, and perhaps more"
         headers: list[Any] = [(b"content-type", b"application/json"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": json.dumps({"error": text}).encode()})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
+from typing import TypeVar
 
 import grpc
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
 
@@ -28,11 +28,13 @@ from transform.signature_names import (
     WIDE_LOGITS_OUTPUT,
 )
 
+Values = TypeVar("Values", bound=Sized)
+
 _LOGITS = (WIDE_LOGITS_OUTPUT, DEEP_LOGITS_OUTPUT)
 
 
 def string_tensor(values: Sequence[bytes], shape: Sequence[int]) -> tensor_pb2.TensorProto:
-    """A string tensor; built by hand, as tf.make_tensor_proto takes several times as long."""
+    """A string tensor."""
     dims = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in shape]
     return tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING, tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=dims), string_val=values
@@ -126,25 +128,35 @@ def read_ranking(response: predict_pb2.PredictResponse, signature: str, part: Ca
       RankingError: If they are not as many as the candidates, or a score is no number.
     """
     number = len(part.ids)
-    scores = _read(response, SCORES_OUTPUT, number)
+    scores = _floats(response, SCORES_OUTPUT, number)
     if not np.isfinite(scores).all():
         raise _bad_answer(f"scores must be numbers. Received: {scores[~np.isfinite(scores)][0]}")
     if signature == SERVING_SIGNATURE:
         order = np.argsort(-scores, kind="stable")
         return [RankedItem(part.ids[i].decode(), float(scores[i])) for i in order]
-    ids = [item_id.decode() for item_id in _read(response, ITEM_IDS, number)]
+    ids = [item_id.decode() for item_id in _checked(_output(response, ITEM_IDS).string_val, ITEM_IDS, number)]
     if WIDE_LOGITS_OUTPUT not in response.outputs:
         return list(map(RankedItem, ids, scores.tolist()))
-    wide, deep = (_read(response, name, number).tolist() for name in _LOGITS)
+    wide, deep = (_floats(response, name, number).tolist() for name in _LOGITS)
     return list(map(RankedItem, ids, scores.tolist(), wide, deep))
 
 
-def _read(response: predict_pb2.PredictResponse, output: str, number: int) -> np.ndarray:
-    if output not in response.outputs:
-        raise _bad_answer(f"an answer must have the output `{output}`. Received: {sorted(response.outputs)}")
-    values: np.ndarray = tf.make_ndarray(response.outputs[output]).reshape(-1)
+def _output(response: predict_pb2.PredictResponse, name: str) -> tensor_pb2.TensorProto:
+    if name not in response.outputs:
+        raise _bad_answer(f"an answer must have the output `{name}`. Received: {sorted(response.outputs)}")
+    return response.outputs[name]
+
+
+def _floats(response: predict_pb2.PredictResponse, name: str, number: int) -> np.ndarray:
+    """An output's values: a server may send them packed, or one by one."""
+    tensor = _output(response, name)
+    packed = np.frombuffer(tensor.tensor_content, "<f4")
+    return _checked(packed if len(packed) else np.array(tensor.float_val, np.float32), name, number)
+
+
+def _checked(values: Values, name: str, number: int) -> Values:
     if len(values) != number:
-        raise _bad_answer(f"`{output}` must have a value a candidate, {number:,}. Received: {len(values):,}")
+        raise _bad_answer(f"`{name}` must have a value a candidate, {number:,}. Received: {len(values):,}")
     return values
 
 

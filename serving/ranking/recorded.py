@@ -8,16 +8,17 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 from pydantic import ValidationError
+from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.ranking.candidates import Candidate
 from serving.ranking.features import Features
 from serving.ranking.http_bodies import RankRequest
+from serving.tfrecords import read_records
 from transform.errors import InputError
 from transform.feature_spec import TABLE_KEY
 from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS
@@ -92,14 +93,14 @@ def _of_jsonl(path: str) -> Recorded:
 def _of_version(path: str) -> Recorded:
     contexts: dict[bytes, None] = {}
     ids: dict[bytes, None] = {}
-    for record in _records(os.path.join(path, _WARMUP_FILE), ""):
+    for record in read_records(os.path.join(path, _WARMUP_FILE)):
         try:
             inputs = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request.inputs
         except DecodeError as error:
             raise InputError(f"warm-up requests must be PredictionLogs. Received: {error} ({path})") from error
         for name, values in ((CONTEXT_INPUT, contexts), (EXAMPLES_INPUT, contexts), (ITEM_IDS, ids)):
             if name in inputs:
-                values |= dict.fromkeys(tf.make_ndarray(inputs[name]).reshape(-1).tolist())
+                values |= dict.fromkeys(inputs[name].string_val)
     ids.pop(b"", None)
     candidates: list[Candidate] = [item_id.decode() for item_id in ids] if ids else list(read_catalog(path))
     return Recorded(list(contexts), candidates)
@@ -112,15 +113,8 @@ def read_catalog(path: str) -> dict[str, bytes]:
     if len(tables) != 1:
         raise InputError(f"a version's catalog must be one table. Received: {tables} ({path})")
     items = {}
-    for record in _records(files, "GZIP"):
-        example = tf.train.Example.FromString(record)
+    for record in (record for file in files for record in read_records(file)):
+        example = example_pb2.Example.FromString(record)
         key = example.features.feature.pop(TABLE_KEY).bytes_list.value[0].decode()
         items[key] = example.SerializeToString()
     return items
-
-
-def _records(files: str | list[str], compression: str) -> Iterator[Any]:
-    try:
-        yield from tf.data.TFRecordDataset(files, compression_type=compression).as_numpy_iterator()
-    except (tf.errors.NotFoundError, tf.errors.DataLossError) as error:
-        raise InputError(f"a TFRecord file must be readable. Received: {error.message.splitlines()[0]}") from error
