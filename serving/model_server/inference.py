@@ -17,6 +17,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server import examples
+from serving.model_server.calls import Call
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.manager import Manager
 from serving.model_server.servable import (
@@ -54,55 +55,54 @@ class Inference:
         self._queue = queue
         self._max_elements = max_elements
 
-    async def predict(self, request: predict_pb2.PredictRequest, deadline: float) -> predict_pb2.PredictResponse:
+    async def predict(self, request: predict_pb2.PredictRequest, call: Call) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
         wanted = list(request.output_filter)
 
         async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
             signature = find_signature(servable, request.model_spec.signature_name)
+            call.signature = signature.name
             check_inputs(signature, request.inputs, self._max_elements)
             check_filter(signature, wanted)
-            outputs = await self._queue.run(servable, signature, request.inputs, deadline, wanted)
+            outputs = await self._queue.run(servable, signature, request.inputs, call.deadline, wanted)
             response = predict_pb2.PredictResponse()
             _fill_spec(response.model_spec, version, signature.name)
             for name, proto in outputs.items():
                 response.outputs[name].CopyFrom(proto)
             return response
 
-        return await self._answer(_spec(request), compute)
+        return await self._answer(_spec(request), call, compute)
 
     async def classify(
-        self, request: classification_pb2.ClassificationRequest, deadline: float
+        self, request: classification_pb2.ClassificationRequest, call: Call
     ) -> classification_pb2.ClassificationResponse:
         """PredictionService.Classify."""
 
         async def compute(version: Version, servable: Servable) -> classification_pb2.ClassificationResponse:
             signature = examples.find_signature(servable, request.model_spec.signature_name, CLASSIFY_METHOD)
-            outputs, number = await self._run_examples(servable, signature, request.input, deadline)
+            outputs, number = await self._run_examples(servable, signature, request.input, call)
             response = classification_pb2.ClassificationResponse()
             _fill_spec(response.model_spec, version, signature.name)
             response.result.CopyFrom(examples.classification_result(outputs, number))
             return response
 
-        return await self._answer(_spec(request), compute)
+        return await self._answer(_spec(request), call, compute)
 
-    async def regress(
-        self, request: regression_pb2.RegressionRequest, deadline: float
-    ) -> regression_pb2.RegressionResponse:
+    async def regress(self, request: regression_pb2.RegressionRequest, call: Call) -> regression_pb2.RegressionResponse:
         """PredictionService.Regress."""
 
         async def compute(version: Version, servable: Servable) -> regression_pb2.RegressionResponse:
             signature = examples.find_signature(servable, request.model_spec.signature_name, REGRESS_METHOD)
-            outputs, number = await self._run_examples(servable, signature, request.input, deadline)
+            outputs, number = await self._run_examples(servable, signature, request.input, call)
             response = regression_pb2.RegressionResponse()
             _fill_spec(response.model_spec, version, signature.name)
             response.result.CopyFrom(examples.regression_result(outputs, number))
             return response
 
-        return await self._answer(_spec(request), compute)
+        return await self._answer(_spec(request), call, compute)
 
     async def multi_inference(
-        self, request: inference_pb2.MultiInferenceRequest, deadline: float
+        self, request: inference_pb2.MultiInferenceRequest, call: Call
     ) -> inference_pb2.MultiInferenceResponse:
         """PredictionService.MultiInference: several of a version's signatures, of the same examples."""
         spec = _common_spec(request)
@@ -111,7 +111,7 @@ class Inference:
             response = inference_pb2.MultiInferenceResponse()
             signatures = [_task_signature(servable, task) for task in request.tasks]
             for task, signature in zip(request.tasks, signatures, strict=True):
-                outputs, number = await self._run_examples(servable, signature, request.input, deadline)
+                outputs, number = await self._run_examples(servable, signature, request.input, call)
                 result = response.results.add()
                 _fill_spec(result.model_spec, version, signature.name)
                 if task.method_name == CLASSIFY_METHOD:
@@ -120,10 +120,10 @@ class Inference:
                     result.regression_result.CopyFrom(examples.regression_result(outputs, number))
             return response
 
-        return await self._answer(spec, compute)
+        return await self._answer(spec, call, compute)
 
-    def metadata(
-        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    async def metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest, call: Call
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """PredictionService.GetModelMetadata: a version's signatures."""
         spec = _spec(request)
@@ -132,7 +132,7 @@ class Inference:
         for field in request.metadata_field:
             if field != SIGNATURE_DEF:
                 raise invalid(f"Metadata field {field} is not supported")
-        version = self.manager.resolve(spec)
+        call.version = version = self.manager.resolve(spec)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         with version.used() as servable:
             for name, definition in servable.meta_graph.signature_def.items():
@@ -143,15 +143,16 @@ class Inference:
         return response
 
     async def _run_examples(
-        self, servable: Servable, signature: Signature, request_input: input_pb2.Input, deadline: float
+        self, servable: Servable, signature: Signature, request_input: input_pb2.Input, call: Call
     ) -> tuple[Tensors, int]:
+        call.signature = signature.name
         proto = examples.to_tensor_proto(request_input)
         inputs = {examples.INPUTS: proto}
         check_inputs(signature, inputs, self._max_elements)
-        return await self._queue.run(servable, signature, inputs, deadline), len(proto.string_val)
+        return await self._queue.run(servable, signature, inputs, call.deadline), len(proto.string_val)
 
     async def _answer(
-        self, spec: model_pb2.ModelSpec, compute: Callable[[Version, Servable], Awaitable[_Response]]
+        self, spec: model_pb2.ModelSpec, call: Call, compute: Callable[[Version, Servable], Awaitable[_Response]]
     ) -> _Response:
         """Computes an answer by the version that a request asks for.
 
@@ -159,7 +160,7 @@ class Inference:
         meanwhile: a client never hears from an older version than before.
         """
         while True:
-            version = self.manager.resolve(spec)
+            call.version = version = self.manager.resolve(spec)
             with version.used() as servable:
                 response = await compute(version, servable)
             if spec.WhichOneof("version_choice") is not None:

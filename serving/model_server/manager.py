@@ -12,7 +12,7 @@ import ctypes
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -51,7 +51,7 @@ class Manager:
         self._loader = ThreadPoolExecutor(1, "loader", _be_nice)
         self._unloads: set[asyncio.Task[None]] = set()
         #: Called after each change of what is loaded.
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], Awaitable[None]] = _nothing
 
     @property
     def configs(self) -> dict[str, ModelConfig]:
@@ -66,6 +66,10 @@ class Manager:
     def versions(self, model: str) -> list[Version]:
         """All that is known of a model's versions, newest first as TF Serving has them."""
         return [version for _, version in sorted(self._versions.get(model, {}).items(), reverse=True)]
+
+    def all_versions(self) -> list[Version]:
+        """All that is known of all models' versions."""
+        return [version for versions in self._versions.values() for version in versions.values()]
 
     def latest(self, model: str) -> Version | None:
         """The version that answers a request that names none."""
@@ -156,7 +160,8 @@ class Manager:
         version.state = LOADING
         started = time.monotonic()
         try:
-            version.servable = await self._in_loader(_load, version.path, self._num_threads)
+            load = self._in_loader if self.latest(version.model) else asyncio.to_thread  # nothing serves: hurry
+            version.servable = await load(_load, version.path, self._num_threads)
         except Exception as error:  # whatever is wrong with a version, the server goes on without it
             version.error = error if isinstance(error, ServingError) else _load_error(error)
             version.retry_at = asyncio.get_running_loop().time() + self._retry_seconds
@@ -167,18 +172,18 @@ class Manager:
             version.state = AVAILABLE
             seconds = round(time.monotonic() - started, 3)
             log("info", "a version serves", model=version.model, version=version.number, seconds=seconds)
-        self.on_change()
+        await self.on_change()
 
     async def _unload(self, version: Version) -> None:
         version.state = UNLOADING
-        self.on_change()
+        await self.on_change()
         await version.drained()
         servable, version.servable = version.servable, None
         assert servable is not None
         await self._in_loader(_drop, servable)
         version.state = END
         log("info", "a version was dropped", model=version.model, version=version.number)
-        self.on_change()
+        await self.on_change()
 
     async def _in_loader(self, function: Callable[..., _R], *args: object) -> _R:
         return await asyncio.get_running_loop().run_in_executor(self._loader, function, *args)
@@ -196,11 +201,15 @@ class Manager:
         """Drops all versions; the requests have been answered."""
         async with self._lock:
             self._configs = {}
-            for version in [v for versions in self._versions.values() for v in versions.values()]:
+            for version in self.all_versions():
                 if version.state == AVAILABLE:
                     await self._unload(version)
             await asyncio.gather(*self._unloads)
         self._loader.shutdown()
+
+
+async def _nothing() -> None:
+    return
 
 
 def _be_nice() -> None:

@@ -7,6 +7,7 @@ import os
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving.model_server.calls import Call
 from serving.model_server.errors import invalid, not_found
 from serving.model_server.manager import Manager
 from serving.model_server.models import ModelConfig
@@ -18,8 +19,8 @@ class ModelStatus:
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
 
-    def status(
-        self, request: get_model_status_pb2.GetModelStatusRequest
+    async def status(
+        self, request: get_model_status_pb2.GetModelStatusRequest, call: Call
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """ModelService.GetModelStatus."""
         if not request.HasField("model_spec"):
@@ -41,11 +42,11 @@ class ModelStatus:
                 found.status.error_code = version.error.code.value[0]
                 found.status.error_message = version.error.message
             else:
-                found.status.SetInParent()
+                found.status.error_code = 0
         return response
 
     async def reload(
-        self, request: model_management_pb2.ReloadConfigRequest
+        self, request: model_management_pb2.ReloadConfigRequest, call: Call
     ) -> model_management_pb2.ReloadConfigResponse:
         """ModelService.HandleReloadConfigRequest: the models to serve from now on."""
         if request.config.WhichOneof("config") != "model_config_list":

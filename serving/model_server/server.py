@@ -3,45 +3,135 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
+import uvicorn
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from serving.model_server import servable
+from serving.model_server import auth, reflection, servable
 from serving.model_server.flags import Flags
-from serving.model_server.grpc_service import add_services
+from serving.model_server.grpc_service import GrpcServices
+from serving.model_server.http_connection import patient
 from serving.model_server.inference import Inference
 from serving.model_server.logs import log
 from serving.model_server.manager import Manager
+from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
+from serving.model_server.rest import Rest
 from serving.model_server.work_queue import WorkQueue
+from transform.errors import UserError
 
 
 async def serve(flags: Flags) -> None:
-    """Serves until the process is told to stop."""
+    """Serves until the process is told to stop.
+
+    Raises:
+      UserError: If it cannot listen, or a file of the options cannot be used.
+    """
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    token = auth.Token(Path(flags.token_file).read_text(encoding="utf-8").strip()) if flags.token_file else None
     servable.start(flags.num_threads)
     manager = Manager(flags.configs(), flags.num_threads, flags.retry_seconds)
-    queue = WorkQueue(flags.num_threads, flags.max_waiting)
+    queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
+    metrics = Metrics(manager.all_versions, lambda: queue.num_waiting)
     inference, models = Inference(manager, queue, flags.max_elements), ModelStatus(manager)
+    grpc_server, grpc_port, alive = await _start_grpc(
+        flags, GrpcServices(inference, models, metrics, flags.timeout_seconds), token
+    )
+    rest = Rest(inference, models, metrics, token, flags.max_message_bytes, flags.timeout_seconds)
+    rest_server, rest_port, rest_task = _start_rest(flags, rest)
+
+    async def tell_health() -> None:
+        response = health_pb2.HealthCheckResponse
+        for name in ("", *reflection.SERVICES):
+            await alive.set(name, response.SERVING if manager.ready else response.NOT_SERVING)
+
+    manager.on_change = tell_health
+    await tell_health()
+    log("info", "listening", host=flags.host, grpc_port=grpc_port, rest_port=rest_port, models=list(manager.configs))
+    watcher = asyncio.create_task(manager.watch(flags.poll_seconds))
+    await stop.wait()
+    log("info", "stopping; requests at work are answered", seconds=flags.grace_seconds)
+    watcher.cancel()
+    await alive.enter_graceful_shutdown()
+    rest_server.should_exit = True
+    await asyncio.gather(grpc_server.stop(flags.grace_seconds), rest_task)
+    await manager.close()
+    queue.stop()
+    log("info", "stopped")
+
+
+async def _start_grpc(
+    flags: Flags, services: GrpcServices, token: auth.Token | None
+) -> tuple[grpc.aio.Server, int, health.aio.HealthServicer]:
     server = grpc.aio.server(
+        interceptors=[auth.TokenInterceptor(token)] if token else [],
         options=[
             ("grpc.max_receive_message_length", flags.max_message_bytes),
             ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-        ]
+            ("grpc.so_reuseport", 0),  # a port that another process has is an error
+        ],
     )
-    add_services(server, inference, models)
-    port = server.add_insecure_port(f"{flags.host}:{flags.grpc_port}")
+    services.add_to(server)
+    alive = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(alive, server)
+    reflection.enable(server)
+    address = f"{flags.host}:{flags.grpc_port}"
+    try:
+        if flags.tls_certificate and flags.tls_key:
+            port = server.add_secure_port(
+                address, _credentials(flags.tls_certificate, flags.tls_key, flags.tls_client_ca)
+            )
+        else:
+            port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise UserError(f"the gRPC port must be free. Received: {address}: {error}") from error
     await server.start()
-    log("info", "listening", grpc=f"{flags.host}:{port}")
-    watcher = asyncio.create_task(manager.watch(flags.poll_seconds))
-    await stop.wait()
-    log("info", "stopping")
-    watcher.cancel()
-    await server.stop(flags.grace_seconds)
-    await manager.close()
-    queue.stop()
+    return server, port, alive
+
+
+def _credentials(certificate: str, key: str, client_ca: str | None) -> grpc.ServerCredentials:
+    pair = (Path(key).read_bytes(), Path(certificate).read_bytes())
+    authority = Path(client_ca).read_bytes() if client_ca else None
+    return grpc.ssl_server_credentials([pair], authority, require_client_auth=bool(client_ca))
+
+
+class _RestServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals to the process."""
+        yield
+
+
+def _start_rest(flags: Flags, rest: Rest) -> tuple[_RestServer, int, asyncio.Task[None]]:
+    try:
+        listener = socket.create_server((flags.host, flags.rest_port), backlog=1024)
+    except OSError as error:
+        address = f"{flags.host}:{flags.rest_port}"
+        raise UserError(f"the REST port must be free. Received: {address}: {error.strerror}") from error
+    server = _RestServer(
+        uvicorn.Config(
+            rest.app,
+            http=patient(flags.timeout_seconds),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(flags.grace_seconds) or 1,
+            ssl_certfile=flags.tls_certificate,
+            ssl_keyfile=flags.tls_key,
+            ssl_ca_certs=flags.tls_client_ca,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if flags.tls_client_ca else ssl.CERT_NONE,
+        )
+    )
+    task = asyncio.create_task(server.serve([listener]))
+    return server, int(listener.getsockname()[1]), task

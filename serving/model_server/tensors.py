@@ -53,6 +53,19 @@ def proto_shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
     return shape
 
 
+def values_field(dtype: int) -> str:
+    """The field in which a TensorProto of a dtype has its values.
+
+    Raises:
+      ServingError: If there is none.
+    """
+    if dtype == types_pb2.DT_STRING:
+        return "string_val"
+    if dtype not in _FIELDS:
+        raise invalid(f"a tensor must be of strings, numbers or booleans. Received: {dtype_name(dtype)}")
+    return _FIELDS[dtype][0]
+
+
 def to_tensor(proto: tensor_pb2.TensorProto) -> Tensor:
     """A request's tensor, whose dtype and number of elements were looked at before.
 
@@ -65,22 +78,17 @@ def to_tensor(proto: tensor_pb2.TensorProto) -> Tensor:
 
 def _check_values(proto: tensor_pb2.TensorProto) -> None:
     """Holds the number of values against the shape, since TensorFlow fills up what is missing and drops the rest."""
-    num_elements = math.prod(proto_shape(proto))
-    if proto.dtype == types_pb2.DT_STRING:
-        if proto.tensor_content:
+    num_elements, num_values = math.prod(proto_shape(proto)), len(getattr(proto, values_field(proto.dtype)))
+    if proto.tensor_content:
+        if proto.dtype == types_pb2.DT_STRING:
             raise invalid("a string tensor's values must be in `string_val`. Received: `tensor_content`")
-        num_values = len(proto.string_val)
-    elif proto.dtype in _FIELDS:
-        field, kind = _FIELDS[proto.dtype]
-        size = np.dtype(kind).itemsize
-        if proto.tensor_content and len(proto.tensor_content) != num_elements * size:
+        num_bytes = num_elements * np.dtype(_FIELDS[proto.dtype][1]).itemsize
+        if len(proto.tensor_content) != num_bytes:
             raise invalid(
-                f"a tensor of {num_elements} elements must have {num_elements * size} bytes. "
+                f"a tensor of {num_elements} elements must have {num_bytes} bytes. "
                 f"Received: {len(proto.tensor_content)}"
             )
-        num_values = len(proto.tensor_content) // size or len(getattr(proto, field))
-    else:
-        raise invalid(f"a tensor must be of strings, numbers or booleans. Received: {dtype_name(proto.dtype)}")
+        return
     if num_values not in (num_elements, 1):  # one value stands for all elements
         raise invalid(f"a tensor of {num_elements} elements must have as many values, or one. Received: {num_values}")
 
@@ -90,13 +98,11 @@ def to_proto(tensor: Tensor) -> tensor_pb2.TensorProto:
     proto = tensor_pb2.TensorProto(dtype=tensor.dtype)
     for size in tensor.shape:
         proto.tensor_shape.dim.add(size=size)
+    values = getattr(proto, values_field(tensor.dtype))
     if tensor.dtype == types_pb2.DT_STRING:
-        proto.string_val.extend(_strings(tensor))
-    elif tensor.dtype in _FIELDS:
-        field, kind = _FIELDS[tensor.dtype]
-        getattr(proto, field).extend(np.frombuffer(tensor.raw, kind).tolist())
+        values.extend(_strings(tensor))
     else:
-        raise invalid(f"an output must be of strings, numbers or booleans. Received: {dtype_name(tensor.dtype)}")
+        values.extend(np.frombuffer(tensor.raw, _FIELDS[tensor.dtype][1]).tolist())
     return proto
 
 

@@ -8,10 +8,12 @@ is ready to load after 0.5 s instead of 6 s; and a run has no Python between its
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from typing import Any
 
@@ -249,6 +251,28 @@ def _session_options(config: bytes) -> int:
 
 def start_threads(config: bytes) -> None:
     """Starts the threads that all sessions share; they take over the priority of the thread that calls this."""
+    with _without_notes():
+        _open_and_close(config)
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Keeps off the log what TensorFlow writes when it is loaded, before it heeds `TF_CPP_MIN_LOG_LEVEL`."""
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(saved, notes.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _open_and_close(config: bytes) -> None:
     options, graph = _session_options(config), library().TF_NewGraph()
     with Status() as status:
         session = library().TF_NewSession(graph, options, status)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+import itertools
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import grpc
 from tensorflow.core.framework import tensor_pb2
 
+from serving.model_server import batching
 from serving.model_server.errors import ServingError
 from serving.model_server.servable import Servable, Signature, Tensors
 
@@ -27,6 +29,7 @@ class Job:
       wanted: The outputs to give; none for all.
       deadline: On `time.monotonic`'s clock, when nobody waits any more.
       answer: The outputs, or the error, once there.
+      mates: What jobs that can be computed as one have in common; none if this one is to be alone.
     """
 
     servable: Servable
@@ -35,6 +38,7 @@ class Job:
     wanted: Sequence[str]
     deadline: float
     answer: asyncio.Future[Tensors]
+    mates: Hashable
 
     @property
     def expired(self) -> bool:
@@ -44,13 +48,15 @@ class Job:
 class WorkQueue:
     """Threads that compute, and what waits for them."""
 
-    def __init__(self, num_threads: int, max_waiting: int) -> None:
+    def __init__(self, num_threads: int, max_waiting: int, max_batch: int) -> None:
         """Starts the threads.
 
         Args:
           num_threads: How many requests are computed at once.
           max_waiting: How many may wait beside them.
+          max_batch: How many of those that wait are computed as one, if they can be; 1 for each alone.
         """
+        self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._waiting: collections.deque[Job] = collections.deque()
         self._changed = threading.Condition()
@@ -76,7 +82,9 @@ class WorkQueue:
         Raises:
           ServingError: If the queue is full, the deadline passes before the turn comes, or the model refuses.
         """
-        job = Job(servable, signature, inputs, wanted, deadline, asyncio.get_running_loop().create_future())
+        shared = batching.key(signature, inputs) if self._max_batch > 1 else None
+        mates = shared and (id(servable), signature.name, shared)
+        job = Job(servable, signature, inputs, wanted, deadline, asyncio.get_running_loop().create_future(), mates)
         if job.expired:
             raise _deadline_exceeded()
         with self._changed:
@@ -96,20 +104,29 @@ class WorkQueue:
                     self._changed.wait()
                 if not self._waiting:
                     return
-                job = self._waiting.popleft()
-            self._answer(job)
+                jobs = self._take()
+            self._answer([job for job in jobs if not _is_late(job)])
 
-    def _answer(self, job: Job) -> None:
-        if job.answer.cancelled():  # the client has gone
+    def _take(self) -> list[Job]:
+        """The next job, and those behind it that can be computed with it."""
+        jobs = [self._waiting.popleft()]
+        if jobs[0].mates is not None:
+            found = (job for job in self._waiting if job.mates == jobs[0].mates)
+            jobs += itertools.islice(found, self._max_batch - 1)
+            for job in jobs[1:]:
+                self._waiting.remove(job)
+        return jobs
+
+    def _answer(self, jobs: list[Job]) -> None:
+        if len(jobs) > 1 and (answers := _run_together(jobs)):
+            for job, answer in zip(jobs, answers, strict=True):
+                _settle(job, answer)
             return
-        result: Tensors | Exception
-        try:
-            if job.expired:
-                raise _deadline_exceeded()
-            result = job.servable.run(job.signature, job.inputs, job.wanted)
-        except Exception as error:  # raised again where the request is waited for
-            result = error
-        job.answer.get_loop().call_soon_threadsafe(_settle, job.answer, result)
+        for job in jobs:
+            try:
+                _settle(job, job.servable.run(job.signature, job.inputs, job.wanted))
+            except Exception as error:  # raised again where the request is waited for
+                _settle(job, error)
 
     def stop(self) -> None:
         """Ends the threads once what waits is done."""
@@ -120,8 +137,30 @@ class WorkQueue:
             thread.join()
 
 
-def _settle(answer: asyncio.Future[Tensors], result: Tensors | Exception) -> None:
-    if answer.cancelled():
+def _run_together(jobs: list[Job]) -> list[Tensors] | None:
+    """The jobs' answers, computed as one; none if they must be computed one by one after all."""
+    first = jobs[0]
+    try:
+        outputs = first.servable.run(first.signature, batching.merge([job.inputs for job in jobs]))
+    except ServingError:  # of one of them
+        return None
+    parts = batching.split(outputs, [batching.num_rows(job.inputs) for job in jobs])
+    return parts and [{name: part[name] for name in job.wanted or part} for job, part in zip(jobs, parts, strict=True)]
+
+
+def _is_late(job: Job) -> bool:
+    """Whether nobody waits for a job any more; who waited is told."""
+    if job.expired:
+        _settle(job, _deadline_exceeded())
+    return job.expired or job.answer.cancelled()
+
+
+def _settle(job: Job, result: Tensors | Exception) -> None:
+    job.answer.get_loop().call_soon_threadsafe(_set, job.answer, result)
+
+
+def _set(answer: asyncio.Future[Tensors], result: Tensors | Exception) -> None:
+    if answer.cancelled():  # the client has gone
         return
     if isinstance(result, Exception):
         answer.set_exception(result)

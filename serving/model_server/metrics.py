@@ -1,0 +1,89 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import grpc
+import prometheus_client
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serving.model_server.version import AVAILABLE, Version
+
+#: Upper bounds in seconds: close to each other where answers are expected.
+_BUCKETS = (
+    *(0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.014, 0.017, 0.02),
+    *(0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+)
+
+
+class Metrics:
+    """Counts requests, and tells of the queue and of what is loaded."""
+
+    def __init__(self, versions: Callable[[], Iterable[Version]], num_waiting: Callable[[], int]) -> None:
+        """Nothing is counted yet.
+
+        Args:
+          versions: All versions that are known.
+          num_waiting: How many requests wait in the queue.
+        """
+        prometheus_client.disable_created_metrics()  # a series more for each one
+        self._registry = prometheus_client.CollectorRegistry()
+        self._requests = prometheus_client.Counter(
+            "wdr_requests",
+            "Requests answered; without model and version where none was found.",
+            ("protocol", "method", "model", "version", "signature", "code"),
+            registry=self._registry,
+        )
+        self._seconds = prometheus_client.Histogram(
+            "wdr_request_seconds",
+            "From a request's arrival to its answer.",
+            ("protocol", "method", "model", "signature"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._registry.register(_State(versions, num_waiting))
+
+    def count(
+        self,
+        protocol: str,
+        method: str,
+        model: str,
+        version: str,
+        signature: str,
+        code: grpc.StatusCode,
+        seconds: float,
+    ) -> None:
+        """Counts a request that was answered."""
+        self._requests.labels(protocol, method, model, version, signature, code.name).inc()
+        self._seconds.labels(protocol, method, model, signature).observe(seconds)
+
+    def page(self) -> bytes:
+        """All of it, in Prometheus' text format."""
+        return prometheus_client.generate_latest(self._registry)
+
+
+class _State(Collector):
+    def __init__(self, versions: Callable[[], Iterable[Version]], num_waiting: Callable[[], int]) -> None:
+        self._versions = versions
+        self._num_waiting = num_waiting
+
+    def collect(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily("wdr_waiting_requests", "Requests in the queue.")
+        waiting.add_metric([], self._num_waiting())
+        yield waiting
+        loaded = GaugeMetricFamily("wdr_loaded", "1 for each version that answers.", labels=("model", "version"))
+        age = GaugeMetricFamily(
+            "wdr_version_age_seconds", "Since a version that answers was pushed.", labels=("model", "version")
+        )
+        refused = GaugeMetricFamily("wdr_refused", "1 for each version that did not load.", labels=("model", "version"))
+        for version in self._versions():
+            labels = (version.model, str(version.number))
+            if version.state == AVAILABLE:
+                loaded.add_metric(labels, 1)
+                age.add_metric(labels, time.time() - version.pushed_at)
+            elif version.error:
+                refused.add_metric(labels, 1)
+        yield from (loaded, age, refused)

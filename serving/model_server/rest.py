@@ -1,0 +1,223 @@
+"""TF Serving's REST API, and beside it `/metrics`, `/healthz` and `/readyz`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import urllib.parse
+from collections.abc import Awaitable, Callable
+
+import grpc
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from serving.model_server import auth, json_examples, json_responses, json_tensors
+from serving.model_server.calls import Call, observed
+from serving.model_server.errors import ServingError, invalid
+from serving.model_server.inference import SIGNATURE_DEF, Inference
+from serving.model_server.metrics import Metrics
+from serving.model_server.model_service import ModelStatus
+from serving.model_server.servable import DEFAULT_SIGNATURE
+
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_PREDICTION = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
+_STATUS = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE)
+
+_MAX_INT64 = (1 << 63) - 1
+
+#: By gRPC's code, HTTP's: TF Serving's own table.
+_HTTP_CODES = {
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+}
+
+_JSON = "application/json"
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Rest:
+    """The application, on what answers its requests."""
+
+    def __init__(
+        self,
+        inference: Inference,
+        models: ModelStatus,
+        metrics: Metrics,
+        token: auth.Token | None,
+        max_body_bytes: int,
+        timeout_seconds: float,
+    ) -> None:
+        """Stands on the others.
+
+        Args:
+          inference: Answers predictions.
+          models: Answers what is asked about models.
+          metrics: Counts.
+          token: What requests must have, but for those about health.
+          max_body_bytes: Of a request, at most.
+          timeout_seconds: For a body to come, and then for its answer.
+        """
+        self._inference, self._models, self._metrics = inference, models, metrics
+        self._token = token
+        self._max_body_bytes = max_body_bytes
+        self._timeout_seconds = timeout_seconds
+        self.app = Starlette(
+            routes=[
+                Route("/healthz", self._alive, methods=["GET"]),
+                Route("/readyz", self._ready, methods=["GET"]),
+                Route("/metrics", self._guarded(self._page), methods=["GET"]),
+                Route("/{path:path}", self._guarded(self._v1), methods=["GET", "POST"]),
+            ],
+            exception_handlers={404: _no_page, 405: _no_page},
+        )
+
+    def _guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            if self._token and not self._token.matches(request.headers.get(auth.HEADER)):
+                return _refused(ServingError(grpc.StatusCode.UNAUTHENTICATED, auth.UNAUTHENTICATED))
+            return await answer(request)
+
+        return guarded
+
+    async def _alive(self, request: Request) -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    async def _ready(self, request: Request) -> Response:
+        if self._inference.manager.ready:
+            return Response("ok\n", media_type="text/plain")
+        return Response("a model has no version that answers yet\n", 503, media_type="text/plain")
+
+    async def _page(self, request: Request) -> Response:
+        return Response(self._metrics.page(), media_type=_PROMETHEUS)
+
+    async def _v1(self, request: Request) -> Response:
+        path = request.scope["raw_path"].decode("ascii", "replace")
+        try:
+            if request.method == "POST" and (found := _PREDICTION.fullmatch(path)):
+                body = await self._body(request)
+                return await self._predict(_spec(found), found["verb"].lower(), body)
+            if request.method == "GET" and (found := _STATUS.fullmatch(path)):
+                return await self._about(_spec(found), bool(found["metadata"]))
+            if not path.lower().startswith("/v1/"):
+                return _no_page(request, None)
+            raise invalid(f"Malformed request: {request.method} {path[:200]}")
+        except ServingError as error:
+            return _refused(error)
+
+    async def _predict(self, spec: model_pb2.ModelSpec, verb: str, body: bytes) -> Response:
+        call = Call("rest", verb.capitalize(), time.monotonic() + self._timeout_seconds)
+        answer = {"predict": self._predictions, "classify": self._classifications, "regress": self._regressions}[verb]
+        return Response(await observed(self._metrics, call, answer(spec, body, call)), media_type=_JSON)
+
+    async def _predictions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
+        document = json_tensors.parse(body)
+        request = predict_pb2.PredictRequest(model_spec=spec)
+
+        def infos_of(name: str) -> json_tensors.TensorInfos:
+            with self._inference.manager.resolve(spec).used() as servable:
+                name = name or DEFAULT_SIGNATURE
+                if name not in servable.signatures:
+                    raise invalid(f'Serving signature name: "{name}" not found in signature def')
+                return servable.signatures[name].definition.inputs  # type: ignore[no-any-return]
+
+        by_row = json_tensors.fill_predict_request(request, document, infos_of)
+        response = await self._inference.predict(request, call)
+        return json_responses.predictions(response.outputs, by_row)
+
+    async def _classifications(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
+        request = classification_pb2.ClassificationRequest(model_spec=spec)
+        json_examples.fill_request(request, json_tensors.parse(body))
+        return json_responses.classifications((await self._inference.classify(request, call)).result)
+
+    async def _regressions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
+        request = regression_pb2.RegressionRequest(model_spec=spec)
+        json_examples.fill_request(request, json_tensors.parse(body))
+        return json_responses.regressions((await self._inference.regress(request, call)).result)
+
+    async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:
+        if not spec.name:
+            raise invalid("Missing model name in request.")
+        call = Call("rest", "GetModelMetadata" if metadata else "GetModelStatus", time.monotonic())
+        if metadata:
+            wanted = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
+            text = json_responses.metadata(await observed(self._metrics, call, self._inference.metadata(wanted, call)))
+        else:
+            request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
+            text = json_responses.status(await observed(self._metrics, call, self._models.status(request, call)))
+        return Response(text, media_type=_JSON)
+
+    async def _body(self, request: Request) -> bytes:
+        """A request's body, if it comes whole, in time, and is not too large."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > self._max_body_bytes:
+                        raise ServingError(
+                            grpc.StatusCode.RESOURCE_EXHAUSTED,
+                            f"a request's body must have at most {self._max_body_bytes} bytes",
+                        )
+                    parts.append(part)
+        except TimeoutError as error:
+            raise ServingError(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"a request's body must come within {self._timeout_seconds:g} seconds",
+            ) from error
+        except ClientDisconnect as error:
+            raise ServingError(grpc.StatusCode.CANCELLED, "the client has gone") from error
+        return b"".join(parts)
+
+
+def _spec(found: re.Match[str]) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=_decoded(found["name"] or "", "model name"))
+    if found["version"]:
+        number = int(found["version"][:20])
+        if number > _MAX_INT64:
+            raise invalid(f"Failed to convert version: {found['version'][:40]} to numeric.")
+        spec.version.value = number
+    elif found["label"]:
+        spec.version_label = _decoded(found["label"], "model version label")
+    return spec
+
+
+def _decoded(text: str, what: str) -> str:
+    try:
+        return urllib.parse.unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise invalid(f"Failed to decode {what}:{text[:200]}") from error
+
+
+def _refused(error: ServingError) -> Response:
+    code = _HTTP_CODES.get(error.code, 500)
+    return Response(json_responses.error(error.message), code, media_type=_JSON)
+
+
+def _no_page(request: Request, error: Exception | None) -> Response:
+    code = getattr(error, "status_code", 404)
+    return Response(
+        json_responses.error(f"there is no {request.method} {request.url.path[:200]}"), code, media_type=_JSON
+    )
