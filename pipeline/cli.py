@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import traceback
@@ -144,6 +145,7 @@ def run(
         from absl import logging
 
         from pipeline.create import LOCAL_BEAM_ARGS, RunSettings
+        from pipeline.disk_full import disk_full, is_disk_full
         from pipeline.run import run as run_once
         from pipeline.summary import summary
 
@@ -154,8 +156,10 @@ def run(
         except UserError:
             raise
         except (Exception, SystemExit) as error:  # SystemExit: what parses Beam's options ends the process
-            traceback.print_exc()  # to the log
-            raise UserError(f"{display.node or 'the run'} failed: {first_line(error)} (log: {log_path})") from error
+            with contextlib.suppress(OSError):  # a full disk has no room for the log either
+                traceback.print_exc()  # to the log
+            what = disk_full(place) if is_disk_full(error) else first_line(error)
+            raise UserError(f"{display.node or 'the run'} failed: {what} (log: {log_path})") from error
         display.console.print(summary(outcome))
 
 

@@ -27,6 +27,16 @@ def console_for(file: TextIO) -> Console:
     return Console(file=file, width=None if file.isatty() else 1000, highlight=False)
 
 
+def _flush(stream: TextIO) -> None:
+    """Writes what a stream has buffered; what a full disk does not take is lost, so that no other place gets it."""
+    try:
+        stream.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+        stream.flush()
+
+
 class RunDisplay(logging.Handler):
     """Shows nodes as they start and end, and the training's progress in between.
 
@@ -77,8 +87,8 @@ class RunDisplay(logging.Handler):
         if self._progress is not None:
             self._progress.stop()
         self.console.file.close()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
         for target, saved in zip((1, 2), self._saved, strict=True):
             os.dup2(saved, target)
             os.close(saved)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +19,9 @@ _TOP = Path(__file__).resolve().parents[2]
 
 #: The time to start Python and import TensorFlow on a machine that does much else; no model has a part in it.
 _START_SECONDS = 600.0
+
+#: With less left for temporary files, a process that ended says nothing of the model.
+_LEAST_FREE_BYTES = 2**20
 
 
 class DryRunError(Exception):
@@ -82,6 +88,8 @@ class DryRunProcess:
                 raise DryRunError(f"the model must {what_for} within {seconds:g} seconds; it hung")
             answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionError) as error:
+            if shutil.disk_usage(tempfile.gettempdir()).free < _LEAST_FREE_BYTES:  # may be no fault of the model's
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tempfile.gettempdir()) from error
             raise DryRunError(f"the model must {what_for}; {self._how_it_ended()}") from error
         if "problem" in answer:
             raise DryRunError(answer["problem"])

@@ -27,10 +27,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.commands import quiet_imports
 from tests.e2e import store
 from tests.e2e.timed_run import TimedRun
-from tests.soak.remains import remains
 from tests.soak.watcher import Watched, Watcher
+
+with quiet_imports():
+    from tests.soak.remains import remains
 
 KILLS_PER_SERIES = 8
 
@@ -237,7 +240,10 @@ class Campaign:
         self._progress.update(self._task, description=what)
 
     def _on_kill(self, kill: Kill) -> None:
-        self._progress.update(self._task, description=f"series {kill.series}: killed in {kill.node}", advance=1)
+        told = f"series {kill.series}: killed in {kill.node}"
+        self._progress.update(self._task, description=told, advance=1)
+        if not self._progress.console.is_terminal:  # there the bar is not seen before the end
+            self._progress.console.print(f"{told} after {kill.seconds:.2f} s")
 
 
 def main() -> None:

@@ -1,0 +1,59 @@
+"""A full disk is told from other failures, whoever found it full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from ml_metadata import errors as mlmd_errors
+
+from pipeline.disk_full import disk_full, is_disk_full
+from pipeline.workspace import Workspace
+
+
+def raised_on_the_way_to(error: Exception, last: Exception) -> Exception:
+    """An error that was raised while another one was handled."""
+    try:
+        try:
+            raise error
+        except Exception:
+            raise last  # noqa: B904
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/b"), True),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), True),
+        (tf.errors.ResourceExhaustedError(None, None, "/a/b; No space left on device"), True),
+        (mlmd_errors.InternalError("Error when executing query: database or disk is full"), True),
+        (RuntimeError("OSError: [Errno 28] No space left on device [while running 'Write']"), True),
+        (raised_on_the_way_to(OSError(errno.ENOSPC, "No space left on device"), ValueError("truncated")), True),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor"), False),
+        (OSError(errno.EACCES, os.strerror(errno.EACCES), "/a/b"), False),
+        (raised_on_the_way_to(ValueError("a"), ValueError("b")), False),
+    ],
+)
+def test_a_full_disk_is_told_from_other_errors(error: Exception, expected: bool) -> None:
+    assert is_disk_full(error) is expected
+
+
+def test_the_sentence_says_where_and_how_much_there_is(tmp_path: Path) -> None:
+    (tmp_path / "serving").mkdir()
+    usage = os.statvfs(tmp_path)
+    told = re.fullmatch(
+        r"no space left on the disk of (.+), of whose ([\d,.]+) MB ([\d,.]+) MB are free now; "
+        r"make room, and the same command goes on from there",
+        disk_full(Workspace.at(tmp_path)),
+    )
+    assert told is not None
+    assert told[1].startswith(str(tmp_path))
+    total, free = (float(number.replace(",", "")) for number in told.groups()[1:])
+    assert total == pytest.approx(usage.f_blocks * usage.f_frsize / 2**20, abs=0.1)
+    assert 0 <= free <= total
