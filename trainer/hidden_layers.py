@@ -76,24 +76,21 @@ class HiddenLayers:
 
     def __call__(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         """The logit, float32 `[batch]`, of float32 `[batch, width]`; with `training`, units are dropped."""
-        return self._behind(self._product(0, inputs, training), training)
+        return self._after_first_sum(self._sum(0, inputs, training), training)
 
-    def after_first_product(self, product: tf.Tensor) -> tf.Tensor:
-        """The logit, float32 `[batch]`, of the first layer's product W^(0) a^(0), float32 `[batch, units]`."""
-        return self._behind(product, training=False)
+    def after_first_sum(self, first_sum: tf.Tensor) -> tf.Tensor:
+        """The logit, float32 `[batch]`, of the first layer's W^(0) a^(0) + b^(0), float32 `[batch, units]`."""
+        return self._after_first_sum(first_sum, training=False)
 
-    def _product(self, i: int, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        factors = tf.bfloat16 if training and self._bfloat16 else tf.float32
-        product = tf.matmul(tf.cast(inputs, factors), tf.cast(self._dense[i].kernel, factors))
-        return tf.cast(product, tf.float32)
+    def _sum(self, i: int, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        dense, factors = self._dense[i], tf.bfloat16 if training and self._bfloat16 else tf.float32
+        product = tf.matmul(tf.cast(inputs, factors), tf.cast(dense.kernel, factors))
+        return tf.nn.bias_add(tf.cast(product, tf.float32), dense.bias)
 
-    def _behind(self, product: tf.Tensor, training: bool) -> tf.Tensor:
-        """All that follows the first product."""
-        hidden = product
-        for i, dense in enumerate(self._dense[:-1]):
+    def _after_first_sum(self, hidden: tf.Tensor, training: bool) -> tf.Tensor:
+        for i in range(len(self._dense) - 1):
             if i > 0:
-                hidden = self._product(i, hidden, training)
-            hidden = tf.nn.bias_add(hidden, dense.bias)
+                hidden = self._sum(i, hidden, training)
             if self._norm:
                 hidden = self._norm[i](hidden, training=training)
             hidden = self._activation(hidden)

@@ -14,7 +14,7 @@ from trainer.model import WideDeep
 from trainer.pruning import PrunedTable
 from trainer.ranking.catalog import item_id
 from trainer.ranking.encoders import Encoders
-from trainer.ranking.pairs import counted_pairs
+from trainer.ranking.pairs import pairs_of
 from trainer.ranking.ranker import Ranker
 from trainer.ranking.signatures import parsing_of, ranking_signatures
 from trainer.tables import Table
@@ -98,7 +98,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         }
         spec = config.spec
         if (identity := item_id(config)) is not None and any(f.side == "context" for f in spec.features):
-            pairs = counted_pairs(spec, model, tft_output) if model.wide_tables else []
+            pairs = pairs_of(spec, model, weights_of, tft_output)
             encoders = Encoders(spec, model, weights_of, self.transform.transform_fn, pairs)
             self.ranker = Ranker(model, encoders, identity, parsing_of(parsing, spec, "item"), items)
             functions |= ranking_signatures(self.ranker.rank, spec, parsing)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager import wrap_function
+from tensorflow_transform import tf2_utils
 
 from transform.feature_spec import LABEL, WEIGHT
 
@@ -27,6 +29,22 @@ def apply_transform(transform_fn: Any, features: Mapping[str, Any]) -> dict[str,
     inputs = {name: missing[name] if name in missing else features[name] for name in wanted}
     outputs = transform_fn(*tf.nest.flatten(inputs, expand_composites=True))
     return {name: value for name, value in outputs.items() if name not in (LABEL, WEIGHT)}
+
+
+def pruned(transform_fn: Any, outputs: Collection[str]) -> Any:
+    """A part of tf.Transform's saved function: it takes the same inputs, and computes some outputs and nothing else.
+
+    TensorFlow does not leave out by itself what nobody reads: it takes a table's lookup for something that must happen.
+    """
+    found = tf.nest.pack_sequence_as(transform_fn.structured_outputs, transform_fn.outputs, expand_composites=True)
+    kept = {name: value for name, value in found.items() if name in outputs}
+    tensors, _ = tf2_utils.strip_and_get_tensors_and_control_dependencies(tf.nest.flatten(kept, expand_composites=True))
+    whole = wrap_function.WrappedFunction(transform_fn.graph, wrap_function.VariableHolder(share_variables=True))
+    return whole.prune(
+        transform_fn.inputs,
+        tf.nest.pack_sequence_as(kept, tensors, expand_composites=True),
+        input_signature=transform_fn.structured_input_signature,
+    )
 
 
 def _stand_in(spec: tf.TypeSpec, batch_size: tf.Tensor) -> tf.Tensor | tf.SparseTensor:

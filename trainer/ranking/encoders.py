@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from trainer.model import WeightsOf, WideDeep
-from trainer.ranking.pairs import PairWeights
-from trainer.ranking.summands import BOTH, CONTEXT, ITEM, Summand, input_sides, sides_of
-from trainer.transform_graph import apply_transform
-from transform.feature_spec import FeatureSpec, Side
+from trainer.ranking.pairs import Pairs
+from trainer.ranking.summands import BOTH, CONTEXT, ITEM, Sides, Summand, input_sides, sides_of
+from trainer.transform_graph import apply_transform, pruned
+from transform.feature_spec import FeatureSpec, Side, transformed_name
 
 #: What is known of some contexts or items: tensors and RaggedTensors, each `[rows, …]`.
 Rows = dict[str, Any]
 
-#: In `Rows`: the part of the wide logit, float32 `[rows]`, and of the first layer's product, float32 `[rows, units]`.
-WIDE, PRODUCT = "wide", "product"
+#: In `Rows`: the part of the wide logit, float32 `[rows]`, and, if it has one, of the first hidden layer's sum, float32
+#: `[rows, units]`.
+WIDE, FIRST_SUM = _SUMS = ("wide", "first_sum")
 
 
 def _raw_name(feature: str) -> str:
@@ -26,14 +28,14 @@ def _raw_name(feature: str) -> str:
 
 
 class Encoders:
-    """The three parts of the computation, for one model.
+    """The three parts of the computation, for one model. The context's has the biases in it.
 
     Args:
       spec: The features.
       model: The trained model.
       weights_of: Looks the wide tables' weights up.
       transform_fn: tf.Transform's saved function.
-      pairs: The crosses of both sides that are kept by count.
+      pairs: Its crosses of both sides, as far as there is a short way to their weights.
     """
 
     def __init__(
@@ -42,26 +44,31 @@ class Encoders:
         model: WideDeep,
         weights_of: WeightsOf,
         transform_fn: Any,
-        pairs: Sequence[PairWeights],
+        pairs: Sequence[Pairs],
     ) -> None:
-        self._transform_fn, self._pairs = transform_fn, pairs
-        sides = input_sides(spec)
-        #: By the sides they depend on, the transformed names of the model's inputs; a pair is no such input here.
-        paired = {pair.input_name for pair in pairs}
-        self._inputs = {
+        self._model, self._pairs = model, pairs
+        sides, paired = input_sides(spec), {pair.input_name for pair in pairs}
+        inputs = {
             which: {name for name in model.feature_names if sides[name] == which and name not in paired}
             for which in (CONTEXT, ITEM, BOTH)
         }
-        self._summands = {which: Summand(model, weights_of, inputs) for which, inputs in self._inputs.items()}
+        self._inputs = inputs
+        self._summands = {which: Summand(model, weights_of, names) for which, names in inputs.items()}
+        tokens = {transformed_name(spec.by_name[name].bucket_name) for pair in pairs for name in pair.numeric_features}
+        self._transforms = {
+            which: pruned(transform_fn, names | {name for name in tokens if sides[name] == which})
+            for which, names in inputs.items()
+        }
         # What is neither of one side nor a pair goes through tf.Transform's graph candidate by candidate.
-        pair_names = {pair.name for pair in pairs}
         combined = {
             name
             for combination in spec.combinations
-            if sides_of(spec, combination.features) == BOTH and combination.name not in pair_names
+            if sides_of(spec, combination.features) == BOTH and combination.name not in {pair.name for pair in pairs}
             for name in combination.features
         }
-        self._raw = {side: sorted(n for n in combined if spec.by_name[n].side == side) for side in ("context", "item")}
+        self._raw = {
+            side: sorted(name for name in combined if spec.by_name[name].side == side) for side in ("context", "item")
+        }
 
     @property
     def resources(self) -> list[Any]:
@@ -77,12 +84,18 @@ class Encoders:
           raw: Its raw features, all of them, SparseTensors `[rows, any]`.
 
         Returns:
-          WIDE and PRODUCT; by each pair's name its `numbers`; and raw values.
+          WIDE and FIRST_SUM; by each cross's name its combinations; and raw values.
         """
         which = frozenset({side})
-        features = apply_transform(self._transform_fn, raw)
-        rows: Rows = self._sums(which, features)
-        rows |= {pair.name: pair.numbers(side, raw, features) for pair in self._pairs}
+        features = apply_transform(self._transforms[which], raw)
+        rows = self._sums(which, features)
+        if which == CONTEXT:
+            rows[WIDE] += self._model.bias
+            if self._model.hidden_layers is not None:
+                bias = self._model.hidden_layers.variables["dense_0/bias"]
+                zeros = tf.zeros([tf.shape(rows[WIDE])[0], 1])
+                rows[FIRST_SUM] = bias + rows.get(FIRST_SUM, zeros)
+        rows |= {pair.name: pair.combinations(side, raw, features) for pair in self._pairs}
         rows |= {_raw_name(name): tf.RaggedTensor.from_sparse(raw[name]) for name in self._raw[side]}
         return rows
 
@@ -95,18 +108,24 @@ class Encoders:
           context_of: Each candidate's context, int64 `[candidates]`.
 
         Returns:
-          WIDE and PRODUCT of the candidates.
+          WIDE and FIRST_SUM of the candidates, biases and all.
         """
-        both = {name: tf.gather(contexts[name], context_of) + items[name] for name in (WIDE, PRODUCT)}
-        for pair in self._pairs:
-            both[WIDE] += pair.logits(contexts[pair.name], items[pair.name], context_of)
+        summands = [{name: _spread(contexts[name], context_of) for name in _SUMS if name in contexts}, items]
         if self._inputs[BOTH]:
             raw = {name: tf.gather(contexts[_raw_name(name)], context_of).to_sparse() for name in self._raw["context"]}
             raw |= {name: items[_raw_name(name)].to_sparse() for name in self._raw["item"]}
-            sums = self._sums(BOTH, apply_transform(self._transform_fn, raw))
-            both = {name: both[name] + sums[name] for name in both}
-        return both
+            summands.append(self._sums(BOTH, apply_transform(self._transforms[BOTH], raw)))
+        for pair in self._pairs:
+            summands.append({WIDE: pair.logits(contexts[pair.name], items[pair.name], context_of)})
+        present = {name: [rows[name] for rows in summands if name in rows] for name in _SUMS}
+        return {name: functools.reduce(tf.add, values) for name, values in present.items() if values}
 
-    def _sums(self, which: frozenset[Side], features: Mapping[str, Any]) -> Rows:
-        own = {name: features[name] for name in self._inputs[which]}
-        return {WIDE: self._summands[which].wide(own), PRODUCT: self._summands[which].product(own)}
+    def _sums(self, which: Sides, features: Mapping[str, Any]) -> Rows:
+        own, summand = {name: features[name] for name in self._inputs[which]}, self._summands[which]
+        first_sum = summand.first_sum(own)
+        return {WIDE: summand.wide(own)} | ({} if first_sum is None else {FIRST_SUM: first_sum})
+
+
+def _spread(values: tf.Tensor, context_of: tf.Tensor) -> tf.Tensor:
+    """A row per candidate; but a context that is alone stays one row, which an addition spreads without a copy."""
+    return tf.cond(tf.shape(values)[0] == 1, lambda: values, lambda: tf.gather(values, context_of))

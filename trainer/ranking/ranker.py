@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainer.model import WideDeep
 from trainer.ranking.catalog import Catalog
-from trainer.ranking.encoders import PRODUCT, WIDE, Encoders, Rows
+from trainer.ranking.encoders import FIRST_SUM, WIDE, Encoders, Rows
 from transform.feature_spec import Feature
 from transform.preprocessing import as_column
 from transform.signature_names import DEEP_LOGITS_OUTPUT, ITEM_IDS, SCORES_OUTPUT, WIDE_LOGITS_OUTPUT
@@ -68,10 +68,9 @@ class Ranker(tf.Module):  # type: ignore[misc]
 
         def logits_of(contexts: Rows, items: Rows, context_of: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             sums = encoders.combine(contexts, items, context_of)
-            wide = model.bias + sums[WIDE]
             if model.hidden_layers is None:
-                return wide, tf.zeros_like(wide)
-            return wide, model.hidden_layers.after_first_product(sums[PRODUCT])
+                return sums[WIDE], tf.zeros_like(sums[WIDE])
+            return sums[WIDE], model.hidden_layers.after_first_sum(sums[FIRST_SUM])
 
         def rank(
             context: Mapping[str, tf.SparseTensor], item_ids: tf.Tensor, examples: tf.Tensor | None = None

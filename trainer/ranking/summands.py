@@ -36,7 +36,7 @@ def input_sides(spec: FeatureSpec) -> dict[str, Sides]:
 
 
 class Summand:
-    """The part of the wide logit, and of the first hidden layer's product, that some of the model's inputs make.
+    """The part of the wide logit, and of the first hidden layer's sum, that some of the model's inputs make.
 
     Args:
       model: The trained model.
@@ -48,28 +48,25 @@ class Summand:
         self._model, self._weights_of = model, weights_of
         self._tables = [table for table in model.wide_tables if table.inputs[0] in inputs]
         self._blocks: list[InputBlock] = []
-        rows: list[int] = []
+        columns: list[int] = []
         start = 0
         for block in model.layout:
             if transformed_name(block.feature) in inputs:
                 self._blocks.append(block)
-                rows += range(start, start + block.width)
+                columns += range(start, start + block.width)
             start += block.width
-        self._units = 0
-        #: The first hidden layer's rows for the inputs' columns, float32 `[columns, units]`; None without columns.
+        #: The first hidden layer's kernel for the inputs' columns, float32 `[columns, units]`; None without columns.
         self.kernel: tf.Variable | None = None
-        if model.hidden_layers is not None:
+        if model.hidden_layers is not None and columns:
             kernel = model.hidden_layers.variables["dense_0/kernel"].numpy()
-            self._units = kernel.shape[1]
-            if rows:
-                self.kernel = tf.Variable(kernel[np.array(rows)], trainable=False, name="ranker/first_layer")
+            self.kernel = tf.Variable(kernel[np.array(columns)], trainable=False, name="ranker/first_layer")
 
     def wide(self, features: Features) -> tf.Tensor:
         """The inputs' part of the wide logit, float32 `[rows]`."""
         return self._model.wide_logits(features, self._weights_of, self._tables)
 
-    def product(self, features: Features) -> tf.Tensor:
-        """The inputs' part of the first hidden layer's product, float32 `[rows, units]`; without a layer, no units."""
+    def first_sum(self, features: Features) -> tf.Tensor | None:
+        """The inputs' part of the first hidden layer's W a, float32 `[rows, units]`; None without columns."""
         if self.kernel is None:
-            return tf.zeros([tf.shape(self.wide(features))[0], self._units])
+            return None
         return tf.matmul(self._model.deep_input(features, self._blocks), self.kernel)

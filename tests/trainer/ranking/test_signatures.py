@@ -43,6 +43,7 @@ CONFIG: dict[str, Any] = {
         {"features": ["price", "installed"], "hash_buckets": 30},
         {"features": ["country", "installed"], "min_count": 1},
         {"features": ["app", "price"], "hash_buckets": 40},
+        {"features": ["age", "app", "country"], "hash_buckets": 25},
     ],
     "counts": [{"features": ["country", "app"]}, {"features": ["app"]}],
 }
