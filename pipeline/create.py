@@ -38,8 +38,14 @@ from transform.config import Config
 from transform.preprocessing import CONFIG_KEY
 from transform.schema import schema_text
 
-#: One process, rows in memory: asked for by name, since "DirectRunner" may pick a runner that downloads itself.
-LOCAL_BEAM_ARGS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
+#: One process, rows in memory: asked for by name, since "DirectRunner" may pick a runner that downloads itself. There is
+#: no container; but where one is named, TFX does not pack itself for remote workers, 42 MB and some seconds a component.
+LOCAL_BEAM_ARGS = (
+    "--runner=FnApiRunner",
+    "--direct_running_mode=in_memory",
+    "--direct_num_workers=1",
+    "--sdk_container_image=none",
+)
 
 EXAMPLE_GEN = "example_gen"
 TUNER = "tuner"
@@ -236,7 +242,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         code_fingerprint=code_fingerprint(
             "components/infra_validation",
             "serving/dry_run",
-            *(f"transform/{name}.py" for name in ("feature_spec", "infra_settings", "own_scores")),
+            *(f"transform/{name}.py" for name in ("feature_spec", "infra_settings", "own_scores", "signature_names")),
         ),
     ).with_id("infra_validation")
     push = Push(
