@@ -35,7 +35,7 @@ from tests.soak.watcher import Watched, Watcher
 with quiet_imports():
     from tests.soak.remains import remains
 
-KILLS_PER_SERIES = 8
+KILLS_PER_SERIES = 10
 
 #: The share of the kills that are dealt out to the nodes, however short; the others are uniform over the time.
 _SHARE_BY_NODE = 0.75
@@ -226,6 +226,7 @@ class Campaign:
             series = run_series(number, workspace, arguments, left.pop(0), self._on_kill)
             problems = [*series.problems, *differences(store.last_report(workspace), expected)]
             done.append(dataclasses.replace(series, problems=tuple(problems)))
+            self._print(f"series {number}: {'; '.join(problems) or 'good'}, {series.watched}")
             if series.missed:
                 left.append([Moment(m.node, self._rng.uniform(0, self.usual[m.node])) for m in series.missed])
         return done
@@ -242,8 +243,12 @@ class Campaign:
     def _on_kill(self, kill: Kill) -> None:
         told = f"series {kill.series}: killed in {kill.node}"
         self._progress.update(self._task, description=told, advance=1)
-        if not self._progress.console.is_terminal:  # there the bar is not seen before the end
-            self._progress.console.print(f"{told} after {kill.seconds:.2f} s")
+        self._print(f"{told} after {kill.seconds:.2f} s")
+
+    def _print(self, what: str) -> None:
+        """Prints what has happened, where the bar is not seen before the end."""
+        if not self._progress.console.is_terminal:
+            self._progress.console.print(what, markup=False)
 
 
 def main() -> None:
