@@ -143,7 +143,7 @@ def _inputs(value: Any, infos: TensorInfos) -> dict[str, Any]:
                 "tensorinfo_map"
             )
         return {next(iter(infos)): value}
-    for name in infos:
+    for name in sorted(infos):
         if name not in value:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
     return {name: value[name] for name in infos}

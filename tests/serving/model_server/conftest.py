@@ -1,0 +1,41 @@
+"""Shared by the model server's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving.model_server.running import Server, running
+from tests.serving.model_server.tiny_models import save
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
+    """By its bias, a saved version to push; not to be changed."""
+    folder = tmp_path_factory.mktemp("saved")
+    versions: dict[float, Path] = {}
+
+    def saved(bias: float) -> Path:
+        if bias not in versions:
+            versions[bias] = save(folder / str(len(versions)), bias)
+        return versions[bias]
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, saved: Callable[[float], Path]) -> Path:
+    """A folder of one model, `half_plus_three`, of version 123 as in TF Serving's documentation."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "half_plus_three").mkdir()
+    (folder / "half_plus_three" / "123").symlink_to(saved(3.0))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(models: Path) -> Iterator[Server]:
+    """A server of that model, which tests do not change."""
+    with running("--models", models) as server:
+        yield server

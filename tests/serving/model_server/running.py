@@ -1,0 +1,122 @@
+"""A model server in a process of its own, and ways to talk to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import httpx
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+_T = TypeVar("_T")
+
+#: For what has to happen sooner or later.
+PATIENCE_SECONDS = 60
+
+
+class Server:
+    """A running model server.
+
+    Attributes:
+      log: Its log's lines so far.
+      rest: A client of its REST API.
+      channel: A gRPC channel to it.
+    """
+
+    def __init__(self, arguments: list[str], channel: Callable[[int], grpc.Channel], rest: dict[str, Any]) -> None:
+        command = [sys.executable, "-m", "serving.model_server", "--grpc-port", "0", "--rest-port", "0", *arguments]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
+        self.log: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        listening = self.wait_for_log("listening")
+        self.grpc_port, self.rest_port = listening["grpc_port"], listening["rest_port"]
+        scheme = "https" if "verify" in rest else "http"
+        self.rest = httpx.Client(base_url=f"{scheme}://localhost:{self.rest_port}", timeout=PATIENCE_SECONDS, **rest)
+        self.channel = channel(self.grpc_port)
+        self.predictions = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
+        self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.log.append(json.loads(line))
+
+    def wait_for_log(self, message: str, **fields: Any) -> dict[str, Any]:
+        """The first line of the log with a message, and with these fields."""
+        return wait_for(lambda: self.find_log(message, **fields), f"{message} {fields} in {self.log}", self.process)
+
+    def find_log(self, message: str, **fields: Any) -> dict[str, Any] | None:
+        wanted = {"message": message, **fields}
+        return next((line for line in list(self.log) if wanted.items() <= line.items()), None)
+
+    def wait_until_ready(self) -> None:
+        wait_for(lambda: self.rest.get("/readyz").status_code == 200, "readiness", self.process)
+
+    def states(self, model: str) -> dict[int, str]:
+        """By version, the state that REST tells."""
+        answer = self.rest.get(f"/v1/models/{model}").json()
+        return {int(found["version"]): found["state"] for found in answer.get("model_version_status", [])}
+
+    def wait_for_states(self, model: str, expected: dict[int, str]) -> None:
+        wait_for(lambda: self.states(model) == expected, f"the states {expected}, not {self.states(model)}")
+
+    def memory_mb(self) -> float:
+        """Its resident memory."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def stop(self) -> int:
+        """Tells it to stop; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
+        return code
+
+    def close(self) -> None:
+        self.channel.close()
+        self.rest.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stderr
+        self._reader.join(PATIENCE_SECONDS)
+        self.process.stderr.close()
+
+
+def _insecure(port: int) -> grpc.Channel:
+    return grpc.insecure_channel(f"localhost:{port}", options=[("grpc.max_receive_message_length", -1)])
+
+
+@contextlib.contextmanager
+def running(
+    *arguments: str | Path, ready: bool = True, channel: Callable[[int], grpc.Channel] = _insecure, **rest: Any
+) -> Iterator[Server]:
+    """A model server with these arguments, at free ports; `rest` is for the REST client."""
+    server = Server([str(argument) for argument in arguments], channel, rest)
+    try:
+        if ready:
+            server.wait_until_ready()
+        yield server
+    finally:
+        server.close()
+
+
+def wait_for(condition: Callable[[], _T], what: str, process: subprocess.Popen[str] | None = None) -> _T:
+    """Waits until a condition holds, and returns what it gives."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        assert process is None or process.poll() is None, f"the server ended before {what}"
+        time.sleep(0.01)
+    return found

@@ -1,0 +1,317 @@
+"""Versions appear, are verified and warmed up, serve, are drained and go; a broken one is refused."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, predict_pb2
+
+from tests.serving.model_server.running import Server, running, wait_for
+from tests.serving.model_server.test_grpc import MODEL, refusal, request
+from tests.serving.model_server.tiny_models import push, save, write_manifest, write_warmup, x_request
+
+Saved = Callable[[float], Path]
+POLL = ("--poll-seconds", "0.05")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, saved: Saved) -> Path:
+    """A folder of a model whose version 1 answers x / 2 + 1."""
+    push(saved(1.0), tmp_path / "models" / MODEL / "1")
+    return tmp_path / "models" / MODEL
+
+
+@pytest.fixture
+def changing(folder: Path) -> Iterator[Server]:
+    """A server of that model, which looks often."""
+    with running("--models", folder.parent, *POLL, "--retry-seconds", "0.3") as server:
+        yield server
+
+
+def answer(server: Server, **choice: object) -> tuple[int, float]:
+    """The version that answers, and what it says of x = 0: its bias."""
+    sent = x_request([0.0])
+    for key, value in choice.items():
+        if key == "version":
+            sent.model_spec.version.value = value
+        else:
+            sent.model_spec.version_label = value
+    response = server.predictions.Predict(sent)
+    return response.model_spec.version.value, response.outputs["y"].float_val[0]
+
+
+def test_a_new_version_takes_over_and_the_old_one_goes(changing: Server, folder: Path, saved: Saved) -> None:
+    assert answer(changing) == (1, 1.0)
+    push(saved(2.0), folder / "2")
+    changing.wait_for_states(MODEL, {1: "END", 2: "AVAILABLE"})
+    assert answer(changing) == (2, 2.0)
+    assert refusal(changing.predictions.Predict, _of_version(1)) == (
+        grpc.StatusCode.NOT_FOUND,
+        f"Servable not found for request: Specific({MODEL}, 1)",
+    )
+    shutil.rmtree(folder / "1")
+    changing.wait_for_states(MODEL, {2: "AVAILABLE"})
+
+
+def _of_version(number: int) -> predict_pb2.PredictRequest:
+    sent = x_request([0.0])
+    sent.model_spec.version.value = number
+    return sent
+
+
+def test_swaps_under_load_fail_no_request_and_never_go_back(changing: Server, folder: Path, saved: Saved) -> None:
+    biases = {1: 1.0}
+    stop = threading.Event()
+    answered: list[list[tuple[int, float]]] = [[] for _ in range(4)]
+
+    def ask(found: list[tuple[int, float]]) -> None:
+        while not stop.is_set():
+            found.append(answer(changing))
+
+    threads = [threading.Thread(target=ask, args=(found,)) for found in answered]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(2, 8):
+            biases[number] = float(number % 3)
+            push(saved(biases[number]), folder / str(number))
+            wait_for(lambda at=number: changing.states(MODEL).get(at) == "AVAILABLE", f"version {number}")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert {number for found in answered for number, _ in found} == set(range(1, 8))
+    for found in answered:
+        assert all(bias == biases[number] for number, bias in found)
+        assert [number for number, _ in found] == sorted(number for number, _ in found)
+
+
+def test_the_newest_versions_are_kept(folder: Path, saved: Saved) -> None:
+    for number in (2, 3):
+        push(saved(float(number)), folder / str(number))
+    with running("--models", folder.parent, "--keep-versions", "2", *POLL) as server:
+        server.wait_for_states(MODEL, {2: "AVAILABLE", 3: "AVAILABLE"})
+        assert answer(server) == (3, 3.0)
+        assert answer(server, version=2) == (2, 2.0)
+
+
+def test_labels_and_specific_versions(folder: Path, saved: Saved) -> None:
+    for number in (2, 3):
+        push(saved(float(number)), folder / str(number))
+    labels = ("--label", f"{MODEL}:stable=1", "--label", f"{MODEL}:canary=2")
+    with running("--model", f"{MODEL}={folder}", "--specific", f"{MODEL}=2", *labels, *POLL) as server:
+        server.wait_for_states(MODEL, {1: "AVAILABLE", 2: "AVAILABLE"})
+        assert answer(server) == (2, 2.0)
+        assert answer(server, label="stable") == (1, 1.0)
+        assert answer(server, label="canary") == (2, 2.0)
+        rest = server.rest.post(f"/v1/models/{MODEL}/labels/stable:predict", content='{"instances": [0.0]}')
+        assert rest.json() == {"predictions": [1.0]}
+        (status,) = server.rest.get(f"/v1/models/{MODEL}/labels/canary").json()["model_version_status"]
+        assert status["version"] == "2"
+
+
+def test_the_configuration_can_be_changed(changing: Server, folder: Path, saved: Saved) -> None:
+    push(saved(2.0), folder / "2")
+    changing.wait_for_states(MODEL, {1: "END", 2: "AVAILABLE"})
+    sent = model_management_pb2.ReloadConfigRequest()
+    config = sent.config.model_config_list.config.add(name=MODEL, base_path=str(folder), model_platform="tensorflow")
+    config.model_version_policy.specific.versions.append(1)
+    config.version_labels["stable"] = 1
+    sent.config.model_config_list.config.add(name="other", base_path=str(folder))
+    assert changing.models.HandleReloadConfigRequest(sent).status.error_code == 0
+    assert answer(changing) == (1, 1.0)
+    assert answer(changing, label="stable") == (1, 1.0)
+    assert changing.predictions.Predict(x_request([0.0], "other")).model_spec.version.value == 2
+    changing.wait_for_states(MODEL, {1: "AVAILABLE", 2: "END"})
+
+
+@pytest.mark.parametrize(
+    ("config", "error"),
+    [
+        ({"name": MODEL, "base_path": "models"}, "to have an absolute path; got base_path()=models"),
+        ({"name": "", "base_path": "/"}, "a model must have a name"),
+        ({"name": "a", "base_path": "/", "model_platform": "caffe"}, "model_platform must be tensorflow"),
+        ({"name": "a", "base_path": "/", "model_version_policy": {"all": {}}}, "must be `latest` or `specific`"),
+        ({"name": "a", "base_path": "/", "model_version_policy": {"specific": {}}}, "must name a version (a)"),
+    ],
+)
+def test_a_wrong_configuration_changes_nothing(server: Server, config: dict[str, object], error: str) -> None:
+    sent = model_management_pb2.ReloadConfigRequest(config={"model_config_list": {"config": [config]}})
+    code, message = refusal(server.models.HandleReloadConfigRequest, sent)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert error in message
+    assert answer(server) == (123, 3.0)
+
+
+def test_a_label_needs_its_version(changing: Server, folder: Path) -> None:
+    sent = model_management_pb2.ReloadConfigRequest()
+    config = sent.config.model_config_list.config.add(name=MODEL, base_path=str(folder))
+    config.version_labels["canary"] = 9
+    assert refusal(changing.models.HandleReloadConfigRequest, sent) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        f"Request to assign label canary to version 9 of model {MODEL}, which is not currently available for inference",
+    )
+    assert answer(changing) == (1, 1.0)
+
+
+def _truncated_graph(version: Path) -> None:
+    graph = version / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:-100])
+    write_manifest_anew(version)
+
+
+def _no_variables(version: Path) -> None:
+    shutil.rmtree(version / "variables")
+    write_manifest_anew(version)
+
+
+def _changed_variables(version: Path) -> None:
+    (data,) = (version / "variables").glob("variables.data*")
+    data.write_bytes(bytes(len(data.read_bytes())))
+
+
+def _missing_file(version: Path) -> None:
+    (version / "fingerprint.pb").unlink()
+
+
+def _extra_file(version: Path) -> None:
+    (version / "assets" / "more.txt").write_text("x", encoding="utf-8")
+
+
+def _no_manifest(version: Path) -> None:
+    (version / "assets.extra" / "manifest.json").write_text("{", encoding="utf-8")
+
+
+def _bad_warmup(version: Path) -> None:
+    write_warmup(version / "assets.extra" / "tf_serving_warmup_requests", [request("no_such_signature", x=[1.0])])
+    write_manifest_anew(version)
+
+
+def _truncated_warmup(version: Path) -> None:
+    warmup = version / "assets.extra" / "tf_serving_warmup_requests"
+    warmup.write_bytes(warmup.read_bytes()[:-3])
+    write_manifest_anew(version)
+
+
+def write_manifest_anew(version: Path) -> None:
+    (version / "assets.extra" / "manifest.json").unlink()
+    write_manifest(version)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_truncated_graph, "saved_model.pb"),
+        (_no_variables, "Could not find variable"),
+        (_changed_variables, "variables.data-00000-of-00001 was changed"),
+        (_missing_file, "fingerprint.pb is missing"),
+        (_extra_file, "assets/more.txt was added"),
+        (_no_manifest, "a manifest must be a JSON object"),
+        (_bad_warmup, 'Serving signature key "no_such_signature" not found.'),
+        (_truncated_warmup, "a file of warm-up records must not end within one"),
+    ],
+)
+def test_a_broken_version_is_refused_and_the_old_one_goes_on(
+    changing: Server, folder: Path, saved: Saved, tmp_path: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    broken = push(saved(2.0), tmp_path / "broken")
+    damage(broken)
+    push(broken, folder / "2")
+    line = changing.wait_for_log("a version was refused", model=MODEL, version=2)
+    assert reason in line["reason"]
+    found = changing.models.GetModelStatus(
+        get_model_status_pb2.GetModelStatusRequest(model_spec={"name": MODEL})
+    ).model_version_status
+    (refused,) = (status for status in found if status.version == 2)
+    assert (refused.state, reason in refused.status.error_message) in [(refused.END, True), (refused.LOADING, False)]
+    assert answer(changing) == (1, 1.0)
+    shutil.rmtree(folder / "2")
+    push(saved(3.0), folder / "2")
+    wait_for(lambda: answer(changing) == (2, 3.0), "the mended version")
+
+
+def test_a_version_below_a_broken_one_is_loaded(folder: Path, saved: Saved) -> None:
+    _missing_file(push(saved(2.0), folder / "2"))
+    with running("--models", folder.parent) as server:
+        assert answer(server) == (1, 1.0)
+
+
+def test_a_version_that_is_still_copied_waits(changing: Server, folder: Path, saved: Saved) -> None:
+    """On a remote filesystem, which has no rename, a file beside the folder says so."""
+    (folder / ".part-2").touch()
+    push(saved(2.0), folder / "2")
+    push(saved(3.0), folder / "x")
+    push(saved(3.0), folder / "007")
+    seen = len([line for line in changing.log if line["message"] == "a version serves"])
+    assert seen == 1
+    assert changing.states(MODEL) == {1: "AVAILABLE"}
+    (folder / ".part-2").unlink()
+    wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
+
+
+def test_what_serves_stays_when_the_folder_is_gone(changing: Server, folder: Path) -> None:
+    folder.rename(folder.parent.parent / "elsewhere")
+    assert changing.rest.get("/readyz").status_code == 200
+    assert answer(changing) == (1, 1.0)
+
+
+def test_a_request_at_work_is_finished_by_the_version_that_began_it(
+    changing: Server, folder: Path, saved: Saved
+) -> None:
+    before = changing.predictions.Predict(request("slow", steps=np.int32(1)))
+    assert before.model_spec.version.value == 1
+    named = request("slow", steps=np.int32(300))
+    named.model_spec.version.value = 1
+    at_work = changing.predictions.Predict.future(named)
+    push(saved(2.0), folder / "2")
+    wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
+    assert not at_work.done()
+    assert changing.states(MODEL)[1] == "UNLOADING"
+    assert at_work.result().model_spec.version.value == 1
+    changing.wait_for_states(MODEL, {1: "END", 2: "AVAILABLE"})
+
+
+def test_an_answer_is_never_older_than_another_before_it(changing: Server, folder: Path, saved: Saved) -> None:
+    """A request that began before a swap and ends after a newer version answered is computed again by that one."""
+    at_work = changing.predictions.Predict.future(request("slow", steps=np.int32(300)))
+    push(saved(2.0), folder / "2")
+    wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
+    assert not at_work.done()
+    assert at_work.result().model_spec.version.value == 2
+
+
+def test_memory_is_given_back(changing: Server, folder: Path, saved: Saved, tmp_path: Path) -> None:
+    """Versions with 40 MB of variables each, one after another."""
+    large = tmp_path / "large"
+    module = tf.Module()
+    module.table = tf.Variable(tf.random.normal([10_000_000]))
+    module.f = tf.function(lambda x: {"y": x + module.table[0]}, autograph=False)
+    signature = module.f.get_concrete_function(tf.TensorSpec([None], tf.float32, "x"))
+    tf.saved_model.save(module, str(large), signatures={"serving_default": signature})
+    seen = []
+    for number in range(2, 10):
+        push(large, folder / str(number))
+        wait_for(lambda at=number: changing.states(MODEL).get(at) == "AVAILABLE", f"version {number}")
+        wait_for(lambda at=number - 1: changing.states(MODEL).get(at) == "END", f"the end of {number - 1}")
+        seen.append(changing.memory_mb())
+    assert seen[-1] < seen[1] + 60  # of six more versions, less than two
+
+
+def test_versions_without_warm_up_requests_are_warm(tmp_path: Path) -> None:
+    save(tmp_path / "models" / "cold" / "1", warmup=None, manifest=False)
+    with running("--models", tmp_path / "models") as server:
+        grpc.channel_ready_future(server.channel).result()
+        seconds = []
+        for _ in range(50):
+            started = time.monotonic()
+            server.predictions.Predict(x_request([1.0], "cold"))
+            seconds.append(time.monotonic() - started)
+    assert seconds[0] < max(seconds[1:]) * 5  # planning the run would take 50 times as long

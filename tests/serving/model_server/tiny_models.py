@@ -1,0 +1,172 @@
+"""Small SavedModels with known outputs; the first is TF Serving's own toy, `half_plus_three`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+
+#: By signature, the method name that TF Serving wants; TensorFlow writes that of Predict to all.
+METHOD_NAMES = {REGRESS: REGRESS, CLASSIFY: CLASSIFY, "classify_objects": CLASSIFY}
+
+#: The dtypes whose values a request can have, each echoed by the signature `types`.
+DTYPES = ("float32", "float64", "int8", "uint8", "int16", "int32", "int64", "uint32", "uint64", "bool", "string")
+
+
+class TinyModel(tf.Module):
+    """`serving_default` is x / 2 + `bias`."""
+
+    def __init__(self, bias: float) -> None:
+        super().__init__()
+        self.bias = tf.Variable(bias, dtype=tf.float32)
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        row_strings = tf.TensorSpec([None], tf.string, "inputs")
+        return {
+            "serving_default": self.half_plus.get_concrete_function(tf.TensorSpec([None], tf.float32, "x")),
+            REGRESS: self.regress.get_concrete_function(row_strings),
+            CLASSIFY: self.classify.get_concrete_function(row_strings),
+            "classify_objects": self.classify_objects.get_concrete_function(row_strings),
+            "named": self.named.get_concrete_function(
+                tf.TensorSpec([None], tf.string, "tag"),
+                tf.TensorSpec([None, None], tf.int64, "signal"),
+                tf.TensorSpec([None, None, None], tf.int64, "sensor"),
+            ),
+            "images": self.images.get_concrete_function(tf.TensorSpec([None], tf.string, "image_bytes")),
+            "pairs": self.pairs.get_concrete_function(tf.TensorSpec([None, 1, 2], tf.float32, "pair")),
+            "sizes": self.sizes.get_concrete_function(tf.TensorSpec([None], tf.float32, "x")),
+            "slow": self.slow.get_concrete_function(tf.TensorSpec([], tf.int32, "steps")),
+            "types": self.types.get_concrete_function(*(tf.TensorSpec([None], dtype, dtype) for dtype in DTYPES)),
+        }
+
+    @tf.function(autograph=False)
+    def half_plus(self, x):
+        return {"y": x / 2 + self.bias}
+
+    def _x(self, examples):
+        features = {"x": tf.io.FixedLenFeature([], tf.float32, 0.0), "bias": tf.io.FixedLenFeature([], tf.float32, 0.0)}
+        parsed = tf.io.parse_example(examples, features)
+        return parsed["x"] / 2 + parsed["bias"] + self.bias
+
+    @tf.function(autograph=False)
+    def regress(self, inputs):
+        return {"outputs": self._x(inputs)}
+
+    @tf.function(autograph=False)
+    def classify(self, inputs):
+        score = self._x(inputs)
+        classes = tf.tile(tf.constant([["low", "high"]]), [tf.shape(inputs)[0], 1])
+        return {"classes": classes, "scores": tf.stack([-score, score], axis=1)}
+
+    @tf.function(autograph=False)
+    def classify_objects(self, inputs):
+        """The label is the caption, the score the image's length in bytes."""
+        text = tf.io.FixedLenFeature([], tf.string)
+        parsed = tf.io.parse_example(inputs, {"image": text, "caption": text})
+        length = tf.cast(tf.strings.length(parsed["image"]), tf.float32)
+        return {"classes": parsed["caption"][:, None], "scores": length[:, None]}
+
+    @tf.function(autograph=False)
+    def named(self, tag, signal, sensor):
+        total = tf.reduce_sum(signal, axis=1) + tf.reduce_sum(sensor, axis=[1, 2])
+        return {"total": total, "tag": tf.strings.upper(tag), "doubled": sensor * 2}
+
+    @tf.function(autograph=False)
+    def images(self, image_bytes):
+        return {"reversed_bytes": tf.strings.substr(image_bytes, 1, 2), "length": tf.strings.length(image_bytes)}
+
+    @tf.function(autograph=False)
+    def pairs(self, pair):
+        return {"sum": tf.reduce_sum(pair, axis=[1, 2])}
+
+    @tf.function(autograph=False)
+    def sizes(self, x):
+        return {"mean": tf.reduce_mean(x), "x": x}
+
+    @tf.function(autograph=False)
+    def slow(self, steps):
+        """Some milliseconds a step."""
+        matrix = tf.fill([600, 600], 1e-3 * tf.cast(tf.minimum(steps, 1), tf.float32))
+        _, result = tf.while_loop(
+            lambda step, _: step < steps, lambda step, value: (step + 1, tf.linalg.matmul(value, matrix)), (0, matrix)
+        )
+        return {"corner": result[0, 0]}
+
+    @tf.function(autograph=False)
+    def types(self, *inputs):
+        return {f"{dtype}_out": tf.identity(value) for dtype, value in zip(DTYPES, inputs, strict=True)}
+
+
+def save(folder: Path, bias: float = 3.0, warmup: Sequence[float] | None = (1.0,), manifest: bool = True) -> Path:
+    """Writes a version; it appears whole, by a rename, as a push does.
+
+    Args:
+      folder: The version's folder, such as `…/half_plus_three/123`.
+      bias: Of `serving_default`.
+      warmup: The `x` of its only warm-up request; none for no such file.
+      manifest: Whether its checksums go with it.
+
+    Returns:
+      The folder.
+    """
+    part = folder.parent / f".copy-{folder.name}"
+    model = TinyModel(bias)
+    tf.saved_model.save(model, str(part), signatures=model.signatures())
+    _set_method_names(part / "saved_model.pb", METHOD_NAMES)
+    extra = part / "assets.extra"
+    extra.mkdir()
+    if warmup is not None:
+        write_warmup(extra / "tf_serving_warmup_requests", [x_request(warmup)])
+    if manifest:
+        write_manifest(part)
+    part.rename(folder)
+    return folder
+
+
+def push(template: Path, folder: Path) -> Path:
+    """Makes a saved version, under its number, one of a folder's; it appears whole, by a rename."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.parent / f".copy-{folder.name}"
+    shutil.copytree(template, part)
+    part.rename(folder)
+    return folder
+
+
+def _set_method_names(path: Path, names: Mapping[str, str]) -> None:
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for signature, name in names.items():
+        model.meta_graphs[0].signature_def[signature].method_name = name
+    path.write_bytes(model.SerializeToString())
+
+
+def x_request(x: Sequence[float], model: str = "half_plus_three") -> predict_pb2.PredictRequest:
+    """A request of `serving_default`."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(x, tf.float32, [len(x)]))
+    return request
+
+
+def write_warmup(path: Path, requests: Sequence[predict_pb2.PredictRequest]) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            writer.write(log.SerializeToString())
+
+
+def write_manifest(folder: Path) -> None:
+    sums = {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    (folder / "assets.extra" / "manifest.json").write_text(json.dumps({"sha256": sums}), encoding="utf-8")
