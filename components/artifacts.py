@@ -17,6 +17,12 @@ UNFIT = "unfit"
 #: same for all Examples of one window.
 RECIPE = "recipe"
 
+#: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as a JSON object.
+CHECKSUMS_FILE = "sha256.json"
+
+#: A custom property of an InfraBlessing and of a PushedModel: the id of the model.
+MODEL_ID = "model_id"
+
 
 class Quarantine(Artifact):  # type: ignore[misc]
     """The rows that did not become examples, each with its reason, and the counts of all rows."""

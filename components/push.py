@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import logging
@@ -15,7 +16,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import path_utils
 
 from components import storage
-from components.artifacts import Catalog
+from components.artifacts import CHECKSUMS_FILE, MODEL_ID, Catalog
 from components.evaluation_metrics import missed_thresholds, overall_metrics
 from components.infra_validation.requests import raw_requests
 from components.retention import remove_old
@@ -28,6 +29,8 @@ from components.versions import (
     MODEL_URI,
     Manifest,
     add_version,
+    checksums,
+    differences,
     locked,
     pushed_models,
     user,
@@ -45,6 +48,10 @@ class StaleBaselineError(ValueError):
     """Another model serves by now than the one that the candidate was held against."""
 
 
+class ChangedModelError(ValueError):
+    """The model's files are no longer those that infra validation has run."""
+
+
 def push(
     model_path: str,
     catalog_uri: str,
@@ -53,6 +60,7 @@ def push(
     lineage: Manifest,
     keep_versions: int,
     requests: Sequence[bytes],
+    validated: Mapping[str, str],
 ) -> int:
     """Copies a SavedModel to the next version of a serving folder, then removes the versions that are too many.
 
@@ -64,6 +72,7 @@ def push(
       lineage: What is known of the model's making; `model_uri` in it identifies the model.
       keep_versions: How many versions stay.
       requests: Serialized raw tf.Examples, for the warm-up records; none leaves those out.
+      validated: The checksums of the SavedModel's files as they were validated.
 
     Returns:
       The version: one above the highest, or, where this model is a version already (its push was killed after its
@@ -71,11 +80,17 @@ def push(
 
     Raises:
       StaleBaselineError: If `baseline` in the lineage is not the model that serves.
+      ChangedModelError: If the files that were copied are not those that were validated.
     """
     name = os.path.basename(serving_root.rstrip("/"))
 
     def fill(folder: str) -> None:
         storage.copy_folder(model_path, folder)
+        if wrong := differences(validated, checksums(folder)):
+            raise ChangedModelError(
+                "a pushed model's files must be those that infra validation has run. "
+                f"Received: {', '.join(wrong)} ({model_path})"
+            )
         extra = os.path.join(folder, EXTRA_ASSETS)
         storage.copy_folder(catalog_uri, os.path.join(extra, CATALOG_FOLDER))
         storage.write_text(os.path.join(extra, CONFIG_FILE), config_json)
@@ -131,7 +146,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     ) -> None:
         (pushed_model,) = output_dict["pushed_model"]
         model = artifact_utils.get_single_instance(input_dict["model"])
-        pushed_model.set_int_custom_property("model_id", model.id)
+        pushed_model.set_int_custom_property(MODEL_ID, model.id)
         pushed_model.set_int_custom_property("pushed", 0)
         forced: Manifest = {}
         if refused := [key for key in ("model_blessing", "infra_blessing") if not _is_blessed(input_dict[key])]:
@@ -154,8 +169,9 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 {**self._lineage(input_dict, exec_properties), **forced},
                 exec_properties["keep_versions"],
                 list(raw_requests(examples[0], "eval", max(BATCH_SIZES))),
+                _validated(artifact_utils.get_single_instance(input_dict["infra_blessing"])),
             )
-        except StaleBaselineError as error:
+        except (StaleBaselineError, ChangedModelError) as error:
             _refuse(pushed_model, str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
@@ -176,7 +192,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             baseline = {MODEL_URI: served.uri, "version": max(of_model, default=None)}
         return {
             MODEL_URI: model.uri,
-            "model_id": model.id,
+            MODEL_ID: model.id,
             "run_id": self._context.pipeline_run_id if self._context else None,
             "spans": sorted(a.get_int_custom_property("span") for a in input_dict["examples"]),
             "config_fingerprint": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
@@ -188,6 +204,14 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 def _is_blessed(blessing: list[types.Artifact]) -> bool:
     return bool(artifact_utils.get_single_instance(blessing).get_int_custom_property("blessed"))
+
+
+def _validated(infra_blessing: types.Artifact) -> dict[str, str]:
+    """The checksums of the model's files that infra validation has run."""
+    text = storage.read_text(os.path.join(infra_blessing.uri, CHECKSUMS_FILE))
+    assert text is not None  # infra validation writes it
+    found: dict[str, str] = json.loads(text)
+    return found
 
 
 def _refuse(pushed_model: types.Artifact, why: str) -> None:

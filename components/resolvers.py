@@ -1,4 +1,4 @@
-"""Which earlier artifacts a run builds on: the window of spans, the analyzer cache, the pushed and the serving model.
+"""Which artifacts a run builds on: the window of spans, the analyzer cache, the pushed and the serving model.
 
 What the run learns from is told by lineage, not by "the latest": what was made from the run's own examples, or from a
 later span, is not taken. What was pushed is told by the serving folder, of which a model that is a version already sees
@@ -115,6 +115,18 @@ class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
         own = next((version for version, uri in pushed if uri == candidate.uri), None)
         earlier = [uri for version, uri in pushed if own is None or version < own]
         return {"candidate": [], "model": [m for m in input_dict["model"] if m.uri in earlier[-1:]]}
+
+
+class ValidatedModel(resolver.ResolverStrategy):  # type: ignore[misc]
+    """Resolves `model` to the run's own if infra validation blessed it; else to none.
+
+    Inputs: `model`, the run's own; `blessing`, its InfraBlessing.
+    """
+
+    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
+        (blessing,) = input_dict["blessing"]
+        is_blessed = blessing.get_int_custom_property("blessed") == 1
+        return {"model": input_dict["model"] if is_blessed else [], "blessing": []}
 
 
 def _is_before(current: types.Artifact, sources: list[metadata_store_pb2.Artifact]) -> bool:

@@ -143,6 +143,14 @@ def checksums(folder: str) -> dict[str, str]:
     return {name: storage.sha256(os.path.join(folder, name)) for name in storage.files(folder) if name != _MANIFEST}
 
 
+def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """In words, by which files two folders' checksums differ; empty if they are the same."""
+    words = [f"{name} is missing" for name in expected if name not in found]
+    words += [f"{name} was changed" for name in found if found[name] != expected.get(name, found[name])]
+    words += [f"{name} was added" for name in found if name not in expected]
+    return words
+
+
 def verify(version_path: str) -> dict[str, str]:
     """Checks a version's files against its manifest; returns their checksums.
 
@@ -153,10 +161,7 @@ def verify(version_path: str) -> dict[str, str]:
     if expected is None:
         raise DamagedVersionError(f"a pushed version must have a manifest with checksums ({version_path})")
     found = checksums(version_path)
-    wrong = [f"{name} is missing" for name in expected if name not in found]
-    wrong += [f"{name} was changed" for name in found if found[name] != expected.get(name, found[name])]
-    wrong += [f"{name} was added" for name in found if name not in expected]
-    if wrong:
+    if wrong := differences(expected, found):
         raise DamagedVersionError(
             f"a version's files must be those that were pushed. Received: {', '.join(wrong)} ({version_path})"
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tfx.components import (
-    Evaluator,
     ExampleValidator,
     StatisticsGen,
     Transform,
@@ -24,9 +23,9 @@ from components.drift import DriftValidator
 from components.gates import AnomalyGate, DriftGate, RowGate
 from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
-from components.progressive import ProgressiveEvaluator, UnseeingModels
+from components.progressive import OptionalEvaluator, ProgressiveEvaluator, UnseeingModels
 from components.push import Push
-from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
+from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow, ValidatedModel
 from components.trainer import RankingTrainer
 from pipeline.drift import drift_config
 from pipeline.evaluation import evaluator_of
@@ -157,6 +156,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         examples=examples,
         model=Channel(type=standard_artifacts.Model),
         baseline=Channel(type=standard_artifacts.Model),
+        blessing=Channel(type=standard_artifacts.InfraBlessing),
     ).with_id("unseeing_models")
     progressive_validation = evaluator_of(
         ProgressiveEvaluator,
@@ -231,9 +231,6 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         candidate=trainer.outputs["model"],
         model=Channel(type=standard_artifacts.Model),
     ).with_id("serving_model")
-    evaluator = evaluator_of(
-        Evaluator, config, examples, trainer.outputs["model"], serving_model.outputs["model"], schema
-    ).with_id("evaluator")
     infra_validation = InfraValidation(
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
@@ -241,10 +238,18 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         settings=config.infra_validation,
         code_fingerprint=code_fingerprint(
             "components/infra_validation",
+            *(f"components/{name}.py" for name in ("artifacts", "storage", "versions")),
             "serving/dry_run",
             *(f"transform/{name}.py" for name in ("feature_spec", "infra_settings", "own_scores", "signature_names")),
         ),
     ).with_id("infra_validation")
+    # The Evaluator runs a model in this very process, which a bad one would take along.
+    validated_model = Resolver(
+        strategy_class=ValidatedModel, model=trainer.outputs["model"], blessing=infra_validation.outputs["blessing"]
+    ).with_id("validated_model")
+    evaluator = evaluator_of(
+        OptionalEvaluator, config, examples, validated_model.outputs["model"], serving_model.outputs["model"], schema
+    ).with_id("evaluator")
     push = Push(
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
@@ -278,8 +283,9 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         *tuners,
         trainer,
         serving_model,
-        evaluator,
         infra_validation,
+        validated_model,
+        evaluator,
         push,
     ]
 

@@ -95,9 +95,10 @@ def _missed(name: str, place: str, rule: SliceThreshold, measured: Measured) -> 
         yield f"{name} is not a number"
         return
     if rule.min is not None and value < rule.min:
-        yield f"{name}{place} must be at least {rule.min:g}. Received: {value:.4f}"
+        yield f"{name}{place} must be at least {rule.min:g}. Received: {value:.4f}{_as_low(measured, name, rule.min)}"
     if rule.max is not None and value > rule.max:
-        yield f"{name}{place} must be at most {rule.max:g}. Received: {value:.4f}"
+        leak = ": too good to be true, as if a feature knew the label" if HIGHER_IS_BETTER[kind_of(name)] else ""
+        yield f"{name}{place} must be at most {rule.max:g}. Received: {value:.4f}{leak}"
     if rule.max_worsening is None or name not in measured.changes:
         return
     low, high = measured.changes[name]
@@ -107,6 +108,14 @@ def _missed(name: str, place: str, rule: SliceThreshold, measured: Measured) -> 
             f"{name}{place} may be worse than the serving model's by at most {rule.max_worsening:g}, beyond chance. "
             f"Received: {value:.4f} after {measured.baseline[name]:.4f}, a change of {interval(low, high)}"
         )
+
+
+def _as_low(measured: Measured, name: str, lowest: float) -> str:
+    """Where the serving model misses the bound too, the fault is not the candidate's."""
+    serving = measured.baseline.get(name, lowest)
+    if serving >= lowest or not HIGHER_IS_BETTER[kind_of(name)]:
+        return ""
+    return f", and {serving:.4f} by the serving model: the cause may lie in the examples or their labels"
 
 
 def interval(low: float, high: float) -> str:

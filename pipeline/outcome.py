@@ -17,7 +17,7 @@ from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from components.push import FORCE_REASON, REFUSAL
 from pipeline.create import PROGRESSIVE_VALIDATION, TUNER
-from pipeline.measured import read_measured, refusals
+from pipeline.measured import Measured, read_measured, refusals
 from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
 from transform.evaluation_settings import Evaluation
@@ -33,7 +33,7 @@ class Outcome:
       drift: What was further from the span before than is allowed, a sentence each.
       progress: How the model before this run's did on the span, which it had not seen; None on a first span.
       training: The trainer's report.
-      metrics: The candidate's, by name.
+      metrics: The candidate's, by name; empty if infra validation refused it, as it is not evaluated then.
       baseline: The serving model's on the same examples; empty on a first run.
       changes: By metric, the 95 % interval of the candidate's minus the serving model's; empty on a first run.
       num_eval_examples: How many they were measured on.
@@ -83,22 +83,24 @@ def read_outcome(
     evaluation_artifact = _only(outputs["evaluator"], "ModelEvaluation")
     infra = _only(outputs["infra_validation"], "InfraBlessing")
     pushed = _only(outputs["push"], "PushedModel")
-    measured = read_measured(evaluation_artifact.uri)
-    whole = measured[""]
     version = None
     places = {
         "quarantine": quarantine.uri,
         "model": model.uri,
         "strongest weights": os.path.join(model.uri, WIDE_WEIGHTS_FILE),
-        "evaluation": evaluation_artifact.uri,
     }
     if TUNER in outputs:
         places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
-    reasons = refusals(measured, evaluation)
-    if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not reasons:
-        reasons = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]
     verdict = json.loads(_read(os.path.join(infra.uri, VERDICT_FILE)))
-    reasons += [f"infra validation: {problem}" for problem in verdict["problems"]]
+    reasons = [f"infra validation: {problem}" for problem in verdict["problems"]]
+    whole = Measured(num_examples=0, metrics={}, baseline={}, changes={})
+    if not reasons:  # else the Evaluator was not given the model
+        measured = read_measured(evaluation_artifact.uri)
+        whole = measured[""]
+        reasons = refusals(measured, evaluation)
+        places["evaluation"] = evaluation_artifact.uri
+        if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not reasons:
+            reasons = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]
     if refusal := pushed.custom_properties[REFUSAL].string_value:
         reasons.append(refusal)
     forced = pushed.custom_properties[FORCE_REASON].string_value

@@ -64,5 +64,5 @@ def _without_gates(config: Config) -> Config:
         infra_validation=infra_settings.InfraValidation(),
         push=settings.Push(),
         drift=Drift(),
-        ingestion=dataclasses.replace(config.ingestion, window_spans=1, max_rejected_fraction=1.0),
+        ingestion=dataclasses.replace(config.ingestion, window_spans=1, min_impressions=1, max_rejected_fraction=1.0),
     )

@@ -30,6 +30,7 @@ class Ingestion:
       eval_fraction: With the hashes: the share of requests, or impressions, that is for evaluation.
       eval_seconds: With `time`: the length of the evaluation part, in seconds.
       window_spans: Learn vocabularies and train on this many spans: the run's and those before it.
+      min_impressions: If a span has fewer rows, as one whose upload is not done, the run stops before training.
       max_rejected_fraction: If more of a source's rows than this are rejected, the run stops before training.
       max_row_bytes: A longer row is rejected.
       max_field_bytes: A row with a longer field is rejected.
@@ -40,6 +41,7 @@ class Ingestion:
     eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     eval_seconds: PositiveFloat = 4 * 3600.0
     window_spans: Annotated[int, Field(ge=1, le=10_000)] = 1
+    min_impressions: PositiveInt = 1
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
     max_row_bytes: Annotated[int, Field(ge=100, le=100_000_000)] = 1_000_000
     max_field_bytes: Annotated[int, Field(ge=10, le=100_000_000)] = 100_000

@@ -13,10 +13,12 @@ from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
-from tfx.utils import io_utils
+from tfx.utils import io_utils, path_utils
 
+from components.artifacts import CHECKSUMS_FILE, MODEL_ID
 from components.infra_validation.requests import raw_requests
 from components.infra_validation.validation import validate
+from components.versions import checksums
 from transform import infra_settings
 
 #: In the InfraBlessing artifact: the verdict.
@@ -54,6 +56,7 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         baseline = input_dict.get("baseline_model")
         window = input_dict["examples"]  # the run's own span first
         settings = _SETTINGS.validate_json(exec_properties["settings"])
+        validated = checksums(path_utils.serving_model_path(model.uri))
         verdict = validate(
             settings,
             model.uri,
@@ -62,6 +65,8 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             itertools.chain.from_iterable(raw_requests(examples, "eval") for examples in window),
         )
         io_utils.write_string_file(os.path.join(blessing.uri, VERDICT_FILE), json.dumps(verdict.to_dict(), indent=2))
+        io_utils.write_string_file(os.path.join(blessing.uri, CHECKSUMS_FILE), json.dumps(validated, indent=2))
+        blessing.set_int_custom_property(MODEL_ID, model.id)
         blessing.set_int_custom_property("blessed", int(not verdict.problems))
         for problem in verdict.problems:
             logging.error("infra validation: %s", problem)

@@ -134,9 +134,7 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
         for split in SPLITS:  # a split without a row still has its folder
             tf.io.gfile.makedirs(f"{examples.uri}/Split-{split}")
         counts = read_counts(quarantine.uri)
-        examples.set_string_custom_property(
-            UNFIT, unfitness(counts, config.ingestion.max_rejected_fraction, quarantine.uri)
-        )
+        examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion, quarantine.uri))
 
 
 class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]

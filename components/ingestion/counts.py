@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from components.artifacts import COUNTS_FILE
 from transform.feature_spec import IMPRESSIONS
+from transform.settings import Ingestion
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -62,11 +63,11 @@ def read_counts(quarantine_uri: str) -> Counts:
         return Counts.from_json(file.read())
 
 
-def unfitness(counts: Counts, max_rejected_fraction: float, quarantine_uri: str) -> str:
+def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
     """Why a span's rows are not fit to learn from, in a sentence; empty if they are."""
     if counts.unusable_files:
         return "; ".join(counts.unusable_files[:3])
-    num_read = counts.read.get(IMPRESSIONS, 0)
+    num_read, max_rejected_fraction = counts.read.get(IMPRESSIONS, 0), ingestion.max_rejected_fraction
     kept = counts.num_examples
     if num_read != counts.num_rejected + sum(kept.values()):
         return (
@@ -76,6 +77,11 @@ def unfitness(counts: Counts, max_rejected_fraction: float, quarantine_uri: str)
     empty = sorted(source for source, number in counts.read.items() if number == 0)
     if empty:
         return f"every source must have a row. Received: none from {', '.join(empty)} (span {counts.span})"
+    if num_read < ingestion.min_impressions:
+        return (
+            f"a span must have at least {ingestion.min_impressions} impressions (ingestion.min_impressions). "
+            f"Received: {num_read} (span {counts.span})"
+        )
     for source, by_reason in sorted(counts.rejected.items(), key=lambda item: (item[0] != IMPRESSIONS, item[0])):
         number, of = sum(by_reason.values()), counts.read[source]
         if number > max_rejected_fraction * of:

@@ -22,8 +22,11 @@ def model_of(lineage: Lineage, *read: Any, base: Any = None) -> Any:
     return lineage.put(standard_artifacts.Model, transformed, *([base] if base else []))
 
 
-def resolve(lineage: Lineage, current: Any, *models: Any) -> tuple[list[int], list[int]]:
-    inputs = {"examples": [current], "model": list(models), "baseline": list(models)}
+def resolve(lineage: Lineage, current: Any, *models: Any, broken: tuple[Any, ...] = ()) -> tuple[list[int], list[int]]:
+    blessings = [
+        lineage.put(standard_artifacts.InfraBlessing, m, model_id=m.id, blessed=int(m not in broken)) for m in models
+    ]
+    inputs = {"examples": [current], "model": list(models), "baseline": list(models), "blessing": blessings}
     resolved = UnseeingModels().resolve_artifacts(lineage.store, inputs)
     assert resolved["examples"] == []
     return [m.id for m in resolved["model"]], [m.id for m in resolved["baseline"]]
@@ -43,3 +46,12 @@ def test_a_model_that_has_seen_the_span_in_its_window_or_in_another_ingestion_is
     first = model_of(lineage, one)
     of_both = model_of(lineage, two, one, base=first)
     assert resolve(lineage, again, first, of_both) == ([first.id], [])
+
+
+def test_a_model_that_infra_validation_did_not_bless_is_not_run(lineage: Lineage) -> None:
+    one, two, three = (lineage.examples(span) for span in (1, 2, 3))
+    first = model_of(lineage, one)
+    hangs = model_of(lineage, two, base=first)
+    assert resolve(lineage, three, first, hangs, broken=(hangs,)) == ([first.id], [])
+    killed_before_its_validation = {"examples": [three], "model": [first], "baseline": [first], "blessing": []}
+    assert UnseeingModels().resolve_artifacts(lineage.store, killed_before_its_validation)["model"] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
-from components.artifacts import Catalog
+from components.artifacts import CHECKSUMS_FILE, Catalog
 from components.pins import pin
 from components.push import PushExecutor, StaleBaselineError, push
 from components.retention import remove_old
 from components.rollback import roll_back
-from components.versions import read_manifest, verify, versions
+from components.versions import checksums, read_manifest, verify, versions
 from tests.components.saved_models import export
 
 
@@ -58,6 +59,7 @@ def push_one(model: Path, catalog: Path, root: Path, uri: str, keep: int = 9, **
         {"model_uri": uri, "spans": [1], **lineage},
         keep,
         [raw_example(x) for x in range(120)],
+        checksums(str(model / "Format-Serving")),
     )
 
 
@@ -91,8 +93,9 @@ def test_the_warm_up_records_are_requests_that_the_model_answers(model: Path, ca
 
 def test_a_model_is_pushed_to_a_remote_filesystem_by_the_same_code(model: Path, catalog: Path, tmp_path: Path) -> None:
     root = f"ram://{tmp_path}/store"
+    path = str(model / "Format-Serving")
     for uri in ("m1", "m2"):
-        push(str(model / "Format-Serving"), str(catalog), root, "{}", {"model_uri": uri}, 1, [raw_example(0.0)])
+        push(path, str(catalog), root, "{}", {"model_uri": uri}, 1, [raw_example(0.0)], checksums(path))
     assert versions(root) == [2]
     sums = verify(f"{root}/2")
     assert {"saved_model.pb", "assets.extra/tf_serving_warmup_requests", "assets.extra/config.json"} <= set(sums)
@@ -194,6 +197,8 @@ def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch:
         for x in range(3):
             writer.write(raw_example(x))
     write_evaluation(tmp_path)
+    validated = checksums(str(model / "Format-Serving"))
+    (tmp_path / CHECKSUMS_FILE).write_text(json.dumps(validated))
     spans = [standard_artifacts.Examples() for _ in range(2)]
     for span, artifact in zip((4, 3), spans, strict=True):
         artifact.uri, artifact.split_names = str(tmp_path), '["train", "eval"]'
@@ -207,6 +212,7 @@ def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch:
         by = [standard_artifacts.ModelBlessing(), standard_artifacts.InfraBlessing()]
         for artifact, blessed in zip(by, (by_model, by_infra), strict=True):
             artifact.set_int_custom_property("blessed", blessed)
+            artifact.uri = str(tmp_path)
         served = standard_artifacts.Model()
         served.uri = baseline
         pushed = standard_artifacts.PushedModel()
@@ -305,3 +311,19 @@ def test_a_push_whose_baseline_serves_no_more_says_so(execute: Any, model: Path,
     assert pushed.get_int_custom_property("pushed") == 0
     assert "another one serves by now" in pushed.get_string_custom_property("refusal")
     assert versions(str(root)) == [1, 2]
+
+
+def test_a_model_that_was_changed_since_it_was_validated_is_not_pushed(
+    execute: Any, model: Path, tmp_path: Path, root: Path
+) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(model, changed)
+    (data,) = (changed / "Format-Serving" / "variables").glob("variables.data-*")
+    data.write_bytes(data.read_bytes()[:-1])
+    pushed = execute(uri=changed)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert pushed.get_string_custom_property("refusal") == (
+        "a pushed model's files must be those that infra validation has run. "
+        f"Received: variables/{data.name} was changed ({changed}/Format-Serving)"
+    )
+    assert versions(str(root)) == []

@@ -10,7 +10,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.artifacts import RECIPE, UNFIT
-from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow
+from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow, ValidatedModel
 from components.retention import remove_old
 from components.rollback import roll_back
 from components.versions import add_version
@@ -247,3 +247,11 @@ def test_removed_versions_still_tell_what_an_old_run_was_built_on(lineage: Linea
     assert remove_old(serving.root, keep=1) == [1, 2, 3]
     assert [serving.base(span, models) for span in spans] == [[], *([m.id] for m in models[:3])]
     assert [serving.baseline(model, models) for model in models] == [[], *([m.id] for m in models[:3])]
+
+
+@pytest.mark.parametrize("blessed", [0, 1])
+def test_a_model_is_evaluated_only_if_infra_validation_blessed_it(lineage: Lineage, blessed: int) -> None:
+    model = lineage.model(lineage.examples(1))
+    blessing = lineage.put(standard_artifacts.InfraBlessing, model, blessed=blessed)
+    resolved = ValidatedModel().resolve_artifacts(lineage.store, {"model": [model], "blessing": [blessing]})
+    assert resolved == {"model": [model] if blessed else [], "blessing": []}

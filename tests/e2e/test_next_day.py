@@ -86,6 +86,7 @@ def test_the_same_day_again_does_nothing(two_days: tuple[Path, str, list[bytes]]
         "analyzer_cache",
         "last_pushed_model",
         "serving_model",
+        "validated_model",
     }
     assert set(store.nodes(output)) - store.cached(output) == resolvers
     assert store.versions(workspace) == [1, 2]

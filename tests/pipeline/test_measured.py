@@ -18,6 +18,9 @@ WHOLE = Measured(
     changes={"auc": (-0.025, -0.015), "logloss": (0.026, 0.034)},
 )
 
+LEAK = ": too good to be true, as if a feature knew the label"
+AS_LOW = "by the serving model: the cause may lie in the examples or their labels"
+
 
 def of_whole(measured: Measured = WHOLE, **rules: Threshold) -> list[str]:
     return refusals({"": measured}, Evaluation(rules))
@@ -27,6 +30,8 @@ def of_whole(measured: Measured = WHOLE, **rules: Threshold) -> list[str]:
     ("name", "rule", "sentence"),
     [
         ("auc", Threshold(min=0.71), "auc must be at least 0.71. Received: 0.7000"),
+        ("auc", Threshold(max=0.69), f"auc must be at most 0.69. Received: 0.7000{LEAK}"),
+        ("auc", Threshold(min=0.73), f"auc must be at least 0.73. Received: 0.7000, and 0.7200 {AS_LOW}"),
         ("logloss", Threshold(max=0.4), "logloss must be at most 0.4. Received: 0.5000"),
         ("calibration", Threshold(min=0.9, max=1.04), "calibration must be at most 1.04. Received: 1.0500"),
         ("calibration", Threshold(min=1.1, max=1.2), "calibration must be at least 1.1. Received: 1.0500"),
@@ -100,7 +105,7 @@ def test_a_change_that_is_not_a_number_is_refused() -> None:
         (
             SliceThreshold(min=0.8),
             {"auc_slice_margin": -0.1},
-            ["auc where country = US (5,000 examples) must be at least 0.8. Received: 0.7000"],
+            [f"auc where country = US (5,000 examples) must be at least 0.8. Received: 0.7000, and 0.7200 {AS_LOW}"],
         ),
         (
             SliceThreshold(max_worsening=0.0),

@@ -10,6 +10,7 @@ import pytest
 
 from components.artifacts import COUNTS_FILE
 from components.ingestion.counts import Counts, counts_from_pairs, read_counts, unfitness
+from transform.settings import Ingestion
 
 #: 1000 rows: 990 kept, 10 rejected.
 COUNTS = Counts(
@@ -52,38 +53,43 @@ def test_counts_survive_their_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "limit", "sentence"),
+    ("changes", "rules", "sentence"),
     [
-        ({}, 0.01, ""),
+        ({}, {"max_rejected_fraction": 0.01, "min_impressions": 1000}, ""),
         (
             {},
-            0.0099,
+            {"min_impressions": 1001},
+            "a span must have at least 1001 impressions (ingestion.min_impressions). Received: 1000 (span 4)",
+        ),
+        (
+            {},
+            {"max_rejected_fraction": 0.0099},
             "at most 0.99% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 10 of 1000 "
             "(1.00%; bad_label 4, malformed 6); they are in Q",
         ),
         (
             {"read": {"impressions": 1001}},
-            0.01,
+            {},
             "every row read must be kept or rejected. Received: 1001 rows read, {'train': 790, 'eval': 200} kept, "
             "10 rejected (Q)",
         ),
         (
             {"read": {"impressions": 0, "catalog": 5, "installs": 0}, "rejected": {}, "labels": {}},
-            0.01,
+            {},
             "every source must have a row. Received: none from impressions, installs (span 4)",
         ),
-        ({"unusable_files": ("a (x)", "b (y)", "c", "d")}, 1.0, "a (x); b (y); c"),
+        ({"unusable_files": ("a (x)", "b (y)", "c", "d")}, {}, "a (x); b (y); c"),
         (
             {"labels": {"train": {"0": 700, "1": 90}, "eval": {"0": 200}}},
-            0.01,
+            {},
             "the eval split must have both labels, 0 and 1. Received: {'0': 200} (span 4)",
         ),
         (
             {"labels": {"eval": {"0": 900, "1": 90}}},
-            0.01,
+            {},
             "the train split must have both labels, 0 and 1. Received: no row (span 4)",
         ),
     ],
 )
-def test_unfit_rows_are_told_in_a_sentence(changes: dict[str, Any], limit: float, sentence: str) -> None:
-    assert unfitness(dataclasses.replace(COUNTS, **changes), limit, "Q") == sentence
+def test_unfit_rows_are_told_in_a_sentence(changes: dict[str, Any], rules: dict[str, Any], sentence: str) -> None:
+    assert unfitness(dataclasses.replace(COUNTS, **changes), Ingestion(**rules), "Q") == sentence
