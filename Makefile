@@ -15,7 +15,7 @@ PLATFORM := x86_64-manylinux_2_39
 # A file of tests shares its fixtures, and stays on one core.
 ON_TWO_CORES := -n 2 --dist loadfile
 
-.PHONY: setup run test test-all lint lock clean
+.PHONY: setup run test test-all soak lint lock clean
 
 setup: $(INSTALLED)
 
@@ -40,6 +40,11 @@ test: setup
 
 test-all: test
 	$(BIN)/python -m pytest $(ON_TWO_CORES) -m slow
+
+# Campaigns that take longer than tests may; each has a short form in `make test-all`.
+soak: setup
+	$(BIN)/python -m tests.soak.kills
+	$(BIN)/python -m tests.soak.retrainings
 
 lint: setup
 	$(BIN)/ruff check .

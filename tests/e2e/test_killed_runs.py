@@ -2,83 +2,74 @@
 
 from __future__ import annotations
 
+import random
 import shutil
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from components.versions import EXTRA_ASSETS, MANIFEST_FILE, PART_PREFIX, checksums, read_manifest
+from components.versions import PART_PREFIX
 from tests.e2e import store
+from tests.soak.kills import draw, run_series
+from tests.soak.remains import remains
+from tests.soak.watcher import Watcher
 
 pytestmark = pytest.mark.slow
 
 
-class Watcher(threading.Thread):
-    """Looks at the serving folder every 10 ms: every version there must be whole, and none may go."""
-
-    def __init__(self, folder: Path):
-        super().__init__(daemon=True)
-        self._folder = folder
-        self._end = threading.Event()
-        self.seen: set[str] = set()
-        self.problems: list[str] = []
-        self.looks = 0
-
-    def run(self) -> None:
-        while not self._end.is_set():
-            found = {p.name for p in self._folder.iterdir() if p.name.isdecimal()}
-            self.problems += [f"version {name} went missing" for name in self.seen - found]
-            for name in found - self.seen:
-                version = self._folder / name
-                if not (version / EXTRA_ASSETS / MANIFEST_FILE).exists():
-                    self.problems.append(f"version {name} has no manifest")
-                elif read_manifest(str(version))["sha256"] != checksums(str(version)):
-                    self.problems.append(f"version {name} is not whole")
-            self.seen |= found
-            self.looks += 1
-            time.sleep(0.01)
-
-    def end(self) -> None:
-        self._end.set()
-        self.join()
+def copy_of(first_day: Path, name: str) -> Path:
+    """A copy, since TFX keeps absolute paths: the first day's artifacts are read where they are, the rest is new."""
+    workspace = first_day.parent / f"killed-{name.replace(' ', '-')}"
+    shutil.copytree(first_day, workspace)
+    return workspace
 
 
-@pytest.mark.parametrize("moment", ["transform", "trainer", "push copies", "push has renamed"])
-def test_a_killed_run_completes_when_started_again(
+@pytest.mark.parametrize("moment", ["push copies", "push has renamed"])
+def test_a_push_that_was_killed_is_done_once(
     moment: str, first_day: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
-    # A copy, since TFX keeps absolute paths: the first day's artifacts are read where they are, the rest is new.
-    workspace, log = first_day[0].parent / f"killed-{moment.replace(' ', '-')}", tmp_path / "log"
-    shutil.copytree(first_day[0], workspace)
+    workspace, log = copy_of(first_day[0], moment), tmp_path / "log"
     serving = workspace / "serving" / store.NAME
-    before = set(store.versions(workspace))
-    highest = max(before)
     arguments = store.run_arguments(data, workspace, 2)
-
-    def printed(text: str) -> bool:
-        return text in log.read_text()
-
     ready = {
-        "transform": lambda: printed("transform …"),
-        "trainer": lambda: printed("trainer: step"),
         "push copies": lambda: any(p.name.startswith(PART_PREFIX) for p in serving.iterdir()),
-        "push has renamed": lambda: (serving / str(highest + 1)).exists(),
+        "push has renamed": lambda: (serving / "2").exists(),
     }[moment]
-    finished = {
-        "transform": {"example_gen", "statistics_gen", "example_validator"},
-        "trainer": {"example_gen", "statistics_gen", "transform"},
-    }.get(moment, {"example_gen", "transform", "trainer", "evaluator", "infra_validation"})
 
-    watcher = Watcher(serving)
-    watcher.start()
-    store.kill_when(arguments, log, ready)
-    output = store.wdr_ok(*arguments)
-    watcher.end()
+    with Watcher(serving) as watcher:
+        store.kill_when(arguments, log, ready)
+        output = store.wdr_ok(*arguments)
 
-    assert watcher.looks > 100
-    assert watcher.problems == []
-    assert set(store.versions(workspace)) == before | {highest + 1}  # one new version, not two
-    assert finished <= store.cached(output)
-    assert not any(p.name.startswith(PART_PREFIX) for p in serving.iterdir())
+    assert watcher.watched.problems == {}
+    assert watcher.watched.loads == {"1": 1, "2": 1}
+    assert store.versions(workspace) == [1, 2]  # one new version, not two
+    assert {"example_gen", "transform", "trainer", "evaluator", "infra_validation"} <= store.cached(output)
+    assert remains(workspace) == []
+
+
+def test_a_run_killed_three_times_completes(first_day: tuple[Path, str], data: Path) -> None:
+    """The short form of `python -m tests.soak.kills`; the first day's run tells how long a node takes."""
+    workspace = copy_of(first_day[0], "three times")
+    usual = {node: float(how.removesuffix(" s")) for node, how in store.nodes(first_day[1]).items()}
+    (moments,) = draw(usual, 3, random.Random(8))
+    series = run_series(1, workspace, store.run_arguments(data, workspace, 2), moments)
+    assert series.problems == ()
+    assert len(series.kills) + len(series.missed) == 3
+    assert len(series.kills) >= 2  # a push may be over sooner than it usually is
+    assert series.new_versions == (2,)
+    assert series.watched.polls > 1000
+
+
+def test_moments_are_of_all_nodes_and_in_order() -> None:
+    usual = {"a": 1.0, "b": 0.0, "c": 50.0, "push": 0.1, "d": 2.0}
+    all_moments = draw(usual, 40, random.Random(1))
+    assert [len(moments) for moments in all_moments] == [10, 10, 10, 10]
+    order = list(usual)
+    for moments in all_moments:
+        places = [(order.index(moment.node), moment.seconds) for moment in moments]
+        assert places == sorted(places)
+        assert all(0 <= moment.seconds <= usual[moment.node] for moment in moments)
+        assert "push" in {moment.node for moment in moments}
+    nodes = [moment.node for moments in all_moments for moment in moments]
+    assert set(nodes) == set(usual)
+    assert nodes.count("c") > 20  # it takes most of the time
