@@ -10,7 +10,7 @@ import pytest
 
 from components.versions import PART_PREFIX
 from tests.e2e import store
-from tests.soak.kills import draw, run_series
+from tests.soak.kill_series import draw, run_series
 from tests.soak.remains import remains
 from tests.soak.watcher import Watcher
 

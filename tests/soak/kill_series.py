@@ -1,0 +1,142 @@
+"""A series of kills: one run, killed at moments that come later and later, until it may complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.e2e import store
+from tests.e2e.timed_run import TimedRun
+from tests.soak.remains import remains
+from tests.soak.watcher import Watched, Watcher
+
+KILLS_PER_SERIES = 10
+
+#: The share of the kills that are dealt out to the nodes, however short; the others are uniform over the time.
+_SHARE_BY_NODE = 0.75
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """So many seconds after a node's start."""
+
+    node: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Kill:
+    """A kill that was done.
+
+    Attributes:
+      series: The series' number.
+      seconds: Since the run's start.
+      node: What ran.
+    """
+
+    series: int
+    seconds: float
+    node: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """What a series of kills of one run came to.
+
+    Attributes:
+      kills: Those that were done.
+      missed: The moments that did not come before the run had ended.
+      new_versions: The versions that were pushed.
+      watched: What the watcher saw.
+      seconds: How long it took.
+      problems: What is not as it should be, a sentence each.
+    """
+
+    kills: tuple[Kill, ...]
+    missed: tuple[Moment, ...]
+    new_versions: tuple[int, ...]
+    watched: Watched
+    seconds: float
+    problems: tuple[str, ...]
+
+
+def draw(usual: Mapping[str, float], number: int, rng: random.Random) -> list[list[Moment]]:
+    """Draws moments, and puts them into series.
+
+    Args:
+      usual: By node, in the pipeline's order, how long it usually takes, in seconds.
+      number: How many moments.
+      rng: The source of chance.
+
+    Returns:
+      The moments of each series, in the pipeline's order; the push is among them.
+    """
+    num_series = math.ceil(number / KILLS_PER_SERIES)
+    nodes = [node for node in usual if node != "push"]
+    rng.shuffle(nodes)
+    dealt = (["push"] * num_series + nodes)[: max(num_series, round(number * _SHARE_BY_NODE))]
+    drawn = dealt + rng.choices(list(usual), list(usual.values()), k=number - len(dealt))
+    order = list(usual)
+    moments = [Moment(node, rng.uniform(0, usual[node])) for node in drawn]
+    return [sorted(moments[i::num_series], key=lambda m: (order.index(m.node), m.seconds)) for i in range(num_series)]
+
+
+def run_series(
+    number: int,
+    workspace: Path,
+    arguments: list[str | Path],
+    moments: Sequence[Moment],
+    on_kill: Callable[[Kill], None] = lambda kill: None,
+) -> Series:
+    """Kills a run at some moments, one after another, and lets it complete then.
+
+    Args:
+      number: The series' number.
+      workspace: The workspace, which has a version.
+      arguments: The run's.
+      moments: In the pipeline's order.
+      on_kill: Called after each kill.
+    """
+    since, before = time.monotonic(), store.versions(workspace)
+    kills: list[Kill] = []
+    missed: list[Moment] = []
+    problems: list[str] = []
+    finished: set[str] = set()
+
+    def check_finished(run: TimedRun) -> None:
+        ended = {
+            node: how for node, how in store.nodes(run.output).items() if (workspace / "artifacts" / node).exists()
+        }
+        again = sorted(finished & ended.keys() - store.cached(run.output))
+        problems.extend(f"{node} had finished, and ran again" for node in again)
+        finished.update(ended)
+
+    with tempfile.TemporaryDirectory() as temporary, Watcher(workspace / "serving" / store.NAME) as watcher:
+        environment = {"TMPDIR": temporary}
+        run = TimedRun(arguments, environment)
+        for moment in moments:
+            seconds = run.kill_after(moment.node, moment.seconds)
+            if seconds is None:  # the run has ended, and so it is for the moments that come after
+                missed.append(moment)
+                continue
+            kills.append(Kill(number, seconds, run.node))
+            on_kill(kills[-1])
+            check_finished(run)
+            run = TimedRun(arguments, environment)
+        if run.wait() != 0:
+            problems.append(f"the run did not complete: {run.output[-500:]}")
+        check_finished(run)
+        problems += [f"{path} is left of a temporary folder" for path in Path(temporary).iterdir()]
+    problems += [f"{problem} ({polls} polls)" for problem, polls in watcher.watched.problems.items()]
+    new = sorted(set(store.versions(workspace)) - set(before))
+    if new != [max(before) + 1] or not set(before) < set(store.versions(workspace)):
+        problems.append(f"there must be one new version. Received: {before} before, {store.versions(workspace)} now")
+    if sorted(map(int, watcher.watched.loads)) != store.versions(workspace):
+        problems.append(f"every version must have been loaded. Received: {watcher.watched.loads}")
+    problems += remains(workspace)
+    return Series(tuple(kills), tuple(missed), tuple(new), watcher.watched, time.monotonic() - since, tuple(problems))
