@@ -37,8 +37,8 @@ from transform.config import Config
 from transform.preprocessing import CONFIG_KEY
 from transform.schema import schema_text
 
-#: One process, rows in memory: asked for by name, since "DirectRunner" may pick a runner that downloads itself. There is
-#: no container; but where one is named, TFX does not pack itself for remote workers, 42 MB and some seconds a component.
+#: One process, rows in memory: asked for by name, since "DirectRunner" may pick a runner that downloads itself.
+#: There is no container; but where one is named, TFX does not pack itself, 42 MB, for each component's remote workers.
 LOCAL_BEAM_ARGS = (
     "--runner=FnApiRunner",
     "--direct_running_mode=in_memory",

@@ -29,6 +29,6 @@ def disk_full(workspace: Workspace) -> str:
     fullest = min(folders, key=lambda folder: usage[folder].free)
     free, total = usage[fullest].free / _MB, usage[fullest].total / _MB
     return (
-        f"no space left on the disk of {fullest}, of whose {total:,.1f} MB {free:,.1f} MB are free now; "
+        f"no space left on the disk of {fullest}: {free:,.1f} of its {total:,.1f} MB are free now; "
         "make room, and the same command goes on from there"
     )

@@ -48,12 +48,12 @@ def test_the_sentence_says_where_and_how_much_there_is(tmp_path: Path) -> None:
     (tmp_path / "serving").mkdir()
     usage = os.statvfs(tmp_path)
     told = re.fullmatch(
-        r"no space left on the disk of (.+), of whose ([\d,.]+) MB ([\d,.]+) MB are free now; "
+        r"no space left on the disk of (.+): ([\d,.]+) of its ([\d,.]+) MB are free now; "
         r"make room, and the same command goes on from there",
         disk_full(Workspace.at(tmp_path)),
     )
     assert told is not None
     assert told[1].startswith(str(tmp_path))
-    total, free = (float(number.replace(",", "")) for number in told.groups()[1:])
+    free, total = (float(number.replace(",", "")) for number in told.groups()[1:])
     assert total == pytest.approx(usage.f_blocks * usage.f_frsize / 2**20, abs=0.1)
     assert 0 <= free <= total
