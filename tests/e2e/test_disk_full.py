@@ -61,9 +61,9 @@ def test_a_full_disk_is_told_and_with_room_the_run_goes_on(
             assert run.wait() == 1
             (log,) = sorted((workspace / "logs").iterdir())[-1:]
             *_, last_line = run.output.splitlines()
-            told = rf"{node} failed: no space left on the disk of {workspace}: 0\.\d of its {_DISK_MB}\.0 MB are free now; "
+            full = rf"no space left on the disk of {workspace}: 0\.\d of its {_DISK_MB}\.0 MB are free now"
             then = rf"make room, and the same command goes on from there \(log: {log}\)"
-            assert re.fullmatch(f"error: {told}{then}", last_line)
+            assert re.fullmatch(f"error: {node} failed: {full}; {then}", last_line)
             assert store.versions(workspace) == [1]
             finished |= store.nodes(run.output).keys()
             filler.unlink()
