@@ -16,7 +16,7 @@ from tests.e2e import store
 BEGINNING = "(start)"
 END = "(end)"
 
-_TIMEOUT_SECONDS = 600.0
+_TIMEOUT_SECONDS = 1200.0
 
 
 class TimedRun:
