@@ -11,7 +11,7 @@ from serving.ranking.settings import ClientSettings
 #: A server that was away is looked for again after so long, not after gRPC's second: a ranking has no second to wait.
 _RECONNECT_MS = {
     "grpc.initial_reconnect_backoff_ms": 20,
-    "grpc.min_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 1_000,  # which is how long a connection may take, whatever its name
     "grpc.max_reconnect_backoff_ms": 1_000,
 }
 

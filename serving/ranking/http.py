@@ -44,10 +44,11 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text} for status, text in _SENTENCES.items()
 }
 
+_A_FEATURE = "a feature must be a text, a number within float32's range, a list of either, or null"
 #: What stands under these keys may be of several kinds.
 _UNIONS = {
-    "context": "a feature must be a text, a finite number, a list of either, or null",
-    "features": "a feature must be a text, a finite number, a list of either, or null",
+    "context": _A_FEATURE,
+    "features": _A_FEATURE,
     "candidates": 'a candidate must be an item id, or an object with "id" and "features"',
 }
 

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from serving.ranking.ranked import Ranking
 
 _MAX_FEATURES = 1_000
 _MAX_VALUES = 10_000
 
+#: float32's largest, in digits that do not round up.
+_MAX_NUMBER = 3.4028234e38
+
 _Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
-_Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False, strict=True)]
-_Scalar: TypeAlias = Annotated[int, Field(strict=True)] | _Number | _Text
-_Value: TypeAlias = _Scalar | Annotated[list[_Scalar], Field(max_length=_MAX_VALUES)] | None
-FeatureValues: TypeAlias = Annotated[dict[str, _Value], Field(max_length=_MAX_FEATURES)]
-ItemId: TypeAlias = Annotated[str, Field(min_length=1, max_length=1_000)]
+_Integer: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
+_Number: TypeAlias = _Integer | Annotated[float, Field(ge=-_MAX_NUMBER, le=_MAX_NUMBER, strict=True)]
+_Numbers: TypeAlias = Annotated[list[_Number], Field(max_length=_MAX_VALUES)]
+_Texts: TypeAlias = Annotated[list[_Text], Field(max_length=_MAX_VALUES)]
+FeatureValues: TypeAlias = Annotated[
+    dict[str, _Number | _Text | _Numbers | _Texts | None], Field(max_length=_MAX_FEATURES)
+]
+#: So long that its UTF-8 has at most the client's 1,000 bytes.
+ItemId: TypeAlias = Annotated[str, Field(min_length=1, max_length=250)]
+
+
+def _whole(value: Any) -> Any:
+    """JSON does not tell 10.0 from 10."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_K: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_whole)]
 
 
 class _Strict(BaseModel):
@@ -48,8 +63,8 @@ class RankRequest(_Strict):
 
     context: FeatureValues = Field(description="By name, a text, a number, a list of either, or null.")
     candidates: list[ItemId | NewItem] = Field(min_length=1, description="Item ids, or new items with their features.")
-    k: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="Return the best k; null: all.")
-    logits: bool = Field(False, description="Return the wide and deep logits too.")
+    k: _K | None = Field(None, description="Return the best k; null: all.")
+    logits: bool = Field(False, strict=True, description="Return the wide and deep logits too.")
 
     def pairs(self) -> list[str | tuple[str, FeatureValues]]:
         """The candidates as the client takes them."""

@@ -1,0 +1,144 @@
+"""What `rank` takes against `serving_default` and against its own matrix products: `python -m benchmarks.rank_latency`.
+
+One client asks `wdr serve` over gRPC on loopback for the same candidates, by either signature in turn; its own time,
+from features to ranked items, counts. The matrix products that no way of ranking avoids are done in turn with them, in
+this process, by TensorFlow with as many threads as the server has: the context's part of the first hidden layer, and
+each candidate's way through the layers after it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import grpc
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from benchmarks.served_model import add_arguments, served_version
+from pipeline.raw_rows import model_config
+from serving.ranking.candidates import Candidate, encode_candidates
+from serving.ranking.messages import predict_request, read_ranking
+from serving.ranking.ranked import RankedItem
+from serving.ranking.recorded import read_catalog, read_recorded
+from serving.ranking.settings import ClientSettings
+from trainer.model import WideDeep
+from transform.config import Config
+from transform.signature_names import RANK_SIGNATURE, SERVING_SIGNATURE
+
+NUM_ROUNDS = 300
+_WARM_UPS = 10
+
+#: How far the scores of the two signatures may be apart.
+TOLERANCE = 1e-5
+
+
+class Asker:
+    """Ranks by a signature of one's choice, where the client would take `rank`."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._channel = grpc.insecure_channel(settings.server)
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+
+    def ask(self, signature: str, context: bytes, candidates: Sequence[Candidate]) -> list[RankedItem]:
+        """Asks for all candidates in one call."""
+        encoded = encode_candidates(candidates, self._settings)
+        request = predict_request(self._settings, signature, context, encoded, logits=False)
+        return read_ranking(self._stub.Predict(request, timeout=self._settings.deadline_seconds), signature, encoded)
+
+
+def layer_widths(config: Config) -> tuple[int, tuple[int, ...]]:
+    """How many columns of the deep part's input are the context's, and how wide the other layers are."""
+    names = [feature.name for feature in config.spec.features]
+    model = WideDeep(config.spec, config.model, dict.fromkeys([*names, *(c.name for c in config.spec.crosses)], 1))
+    context = {feature.name for feature in config.spec.features if feature.side == "context"}
+    width = sum(block.width for block in model.layout if block.feature in context)
+    return width, (*config.model.hidden_units, 1)
+
+
+def matrix_products(context_width: int, widths: Sequence[int], num_candidates: int) -> Callable[[], None]:
+    """The products of one request.
+
+    Args:
+      context_width: Columns of the context.
+      widths: Of the hidden layers and the output.
+      num_candidates: Rows.
+
+    Returns:
+      A function that does them.
+    """
+    shapes = [(1, context_width, widths[0]), *((num_candidates, a, b) for a, b in itertools.pairwise(widths))]
+    factors = [(tf.random.normal([rows, a]), tf.random.normal([a, b])) for rows, a, b in shapes]
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def products() -> list[tf.Tensor]:
+        return [tf.matmul(x, w) for x, w in factors]  # all, or TensorFlow would leave out what nobody reads
+
+    return lambda: products()[-1].numpy()
+
+
+def measure(ways: dict[str, Callable[[], object]], num_rounds: int) -> dict[str, list[float]]:
+    """Does each way once a round, in an order that alternates; returns milliseconds, without the first rounds."""
+    milliseconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(num_rounds + _WARM_UPS):
+        for name in ways if number % 2 else reversed(ways):
+            start = time.perf_counter()
+            ways[name]()
+            if number >= _WARM_UPS:
+                milliseconds[name].append((time.perf_counter() - start) * 1000)
+    return milliseconds
+
+
+def compare(console: Console, version: Path, settings: ClientSettings, num_candidates: int, num_rounds: int) -> None:
+    """Measures and prints."""
+    recorded = read_recorded(str(version))
+    catalog = read_catalog(str(version))
+    context = next(c for c in recorded.contexts if isinstance(c, bytes))
+    new_items = [(name, features) for name, features in itertools.islice(catalog.items(), num_candidates)]
+    known_items = [name for name, _ in new_items]
+    config = model_config(str(version))
+    asker = Asker(settings)
+    by_rank = {i.item_id: i.score for i in asker.ask(RANK_SIGNATURE, context, known_items)}
+    by_example = {i.item_id: i.score for i in asker.ask(SERVING_SIGNATURE, context, new_items)}
+    apart = max(abs(score - by_example[name]) for name, score in by_rank.items())
+    context_width, widths = layer_widths(config)
+    milliseconds = measure(
+        {
+            "rank": lambda: asker.ask(RANK_SIGNATURE, context, known_items),
+            "serving_default": lambda: asker.ask(SERVING_SIGNATURE, context, new_items),
+            "matrix products": matrix_products(context_width, widths, num_candidates),
+        },
+        num_rounds,
+    )
+    table = Table(title=f"{len(known_items)} candidates, {num_rounds} rounds, milliseconds")
+    for column in ("", "median", "p95", "p99"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, times in milliseconds.items():
+        tail = statistics.quantiles(times, n=100)
+        table.add_row(name, *(f"{value:.2f}" for value in (statistics.median(times), tail[94], tail[98])))
+    console.print(table)
+    medians = {name: statistics.median(times) for name, times in milliseconds.items()}
+    console.print(f"serving_default / rank: {medians['serving_default'] / medians['rank']:.1f}")
+    console.print(f"rank / matrix products: {medians['rank'] / medians['matrix products']:.2f}")
+    console.print(f"scores apart by at most {apart:.1e}, {TOLERANCE:.0e} allowed")
+
+
+def main() -> None:
+    """Serves a version and compares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--rounds", type=int, default=NUM_ROUNDS)
+    arguments = parser.parse_args()
+    with served_version(arguments) as (version, settings):
+        compare(Console(), version, settings, arguments.candidates, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""A model server in a process of its own, with a model that ranks and one that only scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving.ranking.running import model_server
+from tests.serving.ranking.tiny_model import export_tiny
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny` has all signatures, `scorer` has `serving_default` only."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("tiny", "scorer"):
+        (folder / name).mkdir()
+        export_tiny(folder / name, rank=name == "tiny")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The gRPC address."""
+    with model_server(models, tmp_path_factory.mktemp("server") / "log") as (address, _):
+        yield address

@@ -1,0 +1,107 @@
+"""Processes of the real model server and of the real ranking service."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+
+_START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a command; ends it in the end, even a stopped one."""
+    with log.open("ab") as output:
+        running = subprocess.Popen([sys.executable, *command], stdout=output, stderr=output)
+        try:
+            yield running
+        finally:
+            if running.poll() is None:
+                running.send_signal(signal.SIGCONT)
+                running.terminate()
+            running.wait(30)
+
+
+def wait_until_up(running: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Waits until a GET is answered with 200."""
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        assert running.poll() is None, log.read_text()
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"{url} does not answer: {log.read_text()}")
+
+
+def server_command(models: Path, grpc_port: int, rest_port: int, *options: str) -> list[str]:
+    ports = ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
+    return ["-m", "serving.model_server", "--models", str(models), *ports, "--poll-seconds", "0.1", *options]
+
+
+@contextlib.contextmanager
+def model_server(
+    models: Path, log: Path, *options: str, grpc_port: int | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The server of a folder of models, up with each of them; yields its gRPC address and its process."""
+    grpc_port, rest_port = grpc_port or free_port(), free_port()
+    with process(server_command(models, grpc_port, rest_port, *options), log) as running:
+        for name in sorted(os.listdir(models)):
+            wait_until_up(running, f"http://127.0.0.1:{rest_port}/v1/models/{name}/metadata", log)
+        yield f"127.0.0.1:{grpc_port}", running
+
+
+@contextlib.contextmanager
+def forwarded(port: int, address: str) -> Iterator[None]:
+    """Hands what comes to a port on to an address, and back: so a server that is there appears at a new place."""
+    host, _, to = address.partition(":")
+
+    class Forwarder(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((host, int(to))) as target:
+                back = threading.Thread(target=copy, args=(target, self.request))
+                back.start()
+                copy(self.request, target)
+                back.join()
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        while data := source.recv(65536):
+            target.sendall(data)
+        with contextlib.suppress(OSError):  # the other side has gone first
+            target.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", port), Forwarder) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+@contextlib.contextmanager
+def ranking_service(server: str, model: str, log: Path, *options: str) -> Iterator[str]:
+    """The HTTP service in front of a server; yields its address."""
+    port = free_port()
+    command = ["-m", "pipeline.cli", "rank-service", "--server", server, "--model", model, "--port", str(port)]
+    with process([*command, *options], log) as running:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_up(running, f"{url}/health/live", log)
+        yield url

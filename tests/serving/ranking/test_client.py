@@ -1,0 +1,202 @@
+"""Both clients against a real server in a process of its own; every score is told by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from serving.ranking.aio_client import AsyncRankingClient
+from serving.ranking.client import RankingClient
+from serving.ranking.errors import RankingError, RequestError
+from serving.ranking.features import encode_example
+from serving.ranking.ranked import Ranking
+from serving.ranking.settings import ClientSettings
+from tests.serving.ranking.running import forwarded, free_port, model_server
+from tests.serving.ranking.tiny_model import CATALOG, deep_logit, export_tiny, score
+
+IDS = list(CATALOG)
+BEST = sorted(IDS, key=lambda item_id: -CATALOG[item_id])
+
+#: Makes a client of some settings and calls its `rank` as often as there are arguments; returns the rankings.
+Ask = Callable[..., list[Ranking]]
+
+
+def ask_sync(settings: ClientSettings, *requests: Sequence[Any], **options: Any) -> list[Ranking]:
+    with RankingClient(settings) as client:
+        return [client.rank(*request, **options) for request in requests]
+
+
+def ask_async(settings: ClientSettings, *requests: Sequence[Any], **options: Any) -> list[Ranking]:
+    async def ask() -> list[Ranking]:
+        async with AsyncRankingClient(settings) as client:
+            return [await client.rank(*request, **options) for request in requests]
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    found: Ask = request.param
+    return found
+
+
+@pytest.fixture
+def settings(server: str) -> ClientSettings:
+    return ClientSettings(model="tiny", server=server, deadline_seconds=20.0)
+
+
+def test_candidates_come_back_best_first(ask: Ask, settings: ClientSettings) -> None:
+    (ranking,) = ask(settings, ({"age": 30, "country": "US"}, IDS))
+    assert [item.item_id for item in ranking.items] == BEST
+    assert [item.score for item in ranking.items] == pytest.approx([score(CATALOG[i], 30) for i in BEST], abs=1e-6)
+    assert {item[2:] for item in ranking.items} == {(None, None)}
+    assert (ranking.model, ranking.version, ranking.signature) == ("tiny", 1, "rank")
+
+
+def test_logits_are_given_when_asked_for(ask: Ask, settings: ClientSettings) -> None:
+    ((first, second),) = (r.items for r in ask(settings, ({"age": 30}, ["app_1", "unknown"]), logits=True))
+    assert (first.item_id, second.item_id) == ("app_1", "unknown")
+    assert first[2:] == pytest.approx((CATALOG["app_1"], deep_logit(30)), abs=1e-6)
+    assert second[2:] == pytest.approx((0.0, deep_logit(30)), abs=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3, 300, 1000])
+def test_the_best_k(ask: Ask, settings: ClientSettings, k: int) -> None:
+    (ranking,) = ask(settings, ({}, IDS, k))
+    assert [item.item_id for item in ranking.items] == BEST[:k]
+
+
+def test_the_context_may_be_serialized_and_integers_may_be_categories(ask: Ask, settings: ClientSettings) -> None:
+    serialized = encode_example({"age": 50.0}, "the context", 1000)
+    rankings = ask(settings, (serialized, ["app_1"]), ({"age": 50, "country": 7}, ["app_1"]))
+    for ranking in rankings:
+        assert ranking.items[0].score == pytest.approx(score(CATALOG["app_1"], 50), abs=1e-6)
+
+
+def test_items_newer_than_the_catalog_bring_their_features(ask: Ask, settings: ClientSettings) -> None:
+    candidates = ["app_1", ("new", {"quality": 9.0}), ("app_2", {"quality": -1.0})]
+    (ranking,) = ask(settings, ({}, candidates))
+    assert ranking.signature == "rank_items"
+    assert [item.item_id for item in ranking.items] == ["new", "app_1", "app_2"]
+    expected = [score(quality, 0) for quality in (9.0, CATALOG["app_1"], -1.0)]
+    assert [item.score for item in ranking.items] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_model_without_rank_scores_an_example_a_candidate(ask: Ask, settings: ClientSettings) -> None:
+    scorer = dataclasses.replace(settings, model="scorer", item_id_feature="app_id")
+    candidates = [(item_id, {"quality": CATALOG[item_id]}) for item_id in IDS]
+    for used in (scorer, dataclasses.replace(scorer, part_size=70)):
+        (ranking,) = ask(used, ({"age": 30}, candidates))
+        assert ranking.signature == "serving_default"
+        assert [item.item_id for item in ranking.items] == BEST
+        assert [i.score for i in ranking.items] == pytest.approx([score(CATALOG[i], 30) for i in BEST], abs=1e-6)
+    with pytest.raises(RequestError, match=r"^logits must be asked of a model with the signature `rank`\."):
+        ask(scorer, ({"age": 30}, candidates), logits=True)
+
+
+@pytest.mark.parametrize("hedge", [None, 1e-4])
+def test_parts_come_to_the_same_as_one_call(ask: Ask, settings: ClientSettings, hedge: float | None) -> None:
+    whole, parts = (
+        ask(dataclasses.replace(settings, part_size=size, hedge_after_seconds=hedge), ({"age": 3}, IDS), logits=True)[0]
+        for size in (None, 70)
+    )
+    assert [item.item_id for item in parts.items] == [item.item_id for item in whole.items]
+    for part, one in zip(parts.items, whole.items, strict=True):  # a vector's last numbers may differ by one bit
+        assert part[1:] == pytest.approx(one[1:], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "problem"),
+    [
+        ({"model": "nobody"}, "NOT_FOUND", "the model server must have the model. Received: NOT_FOUND: "),
+        ({"version": 7}, "NOT_FOUND", "the model server must have the model. Received: NOT_FOUND: "),
+        ({"label": "canary"}, None, "the model server must "),
+    ],
+)
+def test_what_the_server_does_not_have(
+    ask: Ask, settings: ClientSettings, change: dict[str, Any], code: str | None, problem: str
+) -> None:
+    with pytest.raises(RankingError) as raised:
+        ask(dataclasses.replace(settings, **change), ({}, ["a"]))
+    assert str(raised.value).startswith(problem)
+    assert str(raised.value).endswith(f"({settings.server})")
+    assert code is None or raised.value.code.name == code
+
+
+def test_a_refused_request_is_a_sentence(ask: Ask, settings: ClientSettings) -> None:
+    with pytest.raises(RankingError, match=r"^the model server must accept the request\. Received: INVALID_ARGUMENT: "):
+        ask(settings, (b"no example", ["a"]))
+
+
+@pytest.mark.parametrize("part_size", [None, 1])
+def test_no_server(ask: Ask, part_size: int | None) -> None:
+    server = f"127.0.0.1:{free_port()}"
+    settings = ClientSettings(model="tiny", server=server, part_size=part_size, deadline_seconds=20.0)
+    start = time.monotonic()
+    with pytest.raises(RankingError) as raised:
+        ask(settings, ({}, ["a", "b"]))
+    assert raised.value.code == grpc.StatusCode.UNAVAILABLE
+    assert str(raised.value).startswith("the model server must be reachable. Received: UNAVAILABLE: ")
+    assert time.monotonic() - start < 10
+
+
+def test_a_server_that_comes_in_time_is_found(ask: Ask, server: str) -> None:
+    port = free_port()
+    settings = ClientSettings(
+        model="tiny", server=f"127.0.0.1:{port}", deadline_seconds=60.0, max_attempts=10, backoff_seconds=0.1
+    )
+    rankings: list[Ranking] = []
+    asking = threading.Thread(target=lambda: rankings.extend(ask(settings, ({}, ["app_1"]))))
+    asking.start()
+    asking.join(0.2)
+    assert asking.is_alive()
+    with forwarded(port, server):
+        asking.join(60)
+    assert [ranking.items[0].item_id for ranking in rankings] == ["app_1"]
+
+
+@pytest.mark.parametrize("change", [{}, {"part_size": 100}, {"hedge_after_seconds": 0.05}])
+def test_one_budget_for_everything(ask: Ask, models: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    """A server that stands still holds nobody longer than the budget, however often it is asked."""
+    with model_server(models, tmp_path / "log") as (server, running):
+        settings = ClientSettings(model="tiny", server=server, deadline_seconds=0.5, **change)
+        ask(dataclasses.replace(settings, deadline_seconds=20.0), ({}, IDS))
+        running.send_signal(signal.SIGSTOP)
+        start = time.monotonic()
+        with pytest.raises(RankingError, match=r"^the model server must answer within 0\.5 s\. Received: DEADLINE_EXC"):
+            ask(settings, ({}, IDS))
+        assert 0.5 <= time.monotonic() - start < 2
+
+
+def test_a_new_version_answers_without_a_failed_request(ask: Ask, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "tiny"
+    folder.mkdir(parents=True)
+    export_tiny(folder)
+    with model_server(tmp_path / "models", tmp_path / "log") as (server, _):
+        settings = ClientSettings(model="tiny", server=server, part_size=100, deadline_seconds=20.0)
+        exporting = threading.Thread(target=export_tiny, args=(folder, 2))
+        versions: list[int] = []
+
+        def check(ranking: Ranking) -> None:
+            versions.append(ranking.version)
+            expected = [score(CATALOG[i], 30, ranking.version) for i in BEST]
+            assert [item.score for item in ranking.items] == pytest.approx(expected, abs=1e-6)
+
+        exporting.start()
+        end = time.monotonic() + 30
+        while (not versions or versions[-1] < 2) and time.monotonic() < end:
+            for ranking in ask(settings, *[({"age": 30}, IDS)] * 10):
+                check(ranking)
+        exporting.join()
+    assert versions[0] == 1
+    assert versions[-1] == 2
+    assert versions == sorted(versions)

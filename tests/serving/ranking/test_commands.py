@@ -1,0 +1,106 @@
+"""The commands, as a person runs them, against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.ranking.settings import ClientSettings, read_settings, write_settings
+from tests.serving.ranking.tiny_model import CATALOG, score
+
+
+def wdr(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    environment = os.environ | {"COLUMNS": "120"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+
+
+@pytest.fixture
+def client(server: str, tmp_path: Path) -> list[str]:
+    """Options by a settings file, with a deadline that a busy machine keeps."""
+    write_settings(ClientSettings(model="tiny", server=server, deadline_seconds=20.0), str(tmp_path / "client.json"))
+    return ["--settings", str(tmp_path / "client.json")]
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> str:
+    path = tmp_path / "requests.jsonl"
+    path.write_text(json.dumps({"context": {"age": 30}, "candidates": list(CATALOG)[:40]}))
+    return str(path)
+
+
+def test_rank_prints_a_table(client: list[str]) -> None:
+    run = wdr(
+        "rank", *client, "--context", '{"age": 30, "country": 7}', "--items", "app_1, app_2,new", "-k2", "--logits"
+    )
+    assert run.returncode == 0, run.stderr
+    assert "tiny, version 1" in run.stdout
+    rows = [line.strip("│").split("│") for line in run.stdout.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["1", "app_2", f"{score(0.74, 30):.6f}", "0.740000", "1.300000"],
+        ["2", "app_1", f"{score(0.37, 30):.6f}", "0.370000", "1.300000"],
+    ]
+
+
+def test_rank_reads_items_from_a_file_and_prints_json(client: list[str], tmp_path: Path) -> None:
+    (tmp_path / "items").write_text('app_1\n\n{"id": "new", "features": {"quality": 3}}\napp_2\n')
+    run = wdr("rank", *client, "--context", "{}", "--items", f"@{tmp_path / 'items'}", "--json")
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout)
+    assert [item["id"] for item in answer["items"]] == ["new", "app_2", "app_1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--context", "[1]", "--items", "a"], "error: --context must be a JSON object. Received: [1]\n"),
+        (["--context", "{", "--items", "a"], "error: --context must be JSON: "),
+        (["--context", "{}", "--items", ","], "error: candidates must be 1 to 10,000. Received: 0\n"),
+        (["--context", "{}", "--items", "@/nowhere"], "error: No such file or directory: /nowhere\n"),
+        (["--context", "{}", "--items", "a", "--model", "nobody"], "error: the model server must have the model. "),
+        (["--context", "{}", "--items", "a", "--version", "1", "--label", "x"], "error: the whole: Value error, "),
+    ],
+)
+def test_a_mistake_is_one_sentence(client: list[str], arguments: list[str], problem: str) -> None:
+    run = wdr("rank", *client, *arguments)
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.startswith(problem)
+    assert run.stderr.count("\n") == 1
+
+
+def test_load_test_prints_and_plots(client: list[str], requests: str, tmp_path: Path) -> None:
+    plot = tmp_path / "plot.svg"
+    options = ["--requests", requests, "--candidates", "10", "--rate", "20", "--seconds", "1", "--plot", str(plot)]
+    run = wdr("load-test", *client, *options)
+    assert run.returncode == 0, run.stderr
+    assert "20 requests/s for " in run.stdout
+    assert "p99.9" in run.stdout
+    assert "<svg" in plot.read_text()
+
+
+def test_load_test_searches_the_rate(client: list[str], requests: str) -> None:
+    options = ["--requests", requests, "--rate", "20", "--seconds", "0.3", "--p99-ms", "0.001", "--json"]
+    run = wdr("load-test", *client, *options)
+    assert run.returncode == 1
+    assert [report["requests_per_second"] for report in json.loads(run.stdout)] == [20]
+    assert run.stderr == (
+        "error: p99 must be at most 0.001 ms at the first rate. Received: it is not at 20 requests/s\n"
+    )
+
+
+def test_tune_client_writes_settings_that_the_others_read(client: list[str], requests: str, tmp_path: Path) -> None:
+    out = tmp_path / "tuned.json"
+    options = ["--requests", requests, "--candidates", "20", "--sizes", "10,5", "--repetitions", "3", "--out", str(out)]
+    run = wdr("tune-client", *client, *options)
+    assert run.returncode == 0, run.stderr
+    ways = ["one call", "parts of 5", "parts of 10", "chosen"]
+    assert [line.split(":")[0] for line in run.stdout.splitlines()] == ways
+    settings = read_settings(str(out))
+    assert settings.part_size in (None, 5, 10)
+    assert settings.model == "tiny"

@@ -1,0 +1,77 @@
+"""Features to tf.Examples: texts and numbers, what the model tells of them, and what no feature can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+
+from serving.ranking.errors import RequestError
+from serving.ranking.features import encode_example
+
+KINDS = {"hour": types_pb2.DT_STRING, "age": types_pb2.DT_FLOAT}
+
+
+def decoded(serialized: bytes) -> dict[str, list[Any]]:
+    feature = tf.train.Example.FromString(serialized).features.feature
+    return {name: [*f.bytes_list.value, *f.float_list.value, *f.int64_list.value] for name, f in feature.items()}
+
+
+def test_texts_are_bytes_numbers_are_floats_and_nothing_is_missing() -> None:
+    features = {
+        "country": "Åland",
+        "raw": b"\xff",
+        "age": 30,
+        "price": 0.5,
+        "apps": ["a", "b"],
+        "sizes": (1, 2.5),
+        "none": None,
+        "empty": [],
+    }
+    assert decoded(encode_example(features, "x", 1000)) == {
+        "country": ["Åland".encode()],
+        "raw": [b"\xff"],
+        "age": [30.0],
+        "price": [0.5],
+        "apps": [b"a", b"b"],
+        "sizes": [1.0, 2.5],
+    }
+
+
+def test_the_model_s_kinds_tell_what_an_integer_is() -> None:
+    features = {"hour": 7, "age": 7, "other": 7}
+    assert decoded(encode_example(features, "x", 1000, KINDS)) == {"hour": [b"7"], "age": [7.0], "other": [7.0]}
+
+
+def test_a_serialized_example_is_taken_as_it_is() -> None:
+    assert encode_example(b"anything", "x", 8) == b"anything"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("f", True, "must be a text, a number, or a list of either. Received: 'True'"),
+        ("f", ["a", 1], "must be a text, a number, or a list of either. Received: "),
+        ("f", [1, None], "must be a text, a number, or a list of either. Received: "),
+        ("f", {"a": "b"}, "must be a text, a number, or a list of either. Received: "),
+        ("f", float("nan"), "must be within float32's range. Received: nan"),
+        ("f", [1.0, float("inf")], "must be within float32's range. Received: "),
+        ("f", 1e39, "must be within float32's range. Received: 1e+39"),
+        ("f", 10**400, "must be within float32's range. Received: 1000"),
+        ("f", "\ud800", r"must be a text that UTF-8 has. Received: '\ud800'"),
+        ("hour", 7.5, "must be a text, an integer, or a list of them. Received: '7.5'"),
+        ("hour", True, "must be a text, an integer, or a list of them. Received: 'True'"),
+        ("age", "7", "must be a number, or a list of numbers. Received: '7'"),
+    ],
+)
+def test_what_no_feature_can_be(name: str, value: Any, problem: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        encode_example({name: value}, "the context", 1000, KINDS)
+    assert str(raised.value).startswith(f"feature {name!r} of the context {problem}")
+
+
+def test_a_long_example_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"^the context must have at most 99 bytes\. Received: 1\d\d$"):
+        encode_example({"f": "x" * 100}, "the context", 99)

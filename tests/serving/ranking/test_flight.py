@@ -1,0 +1,90 @@
+"""When a call's copies are sent: the rules, at times told by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from grpc import StatusCode
+
+from serving.ranking.flight import Flight
+from serving.ranking.settings import ClientSettings
+
+
+def flight(**settings: float) -> Flight:
+    """One that starts at 100 s and ends at 101 s, with waits of just the mean."""
+    return Flight(ClientSettings(model="m", **settings), 100.0, 101.0, draw=lambda: 0.5)
+
+
+def test_a_call_is_sent_at_once_and_once() -> None:
+    call = flight()
+    assert call.due == 100.0
+    call.sent(100.0)
+    assert call.due == math.inf
+
+
+def test_unavailable_is_tried_again_after_waits_that_double() -> None:
+    call = flight(max_attempts=3, backoff_seconds=0.1)
+    call.sent(100.0)
+    assert not call.failed(StatusCode.UNAVAILABLE, 100.0)
+    assert call.due == pytest.approx(100.1)
+    call.sent(100.1)
+    assert not call.failed(StatusCode.UNAVAILABLE, 100.2)
+    assert call.due == pytest.approx(100.4)
+    call.sent(100.4)
+    assert call.failed(StatusCode.UNAVAILABLE, 100.5)
+
+
+@pytest.mark.parametrize(("drawn", "wait"), [(0.0, 0.05), (0.999, 0.1499)])
+def test_waits_are_drawn(drawn: float, wait: float) -> None:
+    call = Flight(ClientSettings(model="m", backoff_seconds=0.1), 0.0, 1.0, draw=lambda: drawn)
+    call.sent(0.0)
+    call.failed(StatusCode.UNAVAILABLE, 0.0)
+    assert call.due == pytest.approx(wait)
+
+
+def test_no_try_after_the_deadline() -> None:
+    call = flight(backoff_seconds=0.1)
+    call.sent(100.0)
+    assert call.failed(StatusCode.UNAVAILABLE, 100.95)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.INVALID_ARGUMENT,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.INTERNAL,
+        StatusCode.UNKNOWN,
+        StatusCode.CANCELLED,
+    ],
+)
+def test_any_other_failure_is_final(code: StatusCode) -> None:
+    call = flight(hedge_after_seconds=0.1)
+    call.sent(100.0)
+    call.sent(100.1)
+    assert call.failed(code, 100.2)
+
+
+def test_a_second_copy_leaves_after_the_delay_and_no_third() -> None:
+    call = flight(hedge_after_seconds=0.1)
+    call.sent(100.0)
+    assert call.due == pytest.approx(100.1)
+    call.sent(100.1)
+    assert call.due == math.inf
+
+
+def test_a_hedged_call_is_lost_only_with_its_last_copy() -> None:
+    call = flight(hedge_after_seconds=0.1, max_attempts=1)
+    call.sent(100.0)
+    call.sent(100.1)
+    assert not call.failed(StatusCode.UNAVAILABLE, 100.2)
+    assert call.failed(StatusCode.UNAVAILABLE, 100.3)
+
+
+def test_a_failure_does_not_put_the_second_copy_off() -> None:
+    call = flight(hedge_after_seconds=0.1, backoff_seconds=0.5)
+    call.sent(100.0)
+    call.failed(StatusCode.UNAVAILABLE, 100.01)
+    assert call.due == pytest.approx(100.1)

@@ -1,0 +1,117 @@
+"""The HTTP service in a process of its own, before a real model server."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.serving.ranking.running import free_port, ranking_service
+from tests.serving.ranking.tiny_model import CATALOG, deep_logit, score
+
+MAX_BODY_BYTES = 200_000
+
+
+@pytest.fixture(scope="module")
+def service(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("service") / "log"
+    options = ("--max-body-bytes", str(MAX_BODY_BYTES), "--deadline-seconds", "20")
+    with ranking_service(server, "tiny", log, *options) as url:
+        yield url
+
+
+def test_schemathesis_finds_nothing(service: str, tmp_path: Path) -> None:
+    """No server error, and nothing else that the OpenAPI page does not say, in hundreds of requests, good and bad."""
+    # 413 refuses a bad request too, and schemathesis does not count it among those that do.
+    config = '[checks]\nnegative_data_rejection.expected-statuses = ["400", "413", "422"]\n'
+    (tmp_path / "schemathesis.toml").write_text(config)
+    options = ["--checks", "all", "--max-examples", "100", "--seed", "1", "--no-color", "--wait-for-schema", "10"]
+    command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{service}/openapi.json", *options]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"Tested: 3\b", run.stdout), run.stdout
+
+
+def rank(service: str, **body: Any) -> httpx.Response:
+    return httpx.post(f"{service}/rank", json=body, timeout=30)
+
+
+def test_a_ranking(service: str) -> None:
+    new = {"id": "new", "features": {"quality": 9}}
+    response = rank(service, context={"age": 30, "country": 7}, candidates=["app_1", "app_2", new], k=2, logits=True)
+    assert response.status_code == 200
+    answer = response.json()
+    assert (answer["model"], answer["version"]) == ("tiny", 1)
+    assert [item["id"] for item in answer["items"]] == ["new", "app_2"]
+    for item, quality in zip(answer["items"], (9.0, CATALOG["app_2"]), strict=True):
+        assert item["score"] == pytest.approx(score(quality, 30), abs=1e-6)
+        assert item["wide_logit"] == pytest.approx(quality, abs=1e-6)
+        assert item["deep_logit"] == pytest.approx(deep_logit(30), abs=1e-6)
+    assert set(rank(service, context={}, candidates=["app_1"]).json()["items"][0]) == {"id", "score"}
+
+
+def body_of(context: str = "{}", candidates: str = '["a"]', rest: str = "") -> bytes:
+    return f'{{"context": {context}, "candidates": {candidates}{rest}}}'.encode()
+
+
+A_FEATURE = "a feature must be a text, a number within float32's range, a list of either, or null. Received: "
+A_CANDIDATE = 'a candidate must be an item id, or an object with "id" and "features". Received: '
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [
+        (b"", 422, "body: Field required. Received: None"),
+        (b"{", 400, "the body must be JSON: "),
+        (b"\xff\xfe", 400, "the body must be JSON: "),
+        (b"[" * 100_000, 400, "There was an error parsing the body"),
+        (b"[]", 422, "body: Input should be a valid dictionary or object to extract fields from. Received: []"),
+        (body_of(candidates="[]"), 422, "body.candidates: List should have at least 1 item after validation, not 0."),
+        (body_of(candidates="[5]"), 422, f"body.candidates.0: {A_CANDIDATE}5"),
+        (body_of(candidates='["\\ud800"]'), 422, f"body.candidates.0: {A_CANDIDATE}'\\ud800'"),
+        (body_of(candidates='["a", {"id": "b"}]'), 422, f"body.candidates.1: {A_CANDIDATE}"),
+        (body_of('{"f": NaN}'), 422, f"body.context.f: {A_FEATURE}nan"),
+        (body_of('{"f": 1e400}'), 422, f"body.context.f: {A_FEATURE}inf"),
+        (body_of('{"f": true}'), 422, f"body.context.f: {A_FEATURE}True"),
+        (body_of('{"f": {"g": 1}}'), 422, f"body.context.f: {A_FEATURE}"),
+        (body_of('{"f": 1e39}'), 422, f"body.context.f: {A_FEATURE}1e+39"),
+        (body_of('{"f": [1, "x"]}'), 422, f"body.context.f: {A_FEATURE}[1, 'x']"),
+        (body_of(rest=', "logits": 1'), 422, "body.logits: Input should be a valid boolean. Received: 1"),
+        (body_of('{"age": "x"}'), 400, "feature 'age' of the context must be a number, or a list of numbers. "),
+        (body_of(rest=', "k": 0'), 422, "body.k: Input should be greater than or equal to 1. Received: 0"),
+        (body_of(rest=', "x": 0'), 422, "body.x: Extra inputs are not permitted. Received: 0"),
+        (b" " * (MAX_BODY_BYTES + 1), 413, f"the body must have at most {MAX_BODY_BYTES:,} bytes. Received: "),
+        (body_of(candidates=json.dumps(["a"] * 10_001)), 400, "candidates must be 1 to 10,000. Received: 10,001"),
+    ],
+)
+def test_a_bad_request_is_told_why(service: str, body: bytes, status: int, problem: str) -> None:
+    headers = {"content-type": "application/json"}
+    response = httpx.post(f"{service}/rank", content=body, headers=headers, timeout=30)
+    assert response.status_code == status
+    assert response.json()["error"].startswith(problem)
+
+
+def test_a_body_without_a_length_is_bounded_too(service: str) -> None:
+    chunks = (b" " * 1000 for _ in range(1000))
+    response = httpx.post(f"{service}/rank", content=chunks, headers={"content-type": "application/json"}, timeout=30)
+    assert response.status_code == 413
+
+
+def test_health(service: str) -> None:
+    assert httpx.get(f"{service}/health/live").json() == {"status": "live"}
+    assert httpx.get(f"{service}/health/ready").json() == {"status": "ready", "version": 1}
+    assert httpx.get(f"{service}/docs").status_code == 200
+
+
+def test_without_a_server_the_service_lives_and_is_not_ready(tmp_path: Path) -> None:
+    with ranking_service(f"127.0.0.1:{free_port()}", "tiny", tmp_path / "log", "--deadline-seconds", "5") as url:
+        for response in (httpx.get(f"{url}/health/ready", timeout=10), rank(url, context={}, candidates=["a"])):
+            assert response.status_code == 503
+            assert response.json()["error"].startswith("the model server must be reachable. Received: UNAVAILABLE: ")

@@ -1,0 +1,38 @@
+"""A client's settings, in code and as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serving.ranking.settings import ClientSettings, make_settings, read_settings, write_settings
+from transform.errors import InputError
+
+
+def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
+    settings = ClientSettings(model="m", server="a:1", label="stable", part_size=50, hedge_after_seconds=0.01)
+    write_settings(settings, str(tmp_path / "s.json"))
+    assert read_settings(str(tmp_path / "s.json")) == settings
+
+
+def test_what_is_given_goes_before_the_file(tmp_path: Path) -> None:
+    write_settings(ClientSettings(model="m", server="a:1"), str(tmp_path / "s.json"))
+    made = make_settings(str(tmp_path / "s.json"), server="b:2", version=3, label=None)
+    assert made == ClientSettings(model="m", server="b:2", version=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({}, "model: Field required. "),
+        ({"model": "m", "version": 1, "label": "x"}, "the whole: Value error, `version` or `label` can be given. "),
+        ({"model": "m", "deadline_seconds": 0}, "deadline_seconds: Input should be greater than 0. Received: 0 "),
+        ({"model": "m", "part_sise": 5}, "part_sise: Unexpected keyword argument. Received: 5 "),
+    ],
+)
+def test_a_mistake_is_a_sentence(given: dict[str, object], problem: str) -> None:
+    with pytest.raises(InputError) as raised:
+        make_settings(None, **given)
+    assert str(raised.value).startswith(problem)
+    assert str(raised.value).endswith("(the client's settings)")

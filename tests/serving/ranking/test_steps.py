@@ -1,0 +1,145 @@
+"""What is asked, and what becomes of the answers: the steps, answered by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from grpc import StatusCode
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+
+from serving.ranking.errors import RankingError, RequestError
+from serving.ranking.messages import string_tensor
+from serving.ranking.settings import ClientSettings
+from serving.ranking.steps import RankingSteps
+from transform.signature_names import ITEM_IDS, RANK_SIGNATURE, SCORES_OUTPUT, SERVING_SIGNATURE
+
+
+def metadata(version: int, *names: str) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.version.value = version
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name in names:
+        signatures.signature_def[name].method_name = "tensorflow/serving/predict"
+    response.metadata["signature_def"].Pack(signatures)
+    return response
+
+
+def answer(version: int, ids: Sequence[str], scores: Sequence[float]) -> predict_pb2.PredictResponse:
+    response = predict_pb2.PredictResponse()
+    response.model_spec.version.value = version
+    response.outputs[ITEM_IDS].CopyFrom(string_tensor([i.encode() for i in ids], [1, len(ids)]))
+    response.outputs[SCORES_OUTPUT].dtype = types_pb2.DT_FLOAT
+    response.outputs[SCORES_OUTPUT].float_val.extend(scores)
+    return response
+
+
+def started(settings: ClientSettings, candidates: Sequence[Any], names: Sequence[str] = (RANK_SIGNATURE,)) -> Any:
+    """Steps that have the signatures of version 1, and the calls that they want then."""
+    steps = RankingSteps(settings).rank({}, candidates, None, False)
+    (call,) = next(steps)
+    assert call.method == "GetModelMetadata"
+    return steps, steps.send([metadata(1, *names)])
+
+
+def result(steps: Any, answers: Sequence[Any]) -> Any:
+    with pytest.raises(StopIteration) as stopped:
+        steps.send(list(answers))
+    return stopped.value.value
+
+
+def test_parts_are_merged_by_score() -> None:
+    steps, calls = started(ClientSettings(model="m", part_size=2), ["a", "b", "c", "d"])
+    assert [list(call.request.inputs[ITEM_IDS].string_val) for call in calls] == [[b"a", b"b"], [b"c", b"d"]]
+    ranking = result(steps, [answer(1, ["b", "a"], [0.875, 0.5]), answer(1, ["c", "d"], [0.75, 0.25])])
+    assert [item[:2] for item in ranking.items] == [("b", 0.875), ("c", 0.75), ("a", 0.5), ("d", 0.25)]
+    assert ranking.version == 1
+
+
+def test_a_part_of_an_older_version_is_asked_again_of_the_newer() -> None:
+    steps, _ = started(ClientSettings(model="m", part_size=1), ["a", "b", "c"])
+    old = [answer(1, ["a"], [0.1]), answer(2, ["b"], [0.2]), answer(1, ["c"], [0.3])]
+    again = steps.send(old)
+    assert [call.request.model_spec.version.value for call in again] == [2, 2]
+    assert [list(call.request.inputs[ITEM_IDS].string_val) for call in again] == [[b"a"], [b"c"]]
+    ranking = result(steps, [answer(2, ["a"], [0.5]), answer(2, ["c"], [0.0])])
+    assert [item.item_id for item in ranking.items] == ["a", "b", "c"]
+    assert ranking.version == 2
+
+
+def test_signatures_are_asked_once_until_another_version_answers() -> None:
+    shared = RankingSteps(ClientSettings(model="m"))
+
+    def methods(version: int) -> list[str]:
+        """What one ranking calls, when this version serves."""
+        called, steps = [], shared.rank({}, ["a"], None, False)
+        calls = next(steps)
+        while True:
+            called.append(calls[0].method)
+            answers = [answer(version, ["a"], [0.5]) if calls[0].method == "Predict" else metadata(version, "rank")]
+            try:
+                calls = steps.send(answers)
+            except StopIteration:
+                return called
+
+    assert methods(1) == ["GetModelMetadata", "Predict"]
+    assert methods(1) == ["Predict"]
+    assert methods(2) == ["Predict"]
+    assert methods(2) == ["GetModelMetadata", "Predict"]
+    # While two servers answer in turn, one of either version, nothing is asked again.
+    assert [methods(version) for version in (1, 2, 1)] == [["Predict"]] * 3
+
+
+def test_a_signature_that_went_with_the_old_version_is_looked_for_again() -> None:
+    steps, _ = started(ClientSettings(model="m", item_id_feature="app_id"), [("a", {"price": 1.0})], ["rank_items"])
+    (call,) = steps.throw(RankingError(StatusCode.FAILED_PRECONDITION, "no such signature"))
+    assert call.method == "GetModelMetadata"
+    (call,) = steps.send([metadata(2, SERVING_SIGNATURE)])
+    assert call.request.model_spec.signature_name == SERVING_SIGNATURE
+
+
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.INTERNAL])
+def test_no_other_failure_is_looked_into(code: StatusCode) -> None:
+    steps, _ = started(ClientSettings(model="m"), ["a"])
+    with pytest.raises(RankingError, match=r"^gone$"):
+        steps.throw(RankingError(code, "gone"))
+
+
+def test_the_server_s_refusal_stands_if_the_model_is_the_same() -> None:
+    steps, _ = started(ClientSettings(model="m"), ["a"])
+    steps.throw(RankingError(StatusCode.INVALID_ARGUMENT, "bad"))
+    with pytest.raises(RankingError, match=r"^bad$"):
+        steps.send([metadata(1, RANK_SIGNATURE)])
+
+
+@pytest.mark.parametrize(
+    ("response", "problem"),
+    [
+        (answer(1, ["a"], [0.5]), "`scores` must have a value a candidate, 2. Received: 1"),
+        (answer(1, ["a"], [0.5, 0.4]), "`item_ids` must have a value a candidate, 2. Received: 1"),
+        (answer(1, ["a", "b"], [0.5, float("nan")]), "scores must be numbers. Received: nan"),
+        (predict_pb2.PredictResponse(), "an answer must have the output `scores`. Received: []"),
+    ],
+)
+def test_a_wrong_answer_is_not_taken(response: predict_pb2.PredictResponse, problem: str) -> None:
+    steps, _ = started(ClientSettings(model="m"), ["a", "b"])
+    with pytest.raises(RankingError) as raised:
+        steps.send([response])
+    assert str(raised.value) == problem
+    assert raised.value.code == StatusCode.INTERNAL
+
+
+def test_requests_that_are_not_sent() -> None:
+    without_rank = [SERVING_SIGNATURE]
+    with pytest.raises(RequestError, match=r"^a model without the signature `rank` needs the item features of every"):
+        started(ClientSettings(model="m"), ["a"], without_rank)
+    with pytest.raises(
+        RequestError, match=r"^a model without the signature `rank_items` needs .* Received: none for 1"
+    ):
+        started(ClientSettings(model="m"), ["a", ("b", {"x": 1.0})], without_rank)
+    with pytest.raises(RequestError, match=r"^a call must have at most 20 bytes\. Received: \d+ for 1 candidates$"):
+        started(ClientSettings(model="m", max_request_bytes=20), ["a"])
+    with pytest.raises(RequestError, match=r"^k must be at least 1\. Received: 0$"):
+        next(RankingSteps(ClientSettings(model="m")).rank({}, ["a"], 0, False))
