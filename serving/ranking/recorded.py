@@ -59,8 +59,8 @@ def read_recorded(path: str) -> Recorded:
       path: A pushed version, or a JSONL file with a body of `/rank` in each line.
 
     Returns:
-      The contexts and the candidates. Of a version that has no request of the signature `rank`, the contexts are whole
-      examples, of which `rank` reads the context features; the candidates then are the version's catalog.
+      The contexts and the candidates. A version's contexts may be whole examples, of which `rank` reads the context
+      features alone; its candidates are its catalog, or, if that is not one table, those that its requests have.
 
     Raises:
       InputError: If there is nothing in it, or it cannot be read.
@@ -102,19 +102,33 @@ def _of_version(path: str) -> Recorded:
             if name in inputs:
                 values |= dict.fromkeys(inputs[name].string_val)
     ids.pop(b"", None)
-    candidates: list[Candidate] = [item_id.decode() for item_id in ids] if ids else list(read_catalog(path))
+    # Drawn from the whole catalog, candidates are found in as many places of the memory as in production.
+    candidates = list(read_catalog(path)) if len(_tables(path)) == 1 else [item_id.decode() for item_id in ids]
     return Recorded(list(contexts), candidates)
 
 
 def read_catalog(path: str) -> dict[str, bytes]:
-    """The catalog of a pushed version: by item id, the features that its table has, as a serialized tf.Example."""
-    files = sorted(glob.glob(os.path.join(path, _CATALOGS, "*", "*")))
-    tables = sorted({os.path.dirname(file) for file in files})
-    if len(tables) != 1:
-        raise InputError(f"a version's catalog must be one table. Received: {tables} ({path})")
+    """The catalog of a pushed version: by item id, the features that its table has, as a serialized tf.Example.
+
+    Args:
+      path: The version.
+
+    Returns:
+      The features.
+
+    Raises:
+      InputError: If there is no such table, or more than one, or it cannot be read.
+    """
+    if len(_tables(path)) != 1:
+        raise InputError(f"a version's catalog must be one table. Received: {_tables(path)} ({path})")
     items = {}
-    for record in (record for file in files for record in read_records(file)):
-        example = example_pb2.Example.FromString(record)
-        key = example.features.feature.pop(TABLE_KEY).bytes_list.value[0].decode()
-        items[key] = example.SerializeToString()
+    for file in sorted(glob.glob(os.path.join(_tables(path)[0], "*"))):
+        for record in read_records(file):
+            example = example_pb2.Example.FromString(record)
+            key = example.features.feature.pop(TABLE_KEY).bytes_list.value[0].decode()
+            items[key] = example.SerializeToString()
     return items
+
+
+def _tables(path: str) -> list[str]:
+    return sorted(glob.glob(os.path.join(path, _CATALOGS, "*")))

@@ -18,12 +18,14 @@ from transform.feature_spec import TABLE_KEY
 
 
 def write_version(folder: Path, records: list[prediction_log_pb2.PredictionLog], catalog: dict[str, float]) -> str:
-    """A pushed version, as far as a load test looks at it."""
+    """A pushed version, as far as a load test looks at it; without a catalog if that is empty."""
     table = folder / "assets.extra" / "catalog" / "apps"
-    table.mkdir(parents=True)
+    (table if catalog else folder / "assets.extra").mkdir(parents=True)
     with tf.io.TFRecordWriter(str(folder / "assets.extra" / "tf_serving_warmup_requests")) as writer:
         for record in records:
             writer.write(record.SerializeToString())
+    if not catalog:
+        return str(folder)
     with tf.io.TFRecordWriter(str(table / "data-00000.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
         for key, quality in catalog.items():
             writer.write(encode_example({TABLE_KEY: key, "quality": quality}, "x", 1000))
@@ -37,20 +39,21 @@ def log_of(**inputs: tuple[list[bytes], list[int]]) -> prediction_log_pb2.Predic
     return log
 
 
-def test_requests_of_rank_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_without_a_catalog_the_candidates_are_those_of_the_requests(tmp_path: Path) -> None:
     records = [
         log_of(context=([b"c1"], [1]), item_ids=([b"a", b"b"], [1, 2])),
         log_of(context=([b"c2", b"c3"], [2]), item_ids=([b"b", b"c", b"d", b""], [2, 2])),
     ]
-    recorded = read_recorded(write_version(tmp_path, records, {"x": 1.0}))
+    recorded = read_recorded(write_version(tmp_path, records, {}))
     assert recorded.contexts == [b"c1", b"c2", b"c3"]
     assert recorded.candidates == ["a", "b", "c", "d"]
 
 
-def test_requests_of_serving_default_are_contexts_for_the_catalog_s_items(tmp_path: Path) -> None:
-    path = write_version(tmp_path, [log_of(examples=([b"e1", b"e2"], [2]))], {"x": 1.0, "y": 2.0})
+def test_requests_of_either_signature_are_contexts_for_the_catalog_s_items(tmp_path: Path) -> None:
+    records = [log_of(examples=([b"e1", b"e2"], [2])), log_of(context=([b"c"], [1]), item_ids=([b"a"], [1, 1]))]
+    path = write_version(tmp_path, records, {"x": 1.0, "y": 2.0})
     recorded = read_recorded(path)
-    assert recorded.contexts == [b"e1", b"e2"]
+    assert recorded.contexts == [b"e1", b"e2", b"c"]
     assert recorded.candidates == ["x", "y"]
     assert read_catalog(path) == {
         "x": encode_example({"quality": 1.0}, "x", 1000),
