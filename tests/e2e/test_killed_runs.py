@@ -38,6 +38,7 @@ def test_a_push_that_was_killed_is_done_once(
 
     with Watcher(serving) as watcher:
         store.kill_when(arguments, log, ready)
+        assert any("as running" in what for what in remains(workspace))
         output = store.wdr_ok(*arguments)
 
     assert watcher.watched.problems == {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
+from components.pins import PINS_FILE
 from components.versions import REMOVED_FOLDER
 from pipeline.workspace import Workspace
 
@@ -18,14 +19,11 @@ def remains(root: Path) -> list[str]:
         states = {e.id: e.last_known_state for e in handle.store.get_executions()}
     running = [id_ for id_, state in states.items() if state == metadata_store_pb2.Execution.RUNNING]
     found = [f"ML Metadata has execution {id_} as running" for id_ in running]
-    numbered = [*workspace.artifacts.glob("*/*/*"), *workspace.artifacts.glob("*/.system/executor_execution/*")]
-    dead = [
-        p for p in numbered if p.name.isdecimal() and states.get(int(p.name)) != metadata_store_pb2.Execution.COMPLETE
-    ]
+    outputs = [folder for folder in workspace.artifacts.glob("*/*/*") if folder.name.isdecimal()]
+    complete = metadata_store_pb2.Execution.COMPLETE
+    dead = [folder for folder in outputs if states.get(int(folder.name)) != complete]
+    dead += workspace.artifacts.glob("*/.system/executor_execution/*/*")
     dead += workspace.artifacts.glob("*/.system/stateful_working_dir/*")
-    dead += workspace.artifacts.glob("*/.system/executor_execution/*/.temp")
-    dead += [
-        p for p in root.glob("serving/*/*") if not p.name.isdecimal() and p.name not in (REMOVED_FOLDER, ".pins.json")
-    ]
+    dead += [path for path in root.glob("serving/*/.*") if path.name not in (REMOVED_FOLDER, PINS_FILE)]
     dead += [*root.rglob("*.part"), *workspace.checkpoints.glob("*"), *root.glob("tmp")]
     return found + [f"{path} is left" for path in dead]
