@@ -50,10 +50,6 @@ def serve(**options: Any) -> None:
         raise click.UsageError("`--tls-certificate` and `--tls-key` go together")
     if flags.tls_client_ca and not flags.tls_certificate:
         raise click.UsageError("`--tls-client-ca` needs `--tls-certificate`")
-    try:
-        flags.configs()
-    except UserError as error:
-        raise click.ClickException(str(error)) from error
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the log is JSON
     from serving.model_server.protos import import_protos_alone
 
@@ -62,4 +58,7 @@ def serve(**options: Any) -> None:
 
     from serving.model_server.server import serve as serve_until_stopped
 
-    asyncio.run(serve_until_stopped(flags))
+    try:
+        asyncio.run(serve_until_stopped(flags))
+    except UserError as error:
+        raise click.ClickException(str(error)) from error

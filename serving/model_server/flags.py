@@ -74,7 +74,7 @@ def _split(text: str, option: str, form: str, separator: str) -> tuple[str, str]
 
 def _version(text: str, option: str) -> int:
     if not text.isdecimal():
-        raise UserError(f"`{option}` must have a version, which is a number. Received: {text}")
+        raise UserError(f"`{option}` must have a version, a number. Received: {text}")
     return int(text)
 
 

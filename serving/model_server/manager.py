@@ -25,6 +25,7 @@ from serving.model_server.logs import log
 from serving.model_server.models import ModelConfig
 from serving.model_server.servable import Servable
 from serving.model_server.version import AVAILABLE, END, LOADING, UNLOADING, Version
+from transform.errors import InputError
 
 _R = TypeVar("_R")
 
@@ -218,11 +219,17 @@ def _be_nice() -> None:
 
 def _load(path: str, num_threads: int) -> Servable:
     version_files.verify(path)
-    servable = Servable(path, num_threads)
+    try:
+        servable = Servable(path, num_threads)
+    except ServingError as error:
+        raise ServingError(error.code, f"a version must load. Received: {error.message} ({path})") from error
     try:
         warmup.warm_up(servable, path)
-    except BaseException:
+    except BaseException as error:
         servable.close()
+        if isinstance(error, ServingError):
+            text = f"a version must answer its warm-up requests. Received: {error.message} ({path})"
+            raise ServingError(error.code, text) from error
         raise
     return servable
 
@@ -233,6 +240,6 @@ def _drop(servable: Servable) -> None:
 
 
 def _load_error(error: Exception) -> ServingError:
-    if isinstance(error, version_files.DamagedVersionError):
+    if isinstance(error, InputError):
         return ServingError(grpc.StatusCode.DATA_LOSS, str(error))
     return ServingError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

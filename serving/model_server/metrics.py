@@ -29,7 +29,7 @@ class Metrics:
           versions: All versions that are known.
           num_waiting: How many requests wait in the queue.
         """
-        prometheus_client.disable_created_metrics()  # a series more for each one
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more each
         self._registry = prometheus_client.CollectorRegistry()
         self._requests = prometheus_client.Counter(
             "wdr_requests",

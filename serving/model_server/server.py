@@ -38,8 +38,9 @@ async def serve(flags: Flags) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     token = auth.Token(Path(flags.token_file).read_text(encoding="utf-8").strip()) if flags.token_file else None
+    configs, listener = flags.configs(), _listen(flags)
     servable.start(flags.num_threads)
-    manager = Manager(flags.configs(), flags.num_threads, flags.retry_seconds)
+    manager = Manager(configs, flags.num_threads, flags.retry_seconds)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
     metrics = Metrics(manager.all_versions, lambda: queue.num_waiting)
     inference, models = Inference(manager, queue, flags.max_elements), ModelStatus(manager)
@@ -47,7 +48,8 @@ async def serve(flags: Flags) -> None:
         flags, GrpcServices(inference, models, metrics, flags.timeout_seconds), token
     )
     rest = Rest(inference, models, metrics, token, flags.max_message_bytes, flags.timeout_seconds)
-    rest_server, rest_port, rest_task = _start_rest(flags, rest)
+    rest_server = _rest_server(flags, rest)
+    rest_task = asyncio.create_task(rest_server.serve([listener]))
 
     async def tell_health() -> None:
         response = health_pb2.HealthCheckResponse
@@ -56,6 +58,7 @@ async def serve(flags: Flags) -> None:
 
     manager.on_change = tell_health
     await tell_health()
+    rest_port = listener.getsockname()[1]
     log("info", "listening", host=flags.host, grpc_port=grpc_port, rest_port=rest_port, models=list(manager.configs))
     watcher = asyncio.create_task(manager.watch(flags.poll_seconds))
     await stop.wait()
@@ -93,6 +96,7 @@ async def _start_grpc(
         else:
             port = server.add_insecure_port(address)
     except RuntimeError as error:
+        await server.stop(None)
         raise UserError(f"the gRPC port must be free. Received: {address}: {error}") from error
     await server.start()
     return server, port, alive
@@ -111,13 +115,16 @@ class _RestServer(uvicorn.Server):
         yield
 
 
-def _start_rest(flags: Flags, rest: Rest) -> tuple[_RestServer, int, asyncio.Task[None]]:
+def _listen(flags: Flags) -> socket.socket:
     try:
-        listener = socket.create_server((flags.host, flags.rest_port), backlog=1024)
+        return socket.create_server((flags.host, flags.rest_port), backlog=1024)
     except OSError as error:
         address = f"{flags.host}:{flags.rest_port}"
         raise UserError(f"the REST port must be free. Received: {address}: {error.strerror}") from error
-    server = _RestServer(
+
+
+def _rest_server(flags: Flags, rest: Rest) -> _RestServer:
+    return _RestServer(
         uvicorn.Config(
             rest.app,
             http=patient(flags.timeout_seconds),
@@ -133,5 +140,3 @@ def _start_rest(flags: Flags, rest: Rest) -> tuple[_RestServer, int, asyncio.Tas
             ssl_cert_reqs=ssl.CERT_REQUIRED if flags.tls_client_ca else ssl.CERT_NONE,
         )
     )
-    task = asyncio.create_task(server.serve([listener]))
-    return server, int(listener.getsockname()[1]), task

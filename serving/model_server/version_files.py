@@ -11,12 +11,14 @@ import json
 import os
 from collections.abc import Iterator
 
+from transform.errors import InputError
+
 PART_PREFIX = ".part-"
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _SHA256 = "sha256"
 
 
-class DamagedVersionError(Exception):
+class DamagedVersionError(InputError):
     """A version's files are not those that were pushed."""
 
 

@@ -8,8 +8,6 @@ Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord fi
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterator
 
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import prediction_log_pb2
@@ -18,42 +16,30 @@ from serving.model_server import examples, servable
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.logs import log
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, Signature
+from serving.tfrecords import read_records
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 #: TF Serving's own bound of the number of records.
 MAX_RECORDS = 1000
 
-#: A TFRecord: its length, that length's checksum, the bytes, their checksum.
-_LENGTH = struct.Struct("<Q")
-_CHECKSUM_BYTES = 4
-
 
 def warm_up(model: Servable, path: str) -> None:
     """Answers a version's warm-up requests; without any, runs each of its signatures once, without rows.
 
     Raises:
-      ServingError: If the file cannot be read, or the model refuses one of its requests.
+      ServingError: If the model refuses one of them, or there are too many.
+      InputError: If the file cannot be read.
     """
     file = os.path.join(path, WARMUP_FILE)
     if not os.path.exists(file):
         for signature in model.signatures.values():
             _run_empty(model, signature)
         return
-    for number, record in enumerate(_records(file)):
+    for number, record in enumerate(read_records(file)):
         if number == MAX_RECORDS:
             raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {file}")
         _replay(model, prediction_log_pb2.PredictionLog.FromString(record))
-
-
-def _records(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        while head := file.read(_LENGTH.size + _CHECKSUM_BYTES):
-            size = _LENGTH.unpack_from(head)[0] if len(head) >= _LENGTH.size else 0
-            record = file.read(size)
-            if len(record) < size or len(file.read(_CHECKSUM_BYTES)) < _CHECKSUM_BYTES:
-                raise invalid(f"a file of warm-up records must not end within one ({path})")
-            yield record
 
 
 def _replay(model: Servable, entry: prediction_log_pb2.PredictionLog) -> None:

@@ -61,7 +61,7 @@ class WorkQueue:
         self._waiting: collections.deque[Job] = collections.deque()
         self._changed = threading.Condition()
         self._stopped = False
-        self._threads = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(num_threads)]
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(num_threads)]
         for thread in self._threads:
             thread.start()
 
@@ -88,6 +88,8 @@ class WorkQueue:
         if job.expired:
             raise _deadline_exceeded()
         with self._changed:
+            if len(self._waiting) >= self._max_waiting:
+                self._waiting = collections.deque(job for job in self._waiting if not _is_late(job))
             if len(self._waiting) >= self._max_waiting:
                 raise ServingError(
                     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -152,7 +154,8 @@ def _is_late(job: Job) -> bool:
     """Whether nobody waits for a job any more; who waited is told."""
     if job.expired:
         _settle(job, _deadline_exceeded())
-    return job.expired or job.answer.cancelled()
+        return True
+    return job.answer.cancelled()
 
 
 def _settle(job: Job, result: Tensors | Exception) -> None:

@@ -209,14 +209,14 @@ def write_manifest_anew(version: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (_truncated_graph, "saved_model.pb"),
-        (_no_variables, "Could not find variable"),
+        (_truncated_graph, "a version must load. Received: Read less bytes than requested"),
+        (_no_variables, "a version must answer its warm-up requests. Received: Could not find variable"),
         (_changed_variables, "variables.data-00000-of-00001 was changed"),
         (_missing_file, "fingerprint.pb is missing"),
         (_extra_file, "assets/more.txt was added"),
         (_no_manifest, "a manifest must be a JSON object"),
         (_bad_warmup, 'Serving signature key "no_such_signature" not found.'),
-        (_truncated_warmup, "a file of warm-up records must not end within one"),
+        (_truncated_warmup, "a TFRecord file must end with a whole record"),
     ],
 )
 def test_a_broken_version_is_refused_and_the_old_one_goes_on(

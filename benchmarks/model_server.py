@@ -1,0 +1,96 @@
+"""A model server in a process of its own, for benchmarks: started, given new versions, and its log read."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transform.errors import UserError
+
+#: The model's name.
+MODEL = "benchmark"
+
+#: For the server to be ready.
+_PATIENCE_SECONDS = 120
+
+
+@dataclasses.dataclass
+class Running:
+    """A running server.
+
+    Attributes:
+      process: Its process.
+      log: Its log's file.
+      rest_port: Where it tells whether it is ready.
+    """
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    rest_port: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether its model answers."""
+        with contextlib.suppress(OSError):
+            url = f"http://127.0.0.1:{self.rest_port}/readyz"
+            with urllib.request.urlopen(url, timeout=1) as response:
+                return bool(response.status == 200)
+        return False
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log."""
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+    def wait_until_ready(self) -> None:
+        """Waits until its model answers.
+
+        Raises:
+          UserError: If it never does.
+        """
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not self.ready:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise UserError(f"the model server must become ready. Received: {self.log.read_text(encoding='utf-8')}")
+            time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(models: Path, grpc_port: int, *arguments: str) -> Iterator[Running]:
+    """A server of a folder of models, its log beside it; killed at the end, if it still runs."""
+    rest_port = free_port()
+    ports = ("--grpc-port", str(grpc_port), "--rest-port", str(rest_port))
+    command = [sys.executable, "-m", "serving.model_server", "--models", str(models), *ports, *arguments]
+    log = models.parent / f"server-{rest_port}.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stderr=file)
+    try:
+        yield Running(process, log, rest_port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def push(version: Path, models: Path, number: int) -> None:
+    """Makes a pushed version the one of a number: its files are linked, and appear together."""
+    folder = models / MODEL
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".copy-{number}"
+    shutil.copytree(version, part, copy_function=os.link)
+    part.rename(folder / str(number))

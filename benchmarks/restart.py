@@ -1,0 +1,126 @@
+"""A server killed under load and started again: `python -m benchmarks.restart VERSION`.
+
+Printed are the seconds from the start of the new process until its model answers, and the latency of the first request
+that it answers beside the median of the following ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from benchmarks.model_server import MODEL, free_port, push, running
+from serving.model_server.protos import import_protos_alone
+
+if TYPE_CHECKING:
+    from serving.ranking.recorded import Request
+    from serving.ranking.settings import ClientSettings
+
+
+@dataclasses.dataclass
+class Report:
+    """What was seen.
+
+    Attributes:
+      num_answered: Requests answered before the kill.
+      ready_seconds: From the new process's start until it was ready.
+      first: Milliseconds of the first request after it.
+      following: Of those behind it.
+    """
+
+    num_answered: int
+    ready_seconds: float
+    first: float
+    following: list[float]
+
+
+def measure(version: Path, num_candidates: int, num_requests: int, load_seconds: float) -> Report:
+    """Kills a server under load, starts another one at the same ports, and ranks.
+
+    Args:
+      version: A pushed version.
+      num_candidates: Of each request.
+      num_requests: After the restart.
+      load_seconds: How long the first server is under load.
+    """
+    from serving.ranking.recorded import read_recorded
+    from serving.ranking.settings import ClientSettings
+
+    requests = read_recorded(str(version)).requests(num_candidates)
+    with tempfile.TemporaryDirectory() as folder:
+        models, port = Path(folder) / "models", free_port()
+        push(version, models, 1)
+        settings = ClientSettings(MODEL, f"127.0.0.1:{port}", deadline_seconds=5.0, max_attempts=1)
+        with running(models, port) as server:
+            server.wait_until_ready()
+            num_answered = _rank_until_killed(settings, requests, server.process.kill, load_seconds)
+        started = time.monotonic()
+        with running(models, port) as server:
+            server.wait_until_ready()
+            ready_seconds = time.monotonic() - started
+            first, *following = _latencies(settings, requests, num_requests)
+    return Report(num_answered, ready_seconds, first, following)
+
+
+def _rank_until_killed(
+    settings: ClientSettings, requests: Iterator[Request], kill: Callable[[], None], seconds: float
+) -> int:
+    """Ranks without a pause, and kills the server meanwhile; returns how many requests it answered."""
+    from serving.ranking.client import RankingClient
+    from serving.ranking.errors import RankingError
+
+    killer = threading.Timer(seconds, kill)
+    killer.start()
+    with RankingClient(settings) as client:
+        for number, (context, candidates) in enumerate(requests):
+            try:
+                client.rank(context, candidates)
+            except RankingError:
+                killer.join()
+                return number
+    raise AssertionError  # there is no end of requests
+
+
+def _latencies(settings: ClientSettings, requests: Iterator[Request], number: int) -> list[float]:
+    """Milliseconds of requests one after another; the connection is there before the first."""
+    from serving.ranking.client import RankingClient
+
+    milliseconds = []
+    with RankingClient(settings) as client:
+        client.signatures()
+        for _, (context, candidates) in zip(range(number), requests, strict=False):
+            started = time.monotonic()
+            client.rank(context, candidates)
+            milliseconds.append((time.monotonic() - started) * 1000)
+    return milliseconds
+
+
+def main() -> None:
+    """Prints the seconds to the first answer, and its latency beside the others'."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("version", type=Path, help="a pushed version, such as WORKSPACE/serving/app_store/1")
+    parser.add_argument("--candidates", type=int, default=200)
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--repetitions", type=int, default=5)
+    arguments = parser.parse_args()
+    import_protos_alone()
+    for _ in range(arguments.repetitions):
+        report = measure(arguments.version, arguments.candidates, arguments.requests, load_seconds=2.0)
+        median = statistics.median(report.following)
+        Console().print(
+            f"killed after {report.num_answered:,} answers; ready again after {report.ready_seconds:.2f} s; first "
+            f"request {report.first:.2f} ms, median {median:.2f} ms: {report.first / median:.2f} x"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""New versions under load: `python -m benchmarks.swaps VERSION`.
+
+A client ranks at a steady rate while the same model is pushed again and again as a new version. Printed are the failed
+requests, the answers of a version older than one already answered, and the latency of the requests that were on their
+way during a swap, from the push until the old version is dropped, beside that of the others. Client and server share
+the machine; the client's time is in its latency, which counts from the time at which a request was to be sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import datetime
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.model_server import MODEL, free_port, push, running
+from serving.model_server.protos import import_protos_alone
+
+#: A swap: from the push until the old version is dropped, in seconds since 1970.
+Span = tuple[float, float]
+
+
+@dataclasses.dataclass
+class Report:
+    """What was seen.
+
+    Attributes:
+      num_requests: Answered requests.
+      errors: Failed ones, by code.
+      num_older: Answers of a version older than one that had answered before.
+      num_versions: Versions that answered.
+      during: Milliseconds of the requests on their way during a swap.
+      between: Of the others.
+      swaps: The swaps.
+    """
+
+    num_requests: int
+    errors: dict[str, int]
+    num_older: int
+    num_versions: int
+    during: list[float]
+    between: list[float]
+    swaps: list[Span]
+
+
+def measure(version: Path, seconds: float, every: float, rate: float, num_candidates: int) -> Report:
+    """Ranks under load while versions are pushed.
+
+    Args:
+      version: A pushed version.
+      seconds: How long.
+      every: Seconds from push to push.
+      rate: Requests per second.
+      num_candidates: Of each request.
+    """
+    from serving.ranking.load import load
+    from serving.ranking.recorded import read_recorded
+    from serving.ranking.settings import ClientSettings
+
+    requests = read_recorded(str(version)).requests(num_candidates)
+    pushes: dict[int, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        models, port = Path(folder) / "models", free_port()
+        push(version, models, 1)
+        with running(models, port, "--poll-seconds", "0.2") as server:
+            server.wait_until_ready()
+            stop = threading.Event()
+
+            def push_on_schedule() -> None:
+                while not stop.wait(every):
+                    number = len(pushes) + 2
+                    pushes[number] = time.time()
+                    push(version, models, number)
+
+            pusher = threading.Thread(target=push_on_schedule)
+            pusher.start()
+            try:
+                settings = ClientSettings(MODEL, f"127.0.0.1:{port}", max_attempts=1)
+                found = asyncio.run(load(settings, requests, rate, seconds))
+                started = time.time() - found.seconds
+            finally:
+                stop.set()
+                pusher.join()
+            swaps = swaps_of(pushes, server.lines())
+    during, between = split(found.latencies, [(begin - started, end - started) for begin, end in swaps])
+    return Report(
+        len(found.latencies), dict(found.errors), found.num_older, len(found.versions), during, between, swaps
+    )
+
+
+def swaps_of(pushes: dict[int, float], log: Sequence[dict[str, Any]]) -> list[Span]:
+    """The swaps that came to their end.
+
+    Args:
+      pushes: By version, when it was pushed.
+      log: The server's.
+    """
+    dropped = {
+        line["version"]: datetime.datetime.fromisoformat(line["time"]).timestamp()
+        for line in log
+        if line["message"] == "a version was dropped"
+    }
+    return [(at, dropped[number - 1]) for number, at in sorted(pushes.items()) if number - 1 in dropped]
+
+
+def split(latencies: Sequence[tuple[float, float]], swaps: Sequence[Span]) -> tuple[list[float], list[float]]:
+    """The latencies of requests that were on their way during a swap, and those of the others.
+
+    Args:
+      latencies: When each request was to be sent, in seconds, and its milliseconds.
+      swaps: On the same clock.
+    """
+    during: list[float] = []
+    between: list[float] = []
+    for at, milliseconds in latencies:
+        touched = any(begin <= at + milliseconds / 1000 and at <= end for begin, end in swaps)
+        (during if touched else between).append(milliseconds)
+    return during, between
+
+
+def main() -> None:
+    """Prints the failures, the older answers and both latencies."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("version", type=Path, help="a pushed version, such as WORKSPACE/serving/app_store/1")
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--every", type=float, default=5)
+    parser.add_argument("--rate", type=float, default=50)
+    parser.add_argument("--candidates", type=int, default=200)
+    arguments = parser.parse_args()
+    import_protos_alone()
+    report = measure(arguments.version, arguments.seconds, arguments.every, arguments.rate, arguments.candidates)
+    console = Console()
+    console.print(
+        f"{report.num_requests:,} requests of {arguments.candidates} candidates at {arguments.rate:g} a second; "
+        f"{len(report.swaps)} swaps, {report.num_versions} versions answered"
+    )
+    failed = sum(report.errors.values())
+    console.print(f"failed {failed} {report.errors or ''}; answers of an older version {report.num_older}")
+    table = Table("milliseconds", *(f"p{p}" for p in (50, 95, 99)), "requests")
+    for name, found in (("during swaps", report.during), ("between swaps", report.between)):
+        table.add_row(name, *(f"{np.percentile(found, p):.2f}" for p in (50, 95, 99)), f"{len(found):,}")
+    console.print(table)
+    ratio = np.percentile(report.during, 99) / np.percentile(report.between, 99)
+    lasting = np.mean([end - begin for begin, end in report.swaps])
+    console.print(f"p99 during swaps is {ratio:.2f} x that between them; a swap takes {lasting:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""More than the server can do at once: deadlines, the queue's bound, and requests computed as one."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from tests.serving.model_server.running import Server, running, wait_for
+from tests.serving.model_server.test_grpc import MODEL, refusal, request
+from tests.serving.model_server.tiny_models import x_request
+
+#: Of the signature `slow`: about a second, at which others have to wait.
+LONG = 300
+
+
+def slow(steps: int = LONG) -> object:
+    return request("slow", steps=np.int32(steps))
+
+
+def waiting(server: Server) -> int:
+    line = next(line for line in server.rest.get("/metrics").text.splitlines() if line.startswith("wdr_waiting"))
+    return int(float(line.split()[1]))
+
+
+@pytest.fixture(scope="module")
+def narrow(models: Path):
+    """A server with one thread, and room for two requests that wait."""
+    with running("--models", models, "--threads", "1", "--max-waiting", "2") as server:
+        server.predictions.Predict(slow(1))
+        yield server
+
+
+def test_a_request_past_its_deadline_is_not_computed(narrow: Server) -> None:
+    at_work = narrow.predictions.Predict.future(slow())
+    late = [narrow.predictions.Predict.future(slow(), timeout=0.2) for _ in range(2)]
+    for call in late:
+        assert call.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    at_work.result()
+    started = time.monotonic()
+    narrow.predictions.Predict(x_request([1.0]))
+    assert time.monotonic() - started < 0.5  # the late ones would have taken a second each
+
+
+def test_a_request_that_brings_no_time_is_refused_at_once(narrow: Server) -> None:
+    code, _ = refusal(narrow.predictions.Predict, slow(), timeout=0)
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_request_past_the_queue_s_bound_is_refused(narrow: Server) -> None:
+    at_work = narrow.predictions.Predict.future(slow())
+    wait_for(lambda: waiting(narrow) == 0 and at_work.running(), "the first request at work")
+    time.sleep(0.1)
+    in_queue = [narrow.predictions.Predict.future(x_request([1.0])) for _ in range(2)]
+    wait_for(lambda: waiting(narrow) == 2, "a full queue")
+    expected = "the queue is full: 2 requests wait already; try again later"
+    assert refusal(narrow.predictions.Predict, x_request([1.0])) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
+    over_rest = narrow.rest.post(f"/v1/models/{MODEL}:predict", content='{"instances": [1.0]}')
+    assert (over_rest.status_code, over_rest.json()) == (429, {"error": expected})
+    assert [list(call.result().outputs["y"].float_val) for call in in_queue] == [[3.5], [3.5]]
+    at_work.result()
+
+
+def test_a_client_that_goes_makes_room(narrow: Server) -> None:
+    at_work = narrow.predictions.Predict.future(slow())
+    in_queue = [narrow.predictions.Predict.future(slow()) for _ in range(2)]
+    wait_for(lambda: waiting(narrow) == 2, "a full queue")
+    for call in in_queue:
+        call.cancel()
+    at_work.result()
+    started = time.monotonic()
+    narrow.predictions.Predict(x_request([1.0]))
+    assert time.monotonic() - started < 0.5
+
+
+@pytest.fixture(scope="module")
+def batching(models: Path):
+    with running("--models", models, "--threads", "1", "--max-batch", "8") as server:
+        server.predictions.Predict(slow(1))
+        yield server
+
+
+def test_requests_that_wait_together_get_their_own_answers(batching: Server) -> None:
+    """Rows, signatures and shapes in all mixtures, of which some can be computed as one."""
+    at_work = batching.predictions.Predict.future(slow())
+    sent = [x_request([float(row) for row in range(number, number + number % 4)]) for number in range(1, 30)]
+    sent[4].output_filter.append("y")
+    calls = [batching.predictions.Predict.future(each) for each in sent]
+    named = request("named", tag=[b"a", b"b"], signal=np.array([[1], [2]]), sensor=np.array([[[3]], [[4]]]))
+    other = request("named", tag=[b"c"], signal=np.array([[5]]), sensor=np.array([[[6]]]))
+    wide = request("named", tag=[b"d"], signal=np.array([[7, 8]]), sensor=np.array([[[9]]]))
+    named_calls = [batching.predictions.Predict.future(each) for each in (named, other, wide)]
+    alone = batching.predictions.Predict.future(request("sizes", x=np.array([1, 2], np.float32)))
+    assert not any(call.done() for call in calls)
+    for number, call in enumerate(calls, 1):
+        expected = [row / 2 + 3 for row in range(number, number + number % 4)]
+        output = call.result().outputs["y"]
+        assert list(output.float_val) == expected
+        assert [dim.size for dim in output.tensor_shape.dim] == [len(expected)]
+    totals = [
+        (list(c.result().outputs["total"].int64_val), list(c.result().outputs["tag"].string_val)) for c in named_calls
+    ]
+    assert totals == [([4, 6], [b"A", b"B"]), ([11], [b"C"]), ([24], [b"D"])]
+    assert alone.result().outputs["mean"].float_val[0] == 1.5
+    at_work.result()
+
+
+def test_one_bad_request_does_not_spoil_those_it_waits_with(batching: Server) -> None:
+    at_work = batching.predictions.Predict.future(slow())
+    serialized = b"\xff\xff no example"
+    good = [batching.predictions.Predict.future(request("classify_objects", inputs=[_object()])) for _ in range(2)]
+    bad = batching.predictions.Predict.future(request("classify_objects", inputs=[serialized]))
+    assert bad.exception().code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [list(call.result().outputs["classes"].string_val) for call in good] == [[b"sea"], [b"sea"]]
+    at_work.result()
+
+
+def _object() -> bytes:
+    import tensorflow as tf
+
+    def feature(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    features = tf.train.Features(feature={"image": feature(b"123"), "caption": feature(b"sea")})
+    return bytes(tf.train.Example(features=features).SerializeToString())
+
+
+def test_many_clients_at_once(server: Server) -> None:
+    def ask(number: int) -> list[float]:
+        return list(server.predictions.Predict(x_request([float(number)])).outputs["y"].float_val)
+
+    with ThreadPoolExecutor(32) as pool:
+        assert list(pool.map(ask, range(500))) == [[number / 2 + 3] for number in range(500)]
