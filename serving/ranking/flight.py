@@ -14,9 +14,10 @@ from serving.ranking.settings import ClientSettings
 class Flight:
     """One call on its way.
 
-    A copy is sent again only after UNAVAILABLE, when no server has answered; any other failure ends the call. Between
-    tries it waits, twice as long each time, by half to one and a half of that, so that the clients of a server that was
-    away do not all come back at once.
+    At most `max_attempts` copies of it are sent. One that failed is sent again only after UNAVAILABLE, when no server
+    has answered; any other failure ends the call. Before that it waits, twice as long each time, by half to one and a
+    half of that, so that the clients of a server that was away do not all come back at once. With hedging, a further
+    copy leaves after each delay without an answer; not one alone, which may go to the same server as the first.
 
     Args:
       settings: Tries, waits and hedging.
@@ -40,19 +41,23 @@ class Flight:
 
     def sent(self, now: float) -> None:
         """A copy was sent."""
-        hedge = self._settings.hedge_after_seconds
         self.num_sent += 1
         self._in_flight += 1
-        self.due = math.inf if hedge is None or self.num_sent > 1 else now + hedge
+        hedge = self._settings.hedge_after_seconds
+        self.due = now + hedge if hedge is not None and self._may_send else math.inf
 
     def failed(self, code: grpc.StatusCode, now: float) -> bool:
         """A copy failed; returns whether the call is lost."""
         self._in_flight -= 1
-        self._num_failed += 1
         if code != grpc.StatusCode.UNAVAILABLE:
             return True
-        if self._num_failed < self._settings.max_attempts:
-            wait = self._settings.backoff_seconds * 2 ** (self._num_failed - 1) * (0.5 + self._draw())
+        if self._may_send:
+            wait = self._settings.backoff_seconds * 2**self._num_failed * (0.5 + self._draw())
             if now + wait < self._deadline:
                 self.due = min(self.due, now + wait)
+        self._num_failed += 1
         return self._in_flight == 0 and self.due == math.inf
+
+    @property
+    def _may_send(self) -> bool:
+        return self.num_sent < self._settings.max_attempts

@@ -28,11 +28,11 @@ class ClientSettings:
       version: Ask this version; None takes the server's newest.
       label: In place of `version`: ask the version with this label, such as `stable`.
       deadline_seconds: The budget of a whole ranking, second tries included.
-      max_attempts: How often a call is tried that met no server (UNAVAILABLE). Any other failure is final: it may have
-        cost the server its time already, or would come again.
+      max_attempts: Copies of a call, at most. One is sent again that met no server (UNAVAILABLE). Any other failure is
+        final: it may have cost the server its time already, or would come again.
       backoff_seconds: The mean wait before the second try; it doubles with each further one.
-      hedge_after_seconds: Send a second copy of a call that has no answer after this time, and take the first answer;
-        None never does. Near the 95th percentile of the latency, it costs 5 % more calls.
+      hedge_after_seconds: Send a further copy of a call that has no answer after this time, and take the first answer;
+        None never does. At the 95th percentile of the latency, it costs 5 % more calls.
       part_size: Split more candidates than this into parallel calls; None always makes one call. What is best depends
         on the server's processors: `wdr tune-client` measures it.
       max_candidates: More candidates are refused.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.serving.ranking.running import model_server
+from tests.serving.ranking.running import Stoppable, model_server
 from tests.serving.ranking.tiny_model import export_tiny
 
 
@@ -26,3 +27,18 @@ def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     """The gRPC address."""
     with model_server(models, tmp_path_factory.mktemp("server") / "log") as (address, _):
         yield address
+
+
+@pytest.fixture(scope="session")
+def _two_servers(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Stoppable]]:
+    folder = tmp_path_factory.mktemp("servers")
+    with model_server(models, folder / "a") as first, model_server(models, folder / "b") as second:
+        yield [first, second]
+
+
+@pytest.fixture
+def stoppable(_two_servers: list[Stoppable]) -> Iterator[list[Stoppable]]:
+    """The addresses and processes of two servers that a test may let stand still; after it they go on."""
+    yield _two_servers
+    for _, running in _two_servers:
+        running.send_signal(signal.SIGCONT)

@@ -13,10 +13,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 
 _START_SECONDS = 60.0
+
+#: A server's gRPC address, and its process.
+Stoppable: TypeAlias = tuple[str, subprocess.Popen[bytes]]
 
 
 def free_port() -> int:
@@ -52,18 +56,13 @@ def wait_until_up(running: subprocess.Popen[bytes], url: str, log: Path) -> None
     raise AssertionError(f"{url} does not answer: {log.read_text()}")
 
 
-def server_command(models: Path, grpc_port: int, rest_port: int, *options: str) -> list[str]:
-    ports = ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
-    return ["-m", "serving.model_server", "--models", str(models), *ports, "--poll-seconds", "0.1", *options]
-
-
 @contextlib.contextmanager
-def model_server(
-    models: Path, log: Path, *options: str, grpc_port: int | None = None
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The server of a folder of models, up with each of them; yields its gRPC address and its process."""
-    grpc_port, rest_port = grpc_port or free_port(), free_port()
-    with process(server_command(models, grpc_port, rest_port, *options), log) as running:
+def model_server(models: Path, log: Path) -> Iterator[Stoppable]:
+    """The server of a folder of models, up with each of them."""
+    grpc_port, rest_port = free_port(), free_port()
+    ports = ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
+    command = ["-m", "serving.model_server", "--models", str(models), *ports, "--poll-seconds", "0.1"]
+    with process(command, log) as running:
         for name in sorted(os.listdir(models)):
             wait_until_up(running, f"http://127.0.0.1:{rest_port}/v1/models/{name}/metadata", log)
         yield f"127.0.0.1:{grpc_port}", running

@@ -20,25 +20,39 @@ from serving.ranking.errors import RankingError, RequestError
 from serving.ranking.features import encode_example
 from serving.ranking.ranked import Ranking
 from serving.ranking.settings import ClientSettings
-from tests.serving.ranking.running import forwarded, free_port, model_server
+from tests.serving.ranking.running import Stoppable, forwarded, free_port, model_server
 from tests.serving.ranking.tiny_model import CATALOG, deep_logit, export_tiny, score
 
 IDS = list(CATALOG)
 BEST = sorted(IDS, key=lambda item_id: -CATALOG[item_id])
 
-#: Makes a client of some settings and calls its `rank` as often as there are arguments; returns the rankings.
+#: Makes a client of some settings, calls its `rank` with each of the arguments, and functions as they come between;
+#: returns the rankings.
 Ask = Callable[..., list[Ranking]]
+Request = Sequence[Any] | Callable[[], None]
 
 
-def ask_sync(settings: ClientSettings, *requests: Sequence[Any], **options: Any) -> list[Ranking]:
+def ask_sync(settings: ClientSettings, *requests: Request, **options: Any) -> list[Ranking]:
+    rankings = []
     with RankingClient(settings) as client:
-        return [client.rank(*request, **options) for request in requests]
+        for request in requests:
+            if callable(request):
+                request()
+            else:
+                rankings.append(client.rank(*request, **options))
+    return rankings
 
 
-def ask_async(settings: ClientSettings, *requests: Sequence[Any], **options: Any) -> list[Ranking]:
+def ask_async(settings: ClientSettings, *requests: Request, **options: Any) -> list[Ranking]:
     async def ask() -> list[Ranking]:
+        rankings = []
         async with AsyncRankingClient(settings) as client:
-            return [await client.rank(*request, **options) for request in requests]
+            for request in requests:
+                if callable(request):
+                    request()
+                else:
+                    rankings.append(await client.rank(*request, **options))
+        return rankings
 
     return asyncio.run(ask())
 
@@ -165,16 +179,37 @@ def test_a_server_that_comes_in_time_is_found(ask: Ask, server: str) -> None:
 
 
 @pytest.mark.parametrize("change", [{}, {"part_size": 100}, {"hedge_after_seconds": 0.05}])
-def test_one_budget_for_everything(ask: Ask, models: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_one_budget_for_everything(ask: Ask, stoppable: list[Stoppable], change: dict[str, Any]) -> None:
     """A server that stands still holds nobody longer than the budget, however often it is asked."""
-    with model_server(models, tmp_path / "log") as (server, running):
-        settings = ClientSettings(model="tiny", server=server, deadline_seconds=0.5, **change)
-        ask(dataclasses.replace(settings, deadline_seconds=20.0), ({}, IDS))
+    (server, running), _ = stoppable
+    settings = ClientSettings(model="tiny", server=server, deadline_seconds=2.0, **change)
+    stopped_at: list[float] = []
+
+    def stop() -> None:
         running.send_signal(signal.SIGSTOP)
-        start = time.monotonic()
-        with pytest.raises(RankingError, match=r"^the model server must answer within 0\.5 s\. Received: DEADLINE_EXC"):
-            ask(settings, ({}, IDS))
-        assert 0.5 <= time.monotonic() - start < 2
+        stopped_at.append(time.monotonic())
+
+    with pytest.raises(RankingError, match=r"^the model server must answer within 2 s\. Received: DEADLINE_EXCEEDED"):
+        ask(settings, ({}, IDS), stop, ({}, IDS))
+    assert 2 <= time.monotonic() - stopped_at[0] < 4
+
+
+@pytest.mark.parametrize("part_size", [None, 100])
+def test_a_further_copy_goes_round_a_server_that_stands_still(
+    ask: Ask, stoppable: list[Stoppable], part_size: int | None
+) -> None:
+    (first, running), (second, _) = stoppable
+    settings = ClientSettings(
+        model="tiny",
+        server=f"ipv4:{first},{second}",
+        deadline_seconds=30.0,
+        part_size=part_size,
+        hedge_after_seconds=0.2,
+    )
+    requests = [({"age": 30}, IDS)] * 6
+    rankings = ask(settings, *requests, lambda: running.send_signal(signal.SIGSTOP), *requests)
+    assert all([item.item_id for item in ranking.items] == BEST for ranking in rankings)
+    assert len(rankings) == 12
 
 
 def test_a_new_version_answers_without_a_failed_request(ask: Ask, tmp_path: Path) -> None:

@@ -67,16 +67,18 @@ def test_any_other_failure_is_final(code: StatusCode) -> None:
     assert call.failed(code, 100.2)
 
 
-def test_a_second_copy_leaves_after_the_delay_and_no_third() -> None:
-    call = flight(hedge_after_seconds=0.1)
+def test_copies_leave_after_each_delay_up_to_the_last() -> None:
+    call = flight(hedge_after_seconds=0.1, max_attempts=3)
     call.sent(100.0)
     assert call.due == pytest.approx(100.1)
     call.sent(100.1)
+    assert call.due == pytest.approx(100.2)
+    call.sent(100.2)
     assert call.due == math.inf
 
 
 def test_a_hedged_call_is_lost_only_with_its_last_copy() -> None:
-    call = flight(hedge_after_seconds=0.1, max_attempts=1)
+    call = flight(hedge_after_seconds=0.1, max_attempts=2)
     call.sent(100.0)
     call.sent(100.1)
     assert not call.failed(StatusCode.UNAVAILABLE, 100.2)

@@ -19,7 +19,7 @@ from serving.ranking.rate_search import largest_rate
 from serving.ranking.recorded import Recorded, Request
 from serving.ranking.settings import ClientSettings
 from serving.ranking.split import choose_part_size, measure_part_sizes
-from tests.serving.ranking.running import free_port, model_server
+from tests.serving.ranking.running import Stoppable, free_port
 from tests.serving.ranking.tiny_model import CATALOG
 
 PAUSE_SECONDS = 1.0
@@ -42,19 +42,19 @@ def test_a_report_counts_what_was_sent(server: str) -> None:
     assert report.candidates_per_second == pytest.approx(800 / report.seconds)
 
 
-def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(models: Path, tmp_path: Path) -> None:
+def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(stoppable: list[Stoppable]) -> None:
     """A closed loop would see one slow request; open, all that were to leave during the pause waited for its end."""
-    with model_server(models, tmp_path / "log") as (server, running):
-        settings = ClientSettings(model="tiny", server=server, deadline_seconds=30.0)
-        timers = [
-            threading.Timer(at, running.send_signal, [what])
-            for at, what in ((1.5, signal.SIGSTOP), (1.5 + PAUSE_SECONDS, signal.SIGCONT))
-        ]
-        for timer in timers:
-            timer.start()
-        report = asyncio.run(load(settings, requests(), rate=40, seconds=5.0))
-        for timer in timers:
-            timer.join()
+    (server, running), _ = stoppable
+    settings = ClientSettings(model="tiny", server=server, deadline_seconds=30.0)
+    timers = [
+        threading.Timer(at, running.send_signal, [what])
+        for at, what in ((1.5, signal.SIGSTOP), (1.5 + PAUSE_SECONDS, signal.SIGCONT))
+    ]
+    for timer in timers:
+        timer.start()
+    report = asyncio.run(load(settings, requests(), rate=40, seconds=5.0))
+    for timer in timers:
+        timer.join()
     assert len(report.latencies) == 200
     waited = [milliseconds for _, milliseconds in report.latencies if milliseconds >= PAUSE_SECONDS * 1000 / 2]
     # 40 were to leave during the pause; half of them in its first half, which therefore waited for more than its half.
@@ -63,13 +63,13 @@ def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(
     assert report.percentile(95) >= PAUSE_SECONDS * 400
 
 
-def test_failures_are_counted_by_code(models: Path, tmp_path: Path) -> None:
-    with model_server(models, tmp_path / "log") as (server, running):
-        settings = ClientSettings(model="tiny", server=server, deadline_seconds=0.5)
-        timer = threading.Timer(1.5, running.send_signal, [signal.SIGSTOP])
-        timer.start()
-        report = asyncio.run(load(settings, requests(), rate=20, seconds=3.0))
-        timer.join()
+def test_failures_are_counted_by_code(stoppable: list[Stoppable]) -> None:
+    (server, running), _ = stoppable
+    settings = ClientSettings(model="tiny", server=server, deadline_seconds=0.5)
+    timer = threading.Timer(1.5, running.send_signal, [signal.SIGSTOP])
+    timer.start()
+    report = asyncio.run(load(settings, requests(), rate=20, seconds=3.0))
+    timer.join()
     assert report.errors["DEADLINE_EXCEEDED"] > 0
     assert len(report.latencies) + report.errors.total() == 60
 
