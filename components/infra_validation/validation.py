@@ -94,12 +94,15 @@ def validate(
 
 
 def _check_scores(scores: np.ndarray, subject: Subject) -> None:
-    """Raises DryRunError if scores are no probabilities, or tell no request from another."""
-    bad = int(np.count_nonzero(~np.isfinite(scores)))
+    """Raises DryRunError if scores are no probabilities, tell no request from another, or are of damaged variables."""
+    bad, damaged = int(np.count_nonzero(~np.isfinite(scores))), subject.damaged_variables()
     if bad:
-        damaged = subject.damaged_variables()
         where = f"; nor are values of its variables {', '.join(damaged[:5])}" if damaged else ""
         raise DryRunError(f"every score must be finite. Received: {bad} of {scores.size} that are not{where}")
+    if damaged:  # a ReLU makes 0 of a NaN
+        raise DryRunError(
+            f"every value of the model's variables must be finite. Received: others in {', '.join(damaged[:5])}"
+        )
     lowest, highest = float(scores.min()), float(scores.max())
     if lowest < 0 or highest > 1:
         raise DryRunError(f"scores must lie in [0, 1]. Received: {lowest:g} to {highest:g}")

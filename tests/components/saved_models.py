@@ -23,6 +23,7 @@ class Scorer(tf.Module):
     def __init__(self, kind: str):
         super().__init__()
         self.weight = tf.Variable(float("nan") if kind == "nan weight" else 1.0, name="weight")
+        self.hidden = tf.Variable(float("nan") if kind == "hidden nan" else 0.0, name="hidden")
         self.numbers = tf.Variable(tf.ones(_NUMBERS.get(kind, 1)), name="numbers")
         self._kind = kind
 
@@ -32,6 +33,7 @@ class Scorer(tf.Module):
         kind = self._kind
         x = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"] * self.weight
         x *= self.numbers[0]
+        x = tf.where(self.hidden > 0, x + self.hidden, x)  # false of a NaN, as a ReLU is 0 of one
         if kind == "nan":
             x = tf.where(x > 1.0, float("nan"), x)
         elif kind == "constant":

@@ -22,6 +22,7 @@ SETTINGS = InfraValidation(num_requests=5, num_measurements=10)
 #: Why a model is refused. (`tests/serving/dry_run` has more that can be wrong with one, without the processes.)
 PROBLEMS = {
     "nan weight": "every score must be finite. Received: 5 of 5 that are not; nor are values of its variables weight",
+    "hidden nan": "every value of the model's variables must be finite. Received: others in hidden",
     "constant": "scores must differ between requests. Received: 0.5 for all 5",
     "no signature": "the model must have the signature 'serving_default'. Received: []",
     "renamed signature": "the model must have the signature 'serving_default'. Received: ['other']",
