@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from transform.errors import InputError
 
 _R = TypeVar("_R")
 
-#: How nice the thread is that loads: requests come first.
+#: How much nicer the thread is that loads: requests come first. Linux has a niceness for each thread.
 _NICENESS = 10
 
 
@@ -49,7 +48,7 @@ class Manager:
         self._configs = {config.name: config for config in configs}
         self._versions: dict[str, dict[int, Version]] = {}
         self._lock = asyncio.Lock()
-        self._loader = ThreadPoolExecutor(1, "loader", _be_nice)
+        self._loader = ThreadPoolExecutor(1, "loader", _stay_behind)
         self._unloads: set[asyncio.Task[None]] = set()
         #: Called after each change of what is loaded.
         self.on_change: Callable[[], Awaitable[None]] = _nothing
@@ -209,12 +208,14 @@ class Manager:
         self._loader.shutdown()
 
 
+def _stay_behind() -> None:
+    """Makes this thread, of all of the process, one that computes in the background."""
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    os.nice(_NICENESS)
+
+
 async def _nothing() -> None:
     return
-
-
-def _be_nice() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _load(path: str, num_threads: int) -> Servable:
