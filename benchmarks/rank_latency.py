@@ -54,6 +54,15 @@ class Asker:
         return read_ranking(self._stub.Predict(request, timeout=self._settings.deadline_seconds), signature, encoded)
 
 
+def context_of(config: Config, serialized: bytes) -> bytes:
+    """The context features alone of a recorded tf.Example, which may have an item's too."""
+    example = tf.train.Example.FromString(serialized)
+    for feature in config.spec.features:
+        if feature.side == "item":
+            example.features.feature.pop(feature.name, None)
+    return bytes(example.SerializeToString())
+
+
 def layer_widths(config: Config) -> tuple[int, tuple[int, ...]]:
     """How many columns of the deep part's input are the context's, and how wide the other layers are."""
     names = [feature.name for feature in config.spec.features]
@@ -100,10 +109,10 @@ def compare(console: Console, version: Path, settings: ClientSettings, num_candi
     """Measures and prints."""
     recorded = read_recorded(str(version))
     catalog = read_catalog(str(version))
-    context = next(c for c in recorded.contexts if isinstance(c, bytes))
+    config = model_config(str(version))
+    context = context_of(config, next(c for c in recorded.contexts if isinstance(c, bytes)))
     new_items = [(name, features) for name, features in itertools.islice(catalog.items(), num_candidates)]
     known_items = [name for name, _ in new_items]
-    config = model_config(str(version))
     asker = Asker(settings)
     by_rank = {i.item_id: i.score for i in asker.ask(RANK_SIGNATURE, context, known_items)}
     by_example = {i.item_id: i.score for i in asker.ask(SERVING_SIGNATURE, context, new_items)}

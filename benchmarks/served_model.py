@@ -7,23 +7,19 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import multiprocessing
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.model_server import MODEL, free_port, push, running
 from pipeline.create import RunSettings
 from pipeline.raw_rows import model_config
 from pipeline.run import run
 from pipeline.simulator import simulate
 from pipeline.workspace import Workspace, new_run_id
-from serving.ranking.client import RankingClient
-from serving.ranking.errors import RankingError
 from serving.ranking.settings import ClientSettings
 from transform.config import load_config
+from transform.errors import UserError
 from transform.feature_spec import IMPRESSIONS
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
@@ -32,8 +28,6 @@ NUM_USERS = 50_000
 NUM_APPS = 5_000
 #: With the store's 12 embeddings, the deep part's input is 1,206 wide, as the paper's about 1,200.
 EMBEDDING_DIM = 100
-
-_START_SECONDS = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +54,16 @@ def served_version(arguments: argparse.Namespace) -> Iterator[tuple[Path, Client
             context = multiprocessing.get_context("spawn")
             with concurrent.futures.ProcessPoolExecutor(1, context) as process:
                 version = process.submit(push_paper_model, Path(folder), arguments.impressions).result()
-        with _serving(version.resolve()) as settings:
-            yield version, settings
+        models, port = Path(folder) / "models", free_port()
+        push(version, models, 1)
+        with running(models, port) as server:
+            server.wait_until_ready()
+            yield (
+                version,
+                ClientSettings(
+                    MODEL, f"127.0.0.1:{port}", item_id_feature=item_id_feature(version), deadline_seconds=10.0
+                ),
+            )
 
 
 def push_paper_model(folder: Path, num_impressions: int) -> Path:
@@ -77,42 +79,10 @@ def push_paper_model(folder: Path, num_impressions: int) -> Path:
     )
     workspace = Workspace.at(folder / "workspace")
     run(config, RunSettings(str(data), workspace), new_run_id(), lambda event: print(f"{event.node_id}: {event.state}"))
-    (version,) = workspace.serving(config.name).glob("[0-9]*")
-    return version
-
-
-@contextlib.contextmanager
-def _serving(version: Path) -> Iterator[ClientSettings]:
-    name = version.parent.name
-    with socket.socket() as grpc_socket, socket.socket() as rest_socket:
-        grpc_socket.bind(("127.0.0.1", 0))
-        rest_socket.bind(("127.0.0.1", 0))
-        grpc_port, rest_port = grpc_socket.getsockname()[1], rest_socket.getsockname()[1]
-    command = [sys.executable, "-m", "serving.model_server", "--model", f"{name}={version.parent}"]
-    command += ["--specific", f"{name}={version.name}", "--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
-    settings = ClientSettings(
-        model=name, server=f"127.0.0.1:{grpc_port}", item_id_feature=item_id_feature(version), deadline_seconds=10.0
-    )
-    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-        try:
-            _wait_until_up(server, settings)
-            yield settings
-        finally:
-            server.terminate()
-
-
-def _wait_until_up(server: subprocess.Popen[bytes], settings: ClientSettings) -> None:
-    end = time.monotonic() + _START_SECONDS
-    with RankingClient(settings) as client:
-        while True:
-            try:
-                client.signatures()
-            except RankingError:
-                if server.poll() is not None or time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
-            else:
-                return
+    versions = list(workspace.serving(config.name).glob("[0-9]*"))
+    if not versions:
+        raise UserError(f"the model must be pushed. Received: refused, as the run's report says ({workspace.reports})")
+    return versions[0]
 
 
 def item_id_feature(version: Path) -> str:
