@@ -36,6 +36,7 @@ from components.versions import (
     user,
 )
 from components.warmup import BATCH_SIZES, write_warmup
+from transform.config import Config
 
 #: A custom property of a PushedModel that was not pushed: why, where no gate says so.
 REFUSAL = "refusal"
@@ -61,6 +62,7 @@ def push(
     keep_versions: int,
     requests: Sequence[bytes],
     validated: Mapping[str, str],
+    item_id: str | None = None,
 ) -> int:
     """Copies a SavedModel to the next version of a serving folder, then removes the versions that are too many.
 
@@ -73,6 +75,7 @@ def push(
       keep_versions: How many versions stay.
       requests: Serialized raw tf.Examples, for the warm-up records; none leaves those out.
       validated: The checksums of the SavedModel's files as they were validated.
+      item_id: The feature that is the item's id, for warm-up records that rank.
 
     Returns:
       The version: one above the highest, or, where this model is a version already (its push was killed after its
@@ -95,7 +98,7 @@ def push(
         storage.copy_folder(catalog_uri, os.path.join(extra, CATALOG_FOLDER))
         storage.write_text(os.path.join(extra, CONFIG_FILE), config_json)
         if requests:
-            write_warmup(folder, name, requests)
+            write_warmup(folder, name, requests, item_id)
 
     with locked(serving_root):
         pushed = pushed_models(serving_root)
@@ -160,6 +163,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             evaluation = artifact_utils.get_single_instance(input_dict["evaluation"])
             forced = {FORCED: {"by": user(), "reason": reason, "refusals": missed_thresholds(evaluation.uri)}}
         examples = input_dict["examples"]  # of the window, the run's own first
+        identity = Config.from_json(exec_properties["config"]).item_id
         try:
             version = push(
                 path_utils.serving_model_path(model.uri),
@@ -170,6 +174,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 exec_properties["keep_versions"],
                 list(raw_requests(examples[0], "eval", max(BATCH_SIZES))),
                 _validated(artifact_utils.get_single_instance(input_dict["infra_blessing"])),
+                identity.name if identity else None,
             )
         except (StaleBaselineError, ChangedModelError) as error:
             _refuse(pushed_model, str(error))

@@ -5,16 +5,17 @@ Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord fi
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.versions import EXTRA_ASSETS
-
-SIGNATURE = "serving_default"
+from transform.signature_names import CONTEXT_INPUT, ITEM_IDS, RANK_SIGNATURE, SERVING_SIGNATURE
 
 #: Below a version's extra assets; the name is TF Serving's.
 WARMUP_FILE = "tf_serving_warmup_requests"
@@ -22,31 +23,53 @@ WARMUP_FILE = "tf_serving_warmup_requests"
 #: How many candidates the requests have: as the paper's servers sent them, table 2.
 BATCH_SIZES = (200, 100, 50)
 
+#: A record's inputs by name: strings, in any nesting.
+_Inputs = Mapping[str, Any]
 
-def write_warmup(version_path: str, model_name: str, requests: Sequence[bytes]) -> None:
+
+def write_warmup(version_path: str, model_name: str, requests: Sequence[bytes], item_id: str | None) -> None:
     """Writes a version's warm-up records.
 
     Args:
       version_path: The version, with its `saved_model.pb`.
       model_name: The name that the model is served by.
       requests: Serialized raw tf.Examples, at least one; the largest record takes 200 of them.
+      item_id: The feature that is the item's id, for records that rank; None leaves those out.
     """
     folder = os.path.join(version_path, EXTRA_ASSETS)
     tf.io.gfile.makedirs(folder)
-    input_name = _input_name(version_path)
     with tf.io.TFRecordWriter(os.path.join(folder, WARMUP_FILE)) as writer:
-        for size in sorted({min(size, len(requests)) for size in BATCH_SIZES}, reverse=True):
+        for signature, inputs in _records(_signatures(version_path), requests, item_id):
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request
             request.model_spec.name = model_name
-            request.model_spec.signature_name = SIGNATURE
-            request.inputs[input_name].CopyFrom(tf.make_tensor_proto(requests[:size], shape=[size]))
+            request.model_spec.signature_name = signature
+            for name, values in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
             writer.write(log.SerializeToString())
 
 
-def _input_name(version_path: str) -> str:
-    """The name of the serving signature's only input."""
+def _records(
+    signatures: Mapping[str, Any], requests: Sequence[bytes], item_id: str | None
+) -> Iterator[tuple[str, _Inputs]]:
+    """The records: a signature, and what it is given."""
+    sizes = sorted({min(size, len(requests)) for size in BATCH_SIZES}, reverse=True)
+    (examples,) = signatures[SERVING_SIGNATURE].inputs
+    for size in sizes:
+        yield SERVING_SIGNATURE, {examples: requests[:size]}
+    if item_id is None or RANK_SIGNATURE not in signatures:
+        return
+    found = [tf.train.Example.FromString(request).features.feature[item_id] for request in requests]
+    ids = list(dict.fromkeys(value for feature in found for value in feature.bytes_list.value if value))
+    # Of a raw example, which has both, `rank` reads the context's features alone.
+    for context, size in zip(requests, BATCH_SIZES, strict=False):
+        if ids:
+            candidates = list(itertools.islice(itertools.cycle(ids), size))
+            yield RANK_SIGNATURE, {CONTEXT_INPUT: [context], ITEM_IDS: [candidates]}
+
+
+def _signatures(version_path: str) -> Mapping[str, Any]:
     with tf.io.gfile.GFile(os.path.join(version_path, "saved_model.pb"), "rb") as file:
         model = saved_model_pb2.SavedModel.FromString(file.read())
-    (name,) = model.meta_graphs[0].signature_def[SIGNATURE].inputs
-    return str(name)
+    signatures: Mapping[str, Any] = model.meta_graphs[0].signature_def
+    return signatures

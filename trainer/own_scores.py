@@ -48,7 +48,14 @@ def own_scores(prepared: Prepared, tft_output: tft.TFTransformOutput, raw_files:
     logits_of, names = logits_function(prepared.model), prepared.model.feature_names
     row_scores = tf.sigmoid(logits_of({name: features[name] for name in names})).numpy()
     eval_scores = [tf.sigmoid(logits_of(batch)).numpy() for batch, _, _ in prepared.eval_data]
-    return OwnScores(rows, row_scores, np.sort(np.concatenate([np.zeros(0, np.float32), *eval_scores])))
+    item_ids = [_value(row, prepared.config.item_id) for row in rows]
+    return OwnScores(rows, item_ids, row_scores, np.sort(np.concatenate([np.zeros(0, np.float32), *eval_scores])))
+
+
+def _value(row: bytes, feature: Feature | None) -> bytes:
+    """A categorical feature's value in a row, as the model reads it; empty without one."""
+    values = [] if feature is None else tf.train.Example.FromString(row).features.feature[feature.name].bytes_list.value
+    return values[0] if values else b""
 
 
 def _as_request(record: bytes) -> bytes:

@@ -12,7 +12,6 @@ from tensorflow_transform.tf_metadata import schema_utils
 
 from trainer.model import WideDeep
 from trainer.pruning import PrunedTable
-from trainer.ranking.catalog import item_id
 from trainer.ranking.encoders import Encoders
 from trainer.ranking.pairs import pairs_of
 from trainer.ranking.ranker import Ranker
@@ -97,7 +96,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             TRANSFORM_SIGNATURE: _function(transform_features, examples),
         }
         spec = config.spec
-        if (identity := item_id(config)) is not None and any(f.side == "context" for f in spec.features):
+        if (identity := config.item_id) is not None and any(f.side == "context" for f in spec.features):
             pairs = pairs_of(spec, model, weights_of, tft_output)
             encoders = Encoders(spec, model, weights_of, self.transform.transform_fn, pairs)
             self.ranker = Ranker(model, encoders, identity, parsing_of(parsing, spec, "item"), items)

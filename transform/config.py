@@ -104,6 +104,18 @@ class Config:
     def features_of(self, source: str) -> tuple[Feature, ...]:
         return tuple(f for f in self.spec.features if f.source == source)
 
+    @property
+    def item_id(self) -> Feature | None:
+        """The feature that tells items apart: the impressions' column that a table of items is joined by.
+
+        Without such a table it is the only categorical item feature of the impressions; None if it is not told.
+        """
+        items = [f for f in self.spec.features if f.side == "item"]
+        ids = [f for f in items if f.kind == "categorical" and f.source == IMPRESSIONS]
+        if joined := {self.sources.tables[f.source].log_column for f in items if f.source != IMPRESSIONS}:
+            ids = [f for f in ids if f.source_column in joined]
+        return ids[0] if len(ids) == 1 else None
+
     @cached_property
     def columns(self) -> dict[str, tuple[Column, ...]]:
         """The columns that each source must have, by the source's name."""

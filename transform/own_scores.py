@@ -1,9 +1,10 @@
 """The trainer's own scores, beside the model: what the exported model's are held against before it is pushed.
 
 own_scores/
-  rows.tfrecord     raw tf.Examples, as a request has them
-  row_scores.npy    the trainer's score of each, float32 `[rows]`
-  eval_scores.npy   its scores of all transformed evaluation examples, float32, ascending
+  rows.tfrecord      raw tf.Examples, as a request has them
+  item_ids.tfrecord  the item's id in each, empty where there is none
+  row_scores.npy     the trainer's score of each, float32 `[rows]`
+  eval_scores.npy    its scores of all transformed evaluation examples, float32, ascending
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tensorflow as tf
 
 _FOLDER = "own_scores"
 _ROWS_FILE = "rows.tfrecord"
+_ITEM_IDS_FILE = "item_ids.tfrecord"
 _ROW_SCORES_FILE = "row_scores.npy"
 _EVAL_SCORES_FILE = "eval_scores.npy"
 
@@ -27,6 +29,7 @@ class OwnScores:
 
     Attributes:
       rows: Serialized raw tf.Examples, without label and weight.
+      item_ids: The item's id in each row; empty where a row has none, or the model ranks no items.
       row_scores: Its score of each, float32 `[rows]`.
       eval_scores: Its scores of all evaluation examples that tf.Transform wrote, float32, ascending. Beam keeps neither
         keys nor order, so these are compared as a whole: if each of two models' scores of the same rows differs by at
@@ -34,6 +37,7 @@ class OwnScores:
     """
 
     rows: list[bytes]
+    item_ids: list[bytes]
     row_scores: np.ndarray
     eval_scores: np.ndarray
 
@@ -42,9 +46,10 @@ def write_own_scores(own: OwnScores, model_uri: str) -> None:
     """Writes the trainer's scores into a model's folder, on any filesystem that TensorFlow knows."""
     folder = os.path.join(model_uri, _FOLDER)
     tf.io.gfile.makedirs(folder)
-    with tf.io.TFRecordWriter(os.path.join(folder, _ROWS_FILE)) as writer:
-        for row in own.rows:
-            writer.write(row)
+    for name, records in ((_ROWS_FILE, own.rows), (_ITEM_IDS_FILE, own.item_ids)):
+        with tf.io.TFRecordWriter(os.path.join(folder, name)) as writer:
+            for record in records:
+                writer.write(record)
     for name, scores in ((_ROW_SCORES_FILE, own.row_scores), (_EVAL_SCORES_FILE, own.eval_scores)):
         buffer = io.BytesIO()
         np.save(buffer, scores)
@@ -57,8 +62,14 @@ def read_own_scores(model_uri: str) -> OwnScores | None:
     folder = os.path.join(model_uri, _FOLDER)
     if not tf.io.gfile.isdir(folder):
         return None
-    rows = list(tf.data.TFRecordDataset(os.path.join(folder, _ROWS_FILE)).as_numpy_iterator())
-    return OwnScores(rows, *(_read_array(os.path.join(folder, name)) for name in (_ROW_SCORES_FILE, _EVAL_SCORES_FILE)))
+    rows, item_ids = (
+        list(tf.data.TFRecordDataset(os.path.join(folder, name)).as_numpy_iterator())
+        for name in (_ROWS_FILE, _ITEM_IDS_FILE)
+    )
+    row_scores, eval_scores = (
+        _read_array(os.path.join(folder, name)) for name in (_ROW_SCORES_FILE, _EVAL_SCORES_FILE)
+    )
+    return OwnScores(rows, item_ids, row_scores, eval_scores)
 
 
 def _read_array(path: str) -> np.ndarray:

@@ -48,6 +48,23 @@ def compare_rows(rows: Sequence[bytes], expected: np.ndarray, received: np.ndarr
     return Comparison(len(rows), different, difference, problem)
 
 
+def compare_ranked(
+    rows: Sequence[bytes], item_ids: Sequence[bytes], expected: np.ndarray, received: np.ndarray
+) -> Comparison:
+    """Compares the scores that the rows' items have when they are ranked; rows without an item's id are left out.
+
+    Args:
+      rows: Serialized raw tf.Examples.
+      item_ids: The item's id in each; empty where there is none.
+      expected: The trainer's scores, float32 `[rows]`.
+      received: The exported model's when it ranks each row's item for the row's context.
+    """
+    has_id = np.array([item_id != b"" for item_id in item_ids], bool)
+    kept = [row for row, is_kept in zip(rows, has_id, strict=True) if is_kept]
+    comparison = compare_rows(kept, expected[has_id], received[has_id])
+    return dataclasses.replace(comparison, problem=comparison.problem.replace("must score", "must rank", 1))
+
+
 def compare_sorted(expected: np.ndarray, received: np.ndarray) -> Comparison:
     """Compares scores as a whole, as the rows of one side have no key: the lowest with the lowest, and so on.
 

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -113,9 +113,23 @@ class Subject:
             scores.append(np.load(out))
         return np.concatenate(scores)
 
-    def _write(self, requests: Iterable[bytes]) -> str:
+    def rank_scores(self, rows: Sequence[bytes], item_ids: Sequence[bytes]) -> np.ndarray:
+        """The scores, float32 `[rows]`, of each row's item when it is ranked for the row's context; 0 without an id.
+
+        Raises:
+          DryRunError: If the model does not give them.
+        """
+        if not any(item_ids):
+            return np.zeros(len(rows), np.float32)
+        out = os.path.join(self._folder, "scores.npy")
+        arguments = {"requests": self._write(rows), "item_ids": self._write(item_ids, "item_ids"), "scores": out}
+        self._process.ask("rank items", "rank", **arguments, batch_size=_BATCH_SIZE)
+        scores: np.ndarray = np.load(out)
+        return scores
+
+    def _write(self, requests: Iterable[bytes], name: str = "requests") -> str:
         """The TFRecord file of the requests; an empty string if there are none."""
-        path, is_empty = os.path.join(self._folder, "requests"), True
+        path, is_empty = os.path.join(self._folder, name), True
         with tf.io.TFRecordWriter(path) as writer:
             for request in requests:
                 writer.write(request)

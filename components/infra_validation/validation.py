@@ -12,7 +12,7 @@ import numpy as np
 
 from components.infra_validation.budgets import missed_budgets
 from components.infra_validation.process import DryRunError
-from components.infra_validation.skew import Comparison, compare_rows, compare_sorted
+from components.infra_validation.skew import Comparison, compare_ranked, compare_rows, compare_sorted
 from components.infra_validation.subject import Measurements, Subject
 from transform.infra_settings import InfraValidation
 from transform.own_scores import read_own_scores
@@ -35,6 +35,7 @@ class Verdict:
       baseline: What the serving model costs; None without one, or if it could not be run.
       baseline_problem: Why it could not; else empty.
       row_skew: The comparison with the trainer's own scores, row by row.
+      rank_skew: The same, of the scores that the rows' items have when they are ranked.
       eval_skew: The one over all evaluation examples.
     """
 
@@ -43,6 +44,7 @@ class Verdict:
     baseline: Measurements | None = None
     baseline_problem: str = ""
     row_skew: Comparison | None = None
+    rank_skew: Comparison | None = None
     eval_skew: Comparison | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def validate(
             measured, before = _measure(settings, candidate, None if baseline_problem else baseline, requests)
             comparisons = (
                 compare_rows(own.rows, own.row_scores, candidate.scores(own.rows)),
+                compare_ranked(own.rows, own.item_ids, own.row_scores, candidate.rank_scores(own.rows, own.item_ids)),
                 compare_sorted(own.eval_scores, candidate.scores(eval_rows)),
             )
         except DryRunError as error:

@@ -14,8 +14,14 @@ import tensorflow as tf
 
 from serving.dry_run.latency import milliseconds
 from serving.dry_run.loading import ModelError, in_a_line, load
-
-SIGNATURE = "serving_default"
+from transform.signature_names import (
+    CONTEXT_INPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    RANK_ITEMS_SIGNATURE,
+    SCORES_OUTPUT,
+    SERVING_SIGNATURE,
+)
 
 
 class _Conversation:
@@ -36,10 +42,10 @@ class _Conversation:
         started = time.monotonic()
         loaded = load(model)
         seconds = time.monotonic() - started
-        if SIGNATURE not in loaded.signatures:
+        if SERVING_SIGNATURE not in loaded.signatures:
             found = sorted(loaded.signatures)
-            raise ModelError(f"the model must have the signature {SIGNATURE!r}. Received: {found}")
-        self._model, self._signature = loaded, loaded.signatures[SIGNATURE]
+            raise ModelError(f"the model must have the signature {SERVING_SIGNATURE!r}. Received: {found}")
+        self._model, self._signature = loaded, loaded.signatures[SERVING_SIGNATURE]
         return {"seconds": seconds}
 
     def score(self, requests: str, scores: str, batch_size: int) -> dict[str, Any]:
@@ -48,6 +54,26 @@ class _Conversation:
             self._score(tf.constant(batch))
             for batch in tf.data.TFRecordDataset(requests).batch(batch_size).as_numpy_iterator()
         ]
+        np.save(scores, np.concatenate(outputs))
+        return {}
+
+    def rank(self, requests: str, item_ids: str, scores: str, batch_size: int) -> dict[str, Any]:
+        """Ranks each raw tf.Example's item alone for its context, scores into a `.npy` file; answers nothing.
+
+        An Example serves for both: of the context features are read here, of the item features there.
+        """
+        if RANK_ITEMS_SIGNATURE not in self._model.signatures:
+            found = sorted(self._model.signatures)
+            raise ModelError(f"the model must have the signature {RANK_ITEMS_SIGNATURE!r}. Received: {found}")
+        signature = self._model.signatures[RANK_ITEMS_SIGNATURE]
+        rows, ids = tf.data.TFRecordDataset(requests), tf.data.TFRecordDataset(item_ids)
+        outputs = []
+        for batch, ids_of_batch in tf.data.Dataset.zip((rows, ids)).batch(batch_size):
+            columns = {ITEM_IDS: ids_of_batch[:, tf.newaxis], ITEMS_INPUT: batch[:, tf.newaxis]}
+            try:
+                outputs.append(signature(**{CONTEXT_INPUT: batch}, **columns)[SCORES_OUTPUT].numpy()[:, 0])
+            except Exception as error:  # as in `_score`
+                raise ModelError(f"the model must rank items. Received: {in_a_line(error)}") from error
         np.save(scores, np.concatenate(outputs))
         return {}
 

@@ -87,4 +87,4 @@ def example(x: float, label: int | None = None) -> bytes:
 def write_good_scores(folder: Path, xs: Sequence[float]) -> None:
     """Writes the trainer's own scores of rows, and of the same as evaluation examples, beside a model."""
     scores = (1 / (1 + np.exp(-np.array(xs)))).astype(np.float32)
-    write_own_scores(OwnScores([example(x) for x in xs], scores, np.sort(scores)), str(folder))
+    write_own_scores(OwnScores([example(x) for x in xs], [b""] * len(xs), scores, np.sort(scores)), str(folder))

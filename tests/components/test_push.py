@@ -23,6 +23,7 @@ from components.retention import remove_old
 from components.rollback import roll_back
 from components.versions import checksums, read_manifest, verify, versions
 from tests.components.saved_models import export
+from tests.transform.small_config import small_config
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +229,7 @@ def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch:
             },
             {"pushed_model": [pushed]},
             {
-                "config": "{}",
+                "config": small_config().to_json(),
                 "serving_root": str(root),
                 "keep_versions": 5,
                 "force_reason": force_reason,
@@ -254,7 +255,7 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
         "model_id": 7,
         "run_id": "monday",
         "spans": [3, 4],
-        "config_fingerprint": hashlib.sha256(b"{}").hexdigest(),
+        "config_fingerprint": hashlib.sha256(small_config().to_json().encode()).hexdigest(),
         "code_fingerprint": "f",
         "baseline": None,
         "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},

@@ -31,7 +31,14 @@ import tensorflow as tf
 directory, examples, scores = sys.argv[1:]
 loaded = tf.saved_model.load(directory)
 serialized = tf.stack(list(tf.data.TFRecordDataset(examples)))
-np.save(scores, loaded.signatures["serving_default"](examples=serialized)["scores"].numpy())
+scored = loaded.signatures["serving_default"](examples=serialized)["scores"].numpy()
+app = tf.io.FixedLenFeature([], tf.string, default_value="")
+ids = tf.io.parse_example(serialized, {"app": app})["app"][:, tf.newaxis]
+ranked = loaded.signatures["rank_items"](context=serialized, item_ids=ids, items=serialized[:, tf.newaxis])
+has_id = ids.numpy()[:, 0] != b""
+assert has_id.sum() > 500
+np.testing.assert_allclose(ranked["scores"].numpy()[has_id, 0], scored[has_id], atol=1e-5)
+np.save(scores, scored)
 """
 
 
@@ -114,7 +121,7 @@ def test_transform_signature_gives_the_transformed_features(exported: str) -> No
     assert LABEL not in features
 
 
-def test_loads_and_scores_with_tensorflow_alone(
+def test_loads_scores_and_ranks_with_tensorflow_alone(
     first_span: Span, model: WideDeep, exported: str, examples: list[bytes], tmp_path: Path
 ) -> None:
     with tf.io.TFRecordWriter(str(tmp_path / "examples")) as writer:

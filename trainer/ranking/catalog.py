@@ -9,29 +9,13 @@ import tensorflow as tf
 
 from trainer.ranking.encoders import Rows
 from transform.config import Config
-from transform.feature_spec import IMPRESSIONS, TABLE_KEY, Feature
+from transform.feature_spec import TABLE_KEY
 
 #: In `custom_config`: the folder of the catalog's snapshot.
 CATALOG_KEY = "catalog"
 
 #: So many items are encoded at once.
 _BATCH_SIZE = 4096
-
-
-def item_id(config: Config) -> Feature | None:
-    """The feature that tells items apart: the impressions' column that a table of items is joined by.
-
-    Without such a table, it is the only categorical item feature of the impressions; None if there are several or none.
-    """
-    ids = [f for f in config.spec.features if f.side == "item" and f.kind == "categorical" and f.source == IMPRESSIONS]
-    joined_by = {
-        config.sources.tables[f.source].log_column
-        for f in config.spec.features
-        if f.side == "item" and f.source != IMPRESSIONS
-    }
-    if joined_by:
-        ids = [f for f in ids if f.source_column in joined_by]
-    return ids[0] if len(ids) == 1 else None
 
 
 def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
@@ -44,7 +28,7 @@ def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
     Returns:
       By item id, a serialized tf.Example of the item's features, from all tables that are joined by its id.
     """
-    identity = item_id(config)
+    identity = config.item_id
     if catalog is None or identity is None:
         return {}
     items: dict[bytes, tf.train.Example] = {}

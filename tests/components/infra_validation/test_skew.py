@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.types import standard_artifacts
 
@@ -19,7 +20,9 @@ from tests.components.infra_validation.validating import examples_artifact, vali
 from tests.trainer.small_deployment import Row, Span, make_config, make_rows, to_example, transform_span
 from trainer.own_scores import own_scores
 from trainer.preparation import Prepared, prepare
-from trainer.signatures import export_model, serving_feature_spec
+from trainer.ranking.pairs import CountedPairs
+from trainer.signatures import export_model
+from trainer.transform_graph import apply_transform
 from transform.config import Config
 from transform.infra_settings import InfraValidation
 from transform.own_scores import OwnScores, write_own_scores
@@ -29,15 +32,17 @@ pytestmark = pytest.mark.slow
 SETTINGS = InfraValidation(num_requests=50, num_measurements=10)
 APPS = [f"app{i}" for i in range(8)]
 ROWS, EXAMPLES = "the exported model must score logged rows as the trainer", "the exported model must score the logged"
+RANKED = "the exported model must rank logged rows as the trainer"
 
 #: By what is wrong: how the sentences on it begin.
 PROBLEMS = {
-    "transform graph of another run": [ROWS, EXAMPLES],
-    "vocabulary of another day": [ROWS, EXAMPLES],
-    "quantile boundaries swapped": [ROWS, EXAMPLES],
+    "transform graph of another run": [ROWS, RANKED, EXAMPLES],
+    "vocabulary of another day": [ROWS, RANKED, EXAMPLES],
+    "quantile boundaries swapped": [ROWS, RANKED, EXAMPLES],
     "half the features missing at serving": [ROWS, EXAMPLES],
     "train-only feature": [ROWS, EXAMPLES],
-    "weights of another training": [ROWS, EXAMPLES],
+    "weights of another training": [ROWS, RANKED, EXAMPLES],
+    "a ranking without its cross": [RANKED],
     "trained on examples of another transform graph": [EXAMPLES],
     "a span's evaluation examples missing": ["the trainer must have evaluated on as many examples as were logged."],
     "no scores of the trainer": ["the trainer must leave its own scores beside the model. There are none in "],
@@ -116,6 +121,7 @@ def models(made: Made) -> dict[str, Path]:
         "transform graph of another run": made.export("transform graph of another run", made.other, own),
         "quantile boundaries swapped": made.export("quantile boundaries swapped", made.swapped, own),
         # Graph and export agree with each other, and not with the examples that were trained on.
+        "a ranking without its cross": [RANKED],
         "trained on examples of another transform graph": made.export("other examples", made.other, others),
     }
     for kind, left in (
@@ -123,8 +129,11 @@ def models(made: Made) -> dict[str, Path]:
         ("train-only feature", ("app", "installed", "country", "rating")),
     ):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(trainer.signatures, "serving_feature_spec", only(left))
+            patch.setattr(trainer.signatures, "apply_transform", only(left))
             found[kind] = made.export(kind, made.span, own)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CountedPairs, "weights", lambda _, contexts, items: tf.zeros(tf.shape(items)))
+        found["a ranking without its cross"] = made.export("a ranking without its cross", made.span, own)
     bias = made.prepared.model.bias
     bias.assign_add(0.01)
     found["weights of another training"] = made.export("weights of another training", made.span, own)
@@ -139,8 +148,13 @@ def models(made: Made) -> dict[str, Path]:
     return found
 
 
-def only(names: tuple[str, ...]) -> Callable[[Config], dict[str, Any]]:
-    return lambda config: {name: how for name, how in serving_feature_spec(config).items() if name in names}
+def only(names: tuple[str, ...]) -> Callable[[Any, dict[str, Any]], dict[str, Any]]:
+    """tf.Transform's graph called on some of a request's features."""
+
+    def apply(transform_fn: Any, features: dict[str, Any]) -> dict[str, Any]:
+        return apply_transform(transform_fn, {name: features[name] for name in features if name in names})
+
+    return apply
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +172,9 @@ def test_a_model_that_serves_as_it_was_trained_is_blessed(verdicts: dict[str, di
     verdict = verdicts["good"]
     assert (verdict["problems"], verdict["blessed"]) == ([], 1)
     assert verdict["row_skew"]["num_rows"] == 300  # 150 logged rows of the first file pattern, and 150 changed ones
+    assert 200 < verdict["rank_skew"]["num_rows"] < 300  # without those that have no app
     assert verdict["eval_skew"]["num_rows"] == 300
-    assert max(verdict[skew]["largest_difference"] for skew in ("row_skew", "eval_skew")) < 1e-6
+    assert max(verdict[skew]["largest_difference"] for skew in ("row_skew", "rank_skew", "eval_skew")) < 1e-6
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)

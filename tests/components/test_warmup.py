@@ -1,0 +1,67 @@
+"""Warm-up records of a model that ranks, answered by its own signatures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from components.warmup import WARMUP_FILE, write_warmup
+
+
+class Ranks(tf.Module):
+    """Scores examples with 0, and leaves candidates as they are."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": tf.zeros(tf.shape(examples))}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="context"),
+            tf.TensorSpec([None, None], tf.string, name="item_ids"),
+        ]
+    )
+    def rank(self, context: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"item_ids": item_ids, "num_contexts": tf.size(context)}
+
+
+def example(app: str | None) -> bytes:
+    made = tf.train.Example()
+    if app is not None:
+        made.features.feature["app"].bytes_list.value.append(app.encode())
+    return bytes(made.SerializeToString())
+
+
+def records(folder: Path, requests: list[bytes], item_id: str | None) -> list[tuple[str, dict[str, Any]]]:
+    ranks = Ranks()
+    tf.saved_model.save(ranks, str(folder), signatures={"serving_default": ranks.score, "rank": ranks.rank})
+    write_warmup(str(folder), "store", requests, item_id)
+    path = os.path.join(folder, "assets.extra", WARMUP_FILE)
+    signatures = tf.saved_model.load(str(folder)).signatures
+    found = []
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        name = request.model_spec.signature_name
+        inputs = {key: tf.constant(tf.make_ndarray(tensor)) for key, tensor in request.inputs.items()}
+        signatures[name](**inputs)  # the model answers
+        found.append((name, inputs))
+    return found
+
+
+def test_a_model_that_ranks_is_warmed_up_with_as_many_candidates_as_the_paper_has(tmp_path: Path) -> None:
+    requests = [example(app) for app in ("a", "b", None, "a", "c")]
+    found = records(tmp_path, requests, "app")
+    assert [name for name, _ in found] == ["serving_default", "rank", "rank", "rank"]
+    ranked = [inputs for name, inputs in found if name == "rank"]
+    assert [inputs["item_ids"].shape for inputs in ranked] == [(1, 200), (1, 100), (1, 50)]
+    assert ranked[0]["item_ids"].numpy()[0, :4].tolist() == [b"a", b"b", b"c", b"a"]
+    assert [inputs["context"].numpy().tolist() for inputs in ranked] == [[request] for request in requests[:3]]
+
+
+def test_without_an_id_there_is_nothing_to_rank(tmp_path: Path) -> None:
+    assert [name for name, _ in records(tmp_path / "a", [example("a")], None)] == ["serving_default"]
+    assert [name for name, _ in records(tmp_path / "b", [example(None)], "app")] == ["serving_default"]
