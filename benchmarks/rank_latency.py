@@ -1,8 +1,8 @@
 """What `rank` takes against `serving_default` and against its own matrix products: `python -m benchmarks.rank_latency`.
 
 One client asks `wdr serve` over gRPC on loopback for the same candidates, by either signature in turn; its own time,
-from features to ranked items, counts. The matrix products that no way of ranking avoids are done in turn with them, in
-this process, by TensorFlow with as many threads as the server has: the context's part of the first hidden layer, and
+from features to ranked items, counts. The matrix products that no way of ranking avoids are done in between, in this
+process, by TensorFlow with as many threads as the server has: the context's part of the first hidden layer, and
 each candidate's way through the layers after it.
 """
 
@@ -33,7 +33,10 @@ from transform.config import Config
 from transform.signature_names import RANK_SIGNATURE, SERVING_SIGNATURE
 
 NUM_ROUNDS = 300
-_WARM_UPS = 10
+#: So many rounds, then as many times the products; the first of each do not count.
+_BLOCK = 10
+_PAUSE_SECONDS = 0.05
+PRODUCTS = "matrix products"
 
 #: How far the scores of the two signatures may be apart.
 TOLERANCE = 1e-5
@@ -93,15 +96,36 @@ def matrix_products(context_width: int, widths: Sequence[int], num_candidates: i
     return lambda: products()[-1].numpy()
 
 
-def measure(ways: dict[str, Callable[[], object]], num_rounds: int) -> dict[str, list[float]]:
-    """Does each way once a round, in an order that alternates; returns milliseconds, without the first rounds."""
-    milliseconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(num_rounds + _WARM_UPS):
+def measure(
+    ways: dict[str, Callable[[], object]], products: Callable[[], object], num_rounds: int
+) -> dict[str, list[float]]:
+    """Does each way once a round, in an order that alternates, and after every few rounds the products as often.
+
+    Not after each round, since TensorFlow's threads then still spin for a while, on the server's processors.
+
+    Args:
+      ways: By name, what a request is done by.
+      products: The matrix products.
+      num_rounds: The rounds that count.
+
+    Returns:
+      By name, milliseconds.
+    """
+    milliseconds: dict[str, list[float]] = {name: [] for name in (*ways, PRODUCTS)}
+
+    def timed(name: str, way: Callable[[], object], counts: bool) -> None:
+        start = time.perf_counter()
+        way()
+        if counts:
+            milliseconds[name].append((time.perf_counter() - start) * 1000)
+
+    for number in range(-_BLOCK, num_rounds):
         for name in ways if number % 2 else reversed(ways):
-            start = time.perf_counter()
-            ways[name]()
-            if number >= _WARM_UPS:
-                milliseconds[name].append((time.perf_counter() - start) * 1000)
+            timed(name, ways[name], number >= 0)
+        if number % _BLOCK == _BLOCK - 1:
+            for _ in range(_BLOCK):
+                timed(PRODUCTS, products, number >= 0)
+            time.sleep(_PAUSE_SECONDS)
     return milliseconds
 
 
@@ -122,8 +146,8 @@ def compare(console: Console, version: Path, settings: ClientSettings, num_candi
         {
             "rank": lambda: asker.ask(RANK_SIGNATURE, context, known_items),
             "serving_default": lambda: asker.ask(SERVING_SIGNATURE, context, new_items),
-            "matrix products": matrix_products(context_width, widths, num_candidates),
         },
+        matrix_products(context_width, widths, num_candidates),
         num_rounds,
     )
     table = Table(title=f"{len(known_items)} candidates, {num_rounds} rounds, milliseconds")
@@ -135,7 +159,7 @@ def compare(console: Console, version: Path, settings: ClientSettings, num_candi
     console.print(table)
     medians = {name: statistics.median(times) for name, times in milliseconds.items()}
     console.print(f"serving_default / rank: {medians['serving_default'] / medians['rank']:.1f}")
-    console.print(f"rank / matrix products: {medians['rank'] / medians['matrix products']:.2f}")
+    console.print(f"rank / matrix products: {medians['rank'] / medians[PRODUCTS]:.2f}")
     console.print(f"scores apart by at most {apart:.1e}, {TOLERANCE:.0e} allowed")
 
 

@@ -146,8 +146,10 @@ class RankingClient:
         flight = Flight(self._settings, time.monotonic(), deadline)
         method = getattr(self._stub, call.method)
         while True:
-            time.sleep(max(0.0, flight.due - time.monotonic()))
             now = time.monotonic()
+            if flight.due > now:
+                time.sleep(flight.due - now)
+                now = time.monotonic()
             flight.sent(now)
             try:
                 return method(call.request, timeout=deadline - now, metadata=self._metadata)
