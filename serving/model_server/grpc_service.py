@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from google.protobuf.message import DecodeError, Message
 
 from serving.model_server.calls import Call, observed
 from serving.model_server.errors import ServingError
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
+from serving.model_server.services import METHODS, PACKAGE
 
 #: A status travels in HTTP/2 trailers, which take 8 kB in all.
 _MAX_MESSAGE = 2000
@@ -33,41 +34,40 @@ class GrpcServices:
           metrics: Counts.
           timeout_seconds: The time for a request that brings no deadline.
         """
-        self._inference, self._models = inference, models
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
+        self._answers: dict[str, _Answer] = {
+            "Predict": inference.predict,
+            "Classify": inference.classify,
+            "Regress": inference.regress,
+            "MultiInference": inference.multi_inference,
+            "GetModelMetadata": inference.metadata,
+            "GetModelStatus": models.status,
+            "HandleReloadConfigRequest": models.reload,
+        }
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Adds both services to a server."""
-        prediction, model = _Servicer(), _Servicer()
-        for method, answer in {
-            "Predict": self._inference.predict,
-            "Classify": self._inference.classify,
-            "Regress": self._inference.regress,
-            "MultiInference": self._inference.multi_inference,
-            "GetModelMetadata": self._inference.metadata,
-        }.items():
-            setattr(prediction, method, self._handler(method, answer))
-        for method, answer_of_models in {
-            "GetModelStatus": self._models.status,
-            "HandleReloadConfigRequest": self._models.reload,
-        }.items():
-            setattr(model, method, self._handler(method, answer_of_models))
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(model, server)
+        for service, methods in METHODS.items():
+            handlers = {name: self._handler(name, request) for name, (request, _) in methods.items()}
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{service}", handlers),))
 
-    def _handler(self, method: str, answer: _Answer) -> Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]:
-        async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
+    def _handler(self, method: str, request_type: type[Message]) -> grpc.RpcMethodHandler:
+        async def answer(serialized: bytes, call: Call) -> Any:
+            try:
+                request = request_type.FromString(serialized)
+            except DecodeError as error:
+                name = request_type.DESCRIPTOR.name
+                raise ServingError(grpc.StatusCode.INTERNAL, f"a request must be a serialized {name}") from error
+            return await self._answers[method](request, call)
+
+        async def handle(serialized: bytes, context: grpc.aio.ServicerContext) -> Any:
             remaining = context.time_remaining()
             seconds = self._timeout_seconds if remaining is None else remaining
             call = Call("grpc", method, time.monotonic() + seconds)
             try:
-                return await observed(self._metrics, call, answer(request, call))
+                return (await observed(self._metrics, call, answer(serialized, call))).SerializeToString()
             except ServingError as error:
                 await context.abort(error.code, error.message[:_MAX_MESSAGE])
 
-        return handle
-
-
-class _Servicer:
-    """Takes a service's methods."""
+        return grpc.unary_unary_rpc_method_handler(handle)

@@ -14,7 +14,7 @@ import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from serving.model_server import auth, reflection, servable
+from serving.model_server import auth, reflection, servable, services
 from serving.model_server.flags import Flags
 from serving.model_server.grpc_service import GrpcServices
 from serving.model_server.http_connection import patient
@@ -53,7 +53,7 @@ async def serve(flags: Flags) -> None:
 
     async def tell_health() -> None:
         response = health_pb2.HealthCheckResponse
-        for name in ("", *reflection.SERVICES):
+        for name in ("", *services.NAMES):
             await alive.set(name, response.SERVING if manager.ready else response.NOT_SERVING)
 
     manager.on_change = tell_health
