@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -88,9 +87,9 @@ def running(models: Path, grpc_port: int, *arguments: str) -> Iterator[Running]:
 
 
 def push(version: Path, models: Path, number: int) -> None:
-    """Makes a pushed version the one of a number: its files are linked, and appear together."""
+    """Makes a copy of a pushed version the one of a number; its files appear together, by a rename."""
     folder = models / MODEL
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".copy-{number}"
-    shutil.copytree(version, part, copy_function=os.link)
+    shutil.copytree(version, part)
     part.rename(folder / str(number))
