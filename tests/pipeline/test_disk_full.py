@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,19 @@ def test_the_sentence_says_where_and_how_much_there_is(tmp_path: Path) -> None:
     free, total = (float(number.replace(",", "")) for number in told.groups()[1:])
     assert total == pytest.approx(usage.f_blocks * usage.f_frsize / 2**20, abs=0.1)
     assert 0 <= free <= total
+
+
+_SHOWS = """
+from pathlib import Path
+from pipeline.console import RunDisplay
+with RunDisplay(Path("/dev/full")) as display:
+    print("chatter")
+    display.console.print("what a person is to see")
+print("what comes after")
+"""
+
+
+def test_a_log_that_takes_nothing_leaves_the_terminal_as_it_is() -> None:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", _SHOWS], capture_output=True, text=True, check=False, env=buffered)
+    assert (done.stdout, done.stderr, done.returncode) == ("what a person is to see\nwhat comes after\n", "", 0)
