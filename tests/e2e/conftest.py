@@ -9,6 +9,10 @@ import pytest
 from tests.e2e import store
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-rows", action="store_true", help="every row of the table of bad days and bad models")
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.simulate(tmp_path_factory.mktemp("store") / "data", days=2)

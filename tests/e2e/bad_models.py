@@ -1,0 +1,251 @@
+"""The table of bad models: what goes wrong between a good training and the push, the gate, and what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+import trainer.run_fn
+import trainer.signatures
+from tests.e2e.damage import Candidate, Scores, no_damage, parsed
+from trainer.signatures import export_model, serving_feature_spec
+from trainer.transform_graph import apply_transform
+
+
+@dataclasses.dataclass(frozen=True)
+class BadModel:
+    """A model that must not be pushed.
+
+    Attributes:
+      kind: In words.
+      gate: The component that refuses it.
+      says: How sentences of its begin; there may be more.
+      damages: Damages the candidate, right after `after`.
+      after: The component after which the damage is done.
+      patches: A fault of the trainer's code: the candidate is then trained anew, with it.
+      in_suite: Runs among the slow tests too, not in the campaign alone.
+    """
+
+    kind: str
+    gate: str
+    says: tuple[str, ...]
+    damages: Callable[[Candidate], object] = no_damage
+    after: str = "trainer"
+    patches: Callable[[pytest.MonkeyPatch, Path], object] | None = None
+    in_suite: bool = True
+
+
+def _infra(kind: str, *says: str, **how: object) -> BadModel:
+    return BadModel(kind, "infra_validation", tuple(f"infra validation: {sentence}" for sentence in says), **how)  # type: ignore[arg-type]
+
+
+# What happens to files.
+
+
+def _cut_off(candidate: Candidate) -> None:
+    (data,) = (candidate.saved_model / "variables").glob("variables.data-*")
+    data.write_bytes(data.read_bytes()[:-100])
+
+
+def _vocabulary_of_another_day(candidate: Candidate) -> None:
+    name = "app_id_vocabulary"
+    shutil.copy(candidate.first_transform_graph / "transform_fn" / "assets" / name, candidate.saved_model / "assets")
+
+
+# What happens to weights.
+
+
+def _nan(name: str, value: np.ndarray) -> np.ndarray:
+    return np.full_like(value, np.nan) if name.startswith("model_variables/1/") else value
+
+
+def _zero(name: str, value: np.ndarray) -> np.ndarray:
+    return np.zeros_like(value) if value.dtype.kind == "f" else value
+
+
+def _another_bias(name: str, value: np.ndarray) -> np.ndarray:
+    return value + np.float32(0.01) if name.startswith("model_variables/0/") else value
+
+
+# What happens to the graph.
+
+
+def _slow(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    start = tf.ones([200, 200]) * scores[0]
+    worked = tf.while_loop(lambda i, _: i < 80, lambda i, y: [i + 1, tf.tanh(y @ start)], [0, start])
+    return scores + 0.0 * worked[1][0, 0]
+
+
+def _hang(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    return tf.while_loop(lambda y: tf.reduce_sum(y) < float("inf"), lambda y: [y * 0.5], [scores])[0]
+
+
+def _crash(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([tf.raw_ops.Abort(error_msg="the model gave up")]):
+        return tf.identity(scores)
+
+
+def _logits(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(scores / (1 - scores))
+
+
+def _twice(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    return tf.minimum(2 * scores, 0.99)
+
+
+def _reversed(scores: tf.Tensor) -> tf.Tensor:
+    return tf.clip_by_value(0.12 - scores, 0.001, 0.999)
+
+
+def _one_device_reversed(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    return tf.where(parsed(examples, "device") == "large_tablet", _reversed(scores), scores)
+
+
+def _half_reversed(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    apps = tf.strings.to_hash_bucket_fast(parsed(examples, "app_id"), 4)
+    return tf.where(apps == 0, _reversed(scores), scores)
+
+
+def _wrap(change: Scores, **how: object) -> Callable[[Candidate], None]:
+    return lambda candidate: candidate.wrap(change, **how)  # type: ignore[arg-type]
+
+
+# What happens in the export.
+
+
+def _graph_of_another_run(patch: pytest.MonkeyPatch, first_graph: Path) -> None:
+    other = tft.TFTransformOutput(str(first_graph))
+    patch.setattr(trainer.run_fn, "export_model", lambda model, _, *rest: export_model(model, other, *rest))
+
+
+def _serves_only(*names: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
+    def left(config: object) -> dict[str, object]:
+        return {name: how for name, how in serving_feature_spec(config).items() if name in names}  # type: ignore[arg-type]
+
+    return lambda patch, _: patch.setattr(trainer.signatures, "serving_feature_spec", left)
+
+
+def _swap_boundaries(patch: pytest.MonkeyPatch, _: Path) -> None:
+    """Each of two features goes through the other one's quantiles."""
+    swap = {"rating": "size_mb", "size_mb": "rating"}
+
+    def other(name: str) -> str:
+        return next((name.replace(one, two) for one, two in swap.items() if one in name), name)
+
+    def swapped(transform_fn: object, features: dict[str, object]) -> dict[str, object]:
+        outputs = apply_transform(transform_fn, {other(name): value for name, value in features.items()})
+        return {other(name): value for name, value in outputs.items()}
+
+    patch.setattr(trainer.signatures, "apply_transform", swapped)
+
+
+_ROWS = "the exported model must score logged rows as the trainer does, to 1e-05. Received: "
+_EXAMPLES = "the exported model must score the logged examples as the trainer scored the transformed ones, to 1e-05: "
+
+BAD_MODELS = [
+    _infra(
+        "NaN weights",
+        "every value of the model's variables must be finite. Received: others in ",
+        damages=lambda candidate: candidate.change_variables(_nan),
+    ),
+    _infra(
+        "constant scores",
+        "scores must differ between requests. Received: 0.5 for all 50",
+        damages=lambda candidate: candidate.change_variables(_zero),
+        in_suite=False,
+    ),
+    _infra("logits for scores", "scores must lie in [0, 1]. Received: -", damages=_wrap(_logits), in_suite=False),
+    _infra("a truncated variables file", "the model's variables must be readable. Received: ", damages=_cut_off),
+    _infra(
+        "a damaged graph",
+        "the model's saved_model.pb must be readable. Received: ",
+        damages=lambda candidate: (candidate.saved_model / "saved_model.pb").write_bytes(b"\xff" * 100),
+        in_suite=False,
+    ),
+    _infra(
+        "a missing asset",
+        "the model must have all of its 4 assets. Missing: device_vocabulary",
+        damages=lambda candidate: (candidate.saved_model / "assets" / "device_vocabulary").unlink(),
+        in_suite=False,
+    ),
+    _infra(
+        "a signature renamed",
+        "the model must have the signature 'serving_default'. Received: ['predict']",
+        damages=_wrap(lambda scores, _: scores, signature="predict"),
+        in_suite=False,
+    ),
+    _infra(
+        "a crash",
+        "the model must score requests; its process was ended by SIGABRT: ",
+        damages=_wrap(_crash),
+        in_suite=False,
+    ),
+    _infra("a hang", "the model must score requests within 15 seconds; it hung", damages=_wrap(_hang), in_suite=False),
+    _infra(
+        "3 × slower",
+        "the median time for 200 candidates must be at most 2 times the serving model's. Received: ",
+        damages=_wrap(_slow),
+    ),
+    _infra(
+        "2 × memory",
+        "the memory that the model adds must be at most 1.5 times the serving model's. Received: ",
+        damages=_wrap(lambda scores, _: scores, more_numbers=20_000_000),
+        in_suite=False,
+    ),
+    _infra("a vocabulary of another day", _ROWS, _EXAMPLES, damages=_vocabulary_of_another_day),
+    _infra(
+        "weights of another step",
+        _ROWS,
+        _EXAMPLES,
+        damages=lambda candidate: candidate.change_variables(_another_bias),
+        in_suite=False,
+    ),
+    _infra(
+        "no scores of the trainer to compare with",
+        "the trainer must leave its own scores beside the model. There are none in ",
+        damages=lambda candidate: shutil.rmtree(candidate.uri / "own_scores"),
+        in_suite=False,
+    ),
+    _infra("a transform graph of another run", _ROWS, _EXAMPLES, patches=_graph_of_another_run, in_suite=False),
+    _infra("half the features missing at serving", _ROWS, _EXAMPLES, patches=_serves_only("app_id", "rating")),
+    _infra(
+        "a train-only feature",
+        _ROWS,
+        _EXAMPLES,
+        patches=_serves_only("app_id", "country", "device", "installed_apps", "size_mb", "seconds_open"),
+        in_suite=False,
+    ),
+    _infra("quantile boundaries swapped", _ROWS, _EXAMPLES, patches=_swap_boundaries),
+    BadModel(
+        "calibration off 2 ×",
+        "evaluator",
+        ("calibration must be at most 1.4. Received: ",),
+        damages=_wrap(_twice, as_trained=True),
+    ),
+    BadModel(
+        "one slice worse",
+        "evaluator",
+        ("auc where device = large_tablet (",),
+        damages=_wrap(_one_device_reversed, as_trained=True),
+    ),
+    BadModel(
+        "worse than what serves",
+        "evaluator",
+        ("auc may be worse than the serving model's by at most 0.02, beyond chance. Received: ",),
+        damages=_wrap(_half_reversed, as_trained=True),
+    ),
+    BadModel(
+        "files that changed after they were validated",
+        "push",
+        ("a pushed model's files must be those that infra validation has run. Received: variables/variables.data-",),
+        damages=_cut_off,
+        after="evaluator",
+    ),
+]

@@ -1,0 +1,128 @@
+"""Whatever is wrong with a day or its model, its gate says so, nothing is pushed, and what serves goes on to answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from components.versions import checksums
+from pipeline.create import RunSettings
+from pipeline.nodes import NodeEvent
+from pipeline.run import run
+from pipeline.workspace import Workspace, new_run_id
+from tests.e2e import store
+from tests.e2e.answering import Answering
+from tests.e2e.bad_data import BAD_DATA, BadData
+from tests.e2e.bad_models import BAD_MODELS, BadModel
+from tests.e2e.bad_store import in_process
+from tests.e2e.damage import Candidate
+from tests.e2e.prepared_store import CONFIG, PreparedStore
+from tests.soak.retrainings import retrain
+from transform.config import load_config
+
+pytestmark = pytest.mark.slow
+
+NUM_REQUESTS = 100
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedStore:
+    return PreparedStore.prepare(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="module")
+def answering(prepared: PreparedStore) -> Iterator[Answering]:
+    """A process that answers with the served version during all rows of the table."""
+    files = sorted(map(str, prepared.workspace.glob("artifacts/example_gen/examples/*/Split-eval/*")))
+    requests = itertools.islice(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator(), NUM_REQUESTS)
+    thread = Answering(prepared.serving, list(requests))
+    thread.start()
+    thread.load_again()
+    yield thread
+    thread.end()
+
+
+@pytest.fixture
+def guarded(prepared: PreparedStore, answering: Answering) -> Iterator[PreparedStore]:
+    """The store as it was prepared; afterwards, what serves must be what did, and must have answered all along."""
+    prepared.put_back()
+    before, looks = served_files(prepared), answering.looks
+    yield prepared
+    assert served_files(prepared) == before
+    answering.load_again()
+    assert answering.problems == []
+    assert answering.looks > looks + 2
+
+
+def served_files(prepared: PreparedStore) -> dict[str, str]:
+    """The checksum of each file below the serving folder, by its path there; the manifest's too."""
+    return checksums(str(prepared.serving.parent))
+
+
+def refused_by(prepared: PreparedStore) -> str:
+    """The gate that refused the last run's model."""
+    if store.last_report(prepared.workspace)["infra"]["problems"]:
+        return "infra_validation"
+    blessing = max((prepared.workspace / "artifacts" / "evaluator" / "blessing").iterdir(), key=lambda p: int(p.name))
+    return "evaluator" if (blessing / "NOT_BLESSED").exists() else "push"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The tests of a row have those of the suite, or with `--all-rows` all."""
+    if "row" in metafunc.fixturenames:
+        table: list[Any] = BAD_DATA if metafunc.function is test_a_bad_day_is_stopped_by_its_gate else BAD_MODELS
+        rows = [row for row in table if row.in_suite or metafunc.config.getoption("--all-rows")]
+        metafunc.parametrize("row", rows, ids=[row.kind for row in rows])
+
+
+def test_the_table_has_every_kind_once() -> None:
+    kinds = [row.kind for row in (*BAD_DATA, *BAD_MODELS)]
+    assert len(set(kinds)) == len(kinds) >= 25
+
+
+def test_a_bad_day_is_stopped_by_its_gate(guarded: PreparedStore, row: BadData) -> None:
+    row.breaks(guarded)
+    done = in_process(*store.run_arguments(guarded.data, guarded.workspace, 2, CONFIG))
+    started = [line.removesuffix(" …") for line in done.stdout.splitlines() if line.endswith(" …")]
+    if row.gate == "evaluator":
+        assert (done.returncode, done.stderr) == (0, "")
+        (told,) = [line for line in done.stdout.splitlines() if line.startswith("pushed ")]
+        assert refused_by(guarded) == row.gate
+    else:
+        told = done.stderr
+        assert (done.returncode, told.count("\n")) == (1, 1)
+        assert started[-1:] == ([row.gate] if row.gate else [])
+    assert row.says in told
+
+
+def test_a_bad_model_is_refused_by_its_gate(
+    guarded: PreparedStore, row: BadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, candidate = load_config(str(CONFIG)), Candidate(guarded.workspace)
+    if row.patches is not None:  # another seed, so that the model is trained and exported anew
+        config = dataclasses.replace(config, training=dataclasses.replace(config.training, seed=2))
+        row.patches(monkeypatch, candidate.first_transform_graph)
+
+    def damage(event: NodeEvent) -> None:
+        if event.node_id == row.after and event.state != "running":
+            row.damages(candidate)
+
+    settings = RunSettings(str(guarded.data), Workspace.at(guarded.workspace), 2)
+    outcome = run(config, settings, new_run_id(), damage)
+    assert outcome.version is None
+    for start in row.says:
+        assert any(sentence.startswith(start) for sentence in outcome.refusals), outcome.refusals
+    assert refused_by(guarded) == row.gate
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_good_model_that_was_trained_with_another_seed_is_pushed(
+    prepared: PreparedStore, seed: int, tmp_path: Path
+) -> None:
+    assert retrain(prepared, seed, tmp_path).refusals == ()
