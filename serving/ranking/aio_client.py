@@ -75,7 +75,7 @@ class AsyncRankingClient:
         return await self._run(self._steps.signatures(), deadline_seconds)
 
     async def _run(self, steps: Steps[Result], deadline_seconds: float | None) -> Result:
-        budget = deadline_seconds or self._settings.deadline_seconds
+        budget = self._steps.budget(deadline_seconds)
         deadline = time.monotonic() + budget
         try:
             calls = next(steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from collections.abc import Generator, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -50,6 +51,14 @@ class RankingSteps:
         self._settings = settings
         self._by_version: collections.OrderedDict[int, ModelSignatures] = collections.OrderedDict()
         self._current: ModelSignatures | None = None
+
+    def budget(self, deadline_seconds: float | None) -> float:
+        """The seconds that a request has; raises RequestError if they are none."""
+        if deadline_seconds is None:
+            return self._settings.deadline_seconds
+        if not 0 < deadline_seconds < math.inf:
+            raise RequestError(f"deadline_seconds must be above 0 and finite. Received: {deadline_seconds}")
+        return deadline_seconds
 
     def signatures(self) -> Steps[ModelSignatures]:
         """Asks the server what signatures the model has now."""

@@ -143,3 +143,12 @@ def test_requests_that_are_not_sent() -> None:
         started(ClientSettings(model="m", max_request_bytes=20), ["a"])
     with pytest.raises(RequestError, match=r"^k must be at least 1\. Received: 0$"):
         next(RankingSteps(ClientSettings(model="m")).rank({}, ["a"], 0, False))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_budget_is_a_time(seconds: float) -> None:
+    steps = RankingSteps(ClientSettings(model="m", deadline_seconds=0.5))
+    assert steps.budget(None) == 0.5
+    assert steps.budget(2.0) == 2.0
+    with pytest.raises(RequestError, match=r"^deadline_seconds must be above 0 and finite\. Received: "):
+        steps.budget(seconds)
