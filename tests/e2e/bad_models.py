@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import tensorflow_transform as tft
 import trainer.run_fn
 import trainer.signatures
 from tests.e2e.damage import Candidate, Scores, no_damage, parsed
-from trainer.signatures import export_model, serving_feature_spec
+from trainer.signatures import export_model
 from trainer.transform_graph import apply_transform
 
 
@@ -126,10 +127,10 @@ def _graph_of_another_run(patch: pytest.MonkeyPatch, first_graph: Path) -> None:
 
 
 def _serves_only(*names: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
-    def left(config: object) -> dict[str, object]:
-        return {name: how for name, how in serving_feature_spec(config).items() if name in names}  # type: ignore[arg-type]
+    def left(transform_fn: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+        return apply_transform(transform_fn, {name: value for name, value in features.items() if name in names})
 
-    return lambda patch, _: patch.setattr(trainer.signatures, "serving_feature_spec", left)
+    return lambda patch, _: patch.setattr(trainer.signatures, "apply_transform", left)
 
 
 def _swap_boundaries(patch: pytest.MonkeyPatch, _: Path) -> None:
@@ -139,7 +140,7 @@ def _swap_boundaries(patch: pytest.MonkeyPatch, _: Path) -> None:
     def other(name: str) -> str:
         return next((name.replace(one, two) for one, two in swap.items() if one in name), name)
 
-    def swapped(transform_fn: object, features: dict[str, object]) -> dict[str, object]:
+    def swapped(transform_fn: Any, features: Mapping[str, Any]) -> dict[str, Any]:
         outputs = apply_transform(transform_fn, {other(name): value for name, value in features.items()})
         return {other(name): value for name, value in outputs.items()}
 
