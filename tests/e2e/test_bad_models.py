@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The tests of a row have those of the suite, or with `--all-rows` all."""
     if "row" in metafunc.fixturenames:
         table: list[Any] = BAD_DATA if metafunc.function is test_a_bad_day_is_stopped_by_its_gate else BAD_MODELS
-        rows = [row for row in table if row.in_suite or metafunc.config.getoption("--all-rows")]
+        rows = [row for row in table if row.in_suite or metafunc.config.getoption("--all-rows", default=False)]
         metafunc.parametrize("row", rows, ids=[row.kind for row in rows])
 
 
