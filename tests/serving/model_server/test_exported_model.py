@@ -1,0 +1,102 @@
+"""The server with a model as the trainer exports it: each signature gives the same scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
+
+from tests.serving.model_server.running import Server, running
+from tests.serving.model_server.test_grpc import request
+from tests.trainer.small_deployment import make_config, make_rows, to_example, transform_span
+from trainer.model import WideDeep
+from trainer.signatures import export_model
+from transform.feature_spec import vocabulary_file_name
+from transform.signature_names import (
+    CLASSIFY_SIGNATURE,
+    CONTEXT_INPUT,
+    EXAMPLES_INPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    RANK_ITEMS_SIGNATURE,
+    REGRESS_SIGNATURE,
+    SCORES_OUTPUT,
+)
+
+pytestmark = pytest.mark.slow
+
+APPS = [f"app{i}" for i in range(8)]
+MODEL = "small"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a model with weights drawn at random."""
+    folder = tmp_path_factory.mktemp("exported")
+    config = make_config()
+    span = transform_span(config, make_rows(1500, APPS, 1), make_rows(300, APPS, 2), folder / "span")
+    output = tft.TFTransformOutput(span.transform_output)
+    sizes = {
+        name: output.vocabulary_size_by_name(vocabulary_file_name(name))
+        for name in ("app", "country", "installed_x_app")
+    }
+    model = WideDeep(config.spec, config.model, sizes)
+    rng = np.random.default_rng(1)
+    for variable in (model.bias, *model.wide_variables, *model.deep_variables):
+        variable.assign(rng.normal(scale=0.5, size=variable.shape).astype(np.float32))
+    version: Path = folder / "models" / MODEL / "1"
+    version.parent.mkdir(parents=True)
+    export_model(model, output, config, str(version))
+    with running("--models", folder / "models") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[bytes]:
+    """Raw examples: all of one request's context, each with an item of its own."""
+    first, *others = make_rows(len(APPS), APPS, 3)
+    found = []
+    for app, row in zip(APPS, [first, *others], strict=True):
+        context = {name: first[name] for name in ("installed", "country")}
+        found.append(to_example({**context, "app": [app], "price": row["price"]}))
+    return found
+
+
+def scores_of(server: Server, rows: list[bytes]) -> np.ndarray:
+    response = server.predictions.Predict(request(model=MODEL, **{EXAMPLES_INPUT: rows}))
+    return np.array(response.outputs[SCORES_OUTPUT].float_val, np.float32)
+
+
+def test_rank_sorts_by_the_scores_of_its_candidates(exported: Server, rows: list[bytes]) -> None:
+    scores = scores_of(exported, rows)
+    assert len(set(scores)) == len(APPS)
+    inputs = {CONTEXT_INPUT: rows[:1], ITEM_IDS: [APPS], ITEMS_INPUT: [rows]}
+    response = exported.predictions.Predict(request(RANK_ITEMS_SIGNATURE, model=MODEL, **inputs))
+    order = np.argsort(-scores)
+    assert list(response.outputs[ITEM_IDS].string_val) == [APPS[i].encode() for i in order]
+    np.testing.assert_allclose(response.outputs[SCORES_OUTPUT].float_val, scores[order], atol=1e-5)
+    some = exported.predictions.Predict(request(RANK_ITEMS_SIGNATURE, SCORES_OUTPUT, model=MODEL, **inputs))
+    assert list(some.outputs) == [SCORES_OUTPUT]
+
+
+def test_classify_and_regress_give_the_same_scores(exported: Server, rows: list[bytes]) -> None:
+    scores = scores_of(exported, rows)
+    examples = input_pb2.ExampleList(examples=[tf.train.Example.FromString(row) for row in rows])
+    given = input_pb2.Input(example_list=examples)
+    regression = exported.predictions.Regress(
+        regression_pb2.RegressionRequest(model_spec={"name": MODEL, "signature_name": REGRESS_SIGNATURE}, input=given)
+    )
+    np.testing.assert_allclose([found.value for found in regression.result.regressions], scores, atol=1e-6)
+    classification = exported.predictions.Classify(
+        classification_pb2.ClassificationRequest(
+            model_spec={"name": MODEL, "signature_name": CLASSIFY_SIGNATURE}, input=given
+        )
+    )
+    for row, score in zip(classification.result.classifications, scores, strict=True):
+        assert [found.label for found in row.classes] == ["0", "1"]
+        np.testing.assert_allclose([found.score for found in row.classes], [1 - score, score], atol=1e-6)
