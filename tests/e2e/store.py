@@ -71,7 +71,7 @@ def kill_when(
     log: Path,
     ready: Callable[[], bool],
     *,
-    timeout_seconds: float = 300,
+    timeout_seconds: float = 900,
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Starts `wdr` and kills it, and all it started, with SIGKILL as soon as `ready` says so."""
