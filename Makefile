@@ -44,6 +44,7 @@ test-all: test
 # Campaigns that take longer than tests may; each has a short form in `make test-all`.
 soak: setup
 	$(BIN)/python -m tests.soak.kills
+	$(BIN)/python -m tests.soak.bad_models
 	$(BIN)/python -m tests.soak.retrainings
 
 lint: setup
