@@ -50,7 +50,7 @@ def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
 
 @click.command()
 @_client_options
-@click.option("--context", required=True, help='The context\'s features as JSON: {"country": "US", "hour": 20}.')
+@click.option("--context", required=True, help='The context\'s features as JSON: {"country": "us", "hour": 20}.')
 @click.option("--items", required=True, help="Item ids with commas between, or @FILE: an id or an item's JSON a line.")
 @click.option("-k", type=click.IntRange(min=1), help="Show the best k.")
 @click.option("--logits", is_flag=True, help="Show the wide and deep logits too.")

@@ -53,8 +53,16 @@ class RankRequest(_Strict):
         json_schema_extra={
             "examples": [
                 {
-                    "context": {"country": "US", "hour": 20, "account_age_days": 31.5, "installed_apps": ["app_1"]},
-                    "candidates": ["app_2", {"id": "app_900", "features": {"category": "games", "price": 0.99}}],
+                    "context": {
+                        "country": "us",
+                        "hour": 20,
+                        "account_age_days": 31.5,
+                        "installed_apps": ["com.store.app1"],
+                    },
+                    "candidates": [
+                        "com.store.app2",
+                        {"id": "com.store.app900", "features": {"category": "games", "price": 0.99}},
+                    ],
                     "k": 10,
                 }
             ]
