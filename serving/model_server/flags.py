@@ -42,13 +42,13 @@ class Flags:
         """The models to serve: those named, and each folder of `--models`.
 
         Raises:
-          UserError: If an option is not of its form, names a model that is not served, or there is none.
+          UserError: If an option is not of its form, names a model that is not served, or no option names any.
         """
         folders = dict(_split(text, "--model", "NAME=DIR", "=") for text in self.model)
         if self.models is not None:
             names = sorted(entry.name for entry in os.scandir(self.models) if entry.is_dir())
             folders |= {name: os.path.join(self.models, name) for name in names if not name.startswith(".")}
-        if not folders:
+        if self.models is None and not folders:
             raise UserError("there must be a model to serve: a folder in `--models DIR`, or `--model NAME=DIR`")
         labels: dict[str, dict[str, int]] = {name: {} for name in folders}
         specific: dict[str, list[int]] = {name: [] for name in folders}

@@ -35,17 +35,20 @@ _NICENESS = 10
 class Manager:
     """All models and their versions. Its methods are for the event loop's thread."""
 
-    def __init__(self, configs: Iterable[ModelConfig], num_threads: int, retry_seconds: float) -> None:
+    def __init__(
+        self, find_models: Callable[[], Iterable[ModelConfig]], num_threads: int, retry_seconds: float
+    ) -> None:
         """Nothing is loaded yet.
 
         Args:
-          configs: The models.
+          find_models: The models; asked again at each look, until `reconfigure` says otherwise.
           num_threads: How many threads a matrix product is spread over.
           retry_seconds: After how long a version that could not be loaded is tried again.
         """
         self._num_threads = num_threads
         self._retry_seconds = retry_seconds
-        self._configs = {config.name: config for config in configs}
+        self._find_models: Callable[[], Iterable[ModelConfig]] | None = find_models
+        self._configs = {config.name: config for config in find_models()}
         self._versions: dict[str, dict[int, Version]] = {}
         self._lock = asyncio.Lock()
         self._loader = ThreadPoolExecutor(1, "loader", _stay_behind)
@@ -112,6 +115,7 @@ class Manager:
         Raises:
           ServingError: If a label's version is not there; it stays unknown.
         """
+        self._find_models = None
         self._configs = {config.name: config for config in configs}
         await self.poll()
         for name, config in self._configs.items():
@@ -127,6 +131,8 @@ class Manager:
     async def poll(self) -> None:
         """Looks once what is in the folders, loads what is new and lets go what is old."""
         async with self._lock:
+            if self._find_models:  # a model whose folder is gone stays
+                self._configs |= {config.name: config for config in self._find_models()}
             for name in {*self._configs, *self._versions}:
                 await self._update(name, self._configs.get(name))
 
@@ -160,6 +166,7 @@ class Manager:
         version.state = LOADING
         started = time.monotonic()
         try:
+            version.pushed_at = os.stat(version.path).st_mtime
             load = self._in_loader if self.latest(version.model) else asyncio.to_thread  # nothing serves: hurry
             version.servable = await load(_load, version.path, self._num_threads)
         except Exception as error:  # whatever is wrong with a version, the server goes on without it
@@ -193,14 +200,14 @@ class Manager:
         while True:
             try:
                 await self.poll()
-            except OSError as error:
-                log("error", "the models' folders cannot be read", reason=str(error))
+            except Exception as error:  # a folder that cannot be read, such as a share that is away: it may come back
+                log("error", "the models' folders cannot be looked at", reason=f"{type(error).__name__}: {error}")
             await asyncio.sleep(seconds)
 
     async def close(self) -> None:
         """Drops all versions; the requests have been answered."""
         async with self._lock:
-            self._configs = {}
+            self._find_models, self._configs = None, {}
             for version in self.all_versions():
                 if version.state == AVAILABLE:
                     await self._unload(version)

@@ -1,4 +1,5 @@
 """gRPC reflection: clients such as grpcurl ask the server itself for its services and their messages."""
+
 from __future__ import annotations
 
 import grpc

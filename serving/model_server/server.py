@@ -38,9 +38,9 @@ async def serve(flags: Flags) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     token = auth.Token(Path(flags.token_file).read_text(encoding="utf-8").strip()) if flags.token_file else None
-    configs, listener = flags.configs(), _listen(flags)
+    listener = _listen(flags)
+    manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds)
     servable.start(flags.num_threads)
-    manager = Manager(configs, flags.num_threads, flags.retry_seconds)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
     metrics = Metrics(manager.all_versions, lambda: queue.num_waiting)
     inference, models = Inference(manager, queue, flags.max_elements), ModelStatus(manager)

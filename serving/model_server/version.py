@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Iterator
 
 from tensorflow_serving.apis import get_model_status_pb2
@@ -27,6 +26,7 @@ class Version:
       error: Why it could not be loaded.
       retry_at: When it may be tried again, on the event loop's clock.
       servable: What computes, while it is available and until it is drained.
+      pushed_at: When its folder was last changed, in seconds since 1970, once it is loaded.
       answered: Whether a request that named no version was answered by it.
     """
 
@@ -38,15 +38,11 @@ class Version:
         self.error: ServingError | None = None
         self.retry_at = 0.0
         self.servable: Servable | None = None
+        self.pushed_at = 0.0
         self.answered = False
         self._in_flight = 0
         self._drained = asyncio.Event()
         self._drained.set()
-
-    @property
-    def pushed_at(self) -> float:
-        """When its folder was last changed, in seconds since 1970."""
-        return os.stat(self.path).st_mtime
 
     @contextlib.contextmanager
     def used(self) -> Iterator[Servable]:

@@ -260,6 +260,7 @@ def test_a_version_that_is_still_copied_waits(changing: Server, folder: Path, sa
 def test_what_serves_stays_when_the_folder_is_gone(changing: Server, folder: Path) -> None:
     folder.rename(folder.parent.parent / "elsewhere")
     assert changing.rest.get("/readyz").status_code == 200
+    assert f'wdr_loaded{{model="{MODEL}",version="1"}} 1.0' in changing.rest.get("/metrics").text
     assert answer(changing) == (1, 1.0)
 
 
@@ -315,3 +316,11 @@ def test_versions_without_warm_up_requests_are_warm(tmp_path: Path) -> None:
             server.predictions.Predict(x_request([1.0], "cold"))
             seconds.append(time.monotonic() - started)
     assert seconds[0] < max(seconds[1:]) * 5  # planning the run would take 50 times as long
+
+
+def test_a_model_may_come_later(tmp_path: Path, saved: Saved) -> None:
+    with running("--models", tmp_path, *POLL, ready=False) as server:
+        assert server.rest.get("/readyz").status_code == 503
+        push(saved(1.0), tmp_path / MODEL / "1")
+        server.wait_until_ready()
+        assert answer(server) == (1, 1.0)
