@@ -171,12 +171,11 @@ class Session:
         Args:
           path: The SavedModel's folder.
           config: A serialized ConfigProto.
-          run_options: A serialized RunOptions, for the load and for every run.
+          run_options: A serialized RunOptions, for the load.
 
         Raises:
           ServingError: If it does not load.
         """
-        self._options = _buffer(run_options)
         meta_graph = library().TF_NewBuffer()
         options = _session_options(config)
         self._graph: int | None = library().TF_NewGraph()
@@ -185,7 +184,7 @@ class Session:
             with Status() as status:
                 self._session = library().TF_LoadSessionFromSavedModel(
                     options,
-                    byref(self._options),
+                    byref(_buffer(run_options)),
                     os.fsencode(path),
                     (c_char_p * 1)(_SERVE),
                     1,
@@ -210,13 +209,15 @@ class Session:
             raise of_number(3, f"the graph must have what its signatures name. Missing: {name}")
         return Output(found, int(index or 0))
 
-    def run(self, feeds: Sequence[Output], tensors: Sequence[Tensor], fetches: Sequence[Output]) -> list[Tensor]:
-        """Computes `fetches` from `tensors`, one for each of `feeds`."""
+    def run(
+        self, feeds: Sequence[Output], tensors: Sequence[Tensor], fetches: Sequence[Output], run_options: bytes
+    ) -> list[Tensor]:
+        """Computes `fetches` from `tensors`, one for each of `feeds`; `run_options` is a serialized RunOptions."""
         results = (c_void_p * len(fetches))()
         with Status() as status:
             library().TF_SessionRun(
                 self._session,
-                byref(self._options),
+                byref(_buffer(run_options)),
                 (Output * len(feeds))(*feeds),
                 (c_void_p * len(tensors))(*(tensor.handle for tensor in tensors)),
                 len(feeds),

@@ -48,16 +48,20 @@ def _replay(model: Servable, entry: prediction_log_pb2.PredictionLog) -> None:
         request = entry.predict_log.request
         signature = servable.find_signature(model, request.model_spec.signature_name)
         servable.check_inputs(signature, request.inputs)
-        model.run(signature, request.inputs)
+        model.run(signature, request.inputs, in_this_thread=True)
     elif kind in ("classify_log", "regress_log"):
         request = getattr(entry, kind).request
         signature = model.signatures[request.model_spec.signature_name or DEFAULT_SIGNATURE]
-        model.run(signature, {next(iter(signature.feeds)): examples.to_tensor_proto(request.input)})
+        model.run(
+            signature, {next(iter(signature.feeds)): examples.to_tensor_proto(request.input)}, in_this_thread=True
+        )
     elif kind == "multi_inference_log":
         request = entry.multi_inference_log.request
         for task in request.tasks:
             signature = model.signatures[task.model_spec.signature_name or DEFAULT_SIGNATURE]
-            model.run(signature, {next(iter(signature.feeds)): examples.to_tensor_proto(request.input)})
+            model.run(
+                signature, {next(iter(signature.feeds)): examples.to_tensor_proto(request.input)}, in_this_thread=True
+            )
     else:
         raise invalid(f"Unsupported log_type for warmup: {kind}")
 
@@ -70,6 +74,6 @@ def _run_empty(model: Servable, signature: Signature) -> None:
             proto.tensor_shape.dim.add(size=max(dim.size, 0))
         inputs[name] = proto
     try:
-        model.run(signature, inputs)
+        model.run(signature, inputs, in_this_thread=True)
     except ServingError as error:  # it may need rows; its run is planned all the same
         log("info", "a signature was warmed up without an answer", signature=signature.name, reason=error.message)
