@@ -53,7 +53,7 @@ class Inference:
         """
         self.manager = manager
         self._queue = queue
-        self._max_elements = max_elements
+        self.max_elements = max_elements
 
     async def predict(self, request: predict_pb2.PredictRequest, call: Call) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
@@ -62,7 +62,7 @@ class Inference:
         async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
             signature = find_signature(servable, request.model_spec.signature_name)
             call.signature = signature.name
-            check_inputs(signature, request.inputs, self._max_elements)
+            check_inputs(signature, request.inputs, self.max_elements)
             check_filter(signature, wanted)
             outputs = await self._queue.run(servable, signature, request.inputs, call.deadline, wanted)
             response = predict_pb2.PredictResponse()
@@ -148,7 +148,7 @@ class Inference:
         call.signature = signature.name
         proto = examples.to_tensor_proto(request_input)
         inputs = {examples.INPUTS: proto}
-        check_inputs(signature, inputs, self._max_elements)
+        check_inputs(signature, inputs, self.max_elements)
         return await self._queue.run(servable, signature, inputs, call.deadline), len(proto.string_val)
 
     async def _answer(

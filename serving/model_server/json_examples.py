@@ -10,7 +10,8 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving.model_server.errors import invalid
-from serving.model_server.json_tensors import SIGNATURE_NAME, from_b64, is_b64, lossless, shown, type_name, utf8
+from serving.model_server.json_tensors import SIGNATURE_NAME
+from serving.model_server.json_values import check_length, from_b64, is_b64, lossless, shown, type_name, utf8
 
 CONTEXT, EXAMPLES = "context", "examples"
 
@@ -21,9 +22,16 @@ _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
 def fill_request(
-    request: classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest, document: Mapping[str, Any]
+    request: classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest,
+    document: Mapping[str, Any],
+    max_elements: int,
 ) -> None:
     """Fills a Classify or Regress request from a body.
+
+    Args:
+      request: Its examples, context and signature name are set.
+      document: The body.
+      max_elements: The most examples.
 
     Raises:
       ServingError: If the body does not have the form.
@@ -42,6 +50,7 @@ def fill_request(
         raise invalid(f"JSON Value: {shown(document)} Expecting 'examples' value to be an list/array")
     if not found:
         raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
+    check_length(found, max_elements)
     target.examples.extend(_example(value) for value in found)
 
 

@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server.errors import invalid
-from serving.model_server.json_tensors import to_b64
+from serving.model_server.json_values import to_b64
 from serving.model_server.tensors import proto_shape, values_field
 
 #: An output whose name ends so has bytes; another string output has text.

@@ -6,28 +6,32 @@ https://www.tensorflow.org/tfx/serving/api_rest.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from serving.model_server.errors import invalid
+from serving.model_server.json_values import (
+    FLOATS,
+    MAX_SHOWN,
+    check_length,
+    from_b64,
+    is_b64,
+    lossless,
+    shown,
+    type_name,
+    utf8,
+)
 from serving.model_server.tensors import dtype_name, values_field
 
 TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 
 SIGNATURE_NAME, INSTANCES, INPUTS = "signature_name", "instances", "inputs"
-_B64 = "b64"
 
-#: How much of a value an error shows.
-_MAX_SHOWN = 200
 
 #: By DataType, what a whole number may be.
 _RANGES: dict[int, tuple[int, int]] = {
@@ -40,14 +44,6 @@ _RANGES: dict[int, tuple[int, int]] = {
     types_pb2.DT_INT64: (-(1 << 63), (1 << 63) - 1),
     types_pb2.DT_UINT64: (0, (1 << 64) - 1),
 }
-
-#: By DataType, the largest whole number up to which a float has all, and the largest float.
-_FLOATS: dict[int, tuple[int, float]] = {
-    types_pb2.DT_FLOAT: ((1 << 24) - 1, float(np.finfo(np.float32).max)),
-    types_pb2.DT_DOUBLE: ((1 << 53) - 1, math.inf),
-}
-
-_TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -63,7 +59,7 @@ def parse(body: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise invalid(f"JSON Parse error: {str(error)[:_MAX_SHOWN]}") from error
+        raise invalid(f"JSON Parse error: {str(error)[:MAX_SHOWN]}") from error
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {shown(document)} Is not object")
     if not isinstance(document.get(SIGNATURE_NAME, ""), str):
@@ -74,7 +70,10 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def fill_predict_request(
-    request: predict_pb2.PredictRequest, document: Mapping[str, Any], infos_of: Callable[[str], TensorInfos]
+    request: predict_pb2.PredictRequest,
+    document: Mapping[str, Any],
+    infos_of: Callable[[str], TensorInfos],
+    max_elements: int,
 ) -> bool:
     """Fills a Predict request from a body.
 
@@ -82,6 +81,7 @@ def fill_predict_request(
       request: Its inputs and signature name are set.
       document: The body.
       infos_of: A signature's inputs by its name.
+      max_elements: The most elements of a list.
 
     Returns:
       Whether the inputs were given by row, as the outputs then are.
@@ -102,9 +102,13 @@ def fill_predict_request(
             raise invalid(f"JSON Value: {shown(document)} Excepting 'instances' to be an list/array")
         if not instances:
             raise invalid(f"JSON Value: {shown(document)} No values in 'instances' array")
+        check_length(instances, max_elements)
         columns = _columns(instances, infos)
     elif INPUTS in document:
         columns = _inputs(document[INPUTS], infos)
+        for column in columns.values():
+            if isinstance(column, list):
+                check_length(column, max_elements)
     else:
         raise invalid("Missing 'inputs' or 'instances' key")
     for name, value in columns.items():
@@ -226,69 +230,8 @@ def _converter(dtype: int) -> Callable[[Any], Any]:
         return to_string
     if dtype == types_pb2.DT_BOOL:
         return to_bool
-    if dtype in _FLOATS:
+    if dtype in FLOATS:
         return to_float
     if dtype in _RANGES:
         return to_int
     raise invalid(f"Conversion of a JSON value to type {dtype_name(dtype)} is not supported")
-
-
-def lossless(value: float, dtype: int) -> float:
-    """A number as a float of a dtype.
-
-    Raises:
-      ServingError: If it is too large, or a whole number that this dtype does not have.
-    """
-    largest_int, largest = _FLOATS[dtype]
-    fits = abs(value) <= largest_int if isinstance(value, int) else not math.isfinite(value) or abs(value) <= largest
-    if not fits:
-        raise invalid(f"Cannot convert JSON value: {shown(value)} to {dtype_name(dtype)} without loss of precision.")
-    return float(value)
-
-
-def utf8(text: str) -> bytes:
-    """A JSON string's bytes.
-
-    Raises:
-      ServingError: If it has half of a surrogate pair, which no text has.
-    """
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise invalid(f"JSON Value: {shown(text)} must be text. Received: {error.reason}") from error
-
-
-def is_b64(value: Any) -> bool:
-    """Whether a value is `{"b64": "…"}`."""
-    return isinstance(value, dict) and list(value) == [_B64] and isinstance(value[_B64], str)
-
-
-def from_b64(value: Any) -> bytes:
-    """The bytes of `{"b64": "…"}`.
-
-    Raises:
-      ServingError: If it is not that.
-    """
-    if not is_b64(value):
-        raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
-    text = value[_B64].translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")  # both alphabets, with padding or without
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid("Unable to base64 decode") from error
-
-
-def to_b64(value: bytes) -> dict[str, str]:
-    """Bytes as `{"b64": "…"}`."""
-    return {_B64: base64.b64encode(value).decode()}
-
-
-def type_name(value: Any) -> str:
-    """A JSON value's type, as TF Serving's errors have it."""
-    return str(value) if isinstance(value, bool) else _TYPES[type(value)]
-
-
-def shown(value: Any) -> str:
-    """A JSON value for an error's text."""
-    text = json.dumps(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -142,18 +142,18 @@ class Rest:
                     raise invalid(f'Serving signature name: "{name}" not found in signature def')
                 return servable.signatures[name].definition.inputs  # type: ignore[no-any-return]
 
-        by_row = json_tensors.fill_predict_request(request, document, infos_of)
+        by_row = json_tensors.fill_predict_request(request, document, infos_of, self._inference.max_elements)
         response = await self._inference.predict(request, call)
         return json_responses.predictions(response.outputs, by_row)
 
     async def _classifications(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
         request = classification_pb2.ClassificationRequest(model_spec=spec)
-        json_examples.fill_request(request, json_tensors.parse(body))
+        json_examples.fill_request(request, json_tensors.parse(body), self._inference.max_elements)
         return json_responses.classifications((await self._inference.classify(request, call)).result)
 
     async def _regressions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
         request = regression_pb2.RegressionRequest(model_spec=spec)
-        json_examples.fill_request(request, json_tensors.parse(body))
+        json_examples.fill_request(request, json_tensors.parse(body), self._inference.max_elements)
         return json_responses.regressions((await self._inference.regress(request, call)).result)
 
     async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:

@@ -205,6 +205,13 @@ REST: dict[str, tuple[str, str, bytes, int, str]] = {
         400,
         "must have at most 10000 elements",
     ),
+    "a million examples": (
+        "POST",
+        f"/v1/models/{MODEL}:regress",
+        b'{"examples": [' + b"{}," * 999_999 + b"{}]}",
+        400,
+        "must have at most 10000 elements",
+    ),
     "a body too large": ("POST", _PREDICT, b" " * (5 << 20), 429, "a request's body must have at most 4194304 bytes"),
     "ragged rows": (
         "POST",

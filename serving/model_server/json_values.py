@@ -1,0 +1,99 @@
+"""REST's JSON: single values, as numbers, text and bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from typing import Any
+
+import numpy as np
+from tensorflow.core.framework import types_pb2
+
+from serving.model_server.errors import invalid
+from serving.model_server.tensors import dtype_name
+
+_B64 = "b64"
+
+#: How much of a value an error shows.
+MAX_SHOWN = 200
+
+#: By DataType, the largest whole number up to which a float has all, and the largest float.
+FLOATS: dict[int, tuple[int, float]] = {
+    types_pb2.DT_FLOAT: ((1 << 24) - 1, float(np.finfo(np.float32).max)),
+    types_pb2.DT_DOUBLE: ((1 << 53) - 1, math.inf),
+}
+
+_TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
+
+
+def lossless(value: float, dtype: int) -> float:
+    """A number as a float of a dtype.
+
+    Raises:
+      ServingError: If it is too large, or a whole number that this dtype does not have.
+    """
+    largest_int, largest = FLOATS[dtype]
+    fits = abs(value) <= largest_int if isinstance(value, int) else not math.isfinite(value) or abs(value) <= largest
+    if not fits:
+        raise invalid(f"Cannot convert JSON value: {shown(value)} to {dtype_name(dtype)} without loss of precision.")
+    return float(value)
+
+
+def utf8(text: str) -> bytes:
+    """A JSON string's bytes.
+
+    Raises:
+      ServingError: If it has half of a surrogate pair, which no text has.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise invalid(f"JSON Value: {shown(text)} must be text. Received: {error.reason}") from error
+
+
+def is_b64(value: Any) -> bool:
+    """Whether a value is `{"b64": "…"}`."""
+    return isinstance(value, dict) and list(value) == [_B64] and isinstance(value[_B64], str)
+
+
+def from_b64(value: Any) -> bytes:
+    """The bytes of `{"b64": "…"}`.
+
+    Raises:
+      ServingError: If it is not that.
+    """
+    if not is_b64(value):
+        raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
+    text = value[_B64].translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")  # both alphabets, with padding or without
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid("Unable to base64 decode") from error
+
+
+def to_b64(value: bytes) -> dict[str, str]:
+    """Bytes as `{"b64": "…"}`."""
+    return {_B64: base64.b64encode(value).decode()}
+
+
+def type_name(value: Any) -> str:
+    """A JSON value's type, as TF Serving's errors have it."""
+    return str(value) if isinstance(value, bool) else _TYPES[type(value)]
+
+
+def check_length(values: list[Any], max_elements: int) -> None:
+    """Holds the length of a list against what the server takes, before anything is made of it.
+
+    Raises:
+      ServingError: If it is longer.
+    """
+    if len(values) > max_elements:
+        raise invalid(f"a list must have at most {max_elements} elements, such as candidates. Received: {len(values)}")
+
+
+def shown(value: Any) -> str:
+    """A JSON value for an error's text."""
+    text = json.dumps(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
