@@ -15,7 +15,14 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.versions import EXTRA_ASSETS
-from transform.signature_names import CONTEXT_INPUT, ITEM_IDS, RANK_SIGNATURE, SERVING_SIGNATURE
+from transform.signature_names import (
+    CONTEXT_INPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    RANK_ITEMS_SIGNATURE,
+    RANK_SIGNATURE,
+    SERVING_SIGNATURE,
+)
 
 #: Below a version's extra assets; the name is TF Serving's.
 WARMUP_FILE = "tf_serving_warmup_requests"
@@ -61,11 +68,14 @@ def _records(
         return
     found = [tf.train.Example.FromString(request).features.feature[item_id] for request in requests]
     ids = list(dict.fromkeys(value for feature in found for value in feature.bytes_list.value if value))
-    # Of a raw example, which has both, `rank` reads the context's features alone.
+    if not ids:
+        return
+    # A raw example has both sides' features: as a context its item features are not read, nor the others as an item.
     for context, size in zip(requests, BATCH_SIZES, strict=False):
-        if ids:
-            candidates = list(itertools.islice(itertools.cycle(ids), size))
-            yield RANK_SIGNATURE, {CONTEXT_INPUT: [context], ITEM_IDS: [candidates]}
+        candidates = list(itertools.islice(itertools.cycle(ids), size))
+        yield RANK_SIGNATURE, {CONTEXT_INPUT: [context], ITEM_IDS: [candidates]}
+    if RANK_ITEMS_SIGNATURE in signatures:
+        yield RANK_ITEMS_SIGNATURE, {CONTEXT_INPUT: requests[:1], ITEM_IDS: [ids[:1]], ITEMS_INPUT: [requests[:1]]}
 
 
 def _signatures(version_path: str) -> Mapping[str, Any]:

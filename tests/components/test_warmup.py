@@ -28,6 +28,16 @@ class Ranks(tf.Module):
     def rank(self, context: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"item_ids": item_ids, "num_contexts": tf.size(context)}
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="context"),
+            tf.TensorSpec([None, None], tf.string, name="item_ids"),
+            tf.TensorSpec([None, None], tf.string, name="items"),
+        ]
+    )
+    def rank_items(self, context: tf.Tensor, item_ids: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"item_ids": item_ids, "items": items, "num_contexts": tf.size(context)}
+
 
 def example(app: str | None) -> bytes:
     made = tf.train.Example()
@@ -38,16 +48,17 @@ def example(app: str | None) -> bytes:
 
 def records(folder: Path, requests: list[bytes], item_id: str | None) -> list[tuple[str, dict[str, Any]]]:
     ranks = Ranks()
-    tf.saved_model.save(ranks, str(folder), signatures={"serving_default": ranks.score, "rank": ranks.rank})
+    signatures = {"serving_default": ranks.score, "rank": ranks.rank, "rank_items": ranks.rank_items}
+    tf.saved_model.save(ranks, str(folder), signatures=signatures)
     write_warmup(str(folder), "store", requests, item_id)
     path = os.path.join(folder, "assets.extra", WARMUP_FILE)
-    signatures = tf.saved_model.load(str(folder)).signatures
+    loaded = tf.saved_model.load(str(folder)).signatures
     found = []
     for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         name = request.model_spec.signature_name
         inputs = {key: tf.constant(tf.make_ndarray(tensor)) for key, tensor in request.inputs.items()}
-        signatures[name](**inputs)  # the model answers
+        loaded[name](**inputs)  # the model answers
         found.append((name, inputs))
     return found
 
@@ -55,7 +66,7 @@ def records(folder: Path, requests: list[bytes], item_id: str | None) -> list[tu
 def test_a_model_that_ranks_is_warmed_up_with_as_many_candidates_as_the_paper_has(tmp_path: Path) -> None:
     requests = [example(app) for app in ("a", "b", None, "a", "c")]
     found = records(tmp_path, requests, "app")
-    assert [name for name, _ in found] == ["serving_default", "rank", "rank", "rank"]
+    assert [name for name, _ in found] == ["serving_default", "rank", "rank", "rank", "rank_items"]
     ranked = [inputs for name, inputs in found if name == "rank"]
     assert [inputs["item_ids"].shape for inputs in ranked] == [(1, 200), (1, 100), (1, 50)]
     assert ranked[0]["item_ids"].numpy()[0, :4].tolist() == [b"a", b"b", b"c", b"a"]
