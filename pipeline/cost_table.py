@@ -19,7 +19,11 @@ def infra_rows(verdict: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType
     if why := verdict["baseline_problem"]:
         yield "  not measured", f"the serving model: {why}"
     if verdict["row_skew"] is not None:
-        skews = {"logged and changed rows": verdict["row_skew"], "evaluation examples": verdict["eval_skew"]}
+        skews = {
+            "logged and changed rows": verdict["row_skew"],
+            "ranked ones": verdict["rank_skew"],
+            "evaluation examples": verdict["eval_skew"],
+        }
         yield (
             "skew",
             "scores differ from the trainer's by at most "

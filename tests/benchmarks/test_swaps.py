@@ -46,6 +46,7 @@ def test_requests_on_their_way_during_a_swap() -> None:
     assert split(latencies, [(1.0, 2.0)]) == ([600.0, 10.0, 20.0], [900.0, 30.0])
 
 
+@pytest.mark.slow
 def test_swaps_in_short(version: Path) -> None:
     """No request fails and no answer is older than one before it; the times are for the benchmark."""
     report = swaps.measure(version, seconds=6, every=1.5, rate=40, num_candidates=20)
@@ -55,6 +56,7 @@ def test_swaps_in_short(version: Path) -> None:
     assert report.num_versions >= 3
 
 
+@pytest.mark.slow
 def test_a_killed_server_comes_back(version: Path) -> None:
     report = restart.measure(version, num_candidates=20, num_requests=30, load_seconds=1.0)
     assert report.num_answered > 0

@@ -138,7 +138,7 @@ def test_a_wrong_command_is_told(command: str, options: list[str], expected: str
 
 
 def test_a_command_that_there_is_not_is_told() -> None:
-    assert_told(in_process("train"), "No such command 'train'. (`wdr --help` tells more)", 2)
+    assert_told(in_process("publish"), "No such command 'publish'. (`wdr --help` tells more)", 2)
 
 
 def test_a_file_that_goes_away_while_the_run_starts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def lines_of(verdict: Verdict) -> dict[str, list[str]]:
 
 
 def test_the_candidate_beside_the_serving_model() -> None:
-    skews = Comparison(1000, 0, 2.4e-7, ""), Comparison(12345, 0, 1e-8, "")
+    skews = Comparison(1000, 0, 2.4e-7, ""), Comparison(990, 0, 1.2e-7, ""), Comparison(12345, 0, 1e-8, "")
     assert lines_of(Verdict((), CANDIDATE, BASELINE, "", *skews)) == {
         "200 candidates": [
             "model batch size threads p50 ms p95 ms p99 ms",
@@ -47,7 +47,7 @@ def test_the_candidate_beside_the_serving_model() -> None:
         ],
         "skew": [
             "scores differ from the trainer's by at most 2.4e-07 on 1,000 logged and changed rows, "
-            "1.0e-08 on 12,345 evaluation examples"
+            "1.2e-07 on 990 ranked ones, 1.0e-08 on 12,345 evaluation examples"
         ],
     }
 

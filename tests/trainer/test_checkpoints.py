@@ -264,6 +264,7 @@ def test_only_what_was_given_up_long_ago_is_removed(tmp_path: Path) -> None:
     remove_stale_folders(str(tmp_path / "nothing"))
 
 
+@pytest.mark.slow
 def test_run_fn_goes_on_and_removes_the_checkpoints_in_the_end(
     demanding: Span, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

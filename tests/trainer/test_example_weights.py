@@ -44,6 +44,7 @@ def ingested(config: Config, log: list[tuple[str, str]]) -> list[Row]:
     return rows
 
 
+@pytest.mark.slow
 def test_what_is_learned_measured_and_served_goes_by_the_weights(tmp_path: Path) -> None:
     rows = ingested(CONFIG, LOG)
     assert [row["weight"] for row in rows] == [[3.0], [3.0], *[[0.5]] * 6, [0.0]]

@@ -69,4 +69,6 @@ class Summand:
         """The inputs' part of the first hidden layer's W a, float32 `[rows, units]`; None without columns."""
         if self.kernel is None:
             return None
-        return tf.matmul(self._model.deep_input(features, self._blocks), self.kernel)
+        # A part of tf.Transform's function gives tensors of unknown rank, which batch normalization does not take.
+        inputs = tf.ensure_shape(self._model.deep_input(features, self._blocks), [None, self.kernel.shape[0]])
+        return tf.matmul(inputs, self.kernel)

@@ -167,6 +167,7 @@ def one_round(server: Server) -> None:
         server.rest.request(verb, path, content=body)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(attacked: Server) -> None:
     one_round(attacked)
     before = attacked.memory_mb()

@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
@@ -130,6 +131,7 @@ def _example(**features: float) -> tf.train.Example:
     return tf.train.Example(features=tf.train.Features(feature=floats))
 
 
+@pytest.mark.slow
 def test_a_thousand_requests(server: Server) -> None:
     rng = random.Random(1)
     for _ in range(NUM_REQUESTS):

@@ -27,6 +27,7 @@ def service(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         yield url
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(service: str, tmp_path: Path) -> None:
     """No server error, and nothing else that the OpenAPI page does not say, in hundreds of requests, good and bad."""
     # 413 refuses a bad request too, and schemathesis does not count it among those that do.
