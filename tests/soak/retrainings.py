@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import math
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -48,17 +49,19 @@ class Retraining:
 
 
 def retrain(prepared: PreparedStore, seed: int, folder: Path) -> Retraining:
-    """Trains with a seed and runs the gates, in a new workspace below a folder.
+    """Trains with a seed and runs the gates, in the store as it was prepared.
 
     Args:
       prepared: The store.
       seed: Another one than that of its config.
-      folder: Empty.
+      folder: Empty; for the config.
     """
-    config, workspace = folder / "config.yaml", folder / "workspace"
+    config, workspace = folder / "config.yaml", prepared.workspace
     sections = yaml.safe_load(CONFIG.read_text())
     sections["training"]["seed"] = seed
     config.write_text(yaml.safe_dump(sections))
+    # Where it was, with what it served: the cache knows files by their places.
+    shutil.rmtree(workspace)
     prepared.copy_workspace(workspace)
     done = in_process(*store.run_arguments(prepared.data, workspace, 2, config))
     assert done.returncode == 0, done.stderr
