@@ -13,9 +13,10 @@ from components.ingestion.readers import read_rows
 from components.ingestion.rows import RowError, RowParser
 from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 from pipeline.check import source_settings
+from transform.catalog import table_rows
 from transform.config import Column, Config
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS, TABLE_KEY, Feature
+from transform.feature_spec import IMPRESSIONS, Feature
 from transform.sources import DEFAULT_LIST_SEPARATOR
 
 
@@ -33,15 +34,8 @@ def model_config(model_path: str) -> Config:
 
 def read_catalog(model_path: str, table: str) -> dict[str, tf.train.Features]:
     """The snapshot of a broadcast table that went with a model: by key, the item's features. Empty if there is none."""
-    pattern = os.path.join(model_path, EXTRA_ASSETS, CATALOG_FOLDER, table, "*")
-    rows: dict[str, tf.train.Features] = {}
-    for record in tf.data.TFRecordDataset(
-        sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP"
-    ).as_numpy_iterator():
-        features = tf.train.Example.FromString(record).features
-        key = features.feature.pop(TABLE_KEY).bytes_list.value[0].decode()
-        rows[key] = features
-    return rows
+    folder = os.path.join(model_path, EXTRA_ASSETS, CATALOG_FOLDER, table)
+    return {key.decode(): example.features for key, example in table_rows(folder)}
 
 
 class ExampleMaker:

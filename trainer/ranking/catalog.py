@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from trainer.ranking.encoders import Rows
+from transform.catalog import table_rows
 from transform.config import Config
-from transform.feature_spec import TABLE_KEY
 
 #: In `custom_config`: the folder of the catalog's snapshot.
 CATALOG_KEY = "catalog"
@@ -35,10 +35,7 @@ def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
     for name, table in sorted(config.sources.tables.items()):
         if table.log_column != identity.source_column:
             continue
-        files = sorted(tf.io.gfile.glob(os.path.join(catalog, name, "*")))
-        for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
-            example = tf.train.Example.FromString(record)
-            (key,) = example.features.feature.pop(TABLE_KEY).bytes_list.value
+        for key, example in table_rows(os.path.join(catalog, name)):
             items.setdefault(key, tf.train.Example()).MergeFrom(example)
     return {key: item.SerializeToString() for key, item in sorted(items.items())}
 
