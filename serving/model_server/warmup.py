@@ -49,19 +49,13 @@ def _replay(model: Servable, entry: prediction_log_pb2.PredictionLog) -> None:
         signature = servable.find_signature(model, request.model_spec.signature_name)
         servable.check_inputs(signature, request.inputs)
         model.run(signature, request.inputs, in_this_thread=True)
-    elif kind in ("classify_log", "regress_log"):
+    elif kind in ("classify_log", "regress_log", "multi_inference_log"):
         request = getattr(entry, kind).request
-        signature = model.signatures[request.model_spec.signature_name or DEFAULT_SIGNATURE]
-        model.run(
-            signature, {next(iter(signature.feeds)): examples.to_tensor_proto(request.input)}, in_this_thread=True
-        )
-    elif kind == "multi_inference_log":
-        request = entry.multi_inference_log.request
-        for task in request.tasks:
+        tasks = request.tasks if kind == "multi_inference_log" else [request]
+        for task in tasks:
             signature = model.signatures[task.model_spec.signature_name or DEFAULT_SIGNATURE]
-            model.run(
-                signature, {next(iter(signature.feeds)): examples.to_tensor_proto(request.input)}, in_this_thread=True
-            )
+            rows = {next(iter(signature.feeds)): examples.to_tensor_proto(request.input)}
+            model.run(signature, rows, in_this_thread=True)
     else:
         raise invalid(f"Unsupported log_type for warmup: {kind}")
 
