@@ -75,19 +75,20 @@ class PreparedStore:
         """The file of a source of a day."""
         return self.data / source / f"day-{day}" / "part-00000.csv"
 
-    def put_back(self) -> None:
-        """Puts all but what serves, which no run may touch, back to the same place, as TFX keeps absolute paths."""
+    def put_back(self, *, with_serving: bool = False) -> None:
+        """Puts all back to the same place, as TFX keeps absolute paths.
+
+        Args:
+          with_serving: What serves, too; else it stays as it is, as a run that pushes nothing may not touch it.
+        """
+        left_out = "" if with_serving else _SERVING
         shutil.rmtree(self.data)
         shutil.copytree(self.folder / "prepared" / "data", self.data)
         for path in self.workspace.iterdir():
-            if path.is_dir() and path.name != _SERVING:
+            if path.is_dir() and path.name != left_out:
                 shutil.rmtree(path)
-        self.copy_workspace(self.workspace, leave_out=_SERVING)
-
-    def copy_workspace(self, to: Path, leave_out: str = "") -> None:
-        """Copies the workspace as it was prepared; artifacts are read where they are, and new ones are in the copy."""
-        ignored = shutil.ignore_patterns(leave_out)
-        shutil.copytree(self.folder / "prepared" / "workspace", to, dirs_exist_ok=True, ignore=ignored)
+        prepared, ignored = self.folder / "prepared" / "workspace", shutil.ignore_patterns(left_out)
+        shutil.copytree(prepared, self.workspace, dirs_exist_ok=True, ignore=ignored)
 
 
 def _add_seconds_open(log: Path, rng: random.Random) -> None:

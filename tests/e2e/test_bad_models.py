@@ -125,5 +125,4 @@ def test_a_bad_model_is_refused_by_its_gate(
 def test_a_good_model_that_was_trained_with_another_seed_is_pushed(
     prepared: PreparedStore, seed: int, tmp_path: Path
 ) -> None:
-    prepared.put_back()
     assert retrain(prepared, seed, tmp_path).refusals == ()

@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import math
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -60,9 +59,7 @@ def retrain(prepared: PreparedStore, seed: int, folder: Path) -> Retraining:
     sections = yaml.safe_load(CONFIG.read_text())
     sections["training"]["seed"] = seed
     config.write_text(yaml.safe_dump(sections))
-    # Where it was, with what it served: the cache knows files by their places.
-    shutil.rmtree(workspace)
-    prepared.copy_workspace(workspace)
+    prepared.put_back(with_serving=True)
     done = in_process(*store.run_arguments(prepared.data, workspace, 2, config))
     assert done.returncode == 0, done.stderr
     assert {"example_gen", "transform"} <= store.cached(done.stdout) <= set(store.nodes(done.stdout)) - {"trainer"}
