@@ -50,14 +50,19 @@ def serve(**options: Any) -> None:
         raise click.UsageError("`--tls-certificate` and `--tls-key` go together")
     if flags.tls_client_ca and not flags.tls_certificate:
         raise click.UsageError("`--tls-client-ca` needs `--tls-certificate`")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the log is JSON
+    # The log is JSON; what these two would tell in a form of their own, such as a failed handshake, a client is told.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from serving.model_server.protos import import_protos_alone
 
     import_protos_alone()
     import asyncio
+    import logging
 
+    from serving.model_server.logs import LibraryLog
     from serving.model_server.server import serve as serve_until_stopped
 
+    logging.basicConfig(level=logging.WARNING, handlers=[LibraryLog()])
     try:
         asyncio.run(serve_until_stopped(flags))
     except UserError as error:

@@ -91,6 +91,7 @@ def _example(row: dict[str, str], ratings: dict[str, str]) -> bytes:
     return serialized
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "columns", [["note", "installed_apps", "country", "app_id"], ["app_id", "country", "installed_apps"]]
 )
@@ -115,6 +116,7 @@ def test_score_gives_what_the_saved_model_gives(
     np.testing.assert_allclose(received, expected.numpy(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_score_names_what_is_missing(first_day: tuple[Path, str], tmp_path: Path) -> None:
     model = first_day[0] / "serving" / store.NAME / "1"
     (tmp_path / "in.csv").write_text("app_id,installed_apps\na,b\n")

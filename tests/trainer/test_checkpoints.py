@@ -96,6 +96,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int | None) -> None:
     monkeypatch.setattr(Checkpoints, "save_if_due", save_or_die)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_as_one_that_was_never_interrupted(
     demanding: Span, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

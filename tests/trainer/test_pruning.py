@@ -60,6 +60,7 @@ def exported_rows(serving_model_dir: str) -> dict[str, int]:
     return {table.weights.name.removesuffix(":0"): table.weights.shape[0] for table in loaded.wide_tables}
 
 
+@pytest.mark.slow
 def test_the_rows_that_l1_zeroed_are_not_exported(serving_model_dir: str) -> None:
     full = {
         name: table.variable.values
@@ -77,6 +78,7 @@ def test_the_rows_that_l1_zeroed_are_not_exported(serving_model_dir: str) -> Non
     assert f"| installed × app | 64 | {non_zero['wide/installed_x_app']} |" in (folder / WIDE_WEIGHTS_FILE).read_text()
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_score_as_with_the_full_tables(first_span: Span, serving_model_dir: str) -> None:
     config, tft_output = first_span.config, tft.TFTransformOutput(first_span.transform_output)
     learned = read_learned(tft_output, config.spec)

@@ -70,6 +70,7 @@ def test_the_next_run_starts_from_the_previous_model(second_span: Span, first_mo
     assert warm["validation"]["auc"] > 0.75 > cold["validation"]["auc"] + 0.1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(first_span: Span, first_model: Path, tmp_path: Path) -> None:
     run_fn(first_span.fn_args(tmp_path))
     np.testing.assert_allclose(scores_of(tmp_path, first_span), scores_of(first_model, first_span), atol=1e-4)

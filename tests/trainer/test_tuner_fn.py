@@ -67,6 +67,7 @@ def near_a_hundredth(config: Config) -> TrainingResult:
     return result_of(auc=1 - distance / 4, logloss=distance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", "bayesian"])
 @pytest.mark.parametrize("monitor", ["auc", "logloss"])
 def test_the_best_trial_s_values_are_found(kind: str, monitor: str, tmp_path: Path) -> None:

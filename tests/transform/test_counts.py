@@ -83,6 +83,7 @@ def test_a_request_reads_the_counts_of_training_and_nothing_of_a_combination_nev
     assert out["count_of_user_x_app_negatives_xf"] == [BUCKETS[2], 0, 0]
 
 
+@pytest.mark.slow
 def test_a_number_is_counted_by_its_quantile(tmp_path: Path) -> None:
     prices = transformed({"features": ["price"]}, tmp_path)
     assert set(prices.columns["price_bucket_xf"]) == {0, 1}
@@ -93,6 +94,7 @@ def test_a_number_is_counted_by_its_quantile(tmp_path: Path) -> None:
     assert prices.columns["count_of_price_negatives_xf"] == negatives
 
 
+@pytest.mark.slow
 def test_max_size_keeps_the_most_frequent_pairs_of_a_combination_and_a_label(tmp_path: Path) -> None:
     kept = transformed({"features": ["user", "app"], "max_size": 1}, tmp_path)
     positives = [BUCKETS[5] if (user, app) == ("ann", "chess") else 0 for user, app, _, _ in TABLE]

@@ -57,6 +57,7 @@ def combined(combiner: Any, rows: Sequence[Any], draw: random.Random) -> Any:
     return combiner.extract_output(accumulators[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_metrics_are_plain_python_s_and_the_same_by_any_merge_tree(weighted: bool) -> None:
     requests = plain.random_requests(10_000, seed=1, weighted=weighted)

@@ -29,6 +29,7 @@ class Server:
 
     Attributes:
       log: Its log's lines so far.
+      not_json: What it wrote to standard error that is no line of the log; there must be none.
       rest: A client of its REST API.
       channel: A gRPC channel to it.
     """
@@ -37,6 +38,7 @@ class Server:
         command = [sys.executable, "-m", "serving.model_server", "--grpc-port", "0", "--rest-port", "0", *arguments]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
         self.log: list[dict[str, Any]] = []
+        self.not_json: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         listening = self.wait_for_log("listening")
@@ -50,7 +52,10 @@ class Server:
     def _read(self) -> None:
         assert self.process.stderr
         for line in self.process.stderr:
-            self.log.append(json.loads(line))
+            try:
+                self.log.append(json.loads(line))
+            except json.JSONDecodeError:
+                self.not_json.append(line)
 
     def wait_for_log(self, message: str, **fields: Any) -> dict[str, Any]:
         """The first line of the log with a message, and with these fields."""
@@ -110,6 +115,7 @@ def running(
         yield server
     finally:
         server.close()
+    assert server.not_json == []
 
 
 def wait_for(condition: Callable[[], _T], what: str, process: subprocess.Popen[str] | None = None) -> _T:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import grpc
 import httpx
+import numpy as np
 import pytest
 
 from tests.serving.model_server.hostile_requests import GRPC, PREDICTION, REST
 from tests.serving.model_server.running import Server, running, wait_for
-from tests.serving.model_server.test_grpc import MODEL, refusal
+from tests.serving.model_server.test_grpc import MODEL, refusal, request
 from tests.serving.model_server.tiny_models import x_request
 
 #: After how long the server gives up on a client that says nothing.
@@ -64,7 +65,10 @@ def test_over_rest(attacked: Server, name: str) -> None:
 
 
 def test_an_expired_deadline(attacked: Server) -> None:
-    code, _ = refusal(attacked.predictions.Predict, x_request([1.0]), timeout=1e-9)
+    """One that passes before the request arrives, and one that passes while it is computed."""
+    code, _ = refusal(attacked.predictions.Predict, x_request([1.0]), timeout=-1)
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    code, _ = refusal(attacked.predictions.Predict, request("slow", steps=np.int32(300)), timeout=0.05)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

@@ -74,6 +74,7 @@ def test_a_mistake_is_one_sentence(client: list[str], arguments: list[str], prob
     assert run.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_load_test_prints_and_plots(client: list[str], requests: str, tmp_path: Path) -> None:
     plot = tmp_path / "plot.svg"
     options = ["--requests", requests, "--candidates", "10", "--rate", "20", "--seconds", "1", "--plot", str(plot)]
@@ -84,6 +85,7 @@ def test_load_test_prints_and_plots(client: list[str], requests: str, tmp_path: 
     assert "<svg" in plot.read_text()
 
 
+@pytest.mark.slow
 def test_load_test_searches_the_rate(client: list[str], requests: str) -> None:
     options = ["--requests", requests, "--rate", "20", "--seconds", "0.3", "--p99-ms", "0.001", "--json"]
     run = wdr("load-test", *client, *options)

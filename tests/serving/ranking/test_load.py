@@ -42,6 +42,7 @@ def test_a_report_counts_what_was_sent(server: str) -> None:
     assert report.candidates_per_second == pytest.approx(800 / report.seconds)
 
 
+@pytest.mark.slow
 def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(stoppable: list[Stoppable]) -> None:
     """A closed loop would see one slow request; open, all that were to leave during the pause waited for its end."""
     (server, running), _ = stoppable
@@ -63,6 +64,7 @@ def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(
     assert report.percentile(95) >= PAUSE_SECONDS * 400
 
 
+@pytest.mark.slow
 def test_failures_are_counted_by_code(stoppable: list[Stoppable]) -> None:
     (server, running), _ = stoppable
     settings = ClientSettings(model="tiny", server=server, deadline_seconds=0.5)

@@ -107,7 +107,9 @@ def span(catalog: dict[str, Row], tmp_path_factory: pytest.TempPathFactory) -> S
     return transform_span(make_config(**CONFIG), rows, rows[:10], tmp_path_factory.mktemp("span"))
 
 
-@pytest.fixture(scope="module", params=["wide_and_deep", "wide", "deep"])
+@pytest.fixture(
+    scope="module", params=["wide_and_deep", *(pytest.param(part, marks=pytest.mark.slow) for part in ("wide", "deep"))]
+)
 def deployed(request: Any, span: Span, catalog: dict[str, Row], tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     model = {"embedding_dim": 4, "hidden_units": [16, 8], "parts": request.param, "batch_norm": request.param == "deep"}
     return Deployed(span, make_config(**CONFIG, model=model), catalog, tmp_path_factory.mktemp(request.param))
