@@ -28,9 +28,15 @@ for name in ("tf_keras", "keras", "tensorflow_transform", "tfx", "tfx_bsl", "tra
 import numpy as np
 import tensorflow as tf
 
-directory, examples, scores = sys.argv[1:]
+directory, examples, contexts, items, scores = sys.argv[1:]
+
+
+def read(path):
+    return tf.stack(list(tf.data.TFRecordDataset(path)))
+
+
 loaded = tf.saved_model.load(directory)
-serialized = tf.stack(list(tf.data.TFRecordDataset(examples)))
+serialized = read(examples)
 scored = loaded.signatures["serving_default"](examples=serialized)["scores"].numpy()
 app = tf.io.FixedLenFeature([], tf.string, default_value="")
 ids = tf.io.parse_example(serialized, {"app": app})["app"][:, tf.newaxis]
@@ -38,6 +44,23 @@ ranked = loaded.signatures["rank_items"](context=serialized, item_ids=ids, items
 has_id = ids.numpy()[:, 0] != b""
 assert has_id.sum() > 500
 np.testing.assert_allclose(ranked["scores"].numpy()[has_id, 0], scored[has_id], atol=1e-5)
+
+# Each context with each item of the catalog: messages behind each other are one that has the fields of both.
+contexts, items = read(contexts), read(items)
+whole = contexts[:, tf.newaxis] + items[tf.newaxis, :]
+expected = loaded.signatures["serving_default"](examples=tf.reshape(whole, [-1]))["scores"].numpy()
+expected = expected.reshape(whole.shape)
+assert (expected.std(axis=1) > 0.01).all(), "the items must differ"
+ids = tf.io.parse_example(items, {"app": app})["app"]
+item_ids = tf.tile(ids[tf.newaxis, :], [len(contexts), 1])
+named = tf.io.parse_example(contexts, {"country": app, "installed": tf.io.VarLenFeature(tf.string)})
+named["installed"] = tf.sparse.to_dense(named["installed"], default_value="")
+for signature, inputs in (("rank", {"context": contexts}), ("rank_named", named)):
+    ranked = loaded.signatures[signature](item_ids=item_ids, **inputs)
+    found = ranked["scores"].numpy()
+    assert (np.diff(found, axis=1) <= 0).all(), signature + ": best first"
+    by_id = np.take_along_axis(found, np.argsort(ranked["item_ids"].numpy(), axis=1), axis=1)
+    np.testing.assert_allclose(by_id, expected[:, np.argsort(ids.numpy())], rtol=0, atol=1e-5, err_msg=signature)
 np.save(scores, scored)
 """
 
@@ -58,9 +81,22 @@ def model(first_span: Span) -> WideDeep:
 
 
 @pytest.fixture(scope="module")
-def exported(first_span: Span, model: WideDeep, tmp_path_factory: pytest.TempPathFactory) -> str:
+def catalog(first_span: Span) -> dict[str, Row]:
+    """An item per app of the evaluation rows: the first that they have of it."""
+    items: dict[str, Row] = {}
+    for row in first_span.eval_rows:
+        for app in row["app"]:
+            items.setdefault(app, {"app": [app], "price": row["price"]})
+    return items
+
+
+@pytest.fixture(scope="module")
+def exported(
+    first_span: Span, model: WideDeep, catalog: dict[str, Row], tmp_path_factory: pytest.TempPathFactory
+) -> str:
     directory = str(tmp_path_factory.mktemp("exported"))
-    export_model(model, tft.TFTransformOutput(first_span.transform_output), first_span.config, directory)
+    items = {app.encode(): to_example(item, without=("app",)) for app, item in catalog.items()}
+    export_model(model, tft.TFTransformOutput(first_span.transform_output), first_span.config, directory, items)
     return directory
 
 
@@ -122,12 +158,26 @@ def test_transform_signature_gives_the_transformed_features(exported: str) -> No
 
 
 def test_loads_scores_and_ranks_with_tensorflow_alone(
-    first_span: Span, model: WideDeep, exported: str, examples: list[bytes], tmp_path: Path
+    first_span: Span,
+    model: WideDeep,
+    exported: str,
+    examples: list[bytes],
+    catalog: dict[str, Row],
+    tmp_path: Path,
 ) -> None:
-    with tf.io.TFRecordWriter(str(tmp_path / "examples")) as writer:
-        for example in examples:
-            writer.write(example)
-    command = [sys.executable, "-c", _TENSORFLOW_ONLY, exported, tmp_path / "examples", tmp_path / "scores.npy"]
+    """By each signature; candidates are the catalog's items and one that it does not have."""
+    of_items = (*NOT_SERVED, "app", "price")
+    records = {
+        "examples": examples,
+        "contexts": [to_example(row, without=of_items) for row in first_span.eval_rows[:50]],
+        "items": [to_example(item) for item in (*catalog.values(), {"app": ["never seen"]})],
+    }
+    for name, serialized in records.items():
+        with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
+            for example in serialized:
+                writer.write(example)
+    files = [tmp_path / name for name in records]
+    command = [sys.executable, "-c", _TENSORFLOW_ONLY, exported, *files, tmp_path / "scores.npy"]
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False
     )
