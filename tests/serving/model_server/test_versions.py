@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, 
 
 from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.test_grpc import MODEL, refusal, request
-from tests.serving.model_server.tiny_models import push, save, write_manifest, write_warmup, x_request
+from tests.serving.model_server.tiny_models import push, write_manifest, write_warmup, x_request
 
 Saved = Callable[[float], Path]
 POLL = ("--poll-seconds", "0.05")
