@@ -37,6 +37,9 @@ from serving.model_server.work_queue import WorkQueue
 #: The only field of GetModelMetadata, as in TF Serving.
 SIGNATURE_DEF = "signature_def"
 
+#: Each is another signature of one model, and no model has so many.
+_MAX_TASKS = 100
+
 _Response = TypeVar("_Response")
 
 
@@ -187,14 +190,18 @@ def _common_spec(request: inference_pb2.MultiInferenceRequest) -> model_pb2.Mode
     """What all of a request's tasks ask for; each may name its own signature, once."""
     if not request.tasks:
         raise invalid("Inference request must have at least one task.")
-    names = [task.model_spec.signature_name or DEFAULT_SIGNATURE for task in request.tasks]
-    for number, task in enumerate(request.tasks):
+    if len(request.tasks) > _MAX_TASKS:
+        raise invalid(f"a MultiInferenceRequest must have at most {_MAX_TASKS} tasks. Received: {len(request.tasks)}")
+    names: set[str] = set()
+    for task in request.tasks:
         if not task.model_spec.name:
             raise invalid("Found ModelSpec with an empty model name.")
         if task.model_spec.name != request.tasks[0].model_spec.name:
             raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-        if names[number] in names[:number]:
-            raise invalid(f"Duplicate evaluation of signature: {names[number]}")
+        name = task.model_spec.signature_name or DEFAULT_SIGNATURE
+        if name in names:
+            raise invalid(f"Duplicate evaluation of signature: {name}")
+        names.add(name)
     return request.tasks[0].model_spec
 
 

@@ -89,11 +89,24 @@ def check_length(values: list[Any], max_elements: int) -> None:
     Raises:
       ServingError: If it is longer.
     """
-    if len(values) > max_elements:
-        raise invalid(f"a list must have at most {max_elements} elements, such as candidates. Received: {len(values)}")
+    check_number(len(values), max_elements)
+
+
+def check_number(number: int, max_elements: int) -> None:
+    """Holds how many elements there are against what the server takes.
+
+    Raises:
+      ServingError: If there are more.
+    """
+    if number > max_elements:
+        raise invalid(f"a list must have at most {max_elements} elements, such as candidates. Received: {number}")
 
 
 def shown(value: Any) -> str:
-    """A JSON value for an error's text."""
-    text = json.dumps(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    """A JSON value for an error's text; of a long one, no more is written than is shown."""
+    text = ""
+    for part in json.JSONEncoder().iterencode(value):
+        text += part
+        if len(text) > MAX_SHOWN:
+            return f"{text[:MAX_SHOWN]}…"
+    return text

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import re
 import time
 import urllib.parse
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import grpc
 from starlette.applications import Starlette
@@ -53,6 +55,11 @@ _HTTP_CODES = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
 
+#: A larger body is parsed beside the event loop, which it would keep from other requests for more than some 5 ms.
+_LARGE_BODY_BYTES = 16 << 10
+
+_Result = TypeVar("_Result")
+
 _JSON = "application/json"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -83,6 +90,8 @@ class Rest:
         self._token = token
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
+        # One: more would not be faster, since Python computes in one thread at a time, and others would wait for all.
+        self._beside = concurrent.futures.ThreadPoolExecutor(1, "large-bodies")
         self.app = Starlette(
             routes=[
                 Route("/healthz", self._alive, methods=["GET"]),
@@ -132,28 +141,40 @@ class Rest:
         return Response(await observed(self._metrics, call, answer(spec, body, call)), media_type=_JSON)
 
     async def _predictions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        document = json_tensors.parse(body)
+        document = await self._made(body, lambda: json_tensors.parse(body))
         request = predict_pb2.PredictRequest(model_spec=spec)
-
-        def infos_of(name: str) -> json_tensors.TensorInfos:
-            with self._inference.manager.resolve(spec).used() as servable:
-                name = name or DEFAULT_SIGNATURE
-                if name not in servable.signatures:
-                    raise invalid(f'Serving signature name: "{name}" not found in signature def')
-                return servable.signatures[name].definition.inputs  # type: ignore[no-any-return]
-
-        by_row = json_tensors.fill_predict_request(request, document, infos_of, self._inference.max_elements)
+        request.model_spec.signature_name = document.get(json_tensors.SIGNATURE_NAME, "")
+        with self._inference.manager.resolve(spec).used() as servable:
+            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            if name not in servable.signatures:
+                raise invalid(f'Serving signature name: "{name}" not found in signature def')
+            infos = servable.signatures[name].definition.inputs
+        max_elements = self._inference.max_elements
+        fill = json_tensors.fill_predict_request
+        by_row = await self._made(body, lambda: fill(request, document, infos, max_elements))
         response = await self._inference.predict(request, call)
         return json_responses.predictions(response.outputs, by_row)
 
+    async def _fill(
+        self, request: classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest, body: bytes
+    ) -> None:
+        fill, max_elements = json_examples.fill_request, self._inference.max_elements
+        await self._made(body, lambda: fill(request, json_tensors.parse(body), max_elements))
+
+    async def _made(self, body: bytes, make: Callable[[], _Result]) -> _Result:
+        """What is made of a body; of a large one, beside the event loop."""
+        if len(body) <= _LARGE_BODY_BYTES:
+            return make()
+        return await asyncio.get_running_loop().run_in_executor(self._beside, make)
+
     async def _classifications(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
         request = classification_pb2.ClassificationRequest(model_spec=spec)
-        json_examples.fill_request(request, json_tensors.parse(body), self._inference.max_elements)
+        await self._fill(request, body)
         return json_responses.classifications((await self._inference.classify(request, call)).result)
 
     async def _regressions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
         request = regression_pb2.RegressionRequest(model_spec=spec)
-        json_examples.fill_request(request, json_tensors.parse(body), self._inference.max_elements)
+        await self._fill(request, body)
         return json_responses.regressions((await self._inference.regress(request, call)).result)
 
     async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:

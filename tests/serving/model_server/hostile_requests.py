@@ -16,6 +16,7 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     inference_pb2,
     model_management_pb2,
+    model_pb2,
     predict_pb2,
     regression_pb2,
 )
@@ -41,6 +42,21 @@ def _tensor(dtype: int, *sizes: int, **values: Any) -> Any:
     for size in sizes:
         proto.tensor_shape.dim.add(size=size)
     return proto
+
+
+def _tasks(number: int) -> bytes:
+    """Each of a signature of its own."""
+    request = inference_pb2.MultiInferenceRequest()
+    for i in range(number):
+        request.tasks.add().model_spec.CopyFrom(model_pb2.ModelSpec(name=MODEL, signature_name=str(i)))
+    return bytes(request.SerializeToString())
+
+
+def _inputs(number: int) -> bytes:
+    request = predict_pb2.PredictRequest(model_spec={"name": MODEL})
+    for i in range(number):
+        request.inputs[str(i)].dtype = _FLOAT
+    return bytes(request.SerializeToString())
 
 
 def _filtered(*names: str) -> bytes:
@@ -164,16 +180,21 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         INVALID,
         "Metadata field x is not supported",
     ),
-    "ten thousand tasks": (
+    "a task twice": (
         "MultiInference",
         _bytes(
-            inference_pb2.MultiInferenceRequest(
-                tasks=[inference_pb2.InferenceTask(model_spec={"name": MODEL})] * 10_000
-            )
+            inference_pb2.MultiInferenceRequest(tasks=[inference_pb2.InferenceTask(model_spec={"name": MODEL})] * 2)
         ),
         INVALID,
         "Duplicate evaluation of signature: serving_default",
     ),
+    "ten thousand tasks": (
+        "MultiInference",
+        _tasks(10_000),
+        INVALID,
+        "a MultiInferenceRequest must have at most 100 tasks. Received: 10000",
+    ),
+    "50,000 inputs": ("Predict", _inputs(50_000), INVALID, "input size does not match signature: 50000!=1"),
     "a configuration out of its folder": (
         "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
         _bytes(
@@ -213,6 +234,20 @@ REST: dict[str, tuple[str, str, bytes, int, str]] = {
         "must have at most 10000 elements",
     ),
     "a body too large": ("POST", _PREDICT, b" " * (5 << 20), 429, "a request's body must have at most 4194304 bytes"),
+    "100,000 columns": (
+        "POST",
+        _PREDICT,
+        b'{"signature_name": "pairs", "inputs": [[[' + b"1," * 99_999 + b"1]]]}",
+        400,
+        "must have at most 10000 elements",
+    ),
+    "an example of a million numbers": (
+        "POST",
+        f"/v1/models/{MODEL}:regress",
+        b'{"examples": [{"x": [' + b"1," * 999_999 + b'"a"]}]}',
+        400,
+        "Unexpected element type in feature: x expecting type: int64",
+    ),
     "ragged rows": (
         "POST",
         _PREDICT,
