@@ -48,12 +48,7 @@ def served_version(arguments: argparse.Namespace) -> Iterator[tuple[Path, Client
       The version, and the settings of a client of its server.
     """
     with tempfile.TemporaryDirectory() as folder:
-        version = arguments.version
-        if version is None:
-            # In a process of its own, so that the measurements find a clean one.
-            context = multiprocessing.get_context("spawn")
-            with concurrent.futures.ProcessPoolExecutor(1, context) as process:
-                version = process.submit(push_paper_model, Path(folder), arguments.impressions).result()
+        version = arguments.version or push_in_other_process(Path(folder), arguments.impressions)
         models, port = Path(folder) / "models", free_port()
         push(version, models, 1)
         with running(models, port) as server:
@@ -64,6 +59,13 @@ def served_version(arguments: argparse.Namespace) -> Iterator[tuple[Path, Client
                     MODEL, f"127.0.0.1:{port}", item_id_feature=item_id_feature(version), deadline_seconds=10.0
                 ),
             )
+
+
+def push_in_other_process(folder: Path, num_impressions: int) -> Path:
+    """Does `push_paper_model` in a process of its own, so that the measurements find a clean one."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as process:
+        return process.submit(push_paper_model, folder, num_impressions).result()
 
 
 def push_paper_model(folder: Path, num_impressions: int) -> Path:

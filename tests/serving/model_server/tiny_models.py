@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -170,3 +171,7 @@ def write_manifest(folder: Path) -> None:
         if path.is_file()
     }
     (folder / "assets.extra" / "manifest.json").write_text(json.dumps({"sha256": sums}), encoding="utf-8")
+
+
+if __name__ == "__main__":  # for who cannot import TensorFlow
+    save(Path(sys.argv[1]))

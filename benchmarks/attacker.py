@@ -1,0 +1,239 @@
+"""A client of a model server that means no good, in a process of its own.
+
+It sends the kinds of `tests/serving/model_server/hostile_requests.py`, which are of a small model, and a few more of
+the model that others rank with, one after the other without a pause. Beside them it holds connections that say
+nothing, and some that send a request's head a byte at a time.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import json
+import multiprocessing
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from benchmarks.model_server import MODEL
+
+NUM_IDLE = 500
+NUM_SLOW = 20
+#: Between the bytes of a slow connection, far below any server's patience.
+_SLOW_SECONDS = 0.2
+
+#: The kinds of the small model name it so.
+_SMALL_MODEL = "half_plus_three"
+_PREDICT = "/tensorflow.serving.PredictionService/Predict"
+
+#: Candidates, or values of a list: what a request to rank is blown up to.
+_MANY = 100_000
+
+#: Sends a request once and returns the code of its answer.
+Kind = Callable[[], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A server.
+
+    Attributes:
+      grpc_port: Its port of gRPC.
+      rest_port: And of REST.
+      version: The version that it serves as `MODEL`.
+    """
+
+    grpc_port: int
+    rest_port: int
+    version: Path
+
+
+def push_small_model(models: Path) -> None:
+    """Makes the model of the hostile requests one of a folder's, in a process that may import TensorFlow."""
+    folder = models / _SMALL_MODEL / "1"
+    folder.parent.mkdir(parents=True)
+    subprocess.run([sys.executable, "-m", "tests.serving.model_server.tiny_models", str(folder)], check=True)
+
+
+class Attacker:
+    """The process. It waits to be told, so that its start is no part of what is measured."""
+
+    def __init__(self, target: Target) -> None:
+        """Starts it.
+
+        Args:
+          target: What it attacks.
+        """
+        context = multiprocessing.get_context("spawn")
+        self._orders, theirs = context.Pipe()
+        self._process = context.Process(target=_obey, args=(theirs, target), daemon=True)
+        self._process.start()
+        #: The names of all kinds.
+        self.kinds: list[str] = self._orders.recv()
+
+    @contextlib.contextmanager
+    def attacking(self, kinds: Sequence[str] | None = None) -> Iterator[collections.Counter[str]]:
+        """Attacks meanwhile.
+
+        Args:
+          kinds: To send these alone, and to hold no connections; none for all of it.
+
+        Yields:
+          The answers by code, empty until the end.
+        """
+        answers: collections.Counter[str] = collections.Counter()
+        self._orders.send((kinds or self.kinds, kinds is None))
+        try:
+            yield answers
+        finally:
+            self._orders.send(None)
+            answers.update(self._orders.recv())
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.join()
+
+
+def _obey(orders: Connection, target: Target) -> None:
+    """Attacks from one order to the next."""
+    with sending(target) as kinds:
+        orders.send(list(kinds))
+        while True:
+            names, holds = orders.recv()
+            stop = threading.Event()
+            answers: collections.Counter[str] = collections.Counter()
+            threads = [threading.Thread(target=_send, args=([kinds[name] for name in names], answers, stop))]
+            if holds:
+                threads.append(threading.Thread(target=_hold, args=(target, stop)))
+            for thread in threads:
+                thread.start()
+            orders.recv()
+            stop.set()
+            for thread in threads:
+                thread.join()
+            orders.send(answers)
+
+
+def _send(kinds: Sequence[Kind], answers: collections.Counter[str], stop: threading.Event) -> None:
+    for send in itertools.cycle(kinds):
+        answers[send()] += 1
+        if stop.is_set():
+            return
+
+
+def _hold(target: Target, stop: threading.Event) -> None:
+    """Holds idle connections at both ports, and slow ones at REST's."""
+    ports = itertools.islice(itertools.cycle((target.grpc_port, target.rest_port)), NUM_IDLE)
+    head = b"POST /v1/models/m:predict HTTP/1.1\r\nx: " + b"x" * 10_000
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", target.rest_port))) for _ in range(NUM_SLOW)]
+        for byte in head:
+            for connection in slow:
+                with contextlib.suppress(ConnectionError):  # the server has given up on it
+                    connection.send(bytes([byte]))
+            if stop.wait(_SLOW_SECONDS):
+                return
+
+
+@contextlib.contextmanager
+def sending(target: Target) -> Iterator[dict[str, Kind]]:
+    """All kinds, by name.
+
+    Args:
+      target: Where they are sent.
+
+    Yields:
+      What sends each, over connections that stay open.
+    """
+    import grpc
+    import httpx
+
+    from tests.serving.model_server.hostile_requests import GRPC, PREDICTION, REST
+
+    over_grpc = {name: (method, message) for name, (method, message, _, _) in GRPC.items()}
+    over_rest = {name: (method, path, body) for name, (method, path, body, _, _) in REST.items()}
+    too_much = ranking_messages(target.version)
+    over_grpc |= {name: (_PREDICT, message) for name, (message, _) in too_much.items()}
+    over_rest |= {name: ("POST", f"/v1/models/{MODEL}:predict", body) for name, (_, body) in too_much.items()}
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{target.grpc_port}") as channel,
+        httpx.Client(base_url=f"http://127.0.0.1:{target.rest_port}", timeout=60) as client,
+    ):
+
+        def call(method: str, message: bytes) -> str:
+            try:
+                channel.unary_unary(method)(message, timeout=60)
+            except grpc.RpcError as error:
+                return str(error.code().name)
+            return "OK"
+
+        def request(method: str, path: str, body: bytes) -> str:
+            try:
+                return str(client.request(method, path, content=body).status_code)
+            except httpx.TransportError as error:
+                return type(error).__name__
+
+        kinds: dict[str, Kind] = {}
+        for name, (method, message) in over_grpc.items():
+            path = method if method.startswith("/") else PREDICTION + method
+            kinds[f"gRPC: {name}"] = lambda path=path, message=message: call(path, message)  # type: ignore[misc]
+        for name, parts in over_rest.items():
+            kinds[f"REST: {name}"] = lambda parts=parts: request(*parts)  # type: ignore[misc]
+        yield kinds
+
+
+def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
+    """Requests to rank that are too much.
+
+    Args:
+      version: The version whose warm-up requests they are made of.
+
+    Returns:
+      By name, a serialized PredictRequest and the same as a REST body.
+    """
+    from tensorflow.core.example import example_pb2
+
+    from serving.ranking.recorded import read_recorded
+
+    recorded = read_recorded(str(version))
+    examples = [example_pb2.Example.FromString(c) for c in recorded.contexts if isinstance(c, bytes)]
+    ids = [str(item if isinstance(item, str) else item[0]) for item in recorded.candidates]
+    some, many = (list(itertools.islice(itertools.cycle(ids), number)) for number in (200, _MANY))
+    # The context with the longest list.
+    blown_up = max(examples, key=lambda e: max(len(f.bytes_list.value) for f in e.features.feature.values()))
+    context = blown_up.SerializeToString()
+    for feature in blown_up.features.feature.values():
+        if len(feature.bytes_list.value) > 1:
+            feature.bytes_list.value[:] = [item.encode() for item in many]
+    everything = blown_up.SerializeToString()
+    return {
+        "100,000 candidates to rank": _rank(context, many),
+        "a list of 100,000 values": _rank(everything, some),
+        "a context of half a value": _rank(context[:-3], some),
+        "a context of zeros": _rank(bytes(1_000_000), some),
+    }
+
+
+def _rank(context: bytes, ids: Sequence[str]) -> tuple[bytes, bytes]:
+    import base64
+
+    from tensorflow.core.framework import tensor_pb2, types_pb2
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest(model_spec={"name": MODEL, "signature_name": "rank"})
+    for name, values, shape in (("context", [context], [1]), ("item_ids", [i.encode() for i in ids], [1, len(ids)])):
+        proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=values)
+        for size in shape:
+            proto.tensor_shape.dim.add(size=size)
+        request.inputs[name].CopyFrom(proto)
+    inputs = {"context": [{"b64": base64.b64encode(context).decode()}], "item_ids": [list(ids)]}
+    return request.SerializeToString(), json.dumps({"signature_name": "rank", "inputs": inputs}).encode()

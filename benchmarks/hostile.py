@@ -1,0 +1,221 @@
+"""What others notice of hostile requests: `python -m benchmarks.hostile [VERSION]`.
+
+A client ranks at a steady rate, in turns with nobody else there and beside an attacker in a process of its own, which
+sends all kinds of hostile requests one after the other without a pause, and holds idle and slow connections. Printed
+are both latencies, their ratio, and the server's memory. With `--each-kind`, each kind is sent alone instead, to find
+the one that others notice. Client, attacker and server share the machine; the client's time is in its latency, which
+counts from the time at which a request was to be sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.attacker import NUM_IDLE, Attacker, Target, push_small_model
+from benchmarks.model_server import MODEL, Running, free_port, push, running
+from serving.model_server.protos import import_protos_alone
+
+#: How many times its normal the 99th percentile of others may be.
+ALLOWED_RATIO = 3.0
+
+
+@dataclasses.dataclass
+class Round:
+    """One turn without and one with the attacker.
+
+    Attributes:
+      usual: Milliseconds of the requests with nobody else there.
+      attacked: Of those beside the attacker.
+    """
+
+    usual: list[float]
+    attacked: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """Of the 99th percentiles."""
+        return float(np.percentile(self.attacked, 99) / np.percentile(self.usual, 99))
+
+
+@dataclasses.dataclass
+class Report:
+    """What was seen.
+
+    Attributes:
+      rounds: The rounds.
+      errors: Failed requests of the client that ranks, by code.
+      answers: What the attacker was answered, by code.
+      attack_seconds: How long it attacked, in all.
+      memory: The server's resident memory in MB, before the first attack and after each.
+    """
+
+    rounds: list[Round] = dataclasses.field(default_factory=list)
+    errors: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    answers: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    attack_seconds: float = 0.0
+    memory: list[float] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Scene:
+    """A server, who attacks it, and who ranks by it."""
+
+    server: Running
+    attacker: Attacker
+    version: Path
+    grpc_port: int
+    rate: float
+    num_candidates: int
+
+    def latencies(self, seconds: float, errors: collections.Counter[str]) -> list[float]:
+        """Ranks at the steady rate; returns milliseconds, and counts what failed by code."""
+        from serving.ranking.load import load
+        from serving.ranking.recorded import read_recorded
+        from serving.ranking.settings import ClientSettings
+
+        requests = read_recorded(str(self.version)).requests(self.num_candidates)
+        settings = ClientSettings(MODEL, f"127.0.0.1:{self.grpc_port}", deadline_seconds=10.0, max_attempts=1)
+        found = asyncio.run(load(settings, requests, self.rate, seconds))
+        errors.update(found.errors)
+        return [milliseconds for _, milliseconds in found.latencies]
+
+    def memory_mb(self) -> float:
+        """The server's resident memory."""
+        pages = Path(f"/proc/{self.server.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextlib.contextmanager
+def scene(version: Path, rate: float, num_candidates: int) -> Iterator[Scene]:
+    """Starts server and attacker.
+
+    Args:
+      version: A pushed version.
+      rate: Requests per second of the client that ranks.
+      num_candidates: Of each of them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        models, port = Path(folder) / "models", free_port()
+        push(version, models, 1)
+        push_small_model(models)
+        with running(models, port) as server:
+            server.wait_until_ready()
+            attacker = Attacker(Target(port, server.rest_port, version))
+            try:
+                yield Scene(server, attacker, version, port, rate, num_candidates)
+            finally:
+                attacker.close()
+
+
+def measure(scene: Scene, num_rounds: int, seconds: float) -> Report:
+    """Ranks without and beside the attacker, in turns.
+
+    Args:
+      scene: Where.
+      num_rounds: How often.
+      seconds: Of each turn.
+    """
+    report = Report()
+    scene.latencies(seconds, report.errors)  # the server's threads start, and its memory grows to its usual size
+    report.memory.append(scene.memory_mb())
+    for _ in range(num_rounds):
+        usual = scene.latencies(seconds, report.errors)
+        with scene.attacker.attacking() as answers:
+            attacked = scene.latencies(seconds, report.errors)
+        report.answers += answers
+        report.attack_seconds += seconds
+        report.rounds.append(Round(usual, attacked))
+        report.memory.append(scene.memory_mb())
+    return report
+
+
+def measure_each(scene: Scene, seconds: float, kinds: Sequence[str]) -> dict[str, list[float]]:
+    """Ranks beside each kind alone.
+
+    Args:
+      scene: Where.
+      seconds: For each kind.
+      kinds: The kinds.
+
+    Returns:
+      Milliseconds by kind; those of nobody else there by the empty name.
+    """
+    errors: collections.Counter[str] = collections.Counter()
+    found = {"": scene.latencies(seconds, errors)}
+    for kind in kinds:
+        with scene.attacker.attacking([kind]):
+            found[kind] = scene.latencies(seconds, errors)
+    return found
+
+
+def print_report(console: Console, report: Report) -> None:
+    """Prints latencies, ratio, failures and memory."""
+    table = Table("milliseconds", "p50", "p99", "requests")
+    usual = [latency for each in report.rounds for latency in each.usual]
+    attacked = [latency for each in report.rounds for latency in each.attacked]
+    for name, found in (("nobody else", usual), ("beside the attacker", attacked)):
+        table.add_row(name, *(f"{np.percentile(found, p):.2f}" for p in (50, 99)), f"{len(found):,}")
+    console.print(table)
+    ratios = [each.ratio for each in report.rounds]
+    console.print(
+        f"p99 beside the attacker is {np.median(ratios):.2f} x its normal, the median of {len(ratios)} rounds "
+        f"({min(ratios):.2f} to {max(ratios):.2f}); {ALLOWED_RATIO:g} allowed"
+    )
+    console.print(f"failed {report.errors.total()} {dict(report.errors) or ''}")
+    rate = report.answers.total() / report.attack_seconds
+    codes = ", ".join(f"{code} {number:,}" for code, number in report.answers.most_common())
+    console.print(f"the attacker sent {rate:.0f} requests a second and held {NUM_IDLE} connections: {codes}")
+    before, *after = report.memory
+    console.print(
+        f"the server's memory: {before:.0f} MB before, {', '.join(f'{m:.0f}' for m in after)} after each attack"
+    )
+
+
+def print_each(console: Console, found: dict[str, list[float]]) -> None:
+    """Prints the latencies beside each kind, the worst first."""
+    table = Table("beside", "p50", "p99", "largest, ms")
+    for kind, latencies in sorted(found.items(), key=lambda item: -float(np.percentile(item[1], 99))):
+        table.add_row(kind or "(nobody else)", *(f"{np.percentile(latencies, p):.2f}" for p in (50, 99, 100)))
+    console.print(table)
+
+
+def main() -> None:
+    """Prints what others notice of the attacker, or of each kind."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("version", type=Path, nargs="?", help="a pushed version; without it, one is made")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20, help="of each turn of a round")
+    parser.add_argument("--rate", type=float, default=50, help="requests per second")
+    parser.add_argument("--candidates", type=int, default=200)
+    parser.add_argument("--each-kind", type=float, metavar="SECONDS", help="send each kind alone, for so long")
+    parser.add_argument("--only", default="", help="with --each-kind, only kinds with this in their name")
+    arguments = parser.parse_args()
+    import_protos_alone()
+    with tempfile.TemporaryDirectory() as folder:
+        version = arguments.version
+        if version is None:
+            from benchmarks.served_model import NUM_IMPRESSIONS, push_in_other_process
+
+            version = push_in_other_process(Path(folder), NUM_IMPRESSIONS)
+        with scene(version, arguments.rate, arguments.candidates) as found:
+            if arguments.each_kind:
+                kinds = [kind for kind in found.attacker.kinds if arguments.only in kind]
+                print_each(Console(), measure_each(found, arguments.each_kind, kinds))
+            else:
+                print_report(Console(), measure(found, arguments.rounds, arguments.seconds))
+
+
+if __name__ == "__main__":
+    main()

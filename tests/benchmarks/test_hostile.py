@@ -1,0 +1,91 @@
+"""The benchmark of hostile requests, in short: its report's form, not its times."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from benchmarks import hostile
+from benchmarks.attacker import ranking_messages
+from benchmarks.hostile import Report, Round, print_each, print_report
+from components.warmup import write_warmup
+from tests.serving.model_server.hostile_requests import GRPC, REST
+from tests.serving.ranking.tiny_model import CATALOG, export_tiny
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version that ranks, with warm-up requests whose contexts have a list."""
+    folder = tmp_path_factory.mktemp("tiny")
+    export_tiny(folder)
+    write_warmup(str(folder / "1"), "tiny", [_example(app_id) for app_id in list(CATALOG)[:50]], "app_id")
+    return folder / "1"
+
+
+def _example(app_id: str) -> bytes:
+    features = {
+        "app_id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[app_id.encode()])),
+        "installed": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"app_1", b"app_2"])),
+        "age": tf.train.Feature(float_list=tf.train.FloatList(value=[30.0])),
+    }
+    return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+
+def test_the_ratio_is_that_of_the_99th_percentiles() -> None:
+    assert Round(usual=[1.0] * 99 + [2.0], attacked=[3.0] * 200).ratio == pytest.approx(3.0 / 1.01)
+
+
+def test_what_is_printed() -> None:
+    report = Report(
+        rounds=[Round([1.0] * 10, [2.0] * 10), Round([1.0] * 10, [4.0] * 10), Round([2.0] * 10, [5.0] * 10)],
+        attack_seconds=6.0,
+        memory=[300.0, 310.0, 311.0, 311.0],
+    )
+    report.answers.update({"INVALID_ARGUMENT": 1000, "400": 200})
+    console = Console(file=io.StringIO(), width=200)
+    print_report(console, report)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert (
+        "p99 beside the attacker is 2.50 x its normal, the median of 3 rounds (2.00 to 4.00); 3 allowed" in lines[-4:]
+    )
+    assert "failed 0" in lines[-3]
+    assert lines[-2].startswith("the attacker sent 200 requests a second")
+    assert lines[-2].endswith("INVALID_ARGUMENT 1,000, 400 200")
+    assert lines[-1] == "the server's memory: 300 MB before, 310, 311, 311 after each attack"
+
+
+def test_the_worst_kind_comes_first() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    print_each(console, {"": [1.0], "mild": [2.0], "bad": [9.0]})
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert printed.index("bad") < printed.index("mild") < printed.index("(nobody else)")
+
+
+def test_lists_are_blown_up_and_single_values_are_not(version: Path) -> None:
+    from tensorflow_serving.apis import predict_pb2
+
+    message, _ = ranking_messages(version)["a list of 100,000 values"]
+    (context,) = predict_pb2.PredictRequest.FromString(message).inputs["context"].string_val
+    features = tf.train.Example.FromString(context).features.feature
+    lengths = {name: len(feature.bytes_list.value) for name, feature in features.items()}
+    assert lengths == {"app_id": 1, "installed": 100_000, "age": 0}
+
+
+@pytest.mark.slow
+def test_in_short(version: Path) -> None:
+    """All kinds are answered, and the client that ranks has no failure."""
+    with hostile.scene(version, rate=20, num_candidates=20) as scene:
+        assert len(scene.attacker.kinds) == len(GRPC) + len(REST) + 8
+        report = hostile.measure(scene, num_rounds=2, seconds=4)
+        each = hostile.measure_each(scene, 0.5, scene.attacker.kinds[:2])
+    assert [(len(r.usual), len(r.attacked)) for r in report.rounds] == [(80, 80)] * 2
+    assert report.errors.total() == 0
+    assert {"INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "400", "404"} <= set(report.answers)
+    assert report.attack_seconds == 8
+    assert len(report.memory) == 3
+    assert min(report.memory) > 0
+    assert {kind: len(found) for kind, found in each.items()} == dict.fromkeys(["", *scene.attacker.kinds[:2]], 10)
