@@ -13,6 +13,7 @@ from tensorflow_transform.tf_metadata import schema_utils
 from trainer.model import WideDeep
 from trainer.pruning import PrunedTable
 from trainer.ranking.encoders import Encoders
+from trainer.ranking.limits import bounded_lists
 from trainer.ranking.pairs import pairs_of
 from trainer.ranking.ranker import Ranker
 from trainer.ranking.signatures import parsing_of, ranking_signatures
@@ -71,7 +72,8 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             return wide[table.name](rows)
 
         def transformed(examples: tf.Tensor) -> dict[str, Any]:
-            return apply_transform(self.transform.transform_fn, tf.io.parse_example(examples, parsing))
+            raw = bounded_lists(tf.io.parse_example(examples, parsing), config.spec)
+            return apply_transform(self.transform.transform_fn, raw)
 
         def scores(examples: tf.Tensor) -> tf.Tensor:
             return tf.sigmoid(model.logits(transformed(examples), weights_of))

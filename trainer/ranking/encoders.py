@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.model import WeightsOf, WideDeep
+from trainer.ranking.limits import bounded, bounded_lists
 from trainer.ranking.pairs import Pairs
 from trainer.ranking.summands import BOTH, CONTEXT, ITEM, Sides, Summand, input_sides, sides_of
 from trainer.transform_graph import apply_transform, pruned
@@ -46,7 +47,7 @@ class Encoders:
         transform_fn: Any,
         pairs: Sequence[Pairs],
     ) -> None:
-        self._model, self._pairs = model, pairs
+        self._spec, self._model, self._pairs = spec, model, pairs
         sides, paired = input_sides(spec), {pair.input_name for pair in pairs}
         inputs = {
             which: {name for name in model.feature_names if sides[name] == which and name not in paired}
@@ -86,7 +87,7 @@ class Encoders:
         Returns:
           WIDE and FIRST_SUM; by each cross's name its combinations; and raw values.
         """
-        which = frozenset({side})
+        which, raw = frozenset({side}), bounded_lists(raw, self._spec)
         features = apply_transform(self._transforms[which], raw)
         rows = self._sums(which, features)
         if which == CONTEXT:
@@ -112,9 +113,13 @@ class Encoders:
         """
         summands = [{name: _spread(contexts[name], context_of) for name in _SUMS if name in contexts}, items]
         if self._inputs[BOTH]:
-            raw = {name: tf.gather(contexts[_raw_name(name)], context_of).to_sparse() for name in self._raw["context"]}
-            raw |= {name: items[_raw_name(name)].to_sparse() for name in self._raw["item"]}
-            summands.append(self._sums(BOTH, apply_transform(self._transforms[BOTH], raw)))
+            raw = {name: items[_raw_name(name)].to_sparse() for name in self._raw["item"]}
+            for name in self._raw["context"]:
+                values = contexts[_raw_name(name)]
+                rows = bounded(context_of, tf.gather(values.row_lengths(), context_of), name)
+                raw[name] = tf.gather(values, rows).to_sparse()
+            features = apply_transform(self._transforms[BOTH], bounded_lists(raw, self._spec))
+            summands.append(self._sums(BOTH, features))
         for pair in self._pairs:
             summands.append({WIDE: pair.logits(contexts[pair.name], items[pair.name], context_of)})
         present = {name: [rows[name] for rows in summands if name in rows] for name in _SUMS}

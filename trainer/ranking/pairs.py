@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.model import WeightsOf, WideDeep
+from trainer.ranking.limits import bounded
 from trainer.ranking.summands import BOTH
 from transform.feature_spec import (
     CROSS_SEPARATOR,
@@ -100,12 +101,14 @@ class Pairs(abc.ABC):
           context_of: Each candidate's context, int64 `[candidates]`.
 
         Returns:
-          float32 `[candidates]`.
+          float32 `[candidates]`. Too many pairs end the run with InvalidArgumentError.
         """
         num_candidates, candidate_of = tf.size(context_of, out_type=tf.int64), None
         if isinstance(items, tf.RaggedTensor):
             candidate_of = items.value_rowids()
             items, context_of = items.values, tf.gather(context_of, candidate_of)
+        if isinstance(contexts, tf.RaggedTensor):
+            context_of = bounded(context_of, tf.gather(contexts.row_lengths(), context_of), self.name)
         spread = tf.gather(contexts, context_of)
         if isinstance(spread, tf.RaggedTensor):
             item_of = spread.value_rowids()
