@@ -12,6 +12,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.nodes import compile_pipeline, run_nodes
+from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace, new_run_id
 from trainer.preparation import Prepared, prepare
 from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
@@ -86,6 +87,7 @@ def transform_span(config: Config, data_root: Path, folder: Path, span: int | No
     """
     workspace = Workspace.at(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    write_schema(config, workspace)
     pipeline = create_pipeline(config, RunSettings(str(data_root), workspace, span))
     for event in run_nodes(compile_pipeline(pipeline, new_run_id()), workspace.metadata_connection()):
         if event.node_id == "transform" and event.state != "running":

@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import ml_metadata as mlmd
 from absl import logging
-from filelock import FileLock, Timeout
+from filelock import FileLock, ReadWriteLock, Timeout
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
@@ -27,42 +28,80 @@ def claimed(workspace: Workspace) -> Iterator[None]:
     """Holds the workspace for one run, whose temporary files are in it; first removes what killed runs have left.
 
     Raises:
-      WorkspaceBusyError: If another run holds it.
+      WorkspaceBusyError: If another run, or a node of one, holds it.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(FileLock(workspace.root / ".lock", timeout=0))
+            stack.enter_context(_lock(workspace).write_lock(blocking=False))
         except Timeout as error:
             raise WorkspaceBusyError(
                 f"the workspace takes one run at a time, and another is using it ({workspace.root})"
             ) from error
-        _remove_remains(workspace)
+        with metadata.Metadata(workspace.metadata_connection()) as handle:
+            _remove_remains(handle.store, workspace, handle.store.get_executions(), "*")
+        for file in workspace.reports.glob("*.part"):
+            file.unlink()
         stack.enter_context(_temporary_files_in(workspace.temporary))
         yield
 
 
-def _remove_remains(workspace: Workspace) -> None:
+@contextlib.contextmanager
+def node_claimed(workspace: Workspace, pipeline_name: str, node_id: str) -> Iterator[None]:
+    """Holds one node of a pipeline in a workspace, for a scheduler that runs several at once, each in its own process.
+
+    Other nodes can be held meanwhile, but no whole run. First removes what killed processes have left of this one.
+
+    Raises:
+      WorkspaceBusyError: If a run, or another process with this node, holds it.
+    """
+    locks = workspace.root / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_lock(workspace).read_lock(blocking=False))
+            stack.enter_context(FileLock(locks / f"{pipeline_name}.{node_id}", blocking=False))
+        except Timeout as error:
+            raise WorkspaceBusyError(
+                f"another process is running {node_id}, or a whole run ({workspace.root})"
+            ) from error
+        with metadata.Metadata(workspace.metadata_connection()) as handle:
+            node = handle.store.get_context_by_type_and_name("node", f"{pipeline_name}.{node_id}")
+            executions = handle.store.get_executions_by_context(node.id) if node else []
+            _remove_remains(handle.store, workspace, executions, node_id)
+        stack.enter_context(_temporary_files_in(workspace.temporary / node_id))
+        yield
+
+
+def _lock(workspace: Workspace) -> ReadWriteLock:
+    return ReadWriteLock(workspace.root / ".lock", is_singleton=False)
+
+
+def _remove_remains(
+    store: mlmd.MetadataStore, workspace: Workspace, executions: list[metadata_store_pb2.Execution], node: str
+) -> None:
     """Removes what executions have written that were killed, and marks them as failed.
 
-    TFX's launcher does so for an executor that raises. That the workspace is held tells that none is running.
+    TFX's launcher does so for an executor that raises. That they are held tells that none of them is running.
+
+    Args:
+      store: ML Metadata.
+      workspace: Where they wrote.
+      executions: The executions that are held.
+      node: Their node's folder below the artifacts; a glob.
     """
-    with metadata.Metadata(workspace.metadata_connection()) as handle:
-        executions = handle.store.get_executions()
-        killed = [e for e in executions if e.last_known_state == metadata_store_pb2.Execution.RUNNING]
-        for execution in killed:
-            # As TFX names them: outputs, and the executor's own folder.
-            for pattern in (f"*/*/{execution.id}", f"*/.system/executor_execution/{execution.id}"):
-                for folder in workspace.artifacts.glob(pattern):
-                    shutil.rmtree(folder)
-            execution.last_known_state = metadata_store_pb2.Execution.FAILED
-            logging.info("execution %d was killed; what it wrote is removed", execution.id)
-        if killed:
-            handle.store.put_executions(killed)
-    for folder in workspace.artifacts.glob("*/.system/stateful_working_dir/*"):
+    killed = [e for e in executions if e.last_known_state == metadata_store_pb2.Execution.RUNNING]
+    for execution in killed:
+        # As TFX names them: outputs, and the executor's own folder.
+        for pattern in (f"{node}/*/{execution.id}", f"{node}/.system/executor_execution/{execution.id}"):
+            for folder in workspace.artifacts.glob(pattern):
+                shutil.rmtree(folder)
+        execution.last_known_state = metadata_store_pb2.Execution.FAILED
+        logging.info("execution %d was killed; what it wrote is removed", execution.id)
+    if killed:
+        store.put_executions(killed)
+    for folder in workspace.artifacts.glob(f"{node}/.system/stateful_working_dir/*"):
         shutil.rmtree(folder)
-    for file in workspace.reports.glob("*.part"):
-        file.unlink()
 
 
 @contextlib.contextmanager
@@ -73,7 +112,7 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
     """
     if folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     saved, saved_default = os.environ.get("TMPDIR"), tempfile.tempdir
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     try:

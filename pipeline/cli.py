@@ -13,6 +13,7 @@ import click
 from pipeline.commands import DEBUG_HELP, WORKSPACE, Group, quiet_imports
 from pipeline.models_cli import models
 from pipeline.ranking_cli import COMMANDS as RANKING_COMMANDS
+from pipeline.schedule_cli import COMMANDS as SCHEDULE_COMMANDS
 from serving.model_server.command import serve
 
 #: What Beam writes behind an error's text, and where in a worker's report the error itself stands.
@@ -32,8 +33,8 @@ def cli() -> None:
 
 cli.add_command(models)
 cli.add_command(serve)
-for ranking_command in RANKING_COMMANDS:
-    cli.add_command(ranking_command)
+for command in (*RANKING_COMMANDS, *SCHEDULE_COMMANDS):
+    cli.add_command(command)
 
 _DATA = click.option("--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder of logs.")
 _SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; the latest if left out.")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from pathlib import Path
 from typing import Any
 
 from tfx.components import (
@@ -16,6 +14,7 @@ from tfx.components import (
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
@@ -30,12 +29,12 @@ from components.trainer import RankingTrainer
 from pipeline.drift import drift_config
 from pipeline.evaluation import evaluator_of
 from pipeline.fingerprint import code_fingerprint
+from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY
 from transform import scopes
 from transform.config import Config
 from transform.preprocessing import CONFIG_KEY
-from transform.schema import schema_text
 
 #: One process, rows in memory: asked for by name, since "DirectRunner" may pick a runner that downloads itself.
 #: There is no container; but where one is named, TFX does not pack itself, 42 MB, for each component's remote workers.
@@ -47,6 +46,7 @@ LOCAL_BEAM_ARGS = (
 )
 
 EXAMPLE_GEN = "example_gen"
+SCHEMA_GEN = "schema_gen"
 TUNER = "tuner"
 PROGRESSIVE_VALIDATION = "progressive_validation"
 
@@ -91,13 +91,16 @@ class RunSettings:
     force_reason: str = ""
 
 
-def create_pipeline(config: Config, settings: RunSettings, *, only_ingest: bool = False) -> tfx_pipeline.Pipeline:
+def create_pipeline(
+    config: Config, settings: RunSettings, *, only_ingest: bool = False, span_parameter: RuntimeParameter | None = None
+) -> tfx_pipeline.Pipeline:
     """Builds the pipeline.
 
     Args:
       config: The deployment.
       settings: What the runner supplies.
       only_ingest: Stop after ingestion: for the earlier spans of a window.
+      span_parameter: What names the span of a run of a compiled pipeline; `settings.span` is not used then.
 
     Returns:
       A pipeline for any TFX runner; the runner supplies the connection to ML Metadata.
@@ -105,7 +108,7 @@ def create_pipeline(config: Config, settings: RunSettings, *, only_ingest: bool 
     example_gen = ImpressionGen(
         config=scopes.for_ingestion(config),
         data_root=settings.data_root,
-        span=settings.span,
+        span=span_parameter or settings.span,
         code_fingerprint=code_fingerprint(*INGESTION_CODE),
     ).with_id(EXAMPLE_GEN)
     components = [example_gen] if only_ingest else _whole_pipeline(config, settings, example_gen)
@@ -125,7 +128,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     # Is the data fit to learn from?
     statistics_gen = StatisticsGen(examples=examples).with_id("statistics_gen")
     statistics_gen.add_upstream_node(row_gate)
-    schema_gen = ImportSchemaGen(schema_file=_schema_file(config, settings.workspace)).with_id("schema_gen")
+    schema_gen = ImportSchemaGen(schema_file=str(schema_path(config, settings.workspace))).with_id(SCHEMA_GEN)
     schema = schema_gen.outputs["schema"]
     example_validator = ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema).with_id(
         "example_validator"
@@ -258,7 +261,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         infra_blessing=infra_validation.outputs["blessing"],
         examples=span_window.outputs["examples"],
         catalog=example_gen.outputs["catalog"],
-        config_json=config.to_json(),
+        config_json=scopes.for_push(config).to_json(),
         serving_root=serving_root,
         keep_versions=config.push.keep_versions,
         force_reason=settings.force_reason,
@@ -288,13 +291,3 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         evaluator,
         push,
     ]
-
-
-def _schema_file(config: Config, workspace: Workspace) -> str:
-    """Writes the derived schema where its name changes with its content, as ImportSchemaGen's cache wants it."""
-    text = schema_text(config)
-    name = f"schema-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pbtxt"
-    path = Path(workspace.compiled) / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return str(path)

@@ -15,6 +15,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.fingerprint import ROOT
+from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace
 from transform.config import load_config
 
@@ -30,6 +31,7 @@ def pipeline_from_environment() -> tfx_pipeline.Pipeline:
     data_root = Path(os.environ.get("WDR_DATA", ROOT / "runs" / "data")).absolute()
     workspace = workspace_from_environment()
     span = os.environ.get("WDR_SPAN")
+    write_schema(config, workspace)
     pipeline = create_pipeline(config, RunSettings(str(data_root), workspace, None if span is None else int(span)))
     pipeline.metadata_connection_config = workspace.metadata_connection()
     return pipeline

@@ -16,6 +16,7 @@ from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
+from pipeline.schema_file import write_schema
 from transform.config import Config
 from transform.errors import UserError
 
@@ -54,6 +55,7 @@ def _check_beam_args(beam_args: Sequence[str]) -> None:
 def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
     found = resolve_span(config, settings.data_root, settings.span)
     check_files(config, found)
+    write_schema(config, settings.workspace)
     connection = settings.workspace.metadata_connection()
     if has_spans(config):
         settings = dataclasses.replace(settings, span=found.span)

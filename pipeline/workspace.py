@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,9 +63,13 @@ class Workspace:
         return self.root / "serving" / config_name
 
     def metadata_connection(self) -> metadata_store_pb2.ConnectionConfig:
-        """ML Metadata in SQLite; makes its folder."""
+        """ML Metadata: the server that the environment names, else SQLite in this workspace, whose folder it makes."""
         from ml_metadata.proto import metadata_store_pb2  # late: few commands need it
 
+        from pipeline.metadata_url import METADATA_URL, connection_from
+
+        if url := os.environ.get(METADATA_URL):
+            return connection_from(url)
         folder = self.root / "metadata"
         folder.mkdir(parents=True, exist_ok=True)
         connection = metadata_store_pb2.ConnectionConfig()

@@ -21,6 +21,7 @@ from transform.drift_settings import Drift
 from transform.errors import ConfigError
 from transform.evaluation_settings import OF_GROUPS, Evaluation, kind_of, split_slice
 from transform.feature_spec import IMPRESSIONS, LABEL, STRICT, Feature, FeatureSpec, Name
+from transform.schedule_settings import Schedule
 
 MAX_CONFIG_BYTES = 1_000_000
 
@@ -53,6 +54,7 @@ class Config:
     skew: infra_settings.Skew = Field(default_factory=infra_settings.Skew)
     push: settings.Push = Field(default_factory=settings.Push)
     drift: Drift = Field(default_factory=Drift)
+    schedule: Schedule = Field(default_factory=Schedule)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:

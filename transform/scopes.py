@@ -9,6 +9,7 @@ from transform.config import Config
 from transform.drift_settings import Drift
 from transform.evaluation_settings import Evaluation, Threshold
 from transform.feature_spec import Feature, FeatureSpec, Vocabulary
+from transform.schedule_settings import Schedule
 
 _ANY_EVALUATION = Evaluation(thresholds={"auc": Threshold(min=0.0)})
 
@@ -57,6 +58,11 @@ def for_tuner(config: Config) -> Config:
     return _without_gates(dataclasses.replace(config, skew=infra_settings.Skew()))
 
 
+def for_push(config: Config) -> Config:
+    """All that made the model, and by which it was judged; not when it runs."""
+    return dataclasses.replace(config, schedule=Schedule())
+
+
 def _without_gates(config: Config) -> Config:
     return dataclasses.replace(
         config,
@@ -64,5 +70,6 @@ def _without_gates(config: Config) -> Config:
         infra_validation=infra_settings.InfraValidation(),
         push=settings.Push(),
         drift=Drift(),
+        schedule=Schedule(),
         ingestion=dataclasses.replace(config.ingestion, window_spans=1, min_impressions=1, max_rejected_fraction=1.0),
     )

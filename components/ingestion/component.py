@@ -15,6 +15,7 @@ from tfx.components.example_gen import write_split
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.dsl.components.base import base_driver as component_driver
 from tfx.orchestration import metadata
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.portable import base_driver as portable_driver
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
@@ -148,13 +149,13 @@ class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ImpressionGenExecutor)
     DRIVER_CLASS = ImpressionGenDriver
 
-    def __init__(self, config: Config, data_root: str, span: int | None, code_fingerprint: str):
+    def __init__(self, config: Config, data_root: str, span: int | RuntimeParameter | None, code_fingerprint: str):
         """Declares the component.
 
         Args:
           config: The config, as `transform.scopes.for_ingestion` leaves it.
           data_root: The folder below which the sources lie.
-          span: The span; None takes the latest.
+          span: The span, or the parameter of a run that names it; None takes the latest.
           code_fingerprint: Of the code that ingestion runs; part of the cache's key.
         """
         super().__init__(

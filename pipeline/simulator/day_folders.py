@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.simulator.writers import write_part
+from transform.schedule_settings import SUCCESS_MARKER
 
 LOGS = ("catalog", "users", "installs", "impressions")  # in the order of publication
-SUCCESS_MARKER = "_SUCCESS"
 
 
 def published_paths(out: Path, day: int) -> list[Path]:

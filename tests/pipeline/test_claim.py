@@ -12,7 +12,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from pipeline.claim import WorkspaceBusyError, claimed
+from pipeline.claim import WorkspaceBusyError, claimed, node_claimed
 from pipeline.workspace import Workspace
 
 _HOLDER = """
@@ -80,3 +80,38 @@ def test_a_workspace_is_held_by_one_process_until_that_ends(tmp_path: Path) -> N
     assert temporary.exists()
     with claimed(Workspace.at(tmp_path)):
         assert not temporary.exists()
+
+
+def test_nodes_are_held_side_by_side_and_a_run_alone(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path)
+    with node_claimed(workspace, "store", "transform"):
+        with node_claimed(workspace, "store", "trainer"), node_claimed(workspace, "other_store", "transform"):
+            pass
+        twice = rf"another process is running transform, or a whole run \({tmp_path}\)"
+        with pytest.raises(WorkspaceBusyError, match=twice), node_claimed(workspace, "store", "transform"):
+            pass
+        with pytest.raises(WorkspaceBusyError, match="takes one run at a time"), claimed(workspace):
+            pass
+    with (
+        claimed(workspace),
+        pytest.raises(WorkspaceBusyError, match="another process is running trainer, or a whole run"),
+        node_claimed(workspace, "store", "trainer"),
+    ):
+        pass
+
+
+def test_a_node_removes_what_its_own_killed_executions_wrote(tmp_path: Path) -> None:
+    """Another node may be at work."""
+    workspace, state = Workspace.at(tmp_path), metadata_store_pb2.Execution
+    own, other = put_executions(workspace, state.RUNNING, state.RUNNING)
+    with metadata.Metadata(workspace.metadata_connection()) as handle:
+        type_id = handle.store.put_context_type(metadata_store_pb2.ContextType(name="node"))
+        for name, execution in (("store.trainer", own), ("store.transform", other)):
+            (context,) = handle.store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
+            link = metadata_store_pb2.Association(execution_id=execution, context_id=context)
+            handle.store.put_attributions_and_associations([], [link])
+    for node, execution in (("trainer", own), ("transform", other)):
+        (tmp_path / "artifacts" / node / "output" / str(execution)).mkdir(parents=True)
+    with node_claimed(workspace, "store", "trainer"):
+        assert [p.name for p in sorted((tmp_path / "artifacts").glob("*/output/*"))] == [str(other)]
+        assert states(workspace) == {own: state.FAILED, other: state.RUNNING}

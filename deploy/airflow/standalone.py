@@ -1,0 +1,126 @@
+"""Tries the pipeline's DAG in a real Airflow on this machine, without Docker.
+
+    .venv/bin/python deploy/airflow/standalone.py --data DATA --workspace WORKSPACE [CONFIG]
+
+Installs Airflow in an environment of its own, from the lock file beside this one; compiles the config; starts Airflow's
+`standalone` (scheduler, triggerer and pages, in a folder of its own, on loopback alone) with the DAG; and opens the
+pages in a browser. Ctrl-C ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import subprocess
+import sys
+import webbrowser
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+VERSIONS = ("3.3", "2.11")
+
+
+def install(version: str, folder: Path) -> Path:
+    """Installs Airflow, unless this lock file's is there already.
+
+    Args:
+      version: One of `VERSIONS`.
+      folder: The environment's.
+
+    Returns:
+      The environment's folder of commands.
+    """
+    lock, installed = HERE / f"requirements-{version}.lock", folder / "installed"
+    if not installed.exists() or installed.read_bytes() != lock.read_bytes():
+        uv = [Path(sys.executable).parent / "uv"]
+        subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
+        python = ["--quiet", "--python", folder / "bin" / "python", "--no-deps", "--require-hashes"]
+        subprocess.run([*uv, "pip", "install", *python, "-r", lock], check=True)
+        installed.write_bytes(lock.read_bytes())
+    return folder / "bin"
+
+
+def environment(version: str, home: Path, commands: Path, port: int, data: Path, workspace: Path) -> dict[str, str]:
+    """The environment variables of Airflow, and of the DAG's tasks.
+
+    Args:
+      version: One of `VERSIONS`.
+      home: Airflow's own folder; the DAG is in `dags` there.
+      commands: The folder of Airflow's commands.
+      port: Of the pages.
+      data: The folder of logs.
+      workspace: The pipeline's.
+    """
+    pages = (
+        {
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        }
+        if version.startswith("3")
+        else {"AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1", "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port)}
+    )
+    return {
+        **os.environ,
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__PARALLELISM": str(os.cpu_count() or 1),
+        # Whoever reaches the loopback may do all, in Airflow 3; Airflow 2 writes a password into its folder.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW_CONN_FS_DEFAULT": "fs://",
+        "WDR_COMMAND": str(Path(sys.executable).parent / "wdr"),
+        "WDR_DATA": str(data),
+        "WDR_WORKSPACE": str(workspace),
+        **pages,
+    }
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("config", nargs="?", type=Path, default=ROOT / "configs" / "app_store.yaml")
+    parser.add_argument("--data", type=Path, required=True, help="The folder of logs.")
+    parser.add_argument("--workspace", type=Path, required=True, help="The folder for everything a run makes.")
+    parser.add_argument("--airflow", choices=VERSIONS, default=VERSIONS[0], help="Which Airflow.")
+    parser.add_argument("--home", type=Path, default=ROOT / "runs" / "airflow", help="Airflow's own folder.")
+    parser.add_argument("--start", type=datetime.date.fromisoformat, help="The first day with logs.")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--no-browser", action="store_true", help="Open no pages.")
+    options = parser.parse_args()
+    home: Path = options.home.absolute() / options.airflow
+    commands = install(options.airflow, home / "environment")
+    compiled = home / "dags" / "compiled"
+    start = ["--start", options.start.isoformat()] if options.start else []
+    subprocess.run(
+        [
+            Path(sys.executable).parent / "wdr",
+            "compile",
+            options.config,
+            "--target",
+            "airflow",
+            "--out",
+            compiled,
+            *start,
+        ],
+        check=True,
+    )
+    data, workspace = options.data.absolute(), options.workspace.absolute()
+    variables = environment(options.airflow, home, commands, options.port, data, workspace)
+    with subprocess.Popen([commands / "airflow", "standalone"], env=variables) as airflow:
+        try:
+            if not options.no_browser:
+                webbrowser.open(f"http://127.0.0.1:{options.port}")
+            airflow.wait()
+        except KeyboardInterrupt:
+            airflow.terminate()
+    sys.exit(airflow.returncode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The pipeline, compiled once for a scheduler: what each node is, and which nodes it comes after.
+
+A compiled pipeline is a folder. It names neither the folders of a machine nor a database: those come in where a node
+runs (`pipeline/node_run.py`), and so the same folder serves a laptop, a scheduler's machine and a cluster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from pydantic import TypeAdapter
+from tfx.dsl.compiler import compiler
+from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
+
+from components import storage
+from components.ingestion.spans import SPAN_TOKENS
+from pipeline.create import RunSettings, create_pipeline
+from pipeline.fingerprint import code_fingerprint
+from pipeline.workspace import Workspace
+from transform.config import Config
+from transform.errors import InputError
+from transform.schedule_settings import SUCCESS_MARKER, Schedule
+
+#: TFX's intermediate representation of the whole pipeline, and of its ingestion alone.
+IR_FILE, INGESTION_IR_FILE = "pipeline.json", "ingestion.json"
+
+TOPOLOGY_FILE, CONFIG_FILE = "topology.json", "config.json"
+
+#: What stands in a compiled pipeline for the folders that a node is told when it runs.
+_WORKSPACE, _DATA = "/@workspace@", "/@data@"
+_SPAN_PARAMETER = "span"
+
+#: What a path may hold to be put into JSON text, and into JSON within JSON, as it is.
+_PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+
+#: All of the product's code: a compiled pipeline runs with the code that it was compiled with.
+_CODE = ("components", "pipeline", "serving", "trainer", "transform")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a compiled pipeline runs.
+
+    Attributes:
+      data_root: The folder of logs.
+      workspace: Where everything goes that a run makes.
+    """
+
+    data_root: str
+    workspace: Workspace
+
+
+def write_compiled(config: Config, folder: Path) -> dict[str, Any]:
+    """Compiles a config's pipeline.
+
+    Args:
+      config: The deployment.
+      folder: Where to write; made if need be.
+
+    Returns:
+      The topology: the pipeline's `name`, its `schedule`, the `code` it was compiled with, and its `nodes`, each with
+      `id` and `upstream`, in an order in which they can run.
+    """
+    settings = RunSettings(_DATA, Workspace(Path(_WORKSPACE)))
+    span = RuntimeParameter(_SPAN_PARAMETER, ptype=int)
+    whole = compiler.Compiler().compile(create_pipeline(config, settings, span_parameter=span))
+    ingestion = compiler.Compiler().compile(create_pipeline(config, settings, only_ingest=True, span_parameter=span))
+    nodes = [
+        {"id": node.pipeline_node.node_info.id, "upstream": sorted(node.pipeline_node.upstream_nodes)}
+        for node in whole.nodes
+    ]
+    topology = {
+        "name": config.name,
+        "code": code_fingerprint(*_CODE),
+        "schedule": _schedule(config),
+        "nodes": nodes,
+    }
+    for name, text in {
+        IR_FILE: json_format.MessageToJson(whole, sort_keys=True),
+        INGESTION_IR_FILE: json_format.MessageToJson(ingestion, sort_keys=True),
+        CONFIG_FILE: config.to_json(),
+        TOPOLOGY_FILE: json.dumps(topology, indent=2),
+    }.items():
+        storage.write_text(str(folder / name), text + "\n")
+    return topology
+
+
+def _schedule(config: Config) -> dict[str, Any]:
+    """The schedule as a scheduler's file reads it, which imports none of this: plain values only."""
+    schedule = config.schedule
+    log_path = max(config.sources.impressions.paths.values(), key=lambda path: any(t in path for t in SPAN_TOKENS))
+    plain: dict[str, Any] = json.loads(TypeAdapter(Schedule).dump_json(schedule))
+    return {
+        **plain,
+        "marker": schedule.marker or posixpath.join(posixpath.dirname(log_path), SUCCESS_MARKER),
+        "spans_are_dates": "{YYYY}" in log_path,
+    }
+
+
+def read_topology(folder: Path) -> dict[str, Any]:
+    """Reads a compiled pipeline's topology.
+
+    Raises:
+      InputError: If the folder holds no compiled pipeline, or one that was compiled with other code.
+    """
+    text = storage.read_text(str(folder / TOPOLOGY_FILE))
+    if text is None:
+        raise InputError(f"a compiled pipeline is what `wdr compile` wrote; there is no {TOPOLOGY_FILE} in {folder}")
+    topology: dict[str, Any] = json.loads(text)
+    if topology["code"] != code_fingerprint(*_CODE):
+        raise InputError(f"a pipeline runs with the code that it was compiled with; compile it again ({folder})")
+    return topology
+
+
+def read_config(folder: Path) -> Config:
+    """Reads the config that a pipeline was compiled from."""
+    return Config.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+
+
+def read_ir(folder: Path, name: str, place: Place, span: int, run_id: str) -> pipeline_pb2.Pipeline:
+    """Reads a compiled pipeline, for one run of it.
+
+    Args:
+      folder: The compiled pipeline.
+      name: `IR_FILE` or `INGESTION_IR_FILE`.
+      place: Where it runs.
+      span: The run's span.
+      run_id: The run's name.
+
+    Raises:
+      InputError: If a path of the place has a character that cannot stand in it.
+    """
+    text = (folder / name).read_text(encoding="utf-8")
+    for mark, path in ((_WORKSPACE, str(place.workspace.root)), (_DATA, place.data_root)):
+        if not _PLAIN.fullmatch(path):
+            raise InputError(f"a path must be without quotes, backslashes and control characters. Received: {path!r}")
+        text = text.replace(mark, path)
+    ir: pipeline_pb2.Pipeline = json_format.Parse(text, pipeline_pb2.Pipeline())
+    parameters = {PIPELINE_RUN_ID_PARAMETER_NAME: run_id, _SPAN_PARAMETER: span}
+    runtime_parameter_utils.substitute_runtime_parameter(ir, parameters)
+    return ir

@@ -1,0 +1,47 @@
+"""The connection to ML Metadata on a database server: a URL in the environment, and never in a file of ours."""
+
+from __future__ import annotations
+
+import urllib.parse
+
+from ml_metadata.proto import metadata_store_pb2
+
+from transform.errors import InputError
+
+#: The environment's variable; without it ML Metadata is an SQLite file in the workspace.
+METADATA_URL = "WDR_METADATA_URL"
+
+_PORTS = {"postgresql": 5432, "mysql": 3306}
+_FORM = f"{METADATA_URL} must be postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE"
+
+
+def connection_from(url: str) -> metadata_store_pb2.ConnectionConfig:
+    """Parses a URL such as `postgresql://user:password@host:5432/database`.
+
+    Raises:
+      InputError: If it is none; the text does not repeat the password.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError as error:  # a port that is no number
+        raise InputError(f"{_FORM}: {error}") from error
+    database = parts.path.removeprefix("/")
+    if parts.scheme not in _PORTS or not parts.hostname or not parts.username or not database:
+        shown = f"{parts.scheme}://…@{parts.hostname or ''}{parts.path}"
+        raise InputError(f"{_FORM}. Received: {shown}")
+    user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or "")
+    connection = metadata_store_pb2.ConnectionConfig()
+    if parts.scheme == "postgresql":
+        connection.postgresql.host = parts.hostname
+        connection.postgresql.port = str(port)
+        connection.postgresql.user = user
+        connection.postgresql.password = password
+        connection.postgresql.dbname = database
+    else:
+        connection.mysql.host = parts.hostname
+        connection.mysql.port = port
+        connection.mysql.user = user
+        connection.mysql.password = password
+        connection.mysql.database = database
+    return connection

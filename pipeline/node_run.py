@@ -1,0 +1,132 @@
+"""Runs exactly one node of a compiled pipeline, as a scheduler's task does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TypeAlias
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+
+from components import storage
+from components.ingestion.spans import NoSpanError, has_spans, resolve_span
+from pipeline.check import check_files
+from pipeline.claim import node_claimed
+from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, read_config, read_ir, read_topology
+from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
+from pipeline.nodes import NodeEvent, is_done, launch_node
+from pipeline.outcome import Outcome, read_outcome
+from pipeline.schema_file import write_schema
+from transform.config import Config
+from transform.errors import GateError, InputError
+
+#: The last node, after which a run is told of.
+PUSH = "push"
+
+_RUN_ID = re.compile(r"[A-Za-z0-9_.:+-]{1,200}")
+
+_Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
+
+
+def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str) -> tuple[NodeEvent, Outcome | None]:
+    """Runs a node, unless it is done already in this run; what a killed process has left of it is removed first.
+
+    The first node also ingests the earlier spans of the window, as far as they are not, or were rewritten since. If it
+    is asked for again when it is done, the run begins anew, which takes from the cache whatever has not changed.
+
+    Args:
+      compiled: The folder of the compiled pipeline.
+      place: Where it runs.
+      node_id: The node.
+      span: The run's span.
+      run_id: The run's name, the same for all of its nodes and for all retries of them.
+
+    Returns:
+      How it ended; and, after the last node, what the run came to, which is in the workspace's reports too.
+
+    Raises:
+      GateError: If the span's data is not fit; a report says so.
+      UserError: If the node is unknown, another process holds it, or a file cannot be read.
+      NodeFailedError: If its inputs did not resolve.
+      Exception: Whatever its executor raises.
+    """
+    topology = read_topology(compiled)
+    known = [node["id"] for node in topology["nodes"]]
+    if node_id not in known:
+        raise InputError(f"a node is one of {known}. Received: {node_id!r} ({compiled})")
+    if not _RUN_ID.fullmatch(run_id):
+        raise InputError(f"a run's name has 1 to 200 of A-Z, a-z, 0-9 and `_.:+-`. Received: {run_id!r}")
+    name = topology["name"]
+    connection = place.workspace.metadata_connection()
+    with node_claimed(place.workspace, name, node_id):
+        run = _current_run(connection, name, run_id, begins=node_id == EXAMPLE_GEN)
+        config = read_config(compiled)
+        if node_id == SCHEMA_GEN:
+            write_schema(config, place.workspace)
+        if node_id == EXAMPLE_GEN:
+            check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
+            _ingest_window(compiled, config, place, span, run, connection)
+        report = place.workspace.reports / f"{run}.json"
+        try:
+            event = launch_node(read_ir(compiled, IR_FILE, place, span, run), node_id, connection)
+        except GateError as error:
+            skipped = {"run": run, "span": span, "skipped_by": node_id, "reason": str(error)}
+            storage.write_text(str(report), json.dumps(skipped, indent=2))
+            raise
+        if node_id != PUSH:
+            return event, None
+        outcome = read_outcome(connection, _executions(connection, name, run, known), config.evaluation)
+        storage.write_text(str(report), outcome.to_json())
+        return event, outcome
+
+
+def _ingest_window(compiled: Path, config: Config, place: Place, span: int, run: str, connection: _Connection) -> None:
+    for earlier in range(span - config.ingestion.window_spans + 1, span) if has_spans(config) else ():
+        try:
+            resolve_span(config, place.data_root, earlier)
+        except NoSpanError:
+            continue  # the store's first days, or logs that are kept no longer
+        ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
+        launch_node(ir, EXAMPLE_GEN, connection)
+
+
+def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, begins: bool) -> str:
+    """The name in ML Metadata of a run, which takes a node's execution once: of its latest beginning.
+
+    Args:
+      connection: To ML Metadata.
+      pipeline_name: The pipeline; schedulers name the runs of several alike.
+      run_id: The scheduler's name for the run.
+      begins: Whether the node is the first one; if it is done already, the run begins anew.
+    """
+
+    def name(number: int) -> str:
+        return f"{pipeline_name}.{run_id}.{number}"
+
+    number = 1
+    with metadata.Metadata(connection) as handle:
+        while handle.store.get_context_by_type_and_name("pipeline_run", name(number + 1)):
+            number += 1
+        first = _execution(handle.store, pipeline_name, name(number), EXAMPLE_GEN)
+    return name(number + 1 if begins and first is not None and is_done(first) else number)
+
+
+def _executions(connection: _Connection, pipeline_name: str, run: str, nodes: list[str]) -> dict[str, int]:
+    """By node, its execution in a run; the nodes that have one."""
+    with metadata.Metadata(connection) as handle:
+        found = {node: _execution(handle.store, pipeline_name, run, node) for node in nodes}
+    return {node: execution.id for node, execution in found.items() if execution is not None}
+
+
+def _execution(
+    store: mlmd.MetadataStore, pipeline_name: str, run: str, node: str
+) -> metadata_store_pb2.Execution | None:
+    in_run = store.get_context_by_type_and_name("pipeline_run", run)
+    of_node = store.get_context_by_type_and_name("node", f"{pipeline_name}.{node}")
+    if in_run is None or of_node is None:
+        return None
+    ids = {execution.id for execution in store.get_executions_by_context(in_run.id)}
+    return next((e for e in store.get_executions_by_context(of_node.id) if e.id in ids), None)

@@ -1,0 +1,96 @@
+"""`wdr compile` and `wdr run-node`: the pipeline for a scheduler, and one of its tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+from pathlib import Path
+
+import click
+
+from pipeline.commands import quiet_imports
+
+#: The exit code of a node that its gate stopped: the span is skipped, and the next one builds on the last good one.
+#: Airflow's BashOperator takes it for "skipped".
+SKIPPED = 99
+
+
+_EXISTING = click.Path(exists=True, file_okay=False)
+
+
+@click.command(name="compile")
+@click.argument("config", type=click.Path())
+@click.option("--target", required=True, type=click.Choice(["local", "airflow"]), help="The scheduler.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write.")
+@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="The first day with logs, in place of the config's.")
+def compile_command(config: str, target: str, out: Path, start: datetime.datetime | None) -> None:
+    """Write the pipeline for a scheduler: what its nodes are, and the scheduler's own file."""
+    from transform.config import load_config
+
+    loaded = load_config(config)
+    if start is not None:
+        schedule = dataclasses.replace(loaded.schedule, start=start.date())
+        loaded = dataclasses.replace(loaded, schedule=schedule)
+    with quiet_imports():
+        from pipeline.compiled import write_compiled
+        from pipeline.targets import write_target
+    topology = write_compiled(loaded, out.absolute())
+    file = write_target(target, topology, out.absolute())
+    click.echo(f"{len(topology['nodes'])} nodes of {loaded.name} for {target}: {file}")
+
+
+@click.command(name="run-node")
+@click.option(
+    "--compiled", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="By `wdr compile`."
+)
+@click.option("--node", required=True, help="The node to run.")
+@click.option("--span", required=True, envvar="WDR_SPAN", type=click.IntRange(min=0), help="The run's span.")
+@click.option("--run-id", required=True, envvar="WDR_RUN_ID", help="The run's name, the same for all of its nodes.")
+@click.option("--data", required=True, envvar="WDR_DATA", type=_EXISTING, help="The folder of logs.")
+@click.option(
+    "--workspace",
+    required=True,
+    envvar="WDR_WORKSPACE",
+    type=click.Path(file_okay=False),
+    help="The folder for everything a run makes.",
+)
+def run_node_command(compiled: Path, node: str, span: int, run_id: str, data: str, workspace: str) -> None:
+    """Run one node of a compiled pipeline; safe to try again, whatever became of the last try.
+
+    Exits with 0 if the node is done, with 99 if a gate on data stopped it, and with 1 if it failed.
+    """
+    from pipeline.workspace import Workspace
+    from transform.errors import GateError
+
+    with quiet_imports():
+        from absl import logging
+
+        from pipeline.compiled import Place
+        from pipeline.disk_full import disk_full, is_disk_full
+        from pipeline.node_run import run_node
+        from pipeline.summary import summary
+    from rich.console import Console
+
+    from transform.errors import UserError
+
+    logging.set_verbosity(logging.INFO)
+    place = Place(str(Path(data).absolute()), Workspace.at(workspace))
+    try:
+        event, outcome = run_node(compiled.absolute(), place, node, span, run_id)
+    except GateError as error:
+        click.echo(f"span {span} is skipped, the next one builds on the last good one: {error}", err=True)
+        raise click.exceptions.Exit(SKIPPED) from error
+    except UserError:
+        raise
+    except Exception as error:
+        if is_disk_full(error):
+            with contextlib.suppress(OSError):
+                raise UserError(f"{node} failed: {disk_full(place.workspace)}") from error
+        raise
+    click.echo(f"{node}: {'taken from the cache' if event.state == 'cached' else f'{event.seconds:.1f} s'}")
+    if outcome is not None:
+        Console(highlight=False, width=120).print(summary(outcome))
+
+
+COMMANDS = (compile_command, run_node_command)

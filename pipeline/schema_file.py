@@ -1,0 +1,22 @@
+"""The derived schema as a file in the workspace, for ImportSchemaGen."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from components import storage
+from pipeline.workspace import Workspace
+from transform.config import Config
+from transform.schema import schema_text
+
+
+def schema_path(config: Config, workspace: Workspace) -> Path:
+    """Where the schema is: its name changes with its content, as ImportSchemaGen's cache wants it."""
+    digest = hashlib.sha256(schema_text(config).encode()).hexdigest()
+    return workspace.compiled / f"schema-{digest[:16]}.pbtxt"
+
+
+def write_schema(config: Config, workspace: Workspace) -> None:
+    """Writes the schema, before a run reads it."""
+    storage.write_text(str(schema_path(config, workspace)), schema_text(config))

@@ -1,0 +1,110 @@
+"""A compiled pipeline names no place and no secret; a run puts them in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+
+from pipeline.compiled import (
+    CONFIG_FILE,
+    INGESTION_IR_FILE,
+    IR_FILE,
+    TOPOLOGY_FILE,
+    Place,
+    read_config,
+    read_ir,
+    read_topology,
+    write_compiled,
+)
+from pipeline.create import RunSettings, create_pipeline
+from pipeline.metadata_url import METADATA_URL
+from pipeline.nodes import compile_pipeline
+from pipeline.workspace import Workspace
+from tests.e2e.store import CONFIG
+from transform.config import load_config
+from transform.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(METADATA_URL, "postgresql://wdr:sesame@db/mlmd")
+        write_compiled(load_config(CONFIG), folder)
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(str(tmp_path / "logs of the store"), Workspace.at(tmp_path / "workspace"))
+
+
+def test_it_names_no_place_and_no_secret(compiled: Path) -> None:
+    assert {path.name for path in compiled.iterdir()} == {IR_FILE, INGESTION_IR_FILE, TOPOLOGY_FILE, CONFIG_FILE}
+    text = "".join(path.read_text() for path in compiled.iterdir())
+    for unwanted in ("sesame", "postgresql", str(compiled), str(CONFIG.parent)):
+        assert unwanted not in text
+
+
+def test_a_run_is_the_pipeline_that_wdr_run_would_run(compiled: Path, place: Place) -> None:
+    """To the last property, so that one finds what the other left in the cache."""
+    found = read_ir(compiled, IR_FILE, place, 7, "a-run")
+    settings = RunSettings(place.data_root, place.workspace, 7)
+    expected = compile_pipeline(create_pipeline(load_config(CONFIG), settings), "a-run")
+    assert as_dict(found) == as_dict(expected)
+
+
+def test_an_earlier_span_is_ingested_alike(compiled: Path, place: Place) -> None:
+    settings = RunSettings(place.data_root, place.workspace, 6)
+    expected = compile_pipeline(create_pipeline(load_config(CONFIG), settings, only_ingest=True), "a-run-ingest-6")
+    assert as_dict(read_ir(compiled, INGESTION_IR_FILE, place, 6, "a-run-ingest-6")) == as_dict(expected)
+
+
+def as_dict(message: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json_format.MessageToDict(message)
+    return found
+
+
+def test_the_topology_is_in_an_order_in_which_nodes_can_run(compiled: Path) -> None:
+    topology = read_topology(compiled)
+    assert topology["name"] == "small_store"
+    done: set[str] = set()
+    for node in topology["nodes"]:
+        assert set(node["upstream"]) <= done
+        done.add(node["id"])
+    assert {"example_gen", "transform", "trainer", "infra_validation", "evaluator", "push"} <= done
+    (push,) = [node for node in topology["nodes"] if node["id"] == "push"]
+    assert {"evaluator", "infra_validation"} <= set(push["upstream"])
+
+
+def test_a_run_waits_for_the_impressions_marker(compiled: Path) -> None:
+    schedule = read_topology(compiled)["schedule"]
+    assert schedule["marker"] == "impressions/day-{SPAN}/_SUCCESS"
+    assert not schedule["spans_are_dates"]
+
+
+def test_the_config_comes_back(compiled: Path) -> None:
+    assert read_config(compiled) == load_config(CONFIG)
+
+
+def test_other_code_does_not_run_it(compiled: Path, tmp_path: Path) -> None:
+    topology = json.loads((compiled / TOPOLOGY_FILE).read_text())
+    (tmp_path / TOPOLOGY_FILE).write_text(json.dumps({**topology, "code": "0" * 64}))
+    with pytest.raises(InputError, match=r"^a pipeline runs with the code that it was compiled with; compile it again"):
+        read_topology(tmp_path)
+
+
+def test_another_folder_is_none(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"^a compiled pipeline is what `wdr compile` wrote; there is no "
+    ):
+        read_topology(tmp_path)
+
+
+def test_a_path_that_would_break_the_text_is_refused(compiled: Path, place: Place) -> None:
+    with pytest.raises(InputError, match=r"^a path must be without quotes, backslashes and control characters"):
+        read_ir(compiled, IR_FILE, Place('/data"', place.workspace), 1, "a-run")

@@ -1,0 +1,59 @@
+"""ML Metadata on a server is named by a URL, and a wrong one is told of without its password."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.metadata_url import METADATA_URL, connection_from
+from pipeline.workspace import Workspace
+from transform.errors import InputError
+
+
+def test_postgresql() -> None:
+    found = connection_from("postgresql://wdr:se%40cret@db.example/mlmd").postgresql
+    assert (found.host, found.port, found.user, found.password, found.dbname) == (
+        "db.example", "5432", "wdr", "se@cret", "mlmd",
+    )  # fmt: skip
+
+
+def test_mysql() -> None:
+    found = connection_from("mysql://wdr@localhost:3307/mlmd").mysql
+    assert (found.host, found.port, found.user, found.password, found.database) == (
+        "localhost",
+        3307,
+        "wdr",
+        "",
+        "mlmd",
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "received"),
+    [
+        ("sqlite:///file", "sqlite://…@/file"),
+        ("postgresql://db/mlmd", "postgresql://…@db/mlmd"),
+        ("postgresql://wdr:secret@db", "postgresql://…@db"),
+        ("secret", "://…@secret"),
+    ],
+)
+def test_another_form_is_refused(url: str, received: str) -> None:
+    with pytest.raises(InputError) as raised:
+        connection_from(url)
+    rule = "WDR_METADATA_URL must be postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE"
+    assert str(raised.value) == f"{rule}. Received: {received}"
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^WDR_METADATA_URL must be ") as raised:
+        connection_from("mysql://wdr:secret@db:many/mlmd")
+    assert "secret" not in str(raised.value)
+
+
+def test_the_environment_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(METADATA_URL, raising=False)
+    workspace = Workspace.at(tmp_path)
+    assert workspace.metadata_connection().sqlite.filename_uri == str(tmp_path / "metadata" / "metadata.db")
+    monkeypatch.setenv(METADATA_URL, "mysql://wdr@db/mlmd")
+    assert workspace.metadata_connection().mysql.host == "db"
