@@ -19,15 +19,22 @@ from serving.model_server.tensors import dtype_name
 #: TF Serving's own names of inputs and outputs.
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
+#: Of an ExampleListWithContext: 10,000 examples with a context of 6 kB. Four megabytes of request could ask for 40 GB.
+_MAX_COPIED_BYTES = 64 << 20
+
 #: By method name, what TF Serving's errors call it.
 _KINDS = {CLASSIFY_METHOD: "classification", REGRESS_METHOD: "regression"}
 
 
-def to_tensor_proto(request_input: input_pb2.Input) -> tensor_pb2.TensorProto:
+def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = None) -> tensor_pb2.TensorProto:
     """An Input's examples as a string tensor `[batch]`; a context's features come before each example's own.
 
+    Args:
+      request_input: The Input.
+      max_examples: The most that it may have.
+
     Raises:
-      ServingError: If there is no example.
+      ServingError: If there is no example, there are too many, or too large a context to copy for each.
     """
     kind = request_input.WhichOneof("kind")
     context = b""
@@ -36,6 +43,15 @@ def to_tensor_proto(request_input: input_pb2.Input) -> tensor_pb2.TensorProto:
     found = getattr(request_input, kind).examples if kind else ()
     if not found:
         raise invalid("Input is empty.")
+    if max_examples is not None and len(found) > max_examples:
+        raise invalid(
+            f"input {INPUTS} must have at most {max_examples} elements, such as candidates. Received: {len(found)}"
+        )
+    if len(context) * len(found) > _MAX_COPIED_BYTES:
+        raise invalid(
+            f"a context's bytes times the examples must be at most {_MAX_COPIED_BYTES}, since it is copied for each. "
+            f"Received: {len(context)} x {len(found)}"
+        )
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING)
     proto.tensor_shape.dim.add(size=len(found))
     # Serialized messages behind each other are parsed as one in which the later one's fields win.

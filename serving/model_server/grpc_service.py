@@ -10,11 +10,12 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from serving.model_server.calls import Call, observed
-from serving.model_server.errors import ServingError
+from serving.model_server.errors import ServingError, invalid
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.services import METHODS, PACKAGE
+from serving.model_server.wire import MAX_PARTS, has_too_many_parts
 
 #: A status travels in HTTP/2 trailers, which take 8 kB in all.
 _MAX_MESSAGE = 2000
@@ -54,10 +55,12 @@ class GrpcServices:
 
     def _handler(self, method: str, request_type: type[Message]) -> grpc.RpcMethodHandler:
         async def answer(serialized: bytes, call: Call) -> Any:
+            name = request_type.DESCRIPTOR.name
+            if has_too_many_parts(serialized):
+                raise invalid(f"a {name} must have at most {MAX_PARTS} parts, such as inputs or tasks. Received: more")
             try:
                 request = request_type.FromString(serialized)
             except DecodeError as error:
-                name = request_type.DESCRIPTOR.name
                 raise ServingError(grpc.StatusCode.INTERNAL, f"a request must be a serialized {name}") from error
             return await self._answers[method](request, call)
 

@@ -37,9 +37,6 @@ from serving.model_server.work_queue import WorkQueue
 #: The only field of GetModelMetadata, as in TF Serving.
 SIGNATURE_DEF = "signature_def"
 
-#: Each is another signature of one model, and no model has so many.
-_MAX_TASKS = 100
-
 _Response = TypeVar("_Response")
 
 
@@ -149,7 +146,7 @@ class Inference:
         self, servable: Servable, signature: Signature, request_input: input_pb2.Input, call: Call
     ) -> tuple[Tensors, int]:
         call.signature = signature.name
-        proto = examples.to_tensor_proto(request_input)
+        proto = examples.to_tensor_proto(request_input, self.max_elements)
         inputs = {examples.INPUTS: proto}
         check_inputs(signature, inputs, self.max_elements)
         return await self._queue.run(servable, signature, inputs, call.deadline), len(proto.string_val)
@@ -190,8 +187,6 @@ def _common_spec(request: inference_pb2.MultiInferenceRequest) -> model_pb2.Mode
     """What all of a request's tasks ask for; each may name its own signature, once."""
     if not request.tasks:
         raise invalid("Inference request must have at least one task.")
-    if len(request.tasks) > _MAX_TASKS:
-        raise invalid(f"a MultiInferenceRequest must have at most {_MAX_TASKS} tasks. Received: {len(request.tasks)}")
     names: set[str] = set()
     for task in request.tasks:
         if not task.model_spec.name:

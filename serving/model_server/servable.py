@@ -28,9 +28,6 @@ _INIT_SIGNATURE = "__saved_model_init_op"
 _IN_THIS_THREAD = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 _IN_ALL_THREADS = config_pb2.RunOptions().SerializeToString()
 
-#: Of inputs that a signature does not have, so many are named in the error at most.
-_MAX_NAMED = 100
-
 Tensors = dict[str, tensor_pb2.TensorProto]
 
 
@@ -154,8 +151,6 @@ def check_inputs(
       ServingError: If an input is missing or too many, or one's dtype, rank or shape is not the signature's.
     """
     expected = signature.definition.inputs
-    if len(inputs) > len(expected) + _MAX_NAMED:
-        raise invalid(f"input size does not match signature: {len(inputs)}!={len(expected)}")
     extra, missing = sorted(set(inputs) - set(expected)), sorted(set(expected) - set(inputs))
     if extra or missing:
         raise invalid(

@@ -52,6 +52,17 @@ def _tasks(number: int) -> bytes:
     return bytes(request.SerializeToString())
 
 
+def _examples(number: int, context: bytes = b"") -> bytes:
+    """Empty ones, with a context that has a value if it is not empty."""
+    request = regression_pb2.RegressionRequest(model_spec={"name": MODEL, "signature_name": REGRESS})
+    examples = request.input.example_list_with_context if context else request.input.example_list
+    if context:
+        examples.context.features.feature["c"].bytes_list.value.append(context)
+    for _ in range(number):
+        examples.examples.add()
+    return bytes(request.SerializeToString())
+
+
 def _inputs(number: int) -> bytes:
     request = predict_pb2.PredictRequest(model_spec={"name": MODEL})
     for i in range(number):
@@ -192,9 +203,21 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         "MultiInference",
         _tasks(10_000),
         INVALID,
-        "a MultiInferenceRequest must have at most 100 tasks. Received: 10000",
+        "a MultiInferenceRequest must have at most 1000 parts",
     ),
-    "50,000 inputs": ("Predict", _inputs(50_000), INVALID, "input size does not match signature: 50000!=1"),
+    "50,000 inputs": ("Predict", _inputs(50_000), INVALID, "a PredictRequest must have at most 1000 parts"),
+    "a million examples": (
+        "Regress",
+        _examples(1_000_000),
+        INVALID,
+        "input inputs must have at most 10000 elements, such as candidates. Received: 1000000",
+    ),
+    "a context of a megabyte, 10,000 times": (
+        "Regress",
+        _examples(10_000, b"x" * 1_000_000),
+        INVALID,
+        "must be at most 67108864, since it is copied for each. Received: 10000",  # and some bytes more each
+    ),
     "a configuration out of its folder": (
         "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
         _bytes(
