@@ -63,7 +63,7 @@ def span_of(interval_start: datetime.datetime, conf: dict[str, Any] | None = Non
     day = day_of(interval_start, conf)
     if SCHEDULE["spans_are_dates"]:
         return (day - datetime.date(1970, 1, 1)).days
-    return SCHEDULE["first_span"] + (day - START).days
+    return int(SCHEDULE["first_span"]) + (day - START).days
 
 
 def marker_of(interval_start: datetime.datetime, conf: dict[str, Any] | None = None) -> str:

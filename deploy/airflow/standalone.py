@@ -34,10 +34,10 @@ def install(version: str, folder: Path) -> Path:
     """
     lock, installed = HERE / f"requirements-{version}.lock", folder / "installed"
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-        uv = [Path(sys.executable).parent / "uv"]
-        subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        python = ["--quiet", "--python", folder / "bin" / "python", "--no-deps", "--require-hashes"]
-        subprocess.run([*uv, "pip", "install", *python, "-r", lock], check=True)
+        uv, python = str(Path(sys.executable).parent / "uv"), str(folder / "bin" / "python")
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
+        options = ["--quiet", "--python", python, "--no-deps", "--require-hashes"]
+        subprocess.run([uv, "pip", "install", *options, "-r", str(lock)], check=True)
         installed.write_bytes(lock.read_bytes())
     return folder / "bin"
 

@@ -13,10 +13,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-import trainer.run_fn
 import trainer.signatures
 from tests.e2e.damage import Candidate, Scores, no_damage, parsed
-from trainer.signatures import export_model
+from trainer.signatures import ServingModule
 from trainer.transform_graph import apply_transform
 
 
@@ -124,7 +123,8 @@ def _wrap(change: Scores, **how: object) -> Callable[[Candidate], None]:
 
 def _graph_of_another_run(patch: pytest.MonkeyPatch, first_graph: Path) -> None:
     other = tft.TFTransformOutput(str(first_graph))
-    patch.setattr(trainer.run_fn, "export_model", lambda model, _, *rest: export_model(model, other, *rest))
+    # Not in `trainer.run_fn`, which TFX loads again when it calls it.
+    patch.setattr(trainer.signatures, "ServingModule", lambda model, _, *rest: ServingModule(model, other, *rest))
 
 
 def _serves_only(*names: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
