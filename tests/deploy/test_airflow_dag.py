@@ -1,0 +1,102 @@
+"""The DAG in the Airflows that it is for: its tasks, what each runs, which span and which logs a run is for."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.compiled import write_compiled
+from pipeline.targets import write_target
+from tests.e2e.store import CONFIG, ROOT
+from transform.config import load_config
+
+pytestmark = pytest.mark.slow
+
+STANDALONE = runpy.run_path(str(ROOT / "deploy" / "airflow" / "standalone.py"))
+
+#: Prints what a DAG file declares.
+_TELL = """
+import datetime, json, runpy, sys
+found = runpy.run_path(sys.argv[1])
+dag, utc = found["dag"], datetime.timezone.utc
+begins = datetime.datetime(2026, 3, 1, 4, tzinfo=utc)
+print(json.dumps({
+    "id": dag.dag_id, "max_active_runs": dag.max_active_runs, "catchup": dag.catchup,
+    "upstream": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
+    "kinds": {task.task_id: type(task).__name__ for task in dag.tasks},
+    "retries": sorted({task.retries for task in dag.tasks}),
+    "skips": sorted({str(task.skip_on_exit_code) for task in dag.tasks if hasattr(task, "skip_on_exit_code")}),
+    "pods": {
+        task.task_id: [task.image, task.cmds + task.arguments, task.container_resources.requests, task.node_selector]
+        for task in dag.tasks if type(task).__name__ == "KubernetesPodOperator"
+    },
+    "span": found["span_of"](begins), "marker": found["marker_of"](begins),
+    "asked_span": found["span_of"](begins, {"span": "7"}), "asked_marker": found["marker_of"](begins, {"span": "7"}),
+}))
+"""
+
+
+@pytest.fixture(scope="module", params=STANDALONE["VERSIONS"])
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an Airflow's environment."""
+    commands: Path = STANDALONE["install"](request.param, tmp_path_factory.mktemp("airflow") / "environment")
+    return commands / "python"
+
+
+def tell(python: Path, folder: Path, sections: dict[str, Any], **environment: str) -> dict[str, Any]:
+    """What the DAG of a config declares; the small store's, with other sections."""
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump({**yaml.safe_load(CONFIG.read_text()), **sections}))
+    dag = write_target("airflow", write_compiled(load_config(config), folder / "compiled"), folder / "compiled")
+    variables = {**os.environ, "AIRFLOW_HOME": str(folder), "WDR_DATA": "/logs", **environment}
+    command = [str(python), "-c", _TELL, str(dag)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_each_node_is_a_task_and_comes_after_the_logs(python: Path, tmp_path: Path) -> None:
+    told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10, "retries": 5}})
+    topology = json.loads((tmp_path / "compiled" / "topology.json").read_text())
+    expected = {node["id"]: node["upstream"] or ["wait_for_logs"] for node in topology["nodes"]}
+    assert told["upstream"] == {**expected, "wait_for_logs": []}
+    kinds = {**dict.fromkeys(expected, "BashOperator"), "wait_for_logs": "FileSensor"}
+    assert told["kinds"] == kinds
+    assert (told["id"], told["max_active_runs"], told["catchup"]) == ("small_store", 1, True)
+    assert told["retries"] == [5]
+    assert "[99]" in told["skips"]
+
+
+def test_a_run_is_for_the_day_on_which_its_interval_begins(python: Path, tmp_path: Path) -> None:
+    """2026-03-01 is 59 days after 2026-01-01."""
+    told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10}})
+    assert (told["span"], told["marker"]) == (69, "/logs/impressions/day-69/_SUCCESS")
+    assert (told["asked_span"], told["asked_marker"]) == (7, "/logs/impressions/day-7/_SUCCESS")
+
+
+def test_dates_are_counted_as_tfx_counts_them(python: Path, tmp_path: Path) -> None:
+    """2026-03-01 is 20,513 days after 1970-01-01, span 0; in Honolulu it still is the day before."""
+    sources = yaml.safe_load(CONFIG.read_text())["sources"]
+    sources["impressions"]["path"] = "impressions/{YYYY}-{MM}-{DD}/part-*.csv"
+    told = tell(python, tmp_path, {"sources": sources, "schedule": {"timezone": "Pacific/Honolulu"}})
+    assert (told["span"], told["marker"]) == (20512, "/logs/impressions/2026-02-28/_SUCCESS")
+    assert (told["asked_span"], told["asked_marker"]) == (7, "/logs/impressions/1970-01-08/_SUCCESS")
+
+
+def test_on_a_cluster_each_node_is_a_pod(python: Path, tmp_path: Path) -> None:
+    pods = {"default": {}, "trainer": {"cpu": "8", "memory": "32Gi", "node_selector": {"pool": "training"}}}
+    cluster = {"WDR_IMAGE": "store/wdr:7", "WDR_CLAIM": "storage", "WDR_SECRET": "mlmd"}
+    told = tell(python, tmp_path, {"schedule": {"pods": pods}}, **cluster)
+    image, command, asked, selector = told["pods"]["trainer"]
+    assert image == "store/wdr:7"
+    assert command == ["wdr", "run-node", "--compiled", str(tmp_path / "compiled"), "--node", "trainer"]
+    assert (asked, selector) == ({"cpu": "8", "memory": "32Gi"}, {"pool": "training"})
+    assert told["pods"]["push"][2:] == [{"cpu": "1", "memory": "4Gi"}, {}]
+    assert set(told["kinds"]) - set(told["pods"]) == {"wait_for_logs"}
