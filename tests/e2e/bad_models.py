@@ -121,10 +121,25 @@ def _wrap(change: Scores, **how: object) -> Callable[[Candidate], None]:
 # What happens in the export.
 
 
+class _WithOtherGraph:
+    """What tf.Transform learned, but for its graph."""
+
+    def __init__(self, own: tft.TFTransformOutput, other: tft.TFTransformOutput):
+        self._own = own
+        self.transform_savedmodel_dir = other.transform_savedmodel_dir
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+
 def _graph_of_another_run(patch: pytest.MonkeyPatch, first_graph: Path) -> None:
     other = tft.TFTransformOutput(str(first_graph))
+
+    def module(model: Any, own: tft.TFTransformOutput, *rest: Any) -> ServingModule:
+        return ServingModule(model, _WithOtherGraph(own, other), *rest)
+
     # Not in `trainer.run_fn`, which TFX loads again when it calls it.
-    patch.setattr(trainer.signatures, "ServingModule", lambda model, _, *rest: ServingModule(model, other, *rest))
+    patch.setattr(trainer.signatures, "ServingModule", module)
 
 
 def _serves_only(*names: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
