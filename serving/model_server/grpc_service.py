@@ -15,7 +15,7 @@ from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.services import METHODS, PACKAGE
-from serving.model_server.wire import MAX_PARTS, has_too_many_parts
+from serving.model_server.wire import MAX_PARTS, has_too_many_examples, has_too_many_parts
 
 #: A status travels in HTTP/2 trailers, which take 8 kB in all.
 _MAX_MESSAGE = 2000
@@ -36,6 +36,7 @@ class GrpcServices:
           timeout_seconds: The time for a request that brings no deadline.
         """
         self._metrics = metrics
+        self._max_examples = inference.max_elements
         self._timeout_seconds = timeout_seconds
         self._answers: dict[str, _Answer] = {
             "Predict": inference.predict,
@@ -54,10 +55,14 @@ class GrpcServices:
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{service}", handlers),))
 
     def _handler(self, method: str, request_type: type[Message]) -> grpc.RpcMethodHandler:
+        takes_examples = "input" in request_type.DESCRIPTOR.fields_by_name
+
         async def answer(serialized: bytes, call: Call) -> Any:
             name = request_type.DESCRIPTOR.name
             if has_too_many_parts(serialized):
                 raise invalid(f"a {name} must have at most {MAX_PARTS} parts, such as inputs or tasks. Received: more")
+            if takes_examples and has_too_many_examples(serialized, self._max_examples):
+                raise invalid(f"a {name} must have at most {self._max_examples} examples. Received: more")
             try:
                 request = request_type.FromString(serialized)
             except DecodeError as error:

@@ -210,7 +210,7 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         "Regress",
         _examples(1_000_000),
         INVALID,
-        "input inputs must have at most 10000 elements, such as candidates. Received: 1000000",
+        "a RegressionRequest must have at most 10000 examples",
     ),
     "a context of a megabyte, 10,000 times": (
         "Regress",

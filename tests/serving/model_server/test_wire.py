@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from tensorflow.core.example import feature_pb2
 from tensorflow.core.framework import attr_value_pb2
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import classification_pb2, predict_pb2
 
-from serving.model_server.wire import MAX_PARTS, has_too_many_parts
+from serving.model_server.wire import MAX_PARTS, has_too_many_examples, has_too_many_parts
 
 
 def filtered(number: int) -> bytes:
@@ -48,3 +49,30 @@ def test_what_is_no_message_is_left_to_the_parser() -> None:
     assert not any(has_too_many_parts(rng.randbytes(500)) for _ in range(2000))
     assert not has_too_many_parts(b"\xff" * 100_000)
     assert not has_too_many_parts(filtered(MAX_PARTS)[:-3])
+
+
+def classify(number: int, text: bytes, *, context: bool) -> bytes:
+    request = classification_pb2.ClassificationRequest(model_spec={"name": "m"})
+    found = request.input.example_list_with_context if context else request.input.example_list
+    if context:
+        found.context.features.feature["c"].bytes_list.value.append(text)
+    for _ in range(number):
+        found.examples.add().features.feature["x"].bytes_list.value.append(text)
+    return bytes(request.SerializeToString())
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_examples_are_counted(context: bool) -> None:
+    text = b"x" * 1000  # with which a hundred examples make a large message
+    assert not has_too_many_examples(classify(100, text, context=context), 100)
+    assert has_too_many_examples(classify(101, text, context=context), 100)
+
+
+def test_few_bytes_are_left_to_the_parser() -> None:
+    assert not has_too_many_examples(classify(101, b"x", context=False), 100)
+
+
+def test_a_large_tensor_has_no_examples() -> None:
+    request = predict_pb2.PredictRequest(model_spec={"name": "m"})
+    request.inputs["x"].string_val.extend([b"app" * 10] * 10_000)
+    assert not has_too_many_examples(request.SerializeToString(), 100)
