@@ -18,6 +18,9 @@ from tfx.orchestration import metadata
 from pipeline.workspace import Workspace
 from transform.errors import UserError
 
+#: A run has some tens of executions; those that were killed are among the latest, as each claim looks for them.
+_LATEST = mlmd.ListOptions(limit=1000, order_by=mlmd.OrderByField.UPDATE_TIME, is_asc=False)
+
 
 class WorkspaceBusyError(UserError):
     """Another run is using the workspace."""
@@ -39,7 +42,7 @@ def claimed(workspace: Workspace) -> Iterator[None]:
                 f"the workspace takes one run at a time, and another is using it ({workspace.root})"
             ) from error
         with metadata.Metadata(workspace.metadata_connection()) as handle:
-            _remove_remains(handle.store, workspace, handle.store.get_executions(), "*")
+            _remove_remains(handle.store, workspace, handle.store.get_executions(list_options=_LATEST), "*")
         for file in workspace.reports.glob("*.part"):
             file.unlink()
         stack.enter_context(_temporary_files_in(workspace.temporary))

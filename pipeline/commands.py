@@ -16,6 +16,10 @@ WORKSPACE = click.option(
     "--workspace", required=True, type=click.Path(file_okay=False), help="The folder for everything a run makes."
 )
 
+DATA = click.option("--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder of logs.")
+
+SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; the latest if left out.")
+
 
 class Group(click.Group):
     """Commands that all take `--debug` too, since a person adds it at the end of the line that failed."""

@@ -17,7 +17,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.fingerprint import ROOT
-from transform import drift_settings, evaluation_settings, feature_spec, infra_settings, settings, sources
+from transform import (
+    drift_settings,
+    evaluation_settings,
+    feature_spec,
+    infra_settings,
+    schedule_settings,
+    settings,
+    sources,
+)
 from transform.config import Config
 
 PAGE = ROOT / "configs" / "YOUR-OWN-LOGS.md"
@@ -108,7 +116,15 @@ def _child(node: JsonSchema) -> tuple[type | None, str]:
         ):
             if "$ref" in part:
                 name = part["$ref"].rsplit("/", 1)[1]
-                modules = (settings, drift_settings, evaluation_settings, infra_settings, sources, feature_spec)
+                modules = (
+                    settings,
+                    drift_settings,
+                    evaluation_settings,
+                    infra_settings,
+                    schedule_settings,
+                    sources,
+                    feature_spec,
+                )
                 return next(getattr(module, name) for module in modules if hasattr(module, name)), suffix
     return None, ""
 

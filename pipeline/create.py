@@ -64,6 +64,7 @@ INGESTION_CODE = (
             "feature_spec",
             "infra_settings",
             "mistakes",
+            "schedule_settings",
             "settings",
             "sources",
             "tuning",

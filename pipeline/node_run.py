@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TypeAlias
@@ -20,6 +19,7 @@ from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.nodes import NodeEvent, is_done, launch_node
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.schema_file import write_schema
+from pipeline.skipped import write_skipped
 from transform.config import Config
 from transform.errors import GateError, InputError
 
@@ -69,17 +69,15 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
         if node_id == EXAMPLE_GEN:
             check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
             _ingest_window(compiled, config, place, span, run, connection)
-        report = place.workspace.reports / f"{run}.json"
         try:
             event = launch_node(read_ir(compiled, IR_FILE, place, span, run), node_id, connection)
         except GateError as error:
-            skipped = {"run": run, "span": span, "skipped_by": node_id, "reason": str(error)}
-            storage.write_text(str(report), json.dumps(skipped, indent=2))
+            write_skipped(place.workspace, run, span, node_id, str(error))
             raise
         if node_id != PUSH:
             return event, None
         outcome = read_outcome(connection, _executions(connection, name, run, known), config.evaluation)
-        storage.write_text(str(report), outcome.to_json())
+        storage.write_text(str(place.workspace.reports / f"{run}.json"), outcome.to_json())
         return event, outcome
 
 

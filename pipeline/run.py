@@ -17,8 +17,9 @@ from pipeline.create import RunSettings, create_pipeline
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.schema_file import write_schema
+from pipeline.skipped import write_skipped
 from transform.config import Config
-from transform.errors import UserError
+from transform.errors import GateError, UserError
 
 
 def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
@@ -67,11 +68,16 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
             pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)
             for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):
                 on_event(dataclasses.replace(event, node_id=f"{event.node_id} (span {span})"))
-    executions = {}
-    for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection):
-        on_event(event)
-        if event.execution_id is not None:
-            executions[event.node_id] = event.execution_id
+    executions, node = {}, ""
+    try:
+        for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection):
+            on_event(event)
+            node = event.node_id
+            if event.execution_id is not None:
+                executions[node] = event.execution_id
+    except GateError as error:
+        write_skipped(settings.workspace, run_id, found.span, node, str(error))
+        raise
     outcome = read_outcome(connection, executions, config.evaluation)
     storage.write_text(str(settings.workspace.reports / f"{run_id}.json"), outcome.to_json())
     return outcome

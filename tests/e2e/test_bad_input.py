@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 
 import pipeline.run
-from pipeline.cli import first_line, sentence
 from pipeline.create import LOCAL_BEAM_ARGS
+from pipeline.error_texts import first_line, sentence
 from tests.e2e import store
 from tests.e2e.bad_input import STOPS, Stop, stops
 from tests.e2e.bad_rows import BAD_ROWS, NUM_GOOD, ODD_ROWS, write_bad_rows

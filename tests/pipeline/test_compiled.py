@@ -99,9 +99,7 @@ def test_other_code_does_not_run_it(compiled: Path, tmp_path: Path) -> None:
 
 
 def test_another_folder_is_none(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"^a compiled pipeline is what `wdr compile` wrote; there is no "
-    ):
+    with pytest.raises(InputError, match=r"^a compiled pipeline is what `wdr compile` wrote; there is no "):
         read_topology(tmp_path)
 
 

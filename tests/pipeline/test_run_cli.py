@@ -1,0 +1,42 @@
+"""`wdr run` for several spans: which they are, and what does not go together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import cli
+from pipeline.run_cli import Spans
+from pipeline.skipped import write_skipped
+from pipeline.workspace import Workspace
+from tests.e2e.store import CONFIG
+
+
+def test_both_ends_are_included() -> None:
+    assert list(Spans().convert("3..5", None, None)) == [3, 4, 5]
+    assert list(Spans().convert("7..7", None, None)) == [7]
+
+
+@pytest.mark.parametrize("text", ["5..3", "3", "3..", "a..b", "-1..3", "3...5", "1..9999999999"])
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter) as raised:
+        Spans().convert(text, None, None)
+    assert raised.value.message == f"spans are two numbers, the lower one first, such as 3..7. Received: {text!r}"
+
+
+@pytest.mark.parametrize("more", [["--span", "3"], ["--force-push", "--reason", "a test"]])
+def test_a_backfill_is_of_no_single_span_and_forces_nothing(more: list[str], tmp_path: Path) -> None:
+    arguments = ["run", str(CONFIG), "--data", str(tmp_path), "--workspace", str(tmp_path), "--backfill", "1..2", *more]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    assert "`--backfill` goes neither with `--span` nor with `--force-push`" in result.output
+
+
+def test_a_skipped_span_is_on_record(tmp_path: Path) -> None:
+    write_skipped(Workspace.at(tmp_path), "a-run", 3, "row_gate", "too few rows")
+    found = json.loads((tmp_path / "reports" / "a-run.json").read_text())
+    assert found == {"span": 3, "skipped_by": "row_gate", "reason": "too few rows"}
