@@ -15,7 +15,7 @@ PLATFORM := x86_64-manylinux_2_39
 # A file of tests shares its fixtures, and stays on one core.
 ON_TWO_CORES := -n 2 --dist loadfile
 
-.PHONY: setup run test test-all soak lint lock clean
+.PHONY: setup run airflow test test-all soak lint lock clean
 
 setup: $(INSTALLED)
 
@@ -35,6 +35,12 @@ run: setup
 	done
 	$(BIN)/wdr models list --workspace $(WORKSPACE)
 
+# The simulated store's days on Airflow: the pages open in a browser, Ctrl-C ends it.
+airflow: setup
+	test -e $(DATA)/impressions/day-$(DAYS)/_SUCCESS || $(BIN)/wdr simulate --out $(DATA) --days $(DAYS)
+	$(BIN)/python deploy/airflow/standalone.py --data $(DATA) --workspace runs/scheduled \
+	  --start $$(date --utc --date '-$(DAYS) days -1 day' +%F)
+
 test: setup
 	$(BIN)/python -m pytest $(ON_TWO_CORES) -m "not slow"
 
@@ -46,6 +52,8 @@ soak: setup
 	$(BIN)/python -m tests.soak.kills
 	$(BIN)/python -m tests.soak.bad_models
 	$(BIN)/python -m tests.soak.retrainings
+	$(BIN)/python -m tests.soak.airflow --airflow 3.3
+	$(BIN)/python -m tests.soak.airflow --airflow 2.11
 
 lint: setup
 	$(BIN)/ruff check .
@@ -57,6 +65,11 @@ lock:
 	$(BIN)/uv pip compile setup.py --extra dev --extra setup --python-version 3.11 --python-platform $(PLATFORM) \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" \
 	  --allow-unsafe --output-file requirements.lock
+	for version in 2.11 3.3; do \
+	  $(BIN)/uv pip compile deploy/airflow/requirements-$$version.in --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" \
+	    --output-file deploy/airflow/requirements-$$version.lock || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

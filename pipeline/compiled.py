@@ -28,7 +28,7 @@ from pipeline.fingerprint import code_fingerprint
 from pipeline.workspace import Workspace
 from transform.config import Config
 from transform.errors import InputError
-from transform.schedule_settings import SUCCESS_MARKER, Schedule
+from transform.schedule_settings import SUCCESS_MARKER, Pod, Schedule
 
 #: TFX's intermediate representation of the whole pipeline, and of its ingestion alone.
 IR_FILE, INGESTION_IR_FILE = "pipeline.json", "ingestion.json"
@@ -101,6 +101,7 @@ def _schedule(config: Config) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(TypeAdapter(Schedule).dump_json(schedule))
     return {
         **plain,
+        "pods": {"default": dataclasses.asdict(Pod()), **plain["pods"]},
         "marker": schedule.marker or posixpath.join(posixpath.dirname(log_path), SUCCESS_MARKER),
         "spans_are_dates": "{YYYY}" in log_path,
     }

@@ -181,8 +181,12 @@ def _allowed(node: JsonSchema) -> str:
             keys = node.get("propertyNames", {})
             keys = f"one of {_allowed(keys)}" if "enum" in keys else "a name"
             return f"a mapping; a key: {keys}; a value: {_allowed(_values(node))}"
+    if "examples" in node:
+        return "such as " + " or ".join(f"`{example}`" for example in node["examples"])
     if "pattern" in node:
         return "a name: small letters, digits and `_`, a letter first"
+    if node.get("format") == "date":
+        return "a date"
     return "one character" if node.get("maxLength") == 1 else "a text"
 
 

@@ -6,10 +6,10 @@ import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from transform.feature_spec import STRICT
+from transform.feature_spec import STRICT, Name
 from transform.settings import PositiveFloat
 from transform.sources import RelativePath
 
@@ -22,13 +22,13 @@ class Pod:
     """What a node asks of a cluster.
 
     Attributes:
-      cpu: Processors, as Kubernetes writes them, such as `500m` or `4`.
-      memory: Such as `8Gi`.
+      cpu: Processors, as Kubernetes writes them.
+      memory: Its memory, and its limit.
       node_selector: The labels of the machines that it may run on.
     """
 
-    cpu: Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")] = "1"
-    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$")] = "4Gi"
+    cpu: Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$", examples=["500m", "4"])] = "1"
+    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$", examples=["8Gi"])] = "4Gi"
     node_selector: dict[str, str] = Field(default_factory=dict)
 
 
@@ -65,7 +65,7 @@ class Schedule:
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     retry_seconds: PositiveFloat = 60.0
     timeout_seconds: PositiveFloat = 6 * 3600.0
-    pods: dict[str, Pod] = Field(default_factory=lambda: {"default": Pod()})
+    pods: dict[Name, Pod] = Field(default_factory=dict)
 
     @field_validator("cron")
     @classmethod
@@ -80,12 +80,6 @@ class Schedule:
         if timezone not in available_timezones():
             raise ValueError(f"must be a name of the tz database, such as UTC or Europe/Berlin. Received: {timezone!r}")
         return timezone
-
-    @model_validator(mode="after")
-    def _has_default_pod(self) -> Schedule:
-        if "default" not in self.pods:
-            raise ValueError(f"`pods` has `default` for the nodes that it does not name. Received: {sorted(self.pods)}")
-        return self
 
     @property
     def zone(self) -> datetime.tzinfo:

@@ -18,7 +18,15 @@ from pipeline.cli import cli
 from pipeline.config_reference import BEGIN, END, PAGE, rewritten
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
-from transform import drift_settings, evaluation_settings, feature_spec, infra_settings, settings, sources
+from transform import (
+    drift_settings,
+    evaluation_settings,
+    feature_spec,
+    infra_settings,
+    schedule_settings,
+    settings,
+    sources,
+)
 from transform.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +57,8 @@ PLACES: dict[type, str] = {
     infra_settings.Skew: "`skew`",
     drift_settings.Drift: "`drift`",
     settings.Push: "`push`",
+    schedule_settings.Schedule: "`schedule`",
+    schedule_settings.Pod: "`schedule.pods.NAME`",
 }
 
 #: The page's numbered steps: each its text, with files in it and the config that reads them.
@@ -82,7 +92,15 @@ def test_a_page_without_its_markers_is_refused(page: str) -> None:
 def test_the_places_are_all_dataclasses_of_a_config() -> None:
     declared = {
         thing
-        for module in (settings, drift_settings, evaluation_settings, infra_settings, sources, feature_spec)
+        for module in (
+            settings,
+            drift_settings,
+            evaluation_settings,
+            infra_settings,
+            schedule_settings,
+            sources,
+            feature_spec,
+        )
         for _, thing in inspect.getmembers(module, dataclasses.is_dataclass)
         if thing.__module__ == module.__name__
     }

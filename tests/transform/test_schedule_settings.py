@@ -22,7 +22,6 @@ from transform.schedule_settings import Pod, Schedule
         ("timezone", "Mars/Olympus", "must be a name of the tz database, such as UTC or Europe/Berlin"),
         ("marker", "../_SUCCESS", "must be a path below the data folder"),
         ("retries", -1, "greater than or equal to 0"),
-        ("pods", {"trainer": Pod()}, "`pods` has `default` for the nodes that it does not name. Received: ['trainer']"),
     ],
 )
 def test_a_wrong_value_is_told(key: str, value: Any, problem: str) -> None:
