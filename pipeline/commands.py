@@ -13,7 +13,11 @@ import click
 DEBUG_HELP = "Show the traceback of an error."
 
 WORKSPACE = click.option(
-    "--workspace", required=True, type=click.Path(file_okay=False), help="The folder for everything a run makes."
+    "--workspace",
+    required=True,
+    envvar="WDR_WORKSPACE",
+    type=click.Path(file_okay=False),
+    help="The folder for everything a run makes.",
 )
 
 DATA = click.option("--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder of logs.")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import sys
 from pathlib import Path
 
 import click
 
-from pipeline.commands import quiet_imports
+from pipeline.commands import WORKSPACE, quiet_imports
 
 #: The exit code of a node that its gate stopped: the span is skipped, and the next one builds on the last good one.
 #: Airflow's BashOperator takes it for "skipped".
@@ -48,13 +49,7 @@ def compile_command(config: str, target: str, out: Path, start: datetime.datetim
 @click.option("--span", required=True, envvar="WDR_SPAN", type=click.IntRange(min=0), help="The run's span.")
 @click.option("--run-id", required=True, envvar="WDR_RUN_ID", help="The run's name, the same for all of its nodes.")
 @click.option("--data", required=True, envvar="WDR_DATA", type=_EXISTING, help="The folder of logs.")
-@click.option(
-    "--workspace",
-    required=True,
-    envvar="WDR_WORKSPACE",
-    type=click.Path(file_okay=False),
-    help="The folder for everything a run makes.",
-)
+@WORKSPACE
 def run_node_command(compiled: Path, node: str, span: int, run_id: str, data: str, workspace: str) -> None:
     """Run one node of a compiled pipeline; safe to try again, whatever became of the last try.
 
@@ -93,4 +88,21 @@ def run_node_command(compiled: Path, node: str, span: int, run_id: str, data: st
         Console(highlight=False, width=120).print(summary(outcome))
 
 
-COMMANDS = (compile_command, run_node_command)
+@click.command()
+@WORKSPACE
+@click.option("--keep-runs", type=click.IntRange(min=1), default=30, help="The latest runs, of which all stays.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+def gc(workspace: str, keep_runs: int, dry_run: bool) -> None:
+    """Remove old runs' artifacts; never what a version that is still there was made from."""
+    from pipeline.workspace import Workspace
+
+    with quiet_imports():
+        from pipeline.console import console_for
+        from pipeline.garbage import collect_garbage, garbage_table
+    garbage = collect_garbage(Workspace.at(workspace), keep_runs, dry_run=dry_run)
+    if garbage.num_bytes:
+        console_for(sys.stdout).print(garbage_table(garbage))
+    click.echo(f"{garbage.total_mb:,.1f} MB {'would be' if dry_run else 'are'} free")
+
+
+COMMANDS = (compile_command, run_node_command, gc)

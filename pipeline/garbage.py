@@ -1,0 +1,135 @@
+"""What a workspace can do without: artifacts that nothing which serves, is pinned or is recent was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+from rich.table import Table
+from tfx.orchestration import metadata
+
+from components.versions import pushed_models, versions
+from pipeline.claim import claimed
+from pipeline.workspace import Workspace
+
+_Artifact = metadata_store_pb2.Artifact
+_INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
+_MB = 2**20
+
+#: What a later run asks of a model that may be older than the runs that are kept.
+_VERDICTS = ("InfraBlessing", "ModelBlessing", "PushedModel")
+
+
+@dataclasses.dataclass(frozen=True)
+class Garbage:
+    """What can go.
+
+    Attributes:
+      num_bytes: By folder of an artifact, or file of an old run's log, its size.
+    """
+
+    num_bytes: Mapping[Path, int]
+
+    @property
+    def total_mb(self) -> float:
+        return sum(self.num_bytes.values()) / _MB
+
+
+def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> Garbage:
+    """Finds what can go, and removes it. ML Metadata keeps the record of it, as deleted.
+
+    What stays: all that the latest runs read or made; all that the model of any version in a serving folder (the one
+    that serves, its baseline, those that are kept or pinned) was made from, back to the examples; and the versions.
+
+    Args:
+      workspace: The workspace, which no run may be using.
+      keep_runs: How many of each pipeline's latest runs stay, at least 1.
+      dry_run: Only find.
+
+    Raises:
+      WorkspaceBusyError: If a run is using the workspace.
+    """
+    with claimed(workspace), metadata.Metadata(workspace.metadata_connection()) as handle:
+        store = handle.store
+        kept = {*_of_latest_runs(store, keep_runs), *_behind_versions(store, workspace)}
+        old = [a for a in store.get_artifacts() if a.id not in kept and workspace.artifacts in Path(a.uri).parents]
+        logs = sorted(workspace.logs.glob("*.log"))[:-keep_runs]
+        paths = [path for path in [*(Path(a.uri) for a in old), *logs] if path.exists()]
+        garbage = Garbage({path: _num_bytes(path) for path in paths})
+        if not dry_run:
+            for artifact in old:  # first, so that no run takes from the cache what is about to go
+                artifact.state = _Artifact.DELETED
+            store.put_artifacts(old)
+            for path in paths:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        return garbage
+
+
+def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> set[int]:
+    """The artifacts that the latest runs of each pipeline read or made."""
+    kept: set[int] = set()
+    for pipeline in store.get_contexts_by_type("pipeline"):
+        in_pipeline = {execution.id for execution in store.get_executions_by_context(pipeline.id)}
+        runs: dict[int, set[int]] = {}
+        for run in store.get_contexts_by_type("pipeline_run"):
+            executions = {e.id for e in store.get_executions_by_context(run.id)} & in_pipeline
+            if executions:
+                runs[max(executions)] = executions
+        latest = [execution for last in sorted(runs)[-keep_runs:] for execution in runs[last]]
+        kept |= {event.artifact_id for event in store.get_events_by_execution_ids(latest)}  # a resolver's outputs, too
+    return kept
+
+
+def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int]:
+    """The models of all versions, what they were made from, what was made along, and the gates' verdicts."""
+    uris = {
+        uri
+        for folder in sorted((workspace.root / "serving").glob("*"))
+        for version, uri in pushed_models(str(folder))
+        if version in versions(str(folder))
+    }
+    models = {artifact.id for uri in uris for artifact in store.get_artifacts_by_uri(uri)}
+    kept, found = set(models), models
+    while found:
+        makers = _executions(store, found, _OUTPUT)
+        along = _artifacts(store, makers, _OUTPUT)  # such as the quarantine, with the rows' counts
+        found = _artifacts(store, makers, _INPUT) - kept
+        kept |= found | along
+    made = store.get_artifacts_by_id(list(_artifacts(store, _executions(store, models, _INPUT), _OUTPUT)))
+    return kept | {artifact.id for artifact in made if artifact.type in _VERDICTS}
+
+
+def _executions(store: mlmd.MetadataStore, artifacts: set[int], kind: int) -> set[int]:
+    """The executions that made artifacts, or that read them."""
+    events = store.get_events_by_artifact_ids(list(artifacts)) if artifacts else []
+    return {event.execution_id for event in events if event.type == kind}
+
+
+def _artifacts(store: mlmd.MetadataStore, executions: set[int], kind: int) -> set[int]:
+    """The artifacts that executions made, or that they read."""
+    events = store.get_events_by_execution_ids(list(executions)) if executions else []
+    return {event.artifact_id for event in events if event.type == kind}
+
+
+def _num_bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def garbage_table(garbage: Garbage) -> Table:
+    """What can go, by component and output."""
+    table = Table("what", "how many", "MB", box=None, pad_edge=False)
+    by_kind: dict[str, list[int]] = {}
+    for path, num_bytes in garbage.num_bytes.items():
+        kind = "logs" if path.suffix == ".log" else f"{path.parent.parent.name}/{path.parent.name}"
+        by_kind.setdefault(kind, []).append(num_bytes)
+    for kind, sizes in sorted(by_kind.items()):
+        table.add_row(kind, str(len(sizes)), f"{sum(sizes) / _MB:,.1f}")
+    return table

@@ -1,0 +1,146 @@
+"""What gc removes of a workspace of several runs, and what it must never."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ml_metadata as mlmd
+import pytest
+from click.testing import CliRunner
+from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
+
+from components import storage
+from components.pins import pin
+from components.versions import add_version, remove_version
+from pipeline.cli import cli
+from pipeline.garbage import collect_garbage
+from pipeline.workspace import Workspace
+
+
+class Runs:
+    """Writes what runs leave, each artifact with a file of 1,000 bytes."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+        self.root = str(workspace.serving("store"))
+        self.store = mlmd.MetadataStore(workspace.metadata_connection())
+        self._contexts: list[Any] = []
+
+    def begin(self, name: str) -> None:
+        """From now on, executions are of this run."""
+        self._contexts = []
+        for kind, context_name in (("pipeline", "store"), ("pipeline_run", name)):
+            context = self.store.get_context_by_type_and_name(kind, context_name)
+            if context is None:
+                type_id = self.store.put_context_type(mlmd_pb2.ContextType(name=kind))
+                (id_,) = self.store.put_contexts([mlmd_pb2.Context(type_id=type_id, name=context_name)])
+                (context,) = self.store.get_contexts_by_id([id_])
+            self._contexts.append(context)
+        self.workspace.logs.mkdir(exist_ok=True)
+        (self.workspace.logs / f"{name}.log").write_bytes(bytes(1000))
+
+    def put(self, node: str, read: list[Any], *made: str) -> list[Any]:
+        """An execution that made artifacts of these types from others."""
+        execution = mlmd_pb2.Execution(type_id=self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node)))
+        outputs = []
+        for kind in made:
+            folder = self.workspace.artifacts / node / kind / str(len(self.store.get_artifacts()))
+            folder.mkdir(parents=True)
+            (folder / "file").write_bytes(bytes(1000))
+            type_id = self.store.put_artifact_type(mlmd_pb2.ArtifactType(name=kind))
+            outputs.append(mlmd_pb2.Artifact(type_id=type_id, uri=str(folder), state=mlmd_pb2.Artifact.LIVE))
+        event = mlmd_pb2.Event
+        pairs = [(a, event(type=event.INPUT)) for a in read] + [(a, event(type=event.OUTPUT)) for a in outputs]
+        _, ids, _ = self.store.put_execution(execution, pairs, self._contexts)
+        return list(self.store.get_artifacts_by_id(ids[len(read) :]))
+
+    def run(self, name: str, *, pushed: bool = True) -> dict[str, Any]:
+        """A run: the artifacts by type, those before the model as `raw` and `transformed`."""
+        self.begin(name)
+        raw, quarantine = self.put("ImpressionGen", [], "Examples", "Quarantine")
+        (statistics,) = self.put("StatisticsGen", [raw], "ExampleStatistics")
+        (transformed,) = self.put("Transform", [raw], "Examples")
+        (model,) = self.put("Trainer", [transformed], "Model")
+        (blessing,) = self.put("InfraValidation", [model], "InfraBlessing")
+        (evaluation,) = self.put("Evaluator", [model, raw], "ModelEvaluation")
+        if pushed:
+            add_version(self.root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"model_uri": model.uri})
+        return {
+            "raw": raw, "quarantine": quarantine, "statistics": statistics, "transformed": transformed,
+            "model": model, "blessing": blessing, "evaluation": evaluation,
+        }  # fmt: skip
+
+
+#: What the model of a version that is there was made from, what was made along, and its verdict.
+NEEDED = {"raw", "quarantine", "transformed", "model", "blessing"}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(Workspace.at(tmp_path))
+
+
+def there(artifacts: dict[str, Any]) -> set[str]:
+    return {name for name, artifact in artifacts.items() if Path(artifact.uri).exists()}
+
+
+def test_the_latest_runs_and_what_versions_were_made_from_stay(runs: Runs) -> None:
+    refused, first, second, last = (runs.run(name, pushed=name != "a") for name in "abcd")
+    garbage = collect_garbage(runs.workspace, 1, dry_run=False)
+    assert (there(refused), there(first), there(second)) == (set(), NEEDED, NEEDED)
+    assert there(last) == set(last)
+    assert [path.name for path in runs.workspace.logs.iterdir()] == ["d.log"]
+    # Of `refused` seven, of `first` and `second` statistics and evaluation, and three logs.
+    assert sorted(garbage.num_bytes.values()) == [1000] * (7 + 2 + 2 + 3)
+
+
+def test_a_version_that_was_removed_needs_nothing_and_one_that_is_pinned_does(runs: Runs) -> None:
+    first, second = runs.run("a"), runs.run("b")
+    for name in "cd":
+        runs.run(name)
+    pin(runs.root, 2, "audit")
+    remove_version(runs.root, 1)
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    assert (there(first), there(second)) == (set(), NEEDED)
+
+
+def test_what_a_latest_run_took_from_an_earlier_one_stays(runs: Runs) -> None:
+    """An earlier span's statistics, which drift is measured against."""
+    first = runs.run("a", pushed=False)
+    runs.begin("b")
+    runs.put("DistributionValidator", [first["statistics"]], "ExampleAnomalies")
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    assert there(first) == {"statistics"}
+
+
+def test_ml_metadata_knows_what_is_gone(runs: Runs) -> None:
+    old = runs.run("a", pushed=False)
+    runs.run("b")
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    states = {a.state for a in runs.store.get_artifacts_by_id([artifact.id for artifact in old.values()])}
+    assert states == {mlmd_pb2.Artifact.DELETED}
+    assert collect_garbage(runs.workspace, 1, dry_run=False).num_bytes == {}
+
+
+def test_a_dry_run_tells_and_removes_nothing(runs: Runs) -> None:
+    old = runs.run("a", pushed=False)
+    runs.run("b")
+    done = CliRunner().invoke(cli, ["gc", "--workspace", str(runs.workspace.root), "--keep-runs", "1", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[0] == "what how many MB"
+    assert "Trainer/Model 1 0.0" in lines
+    assert lines[-1] == "0.0 MB would be free"
+    assert there(old) == set(old)
+
+
+def test_what_is_elsewhere_is_left_alone(runs: Runs, tmp_path: Path) -> None:
+    runs.begin("a")
+    (artifact,) = runs.put("Importer", [], "Model")
+    artifact.uri = str(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    runs.store.put_artifacts([artifact])
+    runs.run("b")
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    assert (tmp_path / "elsewhere").exists()
