@@ -10,7 +10,6 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from components import storage
 from components.ingestion.spans import NoSpanError, has_spans, resolve_span
 from pipeline.check import check_files
 from pipeline.claim import node_claimed
@@ -18,8 +17,9 @@ from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, read_config, re
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.nodes import NodeEvent, is_done, launch_node
 from pipeline.outcome import Outcome, read_outcome
+from pipeline.reports import write_report
+from pipeline.run_metrics import Ended
 from pipeline.schema_file import write_schema
-from pipeline.skipped import write_skipped
 from transform.config import Config
 from transform.errors import GateError, InputError
 
@@ -72,12 +72,15 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
         try:
             event = launch_node(read_ir(compiled, IR_FILE, place, span, run), node_id, connection)
         except GateError as error:
-            write_skipped(place.workspace, run, span, node_id, str(error))
+            executions = _executions(connection, name, run, known)
+            ended = Ended(name, span, executions, None, skipped_by=node_id, reason=str(error))
+            write_report(place.workspace, connection, run, ended)
             raise
         if node_id != PUSH:
             return event, None
-        outcome = read_outcome(connection, _executions(connection, name, run, known), config.evaluation)
-        storage.write_text(str(place.workspace.reports / f"{run}.json"), outcome.to_json())
+        executions = _executions(connection, name, run, known)
+        outcome = read_outcome(connection, executions, config.evaluation)
+        write_report(place.workspace, connection, run, Ended(name, span, executions, outcome))
         return event, outcome
 
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components import storage
 from components.ingestion.spans import NoSpanError, has_spans, resolve_span
 from pipeline.check import check_files
 from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
+from pipeline.reports import write_report
+from pipeline.run_metrics import Ended
 from pipeline.schema_file import write_schema
-from pipeline.skipped import write_skipped
 from transform.config import Config
 from transform.errors import GateError, UserError
 
@@ -76,8 +76,9 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
             if event.execution_id is not None:
                 executions[node] = event.execution_id
     except GateError as error:
-        write_skipped(settings.workspace, run_id, found.span, node, str(error))
+        ended = Ended(config.name, found.span, executions, None, skipped_by=node, reason=str(error))
+        write_report(settings.workspace, connection, run_id, ended)
         raise
     outcome = read_outcome(connection, executions, config.evaluation)
-    storage.write_text(str(settings.workspace.reports / f"{run_id}.json"), outcome.to_json())
+    write_report(settings.workspace, connection, run_id, Ended(config.name, found.span, executions, outcome))
     return outcome

@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "logs"
 
     @property
+    def metrics(self) -> Path:
+        """For monitoring: a file for each pipeline."""
+        return self.root / "metrics"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -11,8 +10,6 @@ from click.testing import CliRunner
 
 from pipeline.cli import cli
 from pipeline.run_cli import Spans
-from pipeline.skipped import write_skipped
-from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
 
 
@@ -34,9 +31,3 @@ def test_a_backfill_is_of_no_single_span_and_forces_nothing(more: list[str], tmp
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2
     assert "`--backfill` goes neither with `--span` nor with `--force-push`" in result.output
-
-
-def test_a_skipped_span_is_on_record(tmp_path: Path) -> None:
-    write_skipped(Workspace.at(tmp_path), "a-run", 3, "row_gate", "too few rows")
-    found = json.loads((tmp_path / "reports" / "a-run.json").read_text())
-    assert found == {"span": 3, "skipped_by": "row_gate", "reason": "too few rows"}

@@ -1,0 +1,30 @@
+"""What is left of a run when it has ended: its report, and the metrics for monitoring."""
+
+from __future__ import annotations
+
+import json
+
+from ml_metadata.proto import metadata_store_pb2
+
+from components import storage
+from pipeline.run_metrics import Ended, write_run_metrics
+from pipeline.workspace import Workspace
+
+
+def write_report(
+    workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: Ended
+) -> None:
+    """Writes the report and the metrics of a run.
+
+    Args:
+      workspace: The run's.
+      connection: To ML Metadata.
+      run_id: The run's name.
+      ended: The run.
+    """
+    if ended.outcome is None:
+        text = json.dumps({"span": ended.span, "skipped_by": ended.skipped_by, "reason": ended.reason}, indent=2)
+    else:
+        text = ended.outcome.to_json()
+    storage.write_text(str(workspace.reports / f"{run_id}.json"), text)
+    write_run_metrics(workspace, connection, ended)

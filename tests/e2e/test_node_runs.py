@@ -1,0 +1,153 @@
+"""A pipeline that a scheduler runs node by node: the same run as `wdr run`'s, and safe to try again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.compiled import Place, read_topology, write_compiled
+from pipeline.node_run import run_node
+from pipeline.nodes import NodeEvent
+from pipeline.workspace import Workspace
+from tests.e2e import store
+from tests.e2e.prepared_store import read_rows, write_rows
+from transform.config import load_config
+from transform.errors import GateError, InputError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Three days of logs, and a workspace in which the first was run by nodes."""
+    folder = tmp_path_factory.mktemp("store")
+    return Place(str(store.simulate(folder / "data", days=3)), Workspace.at(folder / "workspace"))
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    write_compiled(load_config(store.CONFIG), folder)
+    return folder
+
+
+def nodes(compiled: Path) -> list[str]:
+    return [node["id"] for node in read_topology(compiled)["nodes"]]
+
+
+def run_nodes(compiled: Path, place: Place, span: int, run_id: str) -> dict[str, NodeEvent]:
+    """Runs all nodes; each as a scheduler's task does, but in this process."""
+    return {node: run_node(compiled, place, node, span, run_id)[0] for node in nodes(compiled)}
+
+
+@pytest.fixture(scope="module")
+def first_day(compiled: Path, place: Place) -> dict[str, NodeEvent]:
+    return run_nodes(compiled, place, 1, "scheduled__2026-01-02T04:00:00+00:00")
+
+
+def report(place: Place, run: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((place.workspace.reports / f"small_store.{run}.json").read_text())
+    return found
+
+
+def test_wdr_run_finds_all_of_it_in_the_cache(first_day: dict[str, NodeEvent], place: Place) -> None:
+    assert {event.state for event in first_day.values()} == {"done"}
+    assert store.versions(place.workspace.root) == [1]
+    assert report(place, "scheduled__2026-01-02T04:00:00+00:00.1")["version"] == 1
+    printed = store.wdr_ok(*store.run_arguments(Path(place.data_root), place.workspace.root, 1))
+    resolvers = {
+        "analyzer_cache", "earlier_statistics", "last_pushed_model", "serving_model", "span_window", "unseeing_models",
+        "validated_model",
+    }  # fmt: skip
+    assert set(store.nodes(printed)) - store.cached(printed) == resolvers
+    assert store.versions(place.workspace.root) == [1]
+
+
+def test_a_node_that_is_done_is_not_done_again(first_day: dict[str, NodeEvent], compiled: Path, place: Place) -> None:
+    again, _ = run_node(compiled, place, "trainer", 1, "scheduled__2026-01-02T04:00:00+00:00")
+    assert again.execution_id == first_day["trainer"].execution_id
+
+
+def test_a_run_that_is_cleared_takes_in_logs_that_were_rewritten(
+    first_day: dict[str, NodeEvent], compiled: Path, place: Place
+) -> None:
+    """The same name, as a scheduler has it; what has not changed comes from the cache."""
+    run_id = "scheduled__2026-01-02T04:00:00+00:00"
+    assert run_node(compiled, place, "example_gen", 1, run_id)[0].state == "cached"
+    log = Path(place.data_root) / "impressions" / "day-1" / "part-00000.csv"
+    original = log.read_bytes()
+    write_rows(log, read_rows(log)[:-10])
+    try:
+        run_node(compiled, place, "example_gen", 1, run_id)
+        run_node(compiled, place, "row_gate", 1, run_id)
+        newest = max((place.workspace.artifacts / "example_gen" / "quarantine").iterdir(), key=lambda p: int(p.name))
+        assert json.loads((newest / "counts.json").read_text())["read"]["impressions"] == 3990
+    finally:
+        log.write_bytes(original)
+
+
+def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
+    first_day: dict[str, NodeEvent], compiled: Path, place: Place
+) -> None:
+    run_id = "day-2"
+    for node in nodes(compiled):
+        if node in ("transform", "push"):
+            kill_when_running(compiled, place, node, 2, run_id)
+        _, outcome = run_node(compiled, place, node, 2, run_id)
+    assert outcome is not None
+    assert outcome.version == 2
+    manifest = json.loads((place.workspace.serving("small_store") / "1/assets.extra/manifest.json").read_text())
+    assert outcome.training["warm_started_from"] == f"{manifest['model_uri']}/Format-Serving"
+    assert store.versions(place.workspace.root) == [1, 2]
+
+
+def kill_when_running(compiled: Path, place: Place, node: str, span: int, run_id: str) -> None:
+    """Starts a node as a task does and kills it with SIGKILL when its execution has begun."""
+    before = set((place.workspace.artifacts / node / ".system").rglob("*"))
+    command = store.command(
+        "run-node", "--compiled", compiled, "--node", node, "--span", str(span), "--run-id", run_id,
+        "--data", place.data_root, "--workspace", place.workspace.root,
+    )  # fmt: skip
+    process = subprocess.Popen(command, cwd=store.ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 300
+    while set((place.workspace.artifacts / node / ".system").rglob("*")) <= before:
+        assert process.poll() is None, f"{node} ended before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: Place, tmp_path: Path) -> None:
+    """Its gate ends the task with the code that Airflow takes for "skipped"."""
+    data = tmp_path / "data"
+    shutil.copytree(place.data_root, data)
+    log = data / "impressions" / "day-3" / "part-00000.csv"
+    write_rows(log, [{**row, "timestamp": "never"} for row in read_rows(log)])
+    broken = Place(str(data), Workspace.at(tmp_path / "workspace"))
+    run_node(compiled, broken, "example_gen", 3, "day-3")
+    done = store.wdr(
+        "run-node", "--compiled", compiled, "--node", "row_gate", "--span", "3", "--run-id", "day-3",
+        "--data", data, "--workspace", broken.workspace.root,
+    )  # fmt: skip
+    assert done.returncode == 99
+    told = done.stderr.strip().splitlines()[-1]
+    assert told.startswith("span 3 is skipped, the next one builds on the last good one: ")
+    found = report(broken, "day-3.1")
+    assert (found["span"], found["skipped_by"]) == (3, "row_gate")
+    with pytest.raises(GateError):
+        run_node(compiled, broken, "row_gate", 3, "day-3")
+
+
+def test_what_is_asked_for_must_be_there(compiled: Path, place: Place) -> None:
+    with pytest.raises(InputError, match=r"^a node is one of \['example_gen', .*\]\. Received: 'traner'"):
+        run_node(compiled, place, "traner", 1, "a-run")
+    with pytest.raises(InputError, match="^a run's name has 1 to 200 of "):
+        run_node(compiled, place, "trainer", 1, "../a-run")

@@ -1,0 +1,101 @@
+"""The metrics of a run, and the alerts on them."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ml_metadata.proto import metadata_store_pb2
+from prometheus_client.parser import text_string_to_metric_families
+from tfx.orchestration import metadata
+
+from components import storage
+from components.ingestion.counts import Counts
+from components.versions import add_version
+from pipeline.outcome import Outcome
+from pipeline.reports import write_report
+from pipeline.run_metrics import Ended
+from pipeline.workspace import Workspace
+from tests.e2e.store import ROOT
+
+COUNTS = Counts(span=7, read={"impressions": 100, "apps": 7}, rejected={"impressions": {"bad_label": 2, "no_id": 1}})
+
+
+def outcome(version: int | None) -> Outcome:
+    return Outcome(
+        counts=COUNTS, spans=(7, 6), drift=(), progress=None, training={}, metrics={"auc": 0.75}, baseline={"auc": 0.5},
+        changes={}, num_eval_examples=20, infra={}, refusals=(), forced="", version=version, places={},
+    )  # fmt: skip
+
+
+def samples(workspace: Workspace) -> dict[tuple[str, ...], float]:
+    """By name and labels other than the pipeline's, the values."""
+    text = (workspace.metrics / "store.prom").read_text()
+    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    assert {sample.labels["pipeline"] for sample in found} == {"store"}
+    return {(s.name, *(v for k, v in sorted(s.labels.items()) if k != "pipeline")): s.value for s in found}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """One in which a version serves."""
+    found = Workspace.at(tmp_path)
+    add_version(str(found.serving("store")), lambda folder: storage.write_text(f"{folder}/x", "x"), {})
+    return found
+
+
+def write(workspace: Workspace, found: Outcome | None, **skipped: Any) -> None:
+    connection = workspace.metadata_connection()
+    with metadata.Metadata(connection) as handle:
+        type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
+        (execution,) = handle.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
+    write_report(workspace, connection, "a-run", Ended("store", 7, {"trainer": execution}, found, **skipped))
+
+
+def test_a_run_that_pushed(workspace: Workspace) -> None:
+    before = time.time()
+    write(workspace, outcome(1))
+    found = samples(workspace)
+    ended = found.pop(("wdr_last_run_timestamp_seconds", "pushed"))
+    pushed = found.pop(("wdr_served_version_pushed_timestamp_seconds",))
+    assert before - 60 < pushed <= before <= ended <= time.time()
+    assert 0 <= found.pop(("wdr_node_seconds", "trainer")) < 60
+    assert found == {
+        ("wdr_last_run_span",): 7,
+        ("wdr_served_version",): 1,
+        ("wdr_rows", "impressions", "read"): 100,
+        ("wdr_rows", "impressions", "rejected"): 3,
+        ("wdr_rows", "apps", "read"): 7,
+        ("wdr_rows", "apps", "rejected"): 0,
+        ("wdr_metric", "auc", "candidate"): 0.75,
+        ("wdr_metric", "auc", "serving"): 0.5,
+    }
+
+
+def test_a_run_that_was_refused_or_skipped(workspace: Workspace) -> None:
+    write(workspace, outcome(None))
+    assert ("wdr_last_run_timestamp_seconds", "refused") in samples(workspace)
+    write(workspace, None, skipped_by="row_gate", reason="too few rows")
+    found = samples(workspace)
+    assert {name for name, *_ in found} == {
+        "wdr_last_run_timestamp_seconds", "wdr_last_run_span", "wdr_node_seconds", "wdr_served_version",
+        "wdr_served_version_pushed_timestamp_seconds",
+    }  # fmt: skip
+    assert ("wdr_last_run_timestamp_seconds", "skipped") in found
+    report = (workspace.reports / "a-run.json").read_text()
+    assert yaml.safe_load(report) == {"span": 7, "skipped_by": "row_gate", "reason": "too few rows"}
+
+
+def test_the_alerts_are_on_metrics_that_there_are(workspace: Workspace) -> None:
+    write(workspace, outcome(1))
+    there = {name for name, *_ in samples(workspace)}
+    (group,) = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]:
+        asked = set(re.findall(r"wdr_\w+", rule["expr"]))
+        assert asked
+        assert asked <= there, rule["alert"]
+        assert set(re.findall(r'result="(\w+)"', rule["expr"])) <= {"pushed", "refused", "skipped"}
