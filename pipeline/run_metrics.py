@@ -53,7 +53,7 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
     last = gauge("wdr_last_run_timestamp_seconds", "When the last run ended.", "result")
     last.labels(name, ended.result).set_to_current_time()
     gauge("wdr_last_run_span", "The last run's span.").labels(name).set(ended.span)
-    seconds = gauge("wdr_node_seconds", "How long each node of the last run took; a cached one next to nothing", "node")
+    took = gauge("wdr_node_seconds", "How long each node of the last run took; a cached one, nothing.", "node")
     for node, duration in _durations(connection, ended.executions).items():
         took.labels(name, node).set(duration)
     root = str(workspace.serving(name))

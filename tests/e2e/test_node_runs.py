@@ -149,5 +149,5 @@ def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: Place
 def test_what_is_asked_for_must_be_there(compiled: Path, place: Place) -> None:
     with pytest.raises(InputError, match=r"^a node is one of \['example_gen', .*\]\. Received: 'traner'"):
         run_node(compiled, place, "traner", 1, "a-run")
-    with pytest.raises(InputError, match="^a run's name has 1 to 200 of "):
+    with pytest.raises(InputError, match=r"^a run's name has 1 to 200 of "):
         run_node(compiled, place, "trainer", 1, "../a-run")
