@@ -124,9 +124,7 @@ def score(model: str, input_path: str, output_path: str, data: str | None, span:
 def main() -> None:
     """Runs the command; an error is one sentence, and exits with 1, or with 2 if the command itself is not right."""
     try:
-        cli(prog_name="wdr", standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        code = cli(prog_name="wdr", standalone_mode=False)  # a command's own code, where it ends by `Exit`
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -138,6 +136,7 @@ def main() -> None:
             raise
         click.echo(f"error: {sentence(error)}", err=True)
         sys.exit(error.exit_code if isinstance(error, click.ClickException) else 1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
