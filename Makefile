@@ -52,6 +52,8 @@ soak: setup
 	$(BIN)/python -m tests.soak.kills
 	$(BIN)/python -m tests.soak.bad_models
 	$(BIN)/python -m tests.soak.retrainings
+	$(BIN)/python -m tests.soak.many_days
+	$(BIN)/python -m tests.soak.kubeflow_steps
 	$(BIN)/python -m tests.soak.airflow --airflow 3.3
 	$(BIN)/python -m tests.soak.airflow --airflow 2.11
 

@@ -24,6 +24,7 @@ setup(
         "hdrhistogram",
         "httpx",
         "keras-tuner",
+        "kfp-kubernetes",
         "matplotlib",
         "numpy",
         "prometheus-client",

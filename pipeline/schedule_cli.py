@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.commands import WORKSPACE, quiet_imports
+
+if TYPE_CHECKING:
+    from pipeline.compiled import Place
+    from pipeline.nodes import NodeEvent
+    from pipeline.outcome import Outcome
 
 #: The exit code of a node that its gate stopped: the span is skipped, and the next one builds on the last good one.
 #: Airflow's BashOperator takes it for "skipped".
@@ -22,10 +27,15 @@ _EXISTING = click.Path(exists=True, file_okay=False)
 
 @click.command(name="compile")
 @click.argument("config", type=click.Path())
-@click.option("--target", required=True, type=click.Choice(["local", "airflow"]), help="The scheduler.")
+@click.option("--target", required=True, type=click.Choice(["local", "airflow", "kubeflow"]), help="The scheduler.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="The first day with logs, in place of the config's.")
-def compile_command(config: str, target: str, out: Path, start: datetime.datetime | None) -> None:
+@click.option("--image", default="wide-deep-ranker", help="For Kubeflow: the image of the steps.")
+@click.option("--claim", default="storage", help="For Kubeflow: a persistent volume claim with data and workspace.")
+@click.option("--secret", default="", help="For Kubeflow: a secret with WDR_METADATA_URL.")
+def compile_command(
+    config: str, target: str, out: Path, start: datetime.datetime | None, image: str, claim: str, secret: str
+) -> None:
     """Write the pipeline for a scheduler: what its nodes are, and the scheduler's own file."""
     from transform.config import load_config
 
@@ -37,7 +47,7 @@ def compile_command(config: str, target: str, out: Path, start: datetime.datetim
         from pipeline.compiled import write_compiled
         from pipeline.targets import write_target
     topology = write_compiled(loaded, out.absolute())
-    file = write_target(target, topology, out.absolute())
+    file = write_target(target, topology, out.absolute(), image=image, claim=claim, secret=secret)
     click.echo(f"{len(topology['nodes'])} nodes of {loaded.name} for {target}: {file}")
 
 
@@ -56,23 +66,38 @@ def run_node_command(compiled: Path, node: str, span: int, run_id: str, data: st
     Exits with 0 if the node is done, with 99 if a gate on data stopped it, and with 1 if it failed.
     """
     from pipeline.workspace import Workspace
-    from transform.errors import GateError
+
+    with quiet_imports():
+        from pipeline.compiled import Place
+    _run(compiled.absolute(), Place(str(Path(data).absolute()), Workspace.at(workspace)), node, span, run_id)
+
+
+@click.command(name="kubeflow-step")
+@click.option("--node", required=True, help="The node to run.")
+@click.option("--executor-input", required=True, help="By Kubeflow's launcher, JSON.")
+def kubeflow_step(node: str, executor_input: str) -> None:
+    """Run one node as a step of Kubeflow Pipelines."""
+    with quiet_imports():
+        from pipeline.kubeflow_step import Step, staging_root
+    step = Step(executor_input, staging_root())
+    step.tell(*_run(step.compiled, step.place, node, step.span, step.run_id))
+
+
+def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> tuple[NodeEvent, Outcome | None]:
+    """Runs a node and tells how it went."""
+    from rich.console import Console
+
+    from transform.errors import GateError, UserError
 
     with quiet_imports():
         from absl import logging
 
-        from pipeline.compiled import Place
         from pipeline.disk_full import disk_full, is_disk_full
         from pipeline.node_run import run_node
         from pipeline.summary import summary
-    from rich.console import Console
-
-    from transform.errors import UserError
-
     logging.set_verbosity(logging.INFO)
-    place = Place(str(Path(data).absolute()), Workspace.at(workspace))
     try:
-        event, outcome = run_node(compiled.absolute(), place, node, span, run_id)
+        event, outcome = run_node(compiled, place, node, span, run_id)
     except GateError as error:
         click.echo(f"span {span} is skipped, the next one builds on the last good one: {error}", err=True)
         raise click.exceptions.Exit(SKIPPED) from error
@@ -80,12 +105,12 @@ def run_node_command(compiled: Path, node: str, span: int, run_id: str, data: st
         raise
     except Exception as error:
         if is_disk_full(error):
-            with contextlib.suppress(OSError):
-                raise UserError(f"{node} failed: {disk_full(place.workspace)}") from error
+            raise UserError(f"{node} failed: {disk_full(place.workspace)}") from error
         raise
     click.echo(f"{node}: {'taken from the cache' if event.state == 'cached' else f'{event.seconds:.1f} s'}")
     if outcome is not None:
         Console(highlight=False, width=120).print(summary(outcome))
+    return event, outcome
 
 
 @click.command()
@@ -105,4 +130,4 @@ def gc(workspace: str, keep_runs: int, dry_run: bool) -> None:
     click.echo(f"{garbage.total_mb:,.1f} MB {'would be' if dry_run else 'are'} free")
 
 
-COMMANDS = (compile_command, run_node_command, gc)
+COMMANDS = (compile_command, run_node_command, kubeflow_step, gc)

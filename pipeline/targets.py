@@ -13,13 +13,15 @@ from pipeline.fingerprint import ROOT
 AIRFLOW_DAG = ROOT / "deploy" / "airflow" / "dag.py"
 
 
-def write_target(target: str, topology: dict[str, Any], folder: Path) -> Path:
+def write_target(target: str, topology: dict[str, Any], folder: Path, **cluster: str) -> Path:
     """Writes the scheduler's own file.
 
     Args:
-      target: `local`, a shell script that runs the nodes one after another; or `airflow`, a DAG file.
+      target: `local`, a shell script that runs the nodes one after another; `airflow`, a DAG file; or `kubeflow`, a
+        pipeline's specification.
       topology: As `write_compiled` returns it.
       folder: The compiled pipeline's.
+      **cluster: For Kubeflow, the attributes of `pipeline.kubeflow.Cluster`.
 
     Returns:
       The file.
@@ -27,6 +29,12 @@ def write_target(target: str, topology: dict[str, Any], folder: Path) -> Path:
     if target == "airflow":
         file = folder / f"{topology['name']}_dag.py"
         shutil.copyfile(AIRFLOW_DAG, file)
+        return file
+    if target == "kubeflow":
+        from pipeline.kubeflow import Cluster, write_kubeflow  # late: it imports Kubeflow's client
+
+        file = folder / f"{topology['name']}.yaml"
+        write_kubeflow(topology, Cluster(**cluster), file)
         return file
     file = folder / "run.sh"
     file.write_text(_script(topology), encoding="utf-8")

@@ -1,0 +1,51 @@
+"""Uploads a compiled pipeline to Kubeflow Pipelines and, with `--cron`, has it run on a schedule.
+
+    .venv/bin/python deploy/kubeflow/upload.py FILE --host http://localhost:8888 [--cron "0 0 4 * * *"]
+
+Uploaded again under the same name, it is a new version of the pipeline, and a recurring run of that name is replaced.
+The client takes credentials from where Kubeflow's own does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from pathlib import Path
+
+import kfp
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("file", type=Path, help="By `wdr compile --target kubeflow`.")
+    parser.add_argument("--host", required=True, help="Kubeflow Pipelines' address.")
+    parser.add_argument("--namespace", help="Where Kubeflow has several users.")
+    parser.add_argument("--cron", help="Six fields, seconds first; a run is for the day before.")
+    options = parser.parse_args()
+    name = options.file.stem
+    client = kfp.Client(host=options.host, namespace=options.namespace or "kubeflow")
+    version = f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}"
+    pipeline_id = client.get_pipeline_id(name)
+    if pipeline_id is None:
+        pipeline_id = client.upload_pipeline(str(options.file), name, namespace=options.namespace).pipeline_id
+    uploaded = client.upload_pipeline_version(str(options.file), version, pipeline_id=pipeline_id)
+    print(f"version {uploaded.display_name} of {name}")
+    if options.cron:
+        experiment = client.create_experiment(name, namespace=options.namespace)
+        for old in client.list_recurring_runs(experiment_id=experiment.experiment_id).recurring_runs or []:
+            client.delete_recurring_run(old.recurring_run_id)
+        run = client.create_recurring_run(
+            experiment_id=experiment.experiment_id,
+            job_name=name,
+            cron_expression=options.cron,
+            max_concurrency=1,
+            no_catchup=False,
+            pipeline_id=pipeline_id,
+            version_id=uploaded.pipeline_version_id,
+        )
+        print(f"recurring run {run.recurring_run_id}: {options.cron}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The specification for Kubeflow Pipelines, as its own reader and its backend take it, and its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp import components
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from pipeline.compiled import write_compiled
+from pipeline.kubeflow import DAY_BEFORE, Cluster, write_kubeflow
+from pipeline.kubeflow_step import Step, span_of
+from pipeline.nodes import NodeEvent
+from tests.e2e.store import CONFIG
+from transform.config import load_config
+from transform.errors import InputError
+from transform.schedule_settings import Pod, Schedule
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    config = load_config(CONFIG)
+    pods = {"trainer": Pod(cpu="8", memory="32Gi", node_selector={"pool": "training"})}
+    schedule = Schedule(start=datetime.date(2026, 1, 1), first_span=10, pods=pods, timezone="Asia/Tokyo")
+    write_compiled(dataclasses.replace(config, schedule=schedule), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def file(compiled: Path) -> Path:
+    topology = json.loads((compiled / "topology.json").read_text())
+    write_kubeflow(topology, Cluster("store/wdr:7", "storage", "mlmd"), compiled / "small_store.yaml")
+    return compiled / "small_store.yaml"
+
+
+@pytest.fixture(scope="module")
+def documents(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The specification, and what it asks of the platform."""
+    spec, platform = yaml.safe_load_all(file.read_text())
+    return spec, platform
+
+
+def test_it_is_a_pipeline_spec_to_the_last_key(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    spec, _ = documents
+    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=False)
+    assert parsed.schema_version == "2.1.0"
+
+
+def test_kubeflow_s_own_client_loads_it(file: Path) -> None:
+    loaded = components.load_component_from_file(str(file))
+    assert set(loaded.component_spec.inputs) == {"span", "compiled", "data", "workspace"}
+
+
+def keys(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield key
+            yield from keys(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from keys(value)
+
+
+def test_nothing_in_it_is_what_open_source_kubeflow_rejects(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """It runs containers alone: neither resolvers nor importers; names are legal, and values constant."""
+    spec, _ = documents
+    executors = spec["deploymentSpec"]["executors"]
+    assert {kind for executor in executors.values() for kind in executor} == {"container"}
+    tasks = spec["root"]["dag"]["tasks"]
+    assert all(NAME.fullmatch(name) for name in [*tasks, *executors, *spec["components"], spec["pipelineInfo"]["name"]])
+    assert "constantValue" not in set(keys(spec))
+    for task in tasks.values():
+        assert spec["components"][task["componentRef"]["name"]]["executorLabel"] in executors
+        assert set(task.get("dependentTasks", [])) <= set(tasks)
+        for value in task["inputs"]["parameters"].values():
+            assert set(value) in ({"componentInputParameter"}, {"runtimeValue"})
+            assert set(value.get("runtimeValue", {"constant": ""})) == {"constant"}
+
+
+def test_each_node_is_a_step_and_none_is_cached(
+    compiled: Path, documents: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    topology = json.loads((compiled / "topology.json").read_text())
+    spec, platform = documents
+    tasks = spec["root"]["dag"]["tasks"]
+    expected = {n["id"].replace("_", "-"): [u.replace("_", "-") for u in n["upstream"]] for n in topology["nodes"]}
+    assert {name: sorted(task.get("dependentTasks", [])) for name, task in tasks.items()} == expected
+    assert {json.dumps(task["cachingOptions"]) for task in tasks.values()} == {"{}"}
+    assert {task["taskInfo"]["name"] for task in tasks.values()} == {node["id"] for node in topology["nodes"]}
+    container = spec["deploymentSpec"]["executors"]["exec-trainer"]["container"]
+    assert container["image"] == "store/wdr:7"
+    assert [*container["command"], *container["args"]] == [
+        "wdr", "kubeflow-step", "--node", "trainer", "--executor-input", "{{$}}",
+    ]  # fmt: skip
+    asked = {key: container["resources"][key] for key in ("resourceCpuRequest", "resourceMemoryLimit")}
+    assert asked == {"resourceCpuRequest": "8", "resourceMemoryLimit": "32Gi"}
+    on_cluster = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-trainer"]
+    assert on_cluster["nodeSelector"]["labels"] == {"pool": "training"}
+    assert [mount["mountPath"] for mount in on_cluster["pvcMount"]] == ["/storage"]
+    assert [secret["secretName"] for secret in on_cluster["secretAsEnv"]] == ["mlmd"]
+
+
+def executor_input(compiled: Path, folder: Path, **values: Any) -> str:
+    """As Kubeflow's launcher gives it to a step."""
+    parameters = {
+        "span": DAY_BEFORE, "scheduled": "2026-03-01T20:00:00Z", "run_id": "7d0c", "compiled": str(compiled),
+        "data": "/storage/data", "workspace": str(folder / "workspace"), **values,
+    }  # fmt: skip
+    report = {
+        "name": "report",
+        "type": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"},
+        "uri": "minio://mlpipeline/v2/artifacts/small-store/7d0c/trainer/report",
+        "metadata": {},
+    }
+    outputs = {"artifacts": {"report": {"artifacts": [report]}}, "outputFile": str(folder / "executor_output.json")}
+    return json.dumps({"inputs": {"parameterValues": parameters}, "outputs": outputs})
+
+
+def test_a_scheduled_step_is_for_the_day_before(compiled: Path, tmp_path: Path) -> None:
+    """20:00 UTC on 2026-03-01 is 2026-03-02 in Tokyo; the day before is 59 days after the first, whose span is 10."""
+    assert Step(executor_input(compiled, tmp_path)).span == 69
+    assert Step(executor_input(compiled, tmp_path, span=7)).span == 7
+    assert span_of({"spans_are_dates": True}, datetime.date(1970, 1, 8)) == 7
+
+
+def test_what_became_of_a_node_is_told_where_the_launcher_looks(compiled: Path, tmp_path: Path) -> None:
+    step = Step(executor_input(compiled, tmp_path), tmp_path / "staged")
+    step.tell(NodeEvent("trainer", "done", 12.5, 40), None)
+    told = {"node": "trainer", "state": "done", "execution": 40}
+    place = "minio/mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
+    assert json.loads((tmp_path / "staged" / place).read_text()) == told
+    text = (tmp_path / "executor_output.json").read_text()
+    output = json_format.Parse(text, pipeline_spec_pb2.ExecutorOutput(), ignore_unknown_fields=False)
+    (report,) = output.artifacts["report"].artifacts
+    assert report.uri == "minio://mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
+    assert json_format.MessageToDict(report.metadata) == told
+
+
+@pytest.mark.parametrize("uri", ["file:///etc/passwd", "/etc/passwd", "minio://a/../../etc/passwd"])
+def test_another_place_is_refused(uri: str, compiled: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^an artifact's place begins with one of \['gs://', 'minio://', 's3://'\]"):
+        Step(executor_input(compiled, tmp_path)).staged(uri)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"inputs": 3}'])
+def test_what_is_no_executor_input_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        Step(text)

@@ -1,0 +1,191 @@
+"""Days by the steps of the compiled Kubeflow pipeline, each in a process of its own, and the same days by `wdr run`.
+
+    python -m tests.soak.kubeflow_steps [--days 2]
+
+There is no cluster: this takes the specification apart as Kubeflow does, and starts each step's command with the
+ExecutorInput that Kubeflow's launcher would give it, its artifacts staged below a folder as the launcher stages those
+of an object store. Ends with exit code 1 if a step fails or tells nothing, a day is not pushed, or a day came to
+something else than by `wdr run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import graphlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tests.e2e import store
+
+_STEP_SECONDS = 1800
+_BUCKET = "mlpipeline/v2/artifacts"
+
+#: What both ways must come to, of a report; a training's AUC differs in its last digits between runs.
+_SAME = ("counts", "spans", "num_eval_examples", "version")
+_MAX_AUC_DIFFERENCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Launcher:
+    """What Kubeflow does with a specification.
+
+    Attributes:
+      file: The specification.
+      folder: For what is staged.
+    """
+
+    file: Path
+    folder: Path
+
+    def run(self, values: Mapping[str, Any], progress: Progress) -> dict[str, dict[str, Any]]:
+        """Runs all steps, two at a time, each when those before it are done.
+
+        Args:
+          values: The pipeline's parameters.
+          progress: For the steps.
+
+        Returns:
+          By step, the metadata of its report.
+        """
+        spec = next(yaml.safe_load_all(self.file.read_text()))
+        tasks, job = spec["root"]["dag"]["tasks"], str(uuid.uuid4())
+        order = graphlib.TopologicalSorter({name: task.get("dependentTasks", []) for name, task in tasks.items()})
+        order.prepare()
+        told: dict[str, dict[str, Any]] = {}
+        bar = progress.add_task(f"steps of span {values['span']}", total=len(tasks))
+        with ThreadPoolExecutor(2) as pool:
+            running: dict[Future[dict[str, Any]], str] = {}
+            while order.is_active():
+                for name in order.get_ready():
+                    running[pool.submit(self._step, spec, name, values, job)] = name
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    told[name] = future.result()
+                    order.done(name)
+                    progress.advance(bar)
+        return told
+
+    def _step(self, spec: Mapping[str, Any], name: str, values: Mapping[str, Any], job: str) -> dict[str, Any]:
+        task = spec["root"]["dag"]["tasks"][name]
+        component = spec["components"][task["componentRef"]["name"]]
+        container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+        given, output_file = self._executor_input(task, component, values, job)
+        command = [part.replace("{{$}}", given) for part in (*container["command"], *container["args"])]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        variables = {**os.environ, "PATH": path, "WDR_STAGING_ROOT": str(self.folder)}
+        done = subprocess.run(
+            command, env=variables, cwd=self.folder, capture_output=True, text=True, timeout=_STEP_SECONDS, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"the step {name} must end with 0. Received: {done.returncode}\n{done.stderr[-2000:]}")
+        output = json_format.Parse(output_file.read_text(), pipeline_spec_pb2.ExecutorOutput())
+        (report,) = output.artifacts["report"].artifacts
+        staged = self.folder / report.uri.replace("://", "/")
+        metadata: dict[str, Any] = json_format.MessageToDict(report.metadata)
+        if json.loads(staged.read_text())["node"] != metadata["node"]:
+            raise RuntimeError(f"the step {name} must tell the same in both places ({staged})")
+        return metadata
+
+    def _executor_input(
+        self, task: Mapping[str, Any], component: Mapping[str, Any], values: Mapping[str, Any], job: str
+    ) -> tuple[str, Path]:
+        name = task["taskInfo"]["name"]
+        placeholders = {
+            "{{$.pipeline_job_uuid}}": job,
+            "{{$.pipeline_job_schedule_time_utc}}": "2026-01-02T04:00:00Z",
+        }
+        parameters = {
+            key: values[value["componentInputParameter"]]
+            if "componentInputParameter" in value
+            else placeholders[value["runtimeValue"]["constant"]]
+            for key, value in task["inputs"]["parameters"].items()
+        }
+        artifacts = {
+            key: {
+                "artifacts": [
+                    {"name": key, "type": how["artifactType"], "uri": f"minio://{_BUCKET}/{job}/{name}/{key}"}
+                ]
+            }
+            for key, how in component["outputDefinitions"]["artifacts"].items()
+        }
+        output_file = self.folder / f"{job}-{name}.json"
+        outputs = {"artifacts": artifacts, "outputFile": str(output_file)}
+        return json.dumps({"inputs": {"parameterValues": parameters}, "outputs": outputs}), output_file
+
+
+def report_of(workspace: Path, span: int) -> dict[str, Any]:
+    """The report of a span's run."""
+    reports = [json.loads(path.read_text()) for path in (workspace / "reports").glob("*.json")]
+    (found,) = [report for report in reports if report["counts"]["span"] == span]
+    return dict(found)
+
+
+def differences(span: int, by_steps: Mapping[str, Any], by_run: Mapping[str, Any]) -> list[str]:
+    """In what a day's two ways differ, a sentence each."""
+    found = [
+        f"{name} of span {span} must be {by_run[name]}, as by `wdr run`. Received: {by_steps[name]}"
+        for name in _SAME
+        if by_steps[name] != by_run[name]
+    ]
+    for name in ("vocabulary_sizes", "num_steps"):
+        if by_steps["training"][name] != by_run["training"][name]:
+            found.append(f"{name} of span {span} must be those of `wdr run`")
+    if (by_steps["training"]["warm_started_from"] is None) != (span == 1):
+        found.append(f"span {span} must start {'cold' if span == 1 else 'from the model of the span before'}")
+    auc, expected = by_steps["metrics"]["auc"], by_run["metrics"]["auc"]
+    if abs(auc - expected) > _MAX_AUC_DIFFERENCE:
+        found.append(f"the AUC of span {span} must be that of `wdr run`, {expected:.6f}. Received: {auc:.6f}")
+    return found
+
+
+def main() -> int:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--days", type=int, default=2)
+    options = parser.parse_args()
+    console, problems = Console(highlight=False), []
+    table = Table("span", "version", "AUC by steps", "AUC by wdr run", "warm-started from")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory() as name, Progress(*columns, console=console) as progress:
+        folder = Path(name)
+        data = store.simulate(folder / "data", days=options.days)
+        store.wdr_ok("compile", store.CONFIG, "--target", "kubeflow", "--out", folder / "compiled")
+        launcher = Launcher(folder / "compiled" / f"{store.NAME}.yaml", folder / "staged")
+        launcher.folder.mkdir()
+        for span in range(1, options.days + 1):
+            places = {"compiled": folder / "compiled", "data": data, "workspace": folder / "steps"}
+            values = {"span": span, **{key: str(path) for key, path in places.items()}}
+            told = launcher.run(values, progress)
+            store.wdr_ok(*store.run_arguments(data, folder / "run", span))
+            by_steps, by_run = (report_of(folder / way, span) for way in ("steps", "run"))
+            problems += differences(span, by_steps, by_run)
+            if told["push"].get("version") != span:
+                problems.append(f"the step push must tell version {span}. Received: {told['push']}")
+            table.add_row(
+                str(span), str(by_steps["version"]), f"{by_steps['metrics']['auc']:.6f}",
+                f"{by_run['metrics']['auc']:.6f}", by_steps["training"]["warm_started_from"] or "—",
+            )  # fmt: skip
+    console.print(table)
+    for problem in problems:
+        console.print(f"[red]{problem}[/red]")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
