@@ -50,20 +50,27 @@ def claimed(workspace: Workspace) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def node_claimed(workspace: Workspace, pipeline_name: str, node_id: str) -> Iterator[None]:
-    """Holds one node of a pipeline in a workspace, for a scheduler that runs several at once, each in its own process.
+def node_claimed(workspace: Workspace, pipeline_name: str, node_id: str, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Holds one node in a workspace, for a scheduler that runs several at once, each in its own process.
 
-    Other nodes can be held meanwhile, but no whole run. First removes what killed processes have left of this one.
+    Other nodes can be held meanwhile, but no whole run, nor this node of another pipeline, whose files lie in the same
+    folders. First removes what killed processes have left of this one.
+
+    Args:
+      workspace: The workspace.
+      pipeline_name: The node's pipeline.
+      node_id: The node.
+      wait_seconds: How long to wait for whoever holds it, such as the last try, whose scheduler alone was killed.
 
     Raises:
-      WorkspaceBusyError: If a run, or another process with this node, holds it.
+      WorkspaceBusyError: If a run, or another process with this node, still holds it then.
     """
     locks = workspace.root / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_lock(workspace).read_lock(blocking=False))
-            stack.enter_context(FileLock(locks / f"{pipeline_name}.{node_id}", blocking=False))
+            stack.enter_context(_lock(workspace).read_lock(timeout=wait_seconds))
+            stack.enter_context(FileLock(locks / node_id, timeout=wait_seconds))
         except Timeout as error:
             raise WorkspaceBusyError(
                 f"another process is running {node_id}, or a whole run ({workspace.root})"

@@ -7,9 +7,11 @@ runs (`pipeline/node_run.py`), and so the same folder serves a laptop, a schedul
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import posixpath
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,8 @@ _SPAN_PARAMETER = "span"
 
 #: What a path may hold to be put into JSON text, and into JSON within JSON, as it is.
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+
+_EPOCH = datetime.date(1970, 1, 1)
 
 #: All of the product's code: a compiled pipeline runs with the code that it was compiled with.
 _CODE = ("components", "pipeline", "serving", "trainer", "transform")
@@ -103,8 +107,20 @@ def _schedule(config: Config) -> dict[str, Any]:
         **plain,
         "pods": {"default": dataclasses.asdict(Pod()), **plain["pods"]},
         "marker": schedule.marker or posixpath.join(posixpath.dirname(log_path), SUCCESS_MARKER),
-        "spans_are_dates": "{YYYY}" in log_path,
+        # Where paths have dates, TFX counts the days since 1970.
+        "first_span": (schedule.start - _EPOCH).days if "{YYYY}" in log_path else schedule.first_span,
     }
+
+
+def marker_of(topology: Mapping[str, Any], data_root: str, span: int) -> str:
+    """The file that tells that a span's logs are complete."""
+    schedule = topology["schedule"]
+    day = datetime.date.fromisoformat(schedule["start"]) + datetime.timedelta(days=span - schedule["first_span"])
+    tokens = {"{YYYY}": f"{day:%Y}", "{MM}": f"{day:%m}", "{DD}": f"{day:%d}"}
+    marker = re.sub(r"\{SPAN(?::(\d+))?\}", lambda found: str(span).zfill(int(found[1] or 0)), schedule["marker"])
+    for token, value in tokens.items():
+        marker = marker.replace(token, value)
+    return posixpath.join(data_root, marker)
 
 
 def read_topology(folder: Path) -> dict[str, Any]:

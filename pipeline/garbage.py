@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import ml_metadata as mlmd
@@ -19,6 +19,11 @@ from pipeline.workspace import Workspace
 _Artifact = metadata_store_pb2.Artifact
 _INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
 _MB = 2**20
+
+#: The inputs by which a day's run goes on from that of the day before: through them, everything is behind a model.
+_EARLIER = ("base_model", "analyzer_cache")
+
+_BUILT_ON = ("ExampleStatistics", "TransformCache")
 
 #: What a later run asks of a model that may be older than the runs that are kept.
 _VERDICTS = ("InfraBlessing", "ModelBlessing", "PushedModel")
@@ -55,36 +60,56 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
     """
     with claimed(workspace), metadata.Metadata(workspace.metadata_connection()) as handle:
         store = handle.store
-        kept = {*_of_latest_runs(store, keep_runs), *_behind_versions(store, workspace)}
+        kept = {
+            *_of_latest_runs(store, keep_runs), *_newest_of_each(store), *_behind_versions(store, workspace),
+        }  # fmt: skip
         old = [a for a in store.get_artifacts() if a.id not in kept and workspace.artifacts in Path(a.uri).parents]
         logs = sorted(workspace.logs.glob("*.log"))[:-keep_runs]
         paths = [path for path in [*(Path(a.uri) for a in old), *logs] if path.exists()]
         garbage = Garbage({path: _num_bytes(path) for path in paths})
         if not dry_run:
-            for artifact in old:  # first, so that no run takes from the cache what is about to go
-                artifact.state = _Artifact.DELETED
-            store.put_artifacts(old)
-            for path in paths:
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+            _remove(workspace, store, old, paths)
         return garbage
 
 
+def _remove(
+    workspace: Workspace, store: mlmd.MetadataStore, artifacts: Sequence[metadata_store_pb2.Artifact], paths: list[Path]
+) -> None:
+    """Takes the files out of the cache's sight, which looks for folders, then out of the resolvers', then away."""
+    bin_ = workspace.root / ".garbage"
+    if bin_.exists():  # of a clean-up that was killed
+        shutil.rmtree(bin_)
+    bin_.mkdir()
+    for number, path in enumerate(paths):
+        path.rename(bin_ / str(number))
+    for artifact in artifacts:
+        artifact.state = _Artifact.DELETED
+    store.put_artifacts(artifacts)
+    shutil.rmtree(bin_)
+
+
 def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> set[int]:
-    """The artifacts that the latest runs of each pipeline read or made."""
+    """The artifacts that the latest runs of each pipeline, and whatever ran since, read or made."""
     kept: set[int] = set()
     for pipeline in store.get_contexts_by_type("pipeline"):
         in_pipeline = {execution.id for execution in store.get_executions_by_context(pipeline.id)}
-        runs: dict[int, set[int]] = {}
-        for run in store.get_contexts_by_type("pipeline_run"):
-            executions = {e.id for e in store.get_executions_by_context(run.id)} & in_pipeline
-            if executions:
-                runs[max(executions)] = executions
-        latest = [execution for last in sorted(runs)[-keep_runs:] for execution in runs[last]]
-        kept |= {event.artifact_id for event in store.get_events_by_execution_ids(latest)}  # a resolver's outputs, too
+        runs = [
+            executions
+            for run in store.get_contexts_by_type("pipeline_run")
+            if len(executions := {e.id for e in store.get_executions_by_context(run.id)} & in_pipeline) > 1
+        ]  # one execution alone is the ingestion of an earlier span
+        latest = sorted(map(min, runs))[-keep_runs:]
+        since = [execution for execution in in_pipeline if latest and execution >= latest[0]]
+        kept |= {event.artifact_id for event in store.get_events_by_execution_ids(since)}  # a resolver's outputs, too
     return kept
+
+
+def _newest_of_each(store: mlmd.MetadataStore) -> set[int]:
+    """What the next run measures drift against and goes on analyzing from, however long ago it was made."""
+    found = {kind: store.get_artifacts_by_type(kind) for kind in _BUILT_ON}
+    return {
+        max(a.id for a in live) for kind in found if (live := [a for a in found[kind] if a.state == _Artifact.LIVE])
+    }
 
 
 def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int]:
@@ -100,7 +125,7 @@ def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int
     while found:
         makers = _executions(store, found, _OUTPUT)
         along = _artifacts(store, makers, _OUTPUT)  # such as the quarantine, with the rows' counts
-        found = _artifacts(store, makers, _INPUT) - kept
+        found = _artifacts(store, makers, _INPUT, leave_out=_EARLIER) - kept
         kept |= found | along
     made = store.get_artifacts_by_id(list(_artifacts(store, _executions(store, models, _INPUT), _OUTPUT)))
     return kept | {artifact.id for artifact in made if artifact.type in _VERDICTS}
@@ -112,10 +137,10 @@ def _executions(store: mlmd.MetadataStore, artifacts: set[int], kind: int) -> se
     return {event.execution_id for event in events if event.type == kind}
 
 
-def _artifacts(store: mlmd.MetadataStore, executions: set[int], kind: int) -> set[int]:
-    """The artifacts that executions made, or that they read."""
+def _artifacts(store: mlmd.MetadataStore, executions: set[int], kind: int, leave_out: Collection[str] = ()) -> set[int]:
+    """The artifacts that executions made, or that they read, but for some inputs."""
     events = store.get_events_by_execution_ids(list(executions)) if executions else []
-    return {event.artifact_id for event in events if event.type == kind}
+    return {e.artifact_id for e in events if e.type == kind and not (e.path.steps and e.path.steps[0].key in leave_out)}
 
 
 def _num_bytes(path: Path) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -63,8 +62,15 @@ class Step:
         if asked != DAY_BEFORE:
             return asked
         schedule = read_topology(self.compiled)["schedule"]
-        when = datetime.datetime.fromisoformat(self._text("scheduled"))
-        return span_of(schedule, when.astimezone(ZoneInfo(schedule["timezone"])).date() - datetime.timedelta(days=1))
+        try:
+            when = datetime.datetime.fromisoformat(self._text("scheduled"))
+        except ValueError as error:
+            raise InputError(
+                "a scheduled run's steps are told its time, by Kubeflow's backend from the version after 2.16.1 on; "
+                f"before it, give the parameter `span`. Received: {self._text('scheduled')!r}"
+            ) from error
+        day = when.astimezone(ZoneInfo(schedule["timezone"])).date() - datetime.timedelta(days=1)
+        return int(schedule["first_span"]) + (day - datetime.date.fromisoformat(schedule["start"])).days
 
     def tell(self, event: NodeEvent, outcome: Outcome | None) -> None:
         """Writes the report, and the ExecutorOutput that tells Kubeflow of it.
@@ -101,13 +107,6 @@ class Step:
 
     def _text(self, name: str) -> str:
         return str(self._value(name).string_value)
-
-
-def span_of(schedule: Mapping[str, Any], day: datetime.date) -> int:
-    """The span of a day's logs, by a topology's schedule."""
-    if schedule["spans_are_dates"]:
-        return (day - datetime.date(1970, 1, 1)).days
-    return int(schedule["first_span"]) + (day - datetime.date.fromisoformat(schedule["start"])).days
 
 
 def staging_root() -> Path:

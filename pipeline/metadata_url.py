@@ -12,34 +12,37 @@ from transform.errors import InputError
 METADATA_URL = "WDR_METADATA_URL"
 
 _PORTS = {"postgresql": 5432, "mysql": 3306}
-_FORM = f"{METADATA_URL} must be postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE"
+_FORM = (
+    f"{METADATA_URL} must be postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE, and nothing behind it; "
+    "characters such as / and @ in a password are written as %2F and %40. What was received is not shown"
+)
 
 
 def connection_from(url: str) -> metadata_store_pb2.ConnectionConfig:
     """Parses a URL such as `postgresql://user:password@host:5432/database`.
 
     Raises:
-      InputError: If it is none; the text does not repeat the password.
+      InputError: If it is none; the text repeats nothing of it.
     """
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError as error:  # a port that is no number
-        raise InputError(f"{_FORM}: {error}") from error
+    except ValueError as error:  # its text may have a part of the password
+        raise InputError(_FORM) from error
     database = parts.path.removeprefix("/")
-    if parts.scheme not in _PORTS or not parts.hostname or not parts.username or not database:
-        shown = f"{parts.scheme}://…@{parts.hostname or ''}{parts.path}"
-        raise InputError(f"{_FORM}. Received: {shown}")
-    user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or "")
+    fits = parts.scheme in _PORTS and parts.hostname and parts.username and database and "/" not in database
+    if not fits or parts.query or parts.fragment:
+        raise InputError(_FORM)
+    user, password = urllib.parse.unquote(str(parts.username)), urllib.parse.unquote(parts.password or "")
     connection = metadata_store_pb2.ConnectionConfig()
     if parts.scheme == "postgresql":
-        connection.postgresql.host = parts.hostname
+        connection.postgresql.host = str(parts.hostname)
         connection.postgresql.port = str(port)
         connection.postgresql.user = user
         connection.postgresql.password = password
         connection.postgresql.dbname = database
     else:
-        connection.mysql.host = parts.hostname
+        connection.mysql.host = str(parts.hostname)
         connection.mysql.port = port
         connection.mysql.user = user
         connection.mysql.password = password

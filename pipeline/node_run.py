@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TypeAlias
 
 import ml_metadata as mlmd
+from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from components.ingestion.spans import NoSpanError, has_spans, resolve_span
+from components import storage
+from components.ingestion.component import LATEST
+from components.ingestion.spans import has_spans, resolve_span
 from pipeline.check import check_files
 from pipeline.claim import node_claimed
-from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, read_config, read_ir, read_topology
+from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.nodes import NodeEvent, is_done, launch_node
 from pipeline.outcome import Outcome, read_outcome
@@ -48,7 +52,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
       How it ended; and, after the last node, what the run came to, which is in the workspace's reports too.
 
     Raises:
-      GateError: If the span's data is not fit; a report says so.
+      GateError: If the span's data is not fit, or not there; a report says so.
       UserError: If the node is unknown, another process holds it, or a file cannot be read.
       NodeFailedError: If its inputs did not resolve.
       Exception: Whatever its executor raises.
@@ -59,18 +63,21 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
         raise InputError(f"a node is one of {known}. Received: {node_id!r} ({compiled})")
     if not _RUN_ID.fullmatch(run_id):
         raise InputError(f"a run's name has 1 to 200 of A-Z, a-z, 0-9 and `_.:+-`. Received: {run_id!r}")
-    name = topology["name"]
+    name, config = topology["name"], read_config(compiled)
     connection = place.workspace.metadata_connection()
-    with node_claimed(place.workspace, name, node_id):
+    with node_claimed(place.workspace, name, node_id, config.schedule.timeout_seconds):
         run = _current_run(connection, name, run_id, begins=node_id == EXAMPLE_GEN)
-        config = read_config(compiled)
+        done = _executions(connection, name, run, [node_id], only_done=True)
         if node_id == SCHEMA_GEN:
             write_schema(config, place.workspace)
-        if node_id == EXAMPLE_GEN:
-            check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
-            _ingest_window(compiled, config, place, span, run, connection)
         try:
-            event = launch_node(read_ir(compiled, IR_FILE, place, span, run), node_id, connection)
+            if done:  # TFX would run a resolver again, and those behind it would read the outputs of both
+                event = NodeEvent(node_id, "done", execution_id=done[node_id])
+            else:
+                if node_id == EXAMPLE_GEN:
+                    _prepare(compiled, config, place, span, run, connection)
+                ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run)
+                event = launch_node(ir, node_id, connection)
         except GateError as error:
             executions = _executions(connection, name, run, known)
             ended = Ended(name, span, executions, None, skipped_by=node_id, reason=str(error))
@@ -84,14 +91,39 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
         return event, outcome
 
 
-def _ingest_window(compiled: Path, config: Config, place: Place, span: int, run: str, connection: _Connection) -> None:
+def _prepare(compiled: Path, config: Config, place: Place, span: int, run: str, connection: _Connection) -> None:
+    """Checks the span's files, and ingests the earlier spans of the window, as far as their logs are complete.
+
+    Raises:
+      GateError: If the span's logs are not there or cannot be read: another day's run does not wait for them.
+      InputError: If the span before it has no run that has ended, and the schedule wants it so.
+    """
+    topology = read_topology(compiled)
+    first_span = topology["schedule"]["first_span"]
+    if config.schedule.block_on_failure and not _is_settled(config, place, span - 1, first_span):
+        raise InputError(f"span {span} waits for the run of span {span - 1}, as `schedule.block_on_failure` has it")
+    try:
+        check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
+    except InputError as error:
+        raise GateError(str(error)) from error
+    has_marker = storage.exists(marker_of(topology, place.data_root, span))  # a store may write none
     for earlier in range(span - config.ingestion.window_spans + 1, span) if has_spans(config) else ():
         try:
             resolve_span(config, place.data_root, earlier)
-        except NoSpanError:
-            continue  # the store's first days, or logs that are kept no longer
+            if has_marker and not storage.exists(marker := marker_of(topology, place.data_root, earlier)):
+                raise InputError(f"the span's logs are not complete: there is no {marker}")
+        except InputError as error:  # the store's first days, logs that are kept no longer, or that never came
+            logging.warning("span %d is left out of the window: %s", earlier, error)
+            continue
         ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
         launch_node(ir, EXAMPLE_GEN, connection)
+
+
+def _is_settled(config: Config, place: Place, span: int, first_span: int) -> bool:
+    """Whether a span is before the schedule's first, or is one whose run has pushed, was refused, or was skipped."""
+    files = place.workspace.reports.glob(f"{config.name}.*.json")
+    reports = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    return span < first_span or any(span in (r.get("span"), r.get("counts", {}).get("span")) for r in reports)
 
 
 def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, begins: bool) -> str:
@@ -115,11 +147,13 @@ def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, be
     return name(number + 1 if begins and first is not None and is_done(first) else number)
 
 
-def _executions(connection: _Connection, pipeline_name: str, run: str, nodes: list[str]) -> dict[str, int]:
-    """By node, its execution in a run; the nodes that have one."""
+def _executions(
+    connection: _Connection, pipeline_name: str, run: str, nodes: list[str], *, only_done: bool = False
+) -> dict[str, int]:
+    """By node, its execution in a run; the nodes that have one, or one that is done."""
     with metadata.Metadata(connection) as handle:
         found = {node: _execution(handle.store, pipeline_name, run, node) for node in nodes}
-    return {node: execution.id for node, execution in found.items() if execution is not None}
+    return {node: e.id for node, e in found.items() if e is not None and (is_done(e) or not only_done)}
 
 
 def _execution(

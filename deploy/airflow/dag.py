@@ -19,6 +19,7 @@ import datetime
 import json
 import os
 import posixpath
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,12 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 try:
     from airflow.sdk import DAG
-except ImportError:  # Airflow 2
+
+    IS_AIRFLOW_2 = False
+except ImportError:
     from airflow import DAG
+
+    IS_AIRFLOW_2 = True
 
 HERE = Path(__file__).resolve().parent
 TOPOLOGY = json.loads((HERE / "topology.json").read_text(encoding="utf-8"))
@@ -39,44 +44,43 @@ SCHEDULE = TOPOLOGY["schedule"]
 ZONE = ZoneInfo(SCHEDULE["timezone"])
 START = datetime.date.fromisoformat(SCHEDULE["start"])
 
+#: Airflow 2 takes a wait that was too long for a failure, and tries again.
+NUM_WAITS = SCHEDULE["retries"] + 1 if IS_AIRFLOW_2 else 1
+
 #: `wdr run-node` ends so where a gate on data stopped the run: the rest of it is skipped.
 SKIPPED = 99
 
 #: What a run says of itself, to every task.
 RUN = {
     "WDR_RUN_ID": "{{ run_id }}",
-    "WDR_SPAN": "{{ span_of(data_interval_start, dag_run.conf) }}",
+    "WDR_SPAN": "{{ span_of(data_interval_start | default(none), dag_run) }}",
 }
 
 
-def day_of(interval_start: datetime.datetime, conf: dict[str, Any] | None) -> datetime.date:
-    """The day whose logs a run is for: the one that its interval begins on, or that of the `span` it was asked for."""
-    if conf and "span" in conf:
-        first = datetime.date(1970, 1, 1) if SCHEDULE["spans_are_dates"] else START
-        offset = 0 if SCHEDULE["spans_are_dates"] else SCHEDULE["first_span"]
-        return first + datetime.timedelta(days=int(conf["span"]) - offset)
-    return interval_start.astimezone(ZONE).date()
+def day_of(interval_start: datetime.datetime | None, run: Any) -> datetime.date:
+    """The day whose logs a run is for.
+
+    That of the `span` it was asked for; else the one that its interval begins on; else, of a run that was started by
+    hand and has no interval, the day before.
+    """
+    if run.conf and "span" in run.conf:
+        return START + datetime.timedelta(days=int(run.conf["span"]) - SCHEDULE["first_span"])
+    if interval_start is not None:
+        return interval_start.astimezone(ZONE).date()
+    started: datetime.datetime = run.run_after
+    return started.astimezone(ZONE).date() - datetime.timedelta(days=1)
 
 
-def span_of(interval_start: datetime.datetime, conf: dict[str, Any] | None = None) -> int:
+def span_of(interval_start: datetime.datetime | None, run: Any) -> int:
     """The span of a run's logs: where paths have dates, the days since 1970-01-01, as TFX counts."""
-    day = day_of(interval_start, conf)
-    if SCHEDULE["spans_are_dates"]:
-        return (day - datetime.date(1970, 1, 1)).days
-    return int(SCHEDULE["first_span"]) + (day - START).days
+    return int(SCHEDULE["first_span"]) + (day_of(interval_start, run) - START).days
 
 
-def marker_of(interval_start: datetime.datetime, conf: dict[str, Any] | None = None) -> str:
+def marker_of(interval_start: datetime.datetime | None, run: Any) -> str:
     """The file that tells that a run's logs are complete."""
-    day = day_of(interval_start, conf)
-    values = {
-        "{SPAN}": str(span_of(interval_start, conf)),
-        "{YYYY}": f"{day:%Y}",
-        "{MM}": f"{day:%m}",
-        "{DD}": f"{day:%d}",
-    }
-    marker = SCHEDULE["marker"]
-    for token, value in values.items():
+    day, span = day_of(interval_start, run), str(span_of(interval_start, run))
+    marker = re.sub(r"\{SPAN(?::(\d+))?\}", lambda found: span.zfill(int(found[1] or 0)), SCHEDULE["marker"])
+    for token, value in {"{YYYY}": f"{day:%Y}", "{MM}": f"{day:%m}", "{DD}": f"{day:%d}"}.items():
         marker = marker.replace(token, value)
     return posixpath.join(os.environ.get("WDR_DATA", "/data"), marker)
 
@@ -155,17 +159,16 @@ with DAG(
         "retry_exponential_backoff": True,
         "max_retry_delay": datetime.timedelta(hours=1),
         "execution_timeout": datetime.timedelta(seconds=SCHEDULE["timeout_seconds"]),
-        "depends_on_past": SCHEDULE["block_on_failure"],
     },
     doc_md=__doc__,
     tags=["wide-deep-ranker"],
 ) as dag:
     logs = FileSensor(
         task_id="wait_for_logs",
-        filepath="{{ marker_of(data_interval_start, dag_run.conf) }}",
+        filepath="{{ marker_of(data_interval_start | default(none), dag_run) }}",
         deferrable=True,
         poke_interval=SCHEDULE["poll_seconds"],
-        timeout=SCHEDULE["wait_seconds"],
+        timeout=SCHEDULE["wait_seconds"] / NUM_WAITS,
         execution_timeout=None,
     )
     tasks = {node["id"]: node_task(node["id"]) for node in TOPOLOGY["nodes"]}

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="By `wdr compile --target kubeflow`.")
     parser.add_argument("--host", required=True, help="Kubeflow Pipelines' address.")
     parser.add_argument("--namespace", help="Where Kubeflow has several users.")
-    parser.add_argument("--cron", help="Six fields, seconds first; a run is for the day before.")
+    parser.add_argument("--cron", help="Six fields, seconds first, UTC; a run is for the day before.")
     options = parser.parse_args()
     name = options.file.stem
     client = kfp.Client(host=options.host, namespace=options.namespace or "kubeflow")
@@ -33,8 +33,7 @@ def main() -> None:
     print(f"version {uploaded.display_name} of {name}")
     if options.cron:
         experiment = client.create_experiment(name, namespace=options.namespace)
-        for old in client.list_recurring_runs(experiment_id=experiment.experiment_id).recurring_runs or []:
-            client.delete_recurring_run(old.recurring_run_id)
+        before = client.list_recurring_runs(experiment_id=experiment.experiment_id, page_size=100).recurring_runs or []
         run = client.create_recurring_run(
             experiment_id=experiment.experiment_id,
             job_name=name,
@@ -44,6 +43,9 @@ def main() -> None:
             pipeline_id=pipeline_id,
             version_id=uploaded.pipeline_version_id,
         )
+        for old in before:
+            if old.display_name == name:
+                client.delete_recurring_run(old.recurring_run_id)
         print(f"recurring run {run.recurring_run_id}: {options.cron}")
 
 

@@ -23,10 +23,12 @@ STANDALONE = runpy.run_path(str(ROOT / "deploy" / "airflow" / "standalone.py"))
 
 #: Prints what a DAG file declares.
 _TELL = """
-import datetime, json, runpy, sys
+import datetime, json, runpy, sys, types
 found = runpy.run_path(sys.argv[1])
 dag, utc = found["dag"], datetime.timezone.utc
 begins = datetime.datetime(2026, 3, 1, 4, tzinfo=utc)
+run = types.SimpleNamespace(conf={}, run_after=datetime.datetime(2026, 3, 9, 12, tzinfo=utc))
+asked = types.SimpleNamespace(conf={"span": "7"})
 print(json.dumps({
     "id": dag.dag_id, "max_active_runs": dag.max_active_runs, "catchup": dag.catchup,
     "upstream": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
@@ -37,8 +39,9 @@ print(json.dumps({
         task.task_id: [task.image, task.cmds + task.arguments, task.container_resources.requests, task.node_selector]
         for task in dag.tasks if type(task).__name__ == "KubernetesPodOperator"
     },
-    "span": found["span_of"](begins), "marker": found["marker_of"](begins),
-    "asked_span": found["span_of"](begins, {"span": "7"}), "asked_marker": found["marker_of"](begins, {"span": "7"}),
+    "span": found["span_of"](begins, run), "marker": found["marker_of"](begins, run),
+    "asked_span": found["span_of"](begins, asked), "asked_marker": found["marker_of"](begins, asked),
+    "by_hand": found["span_of"](None, run),
 }))
 """
 
@@ -76,9 +79,11 @@ def test_each_node_is_a_task_and_comes_after_the_logs(python: Path, tmp_path: Pa
 
 def test_a_run_is_for_the_day_on_which_its_interval_begins(python: Path, tmp_path: Path) -> None:
     """2026-03-01 is 59 days after 2026-01-01."""
-    told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10}})
-    assert (told["span"], told["marker"]) == (69, "/logs/impressions/day-69/_SUCCESS")
-    assert (told["asked_span"], told["asked_marker"]) == (7, "/logs/impressions/day-7/_SUCCESS")
+    marker = "impressions/{SPAN:4}.done"
+    told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10, "marker": marker}})
+    assert (told["span"], told["marker"]) == (69, "/logs/impressions/0069.done")
+    assert (told["asked_span"], told["asked_marker"]) == (7, "/logs/impressions/0007.done")
+    assert told["by_hand"] == 76  # of 2026-03-08, the day before
 
 
 def test_dates_are_counted_as_tfx_counts_them(python: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pipeline.compiled import (
     IR_FILE,
     TOPOLOGY_FILE,
     Place,
+    marker_of,
     read_config,
     read_ir,
     read_topology,
@@ -82,9 +83,15 @@ def test_the_topology_is_in_an_order_in_which_nodes_can_run(compiled: Path) -> N
 
 
 def test_a_run_waits_for_the_impressions_marker(compiled: Path) -> None:
-    schedule = read_topology(compiled)["schedule"]
-    assert schedule["marker"] == "impressions/day-{SPAN}/_SUCCESS"
-    assert not schedule["spans_are_dates"]
+    topology = read_topology(compiled)
+    assert topology["schedule"]["marker"] == "impressions/day-{SPAN}/_SUCCESS"
+    assert marker_of(topology, "/logs", 7) == "/logs/impressions/day-7/_SUCCESS"
+
+
+def test_a_marker_has_the_span_in_its_width_or_its_date() -> None:
+    """2026-01-05 is 20,458 days after 1970-01-01."""
+    schedule = {"start": "2026-01-01", "first_span": 20454, "marker": "{YYYY}/{MM}-{DD}.{SPAN:6}"}
+    assert marker_of({"schedule": schedule}, "/logs", 20458) == "/logs/2026/01-05.020458"
 
 
 def test_the_config_comes_back(compiled: Path) -> None:

@@ -26,6 +26,7 @@ class Runs:
         self.root = str(workspace.serving("store"))
         self.store = mlmd.MetadataStore(workspace.metadata_connection())
         self._contexts: list[Any] = []
+        self._last: dict[str, Any] = {}
 
     def begin(self, name: str) -> None:
         """From now on, executions are of this run."""
@@ -41,7 +42,7 @@ class Runs:
         (self.workspace.logs / f"{name}.log").write_bytes(bytes(1000))
 
     def put(self, node: str, read: list[Any], *made: str) -> list[Any]:
-        """An execution that made artifacts of these types from others."""
+        """An execution that made artifacts of these types from others, some of them under an input's own name."""
         execution = mlmd_pb2.Execution(type_id=self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node)))
         outputs = []
         for kind in made:
@@ -51,29 +52,37 @@ class Runs:
             type_id = self.store.put_artifact_type(mlmd_pb2.ArtifactType(name=kind))
             outputs.append(mlmd_pb2.Artifact(type_id=type_id, uri=str(folder), state=mlmd_pb2.Artifact.LIVE))
         event = mlmd_pb2.Event
-        pairs = [(a, event(type=event.INPUT)) for a in read] + [(a, event(type=event.OUTPUT)) for a in outputs]
+        inputs = [one if isinstance(one, tuple) else ("input", one) for one in read]
+        pairs = [(a, event(type=event.INPUT, path=event.Path(steps=[event.Path.Step(key=key)]))) for key, a in inputs]
+        pairs += [(artifact, event(type=event.OUTPUT)) for artifact in outputs]
         _, ids, _ = self.store.put_execution(execution, pairs, self._contexts)
         return list(self.store.get_artifacts_by_id(ids[len(read) :]))
 
     def run(self, name: str, *, pushed: bool = True) -> dict[str, Any]:
-        """A run: the artifacts by type, those before the model as `raw` and `transformed`."""
+        """A run that goes on from the one before it; its artifacts."""
         self.begin(name)
         raw, quarantine = self.put("ImpressionGen", [], "Examples", "Quarantine")
         (statistics,) = self.put("StatisticsGen", [raw], "ExampleStatistics")
-        (transformed,) = self.put("Transform", [raw], "Examples")
-        (model,) = self.put("Trainer", [transformed], "Model")
+        transformed, cache = self.put(
+            "Transform", [raw, *self._earlier("analyzer_cache")], "Examples", "TransformCache"
+        )
+        (model,) = self.put("Trainer", [transformed, *self._earlier("base_model")], "Model")
+        self._last = {"analyzer_cache": cache, "base_model": model}
         (blessing,) = self.put("InfraValidation", [model], "InfraBlessing")
         (evaluation,) = self.put("Evaluator", [model, raw], "ModelEvaluation")
         if pushed:
             add_version(self.root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"model_uri": model.uri})
         return {
-            "raw": raw, "quarantine": quarantine, "statistics": statistics, "transformed": transformed,
+            "raw": raw, "quarantine": quarantine, "statistics": statistics, "transformed": transformed, "cache": cache,
             "model": model, "blessing": blessing, "evaluation": evaluation,
         }  # fmt: skip
 
+    def _earlier(self, name: str) -> list[Any]:
+        return [(name, self._last[name])] if self._last else []
+
 
 #: What the model of a version that is there was made from, what was made along, and its verdict.
-NEEDED = {"raw", "quarantine", "transformed", "model", "blessing"}
+NEEDED = {"raw", "quarantine", "transformed", "cache", "model", "blessing"}
 
 
 @pytest.fixture
@@ -91,8 +100,8 @@ def test_the_latest_runs_and_what_versions_were_made_from_stay(runs: Runs) -> No
     assert (there(refused), there(first), there(second)) == (set(), NEEDED, NEEDED)
     assert there(last) == set(last)
     assert [path.name for path in runs.workspace.logs.iterdir()] == ["d.log"]
-    # Of `refused` seven, of `first` and `second` statistics and evaluation, and three logs.
-    assert sorted(garbage.num_bytes.values()) == [1000] * (7 + 2 + 2 + 3)
+    # Of `refused` eight, of `first` and `second` statistics and evaluation, and three logs.
+    assert sorted(garbage.num_bytes.values()) == [1000] * (8 + 2 + 2 + 3)
 
 
 def test_a_version_that_was_removed_needs_nothing_and_one_that_is_pinned_does(runs: Runs) -> None:
@@ -107,11 +116,21 @@ def test_a_version_that_was_removed_needs_nothing_and_one_that_is_pinned_does(ru
 
 def test_what_a_latest_run_took_from_an_earlier_one_stays(runs: Runs) -> None:
     """An earlier span's statistics, which drift is measured against."""
-    first = runs.run("a", pushed=False)
-    runs.begin("b")
+    first, second = runs.run("a", pushed=False), runs.run("b", pushed=False)
+    runs.begin("c")
+    runs.put("ImpressionGen", [], "Examples")
     runs.put("DistributionValidator", [first["statistics"]], "ExampleAnomalies")
     collect_garbage(runs.workspace, 1, dry_run=False)
     assert there(first) == {"statistics"}
+    assert there(second) == {"statistics", "cache"}  # the newest, for the next run
+
+
+def test_the_ingestion_of_an_earlier_span_is_no_run(runs: Runs) -> None:
+    first = runs.run("a", pushed=False)
+    runs.begin("b-ingest-1")
+    runs.put("ImpressionGen", [], "Examples")
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    assert there(first) == set(first)
 
 
 def test_ml_metadata_knows_what_is_gone(runs: Runs) -> None:

@@ -18,7 +18,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipeline.compiled import write_compiled
 from pipeline.kubeflow import DAY_BEFORE, Cluster, write_kubeflow
-from pipeline.kubeflow_step import Step, span_of
+from pipeline.kubeflow_step import Step
 from pipeline.nodes import NodeEvent
 from tests.e2e.store import CONFIG
 from transform.config import load_config
@@ -132,7 +132,14 @@ def test_a_scheduled_step_is_for_the_day_before(compiled: Path, tmp_path: Path) 
     """20:00 UTC on 2026-03-01 is 2026-03-02 in Tokyo; the day before is 59 days after the first, whose span is 10."""
     assert Step(executor_input(compiled, tmp_path)).span == 69
     assert Step(executor_input(compiled, tmp_path, span=7)).span == 7
-    assert span_of({"spans_are_dates": True}, datetime.date(1970, 1, 8)) == 7
+
+
+def test_a_backend_that_does_not_tell_the_time_is_told_of(compiled: Path, tmp_path: Path) -> None:
+    step = Step(executor_input(compiled, tmp_path, scheduled="{{$.pipeline_job_schedule_time_utc}}"))
+    with pytest.raises(
+        InputError, match=r"give the parameter `span`\. Received: '\{\{\$\.pipeline_job_schedule_time_utc"
+    ):
+        _ = step.span
 
 
 def test_what_became_of_a_node_is_told_where_the_launcher_looks(compiled: Path, tmp_path: Path) -> None:

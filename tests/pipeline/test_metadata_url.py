@@ -30,24 +30,21 @@ def test_mysql() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "received"),
+    "url",
     [
-        ("sqlite:///file", "sqlite://…@/file"),
-        ("postgresql://db/mlmd", "postgresql://…@db/mlmd"),
-        ("postgresql://wdr:secret@db", "postgresql://…@db"),
-        ("secret", "://…@secret"),
+        "sqlite:///secret",
+        "postgresql://db/secret",
+        "postgresql://wdr:secret@db",
+        "mysql://wdr:secret@db:many/mlmd",
+        "postgresql://wdr:12/secret@db/mlmd",
+        "postgresql://wdr:secret/3@db/mlmd",
+        "postgresql://wdr:secret@db/mlmd?sslmode=require",
+        "secret",
     ],
 )
-def test_another_form_is_refused(url: str, received: str) -> None:
-    with pytest.raises(InputError) as raised:
+def test_another_form_is_refused_and_nothing_of_it_told(url: str) -> None:
+    with pytest.raises(InputError, match=r"^WDR_METADATA_URL must be postgresql:// or mysql://USER:") as raised:
         connection_from(url)
-    rule = "WDR_METADATA_URL must be postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE"
-    assert str(raised.value) == f"{rule}. Received: {received}"
-
-
-def test_a_port_that_is_none_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^WDR_METADATA_URL must be ") as raised:
-        connection_from("mysql://wdr:secret@db:many/mlmd")
     assert "secret" not in str(raised.value)
 
 
