@@ -72,12 +72,12 @@ def run(
     if backfill is None:
         _run_once(loaded, place, data_root, span, beam_args, reason)
         return
-    from transform.errors import GateError
+    from transform.errors import GateError, InputError
 
     for each in backfill:
         try:
             _run_once(loaded, place, data_root, each, beam_args, "")
-        except GateError as error:
+        except (GateError, InputError) as error:  # InputError: its logs are not there, or cannot be read
             click.echo(f"span {each} is skipped, the next one builds on the last good one: {error}", err=True)
 
 

@@ -46,8 +46,8 @@ class Schedule:
       wait_seconds: How long a run waits for it before it fails.
       poll_seconds: How often it looks.
       catchup: Run the spans since `start` that have not been run, in order.
-      block_on_failure: A span fails until the one before it has pushed, was refused, or was skipped; else it runs on top of
-        the last good one.
+      block_on_failure: A span fails until the one before it has pushed, was refused, or was skipped; else it runs on
+        top of the last good one.
       retries: How often a node that failed is tried again.
       retry_seconds: The time before the first retry; it doubles with each.
       timeout_seconds: A node that takes longer has failed.

@@ -137,8 +137,11 @@ def test_ml_metadata_knows_what_is_gone(runs: Runs) -> None:
     old = runs.run("a", pushed=False)
     runs.run("b")
     collect_garbage(runs.workspace, 1, dry_run=False)
-    states = {a.state for a in runs.store.get_artifacts_by_id([artifact.id for artifact in old.values()])}
-    assert states == {mlmd_pb2.Artifact.DELETED}
+    found = runs.store.get_artifacts_by_id([artifact.id for artifact in old.values()])
+    states = dict(zip(old, (artifact.state for artifact in found), strict=True))
+    live = {name for name, state in states.items() if state == mlmd_pb2.Artifact.LIVE}
+    assert live == there(old) == {"cache", "model"}  # which the last run has read
+    assert set(states.values()) == {mlmd_pb2.Artifact.LIVE, mlmd_pb2.Artifact.DELETED}
     assert collect_garbage(runs.workspace, 1, dry_run=False).num_bytes == {}
 
 
@@ -149,7 +152,7 @@ def test_a_dry_run_tells_and_removes_nothing(runs: Runs) -> None:
     assert done.exit_code == 0, done.output
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[0] == "what how many MB"
-    assert "Trainer/Model 1 0.0" in lines
+    assert "Evaluator/ModelEvaluation 1 0.0" in lines
     assert lines[-1] == "0.0 MB would be free"
     assert there(old) == set(old)
 

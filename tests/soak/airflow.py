@@ -39,9 +39,6 @@ KILLED = ("transform", "trainer", "push")
 #: So long a day may take, on a machine with much else to do.
 _DAY_SECONDS = 1800
 
-#: A node's process is killed so long after it was first seen: when it has begun, past its imports.
-_KILL_AFTER_SECONDS = 8.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Day:
@@ -162,11 +159,12 @@ def processes(workspace: Path, node: str) -> list[int]:
 
 
 def kill(deployment: Deployment, node: str, end: float) -> None:
-    """Kills the process of a node, once it has begun."""
-    while not (found := processes(deployment.workspace, node)):
+    """Kills the process of a node, once its execution has begun."""
+    folder, found = deployment.workspace / "artifacts" / node / ".system", []
+    before = set(folder.rglob("*"))
+    while set(folder.rglob("*")) <= before or not (found := processes(deployment.workspace, node)):
         assert time.monotonic() < end, f"{node} was never started: {deployment.folder / 'airflow.log'}"
-        time.sleep(0.05)
-    time.sleep(_KILL_AFTER_SECONDS)
+        time.sleep(0.01)
     for process in found:
         os.kill(process, signal.SIGKILL)
 
