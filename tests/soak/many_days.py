@@ -88,7 +88,7 @@ def run_day(folder: Path, span: int, keep_runs: int) -> Day:
     data, workspace = folder / "data", folder / "workspace"
     store.wdr_ok(
         "simulate", "--out", data, "--first-day", str(span), "--days", "1", "--impressions-per-day", "2000",
-        "--users", "200", "--apps", "50",
+        "--users", "200", "--apps", "100",
     )  # fmt: skip
     with timed_calls() as seconds:
         done = in_process(*store.run_arguments(data, workspace, span))
