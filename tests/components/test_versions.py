@@ -326,6 +326,7 @@ def test_a_watcher_never_sees_a_missing_or_half_version(tmp_path: Path) -> None:
     assert len(watcher.served) >= 10
 
 
+@pytest.mark.slow
 def test_whoever_is_killed_leaves_whole_versions_that_the_next_one_goes_on_from(tmp_path: Path) -> None:
     root = str(tmp_path / "m")
     add(root)

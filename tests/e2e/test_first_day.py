@@ -138,6 +138,7 @@ def test_models_list_shows_the_version(first_day: tuple[Path, str]) -> None:
     assert [*line[:4], line[-1]] == [store.NAME, "1", "1", "yes", str(place)]
 
 
+@pytest.mark.slow
 def test_models_show_walks_back_to_the_log_files_and_their_rows(first_day: tuple[Path, str], data: Path) -> None:
     lines = store.wdr_ok("models", "show", "--workspace", first_day[0]).splitlines()
     shown = [" ".join(line.split()) for line in lines]

@@ -90,6 +90,7 @@ def test_no_rows_no_changed_rows() -> None:
     assert list(changed_rows([], make_config().spec)) == []
 
 
+@pytest.mark.slow
 def test_they_lie_beside_the_model(first_span: Span, raw_files: str, tmp_path: Path) -> None:
     short = dataclasses.replace(first_span.config.training, num_epochs=1, batch_size=1000)
     fn_args = first_span.fn_args(tmp_path, config=dataclasses.replace(first_span.config, training=short))

@@ -146,6 +146,7 @@ def test_one_class_has_no_auc(label: float) -> None:
 NUM_PAIRS = 200
 
 
+@pytest.mark.slow
 def test_the_interval_of_equal_models_holds_zero_19_times_in_20() -> None:
     draw = np.random.default_rng(7)
     measure = Measure("gauc")

@@ -50,6 +50,7 @@ def test_there_are_at_least_forty() -> None:
     assert len(GRPC) + len(REST) >= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRPC)
 def test_over_grpc(attacked: Server, name: str) -> None:
     method, message, code, sentence = GRPC[name]
@@ -180,6 +181,7 @@ def test_memory_is_bounded(attacked: Server) -> None:
     assert attacked.memory_mb() < before + 50
 
 
+@pytest.mark.slow
 def test_others_are_answered_meanwhile(attacked: Server) -> None:
     """The strict bound, three times the usual, is for a machine with nothing else to do; here it is loose."""
 

@@ -83,6 +83,7 @@ def test_logits_are_given_when_asked_for(ask: Ask, settings: ClientSettings) -> 
     assert second[2:] == pytest.approx((0.0, deep_logit(30)), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 3, 300, 1000])
 def test_the_best_k(ask: Ask, settings: ClientSettings, k: int) -> None:
     (ranking,) = ask(settings, ({}, IDS, k))
