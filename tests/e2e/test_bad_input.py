@@ -30,10 +30,12 @@ def assert_told(done: subprocess.CompletedProcess[str], expected: str, code: int
 
 
 def assert_nothing_pushed(broken: Store) -> None:
-    """A run that was stopped leaves its log; a gate's stop, what ingestion made too. But no report and no model."""
+    """A run that was stopped leaves its log; a gate's stop, what ingestion made too, and a report that says so."""
     left = {p.name for p in broken.workspace.iterdir()} if broken.workspace.exists() else set()
-    assert left <= {".lock", "logs", "metadata", "artifacts", "compiled"}
+    assert left <= {".lock", "logs", "metadata", "artifacts", "compiled", "reports", "metrics"}
     assert not list(broken.workspace.glob("artifacts/trainer"))
+    reports = [json.loads(path.read_text()) for path in broken.workspace.glob("reports/*.json")]
+    assert [set(report) for report in reports] in ([], [{"span", "skipped_by", "reason"}])
 
 
 def test_the_table_has_every_kind_once() -> None:
