@@ -103,6 +103,7 @@ BAD_DATA = [
         _rewrite("impressions", lambda rows: rows + rows),
         "row_gate",
         "Received: 16000 of 32000 (50.00%; duplicate_impression_id 16000)",
+        in_suite=False,
     ),
     BadData(
         "words for numbers",
@@ -116,12 +117,14 @@ BAD_DATA = [
         _set("installs", lambda row: {"timestamp": str(int(row["timestamp"]) + 7 * 86_400)}),
         "row_gate",
         "the train split must have both labels, 0 and 1. Received: {'0': 1",
+        in_suite=False,
     ),
     BadData(
         "half the users missing",
         _rewrite("users", lambda rows: rows[::2]),
         "anomaly_gate",
         "the train split does not fit the schema: country: The feature was present in fewer examples than expected",
+        in_suite=False,
     ),
     BadData(
         "a drifted country mix",
@@ -148,6 +151,7 @@ BAD_DATA = [
         _rewrite("installs", lambda rows: rows[::3]),
         "drift_gate",
         "the examples have drifted from the span before: label (eval split): ",
+        in_suite=False,
     ),
     BadData(
         "a feature that knows the label, as it is logged after the fact",

@@ -209,6 +209,7 @@ BAD_MODELS = [
         "3 × slower",
         "the median time for 200 candidates must be at most 2 times the serving model's. Received: ",
         damages=_wrap(_slow),
+        in_suite=False,
     ),
     _infra(
         "2 × memory",
@@ -231,7 +232,13 @@ BAD_MODELS = [
         in_suite=False,
     ),
     _infra("a transform graph of another run", _ROWS, _EXAMPLES, patches=_graph_of_another_run, in_suite=False),
-    _infra("half the features missing at serving", _ROWS, _EXAMPLES, patches=_serves_only("app_id", "rating")),
+    _infra(
+        "half the features missing at serving",
+        _ROWS,
+        _EXAMPLES,
+        patches=_serves_only("app_id", "rating"),
+        in_suite=False,
+    ),
     _infra(
         "a train-only feature",
         _ROWS,
@@ -251,6 +258,7 @@ BAD_MODELS = [
         "evaluator",
         ("auc where device = large_tablet (",),
         damages=_wrap(_one_device_reversed, as_trained=True),
+        in_suite=False,
     ),
     BadModel(
         "worse than what serves",
