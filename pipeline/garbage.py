@@ -114,12 +114,10 @@ def _newest_of_each(store: mlmd.MetadataStore) -> set[int]:
 
 def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int]:
     """The models of all versions, what they were made from, what was made along, and the gates' verdicts."""
-    uris = {
-        uri
-        for folder in sorted((workspace.root / "serving").glob("*"))
-        for version, uri in pushed_models(str(folder))
-        if version in versions(str(folder))
-    }
+    uris: set[str] = set()
+    for folder in (workspace.root / "serving").glob("*"):
+        there = versions(str(folder))
+        uris |= {uri for version, uri in pushed_models(str(folder)) if version in there}
     models = {artifact.id for uri in uris for artifact in store.get_artifacts_by_uri(uri)}
     kept, found = set(models), models
     while found:

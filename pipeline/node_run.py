@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import ml_metadata as mlmd
 from absl import logging
@@ -75,7 +76,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
                 event = NodeEvent(node_id, "done", execution_id=done[node_id])
             else:
                 if node_id == EXAMPLE_GEN:
-                    _prepare(compiled, config, place, span, run, connection)
+                    _prepare(compiled, topology, config, place, span, run, connection)
                 ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run)
                 event = launch_node(ir, node_id, connection)
         except GateError as error:
@@ -91,14 +92,21 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
         return event, outcome
 
 
-def _prepare(compiled: Path, config: Config, place: Place, span: int, run: str, connection: _Connection) -> None:
+def _prepare(
+    compiled: Path,
+    topology: Mapping[str, Any],
+    config: Config,
+    place: Place,
+    span: int,
+    run: str,
+    connection: _Connection,
+) -> None:
     """Checks the span's files, and ingests the earlier spans of the window, as far as their logs are complete.
 
     Raises:
       GateError: If the span's logs are not there or cannot be read: another day's run does not wait for them.
       InputError: If the span before it has no run that has ended, and the schedule wants it so.
     """
-    topology = read_topology(compiled)
     first_span = topology["schedule"]["first_span"]
     if config.schedule.block_on_failure and not _is_settled(config, place, span - 1, first_span):
         raise InputError(f"span {span} waits for the run of span {span - 1}, as `schedule.block_on_failure` has it")
