@@ -36,7 +36,7 @@ def install(version: str, folder: Path) -> Path:
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
         uv, python = str(Path(sys.executable).parent / "uv"), str(folder / "bin" / "python")
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        options = ["--quiet", "--python", python, "--no-deps", "--require-hashes"]
+        options = ["--quiet", "--python", python, "--no-deps", "--require-hashes", "--compile-bytecode"]
         subprocess.run([uv, "pip", "install", *options, "-r", str(lock)], check=True)
         installed.write_bytes(lock.read_bytes())
     return folder / "bin"
