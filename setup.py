@@ -48,6 +48,7 @@ setup(
             "pre-commit",
             "pytest",
             "pytest-timeout",
+            "playwright",
             "pytest-xdist",
             "ruff",
             "schemathesis",

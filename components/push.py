@@ -27,10 +27,12 @@ from components.versions import (
     EXTRA_ASSETS,
     FORCED,
     MODEL_URI,
+    SPANS,
     Manifest,
     add_version,
     checksums,
     differences,
+    history,
     locked,
     pushed_models,
     user,
@@ -47,6 +49,10 @@ FORCE_REASON = "force_reason"
 
 class StaleBaselineError(ValueError):
     """Another model serves by now than the one that the candidate was held against."""
+
+
+class OlderModelError(ValueError):
+    """A model that knows later days serves."""
 
 
 class ChangedModelError(ValueError):
@@ -83,6 +89,7 @@ def push(
 
     Raises:
       StaleBaselineError: If `baseline` in the lineage is not the model that serves.
+      OlderModelError: If the model that serves was trained on later spans, and the lineage tells of no person's word.
       ChangedModelError: If the files that were copied are not those that were validated.
     """
     name = os.path.basename(serving_root.rstrip("/"))
@@ -110,10 +117,25 @@ def push(
                     "a candidate must be held against the model that serves, and another one serves by now; "
                     f"run again. Received: {baseline[MODEL_URI]}, now {pushed[-1][1]} ({serving_root})"
                 )
+            if FORCED not in lineage and (why := _older_than_serving(serving_root, lineage)):
+                raise OlderModelError(why)
             own = [add_version(serving_root, fill, lineage)]
         if removed := remove_old(serving_root, keep_versions):
             logging.info("removed the versions %s (%s)", removed, serving_root)
         return own[-1]
+
+
+def _older_than_serving(serving_root: str, lineage: Manifest) -> str:
+    """Why a model would take what serves back in time, as the run of a past day would; empty if it would not."""
+    manifests = list(history(serving_root).values())
+    serves = max(manifests[-1].get(SPANS, []), default=None) if manifests else None
+    newest = max(lineage.get(SPANS, []), default=None)
+    if serves is None or newest is None or newest >= serves:
+        return ""
+    return (
+        f"a pushed model's newest span must be that of the model that serves, {serves}, or a later one. Received: "
+        f"{newest}, whose rows the runs of later spans learn from as far as their windows reach ({serving_root})"
+    )
 
 
 class PushSpec(ComponentSpec):  # type: ignore[misc]
@@ -151,17 +173,20 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed_model.set_int_custom_property(MODEL_ID, model.id)
         pushed_model.set_int_custom_property("pushed", 0)
-        forced: Manifest = {}
+        lineage, reason = self._lineage(input_dict, exec_properties), exec_properties[FORCE_REASON]
+        refusals = []
+        if older := _older_than_serving(exec_properties["serving_root"], lineage):
+            refusals.append(older)
         if refused := [key for key in ("model_blessing", "infra_blessing") if not _is_blessed(input_dict[key])]:
-            reason = exec_properties[FORCE_REASON]
             if not reason:
                 logging.warning("not pushed: no %s", " and no ".join(refused))
                 return
             if "infra_blessing" in refused:
                 _refuse(pushed_model, "a push can be forced past the gates on quality, not past infra validation")
                 return
-            evaluation = artifact_utils.get_single_instance(input_dict["evaluation"])
-            forced = {FORCED: {"by": user(), "reason": reason, "refusals": missed_thresholds(evaluation.uri)}}
+            refusals += missed_thresholds(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
+        if reason and refusals:
+            lineage[FORCED] = {"by": user(), "reason": reason, "refusals": refusals}
         examples = input_dict["examples"]  # of the window, the run's own first
         identity = Config.from_json(exec_properties["config"]).item_id
         try:
@@ -170,18 +195,18 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 artifact_utils.get_single_instance(input_dict["catalog"]).uri,
                 exec_properties["serving_root"],
                 exec_properties["config"],
-                {**self._lineage(input_dict, exec_properties), **forced},
+                lineage,
                 exec_properties["keep_versions"],
                 list(raw_requests(examples[0], "eval", max(BATCH_SIZES))),
                 _validated(artifact_utils.get_single_instance(input_dict["infra_blessing"])),
                 identity.name if identity else None,
             )
-        except (StaleBaselineError, ChangedModelError) as error:
+        except (StaleBaselineError, OlderModelError, ChangedModelError) as error:
             _refuse(pushed_model, str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
-        if forced:
-            pushed_model.set_string_custom_property(FORCE_REASON, forced[FORCED]["reason"])
+        if FORCED in lineage:
+            pushed_model.set_string_custom_property(FORCE_REASON, reason)
         pushed_model.set_int_custom_property("version", version)
         pushed_model.set_string_custom_property(
             "pushed_destination", os.path.join(exec_properties["serving_root"], str(version))
@@ -199,7 +224,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             MODEL_URI: model.uri,
             MODEL_ID: model.id,
             "run_id": self._context.pipeline_run_id if self._context else None,
-            "spans": sorted(a.get_int_custom_property("span") for a in input_dict["examples"]),
+            SPANS: sorted(a.get_int_custom_property("span") for a in input_dict["examples"]),
             "config_fingerprint": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
             "code_fingerprint": exec_properties["code_fingerprint"],
             BASELINE: baseline,

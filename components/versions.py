@@ -48,6 +48,8 @@ MANIFEST_FILE = "manifest.json"
 
 #: In a manifest: the place of the model, by which it is known.
 MODEL_URI = "model_uri"
+#: In a manifest: the spans that the model was trained on in its run.
+SPANS = "spans"
 #: The version that served before, which the model was held against, and that version's model.
 BASELINE = "baseline"
 #: Of a model that a gate refused: who pushed it all the same, the reason, and the refusals.

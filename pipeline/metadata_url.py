@@ -48,3 +48,15 @@ def connection_from(url: str) -> metadata_store_pb2.ConnectionConfig:
         connection.mysql.password = password
         connection.mysql.database = database
     return connection
+
+
+def place_of(connection: metadata_store_pb2.ConnectionConfig) -> str:
+    """Where ML Metadata is, for people: an SQLite file's path, or a server's address without its credentials."""
+    match connection.WhichOneof("config"):
+        case "postgresql":
+            server = connection.postgresql
+            return f"postgresql://{server.host}:{server.port}/{server.dbname}"
+        case "mysql":
+            return f"mysql://{connection.mysql.host}:{connection.mysql.port}/{connection.mysql.database}"
+        case _:
+            return str(connection.sqlite.filename_uri)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, read_manifest, versions
+from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, SPANS, read_manifest, versions
 from pipeline.raw_rows import read_catalog
 from transform.errors import InputError
 
@@ -50,7 +50,7 @@ def contents(version_path: Path) -> dict[str, str]:
     manifest = read_manifest(str(version_path))
     extra = version_path / EXTRA_ASSETS
     found = {
-        "spans": ", ".join(str(span) for span in manifest.get("spans", [])),
+        "spans": ", ".join(str(span) for span in manifest.get(SPANS, [])),
         "code fingerprint": manifest.get("code_fingerprint", NONE),
         "model": manifest.get("model_uri", NONE),
     }

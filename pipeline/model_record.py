@@ -29,6 +29,7 @@ from components.versions import (
     version_path,
     versions,
 )
+from pipeline.metadata_url import place_of
 from pipeline.models import note
 from transform.errors import InputError
 
@@ -104,7 +105,7 @@ def record_table(root: str, version: int | None, connection: metadata_store_pb2.
     if MODEL_URI in manifest:
         spans = spans_behind(mlmd.MetadataStore(connection), manifest[MODEL_URI])
         if not spans:
-            table.add_row("rows", f"ML Metadata does not know the model ({connection.sqlite.filename_uri})")
+            table.add_row("rows", f"ML Metadata does not know the model ({place_of(connection)})")
         for span in spans:
             _add_span(table, span)
     return table

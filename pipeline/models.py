@@ -7,7 +7,8 @@ from rich.table import Table
 
 from components.pins import pins
 from components.rollback import ROLLBACK_REASON, record_rollback
-from components.versions import FORCED, PUSHED_AT, RESTORES, Manifest, read_manifest, version_path, versions
+from components.versions import FORCED, PUSHED_AT, RESTORES, SPANS, Manifest, read_manifest, version_path, versions
+from pipeline.metadata_url import place_of
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 
@@ -53,7 +54,7 @@ def versions_table(workspace: Workspace, name: str | None = None) -> Table:
             table.add_row(
                 model,
                 str(version),
-                ", ".join(str(span) for span in manifest.get("spans", ["?"])),
+                ", ".join(str(span) for span in manifest.get(SPANS, ["?"])),
                 "yes" if version == found[-1] else "",
                 (pinned[version] or "yes") if version in pinned else "",
                 manifest.get(PUSHED_AT, "?"),
@@ -81,8 +82,8 @@ def record(workspace: Workspace, root: str, version: int) -> str:
     except mlmd.errors.StatusError as error:
         raise InputError(
             f"version {version} serves and its manifest tells of the rollback, but ML Metadata could not be written: "
-            f"{error} ({connection.sqlite.filename_uri})"
+            f"{error} ({place_of(connection)})"
         ) from error
     if recorded:
-        return f"recorded in ML Metadata ({connection.sqlite.filename_uri})"
-    return f"recorded in the manifest only: ML Metadata does not know the push ({connection.sqlite.filename_uri})"
+        return f"recorded in ML Metadata ({place_of(connection)})"
+    return f"recorded in the manifest only: ML Metadata does not know the push ({place_of(connection)})"

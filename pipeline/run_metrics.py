@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from tfx.orchestration import metadata
 
-from components.versions import PUSHED_AT, read_manifest, version_path, versions
+from components.versions import MODEL_URI, PUSHED_AT, history, versions
 from pipeline.outcome import Outcome
 from pipeline.workspace import Workspace
 
@@ -59,9 +59,9 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
     root = str(workspace.serving(name))
     if found := versions(root):
         gauge("wdr_served_version", "The version that serves.").labels(name).set(found[-1])
-        if pushed_at := read_manifest(version_path(root, found[-1])).get(PUSHED_AT):
-            when = datetime.datetime.fromisoformat(pushed_at).timestamp()
-            gauge("wdr_served_version_pushed_timestamp_seconds", "When it was pushed.").labels(name).set(when)
+        if (when := _first_pushed(root)) is not None:
+            words = "When its model was first pushed; a rollback makes no model younger."
+            gauge("wdr_served_model_pushed_timestamp_seconds", words).labels(name).set(when)
     if outcome is not None:
         rows = gauge("wdr_rows", "Rows of the last run's span.", "source", "state")
         for source, number in outcome.counts.read.items():
@@ -73,6 +73,14 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
                 value.labels(name, metric, model).set(measured)
     workspace.metrics.mkdir(parents=True, exist_ok=True)
     write_to_textfile(str(workspace.metrics / f"{name}.prom"), registry)
+
+
+def _first_pushed(root: str) -> float | None:
+    """When the model that serves was pushed for the first time, in seconds since 1970; None if no manifest tells."""
+    manifests = list(history(root).values())
+    serves = manifests[-1].get(MODEL_URI)
+    pushes = [m[PUSHED_AT] for m in manifests if m.get(MODEL_URI) == serves and PUSHED_AT in m]
+    return min((datetime.datetime.fromisoformat(at).timestamp() for at in pushes), default=None)
 
 
 def _durations(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> dict[str, float]:

@@ -314,6 +314,28 @@ def test_a_push_whose_baseline_serves_no_more_says_so(execute: Any, model: Path,
     assert versions(str(root)) == [1, 2]
 
 
+def test_what_serves_never_goes_back_to_earlier_days_by_itself(
+    execute: Any, model: Path, catalog: Path, root: Path
+) -> None:
+    """The candidate was trained on the spans 3 and 4."""
+    push_one(model, catalog, root, "m1", spans=[4, 5])
+    pushed = execute()
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert pushed.get_string_custom_property("refusal").startswith(
+        "a pushed model's newest span must be that of the model that serves, 5, or a later one. Received: 4"
+    )
+    assert versions(str(root)) == [1]
+    forced = execute(force_reason="day 5 was fraud")
+    assert forced.get_int_custom_property("version") == 2
+    (refusal,) = read_manifest(str(root / "2"))["forced"]["refusals"]
+    assert refusal == pushed.get_string_custom_property("refusal")
+
+
+def test_a_model_of_the_same_day_is_pushed(execute: Any, model: Path, catalog: Path, root: Path) -> None:
+    push_one(model, catalog, root, "m1", spans=[2, 4])
+    assert execute().get_int_custom_property("version") == 2
+
+
 def test_a_model_that_was_changed_since_it_was_validated_is_not_pushed(
     execute: Any, model: Path, tmp_path: Path, root: Path
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.metadata_url import METADATA_URL, connection_from
+from pipeline.metadata_url import METADATA_URL, connection_from, place_of
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 
@@ -54,3 +54,14 @@ def test_the_environment_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert workspace.metadata_connection().sqlite.filename_uri == str(tmp_path / "metadata" / "metadata.db")
     monkeypatch.setenv(METADATA_URL, "mysql://wdr@db/mlmd")
     assert workspace.metadata_connection().mysql.host == "db"
+
+
+@pytest.mark.parametrize("url", ["postgresql://db.example:5433/mlmd", "mysql://db.example:3307/mlmd"])
+def test_a_server_is_told_of_without_its_credentials(url: str) -> None:
+    scheme, _, address = url.partition("://")
+    assert place_of(connection_from(f"{scheme}://wdr:secret@{address}")) == url
+
+
+def test_a_file_is_told_of_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(METADATA_URL, raising=False)
+    assert place_of(Workspace.at(tmp_path).metadata_connection()) == str(tmp_path / "metadata" / "metadata.db")

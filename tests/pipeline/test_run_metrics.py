@@ -61,7 +61,7 @@ def test_a_run_that_pushed(workspace: Workspace) -> None:
     write(workspace, outcome(1))
     found = samples(workspace)
     ended = found.pop(("wdr_last_run_timestamp_seconds", "pushed"))
-    pushed = found.pop(("wdr_served_version_pushed_timestamp_seconds",))
+    pushed = found.pop(("wdr_served_model_pushed_timestamp_seconds",))
     assert before - 60 < pushed <= before <= ended <= time.time()
     assert 0 <= found.pop(("wdr_node_seconds", "trainer")) < 60
     assert found == {
@@ -76,6 +76,21 @@ def test_a_run_that_pushed(workspace: Workspace) -> None:
     }
 
 
+def test_a_rollback_makes_no_model_younger(workspace: Workspace) -> None:
+    """Version 2 serves, then what version 1 was is version 3: its age is that of version 1."""
+    root = str(workspace.serving("store"))
+
+    def add(uri: str) -> float:
+        add_version(root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"model_uri": uri})
+        write(workspace, outcome(1))
+        return samples(workspace)[("wdr_served_model_pushed_timestamp_seconds",)]
+
+    first = add("m1")
+    time.sleep(1.1)  # the manifests tell whole seconds
+    assert add("m2") > first
+    assert add("m1") == first
+
+
 def test_a_run_that_was_refused_or_skipped(workspace: Workspace) -> None:
     write(workspace, outcome(None))
     assert ("wdr_last_run_timestamp_seconds", "refused") in samples(workspace)
@@ -83,7 +98,7 @@ def test_a_run_that_was_refused_or_skipped(workspace: Workspace) -> None:
     found = samples(workspace)
     assert {name for name, *_ in found} == {
         "wdr_last_run_timestamp_seconds", "wdr_last_run_span", "wdr_node_seconds", "wdr_served_version",
-        "wdr_served_version_pushed_timestamp_seconds",
+        "wdr_served_model_pushed_timestamp_seconds",
     }  # fmt: skip
     assert ("wdr_last_run_timestamp_seconds", "skipped") in found
     report = (workspace.reports / "a-run.json").read_text()

@@ -32,13 +32,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.e2e import store
+from tests.soak.same_days import differences, report_of, unchained
 
 _STEP_SECONDS = 1800
 _BUCKET = "mlpipeline/v2/artifacts"
-
-#: What both ways must come to, of a report; a training's AUC differs in its last digits between runs.
-_SAME = ("counts", "spans", "num_eval_examples", "version")
-_MAX_AUC_DIFFERENCE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,31 +126,6 @@ class Launcher:
         return json.dumps({"inputs": {"parameterValues": parameters}, "outputs": outputs}), output_file
 
 
-def report_of(workspace: Path, span: int) -> dict[str, Any]:
-    """The report of a span's run."""
-    reports = [json.loads(path.read_text()) for path in (workspace / "reports").glob("*.json")]
-    (found,) = [report for report in reports if report["counts"]["span"] == span]
-    return dict(found)
-
-
-def differences(span: int, by_steps: Mapping[str, Any], by_run: Mapping[str, Any]) -> list[str]:
-    """In what a day's two ways differ, a sentence each."""
-    found = [
-        f"{name} of span {span} must be {by_run[name]}, as by `wdr run`. Received: {by_steps[name]}"
-        for name in _SAME
-        if by_steps[name] != by_run[name]
-    ]
-    for name in ("vocabulary_sizes", "num_steps"):
-        if by_steps["training"][name] != by_run["training"][name]:
-            found.append(f"{name} of span {span} must be those of `wdr run`")
-    if (by_steps["training"]["warm_started_from"] is None) != (span == 1):
-        found.append(f"span {span} must start {'cold' if span == 1 else 'from the model of the span before'}")
-    auc, expected = by_steps["metrics"]["auc"], by_run["metrics"]["auc"]
-    if abs(auc - expected) > _MAX_AUC_DIFFERENCE:
-        found.append(f"the AUC of span {span} must be that of `wdr run`, {expected:.6f}. Received: {auc:.6f}")
-    return found
-
-
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -173,14 +145,15 @@ def main() -> int:
             values = {"span": span, **{key: str(path) for key, path in places.items()}}
             told = launcher.run(values, progress)
             store.wdr_ok(*store.run_arguments(data, folder / "run", span))
-            by_steps, by_run = (report_of(folder / way, span) for way in ("steps", "run"))
-            problems += differences(span, by_steps, by_run)
+            problems += differences(span, folder / "run", folder / "steps")
             if told["push"].get("version") != span:
                 problems.append(f"the step push must tell version {span}. Received: {told['push']}")
+            by_steps, by_run = (report_of(folder / way, span) or {} for way in ("steps", "run"))
             table.add_row(
                 str(span), str(by_steps["version"]), f"{by_steps['metrics']['auc']:.6f}",
                 f"{by_run['metrics']['auc']:.6f}", by_steps["training"]["warm_started_from"] or "—",
             )  # fmt: skip
+        problems += unchained(folder / "steps", range(1, options.days + 1))
     console.print(table)
     for problem in problems:
         console.print(f"[red]{problem}[/red]")

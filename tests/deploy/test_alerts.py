@@ -1,0 +1,24 @@
+"""The alerts fire when they must, by Prometheus' own tool."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.debian import installed
+from tests.e2e.store import ROOT
+
+pytestmark = pytest.mark.slow  # it may have to install Prometheus
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "rules", "deploy/prometheus/alerts.yaml"), ("test", "rules", "tests/deploy/alerts_test.yaml")],
+    ids=["syntax", "when they fire"],
+)
+def test_the_alerts_by_promtool(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [installed("promtool", "prometheus"), *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
