@@ -5,8 +5,9 @@
 import os
 
 import tensorflow as tf
-from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx.components.example_validator import executor as example_validator
+from tfx.components.statistics_gen.executor import DEFAULT_FILE_NAME as STATISTICS_FILE
 from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
@@ -63,14 +64,36 @@ def drift_found(anomalies_uri: str) -> list[str]:
     return found
 
 
+def num_examples(statistics_uri: str) -> int:
+    """The number of examples, of all splits, that statistics were made of."""
+    number = 0
+    for path in tf.io.gfile.glob(os.path.join(statistics_uri, "Split-*", STATISTICS_FILE)):
+        with tf.io.gfile.GFile(path, "rb") as file:
+            number += statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read()).datasets[0].num_examples
+    return number
+
+
 @component  # type: ignore[untyped-decorator]
 def DriftGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
     action: Parameter[str],
+    min_rows_ratio: Parameter[float],
     code_fingerprint: Parameter[str],
+    baseline_statistics: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> None:
-    """Stops the run if its examples have drifted from the span before, or, with the action `warn`, lets it pass."""
+    """Stops the run if its span has drifted from the span before, or, with the action `warn`, lets the drift pass.
+
+    A span with too few of the rows of the span before stops the run always.
+    """
     del code_fingerprint  # in the cache's key
+    if baseline_statistics is not None:
+        number, before = num_examples(statistics.uri), num_examples(baseline_statistics.uri)
+        if number < min_rows_ratio * before:
+            raise GateError(
+                f"a span must have at least {min_rows_ratio} times the examples of the span before, {before:,} "
+                f"(drift.min_rows_ratio). Received: {number:,}"
+            )
     found = drift_found(anomalies.uri)
     if found and action == "stop":
         raise GateError(f"the examples have drifted from the span before: {'; '.join(found)}")

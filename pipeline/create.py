@@ -150,7 +150,10 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     ).with_id("distribution_validator")
     drift_gate = DriftGate(
         anomalies=distribution_validator.outputs["anomalies"],
+        statistics=statistics_gen.outputs["statistics"],
+        baseline_statistics=earlier_statistics.outputs["candidates"],
         action=config.drift.action,
+        min_rows_ratio=config.drift.min_rows_ratio,
         code_fingerprint=code_fingerprint("components/gates.py"),
     ).with_id("drift_gate")
 

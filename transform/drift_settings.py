@@ -21,7 +21,10 @@ class Drift:
       max_divergence: By feature, or `label`: the largest Jensen-Shannon divergence (base 2) allowed, from 0, equal, to
         1, no value in common. A numeric feature is compared by its histogram.
       action: `stop` the run, before anything is learned, or `warn` in the summary.
+      min_rows_ratio: If a span has fewer examples than this share of the span before's, as one of which most is
+        missing, the run stops, whatever the action.
     """
 
     max_divergence: dict[Name, Divergence] = Field(default_factory=dict)
     action: Literal["stop", "warn"] = "stop"
+    min_rows_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -12,8 +12,11 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
 import webbrowser
 from pathlib import Path
 
@@ -81,6 +84,18 @@ def environment(version: str, home: Path, commands: Path, port: int, data: Path,
     }
 
 
+def open_pages(port: int, airflow: subprocess.Popen[bytes]) -> None:
+    """Opens the pages in a browser, as soon as they are there."""
+    while airflow.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            webbrowser.open(f"http://127.0.0.1:{port}")
+            return
+
+
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -99,23 +114,17 @@ def main() -> None:
     start = ["--start", options.start.isoformat()] if options.start else []
     subprocess.run(
         [
-            Path(sys.executable).parent / "wdr",
-            "compile",
-            options.config,
-            "--target",
-            "airflow",
-            "--out",
-            compiled,
+            Path(sys.executable).parent / "wdr", "compile", options.config, "--target", "airflow", "--out", compiled,
             *start,
         ],
         check=True,
-    )
+    )  # fmt: skip
     data, workspace = options.data.absolute(), options.workspace.absolute()
     variables = environment(options.airflow, home, commands, options.port, data, workspace)
     with subprocess.Popen([commands / "airflow", "standalone"], env=variables) as airflow:
         try:
             if not options.no_browser:
-                webbrowser.open(f"http://127.0.0.1:{options.port}")
+                threading.Thread(target=open_pages, args=(options.port, airflow), daemon=True).start()
             airflow.wait()
         except KeyboardInterrupt:
             airflow.terminate()

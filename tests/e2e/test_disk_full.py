@@ -4,46 +4,24 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import store
+from tests.e2e.small_disk import DISK_MB, LEFT_BYTES, fill, mounted
 from tests.e2e.timed_run import TimedRun
 from tests.soak.remains import remains
 from tests.soak.watcher import Watcher
 
 pytestmark = pytest.mark.slow
 
-_DISK_MB = 64
-
-#: Enough for ML Metadata and the log when a node starts, and too little for what the node writes.
-_LEFT_BYTES = 256 * 1024
-
 
 @pytest.fixture(scope="module")
 def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A disk of its own, in memory; to mount it takes root."""
-    place = tmp_path_factory.mktemp("disk")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "tmpfs", str(place)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(
-            f"NOT TESTED: no disk can be mounted here ({mounted.stderr.strip()}); "
-            "`unshare -rm .venv/bin/python -m pytest tests/e2e/test_disk_full.py` may do"
-        )
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def fill(file: Path, left: int) -> None:
-    """Takes a disk's room but for so many bytes."""
-    with file.open("wb", buffering=0) as filler:
-        for size in (2**20, 2**12):
-            while shutil.disk_usage(file.parent).free >= left + size:
-                filler.write(b"\0" * size)
+    with mounted(tmp_path_factory.mktemp("disk")) as place:
+        yield place
 
 
 def test_a_full_disk_is_told_and_with_room_the_run_goes_on(
@@ -57,11 +35,11 @@ def test_a_full_disk_is_told_and_with_room_the_run_goes_on(
         for node in ("transform", "trainer", "push"):
             run = TimedRun(arguments)
             assert run.wait_for(node), run.output
-            fill(filler, _LEFT_BYTES)
+            fill(filler, LEFT_BYTES)
             assert run.wait() == 1
             (log,) = sorted((workspace / "logs").iterdir())[-1:]
             *_, last_line = run.output.splitlines()
-            full = rf"no space left on the disk of {workspace}: 0\.\d of its {_DISK_MB}\.0 MB are free now"
+            full = rf"no space left on the disk of {workspace}: 0\.\d of its {DISK_MB}\.0 MB are free now"
             then = rf"make room, and the same command goes on from there \(log: {log}\)"
             assert re.fullmatch(f"error: {node} failed: {full}; {then}", last_line)
             assert store.versions(workspace) == [1]

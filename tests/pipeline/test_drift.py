@@ -55,9 +55,15 @@ def validate(
     return anomalies
 
 
-def gate(anomalies: standard_artifacts.ExampleAnomalies, action: str) -> None:
-    parameters = {"action": action, "code_fingerprint": "x"}
-    DriftGate.EXECUTOR_SPEC.executor_class().Do({"anomalies": [anomalies]}, {}, parameters)
+def gate(anomalies: standard_artifacts.ExampleAnomalies, action: str, min_rows_ratio: float = 0.0) -> None:
+    """Of the anomalies that `validate` has found, and of the statistics beside them."""
+    parameters = {"action": action, "min_rows_ratio": min_rows_ratio, "code_fingerprint": "x"}
+    inputs = {"anomalies": [anomalies]}
+    for key, day in (("statistics", "now"), ("baseline_statistics", "before")):
+        found = standard_artifacts.ExampleStatistics()
+        found.uri = str(Path(anomalies.uri).parent / day)
+        inputs[key] = [found] if Path(found.uri).exists() else []
+    DriftGate.EXECUTOR_SPEC.executor_class().Do(inputs, {}, parameters)
 
 
 LABELS = [0] * 90 + [1] * 10
@@ -94,3 +100,16 @@ def test_drift_within_the_limit_and_a_first_span_pass(tmp_path: Path) -> None:
 def test_without_limits_nothing_is_compared(tmp_path: Path) -> None:
     anomalies = validate(tmp_path, Drift(), (SECOND, OFTEN), (FIRST, LABELS))
     assert drift_found(anomalies.uri) == []
+
+
+@pytest.mark.parametrize("action", ["stop", "warn"])
+def test_a_span_with_too_few_of_the_rows_of_the_span_before_stops_the_run(tmp_path: Path, action: str) -> None:
+    """Both splits have 9 rows, and had 100: 18 of 200 are less than a tenth."""
+    few = (["de"] * 9, [0] * 9)
+    with pytest.raises(GateError) as raised:
+        gate(validate(tmp_path / "few", Drift(), few, (FIRST, LABELS)), action, 0.1)
+    assert str(raised.value) == (
+        "a span must have at least 0.1 times the examples of the span before, 200 (drift.min_rows_ratio). Received: 18"
+    )
+    gate(validate(tmp_path / "enough", Drift(), (["de"] * 10, [0] * 10), (FIRST, LABELS)), action, 0.1)
+    gate(validate(tmp_path / "first", Drift(), few, None), action, 0.1)

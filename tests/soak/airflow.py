@@ -1,10 +1,12 @@
 """Simulated days on a real Airflow: its scheduler runs them one after another by itself, and a task of each is killed.
 
-    python -m tests.soak.airflow [--airflow 3.3|2.11] [--days 3]
+    python -m tests.soak.airflow [--airflow 3.3|2.11] [--metadata sqlite|postgresql] [--days 3] [--screenshot FILE]
 
 `deploy/airflow/standalone.py` starts Airflow with the small store's DAG. A day's logs appear when the day before is
-pushed. Of each day, the process of one node is killed with SIGKILL. Ends with exit code 1 if a day is not pushed,
-builds on another than the day before, or was not retried.
+pushed. Of each day, the process of one node is killed with SIGKILL. Where ML Metadata is on PostgreSQL, the server goes
+away for a minute in the middle of the second day. Ends with exit code 1 if a day is not pushed, builds on another than
+the day before, was not retried, or came to something else than by `wdr run`; or if Airflow's page, in a browser, shows
+another graph than DESIGN's nodes, all of them green.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import dataclasses
 import datetime
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -31,13 +32,26 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.metadata_url import METADATA_URL
 from tests.e2e import store
+from tests.e2e.bad_store import in_process
+from tests.soak import postgresql
+from tests.soak.airflow_page import Page, look_at
+from tests.soak.backfill import arrive
+from tests.soak.postgresql import PostgreSQL
+from tests.soak.same_days import differences, report_of, unchained
 
 #: The node that is killed, by the day's number, in turn.
 KILLED = ("transform", "trainer", "push")
 
+#: The day, and the node in it, at which ML Metadata's server goes away, and for how long.
+OUTAGE_SPAN, OUTAGE_NODE, OUTAGE_SECONDS = 2, "infra_validation", 60
+
 #: So long a day may take, on a machine with much else to do.
 _DAY_SECONDS = 1800
+
+#: For somebody who waits for it; the retries last longer than the outage.
+_SCHEDULE = {"cron": "0 0 * * *", "poll_seconds": 2, "retries": 7, "retry_seconds": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +62,8 @@ class Day:
       span: The day's span.
       killed: The node whose process was killed.
       tries: How often Airflow started it.
+      outage_tries: How often it started the node at which ML Metadata went away; 0 where it did not.
       version: The version that the day pushed.
-      warm_started_from: The model that its training began with; None for a first day.
       auc: The model's.
       seconds: From the logs' appearance to the push.
     """
@@ -57,8 +71,8 @@ class Day:
     span: int
     killed: str
     tries: int
+    outage_tries: int
     version: int | None
-    warm_started_from: str | None
     auc: float
     seconds: float
 
@@ -71,11 +85,13 @@ class Deployment:
       folder: All of them.
       airflow: Airflow's version.
       port: Of its pages.
+      database: Of ML Metadata; None for SQLite.
     """
 
     folder: Path
     airflow: str
     port: int
+    database: PostgreSQL | None
 
     @property
     def data(self) -> Path:
@@ -90,9 +106,9 @@ class Deployment:
         return self.folder / "airflow" / self.airflow
 
     def config(self, start: datetime.date) -> Path:
-        """Writes the small store's config, with a schedule for somebody who waits for it."""
+        """Writes the small store's config, with a schedule."""
         sections = yaml.safe_load(store.CONFIG.read_text())
-        sections["schedule"] = {"start": start, "cron": "0 0 * * *", "poll_seconds": 2, "retry_seconds": 1}
+        sections["schedule"] = {"start": start, **_SCHEDULE}
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(sections))
         return path
@@ -110,11 +126,11 @@ class Deployment:
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
         return done.stdout
 
-    def run_states(self) -> list[str]:
-        """The states of the DAG's runs, the earliest first."""
+    def runs(self) -> list[dict[str, Any]]:
+        """The DAG's runs, each with `run_id` and `state`, the earliest first."""
         by_option = ["-d", store.NAME] if self.airflow.startswith("2") else [store.NAME]
         runs = json.loads(self.airflow_says("dags", "list-runs", *by_option, "-o", "json"))
-        return [run["state"] for run in sorted(runs, key=lambda run: run["run_id"])]
+        return sorted(runs, key=lambda run: str(run["run_id"]))
 
     def tries(self, run: int, node: str) -> int:
         """How often Airflow started a node of a run, the runs counted from 0."""
@@ -130,8 +146,11 @@ def running(deployment: Deployment, config: Path, start: datetime.date) -> Itera
         "--data", deployment.data, "--workspace", deployment.workspace, "--home", deployment.folder / "airflow",
         "--port", str(deployment.port), "--start", start.isoformat(), "--no-browser",
     ]  # fmt: skip
+    variables = {**os.environ, **({METADATA_URL: deployment.database.url} if deployment.database else {})}
     with (deployment.folder / "airflow.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=store.ROOT, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=store.ROOT, env=variables, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             yield
             assert process.poll() is None, f"Airflow ended by itself: {log.name}"
@@ -158,25 +177,29 @@ def processes(workspace: Path, node: str) -> list[int]:
     return found
 
 
-def kill(deployment: Deployment, node: str, end: float) -> None:
-    """Kills the process of a node, once its execution has begun."""
+def await_node(deployment: Deployment, node: str, end: float) -> list[int]:
+    """Waits for a node's next execution to have begun; returns the node's processes."""
     folder, found = deployment.workspace / "artifacts" / node / ".system", []
     before = set(folder.rglob("*"))
     while set(folder.rglob("*")) <= before or not (found := processes(deployment.workspace, node)):
         assert time.monotonic() < end, f"{node} was never started: {deployment.folder / 'airflow.log'}"
         time.sleep(0.01)
-    for process in found:
-        os.kill(process, signal.SIGKILL)
+    return found
 
 
 def run_day(deployment: Deployment, logs: Path, span: int) -> Day:
     """Lets a day's logs appear, kills one of its nodes, and waits for its push."""
     node, started = KILLED[(span - 1) % len(KILLED)], time.monotonic()
     end = started + _DAY_SECONDS
-    for source in ("catalog", "users", "installs", "impressions"):
-        (deployment.data / source).mkdir(parents=True, exist_ok=True)
-        shutil.copytree(logs / source / f"day-{span}", deployment.data / source / f"day-{span}")
-    kill(deployment, node, end)
+    arrive(logs, deployment.data, span)
+    for process in await_node(deployment, node, end):
+        os.kill(process, signal.SIGKILL)
+    has_outage = deployment.database is not None and span == OUTAGE_SPAN
+    if deployment.database is not None and has_outage:
+        await_node(deployment, OUTAGE_NODE, end)
+        deployment.database.stop()
+        time.sleep(OUTAGE_SECONDS)
+        deployment.database.start()
     while (report := report_of(deployment.workspace, span)) is None:
         assert time.monotonic() < end, f"span {span} was not done: {deployment.folder / 'airflow.log'}"
         time.sleep(0.5)
@@ -184,47 +207,50 @@ def run_day(deployment: Deployment, logs: Path, span: int) -> Day:
         span=span,
         killed=node,
         tries=deployment.tries(span - 1, node),
+        outage_tries=deployment.tries(span - 1, OUTAGE_NODE) if has_outage else 0,
         version=report["version"],
-        warm_started_from=report["training"]["warm_started_from"],
         auc=report["metrics"]["auc"],
         seconds=time.monotonic() - started,
     )
 
 
-def report_of(workspace: Path, span: int) -> dict[str, Any] | None:
-    """The report of a span's run; None if it is not done."""
-    for path in (workspace / "reports").glob("*.json"):
-        report: dict[str, Any] = json.loads(path.read_text())
-        if report["counts"]["span"] == span:
-            return report
-    return None
-
-
 def problems(deployment: Deployment, days: Sequence[Day]) -> list[str]:
     """What is not as it must be, a sentence each."""
-    found = []
+    found = unchained(deployment.workspace, [day.span for day in days])
     for day in days:
-        before = day.span - 1
-        if day.version != day.span:
-            found.append(f"day {day.span} must push version {day.span}. Received: {day.version}")
-        models = [] if before == 0 else [model_of(deployment.workspace, before)]
-        if ([day.warm_started_from] if day.warm_started_from else []) != models:
-            found.append(f"day {day.span} must start from {models}. Received: {day.warm_started_from}")
         if day.tries != 2:
             found.append(f"{day.killed} of day {day.span} was killed, and must be tried twice. Received: {day.tries}")
-    states = deployment.run_states()[: len(days)]
+        if day.outage_tries == 1:
+            found.append(f"{OUTAGE_NODE} of day {day.span} had no ML Metadata, and must be tried again")
+    states = [run["state"] for run in deployment.runs()[: len(days)]]
     if states != ["success"] * len(days):
         found.append(f"Airflow must call every run a success. Received: {states}")
     return found
 
 
-def model_of(workspace: Path, version: int) -> str:
-    """The place of the model that was pushed as a version, as a training names it."""
-    manifest = workspace / "serving" / store.NAME / str(version) / "assets.extra" / "manifest.json"
-    return f"{json.loads(manifest.read_text())['model_uri']}/Format-Serving"
+def compare(deployment: Deployment, days: Sequence[Day]) -> list[str]:
+    """In what the days came to something else than by `wdr run`, with ML Metadata in a file, a sentence each."""
+    by_run, found = deployment.folder / "by-run", []
+    for day in days:
+        done = in_process(*store.run_arguments(deployment.data, by_run, day.span))
+        assert done.returncode == 0, done.stdout + done.stderr
+        found += differences(day.span, by_run, deployment.workspace)
+    return found
 
 
-def run(folder: Path, airflow: str, num_days: int, console: Console) -> tuple[list[Day], list[str], float]:
+def wrong_page(page: Page, expected: set[str]) -> list[str]:
+    """What a page does not show as it must, a sentence each."""
+    found = []
+    if page.nodes != expected:
+        found.append(f"the graph must have the nodes {sorted(expected)}. Received: {sorted(page.nodes)}")
+    if page.states != {"success"}:
+        found.append(f"the page must show successes alone. Received: {sorted(page.states)}")
+    return found
+
+
+def run(
+    folder: Path, airflow: str, num_days: int, console: Console, database: PostgreSQL | None, screenshot: Path | None
+) -> tuple[list[Day], list[str], float]:
     """Runs the campaign.
 
     Args:
@@ -232,12 +258,14 @@ def run(folder: Path, airflow: str, num_days: int, console: Console) -> tuple[li
       airflow: Airflow's version.
       num_days: How many days.
       console: For the progress.
+      database: Of ML Metadata; None for SQLite.
+      screenshot: Where to put a picture of Airflow's page; None looks at no page.
 
     Returns:
       The days; what is not as it must be; and how long Airflow takes to parse the DAG, in seconds.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
-        deployment = Deployment(folder, airflow, free.getsockname()[1])
+        deployment = Deployment(folder, airflow, free.getsockname()[1], database)
     logs = store.simulate(folder / "logs", days=num_days)
     deployment.data.mkdir()
     start = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=num_days)
@@ -248,20 +276,26 @@ def run(folder: Path, airflow: str, num_days: int, console: Console) -> tuple[li
             days.append(run_day(deployment, logs, span))
             progress.console.print(f"day {span}: {days[-1]}")
         end = time.monotonic() + 120
-        while "running" in deployment.run_states()[:num_days] and time.monotonic() < end:
+        while any(run["state"] == "running" for run in deployment.runs()[:num_days]) and time.monotonic() < end:
             time.sleep(2)
         found = problems(deployment, days)
+        if screenshot is not None:
+            topology = json.loads((deployment.home / "dags" / "compiled" / "topology.json").read_text())
+            expected = {"wait_for_logs", *(node["id"] for node in topology["nodes"])}
+            address = f"http://127.0.0.1:{deployment.port}"
+            last = deployment.runs()[num_days - 1]["run_id"]
+            found += wrong_page(look_at(address, deployment.airflow, store.NAME, last, screenshot), expected)
         (dag,) = json.loads(deployment.airflow_says("dags", "report", "-o", "json"))
     hours, minutes, seconds = map(float, dag["duration"].split(":"))
-    return days, found, seconds + 60 * minutes + 3600 * hours
+    return days, found + compare(deployment, days), seconds + 60 * minutes + 3600 * hours
 
 
 def table_of(days: Sequence[Day]) -> Table:
     """The days as a table."""
-    table = Table("span", "killed", "tries", "version", "warm-started from", "AUC", "seconds")
+    table = Table("span", "killed", "tries", "tries in the outage", "version", "AUC", "seconds")
     for day in days:
         table.add_row(
-            str(day.span), day.killed, str(day.tries), str(day.version), day.warm_started_from or "—",
+            str(day.span), day.killed, str(day.tries), str(day.outage_tries or "—"), str(day.version),
             f"{day.auc:.4f}", f"{day.seconds:.0f}",
         )  # fmt: skip
     return table
@@ -272,10 +306,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--airflow", choices=("3.3", "2.11"), default="3.3")
     parser.add_argument("--days", type=int, default=3)
+    parser.add_argument(
+        "--metadata", choices=("sqlite", "postgresql"), default="sqlite", help="ML Metadata's database."
+    )
+    parser.add_argument("--screenshot", type=Path, help="Where to put a picture of Airflow's page.")
     options = parser.parse_args()
     console = Console(highlight=False)
-    with tempfile.TemporaryDirectory() as folder:
-        days, found, parse_seconds = run(Path(folder), options.airflow, options.days, console)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        is_server = options.metadata == "postgresql"
+        database = stack.enter_context(postgresql.running()) if is_server else None
+        picture = options.screenshot or folder / "airflow.png"
+        days, found, parse_seconds = run(folder, options.airflow, options.days, console, database, picture)
     console.print(table_of(days))
     console.print(f"Airflow {options.airflow} parses the DAG in {parse_seconds:.2f} s")
     for problem in found:

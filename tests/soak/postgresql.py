@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,23 +56,20 @@ class PostgreSQL:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[PostgreSQL]:
-    """A new server, from its start to its end.
-
-    Args:
-      folder: For its data; must not exist, and its parents must be open to all.
-    """
+def running() -> Iterator[PostgreSQL]:
+    """A new server with an empty database, from its start to its end."""
     commands = Path(installed("initdb", "postgresql", _DEBIAN)).parent
     user = "postgres" if os.geteuid() == 0 else None
-    folder.mkdir()
-    if user:
-        shutil.chown(folder, user)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        server = PostgreSQL(commands, folder, free.getsockname()[1], user)
-    server.call("initdb", "-D", "data", "-U", "wdr", "--auth", "trust", "--no-sync")
-    server.start()
-    try:
-        yield server
-    finally:
-        with contextlib.suppress(subprocess.CalledProcessError):  # it is stopped already
-            server.stop()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, user)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            server = PostgreSQL(commands, folder, free.getsockname()[1], user)
+        server.call("initdb", "-D", "data", "-U", "wdr", "--auth", "trust", "--no-sync")
+        server.start()
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(subprocess.CalledProcessError):  # it is stopped already
+                server.stop()

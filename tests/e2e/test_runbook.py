@@ -1,0 +1,195 @@
+"""What may go wrong in a night, by a scheduler's tasks: they say what the runbook has, and what it says to do helps.
+
+The rows of deploy/airflow/README.md, "When someone is paged".
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.compiled import read_topology, write_compiled
+from pipeline.metadata_url import METADATA_URL
+from tests.e2e import store
+from tests.e2e.bad_store import in_process
+from tests.e2e.prepared_store import read_rows, write_rows
+from tests.e2e.small_disk import LEFT_BYTES, fill, mounted
+from tests.soak import postgresql
+from tests.soak.same_days import model_of
+from transform.config import Config, load_config
+
+pytestmark = pytest.mark.slow
+
+RUNBOOK = (store.ROOT / "deploy" / "airflow" / "README.md").read_text()
+
+#: The nodes up to the last gate on data.
+INGESTION = ("example_gen", "row_gate")
+ALL_GATES = (
+    *INGESTION, "statistics_gen", "schema_gen", "example_validator", "anomaly_gate", "earlier_statistics",
+    "distribution_validator", "drift_gate",
+)  # fmt: skip
+
+
+def log_of(data: Path) -> Path:
+    """The log of the second day."""
+    return data / "impressions" / "day-2" / "part-00000.csv"
+
+
+def cut_off(data: Path) -> None:
+    """A compressed file whose upload ended too early."""
+    log = log_of(data)
+    whole = gzip.compress(log.read_bytes())
+    log.unlink()
+    log.with_suffix(".csv.gz").write_bytes(whole[: len(whole) // 2])
+
+
+def never_came(data: Path) -> None:
+    shutil.rmtree(log_of(data).parent)
+
+
+def without_app(data: Path) -> None:
+    rows = read_rows(log_of(data))
+    write_rows(log_of(data), [{k: v for k, v in row.items() if k != "app_id"} for row in rows])
+
+
+def one_percent(data: Path) -> None:
+    write_rows(log_of(data), read_rows(log_of(data))[::100])
+
+
+#: By what went wrong: how, the node that stops the run, its sentence, and what the runbook calls it.
+BAD_DAYS = {
+    "a truncated log file": (
+        cut_off,
+        "row_gate",
+        "ends in the middle of its compressed data",
+        "a file that is cut off",
+    ),
+    "a missing day": (never_came, "example_gen", "has no files", "the day's logs are not complete"),
+    "another schema": (without_app, "example_gen", "`app_id`", "a column that is gone"),
+    "1 % of the rows": (one_percent, "drift_gate", "must have at least 0.1 times the examples of", "too few rows"),
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The small store's, whose logs may be compressed."""
+    sections = yaml.safe_load(store.CONFIG.read_text())
+    sections["sources"]["impressions"]["path"] += "*"
+    file = tmp_path_factory.mktemp("config") / "config.yaml"
+    file.write_text(yaml.safe_dump(sections))
+    return load_config(file)
+
+
+@pytest.fixture(scope="module")
+def compiled(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    write_compiled(config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return store.simulate(tmp_path_factory.mktemp("store") / "data", days=3)
+
+
+@pytest.fixture(scope="module")
+def workspace(compiled: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One in which the first day was pushed."""
+    folder = tmp_path_factory.mktemp("workspace")
+    everything = [node["id"] for node in read_topology(compiled)["nodes"]]
+    assert run(compiled, data, folder, everything, 1).returncode == 0
+    assert store.versions(folder) == [1]
+    return folder
+
+
+def run(
+    compiled: Path, data: Path, workspace: Path, nodes: Sequence[str], span: int, run_id: str = "night"
+) -> subprocess.CompletedProcess[str]:
+    """Runs nodes as a scheduler's tasks, up to the first that does not end well; returns how the last one ended."""
+    for node in nodes:
+        done = in_process(
+            "run-node", "--compiled", compiled, "--node", node, "--span", str(span), "--run-id", f"{run_id}-{span}",
+            "--data", data, "--workspace", workspace,
+        )  # fmt: skip
+        if done.returncode:
+            break
+    return done
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("what", BAD_DAYS)
+def test_a_bad_day_is_skipped_on_record(what: str, compiled: Path, data: Path, workspace: Path, tmp_path: Path) -> None:
+    breaks, gate, sentence, in_runbook = BAD_DAYS[what]
+    broken = tmp_path / "data"
+    shutil.copytree(data, broken)
+    breaks(broken)
+    run_id = re.sub(r"\W+", "-", what)
+    done = run(compiled, broken, workspace, ALL_GATES, 2, run_id)
+    assert (done.returncode, done.args[done.args.index("--node") + 1]) == (99, gate), done.stderr
+    assert last_line(done).startswith("span 2 is skipped, the next one builds on the last good one: ")
+    assert sentence in last_line(done)
+    report: dict[str, Any] = json.loads((workspace / "reports" / f"{store.NAME}.{run_id}-2.1.json").read_text())
+    assert (report["span"], report["skipped_by"]) == (2, gate)
+    assert sentence in report["reason"]
+    assert in_runbook in RUNBOOK
+    assert store.versions(workspace) == [1]
+
+
+def test_the_night_after_builds_on_the_last_good_one(
+    compiled: Path, data: Path, workspace: Path, tmp_path: Path
+) -> None:
+    without = tmp_path / "data"
+    shutil.copytree(data, without)
+    never_came(without)
+    everything = [node["id"] for node in read_topology(compiled)["nodes"]]
+    done = run(compiled, without, workspace, everything, 3)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((workspace / "reports" / f"{store.NAME}.night-3.1.json").read_text())
+    assert (report["version"], report["spans"]) == (2, [3])
+    assert report["training"]["warm_started_from"] == model_of(workspace, 1)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk") as place:
+        yield place
+
+
+def test_a_full_disk_is_told_and_with_room_the_task_goes_on(compiled: Path, data: Path, small_disk: Path) -> None:
+    workspace, filler = small_disk / "workspace", small_disk / "filler"
+    assert run(compiled, data, workspace, INGESTION, 1).returncode == 0
+    fill(filler, LEFT_BYTES)
+    done = run(compiled, data, workspace, ["statistics_gen"], 1)
+    assert done.returncode == 1
+    assert last_line(done).startswith(f"error: statistics_gen failed: no space left on the disk of {workspace}: ")
+    assert "no space left on the disk of …" in RUNBOOK
+    filler.unlink()
+    assert run(compiled, data, workspace, ["statistics_gen"], 1).returncode == 0
+
+
+def test_a_task_without_ml_metadata_fails_and_its_retry_goes_on(
+    compiled: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "workspace"
+    with postgresql.running() as server:
+        monkeypatch.setenv(METADATA_URL, server.url)
+        assert run(compiled, data, workspace, INGESTION, 1).returncode == 0
+        server.stop()
+        done = run(compiled, data, workspace, ["statistics_gen"], 1)
+        assert done.returncode == 1
+        assert server.url.partition("@")[2].partition("/")[0] in last_line(done)
+        assert "a database error of ML Metadata" in RUNBOOK
+        server.start()
+        assert run(compiled, data, workspace, ["statistics_gen"], 1).returncode == 0
