@@ -95,7 +95,7 @@ def _run_once(
         from absl import logging
 
         from pipeline.create import LOCAL_BEAM_ARGS, RunSettings
-        from pipeline.disk_full import disk_full, is_disk_full
+        from pipeline.outages import outage
         from pipeline.run import run as run_pipeline
         from pipeline.summary import summary
 
@@ -108,6 +108,6 @@ def _run_once(
         except (Exception, SystemExit) as error:  # SystemExit: what parses Beam's options ends the process
             with contextlib.suppress(OSError):  # a full disk has no room for the log either
                 traceback.print_exc()  # to the log
-            what = disk_full(place) if is_disk_full(error) else first_line(error)
+            what = outage(error, place) or first_line(error)
             raise UserError(f"{display.node or 'the run'} failed: {what} (log: {log_path})") from error
         display.console.print(summary(outcome))

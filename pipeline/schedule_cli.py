@@ -92,8 +92,8 @@ def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> tup
     with quiet_imports():
         from absl import logging
 
-        from pipeline.disk_full import disk_full, is_disk_full
         from pipeline.node_run import run_node
+        from pipeline.outages import outage
         from pipeline.summary import summary
     logging.set_verbosity(logging.INFO)
     try:
@@ -104,8 +104,8 @@ def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> tup
     except UserError:
         raise
     except Exception as error:
-        if is_disk_full(error):
-            raise UserError(f"{node} failed: {disk_full(place.workspace)}") from error
+        if (why := outage(error, place.workspace)) is not None:
+            raise UserError(f"{node} failed: {why}") from error
         raise
     click.echo(f"{node}: {'taken from the cache' if event.state == 'cached' else f'{event.seconds:.1f} s'}")
     if outcome is not None:

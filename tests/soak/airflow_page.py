@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 
-from playwright.sync_api import Page as BrowserPage
-from playwright.sync_api import sync_playwright
+import numpy as np
+from PIL import Image
+from playwright.sync_api import FloatRect, Page, sync_playwright
 
 from tests.debian import installed
 
+#: Green in Pillow's HSV: a third of the circle of hues, and neither grey nor black.
+_HUE, _NEAR, _MIN_SATURATION, _MIN_VALUE = 85, 25, 100, 60
 
-@dataclasses.dataclass(frozen=True)
-class Page:
-    """What a page shows.
-
-    Attributes:
-      nodes: The names in the graph.
-      states: The states of the run's tasks.
-    """
-
-    nodes: set[str]
-    states: set[str]
+#: A node that is green has so much green in its picture: its frame and its badge.
+_MIN_GREEN = 0.01
 
 
 @contextlib.contextmanager
-def browser_page() -> Iterator[BrowserPage]:
+def _new_page() -> Iterator[Page]:
     """An empty page in a headless Chromium."""
     arguments = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
@@ -34,6 +29,54 @@ def browser_page() -> Iterator[BrowserPage]:
             executable_path=installed("chromium", "chromium"), args=arguments, chromium_sandbox=False
         )
         try:
-            yield browser.new_page(viewport={"width": 1800, "height": 1000})
+            yield browser.new_page(viewport={"width": 2000, "height": 700})
         finally:
             browser.close()
+
+
+def graph_of(address: str, dag: str, run_id: str, password: str | None, screenshot: Path) -> dict[str, str]:
+    """Looks at the graph of a run.
+
+    Args:
+      address: Of Airflow's pages.
+      dag: The DAG.
+      run_id: The run.
+      password: That of Airflow 2's `admin`; None for Airflow 3, whose pages on loopback ask for none.
+      screenshot: Where to put a picture of it.
+
+    Returns:
+      By the name of each node, its state, with ", not green" where it has another colour.
+    """
+    with _new_page() as page:
+        if password is None:
+            page.goto(f"{address}/dags/{dag}/runs/{urllib.parse.quote(run_id)}")
+            page.click('button[aria-label^="Show Graph"]')
+            page.click('[aria-label="Collapse Details Panel"]')
+        else:
+            page.goto(f"{address}/login/")
+            page.fill("#username", "admin")
+            page.fill("#password", password)
+            page.click('input[type="submit"]')
+            page.goto(f"{address}/dags/{dag}/grid?tab=graph&dag_run_id={urllib.parse.quote(run_id)}")
+        page.wait_for_selector(".react-flow__node")
+        page.wait_for_load_state("networkidle")
+        page.click(".react-flow__controls-fitview")
+        page.wait_for_timeout(1000)  # it moves there
+        page.screenshot(path=screenshot)
+        nodes = {
+            str(node.get_attribute("data-id")): (node.inner_text().split()[-1], node.bounding_box())
+            for node in page.locator(".react-flow__node").all()
+        }
+    hsv = np.asarray(Image.open(screenshot).convert("HSV"))
+    return {name: state if _is_green(hsv, box) else f"{state}, not green" for name, (state, box) in nodes.items()}
+
+
+def _is_green(hsv: np.ndarray, box: FloatRect | None) -> bool:
+    """Whether something in a box of a picture, uint8 `[height, width, 3]`, is green."""
+    if box is None:
+        return False
+    left, top = int(box["x"]), int(box["y"])
+    part = hsv[top : top + int(box["height"]), left : left + int(box["width"])].astype(int)
+    hue, saturation, value = part[..., 0], part[..., 1], part[..., 2]
+    green = (abs(hue - _HUE) < _NEAR) & (saturation > _MIN_SATURATION) & (value > _MIN_VALUE)
+    return float(green.mean()) > _MIN_GREEN

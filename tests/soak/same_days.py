@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tfx.utils import path_utils
 
+from components.versions import pushed_models
 from tests.e2e import store
 from trainer.learned import Learned
 from trainer.warm_start_files import read_files, warm_start_dir
@@ -31,8 +32,7 @@ def report_of(workspace: Path, span: int) -> dict[str, Any] | None:
 
 def model_of(workspace: Path, version: int) -> str:
     """The place of the model that was pushed as a version, as a training names it."""
-    manifest = workspace / "serving" / store.NAME / str(version) / "assets.extra" / "manifest.json"
-    return f"{json.loads(manifest.read_text())['model_uri']}/Format-Serving"
+    return f"{dict(pushed_models(str(workspace / 'serving' / store.NAME)))[version]}/Format-Serving"
 
 
 def unchained(workspace: Path, spans: Sequence[int]) -> list[str]:

@@ -1,0 +1,24 @@
+"""What to tell of an error that is the machine's: a full disk, or a database server that is away."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.disk_full import disk_full, is_disk_full
+from pipeline.metadata_url import place_of
+from pipeline.workspace import Workspace
+
+#: In TFX's and ML Metadata's words: no connection at the start, or lost on the way.
+_NO_METADATA = re.compile(
+    r"Failed to establish connection to Metadata storage|(PostgreSQL|MySQL|mysql) metadata source error"
+)
+
+
+def outage(error: BaseException, workspace: Workspace) -> str | None:
+    """One sentence on an error that a retry gets over, once the cause is mended; None for any other error."""
+    if is_disk_full(error):
+        return disk_full(workspace)
+    connection = workspace.metadata_connection()
+    if connection.WhichOneof("config") != "sqlite" and _NO_METADATA.search(str(error)):
+        return f"ML Metadata cannot be reached at {place_of(connection)}; when it is there, the same command goes on"
+    return None
