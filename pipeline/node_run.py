@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import ml_metadata as mlmd
 from absl import logging
@@ -36,7 +36,21 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_.:+-]{1,200}")
 _Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
 
 
-def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str) -> tuple[NodeEvent, Outcome | None]:
+class NodeResult(NamedTuple):
+    """How a node ended.
+
+    Attributes:
+      event: The end.
+      outcome: After the last node, what the run came to; else None.
+      report: The file that has it; else None.
+    """
+
+    event: NodeEvent
+    outcome: Outcome | None = None
+    report: Path | None = None
+
+
+def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str) -> NodeResult:
     """Runs a node, unless it is done already in this run; what a killed process has left of it is removed first.
 
     The first node also ingests the earlier spans of the window, as far as they are not, or were rewritten since. If it
@@ -50,7 +64,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
       run_id: The run's name, the same for all of its nodes and for all retries of them.
 
     Returns:
-      How it ended; and, after the last node, what the run came to, which is in the workspace's reports too.
+      How it ended.
 
     Raises:
       GateError: If the span's data is not fit, or not there; a report says so.
@@ -85,11 +99,11 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
             write_report(place.workspace, connection, run, ended)
             raise
         if node_id != PUSH:
-            return event, None
+            return NodeResult(event)
         executions = _executions(connection, name, run, known)
         outcome = read_outcome(connection, executions, config.evaluation)
-        write_report(place.workspace, connection, run, Ended(name, span, executions, outcome))
-        return event, outcome
+        report = write_report(place.workspace, connection, run, Ended(name, span, executions, outcome))
+        return NodeResult(event, outcome, report)
 
 
 def _prepare(

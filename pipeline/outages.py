@@ -8,9 +8,12 @@ from pipeline.disk_full import disk_full, is_disk_full
 from pipeline.metadata_url import place_of
 from pipeline.workspace import Workspace
 
-#: In TFX's and ML Metadata's words: no connection at the start, or lost on the way.
+#: In TFX's and ML Metadata's words: no connection at the start, or lost on the way. MySQL's client has the numbers from
+#: 2000 on. What a server answers (`ERROR: …`) is no outage.
 _NO_METADATA = re.compile(
-    r"Failed to establish connection to Metadata storage|(PostgreSQL|MySQL|mysql) metadata source error"
+    r"Failed to establish connection to Metadata storage"
+    r"|PostgreSQL metadata source error: (?!\s*ERROR)"
+    r"|mysql_\w+ failed: errno: 2\d\d\d\b"
 )
 
 

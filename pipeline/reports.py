@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 
@@ -13,7 +14,7 @@ from pipeline.workspace import Workspace
 
 def write_report(
     workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: Ended
-) -> None:
+) -> Path:
     """Writes the report and the metrics of a run.
 
     Args:
@@ -21,10 +22,15 @@ def write_report(
       connection: To ML Metadata.
       run_id: The run's name.
       ended: The run.
+
+    Returns:
+      The report's file.
     """
+    report = workspace.reports / f"{run_id}.json"
     if ended.outcome is None:
         text = json.dumps({"span": ended.span, "skipped_by": ended.skipped_by, "reason": ended.reason}, indent=2)
     else:
         text = ended.outcome.to_json()
-    storage.write_text(str(workspace.reports / f"{run_id}.json"), text)
+    storage.write_text(str(report), text)
     write_run_metrics(workspace, connection, ended)
+    return report

@@ -14,8 +14,7 @@ from pipeline.commands import WORKSPACE, quiet_imports
 
 if TYPE_CHECKING:
     from pipeline.compiled import Place
-    from pipeline.nodes import NodeEvent
-    from pipeline.outcome import Outcome
+    from pipeline.node_run import NodeResult
 
 #: The exit code of a node that its gate stopped: the span is skipped, and the next one builds on the last good one.
 #: Airflow's BashOperator takes it for "skipped".
@@ -80,11 +79,12 @@ def kubeflow_step(node: str, executor_input: str) -> None:
     with quiet_imports():
         from pipeline.kubeflow_step import Step, staging_root
     step = Step(executor_input, staging_root())
-    step.tell(*_run(step.compiled, step.place, node, step.span, step.run_id))
+    result = _run(step.compiled, step.place, node, step.span, step.run_id)
+    step.tell(result.event, result.outcome)
 
 
-def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> tuple[NodeEvent, Outcome | None]:
-    """Runs a node and tells how it went."""
+def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> NodeResult:
+    """Runs a node and tells how it went; its last line, which schedulers show, names the whole run's report."""
     from rich.console import Console
 
     from transform.errors import GateError, UserError
@@ -97,7 +97,7 @@ def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> tup
         from pipeline.summary import summary
     logging.set_verbosity(logging.INFO)
     try:
-        event, outcome = run_node(compiled, place, node, span, run_id)
+        result = run_node(compiled, place, node, span, run_id)
     except GateError as error:
         click.echo(f"span {span} is skipped, the next one builds on the last good one: {error}", err=True)
         raise click.exceptions.Exit(SKIPPED) from error
@@ -107,10 +107,12 @@ def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> tup
         if (why := outage(error, place.workspace)) is not None:
             raise UserError(f"{node} failed: {why}") from error
         raise
-    click.echo(f"{node}: {'taken from the cache' if event.state == 'cached' else f'{event.seconds:.1f} s'}")
-    if outcome is not None:
-        Console(highlight=False, width=120).print(summary(outcome))
-    return event, outcome
+    is_cached = result.event.state == "cached"
+    click.echo(f"{node}: {'taken from the cache' if is_cached else f'{result.event.seconds:.1f} s'}")
+    if result.outcome is not None:
+        Console(highlight=False, width=120).print(summary(result.outcome))
+        click.echo(f"report: {result.report}")
+    return result
 
 
 @click.command()

@@ -44,7 +44,7 @@ def nodes(compiled: Path) -> list[str]:
 
 def run_nodes(compiled: Path, place: Place, span: int, run_id: str) -> dict[str, NodeEvent]:
     """Runs all nodes; each as a scheduler's task does, but in this process."""
-    return {node: run_node(compiled, place, node, span, run_id)[0] for node in nodes(compiled)}
+    return {node: run_node(compiled, place, node, span, run_id).event for node in nodes(compiled)}
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def test_wdr_run_finds_all_of_it_in_the_cache(first_day: dict[str, NodeEvent], p
 
 
 def test_a_node_that_is_done_is_not_done_again(first_day: dict[str, NodeEvent], compiled: Path, place: Place) -> None:
-    again, _ = run_node(compiled, place, "trainer", 1, "scheduled__2026-01-02T04:00:00+00:00")
-    assert again.execution_id == first_day["trainer"].execution_id
+    again = run_node(compiled, place, "trainer", 1, "scheduled__2026-01-02T04:00:00+00:00")
+    assert again.event.execution_id == first_day["trainer"].execution_id
 
 
 def test_a_run_that_is_cleared_takes_in_logs_that_were_rewritten(
@@ -80,7 +80,7 @@ def test_a_run_that_is_cleared_takes_in_logs_that_were_rewritten(
 ) -> None:
     """The same name, as a scheduler has it; what has not changed comes from the cache."""
     run_id = "scheduled__2026-01-02T04:00:00+00:00"
-    assert run_node(compiled, place, "example_gen", 1, run_id)[0].state == "cached"
+    assert run_node(compiled, place, "example_gen", 1, run_id).event.state == "cached"
     log = Path(place.data_root) / "impressions" / "day-1" / "part-00000.csv"
     original = log.read_bytes()
     write_rows(log, read_rows(log)[:-10])
@@ -100,8 +100,9 @@ def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
     for node in nodes(compiled):
         if node in ("transform", "push"):
             kill_when_running(compiled, place, node, 2, run_id)
-        _, outcome = run_node(compiled, place, node, 2, run_id)
+        _, outcome, written = run_node(compiled, place, node, 2, run_id)
     assert outcome is not None
+    assert written == place.workspace.reports / "small_store.day-2.1.json"
     assert outcome.version == 2
     manifest = json.loads((place.workspace.serving("small_store") / "1/assets.extra/manifest.json").read_text())
     assert outcome.training["warm_started_from"] == f"{manifest['model_uri']}/Format-Serving"

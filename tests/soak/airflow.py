@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.commands import quiet_imports
 from pipeline.metadata_url import METADATA_URL
 from tests.e2e import store
 from tests.e2e.bad_store import in_process
@@ -39,7 +40,9 @@ from tests.soak import postgresql
 from tests.soak.airflow_page import graph_of
 from tests.soak.backfill import arrive
 from tests.soak.postgresql import PostgreSQL
-from tests.soak.same_days import differences, report_of, unchained
+
+with quiet_imports():
+    from tests.soak.same_days import differences, report_of, unchained
 
 #: The node that is killed, by the day's number, in turn.
 KILLED = ("transform", "trainer", "push")

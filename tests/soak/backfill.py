@@ -17,9 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.commands import quiet_imports
 from tests.e2e import store
 from tests.e2e.bad_store import in_process
-from tests.soak.same_days import differences, report_of, unchained
+
+with quiet_imports():
+    from tests.soak.same_days import differences, report_of, unchained
 
 SOURCES = ("catalog", "users", "installs", "impressions")
 

@@ -31,8 +31,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.commands import quiet_imports
 from tests.e2e import store
-from tests.soak.same_days import differences, report_of, unchained
+
+with quiet_imports():
+    from tests.soak.same_days import differences, report_of, unchained
 
 _STEP_SECONDS = 1800
 _BUCKET = "mlpipeline/v2/artifacts"

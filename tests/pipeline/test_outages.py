@@ -1,0 +1,58 @@
+"""An outage of the machine's is told from other errors, in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from ml_metadata import errors as mlmd_errors
+
+from pipeline.metadata_url import METADATA_URL
+from pipeline.outages import outage
+from pipeline.workspace import Workspace
+
+LOST = "PostgreSQL metadata source error: server closed the connection unexpectedly"
+TOLD = "ML Metadata cannot be reached at postgresql://db:5432/mlmd; when it is there, the same command goes on"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv(METADATA_URL, "postgresql://wdr:secret@db/mlmd")
+    return Workspace.at(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Failed to establish connection to Metadata storage with error: connection pointer is NULL"),
+        mlmd_errors.InternalError(LOST),
+        mlmd_errors.InternalError("mysql_query failed: errno: 2013, error: Lost connection to MySQL server"),
+    ],
+)
+def test_a_server_that_is_away(workspace: Workspace, error: Exception) -> None:
+    assert outage(error, workspace) == TOLD
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        mlmd_errors.InternalError("PostgreSQL metadata source error: ERROR:  duplicate key value"),
+        mlmd_errors.InternalError("mysql_query failed: errno: 1062, error: Duplicate entry"),
+        ValueError("a shape"),
+    ],
+)
+def test_another_error_is_no_outage(workspace: Workspace, error: Exception) -> None:
+    assert outage(error, workspace) is None
+
+
+def test_a_file_is_never_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(METADATA_URL, raising=False)
+    assert outage(mlmd_errors.InternalError(LOST), Workspace.at(tmp_path)) is None
+
+
+def test_a_full_disk(workspace: Workspace) -> None:
+    told = outage(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), workspace)
+    assert told is not None
+    assert told.startswith(f"no space left on the disk of {workspace.root}: ")
