@@ -55,8 +55,10 @@ soak: setup
 	$(BIN)/python -m tests.soak.retrainings
 	$(BIN)/python -m tests.soak.many_days
 	$(BIN)/python -m tests.soak.kubeflow_steps
-	$(BIN)/python -m tests.soak.airflow --airflow 3.3
-	$(BIN)/python -m tests.soak.airflow --airflow 2.11
+	$(BIN)/python -m tests.soak.backfill
+	for airflow in 3.3 2.11; do for metadata in sqlite postgresql; do \
+	  $(BIN)/python -m tests.soak.airflow --airflow $$airflow --metadata $$metadata || exit 1; \
+	done; done
 
 lint: setup
 	$(BIN)/ruff check .
