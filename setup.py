@@ -27,6 +27,7 @@ setup(
         "kfp-kubernetes",
         "matplotlib",
         "numpy",
+        "openlineage-python",
         "prometheus-client",
         "protobuf",
         "pyarrow",

@@ -1,4 +1,4 @@
-"""What is left of a run when it has ended: its report, and the metrics for monitoring."""
+"""What is left of a run when it has ended: its report, the metrics for monitoring, the lineage for a catalog."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
+from pipeline.lineage_events import send_lineage
 from pipeline.run_metrics import Ended, write_run_metrics
 from pipeline.workspace import Workspace
 
@@ -15,7 +16,7 @@ from pipeline.workspace import Workspace
 def write_report(
     workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: Ended
 ) -> Path:
-    """Writes the report and the metrics of a run.
+    """Writes the report and the metrics of a run, and sends its lineage.
 
     Args:
       workspace: The run's.
@@ -33,4 +34,5 @@ def write_report(
         text = ended.outcome.to_json()
     storage.write_text(str(report), text)
     write_run_metrics(workspace, connection, ended)
+    send_lineage(connection, ended.pipeline_name, run_id, ended.executions)
     return report

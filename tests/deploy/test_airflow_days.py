@@ -1,4 +1,4 @@
-"""Days on a real Airflow, by the campaign's script: one after another by itself, each from the model of the day before."""
+"""Days on a real Airflow, by the campaign's script: one after another by itself, each from the day before's model."""
 
 from __future__ import annotations
 

@@ -1,0 +1,112 @@
+"""A run's lineage, as a server of OpenLineage receives it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ml_metadata as mlmd
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
+
+from pipeline.lineage_events import send_lineage
+from pipeline.workspace import Workspace
+
+Execution, Event = mlmd_pb2.Execution, mlmd_pb2.Event
+
+
+@pytest.fixture
+def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What a server on loopback, which the environment names, is sent."""
+    events: list[dict[str, Any]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/api/v1/lineage"
+            events.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(201)
+            self.end_headers()
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{server.server_port}")
+        yield events
+        server.shutdown()
+
+
+@pytest.fixture
+def executions(tmp_path: Path) -> dict[str, int]:
+    """An ingestion of two files that came to its end, and a gate on its examples that failed."""
+    store = mlmd.MetadataStore(Workspace.at(tmp_path).metadata_connection())
+    kind = store.put_execution_type(mlmd_pb2.ExecutionType(name="a_component"))
+    type_id = store.put_artifact_type(mlmd_pb2.ArtifactType(name="Examples"))
+    examples = mlmd_pb2.Artifact(type_id=type_id, uri="/workspace/examples/1")
+    ingestion = Execution(type_id=kind, last_known_state=Execution.COMPLETE)
+    files = {"impressions": {"train": ["/data/a.csv"], "eval": ["s3://logs/day/b.csv"]}}
+    ingestion.custom_properties["files"].string_value = json.dumps(files)
+    first, (examples_id,), _ = store.put_execution(ingestion, [(examples, Event(type=Event.OUTPUT))], [])
+    examples.id = examples_id
+    gate = Execution(type_id=kind, last_known_state=Execution.FAILED)
+    second, _, _ = store.put_execution(gate, [(examples, Event(type=Event.INPUT))], [])
+    return {"example_gen": first, "row_gate": second}
+
+
+def send(tmp_path: Path, executions: dict[str, int]) -> None:
+    send_lineage(Workspace.at(tmp_path).metadata_connection(), "store", "day-1", executions)
+
+
+def test_each_node_from_what_it_read_to_what_it_made(
+    tmp_path: Path, executions: dict[str, int], received: list[dict[str, Any]]
+) -> None:
+    send(tmp_path, executions)
+
+    def places(event: dict[str, Any], side: str) -> list[tuple[str, str]]:
+        return [(dataset["namespace"], dataset["name"]) for dataset in event[side]]
+
+    examples = ("file", "/workspace/examples/1")
+    logs = [("file", "/data/a.csv"), ("s3://logs", "day/b.csv")]
+    told = [(e["job"]["name"], e["eventType"], places(e, "inputs"), places(e, "outputs")) for e in received]
+    assert told == [
+        ("store.example_gen", "START", logs, [examples]),
+        ("store.example_gen", "COMPLETE", logs, [examples]),
+        ("store.row_gate", "START", [examples], []),
+        ("store.row_gate", "FAIL", [examples], []),
+    ]
+    assert {event["job"]["namespace"] for event in received} == {"wide-deep-ranker"}
+    parents = {event["run"]["facets"]["parent"]["run"]["runId"] for event in received}
+    assert len(parents) == 1
+    assert len({event["run"]["runId"] for event in received} | parents) == 3
+
+
+def test_the_same_run_has_the_same_ids(
+    tmp_path: Path, executions: dict[str, int], received: list[dict[str, Any]]
+) -> None:
+    send(tmp_path, executions)
+    first = [event["run"]["runId"] for event in received]
+    received.clear()
+    send(tmp_path, executions)
+    assert [event["run"]["runId"] for event in received] == first
+
+
+def test_nothing_is_sent_that_nobody_asked_for(
+    tmp_path: Path, executions: dict[str, int], received: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENLINEAGE_URL")
+    send(tmp_path, executions)
+    assert received == []
+
+
+def test_a_catalog_that_is_away_fails_no_run(
+    tmp_path: Path, executions: dict[str, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "http")
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__RETRY", json.dumps({"total": 0}))
+    with caplog.at_level(logging.ERROR):
+        send(tmp_path, executions)
+    assert "the lineage of the run day-1 was not sent" in caplog.text
