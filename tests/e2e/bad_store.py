@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from absl import logging
 
 from pipeline import cli
 
@@ -117,6 +118,7 @@ def in_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
             code = exit_.code
         finally:
             sys.argv, (sys.stdout, sys.stderr) = saved_argv, saved_streams
+            logging.get_absl_handler().python_handler.stream = sys.stderr  # else it keeps the one of the command
             for target, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, target)
                 os.close(copy)
