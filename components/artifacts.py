@@ -10,6 +10,9 @@ COUNTS_FILE = "counts.json"
 #: In a Quarantine artifact: the rejected rows, a JSON object a line.
 REJECTED_PREFIX = "rejected"
 
+#: A property of an ingestion's execution: its log files, by source and split, as JSON.
+FILES = "files"
+
 #: A custom property of Examples: why their rows are not fit to learn from; empty if they are.
 UNFIT = "unfit"
 

@@ -82,17 +82,17 @@ def DriftGate(
     code_fingerprint: Parameter[str],
     baseline_statistics: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> None:
-    """Stops the run if its span has drifted from the span before, or, with the action `warn`, lets the drift pass.
+    """Stops the run if its span has drifted from the baseline's, or, with the action `warn`, lets the drift pass.
 
-    A span with too few of the rows of the span before stops the run always.
+    A span with too few of the baseline's rows stops the run always.
     """
     del code_fingerprint  # in the cache's key
     if baseline_statistics is not None:
         number, before = num_examples(statistics.uri), num_examples(baseline_statistics.uri)
         if number < min_rows_ratio * before:
             raise GateError(
-                f"a span must have at least {min_rows_ratio} times the examples of the span before, {before:,} "
-                f"(drift.min_rows_ratio). Received: {number:,}"
+                f"a span must have at least {min_rows_ratio} times the examples of the last span that was let through, "
+                f"{before:,} (drift.min_rows_ratio). Received: {number:,}"
             )
     found = drift_found(anomalies.uri)
     if found and action == "stop":

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from components.artifacts import FILES
+
 _EVENT = metadata_store_pb2.Event
+_ENDED_WELL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
 
 def producer(store: mlmd.MetadataStore, artifact_id: int) -> int | None:
@@ -21,6 +26,13 @@ def producer_class(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
         return None
     (execution,) = store.get_executions_by_id([maker])
     return str(execution.type).rpartition(".")[2]
+
+
+def was_let_through(store: mlmd.MetadataStore, artifact_id: int, gate: str) -> bool:
+    """Whether a gate, the name of its component's class, has read an artifact and come to its end."""
+    readers = [e.execution_id for e in store.get_events_by_artifact_ids([artifact_id]) if e.type == _EVENT.INPUT]
+    executions = store.get_executions_by_id(readers) if readers else []
+    return any(e.type.rpartition(".")[2] == gate and e.last_known_state in _ENDED_WELL for e in executions)
 
 
 def artifacts_of(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) -> list[metadata_store_pb2.Artifact]:
@@ -43,3 +55,9 @@ def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadat
         if source.type == "Examples":
             found += [source] if "span" in source.custom_properties else examples_behind(store, source.id)
     return list({artifact.id: artifact for artifact in found}.values())
+
+
+def files_of(execution: metadata_store_pb2.Execution) -> dict[str, list[str]]:
+    """The log files that an ingestion read, by source."""
+    by_source = json.loads(execution.custom_properties[FILES].string_value)
+    return {source: [path for paths in by_split.values() for path in paths] for source, by_split in by_source.items()}

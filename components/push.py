@@ -32,15 +32,17 @@ from components.versions import (
     add_version,
     checksums,
     differences,
-    history,
     locked,
+    newest_span,
     pushed_models,
+    read_manifest,
     user,
+    version_path,
 )
 from components.warmup import BATCH_SIZES, write_warmup
 from transform.config import Config
 
-#: A custom property of a PushedModel that was not pushed: why, where no gate says so.
+#: A custom property of a PushedModel: why the push itself refused the model, forced or not.
 REFUSAL = "refusal"
 
 #: The parameter, and the custom property of a PushedModel: why a model that a gate refused was pushed all the same.
@@ -69,6 +71,8 @@ def push(
     requests: Sequence[bytes],
     validated: Mapping[str, str],
     item_id: str | None = None,
+    refusals: Sequence[str] = (),
+    force_reason: str = "",
 ) -> int:
     """Copies a SavedModel to the next version of a serving folder, then removes the versions that are too many.
 
@@ -82,6 +86,8 @@ def push(
       requests: Serialized raw tf.Examples, for the warm-up records; none leaves those out.
       validated: The checksums of the SavedModel's files as they were validated.
       item_id: The feature that is the item's id, for warm-up records that rank.
+      refusals: Of the gates on quality, a sentence each; there must be a reason then.
+      force_reason: Why a model that is refused is pushed all the same; goes into the manifest, with the refusals.
 
     Returns:
       The version: one above the highest, or, where this model is a version already (its push was killed after its
@@ -89,7 +95,7 @@ def push(
 
     Raises:
       StaleBaselineError: If `baseline` in the lineage is not the model that serves.
-      OlderModelError: If the model that serves was trained on later spans, and the lineage tells of no person's word.
+      OlderModelError: If the model that serves was trained on later spans, and no reason is given.
       ChangedModelError: If the files that were copied are not those that were validated.
     """
     name = os.path.basename(serving_root.rstrip("/"))
@@ -117,9 +123,12 @@ def push(
                     "a candidate must be held against the model that serves, and another one serves by now; "
                     f"run again. Received: {baseline[MODEL_URI]}, now {pushed[-1][1]} ({serving_root})"
                 )
-            if FORCED not in lineage and (why := _older_than_serving(serving_root, lineage)):
-                raise OlderModelError(why)
-            own = [add_version(serving_root, fill, lineage)]
+            if older := _older_than_serving(serving_root, lineage):
+                if not force_reason:
+                    raise OlderModelError(older)
+                refusals = [*refusals, older]
+            forced = {FORCED: {"by": user(), "reason": force_reason, "refusals": list(refusals)}} if refusals else {}
+            own = [add_version(serving_root, fill, {**lineage, **forced})]
         if removed := remove_old(serving_root, keep_versions):
             logging.info("removed the versions %s (%s)", removed, serving_root)
         return own[-1]
@@ -127,14 +136,12 @@ def push(
 
 def _older_than_serving(serving_root: str, lineage: Manifest) -> str:
     """Why a model would take what serves back in time, as the run of a past day would; empty if it would not."""
-    manifests = list(history(serving_root).values())
-    serves = max(manifests[-1].get(SPANS, []), default=None) if manifests else None
-    newest = max(lineage.get(SPANS, []), default=None)
+    serves, newest = newest_span(serving_root), max(lineage.get(SPANS, []), default=None)
     if serves is None or newest is None or newest >= serves:
         return ""
     return (
         f"a pushed model's newest span must be that of the model that serves, {serves}, or a later one. Received: "
-        f"{newest}, whose rows the runs of later spans learn from as far as their windows reach ({serving_root})"
+        f"{newest} ({serving_root}). `wdr run --force-push --reason TEXT` pushes it all the same"
     )
 
 
@@ -161,7 +168,7 @@ class PushSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
-    """Pushes a model that both blessings allow, or that a person forces past the gates on quality."""
+    """Pushes a model that both blessings allow, or that a person forces past the gates on quality or a newer model."""
 
     def Do(
         self,
@@ -173,10 +180,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed_model.set_int_custom_property(MODEL_ID, model.id)
         pushed_model.set_int_custom_property("pushed", 0)
-        lineage, reason = self._lineage(input_dict, exec_properties), exec_properties[FORCE_REASON]
-        refusals = []
-        if older := _older_than_serving(exec_properties["serving_root"], lineage):
-            refusals.append(older)
+        reason, refusals = exec_properties[FORCE_REASON], []
         if refused := [key for key in ("model_blessing", "infra_blessing") if not _is_blessed(input_dict[key])]:
             if not reason:
                 logging.warning("not pushed: no %s", " and no ".join(refused))
@@ -184,9 +188,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             if "infra_blessing" in refused:
                 _refuse(pushed_model, "a push can be forced past the gates on quality, not past infra validation")
                 return
-            refusals += missed_thresholds(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
-        if reason and refusals:
-            lineage[FORCED] = {"by": user(), "reason": reason, "refusals": refusals}
+            refusals = missed_thresholds(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
         examples = input_dict["examples"]  # of the window, the run's own first
         identity = Config.from_json(exec_properties["config"]).item_id
         try:
@@ -195,22 +197,25 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 artifact_utils.get_single_instance(input_dict["catalog"]).uri,
                 exec_properties["serving_root"],
                 exec_properties["config"],
-                lineage,
+                self._lineage(input_dict, exec_properties),
                 exec_properties["keep_versions"],
                 list(raw_requests(examples[0], "eval", max(BATCH_SIZES))),
                 _validated(artifact_utils.get_single_instance(input_dict["infra_blessing"])),
                 identity.name if identity else None,
+                refusals,
+                reason,
             )
         except (StaleBaselineError, OlderModelError, ChangedModelError) as error:
             _refuse(pushed_model, str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
-        if FORCED in lineage:
-            pushed_model.set_string_custom_property(FORCE_REASON, reason)
+        place = version_path(exec_properties["serving_root"], version)
+        if forced := read_manifest(place).get(FORCED):
+            pushed_model.set_string_custom_property(FORCE_REASON, forced["reason"])
+            by_push = [refusal for refusal in forced["refusals"] if refusal not in refusals]
+            pushed_model.set_string_custom_property(REFUSAL, "; ".join(by_push))
         pushed_model.set_int_custom_property("version", version)
-        pushed_model.set_string_custom_property(
-            "pushed_destination", os.path.join(exec_properties["serving_root"], str(version))
-        )
+        pushed_model.set_string_custom_property("pushed_destination", place)
 
     def _lineage(self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> Manifest:
         """What the manifest says of the model's making."""
@@ -287,7 +292,7 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
           config_json: The config, which goes with the model too.
           serving_root: The folder of versions.
           keep_versions: How many versions stay in it.
-          force_reason: Why a model that a gate on quality refuses is pushed all the same; empty if it is not.
+          force_reason: Why a model is pushed though a gate on quality, or the push, refuses it; empty if it is not.
           code_fingerprint: Of the product's code; goes into the manifest.
         """
         super().__init__(

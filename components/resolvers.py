@@ -16,7 +16,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import RECIPE, UNFIT
-from components.lineage import examples_behind, producer_class
+from components.lineage import examples_behind, was_let_through
 from components.versions import pushed_models
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -65,16 +65,35 @@ class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
     Inputs: `examples`, the run's own; `candidates`, artifacts that were made from Examples.
     """
 
-    def __init__(self, made_by: str | None = None):
-        """`made_by`: take only what a component of this class made, where several make the same type."""
-        self._made_by = made_by
-
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
         newest_first = sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True)
-        if self._made_by is not None:
-            newest_first = [a for a in newest_first if producer_class(store, a.id) == self._made_by]
         found = next((a for a in newest_first if _is_before(current, examples_behind(store, a.id))), None)
+        return {"examples": [], "candidates": [found] if found else []}
+
+
+class EarlierStatistics(resolver.ResolverStrategy):  # type: ignore[misc]
+    """Resolves `candidates` to the statistics of the last span before the run's that a gate on them let through.
+
+    So a span that was stopped is no measure for the next one, nor for itself when it is run again. Of a span that was
+    ingested more than once the last ingestion counts; none if there is no such span.
+    Inputs: `examples`, the run's own; `candidates`, statistics.
+    """
+
+    def __init__(self, gate: str):
+        """`gate`: the class of the component that reads the statistics, and stops a run."""
+        self._gate = gate
+
+    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
+        (current,) = input_dict["examples"]
+        found, last_span = None, -1
+        for artifact in sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True):
+            spans = [e.custom_properties["span"].int_value for e in examples_behind(store, artifact.id)]
+            is_earlier = bool(spans) and last_span < max(spans) < _span(current)
+            if is_earlier and was_let_through(store, artifact.id, self._gate):
+                found, last_span = artifact, max(spans)
+            if last_span == _span(current) - 1:  # there can be no later one
+                break
         return {"examples": [], "candidates": [found] if found else []}
 
 

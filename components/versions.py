@@ -129,6 +129,12 @@ def pushed_models(root: str) -> list[tuple[int, str]]:
     return [(v, manifest[MODEL_URI]) for v, manifest in history(root).items() if MODEL_URI in manifest]
 
 
+def newest_span(root: str) -> int | None:
+    """The newest span that the model that serves was trained on; None if no manifest tells."""
+    manifests = list(history(root).values())
+    return max(manifests[-1].get(SPANS, []), default=None) if manifests else None
+
+
 def _parse(path: str) -> Manifest:
     text = storage.read_text(path)
     if text is None:

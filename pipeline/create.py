@@ -24,7 +24,14 @@ from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
 from components.progressive import OptionalEvaluator, ProgressiveEvaluator, UnseeingModels
 from components.push import Push
-from components.resolvers import LastPushedModel, LatestBefore, ServingModel, SpanWindow, ValidatedModel
+from components.resolvers import (
+    EarlierStatistics,
+    LastPushedModel,
+    LatestBefore,
+    ServingModel,
+    SpanWindow,
+    ValidatedModel,
+)
 from components.trainer import RankingTrainer
 from pipeline.drift import drift_config
 from pipeline.evaluation import evaluator_of
@@ -82,7 +89,7 @@ class RunSettings:
       workspace: Where the run puts everything.
       span: The span; None takes the latest.
       beam_args: Beam's pipeline options.
-      force_reason: Why a model that a gate on quality refuses is pushed all the same; empty if it is not.
+      force_reason: Why a model is pushed though a gate on quality, or the push, refuses it; empty if it is not.
     """
 
     data_root: str
@@ -138,8 +145,8 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         anomalies=example_validator.outputs["anomalies"], code_fingerprint=code_fingerprint("components/gates.py")
     ).with_id("anomaly_gate")
     earlier_statistics = Resolver(
-        strategy_class=LatestBefore,
-        config={"made_by": StatisticsGen.__name__},  # Transform makes some, too
+        strategy_class=EarlierStatistics,
+        config={"gate": DriftGate.__name__},
         examples=examples,
         candidates=Channel(type=standard_artifacts.ExampleStatistics),
     ).with_id("earlier_statistics")

@@ -6,8 +6,8 @@ They are sent by OpenLineage's own client, and only where its variables (`OPENLI
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,16 +20,23 @@ from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, R
 from openlineage.client.facet_v2 import parent_run
 from tfx.orchestration import metadata
 
-from components.lineage import artifacts_of
-from pipeline.nodes import is_done
+from components.artifacts import FILES
+from components.lineage import artifacts_of, files_of
 
 #: The variable that names the jobs' namespace, and what it is without one.
 NAMESPACE_VARIABLE, NAMESPACE = "OPENLINEAGE_NAMESPACE", "wide-deep-ranker"
 
 _PRODUCER = "https://pypi.org/project/wide-deep-ranker"
 
-#: The custom property of an ingestion that has its files.
-_FILES = "files"
+#: The variables that say where events go to: these, and those that begin so.
+_WHERE_TO, _WHERE_TO_PREFIX = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG"), "OPENLINEAGE__TRANSPORT__"
+
+_ENDS = {
+    metadata_store_pb2.Execution.COMPLETE: RunState.COMPLETE,
+    metadata_store_pb2.Execution.CACHED: RunState.COMPLETE,
+    metadata_store_pb2.Execution.FAILED: RunState.FAIL,
+    metadata_store_pb2.Execution.CANCELED: RunState.ABORT,
+}
 
 
 def send_lineage(
@@ -43,13 +50,12 @@ def send_lineage(
       run_id: The run's name.
       executions: By node, its execution in ML Metadata.
     """
-    if not any(name.startswith("OPENLINEAGE_") and name != NAMESPACE_VARIABLE for name in os.environ):
+    if not any(name in _WHERE_TO or name.startswith(_WHERE_TO_PREFIX) for name in os.environ):
         return
     try:
-        client = OpenLineageClient()
-        for event in lineage_events(connection, pipeline_name, run_id, executions):
-            client.emit(event)
-        client.close()
+        with contextlib.closing(OpenLineageClient()) as client:
+            for event in lineage_events(connection, pipeline_name, run_id, executions):
+                client.emit(event)
     except Exception:  # the catalog may be away, and its transport raises what it likes
         logging.exception("the lineage of the run %s was not sent", run_id)
 
@@ -57,7 +63,7 @@ def send_lineage(
 def lineage_events(
     connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str, run_id: str, executions: Mapping[str, int]
 ) -> Iterator[RunEvent]:
-    """The events of a run's nodes: of each its start, and its end, which is a failure where it did not come to one.
+    """The events of a run's nodes: of each its start, and its end, if it has come to one.
 
     The arguments are those of `send_lineage`. The same run gives the same ids.
     """
@@ -71,11 +77,12 @@ def lineage_events(
             execution = found[id_]
             run = Run(runId=_id(namespace, run_id, node), facets={"parent": parent})
             job = Job(namespace=namespace, name=f"{pipeline_name}.{node}")
-            ended = RunState.COMPLETE if is_done(execution) else RunState.FAIL
             read = [InputDataset(*place) for place in _read(handle.store, execution)]
             made = [OutputDataset(*_place(a.uri)) for a in artifacts_of(handle.store, id_, inputs=False)]
-            began, last = execution.create_time_since_epoch, execution.last_update_time_since_epoch
-            for state, when in ((RunState.START, began), (ended, last)):
+            states = [(RunState.START, execution.create_time_since_epoch)]
+            if execution.last_known_state in _ENDS:
+                states.append((_ENDS[execution.last_known_state], execution.last_update_time_since_epoch))
+            for state, when in states:
                 yield RunEvent(
                     eventType=state, eventTime=_time(when), run=run, job=job, producer=_PRODUCER, inputs=read,
                     outputs=made,
@@ -85,9 +92,8 @@ def lineage_events(
 def _read(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -> Iterable[tuple[str, str]]:
     """The places of what an execution read: artifacts, and log files."""
     yield from (_place(artifact.uri) for artifact in artifacts_of(store, execution.id, inputs=True))
-    files = execution.custom_properties[_FILES].string_value if _FILES in execution.custom_properties else "{}"
-    for by_split in json.loads(files).values():
-        for paths in by_split.values():
+    if FILES in execution.custom_properties:
+        for paths in files_of(execution).values():
             yield from map(_place, paths)
 
 

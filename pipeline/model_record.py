@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from components.artifacts import COUNTS_FILE
 from components.ingestion.counts import Counts, read_counts
-from components.lineage import artifacts_of, examples_behind, producer
+from components.lineage import artifacts_of, examples_behind, files_of, producer
 from components.pins import pins
 from components.rollback import ROLLBACK_BY
 from components.versions import (
@@ -62,7 +61,6 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
             assert ingestion is not None  # Examples with a span are of an ingestion
             (quarantine,) = [a for a in artifacts_of(store, ingestion, inputs=False) if a.type == "Quarantine"]
             (execution,) = store.get_executions_by_id([ingestion])
-            by_source = json.loads(execution.custom_properties["files"].string_value)
             there = os.path.exists(os.path.join(quarantine.uri, COUNTS_FILE))
             records.append(
                 SpanRecord(
@@ -70,10 +68,7 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
                     examples_uri=examples.uri,
                     quarantine_uri=quarantine.uri,
                     counts=read_counts(quarantine.uri) if there else None,
-                    files={
-                        source: [path for paths in by_split.values() for path in paths]
-                        for source, by_split in by_source.items()
-                    },
+                    files=files_of(execution),
                 )
             )
     return sorted(records, key=lambda record: -record.span)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from pipeline.disk_full import disk_full, is_disk_full
+from pipeline.error_texts import first_line
 from pipeline.metadata_url import place_of
 from pipeline.workspace import Workspace
 
 #: In TFX's and ML Metadata's words: no connection at the start, or lost on the way. MySQL's client has the numbers from
-#: 2000 on. What a server answers (`ERROR: …`) is no outage.
+#: 2000 on; what a server answers to a query (`ERROR: …`) is no outage.
 _NO_METADATA = re.compile(
     r"Failed to establish connection to Metadata storage"
     r"|PostgreSQL metadata source error: (?!\s*ERROR)"
@@ -23,5 +24,6 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
         return disk_full(workspace)
     connection = workspace.metadata_connection()
     if connection.WhichOneof("config") != "sqlite" and _NO_METADATA.search(str(error)):
-        return f"ML Metadata cannot be reached at {place_of(connection)}; when it is there, the same command goes on"
+        place = place_of(connection)
+        return f"ML Metadata cannot be used at {place}; when it can, the same command goes on ({first_line(error)})"
     return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
+from components.versions import newest_span
 from pipeline.lineage_events import send_lineage
 from pipeline.run_metrics import Ended, write_run_metrics
 from pipeline.workspace import Workspace
@@ -17,6 +18,8 @@ def write_report(
     workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: Ended
 ) -> Path:
     """Writes the report and the metrics of a run, and sends its lineage.
+
+    The run of a past day, run again while a later day's model serves, leaves the last run's metrics alone.
 
     Args:
       workspace: The run's.
@@ -33,6 +36,8 @@ def write_report(
     else:
         text = ended.outcome.to_json()
     storage.write_text(str(report), text)
-    write_run_metrics(workspace, connection, ended)
+    served = newest_span(str(workspace.serving(ended.pipeline_name)))
+    if served is None or ended.span >= served:
+        write_run_metrics(workspace, connection, ended)
     send_lineage(connection, ended.pipeline_name, run_id, ended.executions)
     return report

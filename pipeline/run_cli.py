@@ -43,7 +43,11 @@ class Spans(click.ParamType[range]):
 @click.option("--backfill", type=Spans(), help="A run for each of these spans, in order; one not fit is skipped.")
 @click.option("--rolling-window", type=click.IntRange(min=1), help="Train on so many spans, in place of the config's.")
 @click.option("--beam-arg", "beam_args", multiple=True, help="A Beam pipeline option; replaces the local runner's.")
-@click.option("--force-push", is_flag=True, help="Push though a gate on quality refuses the model; needs --reason.")
+@click.option(
+    "--force-push",
+    is_flag=True,
+    help="Push though a gate on quality refuses the model, or a later day's serves; needs --reason.",
+)
 @click.option("--reason", default="", help="With --force-push: why; it stays on record.")
 def run(
     config: str,

@@ -1,4 +1,4 @@
-"""The config's section `drift`: how far a span may be from the one before it."""
+"""The config's section `drift`: how far a span may be from the last one that the gate on drift let through."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Divergence = Annotated[float, Field(gt=0, le=1)]
 
 @dataclass(frozen=True, config=STRICT)
 class Drift:
-    """How far the distributions of a span's examples may be from those of the span before it.
+    """How far a span's examples may be from those of the last span before it that this gate let through.
 
     Attributes:
       max_divergence: By feature, or `label`: the largest Jensen-Shannon divergence (base 2) allowed, from 0, equal, to
         1, no value in common. A numeric feature is compared by its histogram.
       action: `stop` the run, before anything is learned, or `warn` in the summary.
-      min_rows_ratio: If a span has fewer examples than this share of the span before's, as one of which most is
-        missing, the run stops, whatever the action.
+      min_rows_ratio: If a span has fewer examples than this share of that one's, as where most of its logs are missing,
+        the run stops, whatever the action. 0 asks for none.
     """
 
     max_divergence: dict[Name, Divergence] = Field(default_factory=dict)

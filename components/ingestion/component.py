@@ -22,7 +22,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import COUNTS_FILE, RECIPE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
+from components.artifacts import COUNTS_FILE, FILES, RECIPE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
 from components.ingestion.examples import Layout
 from components.ingestion.spans import resolve_span
@@ -69,7 +69,7 @@ class ImpressionGenDriver(component_driver.BaseDriver, portable_driver.BaseDrive
         output = driver_output_pb2.DriverOutput()
         output.exec_properties["requested_span"].int_value = found.span
         output.exec_properties["input_fingerprint"].string_value = found.fingerprint
-        output.exec_properties["files"].string_value = json.dumps(found.files, sort_keys=True)
+        output.exec_properties[FILES].string_value = json.dumps(found.files, sort_keys=True)
         examples = copy.deepcopy(execution_info.output_dict[EXAMPLES][0].mlmd_artifact)
         examples.custom_properties["span"].int_value = found.span
         examples.custom_properties["input_fingerprint"].string_value = found.fingerprint
@@ -91,7 +91,7 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
         config = Config.from_json(exec_properties["config"])
         files = {
             source: {split: tuple(paths) for split, paths in by_split.items()}
-            for source, by_split in json.loads(exec_properties["files"]).items()
+            for source, by_split in json.loads(exec_properties[FILES]).items()
         }
         (examples,) = output_dict[EXAMPLES]
         (quarantine,) = output_dict[QUARANTINE]

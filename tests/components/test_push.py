@@ -321,14 +321,29 @@ def test_what_serves_never_goes_back_to_earlier_days_by_itself(
     push_one(model, catalog, root, "m1", spans=[4, 5])
     pushed = execute()
     assert pushed.get_int_custom_property("pushed") == 0
-    assert pushed.get_string_custom_property("refusal").startswith(
-        "a pushed model's newest span must be that of the model that serves, 5, or a later one. Received: 4"
+    refusal = pushed.get_string_custom_property("refusal")
+    assert refusal == (
+        "a pushed model's newest span must be that of the model that serves, 5, or a later one. Received: 4 "
+        f"({root}). `wdr run --force-push --reason TEXT` pushes it all the same"
     )
     assert versions(str(root)) == [1]
-    forced = execute(force_reason="day 5 was fraud")
+    forced = execute(force_reason="day 5 was fraud", by_model=0)
     assert forced.get_int_custom_property("version") == 2
-    (refusal,) = read_manifest(str(root / "2"))["forced"]["refusals"]
-    assert refusal == pushed.get_string_custom_property("refusal")
+    assert forced.get_string_custom_property("force_reason") == "day 5 was fraud"
+    assert forced.get_string_custom_property("refusal") == refusal
+    *by_gates, by_push = read_manifest(str(root / "2"))["forced"]["refusals"]
+    assert (len(by_gates), by_push) == (2, refusal)
+
+
+def test_a_past_day_that_is_forced_but_was_pushed_already_stays_what_it_is(
+    execute: Any, model: Path, catalog: Path, root: Path
+) -> None:
+    assert execute().get_int_custom_property("version") == 1
+    push_one(model, catalog, root, "m2", spans=[5])
+    again = execute(force_reason="once more")
+    assert again.get_int_custom_property("version") == 1
+    assert again.get_string_custom_property("force_reason") == ""
+    assert versions(str(root)) == [1, 2]
 
 
 def test_a_model_of_the_same_day_is_pushed(execute: Any, model: Path, catalog: Path, root: Path) -> None:

@@ -27,8 +27,10 @@ def mounted(place: Path) -> Iterator[Path]:
             f"NOT TESTED: no disk can be mounted here ({done.stderr.strip()}); "
             "`unshare -rm .venv/bin/python -m pytest tests/e2e/test_disk_full.py tests/e2e/test_runbook.py` may do"
         )
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 def fill(file: Path, left: int) -> None:

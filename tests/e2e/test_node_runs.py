@@ -103,6 +103,11 @@ def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
         _, outcome, written = run_node(compiled, place, node, 2, run_id)
     assert outcome is not None
     assert written == place.workspace.reports / "small_store.day-2.1.json"
+    printed = store.wdr_ok(
+        "run-node", "--compiled", compiled, "--node", "push", "--span", "2", "--run-id", run_id,
+        "--data", place.data_root, "--workspace", place.workspace.root,
+    )  # fmt: skip
+    assert printed.splitlines()[-1] == f"report: {written}"
     assert outcome.version == 2
     manifest = json.loads((place.workspace.serving("small_store") / "1/assets.extra/manifest.json").read_text())
     assert outcome.training["warm_started_from"] == f"{manifest['model_uri']}/Format-Serving"

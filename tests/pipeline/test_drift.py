@@ -109,7 +109,8 @@ def test_a_span_with_too_few_of_the_rows_of_the_span_before_stops_the_run(tmp_pa
     with pytest.raises(GateError) as raised:
         gate(validate(tmp_path / "few", Drift(), few, (FIRST, LABELS)), action, 0.1)
     assert str(raised.value) == (
-        "a span must have at least 0.1 times the examples of the span before, 200 (drift.min_rows_ratio). Received: 18"
+        "a span must have at least 0.1 times the examples of the last span that was let through, "
+        "200 (drift.min_rows_ratio). Received: 18"
     )
     gate(validate(tmp_path / "enough", Drift(), (["de"] * 10, [0] * 10), (FIRST, LABELS)), action, 0.1)
     gate(validate(tmp_path / "first", Drift(), few, None), action, 0.1)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.server
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ml_metadata as mlmd
 import pytest
@@ -20,8 +22,19 @@ from pipeline.workspace import Workspace
 Execution, Event = mlmd_pb2.Execution, mlmd_pb2.Event
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Without any of OpenLineage's variables, and afterwards as it was: its client leaves some of its own."""
+    saved = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("OPENLINEAGE")]:
+        del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
+
+
 @pytest.fixture
-def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def received() -> Iterator[list[dict[str, Any]]]:
     """What a server on loopback, which the environment names, is sent."""
     events: list[dict[str, Any]] = []
 
@@ -34,14 +47,14 @@ def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{server.server_port}")
+        os.environ["OPENLINEAGE_URL"] = f"http://127.0.0.1:{server.server_port}"
         yield events
         server.shutdown()
 
 
 @pytest.fixture
 def executions(tmp_path: Path) -> dict[str, int]:
-    """An ingestion of two files that came to its end, and a gate on its examples that failed."""
+    """"""
     store = mlmd.MetadataStore(Workspace.at(tmp_path).metadata_connection())
     kind = store.put_execution_type(mlmd_pb2.ExecutionType(name="a_component"))
     type_id = store.put_artifact_type(mlmd_pb2.ArtifactType(name="Examples"))
@@ -53,7 +66,9 @@ def executions(tmp_path: Path) -> dict[str, int]:
     examples.id = examples_id
     gate = Execution(type_id=kind, last_known_state=Execution.FAILED)
     second, _, _ = store.put_execution(gate, [(examples, Event(type=Event.INPUT))], [])
-    return {"example_gen": first, "row_gate": second}
+    beside = Execution(type_id=kind, last_known_state=Execution.RUNNING)
+    third, _, _ = store.put_execution(beside, [(examples, Event(type=Event.INPUT))], [])
+    return {"example_gen": first, "row_gate": second, "span_window": third}
 
 
 def send(tmp_path: Path, executions: dict[str, int]) -> None:
@@ -76,11 +91,12 @@ def test_each_node_from_what_it_read_to_what_it_made(
         ("store.example_gen", "COMPLETE", logs, [examples]),
         ("store.row_gate", "START", [examples], []),
         ("store.row_gate", "FAIL", [examples], []),
+        ("store.span_window", "START", [examples], []),
     ]
     assert {event["job"]["namespace"] for event in received} == {"wide-deep-ranker"}
     parents = {event["run"]["facets"]["parent"]["run"]["runId"] for event in received}
     assert len(parents) == 1
-    assert len({event["run"]["runId"] for event in received} | parents) == 3
+    assert len({event["run"]["runId"] for event in received} | parents) == 4
 
 
 def test_the_same_run_has_the_same_ids(
@@ -93,20 +109,27 @@ def test_the_same_run_has_the_same_ids(
     assert [event["run"]["runId"] for event in received] == first
 
 
-def test_nothing_is_sent_that_nobody_asked_for(
-    tmp_path: Path, executions: dict[str, int], received: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("variable", [None, "OPENLINEAGE_NAMESPACE", "OPENLINEAGE_API_KEY"])
+def test_nothing_is_sent_where_nobody_says_where_to(
+    tmp_path: Path, executions: dict[str, int], variable: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("OPENLINEAGE_URL")
+    made = mock.Mock()
+    monkeypatch.setattr("pipeline.lineage_events.OpenLineageClient", made)
+    if variable:
+        os.environ[variable] = "x"
     send(tmp_path, executions)
-    assert received == []
+    assert made.call_count == 0
+    os.environ["OPENLINEAGE_CONFIG"] = "openlineage.yml"
+    send(tmp_path, executions)
+    assert made.call_count == 1
 
 
 def test_a_catalog_that_is_away_fails_no_run(
-    tmp_path: Path, executions: dict[str, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, executions: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "http")
-    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", "http://127.0.0.1:9")  # where nobody listens
-    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__RETRY", json.dumps({"total": 0}))
+    os.environ["OPENLINEAGE__TRANSPORT__TYPE"] = "http"
+    os.environ["OPENLINEAGE__TRANSPORT__URL"] = "http://127.0.0.1:9"  # where nobody listens
+    os.environ["OPENLINEAGE__TRANSPORT__RETRY"] = json.dumps({"total": 0})
     with caplog.at_level(logging.ERROR):
         send(tmp_path, executions)
     assert "the lineage of the run day-1 was not sent" in caplog.text

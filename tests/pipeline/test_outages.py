@@ -14,7 +14,8 @@ from pipeline.outages import outage
 from pipeline.workspace import Workspace
 
 LOST = "PostgreSQL metadata source error: server closed the connection unexpectedly"
-TOLD = "ML Metadata cannot be reached at postgresql://db:5432/mlmd; when it is there, the same command goes on"
+TOLD = "ML Metadata cannot be used at postgresql://db:5432/mlmd; when it can, the same command goes on"
+REFUSED = "Failed to establish connection to Metadata storage with error: FATAL:  password authentication failed"
 
 
 @pytest.fixture
@@ -27,12 +28,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     "error",
     [
         RuntimeError("Failed to establish connection to Metadata storage with error: connection pointer is NULL"),
+        RuntimeError(REFUSED),
         mlmd_errors.InternalError(LOST),
         mlmd_errors.InternalError("mysql_query failed: errno: 2013, error: Lost connection to MySQL server"),
     ],
 )
 def test_a_server_that_is_away(workspace: Workspace, error: Exception) -> None:
-    assert outage(error, workspace) == TOLD
+    assert outage(error, workspace) == f"{TOLD} ({type(error).__name__}: {error})"
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,15 @@ def test_a_rollback_makes_no_model_younger(workspace: Workspace) -> None:
     assert add("m1") == first
 
 
+def test_the_run_of_a_past_day_is_not_the_last_run(workspace: Workspace) -> None:
+    """The runs here are of span 7."""
+    root = str(workspace.serving("store"))
+    write(workspace, outcome(1))
+    add_version(root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"spans": [7, 8]})
+    write(workspace, outcome(None))
+    assert ("wdr_last_run_timestamp_seconds", "pushed") in samples(workspace)
+
+
 def test_a_run_that_was_refused_or_skipped(workspace: Workspace) -> None:
     write(workspace, outcome(None))
     assert ("wdr_last_run_timestamp_seconds", "refused") in samples(workspace)

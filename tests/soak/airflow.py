@@ -65,7 +65,7 @@ class Day:
       span: The day's span.
       killed: The node whose process was killed.
       tries: How often Airflow started it.
-      outage_tries: How often it started the node at which ML Metadata went away; 0 where it did not.
+      outage_tries: How often it started the node at which ML Metadata went away; None where it did not.
       version: The version that the day pushed.
       auc: The model's.
       seconds: From the logs' appearance to the push.
@@ -74,7 +74,7 @@ class Day:
     span: int
     killed: str
     tries: int
-    outage_tries: int
+    outage_tries: int | None
     version: int | None
     auc: float
     seconds: float
@@ -216,7 +216,7 @@ def run_day(deployment: Deployment, logs: Path, span: int) -> Day:
         span=span,
         killed=node,
         tries=deployment.tries(span - 1, node),
-        outage_tries=deployment.tries(span - 1, OUTAGE_NODE) if has_outage else 0,
+        outage_tries=deployment.tries(span - 1, OUTAGE_NODE) if has_outage else None,
         version=report["version"],
         auc=report["metrics"]["auc"],
         seconds=time.monotonic() - started,
@@ -229,7 +229,7 @@ def problems(deployment: Deployment, days: Sequence[Day]) -> list[str]:
     for day in days:
         if day.tries != 2:
             found.append(f"{day.killed} of day {day.span} was killed, and must be tried twice. Received: {day.tries}")
-        if day.outage_tries == 1:
+        if day.outage_tries is not None and day.outage_tries < 2:
             found.append(f"{OUTAGE_NODE} of day {day.span} had no ML Metadata, and must be tried again")
     states = [run["state"] for run in deployment.runs()[: len(days)]]
     if states != ["success"] * len(days):
