@@ -30,6 +30,7 @@ setup(
         "openlineage-python",
         "prometheus-client",
         "protobuf",
+        "psycopg[binary]",
         "pyarrow",
         "pydantic>=2.10",
         "pyyaml",

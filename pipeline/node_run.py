@@ -20,6 +20,7 @@ from pipeline.check import check_files
 from pipeline.claim import node_claimed
 from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
+from pipeline.metadata_indexes import allow_long_values
 from pipeline.nodes import NodeEvent, is_done, launch_node
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.reports import write_report
@@ -30,6 +31,9 @@ from transform.errors import GateError, InputError
 
 #: The last node, after which a run is told of.
 PUSH = "push"
+
+#: The nodes that come after no other, one of which is the first to write into a new database.
+_FIRST = (EXAMPLE_GEN, SCHEMA_GEN)
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_.:+-]{1,200}")
 
@@ -81,6 +85,8 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
     name, config = topology["name"], read_config(compiled)
     connection = place.workspace.metadata_connection()
     with node_claimed(place.workspace, name, node_id, config.schedule.timeout_seconds):
+        if node_id in _FIRST:
+            allow_long_values(connection)
         run = _current_run(connection, name, run_id, begins=node_id == EXAMPLE_GEN)
         done = _executions(connection, name, run, [node_id], only_done=True)
         if node_id == SCHEMA_GEN:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import psycopg
+
 from pipeline.disk_full import disk_full, is_disk_full
 from pipeline.error_texts import first_line
 from pipeline.metadata_url import place_of
@@ -23,7 +25,8 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
     if is_disk_full(error):
         return disk_full(workspace)
     connection = workspace.metadata_connection()
-    if connection.WhichOneof("config") != "sqlite" and _NO_METADATA.search(str(error)):
+    is_away = isinstance(error, psycopg.OperationalError) or _NO_METADATA.search(str(error))
+    if connection.WhichOneof("config") != "sqlite" and is_away:
         place = place_of(connection)
         return f"ML Metadata cannot be used at {place}; when it can, the same command goes on ({first_line(error)})"
     return None

@@ -13,6 +13,7 @@ from components.ingestion.spans import NoSpanError, has_spans, resolve_span
 from pipeline.check import check_files
 from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
+from pipeline.metadata_indexes import allow_long_values
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.reports import write_report
@@ -58,6 +59,7 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     check_files(config, found)
     write_schema(config, settings.workspace)
     connection = settings.workspace.metadata_connection()
+    allow_long_values(connection)
     if has_spans(config):
         settings = dataclasses.replace(settings, span=found.span)
         for span in range(found.span - config.ingestion.window_spans + 1, found.span):
