@@ -17,7 +17,6 @@ from typing import Any
 
 from google.protobuf import json_format
 from pydantic import TypeAdapter
-from tfx.dsl.compiler import compiler
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.portable import runtime_parameter_utils
@@ -27,6 +26,7 @@ from components import storage
 from components.ingestion.spans import SPAN_TOKENS
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.fingerprint import code_fingerprint
+from pipeline.ir import compile_ir
 from pipeline.workspace import Workspace
 from transform.config import Config
 from transform.errors import InputError
@@ -76,8 +76,8 @@ def write_compiled(config: Config, folder: Path) -> dict[str, Any]:
     """
     settings = RunSettings(_DATA, Workspace(Path(_WORKSPACE)))
     span = RuntimeParameter(_SPAN_PARAMETER, ptype=int)
-    whole = compiler.Compiler().compile(create_pipeline(config, settings, span_parameter=span))
-    ingestion = compiler.Compiler().compile(create_pipeline(config, settings, only_ingest=True, span_parameter=span))
+    whole = compile_ir(create_pipeline(config, settings, span_parameter=span))
+    ingestion = compile_ir(create_pipeline(config, settings, only_ingest=True, span_parameter=span))
     nodes = [
         {"id": node.pipeline_node.node_info.id, "upstream": sorted(node.pipeline_node.upstream_nodes)}
         for node in whole.nodes

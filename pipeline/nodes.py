@@ -9,7 +9,6 @@ from typing import Literal
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
-from tfx.dsl.compiler import compiler
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.orchestration import metadata
 from tfx.orchestration import pipeline as tfx_pipeline
@@ -18,6 +17,8 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import event_lib
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils.typing_utils import ArtifactMultiMap
+
+from pipeline.ir import compile_ir
 
 State = Literal["running", "done", "cached"]
 
@@ -50,7 +51,7 @@ class NodeFailedError(RuntimeError):
 
 def compile_pipeline(pipeline: tfx_pipeline.Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
     """Compiles a pipeline for one run; it holds no connection to ML Metadata."""
-    ir = compiler.Compiler().compile(pipeline)
+    ir = compile_ir(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(ir, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     return ir
 

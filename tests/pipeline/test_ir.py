@@ -1,0 +1,72 @@
+"""What a compiled pipeline asks of ML Metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tfx.dsl.compiler import compiler
+from tfx.proto.orchestration import pipeline_pb2
+
+from pipeline.create import RunSettings, create_pipeline
+from pipeline.ir import compile_ir
+from pipeline.workspace import Workspace
+from tests.e2e.store import CONFIG
+from transform.config import load_config
+
+Questions = dict[tuple[str, str, str], list[tuple[str, ...]]]
+
+
+def questions(ir: pipeline_pb2.Pipeline) -> Questions:
+    """By node, input and type of artifact: of each channel, the contexts that it asks in, by kind, or a node's name."""
+    found: Questions = {}
+    for node in (n.pipeline_node for n in ir.nodes):
+        for key, of_input in node.inputs.inputs.items():
+            for channel in of_input.channels:
+                asked = tuple(
+                    query.name.field_value.string_value if query.type.name == "node" else query.type.name
+                    for query in channel.context_queries
+                )
+                found.setdefault((node.node_info.id, key, channel.artifact_query.type.name), []).append(asked)
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Questions, Questions]:
+    """As TFX compiles the pipeline, and as it is run."""
+    settings = RunSettings("/data", Workspace.at(tmp_path_factory.mktemp("workspace")), 1)
+    pipeline = create_pipeline(load_config(CONFIG), settings)
+    return questions(compiler.Compiler().compile(pipeline)), questions(compile_ir(pipeline))
+
+
+def test_an_input_of_the_run_is_asked_for_in_its_run_and_node(found: tuple[Questions, Questions]) -> None:
+    by_tfx, ours = found
+    of_run = {key: asked for key, asked in by_tfx.items() if len(asked[0]) == 3}
+    assert len(of_run) > 40
+    for key, ((in_pipeline, in_run, node),) in of_run.items():
+        assert (in_pipeline, in_run) == ("pipeline", "pipeline_run")
+        assert ours[key] == [(in_run, node)]
+
+
+def test_what_is_of_all_runs_is_asked_for_in_the_nodes_that_make_it(found: tuple[Questions, Questions]) -> None:
+    by_tfx, ours = found
+    of_all = {key for key, asked in by_tfx.items() if asked == [("pipeline",)]}
+    assert {(node, kind): sorted(ours[node, key, kind]) for node, key, kind in of_all} == {
+        ("analyzer_cache", "TransformCache"): [("small_store.transform",)],
+        ("earlier_statistics", "ExampleStatistics"): [("small_store.statistics_gen",), ("small_store.transform",)],
+        ("last_pushed_model", "Model"): [("small_store.trainer",)],
+        ("serving_model", "Model"): [("small_store.trainer",)],
+        ("span_window", "Examples"): [("small_store.example_gen",), ("small_store.transform",)],
+        ("unseeing_models", "InfraBlessing"): [("small_store.infra_validation",)],
+        ("unseeing_models", "Model"): [("small_store.trainer",)],
+    }
+
+
+def test_nothing_else_is_changed(tmp_path: Path) -> None:
+    pipeline = create_pipeline(load_config(CONFIG), RunSettings("/data", Workspace.at(tmp_path), 1))
+    ours, by_tfx = compile_ir(pipeline), compiler.Compiler().compile(pipeline)
+    for ir in (ours, by_tfx):
+        for node in ir.nodes:
+            for of_input in node.pipeline_node.inputs.inputs.values():
+                del of_input.channels[:]
+    assert ours == by_tfx
