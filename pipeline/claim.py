@@ -13,8 +13,8 @@ import ml_metadata as mlmd
 from absl import logging
 from filelock import FileLock, ReadWriteLock, Timeout
 from ml_metadata.proto import metadata_store_pb2
-from tfx.orchestration import metadata
 
+from pipeline.metadata_store import Metadata
 from pipeline.workspace import Workspace
 from transform.errors import UserError
 
@@ -41,7 +41,7 @@ def claimed(workspace: Workspace) -> Iterator[None]:
             raise WorkspaceBusyError(
                 f"the workspace takes one run at a time, and another is using it ({workspace.root})"
             ) from error
-        with metadata.Metadata(workspace.metadata_connection()) as handle:
+        with Metadata(workspace.metadata_connection()) as handle:
             _remove_remains(handle.store, workspace, handle.store.get_executions(list_options=_LATEST), "*")
         for file in workspace.reports.glob("*.part"):
             file.unlink()
@@ -75,7 +75,7 @@ def node_claimed(workspace: Workspace, pipeline_name: str, node_id: str, wait_se
             raise WorkspaceBusyError(
                 f"another process is running {node_id}, or a whole run ({workspace.root})"
             ) from error
-        with metadata.Metadata(workspace.metadata_connection()) as handle:
+        with Metadata(workspace.metadata_connection()) as handle:
             node = handle.store.get_context_by_type_and_name("node", f"{pipeline_name}.{node_id}")
             executions = handle.store.get_executions_by_context(node.id) if node else []
             _remove_remains(handle.store, workspace, executions, node_id)

@@ -10,10 +10,10 @@ from pathlib import Path
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
-from tfx.orchestration import metadata
 
 from components.versions import pushed_models, versions
 from pipeline.claim import claimed
+from pipeline.metadata_store import Metadata
 from pipeline.workspace import Workspace
 
 _Artifact = metadata_store_pb2.Artifact
@@ -58,7 +58,7 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
     Raises:
       WorkspaceBusyError: If a run is using the workspace.
     """
-    with claimed(workspace), metadata.Metadata(workspace.metadata_connection()) as handle:
+    with claimed(workspace), Metadata(workspace.metadata_connection()) as handle:
         store = handle.store
         kept = {
             *_of_latest_runs(store, keep_runs), *_newest_of_each(store), *_behind_versions(store, workspace),

@@ -18,10 +18,10 @@ from ml_metadata.proto import metadata_store_pb2
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import parent_run
-from tfx.orchestration import metadata
 
 from components.artifacts import FILES
 from components.lineage import artifacts_of, files_of
+from pipeline.metadata_store import Metadata
 
 #: The variable that names the jobs' namespace, and what it is without one.
 NAMESPACE_VARIABLE, NAMESPACE = "OPENLINEAGE_NAMESPACE", "wide-deep-ranker"
@@ -71,7 +71,7 @@ def lineage_events(
     parent = parent_run.ParentRunFacet(
         run=parent_run.Run(runId=_id(namespace, run_id)), job=parent_run.Job(namespace=namespace, name=pipeline_name)
     )
-    with metadata.Metadata(connection) as handle:
+    with Metadata(connection) as handle:
         found = {e.id: e for e in handle.store.get_executions_by_id(list(executions.values()))}
         for node, id_ in executions.items():
             execution = found[id_]

@@ -28,6 +28,7 @@ from components.versions import (
     version_path,
     versions,
 )
+from pipeline.metadata_store import Metadata
 from pipeline.metadata_url import place_of
 from pipeline.models import note
 from transform.errors import InputError
@@ -98,7 +99,8 @@ def record_table(root: str, version: int | None, connection: metadata_store_pb2.
     for what, text in _made_from(manifest).items():
         table.add_row(what, text)
     if MODEL_URI in manifest:
-        spans = spans_behind(mlmd.MetadataStore(connection), manifest[MODEL_URI])
+        with Metadata(connection) as handle:
+            spans = spans_behind(handle.store, manifest[MODEL_URI])
         if not spans:
             table.add_row("rows", f"ML Metadata does not know the model ({place_of(connection)})")
         for span in spans:

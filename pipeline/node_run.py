@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeAlias
 import ml_metadata as mlmd
 from absl import logging
 from ml_metadata.proto import metadata_store_pb2
-from tfx.orchestration import metadata
 
 from components import storage
 from components.ingestion.component import LATEST
@@ -20,7 +19,7 @@ from pipeline.check import check_files
 from pipeline.claim import node_claimed
 from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
-from pipeline.metadata_indexes import allow_long_values
+from pipeline.metadata_store import Metadata, allow_long_values
 from pipeline.nodes import NodeEvent, is_done, launch_node
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.reports import write_report
@@ -168,7 +167,7 @@ def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, be
         return f"{pipeline_name}.{run_id}.{number}"
 
     number = 1
-    with metadata.Metadata(connection) as handle:
+    with Metadata(connection) as handle:
         while handle.store.get_context_by_type_and_name("pipeline_run", name(number + 1)):
             number += 1
         first = _execution(handle.store, pipeline_name, name(number), EXAMPLE_GEN)
@@ -179,7 +178,7 @@ def _executions(
     connection: _Connection, pipeline_name: str, run: str, nodes: list[str], *, only_done: bool = False
 ) -> dict[str, int]:
     """By node, its execution in a run; the nodes that have one, or one that is done."""
-    with metadata.Metadata(connection) as handle:
+    with Metadata(connection) as handle:
         found = {node: _execution(handle.store, pipeline_name, run, node) for node in nodes}
     return {node: e.id for node, e in found.items() if e is not None and (is_done(e) or not only_done)}
 

@@ -10,7 +10,6 @@ from typing import Literal
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
-from tfx.orchestration import metadata
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
@@ -19,6 +18,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils.typing_utils import ArtifactMultiMap
 
 from pipeline.ir import compile_ir
+from pipeline.metadata_store import Metadata
 
 State = Literal["running", "done", "cached"]
 
@@ -96,7 +96,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
     started = time.monotonic()
     info = launcher.Launcher(
         pipeline_node=node,
-        mlmd_connection=metadata.Metadata(connection),
+        mlmd_connection=Metadata(connection),
         pipeline_info=ir.pipeline_info,
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
@@ -105,7 +105,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
     # A launcher whose inputs do not resolve returns as if all were well.
     state = None
     if info and info.execution_id is not None:
-        with metadata.Metadata(connection) as handle:
+        with Metadata(connection) as handle:
             _put_inputs(handle.store, info.execution_id, info.input_dict)
             (execution,) = handle.store.get_executions_by_id([info.execution_id])
         state = _STATES.get(execution.last_known_state)

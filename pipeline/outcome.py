@@ -10,7 +10,6 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
-from tfx.orchestration import metadata
 
 from components.gates import drift_found
 from components.infra_validation.component import VERDICT_FILE
@@ -18,6 +17,7 @@ from components.ingestion.counts import Counts, read_counts
 from components.push import FORCE_REASON, REFUSAL
 from pipeline.create import PROGRESSIVE_VALIDATION, TUNER
 from pipeline.measured import Measured, read_measured, refusals
+from pipeline.metadata_store import Metadata
 from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
 from transform.evaluation_settings import Evaluation
@@ -75,7 +75,7 @@ def read_outcome(
       executions: By node, its execution in the run.
       evaluation: The thresholds, to tell which of them refused the model.
     """
-    with metadata.Metadata(connection) as handle:
+    with Metadata(connection) as handle:
         outputs = {node: _outputs(handle.store, execution) for node, execution in executions.items()}
         progress = read_progress(handle.store, _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation"))
     quarantine = _only(outputs["example_gen"], "Quarantine")

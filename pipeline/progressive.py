@@ -8,11 +8,11 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 from tfx.dsl.io import fileio
-from tfx.orchestration import metadata
 
 from components.lineage import artifacts_of, examples_behind, producer, producer_class
 from components.progressive import ProgressiveEvaluator
 from pipeline.measured import Measured, change_words, read_measured
+from pipeline.metadata_store import Metadata
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 
@@ -51,7 +51,7 @@ def read_progress(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Arti
 
 def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[ProgressiveValidation]:
     """All progressive validations of a workspace, by span; of one that was done again, the last."""
-    with metadata.Metadata(connection) as handle:
+    with Metadata(connection) as handle:
         store = handle.store
         evaluations = sorted(store.get_artifacts_by_type("ModelEvaluation"), key=lambda artifact: artifact.id)
         ours = [a for a in evaluations if producer_class(store, a.id) == ProgressiveEvaluator.__name__]

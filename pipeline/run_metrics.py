@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from ml_metadata.proto import metadata_store_pb2
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
-from tfx.orchestration import metadata
 
 from components.versions import MODEL_URI, PUSHED_AT, history, versions
+from pipeline.metadata_store import Metadata
 from pipeline.outcome import Outcome
 from pipeline.workspace import Workspace
 
@@ -84,7 +84,7 @@ def _first_pushed(root: str) -> float | None:
 
 
 def _durations(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> dict[str, float]:
-    with metadata.Metadata(connection) as handle:
+    with Metadata(connection) as handle:
         found = {e.id: e for e in handle.store.get_executions_by_id(list(executions.values()))}
     return {
         node: (found[id_].last_update_time_since_epoch - found[id_].create_time_since_epoch) / 1000

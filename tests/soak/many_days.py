@@ -2,10 +2,10 @@
 
     python -m tests.soak.many_days [--days 30] [--keep-runs 3]
 
-Says for each day how much disk the workspace takes and how long the day's run has waited for ML Metadata. Ends with
-exit code 1 if a day is not pushed, builds on another than the day before, or leaves a running execution; if the disk's
-use grows once runs and versions are removed as fast as they come; or if the last day waits longer for ML Metadata than
-1.5 × the third.
+Says for each day how much disk the workspace takes and how long the day's run has spent in ML Metadata. Ends with exit
+code 1 if a day is not pushed, builds on another than the day before, or leaves a running execution; if the disk's use
+grows once runs and versions are removed as fast as they come; or if the last day spends more in ML Metadata than 1.5 ×
+the third. Time is the processor's, which ML Metadata's file takes in this process: other work on the machine counts not.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _MB = 2**20
 #: How much more disk the last day may take than the first one at which runs were removed.
 _MAX_GROWTH = 1.1
 
-#: How much longer the last day may wait for ML Metadata than the third.
-_MAX_WAIT_RATIO = 1.5
+#: How much longer the last day may be in ML Metadata than the third.
+_MAX_TIME_RATIO = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Day:
       disk_mb: What the workspace takes after the clean-up, but for ML Metadata's own file.
       metadata_mb: That file.
       num_calls: How often the run called ML Metadata.
-      metadata_seconds: How long it waited for that.
+      metadata_seconds: The processor's time that these took.
+      metadata_wall_seconds: How long it waited for them, other work on the machine included.
       num_running: Executions left running.
     """
 
@@ -63,21 +64,22 @@ class Day:
     metadata_mb: float
     num_calls: int
     metadata_seconds: float
+    metadata_wall_seconds: float
     num_running: int
 
 
 @contextlib.contextmanager
-def timed_calls() -> Iterator[list[float]]:
-    """The seconds of each call of ML Metadata from here on."""
-    seconds: list[float] = []
+def timed_calls() -> Iterator[list[tuple[float, float]]]:
+    """Of each call of ML Metadata from here on, the seconds of the processor, and those on the wall."""
+    seconds: list[tuple[float, float]] = []
     call = mlmd.MetadataStore._call_method
 
     def timed(self: mlmd.MetadataStore, *arguments: object) -> None:
-        started = time.perf_counter()
+        started, started_wall = time.thread_time(), time.perf_counter()
         try:
             call(self, *arguments)
         finally:
-            seconds.append(time.perf_counter() - started)
+            seconds.append((time.thread_time() - started, time.perf_counter() - started_wall))
 
     with mock.patch.object(mlmd.MetadataStore, "_call_method", timed):
         yield seconds
@@ -106,7 +108,8 @@ def run_day(folder: Path, span: int, keep_runs: int) -> Day:
         disk_mb=(_num_bytes(workspace) - metadata_bytes) / _MB,
         metadata_mb=metadata_bytes / _MB,
         num_calls=len(seconds),
-        metadata_seconds=sum(seconds),
+        metadata_seconds=sum(processor for processor, _ in seconds),
+        metadata_wall_seconds=sum(wall for _, wall in seconds),
         num_running=states.count(metadata_store_pb2.Execution.RUNNING),
     )
 
@@ -125,19 +128,19 @@ def problems(days: Sequence[Day], keep_runs: int) -> list[str]:
     if last.disk_mb > first.disk_mb * _MAX_GROWTH:
         found.append(f"the disk's use must be flat. Received: {first.disk_mb:.1f} MB, then {last.disk_mb:.1f} MB")
     third = days[min(2, len(days) - 1)]
-    if last.metadata_seconds > third.metadata_seconds * _MAX_WAIT_RATIO:
+    if last.metadata_seconds > third.metadata_seconds * _MAX_TIME_RATIO:
         waits = f"{third.metadata_seconds:.2f} s on day {third.span}, {last.metadata_seconds:.2f} s on day {last.span}"
-        found.append(f"a run must wait for ML Metadata at most {_MAX_WAIT_RATIO} times as long. Received: {waits}")
+        found.append(f"a run must be in ML Metadata at most {_MAX_TIME_RATIO} times as long. Received: {waits}")
     return found
 
 
 def table_of(days: Sequence[Day]) -> Table:
     """The days as a table."""
-    table = Table("day", "version", "disk MB", "metadata MB", "calls", "seconds in ML Metadata")
+    table = Table("day", "version", "disk MB", "metadata MB", "calls", "processor s in ML Metadata", "wall s")
     for day in days:
         table.add_row(
             str(day.span), str(day.version), f"{day.disk_mb:.1f}", f"{day.metadata_mb:.2f}", str(day.num_calls),
-            f"{day.metadata_seconds:.2f}",
+            f"{day.metadata_seconds:.2f}", f"{day.metadata_wall_seconds:.2f}",
         )  # fmt: skip
     return table
 
