@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
-
-from components.artifacts import FILES
 
 _EVENT = metadata_store_pb2.Event
 _ENDED_WELL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
@@ -55,9 +51,3 @@ def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadat
         if source.type == "Examples":
             found += [source] if "span" in source.custom_properties else examples_behind(store, source.id)
     return list({artifact.id: artifact for artifact in found}.values())
-
-
-def files_of(execution: metadata_store_pb2.Execution) -> dict[str, list[str]]:
-    """The log files that an ingestion read, by source."""
-    by_source = json.loads(execution.custom_properties[FILES].string_value)
-    return {source: [path for paths in by_split.values() for path in paths] for source, by_split in by_source.items()}

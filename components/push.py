@@ -19,6 +19,7 @@ from components import storage
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, Catalog
 from components.evaluation_metrics import missed_thresholds, overall_metrics
 from components.infra_validation.requests import raw_requests
+from components.push_refusals import ChangedModelError, OlderModelError, StaleBaselineError, older_than_serving
 from components.retention import remove_old
 from components.versions import (
     BASELINE,
@@ -33,7 +34,6 @@ from components.versions import (
     checksums,
     differences,
     locked,
-    newest_span,
     pushed_models,
     read_manifest,
     user,
@@ -47,18 +47,6 @@ REFUSAL = "refusal"
 
 #: The parameter, and the custom property of a PushedModel: why a model that a gate refused was pushed all the same.
 FORCE_REASON = "force_reason"
-
-
-class StaleBaselineError(ValueError):
-    """Another model serves by now than the one that the candidate was held against."""
-
-
-class OlderModelError(ValueError):
-    """A model that knows later days serves."""
-
-
-class ChangedModelError(ValueError):
-    """The model's files are no longer those that infra validation has run."""
 
 
 def push(
@@ -123,7 +111,7 @@ def push(
                     "a candidate must be held against the model that serves, and another one serves by now; "
                     f"run again. Received: {baseline[MODEL_URI]}, now {pushed[-1][1]} ({serving_root})"
                 )
-            if older := _older_than_serving(serving_root, lineage):
+            if older := older_than_serving(serving_root, lineage):
                 if not force_reason:
                     raise OlderModelError(older)
                 refusals = [*refusals, older]
@@ -132,17 +120,6 @@ def push(
         if removed := remove_old(serving_root, keep_versions):
             logging.info("removed the versions %s (%s)", removed, serving_root)
         return own[-1]
-
-
-def _older_than_serving(serving_root: str, lineage: Manifest) -> str:
-    """Why a model would take what serves back in time, as the run of a past day would; empty if it would not."""
-    serves, newest = newest_span(serving_root), max(lineage.get(SPANS, []), default=None)
-    if serves is None or newest is None or newest >= serves:
-        return ""
-    return (
-        f"a pushed model's newest span must be that of the model that serves, {serves}, or a later one. Received: "
-        f"{newest} ({serving_root}). `wdr run --force-push --reason TEXT` pushes it all the same"
-    )
 
 
 class PushSpec(ComponentSpec):  # type: ignore[misc]

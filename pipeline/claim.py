@@ -14,7 +14,7 @@ from absl import logging
 from filelock import FileLock, ReadWriteLock, Timeout
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.metadata_store import Metadata
+from pipeline.metadata_handle import Metadata
 from pipeline.workspace import Workspace
 from transform.errors import UserError
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from components.versions import pushed_models, versions
 from pipeline.claim import claimed
-from pipeline.metadata_store import Metadata
+from pipeline.metadata_handle import Metadata
 from pipeline.workspace import Workspace
 
 _Artifact = metadata_store_pb2.Artifact

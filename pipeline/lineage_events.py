@@ -20,8 +20,9 @@ from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, R
 from openlineage.client.facet_v2 import parent_run
 
 from components.artifacts import FILES
-from components.lineage import artifacts_of, files_of
-from pipeline.metadata_store import Metadata
+from components.lineage import artifacts_of
+from pipeline.metadata_handle import Metadata
+from pipeline.model_record import files_of
 
 #: The variable that names the jobs' namespace, and what it is without one.
 NAMESPACE_VARIABLE, NAMESPACE = "OPENLINEAGE_NAMESPACE", "wide-deep-ranker"

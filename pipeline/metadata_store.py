@@ -1,7 +1,7 @@
-"""ML Metadata as TFX opens it, with two repairs for PostgreSQL.
+"""A store of ML Metadata, with a repair for PostgreSQL.
 
 ML Metadata 1.21 writes an SQL statement that PostgreSQL cannot read where a string has a backslash, as JSON within JSON
-has; and it indexes the values of all properties as they are, which PostgreSQL refuses for long ones.
+has.
 """
 
 from __future__ import annotations
@@ -9,31 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 import ml_metadata as mlmd
-import psycopg
 from google.protobuf.message import Message
-from psycopg import sql
-from tfx.orchestration import metadata
+from ml_metadata.proto import metadata_store_pb2
 
 #: What stands in PostgreSQL for a backslash: a control character that is in no path, config or text of TFX's.
 _STAND_IN = "\x1a"
 
-#: A row of such an index takes 2,704 bytes; a list of log files, a config or a schema is longer. TFX asks for nothing
-#: by a property's value.
-_INDEXES_ON_VALUES = (
-    "idx_artifact_property_string",
-    "idx_context_property_string",
-    "idx_execution_property_string",
-)
+
+def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.MetadataStore:
+    """Opens a store whose properties hold any text."""
+    return (_StoreOfAnyText if is_postgresql(connection) else mlmd.MetadataStore)(connection)
 
 
-class Metadata(metadata.Metadata):  # type: ignore[misc]
-    """TFX's handle to ML Metadata; on PostgreSQL properties hold any text."""
-
-    def __enter__(self) -> Metadata:
-        super().__enter__()
-        if _is_postgresql(self._connection_config):
-            self._store = _StoreOfAnyText(self._connection_config)
-        return self
+def is_postgresql(connection: metadata_store_pb2.ConnectionConfig) -> bool:
+    """Whether ML Metadata is on PostgreSQL."""
+    return bool(connection.WhichOneof("config") == "postgresql")
 
 
 class _StoreOfAnyText(mlmd.MetadataStore):  # type: ignore[misc]
@@ -63,30 +53,3 @@ def _parts(field: Any, value: Any) -> list[Any]:
         is_of_messages = field.message_type.fields_by_name["value"].type == field.TYPE_MESSAGE
         return list(value.values()) if is_of_messages else []
     return list(value) if field.is_repeated else [value]
-
-
-def allow_long_values(connection: metadata.ConnectionConfigType) -> None:
-    """Drops the indexes that refuse long values, where ML Metadata is on PostgreSQL and has them.
-
-    Args:
-      connection: To ML Metadata, which makes its tables if need be.
-
-    Raises:
-      psycopg.Error: If the server cannot be reached, or its user does not own the tables.
-    """
-    if not _is_postgresql(connection):
-        return
-    with Metadata(connection):
-        pass  # makes the tables
-    server = connection.postgresql
-    with psycopg.connect(
-        host=server.host, port=server.port, user=server.user, password=server.password or None, dbname=server.dbname
-    ) as database:
-        names = [list(_INDEXES_ON_VALUES)]
-        found = database.execute("SELECT indexname FROM pg_indexes WHERE indexname = ANY(%s)", names)
-        for (name,) in found.fetchall():
-            database.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
-
-
-def _is_postgresql(connection: metadata.ConnectionConfigType) -> bool:
-    return bool(connection.WhichOneof("config") == "postgresql")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping, Sequence
 
@@ -10,9 +11,9 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
-from components.artifacts import COUNTS_FILE
+from components.artifacts import COUNTS_FILE, FILES
 from components.ingestion.counts import Counts, read_counts
-from components.lineage import artifacts_of, examples_behind, files_of, producer
+from components.lineage import artifacts_of, examples_behind, producer
 from components.pins import pins
 from components.rollback import ROLLBACK_BY
 from components.versions import (
@@ -28,7 +29,7 @@ from components.versions import (
     version_path,
     versions,
 )
-from pipeline.metadata_store import Metadata
+from pipeline.metadata_store import open_store
 from pipeline.metadata_url import place_of
 from pipeline.models import note
 from transform.errors import InputError
@@ -75,6 +76,12 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
     return sorted(records, key=lambda record: -record.span)
 
 
+def files_of(execution: metadata_store_pb2.Execution) -> dict[str, list[str]]:
+    """The log files that an ingestion read, by source."""
+    by_source = json.loads(execution.custom_properties[FILES].string_value)
+    return {source: [path for paths in by_split.values() for path in paths] for source, by_split in by_source.items()}
+
+
 def record_table(root: str, version: int | None, connection: metadata_store_pb2.ConnectionConfig) -> Table:
     """A table of two columns: what, and how much or where.
 
@@ -99,8 +106,7 @@ def record_table(root: str, version: int | None, connection: metadata_store_pb2.
     for what, text in _made_from(manifest).items():
         table.add_row(what, text)
     if MODEL_URI in manifest:
-        with Metadata(connection) as handle:
-            spans = spans_behind(handle.store, manifest[MODEL_URI])
+        spans = spans_behind(open_store(connection), manifest[MODEL_URI])
         if not spans:
             table.add_row("rows", f"ML Metadata does not know the model ({place_of(connection)})")
         for span in spans:

@@ -8,7 +8,7 @@ from rich.table import Table
 from components.pins import pins
 from components.rollback import ROLLBACK_REASON, record_rollback
 from components.versions import FORCED, PUSHED_AT, RESTORES, SPANS, Manifest, read_manifest, version_path, versions
-from pipeline.metadata_store import Metadata
+from pipeline.metadata_store import open_store
 from pipeline.metadata_url import place_of
 from pipeline.workspace import Workspace
 from transform.errors import InputError
@@ -79,8 +79,7 @@ def record(workspace: Workspace, root: str, version: int) -> str:
     """Records a rollback in ML Metadata, where it knows the restored version; returns a sentence that tells."""
     connection = workspace.metadata_connection()
     try:
-        with Metadata(connection) as handle:
-            recorded = record_rollback(handle.store, root, version)
+        recorded = record_rollback(open_store(connection), root, version)
     except mlmd.errors.StatusError as error:
         raise InputError(
             f"version {version} serves and its manifest tells of the rollback, but ML Metadata could not be written: "

@@ -19,7 +19,7 @@ from pipeline.check import check_files
 from pipeline.claim import node_claimed
 from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
-from pipeline.metadata_store import Metadata, allow_long_values
+from pipeline.metadata_handle import Metadata, allow_long_values
 from pipeline.nodes import NodeEvent, is_done, launch_node
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.reports import write_report

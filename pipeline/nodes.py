@@ -18,7 +18,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils.typing_utils import ArtifactMultiMap
 
 from pipeline.ir import compile_ir
-from pipeline.metadata_store import Metadata
+from pipeline.metadata_handle import Metadata
 
 State = Literal["running", "done", "cached"]
 

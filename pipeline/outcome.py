@@ -17,7 +17,7 @@ from components.ingestion.counts import Counts, read_counts
 from components.push import FORCE_REASON, REFUSAL
 from pipeline.create import PROGRESSIVE_VALIDATION, TUNER
 from pipeline.measured import Measured, read_measured, refusals
-from pipeline.metadata_store import Metadata
+from pipeline.metadata_handle import Metadata
 from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
 from transform.evaluation_settings import Evaluation

@@ -12,7 +12,7 @@ from tfx.dsl.io import fileio
 from components.lineage import artifacts_of, examples_behind, producer, producer_class
 from components.progressive import ProgressiveEvaluator
 from pipeline.measured import Measured, change_words, read_measured
-from pipeline.metadata_store import Metadata
+from pipeline.metadata_handle import Metadata
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 

@@ -13,7 +13,7 @@ from components.ingestion.spans import NoSpanError, has_spans, resolve_span
 from pipeline.check import check_files
 from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
-from pipeline.metadata_store import allow_long_values
+from pipeline.metadata_handle import allow_long_values
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.reports import write_report

@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from components.versions import MODEL_URI, PUSHED_AT, history, versions
-from pipeline.metadata_store import Metadata
+from pipeline.metadata_handle import Metadata
 from pipeline.outcome import Outcome
 from pipeline.workspace import Workspace
 

@@ -18,7 +18,8 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import CHECKSUMS_FILE, Catalog
 from components.pins import pin
-from components.push import PushExecutor, StaleBaselineError, push
+from components.push import PushExecutor, push
+from components.push_refusals import StaleBaselineError
 from components.retention import remove_old
 from components.rollback import roll_back
 from components.versions import checksums, read_manifest, verify, versions

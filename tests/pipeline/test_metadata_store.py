@@ -9,7 +9,7 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.metadata_store import Metadata, allow_long_values
+from pipeline.metadata_handle import Metadata, allow_long_values
 from pipeline.metadata_url import connection_from
 from tests.soak import postgresql
 

@@ -5,7 +5,7 @@
 Says for each day how much disk the workspace takes and how long the day's run has spent in ML Metadata. Ends with exit
 code 1 if a day is not pushed, builds on another than the day before, or leaves a running execution; if the disk's use
 grows once runs and versions are removed as fast as they come; or if the last day spends more in ML Metadata than 1.5 ×
-the third. Time is the processor's, which ML Metadata's file takes in this process: other work on the machine counts not.
+the third. Time is the processor's: ML Metadata's file takes it in this process, and other work does not count.
 """
 
 from __future__ import annotations
