@@ -18,7 +18,7 @@ from tfx.utils import path_utils
 from components import storage
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, Catalog
 from components.evaluation_metrics import missed_thresholds, overall_metrics
-from components.infra_validation.requests import raw_requests
+from components.infra_validation.requests import of_latest_span, raw_requests
 from components.push_refusals import ChangedModelError, OlderModelError, StaleBaselineError, older_than_serving
 from components.retention import remove_old
 from components.versions import (
@@ -166,7 +166,6 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 _refuse(pushed_model, "a push can be forced past the gates on quality, not past infra validation")
                 return
             refusals = missed_thresholds(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
-        examples = input_dict["examples"]  # of the window, the run's own first
         identity = Config.from_json(exec_properties["config"]).item_id
         try:
             version = push(
@@ -176,7 +175,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 exec_properties["config"],
                 self._lineage(input_dict, exec_properties),
                 exec_properties["keep_versions"],
-                list(raw_requests(examples[0], "eval", max(BATCH_SIZES))),
+                list(raw_requests(of_latest_span(input_dict["examples"]), "eval", max(BATCH_SIZES))),
                 _validated(artifact_utils.get_single_instance(input_dict["infra_blessing"])),
                 identity.name if identity else None,
                 refusals,
@@ -264,7 +263,7 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
           evaluation: The Evaluator's metrics, for the record.
           model_blessing: The Evaluator's word.
           infra_blessing: The infra validation's word.
-          examples: What the model was trained on, the run's own first: for the record, and for the warm-up records.
+          examples: What the model was trained on, the window: for the record, and for the warm-up records.
           catalog: The catalog snapshot that goes with the model.
           config_json: The config, which goes with the model too.
           serving_root: The folder of versions.

@@ -29,6 +29,8 @@ def _span(artifact: types.Artifact) -> int:
 class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `examples` to the run's span and, newest first, up to `num_spans` - 1 spans right before it.
 
+    What reads them gets them by ML Metadata, which gives them in the order of their ids.
+
     Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe; where
     that one's rows were found unfit, the span is left out.
 

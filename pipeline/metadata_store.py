@@ -1,7 +1,8 @@
-"""A store of ML Metadata, with a repair for PostgreSQL.
+"""A store of ML Metadata, with two repairs for PostgreSQL.
 
 ML Metadata 1.21 writes an SQL statement that PostgreSQL cannot read where a string has a backslash, as JSON within JSON
-has.
+has. And it gives what is asked for by ids in no order, while SQLite gives it in the order of the ids: which a window's
+examples must have, as a training depends on it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from ml_metadata.proto import metadata_store_pb2
 #: What stands in PostgreSQL for a backslash: a control character that is in no path, config or text of TFX's.
 _STAND_IN = "\x1a"
 
+#: The calls whose answers are in the order of ids elsewhere, and the field that has them.
+_BY_ID = {"GetArtifactsByID": "artifacts", "GetContextsByID": "contexts", "GetExecutionsByID": "executions"}
+
 
 def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.MetadataStore:
     """Opens a store whose properties hold any text."""
-    return (_StoreOfAnyText if is_postgresql(connection) else mlmd.MetadataStore)(connection)
+    return (_StoreOnPostgreSQL if is_postgresql(connection) else mlmd.MetadataStore)(connection)
 
 
 def is_postgresql(connection: metadata_store_pb2.ConnectionConfig) -> bool:
@@ -26,8 +30,8 @@ def is_postgresql(connection: metadata_store_pb2.ConnectionConfig) -> bool:
     return bool(connection.WhichOneof("config") == "postgresql")
 
 
-class _StoreOfAnyText(mlmd.MetadataStore):  # type: ignore[misc]
-    """A store with another character in place of each backslash of a property, there and back."""
+class _StoreOnPostgreSQL(mlmd.MetadataStore):  # type: ignore[misc]
+    """A store with another character in place of each backslash of a property, there and back, and with an order."""
 
     def _call_method(self, method_name: str, request: Message, response: Message) -> None:
         changed = type(request)()
@@ -35,6 +39,8 @@ class _StoreOfAnyText(mlmd.MetadataStore):  # type: ignore[misc]
         _replace(changed, "\\", _STAND_IN)
         super()._call_method(method_name, changed, response)
         _replace(response, _STAND_IN, "\\")
+        if method_name in _BY_ID:
+            getattr(response, _BY_ID[method_name]).sort(key=lambda found: found.id)
 
 
 def _replace(message: Any, old: str, new: str) -> None:

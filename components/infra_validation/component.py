@@ -16,7 +16,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import io_utils, path_utils
 
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID
-from components.infra_validation.requests import raw_requests
+from components.infra_validation.requests import of_latest_span, raw_requests
 from components.infra_validation.validation import validate
 from components.versions import checksums
 from transform import infra_settings
@@ -54,14 +54,14 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         (blessing,) = output_dict["blessing"]
         model = artifact_utils.get_single_instance(input_dict["model"])
         baseline = input_dict.get("baseline_model")
-        window = input_dict["examples"]  # the run's own span first
+        window = input_dict["examples"]  # in the order in which Transform had them
         settings = _SETTINGS.validate_json(exec_properties["settings"])
         validated = checksums(path_utils.serving_model_path(model.uri))
         verdict = validate(
             settings,
             model.uri,
             artifact_utils.get_single_uri(baseline) if baseline else None,
-            list(raw_requests(window[0], "eval", settings.num_requests)),
+            list(raw_requests(of_latest_span(window), "eval", settings.num_requests)),
             itertools.chain.from_iterable(raw_requests(examples, "eval") for examples in window),
         )
         io_utils.write_string_file(os.path.join(blessing.uri, VERDICT_FILE), json.dumps(verdict.to_dict(), indent=2))

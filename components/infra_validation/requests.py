@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 from tfx import types
 from tfx.types import artifact_utils
 
 from transform.feature_spec import LABEL, WEIGHT
+
+
+def of_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
+    """The Examples of the run's own span, in a window that ML Metadata gives in the order of ids."""
+    return max(window, key=lambda examples: int(examples.get_int_custom_property("span")))
 
 
 def raw_requests(examples: types.Artifact, split: str, number: int = -1) -> Iterator[bytes]:

@@ -194,16 +194,17 @@ def write_evaluation(folder: Path) -> None:
 @pytest.fixture
 def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the executor on the module's model."""
-    (tmp_path / "Split-eval").mkdir()
-    with tf.io.TFRecordWriter(str(tmp_path / "Split-eval" / "examples.gz"), "GZIP") as writer:
-        for x in range(3):
-            writer.write(raw_example(x))
     write_evaluation(tmp_path)
     validated = checksums(str(model / "Format-Serving"))
     (tmp_path / CHECKSUMS_FILE).write_text(json.dumps(validated))
     spans = [standard_artifacts.Examples() for _ in range(2)]
-    for span, artifact in zip((4, 3), spans, strict=True):
-        artifact.uri, artifact.split_names = str(tmp_path), '["train", "eval"]'
+    for span, artifact in zip((3, 4), spans, strict=True):
+        folder = tmp_path / f"span-{span}"
+        (folder / "Split-eval").mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / "Split-eval" / "examples.gz"), "GZIP") as writer:
+            for x in range(3):
+                writer.write(raw_example(10 * span + x))
+        artifact.uri, artifact.split_names = str(folder), '["train", "eval"]'
         artifact.set_int_custom_property("span", span)
 
     def run(
@@ -261,6 +262,14 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
         "baseline": None,
         "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},
     }
+
+
+def test_the_warm_up_requests_are_of_the_run_s_own_span(execute: Any, root: Path) -> None:
+    execute()
+    path = root / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    (record,) = tf.data.TFRecordDataset(path).as_numpy_iterator()
+    inputs = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request.inputs
+    assert tf.make_ndarray(next(iter(inputs.values()))).tolist() == [raw_example(x) for x in (40, 41, 42)]
 
 
 def test_the_manifest_names_the_version_that_served_before(

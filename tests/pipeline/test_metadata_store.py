@@ -58,6 +58,16 @@ def test_a_backslash_comes_back_as_it_was(connection: metadata_store_pb2.Connect
 
 def put_artifact(store: mlmd.MetadataStore, text: str) -> int:
     type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Examples"))
-    artifact = metadata_store_pb2.Artifact(type_id=type_id, uri="/examples/1")
+    artifact = metadata_store_pb2.Artifact(type_id=type_id, uri="/examples")
     artifact.custom_properties["recipe"].string_value = text
     return int(store.put_artifacts([artifact])[0])
+
+
+def test_artifacts_by_ids_come_in_the_order_of_the_ids(connection: metadata_store_pb2.ConnectionConfig) -> None:
+    """PostgreSQL moves a row that is written again behind the others."""
+    with Metadata(connection) as handle:
+        ids = [put_artifact(handle.store, "x") for _ in range(3)]
+        (first,) = handle.store.get_artifacts_by_id(ids[:1])
+        first.custom_properties["recipe"].string_value = "y"
+        handle.store.put_artifacts([first])
+        assert [artifact.id for artifact in handle.store.get_artifacts_by_id(ids)] == ids
