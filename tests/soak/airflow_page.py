@@ -20,6 +20,13 @@ _HUE, _NEAR, _MIN_SATURATION, _MIN_VALUE = 85, 25, 100, 60
 _MIN_GREEN = 0.01
 
 
+#: Airflow's states of a task.
+_STATES = (
+    "deferred", "failed", "queued", "removed", "restarting", "running", "scheduled", "skipped", "success",
+    "up_for_reschedule", "up_for_retry", "upstream_failed",
+)  # fmt: skip
+
+
 @contextlib.contextmanager
 def _new_page() -> Iterator[Page]:
     """An empty page in a headless Chromium."""
@@ -64,11 +71,16 @@ def graph_of(address: str, dag: str, run_id: str, password: str | None, screensh
         page.wait_for_timeout(1000)  # it moves there
         page.screenshot(path=screenshot)
         nodes = {
-            str(node.get_attribute("data-id")): (node.inner_text().split()[-1], node.bounding_box())
+            str(node.get_attribute("data-id")): (_state(node.inner_text()), node.bounding_box())
             for node in page.locator(".react-flow__node").all()
         }
     hsv = np.asarray(Image.open(screenshot).convert("HSV"))
     return {name: state if _is_green(hsv, box) else f"{state}, not green" for name, (state, box) in nodes.items()}
+
+
+def _state(text: str) -> str:
+    """The state among the words of a node: its name, its operator, its state."""
+    return next((word for word in text.split() if word in _STATES), "no state")
 
 
 def _is_green(hsv: np.ndarray, box: FloatRect | None) -> bool:
