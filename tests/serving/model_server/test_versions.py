@@ -268,7 +268,7 @@ def test_a_request_at_work_is_finished_by_the_version_that_began_it(
 ) -> None:
     before = changing.predictions.Predict(request("slow", steps=np.int32(1)))
     assert before.model_spec.version.value == 1
-    named = request("slow", steps=np.int32(300))
+    named = request("slow", steps=np.int32(600))
     named.model_spec.version.value = 1
     at_work = changing.predictions.Predict.future(named)
     push(saved(2.0), folder / "2")
@@ -281,7 +281,7 @@ def test_a_request_at_work_is_finished_by_the_version_that_began_it(
 
 def test_an_answer_is_never_older_than_another_before_it(changing: Server, folder: Path, saved: Saved) -> None:
     """A request that began before a swap and ends after a newer version answered is computed again by that one."""
-    at_work = changing.predictions.Predict.future(request("slow", steps=np.int32(300)))
+    at_work = changing.predictions.Predict.future(request("slow", steps=np.int32(600)))
     push(saved(2.0), folder / "2")
     wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
     assert not at_work.done()
