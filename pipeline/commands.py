@@ -40,7 +40,7 @@ class Group(click.Group):
 def quiet_imports() -> Iterator[None]:
     """Keeps TensorFlow's start-up notes off the terminal; shows them after all if an import fails.
 
-    What is imported stays: looking for garbage in it, while and after it comes in, takes a quarter of a start's time.
+    What is imported stays: looking for garbage in it while it comes in takes a quarter of a start's time.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the notes that come later, at its first use
     sys.stderr.flush()
@@ -57,7 +57,6 @@ def quiet_imports() -> Iterator[None]:
             os.write(saved, notes.read())
             raise
         finally:
-            gc.freeze()
             gc.enable()
             os.dup2(saved, 2)
             os.close(saved)

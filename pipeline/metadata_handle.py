@@ -18,12 +18,11 @@ _INDEXES_ON_VALUES = (
 
 
 class Metadata(metadata.Metadata):  # type: ignore[misc]
-    """TFX's handle to ML Metadata; on PostgreSQL properties hold any text."""
+    """TFX's handle to ML Metadata, with our store."""
 
     def __enter__(self) -> Metadata:
         super().__enter__()
-        if is_postgresql(self._connection_config):
-            self._store = open_store(self._connection_config)
+        self._store = open_store(self._connection_config)
         return self
 
 

@@ -1,17 +1,24 @@
-"""A store of ML Metadata, with two repairs for PostgreSQL.
+"""A store of ML Metadata, with repairs.
 
-ML Metadata 1.21 writes an SQL statement that PostgreSQL cannot read where a string has a backslash, as JSON within JSON
-has. And it gives what is asked for by ids in no order, while SQLite gives it in the order of the ids: which a window's
+ML Metadata 1.21 has given up queries. TFX asks by one which execution a node has in a run, and else fetches all of the
+pipeline's, twenty more each day.
+
+On PostgreSQL it writes an SQL statement that PostgreSQL cannot read where a string has a backslash, as JSON within JSON
+has; and it gives what is asked for by ids in no order, while SQLite gives it in the order of the ids: which a window's
 examples must have, as a training depends on it.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import ml_metadata as mlmd
 from google.protobuf.message import Message
 from ml_metadata.proto import metadata_store_pb2
+
+#: The query that TFX asks, of executions that are in several contexts.
+_IN_CONTEXTS = re.compile(r"\(contexts_\d+\.id = \d+\)( AND \(contexts_\d+\.id = \d+\))+")
 
 #: What stands in PostgreSQL for a backslash: a control character that is in no path, config or text of TFX's.
 _STAND_IN = "\x1a"
@@ -21,8 +28,8 @@ _BY_ID = {"GetArtifactsByID": "artifacts", "GetContextsByID": "contexts", "GetEx
 
 
 def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.MetadataStore:
-    """Opens a store whose properties hold any text."""
-    return (_StoreOnPostgreSQL if is_postgresql(connection) else mlmd.MetadataStore)(connection)
+    """Opens a store."""
+    return (_StoreOnPostgreSQL if is_postgresql(connection) else _Store)(connection)
 
 
 def is_postgresql(connection: metadata_store_pb2.ConnectionConfig) -> bool:
@@ -30,7 +37,24 @@ def is_postgresql(connection: metadata_store_pb2.ConnectionConfig) -> bool:
     return bool(connection.WhichOneof("config") == "postgresql")
 
 
-class _StoreOnPostgreSQL(mlmd.MetadataStore):  # type: ignore[misc]
+class _Store(mlmd.MetadataStore):  # type: ignore[misc]
+    """A store that knows which executions are in several contexts."""
+
+    def get_executions(
+        self, list_options: mlmd.ListOptions | None = None, extra_options: Any = None
+    ) -> list[metadata_store_pb2.Execution]:
+        query = list_options.filter_query if list_options else None
+        if not query or not _IN_CONTEXTS.fullmatch(query):
+            found: list[metadata_store_pb2.Execution] = super().get_executions(list_options, extra_options)
+            return found
+        # The oldest context is the pipeline's, which has all executions of all days.
+        oldest, *narrower = sorted({int(id_) for id_ in re.findall(r"= (\d+)", query)})
+        first, *others = [{e.id: e for e in self.get_executions_by_context(id_)} for id_ in narrower or [oldest]]
+        in_all = [first[id_] for id_ in sorted(set(first).intersection(*others))]
+        return [e for e in in_all if oldest in {context.id for context in self.get_contexts_by_execution(e.id)}]
+
+
+class _StoreOnPostgreSQL(_Store):
     """A store with another character in place of each backslash of a property, there and back, and with an order."""
 
     def _call_method(self, method_name: str, request: Message, response: Message) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ def mounted(place: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
+        gc.collect()  # a failed command in this process may have left its database open
         subprocess.run(["umount", str(place)], check=True)
 
 
