@@ -6,6 +6,10 @@ import glob
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
 
 
 def installed(command: str, package: str, folders: str = "") -> str:
@@ -23,12 +27,12 @@ def installed(command: str, package: str, folders: str = "") -> str:
     def find() -> str | None:
         return shutil.which(command, path=os.pathsep.join([os.environ["PATH"], *sorted(glob.glob(folders))]))
 
-    if find() is None and shutil.which("apt-get") and os.geteuid() == 0:
-        variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-qq"], env=variables, check=True)
-        subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package], env=variables, check=True
-        )
+    with FileLock(Path(tempfile.gettempdir()) / "wdr-tests-apt.lock"):  # tests run side by side, apt does not
+        if find() is None and shutil.which("apt-get") and os.geteuid() == 0:
+            variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(["apt-get", "update", "-qq"], env=variables, check=False)
+            install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+            subprocess.run(install, env=variables, check=True)
     found = find()
     if found is None:
         raise FileNotFoundError(f"a test needs the command {command}: install the package {package}")
