@@ -43,7 +43,8 @@ def test_a_push_that_was_killed_twice_is_done_once(first_day: tuple[Path, str], 
 def test_a_run_killed_three_times_completes(first_day: tuple[Path, str], data: Path) -> None:
     """The short form of `python -m tests.soak.kills`; the first day's run tells how long a node takes."""
     workspace = copy_of(first_day[0], "thrice")
-    usual = {node: float(how.removesuffix(" s")) for node, how in store.nodes(first_day[1]).items()}
+    # By half of that, so that a machine that is less busy now does not get past the moments.
+    usual = {node: float(how.removesuffix(" s")) / 2 for node, how in store.nodes(first_day[1]).items()}
     (moments,) = draw(usual, 3, random.Random(8))
     series = run_series(1, workspace, store.run_arguments(data, workspace, 2), moments)
     assert series.problems == ()
