@@ -21,14 +21,19 @@ def producer_class(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
     if maker is None:
         return None
     (execution,) = store.get_executions_by_id([maker])
-    return str(execution.type).rpartition(".")[2]
+    return _class_of(execution)
 
 
 def was_let_through(store: mlmd.MetadataStore, artifact_id: int, gate: str) -> bool:
     """Whether a gate, the name of its component's class, has read an artifact and come to its end."""
     readers = [e.execution_id for e in store.get_events_by_artifact_ids([artifact_id]) if e.type == _EVENT.INPUT]
     executions = store.get_executions_by_id(readers) if readers else []
-    return any(e.type.rpartition(".")[2] == gate and e.last_known_state in _ENDED_WELL for e in executions)
+    return any(_class_of(e) == gate and e.last_known_state in _ENDED_WELL for e in executions)
+
+
+def _class_of(execution: metadata_store_pb2.Execution) -> str:
+    """The name of the class of an execution's component."""
+    return str(execution.type).rpartition(".")[2]
 
 
 def artifacts_of(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) -> list[metadata_store_pb2.Artifact]:
