@@ -1,0 +1,28 @@
+"""What the tests of the serving folder and of the push share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.components.saved_models import export
+
+
+@pytest.fixture(params=["local", "remote"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A serving folder on this machine, and one on a filesystem that only TensorFlow knows."""
+    return str(tmp_path / "serving" / "m") if request.param == "local" else f"ram://{tmp_path}/serving/m"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export("good", tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    folder = tmp_path / "catalog"
+    (folder / "apps").mkdir(parents=True)
+    (folder / "apps" / "data.gz").write_bytes(b"rows")
+    return folder

@@ -1,0 +1,24 @@
+"""A serving folder with small versions in it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from components import storage
+from components.versions import add_version
+from tests.components.endless_changes import FILES
+
+
+def add(root: str, text: str = "", **manifest: Any) -> int:
+    """Adds a version whose files all have `text` in them."""
+
+    def fill(folder: str) -> None:
+        for name, content in FILES.items():
+            storage.write_text(os.path.join(folder, name), content + text)
+
+    return add_version(root, fill, manifest)
+
+
+def place(root: str, version: int) -> str:
+    return f"{root}/{version}"

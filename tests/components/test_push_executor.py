@@ -1,0 +1,237 @@
+"""Only what the gates let through is pushed, and its manifest says by what and over whose refusal."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import standard_artifacts
+
+from components.artifacts import CHECKSUMS_FILE, Catalog
+from components.push import PushExecutor
+from components.rollback import roll_back
+from components.versions import checksums, read_manifest, versions
+from tests.components.pushes import push_one, raw_example
+from tests.transform.small_config import small_config
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "serving" / "store"
+
+
+def write_evaluation(folder: Path) -> None:
+    """Writes what the Evaluator leaves: the AUC of two models, and thresholds that the candidate missed."""
+    measured = metrics_for_slice_pb2.MetricsForSlice()
+    for name, value in (("candidate", 0.7), ("baseline", 0.8)):
+        entry = measured.metric_keys_and_values.add()
+        entry.key.name, entry.key.model_name, entry.value.double_value.value = "auc", name, value
+    with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
+        writer.write(measured.SerializeToString())
+    verdict = validation_result_pb2.ValidationResult()
+    failure = verdict.metric_validations_per_slice.add().failures.add()
+    failure.metric_key.name, failure.metric_value.double_value.value = "auc", 0.7
+    failure.metric_threshold.value_threshold.lower_bound.value = 0.75
+    in_slice = verdict.metric_validations_per_slice.add()
+    in_slice.slice_key.single_slice_keys.add(column="country", bytes_value=b"US")
+    failure = in_slice.failures.add()
+    failure.metric_key.name, failure.metric_value.double_value.value = "logloss", 0.03
+    failure.metric_threshold.change_threshold.absolute.value = 0.02
+    failure.metric_threshold.change_threshold.direction = config_pb2.MetricDirection.LOWER_IS_BETTER
+    with tf.io.TFRecordWriter(str(folder / "validations.tfrecord")) as writer:
+        writer.write(verdict.SerializeToString())
+
+
+@pytest.fixture
+def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the executor on the module's model."""
+    write_evaluation(tmp_path)
+    validated = checksums(str(model / "Format-Serving"))
+    (tmp_path / CHECKSUMS_FILE).write_text(json.dumps(validated))
+    spans = [standard_artifacts.Examples() for _ in range(2)]
+    for span, artifact in zip((3, 4), spans, strict=True):
+        folder = tmp_path / f"span-{span}"
+        (folder / "Split-eval").mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / "Split-eval" / "examples.gz"), "GZIP") as writer:
+            for x in range(3):
+                writer.write(raw_example(10 * span + x))
+        artifact.uri, artifact.split_names = str(folder), '["train", "eval"]'
+        artifact.set_int_custom_property("span", span)
+
+    def run(
+        *, by_model: int = 1, by_infra: int = 1, force_reason: str = "", uri: Path = model, baseline: str = ""
+    ) -> Any:
+        candidate, snapshot, evaluation = standard_artifacts.Model(), Catalog(), standard_artifacts.ModelEvaluation()
+        candidate.uri, candidate.id, snapshot.uri, evaluation.uri = str(uri), 7, str(catalog), str(tmp_path)
+        by = [standard_artifacts.ModelBlessing(), standard_artifacts.InfraBlessing()]
+        for artifact, blessed in zip(by, (by_model, by_infra), strict=True):
+            artifact.set_int_custom_property("blessed", blessed)
+            artifact.uri = str(tmp_path)
+        served = standard_artifacts.Model()
+        served.uri = baseline
+        pushed = standard_artifacts.PushedModel()
+        PushExecutor(BaseExecutor.Context(pipeline_run_id="monday")).Do(
+            {
+                "model": [candidate],
+                "baseline_model": [served] if baseline else [],
+                "evaluation": [evaluation],
+                "model_blessing": by[:1],
+                "infra_blessing": by[1:],
+                "examples": spans,
+                "catalog": [snapshot],
+            },
+            {"pushed_model": [pushed]},
+            {
+                "config": small_config().to_json(),
+                "serving_root": str(root),
+                "keep_versions": 5,
+                "force_reason": force_reason,
+                "code_fingerprint": "f",
+            },
+        )
+        return pushed
+
+    return run
+
+
+def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model: Path, root: Path) -> None:
+    pushed = execute()
+    assert (pushed.get_int_custom_property("pushed"), pushed.get_int_custom_property("model_id")) == (1, 7)
+    assert pushed.get_int_custom_property("version") == 1
+    assert pushed.get_string_custom_property("pushed_destination") == str(root / "1")
+    manifest = json.loads((root / "1" / "assets.extra" / "manifest.json").read_text())
+    assert set(manifest.pop("sha256")) > {"saved_model.pb", "assets.extra/tf_serving_warmup_requests"}
+    del manifest["pushed_at"]
+    assert manifest == {
+        "version": 1,
+        "model_uri": str(model),
+        "model_id": 7,
+        "run_id": "monday",
+        "spans": [3, 4],
+        "config_fingerprint": hashlib.sha256(small_config().to_json().encode()).hexdigest(),
+        "code_fingerprint": "f",
+        "baseline": None,
+        "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},
+    }
+
+
+def test_the_warm_up_requests_are_of_the_run_s_own_span(execute: Any, root: Path) -> None:
+    execute()
+    path = root / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    (record,) = tf.data.TFRecordDataset(path).as_numpy_iterator()
+    inputs = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request.inputs
+    assert tf.make_ndarray(next(iter(inputs.values()))).tolist() == [raw_example(x) for x in (40, 41, 42)]
+
+
+def test_the_manifest_names_the_version_that_served_before(
+    execute: Any, model: Path, catalog: Path, root: Path
+) -> None:
+    push_one(model, catalog, root, "m1")
+    push_one(model, catalog, root, "m2")
+    roll_back(str(root), "m2 is bad")
+    execute(baseline="m1")
+    assert read_manifest(str(root / "4"))["baseline"] == {"model_uri": "m1", "version": 3}
+
+
+@pytest.mark.parametrize(("by_model", "by_infra"), [(0, 1), (1, 0), (0, 0)])
+def test_a_model_that_one_does_not_bless_is_not_pushed(execute: Any, root: Path, by_model: int, by_infra: int) -> None:
+    pushed = execute(by_model=by_model, by_infra=by_infra)
+    assert (pushed.get_int_custom_property("pushed"), pushed.get_int_custom_property("model_id")) == (0, 7)
+    assert not root.exists()
+
+
+def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, root: Path) -> None:
+    pushed = execute(by_model=0, force_reason="the threshold is wrong")
+    assert pushed.get_int_custom_property("version") == 1
+    assert read_manifest(str(root / "1"))["forced"] == {
+        "by": getpass.getuser(),
+        "reason": "the threshold is wrong",
+        "refusals": [
+            "auc must be at least 0.75. Received: 0.7000",
+            "logloss where country = US must be at most 0.02 above the serving model's. Received: 0.0300",
+        ],
+    }
+
+
+def test_a_reason_that_was_not_needed_is_not_on_record(execute: Any, root: Path) -> None:
+    execute(force_reason="to be sure")
+    assert "forced" not in read_manifest(str(root / "1"))
+
+
+@pytest.mark.parametrize("by_model", [0, 1])
+def test_no_push_is_forced_past_infra_validation(execute: Any, root: Path, by_model: int) -> None:
+    pushed = execute(by_model=by_model, by_infra=0, force_reason="it will be all right")
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert "not past infra validation" in pushed.get_string_custom_property("refusal")
+    assert not root.exists()
+
+
+def test_a_push_whose_baseline_serves_no_more_says_so(execute: Any, model: Path, catalog: Path, root: Path) -> None:
+    push_one(model, catalog, root, "m1")
+    push_one(model, catalog, root, "m2")
+    pushed = execute(baseline="m1")
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert "another one serves by now" in pushed.get_string_custom_property("refusal")
+    assert versions(str(root)) == [1, 2]
+
+
+def test_what_serves_never_goes_back_to_earlier_days_by_itself(
+    execute: Any, model: Path, catalog: Path, root: Path
+) -> None:
+    """The candidate was trained on the spans 3 and 4."""
+    push_one(model, catalog, root, "m1", spans=[4, 5])
+    pushed = execute()
+    assert pushed.get_int_custom_property("pushed") == 0
+    refusal = pushed.get_string_custom_property("refusal")
+    assert refusal == (
+        "a pushed model's newest span must be that of the model that serves, 5, or a later one. Received: 4 "
+        f"({root}). `wdr run --force-push --reason TEXT` pushes it all the same"
+    )
+    assert versions(str(root)) == [1]
+    forced = execute(force_reason="day 5 was fraud", by_model=0)
+    assert forced.get_int_custom_property("version") == 2
+    assert forced.get_string_custom_property("force_reason") == "day 5 was fraud"
+    assert forced.get_string_custom_property("refusal") == refusal
+    *by_gates, by_push = read_manifest(str(root / "2"))["forced"]["refusals"]
+    assert (len(by_gates), by_push) == (2, refusal)
+
+
+def test_a_past_day_that_is_forced_but_was_pushed_already_stays_what_it_is(
+    execute: Any, model: Path, catalog: Path, root: Path
+) -> None:
+    assert execute().get_int_custom_property("version") == 1
+    push_one(model, catalog, root, "m2", spans=[5])
+    again = execute(force_reason="once more")
+    assert again.get_int_custom_property("version") == 1
+    assert again.get_string_custom_property("force_reason") == ""
+    assert versions(str(root)) == [1, 2]
+
+
+def test_a_model_of_the_same_day_is_pushed(execute: Any, model: Path, catalog: Path, root: Path) -> None:
+    push_one(model, catalog, root, "m1", spans=[2, 4])
+    assert execute().get_int_custom_property("version") == 2
+
+
+def test_a_model_that_was_changed_since_it_was_validated_is_not_pushed(
+    execute: Any, model: Path, tmp_path: Path, root: Path
+) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(model, changed)
+    (data,) = (changed / "Format-Serving" / "variables").glob("variables.data-*")
+    data.write_bytes(data.read_bytes()[:-1])
+    pushed = execute(uri=changed)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert pushed.get_string_custom_property("refusal") == (
+        "a pushed model's files must be those that infra validation has run. "
+        f"Received: variables/{data.name} was changed ({changed}/Format-Serving)"
+    )
+    assert versions(str(root)) == []
