@@ -24,7 +24,7 @@ class DriftValidatorSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class DriftValidator(base_component.BaseComponent):  # type: ignore[misc]
-    """Compares the distributions of a span's examples with the span before, split by split."""
+    """Compares the distributions of a span's examples with those of an earlier span, split by split."""
 
     SPEC_CLASS = DriftValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -39,7 +39,7 @@ class DriftValidator(base_component.BaseComponent):  # type: ignore[misc]
 
         Args:
           statistics: The span's.
-          baseline_statistics: Those of the span before, or none.
+          baseline_statistics: Those of the earlier span, or none.
           config: Which distributions are compared, and how far apart they may be.
         """
         super().__init__(

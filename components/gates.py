@@ -53,7 +53,7 @@ def AnomalyGate(
 
 
 def drift_found(anomalies_uri: str) -> list[str]:
-    """A sentence for each feature that DistributionValidator found further from the span before than is allowed."""
+    """A sentence for each feature that DistributionValidator found further from the baseline's than is allowed."""
     found = []
     for path in sorted(tf.io.gfile.glob(os.path.join(anomalies_uri, "SplitPair-*", "*"))):
         split = os.path.basename(os.path.dirname(path)).removeprefix("SplitPair-").partition("_")[0]
@@ -96,4 +96,4 @@ def DriftGate(
             )
     found = drift_found(anomalies.uri)
     if found and action == "stop":
-        raise GateError(f"the examples have drifted from the span before: {'; '.join(found)}")
+        raise GateError(f"the examples have drifted from the last span let through: {'; '.join(found)}")

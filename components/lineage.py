@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
@@ -24,11 +26,41 @@ def producer_class(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
     return _class_of(execution)
 
 
+def ended_well(execution: metadata_store_pb2.Execution) -> bool:
+    """Whether an execution has come to its end, or was taken from the cache."""
+    return execution.last_known_state in _ENDED_WELL
+
+
 def was_let_through(store: mlmd.MetadataStore, artifact_id: int, gate: str) -> bool:
     """Whether a gate, the name of its component's class, has read an artifact and come to its end."""
-    readers = [e.execution_id for e in store.get_events_by_artifact_ids([artifact_id]) if e.type == _EVENT.INPUT]
-    executions = store.get_executions_by_id(readers) if readers else []
-    return any(_class_of(e) == gate and e.last_known_state in _ENDED_WELL for e in executions)
+    return any(_class_of(e) == gate and ended_well(e) for e in _readers(store, [artifact_id]))
+
+
+def was_stopped(store: mlmd.MetadataStore, examples_id: int, gates: Sequence[str]) -> bool:
+    """Whether one of some gates has read the statistics or anomalies of Examples, and never come to its end.
+
+    Where a gate has not read them at all, as of a span that was ingested for a later one's window, it stopped nothing.
+    """
+    statistics = _made_from(store, [examples_id], "ExampleStatistics")
+    readers = _readers(store, [*statistics, *_made_from(store, statistics, "ExampleAnomalies")])
+    ends = [[ended_well(e) for e in readers if _class_of(e) == gate] for gate in gates]
+    return any(of_gate and not any(of_gate) for of_gate in ends)
+
+
+def _readers(store: mlmd.MetadataStore, artifact_ids: Sequence[int]) -> list[metadata_store_pb2.Execution]:
+    """The executions that read one of some artifacts."""
+    events = store.get_events_by_artifact_ids(artifact_ids) if artifact_ids else []
+    ids = {e.execution_id for e in events if e.type == _EVENT.INPUT}
+    found: list[metadata_store_pb2.Execution] = store.get_executions_by_id(ids) if ids else []
+    return found
+
+
+def _made_from(store: mlmd.MetadataStore, artifact_ids: Sequence[int], kind: str) -> list[int]:
+    """The artifacts of a type that were made from some artifacts directly."""
+    readers = [e.id for e in _readers(store, artifact_ids)]
+    events = store.get_events_by_execution_ids(readers) if readers else []
+    outputs = {e.artifact_id for e in events if e.type == _EVENT.OUTPUT}
+    return [a.id for a in store.get_artifacts_by_id(outputs) if a.type == kind] if outputs else []
 
 
 def _class_of(execution: metadata_store_pb2.Execution) -> str:

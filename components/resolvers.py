@@ -16,7 +16,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import RECIPE, UNFIT
-from components.lineage import examples_behind, was_let_through
+from components.lineage import examples_behind, was_let_through, was_stopped
 from components.versions import pushed_models
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -32,13 +32,14 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     What reads them gets them by ML Metadata, which gives them in the order of their ids.
 
     Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe; where
-    that one's rows were found unfit, the span is left out.
+    that one's rows were found unfit, or a gate stopped its run, the span is left out.
 
     Inputs: `examples`, the run's own; `history`, all Examples of the pipeline.
     """
 
-    def __init__(self, num_spans: int):
-        self._num_spans = num_spans
+    def __init__(self, num_spans: int, gates: list[str]):
+        """`gates`: the classes of the components that read statistics or anomalies, and stop a run."""
+        self._num_spans, self._gates = num_spans, gates
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
@@ -50,7 +51,8 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
             if alike and _span(current) - self._num_spans < _span(artifact) < _span(current):
                 newest[_span(artifact)] = artifact
         earlier = [newest[span] for span in sorted(newest, reverse=True)]
-        return {"examples": [current, *(a for a in earlier if not a.get_string_custom_property(UNFIT))], "history": []}
+        fit = [a for a in earlier if not a.get_string_custom_property(UNFIT)]
+        return {"examples": [current, *(a for a in fit if not was_stopped(store, a.id, self._gates))], "history": []}
 
 
 def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -> Callable[[types.Artifact], int]:

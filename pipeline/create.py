@@ -185,7 +185,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     # What the run builds on: earlier spans, their analysis, and the model that was pushed last.
     span_window = Resolver(
         strategy_class=SpanWindow,
-        config={"num_spans": config.ingestion.window_spans},
+        config={"num_spans": config.ingestion.window_spans, "gates": [AnomalyGate.__name__, DriftGate.__name__]},
         examples=examples,
         history=Channel(type=standard_artifacts.Examples),
     ).with_id("span_window")

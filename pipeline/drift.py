@@ -8,7 +8,7 @@ from transform.drift_settings import Drift
 
 
 def drift_config(drift: Drift) -> distribution_validator_pb2.DistributionValidatorConfig:
-    """Returns which distributions are compared with the span before, and how far apart they may be."""
+    """Returns which distributions are compared with an earlier span's, and how far apart they may be."""
     config = distribution_validator_pb2.DistributionValidatorConfig()
     for name, divergence in drift.max_divergence.items():
         feature = config.default_slice_config.feature.add()

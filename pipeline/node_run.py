@@ -15,12 +15,13 @@ from ml_metadata.proto import metadata_store_pb2
 from components import storage
 from components.ingestion.component import LATEST
 from components.ingestion.spans import has_spans, resolve_span
+from components.lineage import ended_well
 from pipeline.check import check_files
 from pipeline.claim import node_claimed
 from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.metadata_handle import Metadata, allow_long_values
-from pipeline.nodes import NodeEvent, is_done, launch_node
+from pipeline.nodes import NodeEvent, launch_node
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.reports import write_report
 from pipeline.run_metrics import Ended
@@ -171,7 +172,7 @@ def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, be
         while handle.store.get_context_by_type_and_name("pipeline_run", name(number + 1)):
             number += 1
         first = _execution(handle.store, pipeline_name, name(number), EXAMPLE_GEN)
-    return name(number + 1 if begins and first is not None and is_done(first) else number)
+    return name(number + 1 if begins and first is not None and ended_well(first) else number)
 
 
 def _executions(
@@ -180,7 +181,7 @@ def _executions(
     """By node, its execution in a run; the nodes that have one, or one that is done."""
     with Metadata(connection) as handle:
         found = {node: _execution(handle.store, pipeline_name, run, node) for node in nodes}
-    return {node: e.id for node, e in found.items() if e is not None and (is_done(e) or not only_done)}
+    return {node: e.id for node, e in found.items() if e is not None and (ended_well(e) or not only_done)}
 
 
 def _execution(

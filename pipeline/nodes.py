@@ -114,11 +114,6 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
     return NodeEvent(node_id, state, time.monotonic() - started, info.execution_id)
 
 
-def is_done(execution: metadata_store_pb2.Execution) -> bool:
-    """Whether a node's execution has come to its end, or was taken from the cache."""
-    return execution.last_known_state in _STATES
-
-
 def _put_inputs(store: mlmd.MetadataStore, execution_id: int, inputs: ArtifactMultiMap | None) -> None:
     """Records what a node read where TFX does not: a retry takes the execution of a try whose inputs had not resolved.
 

@@ -30,7 +30,7 @@ class Outcome:
     Attributes:
       counts: Of the rows.
       spans: The window that was trained on, newest first.
-      drift: What was further from the span before than is allowed, a sentence each.
+      drift: What was further from the last span that was let through than is allowed, a sentence each.
       progress: How the model before this run's did on the span, which it had not seen; None on a first span.
       training: The trainer's report.
       metrics: The candidate's, by name; empty if infra validation refused it, as it is not evaluated then.

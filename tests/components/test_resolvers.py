@@ -30,7 +30,8 @@ def lineage() -> Lineage:
 
 
 def window(lineage: Lineage, num_spans: int, current: Any, history: list[Any]) -> list[int]:
-    resolved = SpanWindow(num_spans).resolve_artifacts(lineage.store, {"examples": [current], "history": history})
+    strategy = SpanWindow(num_spans, ["AnomalyGate", "DriftGate"])
+    resolved = strategy.resolve_artifacts(lineage.store, {"examples": [current], "history": history})
     assert resolved["history"] == []
     return [artifact.id for artifact in resolved["examples"]]
 
@@ -81,6 +82,22 @@ def test_examples_of_another_recipe_are_left_out(lineage: Lineage) -> None:
 def test_an_unfit_span_is_left_out(lineage: Lineage) -> None:
     spans = [lineage.examples(1), lineage.examples(2, unfit="too many rejected"), lineage.examples(3)]
     assert window(lineage, 3, spans[2], spans) == [spans[2].id, spans[0].id]
+
+
+def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through(lineage: Lineage) -> None:
+    drifted, strange, current = (lineage.examples(span) for span in (1, 2, 3))
+    spans = [drifted, strange, current]
+    of_drifted, of_strange = (lineage.put(standard_artifacts.ExampleStatistics, span) for span in (drifted, strange))
+    anomalies = lineage.put(standard_artifacts.ExampleAnomalies, of_strange)
+    lineage.gate("DriftGate", of_drifted, passed=False)
+    lineage.gate("AnomalyGate", anomalies, passed=False)
+    assert window(lineage, 3, current, spans) == [current.id]
+    lineage.gate("DriftGate", of_drifted, passed=True)  # as with drift.action: warn
+    assert window(lineage, 3, current, spans) == [current.id, drifted.id]
+    lineage.gate("DriftGate", of_strange, passed=True)  # one gate's word is not the other's
+    assert window(lineage, 3, current, spans) == [current.id, drifted.id]
+    lineage.gate("AnomalyGate", anomalies, passed=True)
+    assert window(lineage, 3, current, spans) == [current.id, strange.id, drifted.id]
 
 
 def test_examples_without_a_span_are_not_span_0(lineage: Lineage) -> None:
