@@ -17,8 +17,8 @@ from tfx.utils import path_utils
 
 from components import storage
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, Catalog
-from components.evaluation_metrics import missed_thresholds, overall_metrics
 from components.infra_validation.requests import of_latest_span, raw_requests
+from components.measured import Measured, missed_thresholds, read_measured
 from components.push_refusals import ChangedModelError, OlderModelError, StaleBaselineError, older_than_serving
 from components.retention import remove_old
 from components.versions import (
@@ -157,7 +157,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed_model.set_int_custom_property(MODEL_ID, model.id)
         pushed_model.set_int_custom_property("pushed", 0)
-        reason, refusals = exec_properties[FORCE_REASON], []
+        reason = exec_properties[FORCE_REASON]
         if refused := [key for key in ("model_blessing", "infra_blessing") if not _is_blessed(input_dict[key])]:
             if not reason:
                 logging.warning("not pushed: no %s", " and no ".join(refused))
@@ -165,19 +165,20 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             if "infra_blessing" in refused:
                 _refuse(pushed_model, "a push can be forced past the gates on quality, not past infra validation")
                 return
-            refusals = missed_thresholds(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
-        identity = Config.from_json(exec_properties["config"]).item_id
+        config = Config.from_json(exec_properties["config"])
+        measured = read_measured(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
+        refusals = missed_thresholds(measured, config.evaluation) if refused else []
         try:
             version = push(
                 path_utils.serving_model_path(model.uri),
                 artifact_utils.get_single_instance(input_dict["catalog"]).uri,
                 exec_properties["serving_root"],
                 exec_properties["config"],
-                self._lineage(input_dict, exec_properties),
+                self._lineage(input_dict, exec_properties, measured[""]),
                 exec_properties["keep_versions"],
                 list(raw_requests(of_latest_span(input_dict["examples"]), "eval", max(BATCH_SIZES))),
                 _validated(artifact_utils.get_single_instance(input_dict["infra_blessing"])),
-                identity.name if identity else None,
+                config.item_id.name if config.item_id else None,
                 refusals,
                 reason,
             )
@@ -193,10 +194,12 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         pushed_model.set_int_custom_property("version", version)
         pushed_model.set_string_custom_property("pushed_destination", place)
 
-    def _lineage(self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> Manifest:
+    def _lineage(
+        self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any], whole: Measured
+    ) -> Manifest:
         """What the manifest says of the model's making."""
         model = artifact_utils.get_single_instance(input_dict["model"])
-        evaluation = artifact_utils.get_single_instance(input_dict["evaluation"])
+        metrics = {"candidate": dict(whole.metrics), **({"baseline": dict(whole.baseline)} if whole.baseline else {})}
         baseline = None
         for served in input_dict.get("baseline_model", []):
             of_model = [v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == served.uri]
@@ -209,7 +212,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             "config_fingerprint": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
             "code_fingerprint": exec_properties["code_fingerprint"],
             BASELINE: baseline,
-            "metrics": overall_metrics(evaluation.uri),
+            "metrics": metrics,
         }
 
 

@@ -11,6 +11,8 @@ from tfx.components import Evaluator
 from tfx.types import BaseChannel
 
 from components.evaluation import changes, extractors, ranking_metrics, slice_margins
+from components.evaluation.changes import bound_name, good_end
+from components.evaluation.slice_margins import margin_name
 from pipeline.fingerprint import code_fingerprint
 from transform.config import Config
 from transform.evaluation_settings import AT_K, HIGHER_IS_BETTER, OF_GROUPS, Evaluation, k_of, kind_of
@@ -28,21 +30,6 @@ _TFMA_CLASSES = {
 }
 
 _WHOLE = config_pb2.SlicingSpec()
-
-
-def bound_name(metric: str, end: str) -> str:
-    """The name of an end, `low` or `high`, of the interval of a metric's change."""
-    return f"{metric}_change_{end}"
-
-
-def good_end(metric: str) -> str:
-    """The end of its change's interval at which a metric is better."""
-    return "high" if HIGHER_IS_BETTER[kind_of(metric)] else "low"
-
-
-def margin_name(metric: str) -> str:
-    """The name of the metric that tells by how much another one keeps within its bounds in a slice."""
-    return f"{metric}_slice_margin"
 
 
 def metrics_by_group(evaluation: Evaluation, *, has_requests: bool) -> dict[str, tuple[str, ...]]:

@@ -14,9 +14,9 @@ from tfx.dsl.io import fileio
 from components.gates import drift_found
 from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
+from components.measured import Measured, missed_thresholds, read_measured
 from components.push import FORCE_REASON, REFUSAL
 from pipeline.create import PROGRESSIVE_VALIDATION, TUNER
-from pipeline.measured import Measured, read_measured, refusals
 from pipeline.metadata_handle import Metadata
 from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
@@ -97,7 +97,7 @@ def read_outcome(
     if not reasons:  # else the Evaluator was not given the model
         measured = read_measured(evaluation_artifact.uri)
         whole = measured[""]
-        reasons = refusals(measured, evaluation)
+        reasons = missed_thresholds(measured, evaluation)
         places["evaluation"] = evaluation_artifact.uri
         if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not reasons:
             reasons = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]

@@ -10,8 +10,8 @@ from rich.table import Table
 from tfx.dsl.io import fileio
 
 from components.lineage import artifacts_of, examples_behind, producer, producer_class
+from components.measured import Measured, change_words, read_measured
 from components.progressive import ProgressiveEvaluator
-from pipeline.measured import Measured, change_words, read_measured
 from pipeline.metadata_handle import Metadata
 from pipeline.workspace import Workspace
 from transform.errors import InputError

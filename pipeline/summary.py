@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from components.measured import change_words
 from pipeline.cost_table import infra_rows
-from pipeline.measured import change_words
 from pipeline.outcome import Outcome
 from pipeline.progressive import against_baseline
 from transform.feature_spec import IMPRESSIONS

@@ -16,8 +16,19 @@ from components.evaluation.inputs import ExampleRow
 from components.evaluation.ranking import Measure
 from components.evaluation.ranking_metrics import mean_of_groups
 from components.evaluation.replicates import ROW_METRICS, RowMetrics
+from transform.evaluation_settings import HIGHER_IS_BETTER, kind_of
 
 LOW, HIGH = 0, 1
+
+
+def bound_name(metric: str, end: str) -> str:
+    """The name of an end, `low` or `high`, of the interval of a metric's change."""
+    return f"{metric}_change_{end}"
+
+
+def good_end(metric: str) -> str:
+    """The end of its change's interval at which a metric is better."""
+    return "high" if HIGHER_IS_BETTER[kind_of(metric)] else "low"
 
 
 class ChangeBound(tfma.metrics.Metric):  # type: ignore[misc]

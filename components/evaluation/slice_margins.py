@@ -16,6 +16,11 @@ from tensorflow_model_analysis.utils import model_util
 from components.evaluation.inputs import NumExamples
 
 
+def margin_name(metric: str) -> str:
+    """The name of the metric that tells by how much another one keeps within its bounds in a slice."""
+    return f"{metric}_slice_margin"
+
+
 class SliceMargin(tfma.metrics.Metric):  # type: ignore[misc]
     """By how much another metric of the slice keeps within bounds: the smaller of value - low and high - value.
 

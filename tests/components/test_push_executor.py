@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
@@ -30,25 +30,24 @@ def root(tmp_path: Path) -> Path:
 
 
 def write_evaluation(folder: Path) -> None:
-    """Writes what the Evaluator leaves: the AUC of two models, and thresholds that the candidate missed."""
+    """Writes what the Evaluator leaves of 100 examples: the AUC of two models, and the interval of its change."""
     measured = metrics_for_slice_pb2.MetricsForSlice()
-    for name, value in (("candidate", 0.7), ("baseline", 0.8)):
+    for name, model, value in [
+        ("example_count", "candidate", 100.0),
+        ("auc", "candidate", 0.7),
+        ("auc", "baseline", 0.8),
+        ("auc_change_low", "candidate", -0.12),
+        ("auc_change_high", "candidate", -0.08),
+    ]:
         entry = measured.metric_keys_and_values.add()
-        entry.key.name, entry.key.model_name, entry.value.double_value.value = "auc", name, value
+        entry.key.name, entry.key.model_name, entry.value.double_value.value = name, model, value
+        entry.key.is_diff = "change" in name
     with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
         writer.write(measured.SerializeToString())
-    verdict = validation_result_pb2.ValidationResult()
-    failure = verdict.metric_validations_per_slice.add().failures.add()
-    failure.metric_key.name, failure.metric_value.double_value.value = "auc", 0.7
-    failure.metric_threshold.value_threshold.lower_bound.value = 0.75
-    in_slice = verdict.metric_validations_per_slice.add()
-    in_slice.slice_key.single_slice_keys.add(column="country", bytes_value=b"US")
-    failure = in_slice.failures.add()
-    failure.metric_key.name, failure.metric_value.double_value.value = "logloss", 0.03
-    failure.metric_threshold.change_threshold.absolute.value = 0.02
-    failure.metric_threshold.change_threshold.direction = config_pb2.MetricDirection.LOWER_IS_BETTER
-    with tf.io.TFRecordWriter(str(folder / "validations.tfrecord")) as writer:
-        writer.write(verdict.SerializeToString())
+
+
+#: What the candidate of `write_evaluation` is held to, and misses.
+CONFIG = small_config(("evaluation.thresholds.auc", {"min": 0.75, "max_worsening": 0.05}))
 
 
 @pytest.fixture
@@ -91,7 +90,7 @@ def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch:
             },
             {"pushed_model": [pushed]},
             {
-                "config": small_config().to_json(),
+                "config": CONFIG.to_json(),
                 "serving_root": str(root),
                 "keep_versions": 5,
                 "force_reason": force_reason,
@@ -117,7 +116,7 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
         "model_id": 7,
         "run_id": "monday",
         "spans": [3, 4],
-        "config_fingerprint": hashlib.sha256(small_config().to_json().encode()).hexdigest(),
+        "config_fingerprint": hashlib.sha256(CONFIG.to_json().encode()).hexdigest(),
         "code_fingerprint": "f",
         "baseline": None,
         "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},
@@ -157,7 +156,8 @@ def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, root:
         "reason": "the threshold is wrong",
         "refusals": [
             "auc must be at least 0.75. Received: 0.7000",
-            "logloss where country = US must be at most 0.02 above the serving model's. Received: 0.0300",
+            "auc may be worse than the serving model's by at most 0.05, beyond chance. Received: 0.7000 after 0.8000, "
+            "a change of -0.1200 to -0.0800",
         ],
     }
 

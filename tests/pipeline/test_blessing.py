@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.measured import Measured, missed_thresholds, read_measured
 from pipeline.evaluation import eval_config
-from pipeline.measured import Measured, read_measured, refusals
 from tests.components.evaluation import tfma_runs
 from transform.evaluation_settings import Evaluation, SliceThreshold, Threshold
 
@@ -60,7 +60,7 @@ def evaluated(
     config = eval_config(evaluation, weighted=False, has_requests=True)
     _, blessed = tfma_runs.run(found, tfma_runs.with_models(config, paired=paired), folder)
     measured = read_measured(str(folder))
-    sentences = refusals(measured, evaluation)
+    sentences = missed_thresholds(measured, evaluation)
     assert blessed == (sentences == [])
     return sentences, measured
 

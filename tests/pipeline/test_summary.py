@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from components.ingestion.counts import Counts
-from pipeline.measured import Measured
+from components.measured import Measured
 from pipeline.outcome import Outcome
 from pipeline.progressive import ProgressiveValidation
 from pipeline.summary import summary

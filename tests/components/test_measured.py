@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.measured import Measured, refusals
+from components.measured import Measured, missed_thresholds
 from transform.evaluation_settings import Evaluation, SliceThreshold, Threshold
 
 WHOLE = Measured(
@@ -23,7 +23,7 @@ AS_LOW = "by the serving model: the cause may lie in the examples or their label
 
 
 def of_whole(measured: Measured = WHOLE, **rules: Threshold) -> list[str]:
-    return refusals({"": measured}, Evaluation(rules))
+    return missed_thresholds({"": measured}, Evaluation(rules))
 
 
 @pytest.mark.parametrize(
@@ -130,4 +130,4 @@ def test_a_missed_threshold_of_a_slice_is_told(
     sections: dict[str, Any] = {"thresholds": {"auc": Threshold(min=0.1)}, "slice_thresholds": {"auc": rule}}
     in_slice = dataclasses.replace(WHOLE, margins=margins)
     measured = {"": WHOLE, "country = US": in_slice, "country = DE": WHOLE}
-    assert refusals(measured, Evaluation(**sections, slices=("country",))) == sentences
+    assert missed_thresholds(measured, Evaluation(**sections, slices=("country",))) == sentences

@@ -9,8 +9,9 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 
+from components.evaluation.changes import bound_name, good_end
 from components.evaluation.extractors import BELOW
-from pipeline.evaluation import bound_name, good_end, margin_name
+from components.evaluation.slice_margins import margin_name
 from transform.evaluation_settings import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of, split_slice
 
 _SHOWN = (*HIGHER_IS_BETTER, "mean_label")
@@ -73,7 +74,7 @@ def _condition(column: str, value: Any) -> str:
     return column if value == BELOW else column.replace("<", "≥")
 
 
-def refusals(measured: Mapping[str, Measured], evaluation: Evaluation) -> list[str]:
+def missed_thresholds(measured: Mapping[str, Measured], evaluation: Evaluation) -> list[str]:
     """A sentence for each threshold that the candidate missed: first over all examples, then in the slices."""
     sentences: list[str] = []
     for name, threshold in evaluation.thresholds.items():
