@@ -25,9 +25,11 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from components.artifacts import COUNTS_FILE, FILES, RECIPE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
 from components.ingestion.examples import Layout
+from components.ingestion.shuffle import Shuffle, buckets_for
 from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import IngestImpressions
 from transform.config import Config
+from transform.feature_spec import IMPRESSIONS
 
 EXAMPLES, QUARANTINE, CATALOG = "examples", "quarantine", "catalog"
 SPLITS = ("train", "eval")
@@ -97,6 +99,7 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
         (quarantine,) = output_dict[QUARANTINE]
         (catalog,) = output_dict[CATALOG]
         layout = Layout(config)
+        num_buckets = buckets_for(path for paths in files[IMPRESSIONS].values() for path in paths)
         with self._make_beam_pipeline() as pipeline:
             ingested = pipeline | "Ingest" >> IngestImpressions(config, files)
             by_split = ingested["impressions"] | "BySplit" >> beam.Partition(
@@ -106,6 +109,7 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
                 _ = (
                     impressions
                     | f"Example_{split}" >> beam.Map(layout.serialized_example).with_output_types(bytes)
+                    | f"Shuffle_{split}" >> Shuffle(num_buckets)
                     | f"Write_{split}" >> write_split.WriteSplit(f"{examples.uri}/Split-{split}", "tfrecords_gzip")
                 )
             for name, rows in ingested["tables"].items():

@@ -1,0 +1,57 @@
+"""Examples are written in an order that has nothing to do with what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+
+from components.ingestion import shuffle
+from components.ingestion.shuffle import Shuffle, buckets_for
+from tests.components.ingestion.test_component import BEAM_ARGS
+
+NUM_EXAMPLES, NUM_POSITIVES = 20_000, 1_000
+
+#: As a grouping by install leaves them.
+POSITIVES_FIRST = [b"%d:%d" % (i < NUM_POSITIVES, i) for i in range(NUM_EXAMPLES)]
+
+
+def shuffled(examples: list[bytes], num_buckets: int, folder: Path) -> list[bytes]:
+    with beam.Pipeline(argv=BEAM_ARGS) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(examples, reshuffle=False)
+            | Shuffle(num_buckets)
+            | beam.Reshuffle()  # as TFX writes a split
+            | beam.io.WriteToTFRecord(str(folder / f"{num_buckets}"), num_shards=1)
+        )
+    (file,) = folder.glob(f"{num_buckets}-*")
+    return list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("num_buckets", [1, 5])
+def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(num_buckets: int, tmp_path: Path) -> None:
+    found = shuffled(POSITIVES_FIRST, num_buckets, tmp_path)
+    assert sorted(found) == sorted(POSITIVES_FIRST)
+    size, expected = NUM_EXAMPLES // 10, NUM_POSITIVES // 10
+    for start in range(0, NUM_EXAMPLES, size):
+        positives = sum(example.startswith(b"1:") for example in found[start : start + size])
+        assert abs(positives - expected) < 4 * expected**0.5  # four standard deviations of a random draw
+
+
+def test_the_order_does_not_depend_on_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert shuffled(POSITIVES_FIRST, 1, tmp_path) == shuffled(POSITIVES_FIRST[::-1], 1, tmp_path / "a")
+    assert shuffled([b"same", b"other", b"same"], 1, tmp_path / "a").count(b"same") == 2
+
+
+def test_a_longer_log_has_more_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.write_bytes(b"0123456789")
+    assert buckets_for(map(str, files)) == 1
+    assert buckets_for([]) == 1
+    monkeypatch.setattr(shuffle, "_BUCKET_BYTES", 9)
+    assert buckets_for(map(str, files)) == 3
