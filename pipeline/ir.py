@@ -1,7 +1,8 @@
 """The pipeline in TFX's intermediate representation, with questions to ML Metadata that stay small over the years.
 
 TFX's compiler has each input asked for among the executions of the pipeline, twenty more a day, of its run and of its
-node. ML Metadata has no query for all three: all of each are fetched, for every input of every node.
+node, one more a day. ML Metadata has no query for all three: all of each are fetched, for every input of every node. So
+each node gets one more context, which is of the node in the run alone.
 """
 
 from __future__ import annotations
@@ -10,11 +11,18 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from tfx.dsl.compiler import compiler
-from tfx.dsl.compiler.constants import NODE_CONTEXT_TYPE_NAME, PIPELINE_CONTEXT_TYPE_NAME
+from tfx.dsl.compiler.constants import (
+    NODE_CONTEXT_TYPE_NAME,
+    PIPELINE_CONTEXT_TYPE_NAME,
+    PIPELINE_RUN_ID_PARAMETER_NAME,
+)
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils import name_utils
+
+#: The type of the context that a node's executions in one run are in.
+NODE_RUN = "node_run"
 
 _Channel: TypeAlias = Any  # a message without types: pipeline_pb2.InputSpec.Channel
 
@@ -22,13 +30,16 @@ _Channel: TypeAlias = Any  # a message without types: pipeline_pb2.InputSpec.Cha
 def compile_ir(pipeline: tfx_pipeline.Pipeline) -> pipeline_pb2.Pipeline:
     """Compiles a pipeline; it holds no connection to ML Metadata.
 
-    An input of the run's is asked for among the executions of its node and its run, which are the pipeline's. An input
-    that is everything of a type, of all runs, is asked for among the executions of the nodes that make that type.
+    An input of the run's is asked for among the executions of its node in the run. An input that is everything of a
+    type, of all runs, is asked for among the executions of the nodes that make that type.
     """
     ir: pipeline_pb2.Pipeline = compiler.Compiler().compile(pipeline)
     nodes = [node.pipeline_node for node in ir.nodes]
     makers = _makers(nodes)
     for node in nodes:
+        context = node.contexts.contexts.add()
+        context.type.name = NODE_RUN
+        _name_node_run(context.name, node.node_info.id)
         for found in node.inputs.inputs.values():
             channels = [narrow for channel in found.channels for narrow in _narrow(channel, ir, makers)]
             del found.channels[:]
@@ -48,24 +59,37 @@ def _makers(nodes: Iterable[pipeline_pb2.PipelineNode]) -> dict[str, list[str]]:
 
 def _narrow(channel: _Channel, ir: pipeline_pb2.Pipeline, makers: dict[str, list[str]]) -> list[_Channel]:
     """The channels that together give what one does that asks all of the pipeline."""
-    narrower = [query for query in channel.context_queries if query.type.name != PIPELINE_CONTEXT_TYPE_NAME]
-    makers_here = makers.get(channel.artifact_query.type.name, [])
-    if len(narrower) == len(channel.context_queries) or not (narrower or makers_here):
-        return [channel]
-    if narrower:
-        return [_with_queries(channel, narrower)]
-    queries = []
-    for node in makers_here:
-        query = pipeline_pb2.InputSpec.Channel.ContextQuery()
-        query.type.name = NODE_CONTEXT_TYPE_NAME
+    asked = {query.type.name for query in channel.context_queries}
+    if asked > {NODE_CONTEXT_TYPE_NAME, PIPELINE_CONTEXT_TYPE_NAME}:
+        narrow, query = _asking_one(channel, NODE_RUN)
+        _name_node_run(query.name, channel.producer_node_query.id)
+        return [narrow]
+    found = []
+    for node in makers.get(channel.artifact_query.type.name, []) if asked == {PIPELINE_CONTEXT_TYPE_NAME} else []:
+        narrow, query = _asking_one(channel, NODE_CONTEXT_TYPE_NAME)
         query.name.field_value.string_value = f"{ir.pipeline_info.id}.{node}"
-        queries.append(query)
-    return [_with_queries(channel, [query]) for query in queries]
+        found.append(narrow)
+    return found or [channel]
 
 
-def _with_queries(channel: _Channel, queries: Iterable[Any]) -> _Channel:
-    changed = pipeline_pb2.InputSpec.Channel()
-    changed.CopyFrom(channel)
-    del changed.context_queries[:]
-    changed.context_queries.extend(queries)
-    return changed
+def _asking_one(channel: _Channel, context_type: str) -> tuple[_Channel, Any]:
+    """A channel that asks one context alone, and the query, which has no name yet."""
+    narrow = pipeline_pb2.InputSpec.Channel()
+    narrow.CopyFrom(channel)
+    del narrow.context_queries[:]
+    query = narrow.context_queries.add()
+    query.type.name = context_type
+    return narrow, query
+
+
+def node_run_name(run: str, node: str) -> str:
+    """The name of the context of a node's executions in a run."""
+    return f"{run}.{node}"
+
+
+def _name_node_run(name: Any, node: str) -> None:
+    """Makes a value the name of a node's context in the run that is yet to come."""
+    parts = name.structural_runtime_parameter.parts
+    run = parts.add().runtime_parameter
+    run.name, run.type = PIPELINE_RUN_ID_PARAMETER_NAME, pipeline_pb2.RuntimeParameter.STRING
+    parts.add().constant_value = node_run_name("", node)

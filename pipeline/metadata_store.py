@@ -47,11 +47,10 @@ class _Store(mlmd.MetadataStore):  # type: ignore[misc]
         if not query or not _IN_CONTEXTS.fullmatch(query):
             found: list[metadata_store_pb2.Execution] = super().get_executions(list_options, extra_options)
             return found
-        # The oldest context is the pipeline's, which has all executions of all days.
-        oldest, *narrower = sorted({int(id_) for id_ in re.findall(r"= (\d+)", query)})
-        first, *others = [{e.id: e for e in self.get_executions_by_context(id_)} for id_ in narrower or [oldest]]
-        in_all = [first[id_] for id_ in sorted(set(first).intersection(*others))]
-        return [e for e in in_all if oldest in {context.id for context in self.get_contexts_by_execution(e.id)}]
+        # The newest context is the node's in the run, see `pipeline.ir`; the oldest is the pipeline's, with all days.
+        *others, newest = sorted({int(id_) for id_ in re.findall(r"= (\d+)", query)})
+        in_newest = sorted(self.get_executions_by_context(newest), key=lambda e: e.id)
+        return [e for e in in_newest if {c.id for c in self.get_contexts_by_execution(e.id)}.issuperset(others)]
 
 
 class _StoreOnPostgreSQL(_Store):

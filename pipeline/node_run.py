@@ -20,6 +20,7 @@ from pipeline.check import check_files
 from pipeline.claim import node_claimed
 from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
+from pipeline.ir import NODE_RUN, node_run_name
 from pipeline.metadata_handle import Metadata, allow_long_values
 from pipeline.nodes import NodeEvent, launch_node
 from pipeline.outcome import Outcome, read_outcome
@@ -88,7 +89,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
         if node_id in _FIRST:
             allow_long_values(connection)
         run = _current_run(connection, name, run_id, begins=node_id == EXAMPLE_GEN)
-        done = _executions(connection, name, run, [node_id], only_done=True)
+        done = _executions(connection, run, [node_id], only_done=True)
         if node_id == SCHEMA_GEN:
             write_schema(config, place.workspace)
         try:
@@ -100,13 +101,13 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
                 ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run)
                 event = launch_node(ir, node_id, connection)
         except GateError as error:
-            executions = _executions(connection, name, run, known)
+            executions = _executions(connection, run, known)
             ended = Ended(name, span, executions, None, skipped_by=node_id, reason=str(error))
             write_report(place.workspace, connection, run, ended)
             raise
         if node_id != PUSH:
             return NodeResult(event)
-        executions = _executions(connection, name, run, known)
+        executions = _executions(connection, run, known)
         outcome = read_outcome(connection, executions, config.evaluation)
         report = write_report(place.workspace, connection, run, Ended(name, span, executions, outcome))
         return NodeResult(event, outcome, report)
@@ -171,25 +172,17 @@ def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, be
     with Metadata(connection) as handle:
         while handle.store.get_context_by_type_and_name("pipeline_run", name(number + 1)):
             number += 1
-        first = _execution(handle.store, pipeline_name, name(number), EXAMPLE_GEN)
+        first = _execution(handle.store, name(number), EXAMPLE_GEN)
     return name(number + 1 if begins and first is not None and ended_well(first) else number)
 
 
-def _executions(
-    connection: _Connection, pipeline_name: str, run: str, nodes: list[str], *, only_done: bool = False
-) -> dict[str, int]:
+def _executions(connection: _Connection, run: str, nodes: list[str], *, only_done: bool = False) -> dict[str, int]:
     """By node, its execution in a run; the nodes that have one, or one that is done."""
     with Metadata(connection) as handle:
-        found = {node: _execution(handle.store, pipeline_name, run, node) for node in nodes}
+        found = {node: _execution(handle.store, run, node) for node in nodes}
     return {node: e.id for node, e in found.items() if e is not None and (ended_well(e) or not only_done)}
 
 
-def _execution(
-    store: mlmd.MetadataStore, pipeline_name: str, run: str, node: str
-) -> metadata_store_pb2.Execution | None:
-    in_run = store.get_context_by_type_and_name("pipeline_run", run)
-    of_node = store.get_context_by_type_and_name("node", f"{pipeline_name}.{node}")
-    if in_run is None or of_node is None:
-        return None
-    ids = {execution.id for execution in store.get_executions_by_context(in_run.id)}
-    return next((e for e in store.get_executions_by_context(of_node.id) if e.id in ids), None)
+def _execution(store: mlmd.MetadataStore, run: str, node: str) -> metadata_store_pb2.Execution | None:
+    context = store.get_context_by_type_and_name(NODE_RUN, node_run_name(run, node))
+    return next(iter(store.get_executions_by_context(context.id)), None) if context else None  # the newest comes first

@@ -13,7 +13,7 @@ from pipeline.metadata_handle import Metadata
 
 
 class Days:
-    """Three days of two nodes each, in the contexts that TFX gives their executions."""
+    """Three days of two nodes each, in the contexts of TFX and of `pipeline.ir`."""
 
     def __init__(self) -> None:
         connection = mlmd_pb2.ConnectionConfig()
@@ -25,14 +25,15 @@ class Days:
         kind = self.store.put_execution_type(mlmd_pb2.ExecutionType(name="a_component"))
         self.pipeline = self.context("pipeline", "store")
         self.nodes = [self.context("node", f"store.{name}") for name in ("trainer", "push")]
-        self.runs, self.executions = [], {}
+        self.runs, self.node_runs, self.executions = [], {}, {}
         for day in range(3):
             self.runs.append(self.context("pipeline_run", f"day-{day}"))
             for number, node in enumerate(self.nodes):
+                own = self.node_runs[day, number] = self.context("node_run", f"day-{day}.{number}")
                 (id_,) = self.store.put_executions([mlmd_pb2.Execution(type_id=kind)])
                 associations = [
                     mlmd_pb2.Association(context_id=context.id, execution_id=id_)
-                    for context in (self.pipeline, self.runs[-1], node)
+                    for context in (self.pipeline, self.runs[-1], node, own)
                 ]
                 self.store.put_attributions_and_associations([], associations)
                 self.executions[day, number] = id_
@@ -55,7 +56,8 @@ def days() -> Days:
 
 def test_a_node_s_execution_in_a_run(days: Days) -> None:
     for (day, number), id_ in days.executions.items():
-        assert days.found(days.pipeline, days.runs[day], days.nodes[number]) == [id_]
+        in_run = (days.pipeline, days.runs[day], days.nodes[number])
+        assert days.found(*in_run) == days.found(*in_run, days.node_runs[day, number]) == [id_]
 
 
 def test_all_of_a_run_and_all_of_a_pipeline_s_node(days: Days) -> None:
@@ -68,8 +70,9 @@ def test_nothing_where_one_of_the_contexts_is_another(days: Days) -> None:
     assert days.found(days.pipeline, days.context("pipeline_run", "day-9"), days.nodes[0]) == []
 
 
-def test_the_pipeline_s_executions_are_not_fetched(days: Days) -> None:
+def test_the_executions_of_other_runs_and_nodes_are_not_fetched(days: Days) -> None:
+    own = days.node_runs[0, 0]
     with mock.patch.object(mlmd.MetadataStore, "get_executions_by_context", autospec=True) as fetched:
         fetched.return_value = []
-        days.found(days.pipeline, days.runs[0], days.nodes[0])
-    assert sorted(call.args[1] for call in fetched.call_args_list) == sorted([days.nodes[0].id, days.runs[0].id])
+        days.found(days.pipeline, days.runs[0], days.nodes[0], own)
+    assert [call.args[1] for call in fetched.call_args_list] == [own.id]

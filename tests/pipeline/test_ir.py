@@ -10,6 +10,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.ir import compile_ir
+from pipeline.nodes import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
 from transform.config import load_config
@@ -24,7 +25,7 @@ def questions(ir: pipeline_pb2.Pipeline) -> Questions:
         for key, of_input in node.inputs.inputs.items():
             for channel in of_input.channels:
                 asked = tuple(
-                    query.name.field_value.string_value if query.type.name == "node" else query.type.name
+                    query.name.field_value.string_value if query.type.name.startswith("node") else query.type.name
                     for query in channel.context_queries
                 )
                 found.setdefault((node.node_info.id, key, channel.artifact_query.type.name), []).append(asked)
@@ -36,16 +37,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Questions, Question
     """As TFX compiles the pipeline, and as it is run."""
     settings = RunSettings("/data", Workspace.at(tmp_path_factory.mktemp("workspace")), 1)
     pipeline = create_pipeline(load_config(CONFIG), settings)
-    return questions(compiler.Compiler().compile(pipeline)), questions(compile_ir(pipeline))
+    return questions(compiler.Compiler().compile(pipeline)), questions(compile_pipeline(pipeline, "night-1"))
 
 
-def test_an_input_of_the_run_is_asked_for_in_its_run_and_node(found: tuple[Questions, Questions]) -> None:
+def test_an_input_of_the_run_is_asked_for_in_its_node_s_context_in_the_run(found: tuple[Questions, Questions]) -> None:
     by_tfx, ours = found
     of_run = {key: asked for key, asked in by_tfx.items() if len(asked[0]) == 3}
     assert len(of_run) > 40
     for key, ((in_pipeline, in_run, node),) in of_run.items():
         assert (in_pipeline, in_run) == ("pipeline", "pipeline_run")
-        assert ours[key] == [(in_run, node)]
+        assert ours[key] == [(f"night-1.{node.removeprefix('small_store.')}",)]
 
 
 def test_what_is_of_all_runs_is_asked_for_in_the_nodes_that_make_it(found: tuple[Questions, Questions]) -> None:
@@ -62,6 +63,13 @@ def test_what_is_of_all_runs_is_asked_for_in_the_nodes_that_make_it(found: tuple
     }
 
 
+def test_each_node_has_a_context_of_its_own_in_each_run(tmp_path: Path) -> None:
+    pipeline = create_pipeline(load_config(CONFIG), RunSettings("/data", Workspace.at(tmp_path), 1))
+    for node in (n.pipeline_node for n in compile_pipeline(pipeline, "night-1").nodes):
+        *_, last = node.contexts.contexts
+        assert (last.type.name, last.name.field_value.string_value) == ("node_run", f"night-1.{node.node_info.id}")
+
+
 def test_nothing_else_is_changed(tmp_path: Path) -> None:
     pipeline = create_pipeline(load_config(CONFIG), RunSettings("/data", Workspace.at(tmp_path), 1))
     ours, by_tfx = compile_ir(pipeline), compiler.Compiler().compile(pipeline)
@@ -69,4 +77,5 @@ def test_nothing_else_is_changed(tmp_path: Path) -> None:
         for node in ir.nodes:
             for of_input in node.pipeline_node.inputs.inputs.values():
                 del of_input.channels[:]
+            del node.pipeline_node.contexts.contexts[3:]
     assert ours == by_tfx
