@@ -56,6 +56,20 @@ def test_the_pushed_folder_is_whole(first_day: tuple[Path, str]) -> None:
     assert [p.name for p in version.parent.iterdir()] == ["1"]  # no half-copied folder is left
 
 
+def test_training_meets_installs_all_along(first_day: tuple[Path, str]) -> None:
+    """The join with the install log groups them: a training on many would end with negatives alone."""
+    examples = first_day[0] / "artifacts" / "transform" / "transformed_examples"
+    labels = [
+        tf.train.Example.FromString(record).features.feature["label"].int64_list.value[0]
+        for file in sorted(examples.glob("*/Split-train/*.gz"))
+        for record in tf.data.TFRecordDataset(str(file), "GZIP").as_numpy_iterator()
+    ]
+    quarter, share = len(labels) // 4, sum(labels) / len(labels)
+    for start in range(0, 4 * quarter, quarter):
+        installed = sum(labels[start : start + quarter])
+        assert abs(installed - quarter * share) < 4 * (quarter * share) ** 0.5  # four standard deviations
+
+
 @pytest.fixture(scope="module")
 def raw_rows(data: Path) -> list[dict[str, str]]:
     """1,000 unlabelled rows with the user's columns; one app was never seen, one value is missing."""
