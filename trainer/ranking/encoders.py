@@ -89,7 +89,7 @@ class Encoders:
         """
         which, raw = frozenset({side}), bounded_lists(raw, self._spec)
         features = apply_transform(self._transforms[which], raw)
-        rows = self._sums(which, features)
+        rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([_num_rows(raw)])}
         if which == CONTEXT:
             rows[WIDE] += self._model.bias
             if self._model.hidden_layers is not None:
@@ -129,6 +129,10 @@ class Encoders:
         own, summand = {name: features[name] for name in self._inputs[which]}, self._summands[which]
         first_sum = summand.first_sum(own)
         return {WIDE: summand.wide(own)} | ({} if first_sum is None else {FIRST_SUM: first_sum})
+
+
+def _num_rows(raw: Mapping[str, tf.SparseTensor]) -> tf.Tensor:
+    return next(iter(raw.values())).dense_shape[0]
 
 
 def _spread(values: tf.Tensor, context_of: tf.Tensor) -> tf.Tensor:

@@ -136,6 +136,19 @@ def test_items_of_the_catalog_score_as_whole_examples(
         assert_ranked(outputs, row, known, deployed.scores(context, [catalog[app] for app in known]))
 
 
+def test_a_wide_part_of_crosses_alone_that_neither_side_has_ranks(
+    span: Span, catalog: dict[str, Row], requests: list[Row], tmp_path: Path
+) -> None:
+    sections = {
+        "features": [feature | {"parts": ["deep"]} for feature in CONFIG["features"]],
+        "crosses": CONFIG["crosses"][:1],
+        "counts": [],
+        "model": {"parts": "wide"},
+    }
+    deployed = Deployed(span, make_config(**(CONFIG | sections)), catalog, tmp_path)
+    test_items_of_the_catalog_score_as_whole_examples(deployed, catalog, requests)
+
+
 def test_requests_of_different_lengths_are_filled_up(
     deployed: Deployed, catalog: dict[str, Row], requests: list[Row]
 ) -> None:
