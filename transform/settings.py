@@ -136,7 +136,7 @@ class Training:
       patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch;
         None trains all epochs and keeps the last.
       monitor: With `patience`: the validation metric that tells which epoch is best.
-      shuffle_buffer: Examples held to shuffle among.
+      shuffle_buffer: Examples held to shuffle among, anew in each epoch; they are written in a random order already.
       negative_fraction: Train on this share of the negatives, drawn anew in each epoch. The scores stay calibrated on
         all of them.
       warm_start: Start from the last pushed model.
