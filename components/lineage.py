@@ -1,4 +1,4 @@
-"""Walks in ML Metadata from an artifact to what it was made from."""
+"""Walks in ML Metadata from an artifact to what it was made from, and to the gates that have read it."""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ def was_let_through(store: mlmd.MetadataStore, artifact_id: int, gate: str) -> b
     return any(_class_of(e) == gate and ended_well(e) for e in _readers(store, [artifact_id]))
 
 
-def was_stopped(store: mlmd.MetadataStore, examples_id: int, gates: Sequence[str]) -> bool:
+def was_stopped(store: mlmd.MetadataStore, examples_ids: Sequence[int], gates: Sequence[str]) -> bool:
     """Whether one of some gates has read the statistics or anomalies of Examples, and never come to its end.
+
+    The Examples are those of the same rows, however often they were ingested. A gate that was killed, and whose run did
+    not go on, has not come to its end either.
 
     Where a gate has not read them at all, as of a span that was ingested for a later one's window, it stopped nothing.
     """
-    statistics = _made_from(store, [examples_id], "ExampleStatistics")
+    statistics = _made_from(store, examples_ids, "ExampleStatistics")
     readers = _readers(store, [*statistics, *_made_from(store, statistics, "ExampleAnomalies")])
     ends = [[ended_well(e) for e in readers if _class_of(e) == gate] for gate in gates]
     return any(of_gate and not any(of_gate) for of_gate in ends)

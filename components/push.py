@@ -48,6 +48,9 @@ REFUSAL = "refusal"
 #: The parameter, and the custom property of a PushedModel: why a model that a gate refused was pushed all the same.
 FORCE_REASON = "force_reason"
 
+#: So that a forced push is on record, though no threshold tells why it was refused.
+_UNTOLD = "the Evaluator did not bless the model"
+
 
 def push(
     model_path: str,
@@ -167,7 +170,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 return
         config = Config.from_json(exec_properties["config"])
         measured = read_measured(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
-        refusals = missed_thresholds(measured, config.evaluation) if refused else []
+        refusals = (missed_thresholds(measured, config.evaluation) or [_UNTOLD]) if refused else []
         try:
             version = push(
                 path_utils.serving_model_path(model.uri),

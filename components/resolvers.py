@@ -26,13 +26,18 @@ def _span(artifact: types.Artifact) -> int:
     return int(artifact.get_int_custom_property("span"))
 
 
+def _rows(examples: types.Artifact) -> tuple[int, str]:
+    """Which rows were ingested, by whatever recipe: the span, and the state of its files."""
+    return _span(examples), examples.get_string_custom_property("input_fingerprint")
+
+
 class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `examples` to the run's span and, newest first, up to `num_spans` - 1 spans right before it.
 
     What reads them gets them by ML Metadata, which gives them in the order of their ids.
 
-    Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe; where
-    that one's rows were found unfit, or a gate stopped its run, the span is left out.
+    Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe. The span
+    is left out where that one's rows were found unfit, or a gate stopped a run on them and has let none through.
 
     Inputs: `examples`, the run's own; `history`, all Examples of the pipeline.
     """
@@ -52,7 +57,12 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
                 newest[_span(artifact)] = artifact
         earlier = [newest[span] for span in sorted(newest, reverse=True)]
         fit = [a for a in earlier if not a.get_string_custom_property(UNFIT)]
-        return {"examples": [current, *(a for a in fit if not was_stopped(store, a.id, self._gates))], "history": []}
+        of_rows: dict[tuple[int, str], list[int]] = {}
+        for artifact in input_dict["history"]:
+            if artifact.has_custom_property("span"):
+                of_rows.setdefault(_rows(artifact), []).append(artifact.id)
+        let_through = [a for a in fit if not was_stopped(store, of_rows[_rows(a)], self._gates)]
+        return {"examples": [current, *let_through], "history": []}
 
 
 def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -> Callable[[types.Artifact], int]:

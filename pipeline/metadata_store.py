@@ -47,7 +47,7 @@ class _Store(mlmd.MetadataStore):  # type: ignore[misc]
         if not query or not _IN_CONTEXTS.fullmatch(query):
             found: list[metadata_store_pb2.Execution] = super().get_executions(list_options, extra_options)
             return found
-        # The newest context is the node's in the run, see `pipeline.ir`; the oldest is the pipeline's, with all days.
+        # The newest context is the node's in the run, see `pipeline.ir`, and has the fewest executions.
         *others, newest = sorted({int(id_) for id_ in re.findall(r"= (\d+)", query)})
         in_newest = sorted(self.get_executions_by_context(newest), key=lambda e: e.id)
         return [e for e in in_newest if {c.id for c in self.get_contexts_by_execution(e.id)}.issuperset(others)]

@@ -24,7 +24,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.artifacts import COUNTS_FILE, FILES, RECIPE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
-from components.ingestion.examples import Layout
+from components.ingestion.examples import Impression, Layout
 from components.ingestion.shuffle import Shuffle, buckets_for
 from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import IngestImpressions
@@ -108,7 +108,7 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
             for split, impressions in zip(SPLITS, by_split, strict=True):
                 _ = (
                     impressions
-                    | f"Example_{split}" >> beam.Map(layout.serialized_example).with_output_types(bytes)
+                    | f"Example_{split}" >> beam.Map(_row_and_example, layout)
                     | f"Shuffle_{split}" >> Shuffle(num_buckets)
                     | f"Write_{split}" >> write_split.WriteSplit(f"{examples.uri}/Split-{split}", "tfrecords_gzip")
                 )
@@ -140,6 +140,10 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
             tf.io.gfile.makedirs(f"{examples.uri}/Split-{split}")
         counts = read_counts(quarantine.uri)
         examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion, quarantine.uri))
+
+
+def _row_and_example(impression: Impression, layout: Layout) -> tuple[int, bytes]:
+    return impression.row, layout.serialized_example(impression)
 
 
 class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]

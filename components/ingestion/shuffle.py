@@ -22,9 +22,10 @@ _HASH_BYTES = 8
 
 
 class Shuffle(beam.PTransform):  # type: ignore[misc]
-    """Shuffles serialized examples by a hash of each, so that the same examples come in the same order.
+    """Shuffles serialized examples, each with its row's number, by a hash of the two.
 
-    Each bucket has a random part of all examples, sorted by the hash; one bucket comes after the other.
+    So equal examples of different rows do not stand together. Each bucket has a random part of all examples, always in
+    the same order; the buckets come one after the other.
 
     Args:
       num_buckets: How many there are; a bucket is held in memory.
@@ -49,12 +50,9 @@ def buckets_for(files: Iterable[str]) -> int:
     return max(1, -(-num_bytes // _BUCKET_BYTES))
 
 
-def _hash(example: bytes) -> bytes:
-    return hashlib.blake2b(example, digest_size=_HASH_BYTES).digest()
-
-
-def _with_bucket(example: bytes, num_buckets: int) -> tuple[int, tuple[bytes, bytes]]:
-    drawn = _hash(example)
+def _with_bucket(row_and_example: tuple[int, bytes], num_buckets: int) -> tuple[int, tuple[bytes, bytes]]:
+    row, example = row_and_example
+    drawn = hashlib.blake2b(b"%d:%b" % (row, example), digest_size=_HASH_BYTES).digest()
     return int.from_bytes(drawn, "big") % num_buckets, (drawn, example)
 
 

@@ -100,6 +100,19 @@ def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through
     assert window(lineage, 3, current, spans) == [current.id, strange.id, drifted.id]
 
 
+def test_a_span_that_was_stopped_stays_out_when_its_rows_are_ingested_by_another_recipe(lineage: Lineage) -> None:
+    def examples(span: int, recipe: str, rows: str) -> Any:
+        properties = {UNFIT: "", RECIPE: recipe, "input_fingerprint": rows}
+        return lineage.put(standard_artifacts.Examples, span=span, **properties)
+
+    stopped = examples(1, "old", "bad rows")
+    lineage.gate("DriftGate", lineage.put(standard_artifacts.ExampleStatistics, stopped), passed=False)
+    again, current = examples(1, "new", "bad rows"), examples(2, "new", "rows")
+    assert window(lineage, 2, current, [stopped, again, current]) == [current.id]
+    rewritten = examples(1, "new", "other rows")
+    assert window(lineage, 2, current, [stopped, again, rewritten, current]) == [current.id, rewritten.id]
+
+
 def test_examples_without_a_span_are_not_span_0(lineage: Lineage) -> None:
     # Transform's output is of the type Examples too.
     zero = lineage.examples(0)

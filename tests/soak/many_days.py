@@ -181,14 +181,16 @@ def table_of(days: Sequence[Day]) -> Table:
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--days", type=int, default=30, help=f"More than {_COMPARED_DAY}.")
     parser.add_argument("--keep-runs", type=int, default=3)
     options = parser.parse_args()
+    if options.days <= _COMPARED_DAY:
+        parser.error(f"--days must be more than {_COMPARED_DAY}. Received: {options.days}")
     console = Console(highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory() as folder, Progress(*columns, console=console) as progress:
         spans = progress.track(range(1, options.days + 1), description="days")
-        compared = sorted({min(_COMPARED_DAY, options.days), options.days})
+        compared = [_COMPARED_DAY, options.days]
         days = run_days(Path(folder), spans, compared, options.keep_runs)
         seconds = run_again(Path(folder), compared, _NUM_ROUNDS)
     console.print(table_of(days))

@@ -15,10 +15,13 @@ from tests.components.ingestion.test_component import BEAM_ARGS
 NUM_EXAMPLES, NUM_POSITIVES = 20_000, 1_000
 
 #: As a grouping by install leaves them.
-POSITIVES_FIRST = [b"%d:%d" % (i < NUM_POSITIVES, i) for i in range(NUM_EXAMPLES)]
+POSITIVES_FIRST = [(i, b"%d:%d" % (i < NUM_POSITIVES, i)) for i in range(NUM_EXAMPLES)]
+
+#: As of a log without ids and of few values: all of a label are equal.
+ALIKE = [(i, b"%d:" % (i < NUM_POSITIVES)) for i in range(NUM_EXAMPLES)]
 
 
-def shuffled(examples: list[bytes], num_buckets: int, folder: Path) -> list[bytes]:
+def shuffled(examples: list[tuple[int, bytes]], num_buckets: int, folder: Path) -> list[bytes]:
     with beam.Pipeline(argv=BEAM_ARGS) as pipeline:
         _ = (
             pipeline
@@ -31,10 +34,12 @@ def shuffled(examples: list[bytes], num_buckets: int, folder: Path) -> list[byte
     return list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
 
 
-@pytest.mark.parametrize("num_buckets", [1, 5])
-def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(num_buckets: int, tmp_path: Path) -> None:
-    found = shuffled(POSITIVES_FIRST, num_buckets, tmp_path)
-    assert sorted(found) == sorted(POSITIVES_FIRST)
+@pytest.mark.parametrize(("examples", "num_buckets"), [(POSITIVES_FIRST, 1), (POSITIVES_FIRST, 5), (ALIKE, 1)])
+def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(
+    examples: list[tuple[int, bytes]], num_buckets: int, tmp_path: Path
+) -> None:
+    found = shuffled(examples, num_buckets, tmp_path)
+    assert sorted(found) == sorted(example for _, example in examples)
     size, expected = NUM_EXAMPLES // 10, NUM_POSITIVES // 10
     for start in range(0, NUM_EXAMPLES, size):
         positives = sum(example.startswith(b"1:") for example in found[start : start + size])
@@ -44,7 +49,7 @@ def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(num_buckets: int, 
 def test_the_order_does_not_depend_on_the_one_before(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     assert shuffled(POSITIVES_FIRST, 1, tmp_path) == shuffled(POSITIVES_FIRST[::-1], 1, tmp_path / "a")
-    assert shuffled([b"same", b"other", b"same"], 1, tmp_path / "a").count(b"same") == 2
+    assert shuffled([(1, b"same"), (2, b"other"), (1, b"same")], 1, tmp_path / "a").count(b"same") == 2
 
 
 def test_a_longer_log_has_more_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
