@@ -266,7 +266,7 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
         Args:
           model: The trained model.
           baseline_model: The serving model that it was held against; none on a first run.
-          evaluation: The Evaluator's metrics, for the record.
+          evaluation: The Evaluator's metrics: for the record, and for what a forced push was refused by.
           model_blessing: The Evaluator's word.
           infra_blessing: The infra validation's word.
           examples: What the model was trained on, the window: for the record, and for the warm-up records.

@@ -14,6 +14,7 @@ from tfx.dsl.compiler import compiler
 from tfx.dsl.compiler.constants import (
     NODE_CONTEXT_TYPE_NAME,
     PIPELINE_CONTEXT_TYPE_NAME,
+    PIPELINE_RUN_CONTEXT_TYPE_NAME,
     PIPELINE_RUN_ID_PARAMETER_NAME,
 )
 from tfx.dsl.components.common.resolver import Resolver
@@ -60,12 +61,14 @@ def _makers(nodes: Iterable[pipeline_pb2.PipelineNode]) -> dict[str, list[str]]:
 def _narrow(channel: _Channel, ir: pipeline_pb2.Pipeline, makers: dict[str, list[str]]) -> list[_Channel]:
     """The channels that together give what one does that asks all of the pipeline."""
     asked = {query.type.name for query in channel.context_queries}
-    if asked > {NODE_CONTEXT_TYPE_NAME, PIPELINE_CONTEXT_TYPE_NAME}:
+    if asked == {PIPELINE_CONTEXT_TYPE_NAME, PIPELINE_RUN_CONTEXT_TYPE_NAME, NODE_CONTEXT_TYPE_NAME}:
         narrow, query = _asking_one(channel, NODE_RUN)
         _name_node_run(query.name, channel.producer_node_query.id)
         return [narrow]
+    if asked != {PIPELINE_CONTEXT_TYPE_NAME}:
+        return [channel]
     found = []
-    for node in makers.get(channel.artifact_query.type.name, []) if asked == {PIPELINE_CONTEXT_TYPE_NAME} else []:
+    for node in makers.get(channel.artifact_query.type.name, []):
         narrow, query = _asking_one(channel, NODE_CONTEXT_TYPE_NAME)
         query.name.field_value.string_value = f"{ir.pipeline_info.id}.{node}"
         found.append(narrow)
