@@ -117,7 +117,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         Returns:
           float32 `[batch]`; zeros if the model has no wide part.
         """
-        batch_size = _batch_size(features)
+        batch_size = batch_size_of(features)
         total = tf.zeros([batch_size])
         for table in self.wide_tables if tables is None else tables:
             (name,) = table.inputs
@@ -141,7 +141,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         Returns:
           Embeddings and numeric features, in the order of the blocks.
         """
-        batch_size = _batch_size(features)
+        batch_size = batch_size_of(features)
         names = [transformed_name(block.feature) for block in (self.layout if blocks is None else blocks)]
         columns: dict[str, tf.Tensor] = {}
         for table in self.embedding_tables:
@@ -152,7 +152,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     def deep_logits(self, features: Features) -> tf.Tensor:
         """The deep part's logit, float32 `[batch]`, of `deep_input`'s features; zeros if there is no deep part."""
         if self.hidden_layers is None:
-            return tf.zeros([_batch_size(features)])
+            return tf.zeros([batch_size_of(features)])
         return self.hidden_layers(self.deep_input(features), training=False)
 
     def _embed(
@@ -199,7 +199,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         """All counts of a random `count_dropout` of the examples are replaced by the id that says nothing."""
         if not self._counts or self.settings.count_dropout == 0:
             return features
-        draws = tf.random.stateless_uniform([_batch_size(features)], self._step_seed_of("counts"))
+        draws = tf.random.stateless_uniform([batch_size_of(features)], self._step_seed_of("counts"))
         hidden = draws < self.settings.count_dropout
         nothing = tf.constant(NUM_COUNT_BUCKETS, tf.int64)
         return {**features} | {name: tf.where(hidden, nothing, features[name]) for name in self._counts}
@@ -213,7 +213,7 @@ def _flat(ids: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
     return ids.values if isinstance(ids, tf.SparseTensor) else ids
 
 
-def _batch_size(features: Features) -> tf.Tensor:
+def batch_size_of(features: Features) -> tf.Tensor:
     """The batch's size, an int32 scalar, of any one feature."""
     feature = next(iter(features.values()))
     if isinstance(feature, tf.SparseTensor):

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.model import WeightsOf, WideDeep
+from trainer.model import WeightsOf, WideDeep, batch_size_of
 from trainer.ranking.limits import bounded, bounded_lists
 from trainer.ranking.pairs import Pairs
 from trainer.ranking.summands import BOTH, CONTEXT, ITEM, Sides, Summand, input_sides, sides_of
@@ -89,7 +89,7 @@ class Encoders:
         """
         which, raw = frozenset({side}), bounded_lists(raw, self._spec)
         features = apply_transform(self._transforms[which], raw)
-        rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([_num_rows(raw)])}
+        rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([batch_size_of(raw)])}
         if which == CONTEXT:
             rows[WIDE] += self._model.bias
             if self._model.hidden_layers is not None:
@@ -129,10 +129,6 @@ class Encoders:
         own, summand = {name: features[name] for name in self._inputs[which]}, self._summands[which]
         first_sum = summand.first_sum(own)
         return {WIDE: summand.wide(own)} | ({} if first_sum is None else {FIRST_SUM: first_sum})
-
-
-def _num_rows(raw: Mapping[str, tf.SparseTensor]) -> tf.Tensor:
-    return next(iter(raw.values())).dense_shape[0]
 
 
 def _spread(values: tf.Tensor, context_of: tf.Tensor) -> tf.Tensor:
