@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.model_server.version import AVAILABLE, Version
+from serving.model_server.work_queue import WorkQueue
 
 #: Upper bounds in seconds: close to each other where answers are expected.
 _BUCKETS = (
@@ -22,12 +23,12 @@ _BUCKETS = (
 class Metrics:
     """Counts requests, and tells of the queue and of what is loaded."""
 
-    def __init__(self, versions: Callable[[], Iterable[Version]], num_waiting: Callable[[], int]) -> None:
+    def __init__(self, versions: Callable[[], Iterable[Version]], queue: WorkQueue) -> None:
         """Nothing is counted yet.
 
         Args:
           versions: All versions that are known.
-          num_waiting: How many requests wait in the queue.
+          queue: Where requests wait, and are computed.
         """
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more each
         self._registry = prometheus_client.CollectorRegistry()
@@ -44,7 +45,7 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._registry.register(_State(versions, num_waiting))
+        self._registry.register(_State(versions, queue))
 
     def count(
         self,
@@ -66,14 +67,13 @@ class Metrics:
 
 
 class _State(Collector):
-    def __init__(self, versions: Callable[[], Iterable[Version]], num_waiting: Callable[[], int]) -> None:
+    def __init__(self, versions: Callable[[], Iterable[Version]], queue: WorkQueue) -> None:
         self._versions = versions
-        self._num_waiting = num_waiting
+        self._queue = queue
 
     def collect(self) -> Iterator[Metric]:
-        waiting = GaugeMetricFamily("wdr_waiting_requests", "Requests in the queue.")
-        waiting.add_metric([], self._num_waiting())
-        yield waiting
+        yield GaugeMetricFamily("wdr_waiting_requests", "Requests in the queue.", self._queue.num_waiting)
+        yield GaugeMetricFamily("wdr_running_requests", "Requests that are computed.", self._queue.num_running)
         loaded = GaugeMetricFamily("wdr_loaded", "1 for each version that answers.", labels=("model", "version"))
         age = GaugeMetricFamily(
             "wdr_version_age_seconds", "Since a version that answers was pushed.", labels=("model", "version")

@@ -48,7 +48,7 @@ async def serve(flags: Flags) -> None:
     manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds)
     servable.start(flags.num_threads)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
-    metrics = Metrics(manager.all_versions, lambda: queue.num_waiting)
+    metrics = Metrics(manager.all_versions, queue)
     inference, models = Inference(manager, queue, flags.max_elements), ModelStatus(manager)
     grpc_server, grpc_port, alive = await _start_grpc(
         flags, GrpcServices(inference, models, metrics, flags.timeout_seconds), token

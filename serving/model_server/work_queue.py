@@ -64,6 +64,7 @@ class WorkQueue:
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._waiting: collections.deque[Job] = collections.deque()
+        self._num_running = 0
         self._changed = threading.Condition()
         self._stopped = False
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(num_threads)]
@@ -73,6 +74,10 @@ class WorkQueue:
     @property
     def num_waiting(self) -> int:
         return len(self._waiting)
+
+    @property
+    def num_running(self) -> int:
+        return self._num_running
 
     async def run(
         self,
@@ -112,7 +117,10 @@ class WorkQueue:
                 if not self._waiting:
                     return
                 jobs = self._take()
+                self._num_running += len(jobs)
             self._answer([job for job in jobs if not _is_late(job)])
+            with self._changed:
+                self._num_running -= len(jobs)
 
     def _take(self) -> list[Job]:
         """The next job, and those behind it that can be computed with it."""

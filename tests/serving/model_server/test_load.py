@@ -22,9 +22,22 @@ def slow(steps: int = LONG) -> object:
     return request("slow", steps=np.int32(steps))
 
 
-def waiting(server: Server) -> int:
-    line = next(line for line in server.rest.get("/metrics").text.splitlines() if line.startswith("wdr_waiting"))
+def gauge(server: Server, name: str) -> int:
+    line = next(line for line in server.rest.get("/metrics").text.splitlines() if line.startswith(f"{name} "))
     return int(float(line.split()[1]))
+
+
+def fill(server: Server) -> tuple[grpc.Future, list[grpc.Future]]:
+    """A slow request at work, and two that wait for it.
+
+    They are sent once the first has left the queue, where it would take a place of theirs.
+    """
+    wait_for(lambda: gauge(server, "wdr_running_requests") == 0, "a server at rest")
+    at_work = server.predictions.Predict.future(slow())
+    wait_for(lambda: gauge(server, "wdr_running_requests") == 1, "a request at work")
+    in_queue = [server.predictions.Predict.future(slow()) for _ in range(2)]
+    wait_for(lambda: gauge(server, "wdr_waiting_requests") == 2, "a full queue")
+    return at_work, in_queue
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +74,16 @@ def test_a_request_that_brings_no_time_is_refused_at_once(narrow: Server) -> Non
 
 
 def test_a_request_past_the_queue_s_bound_is_refused(narrow: Server) -> None:
-    accepted = [narrow.predictions.Predict.future(slow()) for _ in range(2)]
-    wait_for(lambda: waiting(narrow) == 1, "one at work and one that waits")
-    accepted.append(narrow.predictions.Predict.future(slow()))
-    wait_for(lambda: waiting(narrow) == 2, "a full queue")
+    at_work, in_queue = fill(narrow)
     expected = "the queue is full: 2 requests wait already; try again later"
     assert refusal(narrow.predictions.Predict, x_request([1.0])) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
     over_rest = narrow.rest.post(f"/v1/models/{MODEL}:predict", content='{"instances": [1.0]}')
     assert (over_rest.status_code, over_rest.json()) == (429, {"error": expected})
-    assert ["corner" in call.result().outputs for call in accepted] == [True] * 3
+    assert ["corner" in call.result().outputs for call in (at_work, *in_queue)] == [True] * 3
 
 
 def test_a_client_that_goes_makes_room(narrow: Server) -> None:
-    at_work = narrow.predictions.Predict.future(slow())
-    in_queue = [narrow.predictions.Predict.future(slow()) for _ in range(2)]
-    wait_for(lambda: waiting(narrow) == 2, "a full queue")
+    at_work, in_queue = fill(narrow)
     for call in in_queue:
         call.cancel()
     assert_idle_after(narrow, at_work)
