@@ -15,6 +15,12 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "serving" / "m") if request.param == "local" else f"ram://{tmp_path}/serving/m"
 
 
+@pytest.fixture
+def local_root(tmp_path: Path) -> Path:
+    """A serving folder on this machine."""
+    return tmp_path / "serving" / "store"
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export("good", tmp_path_factory.mktemp("model"))

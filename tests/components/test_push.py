@@ -17,26 +17,21 @@ from components.versions import checksums, verify, versions
 from tests.components.pushes import push_one, raw_example
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "serving" / "store"
-
-
-def test_a_pushed_version_serves_and_carries_config_and_catalog(model: Path, catalog: Path, root: Path) -> None:
-    push_one(model, catalog, root, "m1")
-    extra = root / "1" / "assets.extra"
+def test_a_pushed_version_serves_and_carries_config_and_catalog(model: Path, catalog: Path, local_root: Path) -> None:
+    push_one(model, catalog, local_root, "m1")
+    extra = local_root / "1" / "assets.extra"
     assert (extra / "config.json").read_text() == '{"name": "x"}'
     assert (extra / "catalog" / "apps" / "data.gz").read_bytes() == b"rows"
-    signature = tf.saved_model.load(str(root / "1")).signatures["serving_default"]
+    signature = tf.saved_model.load(str(local_root / "1")).signatures["serving_default"]
     assert signature(tf.constant([raw_example(0.0)]))["scores"].numpy().tolist() == [0.5]
-    verify(str(root / "1"))
+    verify(str(local_root / "1"))
 
 
-def test_the_warm_up_records_are_requests_that_the_model_answers(model: Path, catalog: Path, root: Path) -> None:
-    push_one(model, catalog, root, "m1")
-    path = root / "1" / "assets.extra" / "tf_serving_warmup_requests"
+def test_the_warm_up_records_are_requests_that_the_model_answers(model: Path, catalog: Path, local_root: Path) -> None:
+    push_one(model, catalog, local_root, "m1")
+    path = local_root / "1" / "assets.extra" / "tf_serving_warmup_requests"
     logs = [prediction_log_pb2.PredictionLog.FromString(r) for r in tf.data.TFRecordDataset(path).as_numpy_iterator()]
-    served = tf.saved_model.load(str(root / "1"))
+    served = tf.saved_model.load(str(local_root / "1"))
     sizes = []
     for log in logs:
         request = log.predict_log.request
@@ -62,65 +57,67 @@ def test_a_model_is_pushed_to_a_remote_filesystem_by_the_same_code(model: Path, 
     assert signature(tf.constant([raw_example(0.0)]))["scores"].numpy().tolist() == [0.5]
 
 
-def test_a_model_that_is_pushed_again_stays_the_version_it_is(model: Path, catalog: Path, root: Path) -> None:
-    assert [push_one(model, catalog, root, uri) for uri in ("m1", "m1", "m2", "m1")] == [1, 1, 2, 1]
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    assert push_one(model, catalog, root, "m2") == 2
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+def test_a_model_that_is_pushed_again_stays_the_version_it_is(model: Path, catalog: Path, local_root: Path) -> None:
+    assert [push_one(model, catalog, local_root, uri) for uri in ("m1", "m1", "m2", "m1")] == [1, 1, 2, 1]
+    before = {path: path.stat().st_mtime_ns for path in local_root.rglob("*")}
+    assert push_one(model, catalog, local_root, "m2") == 2
+    assert {path: path.stat().st_mtime_ns for path in local_root.rglob("*")} == before
 
 
-def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(model: Path, catalog: Path, root: Path) -> None:
-    push_one(model, catalog, root, "m1")
-    push_one(model, catalog, root, "m2")
-    roll_back(str(root), "m2 is bad")
-    assert push_one(model, catalog, root, "m2") == 2
-    assert push_one(model, catalog, root, "m1") == 3
-    assert versions(str(root)) == [1, 2, 3]
+def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(
+    model: Path, catalog: Path, local_root: Path
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    push_one(model, catalog, local_root, "m2")
+    roll_back(str(local_root), "m2 is bad")
+    assert push_one(model, catalog, local_root, "m2") == 2
+    assert push_one(model, catalog, local_root, "m1") == 3
+    assert versions(str(local_root)) == [1, 2, 3]
 
 
-def test_a_model_whose_version_was_removed_is_not_pushed_again(model: Path, catalog: Path, root: Path) -> None:
+def test_a_model_whose_version_was_removed_is_not_pushed_again(model: Path, catalog: Path, local_root: Path) -> None:
     for uri in ("m1", "m2"):
-        push_one(model, catalog, root, uri)
-    remove_old(str(root), keep=1)
-    assert push_one(model, catalog, root, "m1") == 1
-    assert versions(str(root)) == [2]
+        push_one(model, catalog, local_root, uri)
+    remove_old(str(local_root), keep=1)
+    assert push_one(model, catalog, local_root, "m1") == 1
+    assert versions(str(local_root)) == [2]
 
 
-def test_a_push_removes_the_versions_that_are_too_many(model: Path, catalog: Path, root: Path) -> None:
+def test_a_push_removes_the_versions_that_are_too_many(model: Path, catalog: Path, local_root: Path) -> None:
     for uri in ("m1", "m2", "m3"):
-        push_one(model, catalog, root, uri, keep=2)
-    assert versions(str(root)) == [2, 3]
-    push_one(model, catalog, root, "m3", keep=1)  # as of a push that was killed before it removed any
-    assert versions(str(root)) == [3]
+        push_one(model, catalog, local_root, uri, keep=2)
+    assert versions(str(local_root)) == [2, 3]
+    push_one(model, catalog, local_root, "m3", keep=1)  # as of a push that was killed before it removed any
+    assert versions(str(local_root)) == [3]
 
 
-def test_a_pinned_version_survives_later_pushes(model: Path, catalog: Path, root: Path) -> None:
-    push_one(model, catalog, root, "m1")
-    pin(str(root), 1, "an audit")
+def test_a_pinned_version_survives_later_pushes(model: Path, catalog: Path, local_root: Path) -> None:
+    push_one(model, catalog, local_root, "m1")
+    pin(str(local_root), 1, "an audit")
     for uri in ("m2", "m3", "m4"):
-        push_one(model, catalog, root, uri, keep=1)
-    assert versions(str(root)) == [1, 4]
-    verify(str(root / "1"))
+        push_one(model, catalog, local_root, uri, keep=1)
+    assert versions(str(local_root)) == [1, 4]
+    verify(str(local_root / "1"))
 
 
-def test_a_catalog_without_tables_is_pushed(model: Path, tmp_path: Path, root: Path) -> None:
+def test_a_catalog_without_tables_is_pushed(model: Path, tmp_path: Path, local_root: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert push_one(model, tmp_path / "empty", root, "m1") == 1
-    assert list((root / "1").rglob("data.gz")) == []
+    assert push_one(model, tmp_path / "empty", local_root, "m1") == 1
+    assert list((local_root / "1").rglob("data.gz")) == []
 
 
-def test_a_version_without_a_manifest_does_not_stop_the_next_push(model: Path, catalog: Path, root: Path) -> None:
-    (root / "5").mkdir(parents=True)  # put there by hand
-    assert push_one(model, catalog, root, "m1") == 6
+def test_a_version_without_a_manifest_does_not_stop_the_next_push(model: Path, catalog: Path, local_root: Path) -> None:
+    (local_root / "5").mkdir(parents=True)  # put there by hand
+    assert push_one(model, catalog, local_root, "m1") == 6
 
 
 def test_a_candidate_that_was_held_against_another_model_than_serves_is_not_pushed(
-    model: Path, catalog: Path, root: Path
+    model: Path, catalog: Path, local_root: Path
 ) -> None:
-    push_one(model, catalog, root, "m1")
-    push_one(model, catalog, root, "m2", baseline={"model_uri": "m1", "version": 1})
-    roll_back(str(root), "m2 is bad")  # while m3 is held against m2
+    push_one(model, catalog, local_root, "m1")
+    push_one(model, catalog, local_root, "m2", baseline={"model_uri": "m1", "version": 1})
+    roll_back(str(local_root), "m2 is bad")  # while m3 is held against m2
     with pytest.raises(StaleBaselineError, match="another one serves by now; run again"):
-        push_one(model, catalog, root, "m3", baseline={"model_uri": "m2", "version": 2})
-    assert versions(str(root)) == [1, 2, 3]
-    assert push_one(model, catalog, root, "m3", baseline={"model_uri": "m1", "version": 3}) == 4
+        push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m2", "version": 2})
+    assert versions(str(local_root)) == [1, 2, 3]
+    assert push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m1", "version": 3}) == 4

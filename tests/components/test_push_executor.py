@@ -24,11 +24,6 @@ from tests.components.pushes import push_one, raw_example
 from tests.transform.small_config import small_config
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "serving" / "store"
-
-
 def write_evaluation(folder: Path) -> None:
     """Writes what the Evaluator leaves of 100 examples: the AUC of two models, and the interval of its change."""
     measured = metrics_for_slice_pb2.MetricsForSlice()
@@ -51,7 +46,7 @@ CONFIG = small_config(("evaluation.thresholds.auc", {"min": 0.75, "max_worsening
 
 
 @pytest.fixture
-def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any:
     """Runs the executor on the module's model."""
     write_evaluation(tmp_path)
     validated = checksums(str(model / "Format-Serving"))
@@ -91,7 +86,7 @@ def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch:
             {"pushed_model": [pushed]},
             {
                 "config": CONFIG.to_json(),
-                "serving_root": str(root),
+                "serving_root": str(local_root),
                 "keep_versions": 5,
                 "force_reason": force_reason,
                 "code_fingerprint": "f",
@@ -102,12 +97,12 @@ def execute(model: Path, catalog: Path, root: Path, tmp_path: Path, monkeypatch:
     return run
 
 
-def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model: Path, root: Path) -> None:
+def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model: Path, local_root: Path) -> None:
     pushed = execute()
     assert (pushed.get_int_custom_property("pushed"), pushed.get_int_custom_property("model_id")) == (1, 7)
     assert pushed.get_int_custom_property("version") == 1
-    assert pushed.get_string_custom_property("pushed_destination") == str(root / "1")
-    manifest = json.loads((root / "1" / "assets.extra" / "manifest.json").read_text())
+    assert pushed.get_string_custom_property("pushed_destination") == str(local_root / "1")
+    manifest = json.loads((local_root / "1" / "assets.extra" / "manifest.json").read_text())
     assert set(manifest.pop("sha256")) > {"saved_model.pb", "assets.extra/tf_serving_warmup_requests"}
     del manifest["pushed_at"]
     assert manifest == {
@@ -123,35 +118,37 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
     }
 
 
-def test_the_warm_up_requests_are_of_the_run_s_own_span(execute: Any, root: Path) -> None:
+def test_the_warm_up_requests_are_of_the_run_s_own_span(execute: Any, local_root: Path) -> None:
     execute()
-    path = root / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    path = local_root / "1" / "assets.extra" / "tf_serving_warmup_requests"
     (record,) = tf.data.TFRecordDataset(path).as_numpy_iterator()
     inputs = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request.inputs
     assert tf.make_ndarray(next(iter(inputs.values()))).tolist() == [raw_example(x) for x in (40, 41, 42)]
 
 
 def test_the_manifest_names_the_version_that_served_before(
-    execute: Any, model: Path, catalog: Path, root: Path
+    execute: Any, model: Path, catalog: Path, local_root: Path
 ) -> None:
-    push_one(model, catalog, root, "m1")
-    push_one(model, catalog, root, "m2")
-    roll_back(str(root), "m2 is bad")
+    push_one(model, catalog, local_root, "m1")
+    push_one(model, catalog, local_root, "m2")
+    roll_back(str(local_root), "m2 is bad")
     execute(baseline="m1")
-    assert read_manifest(str(root / "4"))["baseline"] == {"model_uri": "m1", "version": 3}
+    assert read_manifest(str(local_root / "4"))["baseline"] == {"model_uri": "m1", "version": 3}
 
 
 @pytest.mark.parametrize(("by_model", "by_infra"), [(0, 1), (1, 0), (0, 0)])
-def test_a_model_that_one_does_not_bless_is_not_pushed(execute: Any, root: Path, by_model: int, by_infra: int) -> None:
+def test_a_model_that_one_does_not_bless_is_not_pushed(
+    execute: Any, local_root: Path, by_model: int, by_infra: int
+) -> None:
     pushed = execute(by_model=by_model, by_infra=by_infra)
     assert (pushed.get_int_custom_property("pushed"), pushed.get_int_custom_property("model_id")) == (0, 7)
-    assert not root.exists()
+    assert not local_root.exists()
 
 
-def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, root: Path) -> None:
+def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, local_root: Path) -> None:
     pushed = execute(by_model=0, force_reason="the threshold is wrong")
     assert pushed.get_int_custom_property("version") == 1
-    assert read_manifest(str(root / "1"))["forced"] == {
+    assert read_manifest(str(local_root / "1"))["forced"] == {
         "by": getpass.getuser(),
         "reason": "the threshold is wrong",
         "refusals": [
@@ -162,67 +159,69 @@ def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, root:
     }
 
 
-def test_a_reason_that_was_not_needed_is_not_on_record(execute: Any, root: Path) -> None:
+def test_a_reason_that_was_not_needed_is_not_on_record(execute: Any, local_root: Path) -> None:
     execute(force_reason="to be sure")
-    assert "forced" not in read_manifest(str(root / "1"))
+    assert "forced" not in read_manifest(str(local_root / "1"))
 
 
 @pytest.mark.parametrize("by_model", [0, 1])
-def test_no_push_is_forced_past_infra_validation(execute: Any, root: Path, by_model: int) -> None:
+def test_no_push_is_forced_past_infra_validation(execute: Any, local_root: Path, by_model: int) -> None:
     pushed = execute(by_model=by_model, by_infra=0, force_reason="it will be all right")
     assert pushed.get_int_custom_property("pushed") == 0
     assert "not past infra validation" in pushed.get_string_custom_property("refusal")
-    assert not root.exists()
+    assert not local_root.exists()
 
 
-def test_a_push_whose_baseline_serves_no_more_says_so(execute: Any, model: Path, catalog: Path, root: Path) -> None:
-    push_one(model, catalog, root, "m1")
-    push_one(model, catalog, root, "m2")
+def test_a_push_whose_baseline_serves_no_more_says_so(
+    execute: Any, model: Path, catalog: Path, local_root: Path
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    push_one(model, catalog, local_root, "m2")
     pushed = execute(baseline="m1")
     assert pushed.get_int_custom_property("pushed") == 0
     assert "another one serves by now" in pushed.get_string_custom_property("refusal")
-    assert versions(str(root)) == [1, 2]
+    assert versions(str(local_root)) == [1, 2]
 
 
 def test_what_serves_never_goes_back_to_earlier_days_by_itself(
-    execute: Any, model: Path, catalog: Path, root: Path
+    execute: Any, model: Path, catalog: Path, local_root: Path
 ) -> None:
     """The candidate was trained on the spans 3 and 4."""
-    push_one(model, catalog, root, "m1", spans=[4, 5])
+    push_one(model, catalog, local_root, "m1", spans=[4, 5])
     pushed = execute()
     assert pushed.get_int_custom_property("pushed") == 0
     refusal = pushed.get_string_custom_property("refusal")
     assert refusal == (
         "a pushed model's newest span must be that of the model that serves, 5, or a later one. Received: 4 "
-        f"({root}). `wdr run --force-push --reason TEXT` pushes it all the same"
+        f"({local_root}). `wdr run --force-push --reason TEXT` pushes it all the same"
     )
-    assert versions(str(root)) == [1]
+    assert versions(str(local_root)) == [1]
     forced = execute(force_reason="day 5 was fraud", by_model=0)
     assert forced.get_int_custom_property("version") == 2
     assert forced.get_string_custom_property("force_reason") == "day 5 was fraud"
     assert forced.get_string_custom_property("refusal") == refusal
-    *by_gates, by_push = read_manifest(str(root / "2"))["forced"]["refusals"]
+    *by_gates, by_push = read_manifest(str(local_root / "2"))["forced"]["refusals"]
     assert (len(by_gates), by_push) == (2, refusal)
 
 
 def test_a_past_day_that_is_forced_but_was_pushed_already_stays_what_it_is(
-    execute: Any, model: Path, catalog: Path, root: Path
+    execute: Any, model: Path, catalog: Path, local_root: Path
 ) -> None:
     assert execute().get_int_custom_property("version") == 1
-    push_one(model, catalog, root, "m2", spans=[5])
+    push_one(model, catalog, local_root, "m2", spans=[5])
     again = execute(force_reason="once more")
     assert again.get_int_custom_property("version") == 1
     assert again.get_string_custom_property("force_reason") == ""
-    assert versions(str(root)) == [1, 2]
+    assert versions(str(local_root)) == [1, 2]
 
 
-def test_a_model_of_the_same_day_is_pushed(execute: Any, model: Path, catalog: Path, root: Path) -> None:
-    push_one(model, catalog, root, "m1", spans=[2, 4])
+def test_a_model_of_the_same_day_is_pushed(execute: Any, model: Path, catalog: Path, local_root: Path) -> None:
+    push_one(model, catalog, local_root, "m1", spans=[2, 4])
     assert execute().get_int_custom_property("version") == 2
 
 
 def test_a_model_that_was_changed_since_it_was_validated_is_not_pushed(
-    execute: Any, model: Path, tmp_path: Path, root: Path
+    execute: Any, model: Path, tmp_path: Path, local_root: Path
 ) -> None:
     changed = tmp_path / "changed"
     shutil.copytree(model, changed)
@@ -234,4 +233,4 @@ def test_a_model_that_was_changed_since_it_was_validated_is_not_pushed(
         "a pushed model's files must be those that infra validation has run. "
         f"Received: variables/{data.name} was changed ({changed}/Format-Serving)"
     )
-    assert versions(str(root)) == []
+    assert versions(str(local_root)) == []

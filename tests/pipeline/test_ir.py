@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tfx.dsl.compiler import compiler
@@ -18,16 +19,18 @@ from transform.config import load_config
 Questions = dict[tuple[str, str, str], list[tuple[str, ...]]]
 
 
+def context_of(query: Any) -> str:
+    kind, name = query.type.name, query.name.field_value.string_value
+    return f"{kind} {name}" if kind.startswith("node") else kind
+
+
 def questions(ir: pipeline_pb2.Pipeline) -> Questions:
-    """By node, input and type of artifact: of each channel, the contexts that it asks in, by kind, or a node's name."""
+    """By node, input and type of artifact: each channel's contexts, by kind, and of which node."""
     found: Questions = {}
     for node in (n.pipeline_node for n in ir.nodes):
         for key, of_input in node.inputs.inputs.items():
             for channel in of_input.channels:
-                asked = tuple(
-                    query.name.field_value.string_value if query.type.name.startswith("node") else query.type.name
-                    for query in channel.context_queries
-                )
+                asked = tuple(context_of(query) for query in channel.context_queries)
                 found.setdefault((node.node_info.id, key, channel.artifact_query.type.name), []).append(asked)
     return found
 
@@ -46,20 +49,23 @@ def test_an_input_of_the_run_is_asked_for_in_its_node_s_context_in_the_run(found
     assert len(of_run) > 40
     for key, ((in_pipeline, in_run, node),) in of_run.items():
         assert (in_pipeline, in_run) == ("pipeline", "pipeline_run")
-        assert ours[key] == [(f"night-1.{node.removeprefix('small_store.')}",)]
+        assert ours[key] == [(f"node_run night-1.{node.removeprefix('node small_store.')}",)]
 
 
 def test_what_is_of_all_runs_is_asked_for_in_the_nodes_that_make_it(found: tuple[Questions, Questions]) -> None:
     by_tfx, ours = found
     of_all = {key for key, asked in by_tfx.items() if asked == [("pipeline",)]}
     assert {(node, kind): sorted(ours[node, key, kind]) for node, key, kind in of_all} == {
-        ("analyzer_cache", "TransformCache"): [("small_store.transform",)],
-        ("earlier_statistics", "ExampleStatistics"): [("small_store.statistics_gen",), ("small_store.transform",)],
-        ("last_pushed_model", "Model"): [("small_store.trainer",)],
-        ("serving_model", "Model"): [("small_store.trainer",)],
-        ("span_window", "Examples"): [("small_store.example_gen",), ("small_store.transform",)],
-        ("unseeing_models", "InfraBlessing"): [("small_store.infra_validation",)],
-        ("unseeing_models", "Model"): [("small_store.trainer",)],
+        ("analyzer_cache", "TransformCache"): [("node small_store.transform",)],
+        ("earlier_statistics", "ExampleStatistics"): [
+            ("node small_store.statistics_gen",),
+            ("node small_store.transform",),
+        ],
+        ("last_pushed_model", "Model"): [("node small_store.trainer",)],
+        ("serving_model", "Model"): [("node small_store.trainer",)],
+        ("span_window", "Examples"): [("node small_store.example_gen",), ("node small_store.transform",)],
+        ("unseeing_models", "InfraBlessing"): [("node small_store.infra_validation",)],
+        ("unseeing_models", "Model"): [("node small_store.trainer",)],
     }
 
 

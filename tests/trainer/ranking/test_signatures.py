@@ -136,14 +136,27 @@ def test_items_of_the_catalog_score_as_whole_examples(
         assert_ranked(outputs, row, known, deployed.scores(context, [catalog[app] for app in known]))
 
 
-def test_a_wide_part_of_crosses_alone_that_neither_side_has_ranks(
-    span: Span, catalog: dict[str, Row], requests: list[Row], tmp_path: Path
+@pytest.mark.parametrize(
+    ("parts", "of_context", "of_items"),
+    [
+        pytest.param("wide", ["deep"], ["deep"], id="a wide part of crosses alone"),
+        pytest.param("wide_and_deep", [], ["wide", "deep"], id="a context that is in crosses alone"),
+    ],
+)
+def test_a_side_without_inputs_of_its_own_ranks(
+    span: Span,
+    catalog: dict[str, Row],
+    requests: list[Row],
+    tmp_path: Path,
+    parts: str,
+    of_context: list[str],
+    of_items: list[str],
 ) -> None:
     sections = {
-        "features": [feature | {"parts": ["deep"]} for feature in CONFIG["features"]],
+        "features": [f | {"parts": of_context if f["side"] == "context" else of_items} for f in CONFIG["features"]],
         "crosses": CONFIG["crosses"][:1],
         "counts": [],
-        "model": {"parts": "wide"},
+        "model": {"parts": parts, "embedding_dim": 4, "hidden_units": [16, 8]},
     }
     deployed = Deployed(span, make_config(**(CONFIG | sections)), catalog, tmp_path)
     test_items_of_the_catalog_score_as_whole_examples(deployed, catalog, requests)
