@@ -39,7 +39,7 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe. The span
     is left out where that one's rows were found unfit, or a gate stopped a run on them and has let none through.
 
-    Inputs: `examples`, the run's own; `history`, all Examples of the pipeline.
+    Inputs: `examples`, the run's own; `history`, all that were ingested.
     """
 
     def __init__(self, num_spans: int, gates: list[str]):
@@ -51,16 +51,14 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         recipe = current.get_string_custom_property(RECIPE)
         newest: dict[int, types.Artifact] = {}
         for artifact in sorted(input_dict["history"], key=_last_ingestion(store, input_dict["history"])):
-            # Transform's output is of the type Examples too, and has neither span nor recipe.
-            alike = artifact.has_custom_property("span") and artifact.get_string_custom_property(RECIPE) == recipe
+            alike = artifact.get_string_custom_property(RECIPE) == recipe
             if alike and _span(current) - self._num_spans < _span(artifact) < _span(current):
                 newest[_span(artifact)] = artifact
         earlier = [newest[span] for span in sorted(newest, reverse=True)]
         fit = [a for a in earlier if not a.get_string_custom_property(UNFIT)]
         of_rows: dict[tuple[int, str], list[int]] = {}
         for artifact in input_dict["history"]:
-            if artifact.has_custom_property("span"):
-                of_rows.setdefault(_rows(artifact), []).append(artifact.id)
+            of_rows.setdefault(_rows(artifact), []).append(artifact.id)
         let_through = [a for a in fit if not was_stopped(store, of_rows[_rows(a)], self._gates)]
         return {"examples": [current, *let_through], "history": []}
 

@@ -18,8 +18,8 @@ from pipeline.metadata_handle import Metadata
 from pipeline.workspace import Workspace
 from transform.errors import UserError
 
-#: A run has some tens of executions; those that were killed are among the latest, as each claim looks for them.
-_LATEST = mlmd.ListOptions(limit=1000, order_by=mlmd.OrderByField.UPDATE_TIME, is_asc=False)
+#: A run has about thirty executions; those that were killed are among the latest, as each claim looks for them.
+_LATEST = mlmd.ListOptions(limit=200, order_by=mlmd.OrderByField.UPDATE_TIME, is_asc=False)
 
 
 class WorkspaceBusyError(UserError):

@@ -16,7 +16,7 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
-from tfx.types import Channel, standard_artifacts
+from tfx.types import Artifact, Channel, standard_artifacts
 
 from components.drift import DriftValidator
 from components.gates import AnomalyGate, DriftGate, RowGate
@@ -129,6 +129,15 @@ def create_pipeline(
     )
 
 
+def _of_all_runs(artifact_type: type[Artifact], output: str) -> Channel:
+    """All that was ever given out as an output of this name and type."""
+    return Channel(type=artifact_type, output_key=output)
+
+
+def _all_models() -> Channel:
+    return _of_all_runs(standard_artifacts.Model, "model")
+
+
 def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionGen) -> list:  # type: ignore[type-arg]
     examples = example_gen.outputs["examples"]
     row_gate = RowGate(examples=examples, code_fingerprint=code_fingerprint("components/gates.py")).with_id("row_gate")
@@ -148,7 +157,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         strategy_class=EarlierStatistics,
         config={"gate": DriftGate.__name__},
         examples=examples,
-        candidates=Channel(type=standard_artifacts.ExampleStatistics),
+        candidates=_of_all_runs(standard_artifacts.ExampleStatistics, "statistics"),
     ).with_id("earlier_statistics")
     distribution_validator = DriftValidator(
         statistics=statistics_gen.outputs["statistics"],
@@ -168,9 +177,9 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     unseeing_models = Resolver(
         strategy_class=UnseeingModels,
         examples=examples,
-        model=Channel(type=standard_artifacts.Model),
-        baseline=Channel(type=standard_artifacts.Model),
-        blessing=Channel(type=standard_artifacts.InfraBlessing),
+        model=_all_models(),
+        baseline=_all_models(),
+        blessing=_of_all_runs(standard_artifacts.InfraBlessing, "blessing"),
     ).with_id("unseeing_models")
     progressive_validation = evaluator_of(
         ProgressiveEvaluator,
@@ -187,17 +196,19 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         strategy_class=SpanWindow,
         config={"num_spans": config.ingestion.window_spans, "gates": [AnomalyGate.__name__, DriftGate.__name__]},
         examples=examples,
-        history=Channel(type=standard_artifacts.Examples),
+        history=_of_all_runs(standard_artifacts.Examples, "examples"),
     ).with_id("span_window")
     analyzer_cache = Resolver(
-        strategy_class=LatestBefore, examples=examples, candidates=Channel(type=standard_artifacts.TransformCache)
+        strategy_class=LatestBefore,
+        examples=examples,
+        candidates=_of_all_runs(standard_artifacts.TransformCache, "updated_analyzer_cache"),
     ).with_id("analyzer_cache")
     serving_root = str(settings.workspace.serving(config.name))
     pushed_model = Resolver(
         strategy_class=LastPushedModel,
         config={"serving_root": serving_root},
         examples=examples,
-        model=Channel(type=standard_artifacts.Model),
+        model=_all_models(),
     ).with_id("last_pushed_model")
 
     # Learn.
@@ -243,7 +254,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         strategy_class=ServingModel,
         config={"serving_root": serving_root},
         candidate=trainer.outputs["model"],
-        model=Channel(type=standard_artifacts.Model),
+        model=_all_models(),
     ).with_id("serving_model")
     infra_validation = InfraValidation(
         model=trainer.outputs["model"],

@@ -31,8 +31,8 @@ _Channel: TypeAlias = Any  # a message without types: pipeline_pb2.InputSpec.Cha
 def compile_ir(pipeline: tfx_pipeline.Pipeline) -> pipeline_pb2.Pipeline:
     """Compiles a pipeline; it holds no connection to ML Metadata.
 
-    An input of the run's is asked for among the executions of its node in the run. An input that is everything of a
-    type, of all runs, is asked for among the executions of the nodes that make that type.
+    An input of the run's is asked for among the executions of its node in the run. One that is of all runs is asked for
+    among the executions of the nodes that have an output of its name and type.
     """
     ir: pipeline_pb2.Pipeline = compiler.Compiler().compile(pipeline)
     nodes = [node.pipeline_node for node in ir.nodes]
@@ -48,17 +48,17 @@ def compile_ir(pipeline: tfx_pipeline.Pipeline) -> pipeline_pb2.Pipeline:
     return ir
 
 
-def _makers(nodes: Iterable[pipeline_pb2.PipelineNode]) -> dict[str, list[str]]:
-    """By type of artifact, the nodes that make it; a resolver only takes what others made."""
-    makers: dict[str, list[str]] = {}
+def _makers(nodes: Iterable[pipeline_pb2.PipelineNode]) -> dict[tuple[str, str], list[str]]:
+    """By an output's name and type of artifact, the nodes that make it; a resolver only takes what others made."""
+    makers: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         if node.node_info.type.name != name_utils.get_full_name(Resolver):
-            for type_name in {output.artifact_spec.type.name for output in node.outputs.outputs.values()}:
-                makers.setdefault(type_name, []).append(node.node_info.id)
+            for name, output in node.outputs.outputs.items():
+                makers.setdefault((name, output.artifact_spec.type.name), []).append(node.node_info.id)
     return makers
 
 
-def _narrow(channel: _Channel, ir: pipeline_pb2.Pipeline, makers: dict[str, list[str]]) -> list[_Channel]:
+def _narrow(channel: _Channel, ir: pipeline_pb2.Pipeline, makers: dict[tuple[str, str], list[str]]) -> list[_Channel]:
     """The channels that together give what one does that asks all of the pipeline."""
     asked = {query.type.name for query in channel.context_queries}
     if asked == {PIPELINE_CONTEXT_TYPE_NAME, PIPELINE_RUN_CONTEXT_TYPE_NAME, NODE_CONTEXT_TYPE_NAME}:
@@ -68,7 +68,7 @@ def _narrow(channel: _Channel, ir: pipeline_pb2.Pipeline, makers: dict[str, list
     if asked != {PIPELINE_CONTEXT_TYPE_NAME}:
         return [channel]
     found = []
-    for node in makers.get(channel.artifact_query.type.name, []):
+    for node in makers.get((channel.output_key, channel.artifact_query.type.name), []):
         narrow, query = _asking_one(channel, NODE_CONTEXT_TYPE_NAME)
         query.name.field_value.string_value = f"{ir.pipeline_info.id}.{node}"
         found.append(narrow)

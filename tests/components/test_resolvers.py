@@ -113,14 +113,6 @@ def test_a_span_that_was_stopped_stays_out_when_its_rows_are_ingested_by_another
     assert window(lineage, 2, current, [stopped, again, rewritten, current]) == [current.id, rewritten.id]
 
 
-def test_examples_without_a_span_are_not_span_0(lineage: Lineage) -> None:
-    # Transform's output is of the type Examples too.
-    zero = lineage.examples(0)
-    transformed = lineage.put(standard_artifacts.Examples, zero)
-    current = lineage.examples(1)
-    assert window(lineage, 2, current, [zero, transformed, current]) == [current.id, zero.id]
-
-
 def latest_cache(lineage: Lineage, current: Any, caches: list[Any]) -> list[int]:
     resolved = LatestBefore().resolve_artifacts(lineage.store, {"examples": [current], "candidates": caches})
     assert resolved["examples"] == []
