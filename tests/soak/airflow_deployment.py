@@ -1,0 +1,141 @@
+"""A store with an Airflow of its own, and what runs there, for `tests.soak.airflow`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.metadata_url import METADATA_URL
+from tests.e2e import store
+from tests.soak.postgresql import PostgreSQL
+
+#: For somebody who waits for it; the retries last longer than the campaign's outage.
+_SCHEDULE = {"cron": "0 0 * * *", "poll_seconds": 2, "retries": 7, "retry_seconds": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+    """A store, a workspace, and Airflow's own folder.
+
+    Attributes:
+      folder: All of them.
+      airflow: Airflow's version.
+      port: Of its pages.
+      database: Of ML Metadata; None for SQLite.
+    """
+
+    folder: Path
+    airflow: str
+    port: int
+    database: PostgreSQL | None
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / "workspace"
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "airflow" / self.airflow
+
+    @property
+    def password(self) -> str | None:
+        """What the pages ask of `admin`; None if nothing."""
+        file = self.home / "standalone_admin_password.txt"
+        return file.read_text().strip() if self.airflow.startswith("2") else None
+
+    def config(self, start: datetime.date) -> Path:
+        """Writes the small store's config, with a schedule."""
+        sections = yaml.safe_load(store.CONFIG.read_text())
+        sections["schedule"] = {"start": start, **_SCHEDULE}
+        path = self.folder / "config.yaml"
+        path.write_text(yaml.safe_dump(sections))
+        return path
+
+    def airflow_says(self, *arguments: str) -> str:
+        """What a command of this Airflow prints."""
+        variables = {
+            **os.environ,
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        }
+        command = [str(self.home / "environment" / "bin" / "airflow"), *arguments]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The DAG's runs, each with `run_id` and `state`, the earliest first."""
+        by_option = ["-d", store.NAME] if self.airflow.startswith("2") else [store.NAME]
+        runs = json.loads(self.airflow_says("dags", "list-runs", *by_option, "-o", "json"))
+        return sorted(runs, key=lambda run: str(run["run_id"]))
+
+    def tries(self, run: int, node: str) -> int:
+        """How often Airflow started a node of a run, the runs counted from 0."""
+        logs = sorted((self.home / "logs" / f"dag_id={store.NAME}").glob("run_id=*"))
+        return len(list((logs[run] / f"task_id={node}").glob("attempt=*.log")))
+
+
+@contextlib.contextmanager
+def running(deployment: Deployment, config: Path, start: datetime.date) -> Iterator[None]:
+    """Airflow, from its start to its end."""
+    command = [
+        sys.executable, store.ROOT / "deploy" / "airflow" / "standalone.py", config, "--airflow", deployment.airflow,
+        "--data", deployment.data, "--workspace", deployment.workspace, "--home", deployment.folder / "airflow",
+        "--port", str(deployment.port), "--start", start.isoformat(), "--no-browser",
+    ]  # fmt: skip
+    variables = {**os.environ, **({METADATA_URL: deployment.database.url} if deployment.database else {})}
+    with (deployment.folder / "airflow.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=store.ROOT, env=variables, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            yield
+            assert process.poll() is None, f"Airflow ended by itself: {log.name}"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def processes(workspace: Path, node: str) -> list[int]:
+    """The processes that run a node in a workspace."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            is_node = b"run-node" in command and b"--node" in command and command[-2] == node.encode()
+            if is_node and f"WDR_WORKSPACE={workspace}".encode() in variables:
+                found.append(int(folder.name))
+    return found
+
+
+def await_node(deployment: Deployment, node: str, end: float) -> list[int]:
+    """Waits for a node's next execution to have begun; returns the node's processes."""
+    folder, found = deployment.workspace / "artifacts" / node / ".system", []
+    before = set(folder.rglob("*"))
+    while set(folder.rglob("*")) <= before or not (found := processes(deployment.workspace, node)):
+        assert time.monotonic() < end, f"{node} was never started: {deployment.folder / 'airflow.log'}"
+        time.sleep(0.01)
+    return found
