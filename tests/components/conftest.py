@@ -1,4 +1,4 @@
-"""What the tests of the serving folder and of the push share."""
+"""What the tests of the resolvers, of the serving folder and of the push share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.components.mlmd_lineage import Lineage
 from tests.components.saved_models import export
+
+
+@pytest.fixture
+def lineage() -> Lineage:
+    return Lineage()
 
 
 @pytest.fixture(params=["local", "remote"])

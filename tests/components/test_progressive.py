@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from tfx.types import standard_artifacts
 
 from components.progressive import UnseeingModels
 from tests.components.mlmd_lineage import Lineage
-
-
-@pytest.fixture
-def lineage() -> Lineage:
-    return Lineage()
 
 
 def model_of(lineage: Lineage, *read: Any, base: Any = None) -> Any:

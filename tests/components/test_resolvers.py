@@ -9,108 +9,17 @@ from typing import Any
 import pytest
 from tfx.types import standard_artifacts
 
-from components.artifacts import RECIPE, UNFIT
 from components.resolvers import (
     EarlierStatistics,
     LastPushedModel,
     LatestBefore,
     ServingModel,
-    SpanWindow,
     ValidatedModel,
 )
 from components.retention import remove_old
 from components.rollback import roll_back
 from components.versions import add_version
 from tests.components.mlmd_lineage import Lineage
-
-
-@pytest.fixture
-def lineage() -> Lineage:
-    return Lineage()
-
-
-def window(lineage: Lineage, num_spans: int, current: Any, history: list[Any]) -> list[int]:
-    strategy = SpanWindow(num_spans, ["AnomalyGate", "DriftGate"])
-    resolved = strategy.resolve_artifacts(lineage.store, {"examples": [current], "history": history})
-    assert resolved["history"] == []
-    return [artifact.id for artifact in resolved["examples"]]
-
-
-def test_the_window_is_the_run_s_span_and_those_before_it_newest_first(lineage: Lineage) -> None:
-    spans = [lineage.examples(span) for span in (1, 2, 3, 4, 5)]
-    id_ = {a.get_int_custom_property("span"): a.id for a in spans}
-    assert window(lineage, 1, spans[3], spans) == [id_[4]]
-    assert window(lineage, 3, spans[3], spans) == [id_[4], id_[3], id_[2]]
-    assert window(lineage, 9, spans[3], spans) == [id_[4], id_[3], id_[2], id_[1]]
-    assert window(lineage, 3, spans[0], spans) == [id_[1]]
-
-
-def test_a_gap_in_the_window_is_not_filled_from_before_it(lineage: Lineage) -> None:
-    spans = [lineage.examples(span) for span in (1, 2, 5)]
-    assert window(lineage, 3, spans[2], spans) == [spans[2].id]
-    assert window(lineage, 4, spans[2], spans) == [spans[2].id, spans[1].id]
-
-
-def test_of_a_span_that_was_ingested_twice_the_later_is_taken(lineage: Lineage) -> None:
-    first, second, current = lineage.examples(1), lineage.examples(1), lineage.examples(2)
-    assert window(lineage, 2, current, [second, current, first]) == [current.id, second.id]
-
-
-def test_the_run_s_own_examples_are_taken_though_its_span_was_ingested_again(lineage: Lineage) -> None:
-    current, again = lineage.examples(1), lineage.examples(1)
-    assert window(lineage, 2, current, [current, again]) == [current.id]
-
-
-def test_a_span_whose_last_ingestion_is_unfit_is_left_out_though_an_earlier_one_was_fit(lineage: Lineage) -> None:
-    fit, unfit, current = lineage.examples(1), lineage.examples(1, unfit="too many rejected"), lineage.examples(2)
-    assert window(lineage, 2, current, [fit, unfit, current]) == [current.id]
-
-
-def test_the_last_ingestion_may_have_come_from_the_cache(lineage: Lineage) -> None:
-    first, second, current = lineage.examples(1), lineage.examples(1), lineage.examples(2)
-    lineage.execute((), first.id)  # the files were put back as they had been
-    assert window(lineage, 2, current, [first, second, current]) == [current.id, first.id]
-
-
-def test_examples_of_another_recipe_are_left_out(lineage: Lineage) -> None:
-    other = lineage.put(standard_artifacts.Examples, span=1, **{UNFIT: "", RECIPE: "another split"})
-    alike = lineage.put(standard_artifacts.Examples, span=2, **{UNFIT: "", RECIPE: "this one"})
-    current = lineage.put(standard_artifacts.Examples, span=3, **{UNFIT: "", RECIPE: "this one"})
-    assert window(lineage, 3, current, [other, alike, current]) == [current.id, alike.id]
-
-
-def test_an_unfit_span_is_left_out(lineage: Lineage) -> None:
-    spans = [lineage.examples(1), lineage.examples(2, unfit="too many rejected"), lineage.examples(3)]
-    assert window(lineage, 3, spans[2], spans) == [spans[2].id, spans[0].id]
-
-
-def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through(lineage: Lineage) -> None:
-    drifted, strange, current = (lineage.examples(span) for span in (1, 2, 3))
-    spans = [drifted, strange, current]
-    of_drifted, of_strange = (lineage.put(standard_artifacts.ExampleStatistics, span) for span in (drifted, strange))
-    anomalies = lineage.put(standard_artifacts.ExampleAnomalies, of_strange)
-    lineage.gate("DriftGate", of_drifted, passed=False)
-    lineage.gate("AnomalyGate", anomalies, passed=False)
-    assert window(lineage, 3, current, spans) == [current.id]
-    lineage.gate("DriftGate", of_drifted, passed=True)  # as with drift.action: warn
-    assert window(lineage, 3, current, spans) == [current.id, drifted.id]
-    lineage.gate("DriftGate", of_strange, passed=True)  # one gate's word is not the other's
-    assert window(lineage, 3, current, spans) == [current.id, drifted.id]
-    lineage.gate("AnomalyGate", anomalies, passed=True)
-    assert window(lineage, 3, current, spans) == [current.id, strange.id, drifted.id]
-
-
-def test_a_span_that_was_stopped_stays_out_when_its_rows_are_ingested_by_another_recipe(lineage: Lineage) -> None:
-    def examples(span: int, recipe: str, rows: str) -> Any:
-        properties = {UNFIT: "", RECIPE: recipe, "input_fingerprint": rows}
-        return lineage.put(standard_artifacts.Examples, span=span, **properties)
-
-    stopped = examples(1, "old", "bad rows")
-    lineage.gate("DriftGate", lineage.put(standard_artifacts.ExampleStatistics, stopped), passed=False)
-    again, current = examples(1, "new", "bad rows"), examples(2, "new", "rows")
-    assert window(lineage, 2, current, [stopped, again, current]) == [current.id]
-    rewritten = examples(1, "new", "other rows")
-    assert window(lineage, 2, current, [stopped, again, rewritten, current]) == [current.id, rewritten.id]
 
 
 def latest_cache(lineage: Lineage, current: Any, caches: list[Any]) -> list[int]:
