@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.model_server.running import Server, running
-from tests.serving.model_server.tiny_models import save
+from tests.serving.model_server.running import POLL, Server, running
+from tests.serving.model_server.tiny_models import MODEL, push, save
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +27,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, saved: Callable[[float], Path]) -> Path:
-    """A folder of one model, `half_plus_three`, of version 123 as in TF Serving's documentation."""
+    """A folder of one model, of version 123 as in TF Serving's documentation."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "half_plus_three").mkdir()
-    (folder / "half_plus_three" / "123").symlink_to(saved(3.0))
+    (folder / MODEL).mkdir()
+    (folder / MODEL / "123").symlink_to(saved(3.0))
     return folder
 
 
@@ -38,4 +38,18 @@ def models(tmp_path_factory: pytest.TempPathFactory, saved: Callable[[float], Pa
 def server(models: Path) -> Iterator[Server]:
     """A server of that model, which tests do not change."""
     with running("--models", models) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, saved: Callable[[float], Path]) -> Path:
+    """A folder of a model whose version 1 answers x / 2 + 1."""
+    push(saved(1.0), tmp_path / "models" / MODEL / "1")
+    return tmp_path / "models" / MODEL
+
+
+@pytest.fixture
+def changing(folder: Path) -> Iterator[Server]:
+    """A server of that model, which looks often."""
+    with running("--models", folder.parent, *POLL, "--retry-seconds", "0.3") as server:
         yield server

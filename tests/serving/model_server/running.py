@@ -23,6 +23,9 @@ _T = TypeVar("_T")
 #: For what has to happen sooner or later.
 PATIENCE_SECONDS = 60
 
+#: Options of a server that looks for new versions often.
+POLL = ("--poll-seconds", "0.05")
+
 
 class Server:
     """A running model server.

@@ -20,9 +20,7 @@ from tensorflow_serving.apis import (
 )
 
 from tests.serving.model_server.running import Server
-from tests.serving.model_server.tiny_models import CLASSIFY, DTYPES, REGRESS, x_request
-
-MODEL = "half_plus_three"
+from tests.serving.model_server.tiny_models import CLASSIFY, DTYPES, MODEL, REGRESS, x_request
 
 #: By dtype, where a TensorProto has its values: `tensorflow/core/framework/tensor.proto`.
 VALUES = dict.fromkeys(("int8", "uint8", "int16", "int32"), "int_val") | {

@@ -18,8 +18,8 @@ import pytest
 
 from tests.serving.model_server.hostile_requests import GRPC, PREDICTION, REST
 from tests.serving.model_server.running import Server, running, wait_for
-from tests.serving.model_server.test_grpc import MODEL, refusal, request
-from tests.serving.model_server.tiny_models import x_request
+from tests.serving.model_server.test_grpc import refusal, request
+from tests.serving.model_server.tiny_models import MODEL, x_request
 
 #: After how long the server gives up on a client that says nothing.
 PATIENCE = 2

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.serving.model_server.running import Server, running, wait_for
-from tests.serving.model_server.test_grpc import MODEL, refusal, request
-from tests.serving.model_server.tiny_models import x_request
+from tests.serving.model_server.test_grpc import refusal, request
+from tests.serving.model_server.tiny_models import MODEL, x_request
 
 #: Of the signature `slow`: about a second, at which others have to wait.
 LONG = 300

@@ -13,8 +13,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from tests.serving.model_server.running import Server
-from tests.serving.model_server.test_grpc import MODEL, examples, request, spec
-from tests.serving.model_server.tiny_models import CLASSIFY, REGRESS
+from tests.serving.model_server.test_grpc import examples, request, spec
+from tests.serving.model_server.tiny_models import CLASSIFY, MODEL, REGRESS
 
 NUM_REQUESTS = 1000
 ALPHABET = 'aZ09 é漢\n"\\/\t€'

@@ -13,6 +13,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+#: The name that they are served by.
+MODEL = "half_plus_three"
+
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
 #: By signature, the method name that TF Serving wants; TensorFlow writes that of Predict to all.
@@ -148,7 +151,7 @@ def _set_method_names(path: Path, names: Mapping[str, str]) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def x_request(x: Sequence[float], model: str = "half_plus_three") -> predict_pb2.PredictRequest:
+def x_request(x: Sequence[float], model: str = MODEL) -> predict_pb2.PredictRequest:
     """A request of `serving_default`."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
