@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import ml_metadata as mlmd
+from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.dsl.components.common import resolver
@@ -54,13 +55,19 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
             alike = artifact.get_string_custom_property(RECIPE) == recipe
             if alike and _span(current) - self._num_spans < _span(artifact) < _span(current):
                 newest[_span(artifact)] = artifact
-        earlier = [newest[span] for span in sorted(newest, reverse=True)]
-        fit = [a for a in earlier if not a.get_string_custom_property(UNFIT)]
         of_rows: dict[tuple[int, str], list[int]] = {}
         for artifact in input_dict["history"]:
             of_rows.setdefault(_rows(artifact), []).append(artifact.id)
-        let_through = [a for a in fit if not was_stopped(store, of_rows[_rows(a)], self._gates)]
-        return {"examples": [current, *let_through], "history": []}
+        window = [current]
+        for span in sorted(newest, reverse=True):
+            reason = newest[span].get_string_custom_property(UNFIT)
+            if not reason and was_stopped(store, of_rows[_rows(newest[span])], self._gates):
+                reason = "a gate stopped the run on its rows"
+            if reason:
+                logging.warning("span %d is left out of the window: %s", span, reason)
+            else:
+                window.append(newest[span])
+        return {"examples": window, "history": []}
 
 
 def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -> Callable[[types.Artifact], int]:

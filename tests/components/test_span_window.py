@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tfx.types import standard_artifacts
 
 from components.artifacts import RECIPE, UNFIT
@@ -61,12 +62,15 @@ def test_examples_of_another_recipe_are_left_out(lineage: Lineage) -> None:
     assert window(lineage, 3, current, [other, alike, current]) == [current.id, alike.id]
 
 
-def test_an_unfit_span_is_left_out(lineage: Lineage) -> None:
+def test_an_unfit_span_is_left_out_and_the_log_says_so(lineage: Lineage, caplog: pytest.LogCaptureFixture) -> None:
     spans = [lineage.examples(1), lineage.examples(2, unfit="too many rejected"), lineage.examples(3)]
     assert window(lineage, 3, spans[2], spans) == [spans[2].id, spans[0].id]
+    assert caplog.messages == ["span 2 is left out of the window: too many rejected"]
 
 
-def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through(lineage: Lineage) -> None:
+def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through(
+    lineage: Lineage, caplog: pytest.LogCaptureFixture
+) -> None:
     drifted, strange, current = (lineage.examples(span) for span in (1, 2, 3))
     spans = [drifted, strange, current]
     of_drifted, of_strange = (lineage.put(standard_artifacts.ExampleStatistics, span) for span in (drifted, strange))
@@ -74,6 +78,9 @@ def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through
     lineage.gate("DriftGate", of_drifted, passed=False)
     lineage.gate("AnomalyGate", anomalies, passed=False)
     assert window(lineage, 3, current, spans) == [current.id]
+    assert caplog.messages == [
+        f"span {span} is left out of the window: a gate stopped the run on its rows" for span in (2, 1)
+    ]
     lineage.gate("DriftGate", of_drifted, passed=True)  # as with drift.action: warn
     assert window(lineage, 3, current, spans) == [current.id, drifted.id]
     lineage.gate("DriftGate", of_strange, passed=True)  # one gate's word is not the other's
