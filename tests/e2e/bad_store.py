@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from absl import logging
+from absl import logging as absl_logging
 
 from pipeline import cli
 
@@ -99,6 +100,15 @@ def log_row(i: int, **changes: str) -> str:
     return ",".join({**row, **changes}.values())
 
 
+def _forget_closed_streams() -> None:
+    """Has nothing log to a command's standard error any more, which handlers that it has set up would keep."""
+    absl_logging.get_absl_handler().python_handler.stream = sys.stderr
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.StreamHandler) and handler.stream.closed:
+            root.removeHandler(handler)
+
+
 def in_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs `wdr` in this process as if in one of its own, standard output and error included."""
     saved_argv, saved_streams = sys.argv, (sys.stdout, sys.stderr)
@@ -118,7 +128,7 @@ def in_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
             code = exit_.code
         finally:
             sys.argv, (sys.stdout, sys.stderr) = saved_argv, saved_streams
-            logging.get_absl_handler().python_handler.stream = sys.stderr  # else it keeps the one of the command
+            _forget_closed_streams()
             for target, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, target)
                 os.close(copy)
