@@ -40,7 +40,7 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe. The span
     is left out where that one's rows were found unfit, or a gate stopped a run on them and has let none through.
 
-    Inputs: `examples`, the run's own; `history`, all that were ingested.
+    Inputs: `examples`, the run's own; `history`, all Examples that the pipeline ingested.
     """
 
     def __init__(self, num_spans: int, gates: list[str]):
@@ -62,7 +62,7 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         for span in sorted(newest, reverse=True):
             reason = newest[span].get_string_custom_property(UNFIT)
             if not reason and was_stopped(store, of_rows[_rows(newest[span])], self._gates):
-                reason = "a gate stopped the run on its rows"
+                reason = "a gate on data stopped the run on its rows"
             if reason:
                 logging.warning("span %d is left out of the window: %s", span, reason)
             else:

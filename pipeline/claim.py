@@ -18,7 +18,7 @@ from pipeline.metadata_handle import Metadata
 from pipeline.workspace import Workspace
 from transform.errors import UserError
 
-#: A run has about thirty executions; those that were killed are among the latest, as each claim looks for them.
+#: Some days' executions. Those that were killed are the last that were written to, but for what single nodes did since.
 _LATEST = mlmd.ListOptions(limit=200, order_by=mlmd.OrderByField.UPDATE_TIME, is_asc=False)
 
 

@@ -129,9 +129,9 @@ def create_pipeline(
     )
 
 
-def _of_all_runs(artifact_type: type[Artifact], output: str) -> Channel:
-    """All that was ever given out as an output of this name and type."""
-    return Channel(type=artifact_type, output_key=output)
+def _of_all_runs(artifact_type: type[Artifact], output_name: str) -> Channel:
+    """All that the pipeline's runs gave out as an output of this name and type."""
+    return Channel(type=artifact_type, output_key=output_name)
 
 
 def _all_models() -> Channel:

@@ -11,6 +11,8 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
+from components.gates import DriftGate
+from components.lineage import was_let_through
 from components.versions import pushed_models, versions
 from pipeline.claim import claimed
 from pipeline.metadata_handle import Metadata
@@ -22,8 +24,6 @@ _MB = 2**20
 
 #: The inputs by which a day's run goes on from that of the day before: through them, everything is behind a model.
 _EARLIER = ("base_model", "analyzer_cache")
-
-_BUILT_ON = ("ExampleStatistics", "TransformCache")
 
 #: What a later run asks of a model that may be older than the runs that are kept.
 _VERDICTS = ("InfraBlessing", "ModelBlessing", "PushedModel")
@@ -61,7 +61,7 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
     with claimed(workspace), Metadata(workspace.metadata_connection()) as handle:
         store = handle.store
         kept = {
-            *_of_latest_runs(store, keep_runs), *_newest_of_each(store), *_behind_versions(store, workspace),
+            *_of_latest_runs(store, keep_runs), *_for_the_next_run(store), *_behind_versions(store, workspace),
         }  # fmt: skip
         old = [a for a in store.get_artifacts() if a.id not in kept and workspace.artifacts in Path(a.uri).parents]
         logs = sorted(workspace.logs.glob("*.log"))[:-keep_runs]
@@ -104,12 +104,14 @@ def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> set[int]:
     return kept
 
 
-def _newest_of_each(store: mlmd.MetadataStore) -> set[int]:
+def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
     """What the next run measures drift against and goes on analyzing from, however long ago it was made."""
-    found = {kind: store.get_artifacts_by_type(kind) for kind in _BUILT_ON}
-    return {
-        max(a.id for a in live) for kind in found if (live := [a for a in found[kind] if a.state == _Artifact.LIVE])
-    }
+    statistics, caches = (
+        sorted((a.id for a in store.get_artifacts_by_type(kind) if a.state == _Artifact.LIVE), reverse=True)
+        for kind in ("ExampleStatistics", "TransformCache")
+    )
+    measure = next((id_ for id_ in statistics if was_let_through(store, id_, DriftGate.__name__)), None)
+    return {*caches[:1], *([] if measure is None else [measure])}
 
 
 def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int]:

@@ -67,12 +67,14 @@ def _narrow(channel: _Channel, ir: pipeline_pb2.Pipeline, makers: dict[tuple[str
         return [narrow]
     if asked != {PIPELINE_CONTEXT_TYPE_NAME}:
         return [channel]
-    found = []
-    for node in makers.get((channel.output_key, channel.artifact_query.type.name), []):
+    key, found = (channel.output_key, channel.artifact_query.type.name), []
+    if key not in makers:
+        raise ValueError(f"no node has an output `{key[0]}` of the type {key[1]}")
+    for node in makers[key]:
         narrow, query = _asking_one(channel, NODE_CONTEXT_TYPE_NAME)
         query.name.field_value.string_value = f"{ir.pipeline_info.id}.{node}"
         found.append(narrow)
-    return found or [channel]
+    return found
 
 
 def _asking_one(channel: _Channel, context_type: str) -> tuple[_Channel, Any]:

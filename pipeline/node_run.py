@@ -142,7 +142,7 @@ def _prepare(
             if has_marker and not storage.exists(marker := marker_of(topology, place.data_root, earlier)):
                 raise InputError(f"the span's logs are not complete: there is no {marker}")
         except InputError as error:  # the store's first days, logs that are kept no longer, or that never came
-            logging.warning("span %d is left out of the window: %s", earlier, error)
+            logging.warning("span %d is not ingested: %s", earlier, error)
             continue
         ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
         launch_node(ir, EXAMPLE_GEN, connection)

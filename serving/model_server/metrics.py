@@ -73,7 +73,7 @@ class _State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("wdr_waiting_requests", "Requests in the queue.", self._queue.num_waiting)
-        yield GaugeMetricFamily("wdr_running_requests", "Requests that are computed.", self._queue.num_running)
+        yield GaugeMetricFamily("wdr_running_requests", "Requests at work.", self._queue.num_running)
         loaded = GaugeMetricFamily("wdr_loaded", "1 for each version that answers.", labels=("model", "version"))
         age = GaugeMetricFamily(
             "wdr_version_age_seconds", "Since a version that answers was pushed.", labels=("model", "version")

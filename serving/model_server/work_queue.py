@@ -110,17 +110,17 @@ class WorkQueue:
         return await job.answer
 
     def _work(self) -> None:
+        jobs: list[Job] = []
         while True:
             with self._changed:
+                self._num_running -= len(jobs)
                 while not self._waiting and not self._stopped:
                     self._changed.wait()
                 if not self._waiting:
                     return
-                jobs = self._take()
+                jobs = [job for job in self._take() if not _is_late(job)]
                 self._num_running += len(jobs)
-            self._answer([job for job in jobs if not _is_late(job)])
-            with self._changed:
-                self._num_running -= len(jobs)
+            self._answer(jobs)
 
     def _take(self) -> list[Job]:
         """The next job, and those behind it that can be computed with it."""
@@ -133,7 +133,13 @@ class WorkQueue:
         return jobs
 
     def _answer(self, jobs: list[Job]) -> None:
-        if len(jobs) > 1 and (answers := _run_together(jobs)):
+        answers: Sequence[Tensors | Exception] | None = None
+        if len(jobs) > 1:
+            try:
+                answers = _run_together(jobs)
+            except Exception as error:  # raised again where the requests are waited for
+                answers = [error] * len(jobs)
+        if answers:
             for job, answer in zip(jobs, answers, strict=True):
                 _settle(job, answer)
             return

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from transform.own_scores import OwnScores, write_own_scores
 
-#: The matrices that a model with work to do multiplies, and how often one does that is ten times as slow.
+#: How wide the matrices are that a model with work to do multiplies, and how often: `slow` ten times as often.
 _WIDTH, _WORK = 200, {"works": 40, "slow": 400}
 #: The numbers that a large model holds, and one of twice its memory.
 _NUMBERS = {"large": 30_000_000, "twice as large": 60_000_000}

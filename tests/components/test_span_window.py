@@ -79,7 +79,7 @@ def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through
     lineage.gate("AnomalyGate", anomalies, passed=False)
     assert window(lineage, 3, current, spans) == [current.id]
     assert caplog.messages == [
-        f"span {span} is left out of the window: a gate stopped the run on its rows" for span in (2, 1)
+        f"span {span} is left out of the window: a gate on data stopped the run on its rows" for span in (2, 1)
     ]
     lineage.gate("DriftGate", of_drifted, passed=True)  # as with drift.action: warn
     assert window(lineage, 3, current, spans) == [current.id, drifted.id]

@@ -101,7 +101,7 @@ def log_row(i: int, **changes: str) -> str:
 
 
 def _forget_closed_streams() -> None:
-    """Has nothing log to a command's standard error any more, which handlers that it has set up would keep."""
+    """Takes the handlers of a command's closed standard error from the root logger; absl's goes to this process's."""
     absl_logging.get_absl_handler().python_handler.stream = sys.stderr
     root = logging.getLogger()
     for handler in list(root.handlers):

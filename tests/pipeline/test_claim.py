@@ -53,6 +53,15 @@ def test_what_a_killed_execution_wrote_goes_and_nothing_else(tmp_path: Path) -> 
     assert states(workspace) == {done: state.COMPLETE, killed: state.FAILED, cached: state.CACHED}
 
 
+def test_a_killed_execution_is_found_behind_any_number_of_earlier_ones(tmp_path: Path) -> None:
+    workspace, state = Workspace.at(tmp_path), metadata_store_pb2.Execution
+    put_executions(workspace, *[state.COMPLETE] * 250)
+    (killed,) = put_executions(workspace, state.RUNNING)
+    with claimed(workspace):
+        pass
+    assert states(workspace)[killed] == state.FAILED
+
+
 def test_temporary_files_are_the_workspaces_and_go(tmp_path: Path) -> None:
     before = tempfile.gettempdir(), os.environ.get("TMPDIR")
     with claimed(Workspace.at(tmp_path)):

@@ -41,9 +41,11 @@ class Runs:
         self.workspace.logs.mkdir(exist_ok=True)
         (self.workspace.logs / f"{name}.log").write_bytes(bytes(1000))
 
-    def put(self, node: str, read: list[Any], *made: str) -> list[Any]:
+    def put(self, node: str, read: list[Any], *made: str, is_done: bool = True) -> list[Any]:
         """An execution that made artifacts of these types from others, some of them under an input's own name."""
-        execution = mlmd_pb2.Execution(type_id=self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node)))
+        type_id = self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node))
+        state = mlmd_pb2.Execution.COMPLETE if is_done else mlmd_pb2.Execution.FAILED
+        execution = mlmd_pb2.Execution(type_id=type_id, last_known_state=state)
         outputs = []
         for kind in made:
             folder = self.workspace.artifacts / node / kind / str(len(self.store.get_artifacts()))
@@ -63,6 +65,7 @@ class Runs:
         self.begin(name)
         raw, quarantine = self.put("ImpressionGen", [], "Examples", "Quarantine")
         (statistics,) = self.put("StatisticsGen", [raw], "ExampleStatistics")
+        self.put("DriftGate", [statistics])
         transformed, cache = self.put(
             "Transform", [raw, *self._earlier("analyzer_cache")], "Examples", "TransformCache"
         )
@@ -123,6 +126,20 @@ def test_what_a_latest_run_took_from_an_earlier_one_stays(runs: Runs) -> None:
     collect_garbage(runs.workspace, 1, dry_run=False)
     assert there(first) == {"statistics"}
     assert there(second) == {"statistics", "cache"}  # the newest, for the next run
+
+
+def test_the_statistics_that_the_next_run_measures_drift_against_stay(runs: Runs) -> None:
+    """Those of the last span that the gate let through, however many were stopped since."""
+    good = runs.run("a", pushed=False)
+    runs.put("Transform", [good["raw"]], "ExampleStatistics")
+    runs.begin("b")
+    (stopped,) = runs.put("StatisticsGen", [], "ExampleStatistics")
+    runs.put("DriftGate", [stopped], is_done=False)
+    runs.begin("c")
+    (unfit,) = runs.put("ImpressionGen", [], "Examples")
+    runs.put("RowGate", [unfit], is_done=False)
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    assert there({**good, "stopped": stopped}) == {"statistics", "cache"}
 
 
 def test_the_ingestion_of_an_earlier_span_is_no_run(runs: Runs) -> None:

@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tfx.components import CsvExampleGen, StatisticsGen
 from tfx.dsl.compiler import compiler
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_artifact_strategy import LatestArtifactStrategy
+from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import pipeline_pb2
+from tfx.types import Channel, standard_artifacts
 
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.ir import compile_ir
@@ -55,15 +60,36 @@ def test_an_input_of_the_run_is_asked_for_in_its_node_s_context_in_the_run(found
 def test_what_is_of_all_runs_is_asked_for_in_the_node_that_makes_it(found: tuple[Questions, Questions]) -> None:
     by_tfx, ours = found
     of_all = [key for key, asked in by_tfx.items() if asked == [("pipeline",)]]
-    assert {(node, kind): ours[node, key, kind] for node, key, kind in of_all} == {
-        ("analyzer_cache", "TransformCache"): [("node small_store.transform",)],
-        ("earlier_statistics", "ExampleStatistics"): [("node small_store.statistics_gen",)],
-        ("last_pushed_model", "Model"): [("node small_store.trainer",)],
-        ("serving_model", "Model"): [("node small_store.trainer",)],
-        ("span_window", "Examples"): [("node small_store.example_gen",)],
-        ("unseeing_models", "InfraBlessing"): [("node small_store.infra_validation",)],
-        ("unseeing_models", "Model"): [("node small_store.trainer",)],
-    }
+    assert sorted((node, kind, *ours[node, key, kind]) for node, key, kind in of_all) == [
+        ("analyzer_cache", "TransformCache", ("node small_store.transform",)),
+        ("earlier_statistics", "ExampleStatistics", ("node small_store.statistics_gen",)),
+        ("last_pushed_model", "Model", ("node small_store.trainer",)),
+        ("serving_model", "Model", ("node small_store.trainer",)),
+        ("span_window", "Examples", ("node small_store.example_gen",)),
+        ("unseeing_models", "InfraBlessing", ("node small_store.infra_validation",)),
+        ("unseeing_models", "Model", ("node small_store.trainer",)),
+        ("unseeing_models", "Model", ("node small_store.trainer",)),
+    ]
+
+
+def asking_for(output_name: str) -> tfx_pipeline.Pipeline:
+    """Two nodes with statistics, and one that asks for an output of all runs."""
+    example_gen = CsvExampleGen(input_base="/data")
+    one, two = (StatisticsGen(examples=example_gen.outputs["examples"]).with_id(name) for name in ("one", "two"))
+    asked = Channel(type=standard_artifacts.ExampleStatistics, output_key=output_name)
+    latest = Resolver(strategy_class=LatestArtifactStrategy, statistics=asked).with_id("latest")
+    return tfx_pipeline.Pipeline("small", "/artifacts", components=[example_gen, one, two, latest])
+
+
+def test_what_several_nodes_make_is_asked_for_in_each() -> None:
+    found = questions(compile_ir(asking_for("statistics")))
+    (asked,) = (contexts for (node, _, _), contexts in found.items() if node == "latest")
+    assert asked == [("node small.one",), ("node small.two",)]
+
+
+def test_an_output_that_no_node_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="no node has an output `statistic` of the type ExampleStatistics"):
+        compile_ir(asking_for("statistic"))
 
 
 def test_each_node_has_a_context_of_its_own_in_each_run(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def fill(server: Server) -> tuple[grpc.Future, list[grpc.Future]]:
 
     They are sent once the first has left the queue, where it would take a place of theirs.
     """
-    wait_for(lambda: gauge(server, "wdr_running_requests") == 0, "a server at rest")
+    gauges = ("wdr_waiting_requests", "wdr_running_requests")
+    wait_for(lambda: not any(gauge(server, name) for name in gauges), "a server at rest")
     at_work = server.predictions.Predict.future(slow())
     wait_for(lambda: gauge(server, "wdr_running_requests") == 1, "a request at work")
     in_queue = [server.predictions.Predict.future(slow()) for _ in range(2)]
