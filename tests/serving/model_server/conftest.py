@@ -50,6 +50,6 @@ def folder(tmp_path: Path, saved: Callable[[float], Path]) -> Path:
 
 @pytest.fixture
 def changing(folder: Path) -> Iterator[Server]:
-    """A server of that model, which looks often."""
+    """A server of `folder`'s model, which looks for changes often."""
     with running("--models", folder.parent, *POLL, "--retry-seconds", "0.3") as server:
         yield server

@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+#: As in `tiny_models`, which a benchmark that sends these does without.
 MODEL = "half_plus_three"
 REGRESS = "tensorflow/serving/regress"
 PREDICTION = "/tensorflow.serving.PredictionService/"

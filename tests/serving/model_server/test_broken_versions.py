@@ -15,15 +15,20 @@ from tests.serving.model_server.test_versions import Saved, answer
 from tests.serving.model_server.tiny_models import MODEL, push, write_manifest, write_warmup
 
 
+def _write_manifest_anew(version: Path) -> None:
+    (version / "assets.extra" / "manifest.json").unlink()
+    write_manifest(version)
+
+
 def _truncated_graph(version: Path) -> None:
     graph = version / "saved_model.pb"
     graph.write_bytes(graph.read_bytes()[:-100])
-    write_manifest_anew(version)
+    _write_manifest_anew(version)
 
 
 def _no_variables(version: Path) -> None:
     shutil.rmtree(version / "variables")
-    write_manifest_anew(version)
+    _write_manifest_anew(version)
 
 
 def _changed_variables(version: Path) -> None:
@@ -45,18 +50,13 @@ def _no_manifest(version: Path) -> None:
 
 def _bad_warmup(version: Path) -> None:
     write_warmup(version / "assets.extra" / "tf_serving_warmup_requests", [request("no_such_signature", x=[1.0])])
-    write_manifest_anew(version)
+    _write_manifest_anew(version)
 
 
 def _truncated_warmup(version: Path) -> None:
     warmup = version / "assets.extra" / "tf_serving_warmup_requests"
     warmup.write_bytes(warmup.read_bytes()[:-3])
-    write_manifest_anew(version)
-
-
-def write_manifest_anew(version: Path) -> None:
-    (version / "assets.extra" / "manifest.json").unlink()
-    write_manifest(version)
+    _write_manifest_anew(version)
 
 
 @pytest.mark.parametrize(
