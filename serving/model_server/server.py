@@ -44,7 +44,7 @@ async def serve(flags: Flags) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     token = auth.Token(Path(flags.token_file).read_text(encoding="utf-8").strip()) if flags.token_file else None
-    listener = _listen(flags)
+    listener = listen(flags.host, flags.rest_port)
     manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds)
     servable.start(flags.num_threads)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
@@ -121,12 +121,25 @@ class _RestServer(uvicorn.Server):
         yield
 
 
-def _listen(flags: Flags) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """The socket of REST, whose connections send what they are given at once.
+
+    asyncio sees to that only where a socket's protocol number is TCP's; `create_server` makes it 0. A response's head
+    and body are two packets, and the second would wait 40 ms for the client's acknowledgement of the first.
+
+    Args:
+      host: A name or an address.
+      port: 0 for any.
+
+    Raises:
+      UserError: If it cannot listen there.
+    """
     try:
-        return socket.create_server((flags.host, flags.rest_port), backlog=1024)
+        listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
-        address = f"{flags.host}:{flags.rest_port}"
-        raise UserError(f"the REST port must be free. Received: {address}: {error.strerror}") from error
+        raise UserError(f"the REST port must be free. Received: {host}:{port}: {error.strerror}") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _rest_server(flags: Flags, rest: Rest) -> _RestServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from serving.model_server.server import listen
 from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.test_grpc import refusal, request
 from tests.serving.model_server.tiny_models import MODEL, x_request
@@ -218,3 +220,11 @@ def test_a_port_that_is_taken_is_told(server: Server, models: Path, option: str)
     assert done.returncode == 1
     kind = "gRPC" if option == "--grpc-port" else "REST"
     assert done.stderr.splitlines()[-1].startswith(f"Error: the {kind} port must be free. Received: 127.0.0.1:{taken}")
+
+
+def test_connections_of_rest_hold_nothing_back() -> None:
+    # A head is sent before its body, which must not wait until the client has acknowledged the head.
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
