@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,18 @@ from serving.model_server.json_values import check_length, from_b64, is_b64, los
 CONTEXT, EXAMPLES = "context", "examples"
 
 _INT64 = range(-(1 << 63), 1 << 63)
+
+#: So many values of a feature are taken at once; between two chunks, other threads have their turn.
+_CHUNK = 1000
+
+#: By a JSON value's type, the feature's field that it belongs in; an object does only if it is `{"b64": "…"}`.
+_FIELDS: dict[type, str] = {
+    str: "bytes_list",
+    dict: "bytes_list",
+    float: "float_list",
+    int: "int64_list",
+    bool: "int64_list",
+}
 
 #: By a feature's field, what TF Serving's errors call it.
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -60,27 +73,47 @@ def _example(value: Any) -> example_pb2.Example:
     example = example_pb2.Example()
     for name, content in value.items():
         utf8(name)
-        feature = example.features.feature[name]
-        for element in content if isinstance(content, list) else [content]:
-            _add(feature, name, element)
+        _fill(example.features.feature[name], name, content if isinstance(content, list) else [content])
     return example
 
 
-def _add(feature: feature_pb2.Feature, name: str, value: Any) -> None:
-    """Adds a value to a feature; what the first one is, all must be."""
-    if isinstance(value, str) or is_b64(value):
-        field = "bytes_list"
-        value = utf8(value) if isinstance(value, str) else from_b64(value)
-    elif isinstance(value, float):
-        field = "float_list"
-        value = lossless(value, types_pb2.DT_FLOAT)
-    elif isinstance(value, int):  # a boolean too
-        field = "int64_list"
-        if value not in _INT64:
-            raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
-    else:
+def _fill(feature: feature_pb2.Feature, name: str, values: list[Any]) -> None:
+    """Gives a feature its values; what the first one is, all must be.
+
+    A body may have a million of them: to look at each and add it by itself takes 1.4 s of the processor, not 0.1 s.
+    """
+    if not values:
+        return
+    field = _field_of(name, values[0])
+    of_one_kind = list(itertools.takewhile(lambda value: _FIELDS.get(type(value)) == field, values))
+    for start in range(0, len(of_one_kind), _CHUNK):
+        getattr(feature, field).value.extend(_converted(name, field, of_one_kind[start : start + _CHUNK]))
+    if len(of_one_kind) < len(values):
+        other = values[len(of_one_kind)]
+        _converted(name, _field_of(name, other), [other])  # what is wrong with it by itself comes first
+        raise invalid(f"Unexpected element type in feature: {name} expecting type: {_KINDS[field]}")
+
+
+def _field_of(name: str, value: Any) -> str:
+    """The field of a feature that a value belongs in."""
+    if type(value) not in _FIELDS or (isinstance(value, dict) and not is_b64(value)):
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")
-    kind = feature.WhichOneof("kind")
-    if kind not in (None, field):
-        raise invalid(f"Unexpected element type in feature: {name} expecting type: {_KINDS[kind]}")
-    getattr(feature, field).value.append(value)
+    return _FIELDS[type(value)]
+
+
+def _converted(name: str, field: str, values: list[Any]) -> list[Any]:
+    """A feature's values as a field has them, all of the JSON types that may belong in it."""
+    if field == "int64_list":
+        if min(values) not in _INT64 or max(values) not in _INT64:
+            raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
+        return values
+    if field == "float_list":
+        return [lossless(value, types_pb2.DT_FLOAT) for value in values]
+    return [_bytes(name, value) for value in values]
+
+
+def _bytes(name: str, value: Any) -> bytes:
+    if isinstance(value, str):
+        return utf8(value)
+    _field_of(name, value)
+    return from_b64(value)

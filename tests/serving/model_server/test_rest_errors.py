@@ -104,6 +104,15 @@ ROW = '{"tag": "a", "signal": [1], "sensor": [[1]]}'
         (REGRESS, '{"examples": [{"x": [[1]]}]}', "Feature: x has element with unexpected JSON type: Array"),
         (REGRESS, '{"examples": [{"x": null}]}', "Feature: x has element with unexpected JSON type: Null"),
         (REGRESS, '{"examples": [{"x": [1, "a"]}]}', "Unexpected element type in feature: x expecting type: int64"),
+        (REGRESS, '{"examples": [{"x": ["a", 1]}]}', "Unexpected element type in feature: x expecting type: bytes"),
+        (REGRESS, '{"examples": [{"x": [1.5, 1]}]}', "Unexpected element type in feature: x expecting type: float"),
+        (REGRESS, '{"examples": [{"x": [1.5, null]}]}', "Feature: x has element with unexpected JSON type: Null"),
+        (REGRESS, '{"examples": [{"x": ["a", {"y": 1}]}]}', "Feature: x has element with unexpected JSON type: Object"),
+        (
+            REGRESS,
+            '{"examples": [{"x": [0, -9223372036854775809]}]}',
+            "Feature: x has uint64 element. Only int64 is supported.",
+        ),
         (
             REGRESS,
             '{"examples": [{"x": 9223372036854775808}]}',
