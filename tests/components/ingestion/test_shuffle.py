@@ -21,15 +21,15 @@ POSITIVES_FIRST = [(i, b"%d:%d" % (i < NUM_POSITIVES, i)) for i in range(NUM_EXA
 ALIKE = [(i, b"%d:" % (i < NUM_POSITIVES)) for i in range(NUM_EXAMPLES)]
 
 
-def shuffled(examples: list[tuple[int, bytes]], num_buckets: int, folder: Path) -> list[bytes]:
+def shuffled(
+    examples: list[tuple[int, bytes]], num_buckets: int, folder: Path, *behind: beam.PTransform
+) -> list[bytes]:
+    """The examples as they are written, with some more transforms behind the shuffle."""
     with beam.Pipeline(argv=BEAM_ARGS) as pipeline:
-        _ = (
-            pipeline
-            | beam.Create(examples, reshuffle=False)
-            | Shuffle(num_buckets)
-            | beam.Reshuffle()  # as TFX writes a split
-            | beam.io.WriteToTFRecord(str(folder / f"{num_buckets}"), num_shards=1)
-        )
+        found = pipeline | beam.Create(examples, reshuffle=False) | Shuffle(num_buckets)
+        for transform in behind:
+            found |= transform
+        _ = found | beam.io.WriteToTFRecord(str(folder / f"{num_buckets}"), num_shards=1)
     (file,) = folder.glob(f"{num_buckets}-*")
     return list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
 
@@ -38,7 +38,7 @@ def shuffled(examples: list[tuple[int, bytes]], num_buckets: int, folder: Path) 
 def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(
     examples: list[tuple[int, bytes]], num_buckets: int, tmp_path: Path
 ) -> None:
-    found = shuffled(examples, num_buckets, tmp_path)
+    found = shuffled(examples, num_buckets, tmp_path, beam.Reshuffle())  # as TFX writes a split
     assert sorted(found) == sorted(example for _, example in examples)
     size, expected = NUM_EXAMPLES // 10, NUM_POSITIVES // 10
     for start in range(0, NUM_EXAMPLES, size):
@@ -47,6 +47,7 @@ def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(
 
 
 def test_the_order_does_not_depend_on_the_one_before(tmp_path: Path) -> None:
+    # Without Beam's Reshuffle: if two of its random keys, of 32 bits, are the same, their examples stand together.
     (tmp_path / "a").mkdir()
     assert shuffled(POSITIVES_FIRST, 1, tmp_path) == shuffled(POSITIVES_FIRST[::-1], 1, tmp_path / "a")
     assert shuffled([(1, b"same"), (2, b"other"), (1, b"same")], 1, tmp_path / "a").count(b"same") == 2
