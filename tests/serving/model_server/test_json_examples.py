@@ -21,6 +21,8 @@ from serving.model_server.json_examples import fill_request
         (["a", {"b64": "/w=="}, "é"], r'bytes_list { value: "a" value: "\377" value: "\303\251" }'),
         ({"b64": ""}, 'bytes_list { value: "" }'),
         ([], ""),
+        # More than are taken at once.
+        (list(range(2500)), f"int64_list {{ value: {list(range(2500))} }}"),
     ],
 )
 def test_values_become_a_feature(values: Any, expected: str) -> None:
