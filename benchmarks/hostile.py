@@ -14,7 +14,6 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,7 +57,7 @@ class Report:
       errors: Failed requests of the client that ranks, by code.
       answers: What the attacker was answered, by code.
       attack_seconds: How long it attacked, in all.
-      memory: The server's resident memory in MB, before the first attack and after each.
+      memory: The server's resident memory in MB, its processes' in all, before the first attack and after each.
     """
 
     rounds: list[Round] = dataclasses.field(default_factory=list)
@@ -90,11 +89,6 @@ class Scene:
         found = asyncio.run(load(settings, requests, self.rate, seconds))
         errors.update(found.errors)
         return [milliseconds for _, milliseconds in found.latencies]
-
-    def memory_mb(self) -> float:
-        """The server's resident memory."""
-        pages = Path(f"/proc/{self.server.process.pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @contextlib.contextmanager
@@ -129,7 +123,7 @@ def measure(scene: Scene, num_rounds: int, seconds: float) -> Report:
     """
     report = Report()
     scene.latencies(seconds, report.errors)  # the server's threads start, and its memory grows to its usual size
-    report.memory.append(scene.memory_mb())
+    report.memory.append(scene.server.memory_mb)
     for _ in range(num_rounds):
         usual = scene.latencies(seconds, report.errors)
         with scene.attacker.attacking() as answers:
@@ -137,7 +131,7 @@ def measure(scene: Scene, num_rounds: int, seconds: float) -> Report:
         report.answers += answers
         report.attack_seconds += seconds
         report.rounds.append(Round(usual, attacked))
-        report.memory.append(scene.memory_mb())
+        report.memory.append(scene.server.memory_mb)
     return report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -51,6 +52,11 @@ class Running:
         """Its log."""
         return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
 
+    @property
+    def memory_mb(self) -> float:
+        """Its resident memory."""
+        return memory_mb(self.process.pid)
+
     def wait_until_ready(self) -> None:
         """Waits until its model answers.
 
@@ -62,6 +68,13 @@ class Running:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise UserError(f"the model server must become ready. Received: {self.log.read_text(encoding='utf-8')}")
             time.sleep(0.02)
+
+
+def memory_mb(pid: int) -> float:
+    """The resident memory of a process and of those that it has started."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    children = [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(memory_mb(child) for child in children)
 
 
 def free_port() -> int:

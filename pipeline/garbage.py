@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -105,13 +106,17 @@ def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> set[int]:
 
 
 def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
-    """What the next run measures drift against and goes on analyzing from, however long ago it was made."""
-    statistics, caches = (
-        sorted((a.id for a in store.get_artifacts_by_type(kind) if a.state == _Artifact.LIVE), reverse=True)
-        for kind in ("ExampleStatistics", "TransformCache")
-    )
-    measure = next((id_ for id_ in statistics if was_let_through(store, id_, DriftGate.__name__)), None)
-    return {*caches[:1], *([] if measure is None else [measure])}
+    """What each pipeline's next run measures drift against and goes on analyzing from, however long ago it was made."""
+    kept: set[int] = set()
+    for pipeline in store.get_contexts_by_type("pipeline"):
+        live = [a for a in store.get_artifacts_by_context(pipeline.id) if a.state == _Artifact.LIVE]
+        statistics, caches = (
+            sorted((a.id for a in live if a.type == kind), reverse=True)
+            for kind in ("ExampleStatistics", "TransformCache")
+        )
+        let_through = (id_ for id_ in statistics if was_let_through(store, id_, DriftGate.__name__))
+        kept |= {*caches[:1], *itertools.islice(let_through, 1)}
+    return kept
 
 
 def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int]:

@@ -6,6 +6,7 @@ small data is summed in an order of its own, so that not even the last digit dep
 
 from __future__ import annotations
 
+import abc
 import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -37,7 +38,7 @@ ROW_METRICS = ("auc", "auc_pr", "logloss")
 Accumulator = tuple[Any, Array | None]
 
 
-class ReplicateSums(beam.CombineFn):  # type: ignore[misc]
+class ReplicateSums(beam.CombineFn, abc.ABC):  # type: ignore[misc]
     """Sums over rows; a row's first number is the hash of the bootstrap's unit that it belongs to.
 
     Args:
@@ -86,9 +87,9 @@ class ReplicateSums(beam.CombineFn):  # type: ignore[misc]
         assert total is not None
         return total
 
+    @abc.abstractmethod
     def fold(self, rows: Array, weights: Array) -> Array:
         """Sums rows without their hashes, by their weights `[num_rows, 1 + num_replicates]`."""
-        raise NotImplementedError
 
 
 class MeanOfGroups(ReplicateSums):

@@ -20,6 +20,10 @@ class ServingError(Exception):
         self.code = code
         self.message = message
 
+    def __reduce__(self) -> tuple[type[ServingError], tuple[grpc.StatusCode, str]]:
+        """As it comes out of the process that parses large bodies."""
+        return type(self), (self.code, self.message)
+
 
 def invalid(message: str) -> ServingError:
     """The error of a request that can never be answered."""

@@ -11,15 +11,11 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving.model_server.errors import invalid
-from serving.model_server.json_tensors import SIGNATURE_NAME
 from serving.model_server.json_values import check_length, from_b64, is_b64, lossless, shown, type_name, utf8
 
 CONTEXT, EXAMPLES = "context", "examples"
 
 _INT64 = range(-(1 << 63), 1 << 63)
-
-#: So many values of a feature are taken at once; between two chunks, other threads have their turn.
-_CHUNK = 1000
 
 #: By a JSON value's type, the feature's field that it belongs in; an object does only if it is `{"b64": "…"}`.
 _FIELDS: dict[type, str] = {
@@ -42,14 +38,13 @@ def fill_request(
     """Fills a Classify or Regress request from a body.
 
     Args:
-      request: Its examples, context and signature name are set.
+      request: Its examples and context are set.
       document: The body.
       max_elements: The most examples.
 
     Raises:
       ServingError: If the body does not have the form.
     """
-    request.model_spec.signature_name = document.get(SIGNATURE_NAME, "")
     target = request.input.example_list
     if CONTEXT in document:
         target = request.input.example_list_with_context
@@ -86,8 +81,7 @@ def _fill(feature: feature_pb2.Feature, name: str, values: list[Any]) -> None:
         return
     field = _field_of(name, values[0])
     of_one_kind = list(itertools.takewhile(lambda value: _FIELDS.get(type(value)) == field, values))
-    for start in range(0, len(of_one_kind), _CHUNK):
-        getattr(feature, field).value.extend(_converted(name, field, of_one_kind[start : start + _CHUNK]))
+    getattr(feature, field).value.extend(_converted(name, field, of_one_kind))
     if len(of_one_kind) < len(values):
         other = values[len(of_one_kind)]
         _converted(name, _field_of(name, other), [other])  # what is wrong with it by itself comes first

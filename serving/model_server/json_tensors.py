@@ -6,7 +6,6 @@ https://www.tensorflow.org/tfx/serving/api_rest.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +17,6 @@ from tensorflow_serving.apis import predict_pb2
 from serving.model_server.errors import invalid
 from serving.model_server.json_values import (
     FLOATS,
-    MAX_SHOWN,
     check_length,
     check_number,
     from_b64,
@@ -32,8 +30,7 @@ from serving.model_server.tensors import dtype_name, values_field
 
 TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 
-SIGNATURE_NAME, INSTANCES, INPUTS = "signature_name", "instances", "inputs"
-
+INSTANCES, INPUTS = "instances", "inputs"
 
 #: By DataType, what a whole number may be.
 _RANGES: dict[int, tuple[int, int]] = {
@@ -46,44 +43,6 @@ _RANGES: dict[int, tuple[int, int]] = {
     types_pb2.DT_INT64: (-(1 << 63), (1 << 63) - 1),
     types_pb2.DT_UINT64: (0, (1 << 64) - 1),
 }
-
-
-def parse(body: bytes) -> dict[str, Any]:
-    """A request's body.
-
-    Raises:
-      ServingError: If it is no JSON object.
-    """
-    if not body:
-        raise invalid("JSON Parse error: The document is empty")
-    try:
-        document = json.loads(body, parse_int=_int, parse_float=_float, object_hook=_same)
-    except json.JSONDecodeError as error:
-        raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise invalid(f"JSON Parse error: {str(error)[:MAX_SHOWN]}") from error
-    if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {shown(document)} Is not object")
-    if not isinstance(document.get(SIGNATURE_NAME, ""), str):
-        raise invalid(
-            f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
-        )
-    return document
-
-
-# Functions of Python, in which the parser lets other threads have their turn: a body of four megabytes takes 0.1 s.
-
-
-def _int(text: str) -> int:
-    return int(text)
-
-
-def _float(text: str) -> float:
-    return float(text)
-
-
-def _same(value: dict[str, Any]) -> dict[str, Any]:
-    return value
 
 
 def fill_predict_request(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import re
 import time
 import urllib.parse
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from starlette.applications import Starlette
@@ -16,21 +15,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
-    predict_pb2,
-    regression_pb2,
 )
 
-from serving.model_server import auth, json_examples, json_responses, json_tensors
+from serving.model_server import auth, json_requests, json_responses
 from serving.model_server.calls import Call, observed
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.inference import SIGNATURE_DEF, Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
-from serving.model_server.servable import DEFAULT_SIGNATURE
+from serving.model_server.parsing_process import ParsingProcess
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICTION = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
@@ -55,10 +51,10 @@ _HTTP_CODES = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
 
-#: A larger body is parsed beside the event loop, which it would keep from other requests for more than some 5 ms.
-_LARGE_BODY_BYTES = 16 << 10
+#: A larger body is parsed in the other process; this one would have nothing else done for more than some 5 ms.
+_LARGE_BODY_BYTES = 32 << 10
 
-_Result = TypeVar("_Result")
+_Parsed = TypeVar("_Parsed")
 
 _JSON = "application/json"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -72,6 +68,7 @@ class Rest:
         inference: Inference,
         models: ModelStatus,
         metrics: Metrics,
+        parsing: ParsingProcess,
         token: auth.Token | None,
         max_body_bytes: int,
         timeout_seconds: float,
@@ -82,6 +79,7 @@ class Rest:
           inference: Answers predictions.
           models: Answers what is asked about models.
           metrics: Counts.
+          parsing: Parses large bodies.
           token: What requests must have, but for those about health.
           max_body_bytes: Of a request, at most.
           timeout_seconds: For a body to come, and then for its answer.
@@ -90,8 +88,7 @@ class Rest:
         self._token = token
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
-        # One: more would not be faster, since Python computes in one thread at a time, and others would wait for all.
-        self._beside = concurrent.futures.ThreadPoolExecutor(1, "large-bodies")
+        self._parsing = parsing
         self.app = Starlette(
             routes=[
                 Route("/healthz", self._alive, methods=["GET"]),
@@ -141,41 +138,29 @@ class Rest:
         return Response(await observed(self._metrics, call, answer(spec, body, call)), media_type=_JSON)
 
     async def _predictions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        document = await self._made(body, lambda: json_tensors.parse(body))
-        request = predict_pb2.PredictRequest(model_spec=spec)
-        request.model_spec.signature_name = document.get(json_tensors.SIGNATURE_NAME, "")
         with self._inference.manager.resolve(spec).used() as servable:
-            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-            if name not in servable.signatures:
-                raise invalid(f'Serving signature name: "{name}" not found in signature def')
-            infos = servable.signatures[name].definition.inputs
-        max_elements = self._inference.max_elements
-        fill = json_tensors.fill_predict_request
-        by_row = await self._made(body, lambda: fill(request, document, infos, max_elements))
+            signatures = {name: signature.definition for name, signature in servable.signatures.items()}
+        request, by_row = await self._parsed(json_requests.predict_request, body, call, signatures)
+        request.model_spec.MergeFrom(spec)
         response = await self._inference.predict(request, call)
         return json_responses.predictions(response.outputs, by_row)
 
-    async def _fill(
-        self, request: classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest, body: bytes
-    ) -> None:
-        fill, max_elements = json_examples.fill_request, self._inference.max_elements
-        await self._made(body, lambda: fill(request, json_tensors.parse(body), max_elements))
-
-    async def _made(self, body: bytes, make: Callable[[], _Result]) -> _Result:
-        """What is made of a body; of a large one, beside the event loop."""
-        if len(body) <= _LARGE_BODY_BYTES:
-            return make()
-        return await asyncio.get_running_loop().run_in_executor(self._beside, make)
-
     async def _classifications(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        request = classification_pb2.ClassificationRequest(model_spec=spec)
-        await self._fill(request, body)
+        request = await self._parsed(json_requests.classification_request, body, call)
+        request.model_spec.MergeFrom(spec)
         return json_responses.classifications((await self._inference.classify(request, call)).result)
 
     async def _regressions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        request = regression_pb2.RegressionRequest(model_spec=spec)
-        await self._fill(request, body)
+        request = await self._parsed(json_requests.regression_request, body, call)
+        request.model_spec.MergeFrom(spec)
         return json_responses.regressions((await self._inference.regress(request, call)).result)
+
+    async def _parsed(self, parse: Callable[..., _Parsed], body: bytes, call: Call, *others: Any) -> _Parsed:
+        """What one of `json_requests` makes of a body."""
+        arguments = (body, self._inference.max_elements, *others)
+        if len(body) <= _LARGE_BODY_BYTES:
+            return parse(*arguments)
+        return await self._parsing.run(call.deadline, parse, *arguments)
 
     async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:
         if not spec.name:

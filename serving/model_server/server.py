@@ -24,11 +24,12 @@ from serving.model_server.logs import log
 from serving.model_server.manager import Manager
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
+from serving.model_server.parsing_process import ParsingProcess
 from serving.model_server.rest import Rest
 from serving.model_server.work_queue import WorkQueue
 from transform.errors import UserError
 
-#: For how long a thread that computes in Python, such as one that parses a large body, keeps others from it. A request
+#: For how long a thread that computes in Python, such as one that parses a large message, keeps others from it. A request
 #: passes several threads on its way and waits for its turn at each, with Python's own setting up to 5 ms.
 _SWITCH_SECONDS = 0.0005
 
@@ -53,7 +54,8 @@ async def serve(flags: Flags) -> None:
     grpc_server, grpc_port, alive = await _start_grpc(
         flags, GrpcServices(inference, models, metrics, flags.timeout_seconds), token
     )
-    rest = Rest(inference, models, metrics, token, flags.max_message_bytes, flags.timeout_seconds)
+    parsing = ParsingProcess(flags.max_waiting)
+    rest = Rest(inference, models, metrics, parsing, token, flags.max_message_bytes, flags.timeout_seconds)
     rest_server = _rest_server(flags, rest)
     rest_task = asyncio.create_task(rest_server.serve([listener]))
 
@@ -74,6 +76,7 @@ async def serve(flags: Flags) -> None:
     rest_server.should_exit = True
     await asyncio.gather(grpc_server.stop(flags.grace_seconds), rest_task)
     await manager.close()
+    parsing.close()
     queue.stop()
     log("info", "stopped")
 

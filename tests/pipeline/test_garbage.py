@@ -28,10 +28,10 @@ class Runs:
         self._contexts: list[Any] = []
         self._last: dict[str, Any] = {}
 
-    def begin(self, name: str) -> None:
+    def begin(self, name: str, pipeline: str = "store") -> None:
         """From now on, executions are of this run."""
         self._contexts = []
-        for kind, context_name in (("pipeline", "store"), ("pipeline_run", name)):
+        for kind, context_name in (("pipeline", pipeline), ("pipeline_run", name)):
             context = self.store.get_context_by_type_and_name(kind, context_name)
             if context is None:
                 type_id = self.store.put_context_type(mlmd_pb2.ContextType(name=kind))
@@ -140,6 +140,18 @@ def test_the_statistics_that_the_next_run_measures_drift_against_stay(runs: Runs
     runs.put("RowGate", [unfit], is_done=False)
     collect_garbage(runs.workspace, 1, dry_run=False)
     assert there({**good, "stopped": stopped}) == {"statistics", "cache"}
+
+
+def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -> None:
+    first = runs.run("a", pushed=False)
+    runs.begin("b")
+    (unfit,) = runs.put("ImpressionGen", [], "Examples")
+    runs.put("RowGate", [unfit], is_done=False)
+    runs.begin("c", pipeline="other store")
+    for node, kind in (("StatisticsGen", "ExampleStatistics"), ("Transform", "TransformCache")):
+        runs.put(node, [], kind)
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    assert there(first) == {"statistics", "cache"}
 
 
 def test_the_ingestion_of_an_earlier_span_is_no_run(runs: Runs) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from typing import Any, TypeVar
 import grpc
 import httpx
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from benchmarks.model_server import memory_mb
 
 _T = TypeVar("_T")
 
@@ -81,8 +82,7 @@ class Server:
 
     def memory_mb(self) -> float:
         """Its resident memory."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return memory_mb(self.process.pid)
 
     def stop(self) -> int:
         """Tells it to stop; returns its exit code."""

@@ -1,0 +1,83 @@
+"""REST's bodies as gRPC's requests.
+
+Whole functions of a body, since those of large bodies run in another process (`parsing_process`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
+
+from serving.model_server import json_examples, json_tensors
+from serving.model_server.errors import invalid
+from serving.model_server.json_values import MAX_SHOWN, shown
+from serving.model_server.servable import DEFAULT_SIGNATURE
+
+_SIGNATURE_NAME = "signature_name"
+
+_OfExamples = TypeVar("_OfExamples", classification_pb2.ClassificationRequest, regression_pb2.RegressionRequest)
+
+
+def predict_request(
+    body: bytes, max_elements: int, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
+) -> tuple[predict_pb2.PredictRequest, bool]:
+    """A Predict request's body.
+
+    Args:
+      body: JSON.
+      max_elements: The most elements of a list or of an input tensor.
+      signatures: The model's, by name.
+
+    Returns:
+      The request, but for its model and version; and whether the inputs were given by row, as the outputs then are.
+
+    Raises:
+      ServingError: If the body does not have the form, or its values not the signature's dtypes.
+    """
+    document = _parse(body)
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = document.get(_SIGNATURE_NAME, "")
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in signatures:
+        raise invalid(f'Serving signature name: "{name}" not found in signature def')
+    by_row = json_tensors.fill_predict_request(request, document, signatures[name].inputs, max_elements)
+    return request, by_row
+
+
+def classification_request(body: bytes, max_elements: int) -> classification_pb2.ClassificationRequest:
+    """A Classify request's body, as `predict_request` has it."""
+    return _of_examples(classification_pb2.ClassificationRequest(), body, max_elements)
+
+
+def regression_request(body: bytes, max_elements: int) -> regression_pb2.RegressionRequest:
+    """A Regress request's body, as `predict_request` has it."""
+    return _of_examples(regression_pb2.RegressionRequest(), body, max_elements)
+
+
+def _of_examples(request: _OfExamples, body: bytes, max_elements: int) -> _OfExamples:
+    document = _parse(body)
+    request.model_spec.signature_name = document.get(_SIGNATURE_NAME, "")
+    json_examples.fill_request(request, document, max_elements)
+    return request
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    if not body:
+        raise invalid("JSON Parse error: The document is empty")
+    try:
+        document = json.loads(body)
+    except json.JSONDecodeError as error:
+        raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {str(error)[:MAX_SHOWN]}") from error
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {shown(document)} Is not object")
+    if not isinstance(document.get(_SIGNATURE_NAME, ""), str):
+        raise invalid(
+            f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
+        )
+    return document

@@ -1,0 +1,129 @@
+"""The process that parses large bodies: its results and errors, its bounds, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from serving.model_server import json_requests
+from serving.model_server.errors import ServingError
+from serving.model_server.parsing_process import ParsingProcess
+from tests.serving.model_server.running import Server, running, wait_for
+from tests.serving.model_server.tiny_models import MODEL
+
+#: A body of 10,000 rows, the most that is allowed, in 59 kB: too large to be parsed beside the answers.
+ROWS = [float(row) for row in range(10_000)]
+
+
+@pytest.fixture
+def parsing() -> Iterator[ParsingProcess]:
+    process = ParsingProcess(max_waiting=2)
+    yield process
+    process.close()
+
+
+def soon(seconds: float = 60.0) -> float:
+    return time.monotonic() + seconds
+
+
+def code_of(refused: Any) -> tuple[grpc.StatusCode, str]:
+    assert isinstance(refused, ServingError)
+    return refused.code, refused.message
+
+
+def test_results_and_errors_are_the_function_s(parsing: ParsingProcess) -> None:
+    async def calls() -> list[Any]:
+        called = (parsing.run(soon(), os.getpid), parsing.run(soon(), json_requests.predict_request, b"", 1, {}))
+        return await asyncio.gather(*called, return_exceptions=True)
+
+    pid, refused = asyncio.run(calls())
+    assert pid != os.getpid()
+    assert code_of(refused) == (grpc.StatusCode.INVALID_ARGUMENT, "JSON Parse error: The document is empty")
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(parsing.run(soon(), divmod, 1, 0))
+    assert asyncio.run(parsing.run(soon(), os.getpid)) == pid
+
+
+def test_it_gives_way(parsing: ParsingProcess) -> None:
+    assert asyncio.run(parsing.run(soon(), os.nice, 0)) == os.nice(0) + 10
+
+
+def test_past_its_bound_a_body_is_refused(parsing: ParsingProcess) -> None:
+    async def calls() -> list[Any]:
+        called = (parsing.run(soon(), time.sleep, 0.01) for _ in range(3))
+        return await asyncio.gather(*called, return_exceptions=True)
+
+    *first, third = asyncio.run(calls())
+    assert first == [None, None]
+    expected = "at most 2 large bodies may be there at once; try again later"
+    assert code_of(third) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
+    assert asyncio.run(parsing.run(soon(), abs, -1)) == 1
+
+
+def test_what_waits_past_its_deadline_is_not_parsed(parsing: ParsingProcess, tmp_path: Path) -> None:
+    async def calls() -> list[Any]:
+        called = (parsing.run(soon(), time.sleep, 1.0), parsing.run(soon(0.1), os.mkdir, tmp_path / "late"))
+        return await asyncio.gather(*called, return_exceptions=True)
+
+    _, refused = asyncio.run(calls())
+    assert code_of(refused)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert asyncio.run(parsing.run(soon(), abs, -1)) == 1
+    assert not (tmp_path / "late").exists()
+
+
+def test_if_it_is_killed_another_one_takes_its_place(parsing: ParsingProcess) -> None:
+    async def killed_at_work() -> None:
+        pid = await parsing.run(soon(), os.getpid)
+        asyncio.get_running_loop().call_later(0.1, os.kill, pid, signal.SIGKILL)
+        await parsing.run(soon(), time.sleep, 60.0)
+
+    with pytest.raises(ServingError) as refused:
+        asyncio.run(killed_at_work())
+    expected = "the process that parses large bodies was killed; try again"
+    assert code_of(refused.value) == (grpc.StatusCode.UNAVAILABLE, expected)
+    idle = asyncio.run(parsing.run(soon(), os.getpid))
+    os.kill(idle, signal.SIGKILL)
+    wait_for(lambda: state(idle) == "Z", "its end")
+    assert asyncio.run(parsing.run(soon(), os.getpid)) != idle
+
+
+def state(pid: int) -> str:
+    """A process's state, as /proc has it; X if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return "X"
+
+
+def parser_of(server: Server) -> int:
+    """The process that a server parses large bodies in."""
+    children = Path(f"/proc/{server.process.pid}/task").glob("*/children")
+    pids = [int(pid) for found in children for pid in found.read_text(encoding="ascii").split()]
+    (parser,) = [pid for pid in pids if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return parser
+
+
+@pytest.mark.parametrize("end", [Server.stop, lambda server: server.process.kill()])
+def test_a_server_s_large_bodies(models: Path, end: Callable[[Server], object]) -> None:
+    """Answered as small ones are; and their process does not outlive the server, however that ends."""
+    with running("--models", models) as server:
+        by_row = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"instances": ROWS}))
+        by_column = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"inputs": ROWS}))
+        refused = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"inputs": [*ROWS, 1.0]}))
+        unknown = server.rest.post("/v1/models/no:predict", content=json.dumps({"inputs": ROWS}))
+        parser = parser_of(server)
+        end(server)
+        wait_for(lambda: state(parser) == "X", "the parser's end")
+    expected = [row / 2 + 3 for row in ROWS]
+    assert (by_row.json(), by_column.json()) == ({"predictions": expected}, {"outputs": expected})
+    assert refused.json() == {"error": "a list must have at most 10000 elements, such as candidates. Received: 10001"}
+    assert (unknown.status_code, unknown.json()) == (404, {"error": "Servable not found for request: Latest(no)"})
