@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import logging
 from collections.abc import Callable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -65,8 +66,9 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
         for span in range(found.span - config.ingestion.window_spans + 1, found.span):
             try:
                 earlier = resolve_span(config, settings.data_root, span)
-            except NoSpanError:
-                continue  # the store's first days, or logs that are kept no longer
+            except NoSpanError as error:  # the store's first days, or logs that are kept no longer
+                logging.warning("span %d is not ingested: %s", span, error)
+                continue
             pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)
             for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):
                 on_event(dataclasses.replace(event, node_id=f"{event.node_id} (span {span})"))
