@@ -70,11 +70,16 @@ class Running:
             time.sleep(0.02)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    files = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in files for child in file.read_text(encoding="ascii").split()]
+
+
 def memory_mb(pid: int) -> float:
     """The resident memory of a process and of those that it has started."""
     pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-    children = [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(memory_mb(child) for child in children)
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(map(memory_mb, children(pid)))
 
 
 def free_port() -> int:

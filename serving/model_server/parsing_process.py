@@ -124,8 +124,9 @@ def _parse(connection: Connection) -> None:
             function, arguments = connection.recv()
         except EOFError:
             return
+        result = error = None
         try:
-            answer = (function(*arguments), None)
-        except Exception as error:  # raised again where the body is waited for
-            answer = (None, error)
-        connection.send(answer)
+            result = function(*arguments)
+        except Exception as raised:  # again where the body is waited for
+            error = raised
+        connection.send((result, error))

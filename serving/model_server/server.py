@@ -29,8 +29,8 @@ from serving.model_server.rest import Rest
 from serving.model_server.work_queue import WorkQueue
 from transform.errors import UserError
 
-#: For how long a thread that computes in Python, such as one that parses a large message, keeps others from it. A request
-#: passes several threads on its way and waits for its turn at each, with Python's own setting up to 5 ms.
+#: For how long a thread that computes in Python, such as one that counts a large message's parts, keeps others from it.
+#: A request passes several threads on its way and waits for its turn at each, with Python's own setting up to 5 ms.
 _SWITCH_SECONDS = 0.0005
 
 

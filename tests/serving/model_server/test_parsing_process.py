@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
+from benchmarks.model_server import children
 from serving.model_server import json_requests
 from serving.model_server.errors import ServingError
 from serving.model_server.parsing_process import ParsingProcess
@@ -106,8 +107,7 @@ def state(pid: int) -> str:
 
 def parser_of(server: Server) -> int:
     """The process that a server parses large bodies in."""
-    children = Path(f"/proc/{server.process.pid}/task").glob("*/children")
-    pids = [int(pid) for found in children for pid in found.read_text(encoding="ascii").split()]
+    pids = children(server.process.pid)
     (parser,) = [pid for pid in pids if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return parser
 
