@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -72,14 +71,18 @@ class Running:
 
 def children(pid: int) -> list[int]:
     """The processes that a process has started."""
-    files = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for file in files for child in file.read_text(encoding="ascii").split()]
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            found += map(int, file.read_text(encoding="ascii").split())
+    return found
 
 
 def memory_mb(pid: int) -> float:
-    """The resident memory of a process and of those that it has started."""
-    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(map(memory_mb, children(pid)))
+    """The resident memory of a process and of those that it has started, what they share counted once."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    kilobytes = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return kilobytes / 1024 + sum(map(memory_mb, children(pid)))
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
 from components.gates import DriftGate
-from components.lineage import was_let_through
+from components.lineage import examples_behind, was_let_through
 from components.versions import pushed_models, versions
 from pipeline.claim import claimed
 from pipeline.metadata_handle import Metadata
@@ -61,11 +61,10 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
     """
     with claimed(workspace), Metadata(workspace.metadata_connection()) as handle:
         store = handle.store
-        kept = {
-            *_of_latest_runs(store, keep_runs), *_for_the_next_run(store), *_behind_versions(store, workspace),
-        }  # fmt: skip
+        of_latest_runs, beginning = _of_latest_runs(store, keep_runs)
+        kept = of_latest_runs | _for_the_next_run(store) | _behind_versions(store, workspace)
         old = [a for a in store.get_artifacts() if a.id not in kept and workspace.artifacts in Path(a.uri).parents]
-        logs = sorted(workspace.logs.glob("*.log"))[:-keep_runs]
+        logs = sorted(log for log in workspace.logs.glob("*.log") if log.stat().st_mtime < beginning)
         paths = [path for path in [*(Path(a.uri) for a in old), *logs] if path.exists()]
         garbage = Garbage({path: _num_bytes(path) for path in paths})
         if not dry_run:
@@ -89,20 +88,25 @@ def _remove(
     shutil.rmtree(bin_)
 
 
-def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> set[int]:
-    """The artifacts that the latest runs of each pipeline, and whatever ran since, read or made."""
+def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> tuple[set[int], float]:
+    """The artifacts that the latest runs of each pipeline, and whatever ran since, read or made.
+
+    And when the oldest of these runs began, in seconds since 1970; 0 if there is none.
+    """
     kept: set[int] = set()
+    beginnings: list[float] = []
     for pipeline in store.get_contexts_by_type("pipeline"):
         in_pipeline = {execution.id for execution in store.get_executions_by_context(pipeline.id)}
         runs = [
-            executions
+            (min(executions), run.create_time_since_epoch / 1000)
             for run in store.get_contexts_by_type("pipeline_run")
             if len(executions := {e.id for e in store.get_executions_by_context(run.id)} & in_pipeline) > 1
         ]  # one execution alone is the ingestion of an earlier span
-        latest = sorted(map(min, runs))[-keep_runs:]
-        since = [execution for execution in in_pipeline if latest and execution >= latest[0]]
+        latest = sorted(runs)[-keep_runs:]
+        since = [execution for execution in in_pipeline if latest and execution >= latest[0][0]]
         kept |= {event.artifact_id for event in store.get_events_by_execution_ids(since)}  # a resolver's outputs, too
-    return kept
+        beginnings += [beginning for _, beginning in latest]
+    return kept, min(beginnings, default=0.0)
 
 
 def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
@@ -110,13 +114,16 @@ def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
     kept: set[int] = set()
     for pipeline in store.get_contexts_by_type("pipeline"):
         live = [a for a in store.get_artifacts_by_context(pipeline.id) if a.state == _Artifact.LIVE]
-        statistics, caches = (
-            sorted((a.id for a in live if a.type == kind), reverse=True)
-            for kind in ("ExampleStatistics", "TransformCache")
-        )
-        let_through = (id_ for id_ in statistics if was_let_through(store, id_, DriftGate.__name__))
-        kept |= {*caches[:1], *itertools.islice(let_through, 1)}
+        kept |= set(sorted(a.id for a in live if a.type == "TransformCache")[-1:])
+        by_span = sorted((_last_span(store, a.id), a.id) for a in live if a.type == "ExampleStatistics")
+        let_through = (id_ for _, id_ in reversed(by_span) if was_let_through(store, id_, DriftGate.__name__))
+        kept |= set(itertools.islice(let_through, 1))
     return kept
+
+
+def _last_span(store: mlmd.MetadataStore, artifact_id: int) -> int:
+    """The last span that an artifact was made from."""
+    return max((e.custom_properties["span"].int_value for e in examples_behind(store, artifact_id)), default=-1)
 
 
 def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int]:

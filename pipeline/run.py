@@ -63,11 +63,11 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     allow_long_values(connection)
     if has_spans(config):
         settings = dataclasses.replace(settings, span=found.span)
-        for span in range(found.span - config.ingestion.window_spans + 1, found.span):
+        for span in range(max(0, found.span - config.ingestion.window_spans + 1), found.span):
             try:
                 earlier = resolve_span(config, settings.data_root, span)
             except NoSpanError as error:  # the store's first days, or logs that are kept no longer
-                logging.warning("span %d is not ingested: %s", span, error)
+                logging.warning("the window has a span less: %s", error)
                 continue
             pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)
             for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):

@@ -28,7 +28,10 @@ _PORT = click.IntRange(min=0, max=65535)
     "--threads", "num_threads", type=click.IntRange(min=1), help="Requests computed at once.  [default: the processors]"
 )
 @click.option(
-    "--max-waiting", type=click.IntRange(min=1), default=100, help="Requests that wait for a thread, at most."
+    "--max-waiting",
+    type=click.IntRange(min=1),
+    default=100,
+    help="Requests that wait for a thread, at most, and large bodies of JSON.",
 )
 @click.option("--max-batch", type=click.IntRange(min=1), default=1, help="Waiting requests computed as one, at most.")
 @click.option("--max-elements", type=click.IntRange(min=1), default=10_000, help="Of an input: candidates.")

@@ -40,7 +40,7 @@ def fill_request(
     Args:
       request: Its examples and context are set.
       document: The body.
-      max_elements: The most examples.
+      max_elements: The most examples, and the most features of each.
 
     Raises:
       ServingError: If the body does not have the form.
@@ -48,7 +48,7 @@ def fill_request(
     target = request.input.example_list
     if CONTEXT in document:
         target = request.input.example_list_with_context
-        target.context.CopyFrom(_example(document[CONTEXT]))
+        target.context.CopyFrom(_example(document[CONTEXT], max_elements))
     if EXAMPLES not in document:
         raise invalid(
             f"JSON Value: {shown(document)} When method is classify, key 'examples' is expected and was not found"
@@ -59,12 +59,14 @@ def fill_request(
     if not found:
         raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
     check_length(found, max_elements)
-    target.examples.extend(_example(value) for value in found)
+    target.examples.extend(_example(value, max_elements) for value in found)
 
 
-def _example(value: Any) -> example_pb2.Example:
+def _example(value: Any, max_features: int) -> example_pb2.Example:
     if not isinstance(value, dict):
         raise invalid(f"Example must be JSON object but got JSON {type_name(value)}")
+    if len(value) > max_features:
+        raise invalid(f"an Example must have at most {max_features} features. Received: {len(value)}")
     example = example_pb2.Example()
     for name, content in value.items():
         utf8(name)

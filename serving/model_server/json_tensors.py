@@ -87,7 +87,7 @@ def fill_predict_request(
 def _columns(instances: list[Any], infos: TensorInfos) -> dict[str, list[Any]]:
     """Rows as columns."""
     if not _is_named(instances[0]):
-        if len(infos) > 1:
+        if len(infos) != 1:
             raise invalid(
                 "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
                 "tensorinfo_map"
@@ -109,7 +109,7 @@ def _columns(instances: list[Any], infos: TensorInfos) -> dict[str, list[Any]]:
 
 def _inputs(value: Any, infos: TensorInfos) -> dict[str, Any]:
     if not _is_named(value):
-        if len(infos) > 1:
+        if len(infos) != 1:
             raise invalid(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
                 "tensorinfo_map"

@@ -10,6 +10,7 @@ import prometheus_client
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.model_server.parsing_process import ParsingProcess
 from serving.model_server.version import AVAILABLE, Version
 from serving.model_server.work_queue import WorkQueue
 
@@ -23,12 +24,13 @@ _BUCKETS = (
 class Metrics:
     """Counts requests, and tells of the queue and of what is loaded."""
 
-    def __init__(self, versions: Callable[[], Iterable[Version]], queue: WorkQueue) -> None:
+    def __init__(self, versions: Callable[[], Iterable[Version]], queue: WorkQueue, parsing: ParsingProcess) -> None:
         """Nothing is counted yet.
 
         Args:
           versions: All versions that are known.
           queue: Where requests wait, and are computed.
+          parsing: Where large bodies wait, and are parsed.
         """
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more each
         self._registry = prometheus_client.CollectorRegistry()
@@ -45,7 +47,7 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._registry.register(_State(versions, queue))
+        self._registry.register(_State(versions, queue, parsing))
 
     def count(
         self,
@@ -67,13 +69,13 @@ class Metrics:
 
 
 class _State(Collector):
-    def __init__(self, versions: Callable[[], Iterable[Version]], queue: WorkQueue) -> None:
-        self._versions = versions
-        self._queue = queue
+    def __init__(self, versions: Callable[[], Iterable[Version]], queue: WorkQueue, parsing: ParsingProcess) -> None:
+        self._versions, self._queue, self._parsing = versions, queue, parsing
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("wdr_waiting_requests", "Requests in the queue.", self._queue.num_waiting)
         yield GaugeMetricFamily("wdr_running_requests", "Requests at work.", self._queue.num_running)
+        yield GaugeMetricFamily("wdr_waiting_bodies", "Large bodies to be parsed.", self._parsing.num_waiting)
         loaded = GaugeMetricFamily("wdr_loaded", "1 for each version that answers.", labels=("model", "version"))
         age = GaugeMetricFamily(
             "wdr_version_age_seconds", "Since a version that answers was pushed.", labels=("model", "version")

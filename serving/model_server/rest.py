@@ -7,7 +7,7 @@ import re
 import time
 import urllib.parse
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import grpc
 from starlette.applications import Starlette
@@ -52,9 +52,10 @@ _HTTP_CODES = {
 }
 
 #: A larger body is parsed in the other process; this one would have nothing else done for more than some 5 ms.
-_LARGE_BODY_BYTES = 32 << 10
+_LARGE_BODY_BYTES = 16 << 10
 
 _Parsed = TypeVar("_Parsed")
+_Others = TypeVarTuple("_Others")
 
 _JSON = "application/json"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -140,27 +141,31 @@ class Rest:
     async def _predictions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
         with self._inference.manager.resolve(spec).used() as servable:
             signatures = {name: signature.definition for name, signature in servable.signatures.items()}
-        request, by_row = await self._parsed(json_requests.predict_request, body, call, signatures)
+        request, by_row = await self._parsed(body, call, json_requests.predict_request, signatures)
         request.model_spec.MergeFrom(spec)
         response = await self._inference.predict(request, call)
         return json_responses.predictions(response.outputs, by_row)
 
     async def _classifications(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        request = await self._parsed(json_requests.classification_request, body, call)
+        self._inference.manager.resolve(spec)  # a body for what is not there is not parsed
+        request = await self._parsed(body, call, json_requests.classification_request)
         request.model_spec.MergeFrom(spec)
         return json_responses.classifications((await self._inference.classify(request, call)).result)
 
     async def _regressions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        request = await self._parsed(json_requests.regression_request, body, call)
+        self._inference.manager.resolve(spec)
+        request = await self._parsed(body, call, json_requests.regression_request)
         request.model_spec.MergeFrom(spec)
         return json_responses.regressions((await self._inference.regress(request, call)).result)
 
-    async def _parsed(self, parse: Callable[..., _Parsed], body: bytes, call: Call, *others: Any) -> _Parsed:
+    async def _parsed(
+        self, body: bytes, call: Call, parse: Callable[[bytes, int, *_Others], _Parsed], *others: *_Others
+    ) -> _Parsed:
         """What one of `json_requests` makes of a body."""
-        arguments = (body, self._inference.max_elements, *others)
+        max_elements = self._inference.max_elements
         if len(body) <= _LARGE_BODY_BYTES:
-            return parse(*arguments)
-        return await self._parsing.run(call.deadline, parse, *arguments)
+            return parse(body, max_elements, *others)
+        return await self._parsing.run(call.deadline, parse, body, max_elements, *others)
 
     async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:
         if not spec.name:

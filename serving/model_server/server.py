@@ -41,6 +41,11 @@ async def serve(flags: Flags) -> None:
       UserError: If it cannot listen, or a file of the options cannot be used.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    with contextlib.closing(ParsingProcess(flags.max_waiting)) as parsing:
+        await _serve(flags, parsing)
+
+
+async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -49,12 +54,11 @@ async def serve(flags: Flags) -> None:
     manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds)
     servable.start(flags.num_threads)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
-    metrics = Metrics(manager.all_versions, queue)
+    metrics = Metrics(manager.all_versions, queue, parsing)
     inference, models = Inference(manager, queue, flags.max_elements), ModelStatus(manager)
     grpc_server, grpc_port, alive = await _start_grpc(
         flags, GrpcServices(inference, models, metrics, flags.timeout_seconds), token
     )
-    parsing = ParsingProcess(flags.max_waiting)
     rest = Rest(inference, models, metrics, parsing, token, flags.max_message_bytes, flags.timeout_seconds)
     rest_server = _rest_server(flags, rest)
     rest_task = asyncio.create_task(rest_server.serve([listener]))
@@ -76,7 +80,6 @@ async def serve(flags: Flags) -> None:
     rest_server.should_exit = True
     await asyncio.gather(grpc_server.stop(flags.grace_seconds), rest_task)
     await manager.close()
-    parsing.close()
     queue.stop()
     log("info", "stopped")
 

@@ -41,7 +41,7 @@ class Runs:
         self.workspace.logs.mkdir(exist_ok=True)
         (self.workspace.logs / f"{name}.log").write_bytes(bytes(1000))
 
-    def put(self, node: str, read: list[Any], *made: str, is_done: bool = True) -> list[Any]:
+    def put(self, node: str, read: list[Any], *made: str, is_done: bool = True, span: int = 0) -> list[Any]:
         """An execution that made artifacts of these types from others, some of them under an input's own name."""
         type_id = self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node))
         state = mlmd_pb2.Execution.COMPLETE if is_done else mlmd_pb2.Execution.FAILED
@@ -52,7 +52,10 @@ class Runs:
             folder.mkdir(parents=True)
             (folder / "file").write_bytes(bytes(1000))
             type_id = self.store.put_artifact_type(mlmd_pb2.ArtifactType(name=kind))
-            outputs.append(mlmd_pb2.Artifact(type_id=type_id, uri=str(folder), state=mlmd_pb2.Artifact.LIVE))
+            artifact = mlmd_pb2.Artifact(type_id=type_id, uri=str(folder), state=mlmd_pb2.Artifact.LIVE)
+            if node == "ImpressionGen":
+                artifact.custom_properties["span"].int_value = span
+            outputs.append(artifact)
         event = mlmd_pb2.Event
         inputs = [one if isinstance(one, tuple) else ("input", one) for one in read]
         pairs = [(a, event(type=event.INPUT, path=event.Path(steps=[event.Path.Step(key=key)]))) for key, a in inputs]
@@ -142,6 +145,21 @@ def test_the_statistics_that_the_next_run_measures_drift_against_stay(runs: Runs
     assert there({**good, "stopped": stopped}) == {"statistics", "cache"}
 
 
+def test_they_are_those_of_the_last_span_whenever_it_was_run(runs: Runs) -> None:
+    """A past day that is run again is not what the next day is measured against."""
+    statistics = []
+    for name, span in (("a", 5), ("b", 3)):
+        runs.begin(name)
+        (raw,) = runs.put("ImpressionGen", [], "Examples", span=span)
+        statistics += runs.put("StatisticsGen", [raw], "ExampleStatistics")
+        runs.put("DriftGate", statistics[-1:])
+    runs.begin("c")
+    (unfit,) = runs.put("ImpressionGen", [], "Examples", span=6)
+    runs.put("RowGate", [unfit], is_done=False)
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    assert there(dict(zip("ab", statistics, strict=True))) == {"a"}
+
+
 def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -> None:
     first = runs.run("a", pushed=False)
     runs.begin("b")
@@ -152,6 +170,7 @@ def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -
         runs.put(node, [], kind)
     collect_garbage(runs.workspace, 1, dry_run=False)
     assert there(first) == {"statistics", "cache"}
+    assert sorted(path.name for path in runs.workspace.logs.iterdir()) == ["b.log", "c.log"]
 
 
 def test_the_ingestion_of_an_earlier_span_is_no_run(runs: Runs) -> None:

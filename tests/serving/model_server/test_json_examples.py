@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from google.protobuf import text_format
 from tensorflow.core.example import feature_pb2
 from tensorflow_serving.apis import regression_pb2
 
+from serving.model_server.errors import ServingError
 from serving.model_server.json_examples import fill_request
 
 
@@ -21,8 +23,6 @@ from serving.model_server.json_examples import fill_request
         (["a", {"b64": "/w=="}, "é"], r'bytes_list { value: "a" value: "\377" value: "\303\251" }'),
         ({"b64": ""}, 'bytes_list { value: "" }'),
         ([], ""),
-        # More than are taken at once.
-        (list(range(2500)), f"int64_list {{ value: {list(range(2500))} }}"),
     ],
 )
 def test_values_become_a_feature(values: Any, expected: str) -> None:
@@ -30,3 +30,8 @@ def test_values_become_a_feature(values: Any, expected: str) -> None:
     fill_request(request, {"examples": [{"x": values}]}, 1)
     feature = request.input.example_list.examples[0].features.feature["x"]
     assert feature == text_format.Parse(expected, feature_pb2.Feature())
+
+
+def test_features_are_bounded() -> None:
+    with pytest.raises(ServingError, match=re.escape("an Example must have at most 1 features. Received: 2")):
+        fill_request(regression_pb2.RegressionRequest(), {"examples": [{"x": 1, "y": 1}]}, 1)
