@@ -118,15 +118,15 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
           float32 `[batch]`; zeros if the model has no wide part.
         """
         batch_size = batch_size_of(features)
-        total = tf.zeros([batch_size])
+        summands = [tf.zeros([batch_size])]
         for table in self.wide_tables if tables is None else tables:
             (name,) = table.inputs
             ids = features[name]
             weights = (weights_of or self._weights_of)(table, _flat(ids))
             if isinstance(ids, tf.SparseTensor):
                 weights = tf.math.unsorted_segment_sum(weights, ids.indices[:, 0], batch_size)
-            total += weights
-        return total
+            summands.append(weights)
+        return tf.add_n(summands)  # not one `+` after the other, of which each would sum up its gradient
 
     def _weights_of(self, table: Table, rows: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.table_weights[table.name], rows)
@@ -192,8 +192,10 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         if self.hidden_layers is None:
             return logits, tf.zeros([])
         inputs = self.deep_input(features)
-        penalty = self.settings.embedding_l2 * tf.reduce_mean(tf.reduce_sum(tf.square(inputs), axis=1))
-        return logits + self.hidden_layers(inputs, training=True), penalty
+        logits += self.hidden_layers(inputs, training=True)
+        if self.settings.embedding_l2 == 0:
+            return logits, tf.zeros([])
+        return logits, self.settings.embedding_l2 * tf.reduce_mean(tf.reduce_sum(tf.square(inputs), axis=1))
 
     def _with_counts_hidden(self, features: Features) -> Features:
         """All counts of a random `count_dropout` of the examples are replaced by the id that says nothing."""

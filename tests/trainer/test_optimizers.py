@@ -178,6 +178,15 @@ def test_adagrad_follows_the_papers_formula(initial_accumulator: float, sparse: 
     assert_follows(make_deep_optimizer(deep), PaperAdagrad(initial, deep), initial, sparse)
 
 
+def test_adagrad_without_a_row_changes_nothing() -> None:
+    """A batch in which all lists are empty."""
+    table = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    optimizer = make_deep_optimizer(settings.DeepOptimizer(name="adagrad"))
+    gradient = tf.IndexedSlices(tf.zeros([0, 2]), tf.zeros([0], tf.int64), [2, 2])
+    tf.function(lambda: optimizer.apply_gradients([(gradient, table)]))()
+    np.testing.assert_array_equal(table, [[1.0, 2.0], [3.0, 4.0]])
+
+
 def test_adam_follows_the_formula_on_the_rows_it_reads() -> None:
     w = tf.Variable(np.ones((3, 2), np.float32))
     optimizer = make_deep_optimizer(settings.DeepOptimizer(name="adam", learning_rate=0.1))
