@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -79,10 +80,12 @@ def children(pid: int) -> list[int]:
 
 
 def memory_mb(pid: int) -> float:
-    """The resident memory of a process and of those that it has started, what they share counted once."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    kilobytes = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return kilobytes / 1024 + sum(map(memory_mb, children(pid)))
+    """The resident memory of a process and of those that it has started, what they share counted for each.
+
+    Not the share that each has in it, which depends on what else the machine runs.
+    """
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(map(memory_mb, children(pid)))
 
 
 def free_port() -> int:
