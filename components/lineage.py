@@ -91,3 +91,8 @@ def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadat
         if source.type == "Examples":
             found += [source] if "span" in source.custom_properties else examples_behind(store, source.id)
     return list({artifact.id: artifact for artifact in found}.values())
+
+
+def last_span(store: mlmd.MetadataStore, artifact_id: int) -> int:
+    """The last span whose examples an artifact was made from; -1 if none is known."""
+    return max((e.custom_properties["span"].int_value for e in examples_behind(store, artifact_id)), default=-1)

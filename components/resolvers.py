@@ -17,7 +17,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import RECIPE, UNFIT
-from components.lineage import examples_behind, was_let_through, was_stopped
+from components.lineage import examples_behind, last_span, was_let_through, was_stopped
 from components.versions import pushed_models
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -105,13 +105,12 @@ class EarlierStatistics(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        found, last_span = None, -1
+        found, found_span = None, -1
         for artifact in sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True):
-            spans = [e.custom_properties["span"].int_value for e in examples_behind(store, artifact.id)]
-            is_earlier = bool(spans) and last_span < max(spans) < _span(current)
-            if is_earlier and was_let_through(store, artifact.id, self._gate):
-                found, last_span = artifact, max(spans)
-            if last_span == _span(current) - 1:  # there can be no later one
+            span = last_span(store, artifact.id)
+            if found_span < span < _span(current) and was_let_through(store, artifact.id, self._gate):
+                found, found_span = artifact, span
+            if found_span == _span(current) - 1:  # there can be no later one
                 break
         return {"examples": [], "candidates": [found] if found else []}
 

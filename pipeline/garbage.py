@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
 from components.gates import DriftGate
-from components.lineage import examples_behind, was_let_through
+from components.lineage import last_span, was_let_through
 from components.versions import pushed_models, versions
 from pipeline.claim import claimed
 from pipeline.metadata_handle import Metadata
@@ -115,15 +115,10 @@ def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
     for pipeline in store.get_contexts_by_type("pipeline"):
         live = [a for a in store.get_artifacts_by_context(pipeline.id) if a.state == _Artifact.LIVE]
         kept |= set(sorted(a.id for a in live if a.type == "TransformCache")[-1:])
-        by_span = sorted((_last_span(store, a.id), a.id) for a in live if a.type == "ExampleStatistics")
+        by_span = sorted((last_span(store, a.id), a.id) for a in live if a.type == "ExampleStatistics")
         let_through = (id_ for _, id_ in reversed(by_span) if was_let_through(store, id_, DriftGate.__name__))
         kept |= set(itertools.islice(let_through, 1))
     return kept
-
-
-def _last_span(store: mlmd.MetadataStore, artifact_id: int) -> int:
-    """The last span that an artifact was made from."""
-    return max((e.custom_properties["span"].int_value for e in examples_behind(store, artifact_id)), default=-1)
 
 
 def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int]:

@@ -14,7 +14,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
 from components.ingestion.component import LATEST
-from components.ingestion.spans import has_spans, resolve_span
+from components.ingestion.spans import earlier_spans, has_spans, resolve_span
 from components.lineage import ended_well
 from pipeline.check import check_files
 from pipeline.claim import node_claimed
@@ -136,7 +136,7 @@ def _prepare(
     except InputError as error:
         raise GateError(str(error)) from error
     has_marker = storage.exists(marker_of(topology, place.data_root, span))  # a store may write none
-    for earlier in range(span - config.ingestion.window_spans + 1, span) if has_spans(config) else ():
+    for earlier in earlier_spans(config, span):
         try:
             resolve_span(config, place.data_root, earlier)
             if has_marker and not storage.exists(marker := marker_of(topology, place.data_root, earlier)):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.ingestion.spans import NoSpanError, has_spans, resolve_span
+from components.ingestion.spans import NoSpanError, earlier_spans, has_spans, resolve_span
 from pipeline.check import check_files
 from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
@@ -63,11 +63,11 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     allow_long_values(connection)
     if has_spans(config):
         settings = dataclasses.replace(settings, span=found.span)
-        for span in range(max(0, found.span - config.ingestion.window_spans + 1), found.span):
+        for span in earlier_spans(config, found.span):
             try:
                 earlier = resolve_span(config, settings.data_root, span)
             except NoSpanError as error:  # the store's first days, or logs that are kept no longer
-                logging.warning("the window has a span less: %s", error)
+                logging.warning("span %d is not ingested: %s", span, error)
                 continue
             pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)
             for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):

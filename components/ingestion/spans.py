@@ -88,6 +88,11 @@ def has_spans(config: Config) -> bool:
     return any(_names_span(path) for path in config.sources.impressions.paths.values())
 
 
+def earlier_spans(config: Config, span: int) -> range:
+    """The spans of a window before its last one, whether there are logs of them or not; none without spans."""
+    return range(max(0, span - config.ingestion.window_spans + 1), span) if has_spans(config) else range(0)
+
+
 def _names_span(path: str) -> bool:
     return any(token in path for token in SPAN_TOKENS)
 

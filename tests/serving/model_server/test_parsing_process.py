@@ -96,13 +96,13 @@ def test_what_is_at_work_past_its_deadline_is_ended(parsing: ParsingProcess) -> 
     assert next_one == 1
 
 
-def during(parsing: ParsingProcess, number: int) -> Any:
-    """Sends the process a signal while it sleeps; returns what that came to."""
+def during(parsing: ParsingProcess, number: int, seconds: float) -> Any:
+    """Sends the process a signal while it sleeps so long; returns what that came to."""
 
     async def call() -> Any:
         pid = await parsing.run(soon(), os.getpid)
         asyncio.get_running_loop().call_later(0.1, os.kill, pid, number)
-        return await parsing.run(soon(), time.sleep, 1.0 if number in (signal.SIGINT, signal.SIGTERM) else 600.0)
+        return await parsing.run(soon(), time.sleep, seconds)
 
     return asyncio.run(call())
 
@@ -111,7 +111,7 @@ def test_if_it_is_killed_another_one_takes_its_place(
     parsing: ParsingProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ServingError) as refused:
-        during(parsing, signal.SIGKILL)
+        during(parsing, signal.SIGKILL, 600.0)
     expected = "the process that parses large bodies has ended; try again"
     assert code_of(refused.value) == (grpc.StatusCode.UNAVAILABLE, expected)
     logged = json.loads(capsys.readouterr().err)
@@ -125,7 +125,7 @@ def test_if_it_is_killed_another_one_takes_its_place(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_all_processes_are_told_does_not_end_it(parsing: ParsingProcess, number: int) -> None:
     """The server answers what is at work first."""
-    assert during(parsing, number) is None
+    assert during(parsing, number, 1.0) is None
 
 
 def state(pid: int) -> str:
