@@ -14,6 +14,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from benchmarks.attacker import NUM_IDLE, Attacker, Target, push_small_model
 from benchmarks.model_server import MODEL, Running, free_port, push, running
+from pipeline.console import console_for
 from serving.model_server.protos import import_protos_alone
 
 #: How many times its normal the 99th percentile of others may be.
@@ -206,9 +208,9 @@ def main() -> None:
         with scene(version, arguments.rate, arguments.candidates) as found:
             if arguments.each_kind:
                 kinds = [kind for kind in found.attacker.kinds if arguments.only in kind]
-                print_each(Console(), measure_each(found, arguments.each_kind, kinds))
+                print_each(console_for(sys.stdout), measure_each(found, arguments.each_kind, kinds))
             else:
-                print_report(Console(), measure(found, arguments.rounds, arguments.seconds))
+                print_report(console_for(sys.stdout), measure(found, arguments.rounds, arguments.seconds))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from rich.table import Table
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from benchmarks.served_model import add_arguments, served_version
+from pipeline.console import console_for
 from pipeline.raw_rows import model_config
 from serving.ranking.candidates import Candidate, encode_candidates
 from serving.ranking.messages import predict_request, read_ranking
@@ -170,7 +172,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=NUM_ROUNDS)
     arguments = parser.parse_args()
     with served_version(arguments) as (version, settings):
-        compare(Console(), version, settings, arguments.candidates, arguments.rounds)
+        compare(console_for(sys.stdout), version, settings, arguments.candidates, arguments.rounds)
 
 
 if __name__ == "__main__":

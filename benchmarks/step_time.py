@@ -11,14 +11,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 from rich.table import Table
 
+from pipeline.console import console_for
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
@@ -115,7 +116,7 @@ def main() -> None:
             )
             ratios = (f"{middle:.3f}", f"{low:.3f} to {high:.3f}", f"{times.processor_ratio:.3f}")
             table.add_row(f"{batch_size:,}", name, *milliseconds, *ratios)
-    Console().print(table)
+    console_for(sys.stdout).print(table)
 
 
 if __name__ == "__main__":

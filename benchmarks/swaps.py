@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import dataclasses
 import datetime
+import sys
 import tempfile
 import threading
 import time
@@ -20,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.model_server import MODEL, free_port, push, running
+from pipeline.console import console_for
 from serving.model_server.protos import import_protos_alone
 
 #: A swap: from the push until the old version is dropped, in seconds since 1970.
@@ -139,7 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     import_protos_alone()
     report = measure(arguments.version, arguments.seconds, arguments.every, arguments.rate, arguments.candidates)
-    console = Console()
+    console = console_for(sys.stdout)
     console.print(
         f"{report.num_requests:,} requests of {arguments.candidates} candidates at {arguments.rate:g} a second; "
         f"{len(report.swaps)} swaps, {report.num_versions} versions answered"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.transformed import Transformed, transform_span
+from pipeline.console import console_for
 from pipeline.simulator import simulate
 from transform.config import Config, load_config
 from transform.settings import Parts
@@ -113,7 +115,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.only != "app_store" and not arguments.frappe:
         parser.error("--frappe DIR is required, or --only app_store")
-    console = Console()
+    console = console_for(sys.stdout)
     seeds = range(1, arguments.seeds + 1)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.only != "app_store":

@@ -18,6 +18,7 @@ import dataclasses
 import multiprocessing
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -26,12 +27,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import tensorflow as tf
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import flops_per_example, matmul_rates
 from benchmarks.paper_model import MODEL, PaperModel
 from benchmarks.stock_model import StockModel
+from pipeline.console import console_for
 from trainer.data import train_dataset
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
@@ -208,7 +209,7 @@ def main() -> None:
         pattern = paper.write_examples(Path(folder), arguments.examples, NUM_FILES)
         job = Job(paper, pattern, arguments.examples, arguments.batch_sizes, arguments.passes)
         turns = measure(job, arguments.turns)
-    console = Console()
+    console = console_for(sys.stdout)
     widths = layer_widths(WideDeep(paper.spec, MODEL, dict.fromkeys(paper.vocabulary_sizes, 1)))
     bound = statistics.median(p.bound.wall for turn in turns for passes in turn.float32.values() for p in passes)
     flops = flops_per_example(widths)

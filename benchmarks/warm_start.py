@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.transformed import Transformed, serving_model_dir, transform_span
+from pipeline.console import console_for
 from pipeline.simulator import simulate
 from trainer.evaluation import evaluate, logits_function
 from trainer.preparation import Prepared
@@ -122,7 +123,7 @@ def main() -> None:
             needed = "more" if result.share_needed is None else f"{result.share_needed:.0%}"
             aucs = [f"{auc:.4f}" for auc in (result.cold_auc, *result.warm_aucs)]
             table.add_row(str(seed), aucs[0], f"{result.cold_steps:,}", *aucs[1:], needed)
-        Console().print(table)
+        console_for(sys.stdout).print(table)
 
 
 if __name__ == "__main__":
