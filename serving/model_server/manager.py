@@ -186,8 +186,8 @@ class Manager:
         await version.drained()
         servable, version.servable = version.servable, None
         assert servable is not None
-        # Its pages stay with the process, for the next version; `malloc_trim` would give them back, but a request beside
-        # it waits for them 8 ms, and the next load needs as many again.
+        # Its pages stay with the process, for the next load: `malloc_trim`, which would give them back, makes a request
+        # beside it wait 8 ms.
         await self._in_loader(servable.close)
         version.state = END
         log("info", "a version was dropped", model=version.model, version=version.number)
