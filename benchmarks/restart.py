@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.model_server import MODEL, free_port, push, running
-from pipeline.console import console_for
 from serving.model_server.protos import import_protos_alone
 
 if TYPE_CHECKING:
@@ -116,7 +114,7 @@ def main() -> None:
     for _ in range(arguments.repetitions):
         report = measure(arguments.version, arguments.candidates, arguments.requests, load_seconds=2.0)
         median = statistics.median(report.following)
-        console_for(sys.stdout).print(
+        print(
             f"killed after {report.num_answered:,} answers; ready again after {report.ready_seconds:.2f} s; first "
             f"request {report.first:.2f} ms, median {median:.2f} ms: {report.first / median:.2f} x"
         )
