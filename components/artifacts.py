@@ -20,6 +20,9 @@ UNFIT = "unfit"
 #: same for all Examples of one window.
 RECIPE = "recipe"
 
+#: Custom properties of a GateVerdict: the sentences of what was accepted, the reason and who gave it; empty if nothing was.
+ACCEPTED, ACCEPT_REASON, ACCEPTED_BY = "accepted", "accept_reason", "accepted_by"
+
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as a JSON object.
 CHECKSUMS_FILE = "sha256.json"
 
@@ -37,3 +40,18 @@ class Catalog(Artifact):  # type: ignore[misc]
     """A snapshot of the broadcast tables: one folder a table, tf.Examples with the table's features and key."""
 
     TYPE_NAME = "Catalog"
+
+
+class GateRecord(Artifact):  # type: ignore[misc]
+    """What a gate measured of a span and found, as `components.gate_records` writes and reads it.
+
+    Its custom properties `gate` and `span` name the gate and the span.
+    """
+
+    TYPE_NAME = "GateRecord"
+
+
+class GateVerdict(Artifact):  # type: ignore[misc]
+    """That a gate let a span through; its custom properties say where a person accepted what the gate would stop."""
+
+    TYPE_NAME = "GateVerdict"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from components.artifacts import ACCEPT_REASON, ACCEPTED
+
 _EVENT = metadata_store_pb2.Event
 _ENDED_WELL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
@@ -37,17 +39,33 @@ def was_let_through(store: mlmd.MetadataStore, artifact_id: int, gate: str) -> b
 
 
 def was_stopped(store: mlmd.MetadataStore, examples_ids: Sequence[int], gates: Sequence[str]) -> bool:
-    """Whether one of some gates has read the statistics or anomalies of Examples, and never come to its end.
+    """Whether one of some gates stopped the run on the rows of Examples, and has let none through.
 
     The Examples are those of the same rows, however often they were ingested. A gate that was killed, and whose run did
-    not go on, has not come to its end either.
+    not go on, has not come to its end either. A span that a person accepted is let through.
 
     Where a gate has not read them at all, as of a span that was ingested for a later one's window, it stopped nothing.
     """
-    statistics = _made_from(store, examples_ids, "ExampleStatistics")
-    readers = _readers(store, [*statistics, *_made_from(store, statistics, "ExampleAnomalies")])
+    readers = _readers(store, _judged(store, examples_ids))
     ends = [[ended_well(e) for e in readers if _class_of(e) == gate] for gate in gates]
     return any(of_gate and not any(of_gate) for of_gate in ends)
+
+
+def accepted_stops(store: mlmd.MetadataStore, examples_ids: Sequence[int]) -> dict[str, str]:
+    """What a person accepted of some Examples that gates on data would have stopped: the reason, by what was found."""
+    found = {}
+    for gate in _readers(store, _judged(store, examples_ids)):
+        for verdict in artifacts_of(store, gate.id, inputs=False):
+            if reason := verdict.custom_properties[ACCEPT_REASON].string_value:
+                found[verdict.custom_properties[ACCEPTED].string_value] = reason
+    return found
+
+
+def _judged(store: mlmd.MetadataStore, examples_ids: Sequence[int]) -> list[int]:
+    """What gates on data read of Examples: themselves, their statistics, and what was found in either."""
+    statistics = _made_from(store, examples_ids, "ExampleStatistics")
+    found = [*examples_ids, *statistics]
+    return [*found, *_made_from(store, found, "ExampleAnomalies", "GateRecord")]
 
 
 def _readers(store: mlmd.MetadataStore, artifact_ids: Sequence[int]) -> list[metadata_store_pb2.Execution]:
@@ -58,12 +76,12 @@ def _readers(store: mlmd.MetadataStore, artifact_ids: Sequence[int]) -> list[met
     return found
 
 
-def _made_from(store: mlmd.MetadataStore, artifact_ids: Sequence[int], kind: str) -> list[int]:
-    """The artifacts of a type that were made from some artifacts directly."""
+def _made_from(store: mlmd.MetadataStore, artifact_ids: Sequence[int], *kinds: str) -> list[int]:
+    """The artifacts of some types that were made from some artifacts directly."""
     readers = [e.id for e in _readers(store, artifact_ids)]
     events = store.get_events_by_execution_ids(readers) if readers else []
     outputs = {e.artifact_id for e in events if e.type == _EVENT.OUTPUT}
-    return [a.id for a in store.get_artifacts_by_id(outputs) if a.type == kind] if outputs else []
+    return [a.id for a in store.get_artifacts_by_id(outputs) if a.type in kinds] if outputs else []
 
 
 def _class_of(execution: metadata_store_pb2.Execution) -> str:

@@ -17,6 +17,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import RECIPE, UNFIT
+from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, last_span, was_let_through, was_stopped
 from components.versions import pushed_models
 
@@ -38,14 +39,21 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     What reads them gets them by ML Metadata, which gives them in the order of their ids.
 
     Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe. The span
-    is left out where that one's rows were found unfit, or a gate stopped a run on them and has let none through.
+    is left out where that one's rows were found unfit, or a gate stopped a run on them and has let none through; one
+    that a person accepted is taken.
 
     Inputs: `examples`, the run's own; `history`, all Examples that the pipeline ingested.
     """
 
-    def __init__(self, num_spans: int, gates: list[str]):
-        """`gates`: the classes of the components that read statistics or anomalies, and stop a run."""
-        self._num_spans, self._gates = num_spans, gates
+    def __init__(self, num_spans: int, gates: list[str], row_gate: str = ""):
+        """The classes of the components that stop a run.
+
+        Args:
+          num_spans: How many spans the window has at most.
+          gates: Those that read Examples' statistics, anomalies or records.
+          row_gate: The one that stops a run on rows that ingestion found unfit.
+        """
+        self._num_spans, self._gates, self._row_gate = num_spans, gates, row_gate
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
@@ -61,6 +69,8 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         window = [current]
         for span in sorted(newest, reverse=True):
             reason = newest[span].get_string_custom_property(UNFIT)
+            if reason and was_let_through(store, newest[span].id, self._row_gate):
+                reason = ""
             if not reason and was_stopped(store, of_rows[_rows(newest[span])], self._gates):
                 reason = "a gate on data stopped the run on its rows"
             if reason:
@@ -113,6 +123,43 @@ class EarlierStatistics(resolver.ResolverStrategy):  # type: ignore[misc]
             if found_span == _span(current) - 1:  # there can be no later one
                 break
         return {"examples": [], "candidates": [found] if found else []}
+
+
+class EarlierRecords(resolver.ResolverStrategy):  # type: ignore[misc]
+    """Resolves `records` to a gate's records of the last spans before the run's, one a span.
+
+    Of a span with several, as after another ingestion, the newest counts. A span that a gate on data stopped, and that
+    nobody accepted, is no reference. ML Metadata gives the records in the order of their ids: `read_records` puts them
+    in the order of their spans.
+
+    Inputs: `examples`, the run's own; `records`, GateRecords of any gate, made from Examples among others.
+    """
+
+    def __init__(self, gate: str, num_spans: int, gates: list[str]):
+        """Names what is wanted.
+
+        Args:
+          gate: The gate, as its records name it.
+          num_spans: How many spans' records are wanted at most.
+          gates: The classes of the components that stop a run, and read Examples, statistics, anomalies or records.
+        """
+        self._gate, self._num_spans, self._gates = gate, num_spans, gates
+
+    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
+        (current,) = input_dict["examples"]
+        newest: dict[int, types.Artifact] = {}
+        for artifact in sorted(input_dict["records"], key=lambda a: a.id):
+            span = artifact.get_int_custom_property(SPAN)
+            if artifact.get_string_custom_property(GATE) == self._gate and span < _span(current):
+                newest[span] = artifact
+        found: list[types.Artifact] = []
+        for span in sorted(newest, reverse=True):
+            if len(found) == self._num_spans:
+                break
+            examples = [source.id for source in examples_behind(store, newest[span].id)]
+            if not was_stopped(store, examples, self._gates):
+                found.append(newest[span])
+        return {"examples": [], "records": found}
 
 
 class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
