@@ -56,6 +56,7 @@ soak: setup
 	$(BIN)/python -m tests.soak.many_days
 	$(BIN)/python -m tests.soak.kubeflow_steps
 	$(BIN)/python -m tests.soak.backfill
+	$(BIN)/python -m tests.soak.abandoned_calls
 	for airflow in 3.3 2.11; do for metadata in sqlite postgresql; do \
 	  $(BIN)/python -m tests.soak.airflow --airflow $$airflow --metadata $$metadata || exit 1; \
 	done; done

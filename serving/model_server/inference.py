@@ -64,7 +64,7 @@ class Inference:
             call.signature = signature.name
             check_inputs(signature, request.inputs, self.max_elements)
             check_filter(signature, wanted)
-            outputs = await self._queue.run(servable, signature, request.inputs, call.deadline, wanted)
+            outputs = await self._queue.run(version, signature, request.inputs, call.deadline, wanted)
             response = predict_pb2.PredictResponse()
             _fill_spec(response.model_spec, version, signature.name)
             for name, proto in outputs.items():
@@ -80,7 +80,7 @@ class Inference:
 
         async def compute(version: Version, servable: Servable) -> classification_pb2.ClassificationResponse:
             signature = examples.find_signature(servable, request.model_spec.signature_name, CLASSIFY_METHOD)
-            outputs, number = await self._run_examples(servable, signature, request.input, call)
+            outputs, number = await self._run_examples(version, signature, request.input, call)
             response = classification_pb2.ClassificationResponse()
             _fill_spec(response.model_spec, version, signature.name)
             response.result.CopyFrom(examples.classification_result(outputs, number))
@@ -93,7 +93,7 @@ class Inference:
 
         async def compute(version: Version, servable: Servable) -> regression_pb2.RegressionResponse:
             signature = examples.find_signature(servable, request.model_spec.signature_name, REGRESS_METHOD)
-            outputs, number = await self._run_examples(servable, signature, request.input, call)
+            outputs, number = await self._run_examples(version, signature, request.input, call)
             response = regression_pb2.RegressionResponse()
             _fill_spec(response.model_spec, version, signature.name)
             response.result.CopyFrom(examples.regression_result(outputs, number))
@@ -111,7 +111,7 @@ class Inference:
             response = inference_pb2.MultiInferenceResponse()
             signatures = [_task_signature(servable, task) for task in request.tasks]
             for task, signature in zip(request.tasks, signatures, strict=True):
-                outputs, number = await self._run_examples(servable, signature, request.input, call)
+                outputs, number = await self._run_examples(version, signature, request.input, call)
                 result = response.results.add()
                 _fill_spec(result.model_spec, version, signature.name)
                 if task.method_name == CLASSIFY_METHOD:
@@ -143,13 +143,13 @@ class Inference:
         return response
 
     async def _run_examples(
-        self, servable: Servable, signature: Signature, request_input: input_pb2.Input, call: Call
+        self, version: Version, signature: Signature, request_input: input_pb2.Input, call: Call
     ) -> tuple[Tensors, int]:
         call.signature = signature.name
         proto = examples.to_tensor_proto(request_input, self.max_elements)
         inputs = {examples.INPUTS: proto}
         check_inputs(signature, inputs, self.max_elements)
-        return await self._queue.run(servable, signature, inputs, call.deadline), len(proto.string_val)
+        return await self._queue.run(version, signature, inputs, call.deadline), len(proto.string_val)
 
     async def _answer(
         self, spec: model_pb2.ModelSpec, call: Call, compute: Callable[[Version, Servable], Awaitable[_Response]]

@@ -206,9 +206,12 @@ class Manager:
             await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        """Drops all versions; the requests have been answered."""
+        """Drops all versions. The requests have been answered; what is computed for nobody is ended."""
         async with self._lock:
             self._find_models, self._configs = None, {}
+            for version in self.all_versions():
+                if version.servable:
+                    version.servable.cancel()
             for version in self.all_versions():
                 if version.state == AVAILABLE:
                     await self._unload(version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Mapping, Sequence
 
 import grpc
@@ -26,9 +27,11 @@ _INIT_SIGNATURE = "__saved_model_init_op"
 #: A load's operations are all done by the thread that loads, and stay at its low priority; a request's are spread over
 #: the threads that all sessions share: on two cores, 200 candidates are ranked in 2.6 to 4.0 ms, else in 4.1 ms.
 _IN_THIS_THREAD = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
-_IN_ALL_THREADS = config_pb2.RunOptions().SerializeToString()
 
 Tensors = dict[str, tensor_pb2.TensorProto]
+
+#: TensorFlow counts a time limit in microseconds of 64 bits.
+_MAX_MILLISECONDS = (1 << 63) // 1000 - 1
 
 
 def session_config(num_threads: int) -> bytes:
@@ -98,7 +101,7 @@ class Servable:
         inputs: Mapping[str, tensor_pb2.TensorProto],
         wanted: Sequence[str] = (),
         *,
-        in_this_thread: bool = False,
+        deadline: float | None = None,
     ) -> Tensors:
         """Computes a signature's outputs.
 
@@ -109,20 +112,35 @@ class Servable:
           signature: One of `signatures`.
           inputs: A tensor for each of its inputs, held against it by `check_inputs`.
           wanted: The outputs to give; none for all.
-          in_this_thread: Whether to stay off the threads that requests are computed in.
+          deadline: On `time.monotonic`'s clock, when TensorFlow stops computing. None is for warm-up: it computes for
+            as long as it takes, and in this thread alone, off the threads that requests are computed in.
 
         Raises:
-          ServingError: If the model refuses the inputs.
+          ServingError: If the model refuses the inputs, the deadline passes, or `cancel` was called.
         """
         tensors = [to_tensor(inputs[name]) for name in signature.feeds]
-        options = _IN_THIS_THREAD if in_this_thread else _IN_ALL_THREADS
+        options = _IN_THIS_THREAD if deadline is None else _until(deadline)
         outputs = self._session.run(list(signature.feeds.values()), tensors, list(signature.fetches.values()), options)
         found = zip(signature.fetches, outputs, strict=True)
         return {name: to_proto(tensor) for name, tensor in found if not wanted or name in wanted}
 
+    def cancel(self) -> None:
+        """Ends what runs, by an error, and refuses what would run from now on."""
+        self._session.cancel()
+
     def close(self) -> None:
         """Frees its memory; nothing may run any more."""
         self._session.close()
+
+
+def _until(deadline: float) -> bytes:
+    """A serialized RunOptions: in all threads, until a time on `time.monotonic`'s clock, at least 1 ms from now.
+
+    TensorFlow has no shorter time: 0 would be no limit.
+    """
+    milliseconds = max(1, math.ceil(1000 * (deadline - time.monotonic())))
+    serialized: bytes = config_pb2.RunOptions(timeout_in_ms=min(milliseconds, _MAX_MILLISECONDS)).SerializeToString()
+    return serialized
 
 
 def find_signature(servable: Servable, name: str) -> Signature:

@@ -231,6 +231,11 @@ class Session:
             )
         return [Tensor(handle) for handle in results if handle is not None]
 
+    def cancel(self) -> None:
+        """Ends what runs, by an error, and refuses what would run from now on; while `run` is at work, too."""
+        with Status() as status:
+            library().TF_CloseSession(self._session, status)
+
     def close(self) -> None:
         """Frees all that the model holds; nothing may run any more."""
         session, graph, self._session, self._graph = self._session, self._graph, None, None

@@ -40,23 +40,35 @@ class Version:
         self.servable: Servable | None = None
         self.pushed_at = 0.0
         self.answered = False
-        self._in_flight = 0
+        self._num_users = 0
         self._drained = asyncio.Event()
         self._drained.set()
 
+    def hold(self) -> Servable:
+        """Keeps its servable from being freed until `release`, which must be called once for each call of this."""
+        assert self.servable is not None
+        self._num_users += 1
+        self._drained.clear()
+        return self.servable
+
+    def release(self) -> None:
+        """Ends one `hold`."""
+        self._num_users -= 1
+        if not self._num_users:
+            self._drained.set()
+
     @contextlib.contextmanager
     def used(self) -> Iterator[Servable]:
-        """Keeps it from being dropped while a request is at work."""
-        assert self.servable is not None
-        self._in_flight += 1
-        self._drained.clear()
+        """Holds it for a block of code.
+
+        A request's handler ends when its client gives up, while its computation goes on: that holds the version by
+        itself (`WorkQueue.run`).
+        """
         try:
-            yield self.servable
+            yield self.hold()
         finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._drained.set()
+            self.release()
 
     async def drained(self) -> None:
-        """Waits until no request is at work on it."""
+        """Waits until nothing holds it."""
         await self._drained.wait()

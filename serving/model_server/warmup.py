@@ -48,14 +48,14 @@ def _replay(model: Servable, entry: prediction_log_pb2.PredictionLog) -> None:
         request = entry.predict_log.request
         signature = servable.find_signature(model, request.model_spec.signature_name)
         servable.check_inputs(signature, request.inputs)
-        model.run(signature, request.inputs, in_this_thread=True)
+        model.run(signature, request.inputs)
     elif kind in ("classify_log", "regress_log", "multi_inference_log"):
         request = getattr(entry, kind).request
         tasks = request.tasks if kind == "multi_inference_log" else [request]
         for task in tasks:
             signature = model.signatures[task.model_spec.signature_name or DEFAULT_SIGNATURE]
             rows = {next(iter(signature.feeds)): examples.to_tensor_proto(request.input)}
-            model.run(signature, rows, in_this_thread=True)
+            model.run(signature, rows)
     else:
         raise invalid(f"Unsupported log_type for warmup: {kind}")
 
@@ -68,6 +68,6 @@ def _run_empty(model: Servable, signature: Signature) -> None:
             proto.tensor_shape.dim.add(size=max(dim.size, 0))
         inputs[name] = proto
     try:
-        model.run(signature, inputs, in_this_thread=True)
+        model.run(signature, inputs)
     except ServingError as error:  # it may need rows; its run is planned all the same
         log("info", "a signature was warmed up without an answer", signature=signature.name, reason=error.message)

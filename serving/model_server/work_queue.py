@@ -20,15 +20,16 @@ from tensorflow.core.framework import tensor_pb2
 
 from serving.model_server import batching
 from serving.model_server.errors import ServingError
-from serving.model_server.servable import Servable, Signature, Tensors
+from serving.model_server.servable import Signature, Tensors
+from serving.model_server.version import Version
 
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """A run of a signature that somebody waits for.
+    """A run of a signature. It holds its version until it is settled, whether or not its client still waits.
 
     Attributes:
-      servable: The model.
+      version: The version that computes.
       signature: Of it.
       inputs: Held against the signature.
       wanted: The outputs to give; none for all.
@@ -37,7 +38,7 @@ class Job:
       mates: What jobs that can be computed as one have in common; none if this one is to be alone.
     """
 
-    servable: Servable
+    version: Version
     signature: Signature
     inputs: Mapping[str, tensor_pb2.TensorProto]
     wanted: Sequence[str]
@@ -48,6 +49,15 @@ class Job:
     @property
     def expired(self) -> bool:
         return time.monotonic() >= self.deadline
+
+    def run(self) -> Tensors:
+        """Computes the outputs, until the deadline.
+
+        Raises:
+          ServingError: If the model refuses the inputs, or the deadline passes.
+        """
+        assert self.version.servable is not None  # held by this job
+        return self.version.servable.run(self.signature, self.inputs, self.wanted, deadline=self.deadline)
 
 
 class WorkQueue:
@@ -81,7 +91,7 @@ class WorkQueue:
 
     async def run(
         self,
-        servable: Servable,
+        version: Version,
         signature: Signature,
         inputs: Mapping[str, tensor_pb2.TensorProto],
         deadline: float,
@@ -89,12 +99,15 @@ class WorkQueue:
     ) -> Tensors:
         """Computes a signature's outputs once it is their turn.
 
+        Called on the event loop. The job holds the version until a thread has computed or dropped it; that the caller
+        is cancelled meanwhile changes nothing.
+
         Raises:
-          ServingError: If the queue is full, the deadline passes before the turn comes, or the model refuses.
+          ServingError: If the queue is full, the deadline passes, or the model refuses.
         """
         shared = batching.key(signature, inputs) if self._max_batch > 1 else None
-        mates = shared and (id(servable), signature.name, shared)
-        job = Job(servable, signature, inputs, wanted, deadline, asyncio.get_running_loop().create_future(), mates)
+        mates = shared and (id(version), signature.name, shared)
+        job = Job(version, signature, inputs, wanted, deadline, asyncio.get_running_loop().create_future(), mates)
         if job.expired:
             raise _deadline_exceeded()
         with self._changed:
@@ -105,6 +118,7 @@ class WorkQueue:
                     grpc.StatusCode.RESOURCE_EXHAUSTED,
                     f"the queue is full: {self._max_waiting} requests wait already; try again later",
                 )
+            version.hold()
             self._waiting.append(job)
             self._changed.notify()
         return await job.answer
@@ -145,7 +159,7 @@ class WorkQueue:
             return
         for job in jobs:
             try:
-                _settle(job, job.servable.run(job.signature, job.inputs, job.wanted))
+                _settle(job, job.run())
             except Exception as error:  # raised again where the request is waited for
                 _settle(job, error)
 
@@ -160,9 +174,14 @@ class WorkQueue:
 
 def _run_together(jobs: list[Job]) -> list[Tensors] | None:
     """The jobs' answers, computed as one; none if they must be computed one by one after all."""
-    first = jobs[0]
+    together = dataclasses.replace(
+        jobs[0],
+        inputs=batching.merge([job.inputs for job in jobs]),
+        wanted=(),
+        deadline=max(job.deadline for job in jobs),
+    )
     try:
-        outputs = first.servable.run(first.signature, batching.merge([job.inputs for job in jobs]))
+        outputs = together.run()
     except ServingError:  # of one of them
         return None
     parts = batching.split(outputs, [batching.num_rows(job.inputs) for job in jobs])
@@ -170,24 +189,26 @@ def _run_together(jobs: list[Job]) -> list[Tensors] | None:
 
 
 def _is_late(job: Job) -> bool:
-    """Whether nobody waits for a job any more; who waited is told."""
-    if job.expired:
-        _settle(job, _deadline_exceeded())
-        return True
-    return job.answer.cancelled()
+    """Whether nobody waits for a job any more; such a job is settled without being computed."""
+    if not (job.expired or job.answer.cancelled()):
+        return False
+    _settle(job, _deadline_exceeded())
+    return True
 
 
 def _settle(job: Job, result: Tensors | Exception) -> None:
-    job.answer.get_loop().call_soon_threadsafe(_set, job.answer, result)
+    """Ends a job, once; from any thread."""
+    job.answer.get_loop().call_soon_threadsafe(_end, job, result)
 
 
-def _set(answer: asyncio.Future[Tensors], result: Tensors | Exception) -> None:
-    if answer.cancelled():  # the client has gone
+def _end(job: Job, result: Tensors | Exception) -> None:
+    job.version.release()
+    if job.answer.cancelled():  # the client has gone
         return
     if isinstance(result, Exception):
-        answer.set_exception(result)
+        job.answer.set_exception(result)
     else:
-        answer.set_result(result)
+        job.answer.set_result(result)
 
 
 def _deadline_exceeded() -> ServingError:

@@ -160,7 +160,7 @@ def test_clients_must_have_a_certificate(models: Path, certificate: tuple[Path, 
 
 
 def test_a_stop_answers_what_is_at_work(models: Path) -> None:
-    with running("--models", models) as server:
+    with running("--models", models, "--grace-seconds", "60") as server:
         server.predictions.Predict(request("slow", steps=np.int32(1)))
         at_work = server.predictions.Predict.future(request("slow", steps=np.int32(300)))
         over_rest = f"/v1/models/{MODEL}/metadata"

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.model_server.servable import Signature
+from serving.model_server.version import Version
 from serving.model_server.work_queue import WorkQueue
 
 
@@ -23,7 +24,7 @@ class Broken:
         self.num_running: list[int] = []
         self.queue: WorkQueue | None = None
 
-    def run(self, *_: Any) -> dict[str, Any]:
+    def run(self, *_: Any, deadline: float) -> dict[str, Any]:
         assert self.queue is not None
         self.num_running.append(self.queue.num_running)
         if len(self.num_running) == 1:
@@ -43,9 +44,11 @@ def test_an_error_that_nobody_foresaw_is_each_request_s_and_ends_no_thread() -> 
     servable = Broken()
     queue = servable.queue = WorkQueue(num_threads=1, max_waiting=9, max_batch=8)
     signature, inputs = a_signature(), {"x": tf.make_tensor_proto([1.0])}
+    version = Version("m", 1, "")
+    version.servable = servable  # type: ignore[assignment]
 
     def run() -> asyncio.Task[Any]:
-        return asyncio.create_task(queue.run(servable, signature, inputs, time.monotonic() + 60))  # type: ignore[arg-type]
+        return asyncio.create_task(queue.run(version, signature, inputs, time.monotonic() + 60))
 
     async def ask() -> list[Any]:
         at_work = run()
@@ -66,3 +69,30 @@ def test_an_error_that_nobody_foresaw_is_each_request_s_and_ends_no_thread() -> 
     assert [str(error) for error in others] == ["broken", "broken"]
     assert servable.num_running == [1, 2, 1]
     assert queue.num_running == 0
+
+
+def test_a_cancelled_call_holds_its_version_until_it_is_computed() -> None:
+    servable = Broken()
+    queue = servable.queue = WorkQueue(num_threads=1, max_waiting=9, max_batch=1)
+    version = Version("m", 1, "")
+    version.servable = servable  # type: ignore[assignment]
+
+    async def ask() -> bool:
+        calls = [
+            asyncio.create_task(queue.run(version, a_signature(), {}, time.monotonic() + 60)) for _ in range(2)
+        ]  # one at work, one that waits
+        while not (queue.num_running and queue.num_waiting):
+            await asyncio.sleep(0.001)
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
+        drained = asyncio.create_task(version.drained())
+        await asyncio.sleep(0)
+        early = drained.done()
+        servable.may_go_on.set()
+        await drained
+        return early
+
+    assert asyncio.run(ask()) is False
+    queue.stop()
+    assert servable.num_running == [1]

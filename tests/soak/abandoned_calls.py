@@ -1,0 +1,154 @@
+"""A model server whose clients give up: calls that are cancelled or expire while versions are swapped and servers stop.
+
+    python -m tests.soak.abandoned_calls [--swaps 50] [--stops 50]
+
+A call that its client has given up may still be computed. Its version must not be freed before that ends. Ends with
+exit code 1 if a server crashes, or if a call fails whose client waits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import itertools
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from tests.serving.model_server.running import POLL, Server, running, wait_for
+from tests.serving.model_server.test_grpc import request
+from tests.serving.model_server.tiny_models import MODEL, push, save, x_request
+
+#: Of the signature `slow`: some 100 ms, ten times the impatient clients' deadline.
+_STEPS = 30
+
+_DEADLINE_SECONDS = 0.01
+_PATIENT_SECONDS = 30
+
+
+@dataclasses.dataclass
+class Calls:
+    """What became of the clients' calls.
+
+    Attributes:
+      answered: The patient clients' calls that were answered.
+      expired: The calls that passed their deadline.
+      cancelled: The calls that their client cancelled.
+      failed: What patient clients were answered instead.
+    """
+
+    answered: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    failed: list[str] = dataclasses.field(default_factory=list)
+
+
+@contextlib.contextmanager
+def load(server: Server, calls: Calls) -> Iterator[None]:
+    """Sends calls until it is left: by one client that waits, one whose calls expire, and one that cancels its own."""
+    stop = threading.Event()
+
+    def wait() -> None:
+        try:
+            server.predictions.Predict(x_request([1.0]), timeout=_PATIENT_SECONDS)
+            calls.answered += 1
+        except grpc.RpcError as error:
+            calls.failed.append(f"{error.code()}: {error.details()}")
+
+    def expire() -> None:
+        try:
+            server.predictions.Predict(request("slow", steps=np.int32(_STEPS)), timeout=_DEADLINE_SECONDS)
+        except grpc.RpcError as error:
+            calls.expired += error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    def cancel() -> None:
+        call = server.predictions.Predict.future(request("slow", steps=np.int32(_STEPS)))
+        stop.wait(_DEADLINE_SECONDS)
+        calls.cancelled += call.cancel()
+
+    def repeat(send: Callable[[], None]) -> None:
+        while not stop.is_set():
+            send()
+
+    clients = [threading.Thread(target=repeat, args=(send,)) for send in (wait, expire, cancel)]
+    for client in clients:
+        client.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+
+
+def swap(folder: Path, num_swaps: int) -> tuple[Calls, int]:
+    """Swaps versions under load.
+
+    Args:
+      folder: For the model; it must be empty.
+      num_swaps: How many new versions appear.
+
+    Returns:
+      The calls, and the server's exit code.
+    """
+    templates = [save(folder / f"template-{bias}", float(bias)) for bias in range(2)]
+    model = folder / "models" / MODEL
+    push(templates[0], model / "1")
+    calls = Calls()
+    with running("--models", model.parent, *POLL) as server:
+        with load(server, calls):
+            for number in track(range(2, num_swaps + 2), "swaps", disable=not sys.stderr.isatty()):
+                push(templates[number % 2], model / str(number))
+                states = {**dict.fromkeys(range(1, number), "END"), number: "AVAILABLE"}
+                wait_for(lambda states=states: server.states(MODEL) == states, str(states), server.process)
+        return calls, server.stop()
+
+
+def stop_under_load(folder: Path) -> int:
+    """Stops a server under load; returns its exit code.
+
+    Args:
+      folder: For the model; one that is there is used again.
+    """
+    model = folder / "models" / MODEL / "1"
+    if not model.exists():
+        model.parent.mkdir(parents=True)
+        save(model)
+    sent = Calls()
+    with running("--models", model.parents[1]) as server, load(server, sent):
+        wait_for(lambda: sent.answered and sent.expired and sent.cancelled, "calls of each client", server.process)
+        return server.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--swaps", type=int, default=50)
+    parser.add_argument("--stops", type=int, default=50)
+    options = parser.parse_args()
+    console = Console(width=120)
+    with tempfile.TemporaryDirectory() as folder:
+        calls, code = swap(Path(folder) / "swaps", options.swaps)
+        stops = Path(folder) / "stops"
+        stopped = [
+            stop_under_load(stops) for _ in track(range(options.stops), "stops", disable=not sys.stderr.isatty())
+        ]
+    crashes = [number for number in (code, *stopped) if number]
+    console.print(f"swaps              {options.swaps}, the server's exit code {code}")
+    console.print(f"stops              {options.stops}, exit codes {sorted(set(stopped))}")
+    console.print(f"calls              {calls.answered} answered, {calls.expired} expired, {calls.cancelled} cancelled")
+    console.print(
+        f"failed calls       {len(calls.failed)} of clients that wait {list(itertools.islice(calls.failed, 3))}"
+    )
+    return 1 if crashes or calls.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
