@@ -20,7 +20,7 @@ UNFIT = "unfit"
 #: same for all Examples of one window.
 RECIPE = "recipe"
 
-#: Custom properties of a GateVerdict: the sentences of what was accepted, the reason and who gave it; empty if nothing was.
+#: Custom properties of a GateVerdict: the sentences of what was accepted, why, and by whom; empty if nothing was.
 ACCEPTED, ACCEPT_REASON, ACCEPTED_BY = "accepted", "accept_reason", "accepted_by"
 
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as a JSON object.

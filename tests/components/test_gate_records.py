@@ -72,5 +72,5 @@ def test_a_record_that_is_none_is_refused_in_words(change: dict[str, object], sa
 
 
 def test_a_record_that_is_missing_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="must have the file gate_record.json"):
+    with pytest.raises(InputError, match=r"must have the file gate_record\.json"):
         read_record(str(tmp_path))
