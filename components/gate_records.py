@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -20,7 +20,7 @@ from components import storage
 from transform.errors import InputError
 
 #: Of the files that this code writes, and the only one that it reads.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 #: In a GateRecord artifact.
 RECORD_FILE = "gate_record.json"
