@@ -25,7 +25,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from components import storage
 from components.ingestion.spans import SPAN_TOKENS
 from pipeline.create import RunSettings, create_pipeline
-from pipeline.fingerprint import code_fingerprint
+from pipeline.fingerprint import fingerprint_of_all_code
 from pipeline.ir import compile_ir
 from pipeline.workspace import Workspace
 from transform.config import Config
@@ -45,9 +45,6 @@ _SPAN_PARAMETER = "span"
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 
 _EPOCH = datetime.date(1970, 1, 1)
-
-#: All of the product's code: a compiled pipeline runs with the code that it was compiled with.
-_CODE = ("components", "pipeline", "serving", "trainer", "transform")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +81,7 @@ def write_compiled(config: Config, folder: Path) -> dict[str, Any]:
     ]
     topology = {
         "name": config.name,
-        "code": code_fingerprint(*_CODE),
+        "code": fingerprint_of_all_code(),
         "schedule": _schedule(config),
         "nodes": nodes,
     }
@@ -133,7 +130,7 @@ def read_topology(folder: Path) -> dict[str, Any]:
     if text is None:
         raise InputError(f"a compiled pipeline is what `wdr compile` wrote; there is no {TOPOLOGY_FILE} in {folder}")
     topology: dict[str, Any] = json.loads(text)
-    if topology["code"] != code_fingerprint(*_CODE):
+    if topology["code"] != fingerprint_of_all_code():
         raise InputError(f"a pipeline runs with the code that it was compiled with; compile it again ({folder})")
     return topology
 

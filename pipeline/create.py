@@ -57,27 +57,10 @@ SCHEMA_GEN = "schema_gen"
 TUNER = "tuner"
 PROGRESSIVE_VALIDATION = "progressive_validation"
 
-#: What ingestion runs: an edit of the rest of `transform` reads no log again.
-INGESTION_CODE = (
-    "components/ingestion",
-    "components/artifacts.py",
-    *(
-        f"transform/{name}.py"
-        for name in (
-            "config",
-            "drift_settings",
-            "errors",
-            "evaluation_settings",
-            "feature_spec",
-            "infra_settings",
-            "mistakes",
-            "schedule_settings",
-            "settings",
-            "sources",
-            "tuning",
-        )
-    ),
-)
+#: The functions that TFX's Transform, Trainer and Tuner run, by their dotted paths.
+PREPROCESSING_FN = "transform.preprocessing.preprocessing_fn"
+RUN_FN = "trainer.run_fn.run_fn"
+TUNER_FN = "trainer.tuner_fn.tuner_fn"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +100,7 @@ def create_pipeline(
         config=scopes.for_ingestion(config),
         data_root=settings.data_root,
         span=span_parameter or settings.span,
-        code_fingerprint=code_fingerprint(*INGESTION_CODE),
+        code_fingerprint=code_fingerprint(ImpressionGen),
     ).with_id(EXAMPLE_GEN)
     components = [example_gen] if only_ingest else _whole_pipeline(config, settings, example_gen)
     return tfx_pipeline.Pipeline(
@@ -140,7 +123,7 @@ def _all_models() -> Channel:
 
 def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionGen) -> list:  # type: ignore[type-arg]
     examples = example_gen.outputs["examples"]
-    row_gate = RowGate(examples=examples, code_fingerprint=code_fingerprint("components/gates.py")).with_id("row_gate")
+    row_gate = RowGate(examples=examples, code_fingerprint=code_fingerprint(RowGate)).with_id("row_gate")
 
     # Is the data fit to learn from?
     statistics_gen = StatisticsGen(examples=examples).with_id("statistics_gen")
@@ -151,7 +134,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         "example_validator"
     )
     anomaly_gate = AnomalyGate(
-        anomalies=example_validator.outputs["anomalies"], code_fingerprint=code_fingerprint("components/gates.py")
+        anomalies=example_validator.outputs["anomalies"], code_fingerprint=code_fingerprint(AnomalyGate)
     ).with_id("anomaly_gate")
     earlier_statistics = Resolver(
         strategy_class=EarlierStatistics,
@@ -163,6 +146,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         statistics=statistics_gen.outputs["statistics"],
         baseline_statistics=earlier_statistics.outputs["candidates"],
         config=drift_config(config.drift),
+        code_fingerprint=code_fingerprint(DriftValidator),
     ).with_id("distribution_validator")
     drift_gate = DriftGate(
         anomalies=distribution_validator.outputs["anomalies"],
@@ -170,7 +154,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         baseline_statistics=earlier_statistics.outputs["candidates"],
         action=config.drift.action,
         min_rows_ratio=config.drift.min_rows_ratio,
-        code_fingerprint=code_fingerprint("components/gates.py"),
+        code_fingerprint=code_fingerprint(DriftGate),
     ).with_id("drift_gate")
 
     # How did the last model do on data that it has not seen?
@@ -215,12 +199,12 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     transform = Transform(
         examples=span_window.outputs["examples"],
         schema=schema,
-        preprocessing_fn="transform.preprocessing.preprocessing_fn",
+        preprocessing_fn=PREPROCESSING_FN,
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         analyzer_cache=analyzer_cache.outputs["candidates"],
         custom_config={
             CONFIG_KEY: scopes.for_transform(config).to_json(),
-            "code_fingerprint": code_fingerprint("transform"),
+            "code_fingerprint": code_fingerprint(PREPROCESSING_FN),
         },
     ).with_id("transform")
     transform.add_upstream_nodes([anomaly_gate, drift_gate])
@@ -232,19 +216,24 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         "train_args": trainer_pb2.TrainArgs(splits=["train"]),
         "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
     }
-    training_config = {
-        CHECKPOINT_ROOT_KEY: str(settings.workspace.checkpoints),
-        "code_fingerprint": code_fingerprint("components/trainer.py", "trainer", "transform"),
-    }
+    checkpoints = {CHECKPOINT_ROOT_KEY: str(settings.workspace.checkpoints)}
     tuners = []
     if config.tuning is not None:
-        custom_config = {CONFIG_KEY: scopes.for_tuner(config).to_json(), **training_config}
-        tuners = [Tuner(tuner_fn="trainer.tuner_fn.tuner_fn", custom_config=custom_config, **to_train).with_id(TUNER)]
+        custom_config = {
+            CONFIG_KEY: scopes.for_tuner(config).to_json(),
+            **checkpoints,
+            "code_fingerprint": code_fingerprint(TUNER_FN),
+        }
+        tuners = [Tuner(tuner_fn=TUNER_FN, custom_config=custom_config, **to_train).with_id(TUNER)]
     trainer = RankingTrainer(
         raw_examples=examples,
         catalog=example_gen.outputs["catalog"],
-        run_fn="trainer.run_fn.run_fn",
-        custom_config={CONFIG_KEY: scopes.for_trainer(config).to_json(), **training_config},
+        run_fn=RUN_FN,
+        custom_config={
+            CONFIG_KEY: scopes.for_trainer(config).to_json(),
+            **checkpoints,
+            "code_fingerprint": code_fingerprint(RankingTrainer, RUN_FN),
+        },
         hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
         **to_train,
     ).with_id("trainer")
@@ -261,12 +250,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         baseline_model=serving_model.outputs["model"],
         examples=span_window.outputs["examples"],
         settings=config.infra_validation,
-        code_fingerprint=code_fingerprint(
-            "components/infra_validation",
-            *(f"components/{name}.py" for name in ("artifacts", "storage", "versions")),
-            "serving/dry_run",
-            *(f"transform/{name}.py" for name in ("feature_spec", "infra_settings", "own_scores", "signature_names")),
-        ),
+        code_fingerprint=code_fingerprint(InfraValidation),
     ).with_id("infra_validation")
     # The Evaluator runs a model in this very process, which a bad one would take along.
     validated_model = Resolver(
@@ -287,7 +271,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         serving_root=serving_root,
         keep_versions=config.push.keep_versions,
         force_reason=settings.force_reason,
-        code_fingerprint=code_fingerprint("components", "transform", "trainer"),
+        code_fingerprint=code_fingerprint(Push, ImpressionGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN),
     ).with_id("push")
     return [
         example_gen, row_gate, statistics_gen, schema_gen, example_validator, anomaly_gate,

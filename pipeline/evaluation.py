@@ -183,20 +183,21 @@ def evaluator_of(
     schema: BaseChannel,
 ) -> Evaluator:
     """An Evaluator, or a component that is one, of the evaluation split."""
+    settings = eval_config(
+        config.evaluation,
+        weighted=config.sources.impressions.weight is not None,
+        has_requests=config.sources.impressions.request_id is not None,
+    )
     evaluator = component(
         examples=examples,
         model=model,
         baseline_model=baseline_model,
-        eval_config=eval_config(
-            config.evaluation,
-            weighted=config.sources.impressions.weight is not None,
-            has_requests=config.sources.impressions.request_id is not None,
-        ),
+        eval_config=settings,
         schema=schema,
         example_splits=["eval"],
         module_path=extractors.__name__,
     )
     # TFX has no place for it, but its cache compares all properties: an edit of the metrics evaluates anew.
-    code = ("components/evaluation", "transform/evaluation_settings.py")
-    evaluator.exec_properties["code_fingerprint"] = code_fingerprint(*code)
+    metrics = {metric.module for spec in settings.metrics_specs for metric in spec.metrics if metric.module}
+    evaluator.exec_properties["code_fingerprint"] = code_fingerprint(component, extractors.__name__, *sorted(metrics))
     return evaluator

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from pipeline.create import INGESTION_CODE
+from pipeline.fingerprint import PACKAGES, imported_names
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("components", "pipeline", "serving", "trainer", "transform")
 OURS = (*PACKAGES, "benchmarks", "deploy", "tests")
 
 #: What each package may import of the project, beside itself: a package, or a single module.
@@ -32,20 +31,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 }
 
 
-def imported_modules(source: str, package: str) -> set[str]:
-    """The absolute names of all that a module imports, wherever in it; `package` is the one it stands in."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {f"{base}.{alias.name}" for alias in node.names}
-    return found
-
-
-def forbidden(modules: set[str], package: str) -> list[str]:
+def forbidden(modules: Iterable[str], package: str) -> list[str]:
     """Those of a package's imports that go the wrong way."""
     ours = [name for name in modules if name.split(".")[0] in OURS and name.split(".")[0] != package]
     return sorted(n for n in ours if not any(f"{n}.".startswith(f"{allowed}.") for allowed in ALLOWED[package]))
@@ -60,7 +46,7 @@ def test_imports_go_one_way(package: str) -> None:
     wrong = {}
     for path in files_of(package):
         relative = path.relative_to(ROOT)
-        modules = imported_modules(path.read_text(encoding="utf-8"), ".".join(relative.parent.parts))
+        modules = imported_names(path.read_bytes(), ".".join(relative.parent.parts))
         if found := forbidden(modules, package):
             wrong[relative.as_posix()] = found
     assert wrong == {}
@@ -84,7 +70,7 @@ def test_imports_go_one_way(package: str) -> None:
     ],
 )
 def test_a_wrong_import_is_seen(package: str, source: str, expected: list[str]) -> None:
-    assert forbidden(imported_modules(source, package), package.split(".")[0]) == expected
+    assert forbidden(imported_names(source.encode(), package), package.split(".")[0]) == expected
 
 
 def test_every_package_has_a_rule_and_modules() -> None:
@@ -110,20 +96,3 @@ def test_the_environment_has_all_of_the_lock_file() -> None:
     installed = {re.sub(r"[-_.]+", "-", d.name).lower() for d in importlib.metadata.distributions()}
     assert len(locked) > 100
     assert sorted(set(locked) - installed) == []
-
-
-def test_ingestion_s_fingerprint_is_of_all_that_ingestion_imports() -> None:
-    reached: set[str] = set()
-    left = [path for place in INGESTION_CODE for path in (files_of(place) or [ROOT / place])]
-    while left:
-        path = left.pop()
-        relative = path.relative_to(ROOT)
-        if relative.as_posix() in reached:
-            continue
-        reached.add(relative.as_posix())
-        for name in imported_modules(path.read_text(encoding="utf-8"), ".".join(relative.parent.parts)):
-            for module in (name, name.rpartition(".")[0]):  # of a name that is imported from a module
-                file = ROOT / f"{module.replace('.', '/')}.py"
-                if module.split(".")[0] in PACKAGES and file.exists():
-                    left.append(file)
-    assert {path for path in reached if not path.startswith("components/ingestion/")} == set(INGESTION_CODE[1:])

@@ -1,4 +1,4 @@
-"""A fingerprint changes with every edit of the code it is of, and with nothing else."""
+"""A fingerprint changes with every edit of a module that may run, and with nothing else."""
 
 from __future__ import annotations
 
@@ -8,98 +8,130 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import fingerprint
-from pipeline.fingerprint import ROOT, code_fingerprint
+from pipeline.fingerprint import PACKAGES, ROOT, SourceTree, code_fingerprint, fingerprint_of_all_code
 
-PACKAGES = ("components", "pipeline", "serving", "trainer", "transform")
+#: A project: `trainer.run` imports what the comments say.
+FILES = {
+    "requirements.lock": "numpy==1\n",
+    "README.md": "A project.\n",
+    "components/__init__.py": "",
+    "components/gate.py": "import json\nimport numpy as np\n",
+    "serving/__init__.py": "",
+    "serving/dry/__init__.py": "",
+    "serving/dry/__main__.py": "from . import talk\n",  # a relative import
+    "serving/dry/talk.py": "",
+    "serving/dry/unused.py": "",
+    "trainer/__init__.py": "",
+    "trainer/run.py": (
+        "from transform import shapes\n"
+        "from transform.names import name_of, other\n"
+        "import transform.deep.inner as inner\n"
+        "class A:\n"
+        "  def f(self):\n"
+        "    from trainer import late\n"
+        "COMMAND = ['python', '-m', 'serving.dry']\n"
+        "LABEL = 'transform'\n"
+    ),
+    "trainer/late.py": "from trainer import run\n",  # a cycle
+    "trainer/unused.py": "",
+    "transform/__init__.py": "",
+    "transform/shapes.py": "",
+    "transform/names.py": "name_of = other = 1\n",
+    "transform/deep/__init__.py": "",
+    "transform/deep/inner.py": "",
+    "transform/deep/unused.py": "",
+}
+
+OF_RUN = {
+    "serving", "serving.dry", "serving.dry.__main__", "serving.dry.talk",
+    "trainer", "trainer.run", "trainer.late",
+    "transform", "transform.shapes", "transform.names", "transform.deep", "transform.deep.inner",
+}  # fmt: skip
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's code, of which fingerprints are taken."""
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "requirements.lock"):
-        shutil.copy(ROOT / name, tmp_path)
-    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+def root(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
+
+
+def module_of(name: str) -> str:
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def append(path: Path, text: str) -> None:
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
-def test_a_copy_has_the_fingerprint_of_the_original(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_copy = code_fingerprint(*PACKAGES)
-    monkeypatch.setattr(fingerprint, "ROOT", ROOT)
-    assert in_copy == code_fingerprint(*PACKAGES)
+def test_the_closure_has_what_may_run(root: Path) -> None:
+    assert SourceTree(root).closure(["trainer.run"]) == OF_RUN
+    assert SourceTree(root).closure(["trainer.run.A"]) == OF_RUN
+    assert SourceTree(root).closure(["components.gate"]) == {"components", "components.gate"}
+    assert SourceTree(root).closure(["tfx.components.Evaluator"]) == frozenset()
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_line_of_any_file_changes_the_package_and_no_other(tree: Path, package: str) -> None:
-    before = {name: code_fingerprint(name) for name in PACKAGES}
-    for path in sorted((tree / package).rglob("*.py")):
-        append(path, "\n# a line\n")
-        after = {name: code_fingerprint(name) for name in PACKAGES}
-        assert after[package] != before[package], path
-        assert {name: after[name] for name in PACKAGES if name != package} == {
-            name: before[name] for name in PACKAGES if name != package
-        }
-        before = after
+def test_an_edit_of_a_module_changes_the_fingerprints_of_what_runs_it_alone(root: Path) -> None:
+    def fingerprints() -> tuple[str, str, str]:
+        tree = SourceTree(root)
+        return tree.fingerprint(["trainer.run"]), tree.fingerprint(["components.gate"]), tree.fingerprint_of_all()
+
+    before = fingerprints()
+    for name in (name for name in FILES if name.endswith(".py")):
+        source = (root / name).read_bytes()
+        append(root / name, "\n# a line\n")
+        changed = tuple(a != b for a, b in zip(fingerprints(), before, strict=True))
+        (root / name).write_bytes(source)
+        module = module_of(name)
+        assert changed == (module in OF_RUN, module in {"components", "components.gate"}, True), name
+    assert fingerprints() == before
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda package: (package / "added.py").write_text("", encoding="utf-8"),
-        lambda package: (package / "data.py").unlink(),
-        lambda package: (package / "data.py").rename(package / "renamed.py"),
+        lambda root: (root / "transform/deep/__init__.py").unlink(),
+        lambda root: (root / "transform/names.py").rename(root / "transform/names2.py"),
+        lambda root: append(root / "trainer/run.py", "import trainer.unused\n"),
+        lambda root: append(root / "requirements.lock", "scipy==1\n"),
     ],
-    ids=["added", "removed", "renamed"],
+    ids=["removed", "renamed", "imported", "library"],
 )
-def test_a_file_added_removed_or_renamed_changes_it(tree: Path, change: Callable[[Path], object]) -> None:
-    before = code_fingerprint("trainer")
-    change(tree / "trainer")
-    assert code_fingerprint("trainer") != before
+def test_other_changes_of_what_runs_are_seen(root: Path, change: Callable[[Path], object]) -> None:
+    before = SourceTree(root).fingerprint(["trainer.run"])
+    change(root)
+    assert SourceTree(root).fingerprint(["trainer.run"]) != before
 
 
-def test_text_moved_from_one_file_to_the_next_changes_it(tree: Path) -> None:
-    package = tree / "moved"
-    package.mkdir()
+def test_text_moved_from_one_module_to_the_next_changes_it(root: Path) -> None:
+    found = set()
     for first, second in (("x = 1\ny = 2\n", ""), ("x = 1\n", "y = 2\n")):
-        (package / "a.py").write_text(first, encoding="utf-8")
-        (package / "b.py").write_text(second, encoding="utf-8")
-        if not second:
-            before = code_fingerprint("moved")
-    assert code_fingerprint("moved") != before
+        (root / "transform/names.py").write_text(first, encoding="utf-8")
+        (root / "transform/shapes.py").write_text(second, encoding="utf-8")
+        found.add(SourceTree(root).fingerprint(["trainer.run"]))
+    assert len(found) == 2
 
 
-def test_what_is_not_python_does_not_change_it(tree: Path) -> None:
-    before = code_fingerprint(*PACKAGES)
-    append(tree / "README.md", "\nA line.\n")
-    (tree / "trainer" / "README.md").write_text("A line.\n", encoding="utf-8")
-    cache = tree / "trainer" / "__pycache__"
-    cache.mkdir()
-    (cache / "data.cpython-311.pyc").write_bytes(b"\0")
-    assert code_fingerprint(*PACKAGES) == before
+def test_what_is_not_python_does_not_change_it(root: Path) -> None:
+    before = SourceTree(root).fingerprint(["trainer.run"]), SourceTree(root).fingerprint_of_all()
+    append(root / "README.md", "A line.\n")
+    (root / "trainer/README.md").write_text("A line.\n", encoding="utf-8")
+    (root / "trainer/__pycache__").mkdir()
+    (root / "trainer/__pycache__/run.cpython-311.pyc").write_bytes(b"\0")
+    assert (SourceTree(root).fingerprint(["trainer.run"]), SourceTree(root).fingerprint_of_all()) == before
 
 
-def test_a_single_file_is_fingerprinted_alone(tree: Path) -> None:
-    before = code_fingerprint("components/gates.py")
-    append(tree / "components" / "push.py", "\n# a line\n")
-    assert code_fingerprint("components/gates.py") == before
-    append(tree / "components" / "gates.py", "\n# a line\n")
-    assert code_fingerprint("components/gates.py") != before
+@pytest.mark.parametrize("name", ["trainer.no_such_module", "transform", "serving.no_package.module"])
+def test_an_entry_point_that_is_not_there_is_an_error(root: Path, name: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match=f"Received: {name}"):
+        SourceTree(root).closure([name])
 
 
-@pytest.mark.parametrize("place", ["no_such_package", "trainer/no_such_file.py", "empty"])
-def test_a_place_without_python_is_an_error(tree: Path, place: str) -> None:
-    (tree / "empty").mkdir()
-    with pytest.raises(FileNotFoundError):
-        code_fingerprint(place)
-
-
-def test_another_version_of_a_library_changes_every_fingerprint(tree: Path) -> None:
-    before = {name: code_fingerprint(name) for name in PACKAGES}
-    append(tree / "requirements.lock", "# a version\n")
-    assert all(code_fingerprint(name) != before[name] for name in PACKAGES)
+def test_a_copy_has_the_fingerprint_of_the_original(tmp_path: Path) -> None:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    copied = SourceTree(tmp_path)
+    assert copied.fingerprint(["trainer.run_fn.run_fn"]) == code_fingerprint("trainer.run_fn.run_fn")
+    assert copied.fingerprint_of_all() == fingerprint_of_all_code()
