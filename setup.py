@@ -46,6 +46,7 @@ setup(
     ],
     extras_require={
         "dev": [
+            "hypothesis",
             "mypy",
             "pre-commit",
             "pytest",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 
-from components.ingestion.readers import read_rows
+from components.ingestion.readers import read_rows, unit_of
 from components.ingestion.rows import RowError, RowParser
 from components.ingestion.spans import SpanFiles
 from transform.config import Config
@@ -51,9 +51,7 @@ def check_files(config: Config, found: SpanFiles) -> None:
         source = source_settings(config, name)
         columns = _column_names(config, name)
         paths = [path for paths in by_split.values() for path in paths]
-        first_rows = [
-            next(read_rows(path, source.format, columns, config.ingestion.max_row_bytes), None) for path in paths
-        ]
+        first_rows = [next(read_rows(path, source.format, columns, config.ingestion), None) for path in paths]
         if not any(first_rows):
             raise InputError(f"the source `{name}` must have a row. Received: none ({paths[0]})")
 
@@ -111,7 +109,7 @@ def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) ->
     labels: collections.Counter[int] = collections.Counter()
     first, num_rows = "", 0
     for path in paths:
-        for row in read_rows(path, source.format, _column_names(config, name), config.ingestion.max_row_bytes):
+        for row in read_rows(path, source.format, _column_names(config, name), config.ingestion):
             if num_rows >= max_rows:
                 break
             num_rows += 1
@@ -126,5 +124,5 @@ def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) ->
                         labels[values[label]] += 1
                     continue
             rejected[reason] += 1
-            first = first or f"{detail} (row {row.number}, {path})"
+            first = first or f"{detail} ({unit_of(source.format)} {row.number}, {path})"
     return SourceReport(name, len(paths), num_rows, dict(rejected), first, dict(labels))

@@ -126,7 +126,7 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
     columns = list(dict.fromkeys([table.key, *(f.source_column for f in features)]))
     rows: dict[str, tf.train.Features] = {}
     for path in paths:
-        for raw in read_rows(path, table.format, columns, config.ingestion.max_row_bytes):
+        for raw in read_rows(path, table.format, columns, config.ingestion):
             if raw.values is None:
                 continue
             try:

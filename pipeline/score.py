@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.ingestion.files import open_file
-from components.ingestion.readers import read_header, read_rows
+from components.ingestion.readers import read_header, read_rows, unit_of
 from components.ingestion.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.versions import verify
@@ -72,7 +72,7 @@ def score_file(
         raise InputError(f"the input has a column `{SCORE}` already ({input_path})")
     maker = ExampleMaker(config, _tables(config, model_path, data_root, span), columns)
     signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
-    rows = read_rows(input_path, input_format, columns, config.ingestion.max_row_bytes)
+    rows = read_rows(input_path, input_format, columns, config.ingestion)
     problems: list[str] = []
     num_scored = num_unscored = 0
     with _whole_or_not_at_all(output_path) as file:
@@ -87,7 +87,7 @@ def score_file(
                 except RowError as error:
                     examples.append(None)
                     if len(problems) < MAX_PROBLEMS:
-                        problems.append(f"row {row.number}: {error.detail}")
+                        problems.append(f"{unit_of(input_format)} {row.number}: {error.detail}")
             scores = _score(signature, [e for e in examples if e is not None])
             for row, example in zip(batch, examples, strict=True):
                 try:
@@ -95,7 +95,7 @@ def score_file(
                 except csv.Error as error:  # of tsv alone
                     raise InputError(
                         f"a tsv file cannot hold a tab or a line end in a value; write csv or jsonl. "
-                        f"Received: row {row.number} ({input_path})"
+                        f"Received: {unit_of(input_format)} {row.number} ({input_path})"
                     ) from error
             num_unscored += examples.count(None)
             num_scored += len(examples) - examples.count(None)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from components.ingestion.counts import Counts
 from components.measured import change_words
 from pipeline.cost_table import infra_rows
 from pipeline.outcome import Outcome
@@ -95,15 +96,21 @@ def _carried(tables: Mapping[str, Mapping[str, Any]]) -> RenderableType:
 def _rows(outcome: Outcome) -> str:
     counts = outcome.counts
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.rejected.get(IMPRESSIONS, {}).items()))
-    return f"{counts.read.get(IMPRESSIONS, 0):,} read, {counts.num_rejected:,} rejected" + (
-        f" ({reasons})" if reasons else ""
-    )
+    rejected = f"{counts.num_rejected:,} rejected" + (f" ({reasons})" if reasons else "")
+    return ", ".join([f"{counts.read.get(IMPRESSIONS, 0):,} read", rejected, *_multi_line(counts, IMPRESSIONS)])
+
+
+def _multi_line(counts: Counts, source: str) -> list[str]:
+    """The source's rows of several lines, if there are any: a stray quote may make one of several rows."""
+    number = counts.lines[source].multi_line_rows if source in counts.lines else 0
+    return [f"{number:,} of several lines"] if number else []
 
 
 def _table_rows(outcome: Outcome, source: str) -> str:
     counts = outcome.counts
     parts = [f"{counts.read[source]:,} read"]
     parts += [f"{n:,} rejected ({reason})" for reason, n in sorted(counts.rejected.get(source, {}).items())]
+    parts += _multi_line(counts, source)
     if counts.unmatched.get(source):
         parts.append(f"{counts.unmatched[source]:,} impressions without a match")
     return ", ".join(parts)

@@ -33,6 +33,8 @@ class Ingestion:
       min_impressions: If a span has fewer rows, as one whose upload is not done, the run stops before training.
       max_rejected_fraction: If more of a source's rows than this are rejected, the run stops before training.
       max_row_bytes: A longer row is rejected.
+      max_record_lines: How many lines a row of a csv file may take, by line ends in quoted fields. Of a record with
+        more, as a stray quote makes it, the first line is rejected and the others are read as rows of their own.
       max_field_bytes: A row with a longer field is rejected.
       max_list_values: A row with a longer list is rejected.
     """
@@ -44,6 +46,7 @@ class Ingestion:
     min_impressions: PositiveInt = 1
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
     max_row_bytes: Annotated[int, Field(ge=100, le=100_000_000)] = 1_000_000
+    max_record_lines: Annotated[int, Field(ge=1, le=10_000)] = 10
     max_field_bytes: Annotated[int, Field(ge=10, le=100_000_000)] = 100_000
     max_list_values: PositiveInt = 10_000
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -12,8 +13,47 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from components.artifacts import COUNTS_FILE
+from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 from transform.settings import Ingestion
+
+#: What ingestion's transforms emit to be counted: (("read", source), ("rejected", source, reason),
+#: ("lines", source, field of LineCounts), ("label", split, label), ("unmatched", table) or ("unusable", sentence)),
+#: each with a number.
+CountKey = tuple[str, ...]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class LineCounts:
+    """The lines of a text file, or of all text files of a source.
+
+    Attributes:
+      total: All lines, counted in the file's bytes apart from the reader of its rows.
+      header: Header lines.
+      blank: Lines without a field.
+      rows: Lines of rows, kept or rejected.
+      multi_line_rows: Rows that take several lines.
+    """
+
+    total: int = 0
+    header: int = 0
+    blank: int = 0
+    rows: int = 0
+    multi_line_rows: int = 0
+
+    def check(self, path: str) -> None:
+        """Raises InputError unless each line is the header, blank, or part of a row."""
+        if self.total != self.header + self.blank + self.rows:
+            raise InputError(
+                "every line of a file must be its header, blank, or part of a row that was kept or rejected. Received: "
+                f"{self.total:,} lines, {self.header} of the header, {self.blank:,} blank, {self.rows:,} of rows; was "
+                f"the file changed while it was read? ({path})"
+            )
+
+    def pairs(self, source: str) -> Iterator[tuple[CountKey, int]]:
+        """Each count under its key."""
+        for field in dataclasses.fields(self):
+            yield ("lines", source, field.name), getattr(self, field.name)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -24,6 +64,7 @@ class Counts:
       span: The span's number.
       read: Rows read, by source.
       rejected: Rows rejected, by source, then by reason.
+      lines: The lines of the sources whose files are text.
       labels: Examples written, by split, then by label ("0" or "1").
       unmatched: Impressions whose key a table does not have, by table.
       unusable_files: A sentence for each file of which nothing could be used.
@@ -32,6 +73,7 @@ class Counts:
     span: int
     read: dict[str, int] = Field(default_factory=dict)
     rejected: dict[str, dict[str, int]] = Field(default_factory=dict)
+    lines: dict[str, LineCounts] = Field(default_factory=dict)
     labels: dict[str, dict[str, int]] = Field(default_factory=dict)
     unmatched: dict[str, int] = Field(default_factory=dict)
     unusable_files: tuple[str, ...] = ()
@@ -101,20 +143,17 @@ def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
     return ""
 
 
-#: What ingestion's transforms emit to be counted: (("read", source), ("rejected", source, reason),
-#: ("label", split, label), ("unmatched", table) or ("unusable", sentence)), each with a number.
-CountKey = tuple[str, ...]
-
-
 def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Counts:
     """Builds the counts from their sums by key."""
-    result: dict[str, Any] = {"read": {}, "rejected": {}, "labels": {}, "unmatched": {}, "unusable": []}
+    result: dict[str, Any] = {"read": {}, "rejected": {}, "lines": {}, "labels": {}, "unmatched": {}, "unusable": []}
     for key, number in sorted(pairs):
         match key:
             case ("read", source):
                 result["read"][source] = number
             case ("rejected", source, reason):
                 result["rejected"].setdefault(source, {})[reason] = number
+            case ("lines", source, field):
+                result["lines"].setdefault(source, {})[field] = number
             case ("label", split, label):
                 result["labels"].setdefault(split, {})[label] = number
             case ("unmatched", table):
@@ -127,6 +166,7 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
         span=span,
         read=result["read"],
         rejected=result["rejected"],
+        lines={source: LineCounts(**fields) for source, fields in result["lines"].items()},
         labels=result["labels"],
         unmatched=result["unmatched"],
         unusable_files=tuple(result["unusable"]),

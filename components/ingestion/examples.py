@@ -28,7 +28,7 @@ class Impression(NamedTuple):
 
     Attributes:
       file: The log file.
-      row: The row's number in it.
+      row: The row's number in it, as in `RawRow`.
       split: The split that the file belongs to; empty if the log is not split yet.
       values: The log row's values, in the order of the config's columns.
       label: 0 or 1; None until installs are joined.

@@ -22,8 +22,8 @@ COUNTED = "counted"
 class KeepFirst(beam.DoFn):  # type: ignore[misc]
     """Of rows with the same key keeps the first in file order, and rejects the others."""
 
-    def __init__(self, source: str, reason: str, key_name: str):
-        self._source, self._reason, self._key_name = source, reason, key_name
+    def __init__(self, source: str, reason: str, key_name: str, unit: str):
+        self._source, self._reason, self._key_name, self._unit = source, reason, key_name, unit
 
     def process(self, element: tuple[str, Iterable[tuple[str, str, int, tuple[Any, ...]]]]) -> Iterator[Any]:
         key, rows = element
@@ -33,7 +33,8 @@ class KeepFirst(beam.DoFn):  # type: ignore[misc]
         for _, path, number, values in rows:
             if (path, number) == (first[1], first[2]):
                 continue
-            detail = f"`{self._key_name}` must be unique. Received {key!r} again; first in row {first[2]} of {first[1]}"
+            place = f"{self._unit} {first[2]} of {first[1]}"
+            detail = f"`{self._key_name}` must be unique. Received {key!r} again; first in {place}"
             yield pvalue.TaggedOutput(
                 REJECTED, Rejection(self._source, path, number, self._reason, detail, kept_text(repr(values)))
             )

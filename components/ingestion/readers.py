@@ -10,7 +10,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 import tensorflow as tf
@@ -19,6 +19,10 @@ from components.ingestion.files import check_columns, check_unique, open_file
 from components.ingestion.record_readers import parquet_names, read_parquet, read_tfrecord
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.errors import InputError
+from transform.settings import Ingestion
+
+#: The formats whose rows are lines of text.
+TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl"})
 
 #: What stands before the first line of a UTF-8 file that some Windows programs write.
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -27,52 +31,85 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_MAGIC = "\x1f\udc8b"
 
 
-def read_rows(path: str, file_format: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
+@dataclasses.dataclass
+class LineTally:
+    """The lines of a text file that are part of no row, as a reader has counted them so far.
+
+    Attributes:
+      header: 1 once the header line is read; 0 in a format without one.
+      blank: Lines without a field.
+    """
+
+    header: int = 0
+    blank: int = 0
+
+
+def unit_of(file_format: str) -> Literal["line", "row"]:
+    """What a row's number counts in a format: the file's lines, or its rows."""
+    return "line" if file_format in TEXT_FORMATS else "row"
+
+
+def read_rows(
+    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally | None = None
+) -> Iterator[RawRow]:
     """Reads a file.
+
+    In a csv file, a stray quote opens a field that would take in all lines up to the next quote. So a record is
+    cut back to its first line, which is unreadable, and read anew from its second line on, if it is malformed, has more
+    than `max_record_lines` lines, or if its lines are rows by themselves: each that is not blank has, quotes taken as
+    text, as many fields as the header.
 
     Args:
       path: The file, on any file system that Beam knows; decompressed if its name ends in `.gz`.
       file_format: `csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`.
       columns: The columns wanted; the file must have them (a tfrecord and a jsonl file per row, if at all).
-      max_row_bytes: A longer row is yielded as unreadable, not held.
+      limits: Of these, `max_row_bytes` (a longer row is yielded as unreadable, not held) and `max_record_lines`.
+      tally: Takes the lines that are part of no row.
 
     Yields:
-      Every row, the unreadable ones with their reason.
+      Every row, the unreadable ones with their reason. Each line of a text file is part of one row, or in `tally`.
 
     Raises:
       InputError: If the file cannot be read, lacks a column, or ends in the middle of its compressed data.
     """
-    readers = {
-        "csv": _read_delimited,
-        "tsv": _read_delimited,
-        "jsonl": _read_jsonl,
-        "parquet": read_parquet,
-        "tfrecord": read_tfrecord,
-    }
-    progress = _Progress()
+    tally = LineTally() if tally is None else tally
+    progress = _Progress(unit_of(file_format))
     with _told_as_input_error(path, progress):
-        for row in readers[file_format](path, file_format, columns, max_row_bytes):
-            progress.row_number = row.number
+        for row in _rows(path, file_format, columns, limits, tally):
+            progress.number = row.number
             yield row
+
+
+def _rows(path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:
+    match file_format:
+        case "csv" | "tsv":
+            return _read_delimited(path, file_format, columns, limits, tally)
+        case "jsonl":
+            return _read_jsonl(path, columns, limits, tally)
+        case "parquet":
+            return read_parquet(path, columns)
+        case "tfrecord":
+            return read_tfrecord(path, columns, limits.max_row_bytes)
+    raise ValueError(f"unknown format: {file_format}")
 
 
 def read_header(path: str, file_format: str) -> list[str] | None:
     """The column names of a csv, tsv or Parquet file; None for the formats that name columns in every row."""
-    with _told_as_input_error(path, _Progress()):
+    with _told_as_input_error(path, _Progress(unit_of(file_format))):
         if file_format == "parquet":
             return parquet_names(path)
         if file_format not in ("csv", "tsv"):
             return None
         with open_file(path) as stream:
-            lines = _Lines(stream, 1_000_000)
-            return _header(csv.reader(lines, **_dialect(file_format)), lines, path)
+            return _header(_Lines(stream, Ingestion().max_row_bytes), file_format, path)
 
 
 @dataclasses.dataclass
 class _Progress:
-    """How far a reader came."""
+    """The number of the last row that a reader has yielded, and what it counts."""
 
-    row_number: int = 0
+    unit: str
+    number: int = 0
 
 
 @contextlib.contextmanager
@@ -83,7 +120,8 @@ def _told_as_input_error(path: str, progress: _Progress) -> Iterator[None]:
     except (EOFError, zlib.error, gzip.BadGzipFile, tf.errors.DataLossError, pa.ArrowInvalid) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"the file is damaged or cut off after row {progress.row_number}; nothing of it is used: {reason} ({path})"
+            f"the file is damaged or cut off after {progress.unit} {progress.number}; nothing of it is used: {reason} "
+            f"({path})"
         ) from error
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
@@ -91,22 +129,34 @@ def _told_as_input_error(path: str, progress: _Progress) -> Iterator[None]:
 
 
 class _Lines:
-    """The lines of a text stream as csv and json want them, with what a rejected row needs to be told of.
+    """The lines of a text stream as csv and json want them, with the number and the text of the record being read.
 
     Bytes that are not UTF-8 pass as surrogates, which the row rules reject column by column.
     """
 
-    def __init__(self, stream: BinaryIO, max_bytes: int):
+    def __init__(self, stream: BinaryIO, max_bytes: int, max_record_lines: int = 1):
         self._stream = stream
+        self._max_record_lines = max_record_lines
         self.max_bytes = max_bytes
         self._is_first = True
         self._again: collections.deque[tuple[str, bool]] = collections.deque()
         self._record: list[tuple[str, bool]] = []
+        self._num_before = 0
+
+    @property
+    def number(self) -> int:
+        """The number of the record's first line in the file; the file's first line is 1."""
+        return self._num_before + 1
 
     @property
     def num_lines(self) -> int:
         """How many lines the record has taken so far."""
         return len(self._record)
+
+    @property
+    def texts(self) -> list[str]:
+        """The record's lines; of a line that is too long, its beginning."""
+        return [text for text, _ in self._record]
 
     @property
     def first_line(self) -> str:
@@ -119,10 +169,11 @@ class _Lines:
         return any(too_long for _, too_long in self._record)
 
     def start_record(self) -> None:
+        self._num_before += len(self._record)
         self._record = []
 
     def read_again_after_first(self) -> None:
-        """Gives back all lines of the record but the first: a stray quote must not swallow the rows behind it."""
+        """Gives back all lines of the record but the first: a stray quote must not take in the rows behind it."""
         self._again.extendleft(reversed(self._record[1:]))
         del self._record[1:]
 
@@ -130,6 +181,11 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
+        if len(self._record) == self._max_record_lines:
+            raise csv.Error(
+                f"a row must have at most {self._max_record_lines} lines (ingestion.max_record_lines), and a quoted "
+                "field must be closed within them"
+            )
         text, too_long = self._again.popleft() if self._again else self._next_line()
         self._record.append((text, too_long))
         # Of a line that is too long the end alone, so that a quote in the part that was dropped opens nothing.
@@ -137,11 +193,11 @@ class _Lines:
 
     def _next_line(self) -> tuple[str, bool]:
         line = self._stream.readline(self.max_bytes + 1)
+        if not line:
+            raise StopIteration
         if self._is_first:
             line = line.removeprefix(BYTE_ORDER_MARK)
             self._is_first = False
-        if not line:
-            raise StopIteration
         too_long = len(line) > self.max_bytes
         kept = line[:MAX_KEPT_CHARACTERS] if too_long else line
         while too_long and line and not line.endswith(b"\n"):
@@ -163,37 +219,37 @@ def _rule(error: csv.Error) -> str:
     return "a quoted field must be closed" if text == "unexpected end of data" else text
 
 
-def _header(reader: Any, lines: _Lines, path: str) -> list[str]:
-    problem: csv.Error | None = None
-    header = None
-    try:
-        header = next(reader, None)
-    except csv.Error as error:
-        problem = error
-    line = lines.first_line
+def _header(lines: _Lines, file_format: str, path: str) -> list[str]:
+    """The column names; the header is one line, so that a quote left open in it takes in no row."""
+    line = next(lines, "")
     if line.startswith(GZIP_MAGIC):
         raise InputError(f"the name of a gzip-compressed file must end in .gz ({path})")
-    if "\0" in line:  # such as UTF-16, or no text at all
-        raise InputError(f"a text file must be UTF-8. Received: {line[:40]!a} ({path})")
+    if "\0" in lines.first_line:  # such as UTF-16, or no text at all
+        raise InputError(f"a text file must be UTF-8. Received: {lines.first_line[:40]!a} ({path})")
     if lines.too_long:
         raise InputError(f"the header line must have at most {lines.max_bytes} bytes ({path})")
-    if problem is not None:
-        raise InputError(f"the header line cannot be read: {_rule(problem)} ({path})") from problem
+    try:
+        header: list[str] = next(csv.reader([line], **_dialect(file_format)))
+    except csv.Error as error:
+        raise InputError(f"the header line cannot be read: {_rule(error)} ({path})") from error
     if not header:
         raise InputError(f"the file is empty; its first line must name the columns ({path})")
     check_unique(header, path)
-    return list(header)
+    return header
 
 
-def _read_delimited(path: str, file_format: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
-    csv.field_size_limit(max_row_bytes)
+def _read_delimited(
+    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally
+) -> Iterator[RawRow]:
+    csv.field_size_limit(limits.max_row_bytes)
+    dialect = _dialect(file_format)
     with open_file(path) as stream:
-        lines = _Lines(stream, max_row_bytes)
-        reader = csv.reader(lines, **_dialect(file_format))
-        header = _header(reader, lines, path)
+        lines = _Lines(stream, limits.max_row_bytes, limits.max_record_lines)
+        header = _header(lines, file_format, path)
         check_columns(header, columns, path)
+        tally.header += 1
+        reader = csv.reader(lines, **dialect)
         wanted = [(name, header.index(name)) for name in columns]
-        number = 0
         while True:
             lines.start_record()
             problem = ""
@@ -205,31 +261,45 @@ def _read_delimited(path: str, file_format: str, columns: Sequence[str], max_row
             except csv.Error as error:
                 problem = _rule(error)
             if lines.too_long:
-                number += 1
                 if lines.num_lines == 1:
-                    detail = f"a row must have at most {max_row_bytes} bytes"
-                    yield RawRow(number, None, "too_long", detail, lines.first_line)
+                    yield _too_long(lines)
                 else:
                     lines.read_again_after_first()
                     problem = "a quoted field must not run into a line that is too long"
-                    yield RawRow(number, None, "malformed", problem, lines.first_line)
+                    yield RawRow(lines.number, None, "malformed", problem, lines.first_line)
                 continue
             if not fields and not problem:
-                continue  # an empty line is no row
-            number += 1
-            if not problem and len(fields) != len(header):
-                problem = f"a row must have {len(header)} fields. Received: {len(fields)}"
+                tally.blank += 1
+                continue
+            problem = problem or _mistake(fields, header, lines, dialect["delimiter"])
             if problem:
                 lines.read_again_after_first()
-                yield RawRow(number, None, "malformed", problem, lines.first_line)
+                yield RawRow(lines.number, None, "malformed", problem, lines.first_line)
             else:
-                yield RawRow(number, {name: fields[index] for name, index in wanted})
+                values = {name: fields[index] for name, index in wanted}
+                yield RawRow(lines.number, values, num_lines=lines.num_lines)
 
 
-def _read_jsonl(path: str, _format: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
+def _mistake(fields: Sequence[str], header: Sequence[str], lines: _Lines, delimiter: str) -> str:
+    """What is wrong with a record that the csv module has read; empty if nothing is."""
+    if len(fields) != len(header):
+        return f"a row must have {len(header)} fields. Received: {len(fields)}"
+    texts = [text for text in lines.texts if text.strip("\r\n")] if lines.num_lines > 1 else []
+    if texts and all(text.count(delimiter) + 1 == len(header) for text in texts):
+        return (
+            f"a quoted field must not run over lines that are rows by themselves. Received: {len(texts)} lines, each "
+            f"of {len(header)} fields"
+        )
+    return ""
+
+
+def _too_long(lines: _Lines) -> RawRow:
+    return RawRow(lines.number, None, "too_long", f"a row must have at most {lines.max_bytes} bytes", lines.first_line)
+
+
+def _read_jsonl(path: str, columns: Sequence[str], limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:
     with open_file(path) as stream:
-        lines = _Lines(stream, max_row_bytes)
-        number = 0
+        lines = _Lines(stream, limits.max_row_bytes)
         while True:
             lines.start_record()
             try:
@@ -237,20 +307,18 @@ def _read_jsonl(path: str, _format: str, columns: Sequence[str], max_row_bytes: 
             except StopIteration:
                 break
             if lines.too_long:
-                number += 1
-                detail = f"a row must have at most {max_row_bytes} bytes"
-                yield RawRow(number, None, "too_long", detail, lines.first_line)
+                yield _too_long(lines)
                 continue
             if not text.strip():
+                tally.blank += 1
                 continue
-            number += 1
             try:
                 row = json.loads(text)
             except (ValueError, RecursionError) as error:
-                yield RawRow(number, None, "malformed", f"a row must be a JSON object: {error}", text)
+                yield RawRow(lines.number, None, "malformed", f"a row must be a JSON object: {error}", text)
                 continue
             if isinstance(row, dict):
-                yield RawRow(number, {name: row.get(name) for name in columns})
+                yield RawRow(lines.number, {name: row.get(name) for name in columns})
             else:
                 detail = f"a row must be a JSON object. Received: {type(row).__name__}"
-                yield RawRow(number, None, "malformed", detail, text)
+                yield RawRow(lines.number, None, "malformed", detail, text)

@@ -31,7 +31,7 @@ def parquet_names(path: str) -> list[str]:
         return list(pq.ParquetFile(stream).schema_arrow.names)
 
 
-def read_parquet(path: str, _format: str, columns: Sequence[str], _max_row_bytes: int) -> Iterator[RawRow]:
+def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
     """Reads a Parquet file; see `readers.read_rows`."""
     with open_file(path) as stream:
         if not stream.read(1):
@@ -70,7 +70,7 @@ def _to_python(column: pa.Array) -> list[Any]:
     return values
 
 
-def read_tfrecord(path: str, _format: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
+def read_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
     """Reads a file of tf.Examples; see `readers.read_rows`."""
     number = 0
     with open_file(path) as stream:

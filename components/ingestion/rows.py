@@ -30,12 +30,13 @@ class RawRow(NamedTuple):
     """A row as a reader finds it.
 
     Attributes:
-      number: Its number in the file; the first row after a header is 1.
+      number: In a text file the number of its first line, the file's first line being 1; else the number of the row.
       values: By column, what the file holds: bytes, str, number, list or None; a tuple stands for the values of a
         format that does not tell a list from a single value. None if the row is unreadable.
       reason: Why it is unreadable, else the empty string.
       detail: The reason in words.
       text: The row for the quarantine, where `values` is None.
+      num_lines: How many lines of a text file it takes.
     """
 
     number: int
@@ -43,14 +44,24 @@ class RawRow(NamedTuple):
     reason: str = ""
     detail: str = ""
     text: str = ""
+    num_lines: int = 1
 
 
 class Rejection(NamedTuple):
-    """A row that does not become an example, and why."""
+    """A row that does not become an example, and why.
+
+    Attributes:
+      source: The source.
+      file: The file.
+      line: In a text file the number of the row's first line, the file's first line being 1; else the row's number.
+      reason: Why, in one word.
+      detail: Why, in words.
+      text: The row, at most `MAX_KEPT_CHARACTERS` of it.
+    """
 
     source: str
     file: str
-    row: int
+    line: int
     reason: str
     detail: str
     text: str

@@ -8,9 +8,11 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 
+from components.ingestion.counts import LineCounts
 from components.ingestion.examples import Impression, Layout, split_of_key
+from components.ingestion.files import count_lines
 from components.ingestion.joins import COUNTED, REJECTED, JoinBroadcast, JoinShuffled, KeepFirst, LabelFromInstalls
-from components.ingestion.readers import read_rows
+from components.ingestion.readers import TEXT_FORMATS, LineTally, read_rows, unit_of
 from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
 from transform import sources
 from transform.config import Config
@@ -19,7 +21,7 @@ from transform.feature_spec import IMPRESSIONS
 
 
 class ReadRows(beam.DoFn):  # type: ignore[misc]
-    """Reads the files of one source: (split, path) to (split, path, row number, values)."""
+    """Reads the files of one source: (split, path) to (split, path, the row's number as in `RawRow`, values)."""
 
     def __init__(self, config: Config, name: str, source: sources.Source | sources.Impressions):
         self._config = config
@@ -34,11 +36,13 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: tuple[str, str]) -> Iterator[Any]:
         split, path = element
-        number = 0
-        limit = self._config.ingestion.max_row_bytes
+        number = num_lines = num_multi_line = 0
+        tally = LineTally()
         try:
-            for raw in read_rows(path, self._source.format, self._columns, limit):
+            for raw in read_rows(path, self._source.format, self._columns, self._config.ingestion, tally):
                 number += 1
+                num_lines += raw.num_lines
+                num_multi_line += raw.num_lines > 1
                 reason, detail = raw.reason, raw.detail
                 if raw.values is not None:
                     try:
@@ -49,6 +53,11 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
                 text = raw.text if raw.values is None else repr(dict(raw.values))
                 rejection = Rejection(self._name, path, raw.number, reason, kept_text(detail), kept_text(text))
                 yield pvalue.TaggedOutput(REJECTED, rejection)
+            if self._source.format in TEXT_FORMATS:
+                lines = LineCounts(count_lines(path), tally.header, tally.blank, num_lines, num_multi_line)
+                lines.check(path)
+                for key, count in lines.pairs(self._name):
+                    yield pvalue.TaggedOutput(COUNTED, (key, count))
         except InputError as error:
             # Told by the gate, in words, once everything is counted: an exception in Beam loses its sentence.
             yield pvalue.TaggedOutput(COUNTED, (("unusable", str(error)), 1))
@@ -99,13 +108,13 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         rows = self._read(root, IMPRESSIONS, log)
         if layout.impression_id is not None:
             position = layout.impression_id
-            rows = self._unique(rows, IMPRESSIONS, (position,), "duplicate_impression_id", str(log.impression_id))
+            rows = self._unique(rows, IMPRESSIONS, log, position, "duplicate_impression_id", str(log.impression_id))
         impressions = rows | "Impressions" >> beam.Map(_impression, layout.label)
         snapshots = {}
         for name, table in config.sources.tables.items():
             positions = layout.key_positions(name, [table.key])
             table_rows = self._unique(
-                self._read(root, name, table), name, positions, "duplicate_key", table.key
+                self._read(root, name, table), name, table, positions[0], "duplicate_key", table.key
             ) | f"Key_{name}" >> beam.Map(_keyed_values, positions[0])
             (log_position,) = layout.key_positions(IMPRESSIONS, [table.log_column])
             if table.broadcast:
@@ -138,12 +147,21 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         self._counted.append(read[COUNTED])
         return read["rows"]
 
-    def _unique(self, rows: Any, name: str, positions: tuple[int, ...], reason: str, key_name: str) -> Any:
+    def _unique(
+        self,
+        rows: Any,
+        name: str,
+        source: sources.Source | sources.Impressions,
+        position: int,
+        reason: str,
+        key_name: str,
+    ) -> Any:
+        keep_first = KeepFirst(name, reason, key_name, unit_of(source.format))
         unique = (
             rows
-            | f"IdOf_{name}" >> beam.Map(_by_row_key, positions[0])
+            | f"IdOf_{name}" >> beam.Map(_by_row_key, position)
             | f"GroupIds_{name}" >> beam.GroupByKey()
-            | f"KeepFirst_{name}" >> beam.ParDo(KeepFirst(name, reason, key_name)).with_outputs(REJECTED, main="first")
+            | f"KeepFirst_{name}" >> beam.ParDo(keep_first).with_outputs(REJECTED, main="first")
         )
         self._rejected.append(unique[REJECTED])
         return unique["first"]

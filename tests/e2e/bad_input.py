@@ -200,12 +200,12 @@ STOPS = [
     Stop(
         ".gz without gzip",
         _gzipped_log(gzip.decompress),
-        "the file is damaged or cut off after row 0; nothing of it is used: Not a gzipped file (b'im') (<log>)",
+        "the file is damaged or cut off after line 0; nothing of it is used: Not a gzipped file (b'im') (<log>)",
     ),
     Stop(
         "a gz cut off in its first row",
         _gzipped_log(lambda whole: whole[:60]),
-        "the file is damaged or cut off after row 0; nothing of it is used: Compressed file ended before the "
+        "the file is damaged or cut off after line 0; nothing of it is used: Compressed file ended before the "
         "end-of-stream marker was reached (<log>)",
     ),
     Stop(
@@ -218,7 +218,7 @@ STOPS = [
     Stop(
         "a gz cut off at its end",
         _gzipped_log(lambda whole: whole[:-20], impressions=20_000),
-        "the file is damaged or cut off after row 17808; nothing of it is used: Compressed file ended before the "
+        "the file is damaged or cut off after line 17809; nothing of it is used: Compressed file ended before the "
         "end-of-stream marker was reached (<log>)",
         at_gate=True,
     ),
@@ -234,7 +234,7 @@ STOPS = [
         "text in a numeric column",
         _log(lambda old: old.replace(b",7,", b",seven,").replace(b",8,", b",eight,")),
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 10.00% of the "
-        "first 60 rows; the first: `hour` must be a number. Received: 'seven' (row 8, <log>)",
+        "first 60 rows; the first: `hour` must be a number. Received: 'seven' (line 9, <log>)",
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 6 of 60 "
         "(10.00%; bad_type 6); they are in <examples>/quarantine/1",
         at_gate=True,

@@ -7,7 +7,7 @@ import itertools
 import json
 from pathlib import Path
 
-from tests.e2e.bad_store import NUM_APPS, NUM_USERS, Store, log_row
+from tests.e2e.bad_store import Store, log_row
 
 NUM_GOOD = 2400
 MEGABYTE = 1_000_000
@@ -83,7 +83,7 @@ BAD_ROWS = [
     _log(
         "an impression twice",
         "duplicate_impression_id",
-        "`impression` must be unique. Received 'i5' again; first in row 6 of <log>",
+        "`impression` must be unique. Received 'i5' again; first in line 7 of <log>",
         text="'i5'",
         by_join=True,
         impression="i5",
@@ -101,7 +101,7 @@ BAD_ROWS = [
         "catalog",
         b'{"app": "app3", "price": 99}',
         "duplicate_key",
-        "`app` must be unique. Received 'app3' again; first in row 4 of <catalog>",
+        "`app` must be unique. Received 'app3' again; first in line 4 of <catalog>",
         "99",
         by_join=True,
     ),
@@ -153,12 +153,12 @@ ODD_ROWS = {
 
 
 def write_bad_rows(folder: Path) -> tuple[Store, dict[str, int]]:
-    """Writes a good store with every bad and odd row in it; returns it and the row number of each bad kind."""
+    """Writes a good store with every bad and odd row in it; returns it and the line number of each bad kind."""
     store = Store(folder, NUM_GOOD)
     bad = {source: [b for b in BAD_ROWS if b.source == source] for source in ("impressions", "catalog", "users")}
     files = {"impressions": store.log, "catalog": store.catalog, "users": store.users}
     store.log.write_bytes(b"\xef\xbb\xbf" + store.log.read_bytes() + b"".join(r + b"\n" for r in ODD_ROWS.values()))
-    before = {"impressions": NUM_GOOD + len(ODD_ROWS), "catalog": NUM_APPS, "users": NUM_USERS}
+    before = {source: path.read_bytes().count(b"\n") for source, path in files.items()}
     for source, path in files.items():
         path.write_bytes(path.read_bytes() + b"".join(b.row + b"\n" for b in bad[source]))
     return store, {b.kind: before[source] + i for source, rows in bad.items() for i, b in enumerate(rows, start=1)}

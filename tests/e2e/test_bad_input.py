@@ -208,7 +208,7 @@ def test_check_counts_the_rows_that_would_be_rejected(tmp_path: Path) -> None:
         counted = ", ".join(f"{r} {n}" for r, n in sorted(collections.Counter(b.reason for b in found).items()))
         assert line == bad.fill(
             f"{source}: 1 files, the first {num_rows[source]:,} rows read, would be rejected: {counted}; the first: "
-            f"{found[0].detail} (row {numbers[found[0].kind]}, <{path}>)"
+            f"{found[0].detail} (line {numbers[found[0].kind]}, <{path}>)"
         )
 
 
@@ -222,7 +222,7 @@ def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> Non
     assert store.versions(bad.workspace, "bad_input") == [1]
 
     # Each bad row is in the quarantine, with its place, reason and text; and nothing else is.
-    kept = {(r["source"], r["row"]): r for r in quarantine(Path(report["places"]["quarantine"]))}
+    kept = {(r["source"], r["line"]): r for r in quarantine(Path(report["places"]["quarantine"]))}
     assert sorted(kept) == sorted((b.source, numbers[b.kind]) for b in BAD_ROWS)
     files = {"impressions": bad.log, "catalog": bad.catalog, "users": bad.users}
     for row in BAD_ROWS:
@@ -247,7 +247,7 @@ def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> Non
     }
     reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(by_source["impressions"].items()))
     told = {line[:12].strip(): line[12:].strip() for line in done.stdout.splitlines()}
-    assert told["rows"] == f"{num_read:,} read, {num_bad} rejected ({reasons})"
+    assert told["rows"] == f"{num_read:,} read, {num_bad} rejected ({reasons}), 1 of several lines"
     tables = ", ".join(f"{number} rejected ({reason})" for reason, number in sorted(by_source["catalog"].items()))
     assert told["catalog"] == f"{counts['read']['catalog']:,} read, {tables}"
     assert told["users"] == f"{NUM_USERS + 1} read, 1 rejected (undecodable), 1 impressions without a match"

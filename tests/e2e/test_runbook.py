@@ -83,7 +83,7 @@ BAD_DAYS = {
     "a truncated log file": (
         cut_off,
         "example_gen",
-        "the file is damaged or cut off after row 0",
+        "the file is damaged or cut off after line 0",
         "a file that is cut off",
     ),
     "a missing day": (never_came, "example_gen", "no impressions for span 2", "no logs of the day"),

@@ -40,7 +40,7 @@ def test_every_source_has_its_report(tmp_path: Path) -> None:
             num_files=2,
             num_rows=4,
             rejected={"bad_label": 1, "missing_value": 1},
-            first_rejection=f"`clicked` must be 0 or 1. Received: '2' (row 1, {tmp_path}/log-1.csv)",
+            first_rejection=f"`clicked` must be 0 or 1. Received: '2' (line 2, {tmp_path}/log-1.csv)",
             labels={1: 1, 0: 1},
         ),
         SourceReport(
@@ -48,7 +48,7 @@ def test_every_source_has_its_report(tmp_path: Path) -> None:
             num_files=1,
             num_rows=2,
             rejected={"bad_type": 1},
-            first_rejection=f"`price` must be a number. Received: 'x' (row 1, {tmp_path}/apps.csv)",
+            first_rejection=f"`price` must be a number. Received: 'x' (line 2, {tmp_path}/apps.csv)",
             labels={},
         ),
     ]
@@ -69,7 +69,7 @@ def test_as_many_rows_as_allowed_may_be_rejected(tmp_path: Path) -> None:
     found = write(tmp_path, HEADER + "".join([*rows, "7,r,a,\n"]))
     assert told(CONFIG, found) == (
         "at most 50.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 60.00% of the "
-        f"first 5 rows; the first: `clicked` must be 0 or 1. Received: '9' (row 3, {tmp_path}/log-0.csv)"
+        f"first 5 rows; the first: `clicked` must be 0 or 1. Received: '9' (line 4, {tmp_path}/log-0.csv)"
     )
 
 

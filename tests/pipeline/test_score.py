@@ -114,11 +114,11 @@ def test_a_row_that_cannot_be_scored_keeps_its_place(
     report = scored(model, tmp_path, "in.csv", content)
     assert (report.num_scored, report.num_unscored) == (2, 6)
     assert report.problems == (  # the first five
-        "row 2: `price` must be a number. Received: 'dear'",
-        "row 3: `app` must be UTF-8 text. Received: 'caf\\udce9'",
-        "row 4: a row must have 3 fields. Received: 1",
-        "row 5: `price` must be a finite 32-bit number. Received: 'inf'",
-        "row 6: `price` must be a finite 32-bit number. Received: 'inf'",
+        "line 3: `price` must be a number. Received: 'dear'",
+        "line 4: `app` must be UTF-8 text. Received: 'caf\\udce9'",
+        "line 5: a row must have 3 fields. Received: 1",
+        "line 6: `price` must be a finite 32-bit number. Received: 'inf'",
+        "line 7: `price` must be a finite 32-bit number. Received: 'inf'",
     )
     rows = lines(tmp_path / "out.csv")[1:]
     assert [row[:3] for row in rows[1:4]] == [["a", "", "dear"], ["caf\udce9", "", "1"], ["", "", ""]]
@@ -297,7 +297,7 @@ def test_a_value_that_tsv_cannot_hold_is_told_and_nothing_is_left(model: str, tm
     source = tmp_path / "in.csv"
     source.write_text('app,note,installed\na,plain,a\na,"a\ttab",a\n')
     with pytest.raises(
-        InputError, match=r"^a tsv file cannot hold a tab or a line end in a value; .*Received: row 2 \("
+        InputError, match=r"^a tsv file cannot hold a tab or a line end in a value; .*Received: line 3 \("
     ):
         score_file(model, str(source), str(tmp_path / "out.tsv"))
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["in.csv"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from components.ingestion.counts import Counts
+from components.ingestion.counts import Counts, LineCounts
 from components.measured import Measured
 from pipeline.outcome import Outcome
 from pipeline.progressive import ProgressiveValidation
@@ -63,6 +63,18 @@ def test_a_cold_start_and_the_wide_weights() -> None:
     assert "start cold" in lines
     assert "wide weights 1,002 of 1,250 non-zero" in lines
     assert not any("carried" in line for line in lines)
+
+
+def test_rows_of_several_lines_are_named() -> None:
+    counts = Counts(
+        span=1,
+        read={"impressions": 1000, "apps": 10},
+        rejected={"impressions": {"malformed": 2}},
+        lines={"impressions": LineCounts(1015, 1, 0, 1014, 7), "apps": LineCounts(11, 1, 0, 10)},
+    )
+    lines = lines_of(TRAINING, counts=counts)
+    assert "rows 1,000 read, 2 rejected (malformed 2), 7 of several lines" in lines
+    assert "apps 10 read" in lines
 
 
 def test_drawn_negatives_and_kills() -> None:

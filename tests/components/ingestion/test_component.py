@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from apache_beam.pvalue import TaggedOutput
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import UNFIT, Catalog, Quarantine
 from components.ingestion.component import ImpressionGenExecutor
-from components.ingestion.counts import Counts, read_counts
+from components.ingestion.counts import Counts, LineCounts, read_counts
+from components.ingestion.readers import unit_of
 from components.ingestion.spans import resolve_span
+from components.ingestion.transforms import ReadRows
 from tests.components.ingestion.expected import PRICES, expected_examples
-from tests.components.ingestion.logs import GOOD, IMPRESSIONS, REASONS, store_config, write_store
+from tests.components.ingestion.logs import GOOD, IMPRESSIONS, REASONS, impression, store_config, write_store
 from transform.config import Config
 
 BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
@@ -78,7 +81,7 @@ def ingest(config: Config, data: Path, out: Path) -> Ingested:
     tables = out / "catalog" / "catalog"
     return Ingested(
         {split: records(out / "examples" / f"Split-{split}") for split in ("train", "eval")},
-        sorted(rejected, key=lambda r: (r["source"], r["file"], r["row"])),
+        sorted(rejected, key=lambda r: (r["source"], r["file"], r["line"])),
         records(tables) if tables.exists() else [],
         read_counts(quarantine.uri),
         examples.get_string_custom_property(UNFIT),
@@ -112,7 +115,7 @@ def test_every_row_read_is_an_example_or_in_the_quarantine(ingested: tuple[Inges
 
 
 def test_every_format_gives_the_same_counts(ingested: tuple[Ingested, Path]) -> None:
-    result, _ = ingested
+    result, data = ingested
     labels: dict[str, dict[str, int]] = {"train": {}, "eval": {}}
     for split, examples in expected_examples().items():
         for example in examples.values():
@@ -125,6 +128,7 @@ def test_every_format_gives_the_same_counts(ingested: tuple[Ingested, Path]) -> 
             "impressions": {"missing_value": 2, "bad_type": 1, "duplicate_impression_id": 1, "too_long": 1},
             "catalog": {"duplicate_key": 1},
         },
+        lines=expected_lines(data),
         labels=labels,
         unmatched={"catalog": 16, "users": 10},  # 2 of 5 apps are not in the catalog, 1 of 4 users not in the table
         unusable_files=(),
@@ -132,22 +136,40 @@ def test_every_format_gives_the_same_counts(ingested: tuple[Ingested, Path]) -> 
     assert result.unfit == ""
 
 
+def format_of(data: Path) -> str:
+    (path,) = (data / "installs").iterdir()
+    return path.name.split(".")[1]
+
+
+def expected_lines(data: Path) -> dict[str, LineCounts]:
+    """Of a text format, the lines that `write_store` has written: two files of impressions, else one a source."""
+    rows = {"impressions": (2, 45), "installs": (1, 12), "catalog": (1, 4), "users": (1, 3)}
+    match format_of(data):
+        case "csv" | "tsv":
+            return {name: LineCounts(files + n, files, 0, n, 0) for name, (files, n) in rows.items()}
+        case "jsonl":
+            return {name: LineCounts(n, 0, 0, n, 0) for name, (_, n) in rows.items()}
+    return {}
+
+
 def test_each_rejected_row_is_kept_with_its_place_reason_and_text(ingested: tuple[Ingested, Path]) -> None:
     result, data = ingested
     rejected = result.rejected
-    assert [set(r) for r in rejected] == [{"source", "file", "row", "reason", "detail", "text"}] * 6
+    assert [set(r) for r in rejected] == [{"source", "file", "line", "reason", "detail", "text"}] * 6
     assert [r["source"] for r in rejected] == ["catalog"] + ["impressions"] * 5
-    # The log's second file holds rows 21 to 45 of the log; the bad ones are its last five.
+    # The log's second file holds rows 21 to 45 of the log; the bad ones are its last five. A header is line 1.
+    unit = unit_of(format_of(data))
+    header = int(format_of(data) in ("csv", "tsv"))
     assert [Path(r["file"]).parent for r in rejected] == [data / "catalog"] + [data / "impressions"] * 5
     assert {Path(r["file"]).name.split(".")[0] for r in rejected[1:]} == {"part-1"}
-    assert [(r["row"], r["reason"]) for r in rejected[1:]] == list(
-        zip(range(GOOD // 2 + 1, GOOD // 2 + 6), REASONS, strict=True)
+    assert [(r["line"], r["reason"]) for r in rejected[1:]] == list(
+        zip(range(header + GOOD // 2 + 1, header + GOOD // 2 + 6), REASONS, strict=True)
     )
-    assert (rejected[0]["row"], rejected[0]["reason"]) == (4, "duplicate_key")
+    assert (rejected[0]["line"], rejected[0]["reason"]) == (header + 4, "duplicate_key")
     for row, marker in zip(rejected[1:4], ("i100", "i101", "i102"), strict=True):
         assert marker in row["text"]
     assert rejected[4]["detail"] == (
-        f"`impression` must be unique. Received 'i3' again; first in row 4 of "
+        f"`impression` must be unique. Received 'i3' again; first in {unit} {header + 4} of "
         f"{rejected[4]['file'].replace('part-1', 'part-0')}"
     )
     assert "xxx" in rejected[5]["text"]
@@ -178,17 +200,60 @@ def test_rows_that_cannot_even_be_read_are_kept_too(tmp_path: Path) -> None:
     ]
     path.write_bytes(head + b"".join(bad + lines))
     result = ingest(store_config("csv"), data, tmp_path / "out")
-    kept = [(r["row"], r["reason"], r["text"][:20]) for r in result.rejected if r["source"] == "impressions"][:4]
+    kept = [(r["line"], r["reason"], r["text"][:20]) for r in result.rejected if r["source"] == "impressions"][:4]
     assert kept == [
-        (1, "malformed", 'i200,r200,1000,u1,"c'),
-        (2, "undecodable", "{'impression': 'i201"),
-        (3, "malformed", "i202\n"),
-        (4, "too_long", "i203,xxxxxxxxxxxxxxx"),
+        (2, "malformed", 'i200,r200,1000,u1,"c'),
+        (3, "undecodable", "{'impression': 'i201"),
+        (4, "malformed", "i202\n"),
+        (5, "too_long", "i203,xxxxxxxxxxxxxxx"),
     ]
     assert result.rejected[1]["text"] == 'i200,r200,1000,u1,"caf\\udce9\n'
     assert result.counts.read["impressions"] == 49
     found = {e["impression_id"][0]: e for examples in result.examples.values() for e in examples}
     assert found == {key: e for examples in expected_examples().values() for key, e in examples.items()}
+
+
+def test_two_stray_quotes_far_apart_cost_their_own_rows_only(tmp_path: Path) -> None:
+    # The column `note` is read by nobody; without a limit the two quotes would take in all 3,000 rows between them.
+    data = tmp_path / "data"
+    rows = [impression(i, f"u{i % 4}", f"a{i % 5}", 1000.0) | {"note": "n"} for i in range(3002)]
+    write_store(data, "csv", impressions=rows)
+    for path in (data / "impressions").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n"))
+    last = data / "impressions" / "part-1.csv"
+    lines = last.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b",n\n", b',"n\n')
+    lines[-1] = lines[-1].replace(b",n\n", b',n"\n')
+    last.write_bytes(b"".join(lines))
+    result = ingest(store_config("csv"), data, tmp_path / "out")
+    (rejected,) = [r for r in result.rejected if r["source"] == "impressions"]
+    assert (rejected["file"], rejected["line"], rejected["reason"]) == (str(last), 2, "malformed")
+    assert rejected["detail"] == (
+        "a row must have at most 10 lines (ingestion.max_record_lines), and a quoted field must be closed within them"
+    )
+    assert result.counts.lines["impressions"] == LineCounts(total=3004, header=2, blank=0, rows=3002)
+    assert sum(len(examples) for examples in result.examples.values()) == 3001
+    assert result.unfit == ""
+
+
+def test_a_file_whose_lines_are_not_those_that_were_read_makes_the_rows_unfit(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_store(data, "csv")
+    path = data / "impressions" / "part-1.csv"
+    config = store_config("csv")
+    read = ReadRows(config, "impressions", config.sources.impressions)
+    read.setup()
+    process = read.process(("", str(path)))
+    next(process)
+    # The rest of the file is replaced while it is read, as by an upload that is not done.
+    longer = path.with_suffix(".new")
+    longer.write_bytes(path.read_bytes() * 2)
+    longer.replace(path)
+    told = [o.value[0][1] for o in process if isinstance(o, TaggedOutput) and o.value[0][0] == "unusable"]
+    assert told == [
+        "every line of a file must be its header, blank, or part of a row that was kept or rejected. Received: 52 "
+        f"lines, 1 of the header, 0 blank, 25 of rows; was the file changed while it was read? ({path})"
+    ]
 
 
 def test_a_file_that_is_cut_off_makes_the_rows_unfit(tmp_path: Path) -> None:
@@ -197,7 +262,7 @@ def test_a_file_that_is_cut_off_makes_the_rows_unfit(tmp_path: Path) -> None:
     path = data / "impressions" / "part-1.csv.gz"
     path.write_bytes(path.read_bytes()[:-20])
     result = ingest(store_config("csv", ".gz"), data, tmp_path / "out")
-    assert result.unfit.startswith("the file is damaged or cut off after row ")
+    assert result.unfit.startswith("the file is damaged or cut off after line ")
     assert result.unfit.endswith(f"({path})")
     assert result.counts.unusable_files == (result.unfit,)
 

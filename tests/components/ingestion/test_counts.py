@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from components.artifacts import COUNTS_FILE
-from components.ingestion.counts import Counts, counts_from_pairs, read_counts, unfitness
+from components.ingestion.counts import Counts, LineCounts, counts_from_pairs, read_counts, unfitness
+from transform.errors import InputError
 from transform.settings import Ingestion
 
 #: 1000 rows: 990 kept, 10 rejected.
@@ -18,6 +19,7 @@ COUNTS = Counts(
     read={"impressions": 1000, "catalog": 100_000},
     rejected={"impressions": {"bad_label": 4, "malformed": 6}, "catalog": {"malformed": 500}},
     labels={"train": {"0": 700, "1": 90}, "eval": {"0": 190, "1": 10}},
+    lines={"catalog": LineCounts(total=100_012, header=2, blank=4, rows=100_006, multi_line_rows=3)},
     unmatched={"catalog": 3},
 )
 
@@ -34,6 +36,11 @@ def test_the_sums_by_key_become_counts() -> None:
         (("read", "impressions"), 1000),
         (("read", "catalog"), 100_000),
         (("unmatched", "catalog"), 3),
+        (("lines", "catalog", "total"), 100_012),
+        (("lines", "catalog", "header"), 2),
+        (("lines", "catalog", "blank"), 4),
+        (("lines", "catalog", "rows"), 100_006),
+        (("lines", "catalog", "multi_line_rows"), 3),
     ]
     assert counts_from_pairs(pairs, 4) == COUNTS
     assert counts_from_pairs([*pairs, (("unusable", "bad file"), 1)], 4).unusable_files == ("bad file",)
@@ -50,6 +57,16 @@ def test_totals() -> None:
 def test_counts_survive_their_file(tmp_path: Path) -> None:
     (tmp_path / COUNTS_FILE).write_text(COUNTS.to_json())
     assert read_counts(str(tmp_path)) == COUNTS
+
+
+def test_every_line_is_the_header_blank_or_part_of_a_row() -> None:
+    COUNTS.lines["catalog"].check("a.csv")
+    with pytest.raises(InputError) as caught:
+        LineCounts(total=30_001, header=1, blank=0, rows=22_068).check("a.csv")
+    assert str(caught.value) == (
+        "every line of a file must be its header, blank, or part of a row that was kept or rejected. Received: 30,001 "
+        "lines, 1 of the header, 0 blank, 22,068 of rows; was the file changed while it was read? (a.csv)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ import pytest
 from components.ingestion.readers import read_header, read_rows
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.errors import InputError
+from transform.settings import Ingestion
 
 LIMIT = 1_000_000
 
 
 def read(path: Path, file_format: str, columns: list[str], limit: int = LIMIT) -> list[RawRow]:
-    return list(read_rows(str(path), file_format, columns, limit))
+    return list(read_rows(str(path), file_format, columns, Ingestion(max_row_bytes=limit)))
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -40,29 +41,30 @@ def read_csv(tmp_path: Path, content: bytes, columns: str = "ab", limit: int = L
 )
 def test_text_rows(tmp_path: Path, file_format: str, content: bytes, suffix: str) -> None:
     path = write(tmp_path / f"a.{file_format}{suffix}", content)
+    first, num_lines = {"csv": (2, 2), "jsonl": (1, 1)}[file_format]
     assert read(path, file_format, ["a", "b"]) == [
-        RawRow(1, {"a": "1", "b": "2"}),
-        RawRow(2, {"a": "3\nthree", "b": '4, "four"'}),
+        RawRow(first, {"a": "1", "b": "2"}),
+        RawRow(first + 1, {"a": "3\nthree", "b": '4, "four"'}, num_lines=num_lines),
     ]
 
 
 def test_in_a_tsv_a_quote_is_text(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", b'a\tb\n1"\t"2\n\t\n')
-    assert read(path, "tsv", ["a", "b"]) == [RawRow(1, {"a": '1"', "b": '"2'}), RawRow(2, {"a": "", "b": ""})]
+    assert read(path, "tsv", ["a", "b"]) == [RawRow(2, {"a": '1"', "b": '"2'}), RawRow(3, {"a": "", "b": ""})]
 
 
 def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
     assert read_csv(tmp_path, b"a,b\n\n1,2\n\r\n\n3,4") == [
-        RawRow(1, {"a": "1", "b": "2"}),
-        RawRow(2, {"a": "3", "b": "4"}),
+        RawRow(3, {"a": "1", "b": "2"}),
+        RawRow(6, {"a": "3", "b": "4"}),
     ]
     path = write(tmp_path / "a.jsonl", b'\n{"a": 1}\n  \n{"a": 2}')
-    assert read(path, "jsonl", ["a"]) == [RawRow(1, {"a": 1}), RawRow(2, {"a": 2})]
+    assert read(path, "jsonl", ["a"]) == [RawRow(2, {"a": 1}), RawRow(4, {"a": 2})]
 
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbfa,b\n1,2\n", b'\xef\xbb\xbf"a","b"\n"1","2"\n'])
 def test_a_byte_order_mark_is_not_part_of_the_first_name(tmp_path: Path, content: bytes) -> None:
-    assert read_csv(tmp_path, content) == [RawRow(1, {"a": "1", "b": "2"})]
+    assert read_csv(tmp_path, content) == [RawRow(2, {"a": "1", "b": "2"})]
     assert read_header(str(tmp_path / "a.csv"), "csv") == ["a", "b"]
 
 
@@ -72,7 +74,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_json_row(tmp_path: Path) -> 
 
 
 def test_bytes_that_are_not_utf_8_stay_in_their_column(tmp_path: Path) -> None:
-    assert read_csv(tmp_path, b"a,b,c\n1,caf\xe9,\xff\n") == [RawRow(1, {"a": "1", "b": "caf\udce9"})]
+    assert read_csv(tmp_path, b"a,b,c\n1,caf\xe9,\xff\n") == [RawRow(2, {"a": "1", "b": "caf\udce9"})]
 
 
 @pytest.mark.parametrize(
@@ -86,14 +88,14 @@ def test_bytes_that_are_not_utf_8_stay_in_their_column(tmp_path: Path) -> None:
 )
 def test_a_malformed_row_is_one_row(tmp_path: Path, row: bytes, detail: str) -> None:
     first, second = read_csv(tmp_path, b"a,b\n" + row + b"\n5,6\n")
-    assert first == RawRow(1, None, "malformed", first.detail, (row + b"\n").decode())
+    assert first == RawRow(2, None, "malformed", first.detail, (row + b"\n").decode())
     assert first.detail.startswith(detail)
-    assert second == RawRow(2, {"a": "5", "b": "6"})
+    assert second == RawRow(3, {"a": "5", "b": "6"})
 
 
 def test_a_stray_quote_swallows_its_own_line_only(tmp_path: Path) -> None:
     rows = read_csv(tmp_path, b'a,b\n1,"x\n2,y\n3,z\n')
-    assert [(r.number, r.reason) for r in rows] == [(1, "malformed"), (2, ""), (3, "")]
+    assert [(r.number, r.reason) for r in rows] == [(2, "malformed"), (3, ""), (4, "")]
     assert rows[0].text == '1,"x\n'
     assert [r.values for r in rows[1:]] == [{"a": "2", "b": "y"}, {"a": "3", "b": "z"}]
 
@@ -102,7 +104,7 @@ def test_a_stray_quote_far_from_the_end_swallows_its_own_line_only(tmp_path: Pat
     good = b"".join(b"%d,%d\n" % (i, i) for i in range(5000))
     rows = read_csv(tmp_path, b'a,b\n0,"x\n' + good, limit=1000)
     assert [r.reason for r in rows] == ["malformed"] + [""] * 5000
-    assert [r.number for r in rows] == list(range(1, 5002))
+    assert [r.number for r in rows] == list(range(2, 5003))
     assert rows[-1].values == {"a": "4999", "b": "4999"}
 
 
@@ -110,21 +112,21 @@ def test_several_stray_quotes_swallow_their_own_lines_only(tmp_path: Path) -> No
     rows = read_csv(tmp_path, b'a,b\n1,"x\n2,y\n3,"w\n4,z\n5,v\n')
     # The second quote closes the first one's field and has text behind it: both lines are malformed.
     assert [(r.number, r.reason, r.values) for r in rows] == [
-        (1, "malformed", None),
-        (2, "", {"a": "2", "b": "y"}),
-        (3, "malformed", None),
-        (4, "", {"a": "4", "b": "z"}),
-        (5, "", {"a": "5", "b": "v"}),
+        (2, "malformed", None),
+        (3, "", {"a": "2", "b": "y"}),
+        (4, "malformed", None),
+        (5, "", {"a": "4", "b": "z"}),
+        (6, "", {"a": "5", "b": "v"}),
     ]
 
 
 def test_a_stray_quote_before_a_line_that_is_too_long(tmp_path: Path) -> None:
     rows = read_csv(tmp_path, b'a,b\n1,"x\n2,y\n' + b"3," + b"z" * 200 + b"\n4,w\n", limit=100)
     assert [(r.number, r.reason, r.values) for r in rows] == [
-        (1, "malformed", None),
-        (2, "", {"a": "2", "b": "y"}),
-        (3, "too_long", None),
-        (4, "", {"a": "4", "b": "w"}),
+        (2, "malformed", None),
+        (3, "", {"a": "2", "b": "y"}),
+        (4, "too_long", None),
+        (5, "", {"a": "4", "b": "w"}),
     ]
 
 
@@ -136,10 +138,11 @@ def test_a_field_of_ten_megabytes_is_one_row_that_is_too_long(tmp_path: Path, fi
         "jsonl": b'{"a": "' + long + b'"}\n{"a": "3", "b": "4"}\n',
     }[file_format]
     first, second = read(write(tmp_path / "a", content), file_format, ["a", "b"])
-    assert (first.number, first.values, first.reason) == (1, None, "too_long")
+    line = {"csv": 2, "jsonl": 1}[file_format]
+    assert (first.number, first.values, first.reason) == (line, None, "too_long")
     assert first.detail == "a row must have at most 1000000 bytes"
     assert len(first.text) == MAX_KEPT_CHARACTERS
-    assert second == RawRow(2, {"a": "3", "b": "4"})
+    assert second == RawRow(line + 1, {"a": "3", "b": "4"})
 
 
 @pytest.mark.parametrize(
@@ -161,6 +164,8 @@ def test_a_field_of_ten_megabytes_is_one_row_that_is_too_long(tmp_path: Path, fi
             "the columns ['a', 'b'] are missing. Received: ['a,b']; is the delimiter right? ({path})",
         ),
         ("csv", b'"a"x,b\n', "the header line cannot be read: ',' expected after '\"' ({path})"),
+        # A quote that opens in the header takes in no row, though another one closes it.
+        ("csv", b'a,b,"c\n1,2,3\n4,5,x"\n', "the header line cannot be read: a quoted field must be closed ({path})"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, file_format: str, content: bytes, sentence: str) -> None:
@@ -189,14 +194,14 @@ def test_a_compressed_file_that_is_cut_off_is_told(tmp_path: Path, file_format: 
     path = tmp_path / "a.gz"
     for length in range(1, len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match="the file is damaged or cut off after row"):
+        with pytest.raises(InputError, match="the file is damaged or cut off after line"):
             read(path, file_format, ["a", "b"])
 
 
 def test_a_file_that_is_not_compressed_as_its_name_says_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(b"a,b\n1,2\n")
-    with pytest.raises(InputError, match="damaged or cut off after row 0; nothing of it is used: Not a gzipped file"):
+    with pytest.raises(InputError, match="damaged or cut off after line 0; nothing of it is used: Not a gzipped file"):
         read(path, "csv", ["a", "b"])
     with pytest.raises(InputError, match="damaged or cut off"):
         read_header(str(path), "csv")

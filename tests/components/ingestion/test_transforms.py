@@ -84,7 +84,7 @@ def test_of_two_rows_with_an_id_the_first_in_the_files_order_is_kept(tmp_path: P
     duplicates = [
         (r[2], r[4].split(";")[1]) for r in sorted(out["rejected"], key=lambda r: r[2]) if r[3] != "duplicate_key"
     ]
-    first = f" first in row {{}} of {tmp_path}/data/impressions/part-{{}}.jsonl"
+    first = f" first in line {{}} of {tmp_path}/data/impressions/part-{{}}.jsonl"
     # Row 26 of the log is row 6 of the second file.
     assert duplicates == [(11, first.format(6, 0)), (12, first.format(6, 0)), (13, first.format(6, 1))]
 
