@@ -20,9 +20,6 @@ UNFIT = "unfit"
 #: same for all Examples of one window.
 RECIPE = "recipe"
 
-#: Custom properties of a GateVerdict: the sentences of what was accepted, why, and by whom; empty if nothing was.
-ACCEPTED, ACCEPT_REASON, ACCEPTED_BY = "accepted", "accept_reason", "accepted_by"
-
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as a JSON object.
 CHECKSUMS_FILE = "sha256.json"
 

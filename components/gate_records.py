@@ -112,8 +112,8 @@ def read_record(uri: str) -> GateRecord:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"a gate's record must be one of schema version {SCHEMA_VERSION}: {place or 'the file'}: {first['msg']} "
-            f"({path})"
+            f"a gate's record must be one of schema version {SCHEMA_VERSION}: "
+            f"{place or 'the file'}: {first['msg']} ({path})"
         ) from error
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
-from components.artifacts import ACCEPT_REASON, ACCEPTED
+#: Custom properties of a GateVerdict: what a person accepted, why and who it was; empty where nothing was to accept.
+ACCEPTED, ACCEPT_REASON, ACCEPTED_BY = "accepted", "accept_reason", "accepted_by"
 
 _EVENT = metadata_store_pb2.Event
 _ENDED_WELL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)

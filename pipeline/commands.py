@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 
@@ -23,7 +23,29 @@ WORKSPACE = click.option(
 
 DATA = click.option("--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder of logs.")
 
+ACCEPT_SPAN = click.option(
+    "--accept-span", is_flag=True, help="Let this span through though a gate on data would stop it; needs --reason."
+)
+
+REASON = click.option("--reason", default="", help="Why a gate is overruled; it stays on record.")
+
 SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; the latest if left out.")
+
+
+def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:
+    """The reason for which gates are overruled, without the space around it; empty if none is.
+
+    Args:
+      reason: As it was given.
+      overruling: By option that overrules a gate, whether it was given.
+
+    Raises:
+      click.UsageError: If there is a reason without such an option, or such an option without a reason.
+    """
+    reason, options = reason.strip(), " or ".join(f"`{option}`" for option in overruling)
+    if any(overruling.values()) != bool(reason):
+        raise click.UsageError(f"{options} and `--reason TEXT` go together: who overrules a gate gives a reason")
+    return reason
 
 
 class Group(click.Group):

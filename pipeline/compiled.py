@@ -40,6 +40,7 @@ TOPOLOGY_FILE, CONFIG_FILE = "topology.json", "config.json"
 #: What stands in a compiled pipeline for the folders that a node is told when it runs.
 _WORKSPACE, _DATA = "/@workspace@", "/@data@"
 _SPAN_PARAMETER = "span"
+_ACCEPT_PARAMETER = "accept_reason"
 
 #: What a path may hold to be put into JSON text, and into JSON within JSON, as it is.
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
@@ -71,7 +72,8 @@ def write_compiled(config: Config, folder: Path) -> dict[str, Any]:
       The topology: the pipeline's `name`, its `schedule`, the `code` it was compiled with, and its `nodes`, each with
       `id` and `upstream`, in an order in which they can run.
     """
-    settings = RunSettings(_DATA, Workspace(Path(_WORKSPACE)))
+    accept_reason = RuntimeParameter(_ACCEPT_PARAMETER, ptype=str)
+    settings = RunSettings(_DATA, Workspace(Path(_WORKSPACE)), accept_reason=accept_reason)
     span = RuntimeParameter(_SPAN_PARAMETER, ptype=int)
     whole = compile_ir(create_pipeline(config, settings, span_parameter=span))
     ingestion = compile_ir(create_pipeline(config, settings, only_ingest=True, span_parameter=span))
@@ -140,7 +142,9 @@ def read_config(folder: Path) -> Config:
     return Config.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
 
 
-def read_ir(folder: Path, name: str, place: Place, span: int, run_id: str) -> pipeline_pb2.Pipeline:
+def read_ir(
+    folder: Path, name: str, place: Place, span: int, run_id: str, accept_reason: str = ""
+) -> pipeline_pb2.Pipeline:
     """Reads a compiled pipeline, for one run of it.
 
     Args:
@@ -149,6 +153,7 @@ def read_ir(folder: Path, name: str, place: Place, span: int, run_id: str) -> pi
       place: Where it runs.
       span: The run's span.
       run_id: The run's name.
+      accept_reason: Why what the gates on data find does not stop the run; empty if it does.
 
     Raises:
       InputError: If a path of the place has a character that cannot stand in it.
@@ -159,6 +164,6 @@ def read_ir(folder: Path, name: str, place: Place, span: int, run_id: str) -> pi
             raise InputError(f"a path must be without quotes, backslashes and control characters. Received: {path!r}")
         text = text.replace(mark, path)
     ir: pipeline_pb2.Pipeline = json_format.Parse(text, pipeline_pb2.Pipeline())
-    parameters = {PIPELINE_RUN_ID_PARAMETER_NAME: run_id, _SPAN_PARAMETER: span}
+    parameters = {PIPELINE_RUN_ID_PARAMETER_NAME: run_id, _SPAN_PARAMETER: span, _ACCEPT_PARAMETER: accept_reason}
     runtime_parameter_utils.substitute_runtime_parameter(ir, parameters)
     return ir

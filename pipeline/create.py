@@ -52,6 +52,9 @@ LOCAL_BEAM_ARGS = (
     "--sdk_container_image=none",
 )
 
+#: The gates that stop a run on its data: a span that one of them has read and not let through is no reference.
+_GATES_ON_DATA = [AnomalyGate.__name__, DriftGate.__name__]
+
 EXAMPLE_GEN = "example_gen"
 SCHEMA_GEN = "schema_gen"
 TUNER = "tuner"
@@ -73,6 +76,8 @@ class RunSettings:
       span: The span; None takes the latest.
       beam_args: Beam's pipeline options.
       force_reason: Why a model is pushed though a gate on quality, or the push, refuses it; empty if it is not.
+      accept_reason: Why what the gates on data find does not stop the run; empty if it does. A compiled pipeline's
+        runs name it by a parameter.
     """
 
     data_root: str
@@ -80,6 +85,7 @@ class RunSettings:
     span: int | None = None
     beam_args: tuple[str, ...] = LOCAL_BEAM_ARGS
     force_reason: str = ""
+    accept_reason: str | RuntimeParameter = ""
 
 
 def create_pipeline(
@@ -123,7 +129,11 @@ def _all_models() -> Channel:
 
 def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionGen) -> list:  # type: ignore[type-arg]
     examples = example_gen.outputs["examples"]
-    row_gate = RowGate(examples=examples, code_fingerprint=code_fingerprint(RowGate)).with_id("row_gate")
+    row_gate = RowGate(
+        examples=examples,
+        accept_reason=settings.accept_reason,
+        code_fingerprint=code_fingerprint(RowGate),
+    ).with_id("row_gate")
 
     # Is the data fit to learn from?
     statistics_gen = StatisticsGen(examples=examples).with_id("statistics_gen")
@@ -134,7 +144,9 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         "example_validator"
     )
     anomaly_gate = AnomalyGate(
-        anomalies=example_validator.outputs["anomalies"], code_fingerprint=code_fingerprint(AnomalyGate)
+        anomalies=example_validator.outputs["anomalies"],
+        accept_reason=settings.accept_reason,
+        code_fingerprint=code_fingerprint(AnomalyGate),
     ).with_id("anomaly_gate")
     earlier_statistics = Resolver(
         strategy_class=EarlierStatistics,
@@ -154,6 +166,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         baseline_statistics=earlier_statistics.outputs["candidates"],
         action=config.drift.action,
         min_rows_ratio=config.drift.min_rows_ratio,
+        accept_reason=settings.accept_reason,
         code_fingerprint=code_fingerprint(DriftGate),
     ).with_id("drift_gate")
 
@@ -178,7 +191,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     # What the run builds on: earlier spans, their analysis, and the model that was pushed last.
     span_window = Resolver(
         strategy_class=SpanWindow,
-        config={"num_spans": config.ingestion.window_spans, "gates": [AnomalyGate.__name__, DriftGate.__name__]},
+        config={"num_spans": config.ingestion.window_spans, "gates": _GATES_ON_DATA, "row_gate": RowGate.__name__},
         examples=examples,
         history=_of_all_runs(standard_artifacts.Examples, "examples"),
     ).with_id("span_window")

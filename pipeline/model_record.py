@@ -13,7 +13,7 @@ from rich.table import Table
 
 from components.artifacts import COUNTS_FILE, FILES
 from components.ingestion.counts import Counts, read_counts
-from components.lineage import artifacts_of, examples_behind, producer
+from components.lineage import accepted_stops, artifacts_of, examples_behind, producer
 from components.pins import pins
 from components.rollback import ROLLBACK_BY
 from components.versions import (
@@ -45,6 +45,7 @@ class SpanRecord:
       quarantine_uri: The rejected rows, and the counts.
       counts: Of the rows; None if the quarantine was removed.
       files: The log files, by source.
+      accepted: Why a person accepted what a gate on data would have stopped, by what it found.
     """
 
     span: int
@@ -52,6 +53,7 @@ class SpanRecord:
     quarantine_uri: str
     counts: Counts | None
     files: Mapping[str, Sequence[str]]
+    accepted: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
@@ -71,6 +73,7 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
                     quarantine_uri=quarantine.uri,
                     counts=read_counts(quarantine.uri) if there else None,
                     files=files_of(execution),
+                    accepted=accepted_stops(store, [examples.id]),
                 )
             )
     return sorted(records, key=lambda record: -record.span)
@@ -156,6 +159,8 @@ def _made_from(manifest: Manifest) -> dict[str, str]:
 
 def _add_span(table: Table, record: SpanRecord) -> None:
     table.add_row(f"span {record.span}", record.examples_uri)
+    for found, reason in record.accepted.items():
+        table.add_row("  accepted", f"{reason}: {found}")
     counts = record.counts
     if counts is None:
         table.add_row("  rows", f"the counts were removed ({record.quarantine_uri})")

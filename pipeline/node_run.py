@@ -55,7 +55,7 @@ class NodeResult(NamedTuple):
     report: Path | None = None
 
 
-def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str) -> NodeResult:
+def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str, accept_reason: str = "") -> NodeResult:
     """Runs a node, unless it is done already in this run; what a killed process has left of it is removed first.
 
     The first node also ingests the earlier spans of the window, as far as they are not, or were rewritten since. If it
@@ -67,6 +67,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
       node_id: The node.
       span: The run's span.
       run_id: The run's name, the same for all of its nodes and for all retries of them.
+      accept_reason: Why what a gate on data finds does not stop the run; empty if it does.
 
     Returns:
       How it ended.
@@ -98,7 +99,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str)
             else:
                 if node_id == EXAMPLE_GEN:
                     _prepare(compiled, topology, config, place, span, run, connection)
-                ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run)
+                ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run, accept_reason)
                 event = launch_node(ir, node_id, connection)
         except GateError as error:
             executions = _executions(connection, run, known)

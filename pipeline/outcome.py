@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 
+from components.artifacts import GateVerdict
 from components.gates import drift_found
 from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
+from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.measured import Measured, missed_thresholds, read_measured
 from components.push import FORCE_REASON, REFUSAL
 from pipeline.create import PROGRESSIVE_VALIDATION, TUNER
@@ -42,6 +44,7 @@ class Outcome:
       forced: Why it was pushed though there are refusals; empty if it was not.
       version: The pushed version; None if there is none.
       places: Where what lies, by what it is.
+      accepted: What gates on data found that a person accepted, a sentence each, with the person and the reason.
     """
 
     counts: Counts
@@ -58,6 +61,7 @@ class Outcome:
     forced: str
     version: int | None
     places: Mapping[str, str]
+    accepted: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -122,7 +126,18 @@ def read_outcome(
         forced=forced,
         version=version,
         places=places,
+        accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
     )
+
+
+def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:
+    """What a person accepted, if the artifact is a gate's verdict that says so."""
+    if artifact.type == GateVerdict.TYPE_NAME:
+        what, why, who = (
+            artifact.custom_properties[key].string_value for key in (ACCEPTED, ACCEPT_REASON, ACCEPTED_BY)
+        )
+        if what:
+            yield f"{what}; accepted by {who}: {why}"
 
 
 def _outputs(store: Any, execution_id: int) -> list[metadata_store_pb2.Artifact]:

@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import re
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands import DATA, SPAN, WORKSPACE
+from pipeline.commands import ACCEPT_SPAN, DATA, REASON, SPAN, WORKSPACE, needed_reason
 from pipeline.error_texts import first_line
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Spans(click.ParamType[range]):
     is_flag=True,
     help="Push though a gate on quality refuses the model, or a later day's serves; needs --reason.",
 )
-@click.option("--reason", default="", help="With --force-push: why; it stays on record.")
+@ACCEPT_SPAN
+@REASON
 def run(
     config: str,
     data: str,
@@ -58,13 +60,13 @@ def run(
     rolling_window: int | None,
     beam_args: tuple[str, ...],
     force_push: bool,
+    accept_span: bool,
     reason: str,
 ) -> None:
     """Run the pipeline once: ingest, train, validate and, if the model passes, push."""
-    if force_push != bool(reason.strip()):
-        raise click.UsageError("`--force-push` and `--reason TEXT` go together: a forced push needs a reason")
-    if backfill is not None and (span is not None or force_push):
-        raise click.UsageError("`--backfill` goes neither with `--span` nor with `--force-push`")
+    reason = needed_reason(reason, {"--force-push": force_push, "--accept-span": accept_span})
+    if backfill is not None and (span is not None or force_push or accept_span):
+        raise click.UsageError("`--backfill` goes neither with `--span` nor with `--force-push` or `--accept-span`")
     from pipeline.workspace import Workspace
     from transform.config import load_config
 
@@ -74,19 +76,25 @@ def run(
         loaded = dataclasses.replace(loaded, ingestion=ingestion)
     place, data_root = Workspace.at(workspace), str(Path(data).absolute())
     if backfill is None:
-        _run_once(loaded, place, data_root, span, beam_args, reason)
+        overruled = {"force_reason": reason if force_push else "", "accept_reason": reason if accept_span else ""}
+        _run_once(loaded, place, data_root, span, beam_args, overruled)
         return
     from transform.errors import GateError, InputError
 
     for each in backfill:
         try:
-            _run_once(loaded, place, data_root, each, beam_args, "")
+            _run_once(loaded, place, data_root, each, beam_args, {})
         except (GateError, InputError) as error:  # InputError: its logs are not there, or cannot be read
             click.echo(f"span {each} is skipped, the next one builds on the last good one: {error}", err=True)
 
 
 def _run_once(
-    config: Config, place: Workspace, data_root: str, span: int | None, beam_args: tuple[str, ...], reason: str
+    config: Config,
+    place: Workspace,
+    data_root: str,
+    span: int | None,
+    beam_args: tuple[str, ...],
+    overruled: Mapping[str, str],
 ) -> None:
     from pipeline.console import RunDisplay
     from pipeline.workspace import new_run_id
@@ -104,7 +112,7 @@ def _run_once(
         from pipeline.summary import summary
 
         logging.set_verbosity(logging.INFO)
-        settings = RunSettings(data_root, place, span, beam_args or LOCAL_BEAM_ARGS, reason)
+        settings = RunSettings(data_root, place, span, beam_args or LOCAL_BEAM_ARGS, **overruled)
         try:
             outcome = run_pipeline(config, settings, run_id, display.show)
         except UserError:

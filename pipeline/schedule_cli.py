@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands import WORKSPACE, quiet_imports
+from pipeline.commands import ACCEPT_SPAN, REASON, WORKSPACE, needed_reason, quiet_imports
 
 if TYPE_CHECKING:
     from pipeline.compiled import Place
@@ -59,16 +59,23 @@ def compile_command(
 @click.option("--run-id", required=True, envvar="WDR_RUN_ID", help="The run's name, the same for all of its nodes.")
 @click.option("--data", required=True, envvar="WDR_DATA", type=_EXISTING, help="The folder of logs.")
 @WORKSPACE
-def run_node_command(compiled: Path, node: str, span: int, run_id: str, data: str, workspace: str) -> None:
+@ACCEPT_SPAN
+@REASON
+def run_node_command(
+    compiled: Path, node: str, span: int, run_id: str, data: str, workspace: str, accept_span: bool, reason: str
+) -> None:
     """Run one node of a compiled pipeline; safe to try again, whatever became of the last try.
 
-    Exits with 0 if the node is done, with 99 if a gate on data stopped it, and with 1 if it failed.
+    Exits with 0 if the node is done, with 99 if a gate on data stopped it, and with 1 if it failed. Where a gate
+    stopped a scheduler's run: run the gate's node with --accept-span, then have the scheduler run the rest.
     """
+    reason = needed_reason(reason, {"--accept-span": accept_span})
     from pipeline.workspace import Workspace
 
     with quiet_imports():
         from pipeline.compiled import Place
-    _run(compiled.absolute(), Place(str(Path(data).absolute()), Workspace.at(workspace)), node, span, run_id)
+    place = Place(str(Path(data).absolute()), Workspace.at(workspace))
+    _run(compiled.absolute(), place, node, span, run_id, reason)
 
 
 @click.command(name="kubeflow-step")
@@ -83,7 +90,7 @@ def kubeflow_step(node: str, executor_input: str) -> None:
     step.tell(result.event, result.outcome)
 
 
-def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> NodeResult:
+def _run(compiled: Path, place: Place, node: str, span: int, run_id: str, accept_reason: str = "") -> NodeResult:
     """Runs a node and tells how it went; its last line, which schedulers show, names the whole run's report."""
     from rich.console import Console
 
@@ -97,7 +104,7 @@ def _run(compiled: Path, place: Place, node: str, span: int, run_id: str) -> Nod
         from pipeline.summary import summary
     logging.set_verbosity(logging.INFO)
     try:
-        result = run_node(compiled, place, node, span, run_id)
+        result = run_node(compiled, place, node, span, run_id, accept_reason)
     except GateError as error:
         click.echo(f"span {span} is skipped, the next one builds on the last good one: {error}", err=True)
         raise click.exceptions.Exit(SKIPPED) from error

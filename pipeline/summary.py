@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from components.ingestion.counts import Counts
@@ -30,6 +31,8 @@ def summary(outcome: Outcome) -> RenderableType:
     table.add_row("examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items())))
     for sentence in outcome.drift:
         table.add_row("drift", f"[yellow]{sentence}[/yellow]")
+    for sentence in outcome.accepted:
+        table.add_row("accepted", f"[yellow]{escape(sentence)}[/yellow]")
     sizes = training["vocabulary_sizes"]
     table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
     start = f"warm, from {training['warm_started_from']}" if training["warm_started_from"] else "cold"

@@ -100,3 +100,17 @@ def test_a_span_that_was_stopped_stays_out_when_its_rows_are_ingested_by_another
     assert window(lineage, 2, current, [stopped, again, current]) == [current.id]
     rewritten = examples(1, "new", "other rows")
     assert window(lineage, 2, current, [stopped, again, rewritten, current]) == [current.id, rewritten.id]
+
+
+def test_an_unfit_span_that_a_person_accepted_is_in_the_window(lineage: Lineage) -> None:
+    unfit, current = lineage.examples(1, unfit="too many rejected"), lineage.examples(2)
+    lineage.gate("RowGate", unfit, passed=False)
+    strategy = SpanWindow(2, ["AnomalyGate"], "RowGate")
+
+    def resolved() -> list[int]:
+        found = strategy.resolve_artifacts(lineage.store, {"examples": [current], "history": [unfit, current]})
+        return [artifact.id for artifact in found["examples"]]
+
+    assert resolved() == [current.id]
+    lineage.gate("RowGate", unfit, passed=True)
+    assert resolved() == [current.id, unfit.id]

@@ -59,6 +59,18 @@ def test_a_run_is_the_pipeline_that_wdr_run_would_run(compiled: Path, place: Pla
     assert as_dict(found) == as_dict(expected)
 
 
+def test_a_run_whose_span_is_accepted_gives_its_gates_the_reason(compiled: Path, place: Place) -> None:
+    ir = read_ir(compiled, IR_FILE, place, 7, "a-run", 'the "bots" are gone')
+    reasons = {
+        node.pipeline_node.node_info.id: node.pipeline_node.parameters.parameters[
+            "accept_reason"
+        ].field_value.string_value
+        for node in ir.nodes
+        if "accept_reason" in node.pipeline_node.parameters.parameters
+    }
+    assert reasons == dict.fromkeys(["row_gate", "anomaly_gate", "drift_gate"], 'the "bots" are gone')
+
+
 def test_an_earlier_span_is_ingested_alike(compiled: Path, place: Place) -> None:
     settings = RunSettings(place.data_root, place.workspace, 6)
     expected = compile_pipeline(create_pipeline(load_config(CONFIG), settings, only_ingest=True), "a-run-ingest-6")

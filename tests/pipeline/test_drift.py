@@ -12,7 +12,8 @@ import tensorflow_data_validation as tfdv
 from tfx.components.distribution_validator.executor import Executor
 from tfx.types import standard_artifacts, standard_component_specs
 
-from components.gates import DriftGate, drift_found
+from components.artifacts import GateVerdict
+from components.gates import RELEASE, DriftGate, drift_found
 from pipeline.drift import drift_config
 from transform.drift_settings import Drift
 from transform.errors import GateError
@@ -57,13 +58,13 @@ def validate(
 
 def gate(anomalies: standard_artifacts.ExampleAnomalies, action: str, min_rows_ratio: float = 0.0) -> None:
     """Of the anomalies that `validate` has found, and of the statistics beside them."""
-    parameters = {"action": action, "min_rows_ratio": min_rows_ratio, "code_fingerprint": "x"}
+    parameters = {"action": action, "min_rows_ratio": min_rows_ratio, "accept_reason": "", "code_fingerprint": "x"}
     inputs = {"anomalies": [anomalies]}
     for key, day in (("statistics", "now"), ("baseline_statistics", "before")):
         found = standard_artifacts.ExampleStatistics()
         found.uri = str(Path(anomalies.uri).parent / day)
         inputs[key] = [found] if Path(found.uri).exists() else []
-    DriftGate.EXECUTOR_SPEC.executor_class().Do(inputs, {}, parameters)
+    DriftGate.EXECUTOR_SPEC.executor_class().Do(inputs, {"verdict": [GateVerdict()]}, parameters)
 
 
 LABELS = [0] * 90 + [1] * 10
@@ -110,7 +111,7 @@ def test_a_span_with_too_few_of_the_rows_of_the_span_before_stops_the_run(tmp_pa
         gate(validate(tmp_path / "few", Drift(), few, (FIRST, LABELS)), action, 0.1)
     assert str(raised.value) == (
         "a span must have at least 0.1 times the examples of the last span that was let through, "
-        "200 (drift.min_rows_ratio). Received: 18"
+        f"200 (drift.min_rows_ratio). Received: 18. {RELEASE}"
     )
     gate(validate(tmp_path / "enough", Drift(), (["de"] * 10, [0] * 10), (FIRST, LABELS)), action, 0.1)
     gate(validate(tmp_path / "first", Drift(), few, None), action, 0.1)

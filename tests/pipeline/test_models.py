@@ -190,6 +190,18 @@ def test_show_walks_back_to_log_files_and_row_counts(store: Store, tmp_path: Pat
     assert "span 3 /e/3" not in first
 
 
+def test_show_says_what_a_person_accepted_of_a_span_s_data(store: Store, tmp_path: Path) -> None:
+    accepted, other = (store.ingest(span, tmp_path) for span in (1, 2))
+    (verdict,) = store.put("components.gates.RowGate", [accepted], {"GateVerdict": "/v/1"})
+    verdict.custom_properties["accepted"].string_value = "too many rejected"
+    verdict.custom_properties["accept_reason"].string_value = "bots"
+    store.store.put_artifacts([verdict])
+    store.push([accepted, other])
+    lines = wdr(store, "show").splitlines()
+    assert lines[lines.index("span 1 /e/1") + 1] == "accepted bots: too many rejected"
+    assert lines[lines.index("span 2 /e/2") + 1].startswith("examples")
+
+
 def test_show_tells_of_a_rollback_and_of_a_version_that_was_removed(store: Store, tmp_path: Path) -> None:
     examples = store.ingest(1, tmp_path)
     store.push([examples])

@@ -25,7 +25,19 @@ def test_anything_else_is_refused(text: str) -> None:
     assert raised.value.message == f"spans are two numbers, the lower one first, such as 3..7. Received: {text!r}"
 
 
-@pytest.mark.parametrize("more", [["--span", "3"], ["--force-push", "--reason", "a test"]])
+@pytest.mark.parametrize(
+    "more", [["--accept-span"], ["--force-push"], ["--force-push", "--reason", " "], ["--reason", "x"]]
+)
+def test_a_gate_is_overruled_for_a_reason_only(more: list[str], tmp_path: Path) -> None:
+    arguments = ["run", str(CONFIG), "--data", str(tmp_path), "--workspace", str(tmp_path), *more]
+    result = CliRunner().invoke(cli, arguments, terminal_width=200)
+    assert result.exit_code == 2
+    assert "`--force-push` or `--accept-span` and `--reason TEXT` go together" in result.output
+
+
+@pytest.mark.parametrize(
+    "more", [["--span", "3"], ["--force-push", "--reason", "a test"], ["--accept-span", "--reason", "a test"]]
+)
 def test_a_backfill_is_of_no_single_span_and_forces_nothing(more: list[str], tmp_path: Path) -> None:
     arguments = ["run", str(CONFIG), "--data", str(tmp_path), "--workspace", str(tmp_path), "--backfill", "1..2", *more]
     result = CliRunner().invoke(cli, arguments)

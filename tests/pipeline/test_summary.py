@@ -125,6 +125,12 @@ def test_drift_that_only_warns_is_in_the_summary() -> None:
     assert not any(line.startswith("drift") for line in lines_of(TRAINING))
 
 
+def test_what_a_person_accepted_is_in_the_summary() -> None:
+    sentence = "[1] too few rows; accepted by ann: the store was closed"
+    assert f"accepted {sentence}" in lines_of(TRAINING, accepted=(sentence,))
+    assert not any(line.startswith("accepted") for line in lines_of(TRAINING))
+
+
 def test_how_the_model_before_did_on_the_span() -> None:
     measured = Measured(20, {"auc": 0.7, "logloss": 0.4}, {"auc": 0.69}, {"auc": (-0.01, 0.03)})
     lines = lines_of(TRAINING, progress=ProgressiveValidation(3, 2, "models/7", measured))
