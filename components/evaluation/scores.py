@@ -1,0 +1,114 @@
+"""A SavedModel's scores of raw evaluation examples, in batches, as columns that gates compute from without TFMA."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from transform.errors import UserError
+from transform.feature_spec import LABEL, WEIGHT
+from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIGNATURE
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: Rows that are parsed or scored at once.
+BATCH_SIZE = 4096
+
+
+class ScoringError(UserError):
+    """A model that cannot score some rows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The examples of a split, in the order of its files.
+
+    Attributes:
+      examples: Serialized raw tf.Examples.
+      label: float64 `[rows]`, 0 or 1.
+      weight: float64 `[rows]`; 1 where the examples have none.
+      columns: By name, the first value of the features that were asked for: bytes or float64, `[rows]`; `b""` or NaN
+        where a row has no value.
+    """
+
+    examples: Sequence[bytes]
+    label: Array
+    weight: Array
+    columns: Mapping[str, Array]
+
+    @property
+    def num_positives(self) -> int:
+        """How many rows have the label 1."""
+        return int(np.count_nonzero(self.label == 1))
+
+
+def read_rows(folder: str, texts: Sequence[str] = (), numbers: Sequence[str] = ()) -> Rows:
+    """Reads the examples of a split.
+
+    Args:
+      folder: The split's, such as `…/Split-eval`.
+      texts: Features whose values are strings, or what bookkeeping has as such: `request_id`.
+      numbers: Features whose values are floats.
+    """
+    pattern = os.path.join(folder, "*")
+    records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP")
+    parsing = {LABEL: tf.io.VarLenFeature(tf.int64), WEIGHT: tf.io.VarLenFeature(tf.float32)}
+    parsing |= {name: tf.io.VarLenFeature(tf.string) for name in texts}
+    parsing |= {name: tf.io.VarLenFeature(tf.float32) for name in numbers}
+    defaults: dict[str, Any] = {LABEL: 0, WEIGHT: 1.0}
+    defaults |= {**dict.fromkeys(texts, b""), **dict.fromkeys(numbers, np.nan)}
+    examples: list[bytes] = []
+    found: dict[str, list[Array]] = {name: [] for name in parsing}
+    for batch in records.batch(BATCH_SIZE):
+        examples += batch.numpy().tolist()
+        parsed = tf.io.parse_example(batch, parsing)
+        for name, values in parsed.items():
+            found[name].append(_first_values(values, len(batch), defaults[name]))
+    kinds = {**dict.fromkeys(parsing, np.float64), **dict.fromkeys(texts, np.object_)}
+    columns: dict[str, Array] = {
+        name: np.concatenate(parts).astype(kinds[name]) if parts else np.empty(0, kinds[name])
+        for name, parts in found.items()
+    }
+    return Rows(examples, columns.pop(LABEL), columns.pop(WEIGHT), columns)
+
+
+def _first_values(values: tf.SparseTensor, num_rows: int, default: Any) -> Array:
+    """The first value of each row; the default where there is none."""
+    first = tf.boolean_mask(values.values, values.indices[:, 1] == 0).numpy()
+    with_value = tf.boolean_mask(values.indices[:, 0], values.indices[:, 1] == 0).numpy()
+    result = np.full(num_rows, default, dtype=np.object_ if isinstance(default, bytes) else first.dtype)
+    result[with_value] = first
+    return result
+
+
+def scores_of(saved_model: str, examples: Sequence[bytes]) -> Array:
+    """The scores that a SavedModel's `serving_default` gives examples, whatever else they hold.
+
+    Args:
+      saved_model: The SavedModel's folder.
+      examples: Serialized raw tf.Examples.
+
+    Returns:
+      float64 `[rows]`.
+
+    Raises:
+      ScoringError: If the model cannot be loaded, cannot score the rows, or gives a score that is not finite.
+    """
+    try:
+        signature = tf.saved_model.load(saved_model).signatures[SERVING_SIGNATURE]
+        scored = [
+            signature(**{EXAMPLES_INPUT: tf.constant(examples[begin : begin + BATCH_SIZE])})[SCORES_OUTPUT].numpy()
+            for begin in range(0, len(examples), BATCH_SIZE)
+        ]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise ScoringError(f"the model cannot score the rows: {first} ({saved_model})") from error
+    scores: Array = np.concatenate(scored).reshape(-1).astype(np.float64) if scored else np.empty(0)
+    if not np.isfinite(scores).all():
+        raise ScoringError(f"scores must be finite. Received: others, of {len(scores):,} rows ({saved_model})")
+    return scores

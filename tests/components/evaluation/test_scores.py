@@ -1,0 +1,83 @@
+"""The scores and columns of raw examples, against plain values."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.evaluation import scores as module
+from components.evaluation.scores import ScoringError, read_rows, scores_of
+from tests.components.saved_models import example, export
+
+
+def write(folder: Path, rows: list[dict[str, Any]], files: int = 2) -> str:
+    """Writes rows as a split's files, in order; a value is a list of bytes, floats or ints."""
+    folder.mkdir()
+    per_file = math.ceil(len(rows) / files)
+    for number in range(files):
+        path = str(folder / f"data-{number}.gz")
+        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for row in rows[number * per_file : (number + 1) * per_file]:
+                record = tf.train.Example()
+                for name, values in row.items():
+                    feature = record.features.feature[name]
+                    kinds = {bytes: feature.bytes_list, float: feature.float_list, int: feature.int64_list}
+                    kinds[type(values[0])].value.extend(values)
+                writer.write(record.SerializeToString())
+    return str(folder)
+
+
+def test_columns_have_the_first_value_or_say_that_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_SIZE", 2)
+    rows = [
+        {"label": [1], "weight": [2.5], "country": [b"us"], "x": [0.5], "request_id": [b"r1"]},
+        {"label": [0], "x": [1.5, 7.0], "request_id": [b"r1"]},
+        {"label": [1], "country": [b"de", b"fr"], "request_id": [b"r2"]},
+    ]
+    found = read_rows(write(tmp_path / "Split-eval", rows), ["country", "request_id"], ["x"])
+    assert found.label.tolist() == [1, 0, 1]
+    assert found.weight.tolist() == [2.5, 1, 1]
+    assert found.columns["country"].tolist() == [b"us", b"", b"de"]
+    assert found.columns["request_id"].tolist() == [b"r1", b"r1", b"r2"]
+    np.testing.assert_array_equal(found.columns["x"], [0.5, 1.5, np.nan])
+    assert found.num_positives == 2
+    assert len(found.examples) == 3
+
+
+def test_no_examples_are_no_rows(tmp_path: Path) -> None:
+    found = read_rows(write(tmp_path / "Split-eval", []), ["country"])
+    assert (len(found.label), len(found.columns["country"]), found.num_positives) == (0, 0, 0)
+
+
+def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_SIZE", 2)
+    path = str(export("good", tmp_path) / "Format-Serving")
+    xs = [-1.0, 0.0, 3.0]
+    found = scores_of(path, [example(x, label=1) for x in xs])
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, [1 / (1 + math.exp(-x)) for x in xs], rtol=1e-6)
+    assert scores_of(path, []).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("other input", "the model cannot score the rows: "),
+        ("renamed signature", "the model cannot score the rows: 'serving_default'"),
+        ("no graph", "the model cannot score the rows: "),
+        ("nan", "scores must be finite. Received: others, of 1 rows"),
+    ],
+)
+def test_a_model_that_cannot_score_the_rows_says_so(kind: str, says: str, tmp_path: Path) -> None:
+    path = str(export(kind, tmp_path) / "Format-Serving")
+    with pytest.raises(ScoringError) as caught:
+        scores_of(path, [example(2.0)])
+    assert str(caught.value).startswith(says)
+    assert str(caught.value).endswith(f"({path})")
