@@ -7,6 +7,9 @@ from tfx.types.artifact import Artifact
 #: In a Quarantine artifact: the counts of the whole ingestion, as `Counts` of components.ingestion.counts.
 COUNTS_FILE = "counts.json"
 
+#: In a Quarantine artifact: what tells the span from others, as `Evidence` of components.ingestion.evidence.
+EVIDENCE_FILE = "evidence.json"
+
 #: In a Quarantine artifact: the rejected rows, a JSON object a line.
 REJECTED_PREFIX = "rejected"
 

@@ -22,8 +22,9 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import COUNTS_FILE, FILES, RECIPE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
+from components.artifacts import COUNTS_FILE, EVIDENCE_FILE, FILES, RECIPE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
+from components.ingestion.evidence import evidence_of
 from components.ingestion.examples import Impression, Layout
 from components.ingestion.shuffle import Shuffle, buckets_for
 from components.ingestion.spans import resolve_span
@@ -127,13 +128,23 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
                 >> beam.io.WriteToText(f"{quarantine.uri}/{REJECTED_PREFIX}", file_name_suffix=".jsonl.gz")
             )
             span = int(exec_properties["requested_span"])
+            counted = ingested["counted"] | "Sum" >> beam.CombinePerKey(sum) | "AllCounts" >> beam.combiners.ToList()
             _ = (
-                ingested["counted"]
-                | "Sum" >> beam.CombinePerKey(sum)
-                | "AllCounts" >> beam.combiners.ToList()
+                counted
                 | "CountsJson" >> beam.Map(lambda pairs: counts_from_pairs(pairs, span).to_json())
                 | "WriteCounts"
                 >> beam.io.WriteToText(f"{quarantine.uri}/{COUNTS_FILE}", num_shards=1, shard_name_template="")
+            )
+            parts = ingested["evidence"] | "AllEvidence" >> beam.combiners.ToList()
+            _ = (
+                counted
+                | "EvidenceJson"
+                >> beam.Map(
+                    lambda pairs, parts: evidence_of(parts, pairs, config, span).to_json(),
+                    beam.pvalue.AsSingleton(parts),
+                )
+                | "WriteEvidence"
+                >> beam.io.WriteToText(f"{quarantine.uri}/{EVIDENCE_FILE}", num_shards=1, shard_name_template="")
             )
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         for split in SPLITS:  # a split without a row still has its folder

@@ -18,8 +18,8 @@ from transform.feature_spec import IMPRESSIONS
 from transform.settings import Ingestion
 
 #: What ingestion's transforms emit to be counted: (("read", source), ("rejected", source, reason),
-#: ("lines", source, field of LineCounts), ("label", split, label), ("unmatched", table) or ("unusable", sentence)),
-#: each with a number.
+#: ("lines", source, field of LineCounts), ("label", split, label, hour since 1970 or ""), ("unmatched", table),
+#: ("unmatched_rejected", table), ("install", field of InstallEvidence) or ("unusable", sentence)), each with a number.
 CountKey = tuple[str, ...]
 
 
@@ -154,8 +154,11 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
                 result["rejected"].setdefault(source, {})[reason] = number
             case ("lines", source, field):
                 result["lines"].setdefault(source, {})[field] = number
-            case ("label", split, label):
-                result["labels"].setdefault(split, {})[label] = number
+            case ("label", split, label, _):
+                by_label = result["labels"].setdefault(split, {})
+                by_label[label] = by_label.get(label, 0) + number
+            case ("install" | "unmatched_rejected", _):
+                pass  # for the evidence alone
             case ("unmatched", table):
                 result["unmatched"][table] = number
             case ("unusable", sentence):

@@ -68,6 +68,10 @@ class Layout:
         """The positions of key columns in a source's rows."""
         return tuple(self._index[source][column, "string"] for column in columns)
 
+    def feature_positions(self, source: str) -> tuple[int, ...]:
+        """The positions of a source's features in its rows, in the order of the config's features."""
+        return tuple(position for _, name, position in self._features if name == source)
+
     def timestamp_of(self, source: str, column: str) -> int:
         return self._index[source][column, "timestamp"]
 

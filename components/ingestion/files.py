@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -36,11 +37,20 @@ def check_columns(found: Sequence[str], columns: Sequence[str], path: str) -> No
         raise InputError(f"the columns {missing} are missing. Received: {list(found)[:50]}{hint} ({path})")
 
 
-def count_lines(path: str) -> int:
-    """The lines of a text file, the last one with or without a line end; counted apart from what reads its rows."""
+class Contents(NamedTuple):
+    """What a file holds, decompressed: the SHA-256 of its bytes, and its lines, the last one with or without an end."""
+
+    sha256: str
+    num_lines: int
+
+
+def contents_of(path: str) -> Contents:
+    """Reads a file's bytes, apart from what reads its rows."""
     number, end = 0, b"\n"
+    digest = hashlib.sha256()
     with open_file(path) as stream:
         while block := stream.read(1 << 20):
+            digest.update(block)
             number += block.count(b"\n")
             end = block[-1:]
-    return number + (end != b"\n")
+    return Contents(digest.hexdigest(), number + (end != b"\n"))

@@ -17,6 +17,7 @@ from transform.feature_spec import IMPRESSIONS
 #: The outputs beside the main one.
 REJECTED = "rejected"
 COUNTED = "counted"
+EVIDENCE = "evidence"
 
 
 class KeepFirst(beam.DoFn):  # type: ignore[misc]
@@ -81,6 +82,7 @@ def _joined(
                     kept_text(repr(impression.values)),
                 ),
             )
+            yield pvalue.TaggedOutput(COUNTED, (("unmatched_rejected", name), 1))
             return
         yield pvalue.TaggedOutput(COUNTED, (("unmatched", name), 1))
     yield impression._replace(joined={**impression.joined, name: row})
@@ -93,11 +95,18 @@ class LabelFromInstalls(beam.DoFn):  # type: ignore[misc]
         self._window = installs.attribution_seconds
         self._position = timestamp_position
 
-    def process(self, element: tuple[Any, dict[str, Any]]) -> Iterator[Impression]:
+    def process(self, element: tuple[Any, dict[str, Any]]) -> Iterator[Any]:
         _, groups = element
         times = sorted(groups["installs"])
+        attributed: set[int] = set()
+        has_impression = False
         for impression in groups["log"]:
+            has_impression = True
             shown = impression.values[self._position]
-            following = bisect.bisect_left(times, shown)
-            installed = following < len(times) and times[following] <= shown + self._window
-            yield impression._replace(label=int(installed))
+            first, end = bisect.bisect_left(times, shown), bisect.bisect_right(times, shown + self._window)
+            attributed.update(range(first, end))
+            yield impression._replace(label=int(first < end))
+        others = "outside_window" if has_impression else "without_impression"
+        for kind, number in (("attributed", len(attributed)), (others, len(times) - len(attributed))):
+            if number:
+                yield pvalue.TaggedOutput(COUNTED, (("install", kind), number))

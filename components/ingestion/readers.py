@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 import pyarrow as pa
 import tensorflow as tf
 
-from components.ingestion.files import check_columns, check_unique, open_file
+from components.ingestion.files import Contents, check_columns, check_unique, contents_of, open_file
 from components.ingestion.record_readers import parquet_names, read_parquet, read_tfrecord
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.errors import InputError
@@ -91,6 +91,12 @@ def _rows(path: str, file_format: str, columns: Sequence[str], limits: Ingestion
         case "tfrecord":
             return read_tfrecord(path, columns, limits.max_row_bytes)
     raise ValueError(f"unknown format: {file_format}")
+
+
+def read_contents(path: str, file_format: str) -> Contents:
+    """A file's checksum and lines, read apart from its rows; raises InputError if it cannot be read."""
+    with _told_as_input_error(path, _Progress(unit_of(file_format))):
+        return contents_of(path)
 
 
 def read_header(path: str, file_format: str) -> list[str] | None:

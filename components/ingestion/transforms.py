@@ -9,10 +9,18 @@ import apache_beam as beam
 from apache_beam import pvalue
 
 from components.ingestion.counts import LineCounts
+from components.ingestion.evidence import FileSketch
 from components.ingestion.examples import Impression, Layout, split_of_key
-from components.ingestion.files import count_lines
-from components.ingestion.joins import COUNTED, REJECTED, JoinBroadcast, JoinShuffled, KeepFirst, LabelFromInstalls
-from components.ingestion.readers import TEXT_FORMATS, LineTally, read_rows, unit_of
+from components.ingestion.joins import (
+    COUNTED,
+    EVIDENCE,
+    REJECTED,
+    JoinBroadcast,
+    JoinShuffled,
+    KeepFirst,
+    LabelFromInstalls,
+)
+from components.ingestion.readers import TEXT_FORMATS, LineTally, read_contents, read_rows, unit_of
 from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
 from transform import sources
 from transform.config import Config
@@ -38,6 +46,7 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
         split, path = element
         number = num_lines = num_multi_line = 0
         tally = LineTally()
+        sketch = FileSketch(self._config, self._name)
         try:
             for raw in read_rows(path, self._source.format, self._columns, self._config.ingestion, tally):
                 number += 1
@@ -46,15 +55,19 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
                 reason, detail = raw.reason, raw.detail
                 if raw.values is not None:
                     try:
-                        yield split, path, raw.number, self._parser.parse(raw.values)
+                        values = self._parser.parse(raw.values)
+                        sketch.add(values)
+                        yield split, path, raw.number, values
                         continue
                     except RowError as error:
                         reason, detail = error.reason, error.detail
                 text = raw.text if raw.values is None else repr(dict(raw.values))
                 rejection = Rejection(self._name, path, raw.number, reason, kept_text(detail), kept_text(text))
                 yield pvalue.TaggedOutput(REJECTED, rejection)
+            contents = read_contents(path, self._source.format)
+            yield pvalue.TaggedOutput(EVIDENCE, sketch.part(path, contents.sha256))
             if self._source.format in TEXT_FORMATS:
-                lines = LineCounts(count_lines(path), tally.header, tally.blank, num_lines, num_multi_line)
+                lines = LineCounts(contents.num_lines, tally.header, tally.blank, num_lines, num_multi_line)
                 lines.check(path)
                 for key, count in lines.pairs(self._name):
                     yield pvalue.TaggedOutput(COUNTED, (key, count))
@@ -65,7 +78,7 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
 
 
 class ReadSource(beam.PTransform):  # type: ignore[misc]
-    """Reads all files of a source; yields rows, rejections and counts."""
+    """Reads all files of a source; yields rows, rejections, counts and the evidence in each file."""
 
     def __init__(
         self,
@@ -84,7 +97,9 @@ class ReadSource(beam.PTransform):  # type: ignore[misc]
             | "Files" >> beam.Create(self._files)
             | "Spread" >> beam.Reshuffle()
             | "Rows"
-            >> beam.ParDo(ReadRows(self._config, self._name, self._source)).with_outputs(REJECTED, COUNTED, main="rows")
+            >> beam.ParDo(ReadRows(self._config, self._name, self._source)).with_outputs(
+                REJECTED, COUNTED, EVIDENCE, main="rows"
+            )
         )
 
 
@@ -92,7 +107,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
     """The whole ingestion: every source's files to labelled, split impressions.
 
     Yields a dict: `impressions` (Impression with its split and label set), `rejected` (Rejection), `counted`
-    ((CountKey, number)) and, by the name of each broadcast table, `tables` ((key, values)).
+    ((CountKey, number)), `evidence` (FilePart) and, by the name of each broadcast table, `tables` ((key, values)).
     """
 
     def __init__(self, config: Config, files: dict[str, dict[str, tuple[str, ...]]]):
@@ -101,6 +116,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         self._layout = Layout(config)
         self._rejected: list[Any] = []
         self._counted: list[Any] = []
+        self._evidence: list[Any] = []
 
     def expand(self, root: Any) -> dict[str, Any]:
         config, layout = self._config, self._layout
@@ -137,14 +153,22 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         impressions = self._split(impressions)
         rejected = self._rejected | "Rejected" >> beam.Flatten()
         self._counted.append(rejected | "CountRejected" >> beam.Map(_rejection_count))
-        self._counted.append(impressions | "CountLabels" >> beam.Map(_label_count))
+        self._counted.append(impressions | "CountLabels" >> beam.Map(_label_count, layout.timestamp))
         counted = self._counted | "Counted" >> beam.Flatten()
-        return {"impressions": impressions, "rejected": rejected, "counted": counted, "tables": snapshots}
+        evidence = self._evidence | "Evidence" >> beam.Flatten()
+        return {
+            "impressions": impressions,
+            "rejected": rejected,
+            "counted": counted,
+            "evidence": evidence,
+            "tables": snapshots,
+        }
 
     def _read(self, root: Any, name: str, source: sources.Source | sources.Impressions) -> Any:
         read = root | f"Read_{name}" >> ReadSource(self._config, name, source, self._files[name])
         self._rejected.append(read[REJECTED])
         self._counted.append(read[COUNTED])
+        self._evidence.append(read[EVIDENCE])
         return read["rows"]
 
     def _unique(
@@ -175,11 +199,14 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         times = self._read(root, "installs", installs) | "InstallTimes" >> beam.Map(
             _install_time, positions, time_position
         )
-        return (
+        labelled = (
             {"log": impressions | "LogPair" >> beam.Map(_by_positions, log_positions), "installs": times}
             | "GroupPairs" >> beam.CoGroupByKey()
-            | "Label" >> beam.ParDo(LabelFromInstalls(installs, layout.timestamp))
+            | "Label"
+            >> beam.ParDo(LabelFromInstalls(installs, layout.timestamp)).with_outputs(COUNTED, main="labelled")
         )
+        self._counted.append(labelled[COUNTED])
+        return labelled["labelled"]
 
     def _split(self, impressions: Any) -> Any:
         rule, layout = self._config.ingestion, self._layout
@@ -237,5 +264,6 @@ def _rejection_count(rejection: Rejection) -> tuple[tuple[str, ...], int]:
     return ("rejected", rejection.source, rejection.reason), 1
 
 
-def _label_count(impression: Impression) -> tuple[tuple[str, ...], int]:
-    return ("label", impression.split, str(impression.label)), 1
+def _label_count(impression: Impression, time_position: int | None) -> tuple[tuple[str, ...], int]:
+    hour = "" if time_position is None else str(int(impression.values[time_position] // 3600))
+    return ("label", impression.split, str(impression.label), hour), 1

@@ -26,13 +26,16 @@ COUNTS = Counts(
 
 def test_the_sums_by_key_become_counts() -> None:
     pairs: list[tuple[tuple[str, ...], int]] = [
-        (("label", "train", "0"), 700),
+        (("label", "train", "0", "5"), 300),
+        (("label", "train", "0", "6"), 400),
+        (("install", "attributed"), 3),
+        (("unmatched_rejected", "catalog"), 3),
         (("rejected", "impressions", "malformed"), 6),
         (("rejected", "impressions", "bad_label"), 4),
         (("rejected", "catalog", "malformed"), 500),
-        (("label", "eval", "1"), 10),
-        (("label", "eval", "0"), 190),
-        (("label", "train", "1"), 90),
+        (("label", "eval", "1", ""), 10),
+        (("label", "eval", "0", ""), 190),
+        (("label", "train", "1", ""), 90),
         (("read", "impressions"), 1000),
         (("read", "catalog"), 100_000),
         (("unmatched", "catalog"), 3),

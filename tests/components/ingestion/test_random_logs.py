@@ -10,7 +10,7 @@ from apache_beam.pvalue import TaggedOutput
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from components.ingestion.joins import REJECTED, KeepFirst
+from components.ingestion.joins import COUNTED, REJECTED, KeepFirst
 from components.ingestion.readers import LineTally, read_rows
 from components.ingestion.transforms import ReadRows
 from tests.components.ingestion.csv_oracle import oracle
@@ -127,7 +127,7 @@ def test_each_line_is_kept_or_rejected_where_no_field_has_several(
             rows.append(output)
         elif output.tag == REJECTED:
             rejected.append(output.value)
-        else:
+        elif output.tag == COUNTED:
             counted[output.value[0]] = output.value[1]
     kept = []
     groups: dict[str, list[tuple[str, str, int, tuple[object, ...]]]] = {}

@@ -1,0 +1,339 @@
+"""Evidence that ingestion leaves about a span: by it a gate on data recognises an earlier span, or an odd one.
+
+It is small, and that of two files can be merged: counts, checksums, and sketches that keep what has the smallest
+hashes. Equal rows have equal hashes in every span, so two sketches hold the same rows as far as both spans have them
+(a bottom-k sketch; Cohen and Kaplan, 2007).
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import heapq
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from components.artifacts import EVIDENCE_FILE
+from components.ingestion.counts import CountKey
+from components.ingestion.examples import Layout
+from transform.config import Config
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS
+
+#: How many rows of a log, and how many keys of a table, a sketch keeps.
+NUM_ROWS, NUM_KEYS = 2000, 400
+
+#: Of a list, how many of the smallest hashes of its texts a sketch keeps.
+_NUM_LIST_HASHES = 16
+
+_SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
+
+#: Of the timestamps: the quantiles that are kept.
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+#: A value of a table as a sketch keeps it: a number; a text by its hash; a list by the smallest hashes of its texts.
+SketchValue = float | int | tuple[int, ...] | None
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class File:
+    """A source's file: its path, the SHA-256 of what it holds, decompressed, and its rows but those rejected."""
+
+    source: str
+    path: str
+    sha256: str
+    num_rows: int
+
+
+@dataclass(frozen=True, config=_STRICT)
+class LabelCount:
+    """How many impressions have each label."""
+
+    negatives: int = 0
+    positives: int = 0
+
+    @property
+    def share(self) -> float:
+        """The share of label 1; 0 without a row."""
+        return self.positives / max(self.negatives + self.positives, 1)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Log:
+    """The rows of impressions, or of installs, that were not rejected when they were read.
+
+    Attributes:
+      sketch: The smallest different hashes of rows, rising, ids aside; of the timestamp the time of the day is hashed.
+      time_quantiles: The quantiles `QUANTILES` of the sketch's timestamps, seconds since 1970; empty without any.
+      rows_by_hour: Rows by their hour, in hours since 1970; empty without timestamps.
+    """
+
+    sketch: tuple[int, ...] = ()
+    time_quantiles: tuple[float, ...] = ()
+    rows_by_hour: dict[int, int] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TableEvidence:
+    """A joined table.
+
+    Attributes:
+      matched: Impressions whose key it has.
+      unmatched: Impressions whose key it does not have, rejected or not.
+      columns: The names of the features that it holds.
+      keys: By the hash of the key, the values of `columns`, of the keys with the smallest hashes.
+    """
+
+    matched: int
+    unmatched: int
+    columns: tuple[str, ...] = ()
+    keys: dict[int, tuple[SketchValue, ...]] = Field(default_factory=dict)
+
+    @property
+    def unmatched_share(self) -> float:
+        return self.unmatched / max(self.matched + self.unmatched, 1)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class InstallEvidence:
+    """The installs, by what they follow.
+
+    Attributes:
+      attributed: Installs that follow an impression of the same keys within the attribution window.
+      outside_window: Installs of which there are such impressions, but none within the window.
+      without_impression: Installs of which there is no such impression.
+    """
+
+    attributed: int = 0
+    outside_window: int = 0
+    without_impression: int = 0
+
+    @property
+    def num_installs(self) -> int:
+        return self.attributed + self.outside_window + self.without_impression
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Evidence:
+    """The evidence of one span.
+
+    Attributes:
+      span: The span's number.
+      files: Every file of every source.
+      logs: By source, `impressions` and `installs`.
+      tables: By name.
+      installs: None where labels are read from the log.
+      labels: All examples.
+      labels_by_hour: By hour, in hours since 1970; empty without timestamps.
+      schema_version: Of this dataclass.
+    """
+
+    span: int
+    files: tuple[File, ...] = ()
+    logs: dict[str, Log] = Field(default_factory=dict)
+    tables: dict[str, TableEvidence] = Field(default_factory=dict)
+    installs: InstallEvidence | None = None
+    labels: LabelCount = Field(default_factory=LabelCount)
+    labels_by_hour: dict[int, LabelCount] = Field(default_factory=dict)
+    schema_version: Literal[1] = 1
+
+    def to_json(self) -> str:
+        return _ADAPTER.dump_json(self, indent=1).decode()
+
+
+_ADAPTER = TypeAdapter(Evidence)
+
+
+def read_evidence(quarantine_uri: str) -> Evidence | None:
+    """The evidence in a Quarantine artifact; None in one of an earlier version of this code.
+
+    Raises:
+      InputError: If it is none that this code understands.
+    """
+    path = os.path.join(quarantine_uri, EVIDENCE_FILE)
+    if not tf.io.gfile.exists(path):
+        return None
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return _ADAPTER.validate_json(file.read())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"a span's evidence must be of schema version 1: {place}: {first['msg']} ({path})") from error
+
+
+class FilePart(NamedTuple):
+    """The evidence in one file; `sketch` has for a hash the row's timestamp, of a table the key's values."""
+
+    file: File
+    rows_by_hour: dict[int, int]
+    sketch: dict[int, Any]
+
+
+class FileSketch:
+    """Collects the evidence in one file of a source, row by row."""
+
+    def __init__(self, config: Config, source: str):
+        columns, layout = config.columns[source], Layout(config)
+        self._source = source
+        self._table = config.sources.tables.get(source)
+        self._size = NUM_KEYS if self._table else NUM_ROWS
+        log, installs = config.sources.impressions, config.sources.installs
+        ids = {log.impression_id, log.request_id} if source == IMPRESSIONS else set()
+        name = log.timestamp if source == IMPRESSIONS else installs.timestamp if installs and not self._table else None
+        self._time = None if name is None else layout.timestamp_of(source, name)
+        if self._table:
+            (self._key,) = layout.key_positions(source, [self._table.key])
+            self._hashed = layout.feature_positions(source)
+        else:
+            self._hashed = tuple(
+                i for i, c in enumerate(columns) if c.kind not in ("timestamp", "label", "weight") and c.name not in ids
+            )
+        self._num_rows = 0
+        self._hours: collections.Counter[int] = collections.Counter()
+        self._sketch: dict[int, Any] = {}
+        self._limit = 1 << 64
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Adds a row, as the row parser has it."""
+        self._num_rows += 1
+        key, kept = self._of_table(values) if self._table else self._of_log(values)
+        if key < self._limit:
+            self._sketch.setdefault(key, kept)
+            if len(self._sketch) >= 4 * self._size:
+                self._cut()
+
+    def _of_table(self, values: Sequence[Any]) -> tuple[int, tuple[SketchValue, ...]]:
+        return key_hash(values[self._key]), tuple(sketch_value(values[i]) for i in self._hashed)
+
+    def _of_log(self, values: Sequence[Any]) -> tuple[int, float | None]:
+        row = [values[i] for i in self._hashed]
+        if self._time is None:
+            return key_hash(repr(row)), None
+        time: float = values[self._time]
+        self._hours[int(time // _SECONDS_PER_HOUR)] += 1
+        return key_hash(repr((time % _SECONDS_PER_DAY, row))), time
+
+    def _cut(self) -> None:
+        self._sketch = _smallest(self._sketch, self._size)
+        if len(self._sketch) == self._size:
+            self._limit = max(self._sketch)
+
+    def part(self, path: str, sha256: str) -> FilePart:
+        """The evidence of all rows added."""
+        self._cut()
+        return FilePart(File(self._source, path, sha256, self._num_rows), dict(self._hours), self._sketch)
+
+
+def hash_of(text: str, num_bytes: int = 4) -> int:
+    """A hash of a text that is the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=num_bytes).digest(), "big")
+
+
+def key_hash(text: str) -> int:
+    """By which rows and keys are drawn: 53 bits, a number that any reader of JSON keeps exactly."""
+    return hash_of(text, 7) >> 3
+
+
+def sketch_value(value: Any) -> SketchValue:
+    """A table's value, as the row parser has it, for a sketch."""
+    if value is None or isinstance(value, float):
+        return value
+    if isinstance(value, tuple):
+        return tuple(sorted(hash_of(text) for text in value)[:_NUM_LIST_HASHES])
+    return hash_of(value)
+
+
+def _smallest(sketch: Mapping[int, Any], number: int) -> dict[int, Any]:
+    return {key: sketch[key] for key in heapq.nsmallest(number, sketch)}
+
+
+def evidence_of(
+    parts: Iterable[FilePart], counted: Iterable[tuple[CountKey, int]], config: Config, span: int
+) -> Evidence:
+    """Puts together what was found in each file, and what was counted after the joins.
+
+    Args:
+      parts: One of each file.
+      counted: The sums by key, as `counts_from_pairs` takes them.
+      config: The config.
+      span: The span's number.
+    """
+    ordered = sorted(parts, key=lambda part: (part.file.source, part.file.path))
+    by_source: dict[str, list[FilePart]] = {}
+    for part in ordered:
+        by_source.setdefault(part.file.source, []).append(part)
+    labels = LabelCount()
+    by_hour: dict[int, LabelCount] = {}
+    installs: collections.Counter[str] = collections.Counter()
+    unmatched: collections.Counter[str] = collections.Counter()
+    rejected: collections.Counter[str] = collections.Counter()
+    for key, number in counted:
+        match key:
+            case ("label", _, label, hour):
+                labels = _more(labels, label, number)
+                if hour:
+                    by_hour[int(hour)] = _more(by_hour.get(int(hour), LabelCount()), label, number)
+            case ("install", kind):
+                installs[kind] += number
+            case ("unmatched", name):
+                unmatched[name] += number
+            case ("unmatched_rejected", name):
+                rejected[name] += number
+    return Evidence(
+        span=span,
+        files=tuple(part.file for part in ordered),
+        logs={
+            name: _log(source_parts) for name, source_parts in by_source.items() if name not in config.sources.tables
+        },
+        tables=_tables(config, by_source, labels.negatives + labels.positives, unmatched, rejected),
+        installs=InstallEvidence(**installs) if config.sources.installs is not None else None,
+        labels=labels,
+        labels_by_hour=dict(sorted(by_hour.items())),
+    )
+
+
+def _more(count: LabelCount, label: str, number: int) -> LabelCount:
+    return LabelCount(
+        count.negatives + (number if label == "0" else 0), count.positives + (number if label == "1" else 0)
+    )
+
+
+def _log(parts: Sequence[FilePart]) -> Log:
+    hours: collections.Counter[int] = collections.Counter()
+    sketch: dict[int, Any] = {}
+    for part in parts:
+        hours.update(part.rows_by_hour)
+        sketch.update(part.sketch)
+    sketch = _smallest(sketch, NUM_ROWS)
+    times = sorted(time for time in sketch.values() if time is not None)
+    quantiles = tuple(times[round(q * (len(times) - 1))] for q in QUANTILES) if times else ()
+    return Log(tuple(sorted(sketch)), quantiles, dict(sorted(hours.items())))
+
+
+def _tables(
+    config: Config,
+    parts: Mapping[str, Sequence[FilePart]],
+    num_kept: int,
+    unmatched: Mapping[str, int],
+    rejected: Mapping[str, int],
+) -> dict[str, TableEvidence]:
+    """Each table's evidence. The impressions come to one table after the other; what one rejects goes no further."""
+    tables = {}
+    num_joined = num_kept
+    for name in reversed(config.sources.tables):
+        num_joined += rejected[name]
+        without = unmatched[name] + rejected[name]
+        keys: dict[int, Any] = {}
+        for part in parts.get(name, ()):
+            keys = {**part.sketch, **keys}
+        columns = tuple(feature.name for feature in config.features_of(name))
+        tables[name] = TableEvidence(num_joined - without, without, columns, _smallest(keys, NUM_KEYS))
+    return tables

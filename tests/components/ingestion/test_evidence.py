@@ -1,0 +1,123 @@
+"""The evidence about a span: sketches that know the same rows again, and the file that holds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.artifacts import EVIDENCE_FILE
+from components.ingestion.evidence import (
+    NUM_ROWS,
+    Evidence,
+    File,
+    FilePart,
+    FileSketch,
+    InstallEvidence,
+    LabelCount,
+    Log,
+    TableEvidence,
+    evidence_of,
+    hash_of,
+    read_evidence,
+)
+from tests.components.ingestion.logs import store_config
+from transform.errors import InputError
+
+CONFIG = store_config()
+DAY = 86_400.0
+
+
+def row(number: int, at: float, prefix: str = "i") -> tuple[object, ...]:
+    """A row in the order of the config's columns."""
+    values = {
+        ("impression", "string"): f"{prefix}{number}",
+        ("request", "string"): f"{prefix}r{number // 2}",
+        ("time", "timestamp"): at + number,
+        ("user", "string"): f"u{number % 97}",
+        ("app", "string"): f"a{number % 13}",
+        ("page", "string"): "home",
+    }
+    return tuple(values[c.name, c.kind] for c in CONFIG.columns["impressions"])
+
+
+def part_of(rows: list[tuple[object, ...]], path: str = "log") -> FilePart:
+    sketch = FileSketch(CONFIG, "impressions")
+    for values in rows:
+        sketch.add(values)
+    return sketch.part(path, "00")
+
+
+def log_of(*parts: FilePart) -> Log:
+    return evidence_of(parts, [], CONFIG, 1).logs["impressions"]
+
+
+def test_the_same_rows_have_the_same_sketch_though_their_ids_and_days_are_new() -> None:
+    yesterday = log_of(part_of([row(i, DAY) for i in range(5000)]))
+    again = log_of(part_of([row(i, 2 * DAY, prefix="new") for i in range(5000)]))
+    assert len(yesterday.sketch) == NUM_ROWS
+    assert again.sketch == yesterday.sketch
+    assert again.time_quantiles != yesterday.time_quantiles
+    other = log_of(part_of([row(i, 2 * DAY + 40_000) for i in range(5000)]))
+    assert not set(other.sketch) & set(yesterday.sketch)
+
+
+def test_a_log_in_parts_has_the_sketch_of_the_whole() -> None:
+    rows = [row(i, DAY) for i in range(5000)]
+    whole = log_of(part_of(rows))
+    assert log_of(part_of(rows[::2], "b"), part_of(rows[1::2], "a")) == whole
+    assert whole.rows_by_hour == {24: 3600, 25: 1400}
+    # Half of the rows are before the 2,500th. The sketch draws 2,000 of 5,000, whose median is some 50 rows off.
+    assert whole.time_quantiles[3] == pytest.approx(DAY + 2500, abs=200)
+
+
+def test_impressions_come_to_one_table_after_the_other() -> None:
+    counted = [
+        (("label", "train", "0", "5"), 60),
+        (("label", "eval", "1", "5"), 20),
+        (("label", "eval", "0", "6"), 10),
+        (("unmatched", "users"), 7),
+        (("unmatched_rejected", "users"), 3),
+        (("unmatched_rejected", "catalog"), 4),
+        (("install", "attributed"), 20),
+        (("install", "without_impression"), 2),
+    ]
+    found = evidence_of([], counted, CONFIG, 3)
+    # 97 come to the catalog, which rejects 4; of the 93 left, users rejects 3 and has no row for 7 others.
+    assert list(CONFIG.sources.tables) == ["catalog", "users"]
+    tables = {name: (table.matched, table.unmatched) for name, table in found.tables.items()}
+    assert tables == {"users": (83, 10), "catalog": (93, 4)}
+    assert found.labels == LabelCount(70, 20)
+    assert found.labels.share == pytest.approx(2 / 9)
+    assert found.labels_by_hour == {5: LabelCount(60, 20), 6: LabelCount(10, 0)}
+    assert found.installs == InstallEvidence(attributed=20, without_impression=2)
+    assert found.installs.num_installs == 22
+
+
+def test_a_table_keeps_the_values_of_some_keys() -> None:
+    sketch = FileSketch(CONFIG, "users")
+    columns = [(c.name, c.kind) for c in CONFIG.columns["users"]]
+    for i in range(1000):
+        values = {("user", "string"): f"u{i}", ("owned", "list"): ("a1", "a0") if i % 2 else None}
+        sketch.add([values[column] for column in columns])
+    table = evidence_of([sketch.part("users", "00")], [], CONFIG, 1).tables["users"]
+    assert (table.columns, len(table.keys)) == (("owned",), 400)
+    assert set(table.keys.values()) == {(tuple(sorted([hash_of("a0"), hash_of("a1")])),), (None,)}
+
+
+def test_evidence_survives_its_file(tmp_path: Path) -> None:
+    assert read_evidence(str(tmp_path)) is None
+    evidence = Evidence(
+        span=4,
+        files=(File("impressions", "log.csv", "00", 5),),
+        logs={"impressions": Log((1, 2**53 - 1), (1.5,), {490_896: 5})},
+        tables={"catalog": TableEvidence(3, 1, ("price", "tags"), {7: (1.5, (3, 4)), 8: (None, None)})},
+        installs=InstallEvidence(1, 2, 3),
+        labels=LabelCount(3, 2),
+        labels_by_hour={490_896: LabelCount(3, 2)},
+    )
+    (tmp_path / EVIDENCE_FILE).write_text(evidence.to_json())
+    assert read_evidence(str(tmp_path)) == evidence
+    (tmp_path / EVIDENCE_FILE).write_text(evidence.to_json().replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(InputError, match="a span's evidence must be of schema version 1: schema_version: "):
+        read_evidence(str(tmp_path))
