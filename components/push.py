@@ -15,10 +15,10 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components import storage
+from components import quality, storage
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, Catalog
 from components.infra_validation.requests import of_latest_span, raw_requests
-from components.measured import Measured, missed_thresholds, read_measured
+from components.measured import Measured, read_measured
 from components.push_refusals import ChangedModelError, OlderModelError, StaleBaselineError, older_than_serving
 from components.retention import remove_old
 from components.versions import (
@@ -47,9 +47,6 @@ REFUSAL = "refusal"
 
 #: The parameter, and the custom property of a PushedModel: why a model that a gate refused was pushed all the same.
 FORCE_REASON = "force_reason"
-
-#: So that a forced push is on record, though no threshold tells why it was refused.
-_UNTOLD = "the Evaluator did not bless the model"
 
 
 def push(
@@ -170,7 +167,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 return
         config = Config.from_json(exec_properties["config"])
         measured = read_measured(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
-        refusals = (missed_thresholds(measured, config.evaluation) or [_UNTOLD]) if refused else []
+        refusals = quality.refusals(quality.findings(measured, config.evaluation)) if refused else []
         try:
             version = push(
                 path_utils.serving_model_path(model.uri),

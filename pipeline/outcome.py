@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 
+from components import quality
 from components.artifacts import GateVerdict
+from components.gate_records import Finding
 from components.gates import drift_found
 from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
-from components.measured import Measured, missed_thresholds, read_measured
+from components.measured import Measured, read_measured
 from components.push import FORCE_REASON, REFUSAL
 from pipeline.create import PROGRESSIVE_VALIDATION, TUNER
 from pipeline.metadata_handle import Metadata
@@ -39,6 +42,8 @@ class Outcome:
       baseline: The serving model's on the same examples; empty on a first run.
       changes: By metric, the 95 % interval of the candidate's minus the serving model's; empty on a first run.
       num_eval_examples: How many they were measured on.
+      slices: What was measured in each slice, by its name.
+      findings: What the gate on quality found, refusals first.
       infra: The verdict of the infra validation.
       refusals: Why the model was not to be pushed, a sentence each; empty if the gates let it through.
       forced: Why it was pushed though there are refusals; empty if it was not.
@@ -56,6 +61,8 @@ class Outcome:
     baseline: Mapping[str, float]
     changes: Mapping[str, tuple[float, float]]
     num_eval_examples: int
+    slices: Mapping[str, Measured]
+    findings: tuple[Finding, ...]
     infra: Mapping[str, Any]
     refusals: tuple[str, ...]
     forced: str
@@ -66,7 +73,13 @@ class Outcome:
     def to_json(self) -> str:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         progress = dataclasses.asdict(self.progress) if self.progress else None
-        return json.dumps({**fields, "counts": json.loads(self.counts.to_json()), "progress": progress}, indent=2)
+        rest = {
+            "counts": json.loads(self.counts.to_json()),
+            "progress": progress,
+            "slices": {name: _defined(dataclasses.asdict(measured)) for name, measured in self.slices.items()},
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+        }
+        return json.dumps({**fields, **rest}, indent=2)
 
 
 def read_outcome(
@@ -77,7 +90,7 @@ def read_outcome(
     Args:
       connection: To ML Metadata.
       executions: By node, its execution in the run.
-      evaluation: The thresholds, to tell which of them refused the model.
+      evaluation: What the model is held to, for the findings.
     """
     with Metadata(connection) as handle:
         outputs = {node: _outputs(handle.store, execution) for node, execution in executions.items()}
@@ -97,14 +110,14 @@ def read_outcome(
         places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
     verdict = json.loads(_read(os.path.join(infra.uri, VERDICT_FILE)))
     reasons = [f"infra validation: {problem}" for problem in verdict["problems"]]
-    whole = Measured(num_examples=0, metrics={}, baseline={}, changes={})
+    measured = {"": Measured(num_examples=0, metrics={}, baseline={}, changes={})}
+    findings: list[Finding] = []
     if not reasons:  # else the Evaluator was not given the model
         measured = read_measured(evaluation_artifact.uri)
-        whole = measured[""]
-        reasons = missed_thresholds(measured, evaluation)
+        findings = quality.findings(measured, evaluation)
+        reasons = quality.refusals(findings)
         places["evaluation"] = evaluation_artifact.uri
-        if not _only(outputs["evaluator"], "ModelBlessing").custom_properties["blessed"].int_value and not reasons:
-            reasons = [f"the Evaluator did not bless the model ({evaluation_artifact.uri})"]
+    whole = measured[""]
     if refusal := pushed.custom_properties[REFUSAL].string_value:
         reasons.append(refusal)
     forced = pushed.custom_properties[FORCE_REASON].string_value
@@ -119,8 +132,10 @@ def read_outcome(
         training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT_FILE))),
         metrics=whole.metrics,
         baseline=whole.baseline,
-        changes=whole.changes,
+        changes={name: (change.low, change.high) for name, change in whole.changes.items()},
         num_eval_examples=whole.num_examples,
+        slices={name: in_slice for name, in_slice in sorted(measured.items()) if name},
+        findings=tuple(findings),
         infra=verdict,
         refusals=() if version is not None and not forced else tuple(reasons),
         forced=forced,
@@ -138,6 +153,13 @@ def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:
         )
         if what:
             yield f"{what}; accepted by {who}: {why}"
+
+
+def _defined(value: Any) -> Any:
+    """A tree of JSON with null for what is not a number: a slice may lack a label, and AUC with it."""
+    if isinstance(value, dict):
+        return {key: _defined(of_key) for key, of_key in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _outputs(store: Any, execution_id: int) -> list[metadata_store_pb2.Artifact]:

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.ingestion.counts import Counts
-from components.measured import change_words
 from pipeline.cost_table import infra_rows
 from pipeline.outcome import Outcome
 from pipeline.progressive import against_baseline
+from pipeline.quality_table import quality_rows
 from transform.feature_spec import IMPRESSIONS
 
 
@@ -59,8 +59,8 @@ def summary(outcome: Outcome) -> RenderableType:
     if progress := outcome.progress:
         metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
         table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")
-    for name, value in outcome.metrics.items():
-        table.add_row(name, f"{value:.4f}  ({_against(outcome, name)})")
+    for what, measured in quality_rows(outcome):
+        table.add_row(what, measured)
     for what, found in infra_rows(outcome.infra):
         table.add_row(what, found)
     if outcome.version is not None:
@@ -72,13 +72,6 @@ def summary(outcome: Outcome) -> RenderableType:
     for what, where in outcome.places.items():
         table.add_row(what, where)
     return table
-
-
-def _against(outcome: Outcome, metric: str) -> str:
-    """What a metric stands against: the serving model's, and how far the change may be chance."""
-    if metric not in outcome.baseline:
-        return "no baseline"
-    return f"serving model {outcome.baseline[metric]:.4f}{change_words(outcome.changes, metric)}"
 
 
 def _short(value: Any) -> str:

@@ -90,7 +90,13 @@ class Config:
         return self
 
     def _check_groups(self) -> None:
-        """Holds that there is something to group the metrics of a ranking by."""
+        """Holds that there is something to group the metrics of a ranking, and to draw the bootstrap, by."""
+        if (user := self.evaluation.user) is not None:
+            allowed = sorted(f.name for f in self.spec.features if f.kind == "categorical")
+            if user not in allowed:
+                raise ValueError(
+                    f"`evaluation.user` names a categorical feature. Received: {user!r}; allowed: {allowed}"
+                )
         by = self.evaluation.gauc_by
         feature = None if by is None else self.spec.by_name.get(by)
         if by is not None and (feature is None or feature.kind != "categorical" or not feature.required):

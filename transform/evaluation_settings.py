@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.feature_spec import STRICT, Name
@@ -59,10 +60,12 @@ class SliceThreshold:
     """What a metric must reach in each slice for the model to be pushed.
 
     Attributes:
-      min: The lowest value allowed.
-      max: The highest value allowed.
+      min: The lowest value allowed. In a slice, and on fewer than `min_positives`, a model is refused only if the
+        metric's whole 95 % interval is lower.
+      max: The highest value allowed, in the same way.
       max_worsening: By how much it may be worse than the serving model's, beyond what may be chance: a model is refused
-        if even the good end of the change's 95 % interval is worse by more. Not used on a first run.
+        if even the good end of the change's 95 % interval is worse by more. Not used on a first run. Where the interval
+        is wider than this on either side, only a change of twice that width is refused.
     """
 
     min: FiniteFloat | None = None
@@ -99,9 +102,16 @@ class Evaluation:
         weighted by their impressions), `ndcg@K`, `map@K` and `recall@K` (means over the requests), such as `ndcg@10`.
       slices: Features by whose values the metrics are also measured, such as `country`; and bounds of numeric features,
         such as `age_days < 7`, by which the examples below and the others are.
-      slice_thresholds: By metric, what holds in each slice of at least `min_slice_examples`.
-      min_slice_examples: In a slice of fewer examples nothing must be reached. A ranking's metrics have the slice's
-        requests whole, and count all their examples.
+      slice_thresholds: By metric, what holds in each slice of at least `min_slice_positives`. Smaller ones are named.
+      min_positives: How many evaluation examples of either label a first model is judged by. With fewer it is pushed
+        only if its AUC is above 0.5 beyond chance; later models are then refused by `min` and `max` only where the
+        metric's whole 95 % interval is out of bounds.
+      min_slice_positives: In a slice with fewer examples of either label nothing must be reached: with 50 positives
+        the 95 % interval of a change in AUC is 0.02 to 0.03 wide on either side.
+      min_slice_examples: The same for all examples of a slice.
+      user: The feature that is the user's id. Examples of one user are alike, so the bootstrap draws them together;
+        intervals by request are too narrow. Left out, it is `gauc_by`; an example without a user is drawn by its
+        request, and one without a request by itself.
       top_ks: The K for which `ndcg@K`, `map@K` and `recall@K` are measured, beside those of the thresholds.
       gauc_by: The feature whose values are the groups of `gauc`, such as the user's id; it must be `required`. Left
         out, the groups are the requests.
@@ -110,7 +120,10 @@ class Evaluation:
     thresholds: Annotated[dict[MetricName, Threshold], Field(min_length=1)]
     slices: tuple[SliceName, ...] = ()
     slice_thresholds: dict[MetricName, SliceThreshold] = Field(default_factory=dict)
-    min_slice_examples: PositiveInt = 1000
+    min_positives: PositiveInt = 200
+    min_slice_positives: PositiveInt = 50
+    min_slice_examples: PositiveInt = 1
+    user: Name | None = None
     top_ks: tuple[PositiveInt, ...] = (10,)
     gauc_by: Name | None = None
 
@@ -133,3 +146,14 @@ class Evaluation:
         """All K that are measured, rising."""
         named = (k_of(name) for name, _ in self.all_thresholds)
         return tuple(sorted({*self.top_ks, *(k for k in named if k is not None)}))
+
+    def to_json(self) -> str:
+        """The section as canonical JSON, which `from_json` reads back."""
+        return json.dumps(_ADAPTER.dump_python(self, mode="json"), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Evaluation:
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER = TypeAdapter(Evaluation)

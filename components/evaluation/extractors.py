@@ -1,7 +1,12 @@
-"""TFMA's extractors, with slices by a bound of a numeric feature, and without the features that no metric reads."""
+"""TFMA's extractors, with slices by a bound of a numeric feature and with the bootstrap's unit of each example.
+
+The features that no metric reads are left out.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -10,6 +15,8 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluation.bootstrap import unit_hash
+from components.evaluation.inputs import UNIT
 from transform.evaluation_settings import split_slice
 
 #: The values of a slice's name that has a bound, such as `age_days < 7`.
@@ -36,40 +43,63 @@ def custom_extractors(
     bounds = {key: (feature, bound) for key, (feature, bound) in slices.items() if bound is not None}
     last = extractors.pop()
     # The same stage still, since it is the one after which TFMA evaluates.
-    sliced = _Slice(last.ptransform, bounds, groups)
+    sliced = _Slice(last.ptransform, bounds, groups, _unit_keys(eval_config))
     return [*extractors, tfma.extractors.Extractor(stage_name=last.stage_name, ptransform=sliced)]
 
 
+def _unit_keys(eval_config: config_pb2.EvalConfig) -> list[str]:
+    """The features that name an example's unit of the bootstrap: those of the config's `RowMetrics`."""
+    configs = [json.loads(m.config or "{}") for spec in eval_config.metrics_specs for m in spec.metrics]
+    return next((config["unit_keys"] for config in configs if "unit_keys" in config), [])
+
+
 class _Slice(beam.PTransform):  # type: ignore[misc]
-    """Extracts slice keys, also by bounds, and keeps of the features the groups' keys alone.
+    """Extracts slice keys, also by bounds, and keeps of the features the groups' keys and the unit alone.
 
     TFMA copies all features of a request when it groups by request.
     """
 
-    def __init__(self, extract_slice_keys: Any, bounds: dict[str, tuple[str, float]], groups: list[str]):
+    def __init__(
+        self, extract_slice_keys: Any, bounds: dict[str, tuple[str, float]], groups: list[str], unit_keys: list[str]
+    ):
         super().__init__()
         self._extract_slice_keys = extract_slice_keys
         self._bounds = bounds
         self._groups = groups
+        self._unit_keys = unit_keys
 
     def expand(self, extracts: Any) -> Any:
         return (
             extracts
             | "Bounds" >> beam.Map(_with_bounds, self._bounds)
             | self._extract_slice_keys
-            | "Prune" >> beam.Map(_pruned, self._groups)
+            | "Prune" >> beam.Map(_pruned, self._groups, self._unit_keys)
         )
+
+
+def _values(feature: Any) -> Any:
+    """A feature's values, `[num_values]`; a feature that may be missing is sparse."""
+    return np.asarray(getattr(feature, "values", feature)).reshape(-1)
 
 
 def _with_bounds(extracts: dict[str, Any], bounds: dict[str, tuple[str, float]]) -> dict[str, Any]:
     features = dict(extracts[constants.FEATURES_KEY])
     for name, (feature, bound) in bounds.items():
-        values = np.asarray(getattr(features[feature], "values", features[feature])).reshape(-1)  # it may be sparse
-        features[name] = np.array([BELOW if value < bound else NOT_BELOW for value in values])
+        features[name] = np.array([BELOW if value < bound else NOT_BELOW for value in _values(features[feature])])
     return {**extracts, constants.FEATURES_KEY: features}
 
 
-def _pruned(extracts: dict[str, Any], groups: list[str]) -> dict[str, Any]:
+def _pruned(extracts: dict[str, Any], groups: list[str], unit_keys: list[str]) -> dict[str, Any]:
     kept = {key: extracts[key] for key in _KEPT if key in extracts}
     features = extracts[constants.FEATURES_KEY]
-    return {**kept, constants.FEATURES_KEY: {key: features[key] for key in groups}}
+    unit = np.array([_unit(features, unit_keys, kept[constants.INPUT_KEY])])
+    return {**kept, constants.FEATURES_KEY: {UNIT: unit, **{key: features[key] for key in groups}}}
+
+
+def _unit(features: dict[str, Any], unit_keys: Sequence[str], example: Any) -> float:
+    """The hash of an example's unit: the value of the first of the keys that it has, else the example itself."""
+    for key in unit_keys:
+        for value in _values(features[key])[:1] if key in features else ():
+            text = value if isinstance(value, bytes) else str(value).encode()
+            return float(unit_hash(key.encode() + b"=" + text))
+    return float(unit_hash(np.asarray(example).item()))

@@ -6,7 +6,7 @@ So no value depends on the order of rows, and a model cannot gain by giving all 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,21 +120,8 @@ class Measure:
     def name(self) -> str:
         return self.kind if self.k is None else f"{self.kind}@{self.k}"
 
-    def of_group(self, labels: Array, scores: Array, weights: Array) -> tuple[float, float]:
-        """Measures one group.
-
-        Args:
-          labels: 0 or 1, shape `[num_rows]`.
-          scores: Finite or not, shape `[num_rows]`.
-          weights: Of the examples, at least 0, shape `[num_rows]`.
-
-        Returns:
-          The value, not a number if a score is none, and the group's weight in the mean. A group that has no such value
-          is left out by a weight of 0: for gauc one without weight in either class, for the others one without a
-          positive. A group's weight is the sum of its examples' weights for gauc, and their mean for the others.
-        """
-        order = np.lexsort((weights, labels, -scores))  # also of equal scores, or the rows' order would show in sums
-        labels, scores, weights = labels[order], scores[order], weights[order]
+    def of_sorted(self, labels: Array, scores: Array, weights: Array) -> tuple[float, float]:
+        """A group's value and its weight in the mean; the rows are by falling score. See `of_group`."""
         if self.k is None:
             left_out = not (labels @ weights and (1 - labels) @ weights)
             weight = float(weights.sum())
@@ -148,3 +135,22 @@ class Measure:
         if self.k is None:
             return auc(labels, scores, weights), weight
         return _AT_K[self.kind](ranked(labels, scores), self.k), weight
+
+
+def of_group(measures: Sequence[Measure], labels: Array, scores: Array, weights: Array) -> list[tuple[float, float]]:
+    """Measures one group.
+
+    Args:
+      measures: What is measured.
+      labels: 0 or 1, shape `[num_rows]`.
+      scores: Finite or not, shape `[num_rows]`.
+      weights: Of the examples, at least 0, shape `[num_rows]`.
+
+    Returns:
+      For each measure the value, not a number if a score is none, and the group's weight in the mean. A group that has
+      no such value is left out by a weight of 0: for gauc one without weight in either class, for the others one
+      without a positive. A group's weight is the sum of its examples' weights for gauc, and their mean for the others.
+    """
+    order = np.lexsort((weights, labels, -scores))  # also of equal scores, or the rows' order would show in sums
+    labels, scores, weights = labels[order], scores[order], weights[order]
+    return [measure.of_sorted(labels, scores, weights) for measure in measures]

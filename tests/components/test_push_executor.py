@@ -25,14 +25,17 @@ from tests.transform.small_config import small_config
 
 
 def write_evaluation(folder: Path) -> None:
-    """Writes what the Evaluator leaves of 100 examples: the AUC of two models, and the interval of its change."""
+    """Writes what the Evaluator leaves of 1,000 examples: the AUC of two models, and how far they may be chance."""
     measured = metrics_for_slice_pb2.MetricsForSlice()
     for name, model, value in [
-        ("example_count", "candidate", 100.0),
+        ("num_examples", "candidate", 1000.0),
+        ("num_positives", "candidate", 300.0),
+        ("num_units", "candidate", 200.0),
         ("auc", "candidate", 0.7),
         ("auc", "baseline", 0.8),
-        ("auc_change_low", "candidate", -0.12),
-        ("auc_change_high", "candidate", -0.08),
+        ("auc_standard_error", "candidate", 0.02),
+        ("auc_standard_error", "baseline", 0.02),
+        ("auc_change_standard_error", "candidate", 0.01),
     ]:
         entry = measured.metric_keys_and_values.add()
         entry.key.name, entry.key.model_name, entry.value.double_value.value = name, model, value
@@ -152,9 +155,9 @@ def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, local
         "by": getpass.getuser(),
         "reason": "the threshold is wrong",
         "refusals": [
-            "auc must be at least 0.75. Received: 0.7000",
+            "auc must be at least 0.75. Received: 0.7000 on 1,000 examples, 300 of them positive",
             "auc may be worse than the serving model's by at most 0.05, beyond chance. Received: 0.7000 after 0.8000, "
-            "a change of -0.1200 to -0.0800",
+            "a change of -0.1196 to -0.0804, on 1,000 examples, 300 of them positive",
         ],
     }
 

@@ -256,7 +256,7 @@ BAD_MODELS = [
     BadModel(
         "one slice worse",
         "evaluator",
-        ("auc where device = large_tablet (",),
+        ("auc where device = large_tablet may be worse than the serving model's by at most 0.05, beyond chance. ",),
         damages=_wrap(_one_device_reversed, as_trained=True),
         in_suite=False,
     ),

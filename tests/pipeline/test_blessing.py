@@ -1,4 +1,4 @@
-"""TFMA blesses a model, by the Evaluator's config, exactly when the summary has nothing to say against it."""
+"""What a run of TFMA measures by the Evaluator's config, and what is found in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.measured import Measured, missed_thresholds, read_measured
+from components.measured import Measured, read_measured
+from components.quality import findings, refusals
 from pipeline.evaluation import eval_config
 from tests.components.evaluation import tfma_runs
 from transform.evaluation_settings import Evaluation, SliceThreshold, Threshold
@@ -36,6 +37,7 @@ def rows(noise: float, noise_in_b: float | None = None) -> list[dict[str, Any]]:
             {
                 "request_id": f"r{request}", "country": country, "category": "xy"[i % 2], "label": int(labels[i]),
                 "weight": 1.0 + i % 2, "candidate": float(candidate[i]), "baseline": float(baseline[i]),
+                **({"user_id": f"u{request // 5}"} if request % 10 else {}),
             }
             for i in range(SIZE)
         ]  # fmt: skip
@@ -55,14 +57,12 @@ NO_WORSE = {
 def evaluated(
     found: list[dict[str, Any]], folder: Path, *, paired: bool = True, **sections: Any
 ) -> tuple[list[str], dict[str, Measured]]:
-    """The sentences against the candidate, which must be in step with the blessing, and what was measured."""
+    """The sentences of the refusals, and what was measured."""
     evaluation = Evaluation(**{"thresholds": NO_WORSE, "top_ks": (2,), **sections})
     config = eval_config(evaluation, weighted=False, has_requests=True)
-    _, blessed = tfma_runs.run(found, tfma_runs.with_models(config, paired=paired), folder)
+    tfma_runs.run(found, tfma_runs.with_models(config, paired=paired), folder)
     measured = read_measured(str(folder))
-    sentences = missed_thresholds(measured, evaluation)
-    assert blessed == (sentences == [])
-    return sentences, measured
+    return refusals(findings(measured, evaluation)), measured
 
 
 def test_a_model_that_errs_otherwise_but_no_more_is_blessed(tmp_path: Path) -> None:
@@ -72,9 +72,11 @@ def test_a_model_that_errs_otherwise_but_no_more_is_blessed(tmp_path: Path) -> N
     worse = [n for n in NO_WORSE if (whole.metrics[n] < whole.baseline[n]) == (n != "logloss")]
     assert worse  # it is worse in something, but not beyond chance
     assert whole.num_examples == NUM_REQUESTS * SIZE
-    assert set(whole.changes) == set(NO_WORSE)
-    for name, (low, high) in whole.changes.items():
-        assert low < whole.metrics[name] - whole.baseline[name] < high
+    assert set(whole.changes) == {*NO_WORSE, "calibration", "mean_prediction"}
+    for name, change in whole.changes.items():
+        assert change.value == whole.metrics[name] - whole.baseline[name]
+        assert change.low < change.value < change.high
+    assert whole.num_positives == sum(row["label"] for row in rows(noise=0.5))
 
 
 def test_a_model_that_is_worse_beyond_chance_is_refused_by_every_metric(tmp_path: Path) -> None:
@@ -87,31 +89,42 @@ def test_a_model_that_is_worse_beyond_chance_is_refused_by_every_metric(tmp_path
 def test_a_first_model_is_compared_with_nothing(tmp_path: Path) -> None:
     rules = {"auc": SliceThreshold(max_worsening=0.0), "gauc": SliceThreshold(min=0.1)}
     sentences, measured = evaluated(
-        rows(noise=0.5), tmp_path, paired=False, slices=("country",), slice_thresholds=rules, min_slice_examples=10
+        rows(noise=0.5), tmp_path, paired=False, slices=("country",), slice_thresholds=rules, min_slice_positives=10
     )
     assert sentences == []
     assert measured[""].baseline == measured[""].changes == {}
+    assert 0 < measured[""].errors["auc"] < 0.05
 
 
-@pytest.mark.parametrize(("min_slice_examples", "refused"), [(200, True), (201, False)])
-def test_one_bad_slice_is_refused_if_it_is_not_too_small(
-    min_slice_examples: int, refused: bool, tmp_path: Path
+@pytest.mark.parametrize(("user", "units"), [(None, NUM_REQUESTS), ("user_id", 50 + 25)])
+def test_the_bootstrap_draws_users_and_requests_where_there_is_none(
+    user: str | None, units: int, tmp_path: Path
 ) -> None:
+    """A tenth of the requests has no user, which is a raw feature alone; the others have one of 50."""
+    _, measured = evaluated(rows(noise=0.5), tmp_path, user=user)
+    assert measured[""].num_units == units
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_one_bad_slice_is_refused_if_it_is_not_too_small(refused: bool, tmp_path: Path) -> None:
+    found = rows(noise=0.5, noise_in_b=6.0)
+    positives = sum(row["label"] for row in found if row["country"] == "b")
     sentences, measured = evaluated(
-        rows(noise=0.5, noise_in_b=6.0),
+        found,
         tmp_path,
         thresholds={"auc": Threshold(min=0.5)},
         slices=("country", "category", "weight < 1.5"),
         slice_thresholds={"auc": SliceThreshold(max_worsening=0.1), "gauc": SliceThreshold(min=0.6)},
-        min_slice_examples=min_slice_examples,
+        min_slice_positives=positives if refused else positives + 1,
     )
     assert {name: m.num_examples for name, m in measured.items()} == {
         "": 1000, "country = a": 800, "country = b": 200, "category = x": 500, "category = y": 500,
         "weight < 1.5": 500, "weight ≥ 1.5": 500,
     }  # fmt: skip
     subjects = [sentence.split(" m")[0] for sentence in sentences]  # what must, or may
-    place = "where country = b (200 examples)"
-    assert subjects == ([f"auc {place}", f"gauc {place}"] if refused else [])
+    assert subjects == (["auc where country = b", "gauc where country = b"] if refused else [])
+    size = f"on 200 examples, {positives} of them positive"
+    assert all(sentence.endswith(size) for sentence in sentences)
 
 
 def test_a_slice_without_a_class_is_not_refused_and_the_whole_without_a_number_is(tmp_path: Path) -> None:
@@ -123,7 +136,7 @@ def test_a_slice_without_a_class_is_not_refused_and_the_whole_without_a_number_i
         "thresholds": {"auc": Threshold(min=0.5)},
         "slices": ("country",),
         "slice_thresholds": {"gauc": SliceThreshold(min=0.5, max_worsening=0.0)},
-        "min_slice_examples": 10,
+        "min_slice_positives": 1,
     }
     sentences, measured = evaluated(found, tmp_path / "slice", **sections)
     assert sentences == []
@@ -132,4 +145,4 @@ def test_a_slice_without_a_class_is_not_refused_and_the_whole_without_a_number_i
         row["label"] = 0
     sections["thresholds"] = {"gauc": Threshold(min=0.5)}
     sentences, _ = evaluated(found, tmp_path / "whole", **sections)
-    assert sentences == ["gauc is not a number"]
+    assert sentences[-1] == "gauc must be a number. Received: none, on 1,000 examples, 0 of them positive"

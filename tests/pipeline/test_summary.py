@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from components.ingestion.counts import Counts, LineCounts
-from components.measured import Measured
+from components.measured import Estimate, Measured
 from pipeline.outcome import Outcome
 from pipeline.progressive import ProgressiveValidation
 from pipeline.summary import summary
@@ -42,6 +42,8 @@ def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
         baseline={},
         changes={},
         num_eval_examples=20,
+        slices={},
+        findings=(),
         infra={"candidate": None, "baseline": None, "baseline_problem": "", "row_skew": None, "eval_skew": None},
         refusals=(),
         forced="",
@@ -132,7 +134,7 @@ def test_what_a_person_accepted_is_in_the_summary() -> None:
 
 
 def test_how_the_model_before_did_on_the_span() -> None:
-    measured = Measured(20, {"auc": 0.7, "logloss": 0.4}, {"auc": 0.69}, {"auc": (-0.01, 0.03)})
+    measured = Measured(20, {"auc": 0.7, "logloss": 0.4}, {"auc": 0.69}, {"auc": Estimate(0.01, 0.02 / 1.96)})
     lines = lines_of(TRAINING, progress=ProgressiveValidation(3, 2, "models/7", measured))
     assert (
         "unseen span model trained to span 2: auc 0.7000 (before 0.6900, change -0.0100 to +0.0300); logloss 0.4000"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from collections.abc import Sequence
@@ -13,10 +14,10 @@ import pytest
 from tensorflow_model_analysis.metrics.metric_types import MetricKey
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluation import ranking_metrics
-from components.evaluation.bootstrap import unit_hash
-from components.evaluation.ranking import Measure
-from components.evaluation.replicates import MeanOfGroups
+from components.evaluation import ranking_metrics, replicates
+from components.evaluation.bootstrap import Array, unit_hash
+from components.evaluation.inputs import Rows
+from components.evaluation.ranking import Measure, of_group
 from tests.components.evaluation import plain, tfma_runs
 
 MEASURES = [Measure("gauc"), *(Measure(kind, k) for kind in ("ndcg", "map", "recall") for k in (1, 3, 20))]
@@ -30,17 +31,24 @@ def expected(measure: Measure, requests: Sequence[plain.Request], model: str) ->
     return plain.mean_at_k(measure.kind, requests, model, measure.k)
 
 
-def rows_of(measure: Measure, requests: Sequence[plain.Request]) -> list[tuple[float, ...]]:
+def rows_of(requests: Sequence[plain.Request]) -> list[tuple[float, ...]]:
+    """By request its unit, and by model and measure a value and its weight; two requests are of each user."""
     rows = []
     for number, request in enumerate(requests):
         labels, weights = np.array(request.labels, float), np.array(request.weights)
-        values = [measure.of_group(labels, np.array(getattr(request, m)), weights) for m in MODELS]
-        rows.append((float(unit_hash(f"r{number}".encode())), *(x for pair in values for x in pair)))
+        values = [of_group(MEASURES, labels, np.array(getattr(request, m)), weights) for m in MODELS]
+        rows.append((float(unit_hash(f"u{number // 2}".encode())), *(x for m in values for pair in m for x in pair)))
     return rows
 
 
-def combined(combiner: Any, rows: Sequence[Any], draw: random.Random) -> Any:
+def means(rows: Array) -> dict[MetricKey, Array]:
+    pairs = rows[:, 1:].reshape(len(rows), len(MODELS), len(MEASURES), 2)
+    return {KEY: replicates.mean_of_groups(rows[:, 0], pairs[..., 0], pairs[..., 1])}
+
+
+def combined(rows: Sequence[Any], draw: random.Random) -> Array:
     """The combiner's output by bundles and a merge tree that are drawn: in any order, some of them empty."""
+    combiner = Rows(1 + 2 * len(MODELS) * len(MEASURES), means)
     rows = draw.sample(rows, len(rows))
     cuts = sorted(draw.randint(0, len(rows)) for _ in range(draw.randint(0, 20)))
     accumulators = []
@@ -54,7 +62,8 @@ def combined(combiner: Any, rows: Sequence[Any], draw: random.Random) -> Any:
         number = draw.randint(2, len(accumulators))
         merged = combiner.merge_accumulators(accumulators[:number])
         accumulators[:number] = [combiner.compact(merged)]
-    return combiner.extract_output(accumulators[0])
+    found: Array = combiner.extract_output(accumulators[0])[KEY]
+    return found
 
 
 @pytest.mark.slow
@@ -62,14 +71,14 @@ def combined(combiner: Any, rows: Sequence[Any], draw: random.Random) -> Any:
 def test_the_metrics_are_plain_python_s_and_the_same_by_any_merge_tree(weighted: bool) -> None:
     requests = plain.random_requests(10_000, seed=1, weighted=weighted)
     draw = random.Random(2)
-    for measure in MEASURES:
-        rows = rows_of(measure, requests)
-        found = combined(MeanOfGroups(KEY, 2, 50), rows, draw)[KEY]
-        np.testing.assert_allclose(found[0], [expected(measure, requests, m) for m in MODELS], rtol=1e-12)
-        for _ in range(3):  # to the last digit, also in the replicates
-            np.testing.assert_array_equal(combined(MeanOfGroups(KEY, 2, 50), rows, draw)[KEY], found)
-        folded = combined(MeanOfGroups(KEY, 2, 50, max_rows=100), rows, draw)[KEY]
-        np.testing.assert_allclose(folded, found, rtol=1e-12)
+    rows = rows_of(requests)
+    found = combined(rows, draw)
+    for number, measure in enumerate(MEASURES):
+        np.testing.assert_allclose(
+            found[0, :, number], [expected(measure, requests, m) for m in MODELS], rtol=1e-12, err_msg=measure.name
+        )
+    for _ in range(3):  # to the last digit, also in the replicates
+        np.testing.assert_array_equal(combined(rows, draw), found)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +96,7 @@ def test_the_auc_of_a_group(
     labels: list[int], scores: list[float], weights: list[float], value: float, weight: float
 ) -> None:
     group = (np.array(a, float) for a in (labels, scores, weights))
-    assert Measure("gauc").of_group(*group) == (value, weight)
+    assert of_group([Measure("gauc")], *group) == [(value, weight)]
 
 
 @pytest.mark.parametrize(
@@ -102,24 +111,23 @@ def test_the_auc_of_a_group(
 )
 def test_the_first_positions_of_a_group(kind: str, k: int, value: float) -> None:
     labels, scores = np.array([0.0, 1, 1, 1]), np.array([0.5, 0.9, 0.5, 0.1])
-    assert Measure(kind, k).of_group(labels, scores, np.ones(4)) == (pytest.approx(value, rel=1e-12), 1.0)
+    assert of_group([Measure(kind, k)], labels, scores, np.ones(4)) == [(pytest.approx(value, rel=1e-12), 1.0)]
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_score_that_is_no_number_makes_the_metric_so(measure: Measure) -> None:
-    value, weight = measure.of_group(np.array([1.0, 0.0]), np.array([0.5, np.nan]), np.ones(2))
+    ((value, weight),) = of_group([measure], np.array([1.0, 0.0]), np.array([0.5, np.nan]), np.ones(2))
     assert np.isnan(value)
     assert weight > 0
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-def test_no_value_depends_on_the_order_of_rows_not_even_in_its_last_digit(measure: Measure) -> None:
+def test_no_value_depends_on_the_order_of_rows_not_even_in_its_last_digit() -> None:
     draw = np.random.default_rng(0)
     for _ in range(300):
         labels, scores, weights = (draw.random(9) < 0.4).astype(float), draw.choice([0.1, 0.2, 0.7], 9), draw.random(9)
         order = draw.permutation(9)
-        again = measure.of_group(labels[order], scores[order], weights[order])
-        assert again == measure.of_group(labels, scores, weights)
+        again = of_group(MEASURES, labels[order], scores[order], weights[order])
+        assert again == of_group(MEASURES, labels, scores, weights)
 
 
 @pytest.mark.parametrize(("kind", "k"), [("mrr", 1), ("gauc", 1), ("ndcg", None), ("map", 0)])
@@ -139,15 +147,12 @@ def evaluated(requests: Sequence[plain.Request], output: Path, *, weighted: bool
         for label, weight, candidate, baseline in zip(*request, strict=True)
     ]  # fmt: skip
     random.Random(3).shuffle(rows)
-    metrics = [
-        config_pb2.MetricConfig(
-            module=ranking_metrics.__name__,
-            class_name="RankingMetric",
-            config=json.dumps({"measure": measure.kind, "k": measure.k}),
-        )
-        for measure in MEASURES
-    ]
-    config = config_pb2.EvalConfig(metrics_specs=[config_pb2.MetricsSpec(query_key="request_id", metrics=metrics)])
+    metric = config_pb2.MetricConfig(
+        module=ranking_metrics.__name__,
+        class_name="RankingMetrics",
+        config=json.dumps({"measures": [dataclasses.asdict(measure) for measure in MEASURES]}),
+    )
+    config = config_pb2.EvalConfig(metrics_specs=[config_pb2.MetricsSpec(query_key="request_id", metrics=[metric])])
     config = tfma_runs.with_models(config, paired=True, weighted=weighted)
     results, _ = tfma_runs.run(rows, config, output, **how)
     (of_whole,) = results.values()
@@ -171,8 +176,8 @@ def test_tfma_gives_the_same_in_one_bundle_and_in_many(weighted: bool, tmp_path:
 
 def test_groups_need_a_key(tmp_path: Path) -> None:
     metric = config_pb2.MetricConfig(
-        module=ranking_metrics.__name__, class_name="RankingMetric", config='{"measure": "gauc"}'
+        module=ranking_metrics.__name__, class_name="RankingMetrics", config='{"measures": [{"kind": "gauc"}]}'
     )
     config = config_pb2.EvalConfig(metrics_specs=[config_pb2.MetricsSpec(metrics=[metric])])
-    with pytest.raises(ValueError, match="gauc needs the `query_key` of a MetricsSpec"):
+    with pytest.raises(ValueError, match=r"\['gauc'\] need the `query_key` of a MetricsSpec"):
         tfma_runs.run([], tfma_runs.with_models(config, paired=False), tmp_path)

@@ -25,7 +25,8 @@ SCHEMA = text_format.Parse(
             ("request_id", "BYTES"), ("country", "BYTES"), ("category", "BYTES"), ("label", "INT"), ("weight", "FLOAT"),
             ("candidate", "FLOAT"), ("baseline", "FLOAT"),
         ]
-    ),
+    )
+    + 'feature { name: "user_id" type: BYTES }',  # of a shape of its own, as a feature that is not required
     schema_pb2.Schema(),
 )  # fmt: skip
 

@@ -1,0 +1,127 @@
+"""TFMA's form of the metrics of single examples, with their standard errors and those of their changes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.metrics.metric_types import MetricKey
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils import model_util
+
+from components.evaluation import replicates
+from components.evaluation.bootstrap import Array, standard_errors
+from components.evaluation.inputs import ExampleRow, Rows
+
+#: How many examples and positive examples with a weight there are, whatever it is, and of how many units they are.
+NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS = "num_examples", "num_positives", "num_units"
+
+
+def error_name(metric: str) -> str:
+    """The name of a metric's standard error."""
+    return f"{metric}_standard_error"
+
+
+def change_error_name(metric: str) -> str:
+    """The name of the standard error of a metric's change, a difference of two models (`is_diff`)."""
+    return f"{metric}_change_standard_error"
+
+
+class RowMetrics(tfma.metrics.Metric):  # type: ignore[misc]
+    """All of `components.evaluation.replicates.ROW_METRICS`, exact, and how far each may be chance.
+
+    AUC compares every positive with every negative, a tie counting half. TFMA's own counts rows between 10,000
+    thresholds in [0, 1] at equal distances, below most of which there is nothing where labels are rare: at a rate of
+    4.5e-5 it has 0.681 for 0.767.
+
+    Args:
+      unit_keys: The features of which the first that an example has names its unit of the bootstrap, such as the user
+        and then the request; if it has none, it is a unit of its own.
+      name: Of no metric; TFMA wants one.
+    """
+
+    def __init__(self, unit_keys: Sequence[str] = (), name: str = "row_metrics"):
+        super().__init__(_row_metrics, unit_keys=unit_keys, name=name)
+
+
+def _row_metrics(
+    unit_keys: Sequence[str],
+    name: str,
+    eval_config: config_pb2.EvalConfig,
+    model_names: Sequence[str],
+    example_weighted: bool,
+) -> list[Any]:
+    del unit_keys, name  # the extractors read the keys
+    keys = Keys(eval_config, model_names, example_weighted)
+    measure = functools.partial(_measured, keys)
+    return [
+        metric_types.MetricComputation(
+            keys=[*keys.of_metrics(replicates.ROW_METRICS), *keys.of_counts()],
+            preprocessors=[ExampleRow(model_names, example_weighted)],
+            combiner=Rows(3 + len(model_names), measure),
+        )
+    ]
+
+
+def _measured(keys: Keys, rows: Array) -> dict[MetricKey, float]:
+    units, labels, weights, scores = rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:]
+    counts = (len(rows), int((labels * weights > 0).sum()), len(np.unique(units)))
+    return {
+        **keys.values(replicates.of_rows(units, labels, weights, scores)),
+        **dict(zip(keys.of_counts(), map(float, counts), strict=True)),
+    }
+
+
+class Keys:
+    """TFMA's keys of metrics, of their standard errors and of those of their changes.
+
+    Args:
+      eval_config: With a baseline there are changes.
+      model_names: The models, in the order that they have in values.
+      example_weighted: Whether the examples' weights count.
+    """
+
+    def __init__(self, eval_config: config_pb2.EvalConfig, model_names: Sequence[str], example_weighted: bool):
+        baseline = model_util.get_baseline_model_spec(eval_config)
+        self._model_names = tuple(model_names)
+        self._example_weighted = example_weighted
+        self._pair: tuple[int, int] | None = None
+        if baseline is not None:
+            self._pair = (1 - self._model_names.index(baseline.name), self._model_names.index(baseline.name))
+
+    def _key(self, name: str, model: int, *, is_diff: bool = False) -> MetricKey:
+        model_name = self._model_names[model]
+        return MetricKey(name, model_name=model_name, example_weighted=self._example_weighted, is_diff=is_diff)
+
+    @property
+    def _candidate(self) -> int:
+        return 0 if self._pair is None else self._pair[0]
+
+    def of_counts(self) -> list[MetricKey]:
+        """Those of `NUM_EXAMPLES`, `NUM_POSITIVES` and `NUM_UNITS`, which are the same for every model."""
+        return [self._key(name, self._candidate) for name in (NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS)]
+
+    def of_metrics(self, names: Sequence[str]) -> list[MetricKey]:
+        """All keys of some metrics, in the order of `values`."""
+        return [key for name in names for key in self._of_metric(name)]
+
+    def _of_metric(self, name: str) -> list[MetricKey]:
+        models = range(len(self._model_names))
+        keys = [self._key(of_model, model) for of_model in (name, error_name(name)) for model in models]
+        return (
+            keys if self._pair is None else [*keys, self._key(change_error_name(name), self._candidate, is_diff=True)]
+        )
+
+    def values(self, found: Mapping[str, Array]) -> dict[MetricKey, float]:
+        """By key, the values of metrics, of which each is an array `[1 + num_replicates, num_models]`."""
+        values: dict[MetricKey, float] = {}
+        for name, of_models in found.items():
+            numbers = [*of_models[0], *standard_errors(of_models)]
+            if self._pair is not None:
+                numbers.append(standard_errors(of_models[:, self._pair[0]] - of_models[:, self._pair[1]]))
+            values.update(zip(self._of_metric(name), map(float, numbers), strict=True))
+        return values
