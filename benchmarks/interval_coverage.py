@@ -1,0 +1,150 @@
+"""How often the 95 % interval of a change covers the true one: `python -m benchmarks.interval_coverage`.
+
+Pairs of models are simulated that err alike, so that the true change of every metric is 0. A user has several requests,
+and both the level of a model's error and its error about the user's taste are the same in all of them. The bootstrap
+draws examples, requests or users; only an interval by users knows how much alike a user's rows are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from rich.progress import track
+from rich.table import Table
+
+from components.evaluation import replicates
+from components.evaluation.bootstrap import Array, standard_errors, unit_hash
+from components.evaluation.ranking import Measure, of_group
+from components.measured import Z
+from pipeline.console import console_for
+
+METRICS = ("auc", "auc_pr", "logloss", "calibration", "gauc", "ndcg@5")
+_MEASURES = (Measure("gauc"), Measure("ndcg", 5))
+
+#: Candidates of a request, and the mean and standard deviation of the true logit: about 7 % of the labels are 1.
+_SIZE, _MEAN_LOGIT, _LOGIT_DEVIATION = 8, -3.0, 1.0
+
+#: The standard deviations of a model's error by row, of its level by user, and of its slope along the user's taste.
+_BY_ROW, _BY_USER, _BY_TASTE = 0.4, 0.5, 0.4
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """What two models say of the same rows, which are by request.
+
+    Attributes:
+      users: Of each request, its user, int64 `[num_requests]`.
+      labels: 0 or 1, float64 `[num_requests, size]`.
+      scores: float64 `[num_requests, size, 2]`.
+    """
+
+    users: Array
+    labels: Array
+    scores: Array
+
+
+def equal_models(draw: np.random.Generator, num_users: int) -> Pair:
+    """Draws users, four requests of each on average, and two models' scores of them."""
+    activity = np.exp(draw.normal(0, 1, num_users))  # as the simulated store's
+    users = np.repeat(np.arange(num_users), draw.poisson(4 * activity / activity.mean()))
+    shape = (len(users), _SIZE)
+    taste = draw.normal(0, 1, shape)
+    truth = _MEAN_LOGIT + draw.normal(0, 0.5, num_users)[users][:, None] + _LOGIT_DEVIATION * taste
+    labels = (draw.random(shape) < 1 / (1 + np.exp(-truth))).astype(float)
+    level, slope = (deviation * draw.normal(0, 1, (num_users, 1, 2))[users] for deviation in (_BY_USER, _BY_TASTE))
+    errors = level + slope * taste[..., None] + _BY_ROW * draw.normal(0, 1, (*shape, 2))
+    return Pair(users, labels, 1 / (1 + np.exp(-truth[..., None] - errors)))
+
+
+def _hashes(keys: Array) -> Array:
+    distinct, places = np.unique(keys, return_inverse=True)
+    return np.array([float(unit_hash(str(key).encode())) for key in distinct])[places]
+
+
+#: What the bootstrap draws: by its name, the units of the rows and those of the requests.
+UNITS: dict[str, Callable[[Pair], tuple[Array, Array]]] = {
+    "example": lambda pair: (_hashes(np.arange(pair.labels.size)), _hashes(np.arange(len(pair.users)))),
+    "request": lambda pair: (
+        _hashes(np.repeat(np.arange(len(pair.users)), _SIZE)),
+        _hashes(np.arange(len(pair.users))),
+    ),
+    "user": lambda pair: (_hashes(np.repeat(pair.users, _SIZE)), _hashes(pair.users)),
+}
+
+
+def changes(pair: Pair, unit: str) -> dict[str, tuple[float, float]]:
+    """By metric, the estimated change and half the width of its 95 % interval."""
+    of_rows, of_requests = UNITS[unit](pair)
+    labels, weights = pair.labels.ravel(), np.ones(pair.labels.size)
+    found = replicates.of_rows(of_rows, labels, weights, pair.scores.reshape(-1, 2))
+    values = np.array(
+        [
+            [of_group(_MEASURES, labels, scores, np.ones(_SIZE)) for scores in of_models.T]
+            for labels, of_models in zip(pair.labels, pair.scores, strict=True)
+        ]
+    )
+    means = replicates.mean_of_groups(of_requests, values[..., 0], values[..., 1])
+    found |= {measure.name: means[..., number] for number, measure in enumerate(_MEASURES)}
+    result = {}
+    for name in METRICS:
+        difference = found[name][:, 0] - found[name][:, 1]
+        result[name] = (float(difference[0]), Z * float(standard_errors(difference)))
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """How the intervals of one metric by one kind of unit did.
+
+    Attributes:
+      share: Of the intervals, those that have the true change in them.
+      half_width: Half their width, on average.
+    """
+
+    share: float
+    half_width: float
+
+
+def coverage(num_pairs: int, num_users: int, seed: int = 1) -> dict[tuple[str, str], Coverage]:
+    """Simulates pairs and counts the intervals that cover 0, by metric and unit."""
+    draw = np.random.default_rng(seed)
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _ in track(range(num_pairs), "pairs", transient=True):
+        pair = equal_models(draw, num_users)
+        for unit in UNITS:
+            for name, change in changes(pair, unit).items():
+                found.setdefault((name, unit), []).append(change)
+    return {key: _coverage(np.array(of)) for key, of in found.items()}
+
+
+def _coverage(of_pairs: Array) -> Coverage:
+    """Of the changes and half-widths of all pairs, `[num_pairs, 2]`."""
+    values, half_widths = of_pairs.T
+    return Coverage(float((abs(values) <= half_widths).mean()), float(half_widths.mean()))
+
+
+def main() -> None:
+    """Prints, by metric and unit, the share of the intervals that cover the true change, and their half-width."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=300)
+    parser.add_argument("--users", type=int, default=300)
+    arguments = parser.parse_args()
+    found = coverage(arguments.pairs, arguments.users)
+    title = (
+        f"intervals of {arguments.pairs} pairs of equal models on {arguments.users} users that cover 0 (± half-width)"
+    )
+    table = Table(title=title)
+    for column in ("metric", *(f"by {unit}" for unit in UNITS)):
+        table.add_column(column, justify="right")
+    for name in METRICS:
+        of_units = [found[name, unit] for unit in UNITS]
+        table.add_row(name, *(f"{of.share:.1%} (± {of.half_width:.4f})" for of in of_units))
+    console_for(sys.stdout).print(table)
+
+
+if __name__ == "__main__":
+    main()
