@@ -66,6 +66,8 @@ class Model:
       batch_norm: Normalize each hidden layer's units over the batch before the activation.
       list_combiner: How the embeddings of a list become one.
       dropout: The share of each hidden layer's units dropped in training.
+      token_dropout: The share of each feature's values that are hidden in training, half of them as unknown and half as
+        missing, so that the scores of unknown and missing values are learned.
       count_dropout: The share of examples whose counts are hidden in training, so that the rest of the model learns to
         do without them.
       bfloat16: Round the factors of the hidden layers' matrix products to bfloat16 in training, which is quicker on
@@ -81,6 +83,7 @@ class Model:
     batch_norm: bool = False
     list_combiner: Literal["mean", "sum", "sqrtn"] = "mean"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.02
     count_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     bfloat16: bool = False
 
