@@ -62,7 +62,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         if has_deep:
             width = sum(block.width for block in self.layout)
             self.hidden_layers = HiddenLayers(width, model, self._seed_of, self._step_seed_of)
-        self._token_dropout = TokenDropout(spec, vocabulary_sizes, model.token_dropout)
+        self._token_dropout = TokenDropout(spec, vocabulary_sizes, self.feature_names, model.token_dropout)
         self.built = True
         #: Steps of the training so far; what is drawn in a step follows from it and the seed.
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")

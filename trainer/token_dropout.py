@@ -7,7 +7,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import tensorflow as tf
 
@@ -30,12 +30,19 @@ class TokenDropout:
     Args:
       spec: The features.
       vocabulary_sizes: The number of tokens, without out-of-vocabulary buckets, by vocabulary name.
+      inputs: The transformed names of what the model reads.
       rate: p, at least 0 and below 1.
     """
 
-    def __init__(self, spec: FeatureSpec, vocabulary_sizes: Mapping[str, int], rate: float) -> None:
+    def __init__(
+        self, spec: FeatureSpec, vocabulary_sizes: Mapping[str, int], inputs: Collection[str], rate: float
+    ) -> None:
         self._spec, self._rate = spec, rate
-        owners = {f.name: spec.vocabulary_owner(f).name for f in spec.features if not f.is_numeric}
+        owners = {
+            f.name: spec.vocabulary_owner(f).name
+            for f in spec.features
+            if not f.is_numeric and transformed_name(f.name) in inputs
+        }
         #: The first out-of-vocabulary row, and the number of them, by feature.
         self._oov_rows = {
             name: (vocabulary_sizes[owner], spec.vocabularies[owner].oov_buckets) for name, owner in owners.items()
@@ -91,9 +98,7 @@ class TokenDropout:
         step_seed_of: Callable[[str], tf.Tensor],
     ) -> None:
         """Hides values of the features that are one token, all at once: a step has many of them."""
-        read = [
-            name for name in self._oov_rows if transformed_name(name) in hidden and not self._spec.by_name[name].is_list
-        ]
+        read = [name for name in self._oov_rows if not self._spec.by_name[name].is_list]
         if not read:
             return
         oov = self._drawn_oov_rows(read, [len(read), batch_size], step_seed_of("unknown tokens"))

@@ -47,7 +47,8 @@ def seed_of(name: str) -> tf.Tensor:
 
 
 def hide(config: Config, rate: float) -> dict[str, Any]:
-    return TokenDropout(config.spec, SIZES, rate)(batch(), tf.constant(NUM_EXAMPLES), seed_of)
+    features = batch()
+    return TokenDropout(config.spec, SIZES, features.keys(), rate)(features, tf.constant(NUM_EXAMPLES), seed_of)
 
 
 def values_by_row(ids: tf.SparseTensor) -> list[list[int]]:
