@@ -44,6 +44,8 @@ AS_LOGGED = "as logged"
 
 _UNKNOWN = b"\x00never seen"
 _BATCH_SIZE = 4096
+#: Values are changed in so many batches of rows: 1,450 installs, whose number has a standard deviation of 2.6 %.
+_CHANGED_BATCHES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,8 @@ class NextDay:
 
     Attributes:
       labels: float32 `[rows]`.
-      batches: By what was changed in all rows (`AS_LOGGED`: nothing), batches of transformed features.
+      batches: By what was changed (`AS_LOGGED`: nothing), batches of transformed features: of the first rows, with the
+        change in all of them.
     """
 
     labels: np.ndarray
@@ -73,7 +76,7 @@ class Measured:
 
 
 def changes(spec: FeatureSpec) -> Iterator[tuple[str, Feature, list[bytes]]]:
-    """What is changed in all rows: a name, the feature, and its values in place of the logged ones."""
+    """What is changed in the rows: a name, the feature, and its values in place of the logged ones."""
     for feature in spec.features:
         yield f"{feature.name} missing", feature, []
         if not feature.is_numeric:
@@ -98,7 +101,9 @@ def read_next_day(day: Transformed, raw_examples: Path) -> NextDay:
     raw = [{name: values for name, values in batch.items() if name not in (LABEL, WEIGHT)} for batch in parsed]
     batches = {AS_LOGGED: [apply_transform(transform_fn, batch) for batch in raw]}
     for name, feature, values in changes(day.config.spec):
-        changed = [batch | {feature.name: _in_all_rows(batch[feature.name], values)} for batch in raw]
+        changed = [
+            batch | {feature.name: _in_all_rows(batch[feature.name], values)} for batch in raw[:_CHANGED_BATCHES]
+        ]
         batches[name] = [apply_transform(transform_fn, batch) for batch in changed]
     return NextDay(labels, batches)
 
@@ -116,8 +121,8 @@ def score(model: WideDeep, rows: NextDay) -> dict[str, Measured]:
     measured = {}
     for change, batches in rows.batches.items():
         logits = np.concatenate([logits_of({name: batch[name] for name in names}).numpy() for batch in batches])
-        scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-        measured[change] = Measured(float(scores.mean() / rows.labels.mean()), measure(logits, rows.labels))
+        scores, labels = 1 / (1 + np.exp(-logits.astype(np.float64))), rows.labels[: logits.size]
+        measured[change] = Measured(float(scores.mean() / labels.mean()), measure(logits, labels))
     return measured
 
 
