@@ -96,7 +96,9 @@ class Ftrl:
       learning_rate: α.
       learning_rate_power: How a weight's rate falls with n, the sum of its squared gradients: -0.5, the paper's, by the
         square root; 0 not at all. Below -1 it would fall so fast that weights freeze where they are.
-      l1: λ1; sets rarely useful weights to exactly zero.
+      l1: λ1; sets rarely useful weights to exactly zero: those whose gradients' sum over the steps stays below it. A
+        step's gradient is that of the batch's mean loss, so with twice the `batch_size` these sums are half as large.
+        Halve λ1 and β then, and divide `initial_accumulator` by four.
       l2: λ2.
       beta: β; keeps the rates of the first steps low.
       initial_accumulator: n before the first step.
@@ -137,7 +139,7 @@ class Training:
     """One training.
 
     Attributes:
-      batch_size: Examples per step.
+      batch_size: Examples per step. `wide_optimizer.l1` depends on it.
       num_epochs: Passes over the training examples, at most.
       patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch;
         None trains all epochs and keeps the last.
