@@ -75,7 +75,7 @@ def test_the_strongest_weights_are_listed_by_name(weighted: Trained) -> None:
         "| --- | ---: | ---: | ---: |",
         "| app | 4 | 3 | 75.0% |",
         "| installed | 4 | 0 | 0.0% |",
-        "| price | 4 | 0 | 0.0% |",
+        "| price | 5 | 0 | 0.0% |",
         "| installed × app | 2 | 1 | 50.0% |",
         "| app × price | 50 | 1 | 2.0% |",
     ]
