@@ -15,7 +15,7 @@ from tests.trainer.small_deployment import Row, Span, to_example
 from trainer import data
 from trainer.model import WideDeep
 from trainer.signatures import export_model, serving_feature_spec
-from transform.feature_spec import LABEL, vocabulary_file_name
+from transform.feature_spec import LABEL, MISSING_QUANTILE, MISSING_ROW, vocabulary_file_name
 from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIGNATURE, TRANSFORM_SIGNATURE
 
 NOT_SERVED = ("label", "request_id")
