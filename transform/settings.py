@@ -139,7 +139,7 @@ class Training:
     """One training.
 
     Attributes:
-      batch_size: Examples per step. `wide_optimizer.l1` depends on it.
+      batch_size: Examples per step.
       num_epochs: Passes over the training examples, at most.
       patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch;
         None trains all epochs and keeps the last.
