@@ -76,23 +76,24 @@ UNITS: dict[str, Callable[[Pair], tuple[Array, Array]]] = {
 }
 
 
-def changes(pair: Pair, unit: str) -> dict[str, tuple[float, float]]:
-    """By metric, the estimated change and half the width of its 95 % interval."""
-    of_rows, of_requests = UNITS[unit](pair)
-    labels, weights = pair.labels.ravel(), np.ones(pair.labels.size)
-    found = replicates.of_rows(of_rows, labels, weights, pair.scores.reshape(-1, 2))
+def changes(pair: Pair) -> dict[tuple[str, str], tuple[float, float]]:
+    """By metric and unit, the estimated change and half the width of its 95 % interval."""
+    labels, weights, scores = pair.labels.ravel(), np.ones(pair.labels.size), pair.scores.reshape(-1, 2)
     values = np.array(
         [
-            [of_group(_MEASURES, labels, scores, np.ones(_SIZE)) for scores in of_models.T]
-            for labels, of_models in zip(pair.labels, pair.scores, strict=True)
+            [of_group(_MEASURES, of_request, of_model, np.ones(_SIZE)) for of_model in of_models.T]
+            for of_request, of_models in zip(pair.labels, pair.scores, strict=True)
         ]
     )
-    means = replicates.mean_of_groups(of_requests, values[..., 0], values[..., 1])
-    found |= {measure.name: means[..., number] for number, measure in enumerate(_MEASURES)}
     result = {}
-    for name in METRICS:
-        difference = found[name][:, 0] - found[name][:, 1]
-        result[name] = (float(difference[0]), Z * float(standard_errors(difference)))
+    for unit, hashes in UNITS.items():
+        of_rows, of_requests = hashes(pair)
+        found = replicates.of_rows(of_rows, labels, weights, scores)
+        means = replicates.mean_of_groups(of_requests, values[..., 0], values[..., 1])
+        found |= {measure.name: means[..., number] for number, measure in enumerate(_MEASURES)}
+        for name in METRICS:
+            difference = found[name][:, 0] - found[name][:, 1]
+            result[name, unit] = (float(difference[0]), Z * float(standard_errors(difference)))
     return result
 
 
@@ -114,10 +115,8 @@ def coverage(num_pairs: int, num_users: int, seed: int = 1) -> dict[tuple[str, s
     draw = np.random.default_rng(seed)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for _ in track(range(num_pairs), "pairs", transient=True):
-        pair = equal_models(draw, num_users)
-        for unit in UNITS:
-            for name, change in changes(pair, unit).items():
-                found.setdefault((name, unit), []).append(change)
+        for key, change in changes(equal_models(draw, num_users)).items():
+            found.setdefault(key, []).append(change)
     return {key: _coverage(np.array(of)) for key, of in found.items()}
 
 

@@ -37,21 +37,19 @@ def metrics_by_group(evaluation: Evaluation, *, has_requests: bool) -> dict[str,
     return found
 
 
-def unit_keys(evaluation: Evaluation, *, has_requests: bool) -> tuple[str, ...]:
-    """The features of which the first that an example has names its unit of the bootstrap: user, then request."""
-    user = evaluation.user or evaluation.gauc_by
-    return tuple(key for key in (user, REQUEST_ID if has_requests else None) if key is not None)
-
-
-def eval_config(evaluation: Evaluation, *, weighted: bool, has_requests: bool) -> config_pb2.EvalConfig:
+def eval_config(
+    evaluation: Evaluation, *, weighted: bool, has_requests: bool, user: str | None = None
+) -> config_pb2.EvalConfig:
     """Returns what the Evaluator measures. It holds nothing to a threshold: `components.quality` judges.
 
     Args:
       evaluation: The gates on quality.
       weighted: Whether the examples have weights; the metrics, but not the number of examples, then count by them.
       has_requests: Whether the examples have request ids.
+      user: The feature that is the user's id; None if there is none.
     """
-    rows = _metric("RowMetrics", row_metrics.__name__, unit_keys=unit_keys(evaluation, has_requests=has_requests))
+    units = [key for key in (user, REQUEST_ID if has_requests else None) if key is not None]
+    rows = _metric("RowMetrics", row_metrics.__name__, unit_keys=units)
     config = config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
@@ -63,7 +61,8 @@ def eval_config(evaluation: Evaluation, *, weighted: bool, has_requests: bool) -
     )
     for group, names in metrics_by_group(evaluation, has_requests=has_requests).items():
         measures = [{"kind": kind_of(name), "k": k_of(name)} for name in names]
-        metrics = [_metric("RankingMetrics", ranking_metrics.__name__, measures=measures)]
+        by_group = group not in units  # no unit, such as a user, has its examples in one group alone
+        metrics = [_metric("RankingMetrics", ranking_metrics.__name__, measures=measures, by_group=by_group)]
         config.metrics_specs.add(query_key=group, metrics=metrics)
     config.options.include_default_metrics.CopyFrom(BoolValue(value=False))
     return config
@@ -86,6 +85,7 @@ def evaluator_of(
         config.evaluation,
         weighted=config.sources.impressions.weight is not None,
         has_requests=config.sources.impressions.request_id is not None,
+        user=config.user,
     )
     evaluator = component(
         examples=examples,

@@ -113,6 +113,18 @@ class Config:
         return tuple(f for f in self.spec.features if f.source == source)
 
     @property
+    def user(self) -> str | None:
+        """The feature that is the user's id, by which evaluation draws its bootstrap; None if it is not told.
+
+        It is `evaluation.user`, else `evaluation.gauc_by`, else the only context feature of the impressions that
+        installs are joined by.
+        """
+        installs, log = self.sources.installs, self.features_of(IMPRESSIONS)
+        keys = [] if installs is None else installs.keys
+        joined = [f.name for f in log if f.side == "context" and f.kind == "categorical" and f.source_column in keys]
+        return self.evaluation.user or self.evaluation.gauc_by or (joined[0] if len(joined) == 1 else None)
+
+    @property
     def item_id(self) -> Feature | None:
         """The feature that tells items apart: the impressions' column that a table of items is joined by.
 

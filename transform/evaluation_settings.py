@@ -110,8 +110,8 @@ class Evaluation:
         the 95 % interval of a change in AUC is 0.02 to 0.03 wide on either side.
       min_slice_examples: The same for all examples of a slice.
       user: The feature that is the user's id. Examples of one user are alike, so the bootstrap draws them together;
-        intervals by request are too narrow. Left out, it is `gauc_by`; an example without a user is drawn by its
-        request, and one without a request by itself.
+        intervals by request are too narrow. Left out, it is `gauc_by`, else the context's feature by which installs
+        are joined; an example without a user is drawn by its request, and one without a request by itself.
       top_ks: The K for which `ndcg@K`, `map@K` and `recall@K` are measured, beside those of the thresholds.
       gauc_by: The feature whose values are the groups of `gauc`, such as the user's id; it must be `required`. Left
         out, the groups are the requests.

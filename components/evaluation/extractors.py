@@ -16,7 +16,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation.bootstrap import unit_hash
-from components.evaluation.inputs import UNIT
+from components.evaluation.inputs import UNIT, hash_of
 from transform.evaluation_settings import split_slice
 
 #: The values of a slice's name that has a bound, such as `age_days < 7`.
@@ -100,6 +100,5 @@ def _unit(features: dict[str, Any], unit_keys: Sequence[str], example: Any) -> f
     """The hash of an example's unit: the value of the first of the keys that it has, else the example itself."""
     for key in unit_keys:
         for value in _values(features[key])[:1] if key in features else ():
-            text = value if isinstance(value, bytes) else str(value).encode()
-            return float(unit_hash(key.encode() + b"=" + text))
+            return hash_of(key, value)
     return float(unit_hash(np.asarray(example).item()))

@@ -15,7 +15,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.metrics.metric_types import MetricKey
 
-from components.evaluation.bootstrap import Array
+from components.evaluation.bootstrap import Array, unit_hash
 from components.evaluation.ranking import Measure, of_group
 
 #: The key, among an example's features, of the hash of the bootstrap's unit; `components.evaluation.extractors` adds
@@ -38,6 +38,12 @@ def _of_model(values: Any, model_name: str) -> Array:
     return array
 
 
+def hash_of(feature: str, value: Any) -> float:
+    """The hash that stands for a unit of the bootstrap, by a feature and its value, bytes or a number."""
+    text = value if isinstance(value, bytes) else str(value).encode()
+    return float(unit_hash(feature.encode() + b"=" + text))
+
+
 class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
     """Makes a row of an example, or of a group of them.
 
@@ -52,10 +58,6 @@ class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
         self._model_names = tuple(model_names)
         self._example_weighted = example_weighted
 
-    def _unit(self, extracts: Any) -> float:
-        """The unit of an example, or of a group: should its examples have several, the smallest, in whatever order."""
-        return float(np.min(extracts[constants.FEATURES_KEY][UNIT]))
-
     def _arrays(self, extracts: Any, model_name: str) -> tuple[Array, Array, Array]:
         """Labels, scores and weights, float64 `[num_rows]` each."""
         labels = _of_model(extracts[constants.LABELS_KEY], model_name)
@@ -66,15 +68,24 @@ class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
 
 
 class GroupRow(_Preprocessor):
-    """Of a group's extracts, as `MetricsSpec.query_key` makes them: its unit, and each model's values and weights."""
+    """Of a group's extracts, as `MetricsSpec.query_key` makes them: its unit, and each model's values and weights.
 
-    def __init__(self, measures: Sequence[Measure], *arguments: Any):
-        super().__init__(f"group_row_{'_'.join(measure.name for measure in measures)}", *arguments)
+    Args:
+      measures: What is measured of a group.
+      unit_key: `UNIT`, or the feature that is the same in a group and names its unit.
+    """
+
+    def __init__(self, measures: Sequence[Measure], unit_key: str, *arguments: Any):
+        super().__init__(f"group_row_{unit_key}_{'_'.join(measure.name for measure in measures)}", *arguments)
         self._measures = tuple(measures)
+        self._unit_key = unit_key
 
     def process(self, extracts: Any) -> Iterator[tuple[float, ...]]:
         of_models = [of_group(self._measures, *self._arrays(extracts, name)) for name in self._model_names]
-        yield (self._unit(extracts), *(number for of_model in of_models for pair in of_model for number in pair))
+        values = np.asarray(extracts[constants.FEATURES_KEY][self._unit_key]).reshape(-1)
+        # Should a request be of several users, the smallest hash, whatever the order of its examples.
+        unit = float(values.min()) if self._unit_key == UNIT else hash_of(self._unit_key, values[0])
+        yield (unit, *(number for of_model in of_models for pair in of_model for number in pair))
 
 
 class ExampleRow(_Preprocessor):
@@ -86,7 +97,8 @@ class ExampleRow(_Preprocessor):
     def process(self, extracts: Any) -> Iterator[tuple[float, ...]]:
         arrays = [self._arrays(extracts, name) for name in self._model_names]
         labels, _, weights = arrays[0]
-        yield (self._unit(extracts), labels.item(), weights.item(), *(scores.item() for _, scores, _ in arrays))
+        unit = float(extracts[constants.FEATURES_KEY][UNIT].item())
+        yield (unit, labels.item(), weights.item(), *(scores.item() for _, scores, _ in arrays))
 
 
 class Rows(beam.CombineFn):  # type: ignore[misc]

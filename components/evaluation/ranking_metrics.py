@@ -17,7 +17,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation import replicates
 from components.evaluation.bootstrap import Array
-from components.evaluation.inputs import GroupRow, Rows
+from components.evaluation.inputs import UNIT, GroupRow, Rows
 from components.evaluation.ranking import Measure
 from components.evaluation.row_metrics import Keys
 
@@ -32,15 +32,17 @@ class RankingMetrics(tfma.metrics.Metric):  # type: ignore[misc]
 
     Args:
       measures: Such as `[{"kind": "gauc"}, {"kind": "ndcg", "k": 10}]`; their metrics are `gauc` and `ndcg@10`.
+      by_group: Whether the bootstrap draws each group by itself: where the groups are not parts of the units.
       name: Of no metric; TFMA wants one.
     """
 
-    def __init__(self, measures: Sequence[Mapping[str, Any]], name: str = "ranking_metrics"):
-        super().__init__(_ranking_metrics, measures=measures, name=name)
+    def __init__(self, measures: Sequence[Mapping[str, Any]], by_group: bool = False, name: str = "ranking_metrics"):
+        super().__init__(_ranking_metrics, measures=measures, by_group=by_group, name=name)
 
 
 def _ranking_metrics(
     measures: Sequence[Mapping[str, Any]],
+    by_group: bool,
     name: str,
     eval_config: config_pb2.EvalConfig,
     model_names: Sequence[str],
@@ -55,7 +57,7 @@ def _ranking_metrics(
     return [
         metric_types.MetricComputation(
             keys=keys.of_metrics(names),
-            preprocessors=[GroupRow(of_groups, model_names, example_weighted)],
+            preprocessors=[GroupRow(of_groups, query_key if by_group else UNIT, model_names, example_weighted)],
             combiner=Rows(1 + 2 * len(names) * len(model_names), functools.partial(_measured, keys, names)),
         )
     ]

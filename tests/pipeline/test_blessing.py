@@ -55,11 +55,11 @@ NO_WORSE = {
 
 
 def evaluated(
-    found: list[dict[str, Any]], folder: Path, *, paired: bool = True, **sections: Any
+    found: list[dict[str, Any]], folder: Path, *, paired: bool = True, user: str | None = None, **sections: Any
 ) -> tuple[list[str], dict[str, Measured]]:
     """The sentences of the refusals, and what was measured."""
     evaluation = Evaluation(**{"thresholds": NO_WORSE, "top_ks": (2,), **sections})
-    config = eval_config(evaluation, weighted=False, has_requests=True)
+    config = eval_config(evaluation, weighted=False, has_requests=True, user=user)
     tfma_runs.run(found, tfma_runs.with_models(config, paired=paired), folder)
     measured = read_measured(str(folder))
     return refusals(findings(measured, evaluation)), measured

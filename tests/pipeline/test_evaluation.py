@@ -44,24 +44,27 @@ def test_all_metrics_are_measured_on_the_whole_and_on_each_slice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("has_requests", "sections", "groups", "units"),
+    ("has_requests", "by", "user", "groups", "units"),
     [
-        (True, {}, {"request_id": ["gauc", "ndcg@10", "map@10", "recall@10"]}, ["request_id"]),
-        (True, {"gauc_by": "person"}, {"request_id": ["ndcg@10", "map@10", "recall@10"], "person": ["gauc"]},
-         ["person", "request_id"]),
-        (True, {"user": "user_id"}, {"request_id": ["gauc", "ndcg@10", "map@10", "recall@10"]},
-         ["user_id", "request_id"]),
-        (False, {"gauc_by": "person"}, {"person": ["gauc"]}, ["person"]),
-        (False, {"user": "user_id"}, {}, ["user_id"]),
-        (False, {}, {}, []),
+        (True, None, None, {"request_id": ["gauc", "ndcg@10", "map@10", "recall@10"]}, ["request_id"]),
+        (True, None, "user", {"request_id": ["gauc", "ndcg@10", "map@10", "recall@10"]}, ["user", "request_id"]),
+        (True, "user", "user", {"request_id": ["ndcg@10", "map@10", "recall@10"], "user": ["gauc"]},
+         ["user", "request_id"]),
+        (True, "city", "user", {"request_id": ["ndcg@10", "map@10", "recall@10"], "city": ["gauc"]},
+         ["user", "request_id"]),
+        (False, "user", "user", {"user": ["gauc"]}, ["user"]),
+        (False, None, "user", {}, ["user"]),
+        (False, None, None, {}, []),
     ],
 )  # fmt: skip
 def test_groups_and_units(
-    has_requests: bool, sections: dict[str, str], groups: dict[str, list[str]], units: list[str]
+    has_requests: bool, by: str | None, user: str | None, groups: dict[str, list[str]], units: list[str]
 ) -> None:
-    config = config_of(has_requests=has_requests, **sections)
+    evaluation = Evaluation({"auc": Threshold(min=0.5)}, gauc_by=by)
+    config = eval_config(evaluation, weighted=False, has_requests=has_requests, user=user)
     found = settings_of(config, "RankingMetrics")
     assert {group: names(settings["measures"]) for group, settings in found.items()} == groups
+    assert {group for group, settings in found.items() if settings["by_group"]} == {by} - {user, None}
     assert settings_of(config, "RowMetrics") == {"": {"unit_keys": units}}
 
 

@@ -41,6 +41,10 @@ EVALUATION_MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "`slice_thresholds` needs `slices`: the features by which the examples are sliced (small.yaml, evaluation).",
     ),
     (
+        [("evaluation.user", "price")],
+        "`evaluation.user` names a categorical feature. Received: 'price'; allowed: ['app'] (small.yaml).",
+    ),
+    (
         [("evaluation.gauc_by", "app")],
         "`evaluation.gauc_by` names a categorical feature that is `required`. Received: 'app'; allowed: [] "
         "(small.yaml).",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.transform.config_mistakes import INSTALLS, MISTAKES
 from tests.transform.evaluation_mistakes import EVALUATION_MISTAKES
@@ -102,3 +103,25 @@ def test_features_of_a_source() -> None:
     config = small_config()
     assert [f.name for f in config.features_of("catalog")] == ["price"]
     assert [f.name for f in config.features_of("impressions")] == ["app", "installed"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "user"),
+    [
+        ({}, "user_id"),  # the context's feature by which installs are joined
+        ({"user": "country"}, "country"),
+        ({"gauc_by": "language"}, "language"),
+        ({"gauc_by": "language", "user": "country"}, "country"),
+    ],
+)
+def test_the_user_is_named_or_what_installs_are_joined_by(sections: dict[str, str], user: str) -> None:
+    raw = yaml.safe_load((ROOT / "configs" / "app_store.yaml").read_text())
+    del raw["evaluation"]["user"]
+    raw["evaluation"] |= sections
+    for feature in raw["features"]:
+        feature["required"] = True
+    assert parse_config(raw, "app_store.yaml").user == user
+
+
+def test_without_installs_no_feature_is_taken_for_the_user() -> None:
+    assert small_config().user is None

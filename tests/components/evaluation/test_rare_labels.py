@@ -1,4 +1,4 @@
-"""AUC by TFMA's run is exact, whatever the scores' range: labels may be as rare as one in 100,000."""
+"""AUC is exact, whatever the scores' range: labels may be as rare as one in 100,000."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import math
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from components.evaluation import replicates
 from components.measured import read_measured
 from pipeline.evaluation import eval_config
 from tests.components.evaluation import plain, tfma_runs
+from trainer.evaluation import measure
 from transform.evaluation_settings import Evaluation, Threshold
 
 
@@ -30,3 +33,15 @@ def test_auc_of_scores_near_4_in_100_000_is_the_share_of_pairs_in_order(tmp_path
     tfma_runs.run(rows, tfma_runs.with_models(config, paired=False, weighted=True), tmp_path)
     found = read_measured(str(tmp_path))[""].metrics["auc"]
     assert found == pytest.approx(plain.auc(labels, scores, [row["weight"] for row in rows]), abs=1e-9)
+
+
+def test_the_evaluator_s_auc_and_log_loss_are_those_that_stop_a_training_early() -> None:
+    draw = np.random.default_rng(5)
+    logits = np.round(draw.normal(-5, 1, 2000), 2).astype(np.float32)  # many are tied
+    labels = (draw.random(2000) < 0.1).astype(np.float32)
+    weights = draw.integers(0, 4, 2000).astype(np.float32)
+    by_trainer = measure(logits, labels, weights)
+    scores = 1 / (1 + np.exp(-logits.astype(float)))
+    found = replicates.of_rows(np.arange(2000.0), labels.astype(float), weights.astype(float), scores[:, None])
+    assert found["auc"][0, 0] == pytest.approx(by_trainer.auc, rel=1e-9)
+    assert found["logloss"][0, 0] == pytest.approx(by_trainer.logloss, rel=1e-6)
