@@ -6,9 +6,8 @@ import os
 from collections.abc import Sequence
 
 import tensorflow as tf
-from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.components.example_validator import executor as example_validator
-from tfx.components.statistics_gen.executor import DEFAULT_FILE_NAME as STATISTICS_FILE
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
@@ -78,55 +77,4 @@ def AnomalyGate(
         path = os.path.join(anomalies.uri, f"Split-{split}", example_validator.DEFAULT_FILE_NAME)
         with tf.io.gfile.GFile(path, "rb") as file:
             found += anomalies_found(anomalies_pb2.Anomalies.FromString(file.read()), split)
-    settle(found, accept_reason, verdict)
-
-
-def drift_found(anomalies_uri: str) -> list[str]:
-    """A sentence for each feature that DistributionValidator found further from the baseline's than is allowed."""
-    found = []
-    for path in sorted(tf.io.gfile.glob(os.path.join(anomalies_uri, "SplitPair-*", "*"))):
-        split = os.path.basename(os.path.dirname(path)).removeprefix("SplitPair-").partition("_")[0]
-        with tf.io.gfile.GFile(path, "rb") as file:
-            info = anomalies_pb2.Anomalies.FromString(file.read()).anomaly_info
-        for name in sorted(info):
-            found += [f"{name} ({split} split): {reason.description}" for reason in info[name].reason]
-    return found
-
-
-def num_examples(statistics_uri: str) -> int:
-    """The number of examples, of all splits, that statistics were made of."""
-    number = 0
-    for path in tf.io.gfile.glob(os.path.join(statistics_uri, "Split-*", STATISTICS_FILE)):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            number += statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read()).datasets[0].num_examples
-    return number
-
-
-@component  # type: ignore[untyped-decorator]
-def DriftGate(
-    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
-    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
-    verdict: OutputArtifact[GateVerdict],
-    action: Parameter[str],
-    min_rows_ratio: Parameter[float],
-    accept_reason: Parameter[str],
-    code_fingerprint: Parameter[str],
-    baseline_statistics: InputArtifact[standard_artifacts.ExampleStatistics] = None,
-) -> None:
-    """Stops the run if its span has drifted from the baseline's, or, with the action `warn`, lets the drift pass.
-
-    A span with too few of the baseline's rows stops the run always.
-    """
-    del code_fingerprint  # in the cache's key
-    found = []
-    if baseline_statistics is not None:
-        number, before = num_examples(statistics.uri), num_examples(baseline_statistics.uri)
-        if number < min_rows_ratio * before:
-            found.append(
-                f"a span must have at least {min_rows_ratio} times the examples of the last span that was let through, "
-                f"{before:,} (drift.min_rows_ratio). Received: {number:,}"
-            )
-    drift = drift_found(anomalies.uri)
-    if drift and action == "stop":
-        found.append(f"the examples have drifted from the last span let through: {'; '.join(drift)}")
     settle(found, accept_reason, verdict)

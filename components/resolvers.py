@@ -18,7 +18,7 @@ from tfx.dsl.components.common import resolver
 
 from components.artifacts import RECIPE, UNFIT
 from components.gate_records import GATE, SPAN
-from components.lineage import examples_behind, last_span, was_let_through, was_stopped
+from components.lineage import examples_behind, was_let_through, was_stopped
 from components.versions import pushed_models
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -98,30 +98,6 @@ class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
         (current,) = input_dict["examples"]
         newest_first = sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True)
         found = next((a for a in newest_first if _is_before(current, examples_behind(store, a.id))), None)
-        return {"examples": [], "candidates": [found] if found else []}
-
-
-class EarlierStatistics(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `candidates` to the statistics of the last span before the run's that a gate on them let through.
-
-    So a span that was stopped is no measure for the next one, nor for itself when it is run again. Of a span that was
-    ingested more than once the last ingestion counts; none if there is no such span.
-    Inputs: `examples`, the run's own; `candidates`, statistics.
-    """
-
-    def __init__(self, gate: str):
-        """`gate`: the class of the component that reads the statistics, and stops a run."""
-        self._gate = gate
-
-    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
-        (current,) = input_dict["examples"]
-        found, found_span = None, -1
-        for artifact in sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True):
-            span = last_span(store, artifact.id)
-            if found_span < span < _span(current) and was_let_through(store, artifact.id, self._gate):
-                found, found_span = artifact, span
-            if found_span == _span(current) - 1:  # there can be no later one
-                break
         return {"examples": [], "candidates": [found] if found else []}
 
 

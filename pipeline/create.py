@@ -18,14 +18,16 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Artifact, Channel, standard_artifacts
 
-from components.drift import DriftValidator
-from components.gates import AnomalyGate, DriftGate, RowGate
+from components.artifacts import GateRecord
+from components.data_validation.component import DataGate, DataValidation
+from components.data_validation.findings import GATE
+from components.gates import AnomalyGate, RowGate
 from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
 from components.progressive import OptionalEvaluator, ProgressiveEvaluator, UnseeingModels
 from components.push import Push
 from components.resolvers import (
-    EarlierStatistics,
+    EarlierRecords,
     LastPushedModel,
     LatestBefore,
     ServingModel,
@@ -33,7 +35,6 @@ from components.resolvers import (
     ValidatedModel,
 )
 from components.trainer import RankingTrainer
-from pipeline.drift import drift_config
 from pipeline.evaluation import evaluator_of
 from pipeline.fingerprint import code_fingerprint
 from pipeline.schema_file import schema_path
@@ -53,11 +54,12 @@ LOCAL_BEAM_ARGS = (
 )
 
 #: The gates that stop a run on its data: a span that one of them has read and not let through is no reference.
-_GATES_ON_DATA = [AnomalyGate.__name__, DriftGate.__name__]
+_GATES_ON_DATA = [AnomalyGate.__name__, DataGate.__name__]
 
 EXAMPLE_GEN = "example_gen"
 SCHEMA_GEN = "schema_gen"
 TUNER = "tuner"
+DATA_VALIDATION = "data_validation"
 PROGRESSIVE_VALIDATION = "progressive_validation"
 
 #: The functions that TFX's Transform, Trainer and Tuner run, by their dotted paths.
@@ -148,27 +150,34 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         accept_reason=settings.accept_reason,
         code_fingerprint=code_fingerprint(AnomalyGate),
     ).with_id("anomaly_gate")
-    earlier_statistics = Resolver(
-        strategy_class=EarlierStatistics,
-        config={"gate": DriftGate.__name__},
+    serving_root = str(settings.workspace.serving(config.name))
+    pushed_model = Resolver(
+        strategy_class=LastPushedModel,
+        config={"serving_root": serving_root},
         examples=examples,
-        candidates=_of_all_runs(standard_artifacts.ExampleStatistics, "statistics"),
-    ).with_id("earlier_statistics")
-    distribution_validator = DriftValidator(
-        statistics=statistics_gen.outputs["statistics"],
-        baseline_statistics=earlier_statistics.outputs["candidates"],
-        config=drift_config(config.drift),
-        code_fingerprint=code_fingerprint(DriftValidator),
-    ).with_id("distribution_validator")
-    drift_gate = DriftGate(
-        anomalies=distribution_validator.outputs["anomalies"],
-        statistics=statistics_gen.outputs["statistics"],
-        baseline_statistics=earlier_statistics.outputs["candidates"],
-        action=config.drift.action,
-        min_rows_ratio=config.drift.min_rows_ratio,
+        model=_all_models(),
+    ).with_id("last_pushed_model")
+    earlier_records = Resolver(
+        strategy_class=EarlierRecords,
+        config={"gate": GATE, "num_spans": config.drift.reference_spans, "gates": _GATES_ON_DATA},
+        examples=examples,
+        records=_of_all_runs(GateRecord, "record"),
+    ).with_id("earlier_records")
+    data_validation = DataValidation(
+        examples=examples,
+        quarantine=example_gen.outputs["quarantine"],
+        serving_model=pushed_model.outputs["model"],
+        earlier_records=earlier_records.outputs["records"],
+        config=scopes.for_data_validation(config),
+        settings=config.drift,
+        code_fingerprint=code_fingerprint(DataValidation),
+    ).with_id(DATA_VALIDATION)
+    data_validation.add_upstream_node(anomaly_gate)
+    data_gate = DataGate(
+        record=data_validation.outputs["record"],
         accept_reason=settings.accept_reason,
-        code_fingerprint=code_fingerprint(DriftGate),
-    ).with_id("drift_gate")
+        code_fingerprint=code_fingerprint(DataGate),
+    ).with_id("data_gate")
 
     # How did the last model do on data that it has not seen?
     unseeing_models = Resolver(
@@ -186,7 +195,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         unseeing_models.outputs["baseline"],
         schema,
     ).with_id(PROGRESSIVE_VALIDATION)
-    progressive_validation.add_upstream_nodes([anomaly_gate, drift_gate])
+    progressive_validation.add_upstream_nodes([anomaly_gate, data_gate])
 
     # What the run builds on: earlier spans, their analysis, and the model that was pushed last.
     span_window = Resolver(
@@ -200,13 +209,6 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         examples=examples,
         candidates=_of_all_runs(standard_artifacts.TransformCache, "updated_analyzer_cache"),
     ).with_id("analyzer_cache")
-    serving_root = str(settings.workspace.serving(config.name))
-    pushed_model = Resolver(
-        strategy_class=LastPushedModel,
-        config={"serving_root": serving_root},
-        examples=examples,
-        model=_all_models(),
-    ).with_id("last_pushed_model")
 
     # Learn.
     transform = Transform(
@@ -220,7 +222,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
             "code_fingerprint": code_fingerprint(PREPROCESSING_FN),
         },
     ).with_id("transform")
-    transform.add_upstream_nodes([anomaly_gate, drift_gate])
+    transform.add_upstream_nodes([anomaly_gate, data_gate])
     to_train: dict[str, Any] = {
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
@@ -288,7 +290,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     ).with_id("push")
     return [
         example_gen, row_gate, statistics_gen, schema_gen, example_validator, anomaly_gate,
-        earlier_statistics, distribution_validator, drift_gate, unseeing_models, progressive_validation,
-        span_window, analyzer_cache, pushed_model, transform, *tuners, trainer,
+        pushed_model, earlier_records, data_validation, data_gate, unseeing_models, progressive_validation,
+        span_window, analyzer_cache, transform, *tuners, trainer,
         serving_model, infra_validation, validated_model, evaluator, push,
     ]  # fmt: skip

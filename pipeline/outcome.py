@@ -14,14 +14,13 @@ from tfx.dsl.io import fileio
 
 from components import quality
 from components.artifacts import GateVerdict
-from components.gate_records import Finding
-from components.gates import drift_found
+from components.gate_records import Finding, read_record
 from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.measured import Measured, read_measured
 from components.push import FORCE_REASON, REFUSAL
-from pipeline.create import PROGRESSIVE_VALIDATION, TUNER
+from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, TUNER
 from pipeline.metadata_handle import Metadata
 from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
@@ -35,7 +34,7 @@ class Outcome:
     Attributes:
       counts: Of the rows.
       spans: The window that was trained on, newest first.
-      drift: What was further from the last span that was let through than is allowed, a sentence each.
+      data_findings: What the gate on data found, the gravest first.
       progress: How the model before this run's did on the span, which it had not seen; None on a first span.
       training: The trainer's report.
       metrics: The candidate's, by name; empty if infra validation refused it, as it is not evaluated then.
@@ -54,7 +53,7 @@ class Outcome:
 
     counts: Counts
     spans: tuple[int, ...]
-    drift: tuple[str, ...]
+    data_findings: tuple[Finding, ...]
     progress: ProgressiveValidation | None
     training: Mapping[str, Any]
     metrics: Mapping[str, float]
@@ -77,6 +76,7 @@ class Outcome:
             "counts": json.loads(self.counts.to_json()),
             "progress": progress,
             "slices": {name: _defined(dataclasses.asdict(measured)) for name, measured in self.slices.items()},
+            "data_findings": [dataclasses.asdict(finding) for finding in self.data_findings],
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
         }
         return json.dumps({**fields, **rest}, indent=2)
@@ -127,7 +127,7 @@ def read_outcome(
     return Outcome(
         counts=read_counts(quarantine.uri),
         spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
-        drift=tuple(drift_found(_only(outputs["distribution_validator"], "ExampleAnomalies").uri)),
+        data_findings=read_record(_only(outputs[DATA_VALIDATION], "GateRecord").uri).findings,
         progress=progress,
         training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT_FILE))),
         metrics=whole.metrics,

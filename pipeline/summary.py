@@ -29,8 +29,11 @@ def summary(outcome: Outcome) -> RenderableType:
     for source in sorted(set(counts.read) - {IMPRESSIONS}):
         table.add_row(f"  {source}", _table_rows(outcome, source))
     table.add_row("examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items())))
-    for sentence in outcome.drift:
-        table.add_row("drift", f"[yellow]{sentence}[/yellow]")
+    for finding in outcome.data_findings:
+        if finding.severity == "warn":
+            table.add_row("data", f"[yellow]{escape(finding.sentence)}[/yellow]")
+        elif finding.severity == "cannot_judge":
+            table.add_row("data", escape(finding.sentence))
     for sentence in outcome.accepted:
         table.add_row("accepted", f"[yellow]{escape(sentence)}[/yellow]")
     sizes = training["vocabulary_sizes"]

@@ -1,4 +1,4 @@
-"""The config's section `drift`: how far a span may be from the last one that the gate on drift let through."""
+"""The config's section `drift`: how far a span may be from the spans before it that were let through."""
 
 from __future__ import annotations
 
@@ -12,19 +12,53 @@ from transform.feature_spec import STRICT, Name
 #: A Jensen-Shannon divergence, to the base 2: 0 for equal distributions, 1 for those that share no value.
 Divergence = Annotated[float, Field(gt=0, le=1)]
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+
 
 @dataclass(frozen=True, config=STRICT)
 class Drift:
-    """How far a span's examples may be from those of the last span before it that this gate let through.
+    """How far a span's data may be from those of the spans before it that were let through, the reference spans.
+
+    A feature's distance is that to the nearest reference span, so that a Sunday is compared with a Sunday. Sampling
+    noise is taken off. What the bounds stop, `wdr run --accept-span --reason TEXT` lets through, for this one span.
 
     Attributes:
+      reference_spans: With how many spans before it, at most, a span is compared.
       max_divergence: By feature, or `label`: the largest Jensen-Shannon divergence (base 2) allowed, from 0, equal, to
-        1, no value in common. A numeric feature is compared by its histogram.
-      action: `stop` the run, before anything is learned, or `warn` in the summary.
-      min_rows_ratio: If a span has fewer examples than this share of that one's, as where most of its logs are missing,
-        the run stops, whatever the action. 0 asks for none.
+        1, no value in common. A numeric feature's is that of the shares above and below a threshold, the largest of
+        all thresholds. A feature that is not named has `divergence_floor`, or three times the largest divergence
+        among the reference spans, if that is more.
+      divergence_floor: What is always allowed of a feature that `max_divergence` does not name; twice this as long as
+        there are fewer than 7 reference spans. An id, and what is constant within a span, only warns.
+      action: What too large a divergence does: `stop` the run, before anything is learned, or `warn` in the summary.
+      min_rows_ratio: A span must have at least this share of the median number of examples of the reference spans.
+        0 asks for none.
+      min_label_ratio: The share of examples with label 1 must be at least this times the median of the reference spans.
+      max_label_ratio: And at most this times it.
+      max_miscalibration: If the serving model predicts more than this times the labels that the span has, against what
+        it usually predicts, and other evidence says that labels are missing, the run stops. Alone it warns.
+      max_unmatched_increase: By how much the share of impressions whose key a table does not have may be larger than
+        in any reference span.
+      min_agreement: A table's values must belong to the same keys as before: their agreement with the most similar
+        reference span's, 0 if values are drawn anew and 1 if all are the same, must be at least this times what it
+        usually is.
+      max_repeated_rows: The largest share of a span's rows that may be those of a reference span, ids and times aside.
+      max_auc_loss: The serving model's AUC on the span may be lower than the median of the reference spans' by at most
+        this, beyond chance.
+      max_label_auc_increase: By how much a single feature may tell the label better than in any reference span, as AUC:
+        by more, the feature knows the label.
     """
 
+    reference_spans: Annotated[int, Field(ge=1, le=400)] = 14
     max_divergence: dict[Name, Divergence] = Field(default_factory=dict)
+    divergence_floor: Divergence = 0.05
     action: Literal["stop", "warn"] = "stop"
-    min_rows_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    min_rows_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    min_label_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.6
+    max_label_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.5
+    max_miscalibration: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 1.15
+    max_unmatched_increase: _Share = 0.05
+    min_agreement: _Share = 0.5
+    max_repeated_rows: Annotated[float, Field(gt=0, le=1)] = 0.5
+    max_auc_loss: _Share = 0.05
+    max_label_auc_increase: _Share = 0.1

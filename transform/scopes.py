@@ -58,6 +58,19 @@ def for_tuner(config: Config) -> Config:
     return _without_gates(dataclasses.replace(config, skew=infra_settings.Skew()))
 
 
+def for_data_validation(config: Config) -> Config:
+    """Sources, the features as they are read, and whose vocabulary they share; the bounds go beside it."""
+    features = tuple(
+        dataclasses.replace(_as_read(f), vocabulary=f.vocabulary) if isinstance(f.vocabulary, str) else _as_read(f)
+        for f in config.spec.features
+    )
+    return dataclasses.replace(
+        for_ingestion(config),
+        spec=FeatureSpec(features=features),
+        ingestion=settings.Ingestion(split_by=config.ingestion.split_by),
+    )
+
+
 def for_push(config: Config) -> Config:
     """All that made the model, and by which it was judged; not when it runs."""
     return dataclasses.replace(config, schedule=Schedule())

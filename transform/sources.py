@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.feature_spec import STRICT, Name
-from transform.settings import PositiveFloat
+from transform.settings import PositiveFloat, PositiveInt
 
 DEFAULT_LIST_SEPARATOR = "|"
 
@@ -125,11 +125,20 @@ class Table(Source):
 
 @dataclass(frozen=True, config=STRICT)
 class Sources:
-    """All inputs of a run."""
+    """All inputs of a run.
+
+    Attributes:
+      impressions: The log.
+      installs: Where labels are made of installs.
+      tables: By name.
+      label_version: A number that changes with what makes the label, such as `attribution_seconds`: the gate on data
+        then no longer compares labels with those of earlier spans. A change without a new version stops the run.
+    """
 
     impressions: Impressions
     installs: Installs | None = None
     tables: dict[Name, Table] = Field(default_factory=dict)
+    label_version: PositiveInt = 1
 
     @model_validator(mode="after")
     def _label_comes_from_one_place(self) -> Sources:

@@ -17,7 +17,7 @@ def put_record(lineage: Lineage, examples: Any, gate: str = "counts") -> Any:
 
 
 def earlier(lineage: Lineage, current: Any, records: list[Any], num_spans: int = 9) -> list[int]:
-    strategy = EarlierRecords("counts", num_spans, ["CountsGate", "DriftGate"])
+    strategy = EarlierRecords("counts", num_spans, ["CountsGate", "DataGate"])
     resolved = strategy.resolve_artifacts(lineage.store, {"examples": [current], "records": records})
     assert resolved["examples"] == []
     return [artifact.id for artifact in resolved["records"]]
@@ -48,7 +48,7 @@ def test_a_span_that_a_gate_stopped_is_no_reference_until_it_is_accepted(lineage
     one, two, three = (lineage.examples(span) for span in (1, 2, 3))
     records = [put_record(lineage, examples) for examples in (one, two, three)]
     lineage.gate("CountsGate", records[1], passed=False)
-    lineage.gate("DriftGate", lineage.put(standard_artifacts.ExampleStatistics, three), passed=False)
+    lineage.gate("DataGate", lineage.put(standard_artifacts.ExampleStatistics, three), passed=False)
     current = lineage.examples(4)
     assert earlier(lineage, current, records) == [records[0].id]
     lineage.gate("CountsGate", records[1], passed=True)  # a person accepted it

@@ -10,7 +10,6 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.resolvers import (
-    EarlierStatistics,
     LastPushedModel,
     LatestBefore,
     ServingModel,
@@ -42,40 +41,6 @@ def test_a_cache_that_any_later_span_went_into_is_excluded(lineage: Lineage) -> 
     from_one = lineage.put(standard_artifacts.TransformCache, one)
     from_both = lineage.put(standard_artifacts.TransformCache, three, one)
     assert latest_cache(lineage, two, [from_one, from_both]) == [from_one.id]
-
-
-def statistics(lineage: Lineage, examples: Any, *, passed: bool = True) -> Any:
-    """The statistics of examples, which the drift gate has let through, or has stopped the run for."""
-    made = lineage.put(standard_artifacts.ExampleStatistics, examples)
-    lineage.gate("DriftGate", made, passed=passed)
-    return made
-
-
-def earlier(lineage: Lineage, current: Any, *candidates: Any) -> list[int]:
-    inputs = {"examples": [current], "candidates": list(candidates)}
-    return [a.id for a in EarlierStatistics("DriftGate").resolve_artifacts(lineage.store, inputs)["candidates"]]
-
-
-def test_a_span_is_held_against_the_last_one_before_it_whenever_that_was_run(lineage: Lineage) -> None:
-    one, two, four = (lineage.examples(span) for span in (1, 2, 4))
-    of_two, of_one, of_four = (statistics(lineage, examples) for examples in (two, one, four))  # span 1 late
-    assert earlier(lineage, lineage.examples(3), of_two, of_one, of_four) == [of_two.id]
-    assert earlier(lineage, two, of_two, of_one, of_four) == [of_one.id]
-    assert earlier(lineage, lineage.examples(5), of_two, of_one, of_four) == [of_four.id]
-    assert earlier(lineage, one, of_two, of_one, of_four) == []
-
-
-def test_a_span_that_was_stopped_is_no_measure_for_the_next_nor_for_itself(lineage: Lineage) -> None:
-    good = statistics(lineage, lineage.examples(1))
-    bad = statistics(lineage, lineage.examples(2), passed=False)
-    never = lineage.put(standard_artifacts.ExampleStatistics, lineage.examples(2))  # its run was stopped before
-    assert earlier(lineage, lineage.examples(3), good, bad, never) == [good.id]
-    assert earlier(lineage, lineage.examples(2), good, bad, never) == [good.id]
-
-
-def test_the_last_ingestion_of_the_span_before_is_the_measure(lineage: Lineage) -> None:
-    first, again = (statistics(lineage, lineage.examples(1)) for _ in range(2))
-    assert earlier(lineage, lineage.examples(2), first, again) == [again.id]
 
 
 def test_an_artifact_without_examples_behind_it_is_excluded(lineage: Lineage) -> None:

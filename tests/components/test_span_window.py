@@ -13,7 +13,7 @@ from tests.components.mlmd_lineage import Lineage
 
 
 def window(lineage: Lineage, num_spans: int, current: Any, history: list[Any]) -> list[int]:
-    strategy = SpanWindow(num_spans, ["AnomalyGate", "DriftGate"])
+    strategy = SpanWindow(num_spans, ["AnomalyGate", "DataGate"])
     resolved = strategy.resolve_artifacts(lineage.store, {"examples": [current], "history": history})
     assert resolved["history"] == []
     return [artifact.id for artifact in resolved["examples"]]
@@ -75,15 +75,15 @@ def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through
     spans = [drifted, strange, current]
     of_drifted, of_strange = (lineage.put(standard_artifacts.ExampleStatistics, span) for span in (drifted, strange))
     anomalies = lineage.put(standard_artifacts.ExampleAnomalies, of_strange)
-    lineage.gate("DriftGate", of_drifted, passed=False)
+    lineage.gate("DataGate", of_drifted, passed=False)
     lineage.gate("AnomalyGate", anomalies, passed=False)
     assert window(lineage, 3, current, spans) == [current.id]
     assert caplog.messages == [
         f"span {span} is left out of the window: a gate on data stopped the run on its rows" for span in (2, 1)
     ]
-    lineage.gate("DriftGate", of_drifted, passed=True)  # as with drift.action: warn
+    lineage.gate("DataGate", of_drifted, passed=True)  # as with drift.action: warn
     assert window(lineage, 3, current, spans) == [current.id, drifted.id]
-    lineage.gate("DriftGate", of_strange, passed=True)  # one gate's word is not the other's
+    lineage.gate("DataGate", of_strange, passed=True)  # one gate's word is not the other's
     assert window(lineage, 3, current, spans) == [current.id, drifted.id]
     lineage.gate("AnomalyGate", anomalies, passed=True)
     assert window(lineage, 3, current, spans) == [current.id, strange.id, drifted.id]
@@ -95,7 +95,7 @@ def test_a_span_that_was_stopped_stays_out_when_its_rows_are_ingested_by_another
         return lineage.put(standard_artifacts.Examples, span=span, **properties)
 
     stopped = examples(1, "old", "bad rows")
-    lineage.gate("DriftGate", lineage.put(standard_artifacts.ExampleStatistics, stopped), passed=False)
+    lineage.gate("DataGate", lineage.put(standard_artifacts.ExampleStatistics, stopped), passed=False)
     again, current = examples(1, "new", "bad rows"), examples(2, "new", "rows")
     assert window(lineage, 2, current, [stopped, again, current]) == [current.id]
     rewritten = examples(1, "new", "other rows")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
 from collections.abc import Callable, Mapping
 
 from tests.e2e.prepared_store import PreparedStore, Row, read_rows, write_rows
 
 #: The config's `attribution_seconds`.
 _ATTRIBUTION_SECONDS = 3600
+
+#: What a day's log is: the tables beside it may be the same for long.
+_SOURCES = ("impressions", "installs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +88,47 @@ def _shuffle_the_labels(store: PreparedStore) -> None:
     write_rows(store.file("installs"), installs)
 
 
+def _permute(source: str, column: str) -> Callable[[PreparedStore], None]:
+    """Gives the values of a column to other rows."""
+
+    def permuted(rows: list[Row]) -> list[Row]:
+        values = [row[column] for row in rows]
+        random.Random(1).shuffle(values)
+        return [{**row, column: value} for row, value in zip(rows, values, strict=True)]
+
+    return _rewrite(source, permuted)
+
+
+def _yesterday_renewed(store: PreparedStore) -> None:
+    for source in _SOURCES:
+        rows = read_rows(store.file(source, 1))
+        later = [{**row, "timestamp": str(int(row["timestamp"]) + 86_400)} for row in rows]
+        renewed = [
+            {**row, "impression_id": f"new-{row['impression_id']}"} if "impression_id" in row else row for row in later
+        ]
+        write_rows(store.file(source), renewed)
+
+
+def _in_another_zone(store: PreparedStore) -> None:
+    for source in _SOURCES:
+        _set(source, lambda row: {"timestamp": str(int(row["timestamp"]) + 9 * 3600)})(store)
+
+
+def _without_installs_of_a_country(store: PreparedStore) -> None:
+    us = {row["user_id"] for row in read_rows(store.file("users")) if row["country"] == "us"}
+    _rewrite("installs", lambda rows: [row for row in rows if row["user_id"] not in us])(store)
+
+
+def _users_a_day_late(store: PreparedStore) -> None:
+    """The table is of the next morning: who installed an app has it by then."""
+    apps: dict[str, list[str]] = {}
+    for row in read_rows(store.file("installs")):
+        apps.setdefault(row["user_id"], []).append(row["app_id"])
+    _set("users", lambda row: {"installed_apps": "|".join([row["installed_apps"], *apps.get(row["user_id"], [])])})(
+        store
+    )
+
+
 BAD_DATA = [
     BadData(
         "a column that is logged no more",
@@ -129,40 +174,124 @@ BAD_DATA = [
     BadData(
         "a drifted country mix",
         _rewrite("users", lambda rows: [{**row, "country": "us"} if i % 2 else row for i, row in enumerate(rows)]),
-        "drift_gate",
-        "the examples have drifted from the last span let through: country (eval split): The approximate Jensen-",
+        "data_gate",
+        "the distribution of country must be within a divergence of 0.0500 of that of an earlier span (drift.max_div",
     ),
     BadData(
         "devices that are spelt otherwise",
         _set("users", lambda row: {"device": row["device"].upper()}),
-        "drift_gate",
-        "the examples have drifted from the last span let through: device (eval split): ",
+        "data_gate",
+        "the distribution of device must be within a divergence of 0.0500 of that of an earlier span (drift.max_div",
         in_suite=False,
     ),
     BadData(
         "ratings in another unit",
         _set("catalog", lambda row: {"rating": str(20 * float(row["rating"] or 0))}),
-        "drift_gate",
-        "the examples have drifted from the last span let through: rating (eval split): ",
+        "data_gate",
+        "the distribution of rating must be within a divergence of 0.1000 of that of an earlier span (drift.max_div",
         in_suite=False,
     ),
     BadData(
         "two thirds of the installs missing",
         _rewrite("installs", lambda rows: rows[::3]),
-        "drift_gate",
-        "the examples have drifted from the last span let through: label (eval split): ",
+        "data_gate",
+        "(allowed: 0.6 to 2.5 times the median of the 1 spans before it; drift.min_label_ratio)",
         in_suite=False,
     ),
     BadData(
         "a feature that knows the label, as it is logged after the fact",
         _leak_the_label,
-        "evaluator",
-        "too good to be true, as if a feature knew the label",
+        "data_gate",
+        "seconds_open alone tells the label with an AUC of ",
     ),
     BadData(
         "shuffled labels",
         _shuffle_the_labels,
         "evaluator",
         "by the serving model: the cause may lie in the examples or their labels",
+    ),
+    BadData(
+        "yesterday shipped again as today",
+        lambda store: [shutil.copy(store.file(source, 1), store.file(source)) for source in _SOURCES],
+        "data_gate",
+        "/impressions/day-2/part-00000.csv has the contents of a file of span 1, and so have 1 others",
+    ),
+    BadData(
+        "yesterday shipped again, with new ids and times",
+        _yesterday_renewed,
+        "data_gate",
+        "at most 50% of a span's rows may be those of an earlier span, their ids and times aside",
+        in_suite=False,
+    ),
+    BadData(
+        "half of the catalog's keys in another spelling",
+        _rewrite(
+            "catalog", lambda rows: [{**r, "app_id": r["app_id"].upper()} if i % 2 else r for i, r in enumerate(rows)]
+        ),
+        "data_gate",
+        "of the impressions may have a key that `catalog` does not have (drift.max_unmatched_increase: 0.05 more",
+        in_suite=False,
+    ),
+    BadData(
+        "permuted ratings",
+        _permute("catalog", "rating"),
+        "data_gate",
+        "the values of rating must belong to the same keys of `catalog` as before",
+        in_suite=False,
+    ),
+    BadData(
+        "shuffled lists of installed apps",
+        _permute("users", "installed_apps"),
+        "data_gate",
+        "the values of installed_apps must belong to the same keys of `users` as before",
+        in_suite=False,
+    ),
+    BadData(
+        "times in another zone",
+        _in_another_zone,
+        "data_gate",
+        "the distribution of hour of timestamp must be within a divergence of ",
+        in_suite=False,
+    ),
+    BadData(
+        "sizes in kilobytes",
+        _set("catalog", lambda row: {"size_mb": str(1000 * float(row["size_mb"]))}),
+        "data_gate",
+        "the distribution of size_mb must be within a divergence of ",
+        in_suite=False,
+    ),
+    BadData(
+        "three in ten installs missing",
+        _rewrite("installs", lambda rows: [row for i, row in enumerate(rows) if i % 10 >= 3]),
+        "data_gate",
+        "labels are missing: the serving model predicts ",
+    ),
+    BadData(
+        "installs that end at 18 h",
+        _rewrite("installs", lambda rows: [row for row in rows if int(row["timestamp"]) % 86_400 < 18 * 3600]),
+        "data_gate",
+        " (UTC) has label 1, where ",
+        in_suite=False,
+    ),
+    BadData(
+        "a log that ends at 18 h",
+        _rewrite("impressions", lambda rows: [row for row in rows if int(row["timestamp"]) % 86_400 < 18 * 3600]),
+        "data_gate",
+        "the distribution of hour of timestamp must be within a divergence of ",
+        in_suite=False,
+    ),
+    BadData(
+        "the installs of one country missing",
+        _without_installs_of_a_country,
+        "data_gate",
+        "where country = us, 0 of ",
+        in_suite=False,
+    ),
+    BadData(
+        "a table of users that was written a day late",
+        _users_a_day_late,
+        "data_gate",
+        "app_id in installed_apps alone tells the label with an AUC of ",
+        in_suite=False,
     ),
 ]

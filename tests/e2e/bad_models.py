@@ -114,6 +114,33 @@ def _apps_reversed(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
     return tf.where(fourth == 0, _reversed(scores), scores)
 
 
+# Invented without a look at the gates.
+
+
+def _of_the_row_before(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    return tf.roll(scores, 1, axis=0)
+
+
+def _one_digit(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    return tf.round(10 * scores) / 10
+
+
+def _blind_to_the_app(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    """Each device has its score, whatever the app."""
+    device = tf.strings.to_hash_bucket_fast(parsed(examples, "device"), 100)
+    return 0.0 * scores + 0.05 + 0.0004 * tf.cast(device, tf.float32)
+
+
+def _sure_of_new_apps(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    """One app in six is taken for a sure success."""
+    sixth = tf.strings.to_hash_bucket_fast(parsed(examples, "app_id"), 6)
+    return tf.where(sixth == 0, 0.98 + 0.01 * scores, scores)
+
+
+def _more_than_sure(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
+    return tf.where(scores > tf.reduce_mean(scores), scores + 1.0, scores)
+
+
 def _wrap(change: Scores, **how: object) -> Callable[[Candidate], None]:
     return lambda candidate: candidate.wrap(change, **how)  # type: ignore[arg-type]
 
@@ -265,6 +292,34 @@ BAD_MODELS = [
         "evaluator",
         ("auc may be worse than the serving model's by at most 0.02, beyond chance. Received: ",),
         damages=_wrap(_apps_reversed, as_trained=True),
+    ),
+    _infra("the scores of the row before", _ROWS, _EXAMPLES, damages=_wrap(_of_the_row_before), in_suite=False),
+    _infra(
+        "more than sure of every other row",
+        "scores must lie in [0, 1]. Received: ",
+        damages=_wrap(_more_than_sure),
+        in_suite=False,
+    ),
+    BadModel(
+        "scores of one digit",
+        "evaluator",
+        ("auc may be worse than the serving model's by at most 0.02, beyond chance. Received: ",),
+        damages=_wrap(_one_digit, as_trained=True),
+        in_suite=False,
+    ),
+    BadModel(
+        "a model that does not look at the app",
+        "evaluator",
+        ("auc must be at least 0.6. Received: ",),
+        damages=_wrap(_blind_to_the_app, as_trained=True),
+        in_suite=False,
+    ),
+    BadModel(
+        "a model that is sure of one app in six",
+        "evaluator",
+        ("calibration must be at most 1.4. Received: ",),
+        damages=_wrap(_sure_of_new_apps, as_trained=True),
+        in_suite=False,
     ),
     BadModel(
         "files that changed after they were validated",

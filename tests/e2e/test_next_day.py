@@ -80,7 +80,7 @@ def test_the_same_day_again_does_nothing(two_days: tuple[Path, str, list[bytes]]
     workspace, _, _ = two_days
     output = store.wdr_ok(*store.run_arguments(data, workspace, 2))
     resolvers = {
-        "earlier_statistics",
+        "earlier_records",
         "unseeing_models",
         "span_window",
         "analyzer_cache",

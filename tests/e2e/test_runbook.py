@@ -40,8 +40,8 @@ SKIPPED = "a task skipped, the run *success*"
 #: The nodes up to the last gate on data.
 INGESTION = ("example_gen", "row_gate")
 ALL_GATES = (
-    *INGESTION, "statistics_gen", "schema_gen", "example_validator", "anomaly_gate", "earlier_statistics",
-    "distribution_validator", "drift_gate",
+    *INGESTION, "statistics_gen", "schema_gen", "example_validator", "anomaly_gate", "last_pushed_model",
+    "earlier_records", "data_validation", "data_gate",
 )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ BAD_DAYS = {
     ),
     "a missing day": (never_came, "example_gen", "no impressions for span 2", "no logs of the day"),
     "another schema": (without_app, "example_gen", "the columns ['app_id'] are missing", "a column that is gone"),
-    "1 % of the rows": (one_percent, "drift_gate", "must have at least 0.1 times the examples of", "too few rows"),
+    "1 % of the rows": (one_percent, "data_gate", "must have at least 0.2 times the median number of", "too few rows"),
 }
 
 

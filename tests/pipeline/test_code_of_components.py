@@ -90,7 +90,8 @@ def module_of(name: str) -> str:
 
 def test_what_runs_our_code_has_a_fingerprint(entry_points: dict[str, list[str]]) -> None:
     assert {node for node, names in entry_points.items() if not names} == WITHOUT_OURS
-    assert {"evaluator", "progressive_validation", "row_gate", "drift_gate", "tuner", "push"} < entry_points.keys()
+    expected = {"evaluator", "progressive_validation", "row_gate", "data_validation", "data_gate", "tuner", "push"}
+    assert expected < entry_points.keys()
 
 
 def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_import_it(

@@ -68,7 +68,7 @@ def test_a_run_whose_span_is_accepted_gives_its_gates_the_reason(compiled: Path,
         for node in ir.nodes
         if "accept_reason" in node.pipeline_node.parameters.parameters
     }
-    assert reasons == dict.fromkeys(["row_gate", "anomaly_gate", "drift_gate"], 'the "bots" are gone')
+    assert reasons == dict.fromkeys(["row_gate", "anomaly_gate", "data_gate"], 'the "bots" are gone')
 
 
 def test_an_earlier_span_is_ingested_alike(compiled: Path, place: Place) -> None:

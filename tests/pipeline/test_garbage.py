@@ -68,7 +68,8 @@ class Runs:
         self.begin(name)
         raw, quarantine = self.put("ImpressionGen", [], "Examples", "Quarantine")
         (statistics,) = self.put("StatisticsGen", [raw], "ExampleStatistics")
-        self.put("DriftGate", [statistics])
+        (record,) = self.put("DataValidation", [raw], "GateRecord")
+        self.put("DataGate", [record])
         transformed, cache = self.put(
             "Transform", [raw, *self._earlier("analyzer_cache")], "Examples", "TransformCache"
         )
@@ -79,7 +80,8 @@ class Runs:
         if pushed:
             add_version(self.root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"model_uri": model.uri})
         return {
-            "raw": raw, "quarantine": quarantine, "statistics": statistics, "transformed": transformed, "cache": cache,
+            "raw": raw, "quarantine": quarantine, "statistics": statistics, "record": record,
+            "transformed": transformed, "cache": cache,
             "model": model, "blessing": blessing, "evaluation": evaluation,
         }  # fmt: skip
 
@@ -88,7 +90,7 @@ class Runs:
 
 
 #: What the model of a version that is there was made from, what was made along, and its verdict.
-NEEDED = {"raw", "quarantine", "transformed", "cache", "model", "blessing"}
+NEEDED = {"record", "raw", "quarantine", "transformed", "cache", "model", "blessing"}
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def there(artifacts: dict[str, Any]) -> set[str]:
 def test_the_latest_runs_and_what_versions_were_made_from_stay(runs: Runs) -> None:
     refused, first, second, last = (runs.run(name, pushed=name != "a") for name in "abcd")
     garbage = collect_garbage(runs.workspace, 1, dry_run=False)
-    assert (there(refused), there(first), there(second)) == (set(), NEEDED, NEEDED)
+    assert (there(refused), there(first), there(second)) == ({"record"}, NEEDED, NEEDED)
     assert there(last) == set(last)
     assert [path.name for path in runs.workspace.logs.iterdir()] == ["d.log"]
     # Of `refused` eight, of `first` and `second` statistics and evaluation, and three logs.
@@ -117,47 +119,31 @@ def test_a_version_that_was_removed_needs_nothing_and_one_that_is_pinned_does(ru
     pin(runs.root, 2, "audit")
     remove_version(runs.root, 1)
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert (there(first), there(second)) == (set(), NEEDED)
+    assert (there(first), there(second)) == ({"record"}, NEEDED)
 
 
 def test_what_a_latest_run_took_from_an_earlier_one_stays(runs: Runs) -> None:
-    """An earlier span's statistics, which drift is measured against."""
+    """An earlier span's statistics."""
     first, second = runs.run("a", pushed=False), runs.run("b", pushed=False)
     runs.begin("c")
     runs.put("ImpressionGen", [], "Examples")
-    runs.put("DistributionValidator", [first["statistics"]], "ExampleAnomalies")
+    runs.put("ExampleValidator", [first["statistics"]], "ExampleAnomalies")
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there(first) == {"statistics"}
-    assert there(second) == {"statistics", "cache"}  # the newest, for the next run
+    assert there(first) == {"statistics", "record"}
+    assert there(second) == {"cache", "record"}  # the newest, for the next run
 
 
-def test_the_statistics_that_the_next_run_measures_drift_against_stay(runs: Runs) -> None:
-    """Those of the last span that the gate let through, however many were stopped since."""
+def test_all_records_of_gates_stay(runs: Runs) -> None:
+    """The next run is held against them, and a replay reads them, those of stopped spans too."""
     good = runs.run("a", pushed=False)
-    runs.put("Transform", [good["raw"]], "ExampleStatistics")
     runs.begin("b")
-    (stopped,) = runs.put("StatisticsGen", [], "ExampleStatistics")
-    runs.put("DriftGate", [stopped], is_done=False)
-    runs.begin("c")
-    (unfit,) = runs.put("ImpressionGen", [], "Examples")
-    runs.put("RowGate", [unfit], is_done=False)
+    (examples,) = runs.put("ImpressionGen", [], "Examples", span=2)
+    (record,) = runs.put("DataValidation", [examples], "GateRecord")
+    runs.put("DataGate", [record], is_done=False)
+    runs.run("c", pushed=False)
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there({**good, "stopped": stopped}) == {"statistics", "cache"}
-
-
-def test_they_are_those_of_the_last_span_whenever_it_was_run(runs: Runs) -> None:
-    """A past day that is run again is not what the next day is measured against."""
-    statistics = []
-    for name, span in (("a", 5), ("b", 3)):
-        runs.begin(name)
-        (raw,) = runs.put("ImpressionGen", [], "Examples", span=span)
-        statistics += runs.put("StatisticsGen", [raw], "ExampleStatistics")
-        runs.put("DriftGate", statistics[-1:])
-    runs.begin("c")
-    (unfit,) = runs.put("ImpressionGen", [], "Examples", span=6)
-    runs.put("RowGate", [unfit], is_done=False)
-    collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there(dict(zip("ab", statistics, strict=True))) == {"a"}
+    kept = there({**good, "of stopped": record, "examples of stopped": examples})
+    assert kept == {"record", "of stopped", "cache", "model"}  # the last two, the latest run has read
 
 
 def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -> None:
@@ -169,7 +155,7 @@ def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -
     for node, kind in (("StatisticsGen", "ExampleStatistics"), ("Transform", "TransformCache")):
         runs.put(node, [], kind)
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there(first) == {"statistics", "cache"}
+    assert there(first) == {"record", "cache"}
     assert sorted(path.name for path in runs.workspace.logs.iterdir()) == ["b.log", "c.log"]
 
 
@@ -188,7 +174,7 @@ def test_ml_metadata_knows_what_is_gone(runs: Runs) -> None:
     found = runs.store.get_artifacts_by_id([artifact.id for artifact in old.values()])
     states = dict(zip(old, (artifact.state for artifact in found), strict=True))
     live = {name for name, state in states.items() if state == mlmd_pb2.Artifact.LIVE}
-    assert live == there(old) == {"cache", "model"}  # which the last run has read
+    assert live == there(old) == {"cache", "model", "record"}  # the first two the last run has read
     assert set(states.values()) == {mlmd_pb2.Artifact.LIVE, mlmd_pb2.Artifact.DELETED}
     assert collect_garbage(runs.workspace, 1, dry_run=False).num_bytes == {}
 

@@ -27,8 +27,9 @@ COUNTS = Counts(span=7, read={"impressions": 100, "apps": 7}, rejected={"impress
 
 def outcome(version: int | None) -> Outcome:
     return Outcome(
-        counts=COUNTS, spans=(7, 6), drift=(), progress=None, training={}, metrics={"auc": 0.75}, baseline={"auc": 0.5},
-        changes={}, num_eval_examples=20, infra={}, refusals=(), forced="", version=version, places={},
+        counts=COUNTS, spans=(7, 6), data_findings=(), progress=None, training={}, metrics={"auc": 0.75},
+        baseline={"auc": 0.5}, changes={}, num_eval_examples=20, slices={}, findings=(), infra={}, refusals=(),
+        forced="", version=version, places={},
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from components.gate_records import Finding
 from components.ingestion.counts import Counts, LineCounts
 from components.measured import Estimate, Measured
 from pipeline.outcome import Outcome
@@ -35,7 +36,7 @@ def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
     outcome = Outcome(
         counts=Counts(span=1),
         spans=(1,),
-        drift=(),
+        data_findings=(),
         progress=None,
         training=training,
         metrics={"auc": 0.75},
@@ -121,10 +122,14 @@ def test_a_push_tells_why_it_was_done_or_not() -> None:
     assert f"forced a holiday; refused: {low[0]}" in forced
 
 
-def test_drift_that_only_warns_is_in_the_summary() -> None:
-    sentence = "country (train split): the divergence is 0.2, above the threshold 0.1."
-    assert f"drift {sentence}" in lines_of(TRAINING, drift=(sentence,))
-    assert not any(line.startswith("drift") for line in lines_of(TRAINING))
+def test_what_the_gate_on_data_found_and_let_through_is_in_the_summary() -> None:
+    """What stops a span and was accepted has a line of its own."""
+    found = [
+        Finding("data_gate", "drift.max_divergence", severity, "country", 0.2, 0.1, 9, f"country drifted [{severity}]")
+        for severity in ("stop", "warn", "cannot_judge")
+    ]
+    lines = [line for line in lines_of(TRAINING, data_findings=tuple(found)) if line.startswith("data")]
+    assert lines == ["data country drifted [warn]", "data country drifted [cannot_judge]"]
 
 
 def test_what_a_person_accepted_is_in_the_summary() -> None:

@@ -10,7 +10,12 @@ from tests.transform.small_config import REMOVED, small_config
 from transform import scopes
 from transform.config import Config
 
-SCOPES = {"ingestion": scopes.for_ingestion, "transform": scopes.for_transform, "trainer": scopes.for_trainer}
+SCOPES = {
+    "ingestion": scopes.for_ingestion,
+    "data_validation": scopes.for_data_validation,
+    "transform": scopes.for_transform,
+    "trainer": scopes.for_trainer,
+}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +26,7 @@ SCOPES = {"ingestion": scopes.for_ingestion, "transform": scopes.for_transform, 
         (("model.embedding_dim", 8), {"trainer"}),
         (("model.parts", "wide"), {"transform", "trainer"}),
         (("features.0.vocabulary.min_count", 3), {"transform", "trainer"}),
-        (("features.1.vocabulary", {}), {"transform", "trainer"}),
+        (("features.1.vocabulary", {}), {"data_validation", "transform", "trainer"}),
         (("features.2.quantiles", 8), {"transform", "trainer"}),
         (("features.2.parts", ["deep"]), {"transform", "trainer"}),
         (("crosses.0.min_count", 3), {"transform", "trainer"}),
@@ -34,11 +39,11 @@ SCOPES = {"ingestion": scopes.for_ingestion, "transform": scopes.for_transform, 
         (("ingestion.window_spans", 5), set()),
         (("ingestion.max_rejected_fraction", 0.5), {"ingestion"}),
         (("ingestion.eval_fraction", 0.5), {"ingestion", "transform", "trainer"}),
-        (("features.0.required", True), {"ingestion", "transform", "trainer"}),
-        (("features.0.column", "package"), {"ingestion", "transform", "trainer"}),
-        (("sources.impressions.path", "other.csv"), {"ingestion", "transform", "trainer"}),
-        (("sources.impressions.weight", "w"), {"ingestion", "transform", "trainer"}),
-        (("sources.tables.catalog.broadcast", REMOVED), {"ingestion", "transform", "trainer"}),
+        (("features.0.required", True), {"ingestion", "data_validation", "transform", "trainer"}),
+        (("features.0.column", "package"), {"ingestion", "data_validation", "transform", "trainer"}),
+        (("sources.impressions.path", "other.csv"), {"ingestion", "data_validation", "transform", "trainer"}),
+        (("sources.impressions.weight", "w"), {"ingestion", "data_validation", "transform", "trainer"}),
+        (("sources.tables.catalog.broadcast", REMOVED), {"ingestion", "data_validation", "transform", "trainer"}),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

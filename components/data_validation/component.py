@@ -1,0 +1,130 @@
+"""The components that validate a span's data: one measures and puts it on record, the other stops the run by it."""
+
+# TFX reads the annotations of a function component at import, so they are not postponed here.
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from tfx import types
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils import path_utils
+
+from components.artifacts import GateRecord, GateVerdict, Quarantine
+from components.data_validation.decision import decide
+from components.data_validation.evidence import SpanEvidence
+from components.data_validation.findings import GATE
+from components.data_validation.measuring import measure
+from components.data_validation.reading import columns_of, read_examples, score
+from components.gate_records import GATE as GATE_PROPERTY
+from components.gate_records import SPAN, read_record, read_records, write_record
+from components.gate_records import GateRecord as Record
+from components.gates import settle
+from components.ingestion.evidence import read_evidence
+from transform.config import Config
+from transform.drift_settings import Drift
+from transform.errors import InputError
+
+_SETTINGS = TypeAdapter(Drift)
+
+
+class DataValidationSpec(ComponentSpec):  # type: ignore[misc]
+    """Inputs, outputs and parameters of DataValidation."""
+
+    PARAMETERS = {
+        "config": ExecutionParameter(type=str),
+        "settings": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "quarantine": ChannelParameter(type=Quarantine),
+        "serving_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "earlier_records": ChannelParameter(type=GateRecord, optional=True),
+    }
+    OUTPUTS = {"record": ChannelParameter(type=GateRecord)}
+
+
+class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
+    """Measures the span, decides, and writes the record."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        (examples,) = input_dict["examples"]
+        (quarantine,) = input_dict["quarantine"]
+        (output,) = output_dict["record"]
+        config = Config.from_json(exec_properties["config"])
+        serialized = read_examples(examples)
+        models = input_dict.get("serving_model") or []
+        scores = score(serialized, path_utils.serving_model_path(models[0].uri)) if models else None
+        ingested = read_evidence(quarantine.uri)
+        if ingested is None:
+            raise InputError(f"ingestion must leave evidence of the span. There is none in {quarantine.uri}")
+        current = measure(columns_of(serialized, config), scores, ingested, config)
+        records = read_records(artifact.uri for artifact in input_dict.get("earlier_records") or [])
+        earlier = [SpanEvidence.from_inputs(record.inputs) for record in records]
+        found = decide(current, earlier, _SETTINGS.validate_json(exec_properties["settings"]))
+        write_record(output.uri, Record(GATE, current.span, current.to_inputs(), tuple(found)))
+        output.set_string_custom_property(GATE_PROPERTY, GATE)
+        output.set_int_custom_property(SPAN, current.span)
+
+
+class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
+    """Measures a span's data, holds them against the spans before it, and puts both on record."""
+
+    SPEC_CLASS = DataValidationSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(DataValidationExecutor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        quarantine: types.BaseChannel,
+        serving_model: types.BaseChannel,
+        earlier_records: types.BaseChannel,
+        config: Config,
+        settings: Drift,
+        code_fingerprint: str,
+    ):
+        """Declares the component.
+
+        Args:
+          examples: The span's.
+          quarantine: Of the same ingestion: it has the evidence that ingestion left.
+          serving_model: A model that has not seen the span; none on a first run.
+          earlier_records: Those of the spans before it that were let through; none on a first span.
+          config: As `transform.scopes.for_data_validation` leaves it.
+          settings: The bounds.
+          code_fingerprint: Of the code that measures and decides; part of the cache's key.
+        """
+        super().__init__(
+            spec=DataValidationSpec(
+                config=config.to_json(),
+                settings=_SETTINGS.dump_json(settings).decode(),
+                code_fingerprint=code_fingerprint,
+                examples=examples,
+                quarantine=quarantine,
+                serving_model=serving_model,
+                earlier_records=earlier_records,
+                record=types.Channel(type=GateRecord),
+            )
+        )
+
+
+@component  # type: ignore[untyped-decorator]
+def DataGate(
+    record: InputArtifact[GateRecord],
+    verdict: OutputArtifact[GateVerdict],
+    accept_reason: Parameter[str],
+    code_fingerprint: Parameter[str],
+) -> None:
+    """Stops the run if DataValidation found the span unfit to learn from."""
+    del code_fingerprint  # in the cache's key
+    stops = read_record(record.uri).of_severity("stop")
+    settle([finding.sentence for finding in stops], accept_reason, verdict)

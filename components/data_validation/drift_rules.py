@@ -1,0 +1,149 @@
+"""Rules on how much and what a span has: the number of its examples, and the distributions of its features."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from components.data_validation.distributions import (
+    Distribution,
+    divergence,
+    divergence_by_chance,
+    largest_change,
+    of_tokens,
+)
+from components.data_validation.evidence import Reference, SpanEvidence
+from components.data_validation.findings import ENOUGH_SPANS, finding
+from components.gate_records import Finding, Severity
+from transform.drift_settings import Drift
+from transform.feature_spec import LABEL
+
+#: The distribution of the timestamps' hours, beside those of the features.
+HOUR_OF_DAY = "hour of timestamp"
+
+#: How many times the largest divergence among the reference spans is allowed.
+_TIMES_USUAL = 3.0
+
+#: Users of many requests make samples of them further apart than independent draws are.
+_CHANCE_FACTOR = 2.0
+
+
+def row_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """Too few examples, against the median of the reference spans."""
+    if not earlier:
+        return
+    usual = statistics.median(e.whole.rows for e in earlier)
+    bound = settings.min_rows_ratio * usual
+    if current.whole.rows < bound:
+        yield finding(
+            "min_rows_ratio",
+            "stop",
+            "examples",
+            f"a span must have at least {settings.min_rows_ratio:g} times the median number of examples of the "
+            f"{len(earlier)} spans before it, {usual:,.0f} (drift.min_rows_ratio). Received: {current.whole.rows:,}",
+            value=current.whole.rows,
+            bound=bound,
+        )
+
+
+def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """Features whose distribution is like that of no reference span."""
+    if not earlier:
+        yield finding(
+            "reference_spans",
+            "cannot_judge",
+            "drift",
+            "drift cannot be judged: there is no earlier span that was let through",
+        )
+        return
+    if len(earlier) < min(ENOUGH_SPANS, settings.reference_spans):
+        yield finding(
+            "reference_spans",
+            "cannot_judge",
+            "drift",
+            f"drift is judged by {len(earlier)} earlier spans only: until there are {ENOUGH_SPANS}, bounds are wider",
+            value=len(earlier),
+            bound=ENOUGH_SPANS,
+        )
+    now, before = _distributions(current), [_distributions(e) for e in earlier]
+    for name, distribution in sorted(now.items()):
+        spans = [e.span for e, d in zip(earlier, before, strict=True) if name in d]
+        reference = [d[name] for d in before if name in d]
+        if name == LABEL and name not in settings.max_divergence:  # the rules on labels are finer
+            continue
+        if reference:
+            is_id = name in current.ids or distribution.is_almost_unique
+            yield from _of_feature(name, distribution, reference, spans, settings, is_id)
+        else:
+            yield finding(
+                "max_divergence",
+                "cannot_judge",
+                name,
+                f"the distribution of {name} cannot be judged: no earlier span has the feature",
+            )
+
+
+def excess(one: Distribution, other: Distribution) -> float:
+    """The divergence of two distributions beyond what chance makes of it."""
+    return max(divergence(one, other) - _CHANCE_FACTOR * divergence_by_chance(one, other), 0.0)
+
+
+def nearest(one: Distribution, others: Sequence[Distribution]) -> tuple[float, int]:
+    """The smallest excess to any of the others, and its place."""
+    distances = [excess(one, other) for other in others]
+    place = min(range(len(distances)), key=distances.__getitem__)
+    return distances[place], place
+
+
+def _of_feature(
+    name: str,
+    current: Distribution,
+    reference: Sequence[Distribution],
+    spans: Sequence[int],
+    settings: Drift,
+    is_id: bool,
+) -> Iterator[Finding]:
+    distance, place = nearest(current, reference)
+    if name in settings.max_divergence:
+        bound, origin = settings.max_divergence[name], f"drift.max_divergence.{name}"
+    else:
+        bound, origin = settings.divergence_floor, "drift.divergence_floor"
+        if distance <= bound:
+            return
+        if len(reference) < ENOUGH_SPANS:
+            bound *= 2
+        if len(reference) > 1:
+            usual = max(nearest(d, [o for o in reference if o is not d])[0] for d in reference)
+            bound = max(bound, _TIMES_USUAL * usual)
+    if distance <= bound:
+        return
+    severity: Severity = settings.action
+    note = ""
+    if name not in settings.max_divergence:
+        if is_id:
+            severity, note = "warn", "; it is an id, which only warns"
+        elif current.is_constant and all(d.is_constant for d in reference):
+            severity, note = "warn", "; it is constant within a span, which only warns"
+    value, share, before = largest_change(current, reference[place])
+    unit = f"{value} {share:.3g} after {before:.3g}" if value == "median" else f"{value} {share:.1%} after {before:.1%}"
+    yield finding(
+        "max_divergence" if name in settings.max_divergence else "divergence_floor",
+        severity,
+        name,
+        f"the distribution of {name} must be within a divergence of {bound:.4f} of that of an earlier span ({origin}). "
+        f"Received: {distance:.4f} from the nearest, span {spans[place]} ({unit}){note}",
+        value=distance,
+        bound=bound,
+        rows=current.num_values,
+    )
+
+
+def _distributions(evidence: SpanEvidence) -> dict[str, Distribution]:
+    """Those of the features, of the label and of the hours of the timestamps, where they are more than one."""
+    whole = evidence.whole
+    found = dict(evidence.features)
+    found[LABEL] = of_tokens({"1": whole.positives, "0": whole.rows - whole.positives}, 0, whole.rows)
+    if len(evidence.hours) > 1:
+        hours = {hour: of_hour.rows for hour, of_hour in evidence.hours.items()}
+        found[HOUR_OF_DAY] = of_tokens(hours, 0, evidence.num_requests)
+    return found

@@ -1,0 +1,298 @@
+"""Rules on labels: that none are lost, that they are made as before, and that no feature knows them.
+
+Labels that are lost look like an offer that nobody wants: the share of label 1 falls, and the serving model predicts
+more than there is. So a span is stopped where two kinds of evidence agree, the serving model's and that of the data, or
+where one is beyond doubt: hours or a slice with no label 1 at all, or a share that is far below the usual one.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+
+from components.data_validation.evidence import Labelled, ModelEvidence, Reference, SpanEvidence
+from components.data_validation.findings import (
+    ENOUGH_SPANS,
+    EXAMPLES_PER_DRAW,
+    finding,
+    poisson_tail,
+    spread,
+)
+from components.gate_records import Finding
+from transform.drift_settings import Drift
+
+#: By how many standard deviations a number must be off to be evidence.
+_BEYOND_CHANCE = 3.0
+
+#: From one span to the next, the share of label 1 and the serving model's calibration differ by this at least.
+_USUAL_SPREAD = 0.04
+
+#: How rare a lack of labels must be by chance: several hours and slices are looked at on each of many days.
+_RARE = 1e-6
+
+#: A slice that has this times the label 1 that is usual, or less, has lost them; up to the second, some of them.
+_GONE, _FEWER = 0.2, 0.6
+
+#: How many spans' examples of a slice are taken together, where one span's are too few.
+_POOLED_SPANS = (1, 4)
+
+#: By how much more of the installs may have no impression, before that is evidence.
+_MORE_ORPHANS = 0.15
+
+
+def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """Labels that are made otherwise, that are lost, or of which there are too many."""
+    alike = [e for e in earlier if e.label_version == current.label_version]
+    if other := [e for e in alike if e.label_recipe != current.label_recipe]:
+        yield finding(
+            "sources.label_version",
+            "stop",
+            "label",
+            "what makes the label, such as installs.attribution_seconds, changes with sources.label_version only. "
+            f"Received: another recipe than span {other[-1].span}'s with the same version, {current.label_version}",
+        )
+        return
+    if not alike:
+        why = (
+            f"sources.label_version is {current.label_version} for the first time, so the references restart"
+            if earlier
+            else "there is no earlier span that was let through"
+        )
+        yield finding("min_label_ratio", "cannot_judge", "label", f"lost labels cannot be told: {why}")
+        return
+    evidence = list(_share_evidence(current, alike, settings))
+    evidence += _hour_evidence(current, alike)
+    evidence += _slice_evidence(current, alike)
+    evidence += _orphan_evidence(current, earlier)
+    alone = [e for e in evidence if e.severity == "stop"]
+    model = _miscalibration(current, alike, settings)
+    if model is None or alone:
+        yield from evidence
+        if model is not None:
+            yield model
+        return
+    lost = [e for e in evidence if e.rule != "drift.max_label_ratio"]
+    if not lost or (model.value or 0) < 1:
+        yield model
+        yield from evidence
+        return
+    yield finding(
+        "max_miscalibration",
+        "stop",
+        "label",
+        f"labels are missing: {model.sentence}; and {'; '.join(e.sentence for e in lost)}",
+        value=model.value,
+        bound=model.bound,
+        rows=model.rows,
+    )
+
+
+def _share_evidence(current: SpanEvidence, alike: Reference, settings: Drift) -> Iterator[Finding]:
+    """A share of label 1 that is not as usual."""
+    shares = [e.whole.label_share for e in alike if e.whole.positives]
+    whole = current.whole
+    if not shares or not whole.positives:
+        return
+    usual = statistics.median(shares)
+    ratio = whole.label_share / usual
+    z = math.log(ratio) / _noise(whole.positives, [math.log(s) for s in shares])
+    bound, rule = settings.min_label_ratio, "min_label_ratio"
+    if ratio > 1:
+        bound, rule = settings.max_label_ratio, "max_label_ratio"
+    is_beyond = not settings.min_label_ratio <= ratio <= settings.max_label_ratio
+    if abs(z) < _BEYOND_CHANCE or (
+        not is_beyond and 1 / settings.max_miscalibration < ratio < settings.max_miscalibration
+    ):
+        return
+    low, high = settings.min_label_ratio, settings.max_label_ratio
+    yield finding(
+        rule,
+        "stop" if is_beyond else "warn",
+        "label",
+        f"the share of label 1 is {whole.label_share:.4f}, {ratio:.2f} times the usual {usual:.4f} "
+        f"(allowed: {low:g} to {high:g} times the median of the {len(alike)} spans before it; drift.{rule})",
+        value=ratio,
+        bound=bound,
+        rows=whole.rows,
+    )
+
+
+def _hour_evidence(current: SpanEvidence, alike: Reference) -> Iterator[Finding]:
+    """Hours with impressions and no label 1, of which there should be many."""
+    empty, expected = [], 0.0
+    for hour, now in sorted(current.hours.items()):
+        usual = _pooled([e.hours[hour] for e in alike if hour in e.hours])
+        if usual.rows and now.positives == 0 and now.rows:
+            empty.append(hour)
+            expected += now.rows * usual.label_share
+    if poisson_tail(0, expected / EXAMPLES_PER_DRAW) < _RARE:
+        yield finding(
+            "min_label_ratio",
+            "stop",
+            "label by hour",
+            f"no impression of the hours {', '.join(empty)} (UTC) has label 1, where {expected:.0f} are usual",
+            value=0,
+            bound=expected,
+            rows=sum(current.hours[hour].rows for hour in empty),
+        )
+
+
+def _slice_evidence(current: SpanEvidence, alike: Reference) -> Iterator[Finding]:
+    """Slices that have lost their label 1; small ones over some spans together."""
+    for name in sorted(current.slices):
+        for num_pooled in _POOLED_SPANS:
+            recent = [*alike[len(alike) - num_pooled + 1 :], current]
+            older = alike[: len(alike) - num_pooled + 1]
+            now = _pooled([e.slices[name] for e in recent if name in e.slices])
+            usual = _pooled([e.slices[name] for e in older if name in e.slices])
+            if len(recent) < num_pooled or not usual.rows:
+                continue
+            expected = now.rows * usual.label_share
+            tail = poisson_tail(int(now.positives / EXAMPLES_PER_DRAW), expected / EXAMPLES_PER_DRAW)
+            if tail >= _RARE or now.positives > _FEWER * expected:
+                continue
+            of = f" of the last {num_pooled} spans" if num_pooled > 1 else ""
+            yield finding(
+                "min_label_ratio",
+                "stop" if now.positives <= _GONE * expected else "warn",
+                f"label where {name}",
+                f"where {name}, {now.positives:,} of {now.rows:,} impressions{of} have label 1, "
+                f"where {expected:.0f} are usual",
+                value=now.positives,
+                bound=expected,
+                rows=now.rows,
+            )
+            break
+
+
+def _orphan_evidence(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
+    """Installs that match no impression."""
+    now = current.ingested.installs
+    before = [i for e in earlier if (i := e.ingested.installs) is not None and i.num_installs]
+    if now is None or not now.num_installs or not before:
+        return
+    usual = max(e.without_impression / e.num_installs for e in before)
+    share = now.without_impression / now.num_installs
+    if share > usual + _MORE_ORPHANS:
+        yield finding(
+            "min_label_ratio",
+            "warn",
+            "installs",
+            f"{share:.1%} of {now.num_installs:,} installs match no impression, of an earlier span at most {usual:.1%}",
+            value=share,
+            bound=usual + _MORE_ORPHANS,
+            rows=now.num_installs,
+        )
+
+
+def _calibration(model: ModelEvidence) -> float | None:
+    """What a model predicts in all, divided by what there is; None without a label 1."""
+    return model.whole.predicted / model.whole.positives if model.whole.positives and model.whole.predicted else None
+
+
+def _miscalibration(current: SpanEvidence, alike: Reference, settings: Drift) -> Finding | None:
+    """The serving model predicts more, or less, than there is, and than it usually does; by itself it warns."""
+    if current.model is None or (now := _calibration(current.model)) is None:
+        return None
+    before = [c for e in alike if e.model is not None and (c := _calibration(e.model)) is not None]
+    usual = statistics.median(before) if before else 1.0
+    ratio = now / usual
+    noise = _noise(current.model.whole.positives, [math.log(c) for c in before])
+    if (
+        1 / settings.max_miscalibration <= ratio <= settings.max_miscalibration
+        or abs(math.log(ratio)) < _BEYOND_CHANCE * noise
+    ):
+        return None
+    return finding(
+        "max_miscalibration",
+        "warn",
+        "calibration of the serving model",
+        f"the serving model predicts {now:.2f} times the label 1 that the span has, usually {usual:.2f} times "
+        f"(drift.max_miscalibration: {settings.max_miscalibration:g})",
+        value=ratio,
+        bound=settings.max_miscalibration,
+        rows=current.model.whole.rows,
+    )
+
+
+def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """A serving model that ranks the span worse than any before: its features or labels belong to other rows."""
+    if current.model is None or current.model.auc is None:
+        if earlier:
+            yield finding(
+                "max_auc_loss",
+                "cannot_judge",
+                "serving model",
+                "no serving model has scored the span: lost labels, and features of other rows, are judged by the data "
+                "alone",
+            )
+        return
+    before = [e.model.auc for e in earlier if e.model is not None and e.model.auc is not None]
+    now = current.model
+    if not before:
+        yield finding(
+            "max_auc_loss",
+            "cannot_judge",
+            "auc of the serving model",
+            "a loss of the serving model's AUC cannot be judged: no earlier span has one",
+        )
+        return
+    assert now.auc is not None
+    usual = statistics.median(before)
+    by_chance = math.hypot(auc_error(usual, now.whole), spread(before, 0.01))
+    bound = usual - settings.max_auc_loss - _BEYOND_CHANCE * by_chance
+    if now.auc < bound:
+        yield finding(
+            "max_auc_loss",
+            "stop",
+            "auc of the serving model",
+            f"the serving model's AUC on the span may be lower than usual by at most {settings.max_auc_loss:g} "
+            f"(drift.max_auc_loss), beyond chance at least {bound:.4f}. Received: {now.auc:.4f}, usually {usual:.4f}: "
+            "features or labels belong to other rows",
+            value=now.auc,
+            bound=bound,
+            rows=now.whole.rows,
+        )
+
+
+def leak_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """Features that tell the label far better than they did: they know it."""
+    error = auc_error(0.5, current.whole)
+    for name, now in sorted(current.label_aucs.items()):
+        before = [e.label_aucs[name] for e in earlier if name in e.label_aucs]
+        if not before:
+            continue
+        bound = max(before) + settings.max_label_auc_increase + _BEYOND_CHANCE * error
+        if now > bound:
+            yield finding(
+                "max_label_auc_increase",
+                "stop",
+                name,
+                f"{name} alone tells the label with an AUC of {now:.3f}, in earlier spans at most {max(before):.3f} "
+                f"(drift.max_label_auc_increase: {settings.max_label_auc_increase:g}): too good to be true, as if it "
+                "were written after the fact",
+                value=now,
+                bound=bound,
+                rows=current.whole.rows,
+            )
+
+
+def auc_error(auc: float, examples: Labelled) -> float:
+    """The standard error of an AUC (Hanley & McNeil, 1982), of examples that are not all independent."""
+    positives, negatives = examples.positives, examples.rows - examples.positives
+    if not positives or not negatives:
+        return 0.5
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    return math.sqrt(EXAMPLES_PER_DRAW * variance / (positives * negatives))
+
+
+def _noise(positives: int, usual: Sequence[float]) -> float:
+    """The standard deviation of the logarithm of a number of positives, by chance and from span to span."""
+    few = 1.0 if len(usual) >= ENOUGH_SPANS else 1.2
+    return few * math.hypot(math.sqrt(EXAMPLES_PER_DRAW / positives), spread(usual, _USUAL_SPREAD))
+
+
+def _pooled(examples: Sequence[Labelled]) -> Labelled:
+    return Labelled(sum(e.rows for e in examples), sum(e.positives for e in examples))

@@ -1,0 +1,119 @@
+"""Measures a span's evidence: of its examples, of what ingestion has counted, and of the serving model's scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from components.data_validation.columns import Columns, Floats, Ints, Tokens
+from components.data_validation.distributions import Distribution, count_tokens, of_numbers, of_tokens
+from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
+from components.data_validation.label_aucs import auc, label_aucs
+from components.ingestion.evidence import Evidence
+from transform.config import Config
+from transform.feature_spec import FeatureSpec
+from transform.sources import Installs
+
+#: A feature of more values makes no slices.
+_MAX_SLICES = 30
+
+
+def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config: Config) -> SpanEvidence:
+    """Measures a span.
+
+    Args:
+      columns: Its examples, or as many of them, drawn at random, as are measured.
+      scores: float64 [n], the serving model's scores of them, NaN of those it has not scored; None without a model.
+      ingested: The evidence that ingestion left.
+      config: The config.
+    """
+    columns = with_overlaps(columns, config.spec)
+    sides = {feature.name: feature.side for feature in config.spec.features}
+    num_rows, num_requests = len(columns.label), len(np.unique(columns.request))
+
+    def draws(name: str) -> int:
+        return num_rows if sides.get(name, "item") == "item" else num_requests
+
+    features: dict[str, Distribution] = {
+        name: of_tokens(count_tokens(t.codes, t.values), t.num_missing, draws(name))
+        for name, t in columns.tokens.items()
+    }
+    features |= {name: of_numbers(values, draws(name)) for name, values in columns.numbers.items()}
+    return SpanEvidence(
+        ingested=ingested,
+        num_requests=num_requests,
+        label_version=config.sources.label_version,
+        label_recipe=label_recipe(config),
+        features=features,
+        label_aucs=label_aucs(columns),
+        slices={name: _labelled(columns.label[rows], None) for name, rows in _slices(columns).items()},
+        ids=ids(config),
+        model=None if scores is None else _of_model(columns.label, scores),
+    )
+
+
+def ids(config: Config) -> tuple[str, ...]:
+    """The features that tell users or items apart: the item id, and those by which a table is joined."""
+    joined = {table.log_column for table in config.sources.tables.values()}
+    found = {f.name for f in config.spec.features if f.source_column in joined and not f.is_numeric}
+    return tuple(sorted(found | ({config.item_id.name} if config.item_id else set())))
+
+
+def label_recipe(config: Config) -> str:
+    """A digest of all in the config that makes the label.
+
+    What has its default is left out, so that a key that a later version of this code adds changes no recipe.
+    """
+    log, installs = config.sources.impressions, config.sources.installs
+    recipe: dict[str, Any] = {"label": log.label, "timestamp": log.timestamp if installs else None}
+    if installs is not None:
+        defaults = Installs(path=installs.path, format=installs.format)
+        same = dataclasses.asdict(defaults)
+        recipe |= {name: value for name, value in dataclasses.asdict(installs).items() if value != same[name]}
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=list).encode()).hexdigest()[:16]
+
+
+def with_overlaps(columns: Columns, spec: FeatureSpec) -> Columns:
+    """Adds, for a list and a value of one vocabulary, whether the value is in the list, as `app_id in installed_apps`.
+
+    It is what a table that was written after the impressions tells of them: the app is installed by then.
+    """
+    added = {}
+    for many in (f for f in spec.features if f.is_list):
+        for one in (f for f in spec.features if f.kind == "categorical"):
+            if one.name in (many.vocabulary, one.vocabulary) and many.vocabulary in (one.name, one.vocabulary):
+                name = f"{one.name} in {many.name}"
+                added[name] = _overlap(columns.tokens[one.name], columns.tokens[many.name])
+    return dataclasses.replace(columns, tokens={**columns.tokens, **added})
+
+
+def _overlap(one: Tokens, many: Tokens) -> Tokens:
+    places = {value: place for place, value in enumerate(one.values)}
+    as_one = np.array([places.get(value, -2) for value in many.values] or [-2], dtype=np.int64)[many.codes]
+    is_in = np.zeros(one.num_rows, dtype=np.int64)
+    is_in[many.rows[as_one == one.of_rows()[many.rows]]] = 1
+    return Tokens(("no", "yes"), is_in, np.arange(one.num_rows), one.num_rows)
+
+
+def _labelled(label: Ints, scores: Floats | None) -> Labelled:
+    return Labelled(len(label), int(label.sum()), None if scores is None else float(scores.sum()))
+
+
+def _of_model(label: Ints, scores: Floats) -> ModelEvidence:
+    is_scored = ~np.isnan(scores)
+    label, scores = label[is_scored], scores[is_scored]
+    return ModelEvidence(_labelled(label, scores), auc(scores, label))
+
+
+def _slices(columns: Columns) -> dict[str, np.ndarray]:
+    """By slice, the places of its examples."""
+    found = {}
+    for name, tokens in columns.tokens.items():
+        if 1 < len(tokens.values) <= _MAX_SLICES:
+            for code, value in enumerate(tokens.values):
+                found[f"{name} = {value}"] = np.unique(tokens.rows[tokens.codes == code])
+    return found

@@ -1,0 +1,105 @@
+"""Rules against an earlier span's rows that are shipped again: by their files, their contents and their times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from components.data_validation.evidence import Reference, SpanEvidence
+from components.data_validation.findings import finding
+from components.gate_records import Finding
+from transform.drift_settings import Drift
+from transform.feature_spec import IMPRESSIONS
+
+#: How much of a span's time may be that of an earlier span.
+_MAX_TIME_OVERLAP = 0.5
+
+#: The sources that are new in each span; a table may be the same for long.
+_LOGS = (IMPRESSIONS, "installs")
+
+#: A sketch of fewer rows tells nothing.
+_MIN_SKETCH = 50
+
+
+def repeat_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """A span, or its files, that is an earlier one."""
+    yield from _repeated_files(current, earlier)
+    yield from _repeated_rows(current, earlier, settings)
+    yield from _repeated_time(current, earlier)
+
+
+def _repeated_files(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
+    for e in earlier:
+        known = {file.sha256 for file in e.ingested.files if file.num_rows}
+        if same := [f.path for f in current.ingested.files if f.source in _LOGS and f.sha256 in known]:
+            yield finding(
+                "reference_spans",
+                "stop",
+                "files",
+                f"a span's files must not be an earlier span's. Received: {same[0]} has the contents of a file of span "
+                f"{e.span}" + (f", and so have {len(same) - 1} others" if len(same) > 1 else ""),
+                value=len(same),
+                bound=0,
+            )
+
+
+def _repeated_rows(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    shares = [(shared_rows(current.log.sketch, e.log.sketch), e.span) for e in earlier]
+    found = [(share, span) for share, span in shares if share is not None]
+    if not found:
+        return
+    share, span = max(found)
+    among = [
+        s
+        for i, e in enumerate(earlier)
+        for o in earlier[:i]
+        if (s := shared_rows(e.log.sketch, o.log.sketch)) is not None
+    ]
+    usual = max(among, default=0.0)
+    bound = max(settings.max_repeated_rows, usual + (1 - usual) / 2)
+    if share > bound:
+        yield finding(
+            "max_repeated_rows",
+            "stop",
+            "rows",
+            f"at most {bound:.0%} of a span's rows may be those of an earlier span, their ids and times aside "
+            f"(drift.max_repeated_rows). Received: {share:.0%} are those of span {span}",
+            value=share,
+            bound=bound,
+            rows=current.whole.rows,
+        )
+
+
+def shared_rows(one: Sequence[int], other: Sequence[int]) -> float | None:
+    """The share of the rows of `one` that `other` has too, by the smallest hashes of both; None if they are few.
+
+    Both sketches have all hashes up to the smaller of their largest ones, so that those are compared.
+    """
+    if min(len(one), len(other)) < _MIN_SKETCH:
+        return None
+    limit = min(max(one), max(other))
+    ours = {value for value in one if value <= limit}
+    return len(ours & set(other)) / len(ours) if len(ours) >= _MIN_SKETCH else None
+
+
+def _repeated_time(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
+    overlaps = [(_overlap(current, e), e.span) for e in earlier]
+    overlap, span = max(overlaps, default=(0.0, 0))
+    usual = max((_overlap(e, o) for i, e in enumerate(earlier) for o in earlier[:i]), default=0.0)
+    if overlap > max(_MAX_TIME_OVERLAP, usual + (1 - usual) / 2):
+        yield finding(
+            "reference_spans",
+            "stop",
+            "timestamp",
+            f"a span's timestamps must be its own. Received: {overlap:.0%} of its time is that of span {span}",
+            value=overlap,
+            bound=_MAX_TIME_OVERLAP,
+        )
+
+
+def _overlap(one: SpanEvidence, other: SpanEvidence) -> float:
+    """Which share of the time of `one`, from its 1st to its 99th percentile, lies within that of `other`."""
+    if not one.log.time_quantiles or not other.log.time_quantiles:
+        return 0.0
+    (start, *_, end), (other_start, *_, other_end) = one.log.time_quantiles, other.log.time_quantiles
+    common = min(end, other_end) - max(start, other_start)
+    return max(common, 0.0) / (end - start) if end > start else float(other_start <= start <= other_end)

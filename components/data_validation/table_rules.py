@@ -1,0 +1,159 @@
+"""Rules on joined tables: their keys are those of the log, and their values belong to the same keys as before."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from components.data_validation.evidence import Reference, SpanEvidence
+from components.data_validation.findings import EXAMPLES_PER_DRAW, finding
+from components.gate_records import Finding
+from components.ingestion.evidence import SketchValue, TableEvidence
+from transform.drift_settings import Drift
+
+#: Of a key that many impressions have, all are matched or none: far fewer draws than examples.
+_EXAMPLES_PER_KEY = 10 * EXAMPLES_PER_DRAW
+
+#: With fewer keys in common two spans' tables are not compared.
+_MIN_COMMON_KEYS = 30
+
+#: The least agreement where only one earlier span tells what is usual.
+_AGREEMENT_OF_A_FIRST_PAIR = 0.3
+
+#: A column whose values agree less than this with its nearest reference span belongs to no key in particular.
+_MIN_USUAL_AGREEMENT = 0.3
+
+#: By how many keys values are moved on, to see how far they agree by chance.
+_SHIFTS = (1, 2, 3, 5, 8)
+
+
+def unmatched_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """More impressions than usual whose key a table does not have."""
+    for name, table in sorted(current.ingested.tables.items()):
+        num_rows = table.matched + table.unmatched
+        before = [e.ingested.tables[name].unmatched_share for e in earlier if name in e.ingested.tables]
+        share = table.unmatched_share
+        if not before:
+            if share >= 0.5:
+                yield finding(
+                    "max_unmatched_increase",
+                    "warn",
+                    name,
+                    f"{share:.1%} of the impressions have a key that `{name}` does not have, and no earlier span tells "
+                    "whether that is usual",
+                    value=share,
+                    rows=num_rows,
+                )
+            continue
+        usual = max(before)
+        by_chance = 3 * math.sqrt(_EXAMPLES_PER_KEY * usual * (1 - usual) / max(num_rows, 1))
+        bound = usual + settings.max_unmatched_increase + by_chance
+        if share > bound:
+            yield finding(
+                "max_unmatched_increase",
+                "stop",
+                name,
+                f"at most {bound:.1%} of the impressions may have a key that `{name}` does not have "
+                f"(drift.max_unmatched_increase: {settings.max_unmatched_increase:g} more than the {usual:.1%} of "
+                f"earlier spans). Received: {share:.1%}",
+                value=share,
+                bound=bound,
+                rows=num_rows,
+            )
+
+
+def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """Columns whose values belong to other keys than before, as of a table whose rows were shuffled or shifted."""
+    for name, table in sorted(current.ingested.tables.items()):
+        before = [e.ingested.tables[name] for e in earlier if name in e.ingested.tables]
+        for column in table.columns:
+            now = _nearest_agreement(table, before, column)
+            if now is None or now >= settings.min_agreement:  # no bound is higher
+                continue
+            usual = [
+                agreement
+                for i, t in enumerate(before)
+                if (agreement := _nearest_agreement(t, before[:i] + before[i + 1 :], column)) is not None
+            ]
+            if not usual:
+                bound = _AGREEMENT_OF_A_FIRST_PAIR
+            elif statistics.median(usual) < _MIN_USUAL_AGREEMENT:
+                continue
+            else:
+                bound = settings.min_agreement * min(usual)
+            if now < bound:
+                yield finding(
+                    "min_agreement",
+                    "stop",
+                    column,
+                    f"the values of {column} must belong to the same keys of `{name}` as before, with an agreement of "
+                    f"at least {bound:.2f} (drift.min_agreement; 0 is that of values drawn anew). Received: {now:.2f}",
+                    value=now,
+                    bound=bound,
+                    rows=len(table.keys),
+                )
+
+
+def _nearest_agreement(table: TableEvidence, others: Sequence[TableEvidence], column: str) -> float | None:
+    """The best agreement with any of some earlier tables; None if it cannot be told of any."""
+    found = [a for other in others if (a := agreement(table, other, column)) is not None]
+    return max(found, default=None)
+
+
+def agreement(one: TableEvidence, other: TableEvidence, column: str) -> float | None:
+    """How far a column's values of the same keys agree: 1 if all are equal, 0 if no more than by chance.
+
+    Numbers agree by their rank correlation; texts by the share of equal ones and lists by the mean share of texts in
+    common, both less what values of other keys agree, as in Cohen's κ: (a - chance) / (1 - chance).
+
+    Args:
+      one: A table.
+      other: The same table of another span.
+      column: A feature that both hold.
+
+    Returns:
+      From -1 to 1; None if there are too few keys in common, or the values are all alike.
+    """
+    if column not in one.columns or column not in other.columns:
+        return None
+    at, other_at = one.columns.index(column), other.columns.index(column)
+    pairs = [
+        (one.keys[key][at], other.keys[key][other_at])
+        for key in sorted(set(one.keys) & set(other.keys))
+        if one.keys[key][at] is not None and other.keys[key][other_at] is not None
+    ]
+    if len(pairs) < _MIN_COMMON_KEYS:
+        return None
+    ours, theirs = [p[0] for p in pairs], [p[1] for p in pairs]
+    if all(isinstance(value, float) for value in (*ours, *theirs)):
+        return _rank_correlation(ours, theirs)
+    together = _mean_similarity(ours, theirs)
+    by_chance = statistics.mean(_mean_similarity(ours, theirs[shift:] + theirs[:shift]) for shift in _SHIFTS)
+    return None if by_chance > 0.95 else (together - by_chance) / (1 - by_chance)
+
+
+def _mean_similarity(ours: Sequence[SketchValue], theirs: Sequence[SketchValue]) -> float:
+    return statistics.mean(map(_similarity, ours, theirs))
+
+
+def _similarity(one: SketchValue, other: SketchValue) -> float:
+    """1 or 0 for texts; of lists, the share of texts in common among those of either."""
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        either = set(one) | set(other)
+        return len(set(one) & set(other)) / len(either) if either else 1.0
+    return float(one == other)
+
+
+def _rank_correlation(ours: Sequence[SketchValue], theirs: Sequence[SketchValue]) -> float | None:
+    """Spearman's, equal values with their mean rank; None if nearly all values of one side are equal."""
+    ranks = []
+    for values in (ours, theirs):
+        _, inverse, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
+        if counts.max() > 0.95 * len(values):
+            return None
+        ends = np.cumsum(counts)
+        ranks.append((ends - (counts - 1) / 2)[inverse])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

@@ -1,0 +1,263 @@
+"""The table of bad days for the gate on data: what becomes of a simulated store's day, and the rule that sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks.good_days import Day
+
+SECONDS_PER_HOUR = 3600
+
+
+@dataclasses.dataclass(frozen=True)
+class BadDay:
+    """A day that goes bad.
+
+    Attributes:
+      kind: In words.
+      breaks: The day as it arrives.
+      rule: The rule that stops the run.
+      subject: What it names.
+      says: What its sentence has in it.
+      severity: `warn` where it is not to be stopped.
+    """
+
+    kind: str
+    breaks: Callable[[Day], Day]
+    rule: str
+    subject: str
+    says: str = ""
+    severity: str = "stop"
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def _with(table: pa.Table, column: str, values: object) -> pa.Table:
+    array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+    return table.set_column(table.column_names.index(column), column, array)
+
+
+def _rowwise(day: Day, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """Some columns of the log, impression by impression."""
+    return zip(*(day.log[name].to_pylist() for name in columns), strict=True)
+
+
+def _log(**columns: Callable[[Day], object]) -> Callable[[Day], Day]:
+    def breaks(day: Day) -> Day:
+        log = day.log
+        for name, change in columns.items():
+            log = _with(log, name, change(day))
+        return dataclasses.replace(day, log=log)
+
+    return breaks
+
+
+def _table(name: str, column: str, change: Callable[[pa.ChunkedArray], object]) -> Callable[[Day], Day]:
+    def breaks(day: Day) -> Day:
+        table = getattr(day, name)
+        return dataclasses.replace(day, **{name: _with(table, column, change(table[column]))})
+
+    return breaks
+
+
+def _rows(keep: Callable[[Day], np.ndarray]) -> Callable[[Day], Day]:
+    def breaks(day: Day) -> Day:
+        kept = keep(day)
+        return dataclasses.replace(day, log=day.log.filter(pa.array(kept)), scores=day.scores[kept])
+
+    return breaks
+
+
+def _label(lost: Callable[[Day], np.ndarray]) -> Callable[[Day], Day]:
+    """The examples of which the label 1 is lost."""
+    return _log(label=lambda day: np.where(lost(day), 0, np.asarray(day.log["label"])))
+
+
+def _hour(day: Day) -> np.ndarray:
+    return np.asarray(day.log["timestamp"]) // SECONDS_PER_HOUR % 24
+
+
+def _of_user(day: Day, column: str) -> np.ndarray:
+    """A column of the users table for each impression."""
+    by_user = dict(zip(day.users["user_id"].to_pylist(), day.users[column].to_pylist(), strict=True))
+    return np.array([by_user[user] for user in day.log["user_id"].to_pylist()])
+
+
+def _permuted(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.take(pa.array(_rng().permutation(len(column))))
+
+
+def _half_upper(day: Day) -> list[str]:
+    return [app.upper() if i % 2 else app for i, app in enumerate(day.log["app_id"].to_pylist())]
+
+
+def _users_a_day_late(day: Day) -> Day:
+    """The table was written after the impressions: who installed an app has it."""
+    installed = {(u, a) for u, a, y in _rowwise(day, "user_id", "app_id", "label") if y}
+    apps: dict[str, list[str]] = {}
+    for user, app in sorted(installed):
+        apps.setdefault(user, []).append(app)
+    lists = [
+        [*before, *apps.get(user, [])]
+        for user, before in zip(day.users["user_id"].to_pylist(), day.users["installed_apps"].to_pylist(), strict=True)
+    ]
+    return dataclasses.replace(day, users=_with(day.users, "installed_apps", pa.array(lists)))
+
+
+def _all_scores(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Day], Day]:
+    return lambda day: dataclasses.replace(day, scores=change(day.scores))
+
+
+def _from_table(name: str, column: str, other: str) -> Callable[[Day], Day]:
+    def breaks(day: Day) -> Day:
+        table = getattr(day, name)
+        return dataclasses.replace(day, **{name: _with(_with(table, column, table[other]), other, table[column])})
+
+    return breaks
+
+
+def _category_of_label(day: Day) -> Day:
+    """The page is logged when the user leaves it: whoever installed has gone to the app's own page."""
+    pages = ["similar" if y else page for page, y in _rowwise(day, "page", "label")]
+    return dataclasses.replace(day, log=_with(day.log, "page", pages))
+
+
+def _sale(day: Day) -> Day:
+    label = np.asarray(day.log["label"])
+    more = _rng().random(len(label)) < day.scores * 0.6
+    return dataclasses.replace(day, log=_with(day.log, "label", np.maximum(label, more.astype(np.int64))))
+
+
+#: The cases of the issue, by its items.
+BAD_DAYS = [
+    BadDay("16: half of the catalog keys unmatched", _log(app_id=_half_upper), "max_unmatched_increase", "catalog"),
+    BadDay("16: permuted prices", _table("catalog", "price", _permuted), "min_agreement", "price"),
+    BadDay(
+        "16: shuffled installed_apps", _table("users", "installed_apps", _permuted), "min_agreement", "installed_apps"
+    ),
+    BadDay(
+        "16: hours shifted by 9",
+        _log(hour=lambda day: (np.asarray(day.log["hour"]) + 9) % 24),
+        "divergence_floor",
+        "hour",
+    ),
+    BadDay(
+        "16: timestamps shifted by 9 hours",
+        _log(timestamp=lambda day: np.asarray(day.log["timestamp"]) + 9 * SECONDS_PER_HOUR),
+        "divergence_floor",
+        "hour of timestamp",
+    ),
+    BadDay(
+        "16: a numeric feature times 1,000",
+        _table("catalog", "size_mb", lambda column: pc.multiply(column, 1000.0)),
+        "divergence_floor",
+        "size_mb",
+    ),
+    BadDay(
+        "14: 30 % of the installs missing",
+        _label(lambda day: _rng().random(len(day.log)) < 0.3),
+        "max_miscalibration",
+        "label",
+        "labels are missing: the serving model predicts ",
+    ),
+    BadDay(
+        "14: the installs' log ends at 18 h",
+        _label(lambda day: _hour(day) >= 18),
+        "min_label_ratio",
+        "label by hour",
+        "no impression of the hours 18, 19, 20, 21, 22, 23 (UTC) has label 1",
+    ),
+    BadDay("14: the log ends at 18 h", _rows(lambda day: _hour(day) < 18), "divergence_floor", "hour of timestamp"),
+    BadDay(
+        "14: one country's labels gone",
+        _label(lambda day: _of_user(day, "country") == "us"),
+        "min_label_ratio",
+        "label where country = us",
+    ),
+    BadDay("11: a users table one day late", _users_a_day_late, "max_label_auc_increase", "app_id in installed_apps"),
+    BadDay(
+        "11: rows that fall to a ninth",
+        _rows(lambda day: np.arange(len(day.log)) % 9 == 0),
+        "min_rows_ratio",
+        "examples",
+    ),
+    BadDay(
+        "11: the share of label 1 is halved",
+        _label(lambda day: _rng().random(len(day.log)) < 0.5),
+        "min_label_ratio",
+        "label",
+    ),
+]
+#: Invented without a look at the rules.
+INVENTED = [
+    BadDay(
+        "countries in full words",
+        _table("users", "country", lambda c: pc.binary_join_element_wise("country of", c, " ")),
+        "divergence_floor",
+        "country",
+    ),
+    BadDay("languages in upper case", _table("catalog", "language", pc.utf8_upper), "divergence_floor", "app_language"),
+    BadDay(
+        "every device the same", _table("users", "device", lambda c: ["phone"] * len(c)), "divergence_floor", "device"
+    ),
+    BadDay("prices in cents", _table("catalog", "price", lambda c: pc.multiply(c, 100.0)), "divergence_floor", "price"),
+    BadDay(
+        "ratings of 0 where there is none, and of half of the apps",
+        _table("catalog", "rating", lambda c: [0.0 if i % 2 else v for i, v in enumerate(c.to_pylist())]),
+        "divergence_floor",
+        "rating",
+    ),
+    BadDay(
+        "the ages of accounts in hours",
+        _table("users", "account_age_days", lambda c: pc.multiply(c, 24)),
+        "divergence_floor",
+        "account_age_days",
+    ),
+    BadDay("size and age swapped", _from_table("catalog", "size_mb", "age_days"), "divergence_floor", "size_mb"),
+    BadDay(
+        "developers of other apps, a row further down",
+        _table("catalog", "developer", lambda c: [*c.to_pylist()[1:], c.to_pylist()[0]]),
+        "min_agreement",
+        "developer",
+    ),
+    BadDay(
+        "four in five of the users missing from the table",
+        lambda day: dataclasses.replace(day, users=day.users.filter(pa.array(np.arange(len(day.users)) % 5 == 0))),
+        "max_unmatched_increase",
+        "users",
+    ),
+    BadDay(
+        "only the home page is logged",
+        _rows(lambda day: np.array(day.log["page"].to_pylist()) == "home"),
+        "divergence_floor",
+        "page",
+    ),
+    BadDay(
+        "labels of other rows",
+        _log(label=lambda day: _rng().permutation(np.asarray(day.log["label"]))),
+        "max_auc_loss",
+        "auc of the serving model",
+    ),
+    BadDay(
+        "every impression of a page after the first three is installed",
+        _log(label=lambda day: np.where(np.asarray(day.log["position"]) > 3, 1, np.asarray(day.log["label"]))),
+        "max_label_ratio",
+        "label",
+    ),
+    BadDay("a category that tells whether the app was installed", _category_of_label, "max_label_auc_increase", "page"),
+    BadDay(
+        "a sale: a third more installs",
+        _sale,
+        "max_miscalibration",
+        "calibration of the serving model",
+        severity="warn",
+    ),
+]

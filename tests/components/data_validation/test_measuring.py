@@ -1,0 +1,118 @@
+"""A span's examples, measured by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.data_validation.columns import Columns, Tokens, numbers_of, tokens_of
+from components.data_validation.label_aucs import auc, label_aucs
+from components.data_validation.measuring import ids, label_recipe, measure, with_overlaps
+from components.ingestion.evidence import Evidence, LabelCount
+from transform.config import Config, parse_config
+
+CONFIG = {
+    "name": "store",
+    "sources": {
+        "impressions": {"path": "log.csv", "format": "csv", "request_id": "request", "timestamp": "time"},
+        "installs": {"path": "installs.csv", "format": "csv", "attribution_seconds": 3600},
+        "tables": {"apps": {"path": "apps.csv", "format": "csv", "key": "app_id"}},
+    },
+    "features": [
+        {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
+        {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app_id"},
+        {"name": "app_id", "side": "item", "kind": "categorical", "vocabulary": {}},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "apps", "quantiles": 4},
+    ],
+    "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+}
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return parse_config(CONFIG, "store.yaml")
+
+
+def columns() -> Columns:
+    """Two requests, of two and three impressions."""
+    return Columns(
+        label=np.array([0, 1, 0, 0, 1]),
+        request=np.array([0, 0, 1, 1, 1]),
+        tokens={
+            "country": tokens_of(pa.array(["de", "de", "fr", "fr", "fr"])),
+            "installed": tokens_of(pa.array([["a", "b"], ["a", "b"], None, ["c"], ["c"]])),
+            "app_id": tokens_of(pa.array(["b", "c", "a", "c", None])),
+        },
+        numbers={"price": numbers_of(pa.array([1.0, 2.0, None, 2.0, 5.0]))},
+    )
+
+
+def test_arrow_columns_become_codes() -> None:
+    found = tokens_of(pa.chunked_array([pa.array([["x", "y"], None]), pa.array([["y"], []])]))
+    assert [found.values[code] for code in found.codes] == ["x", "y", "y"]
+    assert (found.rows.tolist(), found.num_rows, found.num_missing) == ([0, 0, 2], 4, 2)
+    assert [found.values[c] if c >= 0 else None for c in found.of_rows()] == ["x", None, "y", None]
+    assert tokens_of(pa.array([b"\xc3\xa9", b"e"], pa.binary())).values == ["é", "e"]
+    assert tokens_of(pa.array([3, 5])).values == ["3", "5"]
+    np.testing.assert_equal(numbers_of(pa.array([[1.5], None, [2.0]])), [1.5, np.nan, 2.0])
+
+
+def test_a_span_is_measured(config: Config) -> None:
+    ingested = Evidence(span=3, labels=LabelCount(3, 2))
+    found = measure(columns(), np.array([0.1, 0.5, np.nan, 0.2, 0.1]), ingested, config)
+    assert (found.span, found.num_requests, found.whole.positives, found.ids) == (3, 2, 2, ("app_id",))
+    assert found.features["country"].top == {"fr": 3, "de": 2}
+    assert (found.features["country"].num_draws, found.features["price"].num_draws) == (2, 5)
+    assert (found.features["installed"].num_values, found.features["installed"].num_missing) == (7, 1)
+    # `b` is in (a, b), and `c` in (c); `c` is not in (a, b), and there is no list, or no app, of the others.
+    assert found.features["app_id in installed"].top == {"no": 3, "yes": 2}
+    assert (found.slices["country = fr"].rows, found.slices["country = fr"].positives) == (3, 1)
+    assert found.model is not None
+    assert found.model.whole.predicted == pytest.approx(0.9)
+    # The positives have 0.5 and 0.1, the negatives 0.1 and 0.2: (1 + 1 + 0.5 + 0) / 4.
+    assert found.model.auc == pytest.approx(0.625)
+    assert measure(columns(), None, ingested, config).model is None
+
+
+def test_an_auc_is_that_by_pairs() -> None:
+    rng = np.random.default_rng(1)
+    scores, label = rng.integers(0, 5, 60).astype(float), rng.integers(0, 2, 60)
+    pairs = [(p > n) + 0.5 * (p == n) for p in scores[label == 1] for n in scores[label == 0]]
+    assert auc(scores, label) == pytest.approx(sum(pairs) / len(pairs))
+    assert auc(scores, np.ones(60, dtype=np.int64)) is None
+
+
+def test_a_feature_that_is_the_label_tells_it_and_one_of_ids_tells_nothing() -> None:
+    rng = np.random.default_rng(1)
+    label = (rng.random(2000) < 0.1).astype(np.int64)
+    codes = {"label": label, "noise": rng.integers(0, 3, 2000), "id": np.arange(2000)}
+    tokens = {name: Tokens([str(i) for i in range(2000)], c, np.arange(2000), 2000) for name, c in codes.items()}
+    numbers = {"leak": np.where(label == 1, 300.0, rng.exponential(10, 2000)), "none": rng.random(2000)}
+    found = label_aucs(Columns(label, np.arange(2000) // 10, tokens, numbers))
+    assert found["label"] == 1
+    assert found["leak"] > 0.95
+    assert found["id"] == 0.5  # no id of one half is in the other
+    assert all(abs(found[name] - 0.5) < 0.06 for name in ("noise", "none"))
+
+
+def test_a_list_and_a_value_of_other_vocabularies_have_no_overlap(config: Config) -> None:
+    own = dataclasses.replace(config.spec.by_name["installed"], vocabulary=config.spec.by_name["app_id"].vocabulary)
+    spec = dataclasses.replace(
+        config.spec, features=tuple(own if f.name == "installed" else f for f in config.spec.features)
+    )
+    assert set(with_overlaps(columns(), spec).tokens) == set(columns().tokens)
+
+
+def test_the_recipe_is_of_what_makes_the_label_and_of_nothing_else(config: Config) -> None:
+    def with_installs(**changes: object) -> Config:
+        installs = {**CONFIG["sources"]["installs"], **changes}  # type: ignore[index]
+        return parse_config({**CONFIG, "sources": {**CONFIG["sources"], "installs": installs}}, "x")  # type: ignore[dict-item]
+
+    same = label_recipe(config)
+    assert label_recipe(with_installs(path="elsewhere.jsonl", format="jsonl")) == same
+    assert label_recipe(with_installs(attribution_seconds=300)) != same
+    assert label_recipe(with_installs(timestamp="when")) != same
+    assert ids(config) == ("app_id",)

@@ -1,0 +1,335 @@
+"""The rules of the gate on data, one span after the other, on evidence made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from components.data_validation.decision import decide, decide_inputs
+from components.data_validation.distributions import of_tokens
+from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
+from components.data_validation.findings import poisson_tail, spread
+from components.data_validation.label_rules import auc_error
+from components.data_validation.repeat_rules import shared_rows
+from components.data_validation.table_rules import agreement
+from components.gate_records import Finding
+from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence
+from transform.drift_settings import Drift
+
+DAY = 86_400
+
+
+def span(
+    number: int,
+    *,
+    rows: int = 10_000,
+    positives: int = 700,
+    predicted: float | None = None,
+    auc: float = 0.7,
+    orphans: int = 100,
+    **more: Any,
+) -> SpanEvidence:
+    """A day's evidence; without `predicted` the serving model is well calibrated."""
+    ingested: dict[str, Any] = {
+        "files": (File("impressions", f"day-{number}.csv", f"sum {number}", rows),),
+        "logs": {"impressions": Log(time_quantiles=tuple(DAY * (number + q) for q in (0.01, 0.5, 0.99)))},
+        "installs": InstallEvidence(attributed=positives, without_impression=orphans),
+        "labels": LabelCount(rows - positives, positives),
+    }
+    ingested |= {key: more.pop(key) for key in list(more) if key in Evidence.__dataclass_fields__}
+    whole = Labelled(rows, positives, 700 * rows / 10_000 if predicted is None else predicted)
+    evidence = SpanEvidence(
+        ingested=Evidence(span=number, **ingested),
+        num_requests=rows // 10,
+        label_version=1,
+        label_recipe="a",
+        features={"country": of_tokens({"de": 80, "fr": 20}, 0, 1000)},
+        model=ModelEvidence(whole, auc),
+    )
+    return dataclasses.replace(evidence, **more)
+
+
+def good(number: int) -> list[SpanEvidence]:
+    """Days on which the share of label 1 differs by a few per cent, as days do."""
+    return [span(n, positives=700 + 15 * (n % 3 - 1)) for n in range(1, number + 1)]
+
+
+def stops(current: SpanEvidence, earlier: Sequence[SpanEvidence], **settings: Any) -> list[str]:
+    return [f.rule for f in decide(current, earlier, Drift(**settings)) if f.severity == "stop"]
+
+
+def warnings(current: SpanEvidence, earlier: Sequence[SpanEvidence]) -> list[Finding]:
+    return [f for f in decide(current, earlier, Drift()) if f.severity == "warn"]
+
+
+def days_until_stopped(days: Sequence[SpanEvidence], num_good: int = 8) -> int:
+    """How many of some days after good ones are let through before one is stopped."""
+    earlier = good(num_good)
+    for number, day in enumerate(days):
+        if stops(day, earlier):
+            return number
+        earlier.append(day)
+    raise AssertionError("none was stopped")
+
+
+def test_a_first_span_is_let_through_and_says_that_it_could_not_be_judged() -> None:
+    found = decide(span(1), [], Drift())
+    assert {f.severity for f in found} == {"cannot_judge"}
+    assert "drift cannot be judged: there is no earlier span that was let through" in [f.sentence for f in found]
+
+
+def test_a_good_day_after_good_days_says_nothing() -> None:
+    assert decide(span(9, positives=705), good(8), Drift()) == []
+    few = decide(span(3), good(2), Drift())
+    assert [f.sentence for f in few] == ["drift is judged by 2 earlier spans only: until there are 7, bounds are wider"]
+
+
+def test_the_decision_of_recorded_inputs_is_the_same() -> None:
+    current, earlier = span(9, positives=300), good(8)
+    inputs = [e.to_inputs() for e in earlier]
+    assert decide_inputs(current.to_inputs(), inputs, Drift()) == decide(current, earlier, Drift())
+    assert SpanEvidence.from_inputs(current.to_inputs()) == current
+
+
+def test_a_third_of_the_labels_lost_stops_where_the_serving_model_says_so_too() -> None:
+    lost = span(9, positives=490)
+    assert stops(lost, good(8)) == ["drift.max_miscalibration"]
+    assert decide(lost, good(8), Drift())[0].sentence == (
+        "labels are missing: the serving model predicts 1.43 times the label 1 that the span has, usually 1.00 times "
+        "(drift.max_miscalibration: 1.15); and the share of label 1 is 0.0490, 0.70 times the usual 0.0700 "
+        "(allowed: 0.6 to 2.5 times the median of the 8 spans before it; drift.min_label_ratio)"
+    )
+
+
+def test_a_holiday_that_the_model_foresees_only_warns() -> None:
+    found = decide(span(9, positives=490, predicted=490), good(8), Drift())
+    assert [(f.severity, f.rule) for f in found] == [("warn", "drift.min_label_ratio")]
+
+
+def test_a_model_that_is_off_by_itself_only_warns() -> None:
+    found = decide(span(9, predicted=1000), good(8), Drift())
+    assert [(f.severity, f.rule) for f in found] == [("warn", "drift.max_miscalibration")]
+
+
+def test_a_sale_only_warns() -> None:
+    """A half more installs: more than the model foresees, and more than usual."""
+    assert stops(span(9, positives=1050), good(8)) == []
+    assert len(warnings(span(9, positives=1050), good(8))) == 2
+
+
+def test_installs_without_an_impression_are_evidence_for_a_serving_model_that_is_off() -> None:
+    broken = span(9, predicted=1000, orphans=700)
+    assert stops(broken, good(8)) == ["drift.max_miscalibration"]
+    assert (
+        "50.0% of 1,400 installs match no impression, of an earlier span at most 12.7%"
+        in decide(broken, good(8), Drift())[0].sentence
+    )
+
+
+def test_labels_that_go_a_fifth_at_a_time_are_stopped_before_half_is_gone() -> None:
+    days = [span(9 + n, positives=round(700 * 0.8 ** (n + 1))) for n in range(5)]
+    assert days_until_stopped(days) == 0
+
+
+def test_labels_that_go_a_fifth_at_a_time_in_a_small_store_are_stopped_on_the_third_day() -> None:
+    """280 label 1 a day; the model of each day is trained on the day before."""
+    small = [span(n, rows=4000, positives=280 + 10 * (n % 3 - 1)) for n in range(1, 9)]
+    days = [span(9 + n, rows=4000, positives=round(280 * 0.8 ** (n + 1)), predicted=280 * 0.8**n) for n in range(5)]
+    assert [bool(stops(days[n], [*small, *days[:n]])) for n in range(3)] == [False, False, True]
+    assert warnings(days[1], [*small, days[0]])
+
+
+def test_labels_that_halve_each_day_are_stopped_at_once_without_a_model() -> None:
+    day = span(9, positives=350, model=None)
+    assert stops(day, good(8)) == ["drift.min_label_ratio"]
+
+
+def test_rows_that_fall_to_a_ninth_each_day_are_stopped_at_once() -> None:
+    day = span(9, rows=10_000 // 9, positives=700 // 9)
+    (stop,) = [f for f in decide(day, good(8), Drift()) if f.severity == "stop"]
+    assert stop.sentence == (
+        "a span must have at least 0.2 times the median number of examples of the 8 spans before it, 10,000 "
+        "(drift.min_rows_ratio). Received: 1,111"
+    )
+    assert stops(day, good(8), min_rows_ratio=0.1) == []
+
+
+def test_another_recipe_of_the_label_needs_another_version() -> None:
+    """As `attribution_seconds: 300` for 3600, which loses a third of the labels."""
+    changed = span(9, positives=400, label_recipe="b")
+    assert stops(changed, good(8)) == ["sources.label_version"]
+    new_version = dataclasses.replace(changed, label_version=2)
+    found = decide(new_version, good(8), Drift())
+    assert [f.severity for f in found if f.rule == "drift.min_label_ratio"] == ["cannot_judge"]
+    assert not stops(new_version, good(8))
+    # From there on, days are held against days of the new version.
+    anew = [span(n, positives=400, predicted=400, label_recipe="b", label_version=2) for n in (10, 11, 12)]
+    assert not stops(anew[-1], [*good(8), new_version, *anew[:-1]])
+
+
+def slices(de: int, fr: int) -> dict[str, Labelled]:
+    return {"country = de": Labelled(8000, de), "country = fr": Labelled(2000, fr)}
+
+
+def test_a_country_without_labels_is_found_and_a_small_one_over_four_days() -> None:
+    usual = [dataclasses.replace(e, slices=slices(560, 140)) for e in good(8)]
+    gone = span(9, positives=560, predicted=700, slices=slices(560, 0))
+    found = [f for f in decide(gone, usual, Drift()) if f.severity == "stop"]
+    assert [f.sentence for f in found] == [
+        "where country = fr, 0 of 2,000 impressions have label 1, where 140 are usual"
+    ]
+    few = {"country = li": Labelled(200, 14)}
+    none = {"country = li": Labelled(200, 0)}
+    usual = [dataclasses.replace(e, slices=few) for e in good(8)]
+    days = [span(9 + n, slices=none) for n in range(4)]
+    assert [bool(stops(day, [*usual, *days[:n]])) for n, day in enumerate(days)] == [False, False, False, True]
+
+
+def hours(*, without: Sequence[int] = (), a_day: int = 700) -> dict[int, LabelCount]:
+    return {h: LabelCount(400, 0 if h in without else a_day // 24) for h in range(24)}
+
+
+def test_hours_without_labels_stop_where_there_should_be_many() -> None:
+    usual = [dataclasses.replace(e, ingested=dataclasses.replace(e.ingested, labels_by_hour=hours())) for e in good(8)]
+    found = [
+        f for f in decide(span(9, positives=650, labels_by_hour=hours(without=(22, 23))), usual, Drift())
+        if f.severity == "stop"
+    ]  # fmt: skip
+    assert [f.sentence for f in found] == ["no impression of the hours 22, 23 (UTC) has label 1, where 54 are usual"]
+    usual = [
+        dataclasses.replace(e, ingested=dataclasses.replace(e.ingested, labels_by_hour=hours(a_day=72)))
+        for e in good(8)
+    ]
+    assert not stops(span(9, labels_by_hour=hours(a_day=72, without=(3, 4, 5))), usual)  # 9 are usual
+
+
+def test_yesterday_shipped_again_is_known_by_its_files_its_rows_or_its_times() -> None:
+    yesterday = span(8)
+    same_file = span(9, files=yesterday.ingested.files)
+    assert stops(same_file, good(8)) == ["drift.reference_spans"]
+    assert "day-8.csv has the contents of a file of span 8" in decide(same_file, good(8), Drift())[0].sentence
+    same_time = span(9, logs=yesterday.ingested.logs)
+    (stop,) = [f for f in decide(same_time, good(8), Drift()) if f.severity == "stop"]
+    assert stop.sentence == "a span's timestamps must be its own. Received: 100% of its time is that of span 8"
+
+    def sketched(number: int, sketch_of: int) -> SpanEvidence:
+        """Each day has other hashes: 1, 11, 21, … on the first."""
+        return span(number, logs={"impressions": Log(sketch=tuple(range(sketch_of, 20_000, 10)))})
+
+    days = [sketched(n, n) for n in range(1, 9)]
+    assert stops(sketched(9, 9), days) == []
+    (stop,) = [f for f in decide(sketched(9, 8), days, Drift()) if f.severity == "stop"]
+    assert stop.sentence == (
+        "at most 50% of a span's rows may be those of an earlier span, their ids and times aside "
+        "(drift.max_repeated_rows). Received: 100% are those of span 8"
+    )
+
+
+def test_an_empty_file_each_day_and_a_table_that_does_not_change_are_no_repetition() -> None:
+    files = (File("installs", "part-1.csv", "sum of a header", 0), File("catalog", "catalog.csv", "sum", 10))
+    days = [dataclasses.replace(e, ingested=dataclasses.replace(e.ingested, files=files)) for e in good(8)]
+    assert stops(span(9, files=files), days) == []
+
+
+def test_rows_are_shared_as_far_as_both_sketches_reach() -> None:
+    """Of the hashes up to 199, the first has 0 to 199 and the second 100 to 199."""
+    assert shared_rows(range(200), range(100, 400)) == 0.5
+    assert shared_rows(range(10), range(200)) is None
+
+
+def with_tables(evidence: SpanEvidence, **tables: TableEvidence) -> SpanEvidence:
+    return dataclasses.replace(evidence, ingested=dataclasses.replace(evidence.ingested, tables=tables))
+
+
+def test_unmatched_keys_are_held_against_the_most_of_the_spans_before() -> None:
+    days = [with_tables(e, catalog=TableEvidence(9900, 100)) for e in good(8)]
+    half = with_tables(span(9), catalog=TableEvidence(5000, 5000))
+    (stop,) = [f for f in decide(half, days, Drift()) if f.severity == "stop"]
+    # 1 % + 5 % + 3 √(20 · 0.01 · 0.99 / 10,000) = 7.3 %
+    assert stop.sentence == (
+        "at most 7.3% of the impressions may have a key that `catalog` does not have "
+        "(drift.max_unmatched_increase: 0.05 more than the 1.0% of earlier spans). Received: 50.0%"
+    )
+    assert not stops(with_tables(span(9), catalog=TableEvidence(9400, 600)), days)
+    assert [f.severity for f in decide(half, [], Drift()) if f.subject == "catalog"] == ["warn"]
+
+
+def table(values: Sequence[Any]) -> TableEvidence:
+    return TableEvidence(100, 0, ("value",), {key: (value,) for key, value in enumerate(values)})
+
+
+def test_values_agree_where_they_belong_to_the_same_keys() -> None:
+    numbers = table([float(n) for n in range(100)])
+    assert agreement(numbers, table([n * 2.0 + 1 for n in range(100)]), "value") == pytest.approx(1)
+    assert agreement(numbers, table([float(99 - n) for n in range(100)]), "value") == pytest.approx(-1)
+    hashes = [n * n % 11 % 2 for n in range(110)]  # of two texts
+    assert agreement(table(hashes), table(hashes), "value") == pytest.approx(1)
+    assert agreement(table(hashes), table([1 - h for h in hashes]), "value") < 0  # type: ignore[operator]
+    lists = table([(n, n + 1) for n in range(100)])
+    assert agreement(lists, lists, "value") == pytest.approx(1)
+    assert agreement(lists, table([(n + 50, n + 51) for n in range(100)]), "value") == pytest.approx(0, abs=0.01)
+    assert agreement(numbers, table([1.0] * 100), "value") is None  # nothing to tell
+    assert agreement(numbers, table([1.0] * 10), "value") is None
+
+
+def test_a_small_change_of_a_mix_passes_and_a_turned_one_stops_or_warns() -> None:
+    def mix(number: int, de: int) -> SpanEvidence:
+        return span(number, features={"country": of_tokens({"de": de, "fr": 100 - de}, 0, 1000)})
+
+    days = [mix(n, 80) for n in range(1, 9)]
+    assert stops(mix(9, 70), days) == []
+    turned = [f for f in decide(mix(9, 20), days, Drift()) if f.severity == "stop"]
+    # The divergence is 0.278; 1 / (8 ln 2) · (1/1000 + 1/1000) · 2 = 0.0007 of it is chance.
+    assert [f.sentence for f in turned] == [
+        "the distribution of country must be within a divergence of 0.0500 of that of an earlier span "
+        "(drift.divergence_floor). Received: 0.2774 from the nearest, span 1 (de 20.0% after 80.0%)"
+    ]
+    assert not stops(mix(9, 20), days, action="warn")
+    assert not stops(mix(9, 20), days, max_divergence={"country": 0.3})
+    assert not stops(dataclasses.replace(mix(9, 20), ids=("country",)), days)
+    # One such day among those before is a like: a Sunday among working days.
+    assert not stops(mix(9, 20), [*days, mix(0, 25)])
+
+
+def test_a_weekday_only_warns_and_a_value_that_all_rows_share_of_a_sudden_stops() -> None:
+    def weekday(number: int, *days: str) -> SpanEvidence:
+        return span(number, features={"weekday": of_tokens(dict.fromkeys(days, 100), 0, 100)})
+
+    (found,) = [f for f in decide(weekday(2, "tuesday"), [weekday(1, "monday")], Drift()) if f.subject == "weekday"]
+    assert found.severity == "warn"
+    assert found.sentence.endswith("; it is constant within a span, which only warns")
+    assert decide(weekday(9, "day 9"), [weekday(n, f"day {n}") for n in range(1, 9)], Drift()) == []  # as usual
+    days = [weekday(n, "a", "b") for n in range(1, 9)]
+    assert stops(weekday(9, "a"), days) == ["drift.divergence_floor"]
+
+
+def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
+    days = [dataclasses.replace(e, label_aucs={"page": 0.55}) for e in good(8)]
+    assert stops(span(9, label_aucs={"page": 0.86}), days) == ["drift.max_label_auc_increase"]
+    assert stops(span(9, label_aucs={"page": 0.6}), days) == []
+    assert stops(span(9, label_aucs={"new": 0.86}), days) == []  # nothing to hold it against
+
+
+def test_a_serving_model_that_ranks_at_random_stops_and_one_that_is_a_little_worse_does_not() -> None:
+    assert stops(span(9, auc=0.5), good(8)) == ["drift.max_auc_loss"]
+    assert stops(span(9, auc=0.65), good(8)) == []
+
+
+def test_a_span_that_no_serving_model_has_scored_says_so() -> None:
+    found = decide(span(9, model=None), good(8), Drift())
+    assert [(f.severity, f.subject) for f in found] == [("cannot_judge", "serving model")]
+
+
+def test_the_error_of_an_auc_is_that_of_hanley_and_mcneil() -> None:
+    """At 0.5 it is √((P + N + 1) / 12 P N), the standard error of a rank sum, times √2 for examples that are alike."""
+    assert auc_error(0.5, Labelled(1000, 100)) == pytest.approx((2 * 1001 / (12 * 100 * 900)) ** 0.5, rel=0.001)
+
+
+def test_the_spread_leaves_out_one_in_ten() -> None:
+    assert spread([0.0] * 13 + [5.0], 0.01) == 0.01
+    assert spread([0.0, 0.2] * 7, 0.01) == pytest.approx(0.2 / 2.56)
+    assert spread([1.0], 0.01) == pytest.approx(0.02)
+    assert poisson_tail(1, 2.0) == pytest.approx(3 * 2.718281828**-2)
