@@ -188,11 +188,11 @@ def add_version(
       sums: The checksums, where they are known.
 
     Returns:
-      The version, one above the highest.
+      The version, one above the highest that there ever was, as far as its manifest is kept.
     """
     storage.make_folder(root)
     clear(root)
-    version = max(versions(root), default=0) + 1
+    version = max(history(root), default=0) + 1
     part, final = os.path.join(root, f"{PART_PREFIX}{version}"), version_path(root, version)
     remote = storage.is_remote(root)
     if remote:

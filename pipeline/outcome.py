@@ -13,13 +13,12 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 
 from components import quality
-from components.artifacts import GateVerdict
+from components.artifacts import VERDICT_FILE, GateVerdict
 from components.gate_records import Finding, read_record
-from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.measured import Measured, read_measured
-from components.push import FORCE_REASON, REFUSAL
+from components.push import FORCE_REASON, NOTE, REFUSAL
 from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, TUNER
 from pipeline.metadata_handle import Metadata
 from pipeline.progressive import ProgressiveValidation, read_progress
@@ -49,6 +48,7 @@ class Outcome:
       version: The pushed version; None if there is none.
       places: Where what lies, by what it is.
       accepted: What gates on data found that a person accepted, a sentence each, with the person and the reason.
+      push_note: What else there is to say of the pushed version, such as that it was removed since; else empty.
     """
 
     counts: Counts
@@ -68,6 +68,7 @@ class Outcome:
     version: int | None
     places: Mapping[str, str]
     accepted: tuple[str, ...] = ()
+    push_note: str = ""
 
     def to_json(self) -> str:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -140,6 +141,7 @@ def read_outcome(
         refusals=() if version is not None and not forced else tuple(reasons),
         forced=forced,
         version=version,
+        push_note=pushed.custom_properties[NOTE].string_value,
         places=places,
         accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
     )

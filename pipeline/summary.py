@@ -67,7 +67,8 @@ def summary(outcome: Outcome) -> RenderableType:
     for what, found in infra_rows(outcome.infra):
         table.add_row(what, found)
     if outcome.version is not None:
-        table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}")
+        note = f", {outcome.push_note}" if outcome.push_note else ""
+        table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}{note}")
         if outcome.forced:
             table.add_row("  forced", f"{outcome.forced}; refused: {'; '.join(outcome.refusals)}")
     else:

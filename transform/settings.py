@@ -227,6 +227,8 @@ class Push:
     Attributes:
       keep_versions: How many of the highest versions stay. Older ones are removed after a push, but for pinned ones and
         those that a rollback among the kept ones restored.
+      unchanged: Whether a model is pushed whose scores are those of the model that serves, to 0.001 %.
     """
 
     keep_versions: PositiveInt = 5
+    unchanged: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import hashlib
 import json
@@ -16,12 +17,15 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
-from components.artifacts import CHECKSUMS_FILE, Catalog
+from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE, Catalog
 from components.push import PushExecutor
+from components.retention import remove_old
 from components.rollback import roll_back
-from components.versions import checksums, read_manifest, versions
+from components.versions import checksums, read_manifest, verify, versions
 from tests.components.pushes import push_one, raw_example
 from tests.transform.small_config import small_config
+from transform.config import Config
+from transform.settings import Push
 
 
 def write_evaluation(folder: Path) -> None:
@@ -65,8 +69,16 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
         artifact.set_int_custom_property("span", span)
 
     def run(
-        *, by_model: int = 1, by_infra: int = 1, force_reason: str = "", uri: Path = model, baseline: str = ""
+        *,
+        by_model: int = 1,
+        by_infra: int = 1,
+        force_reason: str = "",
+        uri: Path = model,
+        baseline: str = "",
+        largest_change: float | None = None,
+        config: Config = CONFIG,
     ) -> Any:
+        (tmp_path / VERDICT_FILE).write_text(json.dumps({"largest_change": largest_change}))
         candidate, snapshot, evaluation = standard_artifacts.Model(), Catalog(), standard_artifacts.ModelEvaluation()
         candidate.uri, candidate.id, snapshot.uri, evaluation.uri = str(uri), 7, str(catalog), str(tmp_path)
         by = [standard_artifacts.ModelBlessing(), standard_artifacts.InfraBlessing()]
@@ -88,7 +100,7 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
             },
             {"pushed_model": [pushed]},
             {
-                "config": CONFIG.to_json(),
+                "config": config.to_json(),
                 "serving_root": str(local_root),
                 "keep_versions": 5,
                 "force_reason": force_reason,
@@ -237,3 +249,79 @@ def test_a_model_that_was_changed_since_it_was_validated_is_not_pushed(
         f"Received: variables/{data.name} was changed ({changed}/Format-Serving)"
     )
     assert versions(str(local_root)) == []
+
+
+def test_a_model_that_scores_as_the_serving_one_is_no_new_version(
+    execute: Any, model: Path, catalog: Path, local_root: Path
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    pushed = execute(baseline="m1", largest_change=3e-7)
+    assert pushed.get_int_custom_property("pushed") == 0
+    refusal = pushed.get_string_custom_property("refusal")
+    assert refusal.startswith("a new version's scores must differ from the serving model's by more than 1e-05")
+    assert "Received: 3.0e-07 at most" in refusal
+    assert versions(str(local_root)) == [1]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"largest_change": 2e-5},
+        {"largest_change": 0.0, "config": dataclasses.replace(CONFIG, push=Push(unchanged=True))},
+        {"largest_change": 0.0, "force_reason": "for its catalog"},
+    ],
+    ids=["other scores", "config", "forced"],
+)
+def test_a_model_with_other_scores_or_that_is_wanted_all_the_same_is_a_new_version(
+    execute: Any, model: Path, catalog: Path, local_root: Path, asked: dict[str, Any]
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    assert execute(baseline="m1", **asked).get_int_custom_property("version") == 2
+    assert ("forced" in read_manifest(str(local_root / "2"))) == ("force_reason" in asked)
+
+
+def test_a_version_that_was_deleted_is_pushed_again(execute: Any, local_root: Path) -> None:
+    assert execute().get_int_custom_property("version") == 1
+    shutil.rmtree(local_root / "1")
+    again = execute()
+    assert (again.get_int_custom_property("version"), again.get_string_custom_property("note")) == (1, "")
+    verify(str(local_root / "1"))
+
+
+def test_a_version_that_serves_and_is_damaged_is_pushed_again_as_another(execute: Any, local_root: Path) -> None:
+    execute()
+    path = local_root / "1" / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:-1])
+    again = execute()
+    assert again.get_int_custom_property("version") == 2
+    note = again.get_string_custom_property("note")
+    assert note.startswith("in place of version 1: a version's files must be those that were pushed. Received: saved_m")
+    verify(str(local_root / "2"))
+    assert execute().get_int_custom_property("version") == 2
+
+
+def test_of_an_older_version_that_is_not_as_it_was_the_push_says_so(
+    execute: Any, model: Path, catalog: Path, local_root: Path
+) -> None:
+    execute()
+    push_one(model, catalog, local_root, "m2", spans=[5])
+    path = local_root / "1" / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "saved_model.pb was changed" in execute().get_string_custom_property("note")
+    remove_old(str(local_root), keep=1)
+    removed = execute()
+    assert removed.get_int_custom_property("version") == 1
+    assert removed.get_string_custom_property("note") == "removed since, as newer versions were pushed"
+    assert versions(str(local_root)) == [2]
+
+
+def test_a_version_s_number_is_never_given_again_while_its_manifest_is_kept(
+    execute: Any, model: Path, catalog: Path, local_root: Path
+) -> None:
+    for uri in ("m1", "m2", "m3"):
+        push_one(model, catalog, local_root, uri)
+    remove_old(str(local_root), keep=1)
+    shutil.rmtree(local_root / "3")  # nothing serves
+    assert push_one(model, catalog, local_root, "m4") == 3
+    shutil.rmtree(local_root / "3")
+    assert push_one(model, catalog, local_root, "m2") == 3  # which is the last whose manifest is kept

@@ -145,3 +145,8 @@ def test_how_the_model_before_did_on_the_span() -> None:
         "unseen span model trained to span 2: auc 0.7000 (before 0.6900, change -0.0100 to +0.0300); logloss 0.4000"
         in lines
     )
+
+
+def test_what_else_there_is_to_say_of_a_version() -> None:
+    assert "pushed yes, as version 1" in lines_of(TRAINING)
+    assert "pushed yes, as version 1, removed since" in lines_of(TRAINING, push_note="removed since")

@@ -33,3 +33,4 @@ def test_a_model_that_costs_too_much_is_refused_for_that_alone(
     (told,) = verdict["problems"]
     assert told.startswith(problem)
     assert (verdict["blessed"], verdict["baseline_problem"]) == (0, "")
+    assert verdict["largest_change"] is not None
