@@ -28,6 +28,7 @@ from components.push_refusals import (
     same_as_serving,
 )
 from components.retention import remove_old
+from components.served_models import place_of
 from components.uncached import UncachedDriver
 from components.versions import (
     BASELINE,
@@ -261,8 +262,9 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         metrics = {"candidate": dict(whole.metrics), **({"baseline": dict(whole.baseline)} if whole.baseline else {})}
         baseline = None
         for served in input_dict.get("baseline_model", []):
-            of_model = [v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == served.uri]
-            baseline = {MODEL_URI: served.uri, "version": max(of_model, default=None)}
+            place = place_of(served)
+            of_model = [v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == place]
+            baseline = {MODEL_URI: place, "version": max(of_model, default=None)}
         return {
             MODEL_URI: model.uri,
             MODEL_ID: model.id,
