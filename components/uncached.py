@@ -8,8 +8,8 @@ from tfx.orchestration.portable import base_driver as portable_driver
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
 
-#: The property that makes an execution's key its own.
-_EXECUTION = "execution"
+#: The property that makes a key of the cache a run's own.
+_RUN = "run"
 
 
 class PortableDriver(component_driver.BaseDriver, portable_driver.BaseDriver):  # type: ignore[misc]
@@ -21,9 +21,9 @@ class PortableDriver(component_driver.BaseDriver, portable_driver.BaseDriver):  
 
 
 class UncachedDriver(PortableDriver):
-    """Puts the execution's id into the cache's key, so that no other execution has the same key."""
+    """Puts the run's name into the cache's key, so that no other run's execution has the same key."""
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
         output = driver_output_pb2.DriverOutput()
-        output.exec_properties[_EXECUTION].int_value = execution_info.execution_id
+        output.exec_properties[_RUN].string_value = execution_info.pipeline_run_id
         return output
