@@ -11,8 +11,8 @@ from tests.components.saved_models import export
 
 
 @pytest.fixture
-def lineage(tmp_path: Path) -> Lineage:
-    return Lineage(tmp_path / "artifacts")
+def lineage() -> Lineage:
+    return Lineage()
 
 
 @pytest.fixture(params=["local", "remote"])

@@ -10,8 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.artifacts import VERDICT_FILE
-from components.infra_validation.component import _SETTINGS, InfraValidationExecutor
+from components.infra_validation.component import _SETTINGS, VERDICT_FILE, InfraValidationExecutor
 from transform.infra_settings import InfraValidation
 
 
