@@ -85,7 +85,8 @@ class GateRecord:
 
     def to_json(self) -> str:
         """The record as JSON; raises ValueError if a number is not finite."""
-        return json.dumps(_ADAPTER.dump_python(self, mode="python"), indent=2, sort_keys=True, allow_nan=False)
+        found = _ADAPTER.dump_python(self, mode="python")
+        return json.dumps(found, separators=(",", ":"), sort_keys=True, allow_nan=False)
 
 
 _ADAPTER = TypeAdapter(GateRecord)

@@ -18,6 +18,9 @@ from transform.config import Config
 from transform.feature_spec import FeatureSpec
 from transform.sources import Installs
 
+#: Of the sketches of rows and tables, a record, which is kept for years, has this much.
+_NUM_ROWS, _NUM_KEYS = 500, 200
+
 #: A feature of more values makes no slices.
 _MAX_SLICES = 30
 
@@ -44,7 +47,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
     }
     features |= {name: of_numbers(values, draws(name)) for name, values in columns.numbers.items()}
     return SpanEvidence(
-        ingested=ingested,
+        ingested=_for_the_record(ingested),
         num_requests=num_requests,
         label_version=config.sources.label_version,
         label_recipe=label_recipe(config),
@@ -54,6 +57,16 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         ids=ids(config),
         model=None if scores is None else _of_model(columns.label, scores),
     )
+
+
+def _for_the_record(ingested: Evidence) -> Evidence:
+    """Smaller sketches: the smallest hashes of a sketch are one, too."""
+    logs = {name: dataclasses.replace(log, sketch=log.sketch[:_NUM_ROWS]) for name, log in ingested.logs.items()}
+    tables = {
+        name: dataclasses.replace(table, keys=dict(sorted(table.keys.items())[:_NUM_KEYS]))
+        for name, table in ingested.tables.items()
+    }
+    return dataclasses.replace(ingested, logs=logs, tables=tables)
 
 
 def ids(config: Config) -> tuple[str, ...]:

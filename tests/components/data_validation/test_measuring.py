@@ -11,7 +11,7 @@ import pytest
 from components.data_validation.columns import Columns, Tokens, numbers_of, tokens_of
 from components.data_validation.label_aucs import auc, label_aucs
 from components.data_validation.measuring import ids, label_recipe, measure, with_overlaps
-from components.ingestion.evidence import Evidence, LabelCount
+from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
 from transform.config import Config, parse_config
 
 CONFIG = {
@@ -75,6 +75,17 @@ def test_a_span_is_measured(config: Config) -> None:
     # The positives have 0.5 and 0.1, the negatives 0.1 and 0.2: (1 + 1 + 0.5 + 0) / 4.
     assert found.model.auc == pytest.approx(0.625)
     assert measure(columns(), None, ingested, config).model is None
+
+
+def test_a_record_has_smaller_sketches_of_the_same_rows_and_keys(config: Config) -> None:
+    ingested = Evidence(
+        span=3,
+        logs={"impressions": Log(sketch=tuple(range(2000)))},
+        tables={"apps": TableEvidence(5, 0, ("price",), dict.fromkeys(reversed(range(400)), (1.0,)))},
+    )
+    found = measure(columns(), None, ingested, config).ingested
+    assert found.logs["impressions"].sketch == tuple(range(500))
+    assert sorted(found.tables["apps"].keys) == list(range(200))
 
 
 def test_an_auc_is_that_by_pairs() -> None:
