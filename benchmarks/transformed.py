@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
 from pipeline.nodes import compile_pipeline, run_nodes
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace, new_run_id
@@ -22,21 +22,21 @@ from transform.preprocessing import CONFIG_KEY
 
 @dataclasses.dataclass(frozen=True)
 class Transformed:
-    """A span as the trainer gets it.
+    """A span's window as the trainer gets it.
 
     Attributes:
       config: The deployment.
-      examples: The folder of the transformed examples.
+      examples: The folders of the transformed examples, one for each span of the window.
       graph: The folder of what tf.Transform learned.
     """
 
     config: Config
-    examples: Path
+    examples: tuple[Path, ...]
     graph: Path
 
     def patterns(self, split: str) -> list[str]:
         """The globs of a split's files."""
-        return [str(self.examples / f"Split-{split}" / "*")]
+        return [str(folder / f"Split-{split}" / "*") for folder in self.examples]
 
     def train(self, config: Config, folder: Path, base_model: str | None = None) -> dict[str, Any]:
         """Trains with another model or training than the deployment's.
@@ -77,7 +77,7 @@ def transform_span(config: Config, data_root: Path, folder: Path, span: int | No
     """Runs the pipeline up to tf.Transform.
 
     Args:
-      config: The deployment; its window must be one span.
+      config: The deployment; the earlier spans of its window must be in the workspace already.
       data_root: The folder below which its sources lie.
       folder: The workspace.
       span: The span; None takes the latest.
@@ -85,15 +85,27 @@ def transform_span(config: Config, data_root: Path, folder: Path, span: int | No
     Returns:
       What the trainer would get.
     """
+    outputs = _run_until("transform", config, data_root, folder, span)
+    newest = _newest(outputs / "transformed_examples")
+    examples = (newest,) if (newest / "Split-train").exists() else tuple(sorted(newest.iterdir()))
+    return Transformed(config, examples, _newest(outputs / "transform_graph"))
+
+
+def ingest_span(config: Config, data_root: Path, folder: Path, span: int) -> Path:
+    """Runs the ingestion alone; arguments as in `transform_span`. Returns the folder of the raw examples."""
+    return _newest(_run_until(EXAMPLE_GEN, config, data_root, folder, span) / "examples")
+
+
+def _run_until(node_id: str, config: Config, data_root: Path, folder: Path, span: int | None) -> Path:
+    """Runs the pipeline up to a node; returns the folder of that node's outputs."""
     workspace = Workspace.at(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_schema(config, workspace)
     pipeline = create_pipeline(config, RunSettings(str(data_root), workspace, span))
     for event in run_nodes(compile_pipeline(pipeline, new_run_id()), workspace.metadata_connection()):
-        if event.node_id == "transform" and event.state != "running":
+        if event.node_id == node_id and event.state != "running":
             break
-    outputs = workspace.artifacts / "transform"
-    return Transformed(config, _newest(outputs / "transformed_examples"), _newest(outputs / "transform_graph"))
+    return workspace.artifacts / node_id
 
 
 def _newest(folder: Path) -> Path:

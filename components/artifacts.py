@@ -23,6 +23,9 @@ UNFIT = "unfit"
 #: same for all Examples of one window.
 RECIPE = "recipe"
 
+#: In an InfraBlessing artifact: the verdict of the infra validation.
+VERDICT_FILE = "verdict.json"
+
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as a JSON object.
 CHECKSUMS_FILE = "sha256.json"
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import logging
 from tfx import types
@@ -15,16 +15,21 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components import storage
-from components.anchor import ANCHOR
-from components.artifacts import CHECKSUMS_FILE, MODEL_ID, Catalog, GateRecord
-from components.gate_records import GateRecord as GateRecordContent
-from components.gate_records import read_record
+from components import quality, storage
+from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog
 from components.infra_validation.requests import of_latest_span, raw_requests
 from components.measured import Measured, read_measured
-from components.push_refusals import ChangedModelError, OlderModelError, StaleBaselineError, older_than_serving
-from components.quality_rules import QualityInputs, becomes_anchor
+from components.push_refusals import (
+    ChangedModelError,
+    OlderModelError,
+    StaleBaselineError,
+    UnchangedModelError,
+    older_than_serving,
+    same_as_serving,
+)
 from components.retention import remove_old
+from components.served_models import place_of
+from components.uncached import UncachedDriver
 from components.versions import (
     BASELINE,
     CATALOG_FOLDER,
@@ -33,6 +38,7 @@ from components.versions import (
     FORCED,
     MODEL_URI,
     SPANS,
+    DamagedVersionError,
     Manifest,
     add_version,
     checksums,
@@ -41,7 +47,9 @@ from components.versions import (
     pushed_models,
     read_manifest,
     user,
+    verify,
     version_path,
+    versions,
 )
 from components.warmup import BATCH_SIZES, write_warmup
 from transform.config import Config
@@ -51,6 +59,21 @@ REFUSAL = "refusal"
 
 #: The parameter, and the custom property of a PushedModel: why a model that a gate refused was pushed all the same.
 FORCE_REASON = "force_reason"
+
+#: A custom property of a PushedModel: what else there is to say of the version; empty for a push like any other.
+NOTE = "note"
+
+
+class Pushed(NamedTuple):
+    """What became of a push.
+
+    Attributes:
+      version: The model's version.
+      note: What else there is to say of it; empty for a push like any other.
+    """
+
+    version: int
+    note: str = ""
 
 
 def push(
@@ -65,7 +88,8 @@ def push(
     item_id: str | None = None,
     refusals: Sequence[str] = (),
     force_reason: str = "",
-) -> int:
+    unchanged: str = "",
+) -> Pushed:
     """Copies a SavedModel to the next version of a serving folder, then removes the versions that are too many.
 
     Args:
@@ -81,12 +105,16 @@ def push(
       refusals: Of the gates on quality, a sentence each; there must be a reason then.
       force_reason: Why a model that is refused is pushed all the same; goes into the manifest, with the refusals.
 
+      unchanged: Why the model would be no new version but for a reason to force it; empty for one that is.
+
     Returns:
-      The version: one above the highest, or, where this model is a version already (its push was killed after its
-      work was done, or only its gates ran again), that version: an old model never becomes the newest.
+      The version: one above the highest. Where this model is a version already (its push was killed after its work was
+      done, or only its gates ran again), that version: an old model never becomes the newest. But one that serves, and
+      whose files are no longer those that were pushed, is pushed again.
 
     Raises:
       StaleBaselineError: If `baseline` in the lineage is not the model that serves.
+      UnchangedModelError: If the model is no new version, and no reason is given.
       OlderModelError: If the model that serves was trained on later spans, and no reason is given.
       ChangedModelError: If the files that were copied are not those that were validated.
     """
@@ -108,22 +136,44 @@ def push(
     with locked(serving_root):
         pushed = pushed_models(serving_root)
         own = [version for version, uri in pushed if uri == lineage[MODEL_URI]]
-        if not own:
-            baseline = lineage.get(BASELINE)
-            if baseline and pushed[-1][1] != baseline[MODEL_URI]:
-                raise StaleBaselineError(
-                    "a candidate must be held against the model that serves, and another one serves by now; "
-                    f"run again. Received: {baseline[MODEL_URI]}, now {pushed[-1][1]} ({serving_root})"
-                )
-            if older := older_than_serving(serving_root, lineage):
-                if not force_reason:
-                    raise OlderModelError(older)
-                refusals = [*refusals, older]
-            forced = {FORCED: {"by": user(), "reason": force_reason, "refusals": list(refusals)}} if refusals else {}
-            own = [add_version(serving_root, fill, {**lineage, **forced})]
+        wrong = _what_is_wrong(serving_root, own[-1]) if own else ""
+        again = wrong != "" and own[-1] >= max(versions(serving_root), default=0)
+        if own and not again:
+            version = own[-1]
+        else:
+            others = [uri for _, uri in pushed if uri != lineage[MODEL_URI]]
+            _check_baseline(serving_root, lineage.get(BASELINE), others[-1] if others else None)
+            reasons = {OlderModelError: older_than_serving(serving_root, lineage), UnchangedModelError: unchanged}
+            for error, why in reasons.items():
+                if why and not force_reason:
+                    raise error(why)
+            refusals = [*refusals, *filter(None, reasons.values())]
+            forced = {FORCED: {"by": user(), "reason": force_reason, "refusals": refusals}} if refusals else {}
+            version = add_version(serving_root, fill, {**lineage, **forced})
+            wrong = f"in place of version {own[-1]}: {wrong}" if again else ""
         if removed := remove_old(serving_root, keep_versions):
             logging.info("removed the versions %s (%s)", removed, serving_root)
-        return own[-1]
+        return Pushed(version, wrong)
+
+
+def _what_is_wrong(serving_root: str, version: int) -> str:
+    """Why a version that was pushed is not there as it was; empty if it is."""
+    if version not in versions(serving_root):
+        return "removed since, as newer versions were pushed"
+    try:
+        verify(version_path(serving_root, version))
+    except DamagedVersionError as error:
+        return str(error)
+    return ""
+
+
+def _check_baseline(serving_root: str, baseline: Mapping[str, Any] | None, serving: str | None) -> None:
+    """Raises StaleBaselineError if a candidate was held against another model than the one that serves."""
+    if baseline and baseline[MODEL_URI] != serving:
+        raise StaleBaselineError(
+            "a candidate must be held against the model that serves, and another one serves by now; "
+            f"run again. Received: {baseline[MODEL_URI]}, now {serving or 'none'} ({serving_root})"
+        )
 
 
 class PushSpec(ComponentSpec):  # type: ignore[misc]
@@ -140,7 +190,6 @@ class PushSpec(ComponentSpec):  # type: ignore[misc]
         "model": ChannelParameter(type=standard_artifacts.Model),
         "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "quality_record": ChannelParameter(type=GateRecord),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "infra_blessing": ChannelParameter(type=standard_artifacts.InfraBlessing),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
@@ -171,11 +220,14 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 _refuse(pushed_model, "a push can be forced past the gates on quality, not past infra validation")
                 return
         config = Config.from_json(exec_properties["config"])
+        infra_blessing = artifact_utils.get_single_instance(input_dict["infra_blessing"])
         measured = read_measured(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
-        record = read_record(artifact_utils.get_single_uri(input_dict["quality_record"]))
-        refusals = [finding.sentence for finding in record.of_severity("refuse")]
+        refusals = quality.refusals(quality.findings(measured, config.evaluation)) if refused else []
+        unchanged = (
+            "" if config.push.unchanged else same_as_serving(_read_json(infra_blessing, VERDICT_FILE)["largest_change"])
+        )
         try:
-            version = push(
+            version, note = push(
                 path_utils.serving_model_path(model.uri),
                 artifact_utils.get_single_instance(input_dict["catalog"]).uri,
                 exec_properties["serving_root"],
@@ -183,12 +235,13 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 self._lineage(input_dict, exec_properties, measured[""]),
                 exec_properties["keep_versions"],
                 list(raw_requests(of_latest_span(input_dict["examples"]), "eval", max(BATCH_SIZES))),
-                _validated(artifact_utils.get_single_instance(input_dict["infra_blessing"])),
+                _read_json(infra_blessing, CHECKSUMS_FILE),
                 config.item_id.name if config.item_id else None,
                 refusals,
                 reason,
+                unchanged,
             )
-        except (StaleBaselineError, OlderModelError, ChangedModelError) as error:
+        except (StaleBaselineError, OlderModelError, UnchangedModelError, ChangedModelError) as error:
             _refuse(pushed_model, str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
@@ -198,6 +251,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             by_push = [refusal for refusal in forced["refusals"] if refusal not in refusals]
             pushed_model.set_string_custom_property(REFUSAL, "; ".join(by_push))
         pushed_model.set_int_custom_property("version", version)
+        pushed_model.set_string_custom_property(NOTE, note)
         pushed_model.set_string_custom_property("pushed_destination", place)
 
     def _lineage(
@@ -208,8 +262,9 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         metrics = {"candidate": dict(whole.metrics), **({"baseline": dict(whole.baseline)} if whole.baseline else {})}
         baseline = None
         for served in input_dict.get("baseline_model", []):
-            of_model = [v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == served.uri]
-            baseline = {MODEL_URI: served.uri, "version": max(of_model, default=None)}
+            place = place_of(served)
+            of_model = [v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == place]
+            baseline = {MODEL_URI: place, "version": max(of_model, default=None)}
         return {
             MODEL_URI: model.uri,
             MODEL_ID: model.id,
@@ -218,28 +273,19 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             "config_fingerprint": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
             "code_fingerprint": exec_properties["code_fingerprint"],
             BASELINE: baseline,
-            ANCHOR: _next_anchor(model.uri, read_record(artifact_utils.get_single_uri(input_dict["quality_record"]))),
             "metrics": metrics,
         }
-
-
-def _next_anchor(model_uri: str, record: GateRecordContent) -> str:
-    """The anchor from a push on: the model itself, or the one that it was held against."""
-    current = QualityInputs.from_json(record.inputs)
-    if current.anchor is None or becomes_anchor(current, record.findings):
-        return model_uri
-    return current.anchor.model_uri
 
 
 def _is_blessed(blessing: list[types.Artifact]) -> bool:
     return bool(artifact_utils.get_single_instance(blessing).get_int_custom_property("blessed"))
 
 
-def _validated(infra_blessing: types.Artifact) -> dict[str, str]:
-    """The checksums of the model's files that infra validation has run."""
-    text = storage.read_text(os.path.join(infra_blessing.uri, CHECKSUMS_FILE))
-    assert text is not None  # infra validation writes it
-    found: dict[str, str] = json.loads(text)
+def _read_json(infra_blessing: types.Artifact, name: str) -> dict[str, Any]:
+    """A file that infra validation has written."""
+    text = storage.read_text(os.path.join(infra_blessing.uri, name))
+    assert text is not None
+    found: dict[str, Any] = json.loads(text)
     return found
 
 
@@ -252,18 +298,19 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
     """Pushes a blessed model as the next version of a serving folder.
 
     Its output `pushed_model` has the custom properties `pushed` (0 or 1), `model_id`, `version` and
-    `pushed_destination`; `refusal` where the push itself refused; `force_reason` where it was forced.
+    `pushed_destination`; `refusal` where the push itself refused; `force_reason` where it was forced; `note` where
+    there is more to say. It is never taken from the cache: whether a model is a whole version, only the folder tells.
     """
 
     SPEC_CLASS = PushSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PushExecutor)
+    DRIVER_CLASS = UncachedDriver
 
     def __init__(
         self,
         model: types.BaseChannel,
         baseline_model: types.BaseChannel,
         evaluation: types.BaseChannel,
-        quality_record: types.BaseChannel,
         model_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
         examples: types.BaseChannel,
@@ -279,9 +326,8 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
         Args:
           model: The trained model.
           baseline_model: The serving model that it was held against; none on a first run.
-          evaluation: The Evaluator's metrics, for the record.
-          quality_record: What the gate on quality found: the anchor, and what a forced push was refused by.
-          model_blessing: The word of the gate on quality.
+          evaluation: The Evaluator's metrics: for the record, and for what a forced push was refused by.
+          model_blessing: The Evaluator's word.
           infra_blessing: The infra validation's word.
           examples: What the model was trained on, the window: for the record, and for the warm-up records.
           catalog: The catalog snapshot that goes with the model.
@@ -301,7 +347,6 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
                 model=model,
                 baseline_model=baseline_model,
                 evaluation=evaluation,
-                quality_record=quality_record,
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
                 examples=examples,

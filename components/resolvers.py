@@ -16,11 +16,11 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.dsl.components.common import resolver
 
-from components.anchor import anchor_of, versions_of
 from components.artifacts import RECIPE, UNFIT
 from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, was_let_through, was_stopped
-from components.versions import MODEL_URI, history, pushed_models, versions
+from components.served_models import by_place, import_version, place_of
+from components.versions import MODEL_URI, SPANS, Manifest, history, version_before
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -143,7 +143,8 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `model` to the one that was pushed last, from earlier examples than the run's; else to none.
 
     It is what training starts from. What was pushed, the serving folder's manifests tell: ML Metadata does not know of
-    a push whose process was killed right after its work was done. A rollback pushes the restored model again.
+    a push whose process was killed right after its work was done. A rollback pushes the restored model again. A model
+    that ML Metadata does not know is imported if its manifest names earlier spans than the run's alone.
     Inputs: `examples`, the run's own; `model`, all of the pipeline.
     """
 
@@ -152,10 +153,14 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        models = {model.uri: model for model in input_dict["model"]}
-        pushed = [models[uri] for _, uri in reversed(pushed_models(self._serving_root)) if uri in models]
-        found = next((m for m in pushed if _is_before(current, examples_behind(store, m.id))), None)
-        return {"examples": [], "model": [found] if found else []}
+        known = by_place(input_dict["model"])
+        for version, manifest in sorted(history(self._serving_root).items(), reverse=True):
+            model = known.get(manifest.get(MODEL_URI, ""))
+            sources = examples_behind(store, model.id) if model else []
+            is_before = _is_before(current, sources) or (not sources and _is_of_earlier_spans(current, manifest))
+            if is_before and (found := model or import_version(store, self._serving_root, version, manifest, current)):
+                return {"examples": [], "model": [found]}
+        return {"examples": [], "model": []}
 
 
 class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
@@ -163,7 +168,7 @@ class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
     It is what evaluation holds the candidate against, whatever it was trained on: a second training on the same
     examples must not push a worse model. A candidate that is a version already is held against the version before its
-    own, as it was when it was pushed.
+    own, as it was when it was pushed. What ML Metadata does not know is imported from the serving folder.
     Inputs: `candidate`, the run's own model; `model`, all of the pipeline.
     """
 
@@ -172,34 +177,12 @@ class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (candidate,) = input_dict["candidate"]
-        pushed = pushed_models(self._serving_root)
-        own = next((version for version, uri in pushed if uri == candidate.uri), None)
-        earlier = [uri for version, uri in pushed if own is None or version < own]
-        return {"candidate": [], "model": [m for m in input_dict["model"] if m.uri in earlier[-1:]]}
-
-
-class AnchorModel(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `model` to the anchor, as the serving folder's manifests tell it; on a first run to none.
-
-    Where the anchor's version was removed, as after a rollback to before its time, the model that serves stands in. A
-    candidate that is a version already is held against the anchor of the version before its own.
-    Inputs: `candidate`, the run's own model; `model`, all of the pipeline.
-    """
-
-    def __init__(self, serving_root: str):
-        self._serving_root = serving_root
-
-    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
-        (candidate,) = input_dict["candidate"]
-        manifests, there = history(self._serving_root), versions(self._serving_root)
-        own = next(iter(versions_of(manifests, candidate.uri)), None)
-        wanted = anchor_of(manifests, own)
-        if wanted is None:
-            return {"candidate": [], "model": []}
-        earlier = [uri for version, uri in pushed_models(self._serving_root) if own is None or version < own]
-        kept = {manifests[version].get(MODEL_URI) for version in there}
-        found = wanted if wanted in kept else earlier[-1]
-        return {"candidate": [], "model": [m for m in input_dict["model"] if m.uri == found]}
+        found = None
+        if before := version_before(self._serving_root, place_of(candidate)):
+            version, manifest = before
+            known = by_place(input_dict["model"]).get(manifest[MODEL_URI])
+            found = known or import_version(store, self._serving_root, version, manifest, candidate)
+        return {"candidate": [], "model": [found] if found else []}
 
 
 class ValidatedModel(resolver.ResolverStrategy):  # type: ignore[misc]
@@ -218,3 +201,9 @@ def _is_before(current: types.Artifact, sources: list[metadata_store_pb2.Artifac
     """Whether something was made from Examples, and neither from `current` nor from a later span's."""
     spans = [(source.id, source.custom_properties["span"].int_value) for source in sources]
     return bool(spans) and all(id_ != current.id and span <= _span(current) for id_, span in spans)
+
+
+def _is_of_earlier_spans(current: types.Artifact, manifest: Manifest) -> bool:
+    """Whether a pushed model was made from spans before the run's alone, as far as its manifest tells."""
+    spans = manifest.get(SPANS, [])
+    return bool(spans) and max(spans) < _span(current)

@@ -6,6 +6,7 @@
       .part-5/           a version that is still being copied, or was when its process was killed
       .gone-2/           a version that is being removed
       .removed/2.json    the manifest of a version that was removed
+      .models/3/         a version's files as ML Metadata has a model's, where the model's own are gone
       .pins.json         which versions are never removed, and why
 
 A version appears by a rename once all of it is on the disk, and goes by a rename before any of it is removed, so that a
@@ -37,6 +38,8 @@ GONE_PREFIX = ".gone-"
 
 #: The folder of the manifests of removed versions.
 REMOVED_FOLDER = ".removed"
+
+_MODELS_FOLDER = ".models"
 
 #: Beside the SavedModel's own files, and not looked at by TF Serving but for its warm-up requests.
 EXTRA_ASSETS = "assets.extra"
@@ -98,6 +101,11 @@ def version_path(root: str, version: int) -> str:
     return os.path.join(root, str(version))
 
 
+def models_folder(root: str) -> str:
+    """The folder of the models that stand in for some whose own files are gone, by version."""
+    return os.path.join(root, _MODELS_FOLDER)
+
+
 def versions(root: str) -> list[int]:
     """The whole versions in a serving folder, oldest first; the last one serves."""
     found = storage.names(root)
@@ -127,6 +135,20 @@ def pushed_models(root: str) -> list[tuple[int, str]]:
     A version that was put there by hand, without a manifest, is left out.
     """
     return [(v, manifest[MODEL_URI]) for v, manifest in history(root).items() if MODEL_URI in manifest]
+
+
+def version_before(root: str, model_uri: str) -> tuple[int, Manifest] | None:
+    """The version that served before a model, and its manifest; None if none did.
+
+    Args:
+      root: The serving folder.
+      model_uri: The model's place. Of one that is not a version, what serves was there before it; of one that is, what
+        served when it was pushed first.
+    """
+    pushed = {version: manifest for version, manifest in history(root).items() if MODEL_URI in manifest}
+    own = next((version for version, manifest in pushed.items() if manifest[MODEL_URI] == model_uri), None)
+    earlier = [version for version in pushed if own is None or version < own]
+    return (earlier[-1], pushed[earlier[-1]]) if earlier else None
 
 
 def newest_span(root: str) -> int | None:
@@ -188,11 +210,11 @@ def add_version(
       sums: The checksums, where they are known.
 
     Returns:
-      The version, one above the highest.
+      The version, one above the highest that there ever was, as far as its manifest is kept.
     """
     storage.make_folder(root)
     clear(root)
-    version = max(versions(root), default=0) + 1
+    version = max(history(root), default=0) + 1
     part, final = os.path.join(root, f"{PART_PREFIX}{version}"), version_path(root, version)
     remote = storage.is_remote(root)
     if remote:
@@ -247,6 +269,8 @@ def remove_version(root: str, version: int) -> None:
     path = version_path(root, version)
     text = json.dumps(read_manifest(path), indent=2, sort_keys=True)
     storage.write_text(os.path.join(root, REMOVED_FOLDER, f"{version}.json"), text)
+    if storage.exists(model := os.path.join(models_folder(root), str(version))):
+        storage.remove(model)
     if storage.is_remote(root):
         storage.write_text(os.path.join(root, f"{PART_PREFIX}{version}"), "")
     else:

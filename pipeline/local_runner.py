@@ -15,6 +15,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.fingerprint import ROOT
+from pipeline.lost_metadata import reserve_ids
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace
 from transform.config import load_config
@@ -39,4 +40,6 @@ def pipeline_from_environment() -> tfx_pipeline.Pipeline:
 
 if __name__ == "__main__":
     with claimed(workspace_from_environment()):
-        LocalDagRunner().run(pipeline_from_environment())
+        pipeline = pipeline_from_environment()
+        reserve_ids(pipeline.metadata_connection_config, workspace_from_environment())
+        LocalDagRunner().run(pipeline)

@@ -26,7 +26,7 @@ def list_models(workspace: str, name: str | None) -> None:
     from pipeline.models import versions_table
     from pipeline.workspace import Workspace
 
-    console_for(sys.stdout).print(versions_table(Workspace.at(workspace), name))
+    console_for(sys.stdout).print(versions_table(Workspace.existing(workspace), name))
 
 
 @models.command()
@@ -41,7 +41,7 @@ def show(version: int | None, workspace: str, name: str | None) -> None:
         from pipeline.models import serving_root
         from pipeline.workspace import Workspace
 
-    place = Workspace.at(workspace)
+    place = Workspace.existing(workspace)
     console_for(sys.stdout).print(record_table(serving_root(place, name), version, place.metadata_connection()))
 
 
@@ -58,7 +58,7 @@ def diff(first: int, second: int, workspace: str, name: str | None) -> None:
         from pipeline.models import serving_root
         from pipeline.workspace import Workspace
 
-    table = diff_table(serving_root(Workspace.at(workspace), name), first, second)
+    table = diff_table(serving_root(Workspace.existing(workspace), name), first, second)
     if not table.row_count:
         click.echo(f"versions {first} and {second} do not differ")
         return
@@ -76,7 +76,7 @@ def rollback(workspace: str, name: str | None, to: int | None, reason: str) -> N
     from pipeline.models import record, serving_root
     from pipeline.workspace import Workspace
 
-    place = Workspace.at(workspace)
+    place = Workspace.existing(workspace)
     root = serving_root(place, name)
     version = roll_back(root, reason, to)
     click.echo(f"version {version} serves ({root}/{version})")
@@ -94,7 +94,7 @@ def pin(version: int, workspace: str, name: str | None, reason: str) -> None:
     from pipeline.models import serving_root
     from pipeline.workspace import Workspace
 
-    root = serving_root(Workspace.at(workspace), name)
+    root = serving_root(Workspace.existing(workspace), name)
     pin_version(root, version, reason)
     click.echo(f"version {version} is pinned ({root}/{version})")
 
@@ -109,7 +109,7 @@ def unpin(version: int, workspace: str, name: str | None) -> None:
     from pipeline.models import serving_root
     from pipeline.workspace import Workspace
 
-    root = serving_root(Workspace.at(workspace), name)
+    root = serving_root(Workspace.existing(workspace), name)
     unpin_version(root, version)
     click.echo(f"version {version} is not pinned any more ({root}/{version})")
 
@@ -123,4 +123,4 @@ def history(workspace: str) -> None:
         from pipeline.progressive import history_table
         from pipeline.workspace import Workspace
 
-    console_for(sys.stdout).print(history_table(Workspace.at(workspace)))
+    console_for(sys.stdout).print(history_table(Workspace.existing(workspace)))

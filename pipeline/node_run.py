@@ -21,6 +21,7 @@ from pipeline.claim import node_claimed
 from pipeline.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.ir import NODE_RUN, node_run_name
+from pipeline.lost_metadata import reserve_ids
 from pipeline.metadata_handle import Metadata, allow_long_values
 from pipeline.nodes import NodeEvent, launch_node
 from pipeline.outcome import Outcome, read_outcome
@@ -89,6 +90,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str,
     with node_claimed(place.workspace, name, node_id, config.schedule.timeout_seconds):
         if node_id in _FIRST:
             allow_long_values(connection)
+            reserve_ids(connection, place.workspace)
         run = _current_run(connection, name, run_id, begins=node_id == EXAMPLE_GEN)
         done = _executions(connection, run, [node_id], only_done=True)
         if node_id == SCHEMA_GEN:
@@ -109,7 +111,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str,
         if node_id != PUSH:
             return NodeResult(event)
         executions = _executions(connection, run, known)
-        outcome = read_outcome(connection, executions)
+        outcome = read_outcome(connection, executions, config.evaluation)
         report = write_report(place.workspace, connection, run, Ended(name, span, executions, outcome))
         return NodeResult(event, outcome, report)
 

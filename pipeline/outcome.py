@@ -6,24 +6,25 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 
 from components import quality
-from components.artifacts import GateRecord, GateVerdict
+from components.artifacts import VERDICT_FILE, GateVerdict
 from components.gate_records import Finding, read_record
-from components.infra_validation.component import VERDICT_FILE
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.measured import Measured, read_measured
-from components.push import FORCE_REASON, REFUSAL
-from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
+from components.push import FORCE_REASON, NOTE, REFUSAL
+from components.served_models import IMPORTED_FROM, baseline_words
+from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, TUNER
 from pipeline.metadata_handle import Metadata
 from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
+from transform.evaluation_settings import Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Outcome:
       version: The pushed version; None if there is none.
       places: Where what lies, by what it is.
       accepted: What gates on data found that a person accepted, a sentence each, with the person and the reason.
+      held_against: Which version the model was held against and where it was found, or why there was none.
+      push_note: What else there is to say of the pushed version, such as that it was removed since; else empty.
     """
 
     counts: Counts
@@ -67,6 +70,8 @@ class Outcome:
     version: int | None
     places: Mapping[str, str]
     accepted: tuple[str, ...] = ()
+    push_note: str = ""
+    held_against: str = ""
 
     def to_json(self) -> str:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -81,16 +86,20 @@ class Outcome:
         return json.dumps({**fields, **rest}, indent=2)
 
 
-def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> Outcome:
+def read_outcome(
+    connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int], evaluation: Evaluation
+) -> Outcome:
     """Reads the outcome of a finished run.
 
     Args:
       connection: To ML Metadata.
       executions: By node, its execution in the run.
+      evaluation: What the model is held to, for the findings.
     """
     with Metadata(connection) as handle:
         outputs = {node: _outputs(handle.store, execution) for node, execution in executions.items()}
         progress = read_progress(handle.store, _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation"))
+        (push,) = handle.store.get_executions_by_id([executions["push"]])
     quarantine = _only(outputs["example_gen"], "Quarantine")
     model = _only(outputs["trainer"], "Model")
     evaluation_artifact = _only(outputs["evaluator"], "ModelEvaluation")
@@ -110,7 +119,7 @@ def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Ma
     findings: list[Finding] = []
     if not reasons:  # else the Evaluator was not given the model
         measured = read_measured(evaluation_artifact.uri)
-        findings = list(read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri).findings)
+        findings = quality.findings(measured, evaluation)
         reasons = quality.refusals(findings)
         places["evaluation"] = evaluation_artifact.uri
     whole = measured[""]
@@ -136,9 +145,22 @@ def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Ma
         refusals=() if version is not None and not forced else tuple(reasons),
         forced=forced,
         version=version,
+        held_against=_held_against(
+            push.custom_properties["serving_root"].string_value, model, outputs["serving_model"]
+        ),
+        push_note=pushed.custom_properties[NOTE].string_value,
         places=places,
         accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
     )
+
+
+def _held_against(
+    root: str, candidate: metadata_store_pb2.Artifact, resolved: Sequence[metadata_store_pb2.Artifact]
+) -> str:
+    """What the candidate was held against, in words; `resolved` is what the resolver of the serving model gave out."""
+    found = next((artifact for artifact in resolved if artifact.type == "Model"), None)
+    is_imported = found is not None and IMPORTED_FROM in found.custom_properties
+    return baseline_words(root, candidate.uri, is_found=found is not None, is_imported=is_imported)
 
 
 def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:

@@ -14,6 +14,7 @@ from components.ingestion.spans import NoSpanError, earlier_spans, has_spans, re
 from pipeline.check import check_files
 from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
+from pipeline.lost_metadata import reserve_ids
 from pipeline.metadata_handle import allow_long_values
 from pipeline.nodes import NodeEvent, compile_pipeline, run_nodes
 from pipeline.outcome import Outcome, read_outcome
@@ -61,6 +62,7 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     write_schema(config, settings.workspace)
     connection = settings.workspace.metadata_connection()
     allow_long_values(connection)
+    reserve_ids(connection, settings.workspace)
     if has_spans(config):
         settings = dataclasses.replace(settings, span=found.span)
         for span in earlier_spans(config, found.span):
@@ -83,6 +85,6 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
         ended = Ended(config.name, found.span, executions, None, skipped_by=node, reason=str(error))
         write_report(settings.workspace, connection, run_id, ended)
         raise
-    outcome = read_outcome(connection, executions)
+    outcome = read_outcome(connection, executions, config.evaluation)
     write_report(settings.workspace, connection, run_id, Ended(config.name, found.span, executions, outcome))
     return outcome

@@ -133,7 +133,7 @@ def gc(workspace: str, keep_runs: int, dry_run: bool) -> None:
     with quiet_imports():
         from pipeline.console import console_for
         from pipeline.garbage import collect_garbage, garbage_table
-    garbage = collect_garbage(Workspace.at(workspace), keep_runs, dry_run=dry_run)
+    garbage = collect_garbage(Workspace.existing(workspace), keep_runs, dry_run=dry_run)
     if garbage.num_bytes:
         console_for(sys.stdout).print(garbage_table(garbage))
     click.echo(f"{garbage.total_mb:,.1f} MB {'would be' if dry_run else 'are'} free")

@@ -38,7 +38,7 @@ def summary(outcome: Outcome) -> RenderableType:
         table.add_row("accepted", f"[yellow]{escape(sentence)}[/yellow]")
     sizes = training["vocabulary_sizes"]
     table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
-    start = f"warm, from {training['warm_started_from']}" if training["warm_started_from"] else "cold"
+    start = f"warm, from {training['warm_started_from']}" if training["warm_started_from"] else _cold(training)
     table.add_row("start", start)
     if training["warm_started_from"]:
         table.add_row("  carried", _carried(training["warm_start"]["tables"]))
@@ -62,12 +62,15 @@ def summary(outcome: Outcome) -> RenderableType:
     if progress := outcome.progress:
         metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
         table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")
+    if outcome.held_against:
+        table.add_row("held against", outcome.held_against)
     for what, measured in quality_rows(outcome):
         table.add_row(what, measured)
     for what, found in infra_rows(outcome.infra):
         table.add_row(what, found)
     if outcome.version is not None:
-        table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}")
+        note = f", {outcome.push_note}" if outcome.push_note else ""
+        table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}{note}")
         if outcome.forced:
             table.add_row("  forced", f"{outcome.forced}; refused: {'; '.join(outcome.refusals)}")
     else:
@@ -75,6 +78,11 @@ def summary(outcome: Outcome) -> RenderableType:
     for what, where in outcome.places.items():
         table.add_row(what, where)
     return table
+
+
+def _cold(training: Mapping[str, Any]) -> str:
+    """That a training started from nothing, and why."""
+    return "; ".join(["cold", *training["warm_start"]["not_carried"]])
 
 
 def _short(value: Any) -> str:

@@ -32,6 +32,18 @@ class Workspace:
             raise InputError(f"a workspace must be a local folder. Received: {path}")
         return cls(Path(path).absolute())
 
+    @classmethod
+    def existing(cls, path: str | Path) -> Workspace:
+        """The workspace in a local folder, which a run has made.
+
+        Raises:
+          InputError: If there is none, such as at a mistyped path.
+        """
+        workspace = cls.at(path)
+        if not any((workspace.root / name).is_dir() for name in ("metadata", "artifacts", "serving")):
+            raise InputError(f"there must be a workspace, which `wdr run` makes. Received: {workspace.root}")
+        return workspace
+
     @property
     def artifacts(self) -> Path:
         return self.root / "artifacts"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,11 @@ class LabelCounts:
     @property
     def total(self) -> int:
         return self.negatives + self.positives
+
+    @property
+    def log_odds(self) -> float:
+        """ln(positives / negatives), each with one half more, so that it is finite."""
+        return math.log((self.positives + 0.5) / (self.negatives + 0.5))
 
     def after_drawing(self, negative_fraction: float) -> int:
         """How many examples are expected to be left of which the negatives are drawn."""

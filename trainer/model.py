@@ -10,8 +10,9 @@ import tf_keras
 
 from trainer.hidden_layers import HiddenLayers
 from trainer.tables import InputBlock, Table, deep_layout, embedding_tables, wide_tables
+from trainer.token_dropout import TokenDropout
 from transform import settings
-from transform.feature_spec import NUM_COUNT_BUCKETS, FeatureSpec, transformed_name
+from transform.feature_spec import MISSING_QUANTILE, NUM_COUNT_BUCKETS, FeatureSpec, transformed_name
 
 #: Features by transformed name, as `transform.preprocessing.preprocessing_fn` makes them.
 Features = Mapping[str, tf.Tensor | tf.SparseTensor]
@@ -25,8 +26,10 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
 
     The wide part is a generalized linear model: one weight per row of each wide feature, cross and count, at first 0.
     The deep part looks embeddings up, combines each list's into one (`list_combiner`; an empty list gives zeros),
-    concatenates them with the numeric features in the spec's order and feeds `HiddenLayers`. Features that share a
-    vocabulary share one embedding table and one gather.
+    concatenates them with the numeric features in the spec's order and feeds `HiddenLayers`. A numeric feature is two
+    columns: its normalized quantile, or 0.5 where it is missing, and whether it is missing. Features that share a
+    vocabulary share one embedding table and one gather. Embeddings start from N(0, 1 / width), those of unknown and
+    missing values from 0, which is the mean of all.
 
     Args:
       spec: The features, crosses and counts.
@@ -51,11 +54,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
             self.table_weights[table.name] = self.add_weight(name=table.name, shape=(table.rows,), initializer="zeros")
         for table in self.embedding_tables:
             self.table_weights[table.name] = self.add_weight(
-                name=table.name,
-                shape=(table.rows, table.width),
-                initializer=tf_keras.initializers.RandomNormal(
-                    stddev=table.width**-0.5, seed=self._seed_of(table.name)
-                ),
+                name=table.name, shape=(table.rows, table.width), initializer=self._embedding_initializer(table)
             )
         tables = (*self.wide_tables, *self.embedding_tables)
         self._counts = [name for table in tables if table.keys.kind == "counts" for name in table.inputs]
@@ -63,6 +62,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         if has_deep:
             width = sum(block.width for block in self.layout)
             self.hidden_layers = HiddenLayers(width, model, self._seed_of, self._step_seed_of)
+        self._token_dropout = TokenDropout(spec, vocabulary_sizes, self.feature_names, model.token_dropout)
         self.built = True
         #: Steps of the training so far; what is drawn in a step follows from it and the seed.
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
@@ -73,6 +73,18 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     def _step_seed_of(self, name: str) -> tf.Tensor:
         """The seed, int32 `[2]`, of what this step draws: a resumed training draws the same."""
         return tf.stack([self._seed_of(name), tf.cast(self.step, tf.int32)])
+
+    def _embedding_initializer(self, table: Table) -> Callable[..., tf.Tensor]:
+        drawn = tf_keras.initializers.RandomNormal(stddev=table.width**-0.5, seed=self._seed_of(table.name))
+        zero_rows = table.keys.rows_without_token(table.rows)
+
+        def initialize(shape: tf.TensorShape, dtype: tf.DType, **_: object) -> tf.Tensor:
+            values = drawn(shape, dtype)
+            return tf.tensor_scatter_nd_update(
+                values, zero_rows[:, None], tf.zeros([len(zero_rows), table.width], dtype)
+            )
+
+        return initialize
 
     @property
     def wide_variables(self) -> list[tf.Variable]:
@@ -147,7 +159,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         for table in self.embedding_tables:
             if inputs := [name for name in table.inputs if name in names]:
                 columns |= self._embed(table, inputs, features, batch_size)
-        return tf.concat([columns[n] if n in columns else features[n][:, tf.newaxis] for n in names], axis=1)
+        return tf.concat([columns[n] if n in columns else _numeric_columns(features[n]) for n in names], axis=1)
 
     def deep_logits(self, features: Features) -> tf.Tensor:
         """The deep part's logit, float32 `[batch]`, of `deep_input`'s features; zeros if there is no deep part."""
@@ -178,7 +190,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return self.bias + self.wide_logits(features, weights_of) + self.deep_logits(features)
 
     def training_logits(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
-        """The logits with units dropped and counts hidden, and what is added to the loss.
+        """The logits with units dropped, and values and counts hidden, and what is added to the loss.
 
         Args:
           features: As in `deep_input`, the counts without the row's own label.
@@ -187,6 +199,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
           float32 `[batch]`, and a float32 scalar: `embedding_l2` · the mean over the batch of Σ e² over the embeddings
           an example uses. (Numeric features are in the sum too; they have no gradient.)
         """
+        features = self._token_dropout(features, batch_size_of(features), self._step_seed_of)
         features = self._with_counts_hidden(features)
         logits = self.bias + self.wide_logits(features)
         if self.hidden_layers is None:
@@ -209,6 +222,12 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     def call(self, inputs: Features) -> tf.Tensor:
         """The logits, float32 `[batch]`."""
         return self.logits(inputs)
+
+
+def _numeric_columns(normalized: tf.Tensor) -> tf.Tensor:
+    """A numeric feature's two columns, float32 `[batch, 2]`, of its normalized quantile, float32 `[batch]`."""
+    is_missing = tf.equal(normalized, MISSING_QUANTILE)
+    return tf.stack([tf.where(is_missing, 0.5, normalized), tf.cast(is_missing, tf.float32)], axis=1)
 
 
 def _flat(ids: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ from trainer import data
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_stale_folders
 from trainer.learned import Learned, read_learned
 from trainer.model import WideDeep
-from trainer.optimizers import JointOptimizer
+from trainer.optimizers import JointOptimizer, start_bias
 from trainer.training import TrainingResult, steps_per_epoch, train
 from trainer.warm_start import WarmStartReport, warm_start
 from transform.config import Config
@@ -93,6 +93,7 @@ def prepare(
     parsing = {name: all_features[name] for name in (*model.feature_names, LABEL, *weight)}
     counts = data.count_labels(train_files, parsing)
     optimizers = JointOptimizer(model, training, training.num_epochs * steps_per_epoch(counts, training))
+    start_bias(model, optimizers, training, counts.log_odds)
     report = warm_start(model, optimizers, training, learned, base_model)
     eval_data = data.eval_dataset(eval_files, parsing)
     return Prepared(config, learned, model, optimizers, report, counts, tuple(train_files), eval_data, parsing)

@@ -119,7 +119,8 @@ def match_rows(
 
     Tokens and the keys of counted crosses are matched by their bytes, wherever they stand; a quantile, as a row or as a
     part of a key, by where it lies (`match_quantiles`); an out-of-vocabulary or hash bucket by what can fall into it,
-    hash buckets only if one of their two numbers divides the other.
+    hash buckets only if one of their two numbers divides the other. The row of a missing number, behind those of its
+    quantiles, is matched with the old one's.
 
     Args:
       old: What the old rows stand for.
@@ -137,14 +138,16 @@ def match_rows(
         return no_rows(f"the rows stood for {old.kind} and now stand for {new.kind}")
     if old.quantiles.keys() != new.quantiles.keys():
         return no_rows(f"the numeric features changed from {sorted(old.quantiles)} to {sorted(new.quantiles)}")
-    old_quantiles = {name: (old_quantiles or {})[name] for name in new.quantiles}
+    # A missing value counts as one quantile more.
+    old_quantiles = {name: np.append((old_quantiles or {})[name], old.quantiles[name]) for name in new.quantiles}
     if new.kind == "counts":
         if old_size != new_size:
             return no_rows(f"the number of buckets changed from {old_size} to {new_size}")
         return copied_rows(np.arange(new_size), np.arange(old_size))
     if new.kind == "quantiles":
         ((_, rows),) = old_quantiles.items()
-        return copied_rows(np.arange(new_size), rows)
+        there = np.flatnonzero(rows < old_size)  # before format 4, missing values had no row
+        return copied_rows(there, rows[there])
     if new.kind == "hash":
         if old.quantiles != new.quantiles:
             return no_rows(f"the crossed features' quantiles changed from {old.quantiles} to {new.quantiles}")

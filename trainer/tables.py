@@ -7,8 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from transform import settings
-from transform.feature_spec import NUM_COUNT_BUCKETS, Cross, Feature, FeatureSpec, transformed_name
+from transform.feature_spec import MISSING_ROW, NUM_COUNT_BUCKETS, Cross, Feature, FeatureSpec, transformed_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +19,13 @@ class RowKeys:
 
     Attributes:
       kind: `vocabulary`: row i is the vocabulary's token i, and the out-of-vocabulary rows follow. `hash`: row i is
-        hash bucket i. `quantiles`: row i is quantile i. `counts`: row i is bucket i of a count
-        (`transform.preprocessing.count_bucket`), and the last row stands for a hidden one.
+        hash bucket i. `quantiles`: row i is quantile i, and the last row stands for a missing value. `counts`: row i is
+        bucket i of a count (`transform.preprocessing.count_bucket`), and the last row stands for a hidden one.
       vocabulary: With `vocabulary`: the name of the feature or cross whose vocabulary it is.
       oov_buckets: With `vocabulary`: the number of rows behind the tokens' rows.
       features: Of a cross or of quantiles: the features whose values make a row's key, in the key's order.
       quantiles: The number of quantiles of each numeric feature among them, by name.
+      has_missing_row: With `vocabulary`: `MISSING_ROW` stands for a missing value.
     """
 
     kind: Literal["vocabulary", "hash", "quantiles", "counts"]
@@ -30,6 +33,12 @@ class RowKeys:
     oov_buckets: int = 0
     features: tuple[str, ...] = ()
     quantiles: dict[str, int] = dataclasses.field(default_factory=dict)
+    has_missing_row: bool = False
+
+    def rows_without_token(self, rows: int) -> np.ndarray:
+        """Those of the table's `rows` rows, int64, that stand for unknown and missing values."""
+        missing = [MISSING_ROW] if self.has_missing_row else []
+        return np.array([*missing, *range(rows - self.oov_buckets, rows)], np.int64)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -61,7 +70,7 @@ class InputBlock:
 
     Attributes:
       feature: Its name.
-      width: Their number.
+      width: Their number: of an embedding its width, of a numeric feature 2.
       vocabulary: The vocabulary, or the count, whose embeddings they are; None for a numeric feature.
       combiner: How a list's embeddings became one; None for a feature that is no list.
     """
@@ -95,7 +104,7 @@ def embedding_tables(
     for owner, rule in spec.vocabularies.items():
         inputs = tuple(transformed_name(f.name) for f in spec.sharers(owner) if "deep" in f.parts)
         if inputs:
-            keys = RowKeys("vocabulary", owner, rule.oov_buckets)
+            keys = RowKeys("vocabulary", owner, rule.oov_buckets, has_missing_row=spec.has_missing_row(owner))
             rows = vocabulary_sizes[owner] + rule.oov_buckets
             tables.append(Table(f"embedding/{owner}", rows, keys, inputs, _embedding_width(rows, model)))
     for name in spec.counts_of_part("deep"):
@@ -111,7 +120,7 @@ def wide_tables(spec: FeatureSpec, vocabulary_sizes: Mapping[str, int]) -> tuple
 
 
 def deep_layout(spec: FeatureSpec, model: settings.Model, tables: Sequence[Table]) -> tuple[InputBlock, ...]:
-    """The deep part's input, block by block: as wide as its embedding, or 1 for a numeric feature.
+    """The deep part's input, block by block: as wide as its embedding, or 2 for a numeric feature.
 
     Args:
       spec: The features.
@@ -123,7 +132,7 @@ def deep_layout(spec: FeatureSpec, model: settings.Model, tables: Sequence[Table
     """
     width = {name: table.width for table in tables for name in table.inputs}
     features = [
-        InputBlock(f.name, 1, None, None)
+        InputBlock(f.name, 2, None, None)
         if f.is_numeric
         else InputBlock(
             f.name,
@@ -152,10 +161,10 @@ def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: M
     if feature.is_numeric:
         assert feature.quantiles is not None  # the spec's validation holds this
         keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.quantiles})
-        return Table(name, feature.quantiles, keys, (transformed_name(feature.bucket_name),))
+        return Table(name, feature.quantiles + 1, keys, (transformed_name(feature.bucket_name),))
     owner = spec.vocabulary_owner(feature).name
     oov_buckets = spec.vocabularies[owner].oov_buckets
-    keys = RowKeys("vocabulary", owner, oov_buckets)
+    keys = RowKeys("vocabulary", owner, oov_buckets, has_missing_row=spec.has_missing_row(owner))
     return Table(name, vocabulary_sizes[owner] + oov_buckets, keys, (transformed_name(feature.name),))
 
 

@@ -24,7 +24,9 @@ from pydantic import TypeAdapter
 from trainer.learned import Learned
 from trainer.tables import InputBlock, RowKeys
 
-FORMAT = 3
+FORMAT = 4
+#: In 3, a missing number was in the middle quantile: it had no row, and no column in the deep part's input.
+READABLE_FORMATS = (3, 4)
 INDEX_FILE = "index.json"
 _FOLDER = "warm_start"
 
@@ -130,8 +132,9 @@ def read_files(directory: str) -> SavedState:
         text = file.read()
     try:
         index = json.loads(text)
-        if index["format"] != FORMAT:
-            raise WarmStartError(f"warm-start files must be of format {FORMAT}. Received: {index['format']} ({path})")
+        if index["format"] not in READABLE_FORMATS:
+            formats = " or ".join(map(str, READABLE_FORMATS))
+            raise WarmStartError(f"warm-start files must be of format {formats}. Received: {index['format']} ({path})")
         boundaries = {name: np.array(values, np.float32) for name, values in index["boundaries"].items()}
         learned = Learned({}, boundaries)
         vocabularies = learned.vocabularies
@@ -147,7 +150,7 @@ def read_files(directory: str) -> SavedState:
             file_name = _table_file(name)
             variable = _unflatten(_read_arrays(directory, file_name), "values", "slot.", entry, file_name)
             tables[name] = SavedTable(variable, _ROW_KEYS.validate_python(entry["keys"]))
-            _check_rows(name, tables[name], learned)
+            _check_rows(name, tables[name], learned, index["format"])
         arrays = _read_arrays(directory, "dense.npz") if index["dense"] else {}
         dense = {
             name: _unflatten(arrays, name, f"{name}.slot.", entry, "dense.npz")
@@ -167,20 +170,20 @@ def read_files(directory: str) -> SavedState:
         raise WarmStartError(f"the warm-start index is damaged: {type(error).__name__} {error} ({path})") from error
 
 
-def _check_rows(name: str, table: SavedTable, learned: Learned) -> None:
+def _check_rows(name: str, table: SavedTable, learned: Learned, file_format: int) -> None:
     received = table.variable.values.shape[0]
-    rows = _num_rows(table.keys, learned)
+    rows = _num_rows(table.keys, learned, file_format)
     if rows is not None and received != rows:
         raise WarmStartError(f"`{name}` must have {rows} rows, as its keys have. Received: {received}")
 
 
-def _num_rows(keys: RowKeys, learned: Learned) -> int | None:
+def _num_rows(keys: RowKeys, learned: Learned, file_format: int) -> int | None:
     """The number of rows of a table with such keys; None if any number fits."""
     match keys.kind:
         case "vocabulary":
             return len(learned.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
         case "quantiles":
-            return int(learned.boundaries[keys.features[0]].size + 1)
+            return int(learned.boundaries[keys.features[0]].size + (1 if file_format == 3 else 2))
         case "hash" | "counts":
             return None
 

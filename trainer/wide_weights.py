@@ -66,7 +66,7 @@ def row_names(keys: RowKeys, row: int, learned: Learned) -> list[str]:
     """
     match keys.kind:
         case "quantiles":
-            return [_interval(learned.boundaries[keys.features[0]], row)]
+            return [_quantile(learned.boundaries[keys.features[0]], row)]
         case "counts":
             return [_count(row)]
         case "hash":
@@ -80,7 +80,7 @@ def row_names(keys: RowKeys, row: int, learned: Learned) -> list[str]:
     if len(values) != len(keys.features):  # a value holds the separator
         return [_text(tokens[row]), *[""] * (len(keys.features) - 1)]
     return [
-        _interval(learned.boundaries[name], int(value)) if name in keys.quantiles else _text(value)
+        _quantile(learned.boundaries[name], int(value)) if name in keys.quantiles else _text(value)
         for name, value in zip(keys.features, values, strict=True)
     ]
 
@@ -115,7 +115,10 @@ def _table(columns: Sequence[str], lines: Sequence[Sequence[str]], numbers: slic
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (columns, alignment, *lines))
 
 
-def _interval(boundaries: np.ndarray, quantile: int) -> str:
+def _quantile(boundaries: np.ndarray, quantile: int) -> str:
+    """The interval of a quantile's values."""
+    if quantile > boundaries.size:
+        return "(missing)"
     lower = f"from {boundaries[quantile - 1]:g}" if quantile > 0 else ""
     upper = f"below {boundaries[quantile]:g}" if quantile < boundaries.size else ""
     return " ".join(filter(None, (lower, upper)))

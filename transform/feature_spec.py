@@ -30,6 +30,12 @@ IMPRESSIONS = "impressions"
 #: The token that stands for a missing categorical value; counted like any other token.
 MISSING_TOKEN = "<missing>"
 
+#: The row of that token in each vocabulary that has it: those of which a feature that is no list looks its value up.
+MISSING_ROW = 0
+
+#: Stands for a missing number among the normalized quantiles, which are in [0, 1].
+MISSING_QUANTILE = -1.0
+
 #: Joins the tokens of a cross; a control character, so that it does not occur in tokens.
 CROSS_SEPARATOR = "\x1f"
 
@@ -129,7 +135,10 @@ class Feature:
 
     @property
     def bucket_name(self) -> str:
-        """The untransformed name under which a numeric feature's quantile (0 to n_q - 1) goes to the wide part."""
+        """The untransformed name under which a numeric feature's quantile goes to the wide part.
+
+        0 to n_q - 1, and n_q for a missing value.
+        """
         return f"{self.name}_bucket"
 
 
@@ -269,6 +278,10 @@ class FeatureSpec:
     def sharers(self, owner: str) -> tuple[Feature, ...]:
         """The features that use the vocabulary `owner` declares, `owner` included."""
         return tuple(f for f in self.features if not f.is_numeric and self.vocabulary_owner(f).name == owner)
+
+    def has_missing_row(self, owner: str) -> bool:
+        """Whether the vocabulary that `owner` declares has a row for a missing value: a list is empty instead."""
+        return any(not f.is_list for f in self.sharers(owner))
 
     def of_part(self, part: Part) -> tuple[Feature, ...]:
         return tuple(f for f in self.features if part in f.parts)

@@ -11,6 +11,7 @@ from transform.config import Config
 from transform.feature_spec import (
     CROSS_SEPARATOR,
     LABEL,
+    MISSING_QUANTILE,
     MISSING_TOKEN,
     NUM_COUNT_BUCKETS,
     WEIGHT,
@@ -40,11 +41,11 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
 
     Returns:
       By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
-      SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), float32 `[batch]`, and, where the
-      wide part, a cross or a count needs it, its quantile as an int64 id `[batch]`; for a cross the ids of the
-      combinations that have a weight, int64 SparseTensor `[batch, any]`; for a count `count_bucket` of its two numbers,
-      with the row's own label counted and without it, int64 `[batch]`. The label as int64 `[batch]`, the weight as
-      float32 `[batch]`.
+      SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), or `MISSING_QUANTILE`, float32 `[batch]`,
+      and, where the wide part, a cross or a count needs it, its quantile as an int64 id `[batch]`; for a cross the ids
+      of the combinations that have a weight, int64 SparseTensor `[batch, any]`; for a count `count_bucket` of its two
+      numbers, with the row's own label counted and without it, int64 `[batch]`. The label as int64 `[batch]`, the
+      weight as float32 `[batch]`.
     """
     return transform_features(inputs, Config.from_json(custom_config[CONFIG_KEY]).spec)
 
@@ -64,7 +65,7 @@ def transform_features(inputs: dict[str, tf.SparseTensor], spec: FeatureSpec) ->
         else:
             tokens[feature.name] = raw if feature.is_list else single_value(raw, MISSING_TOKEN)
     for owner, rule in spec.vocabularies.items():
-        _add_ids(outputs, tokens, spec.sharers(owner), owner, rule)
+        _add_ids(outputs, tokens, spec, owner, rule)
     for cross in spec.crosses:
         outputs[transformed_name(cross.name)] = _cross_ids([tokens[name] for name in cross.features], cross)
     for count in spec.counts:
@@ -84,7 +85,10 @@ def single_value(values: tf.SparseTensor, default: Any) -> tf.Tensor:
 
 
 def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
-    """The normalized quantile, float32, and the quantile from 0 to n_q - 1, int64; a missing value in the middle."""
+    """The normalized quantile, float32, and the quantile from 0 to n_q - 1, int64.
+
+    A missing value is `MISSING_QUANTILE`, and n_q.
+    """
     num_quantiles = feature.quantiles
     assert num_quantiles is not None  # the spec's validation holds this
     boundaries = tft.quantiles(
@@ -93,9 +97,9 @@ def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.
     dense = single_value(values, float("nan"))
     missing = tf.math.is_nan(dense)
     bucket = tft.apply_buckets(tf.where(missing, tf.zeros_like(dense), dense), boundaries)
-    bucket = tf.where(missing, tf.fill(tf.shape(bucket), tf.constant(num_quantiles // 2, tf.int64)), bucket)
+    bucket = tf.where(missing, tf.fill(tf.shape(bucket), tf.constant(num_quantiles, tf.int64)), bucket)
     normalized = tf.cast(bucket, tf.float32) / float(num_quantiles - 1)
-    return tf.where(missing, tf.fill(tf.shape(normalized), 0.5), normalized), bucket
+    return tf.where(missing, tf.fill(tf.shape(normalized), MISSING_QUANTILE), normalized), bucket
 
 
 def _flat(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
@@ -105,16 +109,21 @@ def _flat(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
 def _add_ids(
     outputs: dict[str, Any],
     tokens: dict[str, tf.Tensor | tf.SparseTensor],
-    sharers: tuple[Feature, ...],
+    spec: FeatureSpec,
     owner: str,
     rule: Vocabulary,
 ) -> None:
-    """Counts the tokens of all features that share a vocabulary together, and looks each feature's up in it."""
+    """Counts the tokens of all features that share a vocabulary together, and looks each feature's up in it.
+
+    `MISSING_TOKEN` has a row, `MISSING_ROW`, though training may never have seen it.
+    """
+    sharers = spec.sharers(owner)
     vocabulary = tft.vocabulary(
         tf.concat([_flat(tokens[f.name]) for f in sharers], axis=0),
         top_k=rule.max_size,
         frequency_threshold=rule.min_count,
         vocab_filename=vocabulary_file_name(owner),
+        reserved_tokens=[MISSING_TOKEN] if spec.has_missing_row(owner) else None,
         name=f"{owner}_vocabulary",
     )
     for f in sharers:

@@ -66,6 +66,8 @@ class Model:
       batch_norm: Normalize each hidden layer's units over the batch before the activation.
       list_combiner: How the embeddings of a list become one.
       dropout: The share of each hidden layer's units dropped in training.
+      token_dropout: The share of each feature's values that are hidden in training, half of them as unknown and half as
+        missing, so that the scores of unknown and missing values are learned.
       count_dropout: The share of examples whose counts are hidden in training, so that the rest of the model learns to
         do without them.
       bfloat16: Round the factors of the hidden layers' matrix products to bfloat16 in training, which is quicker on
@@ -81,6 +83,7 @@ class Model:
     batch_norm: bool = False
     list_combiner: Literal["mean", "sum", "sqrtn"] = "mean"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.02
     count_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     bfloat16: bool = False
 
@@ -93,7 +96,9 @@ class Ftrl:
       learning_rate: α.
       learning_rate_power: How a weight's rate falls with n, the sum of its squared gradients: -0.5, the paper's, by the
         square root; 0 not at all. Below -1 it would fall so fast that weights freeze where they are.
-      l1: λ1; sets rarely useful weights to exactly zero.
+      l1: λ1; sets rarely useful weights to exactly zero: those whose gradients' sum over the steps stays below it. A
+        step's gradient is that of the batch's mean loss, so with twice the `batch_size` these sums are half as large.
+        Halve λ1 and β then, and divide `initial_accumulator` by four.
       l2: λ2.
       beta: β; keeps the rates of the first steps low.
       initial_accumulator: n before the first step.
@@ -222,6 +227,8 @@ class Push:
     Attributes:
       keep_versions: How many of the highest versions stay. Older ones are removed after a push, but for pinned ones and
         those that a rollback among the kept ones restored.
+      unchanged: Whether a model is pushed whose scores are those of the model that serves, to 0.001 %.
     """
 
     keep_versions: PositiveInt = 5
+    unchanged: bool = False

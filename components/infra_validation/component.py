@@ -15,14 +15,11 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
-from components.artifacts import CHECKSUMS_FILE, MODEL_ID
+from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE
 from components.infra_validation.requests import of_latest_span, raw_requests
 from components.infra_validation.validation import validate
 from components.versions import checksums
 from transform import infra_settings
-
-#: In the InfraBlessing artifact: the verdict.
-VERDICT_FILE = "verdict.json"
 
 _SETTINGS = TypeAdapter(infra_settings.InfraValidation)
 

@@ -37,6 +37,8 @@ class Verdict:
       row_skew: The comparison with the trainer's own scores, row by row.
       rank_skew: The same, of the scores that the rows' items have when they are ranked.
       eval_skew: The one over all evaluation examples.
+      largest_change: How far the scores of the requests are from the serving model's; None without one, or if it could
+        not be run.
     """
 
     problems: tuple[str, ...]
@@ -46,6 +48,7 @@ class Verdict:
     row_skew: Comparison | None = None
     rank_skew: Comparison | None = None
     eval_skew: Comparison | None = None
+    largest_change: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -83,7 +86,9 @@ def validate(
             candidate.load()
             _check_scores(candidate.scores(requests), candidate)
             baseline_problem = _problem_of(baseline, requests) if baseline else ""
-            measured, before = _measure(settings, candidate, None if baseline_problem else baseline, requests)
+            baseline = None if baseline_problem else baseline
+            change = None if baseline is None else largest_change(baseline.scores(requests), candidate.scores(requests))
+            measured, before = _measure(settings, candidate, baseline, requests)
             comparisons = (
                 compare_rows(own.rows, own.row_scores, candidate.scores(own.rows)),
                 compare_ranked(own.rows, own.item_ids, own.row_scores, candidate.rank_scores(own.rows, own.item_ids)),
@@ -93,7 +98,21 @@ def validate(
             return Verdict((str(error),))
     skews = [comparison.problem for comparison in comparisons if comparison.problem]
     problems = (*skews, *missed_budgets(settings, measured, before))
-    return Verdict(problems, measured, before, baseline_problem, *comparisons)
+    return Verdict(problems, measured, before, baseline_problem, *comparisons, largest_change=change)
+
+
+def largest_change(before: np.ndarray, after: np.ndarray) -> float:
+    """The largest relative difference of two models' scores of the same rows.
+
+    It is max |after - before| / before: of the scores 0.1 and 0.2 after 0.1 and 0.16, 0.25.
+
+    Args:
+      before: One model's scores, float32 `[n]` in [0, 1].
+      after: The other's.
+    """
+    smallest = float(np.finfo(np.float32).tiny)  # a score of 0 that stays one has not changed
+    old = before.astype(np.float64)
+    return float(np.max(np.abs(after - old) / np.maximum(old, smallest)))
 
 
 def _check_scores(scores: np.ndarray, subject: Subject) -> None:

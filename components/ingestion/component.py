@@ -13,10 +13,7 @@ import tensorflow as tf
 from tfx import types
 from tfx.components.example_gen import write_split
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
-from tfx.dsl.components.base import base_driver as component_driver
-from tfx.orchestration import metadata
 from tfx.orchestration.data_types import RuntimeParameter
-from tfx.orchestration.portable import base_driver as portable_driver
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
@@ -29,6 +26,7 @@ from components.ingestion.examples import Impression, Layout
 from components.ingestion.shuffle import Shuffle, buckets_for
 from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import IngestImpressions
+from components.uncached import PortableDriver
 from transform.config import Config
 from transform.feature_spec import IMPRESSIONS
 
@@ -56,13 +54,8 @@ class ImpressionGenSpec(ComponentSpec):  # type: ignore[misc]
     }
 
 
-class ImpressionGenDriver(component_driver.BaseDriver, portable_driver.BaseDriver):  # type: ignore[misc]
+class ImpressionGenDriver(PortableDriver):
     """Finds the span and its files before the cache is asked, so that new or rewritten files are read anew."""
-
-    def __init__(self, metadata_handle: metadata.Metadata):
-        # TFX checks a component's driver against its old base class, and runs it as the new one.
-        component_driver.BaseDriver.__init__(self, metadata_handle)
-        portable_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
         properties = execution_info.exec_properties

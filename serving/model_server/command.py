@@ -10,6 +10,7 @@ import click
 _FILE = click.Path(exists=True, dir_okay=False)
 _FOLDER = click.Path(exists=True, file_okay=False)
 _POSITIVE = click.FloatRange(min=0, min_open=True)
+_SECONDS = click.FloatRange(min=0)
 _PORT = click.IntRange(min=0, max=65535)
 
 
@@ -24,6 +25,13 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.option("--label", multiple=True, metavar="NAME:LABEL=VERSION", help="A label, such as stable, of a version.")
 @click.option("--poll-seconds", type=_POSITIVE, default=1.0, help="How often to look for new versions.")
 @click.option("--retry-seconds", type=_POSITIVE, default=60.0, help="When to try a version again that was refused.")
+@click.option(
+    "--settle-seconds",
+    type=_SECONDS,
+    default=5.0,
+    help="For how long the files of a version without a manifest must not have changed before it is loaded.",
+)
+@click.option("--load-seconds", type=_POSITIVE, default=600.0, help="A version that takes longer to load is refused.")
 @click.option(
     "--threads", "num_threads", type=click.IntRange(min=1), help="Requests computed at once.  [default: the processors]"
 )

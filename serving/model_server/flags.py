@@ -26,6 +26,8 @@ class Flags:
     rest_port: int
     poll_seconds: float
     retry_seconds: float
+    settle_seconds: float
+    load_seconds: float
     num_threads: int
     max_waiting: int
     max_batch: int
@@ -46,7 +48,7 @@ class Flags:
         """
         folders = dict(_split(text, "--model", "NAME=DIR", "=") for text in self.model)
         if self.models is not None:
-            names = sorted(entry.name for entry in os.scandir(self.models) if entry.is_dir())
+            names = sorted(entry.name for entry in os.scandir(self.models) if _may_be_a_model(entry))
             folders |= {name: os.path.join(self.models, name) for name in names if not name.startswith(".")}
         if self.models is None and not folders:
             raise UserError("there must be a model to serve: a folder in `--models DIR`, or `--model NAME=DIR`")
@@ -63,6 +65,13 @@ class Flags:
             ModelConfig(name, os.path.abspath(folder), self.keep_versions, tuple(specific[name]), labels[name])
             for name, folder in folders.items()
         ]
+
+
+def _may_be_a_model(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself: the look into this model's folder says what is wrong with it
+        return True
 
 
 def _split(text: str, option: str, form: str, separator: str) -> tuple[str, str]:

@@ -2,40 +2,47 @@
 
 A version is verified, loaded and warmed up beside the one that serves, by a thread of low priority, and takes over
 between two requests. The old one is dropped once its last request is answered. A version that is broken is refused with
-a sentence in the log; the one below it stays, or is loaded.
+a sentence in the log; the one below it stays, or is loaded. Each model is looked after by a task of its own, and files
+are read in threads of their own: a folder that hangs or cannot be read holds up no other model.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import grpc
 from tensorflow_serving.apis import model_pb2
 
-from serving.model_server import version_files, warmup
+from serving.model_server import background, version_files, warmup
 from serving.model_server.errors import ServingError, invalid, not_found
 from serving.model_server.logs import log
 from serving.model_server.models import ModelConfig
 from serving.model_server.servable import Servable
 from serving.model_server.version import AVAILABLE, END, LOADING, UNLOADING, Version
+from serving.model_server.version_files import VersionFiles
 from transform.errors import InputError
 
 _R = TypeVar("_R")
 
-#: How much nicer the thread is that loads: requests come first. Linux has a niceness for each thread.
-_NICENESS = 10
+#: How long a look into a folder may take; a local one takes milliseconds.
+_LOOK_SECONDS = 10.0
 
 
 class Manager:
     """All models and their versions. Its methods are for the event loop's thread."""
 
     def __init__(
-        self, find_models: Callable[[], Iterable[ModelConfig]], num_threads: int, retry_seconds: float
+        self,
+        find_models: Callable[[], Iterable[ModelConfig]],
+        num_threads: int,
+        retry_seconds: float,
+        settle_seconds: float,
+        load_seconds: float,
     ) -> None:
         """Nothing is loaded yet.
 
@@ -43,15 +50,23 @@ class Manager:
           find_models: The models; asked again at each look, until `reconfigure` says otherwise.
           num_threads: How many threads a matrix product is spread over.
           retry_seconds: After how long a version that could not be loaded is tried again.
+          settle_seconds: For how long the files of a version without a manifest must not have changed.
+          load_seconds: A version that takes longer to load is refused.
         """
         self._num_threads = num_threads
         self._retry_seconds = retry_seconds
+        self._settle_seconds = settle_seconds
+        self._load_seconds = load_seconds
         self._find_models: Callable[[], Iterable[ModelConfig]] | None = find_models
         self._configs = {config.name: config for config in find_models()}
         self._versions: dict[str, dict[int, Version]] = {}
-        self._lock = asyncio.Lock()
-        self._loader = ThreadPoolExecutor(1, "loader", _stay_behind)
+        self._updates: dict[str, asyncio.Task[None]] = {}
         self._unloads: set[asyncio.Task[None]] = set()
+        self._overdue: set[str] = set()
+        #: What was logged of a model's folder and still holds, so that a log has it once.
+        self._said: set[tuple[str, str]] = set()
+        self._looked_at: set[str] = set()
+        self._was_ready = False
         #: Called after each change of what is loaded.
         self.on_change: Callable[[], Awaitable[None]] = _nothing
 
@@ -62,8 +77,18 @@ class Manager:
 
     @property
     def ready(self) -> bool:
-        """Whether every model has a version that answers."""
-        return bool(self._configs) and all(self.latest(name) for name in self._configs)
+        """Whether a version answers, and each model with a complete version was served or refused once.
+
+        A model that appears later does not take it back.
+        """
+        if self._looked_at >= self._configs.keys():
+            self._was_ready = self._was_ready or any(self.latest(name) for name in self._configs)
+        return self._was_ready and any(self.latest(name) for name in self._configs)
+
+    @property
+    def overdue(self) -> list[str]:
+        """The paths that a thread still reads or loads though nobody waits for it any more."""
+        return sorted(self._overdue)
 
     def versions(self, model: str) -> list[Version]:
         """All that is known of a model's versions, newest first as TF Serving has them."""
@@ -115,8 +140,9 @@ class Manager:
           ServingError: If a label's version is not there; it stays unknown.
         """
         self._find_models = None
+        await asyncio.gather(*self._updates.values())  # by the old configuration
         self._configs = {config.name: config for config in configs}
-        await self.poll()
+        await asyncio.gather(*self._start_updates())
         for name, config in self._configs.items():
             for label, number in config.labels.items():
                 version = self._versions.get(name, {}).get(number)
@@ -127,109 +153,223 @@ class Manager:
                         "available for inference",
                     )
 
-    async def poll(self) -> None:
-        """Looks once what is in the folders, loads what is new and lets go what is old."""
-        async with self._lock:
-            if self._find_models:  # a model whose folder is gone stays
-                self._configs |= {config.name: config for config in self._find_models()}
-            for name in {*self._configs, *self._versions}:
-                await self._update(name, self._configs.get(name))
+    async def watch(self, seconds: float) -> None:
+        """Looks into the folders for ever, every so many seconds; loads what is new and lets go what is old."""
+        while True:
+            if self._find_models:
+                try:
+                    found = await self._within(_LOOK_SECONDS, "the models' folders", self._find_models)
+                except (OSError, InputError) as error:  # such as a share that is away: it may come back
+                    self._say("", "the models' folders cannot be read", reason=_reason(error))
+                else:
+                    self._said -= {said for said in self._said if not said[0]}
+                    self._configs |= self._still_wanted(found)
+            self._start_updates()
+            await asyncio.sleep(seconds)
+
+    def _still_wanted(self, found: Iterable[ModelConfig]) -> dict[str, ModelConfig]:
+        """The models found in the folders, by name; none if `reconfigure` was called meanwhile."""
+        return {config.name: config for config in found} if self._find_models else {}
+
+    def _start_updates(self) -> list[asyncio.Task[None]]:
+        """Looks after each model that is not being looked after already."""
+        for name in {*self._configs, *self._versions}:
+            if name not in self._updates:
+                task = self._updates[name] = asyncio.create_task(self._look_after(name))
+                task.add_done_callback(functools.partial(self._end_update, name))
+        return list(self._updates.values())
+
+    def _end_update(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._updates[name]
+
+    async def _look_after(self, name: str) -> None:
+        try:
+            await self._update(name, self._configs.get(name))
+        except (OSError, InputError) as error:  # what serves stays
+            self._say(name, "a model's folder cannot be read", reason=_reason(error))
+        else:
+            self._said.discard((name, "a model's folder cannot be read"))
+        if name not in self._looked_at:
+            self._looked_at.add(name)
+            await self.on_change()
+
+    def _say(self, model: str, message: str, **fields: object) -> None:
+        """Logs what is wrong with a model's folder, once for as long as it lasts."""
+        if (model, message) not in self._said:
+            self._said.add((model, message))
+            log("error", message, **({"model": model} if model else {}), **fields)
 
     async def _update(self, name: str, config: ModelConfig | None) -> None:
         known = self._versions.setdefault(name, {})
-        found = await self._in_loader(version_files.versions, config.folder) if config else []
-        for number in [number for number, version in known.items() if version.state == END and number not in found]:
+        numbers: list[int] = []
+        if config:
+            numbers = await self._within(_LOOK_SECONDS, config.folder, version_files.versions, config.folder)
+        for number in [n for n, version in known.items() if version.state == END and n not in numbers]:
             del known[number]
-        wanted = self._wanted(config, found, known) if config else set()
-        while config and (missing := [n for n in wanted if n not in known or known[n].state == END]):
-            number = max(missing)
-            known[number] = Version(name, number, os.path.join(config.folder, str(number)))
-            await self._load(known[number])
-            wanted = self._wanted(config, found, known)
+        wanted = await self._load_wanted(config, numbers, known) if config else set()
         if config and not any(version.state == AVAILABLE for n, version in known.items() if n in wanted):
             return  # what serves stays, rather than nothing
         for number, version in known.items():
             if version.state == AVAILABLE and number not in wanted:
-                task = asyncio.create_task(self._unload(version))
-                self._unloads.add(task)
-                task.add_done_callback(self._unloads.discard)
+                self._start_unload(version)
         if not config and not known:
             del self._versions[name]
 
-    def _wanted(self, config: ModelConfig, found: list[int], known: dict[int, Version]) -> set[int]:
-        now = asyncio.get_running_loop().time()
-        refused = {number for number, version in known.items() if version.error and version.retry_at > now}
-        return config.wanted(set(found) - refused)
+    async def _load_wanted(self, config: ModelConfig, numbers: list[int], known: dict[int, Version]) -> set[int]:
+        """Loads the versions that are wanted and not loaded, or whose files were replaced; returns the wanted ones."""
+        seen: dict[int, VersionFiles] = {}
+        while True:
+            wanted = config.wanted(set(numbers) - self._refused(known, seen))
+            left = wanted - seen.keys()
+            if not left:
+                return wanted
+            number = max(left)
+            path = os.path.join(config.folder, str(number))
+            files = await self._within(_LOOK_SECONDS, path, version_files.inspect, path, self._settle_seconds)
+            seen[number] = files
+            version = known.get(number)
+            serves = version is not None and version.state == AVAILABLE
+            if files.unfinished:
+                if not serves:
+                    self._say(config.name, f"version {number} waits until it is complete", reason=files.unfinished)
+                continue
+            self._said.discard((config.name, f"version {number} waits until it is complete"))
+            if version is None or version.state == END or (serves and version.files != files.fingerprint):
+                await self._load(Version(config.name, number, path, files.fingerprint), known)
 
-    async def _load(self, version: Version) -> None:
+    def _refused(self, known: dict[int, Version], seen: dict[int, VersionFiles]) -> set[int]:
+        """The versions that are not loaded now: those that were refused a while ago, and those that are unfinished."""
+        now = asyncio.get_running_loop().time()
+        refused = {n for n, version in known.items() if version.error and version.retry_at > now}
+        unfinished = {n for n, files in seen.items() if files.unfinished}
+        return {n for n in refused | unfinished if n not in known or known[n].state != AVAILABLE}
+
+    async def _load(self, version: Version, known: dict[int, Version]) -> None:
+        """Loads a version; one under its number that serves meanwhile is replaced only by one that loads."""
+        now = asyncio.get_running_loop().time()
+        replaced = known.get(version.number)
+        if replaced and replaced.state != AVAILABLE:
+            replaced = None
+        if replaced and replaced.refused_files == version.files and replaced.retry_at > now:
+            return
         version.state = LOADING
+        if not replaced:
+            known[version.number] = version
         started = time.monotonic()
         try:
-            version.pushed_at = os.stat(version.path).st_mtime
-            load = self._in_loader if self.latest(version.model) else asyncio.to_thread  # nothing serves: hurry
-            version.servable = await load(_load, version.path, self._num_threads)
+            loaded = await self._within(
+                self._load_seconds,
+                version.path,
+                _load,
+                version.path,
+                self._num_threads,
+                behind_requests=self.latest(version.model) is not None,  # where nothing serves: hurry
+                discard=_discard,
+            )
         except Exception as error:  # whatever is wrong with a version, the server goes on without it
             version.error = error if isinstance(error, ServingError) else _load_error(error)
-            version.retry_at = asyncio.get_running_loop().time() + self._retry_seconds
-            version.state = END
+            retry_at = asyncio.get_running_loop().time() + self._retry_seconds
+            if replaced:
+                replaced.refused_files, replaced.retry_at = version.files, retry_at
+            version.state, version.retry_at = END, retry_at
             reason = version.error.message
             log("error", "a version was refused", model=version.model, version=version.number, reason=reason)
         else:
+            version.pushed_at, version.servable = loaded
             version.state = AVAILABLE
+            known[version.number] = version
+            if replaced:
+                self._start_unload(replaced)
             seconds = round(time.monotonic() - started, 3)
             log("info", "a version serves", model=version.model, version=version.number, seconds=seconds)
         await self.on_change()
 
-    async def _unload(self, version: Version) -> None:
+    async def _within(
+        self,
+        seconds: float,
+        path: str,
+        function: Callable[..., _R],
+        *arguments: object,
+        behind_requests: bool = False,
+        discard: Callable[[_R], object] | None = None,
+    ) -> _R:
+        """Runs a function that reads files, and waits for it for a limited time.
+
+        Args:
+          seconds: How long to wait.
+          path: What it reads.
+          function: The function.
+          arguments: Its arguments.
+          behind_requests: Whether its thread has a low priority.
+          discard: Called with a result that comes too late.
+
+        Raises:
+          OSError: If it takes longer, or if an earlier call for the same path still runs; and what the function raises.
+        """
+        if path in self._overdue:
+            raise TimeoutError(f"an earlier read of it hangs ({path})")
+        future = background.start(function, *arguments, behind_requests=behind_requests)
+
+        def end_overdue(future: asyncio.Future[_R]) -> None:
+            self._overdue.discard(path)
+            if discard and not future.exception():
+                discard(future.result())
+
+        try:
+            await asyncio.wait([future], timeout=seconds)
+        finally:
+            if not future.done():  # late, or this task was cancelled
+                self._overdue.add(path)
+                future.add_done_callback(end_overdue)
+        if not future.done():
+            what = "a version must load" if function is _load else "a folder must be read"
+            raise TimeoutError(f"{what} within {seconds:g} seconds ({path})")
+        return future.result()
+
+    def _start_unload(self, version: Version) -> None:
         version.state = UNLOADING
+        task = asyncio.create_task(self._unload(version))
+        self._unloads.add(task)
+        task.add_done_callback(self._unloads.discard)
+
+    async def _unload(self, version: Version) -> None:
         await self.on_change()
         await version.drained()
         servable, version.servable = version.servable, None
         assert servable is not None
         # Its pages stay with the process, for the next load: `malloc_trim`, which would give them back, makes a request
         # beside it wait 8 ms.
-        await self._in_loader(servable.close)
+        await background.start(servable.close, behind_requests=True)
         version.state = END
         log("info", "a version was dropped", model=version.model, version=version.number)
         await self.on_change()
 
-    async def _in_loader(self, function: Callable[..., _R], *args: object) -> _R:
-        return await asyncio.get_running_loop().run_in_executor(self._loader, function, *args)
+    async def close(self, seconds: float) -> None:
+        """Drops all versions. The requests have been answered; what is computed for nobody is ended.
 
-    async def watch(self, seconds: float) -> None:
-        """Polls for ever, every so many seconds."""
-        while True:
-            try:
-                await self.poll()
-            except Exception as error:  # a folder that cannot be read, such as a share that is away: it may come back
-                log("error", "the models' folders cannot be looked at", reason=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(seconds)
-
-    async def close(self) -> None:
-        """Drops all versions. The requests have been answered; what is computed for nobody is ended."""
-        async with self._lock:
-            self._find_models, self._configs = None, {}
-            for version in self.all_versions():
-                if version.servable:
-                    version.servable.cancel()
-            for version in self.all_versions():
-                if version.state == AVAILABLE:
-                    await self._unload(version)
-            await asyncio.gather(*self._unloads)
-        self._loader.shutdown()
-
-
-def _stay_behind() -> None:
-    """Makes this thread, of all of the process, one that computes in the background."""
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    os.nice(_NICENESS)
+        Args:
+          seconds: How long to wait for what is loaded at the moment.
+        """
+        self._find_models, self._configs = None, {}
+        if self._updates:
+            await asyncio.wait(self._updates.values(), timeout=seconds)
+        for task in self._updates.values():
+            task.cancel()
+        for version in self.all_versions():
+            if version.servable:
+                version.servable.cancel()
+            if version.state == AVAILABLE:
+                self._start_unload(version)
+        await asyncio.gather(*self._unloads)
 
 
 async def _nothing() -> None:
     return
 
 
-def _load(path: str, num_threads: int) -> Servable:
+def _load(path: str, num_threads: int) -> tuple[float, Servable]:
+    """When a version's folder was last changed, in seconds since 1970, and the version, warm."""
+    pushed_at = os.stat(path).st_mtime
     version_files.verify(path)
     try:
         servable = Servable(path, num_threads)
@@ -243,10 +383,20 @@ def _load(path: str, num_threads: int) -> Servable:
             text = f"a version must answer its warm-up requests. Received: {error.message} ({path})"
             raise ServingError(error.code, text) from error
         raise
-    return servable
+    return pushed_at, servable
+
+
+def _discard(loaded: tuple[float, Servable]) -> None:
+    background.start(loaded[1].close)
 
 
 def _load_error(error: Exception) -> ServingError:
     if isinstance(error, InputError):
         return ServingError(grpc.StatusCode.DATA_LOSS, str(error))
-    return ServingError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+    if isinstance(error, TimeoutError):
+        return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
+    return ServingError(grpc.StatusCode.INTERNAL, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"

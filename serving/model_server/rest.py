@@ -94,6 +94,7 @@ class Rest:
             routes=[
                 Route("/healthz", self._alive, methods=["GET"]),
                 Route("/readyz", self._ready, methods=["GET"]),
+                Route("/readyz/{model}", self._model_ready, methods=["GET"]),
                 Route("/metrics", self._guarded(self._page), methods=["GET"]),
                 Route("/{path:path}", self._guarded(self._v1), methods=["GET", "POST"]),
             ],
@@ -115,6 +116,11 @@ class Rest:
         if self._inference.manager.ready:
             return Response("ok\n", media_type="text/plain")
         return Response("a model has no version that answers yet\n", 503, media_type="text/plain")
+
+    async def _model_ready(self, request: Request) -> Response:
+        if self._inference.manager.latest(request.path_params["model"]):
+            return Response("ok\n", media_type="text/plain")
+        return Response("the model has no version that answers\n", 503, media_type="text/plain")
 
     async def _page(self, request: Request) -> Response:
         return Response(self._metrics.page(), media_type=_PROMETHEUS)

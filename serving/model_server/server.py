@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl
@@ -51,7 +52,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     token = auth.Token(Path(flags.token_file).read_text(encoding="utf-8").strip()) if flags.token_file else None
     listener = listen(flags.host, flags.rest_port)
-    manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds)
+    manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
     servable.start(flags.num_threads)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
     metrics = Metrics(manager.all_versions, queue, parsing)
@@ -79,9 +80,11 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     await alive.enter_graceful_shutdown()
     rest_server.should_exit = True
     await asyncio.gather(grpc_server.stop(flags.grace_seconds), rest_task)
-    await manager.close()
+    await manager.close(flags.grace_seconds)
     queue.stop()
     log("info", "stopped")
+    if manager.overdue:  # the threads that read these cannot be ended; the libraries' clean-up would crash them
+        os._exit(0)
 
 
 async def _start_grpc(

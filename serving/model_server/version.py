@@ -24,16 +24,20 @@ class Version:
     Attributes:
       state: One of TF Serving's.
       error: Why it could not be loaded.
-      retry_at: When it may be tried again, on the event loop's clock.
+      retry_at: When it, or the files that were refused, may be tried again, on the event loop's clock.
+      files: The fingerprint of the files that it was loaded from.
+      refused_files: That of files under its number that came later and did not load; empty without such.
       servable: What computes, while it is available and until it is drained.
       pushed_at: When its folder was last changed, in seconds since 1970, once it is loaded.
       answered: Whether a request that named no version was answered by it.
     """
 
-    def __init__(self, model: str, number: int, path: str) -> None:
+    def __init__(self, model: str, number: int, path: str, files: str = "") -> None:
         self.model = model
         self.number = number
         self.path = path
+        self.files = files
+        self.refused_files = ""
         self.state: int = START
         self.error: ServingError | None = None
         self.retry_at = 0.0

@@ -6,9 +6,12 @@ number, and `.part-5` beside it says that 5 is not whole yet.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
+import stat
+import time
 from collections.abc import Iterator
 
 from transform.errors import InputError
@@ -17,18 +20,74 @@ PART_PREFIX = ".part-"
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _SHA256 = "sha256"
 
+#: What a SavedModel has in its folder.
+_GRAPH = "saved_model.pb"
+
 
 class DamagedVersionError(InputError):
     """A version's files are not those that were pushed."""
 
 
+@dataclasses.dataclass(frozen=True)
+class VersionFiles:
+    """The files of a version's folder.
+
+    Attributes:
+      fingerprint: Changes if a file is added, removed, replaced or written.
+      unfinished: Why they may not be all of the version's files yet; empty if they are.
+    """
+
+    fingerprint: str
+    unfinished: str
+
+
 def versions(folder: str) -> list[int]:
-    """The whole versions in a model's folder, oldest first; none if there is no such folder."""
+    """The versions in a model's folder, oldest first; none if there is no such folder.
+
+    Raises:
+      OSError: If the folder cannot be read.
+    """
     try:
-        names = {entry.name for entry in os.scandir(folder) if entry.is_dir() or entry.name.startswith(PART_PREFIX)}
+        names = {entry.name for entry in os.scandir(folder) if _is_folder(entry) or entry.name.startswith(PART_PREFIX)}
     except FileNotFoundError:
         return []
     return sorted(int(name) for name in names if _is_version(name) and f"{PART_PREFIX}{name}" not in names)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself is no folder
+        return False
+
+
+def inspect(path: str, settle_seconds: float) -> VersionFiles:
+    """Looks whether a version's folder is complete, and which files it has.
+
+    A folder with a manifest is complete: `verify` holds its files against it. Without one, nothing says which files are
+    still to come, so it is complete once none has changed for a while. That is judged by the files' status change time,
+    which a copy that keeps the modification time changes too.
+
+    Args:
+      path: The version's folder.
+      settle_seconds: For how long the files of a folder without a manifest must not have changed.
+
+    Raises:
+      OSError: If the folder cannot be read.
+    """
+    digest, newest = hashlib.sha256(), 0.0
+    names = sorted(_files(path))
+    for name in names:
+        found = os.lstat(os.path.join(path, name))
+        newest = max(newest, found.st_ctime)
+        digest.update(f"{name}\0{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}\n".encode())
+    unfinished = ""
+    if MANIFEST not in names:
+        if _GRAPH not in names:
+            unfinished = f"it has no {_GRAPH}"
+        elif time.time() - newest < settle_seconds:
+            unfinished = f"it has no manifest, and its files changed less than {settle_seconds:g} seconds ago"
+    return VersionFiles(digest.hexdigest(), unfinished)
 
 
 def _is_version(name: str) -> bool:
@@ -45,8 +104,11 @@ def verify(path: str) -> bool:
       Whether there are checksums; a version that was put there by hand has none.
 
     Raises:
-      DamagedVersionError: If a file is missing, was changed or is not in the manifest, or that is no JSON.
+      DamagedVersionError: If a file is missing, was changed or is not in the manifest, or that is no JSON; or if the
+        folder has what is no regular file, such as a pipe, which would be read for ever.
     """
+    if odd := sorted(name for name in _files(path) if not _is_regular(os.path.join(path, name))):
+        raise DamagedVersionError(f"a version must have regular files only. Received: {', '.join(odd)} ({path})")
     manifest = os.path.join(path, MANIFEST)
     try:
         with open(manifest, encoding="utf-8") as file:
@@ -72,6 +134,13 @@ def _files(folder: str) -> Iterator[str]:
     for place, _, names in os.walk(folder):
         for name in names:
             yield os.path.relpath(os.path.join(place, name), folder)
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:  # a link to itself, or to nothing
+        return False
 
 
 def _sha256(path: str) -> str:

@@ -11,15 +11,17 @@ import tensorflow as tf
 from benchmarks import restart, swaps
 from benchmarks.swaps import split, swaps_of
 from components.warmup import write_warmup
+from tests.serving.model_server.tiny_models import write_manifest
 from tests.serving.ranking.tiny_model import CATALOG, export_tiny
 
 
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version that ranks, with warm-up requests."""
+    """A version that ranks, with warm-up requests and the checksums of its files."""
     folder = tmp_path_factory.mktemp("tiny")
     export_tiny(folder)
     write_warmup(str(folder / "1"), "tiny", [_example(app_id) for app_id in list(CATALOG)[:50]], "app_id")
+    write_manifest(folder / "1")
     return folder / "1"
 
 

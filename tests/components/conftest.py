@@ -11,8 +11,8 @@ from tests.components.saved_models import export
 
 
 @pytest.fixture
-def lineage() -> Lineage:
-    return Lineage()
+def lineage(tmp_path: Path) -> Lineage:
+    return Lineage(tmp_path / "artifacts")
 
 
 @pytest.fixture(params=["local", "remote"])

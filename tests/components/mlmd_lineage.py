@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import ml_metadata as mlmd
@@ -14,13 +15,20 @@ from components.artifacts import UNFIT
 
 
 class Lineage:
-    """Writes artifacts and the executions that made them."""
+    """Writes artifacts and the executions that made them.
 
-    def __init__(self) -> None:
+    Args:
+      root: Where artifacts lie; a model has a file there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
         connection = metadata_store_pb2.ConnectionConfig()
         connection.fake_database.SetInParent()  # SQLite in memory
         self.store = mlmd.MetadataStore(connection)
         self._numbers = itertools.count()
+        type_id = self.store.put_context_type(metadata_store_pb2.ContextType(name="pipeline"))
+        (self._pipeline,) = self.store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name="store")])
 
     def put(self, kind: type[types.Artifact], *read: types.Artifact, **properties: int | str) -> Any:
         """An artifact that an execution made from others."""
@@ -33,8 +41,10 @@ class Lineage:
         type_id = self.store.put_artifact_type(artifact.artifact_type)
         proto = artifact.mlmd_artifact
         proto.type_id = type_id
-        proto.uri = f"/artifacts/{next(self._numbers)}"
+        proto.uri = str(self._root / str(next(self._numbers)))
         (id_,) = self.store.put_artifacts([proto])
+        attribution = metadata_store_pb2.Attribution(artifact_id=id_, context_id=self._pipeline)
+        self.store.put_attributions_and_associations([attribution], [])
         self.execute(read, id_)
         (stored,) = self.store.get_artifacts_by_id([id_])
         return artifact_utils.deserialize_artifact(self.store.get_artifact_types_by_id([type_id])[0], stored)
@@ -58,7 +68,11 @@ class Lineage:
 
     def model(self, *read: types.Artifact) -> Any:
         """A model that was trained on Examples as Transform gives them out, which have no span."""
-        return self.put(standard_artifacts.Model, self.put(standard_artifacts.Examples, *read))
+        model = self.put(standard_artifacts.Model, self.put(standard_artifacts.Examples, *read))
+        folder = Path(model.uri) / "Format-Serving"
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_text(model.uri)
+        return model
 
     def examples(self, span: int, unfit: str = "") -> Any:
         return self.put(standard_artifacts.Examples, span=span, **{UNFIT: unfit})

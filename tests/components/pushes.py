@@ -28,4 +28,4 @@ def push_one(model: Path, catalog: Path, root: Path, uri: str, keep: int = 9, **
         keep,
         [raw_example(x) for x in range(120)],
         checksums(str(model / "Format-Serving")),
-    )
+    ).version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import hashlib
 import json
@@ -11,22 +12,41 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
-from components.artifacts import CHECKSUMS_FILE, Catalog, GateRecord
-from components.gate_records import Finding, write_record
-from components.gate_records import GateRecord as GateRecordContent
-from components.measured import read_measured, to_plain
+from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE, Catalog
 from components.push import PushExecutor
-from components.quality import findings
-from components.quality_rules import PairedDifference, QualityInputs, Rival
+from components.retention import remove_old
 from components.rollback import roll_back
-from components.versions import checksums, read_manifest, versions
-from tests.components.evaluations import write_evaluation
+from components.versions import checksums, read_manifest, verify, versions
 from tests.components.pushes import push_one, raw_example
 from tests.transform.small_config import small_config
+from transform.config import Config
+from transform.settings import Push
+
+
+def write_evaluation(folder: Path) -> None:
+    """Writes what the Evaluator leaves of 1,000 examples: the AUC of two models, and how far they may be chance."""
+    measured = metrics_for_slice_pb2.MetricsForSlice()
+    for name, model, value in [
+        ("num_examples", "candidate", 1000.0),
+        ("num_positives", "candidate", 300.0),
+        ("num_units", "candidate", 200.0),
+        ("auc", "candidate", 0.7),
+        ("auc", "baseline", 0.8),
+        ("auc_standard_error", "candidate", 0.02),
+        ("auc_standard_error", "baseline", 0.02),
+        ("auc_change_standard_error", "candidate", 0.01),
+    ]:
+        entry = measured.metric_keys_and_values.add()
+        entry.key.name, entry.key.model_name, entry.value.double_value.value = name, model, value
+        entry.key.is_diff = "change" in name
+    with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
+        writer.write(measured.SerializeToString())
+
 
 #: What the candidate of `write_evaluation` is held to, and misses.
 CONFIG = small_config(("evaluation.thresholds.auc", {"min": 0.75, "max_worsening": 0.05}))
@@ -55,28 +75,24 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
         force_reason: str = "",
         uri: Path = model,
         baseline: str = "",
-        anchor: Rival | None = None,
-        anchor_findings: tuple[Finding, ...] = (),
+        largest_change: float | None = None,
+        config: Config = CONFIG,
     ) -> Any:
+        (tmp_path / VERDICT_FILE).write_text(json.dumps({"largest_change": largest_change}))
         candidate, snapshot, evaluation = standard_artifacts.Model(), Catalog(), standard_artifacts.ModelEvaluation()
         candidate.uri, candidate.id, snapshot.uri, evaluation.uri = str(uri), 7, str(catalog), str(tmp_path)
         by = [standard_artifacts.ModelBlessing(), standard_artifacts.InfraBlessing()]
         for artifact, blessed in zip(by, (by_model, by_infra), strict=True):
             artifact.set_int_custom_property("blessed", blessed)
             artifact.uri = str(tmp_path)
-        served, record = standard_artifacts.Model(), GateRecord()
-        served.uri, record.uri = baseline, str(tmp_path / "record")
-        measured = read_measured(str(tmp_path))
-        inputs = QualityInputs(str(uri), "recipe", baseline, to_plain(measured), anchor)
-        found = [] if by_model else [*findings(measured, CONFIG.evaluation), *anchor_findings]
-        write_record(record.uri, GateRecordContent("quality", 4, inputs.to_json(), tuple(found)))
+        served = standard_artifacts.Model()
+        served.uri = baseline
         pushed = standard_artifacts.PushedModel()
         PushExecutor(BaseExecutor.Context(pipeline_run_id="monday")).Do(
             {
                 "model": [candidate],
                 "baseline_model": [served] if baseline else [],
                 "evaluation": [evaluation],
-                "quality_record": [record],
                 "model_blessing": by[:1],
                 "infra_blessing": by[1:],
                 "examples": spans,
@@ -84,7 +100,7 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
             },
             {"pushed_model": [pushed]},
             {
-                "config": CONFIG.to_json(),
+                "config": config.to_json(),
                 "serving_root": str(local_root),
                 "keep_versions": 5,
                 "force_reason": force_reason,
@@ -113,7 +129,6 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
         "config_fingerprint": hashlib.sha256(CONFIG.to_json().encode()).hexdigest(),
         "code_fingerprint": "f",
         "baseline": None,
-        "anchor": str(model),
         "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},
     }
 
@@ -157,33 +172,6 @@ def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, local
             "a change of -0.1196 to -0.0804, on 1,000 examples, 300 of them positive",
         ],
     }
-
-
-BETTER = {"auc": PairedDifference(0.04, 0.01), "logloss": PairedDifference(-0.001, 0.001)}
-WORSE = {"auc": PairedDifference(-0.04, 0.01), "logloss": PairedDifference(0.001, 0.001)}
-REFUSED = Finding("quality", "quality.max_auc_loss", "refuse", "auc", 0.04, 0.006, 1000, "auc is below the anchor's")
-
-
-def test_the_anchor_stays_until_a_better_model_is_pushed(execute: Any, model: Path, local_root: Path) -> None:
-    execute(anchor=Rival("m1", 1, differences=WORSE))
-    assert read_manifest(str(local_root / "1"))["anchor"] == "m1"
-
-
-def test_a_better_model_is_the_anchor(execute: Any, model: Path, local_root: Path) -> None:
-    execute(anchor=Rival("m1", 1, differences=BETTER))
-    assert read_manifest(str(local_root / "1"))["anchor"] == str(model)
-
-
-def test_a_model_forced_past_the_anchor_is_the_anchor_and_one_forced_past_a_threshold_is_not(
-    execute: Any, model: Path, local_root: Path
-) -> None:
-    anchor = Rival("m1", 1, differences=WORSE)
-    execute(by_model=0, force_reason="a holiday", anchor=anchor)
-    assert read_manifest(str(local_root / "1"))["anchor"] == "m1"
-    again = shutil.copytree(model, local_root.parent / "again")
-    execute(by_model=0, force_reason="the feature is gone", uri=again, anchor=anchor, anchor_findings=(REFUSED,))
-    assert read_manifest(str(local_root / "2"))["anchor"] == str(again)
-    assert read_manifest(str(local_root / "2"))["forced"]["refusals"][-1] == "auc is below the anchor's"
 
 
 def test_a_reason_that_was_not_needed_is_not_on_record(execute: Any, local_root: Path) -> None:
@@ -261,3 +249,79 @@ def test_a_model_that_was_changed_since_it_was_validated_is_not_pushed(
         f"Received: variables/{data.name} was changed ({changed}/Format-Serving)"
     )
     assert versions(str(local_root)) == []
+
+
+def test_a_model_that_scores_as_the_serving_one_is_no_new_version(
+    execute: Any, model: Path, catalog: Path, local_root: Path
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    pushed = execute(baseline="m1", largest_change=3e-7)
+    assert pushed.get_int_custom_property("pushed") == 0
+    refusal = pushed.get_string_custom_property("refusal")
+    assert refusal.startswith("a new version's scores must differ from the serving model's by more than 1e-05")
+    assert "Received: 3.0e-07 at most" in refusal
+    assert versions(str(local_root)) == [1]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"largest_change": 2e-5},
+        {"largest_change": 0.0, "config": dataclasses.replace(CONFIG, push=Push(unchanged=True))},
+        {"largest_change": 0.0, "force_reason": "for its catalog"},
+    ],
+    ids=["other scores", "config", "forced"],
+)
+def test_a_model_with_other_scores_or_that_is_wanted_all_the_same_is_a_new_version(
+    execute: Any, model: Path, catalog: Path, local_root: Path, asked: dict[str, Any]
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    assert execute(baseline="m1", **asked).get_int_custom_property("version") == 2
+    assert ("forced" in read_manifest(str(local_root / "2"))) == ("force_reason" in asked)
+
+
+def test_a_version_that_was_deleted_is_pushed_again(execute: Any, local_root: Path) -> None:
+    assert execute().get_int_custom_property("version") == 1
+    shutil.rmtree(local_root / "1")
+    again = execute()
+    assert (again.get_int_custom_property("version"), again.get_string_custom_property("note")) == (1, "")
+    verify(str(local_root / "1"))
+
+
+def test_a_version_that_serves_and_is_damaged_is_pushed_again_as_another(execute: Any, local_root: Path) -> None:
+    execute()
+    path = local_root / "1" / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:-1])
+    again = execute()
+    assert again.get_int_custom_property("version") == 2
+    note = again.get_string_custom_property("note")
+    assert note.startswith("in place of version 1: a version's files must be those that were pushed. Received: saved_m")
+    verify(str(local_root / "2"))
+    assert execute().get_int_custom_property("version") == 2
+
+
+def test_of_an_older_version_that_is_not_as_it_was_the_push_says_so(
+    execute: Any, model: Path, catalog: Path, local_root: Path
+) -> None:
+    execute()
+    push_one(model, catalog, local_root, "m2", spans=[5])
+    path = local_root / "1" / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "saved_model.pb was changed" in execute().get_string_custom_property("note")
+    remove_old(str(local_root), keep=1)
+    removed = execute()
+    assert removed.get_int_custom_property("version") == 1
+    assert removed.get_string_custom_property("note") == "removed since, as newer versions were pushed"
+    assert versions(str(local_root)) == [2]
+
+
+def test_a_version_s_number_is_never_given_again_while_its_manifest_is_kept(
+    execute: Any, model: Path, catalog: Path, local_root: Path
+) -> None:
+    for uri in ("m1", "m2", "m3"):
+        push_one(model, catalog, local_root, uri)
+    remove_old(str(local_root), keep=1)
+    shutil.rmtree(local_root / "3")  # nothing serves
+    assert push_one(model, catalog, local_root, "m4") == 3
+    shutil.rmtree(local_root / "3")
+    assert push_one(model, catalog, local_root, "m2") == 3  # which is the last whose manifest is kept

@@ -11,7 +11,7 @@ from tests.e2e import store
 
 pytestmark = pytest.mark.slow
 
-LEARNING = {"transform", "trainer", "evaluator", "infra_validation", "push"}
+LEARNING = {"transform", "trainer", "evaluator", "infra_validation"}
 
 
 def test_only_what_was_edited_runs_again(data: Path, tmp_path: Path) -> None:

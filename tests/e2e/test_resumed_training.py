@@ -33,7 +33,7 @@ def undisturbed(config: Path, transform: Path, model_dir: Path) -> dict[str, Any
     """The report of the same training, in this process, without checkpoints."""
     (graph,), (examples,) = (list((transform / name).iterdir()) for name in ("transform_graph", "transformed_examples"))
     loaded = load_config(str(config))
-    return Transformed(loaded, examples, graph).train(loaded, model_dir)
+    return Transformed(loaded, (examples,), graph).train(loaded, model_dir)
 
 
 def last_checkpoint(workspace: Path) -> int:

@@ -23,6 +23,7 @@ from components.rollback import roll_back
 from components.versions import add_version, read_manifest, remove_version, versions
 from pipeline.cli import cli
 from pipeline.workspace import Workspace
+from transform.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -325,3 +326,24 @@ def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) 
     ]
     assert wdr(store, "diff", "2", "2") == "versions 2 and 2 do not differ"
     assert refused(store, "diff", "1", "7").startswith("a version to compare must be one of [1, 2]. Received: 7")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["models", "list"],
+        ["models", "show"],
+        ["models", "diff", "1", "2"],
+        ["models", "history"],
+        ["models", "rollback", "--reason", "scores are off"],
+        ["models", "pin", "1"],
+        ["models", "unpin", "1"],
+        ["gc", "--dry-run"],
+        ["gc"],
+    ],
+)
+def test_a_mistyped_workspace_is_an_error_and_is_not_made(tmp_path: Path, command: list[str]) -> None:
+    done = CliRunner().invoke(cli, [*command, "--workspace", str(tmp_path / "typo")])
+    assert isinstance(done.exception, InputError)
+    assert str(done.exception) == f"there must be a workspace, which `wdr run` makes. Received: {tmp_path / 'typo'}"
+    assert list(tmp_path.iterdir()) == []

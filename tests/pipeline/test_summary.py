@@ -20,6 +20,7 @@ TRAINING: dict[str, Any] = {
     "wide_table_sizes": {"wide/app": 1200, "wide/app_x_price": 50},
     "wide_non_zero_rows": {"wide/app": 1000, "wide/app_x_price": 2},
     "warm_started_from": None,
+    "warm_start": {"not_carried": ["there is no previous model"]},
     "tuned": {},
     "num_examples": 100,
     "num_trained_examples": 100,
@@ -63,7 +64,7 @@ def lines_of_outcome(outcome: Outcome) -> list[str]:
 
 def test_a_cold_start_and_the_wide_weights() -> None:
     lines = lines_of(TRAINING)
-    assert "start cold" in lines
+    assert "start cold; there is no previous model" in lines
     assert "wide weights 1,002 of 1,250 non-zero" in lines
     assert not any("carried" in line for line in lines)
 
@@ -144,4 +145,15 @@ def test_how_the_model_before_did_on_the_span() -> None:
     assert (
         "unseen span model trained to span 2: auc 0.7000 (before 0.6900, change -0.0100 to +0.0300); logloss 0.4000"
         in lines
+    )
+
+
+def test_what_else_there_is_to_say_of_a_version() -> None:
+    assert "pushed yes, as version 1" in lines_of(TRAINING)
+    assert "pushed yes, as version 1, removed since" in lines_of(TRAINING, push_note="removed since")
+
+
+def test_what_the_model_was_held_against() -> None:
+    assert "held against version 3, trained to span 2" in lines_of(
+        TRAINING, held_against="version 3, trained to span 2"
     )

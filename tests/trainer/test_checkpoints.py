@@ -67,7 +67,7 @@ def demanding(first_span: Span) -> Span:
 def run(span: Span, folder: Path | None) -> tuple[TrainingResult, list[np.ndarray]]:
     """What a process of its own would do: builds the model, trains it; the result, and the state in the end."""
     parsing = tft.TFTransformOutput(span.transform_output).transformed_feature_spec()
-    model = WideDeep(span.config.spec, span.config.model, {"app": 8, "country": 3, "installed_x_app": 64})
+    model = WideDeep(span.config.spec, span.config.model, {"app": 9, "country": 4, "installed_x_app": 64})
     feature_spec = {name: parsing[name] for name in (*model.feature_names, LABEL)}
     counts = data.count_labels([span.train_files], feature_spec)
     settings = span.config.training

@@ -15,7 +15,7 @@ from transform.feature_spec import Feature
 def test_boundaries_are_where_the_graph_goes_to_the_next_quantile(first_span: Span) -> None:
     output = tft.TFTransformOutput(first_span.transform_output)
     learned = read_learned(output, first_span.config.spec)
-    assert learned.vocabulary_sizes == {"app": 8, "country": 3, "installed_x_app": 64}
+    assert learned.vocabulary_sizes == {"app": 9, "country": 4, "installed_x_app": 64}
     assert set(learned.boundaries) == {"price"}
     boundaries = learned.boundaries["price"]
     np.testing.assert_allclose(boundaries, [2.5, 5, 7.5], atol=0.3)  # quarters of a uniform price from 0 to 10

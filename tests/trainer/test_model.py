@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from trainer.model import WideDeep
 from transform.config import Config
+from transform.feature_spec import MISSING_QUANTILE
 
 SIZES = {"app": 3, "country": 2, "installed_x_app": 5}
 
-# What tf.Transform would give for three examples; the second has no installed app and no cross.
+# What tf.Transform would give for three examples; the second has no installed app, no price and no cross.
 APPS = [0, 3, 2]
 INSTALLED = [[1, 2], [], [0]]
-PRICES, PRICE_BUCKETS = [0.0, 1.0, 1 / 3], [0, 3, 1]
+PRICES, PRICE_BUCKETS = [0.0, MISSING_QUANTILE, 1 / 3], [0, 4, 1]
 COUNTRIES = [1, 3, 0]
 INSTALLED_X_APP = [[4, 4], [], [2]]
 APP_X_PRICE = [[7], [49], [7]]
@@ -70,7 +71,8 @@ def numpy_deep(model: WideDeep, combine: Any) -> np.ndarray:
     for i in range(3):
         lists = [apps[j] for j in INSTALLED[i]]
         listed = combine(lists) if lists else np.zeros(4)
-        x = np.concatenate([apps[APPS[i]], listed, [PRICES[i]], countries[COUNTRIES[i]]])
+        price = [0.5, 1] if PRICES[i] == MISSING_QUANTILE else [PRICES[i], 0]
+        x = np.concatenate([apps[APPS[i]], listed, price, countries[COUNTRIES[i]]])
         for layer in range(len(model.settings.hidden_units)):
             x = np.maximum(x @ v[f"dense_{layer}/kernel"].numpy() + v[f"dense_{layer}/bias"].numpy(), 0)
         logits.append((x @ v[f"dense_{len(model.settings.hidden_units)}/kernel"].numpy())[0])
@@ -117,7 +119,7 @@ def test_tables_have_a_row_per_token_bucket_and_quantile(config: Config) -> None
     assert {name: tuple(variable.shape) for name, variable in model.table_weights.items()} == {
         "wide/app": (4,),
         "wide/installed": (4,),
-        "wide/price": (4,),
+        "wide/price": (5,),
         "wide/installed_x_app": (5,),
         "wide/app_x_price": (50,),
         "embedding/app": (4, 4),

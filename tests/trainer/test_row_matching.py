@@ -91,14 +91,17 @@ def test_a_quantile_s_weight_and_a_cross_s_key_follow_it() -> None:
     """Prices below 10 were the quantiles 0 and 1, and are 0, 1 and 2 now, the first two of them halves."""
     old_quantiles = {"price": np.array([0, 0, 1, 2])}
     old, new = (RowKeys("quantiles", features=("price",), quantiles={"price": n}) for n in (3, 4))
-    assert origins(match_rows(old, new, 3, 4, old_quantiles=old_quantiles)) == {0: {0}, 1: {0}, 2: {1}, 3: {2}}
+    origins_of = {0: {0}, 1: {0}, 2: {1}, 3: {2}, 4: {3}}  # the last row of each stands for a missing price
+    assert origins(match_rows(old, new, 4, 5, old_quantiles=old_quantiles)) == origins_of
+    del origins_of[4]  # files of format 3 have no such row
+    assert origins(match_rows(old, new, 3, 5, old_quantiles=old_quantiles)) == origins_of
 
     old, new = (RowKeys("vocabulary", "price_x_app", features=("price", "app"), quantiles={"price": n}) for n in (3, 4))
-    old_keys = [b"0\x1f7", b"1\x1f7", b"2\x1f7"]
-    new_keys = [b"3\x1f7", b"1\x1f7", b"0\x1f7", b"2\x1f8", b"2\x1f7\x1f"]
-    match = match_rows(old, new, 3, 5, old_keys, new_keys, old_quantiles)
-    assert origins(match) == {0: {2}, 1: {0}, 2: {0}}
-    assert match.used_rows.tolist() == [0, 2]
+    old_keys = [b"0\x1f7", b"1\x1f7", b"2\x1f7", b"3\x1f7"]
+    new_keys = [b"3\x1f7", b"1\x1f7", b"0\x1f7", b"2\x1f8", b"2\x1f7\x1f", b"4\x1f7"]
+    match = match_rows(old, new, 4, 6, old_keys, new_keys, old_quantiles)
+    assert origins(match) == {0: {2}, 1: {0}, 2: {0}, 5: {3}}  # a missing price was 3 and is 4
+    assert match.used_rows.tolist() == [0, 2, 3]
 
 
 def test_rows_that_stand_for_something_else_are_not_matched() -> None:

@@ -39,7 +39,7 @@ def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
     report = report_of(first_model)
     assert report["validation"]["auc"] > 0.9
     assert (report["num_examples"], report["num_steps"], report["num_epochs"]) == (3000, 3 * 94, 3)
-    assert report["vocabulary_sizes"] == {"app": 8, "country": 3, "installed_x_app": 64}
+    assert report["vocabulary_sizes"] == {"app": 9, "country": 4, "installed_x_app": 64}
     assert report["wide_table_sizes"]["wide/app_x_price"] == 50
     assert report["warm_started_from"] is None
     assert report["warm_start"]["not_carried"] == ["there is no previous model"]
@@ -64,8 +64,8 @@ def test_the_next_run_starts_from_the_previous_model(second_span: Span, first_mo
 
     assert warm["warm_started_from"] == warm["warm_start"]["warm_started_from"] == base
     tables = warm["warm_start"]["tables"]
-    assert [tables["embedding/app"][count] for count in ("kept", "new", "dropped")] == [7, 2, 2]
-    assert [tables["wide/installed"][count] for count in ("kept", "new", "dropped")] == [7, 2, 2]
+    assert [tables["embedding/app"][count] for count in ("kept", "new", "dropped")] == [8, 2, 2]
+    assert [tables["wide/installed"][count] for count in ("kept", "new", "dropped")] == [8, 2, 2]
     assert warm["warm_start"]["not_carried"] == []
     assert warm["validation"]["auc"] > 0.75 > cold["validation"]["auc"] + 0.1
 

@@ -15,7 +15,7 @@ from tests.trainer.small_deployment import Row, Span, to_example
 from trainer import data
 from trainer.model import WideDeep
 from trainer.signatures import export_model, serving_feature_spec
-from transform.feature_spec import LABEL, vocabulary_file_name
+from transform.feature_spec import LABEL, MISSING_QUANTILE, MISSING_ROW, vocabulary_file_name
 from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIGNATURE, TRANSFORM_SIGNATURE
 
 NOT_SERVED = ("label", "request_id")
@@ -147,13 +147,13 @@ def test_transform_signature_gives_the_transformed_features(exported: str) -> No
     ]
     signature = tf.saved_model.load(exported).signatures[TRANSFORM_SIGNATURE]
     features = {k: v.numpy() for k, v in signature(examples=tf.constant([to_example(r) for r in rows])).items()}
-    assert features["app_xf"].tolist()[1] == 8, "a missing app is out of vocabulary"
+    assert features["app_xf"].tolist()[1] == MISSING_ROW
     assert features["installed_xf/indices"].tolist() == [[0, 0], [0, 1]]
-    assert features["installed_xf/values"].tolist()[1] == 8
+    assert features["installed_xf/values"].tolist()[1] == 9, "an app that was never seen is out of vocabulary"
     assert features["installed_xf/dense_shape"].tolist() == [2, 2]
-    assert features["price_xf"].tolist() == [0.5, 0.0]
-    assert features["price_bucket_xf"].tolist() == [2, 0]
-    assert features["country_xf"].tolist()[1] in (3, 4)
+    assert features["price_xf"].tolist() == [MISSING_QUANTILE, 0.0]
+    assert features["price_bucket_xf"].tolist() == [4, 0]
+    assert features["country_xf"].tolist()[1] in (4, 5)
     assert LABEL not in features
 
 

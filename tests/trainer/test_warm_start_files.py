@@ -37,7 +37,10 @@ def lose_rows(directory: Path) -> None:
     [
         (lambda directory: (directory / "index.json").unlink(), "there is no .*index.json"),
         (lambda directory: (directory / "index.json").write_text("{"), "the warm-start index is damaged"),
-        (lambda directory: (directory / "index.json").write_text('{"format": 1}'), "must be of format 3. Received: 1"),
+        (
+            lambda directory: (directory / "index.json").write_text('{"format": 1}'),
+            "must be of format 3 or 4. Received: 1",
+        ),
         (lambda directory: (directory / "dense.npz").unlink(), "cannot be read: .*dense.npz"),
         (truncate, "cannot be read: .*table.embedding.app.npz"),
         (poison, "`values` in table.wide.app.npz holds values that are not finite"),

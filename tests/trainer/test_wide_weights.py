@@ -16,7 +16,7 @@ from transform.feature_spec import NUM_COUNT_BUCKETS
 LEARNED = Learned(
     {
         "app": [b"maps", "Müller|\n".encode(), b"\xff\x00"],
-        "price_x_app": [b"0\x1fmaps", b"2\x1fmaps", b"0\x1fa\x1fb"],
+        "price_x_app": [b"0\x1fmaps", b"2\x1fmaps", b"0\x1fa\x1fb", b"3\x1fmaps"],
     },
     {"price": np.array([0.5, 2], np.float32)},
 )
@@ -34,7 +34,9 @@ CROSS = RowKeys("vocabulary", "price_x_app", features=("price", "app"), quantile
         (CROSS, 0, ["below 0.5", "maps"]),
         (CROSS, 1, ["from 2", "maps"]),
         (CROSS, 2, [r"0\x1fa\x1fb", ""]),
+        (CROSS, 3, ["(missing)", "maps"]),
         (RowKeys("quantiles", features=("price",)), 1, ["from 0.5 below 2"]),
+        (RowKeys("quantiles", features=("price",)), 3, ["(missing)"]),
         (RowKeys("hash", features=("price", "app")), 7, ["hash bucket 7"]),
         (RowKeys("counts"), 0, ["0"]),
         (RowKeys("counts"), 1, ["1"]),
@@ -73,7 +75,7 @@ def test_the_strongest_weights_are_listed_by_name(weighted: Trained) -> None:
         "| --- | ---: | ---: | ---: |",
         "| app | 4 | 3 | 75.0% |",
         "| installed | 4 | 0 | 0.0% |",
-        "| price | 4 | 0 | 0.0% |",
+        "| price | 5 | 0 | 0.0% |",
         "| installed × app | 2 | 1 | 50.0% |",
         "| app × price | 50 | 1 | 2.0% |",
     ]

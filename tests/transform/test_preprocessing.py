@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tests.transform.transformed import Row, Transformed
 from transform.config import parse_config
+from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW
 
 CONFIG = parse_config(
     {
@@ -78,7 +79,7 @@ def ids(transformed: Transformed, name: str) -> list[Any]:
 def test_a_shared_vocabulary_counts_its_features_together(transformed: Transformed) -> None:
     # chess: 3 as an app + 3 installed; maps: 0 + 4; été: 1 + 2; <missing>: 3 + 0; pair: 2 + 1; solo 1, lone 1.
     vocabulary = transformed.vocabulary("app")
-    assert vocabulary[:2] == ["chess", "maps"]
+    assert vocabulary[:3] == ["<missing>", "chess", "maps"]
     assert set(vocabulary) == {"chess", "maps", "été", "<missing>", "pair"}
 
 
@@ -101,15 +102,13 @@ def test_an_empty_list_has_no_ids(transformed: Transformed) -> None:
 
 
 def test_max_size_keeps_the_most_frequent(transformed: Transformed) -> None:
-    # Zürich 4, 東京 3, then Rom, Bern and <missing> with 1 each.
-    assert transformed.vocabulary("city") == ["Zürich", "東京"]
-    assert ids(transformed, "city") == [0, 0, 0, 1, 1, 2, 2, 1, 0, 2]
+    # Zürich 4, 東京 3, then Rom and Bern with 1 each; the row of a missing city is beside them.
+    assert transformed.vocabulary("city") == ["<missing>", "Zürich", "東京"]
+    assert ids(transformed, "city") == [1, 1, 1, 2, 2, 3, 0, 2, 1, 3]
 
 
 def test_a_vocabulary_in_which_no_token_is_frequent_enough_has_one_id_for_all(transformed: Transformed) -> None:
-    assert len(set(ids(transformed, "rare"))) == 1
-    size = transformed.output.vocabulary_size_by_name("rare_vocabulary")
-    assert 0 <= ids(transformed, "rare")[0] < size + 1
+    assert set(ids(transformed, "rare")) == {1}  # behind the row of a missing value
 
 
 def test_a_value_is_fed_as_i_minus_1_over_n_minus_1(transformed: Transformed) -> None:
@@ -120,9 +119,10 @@ def test_a_value_is_fed_as_i_minus_1_over_n_minus_1(transformed: Transformed) ->
     assert transformed.columns["price_bucket_xf"] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
-def test_a_missing_number_and_nan_are_in_the_middle_and_move_no_boundary(transformed: Transformed) -> None:
+def test_a_missing_number_and_nan_are_no_quantile_and_move_no_boundary(transformed: Transformed) -> None:
     # 10, 20, …, 60 in three quantiles of two: 0, 0, 1/2, 1/2, 1, 1.
-    expected = [0, 0.5, 0, 0.5, 0.5, 0.5, 0.5, 1, 1, 0.5]
+    missing = MISSING_QUANTILE
+    expected = [0, missing, 0, missing, 0.5, missing, 0.5, 1, 1, missing]
     assert transformed.columns["age_xf"] == expected
     assert "age_bucket_xf" not in transformed.columns
 
@@ -186,7 +186,15 @@ def test_a_batch_in_which_every_value_is_missing(transformed: Transformed) -> No
     missing = transformed.vocabulary("app").index("<missing>")
     assert out["app_xf"] == [missing, missing]
     assert (out["installed_xf"], out["installed_x_app_xf"]) == ([[], []], [[], []])
-    assert (out["price_xf"], out["price_bucket_xf"]) == ([0.5, 0.5], [2, 2])
+    assert missing == MISSING_ROW
+    assert (out["price_xf"], out["price_bucket_xf"]) == ([MISSING_QUANTILE] * 2, [5, 5])  # behind 0 to 4
+
+
+def test_a_missing_value_has_a_row_though_training_has_seen_none(transformed: Transformed) -> None:
+    # `rare` was never missing, and none of its tokens was frequent enough.
+    assert transformed.vocabulary("rare") == ["<missing>"]
+    row = to_row(*TABLE[0])
+    assert transformed.apply([row | {"rare": []}, row])["rare_xf"] == [MISSING_ROW, 1]
 
 
 def test_numbers_beyond_those_of_training_are_at_the_ends(transformed: Transformed) -> None:

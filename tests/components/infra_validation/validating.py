@@ -10,7 +10,8 @@ from typing import Any
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.infra_validation.component import _SETTINGS, VERDICT_FILE, InfraValidationExecutor
+from components.artifacts import VERDICT_FILE
+from components.infra_validation.component import _SETTINGS, InfraValidationExecutor
 from transform.infra_settings import InfraValidation
 
 

@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 #: For what has to happen sooner or later.
 PATIENCE_SECONDS = 60
 
-#: Options of a server that looks for new versions often.
-POLL = ("--poll-seconds", "0.05")
+#: Options of a server that looks for new versions often, and soon takes a version without a manifest.
+POLL = ("--poll-seconds", "0.05", "--settle-seconds", "0.2")
 
 
 class Server:

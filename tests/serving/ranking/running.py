@@ -61,7 +61,8 @@ def model_server(models: Path, log: Path) -> Iterator[Stoppable]:
     """The server of a folder of models, up with each of them."""
     grpc_port, rest_port = free_port(), free_port()
     ports = ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
-    command = ["-m", "serving.model_server", "--models", str(models), *ports, "--poll-seconds", "0.1"]
+    often = ["--poll-seconds", "0.1", "--settle-seconds", "0.1"]
+    command = ["-m", "serving.model_server", "--models", str(models), *ports, *often]
     with process(command, log) as running:
         for name in sorted(os.listdir(models)):
             wait_until_up(running, f"http://127.0.0.1:{rest_port}/v1/models/{name}/metadata", log)

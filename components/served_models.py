@@ -1,0 +1,155 @@
+"""The models behind the versions of a serving folder, as ML Metadata knows them, or as the folder alone knows them.
+
+A manifest names its model by the place of the artifact that was pushed. Where ML Metadata was lost, or the artifact was
+removed, the version itself still has the model's files, and its manifest tells what the model was trained on. Such a
+version is imported: ML Metadata gets a Model artifact for it, so that a run finds its baseline whatever was lost.
+
+    serving/app_store/.models/3/   the Model artifact of version 3, whose own is gone: links to the version's files
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import ml_metadata as mlmd
+from absl import logging
+from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.utils import path_utils
+
+from components import storage
+from components.versions import (
+    EXTRA_ASSETS,
+    MODEL_URI,
+    SHA256,
+    SPANS,
+    DamagedVersionError,
+    Manifest,
+    checksums,
+    models_folder,
+    verify,
+    version_before,
+    version_path,
+    versions,
+)
+
+#: Custom properties of an imported Model: the place by which manifests know it, and the version it was imported from.
+IMPORTED_AS, IMPORTED_FROM = "imported_as", "imported_from_version"
+
+EXECUTION_TYPE = "components.served_models.Import"
+
+#: What a version has beside the model's own files.
+_EXTRA = f"{EXTRA_ASSETS}/"
+
+#: The name of the output, by which a run asks for all models.
+_OUTPUT = "model"
+
+
+def place_of(model: types.Artifact) -> str:
+    """The place by which manifests know a model: where it lies, or, of an imported one, where it once lay."""
+    return str(model.get_string_custom_property(IMPORTED_AS) or model.uri)
+
+
+def by_place(models: Iterable[types.Artifact]) -> dict[str, types.Artifact]:
+    """By the place by which manifests know them, the models whose files are there; of several, the last."""
+    there = (model for model in models if storage.exists(path_utils.serving_model_path(model.uri)))
+    return {place_of(model): model for model in sorted(there, key=lambda model: model.id)}
+
+
+def baseline_words(root: str, candidate_place: str, *, is_found: bool, is_imported: bool) -> str:
+    """What a candidate was held against, and where that came from, for a person.
+
+    Args:
+      root: The serving folder.
+      candidate_place: The candidate's place, as manifests have it.
+      is_found: Whether there was a baseline.
+      is_imported: Whether it was imported, as ML Metadata did not know it.
+    """
+    before = version_before(root, candidate_place)
+    if before is None:
+        return "none, as no model served before"
+    version, manifest = before
+    if not is_found:
+        why = why_not_served(root, version) or "it was not imported"
+        return (
+            f"none: of the model of version {version} ML Metadata has no files, and {why}; "
+            "thresholds on changes judge nothing"
+        )
+    trained = f", trained to span {max(manifest[SPANS])}" if manifest.get(SPANS) else ""
+    where = ", found by its manifest: ML Metadata had no files of its model" if is_imported else ""
+    return f"version {version}{trained}{where}"
+
+
+def why_not_served(root: str, version: int) -> str:
+    """Why a version cannot be imported: a sentence; empty if it can."""
+    if version not in versions(root):
+        return f"its folder is gone ({version_path(root, version)})"
+    try:
+        verify(version_path(root, version))
+    except DamagedVersionError as error:
+        return str(error)
+    return ""
+
+
+def import_version(
+    store: mlmd.MetadataStore, root: str, version: int, manifest: Manifest, beside: types.Artifact
+) -> types.Artifact | None:
+    """Gives ML Metadata a Model artifact for a version.
+
+    Args:
+      store: ML Metadata.
+      root: The serving folder.
+      version: The version, which has a manifest with the model's place.
+      manifest: Its manifest.
+      beside: An artifact of the pipeline that is to have the model.
+
+    Returns:
+      The artifact: the model's own files where they are those that were pushed, else links to the version's; None if
+      neither are there.
+    """
+    place = manifest[MODEL_URI]
+    if _is_as_pushed(place, manifest):
+        uri = place
+    elif why := why_not_served(root, version):
+        logging.warning("version %d cannot be imported: %s", version, why)
+        return None
+    else:
+        uri = os.path.join(models_folder(root), str(version))
+        _restore(version_path(root, version), path_utils.serving_model_path(uri))
+    logging.warning("ML Metadata has no files of the model of version %d: it is imported (%s)", version, uri)
+    return _put(store, version, place, uri, beside)
+
+
+def _is_as_pushed(place: str, manifest: Manifest) -> bool:
+    """Whether a model's own files are there, and are those of the version that was pushed."""
+    folder = path_utils.serving_model_path(place)
+    if not storage.exists(folder):
+        return False
+    of_model = {name: sha for name, sha in manifest.get(SHA256, {}).items() if not name.startswith(_EXTRA)}
+    return bool(of_model) and checksums(folder) == of_model
+
+
+def _restore(version: str, folder: str) -> None:
+    """Gives a version's files a second name, or copies them, as a Model artifact has them."""
+    if storage.exists(folder):  # of a run that was killed here, or of a version that had this number before
+        storage.remove(folder)
+    storage.copy_folder(version, folder, link=True, leave_out=lambda name: name.startswith(_EXTRA))
+
+
+def _put(store: mlmd.MetadataStore, version: int, place: str, uri: str, beside: types.Artifact) -> types.Artifact:
+    """Records an execution that made a Model artifact out of a version."""
+    execution = metadata_store_pb2.Execution(last_known_state=metadata_store_pb2.Execution.COMPLETE)
+    execution.type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE))
+    model = standard_artifacts.Model()
+    type_id = store.put_artifact_type(model.artifact_type)
+    output = metadata_store_pb2.Artifact(type_id=type_id, uri=uri, state=metadata_store_pb2.Artifact.LIVE)
+    output.custom_properties[IMPORTED_AS].string_value = place
+    output.custom_properties[IMPORTED_FROM].int_value = version
+    event, step = metadata_store_pb2.Event, metadata_store_pb2.Event.Path.Step
+    made = event(type=event.OUTPUT, path=event.Path(steps=[step(key=_OUTPUT), step(index=0)]))
+    contexts = [context for context in store.get_contexts_by_artifact(beside.id) if context.type == "pipeline"]
+    _, (artifact_id,), _ = store.put_execution(execution, [(output, made)], contexts)
+    (stored,) = store.get_artifacts_by_id([artifact_id])
+    return artifact_utils.deserialize_artifact(store.get_artifact_types_by_id([type_id])[0], stored)

@@ -1,0 +1,132 @@
+"""What a run builds on where ML Metadata was lost, but the serving folder is kept."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx.types import standard_artifacts
+
+from components import storage
+from components.resolvers import LastPushedModel, ServingModel
+from components.served_models import baseline_words, place_of
+from components.versions import add_version, models_folder, remove_version
+from tests.components.mlmd_lineage import Lineage
+
+
+class Served:
+    """A serving folder, and what a run finds in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root / "serving")
+
+    def push(self, model: Any, *spans: int) -> int:
+        def fill(folder: str) -> None:
+            storage.copy_folder(f"{model.uri}/Format-Serving", folder)
+            storage.write_text(f"{folder}/assets.extra/config.json", "{}")
+
+        return add_version(self.root, fill, {"model_uri": model.uri, "spans": list(spans)})
+
+    def base(self, lineage: Lineage, current: Any, models: list[Any]) -> list[Any]:
+        inputs = {"examples": [current], "model": models}
+        return LastPushedModel(self.root).resolve_artifacts(lineage.store, inputs)["model"]
+
+    def baseline(self, lineage: Lineage, candidate: Any, models: list[Any]) -> list[Any]:
+        inputs = {"candidate": [candidate], "model": models}
+        return ServingModel(self.root).resolve_artifacts(lineage.store, inputs)["model"]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Served:
+    return Served(tmp_path)
+
+
+@pytest.fixture
+def anew(tmp_path: Path) -> Lineage:
+    """ML Metadata after a loss: it knows nothing."""
+    return Lineage(tmp_path / "artifacts anew")
+
+
+def words(served: Served, candidate: Any, found: list[Any]) -> str:
+    is_imported = bool(found) and found[0].get_string_custom_property("imported_as") != ""
+    return baseline_words(served.root, place_of(candidate), is_found=bool(found), is_imported=is_imported)
+
+
+def file_of(model: Any) -> str:
+    return (Path(model.uri) / "Format-Serving" / "saved_model.pb").read_text()
+
+
+def test_the_pushed_model_s_own_files_are_taken_where_they_are(lineage: Lineage, anew: Lineage, served: Served) -> None:
+    model = lineage.model(lineage.examples(1))
+    served.push(model, 1)
+    candidate = anew.model(anew.examples(2))
+    found = served.baseline(anew, candidate, [candidate])
+    assert [m.uri for m in found] == [model.uri]
+    assert words(served, candidate, found) == (
+        "version 1, trained to span 1, found by its manifest: ML Metadata had no files of its model"
+    )
+    # The next run, and the run's other resolver, find what was imported.
+    assert [m.id for m in served.baseline(anew, candidate, [candidate, *found])] == [found[0].id]
+    assert [m.id for m in served.base(anew, anew.examples(2), [candidate, *found])] == [found[0].id]
+    assert len(anew.store.get_artifacts_by_uri(model.uri)) == 1
+
+
+@pytest.mark.parametrize("loss", ["removed", "of another model", "known but removed"])
+def test_the_version_s_own_files_are_taken_where_the_model_s_are_gone(
+    lineage: Lineage, anew: Lineage, served: Served, loss: str
+) -> None:
+    model = lineage.model(lineage.examples(1))
+    text = file_of(model)
+    served.push(model, 1)
+    if loss == "of another model":
+        (Path(model.uri) / "Format-Serving" / "saved_model.pb").write_text("another")
+    else:
+        shutil.rmtree(model.uri)
+    store = lineage if loss == "known but removed" else anew
+    known = [model] if loss == "known but removed" else []
+    candidate = store.model(store.examples(2))
+    (found,) = served.baseline(store, candidate, [*known, candidate])
+    assert found.uri == f"{models_folder(served.root)}/1"
+    assert (file_of(found), place_of(found)) == (text, model.uri)
+    assert not (Path(found.uri) / "Format-Serving" / "assets.extra").exists()
+    remove_version(served.root, 1)
+    assert not Path(found.uri).exists()
+
+
+def test_a_version_that_is_not_as_it_was_pushed_is_no_baseline_and_the_summary_says_so(
+    lineage: Lineage, anew: Lineage, served: Served
+) -> None:
+    model = lineage.model(lineage.examples(1))
+    served.push(model, 1)
+    shutil.rmtree(model.uri)
+    (Path(served.root) / "1" / "saved_model.pb").write_text("damaged")
+    candidate = anew.model(anew.examples(2))
+    assert served.baseline(anew, candidate, [candidate]) == []
+    said = words(served, candidate, [])
+    assert said.startswith("none: of the model of version 1 ML Metadata has no files, and a version's files must be")
+    assert said.endswith("; thresholds on changes judge nothing")
+
+
+def test_on_a_first_run_there_is_no_baseline(anew: Lineage, served: Served) -> None:
+    candidate = anew.model(anew.examples(1))
+    assert served.baseline(anew, candidate, [candidate]) == []
+    assert words(served, candidate, []) == "none, as no model served before"
+
+
+def test_a_training_starts_from_a_model_of_earlier_spans_only(lineage: Lineage, anew: Lineage, served: Served) -> None:
+    """Of one of the same span ML Metadata can no longer tell whether it was trained on the same rows."""
+    models = [lineage.model(lineage.examples(span)) for span in (1, 2, 3)]
+    for span, model in enumerate(models, 1):
+        served.push(model, span)
+    found = [served.base(anew, anew.examples(span), []) for span in (1, 2, 3, 4)]
+    assert [[m.uri for m in of_span] for of_span in found] == [[], *([m.uri] for m in models)]
+
+
+def test_what_ml_metadata_knows_is_never_imported(lineage: Lineage, served: Served) -> None:
+    model = lineage.model(lineage.examples(1))
+    served.push(model, 1)
+    candidate = lineage.model(lineage.examples(2))
+    assert [m.id for m in served.baseline(lineage, candidate, [model, candidate])] == [model.id]
+    assert len(lineage.store.get_artifacts_by_type(standard_artifacts.Model.TYPE_NAME)) == 2
