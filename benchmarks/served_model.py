@@ -20,7 +20,6 @@ from pipeline.workspace import Workspace, new_run_id
 from serving.ranking.settings import ClientSettings
 from transform.config import load_config
 from transform.errors import UserError
-from transform.feature_spec import IMPRESSIONS
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
 NUM_IMPRESSIONS = 1_000_000
@@ -89,7 +88,6 @@ def push_paper_model(folder: Path, num_impressions: int) -> Path:
 
 def item_id_feature(version: Path) -> str:
     """The feature by which a version's catalog is looked up."""
-    config = model_config(str(version))
-    (key,) = {table.log_column for table in config.sources.tables.values() if table.broadcast}
-    (name,) = [f.name for f in config.features_of(IMPRESSIONS) if f.source_column == key]
-    return name
+    identity = model_config(str(version)).item_id
+    assert identity is not None  # the paper's model has one
+    return identity.name

@@ -40,7 +40,7 @@ class Quarantine(Artifact):  # type: ignore[misc]
 
 
 class Catalog(Artifact):  # type: ignore[misc]
-    """A snapshot of the broadcast tables: one folder a table, tf.Examples with the table's features and key."""
+    """A snapshot of tables, those of items among them: a folder a table, tf.Examples with its features and key."""
 
     TYPE_NAME = "Catalog"
 

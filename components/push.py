@@ -31,12 +31,14 @@ from components.retention import remove_old
 from components.served_models import place_of
 from components.uncached import UncachedDriver
 from components.versions import (
+    ABSENT_SIGNATURES,
     BASELINE,
     CATALOG_FOLDER,
     CONFIG_FILE,
     EXTRA_ASSETS,
     FORCED,
     MODEL_URI,
+    SIGNATURES,
     SPANS,
     DamagedVersionError,
     Manifest,
@@ -51,8 +53,9 @@ from components.versions import (
     version_path,
     versions,
 )
-from components.warmup import BATCH_SIZES, write_warmup
+from components.warmup import BATCH_SIZES, signatures_of, write_warmup
 from transform.config import Config
+from transform.ranking import absent_signatures
 
 #: A custom property of a PushedModel: why the push itself refused the model, forced or not.
 REFUSAL = "refusal"
@@ -273,6 +276,8 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             "config_fingerprint": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
             "code_fingerprint": exec_properties["code_fingerprint"],
             BASELINE: baseline,
+            SIGNATURES: sorted(signatures_of(path_utils.serving_model_path(model.uri))),
+            ABSENT_SIGNATURES: absent_signatures(Config.from_json(exec_properties["config"])),
             "metrics": metrics,
         }
 

@@ -55,6 +55,8 @@ MODEL_URI = "model_uri"
 SPANS = "spans"
 #: The version that served before, which the model was held against, and that version's model.
 BASELINE = "baseline"
+#: The names of the model's signatures; and, by name, why it lacks one that ranks.
+SIGNATURES, ABSENT_SIGNATURES = "signatures", "absent_signatures"
 #: Of a model that a gate refused: who pushed it all the same, the reason, and the refusals.
 FORCED = "forced"
 #: What the store itself writes into a manifest.

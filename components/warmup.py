@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from components.infra_validation.requests import value_of
 from components.versions import EXTRA_ASSETS
 from transform.signature_names import (
     CONTEXT_INPUT,
@@ -46,7 +47,7 @@ def write_warmup(version_path: str, model_name: str, requests: Sequence[bytes], 
     folder = os.path.join(version_path, EXTRA_ASSETS)
     tf.io.gfile.makedirs(folder)
     with tf.io.TFRecordWriter(os.path.join(folder, WARMUP_FILE)) as writer:
-        for signature, inputs in _records(_signatures(version_path), requests, item_id):
+        for signature, inputs in _records(signatures_of(version_path), requests, item_id):
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request
             request.model_spec.name = model_name
@@ -64,22 +65,25 @@ def _records(
     (examples,) = signatures[SERVING_SIGNATURE].inputs
     for size in sizes:
         yield SERVING_SIGNATURE, {examples: requests[:size]}
-    if item_id is None or RANK_SIGNATURE not in signatures:
+    if item_id is None or RANK_ITEMS_SIGNATURE not in signatures:
         return
-    found = [tf.train.Example.FromString(request).features.feature[item_id] for request in requests]
-    ids = list(dict.fromkeys(value for feature in found for value in feature.bytes_list.value if value))
+    with_ids = {request: own for request in requests if (own := value_of(request, item_id))}
+    ids = list(dict.fromkeys(with_ids.values()))
     if not ids:
         return
     # A raw example has both sides' features: as a context its item features are not read, nor the others as an item.
-    for context, size in zip(requests, BATCH_SIZES, strict=False):
-        candidates = list(itertools.islice(itertools.cycle(ids), size))
-        yield RANK_SIGNATURE, {CONTEXT_INPUT: [context], ITEM_IDS: [candidates]}
-    if RANK_ITEMS_SIGNATURE in signatures:
-        yield RANK_ITEMS_SIGNATURE, {CONTEXT_INPUT: requests[:1], ITEM_IDS: [ids[:1]], ITEMS_INPUT: [requests[:1]]}
+    if RANK_SIGNATURE in signatures:
+        for context, size in zip(requests, BATCH_SIZES, strict=False):
+            candidates = list(itertools.islice(itertools.cycle(ids), size))
+            yield RANK_SIGNATURE, {CONTEXT_INPUT: [context], ITEM_IDS: [candidates]}
+        sizes = [1]
+    for size in sizes:
+        items, of_items = zip(*itertools.islice(itertools.cycle(with_ids.items()), size), strict=True)
+        yield RANK_ITEMS_SIGNATURE, {CONTEXT_INPUT: items[:1], ITEM_IDS: [of_items], ITEMS_INPUT: [items]}
 
 
-def _signatures(version_path: str) -> Mapping[str, Any]:
+def signatures_of(version_path: str) -> Mapping[str, Any]:
+    """A SavedModel's signature definitions by name, without TensorFlow's own, such as `__saved_model_init_op`."""
     with tf.io.gfile.GFile(os.path.join(version_path, "saved_model.pb"), "rb") as file:
         model = saved_model_pb2.SavedModel.FromString(file.read())
-    signatures: Mapping[str, Any] = model.meta_graphs[0].signature_def
-    return signatures
+    return {name: value for name, value in model.meta_graphs[0].signature_def.items() if not name.startswith("__")}

@@ -29,18 +29,27 @@ def infra_rows(verdict: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType
             "scores differ from the trainer's by at most "
             + ", ".join(f"{s['largest_difference']:.1e} on {s['num_rows']:,} {what}" for what, s in skews.items()),
         )
+    if by_signature := verdict["catalog_skew"]:
+        worst = max(skew["largest_difference"] for skew in by_signature.values())
+        num_candidates = next(iter(by_signature.values()))["num_rows"]
+        yield (
+            "ranking",
+            f"scores by {', '.join(by_signature)} from context and ids differ from those of whole examples by at most "
+            f"{worst:.1e} on {num_candidates:,} candidates, of {verdict['num_catalog_items']:,} items of the catalog",
+        )
 
 
 def _latency(costs: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """The paper's table 2, with percentiles."""
     table = Table(box=None, pad_edge=False)
     table.add_column("model", no_wrap=True)
+    table.add_column("signature", no_wrap=True)
     for column in ("batch size", "threads", "p50 ms", "p95 ms", "p99 ms"):
         table.add_column(column, justify="right")
     for name, cost in costs.items():
         for row in cost["latency"]:
             times = (f"{row[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms"))
-            table.add_row(name, str(row["batch_size"]), str(row["threads"]), *times)
+            table.add_row(name, cost["signature"], str(row["batch_size"]), str(row["threads"]), *times)
     return table
 
 

@@ -264,7 +264,8 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
         examples=span_window.outputs["examples"],
-        settings=config.infra_validation,
+        catalog=example_gen.outputs["catalog"],
+        config=scopes.for_infra_validation(config),
         code_fingerprint=code_fingerprint(InfraValidation),
     ).with_id("infra_validation")
     # The Evaluator runs a model in this very process, which a bad one would take along.

@@ -17,6 +17,7 @@ from components.lineage import accepted_stops, artifacts_of, examples_behind, pr
 from components.pins import pins
 from components.rollback import ROLLBACK_BY
 from components.versions import (
+    ABSENT_SIGNATURES,
     BASELINE,
     FORCED,
     MODEL_URI,
@@ -24,6 +25,7 @@ from components.versions import (
     RESTORES,
     ROLLBACK_OF,
     SHA256,
+    SIGNATURES,
     Manifest,
     history,
     version_path,
@@ -33,6 +35,7 @@ from pipeline.metadata_store import open_store
 from pipeline.metadata_url import place_of
 from pipeline.models import note
 from transform.errors import InputError
+from transform.ranking import absence_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +151,8 @@ def _made_from(manifest: Manifest) -> dict[str, str]:
         baseline = manifest[BASELINE]
         held = f"version {baseline['version']} ({baseline[MODEL_URI]})" if baseline else "none served yet"
         lines["held against"] = held
+    if SIGNATURES in manifest:
+        lines["signatures"] = "; ".join([", ".join(manifest[SIGNATURES]), *absence_words(manifest[ABSENT_SIGNATURES])])
     metrics = manifest.get("metrics", {})
     for name, value in metrics.get("candidate", {}).items():
         before = metrics.get("baseline", {}).get(name)

@@ -33,7 +33,7 @@ def model_config(model_path: str) -> Config:
 
 
 def read_catalog(model_path: str, table: str) -> dict[str, tf.train.Features]:
-    """The snapshot of a broadcast table that went with a model: by key, the item's features. Empty if there is none."""
+    """The snapshot of a table that went with a model: by key, the row's features. Empty if there is none."""
     folder = os.path.join(model_path, EXTRA_ASSETS, CATALOG_FOLDER, table)
     return {key.decode(): example.features for key, example in table_rows(folder)}
 

@@ -21,6 +21,7 @@ from components.versions import verify
 from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from transform.config import Config
 from transform.errors import InputError
+from transform.ranking import snapshot_tables
 from transform.signature_names import SERVING_SIGNATURE
 from transform.sources import DEFAULT_LIST_SEPARATOR
 
@@ -138,9 +139,7 @@ def _tables(
     config: Config, model_path: str, data_root: str | None, span: int | None
 ) -> dict[str, Mapping[str, tf.train.Features]]:
     if data_root is None:
-        return {
-            name: read_catalog(model_path, name) for name, table in config.sources.tables.items() if table.broadcast
-        }
+        return {name: read_catalog(model_path, name) for name in snapshot_tables(config)}
     files = resolve_span(config, data_root, span).files
     return {name: read_table(config, name, files[name][""]) for name in config.sources.tables}
 

@@ -15,6 +15,7 @@ from pipeline.outcome import Outcome
 from pipeline.progressive import against_baseline
 from pipeline.quality_table import quality_rows
 from transform.feature_spec import IMPRESSIONS
+from transform.ranking import absence_words
 
 
 def summary(outcome: Outcome) -> RenderableType:
@@ -59,6 +60,9 @@ def summary(outcome: Outcome) -> RenderableType:
     if sizes := training["wide_table_sizes"]:
         non_zero = sum(training["wide_non_zero_rows"].values())
         table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
+    table.add_row("signatures", ", ".join(training["signatures"]))
+    for words in absence_words(training["absent_signatures"]):
+        table.add_row("", words)
     if progress := outcome.progress:
         metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
         table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -23,6 +23,7 @@ from trainer.wide_weights import non_zero_rows, to_markdown
 from transform.config import Config
 from transform.own_scores import write_own_scores
 from transform.preprocessing import CONFIG_KEY
+from transform.ranking import absent_signatures
 from transform.tuning import with_values
 
 #: The report's name, in the model's folder beside the SavedModel's.
@@ -59,15 +60,17 @@ def run_fn(fn_args: Any) -> None:
     if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
         write_own_scores(own_scores(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/")))
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
-    export_model(model, tft_output, config, directory, items)
+    signatures = export_model(model, tft_output, config, directory, items)
     save_warm_start(model, prepared.optimizers, config.spec, config.training, learned, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
-    _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned), indent=1))
+    _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned, signatures), indent=1))
     if folder is not None:
         remove_folder(folder)
 
 
-def _report(result: TrainingResult, prepared: Prepared, tuned: Mapping[str, Any]) -> dict[str, Any]:
+def _report(
+    result: TrainingResult, prepared: Prepared, tuned: Mapping[str, Any], signatures: Sequence[str]
+) -> dict[str, Any]:
     model, warm_start_report = prepared.model, prepared.warm_start_report
     return {
         "tuned": tuned,
@@ -84,6 +87,8 @@ def _report(result: TrainingResult, prepared: Prepared, tuned: Mapping[str, Any]
         "vocabulary_sizes": prepared.learned.vocabulary_sizes,
         "wide_table_sizes": {table.name: table.rows for table in model.wide_tables},
         "wide_non_zero_rows": non_zero_rows(model),
+        "signatures": list(signatures),
+        "absent_signatures": absent_signatures(prepared.config),
         "warm_started_from": warm_start_report.warm_started_from,
         "warm_start": warm_start_report.to_dict(),
     }

@@ -20,12 +20,15 @@ from trainer.ranking.signatures import parsing_of, ranking_signatures
 from trainer.tables import Table
 from trainer.transform_graph import apply_transform
 from transform.config import Config
+from transform.ranking import absent_signatures
 from transform.schema import SERVING, raw_schema
 from transform.signature_names import (
     CLASSES_OUTPUT,
     CLASSIFY_SIGNATURE,
     EXAMPLES_INPUT,
     INPUTS,
+    RANK_ITEMS_SIGNATURE,
+    RANK_SIGNATURE,
     REGRESS_SIGNATURE,
     REGRESSION_OUTPUT,
     SCORES_OUTPUT,
@@ -97,12 +100,15 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             REGRESS_SIGNATURE: _function(lambda inputs: {REGRESSION_OUTPUT: scores(inputs)}, inputs),
             TRANSFORM_SIGNATURE: _function(transform_features, examples),
         }
-        spec = config.spec
-        if (identity := config.item_id) is not None and any(f.side == "context" for f in spec.features):
+        spec, absent = config.spec, absent_signatures(config)
+        if RANK_ITEMS_SIGNATURE not in absent:
+            identity = config.item_id
+            assert identity is not None  # without it all of them are absent
             pairs = pairs_of(spec, model, weights_of, tft_output)
             encoders = Encoders(spec, model, weights_of, self.transform.transform_fn, pairs)
-            self.ranker = Ranker(model, encoders, identity, parsing_of(parsing, spec, "item"), items)
-            functions |= ranking_signatures(self.ranker.rank, spec, parsing)
+            item_parsing, has_catalog = parsing_of(parsing, spec, "item"), RANK_SIGNATURE not in absent
+            self.ranker = Ranker(model, encoders, identity, item_parsing, items, has_catalog=has_catalog)
+            functions |= ranking_signatures(self.ranker.rank, spec, parsing, absent)
         self.functions = functions
 
 
@@ -112,7 +118,7 @@ def export_model(
     config: Config,
     directory: str,
     items: Mapping[bytes, bytes] = MappingProxyType({}),
-) -> None:
+) -> list[str]:
     """Writes the SavedModel.
 
     Args:
@@ -121,6 +127,9 @@ def export_model(
       config: The deployment.
       directory: Where to; on any filesystem that TensorFlow knows.
       items: The catalog: by item id, serialized tf.Examples of item features, as `read_items` gives it.
+
+    Returns:
+      The names of its signatures, sorted.
     """
     module = ServingModule(model, tft_output, config, items)
     tf.saved_model.save(module, directory, signatures=module.functions)
@@ -129,6 +138,7 @@ def export_model(
     methods.replace_method_name(CLASSIFY_SIGNATURE, tf.compat.v1.saved_model.CLASSIFY_METHOD_NAME)
     methods.replace_method_name(REGRESS_SIGNATURE, tf.compat.v1.saved_model.REGRESS_METHOD_NAME)
     methods.save()
+    return sorted(module.functions)
 
 
 def _function(compute: Callable[[tf.Tensor], dict[str, tf.Tensor]], examples: tf.TensorSpec) -> Any:

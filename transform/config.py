@@ -72,6 +72,14 @@ class Config:
             if name not in (allowed := [LABEL, *sorted(self.spec.by_name)]):
                 raise ValueError(f"`drift.max_divergence` names `{name}`, which is none of {allowed}")
         log = self.sources.impressions
+        if log.item_id is not None and log.item_id not in (ids := {f.source_column for f in self._possible_item_ids}):
+            rule = "`sources.impressions.item_id` names the column of a categorical item feature of the impressions"
+            raise ValueError(f"{rule}. Received: {log.item_id!r}; allowed: {sorted(ids)}")
+        keys = sorted(f.name for f in self.spec.features if f.side == "item" and f.kind == "categorical")
+        for name, table in self.sources.tables.items():
+            if table.item_key is not None and table.item_key not in keys:
+                rule = f"`sources.tables.{name}.item_key` names a categorical item feature"
+                raise ValueError(f"{rule}. Received: {table.item_key!r}; allowed: {keys}")
         if log.splits is None:
             column, rule = {
                 "request_hash": (log.request_id, "request_id"),
@@ -126,15 +134,24 @@ class Config:
 
     @property
     def item_id(self) -> Feature | None:
-        """The feature that tells items apart: the impressions' column that a table of items is joined by.
+        """The feature that tells items apart: `sources.impressions.item_id`.
 
-        Without such a table it is the only categorical item feature of the impressions; None if it is not told.
+        Without that key it is the impressions' column that a table of items is joined by; without such a table the only
+        categorical item feature of the impressions. None if there are several, or none.
         """
+        ids = self._possible_item_ids
+        if (column := self.sources.impressions.item_id) is not None:
+            return next(f for f in ids if f.source_column == column)
         items = [f for f in self.spec.features if f.side == "item"]
-        ids = [f for f in items if f.kind == "categorical" and f.source == IMPRESSIONS]
-        if joined := {self.sources.tables[f.source].log_column for f in items if f.source != IMPRESSIONS}:
+        tables = [self.sources.tables[f.source] for f in items if f.source != IMPRESSIONS]
+        if joined := {table.log_column for table in tables if table.item_key is None}:
             ids = [f for f in ids if f.source_column in joined]
         return ids[0] if len(ids) == 1 else None
+
+    @property
+    def _possible_item_ids(self) -> list[Feature]:
+        features = self.features_of(IMPRESSIONS)
+        return [f for f in features if f.side == "item" and f.kind == "categorical"]
 
     @cached_property
     def columns(self) -> dict[str, tuple[Column, ...]]:

@@ -71,6 +71,11 @@ def for_data_validation(config: Config) -> Config:
     )
 
 
+def for_infra_validation(config: Config) -> Config:
+    """What signatures a model has follows from sources and feature spec; what it may cost is `infra_validation`."""
+    return dataclasses.replace(for_transform(config), infra_validation=config.infra_validation)
+
+
 def for_push(config: Config) -> Config:
     """All that made the model, and by which it was judged; not when it runs."""
     return dataclasses.replace(config, schedule=Schedule())

@@ -57,6 +57,9 @@ class Impressions:
       weight: The column with the row's weight, from 0 to 1,000,000: how much it counts in training and evaluation.
       impression_id: The column with the impression's id; a second row with the same id is rejected.
       request_id: The column with the id of the request, the grouping of ranking metrics.
+      item_id: The column with the item's id, by which `rank` finds an item's features in the tables; a categorical item
+        feature. Left out, it is the column that a table of items is joined by or, without such a table, the only
+        categorical item feature of the impressions.
       timestamp: The column with the time: seconds since 1970, or ISO 8601 (UTC where it names no zone).
     """
 
@@ -69,6 +72,7 @@ class Impressions:
     weight: ColumnName | None = None
     impression_id: ColumnName | None = None
     request_id: ColumnName | None = None
+    item_id: ColumnName | None = None
     timestamp: ColumnName | None = None
 
     @model_validator(mode="after")
@@ -107,6 +111,9 @@ class Table(Source):
     Attributes:
       key: The table's key column.
       impression_key: The column of the impressions that holds the key; `key` if left out.
+      item_key: Of a table with item features that is joined by another column than the item's id, such as a table of
+        developers: the categorical item feature that holds the key, such as the app's developer in the catalog. By it
+        `rank` finds the row; without it, a model that reads the table's item features has no `rank`.
       broadcast: Hold the whole table in every worker (right for a catalog, and for hot keys) instead of
         shuffling both sides (right for a table of users).
       reject_unmatched: Reject an impression whose key is not in the table; else its features are missing.
@@ -114,6 +121,7 @@ class Table(Source):
 
     key: ColumnName = "id"
     impression_key: ColumnName | None = None
+    item_key: Name | None = None
     broadcast: bool = False
     reject_unmatched: bool = False
 

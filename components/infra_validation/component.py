@@ -8,33 +8,31 @@ import os
 from typing import Any
 
 from absl import logging
-from pydantic import TypeAdapter
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
-from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE
+from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog
 from components.infra_validation.requests import of_latest_span, raw_requests
 from components.infra_validation.validation import validate
 from components.versions import checksums
-from transform import infra_settings
-
-_SETTINGS = TypeAdapter(infra_settings.InfraValidation)
+from transform.config import Config
 
 
 class InfraValidationSpec(ComponentSpec):  # type: ignore[misc]
     """Inputs, outputs and parameters of InfraValidation."""
 
     PARAMETERS = {
-        "settings": ExecutionParameter(type=str),
+        "config": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
         "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "catalog": ChannelParameter(type=Catalog),
     }
     OUTPUTS = {"blessing": ChannelParameter(type=standard_artifacts.InfraBlessing)}
 
@@ -52,13 +50,14 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         model = artifact_utils.get_single_instance(input_dict["model"])
         baseline = input_dict.get("baseline_model")
         window = input_dict["examples"]  # in the order in which Transform had them
-        settings = _SETTINGS.validate_json(exec_properties["settings"])
+        config = Config.from_json(exec_properties["config"])
         validated = checksums(path_utils.serving_model_path(model.uri))
         verdict = validate(
-            settings,
+            config,
             model.uri,
             artifact_utils.get_single_uri(baseline) if baseline else None,
-            list(raw_requests(of_latest_span(window), "eval", settings.num_requests)),
+            artifact_utils.get_single_uri(input_dict["catalog"]),
+            list(raw_requests(of_latest_span(window), "eval", config.infra_validation.num_requests)),
             itertools.chain.from_iterable(raw_requests(examples, "eval") for examples in window),
         )
         io_utils.write_string_file(os.path.join(blessing.uri, VERDICT_FILE), json.dumps(verdict.to_dict(), indent=2))
@@ -70,7 +69,7 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 
 class InfraValidation(base_component.BaseComponent):  # type: ignore[misc]
-    """Blesses a model that loads and answers in a process of its own, as the trainer does, and keeps its budgets."""
+    """Blesses a model that answers in a process of its own as trainer and catalog have it, and keeps its budgets."""
 
     SPEC_CLASS = InfraValidationSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(InfraValidationExecutor)
@@ -80,7 +79,8 @@ class InfraValidation(base_component.BaseComponent):  # type: ignore[misc]
         model: types.BaseChannel,
         baseline_model: types.BaseChannel,
         examples: types.BaseChannel,
-        settings: infra_settings.InfraValidation,
+        catalog: types.BaseChannel,
+        config: Config,
         code_fingerprint: str,
     ):
         """Declares the component.
@@ -89,16 +89,18 @@ class InfraValidation(base_component.BaseComponent):  # type: ignore[misc]
           model: The trained model.
           baseline_model: The serving model, which is measured beside it; none on a first run.
           examples: The window of raw examples that the model was trained and evaluated on.
-          settings: What is measured, and the budgets.
+          catalog: The snapshot of the catalog that the model was exported with.
+          config: The config, as `transform.scopes.for_infra_validation` leaves it.
           code_fingerprint: Of the code that validates; part of the cache's key.
         """
         super().__init__(
             spec=InfraValidationSpec(
-                settings=_SETTINGS.dump_json(settings).decode(),
+                config=config.to_json(),
                 code_fingerprint=code_fingerprint,
                 model=model,
                 baseline_model=baseline_model,
                 examples=examples,
+                catalog=catalog,
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )

@@ -26,3 +26,9 @@ def raw_requests(examples: types.Artifact, split: str, number: int = -1) -> Iter
         for name in (LABEL, WEIGHT):
             example.features.feature.pop(name, None)
         yield example.SerializeToString()
+
+
+def value_of(row: bytes, feature: str | None) -> bytes:
+    """The first value of a categorical feature in a serialized tf.Example; empty without a value or a feature."""
+    values = [] if feature is None else tf.train.Example.FromString(row).features.feature[feature].bytes_list.value
+    return bytes((*values, b"")[0])

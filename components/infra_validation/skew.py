@@ -1,4 +1,4 @@
-"""Training-serving skew: the exported model's scores against the trainer's own, of the same rows."""
+"""Whether scores agree: the exported model's with the trainer's own, and `rank`'s with those of whole examples."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from components.infra_validation.ranked import RankingRequests
+from transform.signature_names import SERVING_SIGNATURE
+
 #: The scores of both differ by at most this. Sums in another order differ by some 1e-7.
 TOLERANCE = 1e-5
 
@@ -16,7 +19,7 @@ _MAX_ROW_LENGTH = 300
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Scores of the exported model against the trainer's.
+    """Scores of the exported model against those that they must be.
 
     Attributes:
       num_rows: How many were compared.
@@ -63,6 +66,27 @@ def compare_ranked(
     kept = [row for row, is_kept in zip(rows, has_id, strict=True) if is_kept]
     comparison = compare_rows(kept, expected[has_id], received[has_id])
     return dataclasses.replace(comparison, problem=comparison.problem.replace("must score", "must rank", 1))
+
+
+def compare_from_catalog(
+    signature: str, requests: RankingRequests, expected: np.ndarray, received: np.ndarray
+) -> Comparison:
+    """Compares what a signature makes of context and ids with the scores of whole examples made from the catalog.
+
+    Args:
+      signature: The signature's name.
+      requests: What it was asked.
+      expected: `serving_default`'s scores of the whole examples, float32 `[candidates]`; 0 for an empty id.
+      received: The signature's scores of the candidates.
+    """
+    different, worst, difference = _difference(expected, received)
+    problem = "" if not different else (
+        f"`{signature}` must score items by the model's catalog as `{SERVING_SIGNATURE}` scores whole examples made "
+        f"from the run's, to {TOLERANCE:g}. Received: {different:,} of {len(requests.rows):,} candidates differ, by up "
+        f"to {difference:.3g}; such as {received[worst]:.6f} in place of {expected[worst]:.6f} for the item "
+        f"{requests.item_ids[worst].decode(errors='replace')!r} of {_as_text(requests.rows[worst])}"
+    )  # fmt: skip
+    return Comparison(len(requests.rows), different, difference, problem)
 
 
 def compare_sorted(expected: np.ndarray, received: np.ndarray) -> Comparison:

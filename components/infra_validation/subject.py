@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfx.utils import io_utils, path_utils
 
 from components.infra_validation.process import DryRunProcess
+from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE
 
 #: So many examples are scored at once, and for one question; the time that an answer may take is for so many.
 _BATCH_SIZE = 200
@@ -53,6 +54,7 @@ class Measurements:
       peak_memory_mb: The highest memory of its process, TensorFlow included.
       memory_mb: What it adds to that of a process that has TensorFlow alone.
       latency: By the way in which the candidates are scored.
+      signature: The signature that was timed, which is the one that serves.
     """
 
     load_seconds: float
@@ -60,6 +62,7 @@ class Measurements:
     peak_memory_mb: float
     memory_mb: float
     latency: tuple[Latency, ...]
+    signature: str = SERVING_SIGNATURE
 
     @property
     def best_latency(self) -> Latency:
@@ -79,6 +82,8 @@ class Subject:
         self._path = path_utils.serving_model_path(model_uri)
         self._process = DryRunProcess(timeout_seconds)
         self._load_seconds = 0.0
+        #: The names of the model's signatures, once it is loaded.
+        self.signatures: tuple[str, ...] = ()
         self._milliseconds: dict[int, list[float]] = {}
 
     def __enter__(self) -> Subject:
@@ -100,7 +105,14 @@ class Subject:
             io_utils.copy_dir(self._path, local)
             self._path = local
         self._process.wait_for_start()
-        self._load_seconds = float(self._process.ask("load", "load", model=self._path)["seconds"])
+        answer = self._process.ask("load", "load", model=self._path)
+        self._load_seconds, self.signatures = float(answer["seconds"]), tuple(answer["signatures"])
+
+    @property
+    def served_by(self) -> str:
+        """The signature that a client asks for a ranking: the first of these that the model has."""
+        in_order = (RANK_SIGNATURE, RANK_ITEMS_SIGNATURE, SERVING_SIGNATURE)
+        return next(name for name in in_order if name in self.signatures)
 
     def scores(self, requests: Iterable[bytes]) -> np.ndarray:
         """The scores of serialized raw tf.Examples, float32 `[n]`; raises DryRunError if it does not give them."""
@@ -113,17 +125,30 @@ class Subject:
             scores.append(np.load(out))
         return np.concatenate(scores)
 
-    def rank_scores(self, rows: Sequence[bytes], item_ids: Sequence[bytes]) -> np.ndarray:
-        """The scores, float32 `[rows]`, of each row's item when it is ranked for the row's context; 0 without an id.
+    def rank_scores(
+        self, signature: str, contexts: Sequence[bytes], item_ids: Sequence[bytes], items: Sequence[bytes]
+    ) -> np.ndarray:
+        """The scores of candidates when a signature ranks them, float32 `[candidates]`; 0 for an empty id.
+
+        Args:
+          signature: `rank`, `rank_named` or `rank_items`.
+          contexts: Each request's context, a serialized tf.Example.
+          item_ids: The candidates, as many for each request, one request after the other.
+          items: Their item features, serialized tf.Examples; read for `rank_items` alone.
 
         Raises:
           DryRunError: If the model does not give them.
         """
-        if not any(item_ids):
-            return np.zeros(len(rows), np.float32)
         out = os.path.join(self._folder, "scores.npy")
-        arguments = {"requests": self._write(rows), "item_ids": self._write(item_ids, "item_ids"), "scores": out}
-        self._process.ask("rank items", "rank", **arguments, batch_size=_BATCH_SIZE)
+        self._process.ask(
+            f"rank items by `{signature}`",
+            "rank",
+            signature=signature,
+            requests=self._write(contexts),
+            item_ids=self._write(item_ids, "item_ids"),
+            items=self._write(items, "items"),
+            scores=out,
+        )
         scores: np.ndarray = np.load(out)
         return scores
 
@@ -136,10 +161,27 @@ class Subject:
                 is_empty = False
         return "" if is_empty else path
 
-    def time(self, candidates: Iterable[bytes], batch_size: int, repetitions: int) -> None:
-        """Times requests of the same candidates, and remembers the times; raises DryRunError as `scores` does."""
-        arguments = {"requests": self._write(candidates), "batch_size": batch_size, "repetitions": repetitions}
-        answer = self._process.ask("score requests", "measure", **arguments)
+    def time(self, rows: Sequence[bytes], item_ids: Sequence[bytes], batch_size: int, repetitions: int) -> None:
+        """Times requests of the same candidates by `served_by`, and remembers the times.
+
+        Args:
+          rows: The candidates as whole raw tf.Examples; the first one's context is the request's.
+          item_ids: Their ids.
+          batch_size: Candidates per batch.
+          repetitions: How many requests.
+
+        Raises:
+          DryRunError: If the model does not answer.
+        """
+        answer = self._process.ask(
+            "answer requests",
+            "measure",
+            signature=self.served_by,
+            requests=self._write(rows),
+            item_ids=self._write(item_ids, "item_ids"),
+            batch_size=batch_size,
+            repetitions=repetitions,
+        )
         self._milliseconds.setdefault(batch_size, []).extend(answer["milliseconds"])
 
     def damaged_variables(self) -> list[str]:
@@ -154,4 +196,5 @@ class Subject:
             for batch_size, times in self._milliseconds.items()
         ]
         size = sum(file.stat().st_size for file in Path(self._path).rglob("*") if file.is_file())
-        return Measurements(self._load_seconds, size / _MB, memory["peak_mb"], memory["added_mb"], tuple(latency))
+        costs = self._load_seconds, size / _MB, memory["peak_mb"], memory["added_mb"]
+        return Measurements(*costs, tuple(latency), self.served_by)

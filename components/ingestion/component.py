@@ -154,7 +154,7 @@ class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc
     """Ingests one span: the impressions, joined with installs and tables, as tf.Examples in two splits.
 
     Outputs `examples` (its custom property `span` is the span), `quarantine` (the rejected rows, each with its
-    reason, and the counts) and `catalog` (a snapshot of the broadcast tables).
+    reason, and the counts) and `catalog` (a snapshot of the tables that `transform.ranking.snapshot_tables` names).
     """
 
     SPEC_CLASS = ImpressionGenSpec

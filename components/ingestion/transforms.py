@@ -26,6 +26,7 @@ from transform import sources
 from transform.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
+from transform.ranking import snapshot_tables
 
 
 class ReadRows(beam.DoFn):  # type: ignore[misc]
@@ -107,7 +108,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
     """The whole ingestion: every source's files to labelled, split impressions.
 
     Yields a dict: `impressions` (Impression with its split and label set), `rejected` (Rejection), `counted`
-    ((CountKey, number)), `evidence` (FilePart) and, by the name of each broadcast table, `tables` ((key, values)).
+    ((CountKey, number)), `evidence` (FilePart) and, by the name of each of `snapshot_tables`, `tables` ((key, values)).
     """
 
     def __init__(self, config: Config, files: dict[str, dict[str, tuple[str, ...]]]):
@@ -126,15 +127,16 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             position = layout.impression_id
             rows = self._unique(rows, IMPRESSIONS, log, position, "duplicate_impression_id", str(log.impression_id))
         impressions = rows | "Impressions" >> beam.Map(_impression, layout.label)
-        snapshots = {}
+        snapshots, kept = {}, snapshot_tables(config)
         for name, table in config.sources.tables.items():
             positions = layout.key_positions(name, [table.key])
             table_rows = self._unique(
                 self._read(root, name, table), name, table, positions[0], "duplicate_key", table.key
             ) | f"Key_{name}" >> beam.Map(_keyed_values, positions[0])
             (log_position,) = layout.key_positions(IMPRESSIONS, [table.log_column])
-            if table.broadcast:
+            if name in kept:
                 snapshots[name] = table_rows
+            if table.broadcast:
                 joined = impressions | f"Join_{name}" >> beam.ParDo(
                     JoinBroadcast(name, table, log_position), beam.pvalue.AsDict(table_rows)
                 ).with_outputs(REJECTED, COUNTED, main="impressions")

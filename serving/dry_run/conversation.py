@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,11 @@ import tensorflow as tf
 
 from serving.dry_run.latency import milliseconds
 from serving.dry_run.loading import ModelError, in_a_line, load
-from transform.signature_names import (
-    CONTEXT_INPUT,
-    ITEM_IDS,
-    ITEMS_INPUT,
-    RANK_ITEMS_SIGNATURE,
-    SCORES_OUTPUT,
-    SERVING_SIGNATURE,
-)
+from serving.dry_run.ranking import inputs_of, scores_in_order
+from transform.signature_names import SERVING_SIGNATURE
+
+#: So many candidates are ranked at once: a request of the paper's size, or several of few candidates.
+_CANDIDATES_PER_CALL = 200
 
 
 class _Conversation:
@@ -36,7 +34,7 @@ class _Conversation:
         return {}
 
     def load(self, model: str) -> dict[str, Any]:
-        """Loads the SavedModel in the folder `model`; answers `seconds`."""
+        """Loads the SavedModel in the folder `model`; answers `seconds` and the names of its `signatures`."""
         tf.constant(0)  # starts TensorFlow's runtime, which is no part of the model
         self._memory_before = _memory_mb("VmRSS")
         started = time.monotonic()
@@ -46,7 +44,7 @@ class _Conversation:
             found = sorted(loaded.signatures)
             raise ModelError(f"the model must have the signature {SERVING_SIGNATURE!r}. Received: {found}")
         self._model, self._signature = loaded, loaded.signatures[SERVING_SIGNATURE]
-        return {"seconds": seconds}
+        return {"seconds": seconds, "signatures": sorted(loaded.signatures)}
 
     def score(self, requests: str, scores: str, batch_size: int) -> dict[str, Any]:
         """Scores a TFRecord file of raw tf.Examples into a `.npy` file; answers nothing."""
@@ -57,30 +55,48 @@ class _Conversation:
         np.save(scores, np.concatenate(outputs))
         return {}
 
-    def rank(self, requests: str, item_ids: str, scores: str, batch_size: int) -> dict[str, Any]:
-        """Ranks each raw tf.Example's item alone for its context, scores into a `.npy` file; answers nothing.
+    def rank(self, signature: str, requests: str, item_ids: str, items: str, scores: str) -> dict[str, Any]:
+        """Ranks by a signature, in calls of about `_CANDIDATES_PER_CALL` candidates; answers nothing.
 
-        An Example serves for both: of the context features are read here, of the item features there.
+        Args:
+          signature: Its name.
+          requests: A TFRecord file of the requests' contexts, serialized tf.Examples. Features of items in them are not
+            read.
+          item_ids: One of the candidates, as many for each request.
+          items: One of their item features; read for `rank_items` alone.
+          scores: The `.npy` file of the candidates' scores, in the order of `item_ids`.
         """
-        if RANK_ITEMS_SIGNATURE not in self._model.signatures:
-            found = sorted(self._model.signatures)
-            raise ModelError(f"the model must have the signature {RANK_ITEMS_SIGNATURE!r}. Received: {found}")
-        signature = self._model.signatures[RANK_ITEMS_SIGNATURE]
-        rows, ids = tf.data.TFRecordDataset(requests), tf.data.TFRecordDataset(item_ids)
+        call = self._ranks(signature)
+        contexts = _records(requests)
+        ids, given = (np.array(_records(path), object).reshape(len(contexts), -1) for path in (item_ids, items))
+        step = max(1, _CANDIDATES_PER_CALL // ids.shape[1])
         outputs = []
-        for batch, ids_of_batch in tf.data.Dataset.zip((rows, ids)).batch(batch_size):
-            columns = {ITEM_IDS: ids_of_batch[:, tf.newaxis], ITEMS_INPUT: batch[:, tf.newaxis]}
-            try:
-                outputs.append(signature(**{CONTEXT_INPUT: batch}, **columns)[SCORES_OUTPUT].numpy()[:, 0])
-            except Exception as error:  # as in `_score`
-                raise ModelError(f"the model must rank items. Received: {in_a_line(error)}") from error
+        for at in range(0, len(contexts), step):
+            some = slice(at, at + step)
+            inputs = inputs_of(call, signature, contexts[some], ids[some], given[some])
+            outputs.append(scores_in_order(call, signature, inputs).ravel())
         np.save(scores, np.concatenate(outputs))
         return {}
 
-    def measure(self, requests: str, batch_size: int, repetitions: int) -> dict[str, Any]:
-        """Times the requests' examples as one request's candidates; answers `milliseconds`."""
-        candidates = list(tf.data.TFRecordDataset(requests).as_numpy_iterator())
-        return {"milliseconds": milliseconds(self._score, candidates, batch_size, repetitions)}
+    def measure(
+        self, signature: str, requests: str, item_ids: str, batch_size: int, repetitions: int
+    ) -> dict[str, Any]:
+        """Times candidates of one request, each raw tf.Example one of them; answers `milliseconds`.
+
+        A signature that ranks is given the first Example as the context.
+        """
+        rows, ids = _records(requests), np.array(_records(item_ids), object)
+        starts = range(0, len(rows), batch_size)
+        if signature == SERVING_SIGNATURE:
+            batches = [tf.constant(rows[at : at + batch_size]) for at in starts]
+            return {"milliseconds": milliseconds([partial(self._score, batch) for batch in batches], repetitions)}
+        call, items = self._ranks(signature), np.array(rows, object)
+        calls = []
+        for at in starts:
+            some = slice(at, at + batch_size)
+            inputs = inputs_of(call, signature, rows[:1], ids[np.newaxis, some], items[np.newaxis, some])
+            calls.append(partial(call, **inputs))
+        return {"milliseconds": milliseconds(calls, repetitions)}
 
     def memory(self) -> dict[str, Any]:
         """Answers `peak_mb`, the process's highest memory so far, and `added_mb`, what the model's part in it is."""
@@ -88,9 +104,18 @@ class _Conversation:
         return {"peak_mb": peak, "added_mb": peak - self._memory_before}
 
     def damaged_variables(self) -> dict[str, Any]:
-        """Answers `names`: the variables of the signature that hold values that are not finite."""
-        floats = [variable for variable in self._signature.variables if variable.dtype.is_floating]
-        return {"names": sorted(v.name.split(":")[0] for v in floats if not np.isfinite(v.numpy()).all())}
+        """Answers `names`: the variables of any signature that hold values that are not finite."""
+        variables = {v.ref(): v for signature in self._model.signatures.values() for v in signature.variables}
+        floats = [variable for variable in variables.values() if variable.dtype.is_floating]
+        # By its sum, which takes no memory: that of the process is measured, and a catalog may be most of it.
+        damaged = [variable for variable in floats if not np.isfinite(variable.numpy().sum(dtype=np.float64))]
+        return {"names": sorted(variable.name.split(":")[0] for variable in damaged)}
+
+    def _ranks(self, name: str) -> Any:
+        if name not in self._model.signatures:
+            found = sorted(self._model.signatures)
+            raise ModelError(f"the model must have the signature {name!r}. Received: {found}")
+        return self._model.signatures[name]
 
     def _score(self, batch: tf.Tensor) -> np.ndarray:
         try:
@@ -102,6 +127,10 @@ class _Conversation:
             received = f"shape {list(scores.shape)} for {batch.shape[0]}"
             raise ModelError(f"the model must give one score a request. Received: {received}")
         return scores
+
+
+def _records(path: str) -> list[bytes]:
+    return list(tf.data.TFRecordDataset(path).as_numpy_iterator())
 
 
 def _memory_mb(what: str) -> float:

@@ -21,7 +21,7 @@ from serving.ranking.http_bodies import RankRequest
 from serving.tfrecords import read_records
 from transform.errors import InputError
 from transform.feature_spec import TABLE_KEY
-from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS
+from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, RANK_SIGNATURE
 
 #: Within a pushed version; the first is TF Serving's own name.
 _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -60,7 +60,8 @@ def read_recorded(path: str) -> Recorded:
 
     Returns:
       The contexts and the candidates. A version's contexts may be whole examples, of which `rank` reads the context
-      features alone; its candidates are its catalog, or, if that is not one table, those that its requests have.
+      features alone; its candidates are its catalog, or, if that is not one table, those that its requests have; of a
+      model without `rank`, with their features.
 
     Raises:
       InputError: If there is nothing in it, or it cannot be read.
@@ -93,14 +94,22 @@ def _of_jsonl(path: str) -> Recorded:
 def _of_version(path: str) -> Recorded:
     contexts: dict[bytes, None] = {}
     ids: dict[bytes, None] = {}
+    items: dict[bytes, bytes] = {}
+    has_rank = False
     for record in read_records(os.path.join(path, _WARMUP_FILE)):
         try:
-            inputs = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request.inputs
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         except DecodeError as error:
             raise InputError(f"warm-up requests must be PredictionLogs. Received: {error} ({path})") from error
+        inputs = request.inputs
+        has_rank |= request.model_spec.signature_name == RANK_SIGNATURE
+        if ITEMS_INPUT in inputs:
+            items |= zip(inputs[ITEM_IDS].string_val, inputs[ITEMS_INPUT].string_val, strict=True)
         for name, values in ((CONTEXT_INPUT, contexts), (EXAMPLES_INPUT, contexts), (ITEM_IDS, ids)):
             if name in inputs:
                 values |= dict.fromkeys(inputs[name].string_val)
+    if items and not has_rank:  # the model's catalog lacks item features, so that each candidate comes with its own
+        return Recorded(list(contexts), [(item_id.decode(), item) for item_id, item in items.items()])
     ids.pop(b"", None)
     # Drawn from the whole catalog, candidates are found in as many places of the memory as in production.
     candidates = list(read_catalog(path)) if len(_tables(path)) == 1 else [item_id.decode() for item_id in ids]

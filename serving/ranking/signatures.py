@@ -50,18 +50,23 @@ class ModelSignatures:
     def signature_for(self, candidates: Candidates) -> str:
         """The signature that ranks the candidates.
 
-        `rank` if the caller gave no item features, `rank_items` if there are some. A model that has not the one that is
-        needed scores an example per candidate, if the caller gave every candidate's features.
+        `rank` if the caller gave no item features, `rank_items` if there are some. A model without `rank` needs every
+        candidate's features, for `rank_items` or, without that too, for an example per candidate.
 
         Raises:
           RequestError: If features are missing for that.
         """
-        wanted = RANK_ITEMS_SIGNATURE if any(candidates.items) else RANK_SIGNATURE
-        if wanted in self.names:
-            return wanted
-        if all(candidates.items) and SERVING_SIGNATURE in self.names:
-            return SERVING_SIGNATURE
+        has_rank, num_without = RANK_SIGNATURE in self.names, candidates.items.count(b"")
+        usable: tuple[str, ...] = ()
+        if num_without == 0:
+            usable = (RANK_ITEMS_SIGNATURE, SERVING_SIGNATURE)
+        elif has_rank:
+            usable = (RANK_SIGNATURE if num_without == len(candidates.ids) else RANK_ITEMS_SIGNATURE,)
+        for name in usable:
+            if name in self.names:
+                return name
+        missing = RANK_ITEMS_SIGNATURE if has_rank else RANK_SIGNATURE
         raise RequestError(
-            f"a model without the signature `{wanted}` needs the item features of every candidate. Received: none for "
-            f"{candidates.items.count(b'')} of {len(candidates.ids)}, and a model with {sorted(self.names)}"
+            f"a model without the signature `{missing}` needs the item features of every candidate. Received: none for "
+            f"{num_without} of {len(candidates.ids)}, and a model with {sorted(self.names)}"
         )

@@ -129,6 +129,8 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
         "config_fingerprint": hashlib.sha256(CONFIG.to_json().encode()).hexdigest(),
         "code_fingerprint": "f",
         "baseline": None,
+        "signatures": ["serving_default"],
+        "absent_signatures": {},
         "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},
     }
 

@@ -154,6 +154,8 @@ def test_show_walks_back_to_log_files_and_row_counts(store: Store, tmp_path: Pat
         config_fingerprint="c0ff",
         baseline={"version": 1, "model_uri": "/m/1"},
         metrics={"candidate": {"auc": 0.75}, "baseline": {"auc": 0.7}},
+        signatures=["rank_items", "serving_default"],
+        absent_signatures={"rank": "no item table", "rank_named": "no item table"},
     )
     lines = wdr(store, "show").splitlines()
     assert lines[0] == f"version 2, which serves ({store.root}/2)"
@@ -162,6 +164,7 @@ def test_show_walks_back_to_log_files_and_row_counts(store: Store, tmp_path: Pat
         "code fingerprint c0de",
         "config fingerprint c0ff",
         "held against version 1 (/m/1)",
+        "signatures rank_items, serving_default; no rank, rank_named: no item table",
         "auc 0.75 (version before 0.7)",
         "files 3, with checksums",
     ):

@@ -19,6 +19,8 @@ TRAINING: dict[str, Any] = {
     "vocabulary_sizes": {"app": 3},
     "wide_table_sizes": {"wide/app": 1200, "wide/app_x_price": 50},
     "wide_non_zero_rows": {"wide/app": 1000, "wide/app_x_price": 2},
+    "signatures": ["rank", "serving_default"],
+    "absent_signatures": {},
     "warm_started_from": None,
     "warm_start": {"not_carried": ["there is no previous model"]},
     "tuned": {},
@@ -46,7 +48,7 @@ def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
         num_eval_examples=20,
         slices={},
         findings=(),
-        infra={"candidate": None, "baseline": None, "baseline_problem": "", "row_skew": None, "eval_skew": None},
+        infra={"candidate": None, "baseline": None, "baseline_problem": "", "row_skew": None, "catalog_skew": {}},
         refusals=(),
         forced="",
         version=1,
@@ -91,6 +93,12 @@ def test_drawn_negatives_and_kills() -> None:
 def test_a_model_without_a_wide_part_has_no_wide_weights() -> None:
     lines = lines_of(TRAINING | {"wide_table_sizes": {}, "wide_non_zero_rows": {}})
     assert not any("wide weights" in line for line in lines)
+
+
+def test_the_signatures_that_a_model_has_and_why_others_are_absent() -> None:
+    assert "signatures rank, serving_default" in lines_of(TRAINING)
+    lines = lines_of(TRAINING | {"absent_signatures": {"rank": "no item id", "rank_named": "no item id"}})
+    assert lines[lines.index("signatures rank, serving_default") + 1] == "no rank, rank_named: no item id"
 
 
 def test_what_was_tuned() -> None:

@@ -28,11 +28,14 @@ def make_config(**sections: Any) -> Config:
     return parse_config(
         {
             "name": "small",
-            "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
+            "sources": {
+                "impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"},
+                "tables": {"catalog": {"path": "c.csv", "format": "csv", "key": "app", "broadcast": True}},
+            },
             "features": [
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"min_count": 2}},
                 {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-                {"name": "price", "side": "item", "kind": "numeric", "quantiles": 4},
+                {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
                 {
                     "name": "country",
                     "side": "context",

@@ -43,6 +43,9 @@ def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
     assert report["wide_table_sizes"]["wide/app_x_price"] == 50
     assert report["warm_started_from"] is None
     assert report["warm_start"]["not_carried"] == ["there is no previous model"]
+    ranking = ["rank", "rank_items", "rank_named"]
+    assert report["signatures"] == sorted(["classify", *ranking, "regress", "serving_default", "transform_features"])
+    assert report["absent_signatures"] == {}
 
     scores = scores_of(first_model, first_span).astype(np.float64)
     labels = np.array([row["label"][0] for row in first_span.eval_rows], np.float32)

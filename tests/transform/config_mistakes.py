@@ -171,6 +171,16 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "`ingestion.split_by: request_hash` needs `sources.impressions.request_id` (small.yaml).",
     ),
     (
+        [("sources.impressions.item_id", "price")],
+        "`sources.impressions.item_id` names the column of a categorical item feature of the impressions. Received: "
+        "'price'; allowed: ['app'] (small.yaml).",
+    ),
+    (
+        [("sources.tables.catalog.item_key", "price")],
+        "`sources.tables.catalog.item_key` names a categorical item feature. Received: 'price'; allowed: ['app'] "
+        "(small.yaml).",
+    ),
+    (
         [("ingestion.split_by", "time")],
         "`ingestion.split_by: time` needs `sources.impressions.timestamp` (small.yaml).",
     ),

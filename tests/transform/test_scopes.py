@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.transform.small_config import REMOVED, small_config
 from transform import scopes
 from transform.config import Config
+from transform.infra_settings import InfraValidation
 
 SCOPES = {
     "ingestion": scopes.for_ingestion,
@@ -73,3 +75,10 @@ def test_the_tuner_sees_what_the_trainer_sees_and_what_is_tuned() -> None:
     config, without = small_config(("model.embedding_dim", 8), tuning), small_config(("model.embedding_dim", 8))
     assert scopes.for_tuner(config).tuning == config.tuning
     assert scopes.for_tuner(without) == scopes.for_trainer(config) == scopes.for_trainer(without)
+
+
+def test_the_dry_run_sees_what_transform_does_and_its_own_settings() -> None:
+    config = small_config(("infra_validation.num_requests", 5), ("model.embedding_dim", 8))
+    scoped = scopes.for_infra_validation(config)
+    assert scoped.infra_validation == config.infra_validation
+    assert dataclasses.replace(scoped, infra_validation=InfraValidation()) == scopes.for_transform(config)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from trainer.ranking.encoders import Rows
 from transform.catalog import table_rows
 from transform.config import Config
+from transform.ranking import absent_signatures, item_tables
+from transform.signature_names import RANK_SIGNATURE
 
 #: In `custom_config`: the folder of the catalog's snapshot.
 CATALOG_KEY = "catalog"
@@ -26,17 +28,25 @@ def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
       catalog: The folder of the snapshot, as ingestion writes it: a folder of TFRecord files per table. None for none.
 
     Returns:
-      By item id, a serialized tf.Example of the item's features, from all tables that are joined by its id.
+      By item id, a serialized tf.Example of the item's features, from all of `item_tables`; empty for a model that
+      has no `rank`, which is given the features of each item.
     """
-    identity = config.item_id
-    if catalog is None or identity is None:
+    if catalog is None or RANK_SIGNATURE in absent_signatures(config):
         return {}
+    identity = config.item_id
+    assert identity is not None  # without it there is no `rank`
     items: dict[bytes, tf.train.Example] = {}
-    for name, table in sorted(config.sources.tables.items()):
-        if table.log_column != identity.source_column:
+    for name, key_feature in item_tables(config).items():
+        rows = table_rows(os.path.join(catalog, name))
+        if key_feature == identity.name:
+            for key, row in rows:
+                items.setdefault(key, tf.train.Example()).MergeFrom(row)
             continue
-        for key, example in table_rows(os.path.join(catalog, name)):
-            items.setdefault(key, tf.train.Example()).MergeFrom(example)
+        by_key = dict(rows)
+        for item in items.values():
+            for key in item.features.feature[key_feature].bytes_list.value[:1]:
+                if key in by_key:
+                    item.MergeFrom(by_key[key])
     return {key: item.SerializeToString() for key, item in sorted(items.items())}
 
 
@@ -52,11 +62,12 @@ class Catalog:
 
     def __init__(self, items: Mapping[bytes, bytes], encode: tf.types.experimental.GenericFunction) -> None:
         ids, examples = [*items, b""], [*items.values(), b""]
-        batches = [
-            encode(tf.constant(ids[at : at + _BATCH_SIZE]), tf.constant(examples[at : at + _BATCH_SIZE]))
-            for at in range(0, len(ids), _BATCH_SIZE)
-        ]
-        self._columns = {name: _Column(name, tf.concat([b[name] for b in batches], axis=0)) for name in batches[0]}
+        parts: dict[str, _Parts] = {}
+        for at in range(0, len(ids), _BATCH_SIZE):
+            some = slice(at, at + _BATCH_SIZE)
+            for name, rows in encode(tf.constant(ids[some]), tf.constant(examples[some])).items():
+                parts.setdefault(name, _Parts(name, len(ids))).add(rows)
+        self._columns = {name: part.column() for name, part in parts.items()}
         self.unknown = len(items)
         entries = tf.lookup.KeyValueTensorInitializer(tf.constant(ids), tf.range(len(ids), dtype=tf.int64))
         self._row_of = tf.lookup.StaticHashTable(entries, default_value=self.unknown)
@@ -75,12 +86,45 @@ class Catalog:
         return {name: tf.gather(column.tensor(), rows) for name, column in self._columns.items()}
 
 
-class _Column:
-    """A tensor or RaggedTensor in variables."""
+class _Parts:
+    """A column that is put together batch by batch.
 
-    def __init__(self, name: str, value: tf.Tensor | tf.RaggedTensor) -> None:
-        parts = [value.values, value.row_splits] if isinstance(value, tf.RaggedTensor) else [value]
-        self.variables = [tf.Variable(part, trainable=False, name=f"ranker/catalog/{name}") for part in parts]
+    A dense one goes straight into its variable, so that a large catalog is in memory once, and not a second time as a
+    list of batches and a third time as all of them together.
+    """
+
+    def __init__(self, name: str, num_rows: int) -> None:
+        self._name, self._num_rows, self._at = name, num_rows, 0
+        self._ragged: list[tf.RaggedTensor] = []
+        self._dense: tf.Variable | None = None
+
+    def add(self, rows: tf.Tensor | tf.RaggedTensor) -> None:
+        """Adds a batch of rows behind those that there are."""
+        if isinstance(rows, tf.RaggedTensor):
+            self._ragged.append(rows)
+            return
+        if self._dense is None:
+            self._dense = self._variable(tf.zeros([self._num_rows, *rows.shape[1:]], rows.dtype))
+        end = self._at + rows.shape[0]
+        self._dense[self._at : end].assign(rows)
+        self._at = end
+
+    def column(self) -> _Column:
+        """The whole column."""
+        if self._dense is not None:
+            return _Column([self._dense])
+        rows = tf.concat(self._ragged, axis=0)
+        return _Column([self._variable(rows.values), self._variable(rows.row_splits)])
+
+    def _variable(self, values: tf.Tensor) -> tf.Variable:
+        return tf.Variable(values, trainable=False, name=f"ranker/catalog/{self._name}")
+
+
+class _Column:
+    """A tensor or RaggedTensor in variables: its values and, if it is ragged, its row splits."""
+
+    def __init__(self, variables: Sequence[tf.Variable]) -> None:
+        self.variables = variables
 
     def tensor(self) -> tf.Tensor | tf.RaggedTensor:
         if len(self.variables) == 1:

@@ -12,7 +12,7 @@ from trainer.ranking.catalog import Catalog
 from trainer.ranking.encoders import FIRST_SUM, WIDE, Encoders, Rows
 from transform.feature_spec import Feature
 from transform.preprocessing import as_column
-from transform.signature_names import DEEP_LOGITS_OUTPUT, ITEM_IDS, SCORES_OUTPUT, WIDE_LOGITS_OUTPUT
+from transform.signature_names import DEEP_LOGITS_OUTPUT, ITEM_IDS, ITEMS_INPUT, SCORES_OUTPUT, WIDE_LOGITS_OUTPUT
 
 #: Fills a request with fewer candidates up.
 _NO_ITEM = ""
@@ -27,6 +27,8 @@ class Ranker(tf.Module):  # type: ignore[misc]
       identity: The feature that is the item's id.
       item_parsing: How a tf.Example of item features is parsed, by feature.
       items: The catalog: by id, serialized tf.Examples of item features.
+      has_catalog: Whether the catalog has all item features that the model reads. Without it, an item of which no
+        features are given is an error: with its id alone its score would be another one than `serving_default`'s.
     """
 
     def __init__(
@@ -36,6 +38,8 @@ class Ranker(tf.Module):  # type: ignore[misc]
         identity: Feature,
         item_parsing: Mapping[str, Any],
         items: Mapping[bytes, bytes],
+        *,
+        has_catalog: bool,
     ) -> None:
         super().__init__(name="ranker")
 
@@ -77,6 +81,8 @@ class Ranker(tf.Module):  # type: ignore[misc]
         ) -> dict[str, tf.Tensor]:
             places = tf.where(item_ids != _NO_ITEM)
             given = None if examples is None else tf.gather_nd(examples, places)
+            if given is not None and not has_catalog:
+                given = _all_given(given)
             candidates = items_of(tf.gather_nd(item_ids, places), given)
             wide, deep = logits_of(encoders.encode("context", context), candidates, places[:, 0])
             logits = tf.tensor_scatter_nd_update(tf.fill(tf.shape(item_ids), float("-inf")), places, wide + deep)
@@ -93,3 +99,11 @@ class Ranker(tf.Module):  # type: ignore[misc]
         #: Takes the contexts' raw features, SparseTensors `[requests, any]`; item ids, string `[requests, candidates]`;
         #: and the items' tf.Examples, string `[requests, candidates]`, or None. Returns what the signature does.
         self.rank = rank
+
+
+def _all_given(examples: tf.Tensor) -> tf.Tensor:
+    """The items' tf.Examples, if none is empty; else the run ends with InvalidArgumentError."""
+    text = f"`{ITEMS_INPUT}` must have the features of every item, as this model has no catalog. Received, empty:"
+    number = tf.math.count_nonzero(tf.equal(examples, ""))
+    with tf.control_dependencies([tf.debugging.Assert(number == 0, [text, number])]):
+        return tf.identity(examples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -26,13 +26,16 @@ def parsing_of(parsing: Mapping[str, Any], spec: FeatureSpec, side: Side) -> dic
     return {feature.name: parsing[feature.name] for feature in spec.features if feature.side == side}
 
 
-def ranking_signatures(rank: Rank, spec: FeatureSpec, parsing: Mapping[str, Any]) -> dict[str, Any]:
+def ranking_signatures(
+    rank: Rank, spec: FeatureSpec, parsing: Mapping[str, Any], absent: Collection[str]
+) -> dict[str, Any]:
     """The tf.functions, by signature; `transform.signature_names` says what each takes.
 
     Args:
       rank: What they compute.
       spec: The features.
       parsing: How a request's tf.Examples are parsed, by feature.
+      absent: The names of the signatures that are left out.
     """
     context_parsing = parsing_of(parsing, spec, "context")
     context = tf.TensorSpec([None], tf.string, name=CONTEXT_INPUT)
@@ -49,11 +52,12 @@ def ranking_signatures(rank: Rank, spec: FeatureSpec, parsing: Mapping[str, Any]
     def function(compute: Callable[..., Any], *inputs: tf.TensorSpec) -> Any:
         return tf.function(compute, input_signature=inputs, autograph=False)
 
-    return {
+    functions = {
         RANK_SIGNATURE: function(by_example, context, item_ids),
         RANK_ITEMS_SIGNATURE: function(by_example, context, item_ids, items),
         RANK_NAMED_SIGNATURE: function(by_name, item_ids, *map(_spec_of, named)),
     }
+    return {name: function for name, function in functions.items() if name not in absent}
 
 
 def _spec_of(feature: Feature) -> tf.TensorSpec:

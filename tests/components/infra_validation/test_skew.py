@@ -51,11 +51,13 @@ PROBLEMS = {
 
 
 def config() -> Config:
-    """The small deployment with a second numeric feature."""
+    """The small deployment with a second numeric feature, the two read from the log, so that it has no `rank`."""
     small = make_config()
-    price = small.spec.by_name["price"]
-    spec = dataclasses.replace(small.spec, features=(*small.spec.features, dataclasses.replace(price, name="rating")))
-    return dataclasses.replace(small, spec=spec)
+    others = [f for f in small.spec.features if f.name != "price"]
+    prices = [
+        dataclasses.replace(small.spec.by_name["price"], name=n, source="impressions") for n in ("price", "rating")
+    ]
+    return dataclasses.replace(small, spec=dataclasses.replace(small.spec, features=(*others, *prices)))
 
 
 def rows(number: int, seed: int, swapped: bool = False) -> list[Row]:
@@ -161,7 +163,8 @@ def only(names: tuple[str, ...]) -> Callable[[Any, dict[str, Any]], dict[str, An
 def verdicts(made: Made, models: dict[str, Path]) -> Iterator[dict[str, dict[str, Any]]]:
     def verdict_on(kind: str) -> dict[str, Any]:
         window = made.window[:1] if kind == "a span's evaluation examples missing" else made.window
-        return validate(SETTINGS, models[kind], window, made.folder / f"{kind} blessing")
+        out = made.folder / f"{kind} blessing"
+        return validate(SETTINGS, models[kind], window, out, config=made.span.config)
 
     with ThreadPoolExecutor(2) as pool:
         running = {kind: pool.submit(verdict_on, kind) for kind in models}

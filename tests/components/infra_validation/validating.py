@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.artifacts import VERDICT_FILE
-from components.infra_validation.component import _SETTINGS, InfraValidationExecutor
+from components.artifacts import VERDICT_FILE, Catalog
+from components.infra_validation.component import InfraValidationExecutor
+from transform import scopes
+from transform.config import Config, parse_config
 from transform.infra_settings import InfraValidation
 
 
@@ -30,23 +33,46 @@ def examples_artifact(folder: Path, **splits: Iterable[bytes]) -> standard_artif
     return artifact
 
 
+#: Of the models of `tests.components.saved_models`, which score examples and rank nothing.
+RANKS_NOTHING = parse_config(
+    {
+        "name": "small",
+        "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
+        "features": [{"name": "x", "side": "item", "kind": "numeric", "quantiles": 2}],
+        "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+    },
+    "test",
+)
+
+
 def validate(
     settings: InfraValidation,
     model_folder: Path,
     window: list[standard_artifacts.Examples],
     out: Path,
     baseline: Path | None = None,
+    *,
+    config: Config = RANKS_NOTHING,
+    catalog_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Runs the executor; returns the verdict, with `blessed` put in."""
+    catalog = Catalog()
+    catalog.uri = str(catalog_folder)
+    config = scopes.for_infra_validation(dataclasses.replace(config, infra_validation=settings))
     model, serving_model, blessing = (
         kind() for kind in (standard_artifacts.Model, standard_artifacts.Model, standard_artifacts.InfraBlessing)
     )
     model.uri, serving_model.uri, blessing.uri = str(model_folder), str(baseline), str(out)
     out.mkdir(parents=True)
     InfraValidationExecutor().Do(
-        {"model": [model], "baseline_model": [serving_model] if baseline else [], "examples": window},
+        {
+            "model": [model],
+            "baseline_model": [serving_model] if baseline else [],
+            "examples": window,
+            "catalog": [catalog],
+        },
         {"blessing": [blessing]},
-        {"settings": _SETTINGS.dump_json(settings).decode(), "code_fingerprint": "x"},
+        {"config": config.to_json(), "code_fingerprint": "x"},
     )
     verdict: dict[str, Any] = json.loads((out / VERDICT_FILE).read_text())
     return {**verdict, "blessed": blessing.get_int_custom_property("blessed")}

@@ -231,6 +231,14 @@ def labelled(examples: list[dict[str, list[Any]]]) -> int:
     return sum(example["label"][0] for example in examples)
 
 
+def test_a_shuffled_table_of_items_is_kept_too_and_one_of_users_is_not(tmp_path: Path) -> None:
+    """`rank` finds an item's features in it; of a key that stands twice in it, the first row."""
+    write_store(tmp_path / "data", "csv")
+    result = ingest(store_config("csv", broadcast=False), tmp_path / "data", tmp_path / "out")
+    assert {row["table_key"][0]: row.get("price") for row in result.catalog} == {"a0": [0.5], "a1": [1.25], "a2": None}
+    assert [path.name for path in (tmp_path / "out" / "catalog").iterdir()] == ["catalog"]
+
+
 def test_rows_that_cannot_even_be_read_are_kept_too(tmp_path: Path) -> None:
     data = tmp_path / "data"
     write_store(data, "csv")

@@ -40,7 +40,7 @@ def test_scores_are_the_models_in_the_requests_order(tmp_path: Path, requests: s
 
 def test_times_and_memory(tmp_path: Path, requests: str) -> None:
     conversation = loaded("good", tmp_path)
-    times = conversation.measure(requests, batch_size=2, repetitions=7)["milliseconds"]
+    times = conversation.measure("serving_default", requests, requests, batch_size=2, repetitions=7)["milliseconds"]
     assert len(times) == 7
     assert min(times) > 0
     memory = conversation.memory()

@@ -61,6 +61,19 @@ def test_requests_of_either_signature_are_contexts_for_the_catalog_s_items(tmp_p
     }
 
 
+def test_a_model_without_rank_is_given_each_candidate_s_features(tmp_path: Path) -> None:
+    records = [
+        log_of(examples=([b"e1"], [1])),
+        log_of(context=([b"c"], [1]), item_ids=([b"a", b"b"], [1, 2]), items=([b"of a", b"of b"], [1, 2])),
+    ]
+    path = write_version(tmp_path, records, {"x": 1.0})
+    assert read_recorded(path).candidates == [("a", b"of a"), ("b", b"of b")]
+    ranks = log_of(context=([b"c"], [1]), item_ids=([b"a"], [1, 1]))
+    ranks.predict_log.request.model_spec.signature_name = "rank"
+    again = write_version(tmp_path / "ranks", [*records, ranks], {"x": 1.0})
+    assert read_recorded(again).candidates == ["x"]
+
+
 def test_json_lines_are_bodies_of_the_service(tmp_path: Path) -> None:
     lines = [
         {"context": {"age": 30}, "candidates": ["a", {"id": "n", "features": {"quality": 2.5}}]},

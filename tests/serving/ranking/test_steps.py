@@ -14,7 +14,13 @@ from serving.ranking.errors import RankingError, RequestError
 from serving.ranking.messages import string_tensor
 from serving.ranking.settings import ClientSettings
 from serving.ranking.steps import RankingSteps
-from transform.signature_names import ITEM_IDS, RANK_SIGNATURE, SCORES_OUTPUT, SERVING_SIGNATURE
+from transform.signature_names import (
+    ITEM_IDS,
+    RANK_ITEMS_SIGNATURE,
+    RANK_SIGNATURE,
+    SCORES_OUTPUT,
+    SERVING_SIGNATURE,
+)
 
 
 def metadata(version: int, *names: str) -> get_model_metadata_pb2.GetModelMetadataResponse:
@@ -135,10 +141,16 @@ def test_requests_that_are_not_sent() -> None:
     without_rank = [SERVING_SIGNATURE]
     with pytest.raises(RequestError, match=r"^a model without the signature `rank` needs the item features of every"):
         started(ClientSettings(model="m"), ["a"], without_rank)
+    some_given: list[Any] = ["a", ("b", {"x": 1.0})]
+    for signatures in (without_rank, [SERVING_SIGNATURE, RANK_ITEMS_SIGNATURE]):
+        with pytest.raises(
+            RequestError, match=r"^a model without the signature `rank` needs .* Received: none for 1 of"
+        ):
+            started(ClientSettings(model="m"), some_given, signatures)
     with pytest.raises(
         RequestError, match=r"^a model without the signature `rank_items` needs .* Received: none for 1"
     ):
-        started(ClientSettings(model="m"), ["a", ("b", {"x": 1.0})], without_rank)
+        started(ClientSettings(model="m"), some_given, [RANK_SIGNATURE])
     with pytest.raises(RequestError, match=r"^a call must have at most 20 bytes\. Received: \d+ for 1 candidates$"):
         started(ClientSettings(model="m", max_request_bytes=20), ["a"])
     with pytest.raises(RequestError, match=r"^k must be at least 1\. Received: 0$"):

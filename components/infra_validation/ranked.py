@@ -1,0 +1,128 @@
+"""Requests as production sends them to `rank`: a context and item ids; and the same candidates as whole examples.
+
+The whole examples are made from the catalog's snapshot, not from logged rows, which may be of before a change of the
+catalog, and not by the exporter's code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from transform.catalog import table_rows
+from transform.config import Config
+from transform.feature_spec import IMPRESSIONS
+from transform.ranking import item_tables
+
+#: Each request has at least so many items of the catalog, as far as there are so many.
+_ITEMS_PER_REQUEST = 40
+
+#: Of a larger catalog so many items, evenly spread over it, are ranked.
+_MAX_ITEMS = 50_000
+
+#: The id of an item that no catalog has.
+_UNKNOWN = b"\x00unknown"
+
+#: By feature its values, as a tf.Example has them.
+_Features = Mapping[str, tf.train.Feature]
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingRequests:
+    """Requests of the same number of candidates each, and their candidates one request after the other.
+
+    Attributes:
+      contexts: Each request's context features, a serialized tf.Example.
+      item_ids: The candidates: items of the catalog, the logged item, an item that is not in the catalog, one that
+        occurs twice, and an empty id, which stands for no candidate.
+      items: Each candidate's item features, a serialized tf.Example.
+      rows: Each candidate as `serving_default` takes it, context and item features in one serialized tf.Example.
+      num_items: How many items of the catalog are among the candidates.
+    """
+
+    contexts: list[bytes]
+    item_ids: list[bytes]
+    items: list[bytes]
+    rows: list[bytes]
+    num_items: int
+
+    @property
+    def num_candidates(self) -> int:
+        """The number of candidates of each request."""
+        return len(self.item_ids) // len(self.contexts)
+
+
+def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) -> RankingRequests:
+    """Makes requests that have all items of the catalog, or `_MAX_ITEMS` of them, among their candidates.
+
+    Args:
+      config: The deployment; its models have the signature `rank`.
+      catalog_uri: The catalog's snapshot.
+      logged: Serialized raw tf.Examples of the log; each gives a request its context.
+
+    Returns:
+      A request for each logged example, and one whose context has no feature.
+    """
+    identity = config.item_id
+    assert identity is not None  # there is no `rank` without
+    catalog = _Catalog(config, catalog_uri, identity.name)
+    items = _spread(sorted(catalog.ids), _MAX_ITEMS)
+    examples = [*(tf.train.Example.FromString(row).features.feature for row in logged), {}]
+    per_request = min(len(items), max(_ITEMS_PER_REQUEST, -(-len(items) // len(examples))))
+    turn = itertools.cycle(items)
+    requests = RankingRequests([], [], [], [], len(items))
+    for example in examples:
+        context = {f.name: example[f.name] for f in config.spec.features if f.side == "context" and f.name in example}
+        own = list(example[identity.name].bytes_list.value) if identity.name in example else []
+        some = list(itertools.islice(turn, per_request))
+        requests.contexts.append(_serialized(context))
+        for item_id in [*some, (*own, b"")[0], _UNKNOWN, (*some, *own, b"")[0], b""]:
+            item = catalog.features_of(item_id)
+            requests.item_ids.append(item_id)
+            requests.items.append(_serialized(item))
+            requests.rows.append(_serialized({**context, **item}))
+    return requests
+
+
+class _Catalog:
+    """The rows of a snapshot's tables of items."""
+
+    def __init__(self, config: Config, uri: str, identity: str) -> None:
+        self._identity = identity
+        self._tables = [
+            (key_feature, dict(table_rows(os.path.join(uri, name))))
+            for name, key_feature in item_tables(config).items()
+        ]
+        self._names = {f.name for f in config.spec.features if f.side == "item" and f.source != IMPRESSIONS}
+
+    @property
+    def ids(self) -> set[bytes]:
+        return {key for key_feature, rows in self._tables if key_feature == self._identity for key in rows}
+
+    def features_of(self, item_id: bytes) -> _Features:
+        """An item's features; the id alone of an item that is in no table."""
+        found = {self._identity: _text(item_id)}
+        for key_feature, rows in self._tables:
+            key = found[key_feature].bytes_list.value[:1] if key_feature in found else []
+            for row in (rows[k].features.feature for k in key if k in rows):
+                found |= {name: row[name] for name in row if name in self._names}
+        return found
+
+
+def _spread(ids: Sequence[bytes], most: int) -> list[bytes]:
+    """At most so many of the ids, at even distances."""
+    return [ids[i * len(ids) // most] for i in range(most)] if len(ids) > most else list(ids)
+
+
+def _text(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _serialized(features: _Features) -> bytes:
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    serialized: bytes = example.SerializeToString(deterministic=True)
+    return serialized

@@ -1,0 +1,118 @@
+"""Calls the signatures that rank as production does, and puts their answers into the order of the request."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.dry_run.loading import ModelError, in_a_line
+from transform.signature_names import (
+    CONTEXT_INPUT,
+    DEEP_LOGITS_OUTPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    RANK_ITEMS_SIGNATURE,
+    RANK_NAMED_SIGNATURE,
+    SCORES_OUTPUT,
+    WIDE_LOGITS_OUTPUT,
+)
+
+#: The most by which a score and the sigmoid of its logits differ, and by which a score may be above the one before it:
+#: TensorFlow's sigmoids of the same number at two places of a vector differ in the last bit.
+_TOLERANCE = 1e-5
+
+
+def inputs_of(
+    signature: Any, name: str, contexts: Sequence[bytes], item_ids: np.ndarray, items: np.ndarray | None
+) -> dict[str, tf.Tensor]:
+    """What a signature that ranks is given.
+
+    Args:
+      signature: The signature.
+      name: Its name.
+      contexts: Serialized tf.Examples of the context features, one a request.
+      item_ids: Candidates, bytes `[requests, candidates]`.
+      items: Their item features, bytes `[requests, candidates]`; read for `rank_items` alone.
+
+    Returns:
+      The inputs by name.
+    """
+    inputs = {ITEM_IDS: tf.constant(item_ids, tf.string)}
+    if name == RANK_NAMED_SIGNATURE:
+        (_, specs) = signature.structured_input_signature
+        return inputs | _named(contexts, {key: spec for key, spec in specs.items() if key != ITEM_IDS})
+    inputs[CONTEXT_INPUT] = tf.constant(contexts, tf.string)
+    return inputs | ({ITEMS_INPUT: tf.constant(items, tf.string)} if name == RANK_ITEMS_SIGNATURE else {})
+
+
+def _named(contexts: Sequence[bytes], specs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
+    """The contexts as a tensor per feature, where an empty string or NaN is no value."""
+    rows = [tf.train.Example.FromString(context).features.feature for context in contexts]
+    tensors = {}
+    for name, spec in specs.items():
+        nothing: Any = b"" if spec.dtype == tf.string else float("nan")
+        kind = "bytes_list" if spec.dtype == tf.string else "float_list"
+        values = [list(getattr(row[name], kind).value) if name in row else [] for row in rows]
+        if spec.shape.rank == 1:
+            tensors[name] = tf.constant([(*of_row, nothing)[0] for of_row in values], spec.dtype)
+        else:
+            longest = max(map(len, values), default=0)
+            filled = [[*of_row, *[nothing] * (longest - len(of_row))] for of_row in values]
+            tensors[name] = tf.reshape(tf.constant(filled, spec.dtype), [len(rows), longest])
+    return tensors
+
+
+def scores_in_order(call: Callable[..., Any], name: str, inputs: Mapping[str, tf.Tensor]) -> np.ndarray:
+    """Ranks some requests.
+
+    Args:
+      call: The signature.
+      name: Its name, for the errors.
+      inputs: Its inputs.
+
+    Returns:
+      Each candidate's score, float32 `[requests, candidates]`, in the order in which the candidates were given.
+
+    Raises:
+      ModelError: If it cannot rank them, or its answer breaks a rule of `in_given_order`.
+    """
+    try:
+        outputs = {key: value.numpy() for key, value in call(**inputs).items()}
+        ranked, scores = outputs[ITEM_IDS], outputs[SCORES_OUTPUT]
+        sigmoid = tf.sigmoid(outputs[WIDE_LOGITS_OUTPUT] + outputs[DEEP_LOGITS_OUTPUT]).numpy()
+    except Exception as error:  # whatever a graph raises: the process that asked wants to know
+        raise ModelError(f"the model must rank items by `{name}`. Received: {in_a_line(error)}") from error
+    off = np.abs(sigmoid - scores)[ranked != b""]
+    if np.any(off > _TOLERANCE):
+        raise ModelError(
+            f"`{name}` must give the sigmoid of its logits' sum as the score. Received: a difference of {off.max():.3g}"
+        )
+    return np.stack(
+        [in_given_order(name, *row) for row in zip(inputs[ITEM_IDS].numpy(), ranked, scores, strict=True)]
+    ).astype(np.float32)
+
+
+def in_given_order(name: str, given: Sequence[bytes], ranked: Sequence[bytes], scores: np.ndarray) -> np.ndarray:
+    """One request's scores in the order in which its candidates were given.
+
+    Args:
+      name: The signature's name, for the errors.
+      given: The candidates; each as often as it occurs.
+      ranked: The candidates as the model gives them back.
+      scores: Their scores, best first.
+
+    Raises:
+      ModelError: If a candidate is lost or another is there, or a later one has a higher score.
+    """
+    if collections.Counter(given) != collections.Counter(ranked):
+        raise ModelError(f"`{name}` must give back each candidate as often as it was given. Received: others")
+    if np.any(np.diff(scores) > _TOLERANCE):
+        raise ModelError(f"`{name}` must give the best candidate first. Received: a higher score behind a lower one")
+    scores_of: dict[bytes, collections.deque[float]] = collections.defaultdict(collections.deque)
+    for item_id, score in zip(ranked, scores, strict=True):
+        scores_of[item_id].append(score)
+    return np.array([scores_of[item_id].popleft() for item_id in given])

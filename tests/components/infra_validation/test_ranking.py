@@ -1,0 +1,231 @@
+"""Models whose `rank` is not what their `serving_default` is: told from production's requests, by the run's catalog."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+import trainer.signatures
+from components.infra_validation.ranked import ranking_requests
+from tests.components.infra_validation.validating import examples_artifact, validate
+from tests.e2e.damage import change_variables
+from tests.trainer.ranking.items_store import APPS, FEATURES, IN_CATALOG, Store, Values, store_config
+from tests.trainer.small_deployment import Row, to_example, transform_span
+from trainer.own_scores import own_scores
+from trainer.preparation import Prepared, prepare
+from trainer.ranking.catalog import read_items
+from trainer.ranking.encoders import WIDE, Encoders
+from trainer.signatures import export_model
+from transform.config import Config
+from transform.infra_settings import InfraValidation
+from transform.own_scores import write_own_scores
+
+NAMES = ["country", "installed", "age", "app", "tags", "price", "rating"]
+CONFIG = store_config(NAMES)
+#: Each value of what the catalog has of "app3" is another one.
+CHANGED = "app3"
+SETTINGS = InfraValidation(num_requests=10, num_measurements=20, max_latency_ratio=4.0)
+BY_CATALOG = (
+    "`{}` must score items by the model's catalog as `serving_default` scores whole examples made from the run's"
+)
+
+#: By what is wrong: how the sentences on it begin.
+PROBLEMS = {
+    "negated catalog": [BY_CATALOG.format(name) for name in ("rank", "rank_named", "rank_items")],
+    "catalog of yesterday": [BY_CATALOG.format(name) for name in ("rank", "rank_named", "rank_items")],
+    "damaged catalog": [
+        "every value of the model's variables must be finite. Received: others in ranker/catalog/first_sum"
+    ],
+    "slow rank": ["the median time for 200 candidates must be at most 4 times the serving model's. Received: "],
+    "no rank": ["the model must have the signature 'rank'. Received: ["],
+}
+
+
+def write_catalog(folder: Path, tables: Mapping[str, Mapping[str, Values]]) -> Path:
+    """A snapshot as ingestion writes it."""
+    for name in ("catalog", "ratings"):
+        (folder / name).mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / name / "data_tfrecord.gz"), "GZIP") as writer:
+            for key, row in tables[name].items():
+                writer.write(to_example({**row, "table_key": [key]}))
+    return folder
+
+
+def yesterday(tables: Mapping[str, Mapping[str, Values]]) -> dict[str, Mapping[str, Values]]:
+    """The tables before the price and the tags of one app changed."""
+    (price,) = tables["catalog"][CHANGED]["price"]
+    before: Values = {"price": [10 - price], "tags": ["game", "free", "new", "kids"]}
+    return {**tables, "catalog": {**tables["catalog"], CHANGED: before}}
+
+
+@dataclasses.dataclass
+class Made:
+    """A model of random weights, its catalog, and the log."""
+
+    prepared: Prepared
+    output: tft.TFTransformOutput
+    tables: Mapping[str, Mapping[str, Values]]
+    folder: Path
+    window: list[Any]
+
+    def export(self, kind: str, tables: Mapping[str, Mapping[str, Values]]) -> Path:
+        """The model as the trainer leaves it, with the items of these tables."""
+        uri = self.folder / kind
+        items = read_items(CONFIG, str(write_catalog(self.folder / f"{kind} tables", tables)))
+        export_model(self.prepared.model, self.output, CONFIG, str(uri / "Format-Serving"), items)
+        write_own_scores(own_scores(self.prepared, self.output, [f"{self.window[0].uri}/Split-eval/*"]), str(uri))
+        return uri
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder, rng = tmp_path_factory.mktemp("made"), random.Random(3)
+    store = Store(seed=1)
+    store.tables["catalog"][CHANGED]["price"] = [2.5]
+    empty: Row = {name: [] for name in FEATURES}
+    rows = []
+    for number in range(300):
+        app = rng.choice(APPS)
+        row = empty | store.context() | store.features_of(app) | {"app": [app], "request_id": [str(number)]}
+        rows.append(row | {"label": [rng.randint(0, 1)]})
+    span = transform_span(CONFIG, rows, rows[:60], folder)
+    window = [examples_artifact(folder / "raw", train=[], eval=map(to_example, rows[:60]))]
+    output = tft.TFTransformOutput(span.transform_output)
+    prepared = prepare(CONFIG, output, [span.train_files], [span.eval_files], None)
+    draw = np.random.default_rng(5)
+    for variable in prepared.model.trainable_variables:
+        variable.assign(draw.normal(scale=0.3, size=variable.shape))
+    return Made(prepared, output, store.tables, folder, window)
+
+
+def changed_catalog(value: float) -> Any:
+    """Multiplies the catalog's sums, the floats that have a row for each item and one for an unknown one."""
+
+    def change(name: str, values: np.ndarray) -> np.ndarray:
+        is_sum = values.dtype == np.float32 and values.shape[:1] == (len(IN_CATALOG) + 1,)
+        return values * np.float32(value) if name.startswith("ranker/") and is_sum else values
+
+    return change
+
+
+@pytest.fixture(scope="module")
+def models(made: Made) -> dict[str, Path]:
+    found = {
+        "good": made.export("good", made.tables),
+        "negated catalog": made.export("negated catalog", made.tables),
+        "damaged catalog": made.export("damaged catalog", made.tables),
+        "catalog of yesterday": made.export("catalog of yesterday", yesterday(made.tables)),
+    }
+    change_variables(found["negated catalog"] / "Format-Serving", changed_catalog(-1))
+    change_variables(found["damaged catalog"] / "Format-Serving", changed_catalog(float("nan")))
+    combine = Encoders.combine
+
+    def slow(self: Encoders, *rest: Any) -> dict[str, Any]:
+        rows = combine(self, *rest)
+        start = tf.ones([200, 200]) * rows[WIDE][0]
+        worked = tf.while_loop(lambda i, _: i < 100, lambda i, y: [i + 1, tf.tanh(y @ start)], [0, start])
+        return rows | {WIDE: rows[WIDE] + 0.0 * worked[1][0, 0]}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Encoders, "combine", slow)
+        found["slow rank"] = made.export("slow rank", made.tables)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.signatures, "absent_signatures", lambda config: {"rank": "forgotten"})
+        found["no rank"] = made.export("no rank", made.tables)
+    return found
+
+
+@pytest.fixture(scope="module")
+def verdicts(made: Made, models: dict[str, Path]) -> Iterator[dict[str, dict[str, Any]]]:
+    catalog = write_catalog(made.folder / "today", made.tables)
+
+    def verdict_on(kind: str) -> dict[str, Any]:
+        baseline = models["good"] if kind == "slow rank" else None
+        out = made.folder / f"{kind} blessing"
+        return validate(SETTINGS, models[kind], made.window, out, baseline, config=CONFIG, catalog_folder=catalog)
+
+    with ThreadPoolExecutor(2) as pool:
+        running = {kind: pool.submit(verdict_on, kind) for kind in models}
+        yield {kind: future.result() for kind, future in running.items()}
+
+
+@pytest.mark.slow
+def test_a_model_that_ranks_by_the_catalog_of_its_run_is_blessed(verdicts: dict[str, dict[str, Any]]) -> None:
+    verdict = verdicts["good"]
+    assert (verdict["problems"], verdict["blessed"]) == ([], 1)
+    assert verdict["candidate"]["signature"] == "rank"
+    assert verdict["num_catalog_items"] == len(IN_CATALOG)
+    assert [*verdict["catalog_skew"]] == ["rank", "rank_named", "rank_items"]
+    for skew in verdict["catalog_skew"].values():
+        # 10 requests and one without a context, each of 10 items, the logged, an unknown, a repeated and an empty one.
+        assert (skew["num_rows"], skew["num_different"]) == (11 * 14, 0)
+        assert skew["largest_difference"] < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_a_model_that_ranks_otherwise_is_refused(verdicts: dict[str, dict[str, Any]], kind: str) -> None:
+    verdict = verdicts[kind]
+    assert verdict["blessed"] == 0
+    assert len(verdict["problems"]) == len(PROBLEMS[kind])
+    for problem, start in zip(verdict["problems"], PROBLEMS[kind], strict=True):
+        assert problem.startswith(start)
+
+
+@pytest.mark.slow
+def test_one_changed_item_is_found_and_shown(verdicts: dict[str, dict[str, Any]]) -> None:
+    skew = verdicts["catalog of yesterday"]["catalog_skew"]["rank"]
+    assert skew["num_different"] >= 11
+    assert f"for the item '{CHANGED}' of " in skew["problem"]
+    assert "price [2.5]" in skew["problem"]
+
+
+def config_of(tables: list[str]) -> Config:
+    return store_config(["country", "app", *(["price"] if "catalog" in tables else [])])
+
+
+def test_requests_have_every_item_and_the_rows_are_made_from_the_catalog(tmp_path: Path) -> None:
+    tables = {"catalog": {f"app{i}": {"price": [float(i)]} for i in range(100)}, "ratings": {}}
+    # The log says nothing of a price, and one impression is of an app that the catalog does not have.
+    logged = [to_example({"country": ["de"], "app": ["app7"], "price": [99.0]}), to_example({"app": ["gone"]})]
+    requests = ranking_requests(config_of(["catalog"]), str(write_catalog(tmp_path, tables)), logged)
+
+    # 100 items in 3 requests, the third without a context: 40 each, and four more candidates.
+    assert (len(requests.contexts), requests.num_items, requests.num_candidates) == (3, 100, 44)
+    assert {item_id for item_id in requests.item_ids if item_id.startswith(b"app")} == {
+        f"app{i}".encode() for i in range(100)
+    }
+    contexts = [read(context) for context in requests.contexts]
+    assert contexts == [{"country": ["de"]}, {}, {}]
+    first = [item_id.decode() for item_id in requests.item_ids[:44]]
+    assert first[40:] == ["app7", "\x00unknown", first[0], ""]
+    assert requests.item_ids[44 + 40] == b"gone"
+    assert requests.item_ids[88 + 40] == b""
+    for i, (item_id, row, item) in enumerate(zip(requests.item_ids, requests.rows, requests.items, strict=True)):
+        name = item_id.decode()
+        price = {"price": [float(name[3:])]} if name.startswith("app") else {}
+        assert read(item) == {"app": [name], **price}
+        assert read(row) == contexts[i // 44] | {"app": [name], **price}
+
+
+def test_of_a_config_without_a_table_the_logged_items_are_ranked(tmp_path: Path) -> None:
+    requests = ranking_requests(config_of([]), str(tmp_path), [to_example({"country": ["de"], "app": ["a"]})])
+    assert requests.item_ids == [b"a", b"\x00unknown", b"a", b"", b"", b"\x00unknown", b"", b""]
+    assert requests.num_items == 0
+
+
+def read(serialized: bytes) -> Values:
+    found: Values = {}
+    for name, feature in tf.train.Example.FromString(serialized).features.feature.items():
+        values = list(getattr(feature, feature.WhichOneof("kind")).value)
+        found[name] = [v.decode() if isinstance(v, bytes) else v for v in values]
+    return found

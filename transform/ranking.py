@@ -1,0 +1,109 @@
+"""What a model can rank by: which item features `rank` finds by an item's id, and which signatures a config has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from transform.config import Config
+from transform.feature_spec import IMPRESSIONS, Feature
+from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_SIGNATURE
+from transform.sources import Table
+
+#: The signatures that rank, in the order in which they are told.
+RANKING_SIGNATURES = (RANK_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_ITEMS_SIGNATURE)
+
+#: Those that are given no item feature, and find all of them in the model's catalog.
+FROM_CATALOG = (RANK_SIGNATURE, RANK_NAMED_SIGNATURE)
+
+
+def item_tables(config: Config) -> dict[str, str]:
+    """The tables with item features whose rows are found by the item's id; none where the id is not known.
+
+    Ingestion keeps a snapshot of them, and the exported model holds it.
+
+    Args:
+      config: The deployment.
+
+    Returns:
+      By table, the feature that holds its key: the item's id or, for a table with an `item_key`, a feature that the
+      tables before it have. For example `{"catalog": "app", "developers": "developer"}`.
+    """
+    identity = config.item_id
+    if identity is None:
+        return {}
+    items = [f for f in config.spec.features if f.side == "item"]
+    names = sorted({f.source for f in items if f.source != IMPRESSIONS})
+    key_features = {name: _key_feature(config.sources.tables[name], identity) for name in names}
+    found: dict[str, str] = {}
+    while True:
+        known = {identity.name, *(f.name for f in items if f.source in found)}
+        new = {name: key for name, key in key_features.items() if key in known and name not in found}
+        if not new:
+            return found
+        found |= new
+
+
+def _key_feature(table: Table, identity: Feature) -> str | None:
+    """The item feature that holds a table's key; None if it is not said."""
+    if table.item_key is None and table.log_column == identity.source_column:
+        return identity.name
+    return table.item_key
+
+
+def snapshot_tables(config: Config) -> tuple[str, ...]:
+    """The tables that ingestion keeps a snapshot of, sorted: the broadcast ones, and those of `item_tables`."""
+    broadcast = {name for name, table in config.sources.tables.items() if table.broadcast}
+    return tuple(sorted(broadcast | {*item_tables(config)}))
+
+
+def absent_signatures(config: Config) -> dict[str, str]:
+    """Why a model of this config lacks a signature that ranks.
+
+    Args:
+      config: The deployment.
+
+    Returns:
+      By the name of each of `RANKING_SIGNATURES` that is not exported, the reason: a clause without a full stop. For
+      example, where the feature `price` is read from the impressions, `rank` and `rank_named` are absent since "the
+      item feature `price` is in no table that is found by the item id `app`".
+    """
+    identity = config.item_id
+    if not any(f.side == "context" for f in config.spec.features):
+        return dict.fromkeys(RANKING_SIGNATURES, "there is no context feature")
+    if identity is None:
+        return dict.fromkeys(RANKING_SIGNATURES, _no_item_id(config))
+    if unfound := _unfound_features(config, identity):
+        names = ", ".join(f"`{name}`" for name in unfound)
+        what, verb = ("item features", "are") if len(unfound) > 1 else ("item feature", "is")
+        why = f"the {what} {names} {verb} in no table that is found by the item id `{identity.name}`"
+        return dict.fromkeys(FROM_CATALOG, why)
+    return {}
+
+
+def absence_words(absent: Mapping[str, str]) -> list[str]:
+    """For a person, what `absent_signatures` found: "no rank, rank_named: there is no context feature"."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in absent.items():
+        by_reason.setdefault(why, []).append(name)
+    return [f"no {', '.join(names)}: {why}" for why, names in by_reason.items()]
+
+
+def _no_item_id(config: Config) -> str:
+    items = [f for f in config.spec.features if f.side == "item"]
+    possible = sorted(f.name for f in items if f.kind == "categorical" and f.source == IMPRESSIONS)
+    if not possible:
+        return "no item id: no categorical item feature is read from the impressions"
+    return f"no item id: it may be any of {', '.join(possible)}; `sources.impressions.item_id` names it"
+
+
+def _unfound_features(config: Config, identity: Feature) -> list[str]:
+    """The names of the item features that the model reads and that no row found by the item's id has."""
+    tables = item_tables(config)
+    others = [f for f in config.spec.features if f.side == "item" and f.name != identity.name]
+    return sorted(f.name for f in others if f.source not in tables and _is_read(config, f))
+
+
+def _is_read(config: Config, feature: Feature) -> bool:
+    """Whether the model reads a feature; one that is in no part is declared for slices of the evaluation alone."""
+    combinations = config.spec.combinations
+    return bool(feature.parts) or any(feature.name in combination.features for combination in combinations)
