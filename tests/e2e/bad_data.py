@@ -176,6 +176,7 @@ BAD_DATA = [
         _rewrite("users", lambda rows: [{**row, "country": "us"} if i % 2 else row for i, row in enumerate(rows)]),
         "data_gate",
         "the distribution of country must be within a divergence of 0.0500 of that of an earlier span (drift.max_div",
+        in_suite=False,
     ),
     BadData(
         "devices that are spelt otherwise",
