@@ -40,6 +40,9 @@ IMPORTED_AS, IMPORTED_FROM = "imported_as", "imported_from_version"
 
 EXECUTION_TYPE = "components.served_models.Import"
 
+#: The id of the node that trains, among whose outputs a run looks for models.
+TRAINER = "trainer"
+
 #: What a version has beside the model's own files.
 _EXTRA = f"{EXTRA_ASSETS}/"
 
@@ -149,7 +152,18 @@ def _put(store: mlmd.MetadataStore, version: int, place: str, uri: str, beside: 
     output.custom_properties[IMPORTED_FROM].int_value = version
     event, step = metadata_store_pb2.Event, metadata_store_pb2.Event.Path.Step
     made = event(type=event.OUTPUT, path=event.Path(steps=[step(key=_OUTPUT), step(index=0)]))
-    contexts = [context for context in store.get_contexts_by_artifact(beside.id) if context.type == "pipeline"]
-    _, (artifact_id,), _ = store.put_execution(execution, [(output, made)], contexts)
+    _, (artifact_id,), _ = store.put_execution(execution, [(output, made)], _contexts_of_models(store, beside))
     (stored,) = store.get_artifacts_by_id([artifact_id])
     return artifact_utils.deserialize_artifact(store.get_artifact_types_by_id([type_id])[0], stored)
+
+
+def _contexts_of_models(store: mlmd.MetadataStore, beside: types.Artifact) -> list[metadata_store_pb2.Context]:
+    """The contexts in which a run looks for all models: its pipeline's, and its trainer's."""
+    (pipeline,) = [context for context in store.get_contexts_by_artifact(beside.id) if context.type == "pipeline"]
+    name = f"{pipeline.name}.{TRAINER}"
+    trainer = store.get_context_by_type_and_name("node", name)
+    if trainer is None:
+        type_id = store.put_context_type(metadata_store_pb2.ContextType(name="node"))
+        trainer = metadata_store_pb2.Context(type_id=type_id, name=name)
+        (trainer.id,) = store.put_contexts([trainer])
+    return [pipeline, trainer]

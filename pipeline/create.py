@@ -34,6 +34,7 @@ from components.resolvers import (
     SpanWindow,
     ValidatedModel,
 )
+from components.served_models import TRAINER
 from components.trainer import RankingTrainer
 from pipeline.evaluation import evaluator_of
 from pipeline.fingerprint import code_fingerprint
@@ -251,7 +252,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         },
         hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
         **to_train,
-    ).with_id("trainer")
+    ).with_id(TRAINER)
 
     # May the model serve?
     serving_model = Resolver(
