@@ -15,8 +15,9 @@ import numpy as np
 from components.evaluation import bootstrap
 from components.evaluation.bootstrap import Array
 
-#: Weights of rows that are held at once: 32 MB.
-_BLOCK_ENTRIES = 4_000_000
+#: Weights of rows that are held at once: 8 MB, about what a processor's cache holds. 100,000 rows take 0.5 s, and 2.5 s
+#: with four times as many.
+_BLOCK_ENTRIES = 1_000_000
 
 #: Scores are compared with the label's logarithm at least this far from 0 and 1, as Keras does.
 _EPSILON = 1e-7
@@ -70,12 +71,13 @@ def of_rows(units: Array, labels: Array, weights: Array, scores: Array) -> dict[
     """
     hashes, unit = np.unique(units, return_inverse=True)
     found = {name: np.full((1 + bootstrap.NUM_REPLICATES, scores.shape[1]), np.nan) for name in ROW_METRICS}
-    for model, of_model in enumerate(scores.T):
-        if np.isnan(of_model).any():
-            continue
-        ranking = _ranking(unit, labels, weights, of_model)
-        sums = _sums_of_units(unit, len(hashes), labels, weights, of_model)
-        for place, of_units in _blocks(hashes, len(units)):
+    models = {
+        model: (_ranking(unit, labels, weights, of_model), _sums_of_units(unit, len(hashes), labels, weights, of_model))
+        for model, of_model in enumerate(scores.T)
+        if not np.isnan(of_model).any()
+    }
+    for place, of_units in _blocks(hashes, len(units)):
+        for model, (ranking, sums) in models.items():
             for name, values in {**ranking.areas(of_units), **_ratios(sums @ of_units)}.items():
                 found[name][place, model] = values
     return found
@@ -174,5 +176,5 @@ def _sums(of_units: Array, unit: Array, weights: Array, starts: Array, numbers: 
     """The rows' weights summed by segment, `[num_segments, num_replicates]`."""
     sums = np.zeros((num_segments, of_units.shape[1]))
     if len(unit):
-        sums[numbers] = np.add.reduceat(of_units[unit] * weights[:, None], starts, axis=0)
+        sums[numbers] = np.add.reduceat(np.take(of_units, unit, axis=0) * weights[:, None], starts, axis=0)
     return sums
