@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow_model_analysis as tfma
+from pydantic import TypeAdapter
 
 from components.evaluation.extractors import BELOW
 from components.evaluation.row_metrics import NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS, change_error_name, error_name
@@ -116,6 +118,26 @@ def _measured(record: tfma.MetricsForSlice) -> Measured:
         num_positives=int(candidate[NUM_POSITIVES]),
         num_units=int(candidate[NUM_UNITS]),
     )
+
+
+def to_plain(measured: Mapping[str, Measured]) -> dict[str, Any]:
+    """Measurements by slice as plain JSON; what is not a number is null."""
+    plain: dict[str, Any] = json.loads(_ADAPTER.dump_json(dict(measured)))
+    return plain
+
+
+def from_plain(plain: Mapping[str, Any]) -> dict[str, Measured]:
+    """Reads what `to_plain` wrote; raises pydantic's ValidationError, a ValueError, if it did not."""
+    return _ADAPTER.validate_python(_with_nan(dict(plain)))
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_nan(of_key) for key, of_key in value.items()}
+    return math.nan if value is None else value
+
+
+_ADAPTER = TypeAdapter(dict[str, Measured])
 
 
 def _slice_name(record: tfma.MetricsForSlice) -> str:

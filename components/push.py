@@ -15,8 +15,11 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components import quality, storage
-from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog
+from components import storage
+from components.anchor import ANCHOR
+from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog, GateRecord
+from components.gate_records import GateRecord as GateRecordContent
+from components.gate_records import read_record
 from components.infra_validation.requests import of_latest_span, raw_requests
 from components.measured import Measured, read_measured
 from components.push_refusals import (
@@ -27,6 +30,7 @@ from components.push_refusals import (
     older_than_serving,
     same_as_serving,
 )
+from components.quality_rules import QualityInputs, becomes_anchor
 from components.retention import remove_old
 from components.served_models import place_of
 from components.uncached import UncachedDriver
@@ -193,6 +197,7 @@ class PushSpec(ComponentSpec):  # type: ignore[misc]
         "model": ChannelParameter(type=standard_artifacts.Model),
         "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "quality_record": ChannelParameter(type=GateRecord),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "infra_blessing": ChannelParameter(type=standard_artifacts.InfraBlessing),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
@@ -225,7 +230,8 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         config = Config.from_json(exec_properties["config"])
         infra_blessing = artifact_utils.get_single_instance(input_dict["infra_blessing"])
         measured = read_measured(artifact_utils.get_single_instance(input_dict["evaluation"]).uri)
-        refusals = quality.refusals(quality.findings(measured, config.evaluation)) if refused else []
+        record = read_record(artifact_utils.get_single_uri(input_dict["quality_record"]))
+        refusals = [finding.sentence for finding in record.of_severity("refuse")]
         unchanged = (
             "" if config.push.unchanged else same_as_serving(_read_json(infra_blessing, VERDICT_FILE)["largest_change"])
         )
@@ -278,8 +284,17 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             BASELINE: baseline,
             SIGNATURES: sorted(signatures_of(path_utils.serving_model_path(model.uri))),
             ABSENT_SIGNATURES: absent_signatures(Config.from_json(exec_properties["config"])),
+            ANCHOR: _next_anchor(model.uri, read_record(artifact_utils.get_single_uri(input_dict["quality_record"]))),
             "metrics": metrics,
         }
+
+
+def _next_anchor(model_uri: str, record: GateRecordContent) -> str:
+    """The anchor from a push on: the model itself, or the one that it was held against."""
+    current = QualityInputs.from_json(record.inputs)
+    if current.anchor is None or becomes_anchor(current, record.findings):
+        return model_uri
+    return current.anchor.model_uri
 
 
 def _is_blessed(blessing: list[types.Artifact]) -> bool:
@@ -316,6 +331,7 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
         model: types.BaseChannel,
         baseline_model: types.BaseChannel,
         evaluation: types.BaseChannel,
+        quality_record: types.BaseChannel,
         model_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
         examples: types.BaseChannel,
@@ -331,8 +347,9 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
         Args:
           model: The trained model.
           baseline_model: The serving model that it was held against; none on a first run.
-          evaluation: The Evaluator's metrics: for the record, and for what a forced push was refused by.
-          model_blessing: The Evaluator's word.
+          evaluation: The Evaluator's metrics, for the record.
+          quality_record: What the gate on quality found: the anchor, and what a forced push was refused by.
+          model_blessing: The word of the gate on quality.
           infra_blessing: The infra validation's word.
           examples: What the model was trained on, the window: for the record, and for the warm-up records.
           catalog: The catalog snapshot that goes with the model.
@@ -352,6 +369,7 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
                 model=model,
                 baseline_model=baseline_model,
                 evaluation=evaluation,
+                quality_record=quality_record,
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
                 examples=examples,

@@ -16,6 +16,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.dsl.components.common import resolver
 
+from components.anchor import anchor_of, versions_of
 from components.artifacts import RECIPE, UNFIT
 from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, was_let_through, was_stopped
@@ -183,6 +184,34 @@ class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
             known = by_place(input_dict["model"]).get(manifest[MODEL_URI])
             found = known or import_version(store, self._serving_root, version, manifest, candidate)
         return {"candidate": [], "model": [found] if found else []}
+
+
+class AnchorModel(resolver.ResolverStrategy):  # type: ignore[misc]
+    """Resolves `model` to the anchor, as the serving folder's manifests tell it; on a first run to none.
+
+    Where neither ML Metadata nor the serving folder has the anchor's files any more, as after a rollback to long
+    before, the model that serves stands in. A candidate that is a version already is held against the anchor of the
+    version before its own. What ML Metadata does not know is imported from the serving folder.
+    Inputs: `candidate`, the run's own model; `model`, all of the pipeline.
+    """
+
+    def __init__(self, serving_root: str):
+        self._serving_root = serving_root
+
+    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
+        (candidate,) = input_dict["candidate"]
+        before = version_before(self._serving_root, place_of(candidate))
+        if before is None:
+            return {"candidate": [], "model": []}
+        version, manifest = before
+        known, manifests = by_place(input_dict["model"]), history(self._serving_root)
+        for place in (anchor_of({version: manifest}) or "", manifest[MODEL_URI]):
+            found = known.get(place)
+            if found is None and (of_model := versions_of(manifests, place)):
+                found = import_version(store, self._serving_root, of_model[-1], manifests[of_model[-1]], candidate)
+            if found is not None:
+                return {"candidate": [], "model": [found]}
+        return {"candidate": [], "model": []}
 
 
 class ValidatedModel(resolver.ResolverStrategy):  # type: ignore[misc]

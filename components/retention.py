@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from components.anchor import anchor_of, versions_of
 from components.pins import pins
 from components.versions import RESTORES, read_manifest, remove_version, version_path, versions
 
 
 def remove_old(root: str, keep: int) -> list[int]:
-    """Removes all but the highest versions, the pinned ones, and those that a kept one restores.
+    """Removes all but the highest versions, the pinned ones, the anchor's, and those that a kept one restores.
 
     The caller holds the folder's lock.
 
@@ -20,8 +21,11 @@ def remove_old(root: str, keep: int) -> list[int]:
     """
     found = versions(root)
     kept = {*found[-keep:], *pins(root)}
+    manifests = {version: read_manifest(version_path(root, version)) for version in found}
+    if anchor := anchor_of(manifests):
+        kept |= set(versions_of(manifests, anchor)[-1:])
     for version in reversed(found):  # a version restores an older one
-        restored = read_manifest(version_path(root, version)).get(RESTORES)
+        restored = manifests[version].get(RESTORES)
         if version in kept and restored is not None:
             kept.add(restored)
     old = [version for version in found if version not in kept]

@@ -9,6 +9,7 @@ import click
 
 from pipeline.commands import DATA, DEBUG_HELP, SPAN, Group, quiet_imports
 from pipeline.error_texts import sentence
+from pipeline.gates_cli import gates
 from pipeline.models_cli import models
 from pipeline.ranking_cli import COMMANDS as RANKING_COMMANDS
 from pipeline.run_cli import run
@@ -27,6 +28,7 @@ def cli() -> None:
 
 
 cli.add_command(models)
+cli.add_command(gates)
 cli.add_command(serve)
 for command in (run, *RANKING_COMMANDS, *SCHEDULE_COMMANDS):
     cli.add_command(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 from tfx.components import (
@@ -18,6 +19,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Artifact, Channel, standard_artifacts
 
+from components import quality
 from components.artifacts import GateRecord
 from components.data_validation.component import DataGate, DataValidation
 from components.data_validation.findings import GATE
@@ -26,7 +28,9 @@ from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
 from components.progressive import OptionalEvaluator, ProgressiveEvaluator, UnseeingModels
 from components.push import Push
+from components.quality_gate import QualityGate
 from components.resolvers import (
+    AnchorModel,
     EarlierRecords,
     LastPushedModel,
     LatestBefore,
@@ -61,6 +65,7 @@ EXAMPLE_GEN = "example_gen"
 SCHEMA_GEN = "schema_gen"
 TUNER = "tuner"
 DATA_VALIDATION = "data_validation"
+QUALITY_GATE = "quality_gate"
 PROGRESSIVE_VALIDATION = "progressive_validation"
 
 #: The functions that TFX's Transform, Trainer and Tuner run, by their dotted paths.
@@ -276,11 +281,21 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     evaluator = evaluator_of(
         OptionalEvaluator, config, examples, validated_model.outputs["model"], serving_model.outputs["model"], schema
     ).with_id("evaluator")
+    quality_gate, resolvers = _quality_gate(
+        config,
+        serving_root,
+        examples,
+        trainer.outputs["model"],
+        validated_model.outputs["model"],
+        serving_model.outputs["model"],
+        evaluator.outputs["evaluation"],
+    )
     push = Push(
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
         evaluation=evaluator.outputs["evaluation"],
-        model_blessing=evaluator.outputs["blessing"],
+        quality_record=quality_gate.outputs["record"],
+        model_blessing=quality_gate.outputs["blessing"],
         infra_blessing=infra_validation.outputs["blessing"],
         examples=span_window.outputs["examples"],
         catalog=example_gen.outputs["catalog"],
@@ -294,5 +309,40 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         example_gen, row_gate, statistics_gen, schema_gen, example_validator, anomaly_gate,
         pushed_model, earlier_records, data_validation, data_gate, unseeing_models, progressive_validation,
         span_window, analyzer_cache, transform, *tuners, trainer,
-        serving_model, infra_validation, validated_model, evaluator, push,
+        serving_model, infra_validation, validated_model, evaluator, *resolvers, quality_gate, push,
     ]  # fmt: skip
+
+
+def _quality_gate(
+    config: Config,
+    serving_root: str,
+    examples: Channel,
+    candidate: Channel,
+    validated_model: Channel,
+    serving_model: Channel,
+    evaluation: Channel,
+) -> tuple[QualityGate, list[Resolver]]:
+    """The gate that decides on a push by several spans, and the resolvers of what it is held against."""
+    anchor = Resolver(
+        strategy_class=AnchorModel, config={"serving_root": serving_root}, candidate=candidate, model=_all_models()
+    ).with_id("anchor_model")
+    earlier = Resolver(
+        strategy_class=EarlierRecords,
+        config={"gate": quality.GATE, "num_spans": config.quality.pool_spans, "gates": _GATES_ON_DATA},
+        examples=examples,
+        records=_of_all_runs(GateRecord, "record"),
+    ).with_id("earlier_quality")
+    trained_by = [scopes.for_trainer(config).to_json(), code_fingerprint(RankingTrainer, RUN_FN, PREPROCESSING_FN)]
+    gate = QualityGate(
+        model=validated_model,
+        serving_model=serving_model,
+        anchor_model=anchor.outputs["model"],
+        evaluation=evaluation,
+        examples=examples,
+        records=earlier.outputs["records"],
+        config_json=scopes.for_quality_gate(config).to_json(),
+        recipe=hashlib.sha256("".join(trained_by).encode()).hexdigest(),
+        serving_root=serving_root,
+        code_fingerprint=code_fingerprint(QualityGate),
+    ).with_id(QUALITY_GATE)
+    return gate, [anchor, earlier]

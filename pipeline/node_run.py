@@ -111,7 +111,7 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str,
         if node_id != PUSH:
             return NodeResult(event)
         executions = _executions(connection, run, known)
-        outcome = read_outcome(connection, executions, config.evaluation)
+        outcome = read_outcome(connection, executions)
         report = write_report(place.workspace, connection, run, Ended(name, span, executions, outcome))
         return NodeResult(event, outcome, report)
 

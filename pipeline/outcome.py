@@ -13,18 +13,17 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 
 from components import quality
-from components.artifacts import VERDICT_FILE, GateVerdict
+from components.artifacts import VERDICT_FILE, GateRecord, GateVerdict
 from components.gate_records import Finding, read_record
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.measured import Measured, read_measured
 from components.push import FORCE_REASON, NOTE, REFUSAL
 from components.served_models import IMPORTED_FROM, baseline_words
-from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, TUNER
+from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.metadata_handle import Metadata
 from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
-from transform.evaluation_settings import Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,15 +85,12 @@ class Outcome:
         return json.dumps({**fields, **rest}, indent=2)
 
 
-def read_outcome(
-    connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int], evaluation: Evaluation
-) -> Outcome:
+def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> Outcome:
     """Reads the outcome of a finished run.
 
     Args:
       connection: To ML Metadata.
       executions: By node, its execution in the run.
-      evaluation: What the model is held to, for the findings.
     """
     with Metadata(connection) as handle:
         outputs = {node: _outputs(handle.store, execution) for node, execution in executions.items()}
@@ -119,7 +115,7 @@ def read_outcome(
     findings: list[Finding] = []
     if not reasons:  # else the Evaluator was not given the model
         measured = read_measured(evaluation_artifact.uri)
-        findings = quality.findings(measured, evaluation)
+        findings = list(read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri).findings)
         reasons = quality.refusals(findings)
         places["evaluation"] = evaluation_artifact.uri
     whole = measured[""]

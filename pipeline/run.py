@@ -85,6 +85,6 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
         ended = Ended(config.name, found.span, executions, None, skipped_by=node, reason=str(error))
         write_report(settings.workspace, connection, run_id, ended)
         raise
-    outcome = read_outcome(connection, executions, config.evaluation)
+    outcome = read_outcome(connection, executions)
     write_report(settings.workspace, connection, run_id, Ended(config.name, found.span, executions, outcome))
     return outcome

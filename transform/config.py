@@ -21,6 +21,7 @@ from transform.drift_settings import Drift
 from transform.errors import ConfigError
 from transform.evaluation_settings import OF_GROUPS, Evaluation, kind_of, split_slice
 from transform.feature_spec import IMPRESSIONS, LABEL, STRICT, Feature, FeatureSpec, Name
+from transform.quality_settings import Quality
 from transform.schedule_settings import Schedule
 
 MAX_CONFIG_BYTES = 1_000_000
@@ -50,6 +51,7 @@ class Config:
     model: settings.Model = Field(default_factory=settings.Model)
     training: settings.Training = Field(default_factory=settings.Training)
     tuning: settings.Tuning | None = None
+    quality: Quality = Field(default_factory=Quality)
     infra_validation: infra_settings.InfraValidation = Field(default_factory=infra_settings.InfraValidation)
     skew: infra_settings.Skew = Field(default_factory=infra_settings.Skew)
     push: settings.Push = Field(default_factory=settings.Push)

@@ -9,6 +9,7 @@ from transform.config import Config
 from transform.drift_settings import Drift
 from transform.evaluation_settings import Evaluation, Threshold
 from transform.feature_spec import Feature, FeatureSpec, Vocabulary
+from transform.quality_settings import Quality
 from transform.schedule_settings import Schedule
 
 _ANY_EVALUATION = Evaluation(thresholds={"auc": Threshold(min=0.0)})
@@ -81,10 +82,17 @@ def for_push(config: Config) -> Config:
     return dataclasses.replace(config, schedule=Schedule())
 
 
+def for_quality_gate(config: Config) -> Config:
+    """The bounds on quality, and the sources, which say what names the evaluation's rows."""
+    plain = for_ingestion(config)
+    return dataclasses.replace(plain, evaluation=config.evaluation, quality=config.quality)
+
+
 def _without_gates(config: Config) -> Config:
     return dataclasses.replace(
         config,
         evaluation=_ANY_EVALUATION,
+        quality=Quality(),
         infra_validation=infra_settings.InfraValidation(),
         push=settings.Push(),
         drift=Drift(),

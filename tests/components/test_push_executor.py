@@ -12,41 +12,25 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
-from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE, Catalog
+from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE, Catalog, GateRecord
+from components.gate_records import Finding, write_record
+from components.gate_records import GateRecord as GateRecordContent
+from components.measured import read_measured, to_plain
 from components.push import PushExecutor
+from components.quality import findings
+from components.quality_rules import PairedDifference, QualityInputs, Rival
 from components.retention import remove_old
 from components.rollback import roll_back
 from components.versions import checksums, read_manifest, verify, versions
+from tests.components.evaluations import write_evaluation
 from tests.components.pushes import push_one, raw_example
 from tests.transform.small_config import small_config
 from transform.config import Config
 from transform.settings import Push
-
-
-def write_evaluation(folder: Path) -> None:
-    """Writes what the Evaluator leaves of 1,000 examples: the AUC of two models, and how far they may be chance."""
-    measured = metrics_for_slice_pb2.MetricsForSlice()
-    for name, model, value in [
-        ("num_examples", "candidate", 1000.0),
-        ("num_positives", "candidate", 300.0),
-        ("num_units", "candidate", 200.0),
-        ("auc", "candidate", 0.7),
-        ("auc", "baseline", 0.8),
-        ("auc_standard_error", "candidate", 0.02),
-        ("auc_standard_error", "baseline", 0.02),
-        ("auc_change_standard_error", "candidate", 0.01),
-    ]:
-        entry = measured.metric_keys_and_values.add()
-        entry.key.name, entry.key.model_name, entry.value.double_value.value = name, model, value
-        entry.key.is_diff = "change" in name
-    with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
-        writer.write(measured.SerializeToString())
-
 
 #: What the candidate of `write_evaluation` is held to, and misses.
 CONFIG = small_config(("evaluation.thresholds.auc", {"min": 0.75, "max_worsening": 0.05}))
@@ -77,6 +61,8 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
         baseline: str = "",
         largest_change: float | None = None,
         config: Config = CONFIG,
+        anchor: Rival | None = None,
+        anchor_findings: tuple[Finding, ...] = (),
     ) -> Any:
         (tmp_path / VERDICT_FILE).write_text(json.dumps({"largest_change": largest_change}))
         candidate, snapshot, evaluation = standard_artifacts.Model(), Catalog(), standard_artifacts.ModelEvaluation()
@@ -85,14 +71,19 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
         for artifact, blessed in zip(by, (by_model, by_infra), strict=True):
             artifact.set_int_custom_property("blessed", blessed)
             artifact.uri = str(tmp_path)
-        served = standard_artifacts.Model()
-        served.uri = baseline
+        served, record = standard_artifacts.Model(), GateRecord()
+        served.uri, record.uri = baseline, str(tmp_path / "record")
+        measured = read_measured(str(tmp_path))
+        inputs = QualityInputs(str(uri), "recipe", baseline, to_plain(measured), anchor)
+        found = [] if by_model else [*findings(measured, CONFIG.evaluation), *anchor_findings]
+        write_record(record.uri, GateRecordContent("quality", 4, inputs.to_json(), tuple(found)))
         pushed = standard_artifacts.PushedModel()
         PushExecutor(BaseExecutor.Context(pipeline_run_id="monday")).Do(
             {
                 "model": [candidate],
                 "baseline_model": [served] if baseline else [],
                 "evaluation": [evaluation],
+                "quality_record": [record],
                 "model_blessing": by[:1],
                 "infra_blessing": by[1:],
                 "examples": spans,
@@ -131,6 +122,7 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
         "baseline": None,
         "signatures": ["serving_default"],
         "absent_signatures": {},
+        "anchor": str(model),
         "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},
     }
 
@@ -174,6 +166,33 @@ def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, local
             "a change of -0.1196 to -0.0804, on 1,000 examples, 300 of them positive",
         ],
     }
+
+
+BETTER = {"auc": PairedDifference(0.04, 0.01), "logloss": PairedDifference(-0.001, 0.001)}
+WORSE = {"auc": PairedDifference(-0.04, 0.01), "logloss": PairedDifference(0.001, 0.001)}
+REFUSED = Finding("quality", "quality.max_auc_loss", "refuse", "auc", 0.04, 0.006, 1000, "auc is below the anchor's")
+
+
+def test_the_anchor_stays_until_a_better_model_is_pushed(execute: Any, model: Path, local_root: Path) -> None:
+    execute(anchor=Rival("m1", 1, differences=WORSE))
+    assert read_manifest(str(local_root / "1"))["anchor"] == "m1"
+
+
+def test_a_better_model_is_the_anchor(execute: Any, model: Path, local_root: Path) -> None:
+    execute(anchor=Rival("m1", 1, differences=BETTER))
+    assert read_manifest(str(local_root / "1"))["anchor"] == str(model)
+
+
+def test_a_model_forced_past_the_anchor_is_the_anchor_and_one_forced_past_a_threshold_is_not(
+    execute: Any, model: Path, local_root: Path
+) -> None:
+    anchor = Rival("m1", 1, differences=WORSE)
+    execute(by_model=0, force_reason="a holiday", anchor=anchor)
+    assert read_manifest(str(local_root / "1"))["anchor"] == "m1"
+    again = shutil.copytree(model, local_root.parent / "again")
+    execute(by_model=0, force_reason="the feature is gone", uri=again, anchor=anchor, anchor_findings=(REFUSED,))
+    assert read_manifest(str(local_root / "2"))["anchor"] == str(again)
+    assert read_manifest(str(local_root / "2"))["forced"]["refusals"][-1] == "auc is below the anchor's"
 
 
 def test_a_reason_that_was_not_needed_is_not_on_record(execute: Any, local_root: Path) -> None:

@@ -49,6 +49,15 @@ def test_retention_keeps_the_highest_the_pinned_and_what_a_kept_rollback_restore
     assert {v: m["model_uri"] for v, m in history(root).items()} == dict(zip(range(1, 10), "abcdefgdi", strict=True))
 
 
+def test_retention_keeps_the_anchor_until_another_model_is(root: str) -> None:
+    for text in "abcde":
+        add(root, text, model_uri=text, anchor="b" if text > "a" else "a")
+    assert remove_old(root, keep=1) == [1, 3, 4]
+    assert versions(root) == [2, 5]
+    add(root, "f", model_uri="f", anchor="f")
+    assert remove_old(root, keep=1) == [2, 5]
+
+
 def test_there_is_nothing_to_remove_from_few_versions_or_none(root: str) -> None:
     assert remove_old(root, keep=1) == []
     add(root)

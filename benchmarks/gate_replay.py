@@ -1,0 +1,204 @@
+"""Good days that the gate on quality refuses, and declines that it stops: `python -m benchmarks.gate_replay`.
+
+Each day's recorded inputs are drawn as the pipeline records them, and decided by the gate's own functions with the
+default bounds, refused models leaving the anchor and the pool as a run would. The differences of two models have the
+standard errors that rows of that number give: 20,000 evaluation rows of the simulated store gave 95 % intervals of ±
+0.0065 in AUC. A good day's model is as good as the anchor but for the chance of training; in a decline each day's model
+is worse than the day before's by a fixed AUC, and what is reported is the largest loss that served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from rich.table import Table
+
+from components.evaluation.paired import Array, differences, metrics_of
+from components.measured import Estimate, Measured, to_plain
+from components.quality_rules import (
+    EarlierSpan,
+    PairedDifference,
+    QualityInputs,
+    Rival,
+    becomes_anchor,
+    decide,
+)
+from pipeline.console import console_for
+from transform.evaluation_settings import Evaluation, Threshold
+from transform.quality_settings import Quality
+
+ROWS = (4_000, 10_000, 20_000, 30_000)
+DECLINES = (0.002, 0.005)
+
+#: What must not be lost in all before a decline is stopped.
+MAX_LOSS = 0.02
+NUM_DAYS = 30
+
+#: So many good days in a row: nearly three years.
+STRETCH = 1_000
+
+#: A row's label is 1 with the probability of a logit of this mean and spread: 7 % of all, and an AUC of about 0.70.
+_LOGIT_MEAN, _LOGIT_SPREAD = -2.85, 0.75
+#: By how much each model's logit errs on a row, so that 20,000 rows give intervals of ± 0.0065.
+_MODEL_ERROR = 0.25
+#: By how much the chance of training moves a model's AUC.
+_TRAINING_ERROR = 0.0007
+#: The spread of the log calibration, on a model's own span and on the next one.
+_OWN_CALIBRATION, _UNSEEN_CALIBRATION = 0.02, 0.05
+
+#: The thresholds on one span, wide of what these days have but for the worsening.
+EVALUATION = Evaluation(
+    thresholds={"auc": Threshold(min=0.6, max_worsening=0.02), "calibration": Threshold(min=0.7, max=1.4)}
+)
+
+_NAMES = ("auc", "logloss")
+
+#: What a lower AUC costs in log loss: of the model above, d logloss / d AUC.
+_LOGLOSS_PER_AUC = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """The standard errors of one model's metrics on a day's rows, beside what all models share."""
+
+    rows: int
+    positives: int
+    auc: float
+    logloss: float
+    metrics: dict[str, float]
+
+
+def noise_of(rows: int, draw: np.random.Generator) -> Noise:
+    """Draws rows, scores them by two models, and takes the errors of their differences: √2 those of one model."""
+    logit = draw.normal(_LOGIT_MEAN, _LOGIT_SPREAD, rows)
+    label = (draw.random(rows) < _sigmoid(logit)).astype(np.float64)
+    one, other = (_sigmoid(logit + draw.normal(0, _MODEL_ERROR, rows)) for _ in range(2))
+    found = differences(label, np.ones(rows), np.arange(rows) // 10, one, other)
+    metrics = metrics_of(label, np.ones(rows), one)
+    errors = {name: found[name].standard_error / math.sqrt(2) for name in ("auc", "logloss")}
+    return Noise(rows, int(label.sum()), errors["auc"], errors["logloss"], metrics)
+
+
+def _sigmoid(logit: Array) -> Array:
+    scores: Array = 1 / (1 + np.exp(-logit))
+    return scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Day:
+    """A day: whether its model was refused, and what the model that then serves has lost in AUC since the first."""
+
+    refused: bool
+    lost: float
+
+
+def days(noise: Noise, decline: float, num_days: int, draw: np.random.Generator, settings: Quality) -> Iterator[Day]:
+    """Decides day after day.
+
+    Args:
+      noise: Of each day's rows.
+      decline: By how much each model is worse than the last one in AUC.
+      num_days: How many days there are, after the first, whose model is the anchor.
+      draw: Of all chance.
+      settings: The bounds.
+    """
+    quality = {"0": 0.0}
+    serving, anchor = "0", "0"
+    earlier = [EarlierSpan(0, _inputs(noise, draw, "0", "", None, quality), refused=False)]
+    for day in range(1, num_days + 1):
+        model = str(day)
+        quality[model] = -decline * day + draw.normal(0, _TRAINING_ERROR)
+        inputs = _inputs(noise, draw, model, serving, anchor, quality)
+        refused = any(f.severity == "refuse" for f in decide(inputs, day, earlier, settings, EVALUATION))
+        earlier = [*earlier[-settings.pool_spans - 2 :], EarlierSpan(day, inputs, refused)]
+        if not refused:
+            serving = model
+            anchor = model if becomes_anchor(inputs) else anchor
+        yield Day(refused, -quality[serving])
+
+
+def _inputs(
+    noise: Noise,
+    draw: np.random.Generator,
+    model: str,
+    serving: str,
+    anchor: str | None,
+    quality: dict[str, float],
+) -> QualityInputs:
+    """What a day's run would record; the chance of its rows is a model's own, whatever it is held against.
+
+    `serving` is empty and `anchor` None on the first day.
+    """
+    errors = np.array([noise.auc, noise.logloss])
+    chance = {m: draw.normal(0, errors) for m in sorted({model, serving, anchor or ""} - {""})}
+
+    def difference(other: str) -> list[float]:
+        gap = quality[model] - quality[other]
+        found: list[float] = (np.array([gap, -_LOGLOSS_PER_AUC * gap]) + chance[model] - chance[other]).tolist()
+        return found
+
+    def paired(other: str) -> dict[str, tuple[float, float]]:
+        both = errors * math.sqrt(2)
+        return {n: (d, e) for n, d, e in zip(_NAMES, difference(other), both.tolist(), strict=True)}
+
+    own = {**noise.metrics, "calibration": math.exp(draw.normal(0, _OWN_CALIBRATION))}
+    unseen = {**noise.metrics, "calibration": math.exp(draw.normal(0, _UNSEEN_CALIBRATION))}
+    whole = Measured(
+        num_examples=noise.rows,
+        metrics=own,
+        baseline=unseen if serving else {},
+        changes={n: Estimate(*values) for n, values in paired(serving).items()} if serving else {},
+        num_positives=noise.positives,
+        num_units=noise.rows // 10,
+    )
+    rival = None
+    if anchor is not None:
+        against = {n: PairedDifference(*values) for n, values in paired(anchor).items()}
+        rival = Rival(anchor, metrics=noise.metrics, differences=against)
+    return QualityInputs(model, "recipe", serving, to_plain({"": whole}), rival)
+
+
+def refused_share(noise: Noise, num_days: int, draw: np.random.Generator, settings: Quality) -> float:
+    """The share of good days that are refused, in stretches of `STRETCH` days, each with a first anchor of its own."""
+    stretches = [days(noise, 0.0, STRETCH, draw, settings) for _ in range(num_days // STRETCH)]
+    return sum(day.refused for stretch in stretches for day in stretch) / num_days
+
+
+def largest_loss(noise: Noise, decline: float, draw: np.random.Generator, settings: Quality) -> float:
+    """The largest loss of AUC that served in a decline of `NUM_DAYS` days."""
+    return max(day.lost for day in days(noise, decline, NUM_DAYS, draw, settings))
+
+
+def main() -> None:
+    """Prints, by rows a day, how many good days are refused, and what declines cost before they are stopped."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--good-days", type=int, default=10_000, help="For each number of rows.")
+    parser.add_argument("--declines", type=int, default=300, help="Of each kind, for each number of rows.")
+    arguments = parser.parse_args()
+    settings, draw = Quality(), np.random.default_rng(1)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("evaluation rows a day", justify="right")
+    table.add_column("AUC, ±", justify="right")
+    table.add_column("refused of 1,000 good days", justify="right")
+    for decline in DECLINES:
+        table.add_column(f"-{decline:g} a day: largest loss, median (95 %)", justify="right")
+        table.add_column(f"below {MAX_LOSS:g}", justify="right")
+    for rows in ROWS:
+        noise = noise_of(rows, draw)
+        cells = [f"{rows:,}", f"{1.96 * math.sqrt(2) * noise.auc:.4f}"]
+        cells.append(f"{1000 * refused_share(noise, arguments.good_days, draw, settings):.1f}")
+        for decline in DECLINES:
+            losses = [largest_loss(noise, decline, draw, settings) for _ in range(arguments.declines)]
+            cells.append(f"{np.median(losses):.4f} ({np.quantile(losses, 0.95):.4f})")
+            cells.append(f"{np.mean([loss < MAX_LOSS for loss in losses]):.1%}")
+        table.add_row(*cells)
+    console_for(sys.stdout).print(table)
+
+
+if __name__ == "__main__":
+    main()

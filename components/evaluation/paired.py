@@ -1,0 +1,111 @@
+"""Differences of two models' metrics on the same rows, with their standard errors.
+
+AUC and log loss are means of one contribution a row (for AUC the placement values of DeLong et al., 1988), so that the
+standard error of a difference follows from the differences of the contributions, without draws. Rows of one unit, such
+as a request or a user, are not independent: their contributions are summed first (Obuchowski, 1997).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: Scores are kept at least this far from 0 and 1 in a log loss, as Keras does.
+_EPSILON = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A metric of one model minus that of another.
+
+    Attributes:
+      estimate: The difference.
+      standard_error: Of the estimate, over draws of the units.
+    """
+
+    estimate: float
+    standard_error: float
+
+
+def metrics_of(label: Array, weight: Array, score: Array) -> dict[str, float]:
+    """A model's `auc`, `logloss`, `calibration` and `mean_label`; those that are not defined are left out.
+
+    Args:
+      label: float64 `[rows]`, 0 or 1.
+      weight: float64 `[rows]`.
+      score: float64 `[rows]`.
+    """
+    total, positive = float(weight.sum()), float(weight @ label)
+    if total == 0:
+        return {}
+    found = {"mean_label": positive / total}
+    if positive > 0:
+        found["calibration"] = float(weight @ score) / positive
+    if 0 < positive < total:
+        found["auc"] = float(weight @ (label * _placements(label, weight, score))) / positive
+    found["logloss"] = float(weight @ _losses(label, score)) / total
+    return found
+
+
+def differences(label: Array, weight: Array, unit: Array, score: Array, other: Array) -> dict[str, Difference]:
+    """The differences of `auc` and `logloss`, a model's minus another's; none if a class is missing.
+
+    Args:
+      label: float64 `[rows]`, 0 or 1.
+      weight: float64 `[rows]`.
+      unit: `[rows]`: what a row's fellows share, such as the request; the draws are of units.
+      score: The model's, float64 `[rows]`.
+      other: The other model's, float64 `[rows]`.
+    """
+    positive = float(weight @ label)
+    if not 0 < positive < float(weight.sum()):
+        return {}
+    _, number = np.unique(unit, return_inverse=True)
+    of_classes = np.where(label == 1, positive, float(weight.sum()) - positive)
+    contributions: Mapping[str, tuple[Array, Array]] = {
+        "auc": (
+            _placements(label, weight, score) - _placements(label, weight, other),
+            weight / of_classes,
+        ),
+        "logloss": (_losses(label, score) - _losses(label, other), weight / weight.sum()),
+    }
+    found = {}
+    for name, (values, shares) in contributions.items():
+        # Both classes' placements have the AUC as their mean: the difference is the mean over either of them.
+        mean = float(shares[label == 1] @ values[label == 1]) if name == "auc" else float(shares @ values)
+        by_unit = np.bincount(number, weights=shares * (values - mean))
+        num_units = len(by_unit)
+        error = math.sqrt(float(by_unit @ by_unit) * num_units / (num_units - 1)) if num_units > 1 else math.inf
+        if math.isfinite(error):
+            found[name] = Difference(mean, error)
+    return found
+
+
+def _placements(label: Array, weight: Array, score: Array) -> Array:
+    """Of each row, the share of the other class that stands on its right side: below a positive, above a negative.
+
+    Ties count half. float64 `[rows]`.
+    """
+    order = np.argsort(score, kind="stable")
+    _, first, tied = np.unique(score[order], return_index=True, return_inverse=True)
+    weights = np.stack([weight * (label == 0), weight * (label == 1)])[:, order]
+    of_values = np.add.reduceat(weights, first, axis=1)
+    below = np.cumsum(of_values, axis=1) - of_values / 2
+    totals = of_values.sum(axis=1)
+    placed = np.where(label[order] == 1, below[0][tied] / totals[0], 1 - below[1][tied] / totals[1])
+    result: Array = np.empty_like(placed)
+    result[order] = placed
+    return result
+
+
+def _losses(label: Array, score: Array) -> Array:
+    """The log loss of each row, in nats, float64 `[rows]`."""
+    inside = np.clip(score, _EPSILON, 1 - _EPSILON)
+    losses: Array = -np.log(np.where(label == 1, inside, 1 - inside))
+    return losses

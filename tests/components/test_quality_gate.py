@@ -1,0 +1,121 @@
+"""The gate on quality as a component: what it scores, puts on record, and blesses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components import gate_records
+from components.artifacts import GateRecord
+from components.evaluation.paired import differences
+from components.quality_gate import QualityGateExecutor
+from components.quality_rules import QualityInputs
+from components.versions import add_version
+from tests.components.evaluations import write_evaluation
+from tests.components.saved_models import example, export
+from tests.transform.small_config import small_config
+from transform.scopes import for_quality_gate
+
+CONFIG = for_quality_gate(small_config(("evaluation.thresholds.auc", {"min": 0.65})))
+
+
+class Gate:
+    """Runs the gate on a model, with rows, an evaluation and a serving folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.root, self._folder, self._runs = str(folder / "serving"), folder, 0
+        draw = np.random.default_rng(3)
+        self.x = draw.normal(0, 1, 400)
+        self.label = (draw.random(400) < 1 / (1 + np.exp(-self.x))).astype(int)
+        self.examples = standard_artifacts.Examples()
+        self.examples.uri, self.examples.split_names = str(folder / "span-4"), '["train", "eval"]'
+        self.examples.set_int_custom_property("span", 4)
+        (folder / "span-4" / "Split-eval").mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / "span-4" / "Split-eval" / "data.gz"), "GZIP") as writer:
+            for x, label in zip(self.x, self.label, strict=True):
+                writer.write(example(x, int(label)))
+        (folder / "evaluation").mkdir()
+        write_evaluation(folder / "evaluation")
+
+    def model(self, kind: str) -> Any:
+        artifact = standard_artifacts.Model()
+        artifact.uri = str(export(kind, self._folder / kind.replace(" ", "_")))
+        return artifact
+
+    def run(self, model: Any = None, anchor: Any = None, serving: Any = None, records: tuple[Any, ...] = ()) -> Any:
+        """The blessing, the record's artifact, and what it holds."""
+        self._runs += 1
+        evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+        record = GateRecord()
+        evaluation.uri = str(self._folder / "evaluation")
+        blessing.uri, record.uri = (str(self._folder / f"{name}-{self._runs}") for name in ("blessing", "record"))
+        inputs = {
+            "model": [model] if model else [],
+            "serving_model": [serving] if serving else [],
+            "anchor_model": [anchor] if anchor else [],
+            "evaluation": [evaluation],
+            "examples": [self.examples],
+            "records": list(records),
+        }
+        parameters = {"config": CONFIG.to_json(), "recipe": "r", "serving_root": self.root, "code_fingerprint": "f"}
+        QualityGateExecutor().Do(inputs, {"blessing": [blessing], "record": [record]}, parameters)
+        assert os.listdir(blessing.uri) == ["BLESSED" if blessing.get_int_custom_property("blessed") else "NOT_BLESSED"]
+        return blessing, record, gate_records.read_record(record.uri)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path)
+
+
+def test_a_first_model_is_judged_by_its_thresholds_and_put_on_record(gate: Gate) -> None:
+    model = gate.model("good")
+    blessing, artifact, record = gate.run(model)
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert artifact.get_string_custom_property("gate") == record.gate == "quality"
+    assert artifact.get_int_custom_property("span") == record.span == 4
+    inputs = QualityInputs.from_json(record.inputs)
+    assert (inputs.model_uri, inputs.recipe, inputs.serving_uri, inputs.anchor) == (model.uri, "r", "", None)
+    assert inputs.whole.metrics == {"auc": 0.7}
+
+
+def test_a_model_is_scored_beside_the_anchor_on_the_evaluation_rows(gate: Gate) -> None:
+    """`constant` gives every row 0.5, so that its AUC is 0.5."""
+    model, anchor = gate.model("good"), gate.model("constant")
+    add_version(gate.root, os.mkdir, {"model_uri": anchor.uri})
+    _, _, record = gate.run(model, anchor, serving=anchor)
+    found = QualityInputs.from_json(record.inputs).anchor
+    assert found is not None
+    assert (found.model_uri, found.version, found.problem) == (anchor.uri, 1, "")
+    assert found.metrics["auc"] == pytest.approx(0.5)
+    own = 1 / (1 + np.exp(-gate.x.astype(np.float32)))
+    expected = differences(gate.label.astype(float), np.ones(400), np.arange(400), own, np.full(400, 0.5))
+    assert set(found.differences) == set(expected)
+    for name, difference in expected.items():
+        assert found.differences[name].estimate == pytest.approx(difference.estimate, abs=1e-6)
+        assert found.differences[name].standard_error == pytest.approx(difference.standard_error, rel=1e-4)
+
+
+def test_an_anchor_that_cannot_score_the_rows_refuses_nothing_and_is_said(gate: Gate) -> None:
+    blessing, _, record = gate.run(gate.model("good"), gate.model("other input"))
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert any("the model cannot score the rows" in f.sentence for f in record.of_severity("cannot_judge"))
+
+
+def test_a_model_that_is_worse_than_the_anchor_is_not_blessed(gate: Gate) -> None:
+    blessing, _, record = gate.run(gate.model("constant"), gate.model("good"))
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert {f.rule for f in record.of_severity("refuse")} >= {"quality.max_auc_loss"}
+
+
+def test_where_infra_validation_refused_the_model_there_is_an_empty_record_and_no_blessing(gate: Gate) -> None:
+    blessing, artifact, record = gate.run(None)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert (record.inputs, record.findings, artifact.get_int_custom_property("span")) == ({}, (), 4)
+    assert gate.run(gate.model("good"), records=(artifact,))[0].get_int_custom_property("blessed") == 1
