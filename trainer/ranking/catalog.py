@@ -35,19 +35,19 @@ def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
         return {}
     identity = config.item_id
     assert identity is not None  # without it there is no `rank`
-    items: dict[bytes, tf.train.Example] = {}
+    # Serialized, since millions of messages take much memory; two behind each other are one with the fields of both.
+    items: dict[bytes, bytes] = {}
     for name, key_feature in item_tables(config).items():
-        rows = table_rows(os.path.join(catalog, name))
+        rows = ((key, row.SerializeToString()) for key, row in table_rows(os.path.join(catalog, name)))
         if key_feature == identity.name:
             for key, row in rows:
-                items.setdefault(key, tf.train.Example()).MergeFrom(row)
+                items[key] = items.get(key, b"") + row
             continue
         by_key = dict(rows)
-        for item in items.values():
-            for key in item.features.feature[key_feature].bytes_list.value[:1]:
-                if key in by_key:
-                    item.MergeFrom(by_key[key])
-    return {key: item.SerializeToString() for key, item in sorted(items.items())}
+        for item_id, item in items.items():
+            for key in tf.train.Example.FromString(item).features.feature[key_feature].bytes_list.value[:1]:
+                items[item_id] = item + by_key.get(key, b"")
+    return dict(sorted(items.items()))
 
 
 class Catalog:
