@@ -39,6 +39,12 @@ class Quarantine(Artifact):  # type: ignore[misc]
     TYPE_NAME = "Quarantine"
 
 
+class VocabularyMemory(Artifact):  # type: ignore[misc]
+    """What the vocabularies remember of the tokens of earlier spans, the run's included."""
+
+    TYPE_NAME = "VocabularyMemory"
+
+
 class Catalog(Artifact):  # type: ignore[misc]
     """A snapshot of tables, those of items among them: a folder a table, tf.Examples with its features and key."""
 

@@ -19,7 +19,7 @@ from tfx.dsl.components.common import resolver
 from components.anchor import anchor_of, versions_of
 from components.artifacts import RECIPE, UNFIT
 from components.gate_records import GATE, SPAN
-from components.lineage import examples_behind, was_let_through, was_stopped
+from components.lineage import examples_behind, last_span, was_let_through, was_stopped
 from components.served_models import by_place, import_version, place_of
 from components.versions import MODEL_URI, SPANS, Manifest, history, version_before
 
@@ -100,6 +100,26 @@ class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
         (current,) = input_dict["examples"]
         newest_first = sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True)
         found = next((a for a in newest_first if _is_before(current, examples_behind(store, a.id))), None)
+        return {"examples": [], "candidates": [found] if found else []}
+
+
+class EarlierMemory(resolver.ResolverStrategy):  # type: ignore[misc]
+    """Resolves `candidates` to the vocabularies' memory of the last span before the run's; else to none.
+
+    Of a span that was run more than once the last run counts. So a span that is run again, or after a later one,
+    remembers earlier spans alone.
+    Inputs: `examples`, the run's own; `candidates`, VocabularyMemory.
+    """
+
+    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
+        (current,) = input_dict["examples"]
+        found, found_span = None, -1
+        for artifact in sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True):
+            span = last_span(store, artifact.id)
+            if found_span < span < _span(current):
+                found, found_span = artifact, span
+            if found_span == _span(current) - 1:  # there can be no later one
+                break
         return {"examples": [], "candidates": [found] if found else []}
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from tfx.components import (
     ExampleValidator,
     StatisticsGen,
-    Transform,
     Tuner,
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
@@ -20,7 +19,7 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Artifact, Channel, standard_artifacts
 
 from components import quality
-from components.artifacts import GateRecord
+from components.artifacts import GateRecord, VocabularyMemory
 from components.data_validation.component import DataGate, DataValidation
 from components.data_validation.findings import GATE
 from components.gates import AnomalyGate, RowGate
@@ -29,8 +28,10 @@ from components.ingestion.component import ImpressionGen
 from components.progressive import OptionalEvaluator, ProgressiveEvaluator, UnseeingModels
 from components.push import Push
 from components.quality_gate import QualityGate
+from components.remembering_transform import RememberingTransform
 from components.resolvers import (
     AnchorModel,
+    EarlierMemory,
     EarlierRecords,
     LastPushedModel,
     LatestBefore,
@@ -215,17 +216,23 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         examples=examples,
         candidates=_of_all_runs(standard_artifacts.TransformCache, "updated_analyzer_cache"),
     ).with_id("analyzer_cache")
+    vocabulary_memory = Resolver(
+        strategy_class=EarlierMemory,
+        examples=examples,
+        candidates=_of_all_runs(VocabularyMemory, "updated_memory"),
+    ).with_id("vocabulary_memory")
 
     # Learn.
-    transform = Transform(
+    transform = RememberingTransform(
         examples=span_window.outputs["examples"],
         schema=schema,
         preprocessing_fn=PREPROCESSING_FN,
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         analyzer_cache=analyzer_cache.outputs["candidates"],
+        memory=vocabulary_memory.outputs["candidates"],
         custom_config={
             CONFIG_KEY: scopes.for_transform(config).to_json(),
-            "code_fingerprint": code_fingerprint(PREPROCESSING_FN),
+            "code_fingerprint": code_fingerprint(RememberingTransform, PREPROCESSING_FN),
         },
     ).with_id("transform")
     transform.add_upstream_nodes([anomaly_gate, data_gate])
@@ -308,7 +315,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     return [
         example_gen, row_gate, statistics_gen, schema_gen, example_validator, anomaly_gate,
         pushed_model, earlier_records, data_validation, data_gate, unseeing_models, progressive_validation,
-        span_window, analyzer_cache, transform, *tuners, trainer,
+        span_window, analyzer_cache, vocabulary_memory, transform, *tuners, trainer,
         serving_model, infra_validation, validated_model, evaluator, *resolvers, quality_gate, push,
     ]  # fmt: skip
 

@@ -11,6 +11,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
+from components.artifacts import VocabularyMemory
 from components.versions import pushed_models, versions
 from pipeline.claim import claimed
 from pipeline.metadata_handle import Metadata
@@ -21,7 +22,7 @@ _INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPU
 _MB = 2**20
 
 #: The inputs by which a day's run goes on from that of the day before: through them, everything is behind a model.
-_EARLIER = ("base_model", "analyzer_cache")
+_EARLIER = ("base_model", "analyzer_cache", "memory")
 
 #: What a later run asks of a model that may be older than the runs that are kept.
 _VERDICTS = ("InfraBlessing", "ModelBlessing", "PushedModel")
@@ -111,7 +112,8 @@ def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
     kept: set[int] = set()
     for pipeline in store.get_contexts_by_type("pipeline"):
         live = [a for a in store.get_artifacts_by_context(pipeline.id) if a.state == _Artifact.LIVE]
-        kept |= set(sorted(a.id for a in live if a.type == "TransformCache")[-1:])
+        for kind in ("TransformCache", VocabularyMemory.TYPE_NAME):
+            kept |= set(sorted(a.id for a in live if a.type == kind)[-1:])
         kept |= {a.id for a in live if a.type == "GateRecord"}  # small, and a replay reads them all
     return kept
 

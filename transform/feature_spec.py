@@ -36,6 +36,9 @@ MISSING_ROW = 0
 #: Stands for a missing number among the normalized quantiles, which are in [0, 1].
 MISSING_QUANTILE = -1.0
 
+#: A token that a window lacks keeps its row for so many spans, if not told otherwise: longer than a week of days.
+MEMORY_SPANS = 14
+
 #: Joins the tokens of a cross; a control character, so that it does not occur in tokens.
 CROSS_SEPARATOR = "\x1f"
 
@@ -62,13 +65,17 @@ class Vocabulary:
 
     Attributes:
       min_count: A token gets an id only if it occurs at least this often in the training split.
-      max_size: Keep at most this many of the most frequent tokens; None keeps all.
+      max_size: Keep at most this many of the most frequent tokens; None keeps all. As many again may be kept by
+        `memory_spans`.
       oov_buckets: The other tokens are hashed into this many ids behind the vocabulary's.
+      memory_spans: A token that had an id keeps it, and a warm start its row, for this many spans after the last one
+        that had it: a weekday, which a short window lacks, comes back after 7 days. 0 forgets at once.
     """
 
     min_count: Annotated[int, Field(ge=1)] = 1
     max_size: Annotated[int, Field(ge=1)] | None = None
     oov_buckets: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    memory_spans: Annotated[int, Field(ge=0, le=10_000)] = MEMORY_SPANS
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -150,20 +157,25 @@ class Cross:
       features: The names of at least two features; a numeric one enters as its quantile.
       hash_buckets: Hash every combination into this many weights, or
       min_count: give a weight to each combination that occurs at least this often in training.
-      max_size: With `min_count`: keep at most this many of the most frequent combinations.
+      max_size: With `min_count`: keep at most this many of the most frequent combinations. As many again may be kept by
+        `memory_spans`.
+      memory_spans: With `min_count`, and without a numeric feature, whose quantiles move: as a vocabulary's; 14 if
+        left out. Without `max_size`, at most 1,000,000 combinations are kept by it.
     """
 
     features: Annotated[tuple[Name, ...], Field(min_length=2, max_length=5)]
     hash_buckets: Annotated[int, Field(ge=2, le=100_000_000)] | None = None
     min_count: Annotated[int, Field(ge=1)] | None = None
     max_size: Annotated[int, Field(ge=1)] | None = None
+    memory_spans: Annotated[int, Field(ge=0, le=10_000)] | None = None
 
     @model_validator(mode="after")
     def _one_rule(self) -> Cross:
         if (self.hash_buckets is None) == (self.min_count is None):
             raise ValueError("a cross has exactly one of `hash_buckets` and `min_count`")
-        if self.max_size is not None and self.min_count is None:
-            raise ValueError("`max_size` goes with `min_count` only")
+        for name in ("max_size", "memory_spans"):
+            if getattr(self, name) is not None and self.min_count is None:
+                raise ValueError(f"`{name}` goes with `min_count` only")
         _check_distinct("a cross", self.features)
         return self
 

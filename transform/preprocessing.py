@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -24,9 +25,16 @@ from transform.feature_spec import (
     transformed_name,
     vocabulary_file_name,
 )
+from transform.vocabulary_memory import read_memory, remembered_tokens
 
 #: The key of `custom_config` under which the config travels, as `Config.to_json` writes it.
 CONFIG_KEY = "config"
+
+#: Of the folder with the vocabularies' memory of earlier spans; there is no such key where there is none.
+MEMORY_KEY = "vocabulary_memory"
+
+#: With `MEMORY_KEY`: of the run's span.
+SPAN_KEY = "span"
 
 _OUTCOME_OF_LABEL: tuple[Outcome, ...] = ("negatives", "positives")
 
@@ -37,7 +45,7 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
     Args:
       inputs: The raw features by name, each a SparseTensor `[batch, any]` of string or float32; the label,
         int64 `[batch, 1]`, and the weight, float32 `[batch, 1]`, where there are such.
-      custom_config: Holds the config's JSON under `config`.
+      custom_config: Holds the config's JSON under `config`, and what `MEMORY_KEY` and `SPAN_KEY` name.
 
     Returns:
       By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
@@ -47,11 +55,17 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
       numbers, with the row's own label counted and without it, int64 `[batch]`. The label as int64 `[batch]`, the
       weight as float32 `[batch]`.
     """
-    return transform_features(inputs, Config.from_json(custom_config[CONFIG_KEY]).spec)
+    spec = Config.from_json(custom_config[CONFIG_KEY]).spec
+    remembered = {}
+    if MEMORY_KEY in custom_config:
+        remembered = remembered_tokens(read_memory(custom_config[MEMORY_KEY]), spec, custom_config[SPAN_KEY])
+    return transform_features(inputs, spec, remembered)
 
 
-def transform_features(inputs: dict[str, tf.SparseTensor], spec: FeatureSpec) -> dict[str, Any]:
-    """`preprocessing_fn` for a feature spec; see there."""
+def transform_features(
+    inputs: dict[str, tf.SparseTensor], spec: FeatureSpec, remembered: Mapping[str, list[bytes]]
+) -> dict[str, Any]:
+    """`preprocessing_fn` for a feature spec, and by vocabulary the tokens that earlier spans had; see there."""
     outputs: dict[str, Any] = {}
     tokens: dict[str, tf.Tensor | tf.SparseTensor] = {}
     for feature in spec.features:
@@ -65,9 +79,11 @@ def transform_features(inputs: dict[str, tf.SparseTensor], spec: FeatureSpec) ->
         else:
             tokens[feature.name] = raw if feature.is_list else single_value(raw, MISSING_TOKEN)
     for owner, rule in spec.vocabularies.items():
-        _add_ids(outputs, tokens, spec, owner, rule)
+        _add_ids(outputs, tokens, spec, owner, rule, remembered.get(owner, []))
     for cross in spec.crosses:
-        outputs[transformed_name(cross.name)] = _cross_ids([tokens[name] for name in cross.features], cross)
+        outputs[transformed_name(cross.name)] = _cross_ids(
+            [tokens[name] for name in cross.features], cross, remembered.get(cross.name, [])
+        )
     for count in spec.counts:
         combinations = tf.strings.join([tokens[name] for name in count.features], separator=CROSS_SEPARATOR)
         _add_counts(outputs, combinations, tf.reshape(inputs[LABEL], [-1]), count)
@@ -112,18 +128,22 @@ def _add_ids(
     spec: FeatureSpec,
     owner: str,
     rule: Vocabulary,
+    remembered: list[bytes],
 ) -> None:
     """Counts the tokens of all features that share a vocabulary together, and looks each feature's up in it.
 
     `MISSING_TOKEN` has a row, `MISSING_ROW`, though training may never have seen it.
     """
     sharers = spec.sharers(owner)
+    if spec.has_missing_row(owner):
+        missing = MISSING_TOKEN.encode()
+        remembered = [missing, *(token for token in remembered if token != missing)]
     vocabulary = tft.vocabulary(
         tf.concat([_flat(tokens[f.name]) for f in sharers], axis=0),
         top_k=rule.max_size,
         frequency_threshold=rule.min_count,
         vocab_filename=vocabulary_file_name(owner),
-        reserved_tokens=[MISSING_TOKEN] if spec.has_missing_row(owner) else None,
+        reserved_tokens=remembered or None,
         name=f"{owner}_vocabulary",
     )
     for f in sharers:
@@ -141,7 +161,7 @@ def as_column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
     return tf.SparseTensor(indices, values, tf.stack([size, 1]))
 
 
-def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross) -> tf.SparseTensor:
+def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross, remembered: list[bytes]) -> tf.SparseTensor:
     """The ids of every combination of the features' values, those without a weight left out."""
     combinations = tf.sparse.cross([as_column(part) for part in parts], separator=CROSS_SEPARATOR)
     if cross.hash_buckets is not None:
@@ -152,6 +172,7 @@ def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross) -> tf.Spa
         top_k=cross.max_size,
         frequency_threshold=cross.min_count,
         vocab_filename=vocabulary_file_name(cross.name),
+        reserved_tokens=remembered or None,
         name=f"{cross.name}_vocabulary",
     )
     ids = tft.apply_vocabulary(combinations, vocabulary, default_value=-1, name=f"{cross.name}_lookup")

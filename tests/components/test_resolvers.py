@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from tfx.types import standard_artifacts
 
+from components.artifacts import VocabularyMemory
 from components.resolvers import (
+    EarlierMemory,
     LastPushedModel,
     LatestBefore,
     ServingModel,
@@ -41,6 +43,19 @@ def test_a_cache_that_any_later_span_went_into_is_excluded(lineage: Lineage) -> 
     from_one = lineage.put(standard_artifacts.TransformCache, one)
     from_both = lineage.put(standard_artifacts.TransformCache, three, one)
     assert latest_cache(lineage, two, [from_one, from_both]) == [from_one.id]
+
+
+def test_memory_is_of_the_last_span_before_whenever_that_was_run(lineage: Lineage) -> None:
+    def earlier_memory(current: Any) -> list[int]:
+        inputs = {"examples": [current], "candidates": memories}
+        return [a.id for a in EarlierMemory().resolve_artifacts(lineage.store, inputs)["candidates"]]
+
+    one, two, four = (lineage.examples(span) for span in (1, 2, 4))
+    memories = [lineage.put(VocabularyMemory, *spans) for spans in ((one, two), (two, four), (one,))]
+    assert earlier_memory(one) == []
+    assert earlier_memory(two) == [memories[2].id]
+    assert earlier_memory(lineage.examples(4)) == [memories[0].id]  # span 1 was run again after spans 2 and 4
+    assert earlier_memory(lineage.examples(7)) == [memories[1].id]
 
 
 def test_an_artifact_without_examples_behind_it_is_excluded(lineage: Lineage) -> None:

@@ -88,6 +88,7 @@ def test_the_same_day_again_only_pushes_the_version_that_was_deleted(
         "unseeing_models",
         "span_window",
         "analyzer_cache",
+        "vocabulary_memory",
         "last_pushed_model",
         "serving_model",
         "validated_model",

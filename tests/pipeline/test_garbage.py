@@ -70,18 +70,20 @@ class Runs:
         (statistics,) = self.put("StatisticsGen", [raw], "ExampleStatistics")
         (record,) = self.put("DataValidation", [raw], "GateRecord")
         self.put("DataGate", [record])
-        transformed, cache = self.put(
-            "Transform", [raw, *self._earlier("analyzer_cache")], "Examples", "TransformCache"
+        transformed, cache, memory = self.put(
+            "RememberingTransform",
+            [raw, *self._earlier("analyzer_cache"), *self._earlier("memory")],
+            *("Examples", "TransformCache", "VocabularyMemory"),
         )
         (model,) = self.put("Trainer", [transformed, *self._earlier("base_model")], "Model")
-        self._last = {"analyzer_cache": cache, "base_model": model}
+        self._last = {"analyzer_cache": cache, "memory": memory, "base_model": model}
         (blessing,) = self.put("InfraValidation", [model], "InfraBlessing")
         (evaluation,) = self.put("Evaluator", [model, raw], "ModelEvaluation")
         if pushed:
             add_version(self.root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"model_uri": model.uri})
         return {
             "raw": raw, "quarantine": quarantine, "statistics": statistics, "record": record,
-            "transformed": transformed, "cache": cache,
+            "transformed": transformed, "cache": cache, "memory": memory,
             "model": model, "blessing": blessing, "evaluation": evaluation,
         }  # fmt: skip
 
@@ -90,7 +92,7 @@ class Runs:
 
 
 #: What the model of a version that is there was made from, what was made along, and its verdict.
-NEEDED = {"record", "raw", "quarantine", "transformed", "cache", "model", "blessing"}
+NEEDED = {"record", "raw", "quarantine", "transformed", "cache", "memory", "model", "blessing"}
 
 
 @pytest.fixture
@@ -108,8 +110,8 @@ def test_the_latest_runs_and_what_versions_were_made_from_stay(runs: Runs) -> No
     assert (there(refused), there(first), there(second)) == ({"record"}, NEEDED, NEEDED)
     assert there(last) == set(last)
     assert [path.name for path in runs.workspace.logs.iterdir()] == ["d.log"]
-    # Of `refused` eight, of `first` and `second` statistics and evaluation, and three logs.
-    assert sorted(garbage.num_bytes.values()) == [1000] * (8 + 2 + 2 + 3)
+    # Of `refused` nine, of `first` and `second` statistics and evaluation, and three logs.
+    assert sorted(garbage.num_bytes.values()) == [1000] * (9 + 2 + 2 + 3)
 
 
 def test_a_version_that_was_removed_needs_nothing_and_one_that_is_pinned_does(runs: Runs) -> None:
@@ -130,7 +132,7 @@ def test_what_a_latest_run_took_from_an_earlier_one_stays(runs: Runs) -> None:
     runs.put("ExampleValidator", [first["statistics"]], "ExampleAnomalies")
     collect_garbage(runs.workspace, 1, dry_run=False)
     assert there(first) == {"statistics", "record"}
-    assert there(second) == {"cache", "record"}  # the newest, for the next run
+    assert there(second) == {"cache", "memory", "record"}  # the newest, for the next run
 
 
 def test_all_records_of_gates_stay(runs: Runs) -> None:
@@ -143,7 +145,7 @@ def test_all_records_of_gates_stay(runs: Runs) -> None:
     runs.run("c", pushed=False)
     collect_garbage(runs.workspace, 1, dry_run=False)
     kept = there({**good, "of stopped": record, "examples of stopped": examples})
-    assert kept == {"record", "of stopped", "cache", "model"}  # the last two, the latest run has read
+    assert kept == {"record", "of stopped", "cache", "memory", "model"}  # the last three, the latest run has read
 
 
 def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -> None:
@@ -152,10 +154,10 @@ def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -
     (unfit,) = runs.put("ImpressionGen", [], "Examples")
     runs.put("RowGate", [unfit], is_done=False)
     runs.begin("c", pipeline="other store")
-    for node, kind in (("StatisticsGen", "ExampleStatistics"), ("Transform", "TransformCache")):
-        runs.put(node, [], kind)
+    runs.put("StatisticsGen", [], "ExampleStatistics")
+    runs.put("RememberingTransform", [], "TransformCache", "VocabularyMemory")
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there(first) == {"record", "cache"}
+    assert there(first) == {"record", "cache", "memory"}
     assert sorted(path.name for path in runs.workspace.logs.iterdir()) == ["b.log", "c.log"]
 
 
@@ -174,7 +176,7 @@ def test_ml_metadata_knows_what_is_gone(runs: Runs) -> None:
     found = runs.store.get_artifacts_by_id([artifact.id for artifact in old.values()])
     states = dict(zip(old, (artifact.state for artifact in found), strict=True))
     live = {name for name, state in states.items() if state == mlmd_pb2.Artifact.LIVE}
-    assert live == there(old) == {"cache", "model", "record"}  # the first two the last run has read
+    assert live == there(old) == {"cache", "memory", "model", "record"}  # the first three the last run has read
     assert set(states.values()) == {mlmd_pb2.Artifact.LIVE, mlmd_pb2.Artifact.DELETED}
     assert collect_garbage(runs.workspace, 1, dry_run=False).num_bytes == {}
 

@@ -69,6 +69,7 @@ def test_what_is_of_all_runs_is_asked_for_in_the_node_that_makes_it(found: tuple
         ("unseeing_models", "InfraBlessing", ("node small_store.infra_validation",)),
         ("unseeing_models", "Model", ("node small_store.trainer",)),
         ("unseeing_models", "Model", ("node small_store.trainer",)),
+        ("vocabulary_memory", "VocabularyMemory", ("node small_store.transform",)),
     ]
 
 

@@ -1,0 +1,137 @@
+"""Transform with a memory, day after day, by its executor: a token that a day lacks keeps its row."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from google.protobuf import text_format
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.proto import transform_pb2
+from tfx.types import Artifact, artifact_utils, standard_artifacts
+from tfx.utils import json_utils, proto_utils
+
+from components.remembering_transform import RememberingTransformExecutor, RememberingTransformSpec
+from transform.config import Config, parse_config
+from transform.preprocessing import CONFIG_KEY
+from transform.schema import raw_schema
+from transform.vocabulary_memory import Seen, read_memory
+
+CONFIG = parse_config(
+    {
+        "name": "x",
+        "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
+        "features": [
+            {"name": "weekday", "side": "context", "kind": "categorical", "vocabulary": {"memory_spans": 2}},
+            {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"memory_spans": 0}},
+        ],
+        "crosses": [{"features": ["weekday", "app"], "min_count": 2, "memory_spans": 2}],
+        "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+    },
+    "test",
+)
+
+
+@dataclasses.dataclass
+class Days:
+    """Runs of the executor; `rows` are (weekday, app) of the training split, the other split has one row."""
+
+    folder: Path
+    config: Config = CONFIG
+
+    def examples(self, span: int, rows: list[tuple[str, str]]) -> Artifact:
+        artifact = self._artifact(standard_artifacts.Examples, f"examples-{span}")
+        artifact.split_names = artifact_utils.encode_split_names(["train", "eval"])
+        artifact.set_int_custom_property("span", span)
+        for split, of_split in (("train", rows), ("eval", rows[:1])):
+            directory = Path(artifact.uri) / f"Split-{split}"
+            directory.mkdir(parents=True)
+            with tf.io.TFRecordWriter(str(directory / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+                for weekday, app in of_split:
+                    writer.write(_example(weekday, app))
+        return artifact
+
+    def run(self, name: str, window: list[Artifact], memory: Artifact | None) -> tuple[tft.TFTransformOutput, Artifact]:
+        """What is learned of the window, and the memory after it."""
+        schema = self._artifact(standard_artifacts.Schema, f"{name}/schema")
+        Path(schema.uri).mkdir(parents=True)
+        (Path(schema.uri) / "schema.pbtxt").write_text(text_format.MessageToString(raw_schema(self.config)))
+        outputs = {
+            key: [self._artifact(parameter.type, f"{name}/{key}")]
+            for key, parameter in RememberingTransformSpec.OUTPUTS.items()
+        }
+        outputs["transformed_examples"] = [
+            self._artifact(standard_artifacts.Examples, f"{name}/transformed/{i}") for i in range(len(window))
+        ]
+        for artifacts in outputs.values():
+            for artifact in artifacts:
+                Path(artifact.uri).mkdir(parents=True)
+        inputs = {"examples": window, "schema": [schema]} | ({"memory": [memory]} if memory else {})
+        parameters = {
+            "preprocessing_fn": "transform.preprocessing.preprocessing_fn",
+            "custom_config": json_utils.dumps({CONFIG_KEY: self.config.to_json()}),
+            "splits_config": proto_utils.proto_to_json(
+                transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"])
+            ),
+            "force_tf_compat_v1": 0,
+            "disable_statistics": 0,
+        }
+        context = BaseBeamExecutor.Context(
+            beam_pipeline_args=["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"],
+            tmp_dir=str(self.folder / name / "tmp"),
+            unique_id="1",
+        )
+        RememberingTransformExecutor(context).Do(inputs, outputs, parameters)
+        return tft.TFTransformOutput(outputs["transform_graph"][0].uri), outputs["updated_memory"][0]
+
+    def _artifact(self, kind: type[Artifact], name: str) -> Artifact:
+        artifact = kind()
+        artifact.uri = str(self.folder / name)
+        return artifact
+
+
+def _example(weekday: str, app: str) -> bytes:
+    def of(value: str) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+
+    features = {"weekday": of(weekday), "app": of(app), "request_id": of("r")}
+    features["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+    serialized: bytes = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return serialized
+
+
+def vocabulary(output: tft.TFTransformOutput, name: str) -> list[bytes]:
+    found: list[bytes] = output.vocabulary_by_name(f"{name}_vocabulary")
+    return found
+
+
+def test_a_token_that_a_window_lacks_keeps_a_row_for_its_memory(tmp_path: Path) -> None:
+    days = Days(tmp_path)
+    thursday = days.examples(1, [("thu", "chess")] * 3 + [("thu", "maps")])
+    friday = days.examples(2, [("fri", "chess")] * 2)
+    output, memory = days.run("1", [thursday], None)
+    assert vocabulary(output, "weekday") == [b"<missing>", b"thu"]
+
+    output, memory = days.run("2", [friday], memory)
+    assert vocabulary(output, "weekday") == [b"<missing>", b"thu", b"fri"]
+    assert vocabulary(output, "app") == [b"<missing>", b"chess"]  # `app` has no memory
+    assert vocabulary(output, "weekday_x_app") == [b"thu\x1fchess", b"fri\x1fchess"]
+    # Four Thursdays, three of them with chess, halved after 2 / 2 spans; (thu, maps) was too rare to have a row.
+    remembered = read_memory(memory.uri).vocabularies
+    assert remembered["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}
+    assert remembered["weekday_x_app"] == {b"fri\x1fchess": Seen(2.0, 2), b"thu\x1fchess": Seen(1.5, 1)}
+
+    # Thursday was two spans ago in span 3, and three in span 4.
+    output, memory = days.run("3", [days.examples(3, [("sat", "chess")])], memory)
+    assert set(vocabulary(output, "weekday")) == {b"<missing>", b"thu", b"fri", b"sat"}
+    output, memory = days.run("4", [days.examples(4, [("sun", "chess")])], memory)
+    assert set(vocabulary(output, "weekday")) == {b"<missing>", b"fri", b"sat", b"sun"}
+
+
+def test_all_spans_of_a_first_window_are_counted_each_by_itself(tmp_path: Path) -> None:
+    days = Days(tmp_path)
+    window = [days.examples(2, [("fri", "chess")] * 2), days.examples(1, [("thu", "chess")] * 4)]
+    _, memory = days.run("2", window, None)
+    assert read_memory(memory.uri).vocabularies["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}

@@ -1,0 +1,117 @@
+"""What vocabularies remember: how long, how much, and which tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transform.config import parse_config
+from transform.errors import InputError
+from transform.feature_spec import FeatureSpec
+from transform.vocabulary_memory import (
+    MAX_REMEMBERED_COMBINATIONS,
+    MEMORY_FILE,
+    Memory,
+    Rule,
+    Seen,
+    read_memory,
+    remembered_tokens,
+    rules,
+    updated,
+    write_memory,
+)
+
+
+def spec_of(*crosses: dict[str, Any], **weekday: Any) -> FeatureSpec:
+    """Two features and a number; the rule of `weekday` has the given keys."""
+    return parse_config(
+        {
+            "name": "x",
+            "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
+            "features": [
+                {"name": "weekday", "side": "context", "kind": "categorical", "vocabulary": weekday},
+                {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"memory_spans": 0}},
+                {"name": "price", "side": "item", "kind": "numeric", "quantiles": 2},
+            ],
+            "crosses": list(crosses),
+            "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+        },
+        "test",
+    ).spec
+
+
+DAYS = [b"thu", b"fri", b"sat", b"sun", b"mon", b"tue", b"wed"]
+
+
+def test_a_weekday_that_a_window_of_one_day_lacks_is_remembered_until_it_comes_back() -> None:
+    spec = spec_of(memory_spans=7)
+    memory: Memory | None = None
+    for span in range(1, 15):
+        if memory is not None:
+            remembered = remembered_tokens(memory, spec, span)["weekday"]
+            assert set(remembered) == set(DAYS[: span - 1])
+        memory = updated(memory, {span: {"weekday": {DAYS[(span - 1) % 7]: 100}}}, spec, span)
+    assert memory is not None
+    # Once there is no Thursday any more, it is forgotten when 7 spans have gone by since span 8, the last with one.
+    for span in range(15, 17):
+        memory = updated(memory, {span: {"weekday": {b"fri": 100}}}, spec, span)
+        assert (b"thu" in remembered_tokens(memory, spec, span + 1).get("weekday", [])) is (span + 1 <= 8 + 7)
+
+
+def test_counts_are_halved_every_half_of_the_memory() -> None:
+    spec = spec_of(memory_spans=4)
+    memory = updated(None, {3: {"weekday": {b"thu": 8, b"fri": 1}}}, spec, 3)
+    memory = updated(memory, {5: {"weekday": {b"thu": 2}}}, spec, 5)
+    # Two spans later, 8 counts as 4 and 1 as a half.
+    assert memory == Memory(5, {"weekday": {b"thu": Seen(6.0, 5), b"fri": Seen(0.5, 3)}})
+
+
+def test_earlier_spans_of_a_window_that_no_memory_has_counted_are_counted_at_once() -> None:
+    spec = spec_of(memory_spans=4)
+    counts = {2: {"weekday": {b"thu": 8}}, 3: {"weekday": {b"thu": 1}}, 4: {"weekday": {b"fri": 5}}}
+    at_once = updated(None, counts, spec, 4)
+    assert at_once.vocabularies["weekday"][b"thu"].last_span == 3
+    one_by_one = None
+    for span, of_span in counts.items():
+        one_by_one = updated(one_by_one, {span: of_span}, spec, span)
+    assert one_by_one is not None
+    for token, seen in at_once.vocabularies["weekday"].items():
+        other = one_by_one.vocabularies["weekday"][token]
+        assert (seen.last_span, seen.count) == (other.last_span, pytest.approx(other.count))
+
+
+def test_of_more_tokens_than_the_vocabulary_s_maximum_the_most_frequent_are_remembered() -> None:
+    spec = spec_of(memory_spans=4, max_size=2)
+    counts = {b"thu": 5, b"fri": 7, b"sat": 6}
+    memory = updated(None, {1: {"weekday": counts}}, spec, 1)
+    assert remembered_tokens(memory, spec, 2) == {"weekday": [b"fri", b"sat"]}
+
+
+def test_what_has_no_memory_is_not_remembered() -> None:
+    """`app` forgets at once; a cross's quantiles stand for other values in another window; buckets have no tokens."""
+    crosses: tuple[dict[str, Any], ...] = (
+        {"features": ["weekday", "app"], "min_count": 2},
+        {"features": ["app", "weekday"], "min_count": 2, "max_size": 10, "memory_spans": 3},
+        {"features": ["app", "price"], "min_count": 2},
+        {"features": ["weekday", "price"], "hash_buckets": 10},
+    )
+    assert rules(spec_of(*crosses)) == {
+        "weekday": Rule(14, None),
+        "weekday_x_app": Rule(14, MAX_REMEMBERED_COMBINATIONS),
+        "app_x_weekday": Rule(3, 10),
+    }
+
+
+def test_a_file_holds_any_bytes(tmp_path: Path) -> None:
+    memory = Memory(7, {"app": {b"\xff\x00": Seen(1.5, 6), "été\x1f".encode(): Seen(2.0, 7)}, "weekday": {}})
+    write_memory(memory, str(tmp_path))
+    assert read_memory(str(tmp_path)) == memory
+
+
+@pytest.mark.parametrize("content", ["", '{"schema_version": 2, "span": 1, "vocabularies": {}}'])
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: str) -> None:
+    (tmp_path / MEMORY_FILE).write_text(content)
+    with pytest.raises(InputError, match=f"memory must be readable.*{MEMORY_FILE}"):
+        read_memory(str(tmp_path))

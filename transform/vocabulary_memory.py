@@ -1,0 +1,194 @@
+"""What vocabularies remember of earlier spans: a token that a window lacks keeps its row for as long as it may return.
+
+A window of two days has two weekdays. Without memory the other five would lose their rows, and what they have learned,
+each week anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+import tensorflow as tf
+from pydantic import TypeAdapter, ValidationError
+
+from transform.errors import InputError
+from transform.feature_spec import MEMORY_SPANS, FeatureSpec
+
+#: The file in a VocabularyMemory artifact.
+MEMORY_FILE = "memory.json"
+
+#: A counted cross without `max_size` remembers at most this many combinations.
+MAX_REMEMBERED_COMBINATIONS = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How long a vocabulary remembers a token, and how many tokens at most.
+
+    Attributes:
+      spans: A token is remembered for this many spans after the last one that had it; at least 1.
+      size: Of more tokens, those with the highest decayed counts are remembered; None remembers all.
+    """
+
+    spans: int
+    size: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What is remembered of a token.
+
+    Attributes:
+      count: How often the training examples had it, each span's count halved for every `Rule.spans` / 2 spans since.
+      last_span: The last span that had it.
+    """
+
+    count: float
+    last_span: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """What all vocabularies remember.
+
+    Attributes:
+      span: The last span that was counted; the counts are decayed to it.
+      vocabularies: By the name of the feature or cross, what is remembered of each token.
+    """
+
+    span: int
+    vocabularies: Mapping[str, Mapping[bytes, Seen]]
+
+
+def rules(spec: FeatureSpec) -> dict[str, Rule]:
+    """The rules of all vocabularies that remember, by name.
+
+    A cross with a numeric feature is not among them: its keys have quantiles' numbers, which stand for other values in
+    another window.
+    """
+    found = {name: Rule(v.memory_spans, v.max_size) for name, v in spec.vocabularies.items()}
+    for cross in spec.crosses:
+        if cross.hash_buckets is None and not any(spec.by_name[name].is_numeric for name in cross.features):
+            spans = MEMORY_SPANS if cross.memory_spans is None else cross.memory_spans
+            found[cross.name] = Rule(spans, cross.max_size or MAX_REMEMBERED_COMBINATIONS)
+    return {name: rule for name, rule in found.items() if rule.spans > 0}
+
+
+def remembered_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str, list[bytes]]:
+    """The tokens that have rows in a span's vocabularies though its window may lack them.
+
+    Args:
+      memory: Of an earlier span.
+      spec: The features as they are now.
+      span: The run's span.
+
+    Returns:
+      By vocabulary, its tokens, the highest counts first; nothing for a vocabulary that remembers none.
+    """
+    tokens = {}
+    for name, rule in rules(spec).items():
+        kept = _kept(memory.vocabularies.get(name, {}), rule, span)
+        if kept:
+            tokens[name] = list(kept)
+    return tokens
+
+
+def updated(
+    memory: Memory | None, counts: Mapping[int, Mapping[str, Mapping[bytes, int]]], spec: FeatureSpec, span: int
+) -> Memory:
+    """The memory after a run.
+
+    Args:
+      memory: Of an earlier span; None if there is none.
+      counts: By span, those that `memory` has not counted, and by vocabulary: how often the span's training examples
+        have each token. The last one is the run's.
+      spec: The features.
+      span: The run's span.
+
+    Returns:
+      The memory, without what is forgotten. A token seen 8 times in span 3 and twice in span 5, with a memory of 4
+      spans, has after span 5 the count 8 / 2 + 2 = 6.
+    """
+    vocabularies = {}
+    for name, rule in rules(spec).items():
+        seen: dict[bytes, Seen] = {}
+        if memory is not None:
+            for token, s in memory.vocabularies.get(name, {}).items():
+                seen[token] = Seen(_decayed(s.count, rule, span - memory.span), s.last_span)
+        for counted_span, of_vocabularies in sorted(counts.items()):
+            for token, count in of_vocabularies.get(name, {}).items():
+                before = seen[token].count if token in seen else 0.0
+                seen[token] = Seen(before + _decayed(count, rule, span - counted_span), counted_span)
+        vocabularies[name] = _kept(seen, rule, span + 1)
+    return Memory(span, vocabularies)
+
+
+def _decayed(count: float, rule: Rule, num_spans: int) -> float:
+    return count * 0.5 ** (2 * num_spans / rule.spans)
+
+
+def _kept(seen: Mapping[bytes, Seen], rule: Rule, span: int) -> dict[bytes, Seen]:
+    """What a vocabulary remembers in a span of what earlier ones have seen, the highest counts first."""
+    recent = [(s.count, token) for token, s in seen.items() if span - s.last_span <= rule.spans]
+    size = len(recent) if rule.size is None else rule.size
+    return {token: seen[token] for _, token in heapq.nlargest(size, recent)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Vocabulary:
+    tokens: list[str]
+    counts: list[float]
+    last_spans: list[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """`Memory` as JSON has it; a token's text has a character, U+0000 to U+00FF, for each of its bytes."""
+
+    schema_version: Literal[1]
+    span: int
+    vocabularies: dict[str, _Vocabulary]
+
+
+_FILE = TypeAdapter(_File)
+
+
+def write_memory(memory: Memory, directory: str) -> None:
+    """Writes `MEMORY_FILE` into a folder that is there."""
+    vocabularies = {
+        name: _Vocabulary(
+            [token.decode("latin-1") for token in seen],
+            [s.count for s in seen.values()],
+            [s.last_span for s in seen.values()],
+        )
+        for name, seen in memory.vocabularies.items()
+    }
+    with tf.io.gfile.GFile(os.path.join(directory, MEMORY_FILE), "wb") as file:
+        file.write(_FILE.dump_json(_File(1, memory.span, vocabularies)))
+
+
+def read_memory(directory: str) -> Memory:
+    """Reads what `write_memory` wrote.
+
+    Raises:
+      InputError: If the file is missing, damaged or of another schema version.
+    """
+    path = os.path.join(directory, MEMORY_FILE)
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = _FILE.validate_json(file.read())
+    except (tf.errors.OpError, ValidationError) as error:
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.message
+        raise InputError(f"the vocabularies' memory must be readable. Received: {why} ({path})") from error
+    vocabularies = {
+        name: {
+            token.encode("latin-1"): Seen(count, last_span)
+            for token, count, last_span in zip(v.tokens, v.counts, v.last_spans, strict=True)
+        }
+        for name, v in content.vocabularies.items()
+    }
+    return Memory(content.span, vocabularies)
