@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
+import math
 import os
 from collections.abc import Mapping
 from typing import Literal
@@ -128,7 +129,7 @@ def updated(
 
 
 def _decayed(count: float, rule: Rule, num_spans: int) -> float:
-    return count * 0.5 ** (2 * num_spans / rule.spans)
+    return count * math.exp2(-2 * num_spans / rule.spans)
 
 
 def _kept(seen: Mapping[bytes, Seen], rule: Rule, span: int) -> dict[bytes, Seen]:

@@ -69,7 +69,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("features.0.vocabulary.mincount", 2)],
         "`mincount` is not a known key (small.yaml, features.app.vocabulary.mincount); "
-        "allowed: ['max_size', 'min_count', 'oov_buckets'].",
+        "allowed: ['max_size', 'memory_spans', 'min_count', 'oov_buckets'].",
     ),
     (
         [("features.0.kind", "text")],
@@ -115,6 +115,10 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("crosses.0.hash_buckets", 9)],
         "a cross has exactly one of `hash_buckets` and `min_count` (small.yaml, crosses.0).",
+    ),
+    (
+        [("crosses.0.hash_buckets", 9), ("crosses.0.min_count", REMOVED), ("crosses.0.memory_spans", 9)],
+        "`memory_spans` goes with `min_count` only (small.yaml, crosses.0).",
     ),
     (
         [("crosses.0.features", ["app"])],
