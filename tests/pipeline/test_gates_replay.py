@@ -12,14 +12,19 @@ from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 from rich.console import Console
 
+from components.data_validation.decision import decide as decide_data
+from components.data_validation.evidence import SpanEvidence
 from components.gate_records import GateRecord, write_record
 from components.quality_rules import EarlierSpan, decide
 from pipeline.cli import cli
 from pipeline.gates_replay import replay, replay_tables
 from pipeline.workspace import Workspace
+from tests.components.data_validation.test_rules import good
+from tests.components.data_validation.test_rules import span as day_of
 from tests.components.test_quality_rules import against_anchor, inputs
 from tests.e2e.store import CONFIG
 from transform.config import Config, load_config
+from transform.drift_settings import Drift
 from transform.quality_settings import Quality
 
 LOSSES = (0.0, -0.002, -0.015, -0.002)
@@ -56,6 +61,23 @@ def test_the_same_thresholds_decide_the_same(config: Config) -> None:
 def test_other_thresholds_decide_otherwise(config: Config) -> None:
     lax = dataclasses.replace(config, quality=Quality(max_auc_loss=0.05))
     assert [refused(r.would_be) for r in replay(records(config), lax)] == [False] * 4
+
+
+def test_the_gate_on_data_is_replayed(config: Config) -> None:
+    """The ninth day of ten has 4,000 rows where 10,000 are usual, and the tenth as many."""
+    spans = [*good(8), day_of(9, rows=4_000, positives=280), day_of(10, rows=4_000, positives=280)]
+    few = dataclasses.replace(config, drift=Drift(min_rows_ratio=0.5))
+    found: list[GateRecord] = []
+    for day in spans:
+        findings = decide_data(day, [SpanEvidence.from_inputs(r.inputs) for r in found], few.drift)
+        found.append(GateRecord("data_gate", day.ingested.span, day.to_inputs(), tuple(findings)))
+
+    def stopped(records: list[GateRecord], by: Config) -> list[int]:
+        replayed = replay(records, by)
+        return [r.span for r in replayed if r.gate == "data_gate" and any(f.severity == "stop" for f in r.would_be)]
+
+    assert stopped(found, few) == [9, 10]
+    assert stopped(found, dataclasses.replace(config, drift=Drift(min_rows_ratio=0.1))) == []
 
 
 def test_records_without_a_model_or_of_an_unknown_gate_are_left_out(config: Config) -> None:
