@@ -19,8 +19,10 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from components import quality
+from components.data_validation.evidence import Labelled
 from components.gate_records import Finding, GateRecord, Severity
 from components.measured import Measured, from_plain
+from components.too_good import too_good
 from transform.evaluation_settings import HIGHER_IS_BETTER, Evaluation, kind_of
 from transform.quality_settings import Quality
 
@@ -185,9 +187,24 @@ def decide(
         *_against_anchor(current, earlier, settings),
         *_against_serving(current, earlier, settings, evaluation),
         *_on_unseen_spans(current, span, earlier, settings),
+        *_too_good(current, earlier, settings),
     ]
     order: tuple[Severity, ...] = ("refuse", "cannot_judge", "warn")
     return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+def _too_good(current: QualityInputs, earlier: Sequence[EarlierSpan], settings: Quality) -> Iterator[Finding]:
+    """Holds the AUC against the serving model's, and against those of the last spans' models that were not refused.
+
+    A model that is rightly much better is pushed by force once; then it serves, and the next ones are held against it.
+    """
+    whole = current.whole
+    counted = [e.inputs.whole.metrics for e in earlier[-settings.pool_spans :] if not e.refused]
+    before = [metrics["auc"] for metrics in (*counted, whole.baseline) if "auc" in metrics]
+    examples = Labelled(whole.num_examples, whole.num_of_rarer_label)
+    found = too_good(GATE, whole.metrics.get("auc", math.nan), examples, before, settings.max_auc_rise)
+    if found is not None:
+        yield found
 
 
 def becomes_anchor(current: QualityInputs, found: Sequence[Finding] = ()) -> bool:

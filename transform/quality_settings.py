@@ -25,6 +25,8 @@ class Quality:
       max_unseen_calibration_loss: How much further from 1 the calibration of a model may be on the first span that it
         has not seen than on its own, in the mean over models of the same config and code; 0.15 is about 15 %.
       max_unseen_logloss_rise: How much higher the log loss may be there, as a share of the entropy of the label.
+      max_auc_rise: By how much the AUC may be higher than the serving model's, and than that of any model of the last
+        spans on its own span, beyond chance. More is too good to be true: a feature knows the label.
       pool_spans: How many spans are pooled at most.
       min_spans: Of how many spans unseen data is judged at least; the summary says how many there are.
     """
@@ -35,6 +37,7 @@ class Quality:
     max_logloss_rise: PositiveFloat = 0.02
     max_unseen_calibration_loss: PositiveFloat = 0.15
     max_unseen_logloss_rise: PositiveFloat = 0.05
+    max_auc_rise: PositiveFloat = 0.1
     pool_spans: Annotated[int, Field(ge=1, le=100)] = 7
     min_spans: Annotated[int, Field(ge=2, le=100)] = 5
 

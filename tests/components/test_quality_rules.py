@@ -256,3 +256,13 @@ def test_inputs_are_read_as_they_were_recorded(tmp_path: Path) -> None:
     assert math.isnan(read.inputs.slices["country = br"].metrics["auc"])
     assert read.inputs.whole == current.whole
     assert earlier_spans([GateRecord("quality", 4, {})]) == []
+
+
+def test_an_auc_that_leaps_is_refused_until_a_model_like_it_serves() -> None:
+    """A model that was refused is no measure; one that a person pushed by force serves, and is."""
+    leap, usual = {"auc": 0.95}, days(inputs("m/1"), inputs("m/2"))
+    assert [f.rule for f in decided(inputs(own=leap, serving="m/2"), usual)] == ["quality.max_auc_rise"]
+    refused = days(inputs("m/1"), inputs("m/2", own=leap), refused=[2])
+    assert [f.rule for f in decided(inputs(own=leap, serving="m/1"), refused)] == ["quality.max_auc_rise"]
+    assert decided(inputs(own=leap, serving="m/2", unseen=leap), refused) == []
+    assert decided(inputs(own=leap), usual, max_auc_rise=0.5) == []

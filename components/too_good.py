@@ -1,0 +1,45 @@
+"""A candidate model that is better than models can be: a feature knows the label, as in a table written late."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from components.data_validation.evidence import Labelled
+from components.data_validation.label_rules import auc_error
+from components.gate_records import Finding
+
+#: By how many standard errors an AUC must be above the bound.
+_BEYOND_CHANCE = 3.0
+
+
+def too_good(gate: str, auc: float, examples: Labelled, before: Sequence[float], max_rise: float) -> Finding | None:
+    """Holds a candidate model's AUC against the serving model's, and those of earlier spans' models on theirs.
+
+    Args:
+      gate: The gate's name.
+      auc: The candidate's, on the span's evaluation examples.
+      examples: How many there are.
+      before: The other models'.
+      max_rise: By how much it may be higher than the highest of them, beyond chance (`quality.max_auc_rise`).
+
+    Returns:
+      What was found; None if the AUC is credible, or there is no other model.
+    """
+    if not before or math.isnan(auc):
+        return None
+    bound = max(before) + max_rise + _BEYOND_CHANCE * auc_error(max(before), examples)
+    if auc <= bound:
+        return None
+    return Finding(
+        gate,
+        "quality.max_auc_rise",
+        "refuse",
+        "auc",
+        auc,
+        bound,
+        examples.rows,
+        f"auc may be higher than those of the serving model and of the last spans' models, {max(before):.4f}, by at "
+        f"most {max_rise:g} beyond chance (quality.max_auc_rise). Received: {auc:.4f}: too good to be true, as if a "
+        "feature knew the label",
+    )
