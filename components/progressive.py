@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import ml_metadata as mlmd
 from absl import logging
 from tfx import types
 from tfx.components import Evaluator
-from tfx.components.evaluator import constants
 from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common import resolver
-from tfx.utils import io_utils
 
-from components import quality
 from components.artifacts import MODEL_ID
 from components.lineage import artifacts_of, examples_behind, producer
-from components.measured import read_measured
-from transform.evaluation_settings import Evaluation
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -53,15 +47,8 @@ def _is_of_earlier_spans(store: mlmd.MetadataStore, model: types.Artifact, span:
     return bool(spans) and max(spans) < span
 
 
-#: A property of an Evaluator's execution: what the model is held to, as JSON of `Evaluation`.
-EVALUATION = "evaluation"
-
-
 class OptionalEvaluatorExecutor(Executor):  # type: ignore[misc]
-    """TFX's, but that no model is nothing to measure, and is not blessed; and `components.quality` is who blesses.
-
-    So there is one judgement, in words, and no threshold of TFMA that could refuse a model without a sentence.
-    """
+    """TFX's, but that no model is nothing to measure. Without thresholds it blesses none: the gate on quality does."""
 
     def Do(
         self,
@@ -73,12 +60,6 @@ class OptionalEvaluatorExecutor(Executor):  # type: ignore[misc]
             logging.info("there is no model to evaluate")
             return
         super().Do(input_dict, output_dict, exec_properties)
-        (evaluation,), (blessing,) = output_dict["evaluation"], output_dict["blessing"]
-        found = quality.findings(read_measured(evaluation.uri), Evaluation.from_json(exec_properties[EVALUATION]))
-        blessed = not quality.refusals(found)
-        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(blessed))
-        file = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
-        io_utils.write_string_file(os.path.join(blessing.uri, file), "")
 
 
 class OptionalEvaluator(Evaluator):  # type: ignore[misc]

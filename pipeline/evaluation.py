@@ -11,7 +11,6 @@ from tfx.components import Evaluator
 from tfx.types import BaseChannel
 
 from components.evaluation import extractors, ranking_metrics, row_metrics
-from components.progressive import EVALUATION
 from pipeline.fingerprint import code_fingerprint
 from transform.config import Config
 from transform.evaluation_settings import AT_K, Evaluation, k_of, kind_of
@@ -40,7 +39,7 @@ def metrics_by_group(evaluation: Evaluation, *, has_requests: bool) -> dict[str,
 def eval_config(
     evaluation: Evaluation, *, weighted: bool, has_requests: bool, user: str | None = None
 ) -> config_pb2.EvalConfig:
-    """Returns what the Evaluator measures. It holds nothing to a threshold: `components.quality` judges.
+    """Returns what the Evaluator measures. It has no thresholds: the gate on quality judges.
 
     Args:
       evaluation: The gates on quality.
@@ -99,5 +98,4 @@ def evaluator_of(
     # TFX has no place for it, but its cache compares all properties: an edit of the metrics evaluates anew.
     metrics = {metric.module for spec in settings.metrics_specs for metric in spec.metrics if metric.module}
     evaluator.exec_properties["code_fingerprint"] = code_fingerprint(component, extractors.__name__, *sorted(metrics))
-    evaluator.exec_properties[EVALUATION] = config.evaluation.to_json()
     return evaluator

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.feature_spec import STRICT, Name
@@ -146,14 +145,3 @@ class Evaluation:
         """All K that are measured, rising."""
         named = (k_of(name) for name, _ in self.all_thresholds)
         return tuple(sorted({*self.top_ks, *(k for k in named if k is not None)}))
-
-    def to_json(self) -> str:
-        """The section as canonical JSON, which `from_json` reads back."""
-        return json.dumps(_ADAPTER.dump_python(self, mode="json"), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Evaluation:
-        return _ADAPTER.validate_json(text)
-
-
-_ADAPTER = TypeAdapter(Evaluation)

@@ -208,7 +208,7 @@ BAD_DATA = [
     BadData(
         "shuffled labels",
         _shuffle_the_labels,
-        "evaluator",
+        "quality_gate",
         "by the serving model: the cause may lie in the examples or their labels",
     ),
     BadData(

@@ -74,8 +74,9 @@ def refused_by(prepared: PreparedStore) -> str:
     """The gate that refused the last run's model."""
     if store.last_report(prepared.workspace)["infra"]["problems"]:
         return "infra_validation"
-    blessing = max((prepared.workspace / "artifacts" / "evaluator" / "blessing").iterdir(), key=lambda p: int(p.name))
-    return "evaluator" if (blessing / "NOT_BLESSED").exists() else "push"
+    blessings = prepared.workspace / "artifacts" / "quality_gate" / "blessing"
+    blessing = max(blessings.iterdir(), key=lambda path: int(path.name))
+    return "quality_gate" if (blessing / "NOT_BLESSED").exists() else "push"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -95,7 +96,7 @@ def test_a_bad_day_is_stopped_by_its_gate(guarded: PreparedStore, row: BadData) 
     row.breaks(guarded)
     done = in_process(*store.run_arguments(guarded.data, guarded.workspace, 2, CONFIG))
     started = [line.removesuffix(" …") for line in done.stdout.splitlines() if line.endswith(" …")]
-    if row.gate == "evaluator":
+    if row.gate == "quality_gate":
         assert (done.returncode, done.stderr) == (0, "")
         (told,) = [line for line in done.stdout.splitlines() if line.startswith("pushed ")]
         assert refused_by(guarded) == row.gate
