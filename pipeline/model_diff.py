@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, SPANS, read_manifest, versions
+from components.versions import (
+    BASELINE,
+    CATALOG_FOLDER,
+    CONFIG_FILE,
+    EXTRA_ASSETS,
+    MODEL_URI,
+    SPANS,
+    Manifest,
+    read_manifest,
+    version_path,
+    versions,
+)
+from pipeline.progressive import ProgressiveValidation
 from pipeline.raw_rows import read_catalog
 from transform.errors import InputError
 
@@ -19,13 +31,14 @@ NONE = "–"
 _VOCABULARY_SUFFIX = "_vocabulary"
 
 
-def diff_table(root: str, first: int, second: int) -> Table:
+def diff_table(root: str, first: int, second: int, unseen: Callable[[str, str], ProgressiveValidation | None]) -> Table:
     """A table of all in which two versions differ: what, and its value in each.
 
     Args:
       root: The serving folder.
       first: A version.
       second: Another.
+      unseen: Gives the progressive validation of two models, by their places, on a span that was new to both.
 
     Raises:
       InputError: If there is no such version.
@@ -34,32 +47,72 @@ def diff_table(root: str, first: int, second: int) -> Table:
     for version in (first, second):
         if version not in found:
             raise InputError(f"a version to compare must be one of {found}. Received: {version} ({root})")
-    before, after = (contents(Path(root, str(version))) for version in (first, second))
+    before, after = (contents(Path(version_path(root, version))) for version in (first, second))
     table = Table(box=None, pad_edge=False)
     for header in ("what", f"version {first}", f"version {second}"):
         table.add_column(header, overflow="fold")
-    for what in [*before, *(key for key in after if key not in before)]:
-        values = before.get(what, NONE), after.get(what, NONE)
+    rows = {what: (before.get(what, NONE), after.get(what, NONE)) for what in [*before, *after]}
+    one, other = (read_manifest(version_path(root, version)) for version in (first, second))
+    for what, values in {**rows, **metric_rows(one, other, unseen)}.items():
         if values[0] != values[1]:
             table.add_row(what, *values)
     return table
 
 
-def contents(version_path: Path) -> dict[str, str]:
+def metric_rows(
+    first: Manifest, second: Manifest, unseen: Callable[[str, str], ProgressiveValidation | None]
+) -> dict[str, tuple[str, str]]:
+    """The metrics of two versions on the same rows, by what they are.
+
+    Args:
+      first: A version's manifest.
+      second: Another's.
+      unseen: As of `diff_table`.
+
+    Returns:
+      The metrics on the last span that was new to both models; else on the span of one of them that was held against
+      the other; else, in place of the metrics, that there is no such span.
+    """
+    one, other = first.get(MODEL_URI), second.get(MODEL_URI)
+    if one is None or other is None or one == other:
+        return {}
+    if (found := unseen(one, other)) is not None:
+        measured = found.measured
+        of_models = {found.model_uri: measured.metrics, found.before_uri: measured.baseline}
+        return _rows(of_models[one], of_models[other], f"on span {found.span}, new to both")
+    for manifest, held_against in ((first, other), (second, one)):
+        if (manifest.get(BASELINE) or {}).get(MODEL_URI) == held_against and SPANS in manifest:
+            metrics = manifest["metrics"]
+            of_models = {manifest[MODEL_URI]: metrics["candidate"], held_against: metrics.get("baseline", {})}
+            return _rows(of_models[one], of_models[other], f"on span {max(manifest[SPANS])}")
+    if not ("metrics" in first and "metrics" in second):
+        return {}
+    return {"metrics": (_measured_on(first), f"{_measured_on(second)}: not comparable")}
+
+
+def _measured_on(manifest: Manifest) -> str:
+    return f"of span {max(manifest[SPANS])}" if manifest.get(SPANS) else "of a span that its manifest does not name"
+
+
+def _rows(first: Mapping[str, float], second: Mapping[str, float], where: str) -> dict[str, tuple[str, str]]:
+    names = dict.fromkeys([*first, *second])
+    values = {name: [f"{m[name]:.6g}" if name in m else NONE for m in (first, second)] for name in names}
+    return {f"{name} {where}": (before, after) for name, (before, after) in values.items()}
+
+
+def contents(folder: Path) -> dict[str, str]:
     """What a version is made of, as words by what they are about; the order is that of the table."""
-    manifest = read_manifest(str(version_path))
-    extra = version_path / EXTRA_ASSETS
+    manifest = read_manifest(str(folder))
+    extra = folder / EXTRA_ASSETS
     found = {
         "spans": ", ".join(str(span) for span in manifest.get(SPANS, [])),
         "code fingerprint": manifest.get("code_fingerprint", NONE),
         "model": manifest.get("model_uri", NONE),
     }
-    for name, value in manifest.get("metrics", {}).get("candidate", {}).items():
-        found[f"metric {name}"] = f"{value:.6g}"
-    for path in sorted((version_path / "assets").glob(f"*{_VOCABULARY_SUFFIX}")):
+    for path in sorted((folder / "assets").glob(f"*{_VOCABULARY_SUFFIX}")):
         found[f"vocabulary {path.name.removesuffix(_VOCABULARY_SUFFIX)}"] = f"{_num_lines(path):,}"
-    for folder in sorted((extra / CATALOG_FOLDER).glob("*")):
-        found[f"table {folder.name}"] = f"{len(read_catalog(str(version_path), folder.name)):,} rows"
+    for table in sorted((extra / CATALOG_FOLDER).glob("*")):
+        found[f"table {table.name}"] = f"{len(read_catalog(str(folder), table.name)):,} rows"
     config = extra / CONFIG_FILE
     if config.exists():
         keys = json.loads(config.read_text(encoding="utf-8"))

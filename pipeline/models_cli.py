@@ -52,13 +52,21 @@ def show(version: int | None, workspace: str, name: str | None) -> None:
 @_MODEL
 def diff(first: int, second: int, workspace: str, name: str | None) -> None:
     """Show in what the versions A and B differ: config, spans, code, metrics, vocabularies, catalog."""
-    with quiet_imports():
-        from pipeline.console import console_for
-        from pipeline.model_diff import diff_table
-        from pipeline.models import serving_root
-        from pipeline.workspace import Workspace
+    from pipeline.console import console_for
+    from pipeline.models import serving_root
+    from pipeline.workspace import Workspace
 
-    table = diff_table(serving_root(Workspace.existing(workspace), name), first, second)
+    place = Workspace.existing(workspace)
+    root = serving_root(place, name)
+    with quiet_imports():
+        from pipeline.model_diff import diff_table
+        from pipeline.progressive import ProgressiveValidation, read_common
+
+    def unseen(one: str, other: str) -> ProgressiveValidation | None:
+        with quiet_imports():  # and a quiet reader of metrics, which TensorFlow calls deprecated each time
+            return read_common(place.metadata_connection(), one, other)
+
+    table = diff_table(root, first, second, unseen)
     if not table.row_count:
         click.echo(f"versions {first} and {second} do not differ")
         return
@@ -118,9 +126,15 @@ def unpin(version: int, workspace: str, name: str | None) -> None:
 @WORKSPACE
 def history(workspace: str) -> None:
     """Show how each model did on the span after those that it was trained on, beside the model before it."""
-    with quiet_imports():
-        from pipeline.console import console_for
-        from pipeline.progressive import history_table
-        from pipeline.workspace import Workspace
+    from pipeline.console import console_for
+    from pipeline.workspace import Workspace
+    from transform.errors import InputError
 
-    console_for(sys.stdout).print(history_table(Workspace.existing(workspace)))
+    place = Workspace.existing(workspace)
+    with quiet_imports():  # and a quiet reader of metrics, as above
+        from pipeline.progressive import history_table, read_history
+
+        found = read_history(place.metadata_connection())
+    if not found:
+        raise InputError(f"no model has met a span after its own yet ({place.root})")
+    console_for(sys.stdout).print(history_table(found))

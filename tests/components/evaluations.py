@@ -8,19 +8,29 @@ import tensorflow as tf
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
 
-def write_evaluation(folder: Path) -> None:
-    """Writes what the Evaluator leaves of 1,000 examples: the AUC of two models, and how far they may be chance."""
-    measured = metrics_for_slice_pb2.MetricsForSlice()
-    for name, model, value in [
+def write_evaluation(folder: Path, auc: float = 0.7, baseline_auc: float | None = 0.8) -> None:
+    """Writes the metrics of 1,000 examples: the AUC of one or two models, and how far they may be chance.
+
+    Args:
+      folder: The evaluation's.
+      auc: The candidate's.
+      baseline_auc: The baseline's; None where there is none.
+    """
+    values = [
         ("num_examples", "candidate", 1000.0),
         ("num_positives", "candidate", 300.0),
         ("num_units", "candidate", 200.0),
-        ("auc", "candidate", 0.7),
-        ("auc", "baseline", 0.8),
+        ("auc", "candidate", auc),
         ("auc_standard_error", "candidate", 0.02),
-        ("auc_standard_error", "baseline", 0.02),
-        ("auc_change_standard_error", "candidate", 0.01),
-    ]:
+    ]
+    if baseline_auc is not None:
+        values += [
+            ("auc", "baseline", baseline_auc),
+            ("auc_standard_error", "baseline", 0.02),
+            ("auc_change_standard_error", "candidate", 0.01),
+        ]
+    measured = metrics_for_slice_pb2.MetricsForSlice()
+    for name, model, value in values:
         entry = measured.metric_keys_and_values.add()
         entry.key.name, entry.key.model_name, entry.value.double_value.value = name, model, value
         entry.key.is_diff = "change" in name

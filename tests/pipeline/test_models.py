@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from components.rollback import roll_back
 from components.versions import add_version, read_manifest, remove_version, versions
 from pipeline.cli import cli
 from pipeline.workspace import Workspace
+from tests.components.evaluations import write_evaluation
 from transform.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -318,7 +320,6 @@ def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) 
         "what version 1 version 2",
         "spans 1 1, 2",
         "model /m/1 /m/2",
-        "metric auc 0.75 0.8",
         "vocabulary app 11 12",
         "table apps 2 rows 3 rows",
         "config model.dropout 0.0 0.1",
@@ -326,9 +327,70 @@ def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) 
         "config crosses [] –",
         'config crosses.app x user.features – ["app", "user"]',
         "config crosses.app x user.buckets – 9",
+        "metrics of span 1 of span 2: not comparable",
     ]
     assert wdr(store, "diff", "2", "2") == "versions 2 and 2 do not differ"
     assert refused(store, "diff", "1", "7").startswith("a version to compare must be one of [1, 2]. Received: 7")
+
+
+def evaluate(store: Store, examples: Any, *models: Any, auc: float, before: float | None = None) -> None:
+    """A progressive validation of models, the one before first, on the examples of a span."""
+    folder = store.workspace.artifacts / f"evaluation-{examples.custom_properties['span'].int_value}"
+    folder.mkdir(parents=True)
+    write_evaluation(folder, auc, before)
+    store.put("components.progressive.ProgressiveEvaluator", [examples, *models], {"ModelEvaluation": str(folder)})
+
+
+def model_of(store: Store, version: int) -> Any:
+    (model,) = store.store.get_artifacts_by_uri(f"/m/{version}")
+    return model
+
+
+@pytest.fixture
+def three_days(store: Store, tmp_path: Path) -> Store:
+    """A version a day; versions 1 and 2 have met span 3, versions 2 and 3 span 4."""
+    examples = [store.ingest(span, tmp_path) for span in (1, 2, 3, 4)]
+    store.push(examples[:1], metrics={"candidate": {"auc": 0.9}})
+    store.push(
+        examples[1:2],
+        metrics={"candidate": {"auc": 0.6}, "baseline": {"auc": 0.5}},
+        baseline={"model_uri": "/m/1", "version": 1},
+    )
+    store.push(examples[2:3], metrics={"candidate": {"auc": 0.7}})
+    first, second, third = (model_of(store, version) for version in (1, 2, 3))
+    evaluate(store, examples[1], first, auc=0.55)
+    evaluate(store, examples[2], first, second, auc=0.65, before=0.61)
+    evaluate(store, examples[3], second, third, auc=0.64, before=0.62)
+    return store
+
+
+def test_diff_compares_metrics_on_the_span_that_was_new_to_both(three_days: Store) -> None:
+    """By their own days, version 2 would be worse."""
+    assert "auc on span 3, new to both 0.61 0.65" in wdr(three_days, "diff", "1", "2").splitlines()
+    assert "auc on span 3, new to both 0.65 0.61" in wdr(three_days, "diff", "2", "1").splitlines()
+    assert "auc on span 4, new to both 0.62 0.64" in wdr(three_days, "diff", "2", "3").splitlines()
+    assert "metrics of span 1 of span 3: not comparable" in wdr(three_days, "diff", "1", "3").splitlines()
+
+
+def test_diff_compares_a_model_with_the_one_it_was_held_against_on_its_own_span(three_days: Store) -> None:
+    shutil.rmtree(three_days.workspace.artifacts / "evaluation-3")
+    assert "auc on span 2 0.5 0.6" in wdr(three_days, "diff", "1", "2").splitlines()
+    assert "auc on span 2 0.6 0.5" in wdr(three_days, "diff", "2", "1").splitlines()
+
+
+def test_history_fits_a_terminal_of_80_columns_and_prints_nothing_else(three_days: Store) -> None:
+    command = [sys.executable, "-m", "pipeline.cli", "models", "history", "--workspace", str(three_days.workspace.root)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert [" ".join(line.split()) for line in lines] == [
+        "trained",
+        "span to examples metric model before change (95 %)",
+        "2 1 1,000 auc 0.5500",
+        "3 2 1,000 auc 0.6500 0.6100 +0.0204 to +0.0596",
+        "4 3 1,000 auc 0.6400 0.6200 +0.0004 to +0.0396",
+    ]
 
 
 @pytest.mark.parametrize(
