@@ -13,7 +13,7 @@ from components.data_validation.distributions import (
     of_tokens,
 )
 from components.data_validation.evidence import Reference, SpanEvidence
-from components.data_validation.findings import ENOUGH_SPANS, finding
+from components.data_validation.findings import ENOUGH_SPANS, finding, spans_before
 from components.gate_records import Finding, Severity
 from transform.drift_settings import Drift
 from transform.feature_spec import LABEL
@@ -39,8 +39,8 @@ def row_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> 
             "min_rows_ratio",
             "stop",
             "examples",
-            f"a span must have at least {settings.min_rows_ratio:g} times the median number of examples of the "
-            f"{len(earlier)} spans before it, {usual:,.0f} (drift.min_rows_ratio). Received: {current.whole.rows:,}",
+            f"a span must have at least {settings.min_rows_ratio:g} times the median number of examples of "
+            f"{spans_before(len(earlier))}, {usual:,.0f} (drift.min_rows_ratio). Received: {current.whole.rows:,}",
             value=current.whole.rows,
             bound=bound,
         )
@@ -61,7 +61,7 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             "reference_spans",
             "cannot_judge",
             "drift",
-            f"drift is judged by {len(earlier)} earlier spans only: until there are {ENOUGH_SPANS}, bounds are wider",
+            f"drift is judged by {spans_before(len(earlier))} only: until there are {ENOUGH_SPANS}, bounds are wider",
             value=len(earlier),
             bound=ENOUGH_SPANS,
         )

@@ -41,6 +41,11 @@ def finding(
     )
 
 
+def spans_before(number: int) -> str:
+    """The reference spans, in a sentence."""
+    return "the span before it" if number == 1 else f"the {number} spans before it"
+
+
 def spread(values: Sequence[float], at_least: float) -> float:
     """The standard deviation of values, of which one in ten at either end does not count.
 

@@ -17,6 +17,7 @@ from components.data_validation.findings import (
     EXAMPLES_PER_DRAW,
     finding,
     poisson_tail,
+    spans_before,
     spread,
 )
 from components.gate_records import Finding
@@ -44,15 +45,16 @@ _MORE_ORPHANS = 0.15
 def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
     """Labels that are made otherwise, that are lost, or of which there are too many."""
     alike = [e for e in earlier if e.label_version == current.label_version]
-    if other := [e for e in alike if e.label_recipe != current.label_recipe]:
+    if alike and alike[-1].label_recipe != current.label_recipe:
         yield finding(
             "sources.label_version",
             "stop",
             "label",
             "what makes the label, such as installs.attribution_seconds, changes with sources.label_version only. "
-            f"Received: another recipe than span {other[-1].span}'s with the same version, {current.label_version}",
+            f"Received: another recipe than span {alike[-1].span}'s with the same version, {current.label_version}",
         )
         return
+    alike = [e for e in alike if e.label_recipe == current.label_recipe]  # another one may have been accepted
     if not alike:
         why = (
             f"sources.label_version is {current.label_version} for the first time, so the references restart"
@@ -111,7 +113,7 @@ def _share_evidence(current: SpanEvidence, alike: Reference, settings: Drift) ->
         "stop" if is_beyond else "warn",
         "label",
         f"the share of label 1 is {whole.label_share:.4f}, {ratio:.2f} times the usual {usual:.4f} "
-        f"(allowed: {low:g} to {high:g} times the median of the {len(alike)} spans before it; drift.{rule})",
+        f"(allowed: {low:g} to {high:g} times the median of {spans_before(len(alike))}; drift.{rule})",
         value=ratio,
         bound=bound,
         rows=whole.rows,

@@ -196,7 +196,7 @@ BAD_DATA = [
         "two thirds of the installs missing",
         _rewrite("installs", lambda rows: rows[::3]),
         "data_gate",
-        "(allowed: 0.6 to 2.5 times the median of the 1 spans before it; drift.min_label_ratio)",
+        "(allowed: 0.6 to 2.5 times the median of the span before it; drift.min_label_ratio)",
         in_suite=False,
     ),
     BadData(

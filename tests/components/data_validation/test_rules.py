@@ -84,7 +84,9 @@ def test_a_first_span_is_let_through_and_says_that_it_could_not_be_judged() -> N
 def test_a_good_day_after_good_days_says_nothing() -> None:
     assert decide(span(9, positives=705), good(8), Drift()) == []
     few = decide(span(3), good(2), Drift())
-    assert [f.sentence for f in few] == ["drift is judged by 2 earlier spans only: until there are 7, bounds are wider"]
+    assert [f.sentence for f in few] == [
+        "drift is judged by the 2 spans before it only: until there are 7, bounds are wider"
+    ]
 
 
 def test_the_decision_of_recorded_inputs_is_the_same() -> None:
@@ -161,6 +163,8 @@ def test_another_recipe_of_the_label_needs_another_version() -> None:
     """As `attribution_seconds: 300` for 3600, which loses a third of the labels."""
     changed = span(9, positives=400, label_recipe="b")
     assert stops(changed, good(8)) == ["sources.label_version"]
+    # A person may accept it without one; the next span is then held against that one alone.
+    assert not stops(span(10, positives=410, predicted=400, label_recipe="b"), [*good(8), changed])
     new_version = dataclasses.replace(changed, label_version=2)
     found = decide(new_version, good(8), Drift())
     assert [f.severity for f in found if f.rule == "drift.min_label_ratio"] == ["cannot_judge"]
