@@ -11,7 +11,6 @@ from components.ingestion.spans import SpanFiles
 from transform.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
-from transform.sources import Impressions, Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,20 +34,10 @@ class SourceReport:
     labels: dict[int, int]
 
 
-def source_settings(config: Config, name: str) -> Source | Impressions:
-    """The settings of a source by its name."""
-    sources = config.sources
-    if name == IMPRESSIONS:
-        return sources.impressions
-    if name == "installs" and sources.installs is not None:
-        return sources.installs
-    return sources.tables[name]
-
-
 def check_files(config: Config, found: SpanFiles) -> None:
     """Raises InputError if a file cannot be opened or lacks a column, or all files of a source are empty."""
     for name, by_split in found.files.items():
-        source = source_settings(config, name)
+        source = config.sources.of(name)
         columns = _column_names(config, name)
         paths = [path for paths in by_split.values() for path in paths]
         first_rows = [next(read_rows(path, source.format, columns, config.ingestion), None) for path in paths]
@@ -101,7 +90,7 @@ def _column_names(config: Config, name: str) -> list[str]:
 
 
 def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) -> SourceReport:
-    source = source_settings(config, name)
+    source = config.sources.of(name)
     parser = RowParser(config.columns[name], source.null_values, source.list_separator, config.ingestion)
     label = next((i for i, column in enumerate(parser.columns) if column.kind == "label"), None)
     paths = [path for by_split in found.files[name].values() for path in by_split]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,6 @@ from components.ingestion.examples import KIND_OF_FEATURE, put_value
 from components.ingestion.readers import read_rows
 from components.ingestion.rows import RowError, RowParser
 from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
-from pipeline.check import source_settings
 from transform.catalog import table_rows
 from transform.config import Column, Config
 from transform.errors import InputError
@@ -75,7 +75,7 @@ class ExampleMaker:
                     else f"; they can be had by `{table.log_column}` from the table `{source}`, with --data"
                 )
                 raise InputError(f"the columns {missing} are missing{hint}. Received: {list(columns)}")
-            key = Column(table.log_column, "string", required=False)
+            key = dataclasses.replace(_key(config, IMPRESSIONS, table.log_column), required=False)
             limits = config.ingestion
             nulls = config.sources.impressions.null_values
             self._lookups.append((RowParser([key], nulls, DEFAULT_LIST_SEPARATOR, limits), tables[source]))
@@ -106,11 +106,17 @@ def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) ->
 
 def _parser(config: Config, source: str, features: Sequence[Feature], read_from: Sequence[str]) -> RowParser:
     """A parser of the features' values, each from its column of `read_from`."""
-    where = source_settings(config, source)
+    where = config.sources.of(source)
     columns = [
-        Column(column, KIND_OF_FEATURE[f.kind], f.required) for f, column in zip(features, read_from, strict=True)
+        Column(column, KIND_OF_FEATURE[f.kind], f.required, f.trim)
+        for f, column in zip(features, read_from, strict=True)
     ]
     return RowParser(columns, where.null_values, where.list_separator, config.ingestion)
+
+
+def _key(config: Config, source: str, name: str) -> Column:
+    """A key's column as ingestion reads it."""
+    return next(c for c in config.columns[source] if (c.name, c.kind) == (name, "string"))
 
 
 def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.train.Features]:
@@ -120,9 +126,8 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
     """
     table, features = config.sources.tables[name], config.features_of(name)
     parser = _parser(config, name, features, [f.source_column for f in features])
-    key_parser = RowParser(
-        [Column(table.key, "string", required=True)], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion
-    )
+    key = _key(config, name, table.key)
+    key_parser = RowParser([key], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion)
     columns = list(dict.fromkeys([table.key, *(f.source_column for f in features)]))
     rows: dict[str, tf.train.Features] = {}
     for path in paths:

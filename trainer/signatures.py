@@ -21,6 +21,7 @@ from trainer.tables import Table
 from trainer.transform_graph import apply_transform
 from transform.config import Config
 from transform.ranking import absent_signatures
+from transform.raw_texts import raw_rules
 from transform.schema import SERVING, raw_schema
 from transform.signature_names import (
     CLASSES_OUTPUT,
@@ -105,7 +106,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             identity = config.item_id
             assert identity is not None  # without it all of them are absent
             pairs = pairs_of(spec, model, weights_of, tft_output)
-            encoders = Encoders(spec, model, weights_of, self.transform.transform_fn, pairs)
+            encoders = Encoders(spec, model, weights_of, self.transform.transform_fn, raw_rules(config), pairs)
             item_parsing, has_catalog = parsing_of(parsing, spec, "item"), RANK_SIGNATURE not in absent
             self.ranker = Ranker(model, encoders, identity, item_parsing, items, has_catalog=has_catalog)
             functions |= ranking_signatures(self.ranker.rank, spec, parsing, absent)

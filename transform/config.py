@@ -32,11 +32,19 @@ ColumnKind = Literal["string", "list", "float", "label", "weight", "timestamp"]
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column that a source must have: its name, how its text is read, and whether a row needs a value."""
+    """A column that a source must have.
+
+    Attributes:
+      name: Its name.
+      kind: How its text is read.
+      required: Whether a row needs a value.
+      trim: Whether white space at the ends of its texts is removed.
+    """
 
     name: str
     kind: ColumnKind
     required: bool
+    trim: bool = True
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -164,11 +172,11 @@ class Config:
             name: {} for name in (IMPRESSIONS, *self.sources.tables)
         }
 
-        def add(source: str, name: str | None, kind: ColumnKind, required: bool) -> None:
+        def add(source: str, name: str | None, kind: ColumnKind, required: bool, trim: bool = True) -> None:
             if name is not None:
                 columns = result.setdefault(source, {})
-                before = columns.get((name, kind))
-                columns[name, kind] = Column(name, kind, required or bool(before and before.required))
+                before = columns.get((name, kind), Column(name, kind, required, trim))
+                columns[name, kind] = Column(name, kind, required or before.required, trim and before.trim)
 
         add(IMPRESSIONS, log.label, "label", True)
         add(IMPRESSIONS, log.weight, "weight", True)
@@ -184,7 +192,7 @@ class Config:
                 add("installs", key, "string", True)
             add("installs", installs.timestamp, "timestamp", True)
         for f in self.spec.features:
-            add(f.source, f.source_column, kinds[f.kind], f.required)
+            add(f.source, f.source_column, kinds[f.kind], f.required, f.trim)
         return {source: tuple(columns.values()) for source, columns in result.items()}
 
     def to_json(self) -> str:

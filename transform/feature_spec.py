@@ -91,6 +91,8 @@ class Feature:
       vocabulary: For the categorical kinds: a rule, or the name of the feature whose vocabulary it shares.
       quantiles: For `numeric`: the number n_q of quantiles.
       parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile.
+      trim: Remove the white space at both ends of its texts, in logs, tables and requests. Set it to false where a
+        column's spaces tell values apart.
       required: Reject a row that has no value for it.
       min_present_fraction: Fewer rows than this with a value are an anomaly, which stops the run.
     """
@@ -103,6 +105,7 @@ class Feature:
     vocabulary: Vocabulary | Name | None = None
     quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
     parts: tuple[Part, ...] = ("wide", "deep")
+    trim: bool = True
     required: bool = False
     min_present_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
 

@@ -25,6 +25,7 @@ from transform.feature_spec import (
     transformed_name,
     vocabulary_file_name,
 )
+from transform.raw_texts import clean, raw_rules
 from transform.vocabulary_memory import read_memory, remembered_tokens
 
 #: The key of `custom_config` under which the config travels, as `Config.to_json` writes it.
@@ -55,11 +56,11 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
       numbers, with the row's own label counted and without it, int64 `[batch]`. The label as int64 `[batch]`, the
       weight as float32 `[batch]`.
     """
-    spec = Config.from_json(custom_config[CONFIG_KEY]).spec
+    config = Config.from_json(custom_config[CONFIG_KEY])
     remembered = {}
     if MEMORY_KEY in custom_config:
-        remembered = remembered_tokens(read_memory(custom_config[MEMORY_KEY]), spec, custom_config[SPAN_KEY])
-    return transform_features(inputs, spec, remembered)
+        remembered = remembered_tokens(read_memory(custom_config[MEMORY_KEY]), config.spec, custom_config[SPAN_KEY])
+    return transform_features(clean(inputs, raw_rules(config)), config.spec, remembered)
 
 
 def transform_features(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from transform.feature_spec import STRICT, Name
+from transform.feature_spec import IMPRESSIONS, STRICT, Name
 from transform.settings import PositiveFloat, PositiveInt
 
 DEFAULT_LIST_SEPARATOR = "|"
@@ -33,7 +33,7 @@ class Source:
       path: A glob below the data folder. `{SPAN}`, or a date as `{YYYY}-{MM}-{DD}`, stands for the span.
         Files whose names end in `.gz` are decompressed.
       format: `csv` and `tsv` (with a header line), `jsonl`, `parquet`, or `tfrecord` (of tf.Examples).
-      null_values: Texts that mean "no value".
+      null_values: Texts that mean "no value", beside the empty text; in a number's column, numbers that do.
       list_separator: Between the values of a list, in the text formats.
     """
 
@@ -158,3 +158,11 @@ class Sources:
             if name in ("impressions", "installs"):
                 raise ValueError(f"a table must not be called {name!r}")
         return self
+
+    def of(self, name: str) -> Source | Impressions:
+        """The settings of a source by its name."""
+        if name == IMPRESSIONS:
+            return self.impressions
+        if name == "installs" and self.installs is not None:
+            return self.installs
+        return self.tables[name]

@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from transform.config import Column
+from transform.raw_texts import null_numbers, null_words, trimmed
 from transform.settings import Ingestion
 
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
@@ -88,6 +91,9 @@ class RowError(Exception):
 class RowParser:
     """Turns raw rows of one source into tuples of typed values.
 
+    A text is trimmed first, if its column says so. It is no value if it is empty then or one of the null values, and a
+    number is none if it is one of their numbers: the rule of `transform.raw_texts`.
+
     A row's values stand in the order of `columns`: str for `string`, tuple of str for `list`, float for `float`,
     int 0 or 1 for `label`, float for `weight`, float seconds since 1970 for `timestamp`; None where there is none.
     """
@@ -96,10 +102,11 @@ class RowParser:
         self, columns: Sequence[Column], null_values: Sequence[str], list_separator: str, limits: Ingestion
     ) -> None:
         self.columns = tuple(columns)
-        self._nulls = frozenset(null_values)
+        self._nulls = {trim: null_words(null_values, trim=trim) for trim in (True, False)}
+        self._null_numbers = null_numbers(null_values)
         self._separator = list_separator
         self._limits = limits
-        parsers: dict[str, Callable[[Any, str], Any]] = {
+        parsers: dict[str, Callable[[Any, Column], Any]] = {
             "string": self._string,
             "list": self._list,
             "float": self._float,
@@ -107,12 +114,13 @@ class RowParser:
             "weight": self._weight,
             "timestamp": self._timestamp,
         }
-        self._plan = [(c.name, c.required, c.kind == "list", parsers[c.kind]) for c in self.columns]
+        self._plan = [(c, c.kind == "list", parsers[c.kind]) for c in self.columns]
 
     def parse(self, raw: Mapping[str, Any]) -> tuple[Any, ...]:
         """Returns the row's values; raises RowError if one breaks its column's rule."""
         values = []
-        for name, required, is_list, parser in self._plan:
+        for column, is_list, parser in self._plan:
+            name = column.name
             value = raw.get(name)
             if isinstance(value, tuple) and not is_list and len(value) == 1:
                 value = value[0]
@@ -120,14 +128,18 @@ class RowParser:
                 value = self._decode(value, name)
             if isinstance(value, str):
                 self._check_length(value, name)
-                if value in self._nulls:
-                    value = None
+                value = self._text(value, column)
             if value is not None:
-                value = parser(value, name)
-            if value is None and required:
+                value = parser(value, column)
+            if value is None and column.required:
                 raise RowError("missing_value", f"`{name}` must have a value")
             values.append(value)
         return tuple(values)
+
+    def _text(self, text: str, column: Column) -> str | None:
+        """A text as its column's rule leaves it; None if it means "no value"."""
+        text = trimmed(text) if column.trim else text
+        return None if text in self._nulls[column.trim] else text
 
     def _check_length(self, value: str, name: str) -> None:
         limit = self._limits.max_field_bytes
@@ -143,17 +155,18 @@ class RowParser:
                 "undecodable", f"`{name}` must be UTF-8 text: {error.reason} at byte {error.start}"
             ) from None
 
-    @staticmethod
-    def _string(value: Any, name: str) -> str:
+    def _string(self, value: Any, column: Column) -> str | None:
+        name = column.name
         if isinstance(value, str):
             if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value):
                 return value
             raise RowError("undecodable", f"`{name}` must be UTF-8 text. Received: {value[:40]!a}")
         if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
+            return self._text(str(value), column)
         raise RowError("bad_type", f"`{name}` must be one text. Received: {type(value).__name__} {str(value)[:40]!r}")
 
-    def _list(self, value: Any, name: str) -> tuple[str, ...] | None:
+    def _list(self, value: Any, column: Column) -> tuple[str, ...] | None:
+        name = column.name
         items = value.split(self._separator) if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             raise RowError("bad_type", f"`{name}` must be a list of texts. Received: {type(value).__name__}")
@@ -165,33 +178,34 @@ class RowParser:
         for item in items:
             if isinstance(item, bytes):
                 item = self._decode(item, name)
-            if item is not None and not (isinstance(item, str) and item in self._nulls):
-                text = self._string(item, name)
-                self._check_length(text, name)
+            if isinstance(item, str):
+                self._check_length(item, name)
+                item = self._text(item, column)
+            if item is not None and (text := self._string(item, column)) is not None:
                 texts.append(text)
         return tuple(texts) or None
 
-    @staticmethod
-    def _float(value: Any, name: str) -> float | None:
-        number = _number(value)
+    def _float(self, value: Any, column: Column) -> float | None:
+        name, number = column.name, _number(value)
         if number is None:
             raise RowError("bad_type", f"`{name}` must be a number. Received: {str(value)[:40]!a}")
         if math.isnan(number):
             return None
         if abs(number) > 3.4e38:
             raise RowError("bad_type", f"`{name}` must be a finite 32-bit number. Received: {str(value)[:40]!a}")
-        return number
+        return None if self._null_numbers and float(np.float32(number)) in self._null_numbers else number
 
     @staticmethod
-    def _label(value: Any, name: str) -> int:
+    def _label(value: Any, column: Column) -> int:
+        name = column.name
         number = float(value) if isinstance(value, bool) else _number(value)
         if number not in (0.0, 1.0):
             raise RowError("bad_label", f"`{name}` must be 0 or 1. Received: {str(value)[:40]!a}")
         return int(number)
 
     @staticmethod
-    def _weight(value: Any, name: str) -> float:
-        number = _number(value)
+    def _weight(value: Any, column: Column) -> float:
+        name, number = column.name, _number(value)
         if number is None or not 0 <= number <= MAX_WEIGHT:
             raise RowError(
                 "bad_weight", f"`{name}` must be a number from 0 to {MAX_WEIGHT}. Received: {str(value)[:40]!a}"
@@ -199,7 +213,8 @@ class RowParser:
         return number
 
     @staticmethod
-    def _timestamp(value: Any, name: str) -> float:
+    def _timestamp(value: Any, column: Column) -> float:
+        name = column.name
         seconds = None if isinstance(value, str) and _BASIC_DATE.match(value) else _number(value)
         if seconds is None and not isinstance(value, bool):
             with contextlib.suppress(ValueError):  # told below

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.ingestion.spans import SpanFiles, resolve_span
-from pipeline.check import SourceReport, check_files, check_rows, source_settings
+from pipeline.check import SourceReport, check_files, check_rows
 from tests.transform.small_config import REMOVED, small_config
 from transform.config import Config
 from transform.errors import InputError
@@ -133,11 +133,11 @@ def test_a_log_that_is_split_is_read_in_both_splits(tmp_path: Path) -> None:
     assert check_rows(config, found, 100)[0].labels == {0: 1, 1: 1}
 
 
-def test_source_settings_are_found_by_name() -> None:
+def test_a_source_is_found_by_its_name() -> None:
     config = small_config(
         ("sources.impressions", {"path": "log.csv", "format": "tsv", "request_id": "request", "timestamp": "time"}),
         ("sources.installs", INSTALLS),
     )
-    assert source_settings(config, "impressions") is config.sources.impressions
-    assert source_settings(config, "installs") is config.sources.installs
-    assert source_settings(config, "catalog") is config.sources.tables["catalog"]
+    assert config.sources.of("impressions") is config.sources.impressions
+    assert config.sources.of("installs") is config.sources.installs
+    assert config.sources.of("catalog") is config.sources.tables["catalog"]

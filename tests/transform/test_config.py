@@ -93,6 +93,13 @@ def test_columns_follow_from_the_sources_and_features() -> None:
     }
 
 
+def test_a_column_is_trimmed_unless_a_feature_of_it_says_that_its_spaces_count() -> None:
+    log = small_config(("features.0.trim", False)).columns["impressions"]
+    assert {c.name: c.trim for c in log if c.kind in ("string", "list")} == {
+        "request": True, "app": False, "installed": True,
+    }  # fmt: skip
+
+
 def test_a_column_of_two_kinds_is_read_twice() -> None:
     config = small_config(("sources.impressions.timestamp", "price"), ("features.2.source", "impressions"))
     assert Column("price", "timestamp", True) in config.columns["impressions"]

@@ -13,7 +13,8 @@ from trainer.ranking.limits import bounded, bounded_lists
 from trainer.ranking.pairs import Pairs
 from trainer.ranking.summands import BOTH, CONTEXT, ITEM, Sides, Summand, input_sides, sides_of
 from trainer.transform_graph import apply_transform, pruned
-from transform.feature_spec import FeatureSpec, Side, transformed_name
+from transform.feature_spec import Feature, FeatureSpec, Side, transformed_name
+from transform.raw_texts import RawRule, clean
 
 #: What is known of some contexts or items: tensors and RaggedTensors, each `[rows, …]`.
 Rows = dict[str, Any]
@@ -36,6 +37,7 @@ class Encoders:
       model: The trained model.
       weights_of: Looks the wide tables' weights up.
       transform_fn: tf.Transform's saved function.
+      rules: What of a raw value does not count, by feature.
       pairs: Its crosses of both sides, as far as there is a short way to their weights.
     """
 
@@ -45,9 +47,10 @@ class Encoders:
         model: WideDeep,
         weights_of: WeightsOf,
         transform_fn: Any,
+        rules: Mapping[str, RawRule],
         pairs: Sequence[Pairs],
     ) -> None:
-        self._spec, self._model, self._pairs = spec, model, pairs
+        self._spec, self._model, self._rules, self._pairs = spec, model, rules, pairs
         sides, paired = input_sides(spec), {pair.input_name for pair in pairs}
         inputs = {
             which: {name for name in model.feature_names if sides[name] == which and name not in paired}
@@ -87,7 +90,7 @@ class Encoders:
         Returns:
           WIDE and FIRST_SUM; by each cross's name its combinations; and raw values.
         """
-        which, raw = frozenset({side}), bounded_lists(raw, self._spec)
+        which, raw = frozenset({side}), clean(bounded_lists(raw, self._spec), self._rules)
         features = apply_transform(self._transforms[which], raw)
         rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([batch_size_of(raw)])}
         if which == CONTEXT:
@@ -99,6 +102,10 @@ class Encoders:
         rows |= {pair.name: pair.combinations(side, raw, features) for pair in self._pairs}
         rows |= {_raw_name(name): tf.RaggedTensor.from_sparse(raw[name]) for name in self._raw[side]}
         return rows
+
+    def id_of(self, identity: Feature, texts: tf.Tensor) -> tf.Tensor:
+        """Item ids as the catalog's keys are written, string of any shape."""
+        return tf.strings.strip(texts) if self._rules[identity.name].trim else texts
 
     def combine(self, contexts: Rows, items: Rows, context_of: tf.Tensor) -> Rows:
         """Sums up what is known of candidates.

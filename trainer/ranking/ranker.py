@@ -52,7 +52,7 @@ class Ranker(tf.Module):  # type: ignore[misc]
         self.resources = [*encoders.resources, *catalog.resources]
 
         def items_of(ids: tf.Tensor, examples: tf.Tensor | None) -> Rows:
-            rows = catalog.rows_of(ids)
+            rows = catalog.rows_of(encoders.id_of(identity, ids))
             is_new = rows == catalog.unknown
             if examples is not None:
                 is_new |= examples != b""

@@ -15,7 +15,7 @@ LIMITS = Ingestion(max_field_bytes=20, max_list_values=3)
 
 
 def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
-    parser = RowParser([Column("x", kind, required)], ("", "unknown"), "|", LIMITS)
+    parser = RowParser([Column("x", kind, required)], ("", "unknown ", "99", "-0.1"), "|", LIMITS)
     (result,) = parser.parse({"x": value})
     return result
 
@@ -26,7 +26,13 @@ def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
         ("string", "chess", "chess"),
         ("string", b"\xc3\xa9t\xc3\xa9", "été"),
         ("string", "0", "0"),
-        ("string", " ", " "),
+        ("string", " ", None),
+        ("string", "\t chess\r\n", "chess"),
+        ("string", "\xa0chess", "\xa0chess"),  # what TensorFlow does not strip
+        ("string", " unknown", None),
+        ("string", b" unknown ", None),
+        ("string", 99, None),
+        ("string", ("99",), None),
         ("string", 7, "7"),
         ("string", ("chess",), "chess"),
         ("string", "", None),
@@ -35,6 +41,11 @@ def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
         ("string", "x" * 20, "x" * 20),
         ("list", "a|b|a", ("a", "b", "a")),
         ("list", "a||unknown", ("a",)),
+        ("list", " a | unknown|b c ", ("a", "b c")),
+        ("list", "a|  |", ("a",)),
+        ("list", ["a ", b" unknown", 98], ("a", "98")),
+        ("list", [" ", 99], None),
+        ("list", " unknown ", None),
         ("list", "", None),
         ("list", [], None),
         ("list", ["", None, "unknown"], None),
@@ -45,12 +56,20 @@ def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
         ("float", b"-1e3", -1000.0),
         ("float", 2, 2.0),
         ("float", (2.5,), 2.5),
+        ("float", " 1.5 ", 1.5),
         ("float", "nan", None),
+        ("float", " unknown", None),
+        ("float", "99", None),
+        ("float", "99.0", None),
+        ("float", 99, None),
+        ("float", "-0.1", None),
+        ("float", -0.1, None),
+        ("float", "-0.10001", -0.10001),
         ("float", float("nan"), None),
         ("float", "unknown", None),
         ("float", 3.4e38, 3.4e38),
         ("label", "0", 0),
-        ("label", "1.0", 1),
+        ("label", " 1.0\t", 1),
         ("label", 1, 1),
         ("label", True, 1),
         ("label", 0.0, 0),
@@ -62,7 +81,7 @@ def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
         ("timestamp", "1700000000", 1_700_000_000.0),
         ("timestamp", 1_700_000_000.25, 1_700_000_000.25),
         ("timestamp", "2023-11-14T22:13:20", 1_700_000_000.0),
-        ("timestamp", "2023-11-14T22:13:20Z", 1_700_000_000.0),
+        ("timestamp", " 2023-11-14T22:13:20Z ", 1_700_000_000.0),
         ("timestamp", "2023-11-15T00:13:20+02:00", 1_700_000_000.0),
         ("timestamp", datetime.date(1970, 1, 2), 86_400.0),
         ("timestamp", "0", 0.0),
@@ -159,6 +178,21 @@ def test_a_required_column_needs_a_value(kind: ColumnKind, value: Any) -> None:
     with pytest.raises(RowError) as caught:
         parse(kind, value, required=True)
     assert (caught.value.reason, caught.value.detail) == ("missing_value", "`x` must have a value")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("string", " a ", " a "),
+        ("string", " unknown", " unknown"),
+        ("string", "unknown ", None),  # as the null value is written
+        ("string", "", None),
+        ("list", " a |unknown |b", (" a ", "b")),
+    ],
+)
+def test_a_column_whose_spaces_count_is_read_as_it_is(kind: ColumnKind, value: Any, expected: Any) -> None:
+    parser = RowParser([Column("x", kind, False, trim=False)], ("unknown ",), "|", LIMITS)
+    assert parser.parse({"x": value}) == (expected,)
 
 
 def test_values_stand_in_the_order_of_the_columns() -> None:

@@ -1,0 +1,175 @@
+"""The same raw text has the same score in a log's row and in a request: white space, and words for "no value"."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from pipeline.raw_rows import ExampleMaker
+from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
+from trainer.learned import read_learned
+from trainer.model import WideDeep
+from trainer.signatures import export_model
+
+APPS = [f"app{i}" for i in range(6)]
+CONTEXT = ("country", "motto", "installed", "age")
+ITEM = ("app", "tags", "price")
+CONFIG = make_config(
+    sources={
+        "impressions": {
+            "path": "a.csv",
+            "format": "csv",
+            "label": "y",
+            "request_id": "r",
+            "null_values": ["", "?", " unknown", "-1"],
+        },
+        "tables": {
+            "catalog": {"path": "c.csv", "format": "csv", "key": "app", "broadcast": True, "null_values": ["n/a"]}
+        },
+    },
+    features=[
+        {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {"oov_buckets": 7}},
+        {"name": "motto", "side": "context", "kind": "categorical", "vocabulary": {"oov_buckets": 7}, "trim": False},
+        {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
+        {"name": "age", "side": "context", "kind": "numeric", "quantiles": 5},
+        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"oov_buckets": 7}},
+        {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
+    ],
+    crosses=[
+        {"features": ["installed", "app"], "min_count": 1},
+        {"features": ["country", "tags"], "hash_buckets": 50},
+        {"features": ["country", "installed"], "min_count": 1},
+        {"features": ["age", "app", "country"], "hash_buckets": 25},
+    ],
+)
+
+#: Odd texts of a column, and what each must be the same as; None is no value.
+ODD: dict[str, dict[str, str | None]] = {
+    "country": {
+        " us": "us", "us\t ": "us", "\n\v us\f\r": "us", "?": None, " ? ": None, "unknown": None, "unknown ": None,
+        "": None, "  ": None, "-1": None, "n/a": "n/a", "\u00a0us": "\u00a0us", "u s": "u s", "US": "US",
+    },
+    "motto": {" go": " go", "go": "go", "?": None, " ?": " ?", " unknown": None, "unknown": "unknown", "": None},
+    "installed": {
+        "app1 | app2": "app1|app2", " app1|?| unknown |app2 ": "app1|app2", "|app1||": "app1", " ? ": None, "": None,
+        "app1|app1 ": "app1|app1", "-1|app3": "app3",
+    },
+    "age": {" 41": "41", "41.0 ": "41", "-1": None, " -1.0": None, "?": None, "": None, "nan": None, "-1.5": "-1.5"},
+    "app": {" app1": "app1", "app1\t": "app1", "?": None, "unknown": None, "app99 ": "app99"},
+    "tags": {"game | free": "game|free", " n/a ": None, "game|n/a": "game", "?": "?", "": None},
+    "price": {" 2.5 ": "2.5", "n/a": None, " n/a": None, "-1": "-1"},
+}  # fmt: skip
+CASES = [(column, odd, same) for column, texts in ODD.items() for odd, same in texts.items()]
+PLAIN = {
+    "country": "us", "motto": "go", "installed": "app1|app4", "age": "30", "app": "app1", "tags": "free", "price": "2.5"
+}  # fmt: skip
+
+
+def as_request(row: dict[str, str]) -> Row:
+    """The features of a row as a client sends them: a text as it is, a list in parts, a number as such."""
+    request: Row = {name: [row[name]] for name in ("country", "motto", "app")}
+    request |= {name: row[name].split("|") for name in ("installed", "tags")}
+    for name in ("age", "price"):
+        try:
+            request[name] = [float(row[name])]
+        except ValueError:  # what is no number has no place in a request
+            request[name] = []
+    return request
+
+
+class Deployed:
+    """A model of random weights, exported, and what makes examples of raw rows."""
+
+    def __init__(self, folder: Path) -> None:
+        rng = random.Random(3)
+        rows = [
+            {
+                "country": [rng.choice(["us", "de", "n/a"])],
+                "motto": [rng.choice(["go", " go", " ?", "unknown"])],
+                "installed": rng.sample(APPS, 2),
+                "age": [] if rng.random() < 0.2 else [rng.uniform(-2, 60)],
+                "app": [rng.choice(APPS)] if i % 9 else ["?"],
+                "tags": rng.sample(["game", "free", "?"], rng.randint(0, 2)),
+                "price": [] if rng.random() < 0.2 else [rng.uniform(-2, 5)],
+                "label": [rng.randint(0, 1)],
+                "request_id": [str(i)],
+            }
+            for i in range(300)
+        ]
+        span = transform_span(CONFIG, rows, rows[:10], folder / "span")
+        output = tft.TFTransformOutput(span.transform_output)
+        self.vocabulary = output.vocabulary_by_name("country_vocabulary")
+        model = WideDeep(CONFIG.spec, CONFIG.model, read_learned(output, CONFIG.spec).vocabulary_sizes, seed=4)
+        draw = np.random.default_rng(5)
+        for variable in model.trainable_variables:
+            variable.assign(draw.normal(scale=0.5, size=variable.shape))
+        self.catalog = {app: {"tags": ["free"], "price": [2.5]} for app in APPS}
+        items = {app.encode(): to_example(item) for app, item in self.catalog.items()}
+        export_model(model, output, CONFIG, str(folder / "model"), items)
+        self.signatures = tf.saved_model.load(str(folder / "model")).signatures
+        self.maker = ExampleMaker(CONFIG, {}, [*CONTEXT, *ITEM])
+
+    def of_log(self, row: dict[str, str]) -> float:
+        """The score of a row as ingestion reads it."""
+        return float(self.signatures["serving_default"](examples=tf.constant([self.maker.example(row)]))["scores"][0])
+
+    def of_request(self, row: dict[str, str]) -> float:
+        """The score of a request by `serving_default`."""
+        example = to_example(as_request(row))
+        return float(self.signatures["serving_default"](examples=tf.constant([example]))["scores"][0])
+
+    def ranked(self, row: dict[str, str]) -> dict[str, float]:
+        """The score of a request by each ranking signature; by `rank` if the catalog has the item as the row has it."""
+        raw = as_request(row)
+        inputs: dict[str, Any] = {
+            "context": tf.constant([to_example({name: raw[name] for name in CONTEXT})]),
+            "item_ids": tf.constant([[row["app"]]]),
+        }
+        items = tf.constant([[to_example({name: raw[name] for name in ("tags", "price")})]])
+        scores = {"rank_items": self.signatures["rank_items"](**inputs, items=items)}
+        if self.catalog.get(row["app"].strip()) == {name: raw[name] for name in ("tags", "price")}:
+            scores["rank"] = self.signatures["rank"](**inputs)
+            named = {
+                name: tf.constant([raw[name]] if name == "installed" else raw[name] or [float("nan")])
+                for name in CONTEXT
+            }
+            scores["rank_named"] = self.signatures["rank_named"](item_ids=inputs["item_ids"], **named)
+        assert all(found["item_ids"].numpy().tolist() == [[row["app"].encode()]] for found in scores.values())
+        return {name: float(found["scores"][0, 0]) for name, found in scores.items()}
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    return Deployed(tmp_path_factory.mktemp("deployed"))
+
+
+@pytest.mark.parametrize(("column", "odd", "same"), CASES)
+def test_an_odd_text_scores_as_what_it_means(deployed: Deployed, column: str, odd: str, same: str | None) -> None:
+    row = PLAIN | {column: odd}
+    expected = deployed.of_log(PLAIN | {column: same or ""})
+    assert deployed.of_log(row) == pytest.approx(expected, abs=1e-6)
+    assert deployed.of_request(row) == pytest.approx(expected, abs=1e-6)
+    if row["app"].strip():
+        for name, score in deployed.ranked(row).items():
+            assert score == pytest.approx(expected, abs=1e-6), name
+
+
+def test_texts_that_differ_have_other_scores(deployed: Deployed) -> None:
+    # So that the test above can fail: each value that is told apart moves the score.
+    for column, texts in ODD.items():
+        scores = {same: deployed.of_log(PLAIN | {column: same or ""}) for same in set(texts.values())}
+        values = sorted(scores.values())
+        distinct = [a for a, b in itertools.pairwise(values) if b - a > 1e-5]
+        assert len(distinct) >= len(values) - 2, (column, scores)  # of two unknown ones an oov bucket may be shared
+
+
+def test_null_words_have_no_place_in_a_vocabulary(deployed: Deployed) -> None:
+    assert set(deployed.vocabulary) == {b"us", b"de", b"n/a"}
