@@ -30,6 +30,10 @@ def summary(outcome: Outcome) -> RenderableType:
     for source in sorted(set(counts.read) - {IMPRESSIONS}):
         table.add_row(f"  {source}", _table_rows(outcome, source))
     table.add_row("examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items())))
+    if counts.unknown_labels:
+        table.add_row(
+            "  left out", f"{counts.unknown_labels:,} impressions, the last ones, whose labels are not known yet"
+        )
     for finding in outcome.data_findings:
         if finding.severity == "warn":
             table.add_row("data", f"[yellow]{escape(finding.sentence)}[/yellow]")

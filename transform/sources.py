@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.feature_spec import IMPRESSIONS, STRICT, Name
-from transform.settings import PositiveFloat, PositiveInt
+from transform.settings import NonNegativeFloat, PositiveFloat, PositiveInt
 
 DEFAULT_LIST_SEPARATOR = "|"
 
@@ -93,15 +93,23 @@ class Impressions:
 class Installs(Source):
     """The installs from which labels are made: label 1 if an install follows the impression within the window.
 
+    The labels of a span's last `attribution_seconds` are not known when it is ingested. The span ends with its logs, at
+    the latest time of an impression or an install; a thousandth of a log's rows, at the end, is taken for wrong clocks.
+
     Attributes:
       keys: The columns that name user and app, in this table and in the impressions.
       timestamp: The column with the install's time.
       attribution_seconds: The length of the attribution window, in seconds.
+      clock_skew_seconds: An install so long before its impression follows it too, as the clocks of two logs differ.
+      leave_out_unknown_labels: Leave out of training and evaluation the impressions of the span's last
+        `attribution_seconds`, whose labels are not known yet.
     """
 
     keys: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=4)] = ("user_id", "app_id")
     timestamp: ColumnName = "timestamp"
     attribution_seconds: PositiveFloat = 3600.0
+    clock_skew_seconds: NonNegativeFloat = 5.0
+    leave_out_unknown_labels: bool = True
 
 
 @dataclass(frozen=True, config=STRICT)

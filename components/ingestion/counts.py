@@ -19,7 +19,8 @@ from transform.settings import Ingestion
 
 #: What ingestion's transforms emit to be counted: (("read", source), ("rejected", source, reason),
 #: ("lines", source, field of LineCounts), ("label", split, label, hour since 1970 or ""), ("unmatched", table),
-#: ("unmatched_rejected", table), ("install", field of InstallEvidence) or ("unusable", sentence)), each with a number.
+#: ("unmatched_rejected", table), ("install", field of InstallEvidence), ("unknown_label",) or ("unusable", sentence)),
+#: each with a number.
 CountKey = tuple[str, ...]
 
 
@@ -66,6 +67,7 @@ class Counts:
       rejected: Rows rejected, by source, then by reason.
       lines: The lines of the sources whose files are text.
       labels: Examples written, by split, then by label ("0" or "1").
+      unknown_labels: Impressions left out because their labels are not known yet.
       unmatched: Impressions whose key a table does not have, by table.
       unusable_files: A sentence for each file of which nothing could be used.
     """
@@ -75,6 +77,7 @@ class Counts:
     rejected: dict[str, dict[str, int]] = Field(default_factory=dict)
     lines: dict[str, LineCounts] = Field(default_factory=dict)
     labels: dict[str, dict[str, int]] = Field(default_factory=dict)
+    unknown_labels: int = 0
     unmatched: dict[str, int] = Field(default_factory=dict)
     unusable_files: tuple[str, ...] = ()
 
@@ -111,10 +114,10 @@ def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
         return "; ".join(counts.unusable_files[:3])
     num_read, max_rejected_fraction = counts.read.get(IMPRESSIONS, 0), ingestion.max_rejected_fraction
     kept = counts.num_examples
-    if num_read != counts.num_rejected + sum(kept.values()):
+    if num_read != counts.num_rejected + counts.unknown_labels + sum(kept.values()):
         return (
-            f"every row read must be kept or rejected. Received: {num_read} rows read, {kept} kept, "
-            f"{counts.num_rejected} rejected ({quarantine_uri})"
+            f"every row read must be kept, rejected or left out. Received: {num_read} rows read, {kept} kept, "
+            f"{counts.num_rejected} rejected, {counts.unknown_labels} left out ({quarantine_uri})"
         )
     empty = sorted(source for source, number in counts.read.items() if number == 0)
     if empty:
@@ -133,6 +136,12 @@ def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
                 f"(ingestion.max_rejected_fraction). Received: {number} of {of} ({number / of:.2%}; {reasons}); "
                 f"they are in {quarantine_uri}"
             )
+    if counts.unknown_labels and not sum(kept.values()):
+        return (
+            "a span must be longer than `sources.installs.attribution_seconds`, within which the last labels are not "
+            f"known yet (sources.installs.leave_out_unknown_labels). Received: {counts.unknown_labels} impressions, "
+            f"all of them within it (span {counts.span})"
+        )
     for split in ("train", "eval"):
         by_label = counts.labels.get(split, {})
         if len(by_label) < 2:
@@ -145,7 +154,15 @@ def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
 
 def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Counts:
     """Builds the counts from their sums by key."""
-    result: dict[str, Any] = {"read": {}, "rejected": {}, "lines": {}, "labels": {}, "unmatched": {}, "unusable": []}
+    result: dict[str, Any] = {
+        "read": {},
+        "rejected": {},
+        "lines": {},
+        "labels": {},
+        "unmatched": {},
+        "unusable": [],
+        "unknown": 0,
+    }
     for key, number in sorted(pairs):
         match key:
             case ("read", source):
@@ -159,6 +176,8 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
                 by_label[label] = by_label.get(label, 0) + number
             case ("install" | "unmatched_rejected", _):
                 pass  # for the evidence alone
+            case ("unknown_label",):
+                result["unknown"] = number
             case ("unmatched", table):
                 result["unmatched"][table] = number
             case ("unusable", sentence):
@@ -171,6 +190,7 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
         rejected=result["rejected"],
         lines={source: LineCounts(**fields) for source, fields in result["lines"].items()},
         labels=result["labels"],
+        unknown_labels=result["unknown"],
         unmatched=result["unmatched"],
         unusable_files=tuple(result["unusable"]),
     )

@@ -130,7 +130,7 @@ class Evidence:
       logs: By source, `impressions` and `installs`.
       tables: By name.
       installs: None where labels are read from the log.
-      labels: All examples.
+      labels: All examples; not the impressions whose labels are not known yet.
       labels_by_hour: By hour, in hours since 1970; empty without timestamps.
       schema_version: Of this dataclass.
     """
@@ -270,7 +270,7 @@ def evidence_of(
     by_source: dict[str, list[FilePart]] = {}
     for part in ordered:
         by_source.setdefault(part.file.source, []).append(part)
-    labels = LabelCount()
+    labels, num_left_out = LabelCount(), 0
     by_hour: dict[int, LabelCount] = {}
     installs: collections.Counter[str] = collections.Counter()
     unmatched: collections.Counter[str] = collections.Counter()
@@ -281,6 +281,8 @@ def evidence_of(
                 labels = _more(labels, label, number)
                 if hour:
                     by_hour[int(hour)] = _more(by_hour.get(int(hour), LabelCount()), label, number)
+            case ("unknown_label",):
+                num_left_out = number
             case ("install", kind):
                 installs[kind] += number
             case ("unmatched", name):
@@ -293,7 +295,7 @@ def evidence_of(
         logs={
             name: _log(source_parts) for name, source_parts in by_source.items() if name not in config.sources.tables
         },
-        tables=_tables(config, by_source, labels.negatives + labels.positives, unmatched, rejected),
+        tables=_tables(config, by_source, labels.negatives + labels.positives + num_left_out, unmatched, rejected),
         installs=InstallEvidence(**installs) if config.sources.installs is not None else None,
         labels=labels,
         labels_by_hour=dict(sorted(by_hour.items())),
@@ -321,13 +323,12 @@ def _log(parts: Sequence[FilePart]) -> Log:
 def _tables(
     config: Config,
     parts: Mapping[str, Sequence[FilePart]],
-    num_kept: int,
+    num_joined: int,
     unmatched: Mapping[str, int],
     rejected: Mapping[str, int],
 ) -> dict[str, TableEvidence]:
     """Each table's evidence. The impressions come to one table after the other; what one rejects goes no further."""
     tables = {}
-    num_joined = num_kept
     for name in reversed(config.sources.tables):
         num_joined += rejected[name]
         without = unmatched[name] + rejected[name]

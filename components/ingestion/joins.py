@@ -89,10 +89,13 @@ def _joined(
 
 
 class LabelFromInstalls(beam.DoFn):  # type: ignore[misc]
-    """After CoGroupByKey by user and app: label 1 if an install follows within the attribution window."""
+    """After CoGroupByKey by user and app: label 1 if an install follows within the attribution window.
+
+    An install that is earlier than the impression by no more than the clocks may differ follows it too.
+    """
 
     def __init__(self, installs: sources.Installs, timestamp_position: int):
-        self._window = installs.attribution_seconds
+        self._window, self._skew = installs.attribution_seconds, installs.clock_skew_seconds
         self._position = timestamp_position
 
     def process(self, element: tuple[Any, dict[str, Any]]) -> Iterator[Any]:
@@ -103,7 +106,7 @@ class LabelFromInstalls(beam.DoFn):  # type: ignore[misc]
         for impression in groups["log"]:
             has_impression = True
             shown = impression.values[self._position]
-            first, end = bisect.bisect_left(times, shown), bisect.bisect_right(times, shown + self._window)
+            first, end = bisect.bisect_left(times, shown - self._skew), bisect.bisect_right(times, shown + self._window)
             attributed.update(range(first, end))
             yield impression._replace(label=int(first < end))
         others = "outside_window" if has_impression else "without_impression"

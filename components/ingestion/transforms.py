@@ -22,6 +22,7 @@ from components.ingestion.joins import (
 )
 from components.ingestion.readers import TEXT_FORMATS, LineTally, read_contents, read_rows, unit_of
 from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
+from components.ingestion.span_end import EndOfLog, LeaveOutUnknown
 from transform import sources
 from transform.config import Config
 from transform.errors import InputError
@@ -208,7 +209,21 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             >> beam.ParDo(LabelFromInstalls(installs, layout.timestamp)).with_outputs(COUNTED, main="labelled")
         )
         self._counted.append(labelled[COUNTED])
-        return labelled["labelled"]
+        if not installs.leave_out_unknown_labels:
+            return labelled["labelled"]
+        end_of_impressions = (
+            impressions
+            | "ShownAt" >> beam.Map(_time, layout.timestamp)
+            | "EndOfImpressions" >> beam.CombineGlobally(EndOfLog())
+        )
+        end_of_installs = times | "InstalledAt" >> beam.Values() | "EndOfInstalls" >> beam.CombineGlobally(EndOfLog())
+        known = labelled["labelled"] | "LeaveOutUnknown" >> beam.ParDo(
+            LeaveOutUnknown(installs.attribution_seconds, layout.timestamp),
+            beam.pvalue.AsSingleton(end_of_impressions),
+            beam.pvalue.AsSingleton(end_of_installs),
+        ).with_outputs(COUNTED, main="known")
+        self._counted.append(known[COUNTED])
+        return known["known"]
 
     def _split(self, impressions: Any) -> Any:
         rule, layout = self._config.ingestion, self._layout
@@ -217,8 +232,8 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         if rule.split_by == "time":
             latest = (
                 impressions
-                | "Times" >> beam.Map(lambda i, at: i.values[at], layout.timestamp)
-                | "Latest" >> beam.CombineGlobally(lambda times: max(times, default=0.0))
+                | "Times" >> beam.Map(_time, layout.timestamp)
+                | "Latest" >> beam.CombineGlobally(EndOfLog())
             )
             return impressions | "SplitByTime" >> beam.Map(
                 _split_by_time, layout.timestamp, rule.eval_seconds, beam.pvalue.AsSingleton(latest)
@@ -246,6 +261,11 @@ def _by_position(impression: Impression, position: int) -> tuple[str, Impression
 
 def _by_positions(impression: Impression, positions: tuple[int, ...]) -> tuple[tuple[str, ...], Impression]:
     return tuple(impression.values[p] for p in positions), impression
+
+
+def _time(impression: Impression, position: int) -> float:
+    time: float = impression.values[position]
+    return time
 
 
 def _install_time(

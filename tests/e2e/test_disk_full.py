@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -54,4 +55,8 @@ def test_a_full_disk_is_told_and_with_room_the_run_goes_on(
     assert remains(workspace) == []
     # Nothing that a full disk has cut off was taken for whole.
     report = store.last_report(workspace)
-    assert report["training"]["num_examples"] + report["training"]["validation"]["num_examples"] == 2 * 4000
+    counts = [json.loads(file.read_text()) for file in workspace.glob("artifacts/example_gen/quarantine/*/counts.json")]
+    left_out = {c["span"]: c["unknown_labels"] for c in counts}
+    assert left_out.keys() == {1, 2}
+    examples = report["training"]["num_examples"] + report["training"]["validation"]["num_examples"]
+    assert examples == 2 * 4000 - sum(left_out.values())

@@ -19,7 +19,13 @@ Row = dict[str, Any]
 
 
 def store_config(
-    file_format: str = "csv", suffix: str = "", *, broadcast: bool = True, reject: bool = False, **sections: Any
+    file_format: str = "csv",
+    suffix: str = "",
+    *,
+    broadcast: bool = True,
+    reject: bool = False,
+    leave_out_unknown_labels: bool = False,
+    **sections: Any,
 ) -> Config:
     """Impressions with installs, a catalog and users; `sections` replaces or adds sections."""
 
@@ -33,7 +39,13 @@ def store_config(
                 "impressions": source(
                     "impressions", impression_id="impression", request_id="request", timestamp="time"
                 ),
-                "installs": source("installs", keys=["user", "app"], timestamp="at", attribution_seconds=100),
+                "installs": source(
+                    "installs",
+                    keys=["user", "app"],
+                    timestamp="at",
+                    attribution_seconds=100,
+                    leave_out_unknown_labels=leave_out_unknown_labels,
+                ),
                 "tables": {
                     "catalog": source("catalog", key="app", broadcast=broadcast, reject_unmatched=reject),
                     "users": source("users", key="user", reject_unmatched=reject),

@@ -47,6 +47,7 @@ def test_the_sums_by_key_become_counts() -> None:
     ]
     assert counts_from_pairs(pairs, 4) == COUNTS
     assert counts_from_pairs([*pairs, (("unusable", "bad file"), 1)], 4).unusable_files == ("bad file",)
+    assert counts_from_pairs([*pairs, (("unknown_label",), 12)], 4).unknown_labels == 12
     with pytest.raises(ValueError, match="unknown count"):
         counts_from_pairs([(("odd",), 1)], 4)
 
@@ -90,8 +91,16 @@ def test_every_line_is_the_header_blank_or_part_of_a_row() -> None:
         (
             {"read": {"impressions": 1001}},
             {},
-            "every row read must be kept or rejected. Received: 1001 rows read, {'train': 790, 'eval': 200} kept, "
-            "10 rejected (Q)",
+            "every row read must be kept, rejected or left out. Received: 1001 rows read, {'train': 790, 'eval': 200} "
+            "kept, 10 rejected, 0 left out (Q)",
+        ),
+        ({"read": {"impressions": 1030}, "unknown_labels": 30, "rejected": {"impressions": {"bad_label": 10}}}, {}, ""),
+        (
+            {"unknown_labels": 990, "labels": {}},
+            {},
+            "a span must be longer than `sources.installs.attribution_seconds`, within which the last labels are not "
+            "known yet (sources.installs.leave_out_unknown_labels). Received: 990 impressions, all of them within it "
+            "(span 4)",
         ),
         (
             {"read": {"impressions": 0, "catalog": 5, "installs": 0}, "rejected": {}, "labels": {}},

@@ -12,6 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from components.ingestion.examples import Impression
 from components.ingestion.joins import LabelFromInstalls
+from components.ingestion.span_end import EndOfLog
 from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import IngestImpressions
 from tests.components.ingestion.expected import label_of, split_of
@@ -132,11 +133,12 @@ def labels(shown: list[float], installed: list[float], window: float = 100.0) ->
         ([1000.0], [], [0]),
         ([1000.0], [1000.0], [1]),  # both edges of the window belong to it
         ([1000.0], [1100.0], [1]),
-        ([1000.0], [999.999], [0]),
+        ([1000.0], [995.0], [1]),  # the clocks of the logs may differ by 5 seconds
+        ([1000.0], [994.999], [0]),
         ([1000.0], [1100.001], [0]),
         ([1000.0], [990.0, 1200.0], [0]),
         ([1000.0], [1200.0, 990.0, 1050.0], [1]),
-        ([900.0, 1000.0, 1050.0, 1060.0], [1055.0], [0, 1, 1, 0]),
+        ([900.0, 1000.0, 1050.0, 1061.0], [1055.0], [0, 1, 1, 0]),
         ([1000.0, 2000.0], [2010.0, 1010.0], [1, 1]),
         ([], [1000.0], []),
     ],
@@ -145,6 +147,64 @@ def test_the_label_is_one_if_an_install_follows_within_the_window(
     shown: list[float], installed: list[float], expected: list[int]
 ) -> None:
     assert labels(shown, installed) == expected
+
+
+def test_the_tolerance_for_clocks_is_a_setting() -> None:
+    installs = Installs(path="i.csv", format="csv", attribution_seconds=100, clock_skew_seconds=0)
+    log = [Impression("log", 1, "", (1000.0,), None, {})]
+    groups: dict[str, Any] = {"log": log, "installs": [999.999]}
+    (row,) = (r for r in LabelFromInstalls(installs, 0).process((("u", "a"), groups)) if isinstance(r, Impression))
+    assert row.label == 0
+
+
+def end_of(times: list[float]) -> float:
+    """What a combiner that gets the times in parts finds, as Beam calls it."""
+    combine = EndOfLog()
+    accumulators = []
+    for part in (times[::2], times[1::2]):
+        accumulator = combine.create_accumulator()
+        for time in part:
+            accumulator = combine.add_input(accumulator, time)
+        accumulators.append(accumulator)
+    return combine.extract_output(combine.merge_accumulators(accumulators))
+
+
+FAR = 4_000_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("times", "end"),
+    [
+        ([], 0.0),
+        ([1000.0], 1000.0),
+        ([1000.0, 1010.0], 1010.0),  # in one minute
+        ([1000.0, 1010.0, FAR], 1010.0),
+        ([1000.0, 1010.0, FAR, FAR - 90], FAR - 90),  # two of four are no mistake of a clock
+        ([float(i) for i in range(60, 6060)], 6059.0),  # the last minute has 60 of 6,000
+        ([*(float(i) for i in range(60, 6060)), *[FAR] * 6], 6059.0),  # 6 of 6,006
+        ([*(float(i) for i in range(60, 6060)), *[FAR] * 7], FAR),
+    ],
+)
+def test_a_log_ends_where_its_last_rows_are_but_for_wrong_clocks(times: list[float], end: float) -> None:
+    assert end_of(times) == end
+
+
+@pytest.mark.parametrize("late_install", [False, True], ids=["installs of the day", "installs shipped for longer"])
+def test_impressions_whose_labels_are_not_known_yet_are_left_out(tmp_path: Path, late_install: bool) -> None:
+    # Impressions every 10 seconds from 1000 to 1390, and one whose clock is years ahead; 100 seconds of attribution.
+    rows = [impression(i, f"u{i % 4}", f"a{i % 5}", 1000.0 + 10 * i) for i in range(GOOD)]
+    rows.append(impression(99, "u0", "a0", FAR))
+    installs = [{"user": "u0", "app": "a0", "at": at} for at in (1050.0, 1395.0, 1440.0, FAR)]
+    if late_install:  # 1441 and 1450 are in one minute, so that the latter is no single row of a wrong clock
+        installs += [{"user": "u0", "app": "a0", "at": at} for at in (1441.0, 1450.0)]
+    out = ingest(store_config("jsonl", leave_out_unknown_labels=True), tmp_path, impressions=rows, installs=installs)
+    # The logs end at 1440 (of 4 installs, the one years ahead is passed over), or at 1450.
+    end = 1450.0 if late_install else 1440.0
+    known = {row["impression"] for row in rows if row["time"] + 100 <= end}
+    assert len(known) == (36 if late_install else 35)
+    assert set(by_id(out["impressions"])) == known
+    counted = sum(number for key, number in out["counted"] if key == ["unknown_label"])
+    assert counted == len(rows) - len(known)
 
 
 def test_an_install_of_another_user_or_app_gives_no_label(tmp_path: Path) -> None:
