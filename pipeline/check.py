@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from components.ingestion.readers import read_rows, unit_of
 from components.ingestion.rows import RowError, RowParser
-from components.ingestion.spans import SpanFiles
-from transform.config import Config
+from components.ingestion.spans import SpanFiles, has_spans
+from transform.config import Column, Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
+from transform.raw_texts import trimmed
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejections:
+    """The rows read that would be rejected for one reason: how many, and the first of them in words."""
+
+    number: int
+    first: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,21 +32,43 @@ class SourceReport:
       name: The source.
       num_files: Its files.
       num_rows: Rows read.
-      rejected: Rows that would be rejected, by reason.
-      first_rejection: The first of them in words.
+      rejected: Rows that would be rejected, by reason, the most frequent first.
       labels: How often each label was seen, where the rows have one.
+      num_trimmed: By column, texts with white space at an end, which does not count.
+      num_null: By column, texts other than the empty one that mean "no value".
+      seconds: From the earliest to the latest time of the rows read; None without a timestamp or without a row.
+      is_whole: Whether all rows of the source were read.
     """
 
     name: str
     num_files: int
     num_rows: int
-    rejected: dict[str, int]
-    first_rejection: str
-    labels: dict[int, int]
+    rejected: dict[str, Rejections]
+    labels: dict[int, int] = dataclasses.field(default_factory=dict)
+    num_trimmed: dict[str, int] = dataclasses.field(default_factory=dict)
+    num_null: dict[str, int] = dataclasses.field(default_factory=dict)
+    seconds: float | None = None
+    is_whole: bool = True
+
+    @property
+    def num_rejected(self) -> int:
+        return sum(found.number for found in self.rejected.values())
 
 
 def check_files(config: Config, found: SpanFiles) -> None:
-    """Raises InputError if a file cannot be opened or lacks a column, or all files of a source are empty."""
+    """Checks what can be checked without reading a source.
+
+    Raises:
+      InputError: If a file cannot be opened or lacks a column, all files of a source are empty, or a window is asked
+        for of logs that have no spans.
+    """
+    window = config.ingestion.window_spans
+    if window > 1 and not has_spans(config):
+        paths = list(config.sources.impressions.paths.values())
+        raise InputError(
+            f"`ingestion.window_spans: {window}` needs impressions whose path names the span, as {{SPAN}} or a date. "
+            f"Received: {paths[0]}"
+        )
     for name, by_split in found.files.items():
         source = config.sources.of(name)
         columns = _column_names(config, name)
@@ -69,20 +102,48 @@ def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> No
     first_path = next(path for paths in found.files[report.name].values() for path in paths)
     if report.num_rows == 0:
         raise InputError(f"the source `{report.name}` must have a row. Received: none ({first_path})")
-    fraction = sum(report.rejected.values()) / report.num_rows
+    fraction = report.num_rejected / report.num_rows
     allowed = config.ingestion.max_rejected_fraction
     if fraction > allowed:
         raise InputError(
             f"at most {allowed:.2%} of `{report.name}` may be rejected (ingestion.max_rejected_fraction). "
-            f"Received: {fraction:.2%} of the first {report.num_rows} rows; the first: {report.first_rejection}"
+            f"Received: {fraction:.2%} of the first {report.num_rows} rows; {most_frequent(report)}"
         )
-    label = config.sources.impressions.label
-    if report.name == IMPRESSIONS and label is not None and len(report.labels) < 2:
+    log, ingestion = config.sources.impressions, config.ingestion
+    if report.name != IMPRESSIONS:
+        return
+    if log.label is not None and len(report.labels) < 2:
         raise InputError(
-            f"`{label}` must be 0 in some rows and 1 in others. Received: "
+            f"`{log.label}` must be 0 in some rows and 1 in others. Received: "
             f"{f'only {next(iter(report.labels))}' if report.labels else 'neither'} in the first {report.num_rows} "
             f"rows ({first_path})"
         )
+    is_split_by_time = log.splits is None and ingestion.split_by == "time"
+    if is_split_by_time and report.is_whole and (report.seconds or 0) < ingestion.eval_seconds:
+        raise InputError(
+            "`ingestion.eval_seconds` must be shorter than the span, or nothing is left to train on. Received: "
+            f"{ingestion.eval_seconds:g} for a span of {report.seconds or 0:,.0f} seconds ({first_path})"
+        )
+
+
+def most_frequent(report: SourceReport) -> str:
+    """The most frequent reason for which rows would be rejected, with its number and its first row."""
+    reason, found = next(iter(report.rejected.items()))
+    return f"most often {reason} ({found.number:,}), the first: {found.first}"
+
+
+def described(report: SourceReport) -> str:
+    """A source's report as a line."""
+    parts = [f"{report.name}: {report.num_files} files, the first {report.num_rows:,} rows read"]
+    if report.rejected:
+        rejected = ", ".join(f"{reason} {found.number:,}" for reason, found in report.rejected.items())
+        parts.append(f"would be rejected: {rejected}; {most_frequent(report)}")
+    else:
+        parts.append("all good")
+    for what, by_column in (("white space trimmed", report.num_trimmed), ("missing by null_values", report.num_null)):
+        if by_column:
+            parts.append(f"{what}: " + ", ".join(f"{column} {number:,}" for column, number in by_column.items()))
+    return ", ".join(parts)
 
 
 def _column_names(config: Config, name: str) -> list[str]:
@@ -92,14 +153,20 @@ def _column_names(config: Config, name: str) -> list[str]:
 def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) -> SourceReport:
     source = config.sources.of(name)
     parser = RowParser(config.columns[name], source.null_values, source.list_separator, config.ingestion)
-    label = next((i for i, column in enumerate(parser.columns) if column.kind == "label"), None)
+    kinds = [column.kind for column in parser.columns]
+    label, time = (kinds.index(kind) if kind in kinds else None for kind in ("label", "timestamp"))
     paths = [path for by_split in found.files[name].values() for path in by_split]
-    rejected: collections.Counter[str] = collections.Counter()
+    numbers: collections.Counter[str] = collections.Counter()
+    first: dict[str, str] = {}
     labels: collections.Counter[int] = collections.Counter()
-    first, num_rows = "", 0
+    num_trimmed: collections.Counter[str] = collections.Counter()
+    num_null: collections.Counter[str] = collections.Counter()
+    times: list[float] = []
+    num_rows, is_whole = 0, True
     for path in paths:
         for row in read_rows(path, source.format, _column_names(config, name), config.ingestion):
             if num_rows >= max_rows:
+                is_whole = False
                 break
             num_rows += 1
             reason, detail = row.reason, row.detail
@@ -111,7 +178,32 @@ def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) ->
                 else:
                     if label is not None:
                         labels[values[label]] += 1
+                    if time is not None:
+                        times.append(values[time])
+                    for column, text, value in _texts(parser.columns, row.values, values):
+                        num_trimmed[column] += text != trimmed(text)
+                        num_null[column] += value is None and bool(trimmed(text))
                     continue
-            rejected[reason] += 1
-            first = first or f"{detail} ({unit_of(source.format)} {row.number}, {path})"
-    return SourceReport(name, len(paths), num_rows, dict(rejected), first, dict(labels))
+            numbers[reason] += 1
+            first.setdefault(reason, f"{detail} ({unit_of(source.format)} {row.number}, {path})")
+    return SourceReport(
+        name,
+        len(paths),
+        num_rows,
+        {reason: Rejections(number, first[reason]) for reason, number in numbers.most_common()},
+        dict(labels),
+        {column: number for column, number in num_trimmed.items() if number},
+        {column: number for column, number in num_null.items() if number},
+        max(times) - min(times) if times else None,
+        is_whole,
+    )
+
+
+def _texts(columns: Sequence[Column], raw: Mapping[str, Any], values: Sequence[Any]) -> Iterator[tuple[str, str, Any]]:
+    """Of a row's columns that hold one text: name, text, and the value that it was read as."""
+    for column, value in zip(columns, values, strict=True):
+        text = raw.get(column.name)
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        if isinstance(text, str) and column.trim:
+            yield column.name, text, value

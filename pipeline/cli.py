@@ -94,16 +94,18 @@ def check(config: str, data: str, span: int | None, max_rows: int) -> None:
     loaded = load_config(config)
     with quiet_imports():
         from components.ingestion.spans import resolve_span
-        from pipeline.check import check_files, check_rows
-    found = resolve_span(loaded, str(Path(data).absolute()), span)
+        from pipeline.check import check_files, check_rows, described
+        from pipeline.check_spans import unmatched_joins, values_outside_windows
+    data_root = str(Path(data).absolute())
+    found = resolve_span(loaded, data_root, span)
     click.echo(f"{config} is valid; span {found.span}")
     check_files(loaded, found)
     for report in check_rows(loaded, found, max_rows):
-        rejected = ", ".join(f"{reason} {number}" for reason, number in sorted(report.rejected.items()))
-        click.echo(
-            f"{report.name}: {report.num_files} files, the first {report.num_rows:,} rows read"
-            + (f", would be rejected: {rejected}; the first: {report.first_rejection}" if rejected else ", all good")
-        )
+        click.echo(described(report))
+    for line in unmatched_joins(loaded, found, max_rows):
+        click.echo(f"joins: {line}")
+    for line in values_outside_windows(loaded, data_root, found, max_rows):
+        click.echo(f"values: {line}")
 
 
 @cli.command()

@@ -234,7 +234,7 @@ STOPS = [
         "text in a numeric column",
         _log(lambda old: old.replace(b",7,", b",seven,").replace(b",8,", b",eight,")),
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 10.00% of the "
-        "first 60 rows; the first: `hour` must be a number. Received: 'seven' (line 9, <log>)",
+        "first 60 rows; most often bad_type (6), the first: `hour` must be a number. Received: 'seven' (line 9, <log>)",
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 6 of 60 "
         "(10.00%; bad_type 6); they are in <examples>/quarantine/1",
         at_gate=True,

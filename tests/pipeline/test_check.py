@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.ingestion.spans import SpanFiles, resolve_span
-from pipeline.check import SourceReport, check_files, check_rows
+from pipeline.check import Rejections, SourceReport, check_files, check_rows, described
 from tests.transform.small_config import REMOVED, small_config
 from transform.config import Config
 from transform.errors import InputError
@@ -31,6 +31,10 @@ def told(config: Config, found: SpanFiles, max_rows: int = 100) -> str:
     return str(caught.value)
 
 
+def numbers(report: SourceReport) -> dict[str, int]:
+    return {reason: found.number for reason, found in report.rejected.items()}
+
+
 def test_every_source_has_its_report(tmp_path: Path) -> None:
     found = write(tmp_path, HEADER + "1,r1,a,\n0,r1,b,a|b\n", HEADER + "2,r2,a,\n0,,a,\n", apps="app,price\na,x\nb,2\n")
     check_files(CONFIG, found)
@@ -39,17 +43,19 @@ def test_every_source_has_its_report(tmp_path: Path) -> None:
             "impressions",
             num_files=2,
             num_rows=4,
-            rejected={"bad_label": 1, "missing_value": 1},
-            first_rejection=f"`clicked` must be 0 or 1. Received: '2' (line 2, {tmp_path}/log-1.csv)",
+            rejected={
+                "bad_label": Rejections(1, f"`clicked` must be 0 or 1. Received: '2' (line 2, {tmp_path}/log-1.csv)"),
+                "missing_value": Rejections(1, f"`request` must have a value (line 3, {tmp_path}/log-1.csv)"),
+            },
             labels={1: 1, 0: 1},
         ),
         SourceReport(
             "catalog",
             num_files=1,
             num_rows=2,
-            rejected={"bad_type": 1},
-            first_rejection=f"`price` must be a number. Received: 'x' (line 2, {tmp_path}/apps.csv)",
-            labels={},
+            rejected={
+                "bad_type": Rejections(1, f"`price` must be a number. Received: 'x' (line 2, {tmp_path}/apps.csv)")
+            },
         ),
     ]
 
@@ -60,16 +66,19 @@ def test_no_more_rows_are_read_than_asked_for(tmp_path: Path) -> None:
     assert (impressions.num_rows, impressions.rejected, impressions.num_files) == (2, {}, 2)
     assert catalog.num_rows == 2
     impressions, _ = check_rows(CONFIG, write(tmp_path, log, log), 5)
-    assert (impressions.num_rows, impressions.rejected) == (5, {"bad_label": 1})
+    assert (impressions.num_rows, numbers(impressions)) == (5, {"bad_label": 1})
+    assert not impressions.is_whole
+    assert catalog.is_whole
 
 
 def test_as_many_rows_as_allowed_may_be_rejected(tmp_path: Path) -> None:
     rows = ["1,r,a,\n", "0,r,a,\n", "9,r,a,\n", "8,r,a,\n"]
-    assert check_rows(CONFIG, write(tmp_path, HEADER + "".join(rows)), 100)[0].rejected == {"bad_label": 2}
+    assert check_rows(CONFIG, write(tmp_path, HEADER + "".join(rows)), 100)[0].rejected["bad_label"].number == 2
     found = write(tmp_path, HEADER + "".join([*rows, "7,r,a,\n"]))
     assert told(CONFIG, found) == (
         "at most 50.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 60.00% of the "
-        f"first 5 rows; the first: `clicked` must be 0 or 1. Received: '9' (line 4, {tmp_path}/log-0.csv)"
+        "first 5 rows; most often bad_label (3), the first: `clicked` must be 0 or 1. Received: '9' (line 4, "
+        f"{tmp_path}/log-0.csv)"
     )
 
 
@@ -141,3 +150,58 @@ def test_a_source_is_found_by_its_name() -> None:
     assert config.sources.of("impressions") is config.sources.impressions
     assert config.sources.of("installs") is config.sources.installs
     assert config.sources.of("catalog") is config.sources.tables["catalog"]
+
+
+def test_the_most_frequent_reason_is_named_not_the_first(tmp_path: Path) -> None:
+    rows = ["9,r,a,\n", "0,,a,\n", "1,,b,\n", "1,r,a,\n", "0,r,a,\n"]
+    config = small_config(("sources.impressions.path", "log-*.csv"), ("ingestion.max_rejected_fraction", 0.6))
+    found = write(tmp_path, HEADER + "".join(rows))
+    assert described(check_rows(config, found, 100)[0]) == (
+        "impressions: 1 files, the first 5 rows read, would be rejected: missing_value 2, bad_label 1; most often "
+        f"missing_value (2), the first: `request` must have a value (line 3, {tmp_path}/log-0.csv)"
+    )
+    assert "most often missing_value (2), the first: `request` must" in told(CONFIG, found)
+
+
+def test_white_space_and_null_values_are_said(tmp_path: Path) -> None:
+    config = small_config(
+        ("sources.impressions.path", "log-*.csv"),
+        ("sources.impressions.null_values", ["?", "none"]),
+        ("features.0.required", False),
+    )
+    rows = ["1,r1, a,a|b\n", "0 ,r2,b ,?\n", "0,r3,b,\n", "1,r4,b, none\n"]
+    report, _ = check_rows(config, write(tmp_path, HEADER + "".join(rows)), 100)
+    assert (report.num_trimmed, report.num_null) == ({"clicked": 1, "app": 2, "installed": 1}, {"installed": 2})
+    assert described(report) == (
+        "impressions: 1 files, the first 4 rows read, all good, white space trimmed: clicked 1, app 2, installed 1, "
+        "missing by null_values: installed 2"
+    )
+
+
+TIMED = (("sources.impressions.timestamp", "time"), ("ingestion.split_by", "time"))
+TIMED_LOG = "clicked,request,time,app,installed\n" + "".join(f"{i % 2},r,{1000 + 50 * i},a,\n" for i in range(5))
+
+
+def test_an_evaluation_part_must_be_shorter_than_the_span(tmp_path: Path) -> None:
+    def check(seconds: float, max_rows: int = 100) -> list[SourceReport]:
+        config = small_config(("sources.impressions.path", "log-*.csv"), *TIMED, ("ingestion.eval_seconds", seconds))
+        return check_rows(config, write(tmp_path, TIMED_LOG), max_rows)
+
+    assert check(200)[0].seconds == 200
+    with pytest.raises(InputError) as caught:
+        check(201)
+    assert str(caught.value) == (
+        "`ingestion.eval_seconds` must be shorter than the span, or nothing is left to train on. Received: 201 for a "
+        f"span of 200 seconds ({tmp_path}/log-0.csv)"
+    )
+    check(201, max_rows=4)  # how long the span is, its first rows do not say
+
+
+def test_a_window_needs_spans(tmp_path: Path) -> None:
+    config = small_config(("sources.impressions.path", "log-*.csv"), ("ingestion.window_spans", 2))
+    with pytest.raises(InputError) as caught:
+        check_files(config, write(tmp_path, HEADER + "1,r,a,\n"))
+    assert str(caught.value) == (
+        "`ingestion.window_spans: 2` needs impressions whose path names the span, as {SPAN} or a date. Received: "
+        "log-*.csv"
+    )

@@ -1,0 +1,152 @@
+"""What `wdr check` finds across sources and spans: keys without a row, and values that a window of spans lacks."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.ingestion.readers import read_rows
+from components.ingestion.rows import RowError, RowParser
+from components.ingestion.spans import NoSpanError, SpanFiles, has_spans, resolve_span
+from transform.config import Column, Config
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS, Feature
+
+#: How many spans before the one that is checked are looked at.
+_MAX_EARLIER_SPANS = 13
+
+#: If more of a span's rows than this have a value that the window before it lacks, the feature is named.
+_MAX_UNSEEN_SHARE = 0.5
+
+#: A feature of more values, such as an id, has new ones in each span.
+_MAX_VALUES = 50
+
+
+def unmatched_joins(config: Config, found: SpanFiles, max_rows: int) -> list[str]:
+    """Looks the first impressions' keys up in each table.
+
+    Args:
+      config: The config.
+      found: The span's files.
+      max_rows: How many impressions; of a table all rows are read.
+
+    Returns:
+      A sentence for each table that lacks a key.
+
+    Raises:
+      InputError: If a table with `reject_unmatched` lacks more keys than rows may be rejected.
+    """
+    sentences = []
+    for name, table in config.sources.tables.items():
+        keys = set(_column(config, found, name, table.key))
+        num_rows, missing = 0, collections.Counter[str]()
+        for key in itertools.islice(_column(config, found, IMPRESSIONS, table.log_column), max_rows):
+            num_rows += 1
+            if key not in keys:
+                missing[key] += 1
+        if not missing:
+            continue
+        (key, _), number = missing.most_common(1)[0], missing.total()
+        have = f"{number:,} of the first {num_rows:,} impressions have a key"
+        what = f"{have} that `{name}` does not have, most often {key!r}"
+        allowed = config.ingestion.max_rejected_fraction
+        if table.reject_unmatched and number > allowed * num_rows:
+            raise InputError(
+                f"at most {allowed:.2%} of `impressions` may be rejected (ingestion.max_rejected_fraction), as those "
+                f"are whose key is in no row of `{name}`. Received: {what}"
+            )
+        sentences.append(what)
+    return sentences
+
+
+def values_outside_windows(config: Config, data_root: str, found: SpanFiles, max_rows: int) -> list[str]:
+    """Looks for features of which a window holds other values than the span that is scored after it, as of a weekday.
+
+    A span's first rows are compared with those of the `window_spans` spans before it, for each span that has all of
+    them. Where there are too few spans for that, a feature with one value in each span that was read whole is named.
+
+    Args:
+      config: The config.
+      data_root: The folder below which the sources lie.
+      found: The files of the span that is checked.
+      max_rows: How many rows, of all spans together.
+
+    Returns:
+      A sentence for each such feature.
+    """
+    features = [f for f in config.features_of(IMPRESSIONS) if f.kind == "categorical"]
+    if not features or not has_spans(config):
+        return []
+    spans = [found]
+    for number in range(found.span - 1, max(-1, found.span - 1 - _MAX_EARLIER_SPANS), -1):
+        try:
+            spans.append(resolve_span(config, data_root, number))
+        except (NoSpanError, InputError):  # a day without logs is no mistake of the one that is checked
+            continue
+    rows = max(1, max_rows // len(spans))
+    values = {span.span: _values(config, span, features, rows) for span in spans}
+    return [s for f in features if (s := _sentence(f, {n: v[f.name] for n, v in values.items()}, config, rows))]
+
+
+def _sentence(feature: Feature, values: Mapping[int, collections.Counter[str]], config: Config, max_rows: int) -> str:
+    """What is to be said of a feature, by its values in each span; empty if nothing is."""
+    window = config.ingestion.window_spans
+    last, counts = max(values), values[max(values)]
+    if not counts or any(len(c) > _MAX_VALUES for c in values.values()):
+        return ""
+    complete = [n for n in values if all(n - back in values for back in range(1, window + 1))]
+    for number in sorted(complete, reverse=True):
+        seen = set().union(*(values[number - back] for back in range(1, window + 1)))
+        unseen = sum(n for value, n in values[number].items() if value not in seen)
+        if unseen > _MAX_UNSEEN_SHARE * values[number].total():
+            return (
+                f"`{feature.name}` has other values from span to span: {unseen:,} of {values[number].total():,} rows "
+                f"of span {number} have one that the {window} spans before it do not have (ingestion.window_spans)"
+            )
+    is_one = all(len(c) == 1 for c in values.values()) and all(c.total() < max_rows for c in values.values())
+    if not complete and is_one:
+        return (
+            f"`{feature.name}` has one value in each span, such as {next(iter(counts))!r} in span {last}: if it "
+            f"changes from span to span, a window holds at most {window} of its values (ingestion.window_spans)"
+        )
+    return ""
+
+
+def _values(
+    config: Config, span: SpanFiles, features: Sequence[Feature], max_rows: int
+) -> dict[str, collections.Counter[str]]:
+    """How often each value of some features stands in a span's first rows."""
+    names = [f.source_column for f in features]
+    columns = [c for c in config.columns[IMPRESSIONS] if c.name in names and c.kind == "string"]
+    found: dict[str, collections.Counter[str]] = {f.name: collections.Counter() for f in features}
+    place = {c.name: i for i, c in enumerate(columns)}
+    for row in itertools.islice(_rows(config, span, IMPRESSIONS, columns), max_rows):
+        for feature in features:
+            value = row[place[feature.source_column]]
+            if value is not None:
+                found[feature.name][value] += 1
+    return found
+
+
+def _column(config: Config, span: SpanFiles, source: str, name: str) -> Iterator[str]:
+    """A key's column, row by row."""
+    column = next(c for c in config.columns[source] if (c.name, c.kind) == (name, "string"))
+    return (row[0] for row in _rows(config, span, source, [column]))
+
+
+def _rows(config: Config, span: SpanFiles, source: str, columns: Sequence[Column]) -> Iterator[tuple[Any, ...]]:
+    """Some columns of the rows that none of their rules rejects."""
+    settings = config.sources.of(source)
+    parser = RowParser(columns, settings.null_values, settings.list_separator, config.ingestion)
+    names = [column.name for column in columns]
+    for paths in span.files[source].values():
+        for path in paths:
+            for raw in read_rows(path, settings.format, names, config.ingestion):
+                if raw.values is None:
+                    continue
+                try:
+                    yield parser.parse(raw.values)
+                except RowError:  # counted by `check_rows`
+                    continue
