@@ -13,7 +13,7 @@ TOP_KEYS = (
 )
 FEATURE_KEYS = (
     "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
-    "'vocabulary']"
+    "'trim', 'vocabulary']"
 )
 TRAINING_KEYS = (
     "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_fraction', 'num_epochs', 'patience', "
