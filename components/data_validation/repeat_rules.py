@@ -16,6 +16,14 @@ _MAX_TIME_OVERLAP = 0.5
 #: The sources that are new in each span; a table may be the same for long.
 _LOGS = (IMPRESSIONS, "installs")
 
+#: In hours, how far before its UTC midnight a date begins in the east (UTC+14), and how long after it ends in the west.
+_EAST, _WEST = 14, 12
+
+_HOURS_PER_DAY = 24
+
+#: How many of a date's rows may be of other days, as rows that come late are.
+_MAX_OUTSIDE_DATE = 0.1
+
 #: A sketch of fewer rows tells nothing.
 _MIN_SKETCH = 50
 
@@ -25,6 +33,7 @@ def repeat_findings(current: SpanEvidence, earlier: Reference, settings: Drift) 
     yield from _repeated_files(current, earlier)
     yield from _repeated_rows(current, earlier, settings)
     yield from _repeated_time(current, earlier)
+    yield from _outside_date(current)
 
 
 def _repeated_files(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
@@ -103,3 +112,25 @@ def _overlap(one: SpanEvidence, other: SpanEvidence) -> float:
     (start, *_, end), (other_start, *_, other_end) = one.log.time_quantiles, other.log.time_quantiles
     common = min(end, other_end) - max(start, other_start)
     return max(common, 0.0) / (end - start) if end > start else float(other_start <= start <= other_end)
+
+
+def _outside_date(current: SpanEvidence) -> Iterator[Finding]:
+    """Rows of another day than the span's date, whatever its time zone is. Earlier spans are not needed for it."""
+    hours = current.log.rows_by_hour
+    if not current.ingested.is_date or not hours:
+        return
+    first = current.span * _HOURS_PER_DAY
+    of_date = range(first - _EAST, first + _HOURS_PER_DAY + _WEST)
+    rows = sum(hours.values())
+    share = sum(number for hour, number in hours.items() if hour not in of_date) / rows
+    if share > _MAX_OUTSIDE_DATE:
+        yield finding(
+            "reference_spans",
+            "stop",
+            "timestamp",
+            f"at most {_MAX_OUTSIDE_DATE:.0%} of the rows of a date may be of other days. Received: {share:.0%} of "
+            f"those of span {current.span} are, whatever the time zone",
+            value=share,
+            bound=_MAX_OUTSIDE_DATE,
+            rows=rows,
+        )

@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass
 from components.artifacts import EVIDENCE_FILE
 from components.ingestion.counts import CountKey
 from components.ingestion.examples import Layout
+from components.ingestion.spans import has_dates
 from transform.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
@@ -132,6 +133,7 @@ class Evidence:
       installs: None where labels are read from the log.
       labels: All examples; not the impressions whose labels are not known yet.
       labels_by_hour: By hour, in hours since 1970; empty without timestamps.
+      is_date: Whether the span is a date, as the impressions' path names it: its number counts days since 1970.
       schema_version: Of this dataclass.
     """
 
@@ -142,6 +144,7 @@ class Evidence:
     installs: InstallEvidence | None = None
     labels: LabelCount = Field(default_factory=LabelCount)
     labels_by_hour: dict[int, LabelCount] = Field(default_factory=dict)
+    is_date: bool = False
     schema_version: Literal[1] = 1
 
     def to_json(self) -> str:
@@ -299,6 +302,7 @@ def evidence_of(
         installs=InstallEvidence(**installs) if config.sources.installs is not None else None,
         labels=labels,
         labels_by_hour=dict(sorted(by_hour.items())),
+        is_date=has_dates(config),
     )
 
 

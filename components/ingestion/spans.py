@@ -88,6 +88,11 @@ def has_spans(config: Config) -> bool:
     return any(_names_span(path) for path in config.sources.impressions.paths.values())
 
 
+def has_dates(config: Config) -> bool:
+    """Whether the impressions' paths name the span as a date."""
+    return any("{YYYY}" in path for path in config.sources.impressions.paths.values())
+
+
 def earlier_spans(config: Config, span: int) -> range:
     """The spans of a window before its last one, whether there are logs of them or not; none without spans."""
     return range(max(0, span - config.ingestion.window_spans + 1), span) if has_spans(config) else range(0)

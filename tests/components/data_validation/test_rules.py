@@ -337,3 +337,26 @@ def test_the_spread_leaves_out_one_in_ten() -> None:
     assert spread([0.0, 0.2] * 7, 0.01) == pytest.approx(0.2 / 2.56)
     assert spread([1.0], 0.01) == pytest.approx(0.02)
     assert poisson_tail(1, 2.0) == pytest.approx(3 * 2.718281828**-2)
+
+
+def dated(hours: dict[int, int], *, is_date: bool = True) -> list[str]:
+    """What is said of the times of span 9, as a date; `hours` are counted from its midnight in UTC."""
+    quantiles = tuple(DAY * (9 + q) for q in (0.01, 0.5, 0.99))
+    log = Log(time_quantiles=quantiles, rows_by_hour={9 * 24 + hour: rows for hour, rows in hours.items()})
+    found = decide(span(9, logs={"impressions": log}, is_date=is_date), good(8), Drift())
+    return [f.sentence for f in found if f.subject == "timestamp" and f.severity == "stop"]
+
+
+def test_the_rows_of_a_date_are_of_that_day_in_some_time_zone() -> None:
+    day = dict.fromkeys(range(24), 100)
+    assert dated(day) == []
+    assert dated({hour - 14: rows for hour, rows in day.items()}) == []
+    assert dated({hour + 12: rows for hour, rows in day.items()}) == []
+    assert dated(day | {-20: 200}) == []  # 200 of 2,600 came late
+    # Of yesterday's rows, 10 hours of 24 lie before the date began anywhere.
+    yesterday = {hour - 24: rows for hour, rows in day.items()}
+    assert dated(yesterday) == [
+        "at most 10% of the rows of a date may be of other days. Received: 42% of those of span 9 are, whatever the "
+        "time zone"
+    ]
+    assert dated(yesterday, is_date=False) == []
