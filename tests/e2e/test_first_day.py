@@ -38,7 +38,7 @@ def test_a_run_pushes_a_version_and_says_so(first_day: tuple[Path, str], data: P
     assert 50 < left_out < 400
     for text in (
         "4,000 read, 0 rejected",
-        f"left out {left_out} impressions",
+        f"{left_out} impressions, the last ones, whose labels are not known yet",
         "app_id",
         "cold",
         "no baseline",
