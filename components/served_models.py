@@ -9,8 +9,9 @@ version is imported: ML Metadata gets a Model artifact for it, so that a run fin
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import ml_metadata as mlmd
 from absl import logging
@@ -21,6 +22,7 @@ from tfx.utils import path_utils
 
 from components import storage
 from components.versions import (
+    CONFIG_FILE,
     EXTRA_ASSETS,
     MODEL_URI,
     SHA256,
@@ -61,7 +63,9 @@ def by_place(models: Iterable[types.Artifact]) -> dict[str, types.Artifact]:
     return {place_of(model): model for model in sorted(there, key=lambda model: model.id)}
 
 
-def baseline_words(root: str, candidate_place: str, *, is_found: bool, is_imported: bool) -> str:
+def baseline_words(
+    root: str, candidate_place: str, *, is_found: bool, is_imported: bool, features: Collection[str]
+) -> str:
     """What a candidate was held against, and where that came from, for a person.
 
     Args:
@@ -69,6 +73,7 @@ def baseline_words(root: str, candidate_place: str, *, is_found: bool, is_import
       candidate_place: The candidate's place, as manifests have it.
       is_found: Whether there was a baseline.
       is_imported: Whether it was imported, as ML Metadata did not know it.
+      features: The names of the features that the examples have.
     """
     before = version_before(root, candidate_place)
     if before is None:
@@ -82,7 +87,24 @@ def baseline_words(root: str, candidate_place: str, *, is_found: bool, is_import
         )
     trained = f", trained to span {max(manifest[SPANS])}" if manifest.get(SPANS) else ""
     where = ", found by its manifest: ML Metadata had no files of its model" if is_imported else ""
-    return f"version {version}{trained}{where}"
+    lacking = ", ".join(lacking_features(root, version, features))
+    crippled = f"; it reads {lacking} as missing, which the examples do not have: the comparison favours the candidate"
+    return f"version {version}{trained}{where}{crippled if lacking else ''}"
+
+
+def lacking_features(root: str, version: int, features: Collection[str]) -> list[str]:
+    """The features that a version's model reads and that examples do not have, by name.
+
+    A model reads such a feature as missing in every row, and scores worse than it does where it serves.
+
+    Args:
+      root: The serving folder.
+      version: The version; of one without a config nothing is known, and nothing is lacking.
+      features: The names of the features that the examples have.
+    """
+    text = storage.read_text(os.path.join(version_path(root, version), EXTRA_ASSETS, CONFIG_FILE))
+    spec = json.loads(text).get("spec", {}) if text else {}  # not a Config: later code may read other keys
+    return sorted({feature["name"] for feature in spec.get("features", [])} - set(features))
 
 
 def why_not_served(root: str, version: int) -> str:

@@ -24,6 +24,7 @@ from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GAT
 from pipeline.metadata_handle import Metadata
 from pipeline.progressive import ProgressiveValidation, read_progress
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
+from transform.config import Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,9 +142,7 @@ def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Ma
         refusals=() if version is not None and not forced else tuple(reasons),
         forced=forced,
         version=version,
-        held_against=_held_against(
-            push.custom_properties["serving_root"].string_value, model, outputs["serving_model"]
-        ),
+        held_against=_held_against(push, model, outputs["serving_model"]),
         push_note=pushed.custom_properties[NOTE].string_value,
         places=places,
         accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
@@ -151,12 +150,19 @@ def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Ma
 
 
 def _held_against(
-    root: str, candidate: metadata_store_pb2.Artifact, resolved: Sequence[metadata_store_pb2.Artifact]
+    push: metadata_store_pb2.Execution,
+    candidate: metadata_store_pb2.Artifact,
+    resolved: Sequence[metadata_store_pb2.Artifact],
 ) -> str:
     """What the candidate was held against, in words; `resolved` is what the resolver of the serving model gave out."""
     found = next((artifact for artifact in resolved if artifact.type == "Model"), None)
-    is_imported = found is not None and IMPORTED_FROM in found.custom_properties
-    return baseline_words(root, candidate.uri, is_found=found is not None, is_imported=is_imported)
+    return baseline_words(
+        push.custom_properties["serving_root"].string_value,
+        candidate.uri,
+        is_found=found is not None,
+        is_imported=found is not None and IMPORTED_FROM in found.custom_properties,
+        features=[f.name for f in Config.from_json(push.custom_properties["config"].string_value).spec.features],
+    )
 
 
 def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:

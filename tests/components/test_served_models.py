@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def anew(tmp_path: Path) -> Lineage:
 
 def words(served: Served, candidate: Any, found: list[Any]) -> str:
     is_imported = bool(found) and found[0].get_string_custom_property("imported_as") != ""
-    return baseline_words(served.root, place_of(candidate), is_found=bool(found), is_imported=is_imported)
+    return baseline_words(
+        served.root, place_of(candidate), is_found=bool(found), is_imported=is_imported, features=["app"]
+    )
 
 
 def file_of(model: Any) -> str:
@@ -130,3 +133,17 @@ def test_what_ml_metadata_knows_is_never_imported(lineage: Lineage, served: Serv
     candidate = lineage.model(lineage.examples(2))
     assert [m.id for m in served.baseline(lineage, candidate, [model, candidate])] == [model.id]
     assert len(lineage.store.get_artifacts_by_type(standard_artifacts.Model.TYPE_NAME)) == 2
+
+
+def test_a_baseline_that_reads_features_which_the_examples_no_longer_have_is_named_with_them(
+    lineage: Lineage, served: Served
+) -> None:
+    model = lineage.model(lineage.examples(1))
+    served.push(model, 1)
+    candidate = lineage.model(lineage.examples(2))
+    spec = {"spec": {"features": [{"name": name} for name in ("price", "app", "age")]}}
+    (Path(served.root) / "1" / "assets.extra" / "config.json").write_text(json.dumps(spec))
+    assert words(served, candidate, [model]) == (
+        "version 1, trained to span 1; it reads age, price as missing, which the examples do not have: "
+        "the comparison favours the candidate"
+    )
