@@ -11,6 +11,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
+from components.anchor import ANCHOR
 from components.artifacts import COUNTS_FILE, FILES
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import accepted_stops, artifacts_of, examples_behind, producer
@@ -151,6 +152,9 @@ def _made_from(manifest: Manifest) -> dict[str, str]:
         baseline = manifest[BASELINE]
         held = f"version {baseline['version']} ({baseline[MODEL_URI]})" if baseline else "none served yet"
         lines["held against"] = held
+    if ANCHOR in manifest:
+        itself = manifest[ANCHOR] == manifest.get(MODEL_URI)
+        lines["anchor"] = "this model, from its push on" if itself else str(manifest[ANCHOR])
     if SIGNATURES in manifest:
         lines["signatures"] = "; ".join([", ".join(manifest[SIGNATURES]), *absence_words(manifest[ABSENT_SIGNATURES])])
     metrics = manifest.get("metrics", {})

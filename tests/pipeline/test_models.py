@@ -196,6 +196,14 @@ def test_show_walks_back_to_log_files_and_row_counts(store: Store, tmp_path: Pat
     assert "span 3 /e/3" not in first
 
 
+def test_show_says_which_model_the_anchor_is(store: Store, tmp_path: Path) -> None:
+    examples = store.ingest(1, tmp_path)
+    store.push([examples], anchor="/m/1")
+    store.push([examples], anchor="/m/1")
+    assert "anchor this model, from its push on" in wdr(store, "show", "1").splitlines()
+    assert "anchor /m/1" in wdr(store, "show", "2").splitlines()
+
+
 def test_show_says_what_a_person_accepted_of_a_span_s_data(store: Store, tmp_path: Path) -> None:
     accepted, other = (store.ingest(span, tmp_path) for span in (1, 2))
     (verdict,) = store.put("components.gates.RowGate", [accepted], {"GateVerdict": "/v/1"})
