@@ -15,7 +15,7 @@ from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvi
 from components.data_validation.label_aucs import auc, label_aucs
 from components.ingestion.evidence import Evidence
 from transform.config import Config
-from transform.feature_spec import FeatureSpec
+from transform.feature_spec import Feature, FeatureSpec
 from transform.sources import Installs
 
 #: Of the sketches of rows and tables, a record, which is kept for years, has this much.
@@ -98,10 +98,15 @@ def with_overlaps(columns: Columns, spec: FeatureSpec) -> Columns:
     added = {}
     for many in (f for f in spec.features if f.is_list):
         for one in (f for f in spec.features if f.kind == "categorical"):
-            if one.name in (many.vocabulary, one.vocabulary) and many.vocabulary in (one.name, one.vocabulary):
+            if _vocabulary_of(one) == _vocabulary_of(many):
                 name = f"{one.name} in {many.name}"
                 added[name] = _overlap(columns.tokens[one.name], columns.tokens[many.name])
     return dataclasses.replace(columns, tokens={**columns.tokens, **added})
+
+
+def _vocabulary_of(feature: Feature) -> str:
+    """The feature whose vocabulary it has: its own, or another one's."""
+    return feature.vocabulary if isinstance(feature.vocabulary, str) else feature.name
 
 
 def _overlap(one: Tokens, many: Tokens) -> Tokens:
