@@ -15,6 +15,7 @@ from trainer.learned import Learned, read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, start_bias
 from trainer.training import TrainingResult, steps_per_epoch, train
+from trainer.unseen_rows import fill_unseen_rows
 from trainer.warm_start import WarmStartReport, warm_start
 from transform.config import Config
 from transform.feature_spec import LABEL, WEIGHT
@@ -51,16 +52,14 @@ class Prepared:
         return data.train_dataset(self.train_files, self._parsing, self.config.training, epoch, skip_batches, inputs)
 
     def train(self, checkpoint_folder: str | None = None) -> TrainingResult:
-        """Trains the model in place; see `trainer.training.train`."""
-        return train(
-            self.model,
-            self.optimizers,
-            self.train_data,
-            self.eval_data,
-            self.config.training,
-            self.counts,
-            checkpoint_folder,
+        """Trains the model in place (`trainer.training.train`), and then fills unseen rows (`fill_unseen_rows`)."""
+        training = self.config.training
+        result = train(
+            self.model, self.optimizers, self.train_data, self.eval_data, training, self.counts, checkpoint_folder
         )
+        examples = data.eval_dataset(self.train_files, self._parsing)
+        fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
+        return result
 
 
 def prepare(
