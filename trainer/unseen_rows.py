@@ -41,7 +41,8 @@ def fill_unseen_rows(
     totals = {table.name: np.zeros(table.rows, np.int64) for table in tables}
     for features in examples:
         for table in tables:
-            totals[table.name] += _occurrences(table, features)
+            for name in table.inputs:
+                np.add.at(totals[table.name], _ids(features[name]), 1)
     for table in tables:
         counts, rows = totals[table.name], table.keys.rows_without_token(table.rows)
         unseen = rows[counts[rows] == 0]
@@ -49,14 +50,9 @@ def fill_unseen_rows(
             _set_rows(model, optimizers, training, table, unseen, counts)
 
 
-def _occurrences(table: Table, features: Features) -> np.ndarray:
-    """How often a batch has each of a table's rows, int64 `[rows]`."""
-    found = np.zeros(table.rows, np.int64)
-    for name in table.inputs:
-        values = features[name]
-        ids = (values.values if isinstance(values, tf.SparseTensor) else values).numpy()
-        found += np.bincount(ids, minlength=table.rows)
-    return found
+def _ids(values: tf.Tensor | tf.SparseTensor) -> np.ndarray:
+    ids: np.ndarray = (values.values if isinstance(values, tf.SparseTensor) else values).numpy()
+    return ids
 
 
 def _set_rows(
