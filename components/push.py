@@ -111,7 +111,6 @@ def push(
       item_id: The feature that is the item's id, for warm-up records that rank.
       refusals: Of the gates on quality, a sentence each; there must be a reason then.
       force_reason: Why a model that is refused is pushed all the same; goes into the manifest, with the refusals.
-
       unchanged: Why the model would be no new version but for a reason to force it; empty for one that is.
 
     Returns:
