@@ -129,7 +129,15 @@ def test_every_key_has_allowed_values_a_default_and_a_meaning() -> None:
         ("`features[]`", "quantiles", ["a whole number, at least 2 and at most 10,000", "`null`"]),
         ("`ingestion`", "eval_fraction", ["a number, above 0 and below 1", "`0.2`"]),
         ("`sources`", "tables", ["a mapping; a key: a name; a value: a mapping of keys", "`{}`"]),
-        ("`sources.impressions`", "null_values", ["a list; an entry: a text", '`[""]`', 'Texts that mean "no value".']),
+        (
+            "`sources.impressions`",
+            "null_values",
+            [
+                "a list; an entry: a text",
+                '`[""]`',
+                'Texts that mean "no value", beside the empty text; in a number\'s column, numbers that do.',
+            ],
+        ),
         ("`sources.impressions`", "list_separator", ["one character", '`"\\|"`']),
         ("`model`", "activation", ["`relu`, `elu`, `selu`, `gelu`, `swish`, `tanh`", '`"relu"`']),
         ("`evaluation`", "thresholds", [

@@ -9,7 +9,7 @@ from tests.transform.small_config import REMOVED
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
 TOP_KEYS = (
     "['counts', 'crosses', 'drift', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', "
-    "'push', 'schedule', 'skew', 'sources', 'training', 'tuning']"
+    "'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
     "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
