@@ -62,7 +62,9 @@ def test_what_is_of_all_runs_is_asked_for_in_the_node_that_makes_it(found: tuple
     of_all = [key for key, asked in by_tfx.items() if asked == [("pipeline",)]]
     assert sorted((node, kind, *ours[node, key, kind]) for node, key, kind in of_all) == [
         ("analyzer_cache", "TransformCache", ("node small_store.transform",)),
-        ("earlier_records", "GateRecord", ("node small_store.data_validation",)),
+        ("anchor_model", "Model", ("node small_store.trainer",)),
+        ("earlier_quality", "GateRecord", ("node small_store.data_validation",), ("node small_store.quality_gate",)),
+        ("earlier_records", "GateRecord", ("node small_store.data_validation",), ("node small_store.quality_gate",)),
         ("last_pushed_model", "Model", ("node small_store.trainer",)),
         ("serving_model", "Model", ("node small_store.trainer",)),
         ("span_window", "Examples", ("node small_store.example_gen",)),
