@@ -26,6 +26,12 @@ RECIPE = "recipe"
 #: In an InfraBlessing artifact: the verdict of the infra validation.
 VERDICT_FILE = "verdict.json"
 
+#: A custom property of Examples: the state of the files they were read from.
+INPUT_FINGERPRINT = "input_fingerprint"
+
+#: A custom property of Examples: by which rule rows went to a split.
+SPLIT_RULE = "split_rule"
+
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as a JSON object.
 CHECKSUMS_FILE = "sha256.json"
 

@@ -57,6 +57,9 @@ def summary(outcome: Outcome) -> RenderableType:
         f"{training['num_steps']:,} steps in {training['seconds']:.0f} s, "
         f"{training['examples_per_second']:,.0f} examples/s",
     )
+    if withheld := training.get("num_withheld_examples"):  # a model of an earlier release has none
+        sentence = f"{withheld:,} training examples that can share their label with an evaluation example of this span"
+        table.add_row("  left out", sentence)
     if training["num_trained_examples"] < training["num_examples"] * training["num_epochs"]:
         table.add_row("  drawn", f"{training['num_trained_examples']:,} examples in all epochs together")
     if steps := training["resumed_at"]:

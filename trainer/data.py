@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.counts import CountTables, Rows
 from transform import settings
-from transform.feature_spec import LABEL, WEIGHT
+from transform.feature_spec import FOLD, LABEL, NO_FOLD, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec, transformed_name
 
 #: Features by transformed name, labels float32 `[batch]`, and weights float32 `[batch]`: ones where the examples have
 #: none.
@@ -25,10 +26,17 @@ _FILES_AT_ONCE = 4
 
 @dataclasses.dataclass(frozen=True)
 class LabelCounts:
-    """The number of examples by label."""
+    """The number of examples to train on.
+
+    Attributes:
+      negatives: Those of label 0.
+      positives: Those of label 1.
+      withheld: Those that are not trained on (`Withheld`).
+    """
 
     negatives: int
     positives: int
+    withheld: int = 0
 
     @property
     def total(self) -> int:
@@ -44,9 +52,46 @@ class LabelCounts:
         return self.positives + round(negative_fraction * self.negatives)
 
 
+@dataclasses.dataclass(frozen=True)
+class Withheld:
+    """The examples that are not trained on: those that can share their label with one that is evaluated.
+
+    Attributes:
+      span: The span that is evaluated.
+      feature_spec: How SPAN and SHARES_LABEL are parsed.
+    """
+
+    span: int
+    feature_spec: Mapping[str, Any]
+
+    def among(self, records: tf.Tensor) -> tf.Tensor:
+        """Which of some serialized examples are withheld, bool `[batch]`."""
+        parsed = tf.io.parse_example(records, self.feature_spec)
+        spans, shares = (tf.reshape(parsed[name], [-1]) for name in (SPAN, SHARES_LABEL))
+        return (spans == self.span) & (shares == 1)
+
+
 def expand_patterns(patterns: Sequence[str]) -> list[str]:
     """The files that match any of the patterns, sorted, each once; the artifact folder may be on any filesystem."""
     return sorted({path for pattern in patterns for path in tf.io.gfile.glob(pattern)})
+
+
+def files_by_span(files: Sequence[str], feature_spec: Mapping[str, Any]) -> dict[int, list[str]]:
+    """The files of each span; those without an example are left out.
+
+    Args:
+      files: Files of transformed examples, each of one span, as tf.Transform writes them.
+      feature_spec: As in `train_dataset`, with SPAN.
+
+    Returns:
+      By span, the files, in the order given.
+    """
+    found: dict[int, list[str]] = {}
+    for file in files:
+        for record in read_records([file]).take(1):
+            span = int(tf.io.parse_single_example(record, {SPAN: feature_spec[SPAN]})[SPAN])
+            found.setdefault(span, []).append(file)
+    return found
 
 
 def read_records(files: Sequence[str]) -> tf.data.Dataset:
@@ -63,13 +108,20 @@ def read_records(files: Sequence[str]) -> tf.data.Dataset:
     )  # not in parallel: handing examples over one by one costs more than to decompress them
 
 
-def count_labels(patterns: Sequence[str], feature_spec: Mapping[str, Any]) -> LabelCounts:
+def count_labels(
+    patterns: Sequence[str], feature_spec: Mapping[str, Any], withheld: Withheld | None = None
+) -> LabelCounts:
     """Counts the examples in all files; arguments as in `train_dataset`."""
+
+    def kinds(records: tf.Tensor) -> tf.Tensor:
+        """By record 0 for a negative, 1 for a positive, 2 for one that is withheld."""
+        labels = tf.cast(_labels(records, feature_spec) > 0.5, tf.int32)
+        return labels if withheld is None else tf.where(withheld.among(records), 2, labels)
+
     batches = read_records(expand_patterns(patterns)).batch(EVAL_BATCH_SIZE)
-    positives = batches.map(lambda records: _labels(records, feature_spec) > 0.5, num_parallel_calls=tf.data.AUTOTUNE)
-    counts = positives.reduce(
-        tf.zeros([2], tf.int64),
-        lambda counts, positive: counts + tf.math.bincount(tf.cast(positive, tf.int32), minlength=2, dtype=tf.int64),
+    counts = batches.map(kinds, num_parallel_calls=tf.data.AUTOTUNE).reduce(
+        tf.zeros([3], tf.int64),
+        lambda counts, of_batch: counts + tf.math.bincount(of_batch, minlength=3, dtype=tf.int64),
     )
     return LabelCounts(*(int(count) for count in counts.numpy()))
 
@@ -80,7 +132,8 @@ def train_dataset(
     training: settings.Training,
     epoch: int,
     skip_batches: int = 0,
-    training_inputs: Mapping[str, str] | None = None,
+    counts: CountTables | None = None,
+    withheld: Withheld | None = None,
 ) -> tf.data.Dataset:
     """One epoch's shuffled batches. Their order, and the negatives drawn, follow from the epoch and the seed alone.
 
@@ -91,8 +144,8 @@ def train_dataset(
       training: The settings.
       epoch: The epoch.
       skip_batches: Leave out so many of the epoch's first batches; they are read, but not parsed.
-      training_inputs: Other features that are read in place of some, by the names of those
-        (`FeatureSpec.training_inputs`).
+      counts: What the counts' inputs are read from; None without counts.
+      withheld: The examples that are left out; None for none.
 
     Returns:
       A dataset of `Batch`.
@@ -101,17 +154,49 @@ def train_dataset(
     files = expand_patterns(patterns)
     records = read_records([files[i] for i in rng.permutation(len(files))])
     shuffle_seed, *draw_seed = (int(word) for word in rng.integers(2**31, size=3))
+    counts_seed = tf.constant(rng.integers(2**31, size=2), tf.int32)
+    if withheld is not None:
+        batches = records.batch(EVAL_BATCH_SIZE)
+        records = batches.map(lambda batch: tf.boolean_mask(batch, ~withheld.among(batch))).unbatch()
     if training.negative_fraction < 1:
         records = _with_drawn_negatives(records, feature_spec, training.negative_fraction, draw_seed)
     records = records.shuffle(training.shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
-    return _parsed(records.batch(training.batch_size).skip(skip_batches), feature_spec, training_inputs or {})
+    numbered = records.batch(training.batch_size).enumerate().skip(skip_batches)
+    return _parsed(numbered, feature_spec, counts, counts_seed)
 
 
 def eval_dataset(
-    patterns: Sequence[str], feature_spec: Mapping[str, Any], batch_size: int = EVAL_BATCH_SIZE
+    patterns: Sequence[str],
+    feature_spec: Mapping[str, Any],
+    batch_size: int = EVAL_BATCH_SIZE,
+    counts: CountTables | None = None,
 ) -> tf.data.Dataset:
     """Batches in the files' order; arguments and elements as in `train_dataset`."""
-    return _parsed(read_records(expand_patterns(patterns)).batch(batch_size), feature_spec, {})
+    return _parsed(read_records(expand_patterns(patterns)).batch(batch_size).enumerate(), feature_spec, counts)
+
+
+def counted_rows(
+    patterns: Sequence[str], feature_spec: Mapping[str, Any], spec: FeatureSpec, *, in_folds: bool
+) -> Iterator[Rows]:
+    """The rows of all files, as counting wants them.
+
+    Args:
+      patterns: As in `train_dataset`.
+      feature_spec: As in `train_dataset`; counts whose keys are not in it are left out.
+      spec: The features.
+      in_folds: Whether they are training rows; evaluation rows are counted, but in no fold.
+
+    Yields:
+      Batches of rows.
+    """
+    keys = {count.name: transformed_name(count.key_name) for count in spec.counts}
+    keys = {name: key for name, key in keys.items() if key in feature_spec}
+    read = {name: feature_spec[name] for name in (*keys.values(), LABEL, SPAN, FOLD)}
+    batches = read_records(expand_patterns(patterns)).batch(EVAL_BATCH_SIZE)
+    for parsed in batches.map(lambda records: tf.io.parse_example(records, read)).as_numpy_iterator():
+        of = {name: values.reshape(-1) for name, values in parsed.items()}
+        folds = of[FOLD] if in_folds else np.full_like(of[FOLD], NO_FOLD)
+        yield Rows({name: of[key] for name, key in keys.items()}, of[LABEL], of[SPAN], folds)
 
 
 def _labels(records: tf.Tensor, feature_spec: Mapping[str, Any]) -> tf.Tensor:
@@ -135,14 +220,19 @@ def _with_drawn_negatives(
     return batches.map(draw, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
 
-def _parsed(batches: tf.data.Dataset, feature_spec: Mapping[str, Any], inputs: Mapping[str, str]) -> tf.data.Dataset:
-    read = {inputs.get(name, name): how for name, how in feature_spec.items()}
-
-    def parse(records: tf.Tensor) -> Batch:
-        parsed = tf.io.parse_example(records, read)  # one call per batch
-        features = {name: parsed[inputs.get(name, name)] for name in feature_spec}
+def _parsed(
+    batches: tf.data.Dataset,
+    feature_spec: Mapping[str, Any],
+    counts: CountTables | None,
+    training_seed: tf.Tensor | None = None,
+) -> tf.data.Dataset:
+    def parse(number: tf.Tensor, records: tf.Tensor) -> Batch:
+        features = tf.io.parse_example(records, feature_spec)  # one call per batch
         labels = _column(features.pop(LABEL))
         weights = _column(features.pop(WEIGHT)) if WEIGHT in features else tf.ones_like(labels)
+        if counts is not None:
+            seed = None if training_seed is None else tf.random.experimental.stateless_fold_in(training_seed, number)
+            features = counts.features(features, seed)
         return features, labels, weights
 
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

@@ -57,7 +57,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
                 name=table.name, shape=(table.rows, table.width), initializer=self._embedding_initializer(table)
             )
         tables = (*self.wide_tables, *self.embedding_tables)
-        self._counts = [name for table in tables if table.keys.kind == "counts" for name in table.inputs]
+        self._counts = [name for table in tables if table.keys.kind in ("share", "rows") for name in table.inputs]
         self.hidden_layers: HiddenLayers | None = None
         if has_deep:
             width = sum(block.width for block in self.layout)
@@ -193,7 +193,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         """The logits with units dropped, and values and counts hidden, and what is added to the loss.
 
         Args:
-          features: As in `deep_input`, the counts without the row's own label.
+          features: As in `deep_input`, the counts as a training row sees them.
 
         Returns:
           float32 `[batch]`, and a float32 scalar: `embedding_l2` · the mean over the batch of Σ e² over the embeddings

@@ -13,7 +13,7 @@ from trainer.data import expand_patterns, read_records
 from trainer.evaluation import logits_function
 from trainer.preparation import Prepared
 from trainer.transform_graph import apply_transform
-from transform.feature_spec import LABEL, WEIGHT, Feature, FeatureSpec
+from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT, Feature, FeatureSpec
 from transform.own_scores import OwnScores
 
 #: In `custom_config`: the patterns of the raw evaluation examples' files.
@@ -45,6 +45,8 @@ def own_scores(prepared: Prepared, tft_output: tft.TFTransformOutput, raw_files:
     parsing = {name: how for name, how in tft_output.raw_feature_spec().items() if name not in (LABEL, WEIGHT)}
     transform_fn = tf.saved_model.load(tft_output.transform_savedmodel_dir).transform_fn
     features = apply_transform(transform_fn, tf.io.parse_example(tf.constant(rows, tf.string), parsing))
+    if prepared.counts is not None:
+        features = prepared.counts.features(features)
     logits_of, names = logits_function(prepared.model), prepared.model.feature_names
     row_scores = tf.sigmoid(logits_of({name: features[name] for name in names})).numpy()
     eval_scores = [tf.sigmoid(logits_of(batch)).numpy() for batch, _, _ in prepared.eval_data]
@@ -60,7 +62,7 @@ def _value(row: bytes, feature: Feature | None) -> bytes:
 
 def _as_request(record: bytes) -> bytes:
     example = tf.train.Example.FromString(record)
-    for name in (LABEL, WEIGHT):
+    for name in KNOWN_AFTERWARDS:
         example.features.feature.pop(name, None)
     serialized: bytes = example.SerializeToString()
     return serialized

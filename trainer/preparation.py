@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow_transform as tft
 
 from trainer import data
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_stale_folders
+from trainer.counts import CountTables, count_rows
 from trainer.learned import Learned, read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, start_bias
@@ -18,7 +20,26 @@ from trainer.training import TrainingResult, steps_per_epoch, train
 from trainer.unseen_rows import fill_unseen_rows
 from trainer.warm_start import WarmStartReport, warm_start
 from transform.config import Config
-from transform.feature_spec import LABEL, WEIGHT
+from transform.feature_spec import FOLD, LABEL, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """The examples of a window of spans.
+
+    Evaluation is on the last span, and all else is trained on: so a span's evaluation examples are trained on once it
+    is no longer the one that is evaluated.
+
+    Attributes:
+      train_files: The files to train on.
+      eval_files: Those to evaluate on.
+      withheld: Which examples of `train_files` are not trained on, as they can share their label with one of
+        `eval_files`; None where examples have no span.
+    """
+
+    train_files: tuple[str, ...]
+    eval_files: tuple[str, ...]
+    withheld: data.Withheld | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +52,9 @@ class Prepared:
       model: The model, cold or warm-started.
       optimizers: Its optimizers.
       warm_start_report: What was carried over from the previous model.
-      counts: The training examples by label.
-      train_files: The training examples.
+      label_counts: The training examples by label.
+      counts: What the counts' inputs are read from; None without counts.
+      window: The examples.
       eval_data: The batches for validation.
     """
 
@@ -41,23 +63,26 @@ class Prepared:
     model: WideDeep
     optimizers: JointOptimizer
     warm_start_report: WarmStartReport
-    counts: data.LabelCounts
-    train_files: tuple[str, ...]
+    label_counts: data.LabelCounts
+    counts: CountTables | None
+    window: Window
     eval_data: tf.data.Dataset
     _parsing: Mapping[str, Any]
 
     def train_data(self, epoch: int, skip_batches: int = 0) -> tf.data.Dataset:
         """An epoch's batches, from 1, without so many of the first ones."""
-        inputs = self.config.spec.training_inputs
-        return data.train_dataset(self.train_files, self._parsing, self.config.training, epoch, skip_batches, inputs)
+        # What withholds none is not asked for each example.
+        withheld = self.window.withheld if self.label_counts.withheld else None
+        training, files = self.config.training, self.window.train_files
+        return data.train_dataset(files, self._parsing, training, epoch, skip_batches, self.counts, withheld)
 
     def train(self, checkpoint_folder: str | None = None) -> TrainingResult:
         """Trains the model in place (`trainer.training.train`), and then fills unseen rows (`fill_unseen_rows`)."""
-        training = self.config.training
+        training, label_counts = self.config.training, self.label_counts
         result = train(
-            self.model, self.optimizers, self.train_data, self.eval_data, training, self.counts, checkpoint_folder
+            self.model, self.optimizers, self.train_data, self.eval_data, training, label_counts, checkpoint_folder
         )
-        examples = data.eval_dataset(self.train_files, self._parsing)
+        examples = data.eval_dataset(self.window.train_files, self._parsing, counts=self.counts)
         fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
         return result
 
@@ -88,14 +113,40 @@ def prepare(
     learned = read_learned(tft_output, config.spec)
     model = WideDeep(config.spec, config.model, learned.vocabulary_sizes, training.seed)
     all_features = tft_output.transformed_feature_spec()
-    weight = (WEIGHT,) if WEIGHT in all_features else ()
-    parsing = {name: all_features[name] for name in (*model.feature_names, LABEL, *weight)}
-    counts = data.count_labels(train_files, parsing)
-    optimizers = JointOptimizer(model, training, training.num_epochs * steps_per_epoch(counts, training))
-    start_bias(model, optimizers, training, counts.log_odds)
+    window = _window(train_files, eval_files, all_features)
+    stored = [
+        *config.spec.stored_names(model.feature_names),
+        LABEL,
+        WEIGHT,
+        *((SPAN, FOLD) if config.spec.counts else ()),
+    ]
+    parsing = {name: all_features[name] for name in stored if name in all_features}
+    counts = _counts(config.spec, window, parsing)
+    label_counts = data.count_labels(window.train_files, parsing, window.withheld)
+    optimizers = JointOptimizer(model, training, training.num_epochs * steps_per_epoch(label_counts, training))
+    start_bias(model, optimizers, training, label_counts.log_odds)
     report = warm_start(model, optimizers, training, learned, base_model)
-    eval_data = data.eval_dataset(eval_files, parsing)
-    return Prepared(config, learned, model, optimizers, report, counts, tuple(train_files), eval_data, parsing)
+    eval_data = data.eval_dataset(window.eval_files, parsing, counts=counts)
+    return Prepared(config, learned, model, optimizers, report, label_counts, counts, window, eval_data, parsing)
+
+
+def _window(train_patterns: Sequence[str], eval_patterns: Sequence[str], feature_spec: Mapping[str, Any]) -> Window:
+    train_files, eval_files = data.expand_patterns(train_patterns), data.expand_patterns(eval_patterns)
+    if SPAN not in feature_spec:
+        return Window(tuple(train_files), tuple(eval_files), None)
+    by_span = data.files_by_span(eval_files, feature_spec)
+    last = max((*by_span, *data.files_by_span(train_files, feature_spec)), default=0)
+    earlier = [file for span, files in by_span.items() if span < last for file in files]
+    withheld = data.Withheld(last, {name: feature_spec[name] for name in (SPAN, SHARES_LABEL)})
+    return Window(tuple(sorted([*train_files, *earlier])), tuple(by_span.get(last, ())), withheld)
+
+
+def _counts(spec: FeatureSpec, window: Window, parsing: Mapping[str, Any]) -> CountTables | None:
+    if not spec.counts:
+        return None
+    splits = ((window.train_files, True), (window.eval_files, False))
+    rows = (data.counted_rows(files, parsing, spec, in_folds=in_folds) for files, in_folds in splits)
+    return count_rows(spec, itertools.chain.from_iterable(rows))
 
 
 def resumable_folder(fn_args: Any) -> str | None:

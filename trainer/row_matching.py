@@ -140,7 +140,7 @@ def match_rows(
         return no_rows(f"the numeric features changed from {sorted(old.quantiles)} to {sorted(new.quantiles)}")
     # A missing value counts as one quantile more.
     old_quantiles = {name: np.append((old_quantiles or {})[name], old.quantiles[name]) for name in new.quantiles}
-    if new.kind == "counts":
+    if new.kind in ("share", "rows"):
         if old_size != new_size:
             return no_rows(f"the number of buckets changed from {old_size} to {new_size}")
         return copied_rows(np.arange(new_size), np.arange(old_size))

@@ -60,7 +60,7 @@ def run_fn(fn_args: Any) -> None:
     if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
         write_own_scores(own_scores(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/")))
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
-    signatures = export_model(model, tft_output, config, directory, items)
+    signatures = export_model(model, tft_output, config, directory, items, prepared.counts)
     save_warm_start(model, prepared.optimizers, config.spec, config.training, learned, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
     _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned, signatures), indent=1))
@@ -76,6 +76,7 @@ def _report(
         "tuned": tuned,
         "num_steps": result.num_steps,
         "num_examples": result.num_examples,
+        "num_withheld_examples": prepared.label_counts.withheld,
         "num_trained_examples": sum(epoch.num_examples for epoch in result.epochs),
         "num_epochs": len(result.epochs),
         "exported_epoch": result.exported_epoch,

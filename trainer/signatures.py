@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import schema_utils
 
+from trainer.counts import CountTables
 from trainer.model import WideDeep
 from trainer.pruning import PrunedTable
 from trainer.ranking.encoders import Encoders
@@ -20,6 +21,7 @@ from trainer.ranking.signatures import parsing_of, ranking_signatures
 from trainer.tables import Table
 from trainer.transform_graph import apply_transform
 from transform.config import Config
+from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SPAN
 from transform.ranking import absent_signatures
 from transform.raw_texts import raw_rules
 from transform.schema import SERVING, raw_schema
@@ -36,6 +38,12 @@ from transform.signature_names import (
     SERVING_SIGNATURE,
     TRANSFORM_SIGNATURE,
 )
+
+#: Of a logged example, what says which counts were known before it (`trainer.counts`); a request has neither.
+_KNOWN_WHEN = {
+    SPAN: tf.io.FixedLenFeature([], tf.int64, NO_SPAN),
+    FOLD: tf.io.FixedLenFeature([], tf.int64, NO_FOLD),
+}
 
 #: What stands behind a sparse feature's name in `TRANSFORM_SIGNATURE`'s output, for its three components.
 SPARSE_COMPONENTS = ("indices", "values", "dense_shape")
@@ -59,25 +67,34 @@ class ServingModule(tf.Module):  # type: ignore[misc]
       tft_output: What tf.Transform learned.
       config: The deployment.
       items: The catalog: by item id, serialized tf.Examples of item features.
+      counts: What the counts' inputs are read from; None without counts.
     """
 
     def __init__(
-        self, model: WideDeep, tft_output: tft.TFTransformOutput, config: Config, items: Mapping[bytes, bytes]
+        self,
+        model: WideDeep,
+        tft_output: tft.TFTransformOutput,
+        config: Config,
+        items: Mapping[bytes, bytes],
+        counts: CountTables | None,
     ) -> None:
         super().__init__(name="wide_deep")
         self.model_variables = [model.bias, *model.deep_variables, *model.moving_variables]
         wide = {t.name: PrunedTable(t.name, model.table_weights[t.name].numpy()) for t in model.wide_tables}
         self.wide_tables = list(wide.values())
         self.transform = tf.saved_model.load(tft_output.transform_savedmodel_dir)
-        parsing = serving_feature_spec(config)
+        self.counts = None if counts is None else counts.of_last_span()
+        parsing, spec = serving_feature_spec(config), config.spec
 
         # The functions close over the Keras model, but only what is an attribute of the module is exported.
         def weights_of(table: Table, rows: tf.Tensor) -> tf.Tensor:
             return wide[table.name](rows)
 
         def transformed(examples: tf.Tensor) -> dict[str, Any]:
-            raw = bounded_lists(tf.io.parse_example(examples, parsing), config.spec)
-            return apply_transform(self.transform.transform_fn, raw)
+            raw = tf.io.parse_example(examples, parsing | _KNOWN_WHEN)
+            known_when = {name: raw.pop(name) for name in _KNOWN_WHEN}
+            features = apply_transform(self.transform.transform_fn, bounded_lists(raw, spec))
+            return features if self.counts is None else self.counts.features(features | known_when)
 
         def scores(examples: tf.Tensor) -> tf.Tensor:
             return tf.sigmoid(model.logits(transformed(examples), weights_of))
@@ -88,10 +105,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             return {CLASSES_OUTPUT: classes, SCORES_OUTPUT: tf.stack([1 - positive, positive], axis=1)}
 
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            features = transformed(examples)
-            for name in config.spec.training_inputs.values():
-                del features[name]  # it leaves out a label that a request does not have
-            return _as_dense(features)
+            return _as_dense(transformed(examples))
 
         examples = tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)
         inputs = tf.TensorSpec([None], tf.string, name=INPUTS)
@@ -101,12 +115,13 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             REGRESS_SIGNATURE: _function(lambda inputs: {REGRESSION_OUTPUT: scores(inputs)}, inputs),
             TRANSFORM_SIGNATURE: _function(transform_features, examples),
         }
-        spec, absent = config.spec, absent_signatures(config)
+        absent = absent_signatures(config)
         if RANK_ITEMS_SIGNATURE not in absent:
             identity = config.item_id
             assert identity is not None  # without it all of them are absent
             pairs = pairs_of(spec, model, weights_of, tft_output)
-            encoders = Encoders(spec, model, weights_of, self.transform.transform_fn, raw_rules(config), pairs)
+            transform_fn = self.transform.transform_fn
+            encoders = Encoders(spec, model, weights_of, transform_fn, raw_rules(config), pairs, self.counts)
             item_parsing, has_catalog = parsing_of(parsing, spec, "item"), RANK_SIGNATURE not in absent
             self.ranker = Ranker(model, encoders, identity, item_parsing, items, has_catalog=has_catalog)
             functions |= ranking_signatures(self.ranker.rank, spec, parsing, absent)
@@ -119,6 +134,7 @@ def export_model(
     config: Config,
     directory: str,
     items: Mapping[bytes, bytes] = MappingProxyType({}),
+    counts: CountTables | None = None,
 ) -> list[str]:
     """Writes the SavedModel.
 
@@ -128,11 +144,12 @@ def export_model(
       config: The deployment.
       directory: Where to; on any filesystem that TensorFlow knows.
       items: The catalog: by item id, serialized tf.Examples of item features, as `read_items` gives it.
+      counts: What the counts' inputs are read from; None without counts.
 
     Returns:
       The names of its signatures, sorted.
     """
-    module = ServingModule(model, tft_output, config, items)
+    module = ServingModule(model, tft_output, config, items, counts)
     tf.saved_model.save(module, directory, signatures=module.functions)
     # TensorFlow 2 writes all signatures as Predict's; TF Serving's Classify and Regress want theirs.
     methods = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(directory)

@@ -10,7 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from transform import settings
-from transform.feature_spec import MISSING_ROW, NUM_COUNT_BUCKETS, Cross, Feature, FeatureSpec, transformed_name
+from transform.feature_spec import (
+    MISSING_ROW,
+    NUM_COUNT_BUCKETS,
+    CountInput,
+    Cross,
+    Feature,
+    FeatureSpec,
+    transformed_name,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +27,9 @@ class RowKeys:
 
     Attributes:
       kind: `vocabulary`: row i is the vocabulary's token i, and the out-of-vocabulary rows follow. `hash`: row i is
-        hash bucket i. `quantiles`: row i is quantile i, and the last row stands for a missing value. `counts`: row i is
-        bucket i of a count (`transform.preprocessing.count_bucket`), and the last row stands for a hidden one.
+        hash bucket i. `quantiles`: row i is quantile i, and the last row stands for a missing value. `share` and
+        `rows`: row i is bucket i of one of a count's two numbers (`trainer.counts`), and the last row stands for a
+        hidden count.
       vocabulary: With `vocabulary`: the name of the feature or cross whose vocabulary it is.
       oov_buckets: With `vocabulary`: the number of rows behind the tokens' rows.
       features: Of a cross or of quantiles: the features whose values make a row's key, in the key's order.
@@ -28,7 +37,7 @@ class RowKeys:
       has_missing_row: With `vocabulary`: `MISSING_ROW` stands for a missing value.
     """
 
-    kind: Literal["vocabulary", "hash", "quantiles", "counts"]
+    kind: Literal["vocabulary", "hash", "quantiles", "share", "rows"]
     vocabulary: str | None = None
     oov_buckets: int = 0
     features: tuple[str, ...] = ()
@@ -153,7 +162,8 @@ def _embedding_width(rows: int, model: settings.Model) -> int:
 
 
 def _count_table(part: Literal["wide", "embedding"], name: str, width: int) -> Table:
-    return Table(f"{part}/{name}", NUM_COUNT_BUCKETS + 1, RowKeys("counts"), (transformed_name(name),), width)
+    kind: CountInput = "share" if name.endswith("_share") else "rows"
+    return Table(f"{part}/{name}", NUM_COUNT_BUCKETS + 1, RowKeys(kind), (transformed_name(name),), width)
 
 
 def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> Table:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.python.eager import wrap_function
 from tensorflow_transform import tf2_utils
 
-from transform.feature_spec import LABEL, WEIGHT
+from transform.feature_spec import KNOWN_AFTERWARDS
 
 
 def apply_transform(transform_fn: Any, features: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,14 +21,14 @@ def apply_transform(transform_fn: Any, features: Mapping[str, Any]) -> dict[str,
       features: Raw features, SparseTensors; at least one.
 
     Returns:
-      The transformed features, without label and weight.
+      The transformed features, without what is known afterwards, such as the label.
     """
     ((wanted,), _) = transform_fn.structured_input_signature
     batch_size = next(iter(features.values())).dense_shape[0]
     missing = {name: _stand_in(spec, batch_size) for name, spec in wanted.items() if name not in features}
     inputs = {name: missing[name] if name in missing else features[name] for name in wanted}
     outputs = transform_fn(*tf.nest.flatten(inputs, expand_composites=True))
-    return {name: value for name, value in outputs.items() if name not in (LABEL, WEIGHT)}
+    return {name: value for name, value in outputs.items() if name not in KNOWN_AFTERWARDS}
 
 
 def pruned(transform_fn: Any, outputs: Collection[str]) -> Any:

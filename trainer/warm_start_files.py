@@ -184,7 +184,7 @@ def _num_rows(keys: RowKeys, learned: Learned, file_format: int) -> int | None:
             return len(learned.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
         case "quantiles":
             return int(learned.boundaries[keys.features[0]].size + (1 if file_format == 3 else 2))
-        case "hash" | "counts":
+        case _:
             return None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 
+from trainer.counts import MIDDLE_BUCKET, SHARE_BUCKET_WIDTH
 from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.tables import RowKeys, Table
@@ -67,7 +69,11 @@ def row_names(keys: RowKeys, row: int, learned: Learned) -> list[str]:
     match keys.kind:
         case "quantiles":
             return [_quantile(learned.boundaries[keys.features[0]], row)]
-        case "counts":
+        case "share" | "rows" if row == NUM_COUNT_BUCKETS:
+            return ["(hidden)"]
+        case "share":
+            return [_share(row)]
+        case "rows":
             return [_count(row)]
         case "hash":
             return [f"hash bucket {row}"]
@@ -124,10 +130,13 @@ def _quantile(boundaries: np.ndarray, quantile: int) -> str:
     return " ".join(filter(None, (lower, upper)))
 
 
+def _share(bucket: int) -> str:
+    """The odds in the middle of a bucket of shares, in proportion to those of all rows."""
+    return f"odds × {math.exp((bucket - MIDDLE_BUCKET) * SHARE_BUCKET_WIDTH):.3g}"
+
+
 def _count(bucket: int) -> str:
-    """The counts in a bucket: 0, 1, 2 to 3, 4 to 7, and so on."""
-    if bucket == NUM_COUNT_BUCKETS:
-        return "(hidden)"
+    """The numbers of rows in a bucket: 0, 1, 2 to 3, 4 to 7, and so on."""
     first = 2 ** (bucket - 1) if bucket else 0
     if bucket == NUM_COUNT_BUCKETS - 1:
         return f"{first:,} or more"

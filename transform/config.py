@@ -179,6 +179,8 @@ class Config:
                 columns[name, kind] = Column(name, kind, required or before.required, trim and before.trim)
 
         add(IMPRESSIONS, log.label, "label", True)
+        for key in log.label_columns:
+            add(IMPRESSIONS, key, "string", True)
         add(IMPRESSIONS, log.weight, "weight", True)
         add(IMPRESSIONS, log.impression_id, "string", True)
         add(IMPRESSIONS, log.request_id, "string", True)

@@ -7,6 +7,7 @@ format are all derived from the objects of this module.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -22,7 +23,19 @@ REQUEST_ID = "request_id"
 IMPRESSION_ID = "impression_id"
 TIMESTAMP = "timestamp"
 TABLE_KEY = "table_key"
-RESERVED_NAMES = frozenset({LABEL, WEIGHT, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
+SPAN = "span"
+FOLD = "fold"
+SHARES_LABEL = "shares_label"
+
+#: Of these, what a logged example has and a request has not, nor the model reads.
+KNOWN_AFTERWARDS = (LABEL, WEIGHT, SPAN, FOLD, SHARES_LABEL)
+RESERVED_NAMES = frozenset({*KNOWN_AFTERWARDS, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
+
+#: Rows that can share an install are in the same of so many folds.
+NUM_FOLDS = 8
+
+#: In place of a span or a fold: there is none.
+NO_SPAN = NO_FOLD = -1
 
 #: The source whose rows are the impressions.
 IMPRESSIONS = "impressions"
@@ -42,11 +55,11 @@ MEMORY_SPANS = 14
 #: Joins the tokens of a cross; a control character, so that it does not occur in tokens.
 CROSS_SEPARATOR = "\x1f"
 
-#: The two sides of a count feature, each an input of the model.
-Outcome = Literal["positives", "negatives"]
-OUTCOMES: tuple[Outcome, ...] = ("positives", "negatives")
+#: What the model reads of a count feature: the share of positives, and the number of rows.
+CountInput = Literal["share", "rows"]
+COUNT_INPUTS: tuple[CountInput, ...] = ("share", "rows")
 
-#: A count enters the model by its power of two: 0, 1, 2 to 3, 4 to 7, … and 2^30 or more.
+#: Either enters the model by its bucket (`trainer.counts`).
 NUM_COUNT_BUCKETS = 32
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
@@ -189,15 +202,15 @@ class Cross:
 
 @dataclass(frozen=True, config=STRICT)
 class Count:
-    """A count feature: how often the training examples hold a combination of values as a positive, and as a negative.
+    """A count feature: how many rows with a combination of values were known before a row, and what share was positive.
 
-    A cross memorizes a combination only once it has learned a weight for it; a count says in one look how much is
-    known of it, and what rows with that much known have in common is learned from all of them. Each number enters the
-    model by its power of two. In training a row's own label is left out, which makes it look as a new row does.
+    A cross memorizes a combination only once it has learned a weight for it; a count says in one look what is known of
+    it, and what that is worth is learned from all combinations. A row of training or evaluation sees the labels of
+    earlier spans alone, a request those of the whole window (`trainer.counts`).
 
     Attributes:
       features: The names of its features, none of them a list; a numeric one enters as its quantile.
-      max_size: Keep at most this many of the most frequent pairs of a combination and a label; the rest counts as 0.
+      max_size: Keep at most this many of the most frequent combinations; of the rest nothing is known.
       parts: Which parts of the model read it.
     """
 
@@ -214,13 +227,14 @@ class Count:
     def name(self) -> str:
         return f"count_of_{'_x_'.join(self.features)}"
 
-    def input_name(self, outcome: Outcome) -> str:
-        """The untransformed name under which the model reads one of its two numbers."""
-        return f"{self.name}_{outcome}"
+    @property
+    def key_name(self) -> str:
+        """The untransformed name of what its numbers are found by: a fingerprint of the combination."""
+        return f"{self.name}_key"
 
-    def training_input_name(self, outcome: Outcome) -> str:
-        """As `input_name`, with the row's own label left out: what the model reads in training."""
-        return f"{self.input_name(outcome)}_of_others"
+    def input_name(self, which: CountInput) -> str:
+        """The untransformed name under which the model reads one of its two numbers."""
+        return f"{self.name}_{which}"
 
 
 def _check_distinct(what: str, names: tuple[str, ...]) -> None:
@@ -302,17 +316,24 @@ class FeatureSpec:
         return tuple(f for f in self.features if part in f.parts)
 
     def counts_of_part(self, part: Part) -> tuple[str, ...]:
-        """The untransformed names of the counts that a part of the model reads."""
-        return tuple(c.input_name(outcome) for c in self.counts if part in c.parts for outcome in OUTCOMES)
+        """The untransformed names of the counts' numbers that a part of the model reads."""
+        return tuple(c.input_name(which) for c in self.counts if part in c.parts for which in COUNT_INPUTS)
 
-    @property
-    def training_inputs(self) -> dict[str, str]:
-        """What the model reads in training in place of each count: transformed names by transformed names."""
-        return {
-            transformed_name(c.input_name(outcome)): transformed_name(c.training_input_name(outcome))
+    def stored_names(self, inputs: Iterable[str]) -> tuple[str, ...]:
+        """What tf.Transform gives for some of the model's inputs: in place of a count's numbers, its key.
+
+        Args:
+          inputs: Transformed names.
+
+        Returns:
+          Transformed names, each once.
+        """
+        keys = {
+            transformed_name(c.input_name(which)): transformed_name(c.key_name)
             for c in self.counts
-            for outcome in OUTCOMES
+            for which in COUNT_INPUTS
         }
+        return tuple(dict.fromkeys(keys.get(name, name) for name in inputs))
 
     def needs_bucket(self, feature: Feature) -> bool:
         """Whether a numeric feature's quantile is needed as an id: for the wide part, a cross or a count."""
@@ -322,7 +343,7 @@ class FeatureSpec:
 
 
 def vocabulary_file_name(name: str) -> str:
-    """The name under which tf.Transform keeps the vocabulary of a feature, of a counted cross or of a count."""
+    """The name under which tf.Transform keeps the vocabulary of a feature or of a counted cross."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"a vocabulary's name has small letters, digits and underscores only. Received: {name!r}")
     return f"{name}_vocabulary"

@@ -11,16 +11,18 @@ import tensorflow_transform as tft
 from transform.config import Config
 from transform.feature_spec import (
     CROSS_SEPARATOR,
+    FOLD,
     LABEL,
     MISSING_QUANTILE,
     MISSING_TOKEN,
-    NUM_COUNT_BUCKETS,
+    NO_FOLD,
+    NO_SPAN,
+    SHARES_LABEL,
+    SPAN,
     WEIGHT,
-    Count,
     Cross,
     Feature,
     FeatureSpec,
-    Outcome,
     Vocabulary,
     transformed_name,
     vocabulary_file_name,
@@ -37,8 +39,6 @@ MEMORY_KEY = "vocabulary_memory"
 #: With `MEMORY_KEY`: of the run's span.
 SPAN_KEY = "span"
 
-_OUTCOME_OF_LABEL: tuple[Outcome, ...] = ("negatives", "positives")
-
 
 def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str, Any]) -> dict[str, Any]:
     """Transforms a batch; TFX calls it with the config in `custom_config`.
@@ -52,9 +52,9 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
       By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
       SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), or `MISSING_QUANTILE`, float32 `[batch]`,
       and, where the wide part, a cross or a count needs it, its quantile as an int64 id `[batch]`; for a cross the ids
-      of the combinations that have a weight, int64 SparseTensor `[batch, any]`; for a count `count_bucket` of its two
-      numbers, with the row's own label counted and without it, int64 `[batch]`. The label as int64 `[batch]`, the
-      weight as float32 `[batch]`.
+      of the combinations that have a weight, int64 SparseTensor `[batch, any]`; for a count its
+      combination's fingerprint, int64 `[batch]`, by which the trainer counts. The label, the span, the fold and
+      `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.
     """
     config = Config.from_json(custom_config[CONFIG_KEY])
     remembered = {}
@@ -87,10 +87,13 @@ def transform_features(
         )
     for count in spec.counts:
         combinations = tf.strings.join([tokens[name] for name in count.features], separator=CROSS_SEPARATOR)
-        _add_counts(outputs, combinations, tf.reshape(inputs[LABEL], [-1]), count)
+        outputs[transformed_name(count.key_name)] = _count_key(combinations)
     for name in (LABEL, WEIGHT):
         if name in inputs:
             outputs[name] = tf.reshape(inputs[name], [-1])
+    for name, missing in ((SPAN, NO_SPAN), (FOLD, NO_FOLD), (SHARES_LABEL, 0)):
+        if name in inputs:
+            outputs[name] = single_value(inputs[name], tf.constant(missing, tf.int64))
     return outputs
 
 
@@ -180,38 +183,6 @@ def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross, remembere
     return tf.sparse.retain(ids, ids.values >= 0)
 
 
-def count_bucket(counts: tf.Tensor) -> tf.Tensor:
-    """0 for 0, else k for a number from 2^(k - 1) to 2^k - 1; the last bucket has no end. int64 of any shape."""
-    powers = tf.constant([2**k for k in range(NUM_COUNT_BUCKETS - 1)], tf.int64)
-    flat = tf.searchsorted(powers, tf.reshape(counts, [-1]), side="right", out_type=tf.int64)
-    return tf.reshape(flat, tf.shape(counts))
-
-
-def _add_counts(outputs: dict[str, Any], combinations: tf.Tensor, labels: tf.Tensor, count: Count) -> None:
-    # Fingerprints, as spaces part the columns of the file of counts. The chance that any two of a million combinations
-    # have the same one is 5e-8.
-    fingerprints = tf.strings.as_string(tf.strings.to_hash_bucket_fast(combinations, 2**63 - 1))
-    file = tft.vocabulary(
-        tf.strings.join([tf.gather(_OUTCOME_OF_LABEL, labels), fingerprints], separator="_"),
-        top_k=count.max_size,
-        store_frequency=True,
-        vocab_filename=vocabulary_file_name(count.name),
-        name=count.name,
-    )
-    for label, outcome in enumerate(_OUTCOME_OF_LABEL):
-        seen = tft.apply_vocabulary(
-            tf.strings.join([outcome, fingerprints], separator="_"),
-            file,
-            lookup_fn=_look_count_up,
-            name=f"{count.name}_{outcome}",
-        )
-        own = tf.cast(tf.equal(labels, label), tf.int64)
-        outputs[transformed_name(count.input_name(outcome))] = count_bucket(seen)
-        outputs[transformed_name(count.training_input_name(outcome))] = count_bucket(tf.maximum(seen - own, 0))
-
-
-def _look_count_up(keys: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The first column, a count, of the line whose second is the key; 0 without one. And the number of lines."""
-    lines = tf.lookup.TextFileInitializer(file, tf.string, 1, tf.int64, 0, delimiter=" ")
-    table = tf.lookup.StaticHashTable(lines, default_value=0)
-    return table.lookup(keys), table.size()
+def _count_key(combinations: tf.Tensor) -> tf.Tensor:
+    """Fingerprints, from 0 to 2^63 - 2. The chance that any two of a million combinations have the same one is 5e-8."""
+    return tf.strings.to_hash_bucket_fast(combinations, 2**63 - 1)

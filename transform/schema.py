@@ -6,7 +6,17 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from transform.config import Config
-from transform.feature_spec import IMPRESSION_ID, LABEL, REQUEST_ID, TIMESTAMP, WEIGHT, Feature
+from transform.feature_spec import (
+    FOLD,
+    IMPRESSION_ID,
+    LABEL,
+    REQUEST_ID,
+    SHARES_LABEL,
+    SPAN,
+    TIMESTAMP,
+    WEIGHT,
+    Feature,
+)
 
 SERVING = "SERVING"
 TRAINING = "TRAINING"
@@ -30,10 +40,13 @@ def raw_schema(config: Config) -> schema_pb2.Schema:
     for feature in config.spec.features:
         _add_feature(schema, feature)
     log = config.sources.impressions
-    for name, column, kind in (
+    for name, column, kind in (  # those without a column in the log are not there
         (IMPRESSION_ID, log.impression_id, schema_pb2.BYTES),
         (REQUEST_ID, log.request_id, schema_pb2.BYTES),
         (TIMESTAMP, log.timestamp, schema_pb2.INT),
+        (SPAN, SPAN, schema_pb2.INT),
+        (FOLD, FOLD, schema_pb2.INT),
+        (SHARES_LABEL, SHARES_LABEL, schema_pb2.INT),
     ):
         if column is not None:
             bookkeeping = schema.feature.add(name=name, type=kind, not_in_environment=[SERVING])

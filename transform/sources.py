@@ -54,6 +54,9 @@ class Impressions:
       null_values: As in any source.
       list_separator: As in any source.
       label: The column with the label (0 or 1); left out where labels come from `installs`.
+      label_columns: With `label`, the columns in which rows agree that can share one label, such as user and app where
+        one install is the label of each impression before it. Left out, each row's label is its own. With `installs`,
+        its `keys` are these.
       weight: The column with the row's weight, from 0 to 1,000,000: how much it counts in training and evaluation.
       impression_id: The column with the impression's id; a second row with the same id is rejected.
       request_id: The column with the id of the request, the grouping of ranking metrics.
@@ -69,6 +72,7 @@ class Impressions:
     null_values: tuple[str, ...] = ("",)
     list_separator: Annotated[str, Field(min_length=1, max_length=1)] = DEFAULT_LIST_SEPARATOR
     label: ColumnName | None = None
+    label_columns: Annotated[tuple[ColumnName, ...], Field(max_length=4)] = ()
     weight: ColumnName | None = None
     impression_id: ColumnName | None = None
     request_id: ColumnName | None = None
@@ -162,6 +166,8 @@ class Sources:
             raise ValueError("the label comes from exactly one of `impressions.label` and `installs`")
         if self.installs is not None and self.impressions.timestamp is None:
             raise ValueError("`installs` needs `impressions.timestamp`, to know which install follows an impression")
+        if self.installs is not None and self.impressions.label_columns:
+            raise ValueError("`impressions.label_columns` goes with `impressions.label`; `installs` has its `keys`")
         for name in self.tables:
             if name in ("impressions", "installs"):
                 raise ValueError(f"a table must not be called {name!r}")

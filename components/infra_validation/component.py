@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from typing import Any
@@ -49,7 +48,7 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         (blessing,) = output_dict["blessing"]
         model = artifact_utils.get_single_instance(input_dict["model"])
         baseline = input_dict.get("baseline_model")
-        window = input_dict["examples"]  # in the order in which Transform had them
+        own = of_latest_span(input_dict["examples"])
         config = Config.from_json(exec_properties["config"])
         validated = checksums(path_utils.serving_model_path(model.uri))
         verdict = validate(
@@ -57,8 +56,8 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             model.uri,
             artifact_utils.get_single_uri(baseline) if baseline else None,
             artifact_utils.get_single_uri(input_dict["catalog"]),
-            list(raw_requests(of_latest_span(window), "eval", config.infra_validation.num_requests)),
-            itertools.chain.from_iterable(raw_requests(examples, "eval") for examples in window),
+            list(raw_requests(own, "eval", config.infra_validation.num_requests)),
+            raw_requests(own, "eval", as_evaluated=True),
         )
         io_utils.write_string_file(os.path.join(blessing.uri, VERDICT_FILE), json.dumps(verdict.to_dict(), indent=2))
         io_utils.write_string_file(os.path.join(blessing.uri, CHECKSUMS_FILE), json.dumps(validated, indent=2))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfx import types
 from tfx.types import artifact_utils
 
-from transform.feature_spec import LABEL, WEIGHT
+from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT
 
 
 def of_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
@@ -17,13 +17,26 @@ def of_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
     return max(window, key=lambda examples: int(examples.get_int_custom_property("span")))
 
 
-def raw_requests(examples: types.Artifact, split: str, number: int = -1) -> Iterator[bytes]:
-    """The first examples of a split, serialized, without label and weight; all of them if the number is -1."""
+def raw_requests(
+    examples: types.Artifact, split: str, number: int = -1, *, as_evaluated: bool = False
+) -> Iterator[bytes]:
+    """The first examples of a split, serialized; all of them if the number is -1.
+
+    Args:
+      examples: The Examples.
+      split: The split.
+      number: How many.
+      as_evaluated: Keep what says which counts were known before an example (`trainer.counts`); a request has no such.
+
+    Yields:
+      The examples, without label and weight.
+    """
     pattern = os.path.join(artifact_utils.get_split_uri([examples], split), "*")
     records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP")
+    removed = (LABEL, WEIGHT) if as_evaluated else KNOWN_AFTERWARDS
     for record in records.take(number).as_numpy_iterator():
         example = tf.train.Example.FromString(record)
-        for name in (LABEL, WEIGHT):
+        for name in removed:
             example.features.feature.pop(name, None)
         yield example.SerializeToString()
 

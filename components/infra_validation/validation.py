@@ -86,7 +86,7 @@ def validate(
       baseline_uri: The serving model's; None on a first run.
       catalog_uri: The snapshot of the catalog that the model must have.
       requests: Recorded raw tf.Examples, serialized, which it must score.
-      eval_rows: All raw evaluation examples of what the trainer was given, in any order.
+      eval_rows: All raw evaluation examples of the run's own span, on which the trainer evaluated, in any order.
 
     Returns:
       The verdict.

@@ -19,10 +19,21 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import COUNTS_FILE, EVIDENCE_FILE, FILES, RECIPE, REJECTED_PREFIX, UNFIT, Catalog, Quarantine
+from components.artifacts import (
+    COUNTS_FILE,
+    EVIDENCE_FILE,
+    FILES,
+    INPUT_FINGERPRINT,
+    RECIPE,
+    REJECTED_PREFIX,
+    SPLIT_RULE,
+    UNFIT,
+    Catalog,
+    Quarantine,
+)
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
 from components.ingestion.evidence import evidence_of
-from components.ingestion.examples import Impression, Layout
+from components.ingestion.examples import Impression, Layout, split_rule
 from components.ingestion.shuffle import Shuffle, buckets_for
 from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import IngestImpressions
@@ -64,11 +75,12 @@ class ImpressionGenDriver(PortableDriver):
         found = resolve_span(config, properties["data_root"], None if requested == LATEST else requested)
         output = driver_output_pb2.DriverOutput()
         output.exec_properties["requested_span"].int_value = found.span
-        output.exec_properties["input_fingerprint"].string_value = found.fingerprint
+        output.exec_properties[INPUT_FINGERPRINT].string_value = found.fingerprint
         output.exec_properties[FILES].string_value = json.dumps(found.files, sort_keys=True)
         examples = copy.deepcopy(execution_info.output_dict[EXAMPLES][0].mlmd_artifact)
         examples.custom_properties["span"].int_value = found.span
-        examples.custom_properties["input_fingerprint"].string_value = found.fingerprint
+        examples.custom_properties[INPUT_FINGERPRINT].string_value = found.fingerprint
+        examples.custom_properties[SPLIT_RULE].string_value = split_rule(config)
         recipe = "\0".join(properties[name] for name in ("config", "data_root", "code_fingerprint"))
         examples.custom_properties[RECIPE].string_value = hashlib.sha256(recipe.encode()).hexdigest()
         output.output_artifacts[EXAMPLES].artifacts.append(examples)
@@ -92,7 +104,7 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
         (examples,) = output_dict[EXAMPLES]
         (quarantine,) = output_dict[QUARANTINE]
         (catalog,) = output_dict[CATALOG]
-        layout = Layout(config)
+        layout, span = Layout(config), int(exec_properties["requested_span"])
         num_buckets = buckets_for(path for paths in files[IMPRESSIONS].values() for path in paths)
         with self._make_beam_pipeline() as pipeline:
             ingested = pipeline | "Ingest" >> IngestImpressions(config, files)
@@ -102,7 +114,7 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
             for split, impressions in zip(SPLITS, by_split, strict=True):
                 _ = (
                     impressions
-                    | f"Example_{split}" >> beam.Map(_row_and_example, layout)
+                    | f"Example_{split}" >> beam.Map(_row_and_example, layout, span)
                     | f"Shuffle_{split}" >> Shuffle(num_buckets)
                     | f"Write_{split}" >> write_split.WriteSplit(f"{examples.uri}/Split-{split}", "tfrecords_gzip")
                 )
@@ -120,7 +132,6 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
                 | "WriteRejected"
                 >> beam.io.WriteToText(f"{quarantine.uri}/{REJECTED_PREFIX}", file_name_suffix=".jsonl.gz")
             )
-            span = int(exec_properties["requested_span"])
             counted = ingested["counted"] | "Sum" >> beam.CombinePerKey(sum) | "AllCounts" >> beam.combiners.ToList()
             _ = (
                 counted
@@ -146,8 +157,8 @@ class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignor
         examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion, quarantine.uri))
 
 
-def _row_and_example(impression: Impression, layout: Layout) -> tuple[int, bytes]:
-    return impression.row, layout.serialized_example(impression)
+def _row_and_example(impression: Impression, layout: Layout, span: int) -> tuple[int, bytes]:
+    return impression.row, layout.serialized_example(impression, span)
 
 
 class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]

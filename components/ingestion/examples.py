@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,10 +11,15 @@ import tensorflow as tf
 
 from transform.config import ColumnKind, Config
 from transform.feature_spec import (
+    FOLD,
     IMPRESSION_ID,
     IMPRESSIONS,
     LABEL,
+    NO_FOLD,
+    NUM_FOLDS,
     REQUEST_ID,
+    SHARES_LABEL,
+    SPAN,
     TABLE_KEY,
     TIMESTAMP,
     WEIGHT,
@@ -33,6 +39,7 @@ class Impression(NamedTuple):
       values: The log row's values, in the order of the config's columns.
       label: 0 or 1; None until installs are joined.
       joined: By table, the matching row's values; None where there is no match.
+      shares_label: Whether it is a training row whose label can be that of an evaluation row, too.
     """
 
     file: str
@@ -41,6 +48,7 @@ class Impression(NamedTuple):
     values: tuple[Any, ...]
     label: int | None
     joined: dict[str, tuple[Any, ...] | None]
+    shares_label: bool = False
 
 
 class Layout:
@@ -57,6 +65,8 @@ class Layout:
         self.impression_id = self._position(IMPRESSIONS, log.impression_id, "string")
         self.request_id = self._position(IMPRESSIONS, log.request_id, "string")
         self.timestamp = self._position(IMPRESSIONS, log.timestamp, "timestamp")
+        #: The positions in a log row of what rows that can share a label agree in; none if each has its own.
+        self.label_columns = self._label_columns()
         self._features = [
             (f, f.source, self._index[f.source][f.source_column, KIND_OF_FEATURE[f.kind]]) for f in config.spec.features
         ]
@@ -75,8 +85,25 @@ class Layout:
     def timestamp_of(self, source: str, column: str) -> int:
         return self._index[source][column, "timestamp"]
 
-    def serialized_example(self, impression: Impression) -> bytes:
-        """The impression as a serialized tf.Example: one entry a feature, those without a value left out."""
+    def _label_columns(self) -> tuple[int, ...]:
+        installs, columns = self._config.sources.installs, self._config.sources.impressions.label_columns
+        return self.key_positions(IMPRESSIONS, columns if installs is None else installs.keys)
+
+    def fold(self, impression: Impression) -> int:
+        """The fold of an impression: the same for all that can share its label (`trainer.counts`).
+
+        Where each row has a label of its own, an evaluation row is in none: all training rows may be known to it.
+        """
+        if self.label_columns:
+            key = repr([impression.values[at] for at in self.label_columns])
+        elif impression.split == "eval":
+            return NO_FOLD
+        else:
+            key = f"{impression.file}:{impression.row}"
+        return int(hash_fraction(f"fold/{key}") * NUM_FOLDS)
+
+    def serialized_example(self, impression: Impression, span: int) -> bytes:
+        """The impression of a span as a serialized tf.Example: one entry a feature, those without a value left out."""
         example = tf.train.Example()
         entries = example.features.feature
         rows: Mapping[str, tuple[Any, ...] | None] = {IMPRESSIONS: impression.values, **impression.joined}
@@ -93,6 +120,9 @@ class Layout:
                 entries[name].bytes_list.value.append(impression.values[at].encode())
         if self.timestamp is not None:
             entries[TIMESTAMP].int64_list.value.append(int(impression.values[self.timestamp]))
+        entries[SPAN].int64_list.value.append(span)
+        entries[FOLD].int64_list.value.append(self.fold(impression))
+        entries[SHARES_LABEL].int64_list.value.append(int(impression.shares_label))
         return _serialize(example)
 
     def serialized_table_example(self, table: str, key: str, row: tuple[Any, ...]) -> bytes:
@@ -123,7 +153,21 @@ def put_value(entries: Any, feature: Feature, value: Any) -> None:
         entries[feature.name].bytes_list.value.append(value.encode())
 
 
+def split_rule(config: Config) -> str:
+    """By which rule a config's rows go to a split: equal for two configs that split the same rows alike."""
+    log, rule = config.sources.impressions, config.ingestion
+    if log.splits is not None:
+        return json.dumps(log.splits, sort_keys=True)
+    by_time = rule.split_by == "time"
+    key = log.timestamp if by_time else log.request_id if rule.split_by == "request_hash" else log.impression_id
+    return json.dumps([rule.split_by, key, rule.eval_seconds if by_time else rule.eval_fraction])
+
+
 def split_of_key(key: str, eval_fraction: float) -> str:
     """The split of a request or an impression: the same on every machine, in every run."""
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-    return "eval" if int.from_bytes(digest, "big") < eval_fraction * 2**64 else "train"
+    return "eval" if hash_fraction(key) < eval_fraction else "train"
+
+
+def hash_fraction(key: str) -> float:
+    """A number from 0 up to, not with, 1 that follows from the key alone."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64

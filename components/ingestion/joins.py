@@ -88,6 +88,44 @@ def _joined(
     yield impression._replace(joined={**impression.joined, name: row})
 
 
+def marked(impressions: Iterable[Impression], time_position: int | None, seconds: float) -> Iterator[Impression]:
+    """Marks the training impressions that can share their label with an evaluation one.
+
+    Args:
+      impressions: All of which two can share a label, their splits set. They are gone through twice, not held.
+      time_position: Where their time is; None if there is none, or it does not matter.
+      seconds: Two share no label if there is more time between them.
+
+    Yields:
+      The impressions, with `shares_label` set.
+    """
+
+    def time_of(impression: Impression) -> float:
+        return 0.0 if time_position is None else float(impression.values[time_position])
+
+    evaluated = sorted(time_of(i) for i in impressions if i.split == "eval")
+    for impression in impressions:
+        at = bisect.bisect_left(evaluated, time_of(impression) - seconds)
+        is_near = at < len(evaluated) and evaluated[at] <= time_of(impression) + seconds
+        yield impression._replace(shares_label=impression.split == "train" and is_near)
+
+
+class MarkSharedLabels(beam.DoFn):  # type: ignore[misc]
+    """After GroupByKey by the columns in which rows agree that can share a label: `marked`.
+
+    Args:
+      installs: Where labels come from; None if the log has them.
+      time_position: Where an impression's time is.
+    """
+
+    def __init__(self, installs: sources.Installs | None, time_position: int | None):
+        self._time_position = None if installs is None else time_position
+        self._seconds = 0.0 if installs is None else installs.attribution_seconds + installs.clock_skew_seconds
+
+    def process(self, element: tuple[Any, Iterable[Impression]]) -> Iterator[Impression]:
+        yield from marked(element[1], self._time_position, self._seconds)
+
+
 class LabelFromInstalls(beam.DoFn):  # type: ignore[misc]
     """After CoGroupByKey by user and app: label 1 if an install follows within the attribution window.
 

@@ -19,6 +19,7 @@ from components.ingestion.joins import (
     JoinShuffled,
     KeepFirst,
     LabelFromInstalls,
+    MarkSharedLabels,
 )
 from components.ingestion.readers import TEXT_FORMATS, LineTally, read_contents, read_rows, unit_of
 from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
@@ -154,6 +155,14 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         if config.sources.installs is not None:
             impressions = self._label(root, impressions, config.sources.installs)
         impressions = self._split(impressions)
+        if layout.label_columns:
+            mark = MarkSharedLabels(config.sources.installs, layout.timestamp)
+            impressions = (
+                impressions
+                | "LabelKey" >> beam.Map(_by_positions, layout.label_columns)
+                | "GroupByLabel" >> beam.GroupByKey()
+                | "MarkSharedLabels" >> beam.ParDo(mark)
+            )
         rejected = self._rejected | "Rejected" >> beam.Flatten()
         self._counted.append(rejected | "CountRejected" >> beam.Map(_rejection_count))
         self._counted.append(impressions | "CountLabels" >> beam.Map(_label_count, layout.timestamp))

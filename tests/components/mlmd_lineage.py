@@ -11,7 +11,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.artifacts import UNFIT
+from components.artifacts import INPUT_FINGERPRINT, SPLIT_RULE, UNFIT
 
 
 class Lineage:
@@ -74,5 +74,8 @@ class Lineage:
         (folder / "saved_model.pb").write_text(model.uri)
         return model
 
-    def examples(self, span: int, unfit: str = "") -> Any:
-        return self.put(standard_artifacts.Examples, span=span, **{UNFIT: unfit})
+    def examples(self, span: int, unfit: str = "", rows: str = "", split_rule: str = "by request") -> Any:
+        """Examples of a span: of other files than any before, unless `rows` names the files' state."""
+        rows = rows or f"files {next(self._numbers)}"
+        properties = {UNFIT: unfit, INPUT_FINGERPRINT: rows, SPLIT_RULE: split_rule}
+        return self.put(standard_artifacts.Examples, span=span, **properties)

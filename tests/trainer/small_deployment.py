@@ -17,6 +17,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from transform.config import Config, parse_config
+from transform.feature_spec import FOLD, NUM_FOLDS, SHARES_LABEL, SPAN
 from transform.preprocessing import CONFIG_KEY, preprocessing_fn
 from transform.schema import raw_schema
 
@@ -122,11 +123,17 @@ def transform_span(config: Config, train_rows: list[Row], eval_rows: list[Row], 
     schema = raw_schema(config)
     metadata = dataset_metadata.DatasetMetadata(schema)
     names = [f.name for f in schema.feature]
-    train_rows, eval_rows = ([{n: row[n] for n in names} for row in rows] for rows in (train_rows, eval_rows))
+    known_when = [
+        {SPAN: [0], FOLD: [i % NUM_FOLDS], SHARES_LABEL: [0]} for i in range(max(len(train_rows), len(eval_rows)))
+    ]
+    transformed_rows = [
+        [{n: (when | row)[n] for n in names} for row, when in zip(rows, known_when, strict=False)]
+        for rows in (train_rows, eval_rows)
+    ]
     output = directory / "transform"
     with beam.Pipeline(runner=FnApiRunner()) as pipeline, tft_beam.Context(temp_dir=str(directory / "tmp")):
-        train = pipeline | "train" >> beam.Create(train_rows)
-        held_out = pipeline | "eval" >> beam.Create(eval_rows)
+        train = pipeline | "train" >> beam.Create(transformed_rows[0])
+        held_out = pipeline | "eval" >> beam.Create(transformed_rows[1])
         (transformed, transformed_metadata), transform_fn = (train, metadata) | tft_beam.AnalyzeAndTransformDataset(
             lambda inputs: preprocessing_fn(inputs, {CONFIG_KEY: config.to_json()})
         )

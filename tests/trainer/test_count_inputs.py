@@ -12,7 +12,7 @@ from trainer.model import WideDeep
 from transform.config import Config, parse_config
 
 HIDDEN = 32
-NAMES = [f"count_of_user_x_app_{outcome}_xf" for outcome in ("positives", "negatives")]
+NAMES = [f"count_of_user_x_app_{which}_xf" for which in ("share", "rows")]
 
 
 def config_of(**model: Any) -> Config:
@@ -41,25 +41,25 @@ def model_of(**settings: Any) -> WideDeep:
     return model
 
 
-def batch_of(positives: list[int], negatives: list[int]) -> dict[str, tf.Tensor]:
-    zeros = tf.zeros([len(positives)], tf.int64)
-    counts = [tf.constant(ids, tf.int64) for ids in (positives, negatives)]
+def batch_of(shares: list[int], rows: list[int]) -> dict[str, tf.Tensor]:
+    zeros = tf.zeros([len(shares)], tf.int64)
+    counts = [tf.constant(ids, tf.int64) for ids in (shares, rows)]
     return {"user_xf": zeros, "app_xf": zeros} | dict(zip(NAMES, counts, strict=True))
 
 
 def test_each_part_has_a_row_per_bucket_and_one_for_a_hidden_count() -> None:
     model = model_of()
-    for name in ("count_of_user_x_app_positives", "count_of_user_x_app_negatives"):
+    for name in ("count_of_user_x_app_share", "count_of_user_x_app_rows"):
         assert model.table_weights[f"wide/{name}"].shape == (33,)
         assert model.table_weights[f"embedding/{name}"].shape == (33, 3)
-    positives, negatives = (model.table_weights[f"wide/{name[:-3]}"].numpy() for name in NAMES)
-    expected = [positives[0] + negatives[5], positives[31] + negatives[1]]
+    shares, rows = (model.table_weights[f"wide/{name[:-3]}"].numpy() for name in NAMES)
+    expected = [shares[0] + rows[5], shares[31] + rows[1]]
     np.testing.assert_allclose(model.wide_logits(batch_of([0, 31], [5, 1])), expected, rtol=1e-6)
 
 
 def test_embeddings_of_counts_stand_behind_those_of_features() -> None:
     model = model_of()
-    parts = ("user", "app", "count_of_user_x_app_positives", "count_of_user_x_app_negatives")
+    parts = ("user", "app", "count_of_user_x_app_share", "count_of_user_x_app_rows")
     rows = [
         model.table_weights[f"embedding/{name}"].numpy()[row] for name, row in zip(parts, (0, 0, 7, 2), strict=True)
     ]
@@ -69,9 +69,9 @@ def test_embeddings_of_counts_stand_behind_those_of_features() -> None:
 def test_all_counts_of_an_example_are_hidden_together_in_training_only() -> None:
     model = model_of(parts="wide", count_dropout=0.25)
     batch = batch_of([4] * 4000, [1] * 4000)
-    positives, negatives = (model.table_weights[f"wide/{name[:-3]}"].numpy() for name in NAMES)
-    shown = model.bias.numpy() + positives[4] + negatives[1]
-    hidden = model.bias.numpy() + positives[HIDDEN] + negatives[HIDDEN]
+    shares, rows = (model.table_weights[f"wide/{name[:-3]}"].numpy() for name in NAMES)
+    shown = model.bias.numpy() + shares[4] + rows[1]
+    hidden = model.bias.numpy() + shares[HIDDEN] + rows[HIDDEN]
     np.testing.assert_allclose(model(batch), np.full(4000, shown), rtol=1e-6)
 
     training_logits = tf.function(model.training_logits, autograph=False)  # a graph, as in training
@@ -95,7 +95,7 @@ def test_the_width_of_an_embedding_follows_the_fourth_root_of_its_rows() -> None
     assert widths == {
         "embedding/user": 8,  # 2 · 501^¼ = 9.46, at most 8
         "embedding/app": 4,  # 2 · 10^¼ = 3.56
-        "embedding/count_of_user_x_app_positives": 5,  # 2 · 33^¼ = 4.79
-        "embedding/count_of_user_x_app_negatives": 5,
+        "embedding/count_of_user_x_app_share": 5,  # 2 · 33^¼ = 4.79
+        "embedding/count_of_user_x_app_rows": 5,
     }
     assert model.deep_input(batch_of([0], [0])).shape == (1, 22)

@@ -17,13 +17,19 @@ FEATURE_SPEC = {"id_xf": tf.io.FixedLenFeature([], tf.int64), "label": tf.io.Fix
 
 
 def write(path: Path, ids: range) -> None:
-    """Examples whose label is 1 for odd ids and whose weight is id / 10; `other_xf` is the negative id."""
+    """Examples whose label is 1 for odd ids and whose weight is id / 10; their span is their folder's number,
+    and every third one shares its label."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
         for i in ids:
             features = {
                 name: tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-                for name, value in (("id_xf", i), ("other_xf", -i), ("label", i % 2))
+                for name, value in (
+                    ("id_xf", i),
+                    ("span", int(path.parent.name[-1])),
+                    ("label", i % 2),
+                    ("shares_label", int(i % 3 == 0)),
+                )
             }
             features["weight"] = tf.train.Feature(float_list=tf.train.FloatList(value=[i / 10]))
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
@@ -70,9 +76,12 @@ def test_examples_without_weights_count_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights, np.ones(50, np.float32))
 
 
-def test_training_reads_other_features_in_place_of_some(tmp_path: Path) -> None:
-    dataset = data.train_dataset(window(tmp_path), FEATURE_SPEC, training(), 1, training_inputs={"id_xf": "other_xf"})
-    assert sorted(ids_of(dataset)) == list(range(-49, 1))
+def test_files_are_told_apart_by_the_span_of_their_examples(tmp_path: Path) -> None:
+    patterns = window(tmp_path)
+    files = data.expand_patterns(patterns)
+    by_span = data.files_by_span(files, {"span": tf.io.FixedLenFeature([], tf.int64)})
+    assert by_span == {1: [str(tmp_path / "span-1" / "a.gz"), str(tmp_path / "span-1" / "b.gz")],
+                       2: [str(tmp_path / "span-2" / "b.gz")]}  # fmt: skip
 
 
 def test_the_order_is_the_seeds_and_the_epochs(tmp_path: Path) -> None:
@@ -123,3 +132,14 @@ def test_negatives_are_drawn_anew_in_each_epoch_and_positives_are_all_kept(tmp_p
 def test_expected_examples_after_drawing() -> None:
     assert LabelCounts(negatives=1001, positives=30).after_drawing(0.1) == 130
     assert LabelCounts(negatives=1001, positives=30).after_drawing(1.0) == 1031
+
+
+def test_examples_that_share_a_label_with_an_evaluated_one_are_left_out(tmp_path: Path) -> None:
+    patterns = window(tmp_path)
+    as_numbers = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("span", "shares_label")}
+    withheld = data.Withheld(2, as_numbers)
+    counts = data.count_labels(patterns, FEATURE_SPEC, withheld)
+    shared = [i for i in range(25, 50) if i % 3 == 0]  # those of the first span are trained on
+    assert counts == LabelCounts(25 - sum(i % 2 == 0 for i in shared), 25 - sum(i % 2 for i in shared), len(shared))
+    dataset = data.train_dataset(patterns, FEATURE_SPEC, training(), 1, withheld=withheld)
+    assert sorted(ids_of(dataset)) == sorted(set(range(50)) - set(shared))

@@ -10,10 +10,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from tests.trainer.small_deployment import Span, make_config, to_example
+from tests.trainer.small_deployment import Span, make_config, make_rows, to_example, transform_span
+from trainer.data import expand_patterns, read_records
 from trainer.own_scores import RAW_EVAL_FILES_KEY, changed_rows, own_scores
 from trainer.preparation import Prepared, prepare
 from trainer.run_fn import run_fn
+from trainer.signatures import export_model
 from transform.infra_settings import Skew
 from transform.own_scores import OwnScores, read_own_scores
 
@@ -65,6 +67,53 @@ def test_a_logged_row_scores_as_its_transformed_example(
     assert own.eval_scores.size == len(first_span.eval_rows) == 600
     assert (np.diff(own.eval_scores) >= 0).all()
     np.testing.assert_allclose(np.sort(scores.row_scores[:600]), own.eval_scores, atol=1e-6)
+
+
+def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_and_requests_by_all(
+    tmp_path: Path,
+) -> None:
+    """Two spans: the trainer's scores of the last one's evaluation rows, and of the same rows as requests."""
+    counts = [{"features": ["country", "app"]}, {"features": ["app"], "parts": ["wide"]}]
+    config = make_config(counts=counts, skew={"num_rows": 20})
+    rows = make_rows(1200, [f"app{i}" for i in range(5)], seed=3)
+    for i, row in enumerate(rows):
+        row |= {"span": [i % 2], "fold": [i // 2 % 8], "shares_label": [int(i < 1000 and i % 10 in (0, 1))]}
+    span = transform_span(config, rows[:1000], rows[1000:], tmp_path)
+    files: dict[str, list[bytes]] = {}
+    for split in ("train", "eval"):  # tf.Transform writes each span's examples by themselves
+        for record in read_records(expand_patterns([getattr(span, f"{split}_files")])).as_numpy_iterator():
+            number = tf.train.Example.FromString(record).features.feature["span"].int64_list.value[0]
+            files.setdefault(str(tmp_path / f"{split}-{number}"), []).append(record)
+    for path, records in files.items():
+        with tf.io.TFRecordWriter(path) as writer:
+            for record in records:
+                writer.write(record)
+    output = tft.TFTransformOutput(span.transform_output)
+    prepared = prepare(config, output, [str(tmp_path / "train-*")], [str(tmp_path / "eval-*")], None)
+    rng = np.random.default_rng(1)
+    for variable in (*prepared.model.wide_variables, *prepared.model.deep_variables):
+        variable.assign(rng.normal(scale=0.5, size=variable.shape).astype(np.float32))
+    # The first span's evaluation rows are trained on; of the last one's training rows one in five shares its label with
+    # an evaluation row.
+    assert prepared.label_counts.total == 1000 + 100 - 100
+    assert prepared.label_counts.withheld == 100
+    assert sum(len(labels) for _, labels, _ in prepared.train_data(1)) == 1000
+    assert sum(len(labels) for _, labels, _ in prepared.eval_data) == 100
+
+    raw = tmp_path / "raw.gz"
+    logged = [to_example(row) for row in rows[1000:] if row["span"] == [1]]
+    with tf.io.TFRecordWriter(str(raw), "GZIP") as writer:
+        for record in logged:
+            writer.write(record)
+    own = own_scores(prepared, output, [str(raw)])
+    export_model(prepared.model, output, config, str(tmp_path / "model"), counts=prepared.counts)
+    signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    as_logged = signature(examples=tf.constant(logged))["scores"].numpy()
+    np.testing.assert_allclose(np.sort(as_logged), own.eval_scores, atol=1e-6)
+    as_requests = signature(examples=tf.constant(own.rows))["scores"].numpy()
+    np.testing.assert_allclose(as_requests, own.row_scores, atol=1e-6)
+    assert np.abs(as_requests[:20] - as_logged[:20]).max() > 0.01  # a request knows more
+    assert not any("span" in tf.train.Example.FromString(row).features.feature for row in own.rows)
 
 
 def test_every_feature_is_once_missing_never_seen_and_unusual() -> None:

@@ -118,8 +118,9 @@ def test_rows_that_stand_for_something_else_are_not_matched() -> None:
 
 
 def test_counts_are_matched_bucket_by_bucket() -> None:
-    keys = RowKeys("counts")
+    keys = RowKeys("share")
     assert origins(match_rows(keys, keys, 3, 3)) == {0: {0}, 1: {1}, 2: {2}}
     match = match_rows(keys, keys, 3, 4)
     assert match.num_kept == 0
     assert match.why == "the number of buckets changed from 3 to 4"
+    assert match_rows(keys, RowKeys("rows"), 3, 3).why == "the rows stood for share and now stand for rows"

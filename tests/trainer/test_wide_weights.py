@@ -38,11 +38,14 @@ CROSS = RowKeys("vocabulary", "price_x_app", features=("price", "app"), quantile
         (RowKeys("quantiles", features=("price",)), 1, ["from 0.5 below 2"]),
         (RowKeys("quantiles", features=("price",)), 3, ["(missing)"]),
         (RowKeys("hash", features=("price", "app")), 7, ["hash bucket 7"]),
-        (RowKeys("counts"), 0, ["0"]),
-        (RowKeys("counts"), 1, ["1"]),
-        (RowKeys("counts"), 3, ["4 to 7"]),
-        (RowKeys("counts"), NUM_COUNT_BUCKETS - 1, ["1,073,741,824 or more"]),
-        (RowKeys("counts"), NUM_COUNT_BUCKETS, ["(hidden)"]),
+        (RowKeys("rows"), 0, ["0"]),
+        (RowKeys("rows"), 1, ["1"]),
+        (RowKeys("rows"), 3, ["4 to 7"]),
+        (RowKeys("rows"), NUM_COUNT_BUCKETS - 1, ["1,073,741,824 or more"]),
+        (RowKeys("rows"), NUM_COUNT_BUCKETS, ["(hidden)"]),
+        (RowKeys("share"), 16, ["odds × 1"]),
+        (RowKeys("share"), 20, ["odds × 7.39"]),  # e²
+        (RowKeys("share"), NUM_COUNT_BUCKETS, ["(hidden)"]),
     ],
 )
 def test_a_row_has_a_readable_name(keys: RowKeys, row: int, expected: list[str]) -> None:

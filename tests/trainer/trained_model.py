@@ -97,8 +97,8 @@ def features_of(rng: np.random.Generator, tokens: Vocabularies, vocabularies: Vo
         "app_x_price_xf": lists(rng.integers(0, 50, 12)),
         "price_xf": tf.constant(rng.random(8), tf.float32),
         "price_bucket_xf": tf.constant(rng.integers(0, 4, 8)),
-        "count_of_app_x_country_positives_xf": tf.constant(rng.integers(0, NUM_COUNT_BUCKETS, 8)),
-        "count_of_app_x_country_negatives_xf": tf.constant(rng.integers(0, NUM_COUNT_BUCKETS, 8)),
+        "count_of_app_x_country_share_xf": tf.constant(rng.integers(0, NUM_COUNT_BUCKETS, 8)),
+        "count_of_app_x_country_rows_xf": tf.constant(rng.integers(0, NUM_COUNT_BUCKETS, 8)),
     }
 
 

@@ -82,8 +82,8 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.0.name", "label")],
-        "`name` must not be one of ['impression_id', 'label', 'request_id', 'table_key', 'timestamp', 'weight'], which "
-        "are reserved. Received: 'label' (small.yaml, features.label.name).",
+        "`name` must not be one of ['fold', 'impression_id', 'label', 'request_id', 'shares_label', 'span', "
+        "'table_key', 'timestamp', 'weight'], which are reserved. Received: 'label' (small.yaml, features.label.name).",
     ),
     (
         [("features.0.parts", ["tall"])],

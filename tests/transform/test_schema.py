@@ -28,6 +28,9 @@ def test_the_schema_is_the_declared_features_and_the_bookkeeping() -> None:
         "impression_id": "BYTES",
         "request_id": "BYTES",
         "timestamp": "INT",
+        "span": "INT",
+        "fold": "INT",
+        "shares_label": "INT",
     }
     assert (features["label"].int_domain.min, features["label"].int_domain.max) == (0, 1)
     assert [features[n].value_count.max for n in ("app", "price", "request_id", "timestamp")] == [1, 1, 1, 1]
@@ -51,7 +54,8 @@ def test_a_weight_is_of_training_alone() -> None:
 
 
 def test_a_log_without_bookkeeping_columns_has_none_in_the_schema() -> None:
-    assert [f.name for f in raw_schema(small_config()).feature] == ["label", "app", "installed", "price", "request_id"]
+    names = [f.name for f in raw_schema(small_config()).feature]
+    assert names == ["label", "app", "installed", "price", "request_id", "span", "fold", "shares_label"]
 
 
 def test_the_text_is_the_schema() -> None:

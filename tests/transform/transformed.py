@@ -25,6 +25,7 @@ class Transformed:
     def __init__(self, config: Config, rows: list[Row], folder: Path):
         metadata = dataset_metadata.DatasetMetadata(raw_schema(config))
         self._feature_spec = schema_utils.schema_as_feature_spec(metadata.schema).feature_spec
+        rows = [{name: [] for name in self._feature_spec} | row for row in rows]
         with beam.Pipeline(runner=FnApiRunner()) as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
             transform_fn = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(
                 lambda inputs: preprocessing_fn(inputs, {CONFIG_KEY: config.to_json()})

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.counts import CountTables
 from trainer.model import WeightsOf, WideDeep, batch_size_of
 from trainer.ranking.limits import bounded, bounded_lists
 from trainer.ranking.pairs import Pairs
@@ -39,6 +40,7 @@ class Encoders:
       transform_fn: tf.Transform's saved function.
       rules: What of a raw value does not count, by feature.
       pairs: Its crosses of both sides, as far as there is a short way to their weights.
+      counts: What the counts' inputs are read from; None without counts.
     """
 
     def __init__(
@@ -49,8 +51,9 @@ class Encoders:
         transform_fn: Any,
         rules: Mapping[str, RawRule],
         pairs: Sequence[Pairs],
+        counts: CountTables | None,
     ) -> None:
-        self._spec, self._model, self._rules, self._pairs = spec, model, rules, pairs
+        self._spec, self._model, self._rules, self._pairs, self._counts = spec, model, rules, pairs, counts
         sides, paired = input_sides(spec), {pair.input_name for pair in pairs}
         inputs = {
             which: {name for name in model.feature_names if sides[name] == which and name not in paired}
@@ -60,7 +63,7 @@ class Encoders:
         self._summands = {which: Summand(model, weights_of, names) for which, names in inputs.items()}
         tokens = {transformed_name(spec.by_name[name].bucket_name) for pair in pairs for name in pair.numeric_features}
         self._transforms = {
-            which: pruned(transform_fn, names | {name for name in tokens if sides[name] == which})
+            which: pruned(transform_fn, spec.stored_names(names | {name for name in tokens if sides[name] == which}))
             for which, names in inputs.items()
         }
         # What is neither of one side nor a pair goes through tf.Transform's graph candidate by candidate.
@@ -91,7 +94,7 @@ class Encoders:
           WIDE and FIRST_SUM; by each cross's name its combinations; and raw values.
         """
         which, raw = frozenset({side}), clean(bounded_lists(raw, self._spec), self._rules)
-        features = apply_transform(self._transforms[which], raw)
+        features = self._transformed(which, raw)
         rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([batch_size_of(raw)])}
         if which == CONTEXT:
             rows[WIDE] += self._model.bias
@@ -125,12 +128,16 @@ class Encoders:
                 values = contexts[_raw_name(name)]
                 rows = bounded(context_of, tf.gather(values.row_lengths(), context_of), name)
                 raw[name] = tf.gather(values, rows).to_sparse()
-            features = apply_transform(self._transforms[BOTH], bounded_lists(raw, self._spec))
+            features = self._transformed(BOTH, bounded_lists(raw, self._spec))
             summands.append(self._sums(BOTH, features))
         for pair in self._pairs:
             summands.append({WIDE: pair.logits(contexts[pair.name], items[pair.name], context_of)})
         present = {name: [rows[name] for rows in summands if name in rows] for name in _SUMS}
         return {name: functools.reduce(tf.add, values) for name, values in present.items() if values}
+
+    def _transformed(self, which: Sides, raw: Mapping[str, tf.SparseTensor]) -> dict[str, Any]:
+        features = apply_transform(self._transforms[which], raw)
+        return features if self._counts is None else self._counts.features(features)
 
     def _sums(self, which: Sides, features: Mapping[str, Any]) -> Rows:
         own, summand = {name: features[name] for name in self._inputs[which]}, self._summands[which]

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from trainer.model import Features, WeightsOf, WideDeep
 from trainer.tables import InputBlock
-from transform.feature_spec import OUTCOMES, FeatureSpec, Side, transformed_name
+from transform.feature_spec import COUNT_INPUTS, FeatureSpec, Side, transformed_name
 
 #: The sides that an input of the model depends on.
 Sides = frozenset[Side]
@@ -30,8 +30,8 @@ def input_sides(spec: FeatureSpec) -> dict[str, Sides]:
     for cross in spec.crosses:
         sides[transformed_name(cross.name)] = sides_of(spec, cross.features)
     for count in spec.counts:
-        for outcome in OUTCOMES:
-            sides[transformed_name(count.input_name(outcome))] = sides_of(spec, count.features)
+        for which in COUNT_INPUTS:
+            sides[transformed_name(count.input_name(which))] = sides_of(spec, count.features)
     return sides
 
 

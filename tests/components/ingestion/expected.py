@@ -14,8 +14,23 @@ OWNERS = {row["user"]: row for row in USERS}
 
 def split_of(request: str) -> str:
     """The first 64 bits of the request's BLAKE2b, as a fraction of all: below eval_fraction is eval."""
-    fraction = int.from_bytes(hashlib.blake2b(request.encode(), digest_size=8).digest(), "big") / 2**64
-    return "eval" if fraction < 0.5 else "train"
+    return "eval" if _fraction(request) < 0.5 else "train"
+
+
+def shares_label(row: dict[str, Any]) -> bool:
+    """Whether one install can label a training row and an evaluation row: of its user and app, within 100 seconds."""
+    pair = [other for other in IMPRESSIONS[:GOOD] if (other["user"], other["app"]) == (row["user"], row["app"])]
+    near = [other for other in pair if abs(other["time"] - row["time"]) <= 100]
+    return split_of(row["request"]) == "train" and any(split_of(other["request"]) == "eval" for other in near)
+
+
+def fold_of(installs_keys: str) -> int:
+    """The same of the installs' keys, in eighths."""
+    return int(_fraction(f"fold/{installs_keys}") * 8)
+
+
+def _fraction(key: str) -> float:
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
 
 
 def label_of(row: dict[str, Any]) -> int:
@@ -32,6 +47,9 @@ def expected_example(row: dict[str, Any]) -> dict[str, list[Any]]:
         "impression_id": [row["impression"]],
         "request_id": [row["request"]],
         "timestamp": [int(row["time"])],
+        "span": [0],
+        "fold": [fold_of(repr([row["user"], row["app"]]))],
+        "shares_label": [int(shares_label(row))],
     }
     catalog, owner = PRICES.get(row["app"], {}), OWNERS.get(row["user"], {})
     for name, value in (("price", catalog.get("price")), ("title", catalog.get("title"))):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from typing import Any
 
 import pytest
 import tensorflow as tf
 
 from components.ingestion.examples import Impression, Layout, split_of_key
 from tests.components.ingestion.logs import store_config
+from transform.config import Config
 
 LAYOUT = Layout(store_config())
 #: In the order of the columns: impression, request, time, the tables' and the installs' keys (app, user), page.
@@ -18,6 +21,11 @@ VALUES = ("i7", "r3", 1234.75, "a1", "u2", "home")
 def parse(serialized: bytes) -> dict[str, list[object]]:
     features = tf.train.Example.FromString(serialized).features.feature
     return {name: list(getattr(f, f.WhichOneof("kind")).value) for name, f in features.items()}
+
+
+def fold_of(key: str) -> int:
+    """The first 64 bits of the key's BLAKE2b, as a fraction of all, in eighths."""
+    return int.from_bytes(hashlib.blake2b(f"fold/{key}".encode(), digest_size=8).digest(), "big") // 2**61
 
 
 def impression(**changes: object) -> Impression:
@@ -34,7 +42,7 @@ def test_the_layout_is_where_the_columns_stand() -> None:
 
 
 def test_an_impression_becomes_a_tf_example() -> None:
-    assert parse(LAYOUT.serialized_example(impression())) == {
+    assert parse(LAYOUT.serialized_example(impression(), 5)) == {
         "app": [b"a1"],
         "page": [b"home"],
         "price": [2.5],
@@ -44,24 +52,52 @@ def test_an_impression_becomes_a_tf_example() -> None:
         "impression_id": [b"i7"],
         "request_id": [b"r3"],
         "timestamp": [1234],
+        "span": [5],
+        "fold": [fold_of("['u2', 'a1']")],  # of the installs' keys
+        "shares_label": [0],
     }
 
 
 def test_what_has_no_value_is_left_out() -> None:
     row = impression(joined={"catalog": None, "users": ("u2", None)}, label=0)
-    assert set(parse(LAYOUT.serialized_example(row))) == {
+    assert set(parse(LAYOUT.serialized_example(row, 5))) == {
         "app",
         "page",
         "label",
         "impression_id",
         "request_id",
         "timestamp",
+        "span",
+        "fold",
+        "shares_label",
     }
 
 
+def test_rows_that_can_share_an_install_share_a_fold_in_both_splits() -> None:
+    again = impression(file="other.csv", row=7, split="eval", label=0, values=("i8", "r4", 1299.0, "a1", "u2", "top"))
+    assert LAYOUT.fold(again) == LAYOUT.fold(impression())
+    folds = {LAYOUT.fold(impression(values=("i", "r", 1.0, f"a{i}", "u2", "home"))) for i in range(100)}
+    assert folds == set(range(8))
+
+
+def test_a_row_with_a_label_of_its_own_has_a_fold_of_its_own_in_training_and_none_in_evaluation() -> None:
+    labelled = Layout(labelled_config())
+    assert {labelled.fold(impression(row=i, split="train")) for i in range(100)} == set(range(8))
+    assert {labelled.fold(impression(row=i, split="eval")) for i in range(100)} == {-1}
+    shared = Layout(labelled_config(label_columns=("user",)))
+    assert len({shared.fold(impression(row=i, split=split)) for i in range(50) for split in ("train", "eval")}) == 1
+
+
+def labelled_config(**impressions: Any) -> Config:
+    """The store's config with labels in the log, and the columns that it had."""
+    config = store_config()
+    log = dataclasses.replace(config.sources.impressions, label="clicked", **impressions)
+    return dataclasses.replace(config, sources=dataclasses.replace(config.sources, installs=None, impressions=log))
+
+
 def test_the_same_impression_has_the_same_bytes() -> None:
-    assert LAYOUT.serialized_example(impression()) == LAYOUT.serialized_example(impression())
-    assert LAYOUT.serialized_example(impression()) != LAYOUT.serialized_example(impression(label=0))
+    assert LAYOUT.serialized_example(impression(), 5) == LAYOUT.serialized_example(impression(), 5)
+    assert LAYOUT.serialized_example(impression(), 5) != LAYOUT.serialized_example(impression(label=0), 5)
 
 
 def test_a_table_row_has_its_key_and_its_features() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from components.ingestion.examples import Impression
-from components.ingestion.joins import LabelFromInstalls
+from components.ingestion.joins import LabelFromInstalls, marked
 from components.ingestion.span_end import EndOfLog
 from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import IngestImpressions
@@ -212,3 +213,31 @@ def test_an_install_of_another_user_or_app_gives_no_label(tmp_path: Path) -> Non
     installs = [{"user": "u0", "app": "a1", "at": 1001.0}, {"user": "u9", "app": "a0", "at": 1001.0}]
     out = ingest(store_config("jsonl"), tmp_path, impressions=rows, installs=installs)
     assert {key: row.label for key, row in by_id(out["impressions"]).items()} == {"i0": 0, "i1": 0, "i2": 1, "i3": 0}
+
+
+def shared(*impressions: tuple[str, float], window: float = 100.0) -> list[bool]:
+    """Which of one user's impressions of one app, each a split and a time, are marked."""
+    log = [Impression("log", i, split, (at,), None, {}) for i, (split, at) in enumerate(impressions)]
+    return [row.shares_label for row in marked(log, 0, window)]
+
+
+def test_a_training_row_is_marked_where_one_install_can_label_it_and_an_evaluation_row() -> None:
+    assert shared(("train", 1000.0), ("eval", 1100.0), ("train", 1200.0)) == [True, False, True]
+    assert shared(("train", 1000.0), ("eval", 1100.5), ("train", 1201.0)) == [False, False, False]
+    assert shared(("train", 1000.0), ("train", 1050.0)) == [False, False]
+    assert shared(("eval", 900.0), ("train", 1000.0), ("eval", 5000.0), ("eval", 1.0)) == [False, True, False, False]
+
+
+def test_rows_of_a_log_with_labels_share_them_by_its_label_columns(tmp_path: Path) -> None:
+    rows = [impression(i, f"u{i % 20}", "a0", 1000.0, request=f"r{i}") | {"clicked": 1} for i in range(60)]
+    config = store_config("jsonl", ingestion={"eval_fraction": 0.2})
+    log = dataclasses.replace(config.sources.impressions, label="clicked", label_columns=("user",))
+    sources = dataclasses.replace(config.sources, installs=None, impressions=log)
+    ingested = ingest(dataclasses.replace(config, sources=sources), tmp_path, impressions=rows)["impressions"]
+    found = {row[3][1]: Impression(*row) for row in ingested}  # behind the label
+    assert len(found) == 60
+    evaluated = {i % 20 for i in range(60) if found[f"i{i}"].split == "eval"}
+    assert 0 < len(evaluated) < 20
+    for i in range(60):
+        row = found[f"i{i}"]
+        assert row.shares_label == (row.split == "train" and i % 20 in evaluated)

@@ -12,8 +12,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
-from trainer.learned import read_learned
-from trainer.model import WideDeep
+from trainer.preparation import prepare
 from trainer.signatures import export_model
 from transform.config import Config
 
@@ -84,13 +83,14 @@ class Deployed:
 
     def __init__(self, span: Span, config: Config, catalog: dict[str, Row], folder: Path) -> None:
         output = tft.TFTransformOutput(span.transform_output)
-        self.model = WideDeep(config.spec, config.model, read_learned(output, config.spec).vocabulary_sizes, seed=4)
+        prepared = prepare(config, output, [span.train_files], [span.eval_files], None)
+        self.model = prepared.model
         draw = np.random.default_rng(5)
         for variable in self.model.trainable_variables:
             values = draw.normal(scale=0.3, size=variable.shape)
             variable.assign(np.where(draw.random(variable.shape) < 0.3, 0, values))
         items = {app.encode(): to_example(catalog[app], without=("app",)) for app in APPS[:-2]}
-        export_model(self.model, output, config, str(folder / "model"), items)
+        export_model(self.model, output, config, str(folder / "model"), items, prepared.counts)
         self.signatures = tf.saved_model.load(str(folder / "model")).signatures
 
     def scores(self, context: Row, items: list[Row]) -> np.ndarray:

@@ -1,0 +1,299 @@
+"""Count features: of a row's combinations, the labels that were known before the row, and what the model reads of them.
+
+A count that knows a row's own label, or one that came of the same install, tells the model the label, in training or in
+evaluation. So the rows of a window are counted in disjoint cells, and a row sees some of them:
+
+* A row of a later span sees the cells of all earlier spans: their labels were known when its span began.
+* The window's first span has nothing before it. Its training rows are dealt into folds by what can share an install
+  (`components.ingestion.examples`), and no row of that span sees its own fold. In training it sees each other fold by
+  chance, drawn anew in each epoch: from folds that stay, a model that knows an id's rows by heart computes what is left
+  for the row's own.
+* A request sees all cells: everything that is known today. So does a row of a span after the window.
+
+The model reads the share of positives and the number of rows, not two numbers of rows: a share means the same whether
+it is of one span or of seven, so that warm-started weights keep their meaning when the window grows
+(`benchmarks.counts`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from transform.feature_spec import (
+    FOLD,
+    NO_FOLD,
+    NO_SPAN,
+    NUM_COUNT_BUCKETS,
+    NUM_FOLDS,
+    SPAN,
+    FeatureSpec,
+    transformed_name,
+)
+
+#: The width of a bucket of shares, in logits.
+SHARE_BUCKET_WIDTH = 0.5
+
+#: The bucket around the share of all rows.
+MIDDLE_BUCKET = NUM_COUNT_BUCKETS // 2
+
+#: Behind all fingerprints, which are below it.
+_NO_KEY = 2**63 - 1
+
+#: So many rows are summed up at once.
+_CHUNK_ROWS = 1_000_000
+
+
+class Rows(NamedTuple):
+    """Rows, as far as counting needs to know them.
+
+    Attributes:
+      keys: By count, the fingerprint of each row's combination, int64 `[rows]`.
+      labels: 0 or 1, int64 `[rows]`.
+      spans: int64 `[rows]`.
+      folds: 0 to NUM_FOLDS - 1, or NO_FOLD, int64 `[rows]`: a training row's; NO_FOLD for an evaluation row, whose
+        label no training row may see.
+    """
+
+    keys: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    spans: np.ndarray
+    folds: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """The cells of a window: one for each fold of the first span, one for that span's other rows, one per later span.
+
+    Attributes:
+      spans: The window's spans, ascending, at least one.
+      num_folds: The number of folds; 0 where the first span's rows are in one cell, of which none of them sees a row.
+    """
+
+    spans: tuple[int, ...]
+    num_folds: int = NUM_FOLDS
+
+    @property
+    def number(self) -> int:
+        """How many cells there are."""
+        return self.num_folds + len(self.spans)
+
+    def of_rows(self, rows: Rows) -> np.ndarray:
+        """The cell of each row, int64 `[rows]`."""
+        number = self.num_folds + np.searchsorted(np.asarray(self.spans, np.int64), rows.spans)
+        in_fold = (rows.spans == self.spans[0]) & (rows.folds != NO_FOLD) & (self.num_folds > 0)
+        cells: np.ndarray = np.where(in_fold, rows.folds, number)
+        return cells
+
+    def seen(self, spans: tf.Tensor, folds: tf.Tensor) -> tf.Tensor:
+        """Which cells rows see in evaluation, bool `[rows, cells]`.
+
+        Args:
+          spans: int64 `[rows]`; NO_SPAN for a request.
+          folds: int64 `[rows]`.
+        """
+        cells = tf.range(self.number, dtype=tf.int64)[tf.newaxis]
+        window = tf.constant(self.spans, tf.int64)
+        num_before = self.num_folds + tf.searchsorted(window, spans, out_type=tf.int64)
+        num_before = tf.where((spans == NO_SPAN) | (spans > window[-1]), tf.constant(self.number, tf.int64), num_before)
+        num_before = tf.where((spans != NO_SPAN) & (spans < window[0]), tf.zeros([], tf.int64), num_before)
+        own = (spans == window[0])[:, tf.newaxis] & (cells == folds[:, tf.newaxis])
+        return (cells < num_before[:, tf.newaxis]) & ~own
+
+    def drawn(self, seen: tf.Tensor, spans: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """What rows see in training: of the first span's rows, some of the folds that they see in evaluation.
+
+        The share of the folds is itself drawn for each row, evenly from 0 to 1: so a model learns what little is worth.
+
+        Args:
+          seen: As `seen` gives it.
+          spans: int64 `[rows]`.
+          seed: int32 `[2]`.
+
+        Returns:
+          bool `[rows, cells]`.
+        """
+        shares = tf.random.stateless_uniform([tf.shape(seen)[0], 1], seed)
+        draws = tf.random.stateless_uniform(tf.shape(seen), seed + 1)
+        return seen & ((spans != self.spans[0])[:, tf.newaxis] | (draws < shares))
+
+
+class CountTables(tf.Module):  # type: ignore[misc]
+    """What was counted, and the model's inputs from it.
+
+    Args:
+      spec: The features.
+      cells: The cells.
+      keys: By count that the model reads, the combinations' fingerprints, int64 `[combinations]`, ascending.
+      numbers: By count, the negatives and positives of each in each cell, int32 `[combinations, cells, 2]`.
+      share: The positives' share of all rows, above 0 and below 1.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        cells: Cells,
+        keys: Mapping[str, np.ndarray],
+        numbers: Mapping[str, np.ndarray],
+        share: float,
+    ) -> None:
+        super().__init__(name="counts")
+        self._spec, self._cells, self._share = spec, cells, share
+        self._keys = {name: self._variable(np.append(values, _NO_KEY)) for name, values in keys.items()}
+        none = np.zeros([1, cells.number, 2], np.int32)  # of `_NO_KEY`
+        self._numbers = {name: self._variable(np.concatenate([values, none])) for name, values in numbers.items()}
+
+    @staticmethod
+    def _variable(values: np.ndarray) -> tf.Variable:
+        return tf.Variable(values, trainable=False, name="counts")
+
+    def features(self, features: Mapping[str, Any], seed: tf.Tensor | None = None) -> dict[str, Any]:
+        """Replaces what counts are found by, by what the model reads.
+
+        Args:
+          features: By transformed name, as tf.Transform gives them; of counts those that are wanted. Without SPAN,
+            rows are requests'.
+          seed: int32 `[2]`: the rows are trained on. None: they are evaluated.
+
+        Returns:
+          The features with the counts' inputs, int64 `[rows]`, in place of their keys, SPAN and FOLD.
+        """
+        counts = [c for c in self._spec.counts if c.name in self._keys and transformed_name(c.key_name) in features]
+        replaced = {SPAN, FOLD, *(transformed_name(count.key_name) for count in self._spec.counts)}
+        found = {name: value for name, value in features.items() if name not in replaced}
+        seen = None
+        if counts and SPAN in features:
+            spans, folds = (tf.reshape(features[name], [-1]) for name in (SPAN, FOLD))
+            seen = self._cells.seen(spans, folds)
+            if seed is not None:
+                seen = self._cells.drawn(seen, spans, seed)
+        for count in counts:
+            share, rows = self._buckets(count.name, features[transformed_name(count.key_name)], seen)
+            found[transformed_name(count.input_name("share"))] = share
+            found[transformed_name(count.input_name("rows"))] = rows
+        return found
+
+    def _buckets(self, name: str, keys: tf.Tensor, seen: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        places = tf.searchsorted(self._keys[name], keys, out_type=tf.int64)
+        cells = tf.gather(self._numbers[name], places)
+        if seen is not None:
+            cells *= tf.cast(seen, tf.int32)[:, :, tf.newaxis]
+        is_known = tf.gather(self._keys[name], places) == keys
+        sums = tf.reduce_sum(cells, axis=1) * tf.cast(is_known, tf.int32)[:, tf.newaxis]
+        negatives, positives = tf.unstack(tf.cast(sums, tf.int64), axis=1)
+        return share_bucket(negatives, positives, self._share), rows_bucket(negatives + positives)
+
+    def of_last_span(self) -> CountTables:
+        """The same for requests and for the rows of the window's last span, with as few cells as these need."""
+        spans = self._cells.spans
+        if len(spans) == 1:
+            return self
+        keys = {name: values.numpy()[:-1] for name, values in self._keys.items()}
+        numbers = {}
+        for name, values in self._numbers.items():
+            of_cells = values.numpy()[:-1]
+            numbers[name] = np.stack([of_cells[:, :-1].sum(axis=1), of_cells[:, -1]], axis=1).astype(np.int32)
+        return CountTables(self._spec, Cells(spans[-2:], num_folds=0), keys, numbers, self._share)
+
+
+def share_bucket(negatives: tf.Tensor, positives: tf.Tensor, share: float) -> tf.Tensor:
+    """The bucket of the positives' share of some rows.
+
+    It is round(2 · (logit((p + s) / (p + n + 1)) - logit(s))) + MIDDLE_BUCKET, from 0 to NUM_COUNT_BUCKETS - 1, with n
+    negatives, p positives and s the share of all rows: as if there were one more row, of which the share s is positive.
+    So no row is in the middle bucket; so is a combination whose share is that of all rows.
+
+    Args:
+      negatives: int64 of any shape.
+      positives: The same.
+      share: s, above 0 and below 1.
+
+    Returns:
+      int64 of the same shape.
+    """
+    # In float64, in which no two ways to compute it round to different buckets.
+    odds = (tf.cast(positives, tf.float64) + share) / (tf.cast(negatives, tf.float64) + (1 - share))
+    lift = tf.math.log(odds) - math.log(share / (1 - share))
+    bucket = tf.cast(tf.round(lift / SHARE_BUCKET_WIDTH), tf.int64) + MIDDLE_BUCKET
+    return tf.clip_by_value(bucket, 0, NUM_COUNT_BUCKETS - 1)
+
+
+def rows_bucket(numbers: tf.Tensor) -> tf.Tensor:
+    """0 for 0, else k for a number from 2^(k - 1) to 2^k - 1; the last bucket has no end. int64 of any shape."""
+    powers = tf.constant([2**k for k in range(NUM_COUNT_BUCKETS - 1)], tf.int64)
+    flat = tf.searchsorted(powers, tf.reshape(numbers, [-1]), side="right", out_type=tf.int64)
+    return tf.reshape(flat, tf.shape(numbers))
+
+
+def count_rows(spec: FeatureSpec, batches: Iterable[Rows]) -> CountTables:
+    """Counts rows.
+
+    Args:
+      spec: The features.
+      batches: The rows of the window, of both splits.
+
+    Returns:
+      The tables; of each count the `max_size` combinations with the most rows, of equals those with the lowest
+      fingerprints.
+    """
+    sums = {count.name: _Sums() for count in spec.counts}
+    for rows in batches:
+        for name, keys in rows.keys.items():
+            sums[name].add(np.stack([keys, rows.spans, rows.folds, rows.labels]))
+    found = {name: s.total() for name, s in sums.items()}
+    spans = np.unique(np.concatenate([np.zeros(0, np.int64), *(columns[1] for columns, _ in found.values())]))
+    cells = Cells(tuple(spans.tolist()) or (0,))
+    by_label = np.zeros(2, np.int64)
+    keys_of, numbers_of = {}, {}
+    for count in (count for count in spec.counts if count.name in found):
+        (keys, of_span, folds, labels), number = found[count.name]
+        by_label = np.bincount(labels, number, minlength=2)
+        distinct, places = np.unique(keys, return_inverse=True)
+        numbers = np.zeros([distinct.size, cells.number, 2], np.int32)
+        of_cell = cells.of_rows(Rows({}, labels, of_span, folds))
+        np.add.at(numbers, (places, of_cell, labels), number)
+        if count.max_size is not None and distinct.size > count.max_size:
+            order = np.argsort(-numbers.sum(axis=(1, 2), dtype=np.int64), kind="stable")
+            kept = np.sort(order[: count.max_size])
+            distinct, numbers = distinct[kept], numbers[kept]
+        keys_of[count.name], numbers_of[count.name] = distinct, numbers
+    share = float((by_label[1] + 1) / (by_label.sum() + 2))
+    return CountTables(spec, cells, keys_of, numbers_of, share)
+
+
+class _Sums:
+    """How many columns of integers are equal, of columns that come in batches."""
+
+    def __init__(self) -> None:
+        self._columns: list[np.ndarray] = []
+        self._numbers: list[np.ndarray] = []
+        self._pending = 0
+
+    def add(self, columns: np.ndarray) -> None:
+        """Adds columns, int64 `[rows of a column, columns]`."""
+        self._columns.append(columns)
+        self._numbers.append(np.ones(columns.shape[1], np.int64))
+        self._pending += columns.shape[1]
+        if self._pending >= max(_CHUNK_ROWS, self._numbers[0].size):
+            self._sum_up()
+
+    def total(self) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct columns, int64 `[4, distinct]`, and how many there were of each, int64 `[distinct]`."""
+        self._sum_up()
+        return self._columns[0], self._numbers[0]
+
+    def _sum_up(self) -> None:
+        columns = np.concatenate([np.zeros([4, 0], np.int64), *self._columns], axis=1)
+        numbers = np.concatenate([np.zeros(0, np.int64), *self._numbers])
+        order = np.lexsort(columns)
+        columns, numbers = columns[:, order], numbers[order]
+        starts = np.flatnonzero(np.any(columns[:, 1:] != columns[:, :-1], axis=0)) + 1
+        starts = np.append(0, starts) if numbers.size else starts
+        self._columns = [columns[:, starts]]
+        self._numbers = [np.add.reduceat(numbers, starts) if numbers.size else numbers]
+        self._pending = 0
