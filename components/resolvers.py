@@ -17,7 +17,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.anchor import anchor_of, versions_of
-from components.artifacts import RECIPE, UNFIT
+from components.artifacts import INPUT_FINGERPRINT, RECIPE, SPLIT_RULE, UNFIT
 from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, last_span, was_let_through, was_stopped
 from components.served_models import by_place, import_version, place_of
@@ -32,7 +32,7 @@ def _span(artifact: types.Artifact) -> int:
 
 def _rows(examples: types.Artifact) -> tuple[int, str]:
     """Which rows were ingested, by whatever recipe: the span, and the state of its files."""
-    return _span(examples), examples.get_string_custom_property("input_fingerprint")
+    return _span(examples), examples.get_string_custom_property(INPUT_FINGERPRINT)
 
 
 class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
@@ -163,6 +163,9 @@ class EarlierRecords(resolver.ResolverStrategy):  # type: ignore[misc]
 class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `model` to the one that was pushed last, from earlier examples than the run's; else to none.
 
+    One that has trained on the run's own rows is none, whatever features it read of them; nor is one of the same span
+    that was split by another rule, as its training rows may be this run's evaluation rows.
+
     It is what training starts from. What was pushed, the serving folder's manifests tell: ML Metadata does not know of
     a push whose process was killed right after its work was done. A rollback pushes the restored model again. A model
     that ML Metadata does not know is imported if its manifest names earlier spans than the run's alone.
@@ -247,9 +250,24 @@ class ValidatedModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 def _is_before(current: types.Artifact, sources: list[metadata_store_pb2.Artifact]) -> bool:
-    """Whether something was made from Examples, and neither from `current` nor from a later span's."""
-    spans = [(source.id, source.custom_properties["span"].int_value) for source in sources]
-    return bool(spans) and all(id_ != current.id and span <= _span(current) for id_, span in spans)
+    """Whether something was made from Examples, and neither from the rows of `current` nor from a later span's."""
+    return bool(sources) and all(
+        source.custom_properties["span"].int_value <= _span(current) and not _has_rows_of(current, source)
+        for source in sources
+    )
+
+
+def _has_rows_of(current: types.Artifact, source: metadata_store_pb2.Artifact) -> bool:
+    """Whether Examples have the same rows as `current`, or rows of its span that were split by another rule."""
+    if source.id == current.id:
+        return True
+    properties = source.custom_properties
+    if properties["span"].int_value != _span(current):
+        return False
+    same_files = properties[INPUT_FINGERPRINT].string_value == current.get_string_custom_property(INPUT_FINGERPRINT)
+    # Examples of an earlier release have no rule.
+    rules = {properties[SPLIT_RULE].string_value, current.get_string_custom_property(SPLIT_RULE)} - {""}
+    return same_files or len(rules) > 1
 
 
 def _is_of_earlier_spans(current: types.Artifact, manifest: Manifest) -> bool:

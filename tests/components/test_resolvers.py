@@ -125,6 +125,28 @@ def test_a_span_that_was_ingested_again_builds_on_the_model_of_its_first_rows(
     assert serving.base(first, [model]) == []
 
 
+def test_a_model_of_the_same_rows_with_other_features_is_no_base(lineage: Lineage, serving: Serving) -> None:
+    one = lineage.examples(1, rows="files of day 1")
+    before, trained = lineage.model(one), lineage.model(lineage.examples(2, rows="files of day 2"), one)
+    serving.push(before)
+    serving.push(trained)
+    with_another_column = lineage.examples(2, rows="files of day 2")
+    assert serving.base(with_another_column, [before, trained]) == [before.id]
+    assert serving.base(lineage.examples(3), [before, trained]) == [trained.id]
+
+
+def test_a_model_that_may_have_trained_on_what_another_split_evaluates_on_is_no_base(
+    lineage: Lineage, serving: Serving
+) -> None:
+    model = lineage.model(lineage.examples(0, rows="files", split_rule="by request"))
+    serving.push(model)
+    more = lineage.examples(0, rows="files, and one more", split_rule="by request")
+    assert serving.base(more, [model]) == [model.id]
+    split_anew = lineage.examples(0, rows="files, and one more", split_rule="by time")
+    assert serving.base(split_anew, [model]) == []
+    assert serving.base(lineage.examples(1, split_rule="by time"), [model]) == [model.id]  # no rows of that span
+
+
 def test_a_model_whose_window_has_a_later_span_is_no_base(lineage: Lineage, serving: Serving) -> None:
     one, two, three = (lineage.examples(span) for span in (1, 2, 3))
     old, new = lineage.model(one), lineage.model(three, one)
