@@ -234,7 +234,7 @@ def test_rows_of_a_log_with_labels_share_them_by_its_label_columns(tmp_path: Pat
     log = dataclasses.replace(config.sources.impressions, label="clicked", label_columns=("user",))
     sources = dataclasses.replace(config.sources, installs=None, impressions=log)
     ingested = ingest(dataclasses.replace(config, sources=sources), tmp_path, impressions=rows)["impressions"]
-    found = {row[3][1]: Impression(*row) for row in ingested}  # behind the label
+    found = {row[3][2]: Impression(*row) for row in ingested}  # behind the label and the user
     assert len(found) == 60
     evaluated = {i % 20 for i in range(60) if found[f"i{i}"].split == "eval"}
     assert 0 < len(evaluated) < 20
