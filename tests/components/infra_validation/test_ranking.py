@@ -81,7 +81,7 @@ class Made:
         """The model as the trainer leaves it, with the items of these tables."""
         uri = self.folder / kind
         items = read_items(CONFIG, str(write_catalog(self.folder / f"{kind} tables", tables)))
-        export_model(self.prepared.model, self.output, CONFIG, str(uri / "Format-Serving"), items)
+        export_model(self.prepared.model, self.output, CONFIG, str(uri / "Format-Serving"), items, self.prepared.counts)
         write_own_scores(own_scores(self.prepared, self.output, [f"{self.window[0].uri}/Split-eval/*"]), str(uri))
         return uri
 
@@ -98,7 +98,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         row = empty | store.context() | store.features_of(app) | {"app": [app], "request_id": [str(number)]}
         rows.append(row | {"label": [rng.randint(0, 1)]})
     span = transform_span(CONFIG, rows, rows[:60], folder)
-    window = [examples_artifact(folder / "raw", train=[], eval=map(to_example, rows[:60]))]
+    window = [
+        examples_artifact(
+            folder / "raw",
+            train=[],
+            eval=[
+                to_example(row | {"span": [0], "fold": [i % 8]})
+                for i, row in enumerate(rows[:60])  # as transformed
+            ],
+        )
+    ]
     output = tft.TFTransformOutput(span.transform_output)
     prepared = prepare(CONFIG, output, [span.train_files], [span.eval_files], None)
     draw = np.random.default_rng(5)

@@ -18,8 +18,7 @@ import tensorflow_transform as tft
 from tests.components.ingestion.test_component import ingest
 from tests.trainer.ranking.items_store import FEATURES, IN_CATALOG, Store, Values, store_config
 from tests.trainer.small_deployment import Row, to_example, transform_span
-from trainer.learned import read_learned
-from trainer.model import WideDeep
+from trainer.preparation import prepare
 from trainer.ranking.catalog import read_items
 from trainer.signatures import export_model
 from transform.config import Config
@@ -88,6 +87,7 @@ class Ingested:
     store: Store
     transform_output: str
     catalog: str
+    train_files: str
 
 
 @pytest.fixture(scope="module")
@@ -100,18 +100,19 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Ingested:
     empty: Row = {name: [] for name in FEATURES}
     rows = [empty | example for split in examples.values() for example in split]
     span = transform_span(config, rows, rows[:10], folder)
-    return Ingested(store, span.transform_output, str(folder / "out" / "catalog"))
+    return Ingested(store, span.transform_output, str(folder / "out" / "catalog"), span.train_files)
 
 
 def signatures_of(ingested: Ingested, config: Config, folder: Path) -> dict[str, Any]:
     """Those of a model of random weights, as they load."""
     output = tft.TFTransformOutput(ingested.transform_output)
-    model = WideDeep(config.spec, config.model, read_learned(output, config.spec).vocabulary_sizes, seed=4)
+    prepared = prepare(config, output, [ingested.train_files], [], None)
+    model = prepared.model
     draw = np.random.default_rng(5)
     for variable in model.trainable_variables:
         values = draw.normal(scale=0.3, size=variable.shape)
         variable.assign(np.where(draw.random(variable.shape) < 0.2, 0, values))
-    export_model(model, output, config, str(folder / "model"), read_items(config, ingested.catalog))
+    export_model(model, output, config, str(folder / "model"), read_items(config, ingested.catalog), prepared.counts)
     signatures: dict[str, Any] = tf.saved_model.load(str(folder / "model")).signatures
     return signatures
 
