@@ -24,7 +24,7 @@ CONFIG = make_config(
     },
     features=[{"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}}],
     crosses=[],
-    model={"parts": "wide"},
+    model={"parts": "wide", "token_dropout": 0.0},
     training={"batch_size": 16, "num_epochs": 300, "wide_optimizer": {"learning_rate": 1.0}},
 )
 
@@ -36,7 +36,7 @@ def ingested(config: Config, log: list[tuple[str, str]]) -> list[Row]:
     for label, weight in log:
         values = parser.parse({"app": "chess", "r": "r1", "clicked": label, "importance": weight})
         impression = Impression("log.csv", 1, "train", values, int(label), {})
-        features = tf.train.Example.FromString(layout.serialized_example(impression)).features.feature
+        features = tf.train.Example.FromString(layout.serialized_example(impression, 0)).features.feature
         lists = {
             f.name: getattr(features[f.name], features[f.name].WhichOneof("kind")) for f in raw_schema(config).feature
         }
