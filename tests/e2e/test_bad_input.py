@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 import pipeline.run
+from components.gates import RELEASE
 from pipeline.create import LOCAL_BEAM_ARGS
 from pipeline.error_texts import first_line, sentence
 from tests.e2e import store
@@ -27,6 +28,11 @@ def assert_told(done: subprocess.CompletedProcess[str], expected: str, code: int
     """The command failed with one sentence and nothing else."""
     assert done.stderr == f"error: {expected}\n"
     assert done.returncode == code
+
+
+def with_release(refusal: str) -> str:
+    """What a gate on data says: the refusal, and how a person lets the span through."""
+    return f"{refusal}. {RELEASE}"
 
 
 def assert_nothing_pushed(broken: Store) -> None:
@@ -66,7 +72,7 @@ def test_bad_rows_stop_at_the_gate(stop: Stop, tmp_path: Path) -> None:
     else:
         assert (checked.returncode, checked.stderr) == (0, "")
     done = in_process(*broken.arguments("run"))
-    assert_told(done, broken.fill(stop.run or stop.check))
+    assert_told(done, with_release(broken.fill(stop.run or stop.check)))
     assert "✓ example_gen" in done.stdout
     assert done.stdout.splitlines()[-1] == "row_gate …"
     assert_nothing_pushed(broken)
