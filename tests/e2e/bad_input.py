@@ -71,6 +71,7 @@ def _no_install_follows(store: Store) -> None:
     del store.config["sources"]["impressions"]["label"]
     store.config["sources"]["installs"] = {"path": "installs.csv", "format": "csv", "keys": ["user", "app"]}
     store.config["sources"]["installs"]["timestamp"] = "time"
+    store.config["sources"]["installs"]["leave_out_unknown_labels"] = False  # the log is of one minute
     store.write_config()
     (store.data / "installs.csv").write_text("user,app,time\nuser1,app1,1600000000\n")
 

@@ -19,6 +19,7 @@ from transform.own_scores import read_own_scores, write_own_scores
 Scores = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 _SIGNATURE = "serving_default"
+_RANKING = ("rank", "rank_items", "rank_named")
 
 
 def parsed(examples: tf.Tensor, feature: str) -> tf.Tensor:
@@ -47,9 +48,8 @@ class _Wrapped(tf.Module):
         self._inner = tf.saved_model.load(str(path))
         self._change = change
         self._numbers = tf.Variable(tf.zeros([more_numbers]))
-        self.rank, self.rank_items, self.rank_named = (
-            self._ranking(name) for name in ("rank", "rank_items", "rank_named")
-        )
+        #: The model's own; a model that reads an item feature from the log has `rank_items` alone.
+        self.ranking = {name: self._ranking(name) for name in _RANKING if name in self._inner.signatures}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -128,8 +128,7 @@ class Candidate:
             own = dataclasses.replace(own, row_scores=_scores(model, own.rows), eval_scores=eval_scores)
         write_own_scores(own, str(self.uri))
         with tempfile.TemporaryDirectory() as folder:
-            ranking = {"rank": model.rank, "rank_items": model.rank_items, "rank_named": model.rank_named}
-            tf.saved_model.save(model, folder, signatures={signature: model.score, **ranking})
+            tf.saved_model.save(model, folder, signatures={signature: model.score, **model.ranking})
             shutil.rmtree(self.saved_model)
             shutil.copytree(folder, self.saved_model)
 

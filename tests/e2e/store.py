@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "tests" / "e2e" / "small_store.yaml"
 NAME = "small_store"
 
+#: The resolvers of a pipeline: TFX never takes them from the cache, nor do we the push.
+RESOLVERS = frozenset({
+    "analyzer_cache", "anchor_model", "earlier_quality", "earlier_records", "last_pushed_model", "serving_model",
+    "span_window", "unseeing_models", "validated_model", "vocabulary_memory",
+})  # fmt: skip
+
 
 def command(*arguments: str | Path) -> list[str]:
     """`wdr` with arguments, in this environment."""

@@ -83,17 +83,7 @@ def test_the_same_day_again_only_pushes_the_version_that_was_deleted(
     workspace, _, _ = two_days
     shutil.rmtree(workspace / "serving" / store.NAME / "2")
     output = store.wdr_ok(*store.run_arguments(data, workspace, 2))
-    resolvers = {
-        "earlier_records",
-        "unseeing_models",
-        "span_window",
-        "analyzer_cache",
-        "vocabulary_memory",
-        "last_pushed_model",
-        "serving_model",
-        "validated_model",
-    }
-    assert set(store.nodes(output)) - store.cached(output) == resolvers | {"push"}
+    assert set(store.nodes(output)) - store.cached(output) == store.RESOLVERS | {"push"}
     assert store.versions(workspace) == [1, 2]
     verify(str(workspace / "serving" / store.NAME / "2"))
     assert store.last_report(workspace)["version"] == 2

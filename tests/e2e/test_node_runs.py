@@ -62,11 +62,7 @@ def test_wdr_run_finds_all_but_the_push_in_the_cache(first_day: dict[str, NodeEv
     assert store.versions(place.workspace.root) == [1]
     assert report(place, "scheduled__2026-01-02T04:00:00+00:00.1")["version"] == 1
     printed = store.wdr_ok(*store.run_arguments(Path(place.data_root), place.workspace.root, 1))
-    resolvers = {
-        "analyzer_cache", "earlier_records", "last_pushed_model", "serving_model", "span_window", "unseeing_models",
-        "validated_model", "vocabulary_memory",
-    }  # fmt: skip
-    assert set(store.nodes(printed)) - store.cached(printed) == resolvers | {"push"}
+    assert set(store.nodes(printed)) - store.cached(printed) == store.RESOLVERS | {"push"}
     assert store.versions(place.workspace.root) == [1]
 
 
