@@ -244,8 +244,8 @@ STOPS = [
         "a catalog without the apps",
         lambda store: store.catalog.write_text('{"app": "other", "genres": [], "price": 1}\n'),
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction), as those are whose key is "
-        "in no row of `catalog`. Received: 60 of the first 60 impressions have a key that `catalog` does not have, most "
-        "often 'app0'",
+        "in no row of `catalog`. Received: 60 of the first 60 impressions have a key that `catalog` does not have, "
+        "most often 'app0'",
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 60 of 60 "
         "(100.00%; unmatched_key 60); they are in <examples>/quarantine/1",
         at_gate=True,
