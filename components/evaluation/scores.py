@@ -105,7 +105,7 @@ def scores_of(saved_model: str, examples: Sequence[bytes]) -> Array:
             signature(**{EXAMPLES_INPUT: tf.constant(examples[begin : begin + BATCH_SIZE])})[SCORES_OUTPUT].numpy()
             for begin in range(0, len(examples), BATCH_SIZE)
         ]
-    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+    except (OSError, LookupError, ValueError, tf.errors.OpError) as error:  # IndexError: variables that are cut off
         first = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise ScoringError(f"the model cannot score the rows: {first} ({saved_model})") from error
     scores: Array = np.concatenate(scored).reshape(-1).astype(np.float64) if scored else np.empty(0)

@@ -81,3 +81,11 @@ def test_a_model_that_cannot_score_the_rows_says_so(kind: str, says: str, tmp_pa
         scores_of(path, [example(2.0)])
     assert str(caught.value).startswith(says)
     assert str(caught.value).endswith(f"({path})")
+
+
+def test_a_model_whose_variables_are_cut_off_says_so(tmp_path: Path) -> None:
+    path = export("good", tmp_path) / "Format-Serving"
+    (data,) = (path / "variables").glob("variables.data-*")
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(ScoringError, match=r"^the model cannot score the rows: "):
+        scores_of(str(path), [example(2.0)])
