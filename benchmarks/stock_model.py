@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from trainer.model import WideDeep
+from trainer.model import WideDeep, numeric_columns
 from transform import settings
 from transform.feature_spec import transformed_name
 
@@ -24,7 +24,10 @@ class StockModel:
 
     def __init__(self, model: WideDeep, training: settings.Training) -> None:
         self._wide_rows = {name: table.rows for table in model.wide_tables for name in table.inputs}
-        self._deep_names = [transformed_name(block.feature) for block in model.layout]
+        self._embedded_names = [
+            transformed_name(block.feature) for block in model.layout if block.vocabulary is not None
+        ]
+        self._numeric_names = [transformed_name(block.feature) for block in model.layout if block.vocabulary is None]
         linear = tf_keras.experimental.LinearModel()
         self.model = tf_keras.experimental.WideDeepModel(linear, _mlp(model))
         wide, deep = training.wide_optimizer, training.deep_optimizer
@@ -43,7 +46,8 @@ class StockModel:
     def inputs(self, features: Mapping[str, Any], labels: tf.Tensor, weights: tf.Tensor) -> Any:
         """A batch of `trainer.data` as the model takes it: one-hot ids as SparseTensors, and the MLP's columns."""
         wide = {name: _one_hot(features[name], rows) for name, rows in self._wide_rows.items()}
-        deep = {name: features[name][:, tf.newaxis] for name in self._deep_names}
+        deep = {name: features[name][:, tf.newaxis] for name in self._embedded_names}
+        deep |= {name: numeric_columns(features[name]) for name in self._numeric_names}
         return (wide, deep), labels[:, tf.newaxis], weights
 
     def fit(self, batches: tf.data.Dataset) -> Clock:
@@ -82,11 +86,11 @@ def _mlp(model: WideDeep) -> tf_keras.Model:
     inputs, columns = {}, []
     for block in model.layout:
         name = transformed_name(block.feature)
-        dtype = tf.float32 if block.vocabulary is None else tf.int64
-        inputs[name] = tf_keras.Input((1,), dtype=dtype, name=name)
         if block.vocabulary is None:
+            inputs[name] = tf_keras.Input((2,), dtype=tf.float32, name=name)
             columns.append(inputs[name])
         else:
+            inputs[name] = tf_keras.Input((1,), dtype=tf.int64, name=name)
             embedded = tf_keras.layers.Embedding(*rows[name])(inputs[name])
             columns.append(tf_keras.layers.Flatten()(embedded))
     hidden = tf_keras.layers.Concatenate()(columns)

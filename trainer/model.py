@@ -159,7 +159,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         for table in self.embedding_tables:
             if inputs := [name for name in table.inputs if name in names]:
                 columns |= self._embed(table, inputs, features, batch_size)
-        return tf.concat([columns[n] if n in columns else _numeric_columns(features[n]) for n in names], axis=1)
+        return tf.concat([columns[n] if n in columns else numeric_columns(features[n]) for n in names], axis=1)
 
     def deep_logits(self, features: Features) -> tf.Tensor:
         """The deep part's logit, float32 `[batch]`, of `deep_input`'s features; zeros if there is no deep part."""
@@ -224,7 +224,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return self.logits(inputs)
 
 
-def _numeric_columns(normalized: tf.Tensor) -> tf.Tensor:
+def numeric_columns(normalized: tf.Tensor) -> tf.Tensor:
     """A numeric feature's two columns, float32 `[batch, 2]`, of its normalized quantile, float32 `[batch]`."""
     is_missing = tf.equal(normalized, MISSING_QUANTILE)
     return tf.stack([tf.where(is_missing, 0.5, normalized), tf.cast(is_missing, tf.float32)], axis=1)

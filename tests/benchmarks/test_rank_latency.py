@@ -30,8 +30,8 @@ def test_a_context_has_no_item_s_features() -> None:
 
 
 def test_widths_are_the_config_s() -> None:
-    # user_id, country, device, language, installed_apps, hour, weekday, page; and account_age_days
-    assert layer_widths(CONFIG) == (8 * 32 + 1, (1024, 512, 256, 1))
+    # user_id, country, device, language, installed_apps, hour, weekday, page; account_age_days and "is it missing"
+    assert layer_widths(CONFIG) == (8 * 32 + 2, (1024, 512, 256, 1))
 
 
 def test_a_load_is_borne_if_all_are_answered_in_time() -> None:

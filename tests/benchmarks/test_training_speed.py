@@ -21,8 +21,8 @@ PAPER = PaperModel(rows=50)
 
 def test_the_architecture_is_the_papers() -> None:
     widths = layer_widths(WideDeep(PAPER.spec, MODEL, PAPER.vocabulary_sizes))
-    assert widths == (36 * 32 + 20, 1024, 512, 256, 1)
-    assert flops_per_example(widths) == 6 * (1172 * 1024 + 1024 * 512 + 512 * 256 + 256)
+    assert widths == (36 * 32 + 20 * 2, 1024, 512, 256, 1)  # a number, and whether it is missing
+    assert flops_per_example(widths) == 6 * (1192 * 1024 + 1024 * 512 + 512 * 256 + 256)
 
 
 def test_the_stock_model_computes_the_same_logits(tmp_path: Path) -> None:

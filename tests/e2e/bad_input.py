@@ -106,7 +106,7 @@ STOPS = [
         _set("model.embedding_dims", 8),
         "`embedding_dims` is not a known key (<config_path>, model.embedding_dims); allowed: ['activation', "
         "'batch_norm', 'bfloat16', 'count_dropout', 'dropout', 'embedding_dim', 'embedding_dim_factor', "
-        "'embedding_l2', 'hidden_units', 'list_combiner', 'parts'].",
+        "'embedding_l2', 'hidden_units', 'list_combiner', 'parts', 'token_dropout'].",
     ),
     Stop(
         "a cross of an unknown feature",
