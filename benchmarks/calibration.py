@@ -27,7 +27,8 @@ from pipeline.console import console_for
 from pipeline.simulator import simulate
 from trainer.data import expand_patterns, read_records
 from trainer.evaluation import Metrics, logits_function, measure
-from trainer.model import WideDeep
+from trainer.own_scores import as_request
+from trainer.preparation import Prepared
 from trainer.transform_graph import apply_transform
 from trainer.warm_start import save_warm_start
 from transform.config import Config, load_config
@@ -96,9 +97,11 @@ def read_next_day(day: Transformed, raw_examples: Path) -> NextDay:
     output = tft.TFTransformOutput(str(day.graph))
     transform_fn = tf.saved_model.load(output.transform_savedmodel_dir).transform_fn
     records = read_records(expand_patterns([str(raw_examples / "Split-*" / "*")])).batch(_BATCH_SIZE)
-    parsed = [tf.io.parse_example(batch, output.raw_feature_spec()) for batch in records]
+    raw_spec = output.raw_feature_spec()
+    parsed = [tf.io.parse_example(batch, {LABEL: raw_spec[LABEL]}) for batch in records]
     labels = np.concatenate([np.reshape(batch[LABEL], -1) for batch in parsed]).astype(np.float32)
-    raw = [{name: values for name, values in batch.items() if name not in (LABEL, WEIGHT)} for batch in parsed]
+    request_spec = {name: how for name, how in raw_spec.items() if name not in (LABEL, WEIGHT)}
+    raw = [tf.io.parse_example([as_request(r) for r in batch.numpy()], request_spec) for batch in records]
     batches = {AS_LOGGED: [apply_transform(transform_fn, batch) for batch in raw]}
     for name, feature, values in changes(day.config.spec):
         changed = [
@@ -115,11 +118,13 @@ def _in_all_rows(logged: tf.SparseTensor, values: Sequence[bytes]) -> tf.SparseT
     return tf.SparseTensor(np.array(indices, np.int64).reshape(-1, 2), tokens, [num_rows, len(values)])
 
 
-def score(model: WideDeep, rows: NextDay) -> dict[str, Measured]:
-    """Measures a model's scores of the rows, by what was changed in them."""
+def score(prepared: Prepared, rows: NextDay) -> dict[str, Measured]:
+    """Measures a trained model's scores of the rows, by what was changed in them."""
+    model, counts = prepared.model, prepared.counts
     logits_of, names = logits_function(model), model.feature_names
     measured = {}
-    for change, batches in rows.batches.items():
+    for change, transformed in rows.batches.items():
+        batches = transformed if counts is None else [counts.features(batch) for batch in transformed]
         logits = np.concatenate([logits_of({name: batch[name] for name in names}).numpy() for batch in batches])
         scores, labels = 1 / (1 + np.exp(-logits.astype(np.float64))), rows.labels[: logits.size]
         measured[change] = Measured(float(scores.mean() / labels.mean()), measure(logits, labels))
@@ -145,7 +150,7 @@ def train_versions(
         training = dataclasses.replace(day.config.training, seed=seed)
         prepared = day.prepare(dataclasses.replace(day.config, training=training), base_model)
         prepared.train()
-        measured.append(score(prepared.model, rows))
+        measured.append(score(prepared, rows))
         base_model = str(serving_model_dir(folder / str(number)))
         save_warm_start(prepared.model, prepared.optimizers, day.config.spec, training, prepared.learned, base_model)
     return measured

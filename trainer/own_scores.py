@@ -40,7 +40,7 @@ def own_scores(prepared: Prepared, tft_output: tft.TFTransformOutput, raw_files:
     """
     num_rows = prepared.config.skew.num_rows
     records = read_records(expand_patterns(raw_files)).take(num_rows)
-    logged = [_as_request(record) for record in records.as_numpy_iterator()]
+    logged = [as_request(record) for record in records.as_numpy_iterator()]
     rows = [*logged, *changed_rows(logged, prepared.config.spec)]
     parsing = {name: how for name, how in tft_output.raw_feature_spec().items() if name not in (LABEL, WEIGHT)}
     transform_fn = tf.saved_model.load(tft_output.transform_savedmodel_dir).transform_fn
@@ -60,7 +60,8 @@ def _value(row: bytes, feature: Feature | None) -> bytes:
     return values[0] if values else b""
 
 
-def _as_request(record: bytes) -> bytes:
+def as_request(record: bytes) -> bytes:
+    """A logged example as a request has it: without its label and what else is only known afterwards."""
     example = tf.train.Example.FromString(record)
     for name in KNOWN_AFTERWARDS:
         example.features.feature.pop(name, None)
