@@ -133,9 +133,10 @@ class Candidate:
             shutil.copytree(folder, self.saved_model)
 
     def _requests(self) -> Iterator[bytes]:
-        """All evaluation examples of the window, without their labels."""
-        files = self.workspace.glob("artifacts/example_gen/examples/*/Split-eval/*")
-        for record in tf.data.TFRecordDataset(sorted(map(str, files)), "GZIP").as_numpy_iterator():
+        """The evaluation examples of the newest span, on which the trainer evaluates, without their labels."""
+        newest = max((self.workspace / "artifacts" / "example_gen" / "examples").iterdir(), key=_number)
+        files = sorted(map(str, newest.glob("Split-eval/*")))
+        for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
             example = tf.train.Example.FromString(record)
             example.features.feature.pop(LABEL)
             yield example.SerializeToString()

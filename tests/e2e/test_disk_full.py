@@ -58,5 +58,6 @@ def test_a_full_disk_is_told_and_with_room_the_run_goes_on(
     counts = [json.loads(file.read_text()) for file in workspace.glob("artifacts/example_gen/quarantine/*/counts.json")]
     left_out = {c["span"]: c["unknown_labels"] for c in counts}
     assert left_out.keys() == {1, 2}
-    examples = report["training"]["num_examples"] + report["training"]["validation"]["num_examples"]
+    training = report["training"]
+    examples = training["num_examples"] + training["num_withheld_examples"] + training["validation"]["num_examples"]
     assert examples == 2 * 4000 - sum(left_out.values())

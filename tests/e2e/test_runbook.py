@@ -124,15 +124,20 @@ def workspace(compiled: Path, data: Path, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
+def task(compiled: Path, data: Path, workspace: Path, node: str, span: int, run_id: str = "night") -> list[str | Path]:
+    """The arguments of `wdr` for one of a scheduler's tasks."""
+    return [
+        "run-node", "--compiled", compiled, "--node", node, "--span", str(span), "--run-id", f"{run_id}-{span}",
+        "--data", data, "--workspace", workspace,
+    ]  # fmt: skip
+
+
 def run(
     compiled: Path, data: Path, workspace: Path, nodes: Sequence[str], span: int, run_id: str = "night"
 ) -> subprocess.CompletedProcess[str]:
     """Runs nodes as a scheduler's tasks, up to the first that does not end well; returns how the last one ended."""
     for node in nodes:
-        done = in_process(
-            "run-node", "--compiled", compiled, "--node", node, "--span", str(span), "--run-id", f"{run_id}-{span}",
-            "--data", data, "--workspace", workspace,
-        )  # fmt: skip
+        done = in_process(*task(compiled, data, workspace, node, span, run_id))
         if done.returncode:
             break
     return done
@@ -185,7 +190,8 @@ def test_a_full_disk_is_told_and_with_room_the_task_goes_on(compiled: Path, data
     workspace, filler = small_disk / "workspace", small_disk / "filler"
     assert run(compiled, data, workspace, INGESTION, 1).returncode == 0
     fill(filler, LEFT_BYTES)
-    done = run(compiled, data, workspace, ["example_gen"], 2)
+    # In a process of its own, as a scheduler's task: Beam leaves the file open which it could not write.
+    done = store.wdr(*task(compiled, data, workspace, "example_gen", 2))
     assert done.returncode == 1
     assert last_line(done).startswith(f"error: example_gen failed: no space left on the disk of {workspace}: ")
     assert "`no space left on the disk of …`" in RUNBOOK
