@@ -258,7 +258,12 @@ def _worsening(subject: _Subject) -> Iterator[Finding]:
         sentence = f"{start}, a change of {interval(change)}, on {subject.size}"
         yield subject.finding("refuse", "max_worsening", worse, margin, sentence)
     elif change.half_width > margin:
-        sentence = f"{start}, a change of {interval(change)}: too wide to tell, on {subject.size}"
+        doubt = (
+            "not beyond chance for one of many comparisons"
+            if worse > margin + change.half_width
+            else "too wide to tell"
+        )
+        sentence = f"{start}, a change of {interval(change)}: {doubt}, on {subject.size}"
         yield subject.finding("cannot_judge", "max_worsening", worse, margin, sentence)
 
 
