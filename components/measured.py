@@ -74,6 +74,10 @@ class Measured:
     num_positives: int = 0
     num_units: int = 0
 
+    def without_baseline(self) -> Measured:
+        """The same of the candidate alone."""
+        return dataclasses.replace(self, baseline={}, changes={}, baseline_errors={})
+
     @property
     def num_of_rarer_label(self) -> int:
         """How many examples have the label that fewer have."""

@@ -48,6 +48,7 @@ def findings(
     measured: Mapping[str, Measured],
     evaluation: Evaluation,
     earlier: Sequence[Mapping[str, SliceSize]] = (),
+    not_compared: str = "",
 ) -> list[Finding]:
     """Judges a model by what was measured of it.
 
@@ -55,12 +56,13 @@ def findings(
       measured: By slice, `""` being the whole.
       evaluation: What it is held to.
       earlier: The sizes of the slices in earlier spans' evaluations.
+      not_compared: Why the model that serves is no baseline, a sentence; empty if it is, or if none serves.
 
     Returns:
       The findings: refusals first, then what could not be judged, then warnings; each over all examples before slices.
     """
     found = [
-        *_of_whole(measured[""], evaluation),
+        *_of_whole(measured[""], evaluation, not_compared),
         *(f for name, m in sorted(measured.items()) if name for f in _of_slice(name, m, evaluation)),
         *_vanished(measured, evaluation, earlier),
     ]
@@ -117,10 +119,10 @@ def _size(measured: Measured) -> str:
     return f"{measured.num_examples:,} examples, {measured.num_positives:,} of them positive"
 
 
-def _of_whole(whole: Measured, evaluation: Evaluation) -> Iterator[Finding]:
+def _of_whole(whole: Measured, evaluation: Evaluation, not_compared: str) -> Iterator[Finding]:
     is_small = whole.num_of_rarer_label < evaluation.min_positives
     if is_small:
-        yield from _small_evaluation(whole, evaluation)
+        yield from _small_evaluation(whole, evaluation, is_first=not (whole.baseline or not_compared))
     for name, rule in evaluation.thresholds.items():
         subject = _Subject(name, "", rule, f"{_KEY}.thresholds.{name}", whole, is_small)
         if math.isnan(whole.metrics[name]):
@@ -132,6 +134,7 @@ def _of_whole(whole: Measured, evaluation: Evaluation) -> Iterator[Finding]:
         yield from _worsening(subject)
     compared = [name for name, rule in evaluation.all_thresholds if rule.max_worsening is not None]
     if compared and not whole.baseline:
+        rules = f"`max_worsening` of {', '.join(dict.fromkeys(compared))}"
         yield Finding(
             gate=GATE,
             rule=f"{_KEY}.thresholds",
@@ -140,8 +143,9 @@ def _of_whole(whole: Measured, evaluation: Evaluation) -> Iterator[Finding]:
             value=None,
             bound=None,
             rows=whole.num_examples,
-            sentence="there is no serving model to compare with: `max_worsening` of "
-            f"{', '.join(dict.fromkeys(compared))} holds from the first push on",
+            sentence=f"{rules} cannot be judged, only `min` and `max`: {not_compared}"
+            if not_compared
+            else f"there is no serving model to compare with: {rules} holds from the first push on",
         )
 
 
@@ -149,9 +153,8 @@ def _undefined(subject: _Subject) -> str:
     return f"{subject.name} must be a number. Received: none, on {subject.size}"
 
 
-def _small_evaluation(whole: Measured, evaluation: Evaluation) -> Iterator[Finding]:
+def _small_evaluation(whole: Measured, evaluation: Evaluation, *, is_first: bool) -> Iterator[Finding]:
     """What few positives mean: for a first model, that it must rank better than chance beyond doubt."""
-    is_first = not whole.baseline
     auc = _above_chance(whole)
     proven = auc.low > 0.5  # not, if it is not a number
     what = "a first model is" if is_first else "`min` and `max` are"

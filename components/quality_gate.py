@@ -15,14 +15,12 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import io_utils, path_utils
 
 from components import gate_records
-from components.anchor import versions_of
 from components.artifacts import GateRecord
 from components.evaluation.paired import Array, differences, metrics_of
 from components.evaluation.scores import Rows, ScoringError, read_rows, scores_of
 from components.measured import read_measured, to_plain
 from components.quality_rules import GATE, PairedDifference, QualityInputs, Rival, decide, earlier_spans
-from components.served_models import place_of
-from components.versions import history, versions
+from components.served_models import place_of, version_of, why_not_comparable
 from transform.config import Config
 from transform.feature_spec import REQUEST_ID
 
@@ -86,23 +84,38 @@ def _measured(
     """What the gate decides by: the Evaluator's measurements, and those against the anchor."""
     model = artifact_utils.get_single_instance(input_dict["model"])
     examples = artifact_utils.get_single_instance(input_dict["examples"])
+    features = config.spec.example_names
     anchor = None
     if input_dict.get("anchor_model"):
         rival = artifact_utils.get_single_instance(input_dict["anchor_model"])
-        manifests, there = history(serving_root), versions(serving_root)
-        version = next((v for v in reversed(versions_of(manifests, place_of(rival))) if v in there), None)
-        try:
-            anchor = against(_rows(examples, config), model, rival, version)
-        except ScoringError as error:
-            anchor = Rival(place_of(rival), version, problem=str(error))
-    serving = input_dict.get("serving_model")
+        version = version_of(serving_root, place_of(rival))
+        if problem := why_not_comparable(serving_root, version, features):
+            anchor = Rival(place_of(rival), version, problem=problem)
+        else:
+            anchor = _scored(_rows(examples, config), model, rival, version)
+    serving, not_compared = "", ""
+    if input_dict.get("serving_model"):
+        serving = place_of(artifact_utils.get_single_instance(input_dict["serving_model"]))
+        not_compared = why_not_comparable(serving_root, version_of(serving_root, serving), features)
+    measured = read_measured(artifact_utils.get_single_uri(input_dict["evaluation"]))
+    if not_compared:
+        measured = {place: of_slice.without_baseline() for place, of_slice in measured.items()}
     return QualityInputs(
         model_uri=place_of(model),
         recipe=recipe,
-        serving_uri=place_of(artifact_utils.get_single_instance(serving)) if serving else "",
-        measured=to_plain(read_measured(artifact_utils.get_single_uri(input_dict["evaluation"]))),
+        serving_uri=serving,
+        measured=to_plain(measured),
         anchor=anchor,
+        not_compared=not_compared,
     )
+
+
+def _scored(rows: Rows, model: types.Artifact, rival: types.Artifact, version: int | None) -> Rival:
+    """As `against`; of a rival that cannot score the rows, why."""
+    try:
+        return against(rows, model, rival, version)
+    except ScoringError as error:
+        return Rival(place_of(rival), version, problem=str(error))
 
 
 def against(rows: Rows, model: types.Artifact, rival: types.Artifact, version: int | None) -> Rival:

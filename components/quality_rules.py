@@ -86,6 +86,7 @@ class QualityInputs:
       serving_uri: The model that serves; empty on a first run.
       measured: What the Evaluator measured of both, by slice, as `components.measured.to_plain` has it.
       anchor: The anchor; None where there is none yet.
+      not_compared: Why the model that serves was not measured, a sentence; empty if it was.
     """
 
     model_uri: str
@@ -93,6 +94,7 @@ class QualityInputs:
     serving_uri: str
     measured: dict[str, Any]
     anchor: Rival | None = None
+    not_compared: str = ""
 
     @cached_property
     def slices(self) -> dict[str, Measured]:
@@ -182,8 +184,9 @@ def decide(
     Returns:
       What was found: refusals first, then what could not be judged, then warnings.
     """
+    sizes = [quality.slice_sizes(e.inputs.slices) for e in earlier]
     found = [
-        *quality.findings(current.slices, evaluation, [quality.slice_sizes(e.inputs.slices) for e in earlier]),
+        *quality.findings(current.slices, evaluation, sizes, current.not_compared),
         *_against_anchor(current, earlier, settings),
         *_against_serving(current, earlier, settings, evaluation),
         *_on_unseen_spans(current, span, earlier, settings),

@@ -21,6 +21,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
 from components import storage
+from components.anchor import versions_of
 from components.versions import (
     CONFIG_FILE,
     EXTRA_ASSETS,
@@ -30,6 +31,7 @@ from components.versions import (
     DamagedVersionError,
     Manifest,
     checksums,
+    history,
     models_folder,
     verify,
     version_before,
@@ -87,24 +89,46 @@ def baseline_words(
         )
     trained = f", trained to span {max(manifest[SPANS])}" if manifest.get(SPANS) else ""
     where = ", found by its manifest: ML Metadata had no files of its model" if is_imported else ""
-    lacking = ", ".join(lacking_features(root, version, features))
-    crippled = f"; it reads {lacking} as missing, which the examples do not have: the comparison favours the candidate"
-    return f"version {version}{trained}{where}{crippled if lacking else ''}"
+    lacking = ", ".join(_lacking_features(root, version, features))
+    not_compared = f"; not compared, as it reads {lacking}, which the examples do not have"
+    return f"version {version}{trained}{where}{not_compared if lacking else ''}"
 
 
-def lacking_features(root: str, version: int, features: Collection[str]) -> list[str]:
-    """The features that a version's model reads and that examples do not have, by name.
+def version_of(root: str, place: str) -> int | None:
+    """The newest version whose folder is there of a model, by its place as manifests have it; None if there is none."""
+    there = versions(root)
+    return next((v for v in reversed(versions_of(history(root), place)) if v in there), None)
 
-    A model reads such a feature as missing in every row, and scores worse than it does where it serves.
+
+def why_not_comparable(root: str, version: int | None, features: Collection[str]) -> str:
+    """Why a version's scores of examples say nothing of the scores that it serves: a sentence; empty if they do.
+
+    A model reads a feature that the examples do not have as missing in every row, and scores worse than where it
+    serves: held against it, a worse model would pass.
 
     Args:
       root: The serving folder.
-      version: The version; of one without a config nothing is known, and nothing is lacking.
+      version: The version; of none, nothing is known.
       features: The names of the features that the examples have.
     """
+    lacking = [] if version is None else _lacking_features(root, version, features)
+    if not lacking:
+        return ""
+    return (
+        f"version {version} reads {', '.join(lacking)}, which the examples do not have (`renamed_from` keeps a renamed "
+        "feature's old name in them, `parts: []` a feature that the new model does without)"
+    )
+
+
+def _lacking_features(root: str, version: int, features: Collection[str]) -> list[str]:
+    """The features that a version's model reads and that examples do not have; none of a version without a config."""
     text = storage.read_text(os.path.join(version_path(root, version), EXTRA_ASSETS, CONFIG_FILE))
     spec = json.loads(text).get("spec", {}) if text else {}  # not a Config: later code may read other keys
-    return sorted({feature["name"] for feature in spec.get("features", [])} - set(features))
+    combined = {
+        name for kind in ("crosses", "counts") for combination in spec.get(kind, []) for name in combination["features"]
+    }
+    read = {f["name"] for f in spec.get("features", []) if f.get("parts", True) or f["name"] in combined}
+    return sorted(read - set(features))
 
 
 def why_not_served(root: str, version: int) -> str:

@@ -177,6 +177,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         earlier_records=earlier_records.outputs["records"],
         config=scopes.for_data_validation(config),
         settings=config.drift,
+        serving_root=serving_root,
         code_fingerprint=code_fingerprint(DataValidation),
     ).with_id(DATA_VALIDATION)
     data_validation.add_upstream_node(anomaly_gate)

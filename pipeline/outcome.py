@@ -17,8 +17,9 @@ from components.artifacts import VERDICT_FILE, GateRecord, GateVerdict
 from components.gate_records import Finding, read_record
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
-from components.measured import Measured, read_measured
+from components.measured import Measured
 from components.push import FORCE_REASON, NOTE, REFUSAL
+from components.quality_rules import QualityInputs
 from components.served_models import IMPORTED_FROM, baseline_words
 from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.metadata_handle import Metadata
@@ -115,8 +116,9 @@ def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Ma
     measured = {"": Measured(num_examples=0, metrics={}, baseline={}, changes={})}
     findings: list[Finding] = []
     if not reasons:  # else the Evaluator was not given the model
-        measured = read_measured(evaluation_artifact.uri)
-        findings = list(read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri).findings)
+        record = read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri)
+        measured = QualityInputs.from_json(record.inputs).slices
+        findings = list(record.findings)
         reasons = quality.refusals(findings)
         places["evaluation"] = evaluation_artifact.uri
     whole = measured[""]
@@ -161,7 +163,7 @@ def _held_against(
         candidate.uri,
         is_found=found is not None,
         is_imported=found is not None and IMPORTED_FROM in found.custom_properties,
-        features=[f.name for f in Config.from_json(push.custom_properties["config"].string_value).spec.features],
+        features=Config.from_json(push.custom_properties["config"].string_value).spec.example_names,
     )
 
 

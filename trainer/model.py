@@ -224,10 +224,14 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return self.logits(inputs)
 
 
+#: What stands in a missing number's first column; the second says that it is missing.
+MISSING_NUMBER = 0.5
+
+
 def numeric_columns(normalized: tf.Tensor) -> tf.Tensor:
     """A numeric feature's two columns, float32 `[batch, 2]`, of its normalized quantile, float32 `[batch]`."""
     is_missing = tf.equal(normalized, MISSING_QUANTILE)
-    return tf.stack([tf.where(is_missing, 0.5, normalized), tf.cast(is_missing, tf.float32)], axis=1)
+    return tf.stack([tf.where(is_missing, MISSING_NUMBER, normalized), tf.cast(is_missing, tf.float32)], axis=1)
 
 
 def _flat(ids: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

@@ -46,6 +46,8 @@ class RowKeys:
 
     def rows_without_token(self, rows: int) -> np.ndarray:
         """Those of the table's `rows` rows, int64, that stand for unknown and missing values."""
+        if self.kind == "quantiles":
+            return np.array([rows - 1], np.int64)
         missing = [MISSING_ROW] if self.has_missing_row else []
         return np.array([*missing, *range(rows - self.oov_buckets, rows)], np.int64)
 

@@ -1,4 +1,4 @@
-"""Rows of unknown and missing values that no training example has: they become the mean of the rows of tokens.
+"""Weights of unknown and missing values that no training example has: they become the mean of the known values'.
 
 `TokenDropout` trains such rows, but on few examples: after 100,000 simulated impressions, of which 1 % had the weekday
 hidden as unknown, the mean score of rows with an unknown weekday was off by up to 10 %, as AdaGrad moves a row of few
@@ -7,25 +7,31 @@ examples as far as one of many.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.model import Features, WideDeep
+from trainer.model import MISSING_NUMBER, Features, WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.tables import Table
 from transform import settings
+from transform.feature_spec import MISSING_QUANTILE, transformed_name
 
 
 def fill_unseen_rows(
     model: WideDeep, optimizers: JointOptimizer, training: settings.Training, examples: Iterable[Features]
 ) -> None:
-    """Sets the rows in place, and FTRL's state with them.
+    """Sets the weights in place, and FTRL's state with them.
 
     A table's row for an unknown or missing value that no example has becomes Σ n·w / Σ n over all rows of the table,
     with w a row and n how often the examples have it. For a feature that is the same in all examples, an unknown value
     then scores as the known one. Out-of-vocabulary rows that rare tokens of the examples have stay as they are.
+
+    A number enters the wide part by a row of its quantile's table, which is treated alike, and the deep part by two
+    columns: its normalized quantile q with weights v, or 0.5 if it is missing, and with weights m whether it is. Where
+    no example lacks it, m becomes v · (mean of q - 0.5): the first hidden layer's sums are then those of the mean q.
 
     Args:
       model: The trained model.
@@ -36,18 +42,51 @@ def fill_unseen_rows(
     tables = [
         table
         for table in (*model.wide_tables, *model.embedding_tables)
-        if table.keys.kind == "vocabulary" and table.keys.oov_buckets
+        if table.keys.kind == "quantiles" or (table.keys.kind == "vocabulary" and table.keys.oov_buckets)
     ]
     totals = {table.name: np.zeros(table.rows, np.int64) for table in tables}
+    numbers = {transformed_name(block.feature): _Number() for block in model.layout if block.vocabulary is None}
     for features in examples:
         for table in tables:
             for name in table.inputs:
                 np.add.at(totals[table.name], _ids(features[name]), 1)
+        for name, number in numbers.items():
+            number.add(features[name].numpy())
+    _set_missing_numbers(model, numbers)
     for table in tables:
         counts, rows = totals[table.name], table.keys.rows_without_token(table.rows)
         unseen = rows[counts[rows] == 0]
         if unseen.size and counts.any():
             _set_rows(model, optimizers, training, table, unseen, counts)
+
+
+@dataclasses.dataclass
+class _Number:
+    """What the examples have of a numeric feature: how many have it and lack it, and the sum of the quantiles."""
+
+    known: int = 0
+    missing: int = 0
+    total: float = 0.0
+
+    def add(self, normalized: np.ndarray) -> None:
+        is_known = normalized != MISSING_QUANTILE
+        self.known += int(is_known.sum())
+        self.missing += int((~is_known).sum())
+        self.total += float(normalized[is_known].sum(dtype=np.float64))
+
+
+def _set_missing_numbers(model: WideDeep, numbers: Mapping[str, _Number]) -> None:
+    """Sets what the first hidden layer adds for a missing number, of the numbers that no example lacks."""
+    if model.hidden_layers is None:
+        return
+    kernel = model.hidden_layers.variables["dense_0/kernel"]
+    weights, column = kernel.numpy(), 0
+    for block in model.layout:
+        number = numbers.get(transformed_name(block.feature)) if block.vocabulary is None else None
+        if number is not None and number.known and not number.missing:
+            weights[column + 1] = weights[column] * (number.total / number.known - MISSING_NUMBER)
+        column += block.width
+    kernel.assign(weights)
 
 
 def _ids(values: tf.Tensor | tf.SparseTensor) -> np.ndarray:

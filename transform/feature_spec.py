@@ -103,7 +103,11 @@ class Feature:
       column: The source's column; the feature's name if left out.
       vocabulary: For the categorical kinds: a rule, or the name of the feature whose vocabulary it shares.
       quantiles: For `numeric`: the number n_q of quantiles.
-      parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile.
+      parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile. With `[]`
+        none does, and it is in the examples alone: for slices of the evaluation, or to compare a model that does
+        without it with one that serves and reads it.
+      renamed_from: The feature's name before. The examples have its values under both names, so that a model that
+        serves and reads the old one can be compared. It may go once a model of the new name serves.
       trim: Remove the white space at both ends of its texts, in logs, tables and requests. Set it to false where a
         column's spaces tell values apart.
       required: Reject a row that has no value for it.
@@ -118,13 +122,14 @@ class Feature:
     vocabulary: Vocabulary | Name | None = None
     quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
     parts: tuple[Part, ...] = ("wide", "deep")
+    renamed_from: Name | None = None
     trim: bool = True
     required: bool = False
     min_present_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
 
-    @field_validator("name")
+    @field_validator("name", "renamed_from")
     @classmethod
-    def _name_is_free(cls, name: str) -> str:
+    def _name_is_free(cls, name: str | None) -> str | None:
         if name in RESERVED_NAMES:
             raise ValueError(f"must not be one of {sorted(RESERVED_NAMES)}, which are reserved")
         return name
@@ -260,6 +265,13 @@ class FeatureSpec:
                 )
             taken.add(name)
         for f in self.features:
+            if f.renamed_from is not None:
+                if f.renamed_from in taken:
+                    raise ValueError(
+                        f"feature `{f.name}` has `renamed_from: {f.renamed_from}`, a name that something else has; it "
+                        "must be one that is free"
+                    )
+                taken.add(f.renamed_from)
             if f.is_numeric and f.bucket_name in taken:
                 raise ValueError(f"`{f.bucket_name}` is the name of {f.name}'s quantile and cannot be a feature's")
         by_name = self.by_name
@@ -289,6 +301,11 @@ class FeatureSpec:
     @cached_property
     def by_name(self) -> dict[str, Feature]:
         return {f.name: f for f in self.features}
+
+    @property
+    def example_names(self) -> frozenset[str]:
+        """The names under which the examples have features: their own, and those from before."""
+        return frozenset({name for f in self.features for name in (f.name, f.renamed_from) if name is not None})
 
     @property
     def combinations(self) -> tuple[Cross | Count, ...]:

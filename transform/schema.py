@@ -39,6 +39,9 @@ def raw_schema(config: Config) -> schema_pb2.Schema:
         weight.shape.dim.add(size=1)
     for feature in config.spec.features:
         _add_feature(schema, feature)
+        if feature.renamed_from is not None:  # for a model that serves: no request of the new one has it
+            kind = schema_pb2.FLOAT if feature.is_numeric else schema_pb2.BYTES
+            schema.feature.add(name=feature.renamed_from, type=kind, not_in_environment=[SERVING])
     log = config.sources.impressions
     for name, column, kind in (  # those without a column in the log are not there
         (IMPRESSION_ID, log.impression_id, schema_pb2.BYTES),

@@ -20,10 +20,11 @@ from components.data_validation.findings import GATE
 from components.data_validation.measuring import measure
 from components.data_validation.reading import columns_of, read_examples, score
 from components.gate_records import GATE as GATE_PROPERTY
-from components.gate_records import SPAN, read_record, read_records, write_record
+from components.gate_records import SPAN, Finding, read_record, read_records, write_record
 from components.gate_records import GateRecord as Record
 from components.gates import settle
 from components.ingestion.evidence import read_evidence
+from components.served_models import place_of, version_of, why_not_comparable
 from transform.config import Config
 from transform.drift_settings import Drift
 from transform.errors import InputError
@@ -37,6 +38,7 @@ class DataValidationSpec(ComponentSpec):  # type: ignore[misc]
     PARAMETERS = {
         "config": ExecutionParameter(type=str),
         "settings": ExecutionParameter(type=str),
+        "serving_root": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -62,8 +64,13 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         (output,) = output_dict["record"]
         config = Config.from_json(exec_properties["config"])
         serialized = read_examples(examples)
-        models = input_dict.get("serving_model") or []
-        scores = score(serialized, path_utils.serving_model_path(models[0].uri)) if models else None
+        scores, not_compared = None, ""
+        if input_dict.get("serving_model"):
+            (model,) = input_dict["serving_model"]
+            root = exec_properties["serving_root"]
+            not_compared = why_not_comparable(root, version_of(root, place_of(model)), config.spec.example_names)
+            if not not_compared:
+                scores = score(serialized, path_utils.serving_model_path(model.uri))
         ingested = read_evidence(quarantine.uri)
         if ingested is None:
             raise InputError(f"ingestion must leave evidence of the span. There is none in {quarantine.uri}")
@@ -71,6 +78,9 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         records = read_records(artifact.uri for artifact in input_dict.get("earlier_records") or [])
         earlier = [SpanEvidence.from_inputs(record.inputs) for record in records]
         found = decide(current, earlier, _SETTINGS.validate_json(exec_properties["settings"]))
+        if not_compared:
+            sentence = f"the serving model's scores of the span are not measured: {not_compared}"
+            found.append(Finding(GATE, "drift", "cannot_judge", "serving model", None, None, len(serialized), sentence))
         write_record(output.uri, Record(GATE, current.span, current.to_inputs(), tuple(found)))
         output.set_string_custom_property(GATE_PROPERTY, GATE)
         output.set_int_custom_property(SPAN, current.span)
@@ -90,6 +100,7 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
         earlier_records: types.BaseChannel,
         config: Config,
         settings: Drift,
+        serving_root: str,
         code_fingerprint: str,
     ):
         """Declares the component.
@@ -101,12 +112,14 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
           earlier_records: Those of the spans before it that were let through; none on a first span.
           config: As `transform.scopes.for_data_validation` leaves it.
           settings: The bounds.
+          serving_root: The folder of versions.
           code_fingerprint: Of the code that measures and decides; part of the cache's key.
         """
         super().__init__(
             spec=DataValidationSpec(
                 config=config.to_json(),
                 settings=_SETTINGS.dump_json(settings).decode(),
+                serving_root=serving_root,
                 code_fingerprint=code_fingerprint,
                 examples=examples,
                 quarantine=quarantine,

@@ -103,7 +103,10 @@ class Layout:
         return int(hash_fraction(f"fold/{key}") * NUM_FOLDS)
 
     def serialized_example(self, impression: Impression, span: int) -> bytes:
-        """The impression of a span as a serialized tf.Example: one entry a feature, those without a value left out."""
+        """The impression of a span as a serialized tf.Example: one entry a feature, those without a value left out.
+
+        A feature with `renamed_from` has its value under both names.
+        """
         example = tf.train.Example()
         entries = example.features.feature
         rows: Mapping[str, tuple[Any, ...] | None] = {IMPRESSIONS: impression.values, **impression.joined}
@@ -111,6 +114,8 @@ class Layout:
             row = rows[source]
             if row is not None:
                 put_value(entries, feature, row[position])
+                if feature.renamed_from is not None and feature.name in entries:
+                    entries[feature.renamed_from].CopyFrom(entries[feature.name])
         if impression.label is not None:
             entries[LABEL].int64_list.value.append(impression.label)
         if self.weight is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from components.versions import add_version
 from tests.components.evaluations import write_evaluation
 from tests.components.saved_models import example, export
 from tests.transform.small_config import small_config
+from transform.config import Config
 from transform.scopes import for_quality_gate
 
 CONFIG = for_quality_gate(small_config(("evaluation.thresholds.auc", {"min": 0.65})))
@@ -48,7 +50,14 @@ class Gate:
         artifact.uri = str(export(kind, self._folder / kind.replace(" ", "_")))
         return artifact
 
-    def run(self, model: Any = None, anchor: Any = None, serving: Any = None, records: tuple[Any, ...] = ()) -> Any:
+    def run(
+        self,
+        model: Any = None,
+        anchor: Any = None,
+        serving: Any = None,
+        records: tuple[Any, ...] = (),
+        config: Config = CONFIG,
+    ) -> Any:
         """The blessing, the record's artifact, and what it holds."""
         self._runs += 1
         evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
@@ -63,7 +72,7 @@ class Gate:
             "examples": [self.examples],
             "records": list(records),
         }
-        parameters = {"config": CONFIG.to_json(), "recipe": "r", "serving_root": self.root, "code_fingerprint": "f"}
+        parameters = {"config": config.to_json(), "recipe": "r", "serving_root": self.root, "code_fingerprint": "f"}
         QualityGateExecutor().Do(inputs, {"blessing": [blessing], "record": [record]}, parameters)
         assert os.listdir(blessing.uri) == ["BLESSED" if blessing.get_int_custom_property("blessed") else "NOT_BLESSED"]
         return blessing, record, gate_records.read_record(record.uri)
@@ -106,6 +115,33 @@ def test_an_anchor_that_cannot_score_the_rows_refuses_nothing_and_is_said(gate: 
     blessing, _, record = gate.run(gate.model("good"), gate.model("other input"))
     assert blessing.get_int_custom_property("blessed") == 1
     assert any("the model cannot score the rows" in f.sentence for f in record.of_severity("cannot_judge"))
+
+
+def test_a_serving_model_that_reads_what_the_examples_lack_is_not_compared(gate: Gate) -> None:
+    """The evaluation has 0.7 for the candidate and 0.8 for the serving model: a change of -0.1 ± 0.02."""
+    serving = gate.model("good")
+
+    def fill(folder: str) -> None:
+        os.makedirs(f"{folder}/assets.extra")
+        config = {"spec": {"features": [{"name": "app"}, {"name": "gone"}]}}
+        Path(folder, "assets.extra", "config.json").write_text(json.dumps(config))
+
+    add_version(gate.root, fill, {"model_uri": serving.uri})
+    rule = {"min": 0.65, "max_worsening": 0.01}
+    config = for_quality_gate(small_config(("evaluation.thresholds.auc", rule)))
+    blessing, _, record = gate.run(gate.model("constant"), serving, serving, config=config)
+    assert blessing.get_int_custom_property("blessed") == 1
+    inputs = QualityInputs.from_json(record.inputs)
+    assert (inputs.whole.metrics, inputs.whole.baseline, inputs.whole.changes) == ({"auc": 0.7}, {}, {})
+    why = "version 1 reads gone, which the examples do not have ("
+    assert inputs.not_compared.startswith(why)
+    assert inputs.anchor is not None
+    assert inputs.anchor.problem.startswith(why)
+    said = [f.sentence for f in record.of_severity("cannot_judge")]
+    assert any(s.startswith(f"`max_worsening` of auc cannot be judged, only `min` and `max`: {why}") for s in said), (
+        said
+    )
+    assert any(s.startswith("the candidate model is not held against the anchor") and why in s for s in said), said
 
 
 def test_a_model_that_is_worse_than_the_anchor_is_not_blessed(gate: Gate) -> None:

@@ -12,7 +12,7 @@ from tfx.types import standard_artifacts
 
 from components import storage
 from components.resolvers import LastPushedModel, ServingModel
-from components.served_models import baseline_words, place_of
+from components.served_models import baseline_words, place_of, version_of, why_not_comparable
 from components.versions import add_version, models_folder, remove_version
 from tests.components.mlmd_lineage import Lineage
 
@@ -29,6 +29,10 @@ class Served:
             storage.write_text(f"{folder}/assets.extra/config.json", "{}")
 
         return add_version(self.root, fill, {"model_uri": model.uri, "spans": list(spans)})
+
+    def configure(self, version: int, spec: dict[str, Any]) -> None:
+        """Gives a version's config another feature spec."""
+        storage.write_text(f"{self.root}/{version}/assets.extra/config.json", json.dumps({"spec": spec}))
 
     def base(self, lineage: Lineage, current: Any, models: list[Any]) -> list[Any]:
         inputs = {"examples": [current], "model": models}
@@ -141,9 +145,26 @@ def test_a_baseline_that_reads_features_which_the_examples_no_longer_have_is_nam
     model = lineage.model(lineage.examples(1))
     served.push(model, 1)
     candidate = lineage.model(lineage.examples(2))
-    spec = {"spec": {"features": [{"name": name} for name in ("price", "app", "age")]}}
-    (Path(served.root) / "1" / "assets.extra" / "config.json").write_text(json.dumps(spec))
+    served.configure(1, {"features": [{"name": name} for name in ("price", "app", "age")]})
     assert words(served, candidate, [model]) == (
-        "version 1, trained to span 1; it reads age, price as missing, which the examples do not have: "
-        "the comparison favours the candidate"
+        "version 1, trained to span 1; not compared, as it reads age, price, which the examples do not have"
     )
+
+
+def test_a_model_is_comparable_on_examples_that_have_what_it_reads(lineage: Lineage, served: Served) -> None:
+    model = lineage.model(lineage.examples(1))
+    served.push(model, 1)
+    features = [
+        {"name": "app", "parts": ["wide", "deep"]},
+        {"name": "device", "parts": []},  # for slices alone
+        {"name": "hour", "parts": []},  # read in a cross
+    ]
+    served.configure(1, {"features": features, "crosses": [{"features": ["app", "hour"]}], "counts": []})
+    version = version_of(served.root, place_of(model))
+    assert version == 1
+    assert why_not_comparable(served.root, version, {"app", "hour"}) == ""
+    assert why_not_comparable(served.root, version, {"app", "device"}).startswith(
+        "version 1 reads hour, which the examples do not have ("
+    )
+    assert version_of(served.root, "another model") is None
+    assert why_not_comparable(served.root, None, {"app"}) == ""

@@ -12,10 +12,14 @@ from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.unseen_rows import fill_unseen_rows
 from transform.config import Config
+from transform.feature_spec import MISSING_QUANTILE
 
 
 def test_rows_that_no_example_has_are_the_mean_of_the_others_weighted_by_their_examples(config: Config) -> None:
-    """App 2 is in all three examples, with installed apps 1 and 4; one country is rare, in the first of two buckets."""
+    """App 2 is in all three examples, with installed apps 1 and 4; one country is rare, in the first of two buckets.
+
+    The mean of the prices' quantiles is 0.4, all in bucket 1 of 4.
+    """
     training = config.training
     model = WideDeep(config.spec, config.model, SIZES)
     optimizers = JointOptimizer(model, training)
@@ -23,7 +27,13 @@ def test_rows_that_no_example_has_are_the_mean_of_the_others_weighted_by_their_e
     for table in model.table_weights.values():
         table.assign(rng.normal(size=table.shape).astype(np.float32))
     before = {name: table.numpy() for name, table in model.table_weights.items()}
-    features: dict[str, Any] = batch(3) | {"country_xf": tf.constant([1, 1, 3], tf.int64)}
+    assert model.hidden_layers is not None
+    kernel = model.hidden_layers.variables["dense_0/kernel"]
+    kernel_before = kernel.numpy()
+    features: dict[str, Any] = batch(3) | {
+        "country_xf": tf.constant([1, 1, 3], tf.int64),
+        "price_xf": tf.constant([0.0, 0.6, 0.6]),
+    }
     fill_unseen_rows(model, optimizers, training, [features])
     after = {name: table.numpy() for name, table in model.table_weights.items()}
 
@@ -33,14 +43,34 @@ def test_rows_that_no_example_has_are_the_mean_of_the_others_weighted_by_their_e
         "embedding/app": {0: (app[1] + app[2] + app[4]) / 3, 5: (app[1] + app[2] + app[4]) / 3},
         "embedding/country": dict.fromkeys((0, 4), (2 * country[1] + country[3]) / 3),
         "wide/app": dict.fromkeys((0, 5), before["wide/app"][2]),
+        "wide/price": {4: before["wide/price"][1]},
         "wide/installed": {row: before["wide/installed"][[1, 4]].mean() for row in (0, 5)},
     }
     for name, values in after.items():
         for row, value in enumerate(values):
             wanted = expected.get(name, {}).get(row, before[name][row])
             np.testing.assert_allclose(value, wanted, rtol=1e-5, err_msg=f"{name} {row}")
+    columns = [block.feature for block in model.layout for _ in range(block.width)]
+    quantile, is_missing = (column for column, feature in enumerate(columns) if feature == "price")
+    expected_kernel = kernel_before.copy()
+    expected_kernel[is_missing] = kernel_before[quantile] * (0.4 - 0.5)
+    np.testing.assert_allclose(kernel.numpy(), expected_kernel, rtol=1e-5)
     slots = optimizers.slots(model.table_weights["wide/app"])
     held = ftrl_linear(
         after["wide/app"], slots["accumulator"].numpy(), training.wide_optimizer, np.zeros(6, np.float32)
     )
     np.testing.assert_allclose(slots["linear"].numpy()[[0, 5]], held[[0, 5]], rtol=1e-6)
+
+
+def test_of_a_number_that_some_examples_lack_training_made_the_weights(config: Config) -> None:
+    model = WideDeep(config.spec, config.model, SIZES)
+    assert model.hidden_layers is not None
+    kernel = model.hidden_layers.variables["dense_0/kernel"]
+    before = kernel.numpy()
+    prices = tf.constant([0.0, 0.6, MISSING_QUANTILE])
+    buckets = tf.constant([0, 1, 4], tf.int64)
+    features: dict[str, Any] = batch(3) | {"price_xf": prices, "price_bucket_xf": buckets}
+    wide = model.table_weights["wide/price"].numpy()
+    fill_unseen_rows(model, JointOptimizer(model, config.training), config.training, [features])
+    np.testing.assert_array_equal(kernel.numpy(), before)
+    np.testing.assert_array_equal(model.table_weights["wide/price"].numpy(), wide)

@@ -12,8 +12,8 @@ TOP_KEYS = (
     "'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
-    "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'required', 'side', 'source', "
-    "'trim', 'vocabulary']"
+    "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'renamed_from', 'required', 'side', "
+    "'source', 'trim', 'vocabulary']"
 )
 TRAINING_KEYS = (
     "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_fraction', 'num_epochs', 'patience', "

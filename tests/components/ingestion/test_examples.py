@@ -58,6 +58,20 @@ def test_an_impression_becomes_a_tf_example() -> None:
     }
 
 
+def test_a_renamed_feature_has_its_value_under_both_names() -> None:
+    config = store_config()
+    renamed = {"price": "cost", "owned": "installed"}
+    features = tuple(dataclasses.replace(f, renamed_from=renamed.get(f.name)) for f in config.spec.features)
+    spec = dataclasses.replace(config.spec, features=features)
+    layout = Layout(dataclasses.replace(config, spec=spec))
+    values = parse(layout.serialized_example(impression(), 5))
+    assert (values["cost"], values["installed"]) == ([2.5], [b"a0", b"a9"])
+    assert values == {**parse(LAYOUT.serialized_example(impression(), 5)), "cost": [2.5], "installed": [b"a0", b"a9"]}
+    without = impression(joined={"catalog": None, "users": ("u2", None)})
+    assert not {"cost", "installed"} & parse(layout.serialized_example(without, 5)).keys()
+    assert spec.example_names == {f.name for f in features} | {"cost", "installed"}
+
+
 def test_what_has_no_value_is_left_out() -> None:
     row = impression(joined={"catalog": None, "users": ("u2", None)}, label=0)
     assert set(parse(LAYOUT.serialized_example(row, 5))) == {
