@@ -53,6 +53,7 @@ soak: setup
 	$(BIN)/python -m tests.soak.kills
 	$(BIN)/python -m tests.soak.bad_models
 	$(BIN)/python -m tests.soak.retrainings
+	$(BIN)/python -m tests.soak.ten_days
 	$(BIN)/python -m tests.soak.many_days
 	$(BIN)/python -m tests.soak.kubeflow_steps
 	$(BIN)/python -m tests.soak.backfill

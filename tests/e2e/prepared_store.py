@@ -49,7 +49,7 @@ class PreparedStore:
         prepared = cls(folder)
         store.simulate(prepared.data, days=2, impressions=NUM_IMPRESSIONS)
         for day in (1, 2):
-            _add_seconds_open(prepared.file("impressions", day), random.Random(day))
+            add_seconds_open(prepared.file("impressions", day), random.Random(day))
         store.wdr_ok(*store.run_arguments(prepared.data, prepared.workspace, 1, CONFIG))
         assert store.versions(prepared.workspace, NAME) == [1]
         arguments, log = store.run_arguments(prepared.data, prepared.workspace, 2, CONFIG), folder / "log"
@@ -91,6 +91,6 @@ class PreparedStore:
         shutil.copytree(prepared, self.workspace, dirs_exist_ok=True, ignore=ignored)
 
 
-def _add_seconds_open(log: Path, rng: random.Random) -> None:
+def add_seconds_open(log: Path, rng: random.Random) -> None:
     """Adds for how long an app's page had been open as the log was written, which tells nothing of the label."""
     write_rows(log, [{**row, "seconds_open": f"{rng.expovariate(1 / 10):.1f}"} for row in read_rows(log)])

@@ -1,0 +1,182 @@
+"""Ten days of a good model, and of models that get worse a little each day, through the whole pipeline and its gates.
+
+    python -m tests.soak.ten_days [--days 10] [--losses 0 0.002 0.005]
+
+A series starts with an empty workspace and the same simulated days. On day d the trainer's model loses (d - 1) · loss
+of the AUC that it has on the day's evaluation rows: noise is added to its rows for apps before it is exported, as much
+as that takes. What the next day's training starts from is left as it was trained. Says for each day what became of it,
+and decides on the series' records once more, as `wdr gates replay` does. Ends with exit code 1 if a day without a loss
+is stopped or refused, if a model that serves has lost 0.02 or more, or if a replay decides otherwise than the run did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+import trainer.run_fn
+from pipeline.create import RunSettings
+from pipeline.gates_replay import recorded, replay
+from pipeline.run import run
+from pipeline.workspace import Workspace, new_run_id
+from tests.e2e import store
+from tests.e2e.prepared_store import CONFIG, NUM_IMPRESSIONS, add_seconds_open
+from trainer.evaluation import evaluate, logits_function
+from trainer.preparation import Prepared
+from transform.config import load_config
+from transform.errors import GateError
+
+#: What may be lost before the gates stop it.
+_MAX_LOSS = 0.02
+
+#: So near does the noise bring the AUC to what it is to be.
+_TOLERANCE = 0.0002
+
+_TABLES = ("wide/app_id", "embedding/app_id")
+
+
+@dataclasses.dataclass(frozen=True)
+class Day:
+    """What became of a day.
+
+    Attributes:
+      span: The day.
+      loss: The AUC that its model has lost.
+      version: What it pushed; None if nothing.
+      reasons: Why not, a sentence each.
+    """
+
+    span: int
+    loss: float
+    version: int | None
+    reasons: tuple[str, ...]
+
+
+def _lose(prepared: Prepared, loss: float) -> float:
+    """Adds noise to the rows for apps until so much AUC is lost; returns what is."""
+    logits_of, weights = logits_function(prepared.model), prepared.model.table_weights
+
+    def auc() -> float:
+        return evaluate(logits_of, prepared.eval_data).auc or 0.0
+
+    tables = [weights[name] for name in _TABLES]
+    clean = [table.numpy() for table in tables]
+    rng = np.random.default_rng(1)
+    noise = [rng.normal(size=values.shape).astype(np.float32) for values in clean]
+    before, low, high, lost = auc(), 0.0, 4.0, 0.0
+    while abs(lost - loss) > _TOLERANCE and high - low > 1e-6:
+        scale = (low + high) / 2
+        for table, values, of_table in zip(tables, clean, noise, strict=True):
+            table.assign(values + scale * of_table)
+        lost = before - auc()
+        low, high = (scale, high) if lost < loss else (low, scale)
+    return lost
+
+
+@contextlib.contextmanager
+def _losing(loss: float, lost: list[float]) -> Iterator[None]:
+    """In this context a trained model is exported with a loss, which is appended to `lost`."""
+    train, save_warm_start = Prepared.train, trainer.run_fn.save_warm_start
+    clean: dict[str, np.ndarray[Any, Any]] = {}
+
+    def train_and_lose(prepared: Prepared, *arguments: Any) -> Any:
+        result = train(prepared, *arguments)
+        clean.update({name: prepared.model.table_weights[name].numpy() for name in _TABLES})
+        lost.append(_lose(prepared, loss) if loss else 0.0)
+        return result
+
+    def save_clean(model: Any, *arguments: Any) -> None:
+        for name, values in clean.items():
+            model.table_weights[name].assign(tf.constant(values))
+        save_warm_start(model, *arguments)
+
+    with (
+        mock.patch.object(Prepared, "train", train_and_lose),
+        mock.patch.object(trainer.run_fn, "save_warm_start", save_clean),
+    ):
+        yield
+
+
+def run_days(data: Path, workspace: Path, num_days: int, loss: float) -> Iterator[Day]:
+    """Runs the days one after the other; each model has lost `loss` more than that of the day before."""
+    config = load_config(str(CONFIG))
+    for span in range(1, num_days + 1):
+        lost: list[float] = []
+        with _losing((span - 1) * loss, lost):
+            settings = RunSettings(str(data), Workspace.at(workspace), span)
+            try:
+                outcome = run(config, settings, new_run_id(), lambda event: None)
+            except GateError as error:
+                yield Day(span, 0.0, None, (str(error),))
+                continue
+        yield Day(span, lost[0], outcome.version, outcome.refusals)
+
+
+def replayed_otherwise(workspace: Path) -> list[str]:
+    """The gates and spans on which a replay by the same thresholds decides otherwise than the run did."""
+    config = load_config(str(CONFIG))
+    blocking = ("stop", "refuse")
+    return [
+        f"{each.gate}, span {each.span}"
+        for each in replay(recorded(Workspace.at(workspace).metadata_connection(), config.name), config)
+        if [f for f in each.was if f.severity in blocking] != [f for f in each.would_be if f.severity in blocking]
+    ]
+
+
+def days_table(loss: float, days: Sequence[Day]) -> Table:
+    """A row for each day."""
+    table = Table(title=f"{loss:g} AUC a day")
+    for header in ("day", "AUC lost", "version", "why not"):
+        table.add_column(header)
+    for day in days:
+        table.add_row(str(day.span), f"{day.loss:.4f}", str(day.version or ""), "; ".join(day.reasons))
+    return table
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--days", type=int, default=10)
+    parser.add_argument("--losses", type=float, nargs="+", default=[0.0, 0.002, 0.005])
+    arguments = parser.parse_args()
+    console = Console(file=os.fdopen(os.dup(1), "w"))
+    failures = []
+    with tempfile.TemporaryDirectory() as folder:
+        data = store.simulate(Path(folder) / "data", days=arguments.days, impressions=NUM_IMPRESSIONS)
+        for span in range(1, arguments.days + 1):
+            add_seconds_open(data / "impressions" / f"day-{span}" / "part-00000.csv", random.Random(span))
+        for loss in arguments.losses:
+            workspace = Path(folder) / f"workspace-{loss:g}"
+            days = []
+            for day in run_days(data, workspace, arguments.days, loss):
+                days.append(day)
+                console.print(f"{loss:g} a day, day {day.span}: {'; '.join(day.reasons) or f'version {day.version}'}")
+            console.print(days_table(loss, days))
+            if loss == 0 and any(day.version is None for day in days):
+                failures.append("a good day was stopped or refused")
+            if any(day.loss >= _MAX_LOSS for day in days if day.version is not None):
+                failures.append(f"{loss:g} a day: a model that serves has lost {_MAX_LOSS} or more")
+            failures += [
+                f"{loss:g} a day: a replay decides otherwise on {where}" for where in replayed_otherwise(workspace)
+            ]
+    for failure in failures:
+        console.print(failure)
+    sys.exit(int(bool(failures)))
+
+
+if __name__ == "__main__":
+    main()
