@@ -56,8 +56,8 @@ def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
 @click.option("--logits", is_flag=True, help="Show the wide and deep logits too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as /rank answers.")
 def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, **client: Any) -> None:
-    """Rank candidates for one user."""
-    settings = _settings(**client)
+    """Rank candidates for one user; a feature that the model does not have is an error."""
+    settings = _settings(**client, strict=True)
     from rich.table import Table
 
     from pipeline.console import console_for
@@ -69,12 +69,14 @@ def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, *
     if as_json:
         click.echo(RankResponse.of(ranking).model_dump_json(exclude_none=True))
         return
-    columns = ("item", "score", "wide logit", "deep logit") if logits else ("item", "score")
+    tells = any(item.in_catalog is not None for item in ranking.items)
+    columns = ["item", "score", *(["wide logit", "deep logit"] if logits else []), *(["in catalog"] if tells else [])]
     table = Table(title=f"{ranking.model}, version {ranking.version}")
     for column in ("", *columns):
         table.add_column(column, justify="left" if column == "item" else "right")
-    for place, (item_id, *numbers) in enumerate(ranking.items, 1):
-        table.add_row(f"{place}", item_id, *(f"{number:.6f}" for number in numbers if number is not None))
+    for place, (item_id, *numbers, in_catalog) in enumerate(ranking.items, 1):
+        catalog = ["yes" if in_catalog else "no"] if tells else []
+        table.add_row(f"{place}", item_id, *(f"{number:.6f}" for number in numbers if number is not None), *catalog)
     console_for(sys.stdout).print(table)
 
 
@@ -83,10 +85,11 @@ def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, *
 @click.option("--host", default="127.0.0.1", help="Where to listen; the default is reached from this machine only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080)
 @click.option("--max-body-bytes", type=click.IntRange(min=1), default=4 * 1024 * 1024, help="The longest body.")
+@click.option("--strict", is_flag=True, help="Refuse a context with a feature that the model does not have.")
 @click.option("--max-concurrent", type=click.IntRange(min=1), default=64, help="Rankings at once; more are refused.")
-def rank_service(host: str, port: int, max_body_bytes: int, max_concurrent: int, **client: Any) -> None:
-    """Serve /rank over HTTP, with its OpenAPI page at /docs."""
-    settings = _settings(**client)
+def rank_service(host: str, port: int, max_body_bytes: int, max_concurrent: int, strict: bool, **client: Any) -> None:
+    """Serve /rank over HTTP, with its OpenAPI page at /docs, and /metrics for Prometheus."""
+    settings = _settings(**client, strict=strict or None)
     from serving.ranking.http import make_app, serve
 
     serve(make_app(settings, max_body_bytes, max_concurrent), host, port)

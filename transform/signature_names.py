@@ -5,13 +5,14 @@
 | `serving_default` | `examples`, string `[batch]`: serialized raw tf.Examples, context and item features in each | `scores`, float32 `[batch]` |
 | `classify` | `inputs`, as `examples` | `classes`, string `[batch, 2]`: `0` and `1`; `scores`, float32 `[batch, 2]` |
 | `regress` | `inputs`, as `examples` | `outputs`, float32 `[batch]`: the scores |
-| `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; each `[requests, candidates]` |
+| `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; `in_catalog`, bool; each `[requests, candidates]` |
 | `rank_items` | those of `rank`, and `items`, string `[requests, candidates]`: a serialized tf.Example of the item features | as `rank` |
 | `rank_named` | in `context`'s place a tensor per context feature | as `rank` |
 | `transform_features` | `examples` | the transformed features |
 
 A request with fewer candidates than another of the same call is filled up with the empty item id: its place comes last,
-with score 0. An empty `items` entry takes the item from the model's own catalog; in a model without `rank`, whose catalog
+with score 0. `in_catalog` is whether the model's catalog has the item; another one is scored as an item of which nothing is
+known, or by its `items` entry. A model whose catalog lacks item features has no such output. An empty `items` entry takes the item from the model's own catalog; in a model without `rank`, whose catalog
 lacks item features, it is an error. In `rank_named`, a feature is string or float32, `[requests]`, or `[requests, values]`
 for a list; an empty string or NaN is no value. `transform.ranking.absent_signatures` says which of the three that rank a
 config does not have, and why.
@@ -38,3 +39,4 @@ ITEM_IDS = "item_ids"
 ITEMS_INPUT = "items"
 WIDE_LOGITS_OUTPUT = "wide_logits"
 DEEP_LOGITS_OUTPUT = "deep_logits"
+IN_CATALOG_OUTPUT = "in_catalog"

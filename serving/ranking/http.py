@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+import prometheus_client
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from serving.ranking.aio_client import AsyncRankingClient
 from serving.ranking.errors import RankingError
 from serving.ranking.http_bodies import Health, Problem, RankRequest, RankResponse
 from serving.ranking.http_limits import BodyLimit
+from serving.ranking.ranked import Ranking
 from serving.ranking.settings import ClientSettings
 
 #: By what a ranking came to, the HTTP status; what is not named here is the model server's fault: 502.
@@ -56,6 +58,30 @@ _UNIONS = {
 _MAX_CONNECTIONS = 1_000
 
 
+class RankingCounters:
+    """Counts what callers are not stopped for: requests with warnings, and items that the catalog does not have."""
+
+    def __init__(self) -> None:
+        self._registry = prometheus_client.CollectorRegistry()
+        self._warned = prometheus_client.Counter(
+            "wdr_rankings_with_warnings",
+            "Rankings of a context that the model ignores in part.",
+            registry=self._registry,
+        )
+        self._unknown = prometheus_client.Counter(
+            "wdr_ranked_items_not_in_catalog", "Ranked items that the model's catalog lacks.", registry=self._registry
+        )
+
+    def count(self, ranking: Ranking) -> None:
+        """Counts a ranking."""
+        self._warned.inc(bool(ranking.warnings))
+        self._unknown.inc(sum(item.in_catalog is False for item in ranking.items))
+
+    def page(self) -> bytes:
+        """The counters as Prometheus reads them."""
+        return prometheus_client.generate_latest(self._registry)
+
+
 def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int) -> FastAPI:
     """The service.
 
@@ -76,7 +102,7 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int)
 
     app = FastAPI(title="wide-deep-ranker: ranking", version="1", lifespan=lifespan)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
-    free = asyncio.Semaphore(max_concurrent)
+    free, counters = asyncio.Semaphore(max_concurrent), RankingCounters()
 
     @app.post("/rank", responses=_PROBLEMS, response_model=RankResponse, response_model_exclude_none=True)
     async def rank(body: RankRequest) -> RankResponse:
@@ -87,7 +113,9 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int)
             )
         async with free:
             client: AsyncRankingClient = app.state.client
-            return RankResponse.of(await client.rank(body.context, body.pairs(), body.k, logits=body.logits))
+            ranking = await client.rank(body.context, body.pairs(), body.k, logits=body.logits)
+            counters.count(ranking)
+            return RankResponse.of(ranking)
 
     @app.get("/health/live", response_model_exclude_none=True)
     async def live() -> Health:
@@ -99,6 +127,11 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int)
         """Whether the model server answers for the model."""
         client: AsyncRankingClient = app.state.client
         return Health(status="ready", version=(await client.signatures()).version)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        """The counters, for Prometheus."""
+        return Response(counters.page(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(RankingError, _ranking_error)
     app.add_exception_handler(RequestValidationError, _not_valid)

@@ -42,7 +42,9 @@ class NewItem(_Strict):
     """A candidate that the model's catalog does not have yet, or has with other features."""
 
     id: ItemId
-    features: FeatureValues = Field(description="By name, a text, a number, a list of either, or null.")
+    features: FeatureValues = Field(
+        default_factory=dict, description="By name, a text, a number, a list of either, or null."
+    )
 
 
 class RankRequest(_Strict):
@@ -86,6 +88,7 @@ class ScoredItem(BaseModel):
     score: float
     wide_logit: float | None = None
     deep_logit: float | None = None
+    in_catalog: bool | None = Field(None, description="Whether the model's catalog has the item, if the model tells.")
 
 
 class RankResponse(BaseModel):
@@ -94,17 +97,23 @@ class RankResponse(BaseModel):
     model: str
     version: int = Field(description="The model's version; all candidates were scored by it.")
     items: list[ScoredItem] = Field(description="The candidates, best first.")
+    warnings: list[str] | None = Field(None, description="What of the context the model ignores, a sentence each.")
 
     @classmethod
     def of(cls, ranking: Ranking) -> RankResponse:
         """Makes the JSON of a ranking."""
         items = [
             ScoredItem.model_construct(
-                id=item.item_id, score=item.score, wide_logit=item.wide_logit, deep_logit=item.deep_logit
+                id=item.item_id,
+                score=item.score,
+                wide_logit=item.wide_logit,
+                deep_logit=item.deep_logit,
+                in_catalog=item.in_catalog,
             )
             for item in ranking.items
         ]
-        return cls.model_construct(model=ranking.model, version=ranking.version, items=items)
+        warnings = list(ranking.warnings) or None
+        return cls.model_construct(model=ranking.model, version=ranking.version, items=items, warnings=warnings)
 
 
 class Problem(BaseModel):

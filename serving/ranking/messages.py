@@ -20,6 +20,7 @@ from transform.signature_names import (
     CONTEXT_INPUT,
     DEEP_LOGITS_OUTPUT,
     EXAMPLES_INPUT,
+    IN_CATALOG_OUTPUT,
     ITEM_IDS,
     ITEMS_INPUT,
     RANK_ITEMS_SIGNATURE,
@@ -48,7 +49,12 @@ def metadata_request(settings: ClientSettings) -> get_model_metadata_pb2.GetMode
 
 
 def predict_request(
-    settings: ClientSettings, signature: str, context: bytes, part: Candidates, logits: bool
+    settings: ClientSettings,
+    signature: str,
+    context: bytes,
+    part: Candidates,
+    logits: bool,
+    in_catalog: bool = False,
 ) -> predict_pb2.PredictRequest:
     """Asks for one part's ranking, or, of `serving_default`, for its scores.
 
@@ -58,6 +64,7 @@ def predict_request(
       context: The context's serialized tf.Example.
       part: The candidates.
       logits: Ask for the wide and deep logits too.
+      in_catalog: Ask for whether the model's catalog has each item; the signature must have that output.
 
     Returns:
       The request.
@@ -81,7 +88,8 @@ def predict_request(
         request.inputs[ITEM_IDS].CopyFrom(string_tensor(part.ids, [1, number]))
         if signature == RANK_ITEMS_SIGNATURE:
             request.inputs[ITEMS_INPUT].CopyFrom(string_tensor(part.items, [1, number]))
-        request.output_filter.extend([ITEM_IDS, SCORES_OUTPUT, *(_LOGITS if logits else ())])
+        optional = [*(_LOGITS if logits else ()), *([IN_CATALOG_OUTPUT] if in_catalog else ())]
+        request.output_filter.extend([ITEM_IDS, SCORES_OUTPUT, *optional])
     if request.ByteSize() > settings.max_request_bytes:
         raise RequestError(
             f"a call must have at most {settings.max_request_bytes:,} bytes. Received: {request.ByteSize():,} for "
@@ -135,10 +143,15 @@ def read_ranking(response: predict_pb2.PredictResponse, signature: str, part: Ca
         order = np.argsort(-scores, kind="stable")
         return [RankedItem(part.ids[i].decode(), float(scores[i])) for i in order]
     ids = [item_id.decode() for item_id in _checked(_output(response, ITEM_IDS).string_val, ITEM_IDS, number)]
-    if WIDE_LOGITS_OUTPUT not in response.outputs:
-        return list(map(RankedItem, ids, scores.tolist()))
-    wide, deep = (_floats(response, name, number).tolist() for name in _LOGITS)
-    return list(map(RankedItem, ids, scores.tolist(), wide, deep))
+    nothing: list[None] = [None] * number
+    wide: Sequence[float | None] = nothing
+    deep: Sequence[float | None] = nothing
+    in_catalog: Sequence[bool | None] = nothing
+    if WIDE_LOGITS_OUTPUT in response.outputs:
+        wide, deep = (_floats(response, name, number).tolist() for name in _LOGITS)
+    if IN_CATALOG_OUTPUT in response.outputs:
+        in_catalog = _bools(response, IN_CATALOG_OUTPUT, number)
+    return list(map(RankedItem, ids, scores.tolist(), wide, deep, in_catalog))
 
 
 def _output(response: predict_pb2.PredictResponse, name: str) -> tensor_pb2.TensorProto:
@@ -152,6 +165,12 @@ def _floats(response: predict_pb2.PredictResponse, name: str, number: int) -> np
     tensor = _output(response, name)
     packed = np.frombuffer(tensor.tensor_content, "<f4")
     return _checked(packed if len(packed) else np.array(tensor.float_val, np.float32), name, number)
+
+
+def _bools(response: predict_pb2.PredictResponse, name: str, number: int) -> list[bool]:
+    """As `_floats`."""
+    tensor = _output(response, name)
+    return _checked([byte != 0 for byte in tensor.tensor_content] or list(tensor.bool_val), name, number)
 
 
 def _checked(values: Values, name: str, number: int) -> Values:

@@ -14,12 +14,14 @@ class RankedItem(NamedTuple):
       score: sigmoid(wide logit + deep logit).
       wide_logit: The wide part's, if logits were asked for.
       deep_logit: The deep part's, likewise.
+      in_catalog: Whether the model's catalog has the item; None if the model does not tell.
     """
 
     item_id: str
     score: float
     wide_logit: float | None = None
     deep_logit: float | None = None
+    in_catalog: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +33,11 @@ class Ranking:
       model: The model that answered.
       version: Its version; the same for all parts of the request.
       signature: The signature that answered.
+      warnings: What is wrong with the request, a sentence each: it was ranked all the same.
     """
 
     items: tuple[RankedItem, ...]
     model: str
     version: int
     signature: str
+    warnings: tuple[str, ...] = ()

@@ -38,6 +38,8 @@ class ClientSettings:
       max_candidates: More candidates are refused.
       max_example_bytes: A longer tf.Example, of the context or of an item, is refused.
       max_request_bytes: A longer call is refused; gRPC's receivers take 4 MiB unless told otherwise.
+      strict: Refuse a context with a feature that the model does not have, or with several values for one that is no
+        list. Otherwise the ranking has a warning, since a feature that is renamed must not stop all requests.
       item_id_feature: The feature that is the item id, for a model without the signature `rank`, which reads it from
         the example; None if the candidates' item features have it already.
       ca_certificate: A PEM file of the authority that signed the server's certificate; None speaks without TLS.
@@ -56,6 +58,7 @@ class ClientSettings:
     max_candidates: Count = 10_000
     max_example_bytes: Count = 100_000
     max_request_bytes: Annotated[int, Field(ge=1, lt=2**31)] = 4 * 1024 * 1024
+    strict: bool = False
     item_id_feature: str | None = None
     ca_certificate: str | None = None
     token_file: str | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from serving.ranking.candidates import Candidates
 from serving.ranking.errors import RequestError
-from serving.ranking.features import Kinds
+from serving.ranking.features import Features, Kinds
 from transform.signature_names import (
     ITEM_IDS,
     ITEMS_INPUT,
@@ -30,22 +31,57 @@ class ModelSignatures:
       version: The version.
       names: Their names.
       context_kinds: By context feature, its kind: what the inputs of `rank_named` are. Empty without that signature.
+      lists: The context features that are lists; likewise.
+      outputs: By signature, the names of its outputs.
     """
 
     version: int
     names: frozenset[str]
     context_kinds: Kinds
+    lists: frozenset[str] = frozenset()
+    outputs: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, response: get_model_metadata_pb2.GetModelMetadataResponse) -> ModelSignatures:
         """Reads the answer to GetModelMetadata."""
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata[METADATA_FIELD].Unpack(signatures)
-        kinds = {}
+        kinds, lists = {}, set()
         if RANK_NAMED_SIGNATURE in signatures.signature_def:
             inputs = signatures.signature_def[RANK_NAMED_SIGNATURE].inputs
-            kinds = {name: inputs[name].dtype for name in inputs if name not in (ITEM_IDS, ITEMS_INPUT)}
-        return cls(response.model_spec.version.value, frozenset(signatures.signature_def), kinds)
+            for name in inputs.keys() - {ITEM_IDS, ITEMS_INPUT}:
+                kinds[name] = inputs[name].dtype
+                if len(inputs[name].tensor_shape.dim) == 2:
+                    lists.add(name)
+        return cls(
+            response.model_spec.version.value,
+            frozenset(signatures.signature_def),
+            kinds,
+            frozenset(lists),
+            {name: frozenset(signature.outputs) for name, signature in signatures.signature_def.items()},
+        )
+
+    def warnings(self, context: Features) -> list[str]:
+        """What of a context the model does not read, a sentence for each feature; none of a model without `rank_named`.
+
+        A feature that it does not have, such as a misspelt one, it ignores; of several values for a feature that is no
+        list it reads the first.
+        """
+        if not self.context_kinds:
+            return []
+        known = sorted(self.context_kinds)
+        found = [
+            f"the model has no context feature {name[:100]!r} and ignores it; version {self.version} has {known}"
+            for name in context
+            if name not in self.context_kinds
+        ]
+        for name, value in context.items():
+            if not isinstance(value, list | tuple) or len(value) < 2:
+                continue
+            if name in self.context_kinds and name not in self.lists:
+                rule = f"feature {name!r} of the context must have one value; the model reads the first"
+                found.append(f"{rule}. Received: {len(value):,} values")
+        return found
 
     def signature_for(self, candidates: Candidates) -> str:
         """The signature that ranks the candidates.

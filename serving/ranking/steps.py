@@ -18,6 +18,7 @@ from serving.ranking.messages import metadata_request, pinned, predict_request, 
 from serving.ranking.ranked import Ranking
 from serving.ranking.settings import ClientSettings
 from serving.ranking.signatures import ModelSignatures
+from transform.signature_names import IN_CATALOG_OUTPUT
 
 Result = TypeVar("Result")
 
@@ -94,9 +95,13 @@ class RankingSteps:
     ) -> Steps[Ranking]:
         settings = self._settings
         signature = known.signature_for(candidates)
+        warnings = [] if isinstance(context, bytes) else known.warnings(context)
+        if settings.strict and warnings:
+            raise RequestError(warnings[0])
         encoded = encode_example(context, "the context", settings.max_example_bytes, known.context_kinds)
         parts = list(candidates.parts(settings.part_size))
-        requests = [predict_request(settings, signature, encoded, part, logits) for part in parts]
+        in_catalog = IN_CATALOG_OUTPUT in known.outputs.get(signature, ())
+        requests = [predict_request(settings, signature, encoded, part, logits, in_catalog) for part in parts]
         answers = yield [Call("Predict", request) for request in requests]
         versions = [answer.model_spec.version.value for answer in answers]
         newest = max(versions)
@@ -108,4 +113,4 @@ class RankingSteps:
         items = [item for part, got in zip(parts, answers, strict=True) for item in read_ranking(got, signature, part)]
         if len(parts) > 1:
             items.sort(key=lambda item: -item.score)
-        return Ranking(tuple(items), settings.model, newest, signature)
+        return Ranking(tuple(items), settings.model, newest, signature, tuple(warnings))

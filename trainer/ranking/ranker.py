@@ -12,7 +12,14 @@ from trainer.ranking.catalog import Catalog
 from trainer.ranking.encoders import FIRST_SUM, WIDE, Encoders, Rows
 from transform.feature_spec import Feature
 from transform.preprocessing import as_column
-from transform.signature_names import DEEP_LOGITS_OUTPUT, ITEM_IDS, ITEMS_INPUT, SCORES_OUTPUT, WIDE_LOGITS_OUTPUT
+from transform.signature_names import (
+    DEEP_LOGITS_OUTPUT,
+    IN_CATALOG_OUTPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    SCORES_OUTPUT,
+    WIDE_LOGITS_OUTPUT,
+)
 
 #: Fills a request with fewer candidates up.
 _NO_ITEM = ""
@@ -51,9 +58,10 @@ class Ranker(tf.Module):  # type: ignore[misc]
         #: What the export has to keep; of the model itself it is the caller's.
         self.resources = [*encoders.resources, *catalog.resources]
 
-        def items_of(ids: tf.Tensor, examples: tf.Tensor | None) -> Rows:
+        def items_of(ids: tf.Tensor, examples: tf.Tensor | None) -> tuple[Rows, tf.Tensor]:
             rows = catalog.rows_of(encoders.id_of(identity, ids))
-            is_new = rows == catalog.unknown
+            in_catalog = rows != catalog.unknown
+            is_new = ~in_catalog
             if examples is not None:
                 is_new |= examples != b""
             known = catalog.gather(rows)
@@ -68,7 +76,7 @@ class Ranker(tf.Module):  # type: ignore[misc]
                 return {name: tf.gather(tf.concat([known[name], encoded[name]], axis=0), places) for name in known}
 
             rows_of_all: Rows = tf.cond(tf.reduce_any(is_new), with_new, lambda: known)
-            return rows_of_all
+            return rows_of_all, in_catalog
 
         def logits_of(contexts: Rows, items: Rows, context_of: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             sums = encoders.combine(contexts, items, context_of)
@@ -83,7 +91,7 @@ class Ranker(tf.Module):  # type: ignore[misc]
             given = None if examples is None else tf.gather_nd(examples, places)
             if given is not None and not has_catalog:
                 given = _all_given(given)
-            candidates = items_of(tf.gather_nd(item_ids, places), given)
+            candidates, in_catalog = items_of(tf.gather_nd(item_ids, places), given)
             wide, deep = logits_of(encoders.encode("context", context), candidates, places[:, 0])
             logits = tf.tensor_scatter_nd_update(tf.fill(tf.shape(item_ids), float("-inf")), places, wide + deep)
             order = tf.argsort(logits, axis=1, direction="DESCENDING", stable=True)
@@ -94,6 +102,8 @@ class Ranker(tf.Module):  # type: ignore[misc]
                 WIDE_LOGITS_OUTPUT: tf.scatter_nd(places, wide, shape),
                 DEEP_LOGITS_OUTPUT: tf.scatter_nd(places, deep, shape),
             }
+            if has_catalog:
+                outputs[IN_CATALOG_OUTPUT] = tf.scatter_nd(places, in_catalog, shape)
             return {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
 
         #: Takes the contexts' raw features, SparseTensors `[requests, any]`; item ids, string `[requests, candidates]`;

@@ -72,15 +72,43 @@ def test_candidates_come_back_best_first(ask: Ask, settings: ClientSettings) -> 
     (ranking,) = ask(settings, ({"age": 30, "country": "US"}, IDS))
     assert [item.item_id for item in ranking.items] == BEST
     assert [item.score for item in ranking.items] == pytest.approx([score(CATALOG[i], 30) for i in BEST], abs=1e-6)
-    assert {item[2:] for item in ranking.items} == {(None, None)}
+    assert {item[2:] for item in ranking.items} == {(None, None, True)}
+    assert ranking.warnings == ()
     assert (ranking.model, ranking.version, ranking.signature) == ("tiny", 1, "rank")
 
 
 def test_logits_are_given_when_asked_for(ask: Ask, settings: ClientSettings) -> None:
     ((first, second),) = (r.items for r in ask(settings, ({"age": 30}, ["app_1", "unknown"]), logits=True))
     assert (first.item_id, second.item_id) == ("app_1", "unknown")
-    assert first[2:] == pytest.approx((CATALOG["app_1"], deep_logit(30)), abs=1e-6)
-    assert second[2:] == pytest.approx((0.0, deep_logit(30)), abs=1e-6)
+    assert first[2:4] == pytest.approx((CATALOG["app_1"], deep_logit(30)), abs=1e-6)
+    assert second[2:4] == pytest.approx((0.0, deep_logit(30)), abs=1e-6)
+
+
+def test_each_item_says_whether_the_catalog_has_it(ask: Ask, settings: ClientSettings) -> None:
+    rankings = ask(settings, ({}, ["app_1", "unknown"]), ({}, ["app_1", ("new", {"quality": 9.0})]))
+    assert [[(item.item_id, item.in_catalog) for item in r.items] for r in rankings] == [
+        [("app_1", True), ("unknown", False)],
+        [("new", False), ("app_1", True)],
+    ]
+    scorer = dataclasses.replace(settings, model="scorer", item_id_feature="app_id")
+    (ranking,) = ask(scorer, ({}, [("app_1", {"quality": 1.0})]))  # a model without that output
+    assert [item.in_catalog for item in ranking.items] == [None]
+
+
+NO_FEATURE = "the model has no context feature 'contry' and ignores it; version 1 has ['age', 'country']"
+SEVERAL = "feature 'country' of the context must have one value; the model reads the first. Received: 2 values"
+
+
+def test_what_a_model_ignores_is_a_warning_and_by_strict_settings_an_error(ask: Ask, settings: ClientSettings) -> None:
+    contexts: list[Any] = [{"age": 30, "contry": "us"}, {"country": ["us", "de"]}, {"country": ["us"], "age": None}]
+    rankings = ask(settings, *((context, ["app_1"]) for context in contexts))
+    assert [ranking.warnings for ranking in rankings] == [(NO_FEATURE,), (SEVERAL,), ()]
+    assert rankings[0].items[0].score == pytest.approx(score(CATALOG["app_1"], 30), abs=1e-6)
+    strict = dataclasses.replace(settings, strict=True)
+    for context, sentence in zip(contexts[:2], (NO_FEATURE, SEVERAL), strict=True):
+        with pytest.raises(RequestError) as raised:
+            ask(strict, (context, ["app_1"]))
+        assert str(raised.value) == sentence
 
 
 @pytest.mark.slow

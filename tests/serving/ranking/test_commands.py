@@ -42,8 +42,8 @@ def test_rank_prints_a_table(client: list[str]) -> None:
     assert "tiny, version 1" in run.stdout
     rows = [line.strip("│").split("│") for line in run.stdout.splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ["1", "app_2", f"{score(0.74, 30):.6f}", "0.740000", "1.300000"],
-        ["2", "app_1", f"{score(0.37, 30):.6f}", "0.370000", "1.300000"],
+        ["1", "app_2", f"{score(0.74, 30):.6f}", "0.740000", "1.300000", "yes"],
+        ["2", "app_1", f"{score(0.37, 30):.6f}", "0.370000", "1.300000", "yes"],
     ]
 
 
@@ -52,7 +52,11 @@ def test_rank_reads_items_from_a_file_and_prints_json(client: list[str], tmp_pat
     run = wdr("rank", *client, "--context", "{}", "--items", f"@{tmp_path / 'items'}", "--json")
     assert run.returncode == 0, run.stderr
     answer = json.loads(run.stdout)
-    assert [item["id"] for item in answer["items"]] == ["new", "app_2", "app_1"]
+    assert [(item["id"], item["in_catalog"]) for item in answer["items"]] == [
+        ("new", False),
+        ("app_2", True),
+        ("app_1", True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +64,14 @@ def test_rank_reads_items_from_a_file_and_prints_json(client: list[str], tmp_pat
     [
         (["--context", "[1]", "--items", "a"], "error: --context must be a JSON object. Received: [1]\n"),
         (["--context", "{", "--items", "a"], "error: --context must be JSON: "),
+        (
+            ["--context", '{"contry": "us"}', "--items", "a"],
+            "error: the model has no context feature 'contry' and ignores it; version 1 has ['age', 'country']\n",
+        ),
+        (
+            ["--context", '{"age": "young"}', "--items", "a"],
+            "error: feature 'age' of the context must be a number, or a list of numbers. Received: 'young'\n",
+        ),
         (["--context", "{}", "--items", ","], "error: candidates must be 1 to 10,000. Received: 0\n"),
         (["--context", "{}", "--items", "@/nowhere"], "error: No such file or directory: /nowhere\n"),
         (["--context", "{}", "--items", "a", "--model", "nobody"], "error: the model server must have the model. "),

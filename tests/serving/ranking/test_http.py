@@ -55,7 +55,24 @@ def test_a_ranking(service: str) -> None:
         assert item["score"] == pytest.approx(score(quality, 30), abs=1e-6)
         assert item["wide_logit"] == pytest.approx(quality, abs=1e-6)
         assert item["deep_logit"] == pytest.approx(deep_logit(30), abs=1e-6)
-    assert set(rank(service, context={}, candidates=["app_1"]).json()["items"][0]) == {"id", "score"}
+    plain = rank(service, context={}, candidates=["app_1"]).json()
+    assert set(plain) == {"model", "version", "items"}
+    assert set(plain["items"][0]) == {"id", "score", "in_catalog"}
+
+
+def test_what_the_model_ignores_or_does_not_know_is_in_the_answer_and_counted(service: str) -> None:
+    def counters() -> list[float]:
+        page = httpx.get(f"{service}/metrics", timeout=30).text
+        names = ("wdr_rankings_with_warnings_total", "wdr_ranked_items_not_in_catalog_total")
+        return [float(line.split()[1]) for line in page.splitlines() if line.startswith(names)]
+
+    before = counters()
+    answer = rank(service, context={"contry": "us"}, candidates=["app_1", "gone", {"id": "new"}]).json()
+    assert answer["warnings"] == [
+        "the model has no context feature 'contry' and ignores it; version 1 has ['age', 'country']"
+    ]
+    assert {item["id"]: item["in_catalog"] for item in answer["items"]} == {"app_1": True, "gone": False, "new": False}
+    assert [now - then for now, then in zip(counters(), before, strict=True)] == [1, 2]
 
 
 def body_of(context: str = "{}", candidates: str = '["a"]', rest: str = "") -> bytes:
@@ -77,7 +94,7 @@ A_CANDIDATE = 'a candidate must be an item id, or an object with "id" and "featu
         (body_of(candidates="[]"), 422, "body.candidates: List should have at least 1 item after validation, not 0."),
         (body_of(candidates="[5]"), 422, f"body.candidates.0: {A_CANDIDATE}5"),
         (body_of(candidates='["\\ud800"]'), 422, f"body.candidates.0: {A_CANDIDATE}'\\ud800'"),
-        (body_of(candidates='["a", {"id": "b"}]'), 422, f"body.candidates.1: {A_CANDIDATE}"),
+        (body_of(candidates='["a", {"ID": "b"}]'), 422, f"body.candidates.1: {A_CANDIDATE}"),
         (body_of('{"f": NaN}'), 422, f"body.context.f: {A_FEATURE}nan"),
         (body_of('{"f": 1e400}'), 422, f"body.context.f: {A_FEATURE}inf"),
         (body_of('{"f": true}'), 422, f"body.context.f: {A_FEATURE}True"),

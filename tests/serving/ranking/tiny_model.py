@@ -16,7 +16,7 @@ from transform import signature_names as names
 #: The catalog: an item's quality by its id, `app_0` to `app_299`, no two alike, and the best in no order of the ids.
 CATALOG = {f"app_{i}": (i * 37 % 300) / 100 for i in range(300)}
 
-_CONTEXT = {"country": tf.io.FixedLenFeature([], tf.string, ""), "age": tf.io.FixedLenFeature([], tf.float32, 0.0)}
+_CONTEXT = {"country": tf.io.VarLenFeature(tf.string), "age": tf.io.FixedLenFeature([], tf.float32, 0.0)}
 _ITEM = {"app_id": tf.io.FixedLenFeature([], tf.string, ""), "quality": tf.io.FixedLenFeature([], tf.float32, 0.0)}
 
 
@@ -36,6 +36,8 @@ class TinyModel(tf.Module):
         self.version = tf.Variable(float(version))
         initializer = tf.lookup.KeyValueTensorInitializer(list(CATALOG), list(CATALOG.values()), tf.string, tf.float32)
         self.catalog = tf.lookup.StaticHashTable(initializer, 0.0)
+        known = tf.lookup.KeyValueTensorInitializer(list(CATALOG), [1] * len(CATALOG), tf.string, tf.int64)
+        self.known = tf.lookup.StaticHashTable(known, 0)
 
     def _ranked(self, age: tf.Tensor, item_ids: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
         deep = tf.broadcast_to(age[:, None] / 100.0 + self.version, tf.shape(quality))
@@ -46,6 +48,7 @@ class TinyModel(tf.Module):
             names.SCORES_OUTPUT: scores,
             names.WIDE_LOGITS_OUTPUT: quality,
             names.DEEP_LOGITS_OUTPUT: deep,
+            names.IN_CATALOG_OUTPUT: self.known.lookup(item_ids) > 0,
         }
         return {name: tf.gather(values, order, batch_dims=1) for name, values in outputs.items()}
 

@@ -174,6 +174,7 @@ def test_requests_of_different_lengths_are_filled_up(
             expected = deployed.scores(requests[row], [catalog[app] for app in candidates])
             assert_ranked(outputs, row, candidates, expected)
         assert outputs["item_ids"].numpy()[row, len(candidates) :].tolist() == [b""] * (3 - len(candidates))
+        assert outputs["in_catalog"].numpy()[row].tolist() == [app != b"" for app in outputs["item_ids"].numpy()[row]]
         for name in ("scores", "wide_logits", "deep_logits"):
             assert not outputs[name].numpy()[row, len(candidates) :].any()
 
@@ -182,6 +183,8 @@ def test_an_item_that_is_not_in_the_catalog_has_its_id_alone(deployed: Deployed,
     ids = ["app11", "never seen", "app3", "app10"]  # app10 and app11 are in the vocabulary
     outputs = deployed.signatures["rank"](context=tf.constant([to_example(requests[0])]), item_ids=tf.constant([ids]))
     found = dict(zip(outputs["item_ids"].numpy()[0].astype(str), outputs["scores"].numpy()[0], strict=True))
+    in_catalog = dict(zip(outputs["item_ids"].numpy()[0].astype(str), outputs["in_catalog"].numpy()[0], strict=True))
+    assert in_catalog == {"app11": False, "never seen": False, "app3": True, "app10": False}
     unknown = ["app11", "never seen", "app10"]
     expected = deployed.scores(requests[0], [{"app": [app]} for app in unknown])
     np.testing.assert_allclose([found[app] for app in unknown], expected, atol=1e-5)
