@@ -145,7 +145,8 @@ def push(
         wrong = _what_is_wrong(serving_root, own[-1]) if own else ""
         again = wrong != "" and own[-1] >= max(versions(serving_root), default=0)
         if own and not again:
-            version = own[-1]
+            version, newest = own[-1], max(versions(serving_root), default=0)
+            wrong = f"pushed before this run: version {newest} serves" if newest > version else ""
         else:
             others = [uri for _, uri in pushed if uri != lineage[MODEL_URI]]
             _check_baseline(serving_root, lineage.get(BASELINE), others[-1] if others else None)

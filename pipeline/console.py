@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+import threading
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -18,13 +21,36 @@ from trainer.progress import Progress as TrainingProgress
 if TYPE_CHECKING:  # importing it imports TFX, whose chatter the display is there to keep off the terminal
     from pipeline.nodes import NodeEvent
 
-#: Without a terminal, training tells where it is this often.
+#: Without a terminal, training tells where it is this often, and any node that it still runs.
 PLAIN_SECONDS = 15.0
+HEARTBEAT_SECONDS = 60.0
+
+
+class _Trimmed:
+    """Writes lines without the spaces at their ends, with which Rich fills up a table's last column.
+
+    (No `io.TextIOBase`, which closes the file when it is collected.)
+    """
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def write(self, text: str) -> int:
+        self._file.write(re.sub(r" +(?=\n)", "", text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def console_for(file: TextIO) -> Console:
     """A console; in a file or a pipe there is no width to keep to, and a path that is cut in two helps nobody."""
-    return Console(file=file, width=None if file.isatty() else 1000, highlight=False)
+    if file.isatty():
+        return Console(file=file, highlight=False)
+    return Console(file=cast(TextIO, _Trimmed(file)), width=1000, highlight=False)
 
 
 def _flush(stream: TextIO) -> None:
@@ -52,6 +78,9 @@ class RunDisplay(logging.Handler):
         self._progress: Progress | None = None
         self._last_line = 0.0
         self.node = ""
+        self._node_started = self._last_printed = time.monotonic()
+        self._is_over = threading.Event()
+        self._heartbeat = threading.Thread(target=self._tell_that_it_runs, daemon=True)
 
     def __enter__(self) -> RunDisplay:
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +105,8 @@ class RunDisplay(logging.Handler):
                 redirect_stderr=False,
             )
             self._progress.start()
+        else:
+            self._heartbeat.start()
         logging.getLogger("trainer").setLevel(logging.INFO)  # the log has all that it tells
         logging.getLogger(PROGRESS_LOGGER).addHandler(self)
         return self
@@ -84,6 +115,9 @@ class RunDisplay(logging.Handler):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         logging.getLogger(PROGRESS_LOGGER).removeHandler(self)
+        self._is_over.set()
+        if self._heartbeat.ident is not None:
+            self._heartbeat.join()
         if self._progress is not None:
             self._progress.stop()
         self.console.file.close()
@@ -99,6 +133,7 @@ class RunDisplay(logging.Handler):
         if event.state == "running":
             self.node = event.node_id
             self._last_line = 0.0
+            self._node_started = self._last_printed = time.monotonic()
             if self._progress is not None:
                 self._task = self._progress.add_task(event.node_id, total=None, detail="")
             else:
@@ -111,15 +146,27 @@ class RunDisplay(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Shows the training's progress; called by logging."""
-        progress = getattr(record, "progress", None)
-        if not isinstance(progress, TrainingProgress):
+        stage, progress = getattr(record, "stage", None), getattr(record, "progress", None)
+        if isinstance(stage, str):
+            text, step, num_steps = stage, None, None
+        elif isinstance(progress, TrainingProgress):
+            text = (
+                f"step {progress.step}/{progress.num_steps}, {progress.examples_per_second:,.0f} examples/s, "
+                f"loss {progress.loss:.4f}, {progress.seconds_left:.0f} s left"
+            )
+            step, num_steps = progress.step, progress.num_steps
+        else:
             return
-        text = (
-            f"step {progress.step}/{progress.num_steps}, {progress.examples_per_second:,.0f} examples/s, "
-            f"loss {progress.loss:.4f}, {progress.seconds_left:.0f} s left"
-        )
         if self._progress is not None:
-            self._progress.update(self._task, total=progress.num_steps, completed=progress.step, detail=text)
+            self._progress.update(self._task, detail=text, total=num_steps, completed=step)
         elif record.created - self._last_line >= PLAIN_SECONDS:
-            self._last_line = record.created
+            self._last_line, self._last_printed = record.created, time.monotonic()
             self.console.print(f"  {self.node}: {text}")
+
+    def _tell_that_it_runs(self) -> None:
+        """Without a terminal: prints a line whenever there was none for a while."""
+        while not self._is_over.wait(HEARTBEAT_SECONDS / 4):
+            now = time.monotonic()
+            if self.node and now - self._last_printed >= HEARTBEAT_SECONDS:
+                self._last_printed = now
+                self.console.print(f"  {self.node}: running for {now - self._node_started:.0f} s")

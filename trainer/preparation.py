@@ -16,6 +16,7 @@ from trainer.counts import CountTables, count_rows
 from trainer.learned import Learned, read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, start_bias
+from trainer.progress import log_stage
 from trainer.training import TrainingResult, steps_per_epoch, train
 from trainer.unseen_rows import fill_unseen_rows
 from trainer.warm_start import WarmStartReport, warm_start
@@ -82,6 +83,7 @@ class Prepared:
         result = train(
             self.model, self.optimizers, self.train_data, self.eval_data, training, label_counts, checkpoint_folder
         )
+        log_stage("filling the rows that no training example has")
         examples = data.eval_dataset(self.window.train_files, self._parsing, counts=self.counts)
         fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
         return result

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 
-#: The logger's name; each record carries a `Progress` as its attribute `progress`.
+#: The logger's name; a record carries a `Progress` as its attribute `progress`, or a text as its attribute `stage`.
 PROGRESS_LOGGER = "trainer.progress"
 
 _INTERVAL_SECONDS = 0.5
@@ -34,6 +34,11 @@ class Progress:
     examples_per_second: float
     loss: float
     seconds_left: float
+
+
+def log_stage(stage: str) -> None:
+    """Logs what the trainer does while no step is done, such as `exporting the model`."""
+    logging.getLogger(PROGRESS_LOGGER).info("%s", stage, extra={"stage": stage})
 
 
 class ProgressLog:

@@ -15,6 +15,7 @@ from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded
 from trainer.own_scores import RAW_EVAL_FILES_KEY, own_scores
 from trainer.preparation import Prepared, prepare, resumable_folder
+from trainer.progress import log_stage
 from trainer.ranking.catalog import CATALOG_KEY, read_items
 from trainer.signatures import export_model
 from trainer.training import TrainingResult
@@ -58,9 +59,12 @@ def run_fn(fn_args: Any) -> None:
 
     model, learned, directory = prepared.model, prepared.learned, fn_args.serving_model_dir
     if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
+        log_stage("scoring logged rows")
         write_own_scores(own_scores(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/")))
+    log_stage("exporting the model")
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
     signatures = export_model(model, tft_output, config, directory, items, prepared.counts)
+    log_stage("writing what the next training starts from")
     save_warm_start(model, prepared.optimizers, config.spec, config.training, learned, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
     _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned, signatures), indent=1))

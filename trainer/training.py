@@ -16,7 +16,7 @@ from trainer.evaluation import Metrics, evaluate, logits_function
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.position import Epoch, Position
-from trainer.progress import ProgressLog
+from trainer.progress import ProgressLog, log_stage
 from trainer.step import steps_function
 from transform import settings
 
@@ -194,6 +194,7 @@ class _Loop:
             self._checkpoints.save_if_due(dataclasses.replace(position, seconds=seconds))
 
     def _validate(self, position: Position) -> Position:
+        log_stage(f"validating epoch {position.epoch}")
         metrics = evaluate(self._logits_of, self._eval_data)
         _logger.info(
             "epoch %d: training loss %.5f, validation AUC %s, logloss %s",

@@ -98,6 +98,9 @@ def _title(table: Table) -> str:
 
 def _strongest(table: Table, weights: np.ndarray, learned: Learned) -> str:
     order = np.argsort(weights, kind="stable")
+    if table.keys.kind == "quantiles":  # of a value that is often there, several quantiles have no value of their own
+        boundaries = learned.boundaries[table.keys.features[0]]
+        order = order[~np.isin(order, np.flatnonzero(np.diff(boundaries) <= 0) + 1)]
     highest = [row for row in order[::-1][:NUM_STRONGEST].tolist() if weights[row] > 0]
     lowest = [row for row in order[:NUM_STRONGEST].tolist() if weights[row] < 0]
     if not highest and not lowest:

@@ -31,6 +31,7 @@ def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_recor
     # The second day's run, given again, finds what it had found, and does not push the second model again.
     output = store.wdr_ok(*arguments)
     assert {"transform", "trainer", "evaluator", "infra_validation"} <= store.cached(output)
+    assert "yes, as version 2, pushed before this run: version 3 serves\n" in output
     assert store.versions(workspace) == [1, 2, 3]
 
     # Another model starts from what serves now, and is held against it, though ML Metadata is lost. A gate refuses it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import pty
@@ -14,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from pipeline import console
 from pipeline.console import RunDisplay
 from pipeline.nodes import NodeEvent
-from trainer.progress import PROGRESS_LOGGER, Progress
+from trainer.progress import PROGRESS_LOGGER, Progress, log_stage
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
@@ -79,6 +81,7 @@ def test_without_a_terminal_each_event_is_a_plain_line(tmp_path: Path, monkeypat
         assert display.node == "trainer"
         train(5)
         train(6)  # too soon after the last line
+        log_stage("exporting the model")  # so is this
         logging.getLogger(PROGRESS_LOGGER).info("no progress at all")
         display.show(NodeEvent("trainer", "done", 12.345, 7))
         display.console.print("x" * 300)  # a path, say: it must stay in one piece
@@ -107,6 +110,30 @@ def test_each_node_s_first_progress_is_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_without_a_terminal_a_node_that_runs_for_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "HEARTBEAT_SECONDS", 0.2)
+    with standard_output(*os.pipe()) as terminal, RunDisplay(tmp_path / "run.log") as display:
+        display.show(NodeEvent("transform", "running"))
+        text = terminal.text(until="  transform: running for 0 s\n")
+    assert text.startswith("transform …\n")
+
+
+def test_a_stage_without_steps_is_shown(tmp_path: Path) -> None:
+    with standard_output(*os.pipe()) as terminal, RunDisplay(tmp_path / "run.log") as display:
+        display.show(NodeEvent("trainer", "running"))
+        log_stage("exporting the model")
+        assert terminal.text() == "trainer …\n  trainer: exporting the model\n"
+
+
+def test_a_table_in_a_pipe_has_no_spaces_at_the_ends_of_its_lines() -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("a", "short")
+    table.add_row("b", "x" * 300)
+    file = io.StringIO()
+    console.console_for(file).print(table)
+    assert file.getvalue() == f"a  short\nb  {'x' * 300}\n"
+
+
 def test_a_terminal_has_a_live_bar(tmp_path: Path) -> None:
     with standard_output(*pty.openpty()) as terminal:
         with RunDisplay(tmp_path / "run.log") as display:
@@ -115,6 +142,8 @@ def test_a_terminal_has_a_live_bar(tmp_path: Path) -> None:
             assert "━" in terminal.text(until="step 50/200")
             train(150)
             assert "51,234 examples/s, loss 0.3211, 7 s left" in terminal.text(until="step 150/200")
+            log_stage("exporting the model")
+            assert "━" in terminal.text(until="exporting the model")
             display.show(NodeEvent("trainer", "done", 2.0, 7))
         shown = terminal.text(until=SHOW_CURSOR)
     assert "\x1b[32m✓\x1b[0m trainer: 2.0 s" in shown

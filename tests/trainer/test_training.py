@@ -83,7 +83,10 @@ def test_progress_is_logged_seldom_and_at_the_end(wide_model: WideDeep, caplog: 
     optimizers = JointOptimizer(wide_model, training)
     with caplog.at_level(logging.INFO, logger=PROGRESS_LOGGER):
         result = train(wide_model, optimizers, every_epoch(dataset(1)), dataset(2), training, COUNTS)
-    reports: list[Progress] = [r.progress for r in caplog.records if r.name == PROGRESS_LOGGER]  # type: ignore[attr-defined]
+    records = [r for r in caplog.records if r.name == PROGRESS_LOGGER]
+    reports: list[Progress] = [r.progress for r in records if hasattr(r, "progress")]
+    stages = [r.stage for r in records if hasattr(r, "stage")]
+    assert stages == [f"validating epoch {epoch}" for epoch in range(1, 21)]
     assert 2 <= len(reports) <= 2 + result.seconds / 0.5
     first, last = reports[0], reports[-1]
     # Not the first step, which builds the graph.

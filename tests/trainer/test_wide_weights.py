@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -115,6 +117,16 @@ def test_no_more_than_the_strongest_are_listed(weighted: Trained) -> None:
     page = to_markdown(weighted.model, weighted.learned)
     assert page.count("hash bucket") == NUM_STRONGEST
     assert page.index("hash bucket 49") < page.index("hash bucket 48") < page.index(f"hash bucket {50 - NUM_STRONGEST}")
+
+
+def test_a_quantile_that_no_value_is_in_is_not_listed(weighted: Trained) -> None:
+    """Below 0.5, nothing from 0.5 below 0.5, from 0.5 below 2, from 2, and missing."""
+    learned = dataclasses.replace(weighted.learned, boundaries={"price": np.array([0.5, 0.5, 2.0])})
+    weighted.model.table_weights["wide/price"].assign([1.0, 5.0, -1.0, 0.0, 0.5])
+    page = to_markdown(weighted.model, learned)
+    price = page.split("\n## ")[3]
+    listed = [line.split("| ")[3] for line in price.splitlines() if line.startswith(("| +", "| -0", "| -1"))]
+    assert listed == ["below 0.5 |", "(missing) |", "from 0.5 below 2 |"]
 
 
 def test_non_zero_rows_are_counted(weighted: Trained) -> None:
