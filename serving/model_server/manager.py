@@ -201,12 +201,12 @@ class Manager:
 
     async def _update(self, name: str, config: ModelConfig | None) -> None:
         known = self._versions.setdefault(name, {})
-        numbers: list[int] = []
+        there: dict[int, str] = {}
         if config:
-            numbers = await self._within(_LOOK_SECONDS, config.folder, version_files.versions, config.folder)
-        for number in [n for n, version in known.items() if version.state == END and n not in numbers]:
+            there = await self._within(_LOOK_SECONDS, config.folder, version_files.versions, config.folder)
+        for number in [n for n, version in known.items() if version.state == END and n not in there]:
             del known[number]
-        wanted = await self._load_wanted(config, numbers, known) if config else set()
+        wanted = await self._load_wanted(config, there, known) if config else set()
         if config and not any(version.state == AVAILABLE for n, version in known.items() if n in wanted):
             return  # what serves stays, rather than nothing
         for number, version in known.items():
@@ -215,16 +215,19 @@ class Manager:
         if not config and not known:
             del self._versions[name]
 
-    async def _load_wanted(self, config: ModelConfig, numbers: list[int], known: dict[int, Version]) -> set[int]:
-        """Loads the versions that are wanted and not loaded, or whose files were replaced; returns the wanted ones."""
+    async def _load_wanted(self, config: ModelConfig, there: dict[int, str], known: dict[int, Version]) -> set[int]:
+        """Loads the versions that are wanted and not loaded, or whose files were replaced; returns the wanted ones.
+
+        `there` has the names of the folders that there are, by version.
+        """
         seen: dict[int, VersionFiles] = {}
         while True:
-            wanted = config.wanted(set(numbers) - self._refused(known, seen))
+            wanted = config.wanted(set(there) - self._refused(known, seen))
             left = wanted - seen.keys()
             if not left:
                 return wanted
             number = max(left)
-            path = os.path.join(config.folder, str(number))
+            path = os.path.join(config.folder, there[number])
             files = await self._within(_LOOK_SECONDS, path, version_files.inspect, path, self._settle_seconds)
             seen[number] = files
             version = known.get(number)

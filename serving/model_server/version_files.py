@@ -20,6 +20,9 @@ PART_PREFIX = ".part-"
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _SHA256 = "sha256"
 
+#: Digits of a version: an int64 has 19, and TF Serving's quickstart writes eight, with zeros in front.
+_MAX_NAME = 19
+
 #: What a SavedModel has in its folder.
 _GRAPH = "saved_model.pb"
 
@@ -41,8 +44,11 @@ class VersionFiles:
     unfinished: str
 
 
-def versions(folder: str) -> list[int]:
-    """The versions in a model's folder, oldest first; none if there is no such folder.
+def versions(folder: str) -> dict[int, str]:
+    """The names of the versions' folders in a model's folder, by number; none if there is no such folder.
+
+    A name may have leading zeros, as in TF Serving (`00000123` is version 123); of two with the same number the shorter
+    one is taken.
 
     Raises:
       OSError: If the folder cannot be read.
@@ -50,8 +56,9 @@ def versions(folder: str) -> list[int]:
     try:
         names = {entry.name for entry in os.scandir(folder) if _is_folder(entry) or entry.name.startswith(PART_PREFIX)}
     except FileNotFoundError:
-        return []
-    return sorted(int(name) for name in names if _is_version(name) and f"{PART_PREFIX}{name}" not in names)
+        return {}
+    whole = [name for name in names if _is_version(name) and f"{PART_PREFIX}{name}" not in names]
+    return {int(name): name for name in sorted(whole, key=len, reverse=True)}
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -91,7 +98,7 @@ def inspect(path: str, settle_seconds: float) -> VersionFiles:
 
 
 def _is_version(name: str) -> bool:
-    return name.isascii() and name.isdecimal() and str(int(name)) == name
+    return name.isascii() and name.isdecimal() and len(name) <= _MAX_NAME and int(name) < 2**63
 
 
 def verify(path: str) -> bool:

@@ -120,13 +120,18 @@ def test_a_replacement_that_is_damaged_leaves_what_serves(changing: Server, fold
 
 
 def test_versions_skips_what_cannot_be_a_version(tmp_path: Path) -> None:
-    for name in ("1", "12", "x", "-3"):
+    for name in ("1", "12", "x", "-3", "00000123", "007", "7", "9223372036854775808"):
         (tmp_path / name).mkdir()
     (tmp_path / "2").symlink_to(tmp_path / "2")
     (tmp_path / "3").write_text("a file")
     os.mkfifo(tmp_path / "4")
-    assert versions(str(tmp_path)) == [1, 12]
-    assert versions(str(tmp_path / "none")) == []
+    assert versions(str(tmp_path)) == {1: "1", 12: "12", 123: "00000123", 7: "7"}
+    assert versions(str(tmp_path / "none")) == {}
+
+
+def test_a_version_s_folder_may_have_leading_zeros(changing: Server, folder: Path, saved: Saved) -> None:
+    push(saved(2.0), folder / "00000002")
+    wait_for(lambda: answer(changing) == (2, 2.0), "version 2 serves")
 
 
 def test_what_inspect_sees(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_version_that_is_still_copied_waits(changing: Server, folder: Path, sa
     (folder / ".part-2").touch()
     push(saved(2.0), folder / "2")
     push(saved(3.0), folder / "x")
-    push(saved(3.0), folder / "007")
+    push(saved(3.0), folder / "7x")
     seen = len([line for line in changing.log if line["message"] == "a version serves"])
     assert seen == 1
     assert changing.states(MODEL) == {1: "AVAILABLE"}
