@@ -86,13 +86,16 @@ def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, *
 @click.option("--port", type=click.IntRange(0, 65535), default=8080)
 @click.option("--max-body-bytes", type=click.IntRange(min=1), default=4 * 1024 * 1024, help="The longest body.")
 @click.option("--strict", is_flag=True, help="Refuse a context with a feature that the model does not have.")
+@click.option("--timeout-seconds", type=click.FloatRange(min=0.1), default=30.0, help="For a request's head, and body.")
 @click.option("--max-concurrent", type=click.IntRange(min=1), default=64, help="Rankings at once; more are refused.")
-def rank_service(host: str, port: int, max_body_bytes: int, max_concurrent: int, strict: bool, **client: Any) -> None:
+def rank_service(
+    host: str, port: int, max_body_bytes: int, max_concurrent: int, timeout_seconds: float, strict: bool, **client: Any
+) -> None:
     """Serve /rank over HTTP, with its OpenAPI page at /docs, and /metrics for Prometheus."""
     settings = _settings(**client, strict=strict or None)
     from serving.ranking.http import make_app, serve
 
-    serve(make_app(settings, max_body_bytes, max_concurrent), host, port)
+    serve(make_app(settings, max_body_bytes, max_concurrent, timeout_seconds), host, port, timeout_seconds)
 
 
 @click.command("load-test")

@@ -28,11 +28,16 @@ from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_process import ParsingProcess
 from serving.model_server.rest import Rest
 from serving.model_server.work_queue import WorkQueue
+from serving.token_file import read_token
 from transform.errors import UserError
 
 #: For how long a thread that computes in Python, such as one that counts a large message's parts, keeps others from it.
 #: A request passes several threads on its way and waits for its turn at each, with Python's own setting up to 5 ms.
 _SWITCH_SECONDS = 0.0005
+
+#: Calls at once on one HTTP/2 connection; more wait at the client. One that opens and resets calls as fast as it can
+#: then takes no other connection's time.
+MAX_STREAMS = 100
 
 
 async def serve(flags: Flags) -> None:
@@ -50,7 +55,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    token = auth.Token(Path(flags.token_file).read_text(encoding="utf-8").strip()) if flags.token_file else None
+    token = auth.Token(read_token(flags.token_file)) if flags.token_file else None
     listener = listen(flags.host, flags.rest_port)
     manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
     servable.start(flags.num_threads)
@@ -95,6 +100,7 @@ async def _start_grpc(
         options=[
             ("grpc.max_receive_message_length", flags.max_message_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.max_concurrent_streams", MAX_STREAMS),
             ("grpc.so_reuseport", 0),  # a port that another process has is an error
         ],
     )
@@ -102,7 +108,7 @@ async def _start_grpc(
     alive = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(alive, server)
     reflection.enable(server)
-    address = f"{flags.host}:{flags.grpc_port}"
+    address = f"[{flags.host}]:{flags.grpc_port}" if ":" in flags.host else f"{flags.host}:{flags.grpc_port}"
     try:
         if flags.tls_certificate and flags.tls_key:
             port = server.add_secure_port(
@@ -144,7 +150,8 @@ def listen(host: str, port: int) -> socket.socket:
       UserError: If it cannot listen there.
     """
     try:
-        listener = socket.create_server((host, port), backlog=1024)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise UserError(f"the REST port must be free. Received: {host}:{port}: {error.strerror}") from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

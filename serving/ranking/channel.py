@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 
 from serving.ranking.settings import ClientSettings
+from serving.token_file import read_token
 
 #: A server that was away is looked for again after so long, not after gRPC's second: a ranking has no second to wait.
 _RECONNECT_MS = {
@@ -34,7 +35,7 @@ def credentials(settings: ClientSettings) -> grpc.ChannelCredentials | None:
 
 
 def call_metadata(settings: ClientSettings) -> tuple[tuple[str, str], ...]:
-    """What goes with every call; raises OSError if the token's file cannot be read."""
+    """What goes with every call; raises OSError if the token's file cannot be read, InputError if it has no token."""
     if settings.token_file is None:
         return ()
-    return (("authorization", f"Bearer {Path(settings.token_file).read_text(encoding='ascii').strip()}"),)
+    return (("authorization", f"Bearer {read_token(settings.token_file)}"),)

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from serving.model_server.http_connection import patient
 from serving.ranking.aio_client import AsyncRankingClient
 from serving.ranking.errors import RankingError
 from serving.ranking.http_bodies import Health, Problem, RankRequest, RankResponse
@@ -35,6 +36,7 @@ _BAD_GATEWAY = 502
 _SENTENCES = {
     400: "The body is no JSON, or the model does not take the request.",
     404: "The model server does not have the model.",
+    408: "The body did not come in time.",
     413: "The body is too long.",
     422: "The body is not as the schema says.",
     429: "The model server, or this service, is full.",
@@ -82,13 +84,14 @@ class RankingCounters:
         return prometheus_client.generate_latest(self._registry)
 
 
-def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int) -> FastAPI:
+def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int, timeout_seconds: float) -> FastAPI:
     """The service.
 
     Args:
       settings: How it asks the model server.
       max_body_bytes: A longer body is refused.
       max_concurrent: More rankings at once are refused.
+      timeout_seconds: A request's body must be whole within this time.
 
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`.
@@ -101,7 +104,7 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int)
             yield
 
     app = FastAPI(title="wide-deep-ranker: ranking", version="1", lifespan=lifespan)
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes, seconds=timeout_seconds)
     free, counters = asyncio.Semaphore(max_concurrent), RankingCounters()
 
     @app.post("/rank", responses=_PROBLEMS, response_model=RankResponse, response_model_exclude_none=True)
@@ -171,8 +174,21 @@ def _http_error(_: Request, error: Exception) -> JSONResponse:
     return _problem(error.status_code, error.detail, error.headers)
 
 
-def serve(app: FastAPI, host: str, port: int) -> None:
-    """Serves until it is interrupted; requests on their way are answered first."""
+def serve(app: FastAPI, host: str, port: int, timeout_seconds: float) -> None:
+    """Serves until it is interrupted; requests on their way are answered first.
+
+    Args:
+      app: The application.
+      host: Where to listen.
+      port: Likewise.
+      timeout_seconds: A connection is closed whose next request's head is not there within this time.
+    """
     uvicorn.run(
-        app, host=host, port=port, access_log=False, limit_concurrency=_MAX_CONNECTIONS, timeout_graceful_shutdown=10
+        app,
+        host=host,
+        port=port,
+        http=patient(timeout_seconds),
+        access_log=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=10,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,15 +10,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """Hands on requests whose body is whole, and answers 413 to one that is too long as soon as that is known.
+    """Hands on requests whose body is whole; answers 413 to one that is too long, and 408 to one that comes too slowly.
 
     Args:
       app: The application.
       max_bytes: The longest body allowed.
+      seconds: A body must be whole within this time.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
+        self._app, self._max_bytes, self._seconds = app, max_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -25,19 +27,19 @@ class BodyLimit:
             return
         length = dict(scope["headers"]).get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_bytes:
-            await self._refuse(send, int(length))
+            await self._refuse_length(send, int(length))
             return
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                await self._refuse(send, len(body))
-                return
-            more = message.get("more_body", False)
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await self._read(receive)
+        except TimeoutError:
+            await _refuse(send, 408, f"a request's body must come within {self._seconds:g} seconds")
+            return
+        if body is None:
+            return
+        if len(body) > self._max_bytes:
+            await self._refuse_length(send, len(body))
+            return
         whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay() -> Message:
@@ -45,8 +47,25 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _refuse(self, send: Send, received: int) -> None:
-        text = f"the body must have at most {self._max_bytes:,} bytes. Received: {received:,}, and perhaps more"
-        headers: list[Any] = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps({"error": text}).encode()})
+    async def _read(self, receive: Receive) -> bytearray | None:
+        """The body, or its first part that is too long; None if the client is gone."""
+        body, more = bytearray(), True
+        while more and len(body) <= self._max_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return body
+
+    async def _refuse_length(self, send: Send, received: int) -> None:
+        rule = f"the body must have at most {self._max_bytes:,} bytes"
+        await _refuse(send, 413, f"{rule}. Received: {received:,}, and perhaps more")
+
+
+async def _refuse(send: Send, status: int, text: str) -> None:
+    body = json.dumps({"error": text}).encode()
+    length = (b"content-length", str(len(body)).encode())
+    headers: list[Any] = [(b"content-type", b"application/json"), (b"connection", b"close"), length]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

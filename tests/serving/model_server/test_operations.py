@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,42 @@ def test_clients_must_have_a_certificate(models: Path, certificate: tuple[Path, 
         assert server.predictions.Predict(x_request([1.0])).outputs["y"].float_val[0] == 3.5
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"https://localhost:{server.rest_port}/healthz", verify=anonymous)
+
+
+@pytest.mark.parametrize(("text", "rule"), [(" \n", "a token file must have a token."), ("a b", "a token must be ")])
+def test_a_token_that_anybody_could_send_is_refused(models: Path, tmp_path: Path, text: str, rule: str) -> None:
+    (tmp_path / "token").write_text(text)
+    command = [sys.executable, "-m", "pipeline.cli", "serve", "--models", str(models), "--grpc-port", "0"]
+    options = ["--rest-port", "0", "--token-file", str(tmp_path / "token")]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {rule}")
+
+
+def test_both_ports_listen_at_an_address_of_ipv6(models: Path) -> None:
+    def channel(port: int) -> grpc.Channel:
+        return grpc.insecure_channel(f"[::1]:{port}")
+
+    with running("--models", models, "--host", "::1", channel=channel, ready=False) as server:
+        server.wait_for_log("a version serves")
+        assert server.predictions.Predict(x_request([1.0])).outputs["y"].float_val[0] == 3.5
+        assert httpx.get(f"http://[::1]:{server.rest_port}/readyz").status_code == 200
+
+
+def test_the_calls_of_one_connection_are_bounded(models: Path) -> None:
+    """The server's first frame is its SETTINGS (RFC 9113, 6.5): 3 is the identifier of MAX_CONCURRENT_STREAMS."""
+    with (
+        running("--models", models) as server,
+        socket.create_connection(("127.0.0.1", server.grpc_port), timeout=30) as connection,
+    ):
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04" + b"\x00" * 5)
+        received = b""
+        while len(received) < 9 or len(received) < 9 + int.from_bytes(received[:3], "big"):
+            received += connection.recv(65536)
+    assert received[3] == 4
+    payload = received[9 : 9 + int.from_bytes(received[:3], "big")]
+    settings = dict(struct.iter_unpack(">HI", payload))
+    assert settings[3] == 100
 
 
 def test_a_stop_answers_what_is_at_work(models: Path) -> None:

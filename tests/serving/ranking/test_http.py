@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,6 +121,28 @@ def test_a_body_without_a_length_is_bounded_too(service: str) -> None:
     chunks = (b" " * 1000 for _ in range(1000))
     response = httpx.post(f"{service}/rank", content=chunks, headers={"content-type": "application/json"}, timeout=30)
     assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        (b"POST /rank HTTP/1.1\r\nhost: x\r\n", "a request's head must come within 0.5 seconds"),
+        (
+            b"POST /rank HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{",
+            "a request's body must come within 0.5 seconds",
+        ),
+    ],
+)
+def test_a_request_that_does_not_come_to_its_end_is_answered_408(
+    server: str, tmp_path: Path, sent: bytes, problem: str
+) -> None:
+    with ranking_service(server, "tiny", tmp_path / "log", "--timeout-seconds", "0.5") as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(sent)
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(received.partition(b"\r\n\r\n")[2]) == {"error": problem}
 
 
 def test_health(service: str) -> None:

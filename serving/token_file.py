@@ -1,0 +1,22 @@
+"""The file with the token that a server wants to see and a client sends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transform.errors import InputError
+
+
+def read_token(path: str) -> str:
+    """Reads a token, without the white space around it.
+
+    Raises:
+      InputError: If the file is empty, or has what an HTTP header cannot have.
+      OSError: If it cannot be read.
+    """
+    token = Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    if not token:
+        raise InputError(f"a token file must have a token. Received: an empty file ({path})")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise InputError(f"a token must be printable ASCII without spaces. Received: something else ({path})")
+    return token
