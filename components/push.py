@@ -146,7 +146,8 @@ def push(
         again = wrong != "" and own[-1] >= max(versions(serving_root), default=0)
         if own and not again:
             version, newest = own[-1], max(versions(serving_root), default=0)
-            wrong = f"pushed before this run: version {newest} serves" if newest > version else ""
+            older = f"pushed before this run: version {newest} serves" if newest > version else ""
+            wrong = "; ".join(filter(None, (older, wrong)))
         else:
             others = [uri for _, uri in pushed if uri != lineage[MODEL_URI]]
             _check_baseline(serving_root, lineage.get(BASELINE), others[-1] if others else None)

@@ -332,7 +332,8 @@ def test_of_an_older_version_that_is_not_as_it_was_the_push_says_so(
     remove_old(str(local_root), keep=1)
     removed = execute()
     assert removed.get_int_custom_property("version") == 1
-    assert removed.get_string_custom_property("note") == "removed since, as newer versions were pushed"
+    serves = "pushed before this run: version 2 serves"
+    assert removed.get_string_custom_property("note") == f"{serves}; removed since, as newer versions were pushed"
     assert versions(str(local_root)) == [2]
 
 
