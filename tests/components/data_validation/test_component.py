@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
+from components import storage
 from components.artifacts import EVIDENCE_FILE, GateRecord, GateVerdict, Quarantine
 from components.data_validation.component import DataGate, DataValidationExecutor
 from components.data_validation.evidence import SpanEvidence
@@ -16,6 +18,7 @@ from components.data_validation.reading import columns_of, read_examples
 from components.gate_records import read_record
 from components.gates import RELEASE
 from components.ingestion.evidence import Evidence, LabelCount
+from components.versions import add_version
 from tests.components.data_validation.test_measuring import CONFIG
 from transform.config import Config, parse_config
 from transform.errors import GateError
@@ -42,7 +45,7 @@ class Spans:
     """Validates one span after the other, each with the records of those before it."""
 
     def __init__(self, folder: Path, config: Config):
-        self._folder, self._config = folder, config
+        self._folder, self._config, self.serving_root = folder, config, str(folder / "serving")
         self.records: list[GateRecord] = []
 
     def examples(self, span: int, germans: int) -> standard_artifacts.Examples:
@@ -56,7 +59,7 @@ class Spans:
                     writer.write(serialized(n, "de" if n % 100 < germans else "fr"))
         return artifact
 
-    def validate(self, span: int, germans: int) -> GateRecord:
+    def validate(self, span: int, germans: int, serving: standard_artifacts.Model | None = None) -> GateRecord:
         quarantine = Quarantine()
         quarantine.uri = str(self._folder / f"quarantine-{span}")
         Path(quarantine.uri).mkdir()
@@ -68,11 +71,14 @@ class Spans:
             "examples": [self.examples(span, germans)],
             "quarantine": [quarantine],
             "earlier_records": list(self.records),
+            "serving_model": [serving] if serving else [],
         }
-        settings = '{"max_divergence": {"country": 0.05}}'
-        DataValidationExecutor().Do(
-            inputs, {"record": [record]}, {"config": self._config.to_json(), "settings": settings}
-        )
+        parameters = {
+            "config": self._config.to_json(),
+            "settings": '{"max_divergence": {"country": 0.05}}',
+            "serving_root": self.serving_root,
+        }
+        DataValidationExecutor().Do(inputs, {"record": [record]}, parameters)
         self.records.append(record)
         return record
 
@@ -105,6 +111,23 @@ def test_the_record_has_all_that_the_decision_was_made_of(tmp_path: Path, config
     assert evidence.features["country"].top == {"de": 320, "fr": 80}
     assert (evidence.num_requests, evidence.whole.positives, evidence.model) == (50, 40, None)
     assert evidence.features["price"].num_missing == 2 * 67
+
+
+def test_a_serving_model_that_reads_what_the_examples_lack_does_not_score_the_span(
+    tmp_path: Path, config: Config
+) -> None:
+    spans, model = Spans(tmp_path, config), standard_artifacts.Model()
+    model.uri = str(tmp_path / "no files, so that to score with it would be an error")
+
+    def fill(folder: str) -> None:
+        version_config = {"spec": {"features": [{"name": "country"}, {"name": "gone"}]}}
+        storage.write_text(f"{folder}/assets.extra/config.json", json.dumps(version_config))
+
+    add_version(spans.serving_root, fill, {"model_uri": model.uri})
+    record = read_record(spans.validate(1, germans=80, serving=model).uri)
+    assert SpanEvidence.from_inputs(record.inputs).model is None
+    sentence = "the serving model's scores of the span are not measured: version 1 reads gone, which the examples"
+    assert any(f.sentence.startswith(sentence) for f in record.of_severity("cannot_judge"))
 
 
 def test_examples_of_both_splits_become_columns(tmp_path: Path, config: Config) -> None:
