@@ -143,9 +143,10 @@ def push(
         pushed = pushed_models(serving_root)
         own = [version for version, uri in pushed if uri == lineage[MODEL_URI]]
         wrong = _what_is_wrong(serving_root, own[-1]) if own else ""
-        again = wrong != "" and own[-1] >= max(versions(serving_root), default=0)
+        newest = max(versions(serving_root), default=0)
+        again = wrong != "" and own[-1] >= newest
         if own and not again:
-            version, newest = own[-1], max(versions(serving_root), default=0)
+            version = own[-1]
             older = f"pushed before this run: version {newest} serves" if newest > version else ""
             wrong = "; ".join(filter(None, (older, wrong)))
         else:

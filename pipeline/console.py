@@ -21,7 +21,8 @@ from trainer.progress import Progress as TrainingProgress
 if TYPE_CHECKING:  # importing it imports TFX, whose chatter the display is there to keep off the terminal
     from pipeline.nodes import NodeEvent
 
-#: Without a terminal, training tells where it is this often, and any node that it still runs.
+#: Without a terminal: at most this often a line shows the training's progress, and after this long without a line, one
+#: says which node is running.
 PLAIN_SECONDS = 15.0
 HEARTBEAT_SECONDS = 60.0
 

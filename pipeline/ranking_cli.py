@@ -69,13 +69,18 @@ def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, *
     if as_json:
         click.echo(RankResponse.of(ranking).model_dump_json(exclude_none=True))
         return
-    tells = any(item.in_catalog is not None for item in ranking.items)
-    columns = ["item", "score", *(["wide logit", "deep logit"] if logits else []), *(["in catalog"] if tells else [])]
+    has_catalog = any(item.in_catalog is not None for item in ranking.items)
+    columns = [
+        "item",
+        "score",
+        *(["wide logit", "deep logit"] if logits else []),
+        *(["in catalog"] if has_catalog else []),
+    ]
     table = Table(title=f"{ranking.model}, version {ranking.version}")
     for column in ("", *columns):
         table.add_column(column, justify="left" if column == "item" else "right")
     for place, (item_id, *numbers, in_catalog) in enumerate(ranking.items, 1):
-        catalog = ["yes" if in_catalog else "no"] if tells else []
+        catalog = ["yes" if in_catalog else "no"] if has_catalog else []
         table.add_row(f"{place}", item_id, *(f"{number:.6f}" for number in numbers if number is not None), *catalog)
     console_for(sys.stdout).print(table)
 

@@ -82,7 +82,7 @@ def _set_missing_numbers(model: WideDeep, numbers: Mapping[str, _Number]) -> Non
     kernel = model.hidden_layers.variables["dense_0/kernel"]
     weights, column = kernel.numpy(), 0
     for block in model.layout:
-        number = numbers.get(transformed_name(block.feature)) if block.vocabulary is None else None
+        number = numbers.get(transformed_name(block.feature))
         if number is not None and number.known and not number.missing:
             weights[column + 1] = weights[column] * (number.total / number.known - MISSING_NUMBER)
         column += block.width

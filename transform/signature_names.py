@@ -12,8 +12,9 @@
 
 A request with fewer candidates than another of the same call is filled up with the empty item id: its place comes last,
 with score 0. `in_catalog` is whether the model's catalog has the item; another one is scored as an item of which nothing is
-known, or by its `items` entry. A model whose catalog lacks item features has no such output. An empty `items` entry takes the item from the model's own catalog; in a model without `rank`, whose catalog
-lacks item features, it is an error. In `rank_named`, a feature is string or float32, `[requests]`, or `[requests, values]`
+known, or by its `items` entry. A model whose catalog lacks item features has no such output. An empty `items` entry
+takes the item from the model's own catalog; in a model without `rank`, whose catalog lacks item features, it is an
+error. In `rank_named`, a feature is string or float32, `[requests]`, or `[requests, values]`
 for a list; an empty string or NaN is no value. `transform.ranking.absent_signatures` says which of the three that rank a
 config does not have, and why.
 """  # noqa: E501

@@ -88,7 +88,9 @@ class ScoredItem(BaseModel):
     score: float
     wide_logit: float | None = None
     deep_logit: float | None = None
-    in_catalog: bool | None = Field(None, description="Whether the model's catalog has the item, if the model tells.")
+    in_catalog: bool | None = Field(
+        None, description="Whether the model's catalog has the item; absent if the model has no such output."
+    )
 
 
 class RankResponse(BaseModel):

@@ -14,7 +14,7 @@ class RankedItem(NamedTuple):
       score: sigmoid(wide logit + deep logit).
       wide_logit: The wide part's, if logits were asked for.
       deep_logit: The deep part's, likewise.
-      in_catalog: Whether the model's catalog has the item; None if the model does not tell.
+      in_catalog: Whether the model's catalog has the item; None if the model has no such output.
     """
 
     item_id: str
