@@ -4,10 +4,11 @@
 
 A series starts with an empty workspace and the same simulated days. On day d the trainer's model loses (d - 1) · loss
 of the AUC that it has on the day's evaluation rows: noise is added to its rows for apps before it is exported, as much
-as that takes. What the next day's training starts from is left as it was trained. A day has some
-11,000 evaluation rows by default: with the 3,000 of the other tests' store a loss of 0.02 is within chance. Says for
-each day what became of it, and decides on the series' records once more, as `wdr gates replay` does. Ends with exit code 1 if a day without a loss
-is stopped or refused, if a model that serves has lost 0.02 or more, or if a replay decides otherwise than the run did.
+as that takes. What the next day's training starts from is left as it was trained. A day has some 11,000 evaluation rows
+by default: of the 3,000 in the other tests' store, a loss of 0.02 would be within chance. Says for each day what became
+of it, and decides on the series' records once more, as `wdr gates replay` does. Ends with exit code 1 if a day without
+a loss is stopped or refused, if a model that serves has lost 0.02 or more, or if a replay decides otherwise than the
+run did.
 """
 
 from __future__ import annotations
