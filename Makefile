@@ -13,7 +13,7 @@ DAYS := 3
 PLATFORM := x86_64-manylinux_2_39
 
 # A file of tests shares its fixtures, and stays on one core; in the order of their names, in which the longest come early.
-ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder
+ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 30
 
 .PHONY: setup run airflow test test-all soak lint lock clean
 
