@@ -1,41 +1,80 @@
-"""The token that clients must send, where there is one."""
+"""Who may ask what: callers have a token where there is one, operators one of their own."""
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 
+from transform.errors import InputError
+
 #: What anybody may ask: whether the server is alive.
 _OPEN_SERVICES = ("/grpc.health.v1.Health/",)
 
+#: What operators ask: it changes which models are served to all.
+_OPERATORS_METHODS = ("/tensorflow.serving.ModelService/HandleReloadConfigRequest",)
+
 HEADER = "authorization"
 UNAUTHENTICATED = "a request must have the header `authorization: Bearer TOKEN` with the server's token"
+_PERMISSION_DENIED = (
+    "HandleReloadConfigRequest must come with the operator's token, as `authorization: Bearer TOKEN`, or to a port "
+    "that is bound to loopback"
+)
 
 
-class Token:
-    """A token, and whether a request has it."""
+class Access:
+    """The tokens of callers and of operators; without any, everybody is a caller and nobody an operator."""
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
+    def __init__(self) -> None:
+        self._callers: bytes | None = None
+        self._operators: bytes | None = None
 
-    def matches(self, header: str | bytes | None) -> bool:
-        """Whether a request's `authorization` header is right; takes the same time either way."""
-        received = header.encode() if isinstance(header, str) else header or b""
-        return hmac.compare_digest(received, self._expected)
+    def set_callers_token(self, token: str) -> None:
+        """Wants a token of callers from now on, and no earlier one; raises InputError if it is the operator's."""
+        self._callers = _distinct(token, self._operators)
+
+    def set_operators_token(self, token: str) -> None:
+        """Wants a token of operators from now on, and no earlier one; raises InputError if it is the callers'."""
+        self._operators = _distinct(token, self._callers)
+
+    def is_operator(self, header: str | bytes | None) -> bool:
+        """Whether a request's `authorization` header has the operator's token; takes the same time either way."""
+        return self._operators is not None and hmac.compare_digest(_bytes(header), self._operators)
+
+    def is_caller(self, header: str | bytes | None) -> bool:
+        """Likewise whether it has the callers' token, or the operator's; true if callers need none."""
+        if self._callers is None:
+            return True
+        return hmac.compare_digest(_bytes(header), self._callers) | self.is_operator(header)
 
 
-class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Refuses gRPC requests without the token."""
+def _bytes(header: str | bytes | None) -> bytes:
+    return header.encode() if isinstance(header, str) else header or b""
 
-    def __init__(self, token: Token) -> None:
-        async def refuse(_: Any, context: grpc.aio.ServicerContext) -> None:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, UNAUTHENTICATED)
 
-        self._token = token
-        self._refusal = grpc.unary_unary_rpc_method_handler(refuse)
+def _distinct(token: str, other: bytes | None) -> bytes:
+    expected = f"Bearer {token}".encode()
+    if expected == other:
+        raise InputError("the operator's token must differ from the callers'. Received: the same token in both files")
+    return expected
+
+
+class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Refuses gRPC requests of those who may not ask.
+
+    Args:
+      access: The tokens.
+      trusts_all: Whether the port is one that only this machine reaches: its callers are operators.
+    """
+
+    def __init__(self, access: Access, trusts_all: bool) -> None:
+        self._access, self._trusts_all = access, trusts_all
+        self._unauthenticated = _refusal(grpc.StatusCode.UNAUTHENTICATED, UNAUTHENTICATED)
+        self._permission_denied = _refusal(grpc.StatusCode.PERMISSION_DENIED, _PERMISSION_DENIED)
 
     async def intercept_service(
         self,
@@ -44,6 +83,24 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     ) -> grpc.RpcMethodHandler:
         """Lets a call through, or answers it itself."""
         header = dict(details.invocation_metadata).get(HEADER)
-        if details.method.startswith(_OPEN_SERVICES) or self._token.matches(header):
-            return await continuation(details)
-        return self._refusal
+        if not details.method.startswith(_OPEN_SERVICES) and not self._access.is_caller(header):
+            return self._unauthenticated
+        if details.method in _OPERATORS_METHODS and not (self._trusts_all or self._access.is_operator(header)):
+            return self._permission_denied
+        return await continuation(details)
+
+
+def _refusal(code: grpc.StatusCode, sentence: str) -> grpc.RpcMethodHandler:
+    async def refuse(_: Any, context: grpc.aio.ServicerContext) -> None:
+        await context.abort(code, sentence)
+
+    return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a port at this host, a name or an address, is reached from this machine only."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:  # nothing can listen there, or, with no name at all, everywhere
+        return False
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)

@@ -50,6 +50,14 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.option("--tls-key", type=_FILE, help="Its private key.")
 @click.option("--tls-client-ca", type=_FILE, help="A PEM file: clients must have a certificate of this authority.")
 @click.option("--token-file", type=_FILE, help="A file with a token: clients must send `authorization: Bearer TOKEN`.")
+@click.option(
+    "--operator-token-file",
+    type=_FILE,
+    help="A file with another token, for operators: who sends it may call HandleReloadConfigRequest at any port. "
+    "Without it, that is refused but at a port that is bound to loopback.",
+)
+@click.option("--admin-port", type=_PORT, help="One more gRPC port, for ModelService; 0 for a free one.")
+@click.option("--admin-host", default="127.0.0.1", help="Its address; others than loopback need an operator's token.")
 def serve(**options: Any) -> None:
     """Serve pushed models by TF Serving's protocol, over gRPC and REST."""
     from serving.model_server.flags import Flags

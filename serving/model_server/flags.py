@@ -39,6 +39,9 @@ class Flags:
     tls_key: str | None
     tls_client_ca: str | None
     token_file: str | None
+    operator_token_file: str | None
+    admin_port: int | None
+    admin_host: str
 
     def configs(self) -> list[ModelConfig]:
         """The models to serve: those named, and each folder of `--models`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -48,10 +48,10 @@ class GrpcServices:
             "HandleReloadConfigRequest": models.reload,
         }
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Adds both services to a server."""
-        for service, methods in METHODS.items():
-            handlers = {name: self._handler(name, request) for name, (request, _) in methods.items()}
+    def add_to(self, server: grpc.aio.Server, services: Iterable[str]) -> None:
+        """Adds services, by their names in `METHODS`, to a server."""
+        for service in services:
+            handlers = {name: self._handler(name, request) for name, (request, _) in METHODS[service].items()}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{service}", handlers),))
 
     def _handler(self, method: str, request_type: type[Message]) -> grpc.RpcMethodHandler:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import Message
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
-from serving.model_server.services import METHODS, NAMES, PACKAGE
+from serving.model_server.services import METHODS, PACKAGE, full_names
 
 
-def enable(server: grpc.aio.Server) -> None:
-    """Makes a server tell of its services."""
-    for service, methods in METHODS.items():
-        _describe(service, methods)
-    reflection.enable_server_reflection((*NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+def enable(server: grpc.aio.Server, services: Sequence[str]) -> None:
+    """Makes a server tell of its services, which are named as in `METHODS`."""
+    for service in services:
+        _describe(service, METHODS[service])
+    names = full_names(services)
+    reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
 
 def _describe(service: str, methods: dict[str, tuple[type[Message], type[Message]]]) -> None:

@@ -70,7 +70,7 @@ class Rest:
         models: ModelStatus,
         metrics: Metrics,
         parsing: ParsingProcess,
-        token: auth.Token | None,
+        access: auth.Access,
         max_body_bytes: int,
         timeout_seconds: float,
     ) -> None:
@@ -81,12 +81,12 @@ class Rest:
           models: Answers what is asked about models.
           metrics: Counts.
           parsing: Parses large bodies.
-          token: What requests must have, but for those about health.
+          access: Who may ask, but for what is about health.
           max_body_bytes: Of a request, at most.
           timeout_seconds: For a body to come, and then for its answer.
         """
         self._inference, self._models, self._metrics = inference, models, metrics
-        self._token = token
+        self._access = access
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
         self._parsing = parsing
@@ -103,7 +103,7 @@ class Rest:
 
     def _guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
-            if self._token and not self._token.matches(request.headers.get(auth.HEADER)):
+            if not self._access.is_caller(request.headers.get(auth.HEADER)):
                 return _refused(ServingError(grpc.StatusCode.UNAUTHENTICATED, auth.UNAUTHENTICATED))
             return await answer(request)
 

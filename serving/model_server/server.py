@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -40,6 +41,16 @@ _SWITCH_SECONDS = 0.0005
 MAX_STREAMS = 100
 
 
+@dataclasses.dataclass(frozen=True)
+class _Port:
+    """A port of gRPC: its name in sentences, where it is, and its services."""
+
+    kind: str
+    host: str
+    number: int
+    services: tuple[str, ...]
+
+
 async def serve(flags: Flags) -> None:
     """Serves until the process is told to stop.
 
@@ -55,36 +66,47 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    token = auth.Token(read_token(flags.token_file)) if flags.token_file else None
+    access = _access(flags)
     listener = listen(flags.host, flags.rest_port)
     manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
     servable.start(flags.num_threads)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
     metrics = Metrics(manager.all_versions, queue, parsing)
     inference, models = Inference(manager, queue, flags.max_elements), ModelStatus(manager)
-    grpc_server, grpc_port, alive = await _start_grpc(
-        flags, GrpcServices(inference, models, metrics, flags.timeout_seconds), token
-    )
-    rest = Rest(inference, models, metrics, parsing, token, flags.max_message_bytes, flags.timeout_seconds)
+    ports = [_Port("gRPC", flags.host, flags.grpc_port, tuple(services.METHODS))]
+    if flags.admin_port is not None:
+        ports.append(_Port("admin", flags.admin_host, flags.admin_port, ("ModelService",)))
+    grpc_services = GrpcServices(inference, models, metrics, flags.timeout_seconds)
+    grpc_servers = [await _start_grpc(flags, grpc_services, access, port) for port in ports]
+    rest = Rest(inference, models, metrics, parsing, access, flags.max_message_bytes, flags.timeout_seconds)
     rest_server = _rest_server(flags, rest)
     rest_task = asyncio.create_task(rest_server.serve([listener]))
 
     async def tell_health() -> None:
         response = health_pb2.HealthCheckResponse
-        for name in ("", *services.NAMES):
-            await alive.set(name, response.SERVING if manager.ready else response.NOT_SERVING)
+        for port, (_, _, alive) in zip(ports, grpc_servers, strict=True):
+            for name in ("", *services.full_names(port.services)):
+                await alive.set(name, response.SERVING if manager.ready else response.NOT_SERVING)
 
     manager.on_change = tell_health
     await tell_health()
     rest_port = listener.getsockname()[1]
-    log("info", "listening", host=flags.host, grpc_port=grpc_port, rest_port=rest_port, models=list(manager.configs))
+    grpc_port, *admin_port = (number for _, number, _ in grpc_servers)
+    admin = {"admin_host": flags.admin_host, "admin_port": admin_port[0]} if admin_port else {}
+    log(
+        "info",
+        "listening",
+        **{"host": flags.host, "grpc_port": grpc_port, "rest_port": rest_port, **admin},
+        models=list(manager.configs),
+    )
     watcher = asyncio.create_task(manager.watch(flags.poll_seconds))
     await stop.wait()
     log("info", "stopping; requests at work are answered", seconds=flags.grace_seconds)
     watcher.cancel()
-    await alive.enter_graceful_shutdown()
+    for _, _, alive in grpc_servers:
+        await alive.enter_graceful_shutdown()
     rest_server.should_exit = True
-    await asyncio.gather(grpc_server.stop(flags.grace_seconds), rest_task)
+    await asyncio.gather(*(server.stop(flags.grace_seconds) for server, _, _ in grpc_servers), rest_task)
     await manager.close(flags.grace_seconds)
     queue.stop()
     log("info", "stopped")
@@ -92,11 +114,25 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
         os._exit(0)
 
 
+def _access(flags: Flags) -> auth.Access:
+    access = auth.Access()
+    if flags.token_file:
+        access.set_callers_token(read_token(flags.token_file))
+    if flags.operator_token_file:
+        access.set_operators_token(read_token(flags.operator_token_file))
+    elif flags.admin_port is not None and not auth.is_loopback(flags.admin_host):
+        raise UserError(
+            "the admin port must be bound to loopback, or `--operator-token-file` be given. "
+            f"Received: `--admin-host {flags.admin_host}`"
+        )
+    return access
+
+
 async def _start_grpc(
-    flags: Flags, services: GrpcServices, token: auth.Token | None
+    flags: Flags, grpc_services: GrpcServices, access: auth.Access, port: _Port
 ) -> tuple[grpc.aio.Server, int, health.aio.HealthServicer]:
     server = grpc.aio.server(
-        interceptors=[auth.TokenInterceptor(token)] if token else [],
+        interceptors=[auth.AccessInterceptor(access, auth.is_loopback(port.host))],
         options=[
             ("grpc.max_receive_message_length", flags.max_message_bytes),
             ("grpc.max_send_message_length", -1),
@@ -104,23 +140,23 @@ async def _start_grpc(
             ("grpc.so_reuseport", 0),  # a port that another process has is an error
         ],
     )
-    services.add_to(server)
+    grpc_services.add_to(server, port.services)
     alive = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(alive, server)
-    reflection.enable(server)
-    address = f"[{flags.host}]:{flags.grpc_port}" if ":" in flags.host else f"{flags.host}:{flags.grpc_port}"
+    reflection.enable(server, port.services)
+    address = f"[{port.host}]:{port.number}" if ":" in port.host else f"{port.host}:{port.number}"
     try:
         if flags.tls_certificate and flags.tls_key:
-            port = server.add_secure_port(
+            number = server.add_secure_port(
                 address, _credentials(flags.tls_certificate, flags.tls_key, flags.tls_client_ca)
             )
         else:
-            port = server.add_insecure_port(address)
+            number = server.add_insecure_port(address)
     except RuntimeError as error:
         await server.stop(None)
-        raise UserError(f"the gRPC port must be free. Received: {address}: {error}") from error
+        raise UserError(f"the {port.kind} port must be free. Received: {address}: {error}") from error
     await server.start()
-    return server, port, alive
+    return server, number, alive
 
 
 def _credentials(certificate: str, key: str, client_ca: str | None) -> grpc.ServerCredentials:

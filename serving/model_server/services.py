@@ -6,6 +6,8 @@ protobuf; those of their messages are fine. So this is the description.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.protobuf.message import Message
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -40,5 +42,7 @@ METHODS: dict[str, dict[str, tuple[type[Message], type[Message]]]] = {
     },
 }
 
-#: The services' full names.
-NAMES = tuple(f"{PACKAGE}.{service}" for service in METHODS)
+
+def full_names(services: Iterable[str]) -> tuple[str, ...]:
+    """The full names of services of `METHODS`."""
+    return tuple(f"{PACKAGE}.{service}" for service in services)
