@@ -14,7 +14,12 @@ def read_token(path: str) -> str:
       InputError: If the file is empty, or has what an HTTP header cannot have.
       OSError: If it cannot be read.
     """
-    token = Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    return parse_token(Path(path).read_bytes(), path)
+
+
+def parse_token(content: bytes, path: str) -> str:
+    """Takes a token from the bytes of its file; raises InputError as `read_token` does."""
+    token = content.decode("utf-8", "replace").strip()
     if not token:
         raise InputError(f"a token file must have a token. Received: an empty file ({path})")
     if not (token.isascii() and token.isprintable()) or " " in token:

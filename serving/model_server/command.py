@@ -23,7 +23,9 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.option("--keep-versions", type=click.IntRange(min=1), default=1, help="How many of the newest are loaded.")
 @click.option("--specific", multiple=True, metavar="NAME=VERSION", help="Load this version, not the newest.")
 @click.option("--label", multiple=True, metavar="NAME:LABEL=VERSION", help="A label, such as stable, of a version.")
-@click.option("--poll-seconds", type=_POSITIVE, default=1.0, help="How often to look for new versions.")
+@click.option(
+    "--poll-seconds", type=_POSITIVE, default=1.0, help="How often to look for new versions, tokens and certificates."
+)
 @click.option("--retry-seconds", type=_POSITIVE, default=60.0, help="When to try a version again that was refused.")
 @click.option(
     "--settle-seconds",
@@ -46,10 +48,18 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.option("--max-message-bytes", type=click.IntRange(min=1), default=4 << 20, help="Of a request, at most.")
 @click.option("--timeout-seconds", type=_POSITIVE, default=30.0, help="Of a request that brings no deadline.")
 @click.option("--grace-seconds", type=_POSITIVE, default=10.0, help="For requests at work when the server is stopped.")
-@click.option("--tls-certificate", type=_FILE, help="A PEM file: both ports speak TLS.")
-@click.option("--tls-key", type=_FILE, help="Its private key.")
-@click.option("--tls-client-ca", type=_FILE, help="A PEM file: clients must have a certificate of this authority.")
-@click.option("--token-file", type=_FILE, help="A file with a token: clients must send `authorization: Bearer TOKEN`.")
+@click.option(
+    "--tls-certificate", type=_FILE, help="A PEM file: all ports speak TLS. It is read again when it changes."
+)
+@click.option("--tls-key", type=_FILE, help="Its private key, not encrypted; likewise.")
+@click.option(
+    "--tls-client-ca", type=_FILE, help="A PEM file: clients must have a certificate of its authorities; likewise."
+)
+@click.option(
+    "--token-file",
+    type=_FILE,
+    help="A file with a token: clients must send `authorization: Bearer TOKEN`. It is read again when it changes.",
+)
 @click.option(
     "--operator-token-file",
     type=_FILE,

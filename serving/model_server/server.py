@@ -8,16 +8,15 @@ import dataclasses
 import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from serving.model_server import auth, reflection, servable, services
+from serving.model_server.credentials import Credentials, read_credentials
 from serving.model_server.flags import Flags
 from serving.model_server.grpc_service import GrpcServices
 from serving.model_server.http_connection import patient
@@ -28,8 +27,9 @@ from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_process import ParsingProcess
 from serving.model_server.rest import Rest
+from serving.model_server.tls import ServerCertificate
+from serving.model_server.watched_files import watch
 from serving.model_server.work_queue import WorkQueue
-from serving.token_file import read_token
 from transform.errors import UserError
 
 #: For how long a thread that computes in Python, such as one that counts a large message's parts, keeps others from it.
@@ -66,7 +66,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    access = _access(flags)
+    credentials = read_credentials(flags)
     listener = listen(flags.host, flags.rest_port)
     manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
     servable.start(flags.num_threads)
@@ -77,9 +77,9 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     if flags.admin_port is not None:
         ports.append(_Port("admin", flags.admin_host, flags.admin_port, ("ModelService",)))
     grpc_services = GrpcServices(inference, models, metrics, flags.timeout_seconds)
-    grpc_servers = [await _start_grpc(flags, grpc_services, access, port) for port in ports]
-    rest = Rest(inference, models, metrics, parsing, access, flags.max_message_bytes, flags.timeout_seconds)
-    rest_server = _rest_server(flags, rest)
+    grpc_servers = [await _start_grpc(flags, grpc_services, credentials, port) for port in ports]
+    rest = Rest(inference, models, metrics, parsing, credentials.access, flags.max_message_bytes, flags.timeout_seconds)
+    rest_server = _rest_server(flags, rest, credentials.certificate)
     rest_task = asyncio.create_task(rest_server.serve([listener]))
 
     async def tell_health() -> None:
@@ -99,10 +99,14 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
         **{"host": flags.host, "grpc_port": grpc_port, "rest_port": rest_port, **admin},
         models=list(manager.configs),
     )
-    watcher = asyncio.create_task(manager.watch(flags.poll_seconds))
+    watchers = [
+        asyncio.create_task(watching)
+        for watching in (manager.watch(flags.poll_seconds), watch(credentials.files, flags.poll_seconds))
+    ]
     await stop.wait()
     log("info", "stopping; requests at work are answered", seconds=flags.grace_seconds)
-    watcher.cancel()
+    for watcher in watchers:
+        watcher.cancel()
     for _, _, alive in grpc_servers:
         await alive.enter_graceful_shutdown()
     rest_server.should_exit = True
@@ -114,25 +118,11 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
         os._exit(0)
 
 
-def _access(flags: Flags) -> auth.Access:
-    access = auth.Access()
-    if flags.token_file:
-        access.set_callers_token(read_token(flags.token_file))
-    if flags.operator_token_file:
-        access.set_operators_token(read_token(flags.operator_token_file))
-    elif flags.admin_port is not None and not auth.is_loopback(flags.admin_host):
-        raise UserError(
-            "the admin port must be bound to loopback, or `--operator-token-file` be given. "
-            f"Received: `--admin-host {flags.admin_host}`"
-        )
-    return access
-
-
 async def _start_grpc(
-    flags: Flags, grpc_services: GrpcServices, access: auth.Access, port: _Port
+    flags: Flags, grpc_services: GrpcServices, credentials: Credentials, port: _Port
 ) -> tuple[grpc.aio.Server, int, health.aio.HealthServicer]:
     server = grpc.aio.server(
-        interceptors=[auth.AccessInterceptor(access, auth.is_loopback(port.host))],
+        interceptors=[auth.AccessInterceptor(credentials.access, auth.is_loopback(port.host))],
         options=[
             ("grpc.max_receive_message_length", flags.max_message_bytes),
             ("grpc.max_send_message_length", -1),
@@ -146,10 +136,8 @@ async def _start_grpc(
     reflection.enable(server, port.services)
     address = f"[{port.host}]:{port.number}" if ":" in port.host else f"{port.host}:{port.number}"
     try:
-        if flags.tls_certificate and flags.tls_key:
-            number = server.add_secure_port(
-                address, _credentials(flags.tls_certificate, flags.tls_key, flags.tls_client_ca)
-            )
+        if credentials.certificate:
+            number = server.add_secure_port(address, credentials.certificate.grpc_credentials())
         else:
             number = server.add_insecure_port(address)
     except RuntimeError as error:
@@ -157,12 +145,6 @@ async def _start_grpc(
         raise UserError(f"the {port.kind} port must be free. Received: {address}: {error}") from error
     await server.start()
     return server, number, alive
-
-
-def _credentials(certificate: str, key: str, client_ca: str | None) -> grpc.ServerCredentials:
-    pair = (Path(key).read_bytes(), Path(certificate).read_bytes())
-    authority = Path(client_ca).read_bytes() if client_ca else None
-    return grpc.ssl_server_credentials([pair], authority, require_client_auth=bool(client_ca))
 
 
 class _RestServer(uvicorn.Server):
@@ -194,7 +176,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _rest_server(flags: Flags, rest: Rest) -> _RestServer:
+def _rest_server(flags: Flags, rest: Rest, certificate: ServerCertificate | None) -> _RestServer:
     return _RestServer(
         uvicorn.Config(
             rest.app,
@@ -205,9 +187,6 @@ def _rest_server(flags: Flags, rest: Rest) -> _RestServer:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(flags.grace_seconds) or 1,
-            ssl_certfile=flags.tls_certificate,
-            ssl_keyfile=flags.tls_key,
-            ssl_ca_certs=flags.tls_client_ca,
-            ssl_cert_reqs=ssl.CERT_REQUIRED if flags.tls_client_ca else ssl.CERT_NONE,
+            ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         )
     )

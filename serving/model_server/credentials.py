@@ -1,0 +1,61 @@
+"""What the files of the options say about who may ask, and by what the server is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from serving.model_server.auth import Access, is_loopback
+from serving.model_server.flags import Flags
+from serving.model_server.tls import ServerCertificate
+from serving.model_server.watched_files import Contents, WatchedFiles
+from serving.token_file import parse_token
+from transform.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Credentials:
+    """The tokens and the certificate.
+
+    Attributes:
+      access: The tokens.
+      certificate: Of both protocols' TLS; None for none.
+      files: Those of the tokens and of the certificate, which are read again when they change.
+    """
+
+    access: Access
+    certificate: ServerCertificate | None
+    files: Sequence[WatchedFiles]
+
+
+def read_credentials(flags: Flags) -> Credentials:
+    """Reads the files of the options.
+
+    Raises:
+      UserError: If one cannot be used.
+    """
+    access, certificate, files = Access(), None, []
+    try:
+        if flags.token_file:
+            files.append(_token("the callers' token", flags.token_file, access.set_callers_token))
+        if flags.operator_token_file:
+            files.append(_token("the operator's token", flags.operator_token_file, access.set_operators_token))
+        elif flags.admin_port is not None and not is_loopback(flags.admin_host):
+            raise UserError(
+                "the admin port must be bound to loopback, or `--operator-token-file` be given. "
+                f"Received: `--admin-host {flags.admin_host}`"
+            )
+        if flags.tls_certificate and flags.tls_key:
+            certificate = ServerCertificate(flags.tls_certificate, flags.tls_key, flags.tls_client_ca)
+            files.append(WatchedFiles("the certificate", certificate.paths, certificate.take))
+    except OSError as error:
+        raise UserError(f"a file of a token or a certificate must be readable. Received: {error}") from error
+    return Credentials(access, certificate, files)
+
+
+def _token(what: str, path: str, use: Callable[[str], None]) -> WatchedFiles:
+    def take(contents: Contents) -> None:
+        (content,) = contents
+        use(parse_token(content, path))
+
+    return WatchedFiles(what, (path,), take)

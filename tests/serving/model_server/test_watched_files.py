@@ -1,0 +1,104 @@
+"""Files that are taken again when they change."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from serving.model_server.watched_files import Contents, WatchedFiles
+from transform.errors import InputError
+
+
+class Taken:
+    """Files of a token, as they were taken; the token `bad` is refused."""
+
+    def __init__(self, path: Path) -> None:
+        self.tokens: list[bytes] = []
+        self.watched = WatchedFiles("the token", [str(path)], self.take)
+
+    def take(self, contents: Contents) -> None:
+        (token,) = contents
+        if token == b"bad":
+            raise InputError("a token must be good")
+        self.tokens.append(token)
+
+    def check(self, times: int) -> None:
+        for _ in range(times):
+            self.watched.check()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "token").write_bytes(b"one")
+    return tmp_path / "token"
+
+
+def test_what_is_the_same_at_two_looks_is_taken(path: Path) -> None:
+    taken = Taken(path)
+    taken.check(2)
+    path.touch()
+    taken.check(2)
+    assert taken.tokens == [b"one"]
+    for half in (b"", b"tw", b"two"):
+        path.write_bytes(half)
+        taken.check(1)
+    assert taken.tokens == [b"one"]
+    taken.check(2)
+    assert taken.tokens == [b"one", b"two"]
+
+
+def test_a_file_of_the_same_size_and_time_is_another(path: Path) -> None:
+    taken = Taken(path)
+    found = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    taken.check(2)
+    assert taken.tokens == [b"one", b"two"]
+
+
+def test_a_link_that_leads_elsewhere_is_followed(path: Path, tmp_path: Path) -> None:
+    """As Kubernetes changes a mounted secret."""
+    (tmp_path / "next").write_bytes(b"two")
+    for target in ("token", "next"):
+        (tmp_path / f"to-{target}").symlink_to(target)
+    os.replace(tmp_path / "to-token", tmp_path / "link")
+    taken = Taken(tmp_path / "link")
+    os.replace(tmp_path / "to-next", tmp_path / "link")
+    taken.check(2)
+    assert taken.tokens == [b"one", b"two"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_bytes(b"bad"), "a token must be good"),
+        (
+            lambda path: path.write_bytes(b"x" * (2**20 + 1)),
+            "a token or a certificate must have at most 1048576 bytes.",
+        ),
+        (lambda path: path.unlink(), "[Errno 2] No such file or directory: "),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "a file must be a regular one to be read again."),
+        (lambda path: (path.unlink(), path.mkdir()), "a file must be a regular one to be read again."),
+    ],
+    ids=["refused", "large", "missing", "pipe", "folder"],
+)
+def test_what_cannot_be_used_is_told_once(
+    path: Path, damage: Callable[[Path], object], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = Taken(path)
+    damage(path)
+    taken.check(5)
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["level"], told["message"]) == ("error", "the token cannot be read again; the earlier stays in use")
+    assert told["reason"].startswith(reason)
+    if path.exists():
+        path.rename(path.parent / "away")
+    path.write_bytes(b"two")
+    taken.check(2)
+    assert taken.tokens == [b"one", b"two"]
+    assert json.loads(capsys.readouterr().err)["message"] == "the token was read again"
