@@ -24,6 +24,8 @@ _OPTIONS = (
     click.option("--label", help="Ask the version with this label, such as `stable`."),
     click.option("--deadline-seconds", type=float, help="The budget of one ranking.  [default: 1]"),
     click.option("--ca-certificate", type=click.Path(dir_okay=False), help="Speak TLS; the authority's PEM file."),
+    click.option("--client-certificate", type=click.Path(dir_okay=False), help="A PEM file: what the client shows."),
+    click.option("--client-key", type=click.Path(dir_okay=False), help="Its private key, not encrypted."),
     click.option("--token-file", type=click.Path(dir_okay=False), help="A file with the token that the server wants."),
     click.option("--settings", "settings_path", type=click.Path(dir_okay=False), help="A client's settings, as JSON."),
 )

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from transform.errors import InputError
 
 
-def read_token(path: str) -> str:
-    """Reads a token, without the white space around it.
+def parse_token(content: bytes, path: str) -> str:
+    """Takes a token from the bytes of its file, without the white space around it.
 
     Raises:
       InputError: If the file is empty, or has what an HTTP header cannot have.
-      OSError: If it cannot be read.
     """
-    return parse_token(Path(path).read_bytes(), path)
-
-
-def parse_token(content: bytes, path: str) -> str:
-    """Takes a token from the bytes of its file; raises InputError as `read_token` does."""
     token = content.decode("utf-8", "replace").strip()
     if not token:
         raise InputError(f"a token file must have a token. Received: an empty file ({path})")

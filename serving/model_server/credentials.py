@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from serving.model_server import background
 from serving.model_server.auth import Access, is_loopback
 from serving.model_server.flags import Flags
+from serving.model_server.logs import log
 from serving.model_server.tls import ServerCertificate
-from serving.model_server.watched_files import Contents, WatchedFiles
 from serving.token_file import parse_token
+from serving.watched_files import Contents, WatchedFiles
 from transform.errors import UserError
 
 
@@ -26,6 +29,13 @@ class Credentials:
     access: Access
     certificate: ServerCertificate | None
     files: Sequence[WatchedFiles]
+
+    async def watch(self, seconds: float) -> None:
+        """Looks at the files again and again, in threads of their own, until it is cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            for files in self.files:
+                await background.start(files.check, behind_requests=True)
 
 
 def read_credentials(flags: Flags) -> Credentials:
@@ -47,7 +57,7 @@ def read_credentials(flags: Flags) -> Credentials:
             )
         if flags.tls_certificate and flags.tls_key:
             certificate = ServerCertificate(flags.tls_certificate, flags.tls_key, flags.tls_client_ca)
-            files.append(WatchedFiles("the certificate", certificate.paths, certificate.take))
+            files.append(WatchedFiles("the certificate", certificate.paths, certificate.take, _tell))
     except OSError as error:
         raise UserError(f"a file of a token or a certificate must be readable. Received: {error}") from error
     return Credentials(access, certificate, files)
@@ -58,4 +68,8 @@ def _token(what: str, path: str, use: Callable[[str], None]) -> WatchedFiles:
         (content,) = contents
         use(parse_token(content, path))
 
-    return WatchedFiles(what, (path,), take)
+    return WatchedFiles(what, (path,), take, _tell)
+
+
+def _tell(level: str, message: str, reason: str | None) -> None:
+    log(level, message, **({"reason": reason} if reason else {}))

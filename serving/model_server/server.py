@@ -28,7 +28,6 @@ from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_process import ParsingProcess
 from serving.model_server.rest import Rest
 from serving.model_server.tls import ServerCertificate
-from serving.model_server.watched_files import watch
 from serving.model_server.work_queue import WorkQueue
 from transform.errors import UserError
 
@@ -101,7 +100,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     )
     watchers = [
         asyncio.create_task(watching)
-        for watching in (manager.watch(flags.poll_seconds), watch(credentials.files, flags.poll_seconds))
+        for watching in (manager.watch(flags.poll_seconds), credentials.watch(flags.poll_seconds))
     ]
     await stop.wait()
     log("info", "stopping; requests at work are answered", seconds=flags.grace_seconds)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import ssl
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
-from serving.model_server.watched_files import Contents
-from transform.errors import InputError
+from serving.pem import load_authority, load_pair
+from serving.watched_files import Contents
 
 
 class ServerCertificate:
@@ -26,34 +23,24 @@ class ServerCertificate:
     """
 
     def __init__(self, certificate: str, key: str, client_ca: str | None) -> None:
-        self.paths = (certificate, key, *((client_ca,) if client_ca else ()))
+        self._pair, self._authorities = (certificate, key), (client_ca,) if client_ca else ()
         #: For the listener of REST.
         self.context = _NewestContext(ssl.PROTOCOL_TLS_SERVER)
         self._grpc: grpc.ServerCertificateConfiguration | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files whose bytes `take` takes."""
+        return self._pair + self._authorities
 
     def take(self, contents: Contents) -> None:
         """Uses the bytes of the files for new connections from now on; raises InputError if they are not usable."""
         certificate, key, *client_ca = contents
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # OpenSSL reads these from files alone, and what it approves must be what gRPC gets, which takes bytes.
-        with _in_memory(certificate) as certificate_path, _in_memory(key) as key_path:
-            try:
-                context.load_cert_chain(certificate_path, key_path, _no_password)
-            except ssl.SSLError as error:
-                raise InputError(
-                    "the certificate and its key must be PEM files of one pair. "
-                    f"Received: {error.reason} ({self.paths[0]}, {self.paths[1]})"
-                ) from error
-        for authority in client_ca:
+        load_pair(context, certificate, key, self._pair)
+        for path, authority in zip(self._authorities, client_ca, strict=True):
             context.verify_mode = ssl.CERT_REQUIRED
-            with _in_memory(authority) as path:
-                try:
-                    context.load_verify_locations(path)
-                except ssl.SSLError as error:
-                    raise InputError(
-                        "the authority of the clients' certificates must be a PEM file of certificates. "
-                        f"Received: {error.reason} ({self.paths[2]})"
-                    ) from error
+            load_authority(context, authority, path)
         self.context.newest = context
         self._grpc = grpc.ssl_server_certificate_configuration([(key, certificate)], *client_ca)
 
@@ -68,7 +55,7 @@ class ServerCertificate:
             given = self._grpc
             return given
 
-        return grpc.dynamic_ssl_server_credentials(given, newer, require_client_authentication=len(self.paths) > 2)
+        return grpc.dynamic_ssl_server_credentials(given, newer, require_client_authentication=bool(self._authorities))
 
 
 class _NewestContext(ssl.SSLContext):
@@ -79,16 +66,3 @@ class _NewestContext(ssl.SSLContext):
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
         """What asyncio calls for each connection."""
         return self.newest.wrap_bio(*args, **kwargs)
-
-
-@contextlib.contextmanager
-def _in_memory(content: bytes) -> Iterator[str]:
-    """The path of a file with this content that is on no disk."""
-    with open(os.memfd_create("pem"), "wb") as file:
-        file.write(content)
-        file.flush()
-        yield f"/proc/self/fd/{file.fileno()}"
-
-
-def _no_password() -> NoReturn:
-    raise InputError("the certificate's key must not be encrypted. Received: a key that is")

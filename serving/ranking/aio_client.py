@@ -31,13 +31,14 @@ class AsyncRankingClient:
       settings: How to ask.
 
     Raises:
-      OSError: If the file of a certificate or a token cannot be read.
+      InputError: If a file of a certificate, a key or a token has none.
+      OSError: If it cannot be read.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._steps = RankingSteps(settings)
-        self._metadata = channel.call_metadata(settings)
+        self._metadata = channel.CallMetadata(settings)
         options, secure = channel.options(settings), channel.credentials(settings)
         self._channel = (
             grpc.aio.secure_channel(settings.server, secure, options)
@@ -109,7 +110,7 @@ class AsyncRankingClient:
             while True:
                 now = time.monotonic()
                 if flight.due <= now:
-                    sent = method(call.request, timeout=deadline - now, metadata=self._metadata)
+                    sent = method(call.request, timeout=deadline - now, metadata=self._metadata.now())
                     copies.add(asyncio.ensure_future(_answer(sent)))
                     flight.sent(now)
                 wait = max(0.0, min(flight.due - time.monotonic(), budget))

@@ -31,13 +31,14 @@ class RankingClient:
       settings: How to ask.
 
     Raises:
-      OSError: If the file of a certificate or a token cannot be read.
+      InputError: If a file of a certificate, a key or a token has none.
+      OSError: If it cannot be read.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._steps = RankingSteps(settings)
-        self._metadata = channel.call_metadata(settings)
+        self._metadata = channel.CallMetadata(settings)
         options, secure = channel.options(settings), channel.credentials(settings)
         self._channel = (
             grpc.secure_channel(settings.server, secure, options)
@@ -152,13 +153,13 @@ class RankingClient:
                 now = time.monotonic()
             flight.sent(now)
             try:
-                return method(call.request, timeout=deadline - now, metadata=self._metadata)
+                return method(call.request, timeout=deadline - now, metadata=self._metadata.now())
             except grpc.RpcError as error:
                 if flight.failed(error.code(), time.monotonic()):
                     raise server_error(error.code(), error.details(), self._settings.server, budget) from error
 
     def _send(self, call: Call, timeout: float, i: int, events: queue.SimpleQueue[tuple[int, Any]]) -> Any:
         method = getattr(self._stub, call.method)
-        future = method.future(call.request, timeout=timeout, metadata=self._metadata)
+        future = method.future(call.request, timeout=timeout, metadata=self._metadata.now())
         future.add_done_callback(lambda done: events.put((i, done)))
         return future

@@ -43,7 +43,10 @@ class ClientSettings:
       item_id_feature: The feature that is the item id, for a model without the signature `rank`, which reads it from
         the example; None if the candidates' item features have it already.
       ca_certificate: A PEM file of the authority that signed the server's certificate; None speaks without TLS.
-      token_file: A file with the token that the server wants to see; None sends none.
+      client_certificate: A PEM file of the certificate that the client shows to a server that wants one (mutual TLS);
+        None shows none. It and its key are read when a client is made.
+      client_key: A PEM file of its private key, not encrypted.
+      token_file: A file with the token that the server wants to see; None sends none. It is read again when it changes.
     """
 
     model: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -61,12 +64,25 @@ class ClientSettings:
     strict: bool = False
     item_id_feature: str | None = None
     ca_certificate: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
     token_file: str | None = None
 
     @model_validator(mode="after")
     def _one_version(self) -> ClientSettings:
         if self.version is not None and self.label is not None:
             raise ValueError(f"`version` or `label` can be given. Received: {self.version} and {self.label!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_certificate(self) -> ClientSettings:
+        if (self.client_certificate is None) != (self.client_key is None):
+            raise ValueError(
+                "`client_certificate` and `client_key` go together. "
+                f"Received: {self.client_certificate!r} and {self.client_key!r}"
+            )
+        if self.client_certificate is not None and self.ca_certificate is None:
+            raise ValueError("a client's certificate needs `ca_certificate`, by which the server is known")
         return self
 
 

@@ -116,7 +116,7 @@ def test_a_new_certificate_is_shown_and_a_broken_one_is_not(models: Path, pairs:
         replace(files.certificate, second.certificate)
         told = server.wait_for_log("the certificate cannot be read again; the earlier stays in use", level="error")
         assert told["reason"] == (
-            "the certificate and its key must be PEM files of one pair. "
+            "a certificate and its key must be PEM files of one pair. "
             f"Received: KEY_VALUES_MISMATCH ({files.certificate}, {files.key})"
         )
         assert served_to(server, first, client) == (True, True)
@@ -147,10 +147,10 @@ def test_a_certificate_that_cannot_be_used_is_told_at_the_start(models: Path, tm
         told
         == "Error: "
         + {
-            "another key": "the certificate and its key must be PEM files of one pair. "
+            "another key": "a certificate and its key must be PEM files of one pair. "
             f"Received: KEY_VALUES_MISMATCH ({pair.certificate}, {key})",
-            "an encrypted key": "the certificate's key must not be encrypted. Received: a key that is",
-            "no authority": "the authority of the clients' certificates must be a PEM file of certificates. "
+            "an encrypted key": f"the key of a certificate must not be encrypted. Received: a key that is ({key})",
+            "no authority": "an authority must be a PEM file of certificates. "
             f"Received: NO_CERTIFICATE_OR_CRL_FOUND ({tmp_path / 'ca'})",
         }[mistake]
     )

@@ -27,6 +27,11 @@ def test_what_is_given_goes_before_the_file(tmp_path: Path) -> None:
     [
         ({}, "model: Field required. "),
         ({"model": "m", "version": 1, "label": "x"}, "the whole: Value error, `version` or `label` can be given. "),
+        ({"model": "m", "ca_certificate": "a", "client_key": "b"}, "the whole: Value error, `client_certificate` and "),
+        (
+            {"model": "m", "client_certificate": "a", "client_key": "b"},
+            "the whole: Value error, a client's certificate ",
+        ),
         ({"model": "m", "deadline_seconds": 0}, "deadline_seconds: Input should be greater than 0. Received: 0 "),
         ({"model": "m", "part_sise": 5}, "part_sise: Unexpected keyword argument. Received: 5 "),
     ],

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from serving.model_server.watched_files import Contents, WatchedFiles
+from serving.watched_files import Contents, WatchedFiles
 from transform.errors import InputError
 
 
 class Taken:
     """Files of a token, as they were taken; the token `bad` is refused."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, looks: int = 2) -> None:
         self.tokens: list[bytes] = []
-        self.watched = WatchedFiles("the token", [str(path)], self.take)
+        self.told: list[tuple[str, str, str | None]] = []
+        self.watched = WatchedFiles("the token", [str(path)], self.take, lambda *told: self.told.append(told), looks)
 
     def take(self, contents: Contents) -> None:
         (token,) = contents
@@ -48,6 +48,13 @@ def test_what_is_the_same_at_two_looks_is_taken(path: Path) -> None:
         taken.check(1)
     assert taken.tokens == [b"one"]
     taken.check(2)
+    assert taken.tokens == [b"one", b"two"]
+
+
+def test_one_look_can_be_enough(path: Path) -> None:
+    taken = Taken(path, looks=1)
+    path.write_bytes(b"two")
+    taken.check(1)
     assert taken.tokens == [b"one", b"two"]
 
 
@@ -86,19 +93,17 @@ def test_a_link_that_leads_elsewhere_is_followed(path: Path, tmp_path: Path) -> 
     ],
     ids=["refused", "large", "missing", "pipe", "folder"],
 )
-def test_what_cannot_be_used_is_told_once(
-    path: Path, damage: Callable[[Path], object], reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_used_is_told_once(path: Path, damage: Callable[[Path], object], reason: str) -> None:
     taken = Taken(path)
     damage(path)
     taken.check(5)
-    (line,) = capsys.readouterr().err.splitlines()
-    told = json.loads(line)
-    assert (told["level"], told["message"]) == ("error", "the token cannot be read again; the earlier stays in use")
-    assert told["reason"].startswith(reason)
+    ((level, message, told_reason),) = taken.told
+    assert (level, message) == ("error", "the token cannot be read again; the earlier stays in use")
+    assert told_reason is not None
+    assert told_reason.startswith(reason)
     if path.exists():
         path.rename(path.parent / "away")
     path.write_bytes(b"two")
     taken.check(2)
     assert taken.tokens == [b"one", b"two"]
-    assert json.loads(capsys.readouterr().err)["message"] == "the token was read again"
+    assert taken.told[1:] == [("info", "the token was read again", None)]

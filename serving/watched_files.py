@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from serving.model_server import background
-from serving.model_server.logs import log
 from transform.errors import InputError, UserError
 
 #: The bytes of each file.
 Contents: TypeAlias = tuple[bytes, ...]
+
+#: A level, a sentence, and a reason.
+Tell: TypeAlias = Callable[[str, str, str | None], None]
 
 _MAX_BYTES = 1 << 20
 
@@ -22,33 +22,39 @@ _MAX_BYTES = 1 << 20
 class WatchedFiles:
     """Files that belong together.
 
-    Their bytes are compared, since a file that is put in another's place may have its size and time. They are taken
-    once two looks in a row found the same, so that half a file, or a new certificate beside the old key, seldom is.
+    Their bytes are compared, since a file that is put in another's place may have its size and time.
 
     Args:
       what: What they are, for the log: `the callers' token`.
       paths: The files.
       take: Called with their bytes, the first time at once. What it raises, UserError or OSError, then refuses them.
+      tell: Called with what became of new bytes: `info` or `error`, a sentence, and for an error the reason.
+      looks: New bytes are taken when so many looks in a row found them. With two, half a file seldom is, or a new
+        certificate beside the old key.
 
     Raises:
       InputError: If a file is too large.
       OSError: If a file cannot be read.
     """
 
-    def __init__(self, what: str, paths: Sequence[str], take: Callable[[Contents], None]) -> None:
-        self._what, self._paths, self._take = what, paths, take
+    def __init__(
+        self, what: str, paths: Sequence[str], take: Callable[[Contents], None], tell: Tell, looks: int = 2
+    ) -> None:
+        self._what, self._paths, self._take, self._tell, self._looks = what, paths, take, tell, looks
         self._taken = tuple(_first_bytes(path) for path in paths)
         take(self._taken)
         self._last: Contents | str = self._taken
+        self._found_times = 0
         self._refused: Contents | str | None = None
 
     def check(self) -> None:
         """Looks at the files; what is new and cannot be used changes nothing, and is told once in the log."""
         found = self._look()
-        settled, self._last = found == self._last, found
+        self._found_times = self._found_times + 1 if found == self._last else 1
+        self._last = found
         if found == self._taken:
             self._refused = None
-        elif settled:
+        elif self._found_times >= self._looks:
             self._replace(found)
 
     def _look(self) -> Contents | str:
@@ -65,19 +71,11 @@ class WatchedFiles:
             self._take(found)
         except (UserError, OSError) as error:
             if found != self._refused:
-                log("error", f"{self._what} cannot be read again; the earlier stays in use", reason=str(error))
+                self._tell("error", f"{self._what} cannot be read again; the earlier stays in use", str(error))
             self._refused = found
         else:
             self._taken, self._refused = found, None
-            log("info", f"{self._what} was read again")
-
-
-async def watch(watched: Sequence[WatchedFiles], seconds: float) -> None:
-    """Looks at files again and again, in threads of their own, until it is cancelled."""
-    while True:
-        await asyncio.sleep(seconds)
-        for files in watched:
-            await background.start(files.check, behind_requests=True)
+            self._tell("info", f"{self._what} was read again", None)
 
 
 def _first_bytes(path: str) -> bytes:
