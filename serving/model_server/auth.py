@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -30,35 +30,34 @@ class Access:
     """The tokens of callers and of operators; without any, everybody is a caller and nobody an operator."""
 
     def __init__(self) -> None:
-        self._callers: bytes | None = None
-        self._operators: bytes | None = None
+        self._callers: Sequence[bytes] = ()
+        self._operators: Sequence[bytes] = ()
 
-    def set_callers_token(self, token: str) -> None:
-        """Wants a token of callers from now on, and no earlier one; raises InputError if it is the operator's."""
-        self._callers = _distinct(token, self._operators)
+    def set_callers_tokens(self, tokens: Sequence[str]) -> None:
+        """Wants one of these of callers from now on, no earlier one; raises InputError if one is an operator's."""
+        self._callers = _distinct(tokens, self._operators)
 
-    def set_operators_token(self, token: str) -> None:
-        """Wants a token of operators from now on, and no earlier one; raises InputError if it is the callers'."""
-        self._operators = _distinct(token, self._callers)
+    def set_operators_tokens(self, tokens: Sequence[str]) -> None:
+        """Wants one of these of operators from now on, no earlier one; raises InputError if one is a caller's."""
+        self._operators = _distinct(tokens, self._callers)
 
     def is_operator(self, header: str | bytes | None) -> bool:
-        """Whether a request's `authorization` header has the operator's token; takes the same time either way."""
-        return self._operators is not None and hmac.compare_digest(_bytes(header), self._operators)
+        """Whether a request's `authorization` header has an operator's token; takes the same time either way."""
+        return _is_one_of(header, self._operators)
 
     def is_caller(self, header: str | bytes | None) -> bool:
-        """Likewise whether it has the callers' token, or the operator's; true if callers need none."""
-        if self._callers is None:
-            return True
-        return hmac.compare_digest(_bytes(header), self._callers) | self.is_operator(header)
+        """Likewise whether it has a caller's token, or an operator's; true if callers need none."""
+        return not self._callers or _is_one_of(header, [*self._callers, *self._operators])
 
 
-def _bytes(header: str | bytes | None) -> bytes:
-    return header.encode() if isinstance(header, str) else header or b""
+def _is_one_of(header: str | bytes | None, expected: Sequence[bytes]) -> bool:
+    received = header.encode() if isinstance(header, str) else header or b""
+    return sum(hmac.compare_digest(received, one) for one in expected) > 0
 
 
-def _distinct(token: str, other: bytes | None) -> bytes:
-    expected = f"Bearer {token}".encode()
-    if expected == other:
+def _distinct(tokens: Sequence[str], others: Sequence[bytes]) -> Sequence[bytes]:
+    expected = [f"Bearer {token}".encode() for token in tokens]
+    if set(expected) & set(others):
         raise InputError("the operator's token must differ from the callers'. Received: the same token in both files")
     return expected
 

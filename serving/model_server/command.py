@@ -58,12 +58,13 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.option(
     "--token-file",
     type=_FILE,
-    help="A file with a token: clients must send `authorization: Bearer TOKEN`. It is read again when it changes.",
+    help="A file of tokens, one a line: clients must send `authorization: Bearer TOKEN` with one of them. It is read "
+    "again when it changes.",
 )
 @click.option(
     "--operator-token-file",
     type=_FILE,
-    help="A file with another token, for operators: who sends it may call HandleReloadConfigRequest at any port. "
+    help="Likewise other tokens, for operators: who sends one may call HandleReloadConfigRequest at any port. "
     "Without it, that is refused but at a port that is bound to loopback.",
 )
 @click.option("--admin-port", type=_PORT, help="One more gRPC port, for ModelService; 0 for a free one.")

@@ -11,7 +11,7 @@ from serving.model_server.auth import Access, is_loopback
 from serving.model_server.flags import Flags
 from serving.model_server.logs import log
 from serving.model_server.tls import ServerCertificate
-from serving.token_file import parse_token
+from serving.token_file import parse_tokens
 from serving.watched_files import Contents, WatchedFiles
 from transform.errors import UserError
 
@@ -32,10 +32,13 @@ class Credentials:
 
     async def watch(self, seconds: float) -> None:
         """Looks at the files again and again, in threads of their own, until it is cancelled."""
-        while True:
-            await asyncio.sleep(seconds)
-            for files in self.files:
+
+        async def watch(files: WatchedFiles) -> None:
+            while True:
+                await asyncio.sleep(seconds)
                 await background.start(files.check, behind_requests=True)
+
+        await asyncio.gather(*map(watch, self.files))  # a file that cannot be read to its end holds up no other
 
 
 def read_credentials(flags: Flags) -> Credentials:
@@ -47,9 +50,9 @@ def read_credentials(flags: Flags) -> Credentials:
     access, certificate, files = Access(), None, []
     try:
         if flags.token_file:
-            files.append(_token("the callers' token", flags.token_file, access.set_callers_token))
+            files.append(_token("the callers' token", flags.token_file, access.set_callers_tokens))
         if flags.operator_token_file:
-            files.append(_token("the operator's token", flags.operator_token_file, access.set_operators_token))
+            files.append(_token("the operator's token", flags.operator_token_file, access.set_operators_tokens))
         elif flags.admin_port is not None and not is_loopback(flags.admin_host):
             raise UserError(
                 "the admin port must be bound to loopback, or `--operator-token-file` be given. "
@@ -63,10 +66,10 @@ def read_credentials(flags: Flags) -> Credentials:
     return Credentials(access, certificate, files)
 
 
-def _token(what: str, path: str, use: Callable[[str], None]) -> WatchedFiles:
+def _token(what: str, path: str, use: Callable[[Sequence[str]], None]) -> WatchedFiles:
     def take(contents: Contents) -> None:
         (content,) = contents
-        use(parse_token(content, path))
+        use(parse_tokens(content, path))
 
     return WatchedFiles(what, (path,), take, _tell)
 

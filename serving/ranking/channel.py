@@ -12,7 +12,7 @@ import grpc
 
 from serving.pem import load_authority, load_pair
 from serving.ranking.settings import ClientSettings
-from serving.token_file import parse_token
+from serving.token_file import parse_tokens
 from serving.watched_files import Contents, WatchedFiles
 
 #: A token's file is looked at so often at most.
@@ -82,7 +82,8 @@ class CallMetadata:
 
     def _take(self, contents: Contents) -> None:
         (content,) = contents
-        self._metadata = (("authorization", f"Bearer {parse_token(content, self._path)}"),)
+        token, *_ = parse_tokens(content, self._path)
+        self._metadata = (("authorization", f"Bearer {token}"),)
 
 
 def _tell(level: str, message: str, reason: str | None) -> None:

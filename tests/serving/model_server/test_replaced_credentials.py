@@ -89,6 +89,24 @@ def served_to(server: Server, trusted: Pair, client: Pair) -> tuple[bool, bool]:
     return over_grpc, over_rest
 
 
+def test_a_new_token_beside_the_old_one_refuses_no_caller(models: Path, tmp_path: Path) -> None:
+    callers = tmp_path / "callers"
+    callers.write_text("old\n", encoding="ascii")
+    with running("--models", models, "--token-file", callers, *POLL) as server:
+
+        def post(token: str) -> int:
+            return server.rest.post(PREDICT, content=BODY, headers={"authorization": f"Bearer {token}"}).status_code
+
+        def times_read() -> int:
+            return [line["message"] for line in server.log].count("the callers' token was read again")
+
+        for times, (text, statuses) in enumerate([("new\n\nold\n", (200, 200)), ("new\n", (401, 200))], 1):
+            callers.write_text(text, encoding="ascii")
+            wait_for(lambda times=times: times_read() == times, f"reading {times}")  # type: ignore[misc]
+            assert (post("old"), post("new")) == statuses
+        assert server.predictions.Predict(x_request([1.0]), metadata=bearer("new"))
+
+
 def test_a_new_certificate_is_shown_and_a_broken_one_is_not(models: Path, pairs: list[Pair], tmp_path: Path) -> None:
     first, second, client, other = pairs
     files = Pair(tmp_path / "tls.crt", tmp_path / "tls.key")
