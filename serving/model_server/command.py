@@ -67,7 +67,7 @@ _PORT = click.IntRange(min=0, max=65535)
     help="Likewise other tokens, for operators: who sends one may call HandleReloadConfigRequest at any port. "
     "Without it, that is refused but at a port that is bound to loopback.",
 )
-@click.option("--admin-port", type=_PORT, help="One more gRPC port, for ModelService; 0 for a free one.")
+@click.option("--admin-port", type=_PORT, help="One more gRPC port, ModelService's alone; 0 for a free one.")
 @click.option("--admin-host", default="127.0.0.1", help="Its address; others than loopback need an operator's token.")
 def serve(**options: Any) -> None:
     """Serve pushed models by TF Serving's protocol, over gRPC and REST."""

@@ -92,12 +92,8 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     rest_port = listener.getsockname()[1]
     grpc_port, *admin_port = (number for _, number, _ in grpc_servers)
     admin = {"admin_host": flags.admin_host, "admin_port": admin_port[0]} if admin_port else {}
-    log(
-        "info",
-        "listening",
-        **{"host": flags.host, "grpc_port": grpc_port, "rest_port": rest_port, **admin},
-        models=list(manager.configs),
-    )
+    listening: dict[str, object] = {"host": flags.host, "grpc_port": grpc_port, "rest_port": rest_port, **admin}
+    log("info", "listening", **listening, models=list(manager.configs))
     watchers = [
         asyncio.create_task(watching)
         for watching in (manager.watch(flags.poll_seconds), credentials.watch(flags.poll_seconds))
@@ -120,8 +116,10 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
 async def _start_grpc(
     flags: Flags, grpc_services: GrpcServices, credentials: Credentials, port: _Port
 ) -> tuple[grpc.aio.Server, int, health.aio.HealthServicer]:
+    trusts_all = auth.is_loopback(port.host)
+    asks_nobody = trusts_all and not flags.token_file  # an interceptor takes 0.04 ms of each call
     server = grpc.aio.server(
-        interceptors=[auth.AccessInterceptor(credentials.access, auth.is_loopback(port.host))],
+        interceptors=[] if asks_nobody else [auth.AccessInterceptor(credentials.access, trusts_all)],
         options=[
             ("grpc.max_receive_message_length", flags.max_message_bytes),
             ("grpc.max_send_message_length", -1),
