@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -120,6 +121,44 @@ def unpin(version: int, workspace: str, name: str | None) -> None:
     root = serving_root(Workspace.existing(workspace), name)
     unpin_version(root, version)
     click.echo(f"version {version} is not pinned any more ({root}/{version})")
+
+
+@models.command("tf-serving")
+@WORKSPACE
+@_MODEL
+@click.option("--out", "path", required=True, type=click.Path(dir_okay=False), help="TF Serving's models.config.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="LABEL=VERSION", help="A label, such as stable, of a version."
+)
+@click.option("--unlabel", multiple=True, metavar="LABEL", help="A label to take away.")
+@click.option("--load", multiple=True, type=click.IntRange(min=1), help="A version to load beside the newest.")
+@click.option("--base-path", default="/models", help="Where TF Serving finds the models.  [default: /models]")
+def tf_serving(
+    workspace: str,
+    name: str | None,
+    path: str,
+    labels: tuple[str, ...],
+    unlabel: tuple[str, ...],
+    load: tuple[int, ...],
+    base_path: str,
+) -> None:
+    """Write which versions TF Serving loads: those with a label, and the newest. Other labels stay where they are."""
+    from pipeline.models import serving_root
+    from pipeline.workspace import Workspace
+
+    place = Workspace.existing(workspace)
+    model = os.path.basename(serving_root(place, name))
+    with quiet_imports():
+        from pipeline.tf_serving_config import write_config
+    click.echo(write_config(place, path, model, dict(map(_label, labels)), unlabel, load, base_path))
+
+
+def _label(text: str) -> tuple[str, int]:
+    """The label and the version of LABEL=VERSION."""
+    label, _, version = text.partition("=")
+    if not label or not version.isdecimal() or not version.isascii() or int(version) < 1:
+        raise click.UsageError(f"`--label` must be of the form LABEL=VERSION. Received: {text}")
+    return label, int(version)
 
 
 @models.command()
