@@ -5,7 +5,7 @@
 FROM python:3.11-slim-trixie
 
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends make \
+ && apt-get install --yes --no-install-recommends make tini \
  && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/wide-deep-ranker
@@ -13,7 +13,9 @@ COPY . .
 RUN PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 make setup
 ENV PATH=/opt/wide-deep-ranker/.venv/bin:$PATH
 
-RUN useradd --create-home wdr
-USER wdr
-ENTRYPOINT ["wdr"]
+RUN groupadd --gid 10001 wdr && useradd --create-home --uid 10001 --gid 10001 wdr
+# By number: Kubernetes' `runAsNonRoot` cannot tell who a name is.
+USER 10001:10001
+# An init: the kernel does not deliver SIGTERM to a PID 1 without a handler, such as a run.
+ENTRYPOINT ["tini", "--", "wdr"]
 CMD ["--help"]

@@ -47,6 +47,8 @@ setup(
     extras_require={
         "dev": [
             "hypothesis",
+            "jsonschema-rs",
+            "kubernetes",
             "mypy",
             "pre-commit",
             "pytest",

@@ -49,6 +49,11 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.option("--timeout-seconds", type=_POSITIVE, default=30.0, help="Of a request that brings no deadline.")
 @click.option("--grace-seconds", type=_POSITIVE, default=10.0, help="For requests at work when the server is stopped.")
 @click.option(
+    "--connection-age-seconds",
+    type=_POSITIVE,
+    help="At this age a gRPC connection ends, after its calls: the client looks for new servers.  [default: none]",
+)
+@click.option(
     "--tls-certificate", type=_FILE, help="A PEM file: all ports speak TLS. It is read again when it changes."
 )
 @click.option("--tls-key", type=_FILE, help="Its private key, not encrypted; likewise.")

@@ -35,6 +35,7 @@ class Flags:
     max_message_bytes: int
     timeout_seconds: float
     grace_seconds: float
+    connection_age_seconds: float | None
     tls_certificate: str | None
     tls_key: str | None
     tls_client_ca: str | None

@@ -125,6 +125,7 @@ async def _start_grpc(
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MAX_STREAMS),
             ("grpc.so_reuseport", 0),  # a port that another process has is an error
+            *_connection_age(flags),
         ],
     )
     grpc_services.add_to(server, port.services)
@@ -142,6 +143,16 @@ async def _start_grpc(
         raise UserError(f"the {port.kind} port must be free. Received: {address}: {error}") from error
     await server.start()
     return server, number, alive
+
+
+def _connection_age(flags: Flags) -> list[tuple[str, int]]:
+    """The channel arguments that end connections at an age; a call that is at work then has until its deadline."""
+    if flags.connection_age_seconds is None:
+        return []
+    return [
+        ("grpc.max_connection_age_ms", round(flags.connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", round(flags.timeout_seconds * 1000)),
+    ]
 
 
 class _RestServer(uvicorn.Server):

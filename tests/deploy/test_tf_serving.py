@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from components.versions import add_version
 from pipeline.ranking_cli import rank_service
+from pipeline.tf_serving_config import write_config
+from pipeline.workspace import Workspace
 from transform.config import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -83,11 +87,18 @@ def flags(arguments: list[str]) -> dict[str, str]:
     return dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
 
 
-def test_the_model_is_the_config_s_and_both_labels_have_a_version_loaded(model: Any) -> None:
+def test_the_model_is_the_config_s_and_no_label_can_lose_its_version(model: Any) -> None:
+    """A label keeps no version loaded: `latest` unloads it when newer ones come, only `specific` does not."""
     assert model.name == load_config(ROOT / "configs" / "app_store.yaml").name
     assert model.base_path == f"/models/{model.name}"
-    assert set(model.version_labels) == {"stable", "canary"}
-    assert len(set(model.version_labels.values())) == model.model_version_policy.latest.num_versions
+    assert set(model.version_labels.values()) <= set(model.model_version_policy.specific.versions)
+
+
+def test_the_models_config_is_what_the_command_writes_of_one_version(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path)
+    add_version(str(workspace.serving("app_store")), os.mkdir, {})
+    write_config(workspace, str(tmp_path / "models.config"), "app_store", {})
+    assert (tmp_path / "models.config").read_text() == (FOLDER / "models.config").read_text()
 
 
 def test_batches_are_bounded_and_nobody_waits_for_them() -> None:
@@ -108,9 +119,10 @@ def test_a_field_that_is_not_published_is_seen() -> None:
 def test_who_reads_the_metrics_reads_them_where_they_are(pod: Any) -> None:
     monitoring = text_proto("monitoring.config", published("MonitoringConfig")).prometheus_config
     assert monitoring.enable
-    (job,) = read("prometheus.yaml")["scrape_configs"]
-    assert job["metrics_path"] == monitoring.path
-    assert job["static_configs"] == [{"targets": ["tf-serving:8501"]}]
+    jobs = {job["job_name"]: job for job in read("prometheus.yaml")["scrape_configs"]}
+    assert jobs["tf-serving"]["metrics_path"] == monitoring.path
+    assert jobs["tf-serving"]["static_configs"] == [{"targets": ["tf-serving:8501"]}]
+    assert jobs["rank-service"] == {"job_name": "rank-service", "static_configs": [{"targets": ["rank-service:8080"]}]}
     annotations = pod["metadata"]["annotations"]
     assert annotations["prometheus.io/path"] == monitoring.path
     assert annotations["prometheus.io/port"] == "8501"
@@ -123,7 +135,10 @@ def test_compose_and_kubernetes_start_the_same_server(container: Any) -> None:
     assert of_pod.pop("tensorflow_intra_op_parallelism") == processors
     assert of_pod.pop("tensorflow_inter_op_parallelism") == processors
     assert of_pod == flags(compose["command"])
-    assert container["image"] == compose["image"]
+    (image,) = read("kustomization.yaml")["images"]
+    assert container["image"] == image["name"]
+    assert compose["image"] == f"{image['name']}:{image['newTag']}"
+    assert container["command"] == compose["entrypoint"]
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/models", "/config"}
     assert [volume.rsplit(":", 2)[-2] for volume in compose["volumes"]] == ["/models", "/config"]
 
@@ -135,8 +150,6 @@ def test_every_file_that_a_flag_names_is_mounted(container: Any) -> None:
     (config_map,) = kustomization["configMapGenerator"]
     assert sorted(config_map["files"]) == sorted(CONFIGS)
     assert all((FOLDER / name).exists() for name in CONFIGS)
-    resources = {path.relative_to(FOLDER).as_posix() for path in (FOLDER / "kubernetes").iterdir()}
-    assert set(kustomization["resources"]) == resources
 
 
 def test_ports_are_the_same_everywhere(container: Any) -> None:
@@ -155,21 +168,19 @@ def test_probes_ask_for_the_model(model: Any, container: Any) -> None:
         assert container[probe]["httpGet"] == {"path": f"/v1/models/{model.name}/metadata", "port": "rest"}
 
 
-def test_everything_is_about_the_same_pods(pod: Any) -> None:
-    deployment = read("kubernetes/deployment.yaml")
-    labels = pod["metadata"]["labels"]
-    selectors = [
-        deployment["spec"]["selector"]["matchLabels"],
-        read("kubernetes/service.yaml")["spec"]["selector"],
-        read("kubernetes/disruption_budget.yaml")["spec"]["selector"]["matchLabels"],
-        pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"],
-    ]
-    assert all(selector == labels for selector in selectors)
-    autoscaler = read("kubernetes/autoscaler.yaml")["spec"]
-    assert autoscaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    assert autoscaler["minReplicas"] >= deployment["spec"]["replicas"]
-    assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    assert read("kubernetes/disruption_budget.yaml")["spec"]["maxUnavailable"] < autoscaler["minReplicas"]
+def test_compose_has_an_init_before_tf_serving_and_a_user_by_number() -> None:
+    """TF Serving has no handler of SIGTERM, so as PID 1 it would be killed at the end of `stop_grace_period`."""
+    service = read("compose.yaml")["services"]["tf-serving"]
+    assert service["init"] is True
+    assert service["entrypoint"] == ["tensorflow_model_server"]  # no shell between the init and the server
+    assert service["user"] == "10001:10001"
+
+
+def test_prometheus_of_compose_reads_the_alerts() -> None:
+    volumes = dict(volume.split(":")[:2] for volume in read("compose.yaml")["services"]["prometheus"]["volumes"])
+    (rules,) = read("prometheus.yaml")["rule_files"]
+    (alerts,) = (path for path, place in volumes.items() if place == f"/etc/prometheus/{rules}")
+    assert (FOLDER / alerts).resolve() == ROOT / "deploy" / "prometheus" / "alerts.yaml"
 
 
 def test_the_ranking_service_starts_as_compose_says(model: Any) -> None:
@@ -179,10 +190,3 @@ def test_the_ranking_service_starts_as_compose_says(model: Any) -> None:
     options = rank_service.make_context(name, arguments).params
     assert (options["model"], options["server"]) == (model.name, "tf-serving:8500")
     assert service["ports"] == [f"127.0.0.1:{options['port']}:{options['port']}"]
-
-
-def test_kserve_serves_the_same_folder(model: Any) -> None:
-    predictor = read("kserve.yaml")["spec"]["predictor"]
-    assert predictor["model"]["modelFormat"] == {"name": "tensorflow"}
-    assert predictor["model"]["storageUri"] == f"pvc://models/{model.name}"
-    assert 0 < predictor["canaryTrafficPercent"] < 100

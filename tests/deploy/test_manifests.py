@@ -1,0 +1,330 @@
+"""The manifests of all servers: valid by the published schemas, and right by what these cannot say."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import kubeflow
+from pipeline.ranking_cli import rank_service
+from pipeline.workspace import Workspace
+from serving.model_server.command import serve
+from tests.deploy import manifests
+from tests.deploy.manifests import DEPLOY, ROOT, container, flags, kubernetes_files, named, objects, pods
+
+PRODUCT = "wdr"
+WORKLOADS = ("app-store", "model-server", "rank-service", "tf-serving")
+TF_SERVING = ("app-store", "tf-serving")
+
+#: Of gRPC: a server draws the age of a connection up to a tenth longer, and a channel asks for addresses at most every
+#: 30 s (`grpc.dns_min_time_between_resolutions_ms`).
+_AGE_JITTER = 1.1
+_SECONDS_BETWEEN_RESOLUTIONS = 30
+
+
+def selected(selector: Any, labels: dict[str, str]) -> bool:
+    """Whether Kubernetes' label selector takes an object with these labels."""
+    for each in selector.get("matchExpressions", []):
+        assert each["operator"] == "In"
+        if labels.get(each["key"]) not in each["values"]:
+            return False
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def pod_labels(name: str) -> dict[str, str]:
+    if name == "app-store":  # KServe's own label of an InferenceService's pods
+        return {"serving.kserve.io/inferenceservice": name}
+    labels: dict[str, str] = named("Deployment", name)["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+def test_these_run_all_the_time() -> None:
+    assert sorted(pods()) == sorted(WORKLOADS)
+
+
+@pytest.mark.parametrize("path", kubernetes_files(), ids=lambda path: path.relative_to(DEPLOY).as_posix())
+def test_objects_are_as_kubernetes_and_kserve_publish_them(path: Path) -> None:
+    for document in manifests.documents(path):
+        assert manifests.errors(document) == []
+
+
+def test_compose_is_as_its_specification_says() -> None:
+    assert manifests.compose_errors(yaml.safe_load((DEPLOY / "tf-serving/compose.yaml").read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("spec", "replica"), 2, "'replica' was unexpected"),
+        (("spec", "replicas"), "2", 'spec.replicas: "2" is not of type "integer"'),
+        (("spec", "selector"), None, '"selector" is a required property'),
+        (("spec", "template", "spec", "containers", 0, "volumeMounts", 0, "subpath"), "a", "'subpath' was unexpected"),
+    ],
+)
+def test_a_mistake_in_a_manifest_is_seen(place: tuple[Any, ...], value: Any, message: str) -> None:
+    document = copy.deepcopy(named("Deployment", "tf-serving"))
+    inner = document
+    for key in place[:-1]:
+        inner = inner[key]
+    if value is None:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    (found,) = manifests.errors(document)
+    assert message in found
+
+
+def test_a_mistake_in_kserve_s_own_fields_is_seen() -> None:
+    document = copy.deepcopy(named("InferenceService", "app-store"))
+    document["spec"]["predictor"]["scaleMetric"] = "gpu"
+    del document["spec"]["predictor"]["model"]["modelFormat"]["name"]
+    document["spec"]["predictor"]["model"]["storage_uri"] = "pvc://storage"
+    assert len(manifests.errors(document)) == 3
+
+
+def test_each_kustomization_has_all_files_of_its_folder() -> None:
+    for path in DEPLOY.rglob("kustomization.yaml"):
+        kustomization = yaml.safe_load(path.read_text())
+        listed = {path.parent / resource for resource in kustomization["resources"]}
+        assert kustomization["apiVersion"] == "kustomize.config.k8s.io/v1beta1"
+        elsewhere = {DEPLOY / "tf-serving" / "kserve.yaml", DEPLOY / "tf-serving" / "claim.yaml"}
+        assert listed == {each for each in kubernetes_files() if path.parent in each.parents} - elsewhere
+
+
+@pytest.mark.parametrize("name", TF_SERVING)
+def test_tf_serving_is_not_pid_1_of_its_pod(name: str) -> None:
+    """It has no handler of SIGTERM (`model_servers/main.cc`), and a PID 1 without one does not get the signal."""
+    assert pods()[name]["shareProcessNamespace"] is True
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_pod_runs_as_a_number_that_is_not_root(name: str) -> None:
+    own = container(pods()[name])["securityContext"]
+    # KServe's runtime sets a user of the container, which comes before the pod's.
+    securities = [pods()[name]["securityContext"], *([own] if name == "app-store" else [])]
+    for security in securities:
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] > 0
+    assert own["allowPrivilegeEscalation"] is False
+    assert own["readOnlyRootFilesystem"] is True
+    assert own["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_image_s_user_is_the_pods_number() -> None:
+    """`runAsNonRoot` refuses an image whose user is a name."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    user, group = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)[-1]
+    assert re.findall(r"^USER .*$", dockerfile, re.MULTILINE) == [f"USER {user}:{group}"]
+    assert f"--uid {user} " in dockerfile
+    for name in WORKLOADS:
+        security = pods()[name]["securityContext"]
+        assert (security["runAsUser"], security["runAsGroup"]) == (int(user), int(group))
+
+
+def test_the_image_has_an_init() -> None:
+    """What does not handle SIGTERM, such as a run, would not get it as PID 1."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert 'ENTRYPOINT ["tini", "--", "wdr"]' in dockerfile
+    assert re.search(r"apt-get install .*\btini\b", dockerfile)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_pod_has_no_token_of_kubernetes(name: str) -> None:
+    assert pods()[name]["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_only_who_is_named_may_connect(name: str) -> None:
+    labels = pod_labels(name)
+    policies = [each["spec"] for each in objects("NetworkPolicy") if selected(each["spec"]["podSelector"], labels)]
+    (policy,) = policies
+    assert policy["podSelector"] != {}
+    assert sorted(policy["policyTypes"]) == ["Egress", "Ingress"]
+    ports = {port for each in container(pods()[name])["ports"] for port in (each["name"], each["containerPort"])}
+    for rule in policy["ingress"]:
+        assert rule["from"]
+        assert {port["port"] for port in rule["ports"]} <= ports
+    for rule in policy["egress"]:
+        assert rule["to"]
+        assert rule["ports"]
+
+
+@pytest.mark.parametrize("server", ["app-store", "model-server", "tf-serving"])
+def test_the_ranking_service_reaches_grpc_and_prometheus_reaches_the_metrics(server: str) -> None:
+    policy = named("NetworkPolicy", server)["spec"]
+    grpc = {"h2c", "grpc"} & {port["name"] for port in container(pods()[server])["ports"]}
+    numbers = {port["containerPort"] for port in container(pods()[server])["ports"] if port["name"] in grpc}
+    (rule,) = (
+        rule
+        for rule in policy["ingress"]
+        for peer in rule["from"]
+        if selected(peer.get("podSelector", {"matchLabels": {"": "none"}}), pod_labels("rank-service"))
+    )
+    assert {port["port"] for port in rule["ports"]} <= grpc | numbers
+    if server != "app-store":  # KServe's runtime has no metrics
+        assert any(port["port"] == "rest" for other in policy["ingress"] for port in other["ports"])
+
+
+def test_headless_services_have_servers_that_end_connections() -> None:
+    """A gRPC channel asks for addresses again only when a connection ends; without that no client finds a new pod."""
+    headless = [each["metadata"]["name"] for each in objects("Service") if each["spec"].get("clusterIP") == "None"]
+    assert sorted(headless) == ["model-server", "tf-serving"]
+    arguments = flags(container(pods()["tf-serving"])["args"])
+    channel = dict(each.split("=") for each in arguments["grpc_channel_arguments"].split(","))
+    age_ms, grace_ms = int(channel["grpc.max_connection_age_ms"]), int(channel["grpc.max_connection_age_grace_ms"])
+    assert 1_000 <= age_ms <= 60_000
+    assert grace_ms >= 1_000  # a client's longest deadline, by default
+    assert 1 <= float(flags(container(pods()["model-server"])["args"])["connection-age-seconds"]) <= 60
+
+
+@pytest.mark.parametrize("name", TF_SERVING)
+def test_tf_serving_stops_once_no_client_is_connected(name: str) -> None:
+    """SIGTERM ends it at once, so its clients have to be gone by then."""
+    pod = pods()[name]
+    channel = flags(container(pod)["args"])["grpc_channel_arguments"]
+    age = int(dict(each.split("=") for each in channel.split(","))["grpc.max_connection_age_ms"]) / 1000
+    command, seconds = container(pod)["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep"
+    assert age * _AGE_JITTER + _SECONDS_BETWEEN_RESOLUTIONS <= int(seconds) < pod["terminationGracePeriodSeconds"]
+
+
+def test_the_volume_can_be_mounted_by_pods_on_several_nodes() -> None:
+    used = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for pod in pods().values()
+        for volume in pod.get("volumes", [])
+        if "persistentVolumeClaim" in volume
+    }
+    assert len(used) == 1
+    claim = named("PersistentVolumeClaim", used.pop())
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_servers_read_the_folder_that_the_pipeline_pushes_to() -> None:
+    """The pipeline's volume has the workspace in `workspace/`; a server sees its `serving/` and cannot write it."""
+    pushed = Workspace.at(Path(kubeflow.STORAGE) / "workspace").serving("app_store")
+    inside = pushed.relative_to(kubeflow.STORAGE).as_posix()
+    assert inside == "workspace/serving/app_store"
+    assert container(pods()["app-store"])["storageUri"] == f"pvc://storage/{inside}"
+    for name in ("tf-serving", "model-server"):
+        (mount,) = (each for each in container(pods()[name])["volumeMounts"] if each["mountPath"] == "/models")
+        assert mount["subPath"] == Path(inside).parent.as_posix()
+        assert mount["readOnly"] is True
+
+
+def knative_refuses(service: Any) -> list[str]:
+    """What Knative's admission refuses of what KServe makes of an InferenceService in Knative mode.
+
+    Knative Serving's `pkg/apis/autoscaling/annotation_validation.go`, `validateMetric`: its own autoscaler, the default
+    class, takes `concurrency` and `rps`. `pkg/apis/serving/k8s_validation.go` and `fieldmask.go`: a container has one
+    port, and a pod shares no process namespace unless its operator allows that.
+    """
+    annotations, predictor = service["metadata"].get("annotations", {}), service["spec"]["predictor"]
+    if annotations.get("serving.kserve.io/deploymentMode") in ("Standard", "RawDeployment"):
+        return []
+    own = annotations.get("autoscaling.knative.dev/class", "kpa.autoscaling.knative.dev").startswith("kpa")
+    refused = []
+    if own and predictor.get("scaleMetric", "concurrency") not in ("concurrency", "rps"):
+        refused.append(f"autoscaling.knative.dev/metric: {predictor['scaleMetric']}")
+    if len(predictor["model"].get("ports", [])) > 1:
+        refused.append("more than one port")
+    if predictor.get("shareProcessNamespace"):
+        refused.append("shareProcessNamespace")
+    return refused
+
+
+def test_knative_does_not_refuse_kserve_s_manifest() -> None:
+    service = named("InferenceService", "app-store")
+    assert knative_refuses(service) == []
+    without = copy.deepcopy(service)
+    del without["metadata"]["annotations"]
+    assert knative_refuses(without) == [
+        "autoscaling.knative.dev/metric: cpu", "more than one port", "shareProcessNamespace",
+    ]  # fmt: skip
+
+
+def test_kserve_s_manifest_says_nothing_that_its_mode_ignores() -> None:
+    """`canaryTrafficPercent` is read by `ksvc_reconciler.go` alone, in Knative mode; `scaleMetric` becomes an HPA's."""
+    service = named("InferenceService", "app-store")
+    mode = service["metadata"].get("annotations", {}).get("serving.kserve.io/deploymentMode")
+    assert mode == "Standard"
+    assert service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "hpa"
+    assert "canaryTrafficPercent" not in service["spec"]["predictor"]
+    assert service["spec"]["predictor"]["scaleMetric"] in ("cpu", "memory")
+
+
+def test_kserve_s_ports_are_its_runtime_s() -> None:
+    """REST at 8080, gRPC at 9000 (`config/runtimes/kserve-tensorflow-serving.yaml`); the first is the service's 80."""
+    ports = container(pods()["app-store"])["ports"]
+    assert [(port["name"], port["containerPort"]) for port in ports] == [("http1", 8080), ("h2c", 9000)]
+    for probe in ("startupProbe", "readinessProbe"):
+        found = container(pods()["app-store"])[probe]["httpGet"]
+        assert found == {"path": "/v1/models/app-store/metadata", "port": 8080}
+
+
+def test_images_have_a_tag_and_the_place_for_a_digest() -> None:
+    for path in DEPLOY.rglob("kustomization.yaml"):
+        images = {each["name"]: each for each in yaml.safe_load(path.read_text())["images"]}
+        used = {
+            container(each["spec"]["template"]["spec"])["image"]
+            for file in kubernetes_files()
+            if path.parent in file.parents
+            for each in manifests.documents(file)
+            if each["kind"] == "Deployment"
+        }
+        assert set(images) == used
+        for image in images.values():
+            assert image.get("digest", "").startswith("sha256:") or image["newTag"] not in ("", "latest")
+
+
+@pytest.mark.parametrize("name", ["model-server", "rank-service", "tf-serving"])
+def test_everything_is_about_the_same_pods(name: str) -> None:
+    deployment = named("Deployment", name)
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        deployment["spec"]["selector"],
+        {"matchLabels": named("Service", name)["spec"]["selector"]},
+        named("PodDisruptionBudget", name)["spec"]["selector"],
+        pods()[name]["topologySpreadConstraints"][0]["labelSelector"],
+        named("NetworkPolicy", name)["spec"]["podSelector"],
+    ]
+    assert all(selector == {"matchLabels": {"app": name}} for selector in selectors)
+    assert labels["app"] == name
+    autoscaler = named("HorizontalPodAutoscaler", name)["spec"]
+    assert autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    assert autoscaler["minReplicas"] >= deployment["spec"]["replicas"]
+    assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert named("PodDisruptionBudget", name)["spec"]["maxUnavailable"] < autoscaler["minReplicas"]
+    ports = {port["name"]: port["containerPort"] for port in container(pods()[name])["ports"]}
+    assert {port["targetPort"]: port["port"] for port in named("Service", name)["spec"]["ports"]} == ports
+
+
+@pytest.mark.parametrize(("name", "command"), [("model-server", serve), ("rank-service", rank_service)])
+def test_a_product_s_command_takes_its_arguments_and_listens_at_the_pod_s_ports(name: str, command: Any) -> None:
+    found = container(pods()[name])
+    assert found["image"] == PRODUCT
+    assert "command" not in found  # the image's init and `wdr` are before them
+    first, *arguments = found["args"]
+    assert first == command.name
+    if name == "model-server":
+        arguments.remove("--models=/models")  # a folder that has to exist
+    options = command.make_context(command.name, arguments).params
+    assert options["host"] == "0.0.0.0"
+    ports = {port["name"]: port["containerPort"] for port in found["ports"]}
+    if name == "model-server":
+        assert ports == {"grpc": options["grpc_port"], "rest": options["rest_port"]}
+        assert str(options["num_threads"]) == found["resources"]["limits"]["cpu"]
+        stop = options["grace_seconds"]
+    else:
+        assert ports == {"http": options["port"]}
+        host, _, port = options["server"].partition(":")
+        (grpc,) = (each for each in named("Service", host)["spec"]["ports"] if each["name"] == "grpc")
+        assert int(port) == grpc["port"]
+        stop = 10
+    seconds = int(found["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert seconds + stop < pods()[name]["terminationGracePeriodSeconds"]

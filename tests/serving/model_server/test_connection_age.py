@@ -1,0 +1,44 @@
+"""`--connection-age-seconds`: a gRPC connection ends, so that a client looks for addresses again."""
+
+from __future__ import annotations
+
+import queue
+import time
+from pathlib import Path
+
+import grpc
+
+from tests.serving.model_server.running import PATIENCE_SECONDS, Server, running
+from tests.serving.model_server.tiny_models import x_request
+
+_AGE_SECONDS = 0.5
+
+
+def seconds_connected(server: Server, at_most: float) -> float | None:
+    """For how long a connection with a call each 0.05 s lasts; None if longer than `at_most`."""
+    states: queue.Queue[grpc.ChannelConnectivity] = queue.Queue()
+    server.channel.subscribe(states.put, try_to_connect=True)
+    while states.get(timeout=PATIENCE_SECONDS) is not grpc.ChannelConnectivity.READY:
+        pass
+    begin = time.monotonic()
+    while time.monotonic() - begin < at_most:
+        server.predictions.Predict(x_request([1.0]))  # no call fails
+        try:
+            states.get(timeout=0.05)
+        except queue.Empty:
+            continue
+        return time.monotonic() - begin
+    return None
+
+
+def test_a_connection_ends_at_its_age_and_no_call_fails(models: Path) -> None:
+    """gRPC draws the age up to a tenth shorter or longer."""
+    with running("--models", models, "--connection-age-seconds", str(_AGE_SECONDS)) as server:
+        lasted = seconds_connected(server, at_most=PATIENCE_SECONDS)
+    assert lasted is not None
+    assert lasted > 0.8 * _AGE_SECONDS
+
+
+def test_by_default_it_stays(models: Path) -> None:
+    with running("--models", models) as server:
+        assert seconds_connected(server, at_most=3 * _AGE_SECONDS) is None
