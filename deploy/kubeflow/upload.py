@@ -29,7 +29,10 @@ def main() -> None:
     pipeline_id = client.get_pipeline_id(name)
     if pipeline_id is None:
         pipeline_id = client.upload_pipeline(str(options.file), name, namespace=options.namespace).pipeline_id
-    uploaded = client.upload_pipeline_version(str(options.file), version, pipeline_id=pipeline_id)
+        # The upload of a new pipeline has made its first version, which has the pipeline's name.
+        (uploaded,) = client.list_pipeline_versions(pipeline_id, page_size=2).pipeline_versions
+    else:
+        uploaded = client.upload_pipeline_version(str(options.file), version, pipeline_id=pipeline_id)
     print(f"version {uploaded.display_name} of {name}")
     if options.cron:
         experiment = client.create_experiment(name, namespace=options.namespace)

@@ -14,8 +14,12 @@ pytestmark = pytest.mark.slow  # it may have to install Prometheus
 
 @pytest.mark.parametrize(
     "arguments",
-    [("check", "rules", "deploy/prometheus/alerts.yaml"), ("test", "rules", "tests/deploy/alerts_test.yaml")],
-    ids=["syntax", "when they fire"],
+    [
+        ("check", "rules", "deploy/prometheus/alerts.yaml"),
+        ("test", "rules", "tests/deploy/alerts_test.yaml"),
+        ("test", "rules", "tests/deploy/serving_alerts_test.yaml"),
+    ],
+    ids=["syntax", "when they fire", "when those on serving fire"],
 )
 def test_the_alerts_by_promtool(arguments: tuple[str, ...]) -> None:
     done = subprocess.run(

@@ -1,0 +1,111 @@
+"""The alerts on serving name metrics, labels and codes that the servers export."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from serving.ranking.http import make_app
+from serving.ranking.settings import ClientSettings
+from tests.deploy.manifests import DEPLOY
+from tests.serving.model_server.conftest import models, saved  # noqa: F401
+from tests.serving.model_server.running import running
+from tests.serving.model_server.tiny_models import MODEL, x_request
+
+#: Of TF Serving 2.19: `servables/tensorflow/util.cc`, and `cc/saved_model/loader.cc` of TensorFlow; its exporter writes
+#: `:` for `/` (`util/prometheus_exporter.cc`), and a histogram's `_bucket`, `_sum` and `_count`.
+TF_SERVING = {
+    ":tensorflow:serving:request_count": {"model_name", "status"},
+    ":tensorflow:serving:request_latency_bucket": {"model_name", "API", "entrypoint", "le"},
+    ":tensorflow:cc:saved_model:load_attempt_count": {"model_path", "status"},
+}
+
+#: What Prometheus itself writes of each target.
+UP = {"up": {"job", "instance"}}
+
+_WORDS = "on|ignoring|by|sum|max|min|rate|increase|absent|and|or|time|histogram_quantile|label_replace"
+_SELECTOR = re.compile(r"(?<![\w:$])(:?[a-z_][\w:]*)(?:\{([^}]*)\})?(?=[\s\[)/<>=!]|$)")
+
+
+def serving_rules() -> dict[str, str]:
+    """By alert, its expression."""
+    groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"]
+    (group,) = (group for group in groups if group["name"] == "wide-deep-ranker-serving")
+    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
+
+
+def named(expression: str) -> set[tuple[str, frozenset[str]]]:
+    """The metrics of an expression, each with the labels that its selector names."""
+    without = re.sub(r"\b(?:by|on) \([^)]*\)|\"(?:[^\"\\]|\\.)*\"(?=[,)])", "", expression)
+    found = set()
+    for metric, matchers in _SELECTOR.findall(without):
+        if not re.fullmatch(_WORDS, metric):
+            found.add((metric, frozenset(re.findall(r"(\w+)(?:=~|!~|!=|=)", matchers))))
+    return found
+
+
+def grouped(expression: str) -> set[str]:
+    """The labels that an expression groups by."""
+    return {label.strip() for each in re.findall(r"by \(([^)]*)\)", expression) for label in each.split(",")}
+
+
+def on_page(text: str) -> dict[str, set[str]]:
+    """By metric of a page in Prometheus' format, the labels of its series."""
+    found: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            name, _, labels = line.rpartition(" ")[0].partition("{")
+            found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+    return found
+
+
+@pytest.fixture(scope="module")
+def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:  # noqa: F811
+    """What the servers export, by metric its labels: `wdr serve` and the ranking service as they run."""
+    broken = tmp_path_factory.mktemp("broken")
+    (broken / "7").mkdir()
+    (broken / "7" / "saved_model.pb").write_text("no model")
+    arguments = ("--model", f"{MODEL}={models / MODEL}", "--model", f"broken={broken}", "--settle-seconds", "0.1")
+    with running(*arguments) as server:
+        server.predictions.Predict(x_request([1.0]))
+        server.wait_for_states("broken", {7: "END"})
+        page = server.rest.get("/metrics").text
+    with TestClient(make_app(ClientSettings(model=MODEL), 1000, 1, 1.0)) as service:
+        answer: httpx.Response = service.get("/metrics")
+    return on_page(page) | on_page(answer.text) | TF_SERVING | UP
+
+
+@pytest.mark.parametrize("alert", serving_rules())
+def test_the_metrics_and_labels_of_an_alert_are_exported(alert: str, exported: dict[str, set[str]]) -> None:
+    expression = serving_rules()[alert]
+    metrics = named(expression)
+    assert metrics
+    for metric, labels in metrics:
+        assert metric in exported
+        assert labels <= exported[metric] | UP["up"]
+    every = {label for metric, _ in metrics for label in exported[metric]} | UP["up"]
+    assert grouped(expression) <= every
+
+
+def test_codes_are_grpc_s_by_name() -> None:
+    codes = {
+        code
+        for expression in serving_rules().values()
+        for codes in re.findall(r'(?:code|status)=~?"([A-Z_|]+)"', expression)
+        for code in codes.split("|")
+    }
+    assert codes
+    assert codes <= {code.name for code in grpc.StatusCode}
+
+
+def test_a_name_that_is_not_exported_would_be_seen() -> None:
+    assert named('sum by (le) (rate(wdr_request_second_bucket{cod="OK"}[5m])) > 0.2') == {
+        ("wdr_request_second_bucket", frozenset({"cod"}))
+    }
+    assert named("absent(a) and on () absent(:b:c{d='e'})") == {("a", frozenset()), (":b:c", frozenset({"d"}))}
