@@ -148,7 +148,11 @@ def _references(schema: Any) -> Iterator[str]:
 @functools.cache
 def _definitions() -> dict[str, Any]:
     """The models that the manifests' kinds reach."""
-    open_names = ["V1PodSpec", *(_PREFIXES[each["apiVersion"]] + each["kind"] for each in _plain_objects())]
+    open_names = [
+        "V1PodSpec",
+        "V1ConfigMap",
+        *(_PREFIXES[each["apiVersion"]] + each["kind"] for each in _plain_objects()),
+    ]
     found: dict[str, Any] = {}
     while open_names:
         name = open_names.pop()

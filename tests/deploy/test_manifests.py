@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline import kubeflow
 from pipeline.ranking_cli import rank_service
 from pipeline.workspace import Workspace
 from serving.model_server.command import serve
+from tests.debian import installed
 from tests.deploy import manifests
 from tests.deploy.manifests import DEPLOY, ROOT, container, flags, kubernetes_files, named, objects, pods
 
@@ -166,6 +168,13 @@ def test_the_ranking_service_reaches_grpc_and_prometheus_reaches_the_metrics(ser
         if selected(peer.get("podSelector", {"matchLabels": {"": "none"}}), pod_labels("rank-service"))
     )
     assert {port["port"] for port in rule["ports"]} <= grpc | numbers
+    leaving = [
+        rule
+        for rule in named("NetworkPolicy", "rank-service")["spec"]["egress"]
+        for peer in rule["to"]
+        if selected(peer.get("podSelector", {"matchLabels": {"": "none"}}), pod_labels(server))
+    ]
+    assert [{port["port"] for port in rule["ports"]} for rule in leaving] == [numbers]
     if server != "app-store":  # KServe's runtime has no metrics
         assert any(port["port"] == "rest" for other in policy["ingress"] for port in other["ports"])
 
@@ -328,3 +337,19 @@ def test_a_product_s_command_takes_its_arguments_and_listens_at_the_pod_s_ports(
         stop = 10
     seconds = int(found["lifecycle"]["preStop"]["exec"]["command"][1])
     assert seconds + stop < pods()[name]["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.slow  # it may have to install kubectl
+@pytest.mark.parametrize("folder", ["tf-serving", "model-server", "rank-service"])
+def test_kustomize_makes_of_a_folder_what_its_files_say(folder: str) -> None:
+    command = [installed("kubectl", "kubernetes-client"), "kustomize", str(DEPLOY / folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    made = list(yaml.safe_load_all(done.stdout))
+    for document in made:
+        assert manifests.errors(document) == []
+    (deployment,) = (each for each in made if each["kind"] == "Deployment")
+    (image,) = yaml.safe_load((DEPLOY / folder / "kustomization.yaml").read_text())["images"]
+    found = container(deployment["spec"]["template"]["spec"])["image"]
+    assert found == f"{image['name']}:{image['newTag']}"
+    expected = sorted(each["kind"] for each in made if each["kind"] != "ConfigMap")
+    assert expected == ["Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Service"]
