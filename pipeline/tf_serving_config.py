@@ -106,6 +106,7 @@ def write_config(
     _fill(model, after, load, pushed[-1])
     _pin(root, after)
     storage.write_text(path, _HEADER + text_format.MessageToString(config))
+    _unpin(root, after)
     kept = ", ".join(f"{label} is {version}" for label, version in sorted(after.items())) or "no labels"
     return f"{name}: versions {_loaded(model, pushed)} are loaded; {kept} ({path})"
 
@@ -143,14 +144,15 @@ def _fill(model: Any, labels: Mapping[str, int], load: Sequence[int], newest: in
 
 
 def _pin(root: str, labels: Mapping[str, int]) -> None:
-    """Pins the versions that have a label, and takes the pins of those away that had one."""
-    of_version: dict[int, list[str]] = {}
-    for label, version in sorted(labels.items()):
-        of_version.setdefault(version, []).append(label)
+    """Pins the versions that have a label, but for those that a person has pinned."""
     pinned = pins(root)
-    for version, names in of_version.items():
+    for version in sorted(set(labels.values())):
         if pinned.get(version, LABELLED).startswith(LABELLED):
-            pin(root, version, LABELLED + ", ".join(names))
-    for version, reason in pinned.items():
-        if reason.startswith(LABELLED) and version not in of_version:
+            pin(root, version, LABELLED + ", ".join(sorted(label for label in labels if labels[label] == version)))
+
+
+def _unpin(root: str, labels: Mapping[str, int]) -> None:
+    """Takes the pins away of versions that had a label and have none."""
+    for version, reason in pins(root).items():
+        if reason.startswith(LABELLED) and version not in labels.values():
             unpin(root, version)
