@@ -140,6 +140,7 @@ def pod_task(node: str) -> Any:
         volume_mounts=[k8s.V1VolumeMount(name="storage", mount_path="/storage")],
         container_resources=k8s.V1ResourceRequirements(requests=asked, limits={"memory": pod["memory"]}),
         node_selector=pod["node_selector"],
+        automount_service_account_token=False,  # it asks nothing of Kubernetes
         skip_on_exit_code=SKIPPED,
         on_finish_action="delete_succeeded_pod",
     )

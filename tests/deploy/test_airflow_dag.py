@@ -39,6 +39,10 @@ print(json.dumps({
         task.task_id: [task.image, task.cmds + task.arguments, task.container_resources.requests, task.node_selector]
         for task in dag.tasks if type(task).__name__ == "KubernetesPodOperator"
     },
+    "tokens": sorted({
+        str(task.automount_service_account_token)
+        for task in dag.tasks if type(task).__name__ == "KubernetesPodOperator"
+    }),
     "span": found["span_of"](begins, run), "marker": found["marker_of"](begins, run),
     "asked_span": found["span_of"](begins, asked), "asked_marker": found["marker_of"](begins, asked),
     "by_hand": found["span_of"](None, run),
@@ -103,5 +107,6 @@ def test_on_a_cluster_each_node_is_a_pod(python: Path, tmp_path: Path) -> None:
     assert image == "store/wdr:7"
     assert command == ["wdr", "run-node", "--compiled", str(tmp_path / "compiled"), "--node", "trainer"]
     assert (asked, selector) == ({"cpu": "8", "memory": "32Gi"}, {"pool": "training"})
+    assert told["tokens"] == ["False"]  # of Kubernetes: a node asks nothing of it
     assert told["pods"]["push"][2:] == [{"cpu": "1", "memory": "4Gi"}, {}]
     assert set(told["kinds"]) - set(told["pods"]) == {"wait_for_logs"}
