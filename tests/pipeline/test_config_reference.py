@@ -178,7 +178,7 @@ def commands(group: click.Group, before: str = "") -> set[str]:
 
 def test_readme_has_every_command_of_wdr_and_no_other() -> None:
     groups = [name for name, command in cli.commands.items() if isinstance(command, click.Group)]
-    pattern = rf"\bwdr ((?:{'|'.join(groups)}) [a-z]+|[a-z][a-z-]*)"
+    pattern = rf"\bwdr ((?:{'|'.join(groups)}) [a-z][a-z-]*|[a-z][a-z-]*)"
     assert set(re.findall(pattern, README)) == commands(cli)
 
 
