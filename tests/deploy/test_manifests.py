@@ -23,6 +23,16 @@ PRODUCT = "wdr"
 WORKLOADS = ("app-store", "model-server", "rank-service", "tf-serving")
 TF_SERVING = ("app-store", "tf-serving")
 
+#: The flags of TF Serving 2.19.1 that its files give (`model_servers/main.cc`); it does not start with another.
+_TF_SERVING_FLAGS = {
+    "allow_version_labels_for_unavailable_models", "enable_model_warmup", "file_system_poll_wait_seconds",
+    "grpc_channel_arguments", "model_config_file", "model_config_file_poll_wait_seconds", "monitoring_config_file",
+    "port", "rest_api_port", "tensorflow_inter_op_parallelism", "tensorflow_intra_op_parallelism",
+}  # fmt: skip
+
+#: Of those, what KServe's runtime gives itself (`config/runtimes/kserve-tensorflow-serving.yaml`).
+_RUNTIME_S_FLAGS = {"model_name", "model_base_path", "port", "rest_api_port", "rest_api_timeout_in_ms"}
+
 #: Of gRPC: a server draws the age of a connection up to a tenth longer, and a channel asks for addresses at most every
 #: 30 s (`grpc.dns_min_time_between_resolutions_ms`).
 _AGE_JITTER = 1.1
@@ -265,6 +275,12 @@ def test_kserve_s_manifest_says_nothing_that_its_mode_ignores() -> None:
     assert service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "hpa"
     assert "canaryTrafficPercent" not in service["spec"]["predictor"]
     assert service["spec"]["predictor"]["scaleMetric"] in ("cpu", "memory")
+
+
+def test_tf_serving_has_the_flags_that_it_is_given() -> None:
+    of_pod, of_kserve = (set(flags(container(pods()[name])["args"])) for name in ("tf-serving", "app-store"))
+    assert of_pod == _TF_SERVING_FLAGS
+    assert of_kserve <= _TF_SERVING_FLAGS - _RUNTIME_S_FLAGS
 
 
 def test_kserve_s_ports_are_its_runtime_s() -> None:
