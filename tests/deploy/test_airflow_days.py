@@ -11,9 +11,10 @@ from tests.soak import airflow
 
 pytestmark = pytest.mark.slow
 
+
 @pytest.mark.timeout(2400)
 def test_a_day_by_itself_with_a_task_killed(tmp_path: Path) -> None:
-    """As `python -m tests.soak.airflow` runs three of them, each from the day before's model, and the page in a browser."""
+    """As `python -m tests.soak.airflow` runs three of them, each from the day before's model; the page in a browser."""
     screenshot = tmp_path / "graph.png"
     (day,), found, _ = airflow.run(tmp_path, "3.3", 1, Console(), None, screenshot)
     assert found == []
