@@ -22,6 +22,7 @@ from components.gate_records import GateRecord as GateRecordContent
 from components.gate_records import read_record
 from components.infra_validation.requests import of_latest_span, raw_requests
 from components.measured import Measured, read_measured
+from components.model_identity import is_same_model, versions_with
 from components.push_refusals import (
     ChangedModelError,
     OlderModelError,
@@ -49,8 +50,8 @@ from components.versions import (
     add_version,
     checksums,
     differences,
+    history,
     locked,
-    pushed_models,
     read_manifest,
     user,
     verify,
@@ -104,10 +105,11 @@ def push(
       catalog_uri: The Catalog artifact; its tables go with the model.
       serving_root: The folder of versions.
       config_json: The config the model was made with.
-      lineage: What is known of the model's making; `model_uri` in it identifies the model.
+      lineage: What is known of the model's making; `model_uri` in it is the model's place.
       keep_versions: How many versions stay.
       requests: Serialized raw tf.Examples, for the warm-up records; none leaves those out.
-      validated: The checksums of the SavedModel's files as they were validated.
+      validated: The checksums of the SavedModel's files as they were validated. By these, and not by its place, it is
+        told whether the model is a version already.
       item_id: The feature that is the item's id, for warm-up records that rank.
       refusals: Of the gates on quality, a sentence each; there must be a reason then.
       force_reason: Why a model that is refused is pushed all the same; goes into the manifest, with the refusals.
@@ -128,20 +130,16 @@ def push(
 
     def fill(folder: str) -> None:
         storage.copy_folder(model_path, folder)
-        if wrong := differences(validated, checksums(folder)):
-            raise ChangedModelError(
-                "a pushed model's files must be those that infra validation has run. "
-                f"Received: {', '.join(wrong)} ({model_path})"
-            )
+        _check_validated(validated, folder, model_path)
         extra = os.path.join(folder, EXTRA_ASSETS)
         storage.copy_folder(catalog_uri, os.path.join(extra, CATALOG_FOLDER))
         storage.write_text(os.path.join(extra, CONFIG_FILE), config_json)
         if requests:
             write_warmup(folder, name, requests, item_id)
 
+    _check_validated(validated, model_path, model_path)
     with locked(serving_root):
-        pushed = pushed_models(serving_root)
-        own = [version for version, uri in pushed if uri == lineage[MODEL_URI]]
+        own = versions_with(serving_root, lineage[MODEL_URI], model_path)
         wrong = _what_is_wrong(serving_root, own[-1]) if own else ""
         newest = max(versions(serving_root), default=0)
         again = wrong != "" and own[-1] >= newest
@@ -150,8 +148,8 @@ def push(
             older = f"pushed before this run: version {newest} serves" if newest > version else ""
             wrong = "; ".join(filter(None, (older, wrong)))
         else:
-            others = [uri for _, uri in pushed if uri != lineage[MODEL_URI]]
-            _check_baseline(serving_root, lineage.get(BASELINE), others[-1] if others else None)
+            others = {v: m for v, m in history(serving_root).items() if MODEL_URI in m and v not in own}
+            _check_baseline(serving_root, lineage.get(BASELINE), others)
             reasons = {OlderModelError: older_than_serving(serving_root, lineage), UnchangedModelError: unchanged}
             for error, why in reasons.items():
                 if why and not force_reason:
@@ -176,12 +174,35 @@ def _what_is_wrong(serving_root: str, version: int) -> str:
     return ""
 
 
-def _check_baseline(serving_root: str, baseline: Mapping[str, Any] | None, serving: str | None) -> None:
-    """Raises StaleBaselineError if a candidate was held against another model than the one that serves."""
-    if baseline and baseline[MODEL_URI] != serving:
+def _check_validated(validated: Mapping[str, str], folder: str, model_path: str) -> None:
+    """Raises ChangedModelError if the files in a folder, a model's own or a copy, are not those that were validated."""
+    if wrong := differences(validated, checksums(folder)):
+        raise ChangedModelError(
+            "a pushed model's files must be those that infra validation has run. "
+            f"Received: {', '.join(wrong)} ({model_path})"
+        )
+
+
+def _check_baseline(
+    serving_root: str, baseline: Mapping[str, Any] | None, others: Mapping[int, Mapping[str, Any]]
+) -> None:
+    """Raises StaleBaselineError if a candidate was held against another model than the one that serves.
+
+    Args:
+      serving_root: The serving folder.
+      baseline: The model that the candidate was held against, and its version.
+      others: By version, oldest first, the manifests of what was pushed of other models than the candidate.
+    """
+    if not baseline:
+        return
+    version = max(others, default=None)
+    serving = dict(others[version]) if version is not None else {}
+    held_against = dict(others.get(baseline["version"], {MODEL_URI: baseline[MODEL_URI]}))
+    if not is_same_model(held_against, serving):
+        now = "none" if version is None else f"{serving[MODEL_URI]}, version {version}"
         raise StaleBaselineError(
             "a candidate must be held against the model that serves, and another one serves by now; "
-            f"run again. Received: {baseline[MODEL_URI]}, now {serving or 'none'} ({serving_root})"
+            f"run again. Received: {baseline[MODEL_URI]}, now {now} ({serving_root})"
         )
 
 
@@ -274,7 +295,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         baseline = None
         for served in input_dict.get("baseline_model", []):
             place = place_of(served)
-            of_model = [v for v, uri in pushed_models(exec_properties["serving_root"]) if uri == place]
+            of_model = versions_with(exec_properties["serving_root"], place, path_utils.serving_model_path(served.uri))
             baseline = {MODEL_URI: place, "version": max(of_model, default=None)}
         return {
             MODEL_URI: model.uri,

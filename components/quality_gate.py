@@ -88,15 +88,16 @@ def _measured(
     anchor = None
     if input_dict.get("anchor_model"):
         rival = artifact_utils.get_single_instance(input_dict["anchor_model"])
-        version = version_of(serving_root, place_of(rival))
+        version = version_of(serving_root, rival)
         if problem := why_not_comparable(serving_root, version, features):
             anchor = Rival(place_of(rival), version, problem=problem)
         else:
             anchor = _scored(_rows(examples, config), model, rival, version)
     serving, not_compared = "", ""
     if input_dict.get("serving_model"):
-        serving = place_of(artifact_utils.get_single_instance(input_dict["serving_model"]))
-        not_compared = why_not_comparable(serving_root, version_of(serving_root, serving), features)
+        served = artifact_utils.get_single_instance(input_dict["serving_model"])
+        serving = place_of(served)
+        not_compared = why_not_comparable(serving_root, version_of(serving_root, served), features)
     measured = read_measured(artifact_utils.get_single_uri(input_dict["evaluation"]))
     if not_compared:
         measured = {place: of_slice.without_baseline() for place, of_slice in measured.items()}

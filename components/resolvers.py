@@ -15,13 +15,15 @@ from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.dsl.components.common import resolver
+from tfx.utils import path_utils
 
 from components.anchor import anchor_of, versions_of
 from components.artifacts import INPUT_FINGERPRINT, RECIPE, SPLIT_RULE, UNFIT
 from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, last_span, was_let_through, was_stopped
-from components.served_models import by_place, import_version, place_of
-from components.versions import MODEL_URI, SPANS, Manifest, history, version_before
+from components.model_identity import is_same_model, version_before
+from components.served_models import import_version, known_model, place_of
+from components.versions import MODEL_URI, SPANS, Manifest, history
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -177,9 +179,10 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        known = by_place(input_dict["model"])
         for version, manifest in sorted(history(self._serving_root).items(), reverse=True):
-            model = known.get(manifest.get(MODEL_URI, ""))
+            if max(manifest.get(SPANS, []), default=-1) > _span(current):
+                continue  # without a look at its files
+            model = known_model(input_dict["model"], self._serving_root, version, manifest)
             sources = examples_behind(store, model.id) if model else []
             is_before = _is_before(current, sources) or (not sources and _is_of_earlier_spans(current, manifest))
             if is_before and (found := model or import_version(store, self._serving_root, version, manifest, current)):
@@ -202,10 +205,8 @@ class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (candidate,) = input_dict["candidate"]
         found = None
-        if before := version_before(self._serving_root, place_of(candidate)):
-            version, manifest = before
-            known = by_place(input_dict["model"]).get(manifest[MODEL_URI])
-            found = known or import_version(store, self._serving_root, version, manifest, candidate)
+        if before := _before(self._serving_root, candidate):
+            found = _known_or_imported(store, self._serving_root, before[0], input_dict["model"], candidate)
         return {"candidate": [], "model": [found] if found else []}
 
 
@@ -223,15 +224,18 @@ class AnchorModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (candidate,) = input_dict["candidate"]
-        before = version_before(self._serving_root, place_of(candidate))
+        before = _before(self._serving_root, candidate)
         if before is None:
             return {"candidate": [], "model": []}
         version, manifest = before
-        known, manifests = by_place(input_dict["model"]), history(self._serving_root)
+        manifests = history(self._serving_root)
         for place in (anchor_of({version: manifest}) or "", manifest[MODEL_URI]):
-            found = known.get(place)
-            if found is None and (of_model := versions_of(manifests, place)):
-                found = import_version(store, self._serving_root, of_model[-1], manifests[of_model[-1]], candidate)
+            named = [v for v in versions_of(manifests, place) if v <= version]
+            of_model = [v for v, m in manifests.items() if named and is_same_model(m, manifests[named[-1]])]
+            if not of_model:  # its manifest is gone
+                found = known_model(input_dict["model"], self._serving_root, 0, {MODEL_URI: place})
+            else:
+                found = _known_or_imported(store, self._serving_root, of_model[-1], input_dict["model"], candidate)
             if found is not None:
                 return {"candidate": [], "model": [found]}
         return {"candidate": [], "model": []}
@@ -247,6 +251,20 @@ class ValidatedModel(resolver.ResolverStrategy):  # type: ignore[misc]
         (blessing,) = input_dict["blessing"]
         is_blessed = blessing.get_int_custom_property("blessed") == 1
         return {"model": input_dict["model"] if is_blessed else [], "blessing": []}
+
+
+def _before(root: str, candidate: types.Artifact) -> tuple[int, Manifest] | None:
+    """The version that served before a candidate, and its manifest; None if none did."""
+    return version_before(root, place_of(candidate), path_utils.serving_model_path(candidate.uri))
+
+
+def _known_or_imported(
+    store: mlmd.MetadataStore, root: str, version: int, models: list[types.Artifact], candidate: types.Artifact
+) -> types.Artifact | None:
+    """A version's model as ML Metadata knows it, else imported beside the candidate; None if its files are gone."""
+    manifest = history(root)[version]
+    known = known_model(models, root, version, manifest)
+    return known or import_version(store, root, version, manifest, candidate)
 
 
 def _is_before(current: types.Artifact, sources: list[metadata_store_pb2.Artifact]) -> bool:

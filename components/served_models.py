@@ -1,8 +1,9 @@
 """The models behind the versions of a serving folder, as ML Metadata knows them, or as the folder alone knows them.
 
-A manifest names its model by the place of the artifact that was pushed. Where ML Metadata was lost, or the artifact was
-removed, the version itself still has the model's files, and its manifest tells what the model was trained on. Such a
-version is imported: ML Metadata gets a Model artifact for it, so that a run finds its baseline whatever was lost.
+A manifest names its model by the place of the artifact that was pushed, and has the checksums of its files. Where ML
+Metadata was lost, or the artifact was removed, the version itself still has the model's files, and its manifest tells
+what the model was trained on. Such a version is imported: ML Metadata gets a Model artifact for it, so that a run finds
+its baseline whatever was lost.
 
     serving/app_store/.models/3/   the Model artifact of version 3, whose own is gone: links to the version's files
 """
@@ -21,7 +22,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
 from components import storage
-from components.anchor import versions_of
+from components.model_identity import has_files, is_model_of, own_files, version_before, versions_with
 from components.versions import (
     CONFIG_FILE,
     EXTRA_ASSETS,
@@ -30,11 +31,8 @@ from components.versions import (
     SPANS,
     DamagedVersionError,
     Manifest,
-    checksums,
-    history,
     models_folder,
     verify,
-    version_before,
     version_path,
     versions,
 )
@@ -59,25 +57,36 @@ def place_of(model: types.Artifact) -> str:
     return str(model.get_string_custom_property(IMPORTED_AS) or model.uri)
 
 
-def by_place(models: Iterable[types.Artifact]) -> dict[str, types.Artifact]:
-    """By the place by which manifests know them, the models whose files are there; of several, the last."""
-    there = (model for model in models if storage.exists(path_utils.serving_model_path(model.uri)))
-    return {place_of(model): model for model in sorted(there, key=lambda model: model.id)}
+def known_model(models: Iterable[types.Artifact], root: str, version: int, manifest: Manifest) -> types.Artifact | None:
+    """The last of some models that is a version's: at the place that its manifest has, with the files that were pushed.
+
+    Args:
+      models: Those that ML Metadata knows.
+      root: The serving folder.
+      version: The version.
+      manifest: Its manifest.
+    """
+    at_place = [model for model in models if place_of(model) == manifest.get(MODEL_URI)]
+    for model in sorted(at_place, key=lambda model: -model.id):
+        folder = path_utils.serving_model_path(model.uri)
+        if storage.exists(folder) and is_model_of(root, version, manifest, place_of(model), folder):
+            return model
+    return None
 
 
 def baseline_words(
-    root: str, candidate_place: str, *, is_found: bool, is_imported: bool, features: Collection[str]
+    root: str, candidate_uri: str, *, is_found: bool, is_imported: bool, features: Collection[str]
 ) -> str:
     """What a candidate was held against, and where that came from, for a person.
 
     Args:
       root: The serving folder.
-      candidate_place: The candidate's place, as manifests have it.
+      candidate_uri: The candidate's place.
       is_found: Whether there was a baseline.
       is_imported: Whether it was imported, as ML Metadata did not know it.
       features: The names of the features that the examples have.
     """
-    before = version_before(root, candidate_place)
+    before = version_before(root, candidate_uri, path_utils.serving_model_path(candidate_uri))
     if before is None:
         return "none, as no model served before"
     version, manifest = before
@@ -94,10 +103,11 @@ def baseline_words(
     return f"version {version}{trained}{where}{not_compared if lacking else ''}"
 
 
-def version_of(root: str, place: str) -> int | None:
-    """The newest version whose folder is there of a model, by its place as manifests have it; None if there is none."""
+def version_of(root: str, model: types.Artifact) -> int | None:
+    """The newest version whose folder is there of a model; None if there is none."""
     there = versions(root)
-    return next((v for v in reversed(versions_of(history(root), place)) if v in there), None)
+    of_model = versions_with(root, place_of(model), path_utils.serving_model_path(model.uri))
+    return next((v for v in reversed(of_model) if v in there), None)
 
 
 def why_not_comparable(root: str, version: int | None, features: Collection[str]) -> str:
@@ -173,11 +183,8 @@ def import_version(
 
 def _is_as_pushed(place: str, manifest: Manifest) -> bool:
     """Whether a model's own files are there, and are those of the version that was pushed."""
-    folder = path_utils.serving_model_path(place)
-    if not storage.exists(folder):
-        return False
-    of_model = {name: sha for name, sha in manifest.get(SHA256, {}).items() if not name.startswith(_EXTRA)}
-    return bool(of_model) and checksums(folder) == of_model
+    folder, of_model = path_utils.serving_model_path(place), own_files(manifest.get(SHA256) or {})
+    return storage.exists(folder) and bool(of_model) and has_files(folder, of_model)
 
 
 def _restore(version: str, folder: str) -> None:

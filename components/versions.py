@@ -49,7 +49,7 @@ CATALOG_FOLDER = "catalog"
 #: In a version's extra assets: what was pushed, from what, with the files' checksums.
 MANIFEST_FILE = "manifest.json"
 
-#: In a manifest: the place of the model, by which it is known.
+#: In a manifest: the place of the model, by which ML Metadata knows it.
 MODEL_URI = "model_uri"
 #: In a manifest: the spans that the model was trained on in its run.
 SPANS = "spans"
@@ -137,20 +137,6 @@ def pushed_models(root: str) -> list[tuple[int, str]]:
     A version that was put there by hand, without a manifest, is left out.
     """
     return [(v, manifest[MODEL_URI]) for v, manifest in history(root).items() if MODEL_URI in manifest]
-
-
-def version_before(root: str, model_uri: str) -> tuple[int, Manifest] | None:
-    """The version that served before a model, and its manifest; None if none did.
-
-    Args:
-      root: The serving folder.
-      model_uri: The model's place. Of one that is not a version, what serves was there before it; of one that is, what
-        served when it was pushed first.
-    """
-    pushed = {version: manifest for version, manifest in history(root).items() if MODEL_URI in manifest}
-    own = next((version for version, manifest in pushed.items() if manifest[MODEL_URI] == model_uri), None)
-    earlier = [version for version in pushed if own is None or version < own]
-    return (earlier[-1], pushed[earlier[-1]]) if earlier else None
 
 
 def newest_span(root: str) -> int | None:

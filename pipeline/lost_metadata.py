@@ -1,8 +1,8 @@
 """A workspace whose ML Metadata was lost, or is older than its artifacts: its next executions get ids that are new.
 
 TFX names an artifact's folder by the id of the execution that makes it. A database that begins anew would give ids
-again: new examples would be written beside old ones and be read together, and a new model would lie where the manifest
-of a pushed version says that its own lies, and be taken for it.
+again: new examples would be written beside old ones and be read together, and a new model would take the place of a
+pushed one, which its baseline or a resumed training still needs.
 """
 
 from __future__ import annotations

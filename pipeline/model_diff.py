@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from components.model_identity import is_same_model
 from components.versions import (
     BASELINE,
     CATALOG_FOLDER,
@@ -74,14 +75,14 @@ def metric_rows(
       the other; else, in place of the metrics, that there is no such span.
     """
     one, other = first.get(MODEL_URI), second.get(MODEL_URI)
-    if one is None or other is None or one == other:
+    if one is None or other is None or is_same_model(first, second):
         return {}
-    if (found := unseen(one, other)) is not None:
+    if one != other and (found := unseen(one, other)) is not None:
         measured = found.measured
         of_models = {found.model_uri: measured.metrics, found.before_uri: measured.baseline}
         return _rows(of_models[one], of_models[other], f"on span {found.span}, new to both")
     for manifest, held_against in ((first, other), (second, one)):
-        if (manifest.get(BASELINE) or {}).get(MODEL_URI) == held_against and SPANS in manifest:
+        if one != other and (manifest.get(BASELINE) or {}).get(MODEL_URI) == held_against and SPANS in manifest:
             metrics = manifest["metrics"]
             of_models = {manifest[MODEL_URI]: metrics["candidate"], held_against: metrics.get("baseline", {})}
             return _rows(of_models[one], of_models[other], f"on span {max(manifest[SPANS])}")

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from ml_metadata.proto import metadata_store_pb2
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from components.versions import MODEL_URI, PUSHED_AT, history, versions
+from components.model_identity import is_same_model
+from components.versions import PUSHED_AT, history, versions
 from pipeline.metadata_handle import Metadata
 from pipeline.outcome import Outcome
 from pipeline.workspace import Workspace
@@ -78,8 +79,7 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
 def _first_pushed(root: str) -> float | None:
     """When the model that serves was pushed for the first time, in seconds since 1970; None if no manifest tells."""
     manifests = list(history(root).values())
-    serves = manifests[-1].get(MODEL_URI)
-    pushes = [m[PUSHED_AT] for m in manifests if m.get(MODEL_URI) == serves and PUSHED_AT in m]
+    pushes = [m[PUSHED_AT] for m in manifests if is_same_model(m, manifests[-1]) and PUSHED_AT in m]
     return min((datetime.datetime.fromisoformat(at).timestamp() for at in pushes), default=None)
 
 

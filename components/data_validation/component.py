@@ -24,7 +24,7 @@ from components.gate_records import SPAN, Finding, read_record, read_records, wr
 from components.gate_records import GateRecord as Record
 from components.gates import settle
 from components.ingestion.evidence import read_evidence
-from components.served_models import place_of, version_of, why_not_comparable
+from components.served_models import version_of, why_not_comparable
 from transform.config import Config
 from transform.drift_settings import Drift
 from transform.errors import InputError
@@ -68,7 +68,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         if input_dict.get("serving_model"):
             (model,) = input_dict["serving_model"]
             root = exec_properties["serving_root"]
-            not_compared = why_not_comparable(root, version_of(root, place_of(model)), config.spec.example_names)
+            not_compared = why_not_comparable(root, version_of(root, model), config.spec.example_names)
             if not not_compared:
                 scores = score(serialized, path_utils.serving_model_path(model.uri))
         ingested = read_evidence(quarantine.uri)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from components.push_refusals import StaleBaselineError
 from components.retention import remove_old
 from components.rollback import roll_back
 from components.versions import checksums, verify, versions
-from tests.components.pushes import push_one, raw_example
+from tests.components.pushes import another_export, push_one, raw_example
 
 
 def test_a_pushed_version_serves_and_carries_config_and_catalog(model: Path, catalog: Path, local_root: Path) -> None:
@@ -47,8 +49,8 @@ def test_the_warm_up_records_are_requests_that_the_model_answers(model: Path, ca
 
 def test_a_model_is_pushed_to_a_remote_filesystem_by_the_same_code(model: Path, catalog: Path, tmp_path: Path) -> None:
     root = f"ram://{tmp_path}/store"
-    path = str(model / "Format-Serving")
     for uri in ("m1", "m2"):
+        path = str(another_export(model, tmp_path / uri, uri) / "Format-Serving")
         push(path, str(catalog), root, "{}", {"model_uri": uri}, 1, [raw_example(0.0)], checksums(path))
     assert versions(root) == [2]
     sums = verify(f"{root}/2")
@@ -121,3 +123,67 @@ def test_a_candidate_that_was_held_against_another_model_than_serves_is_not_push
         push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m2", "version": 2})
     assert versions(str(local_root)) == [1, 2, 3]
     assert push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m1", "version": 3}) == 4
+
+
+def place_again(model: Path, root: Path, uri: str) -> None:
+    """Another export at the place of one that was pushed, as with an ML Metadata that counts from 1 again."""
+    place = root.parent.parent / "exports" / uri
+    shutil.rmtree(place)
+    another_export(model, place, f"another at {uri}")
+
+
+def test_a_new_model_at_the_place_of_a_pushed_one_is_pushed(model: Path, catalog: Path, local_root: Path) -> None:
+    assert push_one(model, catalog, local_root, "m1") == 1
+    place_again(model, local_root, "m1")
+    assert push_one(model, catalog, local_root, "m1") == 2
+    assert versions(str(local_root)) == [1, 2]
+    of_versions = [(local_root / name / "fingerprint.pb").read_bytes() for name in ("1", "2")]
+    assert of_versions[0] != of_versions[1]
+    assert push_one(model, catalog, local_root, "m1") == 2
+
+
+def test_a_new_model_at_the_place_of_one_whose_version_was_removed_is_pushed(
+    model: Path, catalog: Path, local_root: Path
+) -> None:
+    for uri in ("m1", "m2"):
+        push_one(model, catalog, local_root, uri)
+    remove_old(str(local_root), keep=1)
+    place_again(model, local_root, "m1")
+    assert push_one(model, catalog, local_root, "m1") == 3
+
+
+def test_a_model_that_was_pushed_and_then_moved_is_the_version_that_it_was(
+    model: Path, catalog: Path, local_root: Path
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    shutil.copytree(local_root.parent.parent / "exports" / "m1", local_root.parent.parent / "exports" / "moved")
+    assert push_one(model, catalog, local_root, "moved") == 1
+    assert versions(str(local_root)) == [1]
+
+
+def test_a_candidate_held_against_another_model_at_the_serving_one_s_place_is_not_pushed(
+    model: Path, catalog: Path, local_root: Path
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    place_again(model, local_root, "m1")
+    push_one(model, catalog, local_root, "m1")
+    with pytest.raises(StaleBaselineError, match="Received: m1, now m1, version 2"):
+        push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m1", "version": 1})
+    assert push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m1", "version": 2}) == 3
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_version_of_a_release_that_recorded_no_checksums_is_known_by_its_files_or_its_place(
+    model: Path, catalog: Path, local_root: Path, is_there: bool
+) -> None:
+    push_one(model, catalog, local_root, "m1")
+    path = local_root / "1" / "assets.extra" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"]
+    path.write_text(json.dumps(manifest))
+    push_one(model, catalog, local_root, "m2")
+    if not is_there:
+        remove_old(str(local_root), keep=1)
+    assert push_one(model, catalog, local_root, "m1") == 1
+    place_again(model, local_root, "m1")
+    assert push_one(model, catalog, local_root, "m1") == (3 if is_there else 1)

@@ -27,7 +27,7 @@ from components.retention import remove_old
 from components.rollback import roll_back
 from components.versions import checksums, read_manifest, verify, versions
 from tests.components.evaluations import write_evaluation
-from tests.components.pushes import push_one, raw_example
+from tests.components.pushes import another_export, push_one, raw_example
 from tests.transform.small_config import small_config
 from transform.config import Config
 from transform.settings import Push
@@ -184,12 +184,13 @@ def test_a_better_model_is_the_anchor(execute: Any, model: Path, local_root: Pat
 
 
 def test_a_model_forced_past_the_anchor_is_the_anchor_and_one_forced_past_a_threshold_is_not(
-    execute: Any, model: Path, local_root: Path
+    execute: Any, model: Path, tmp_path: Path, local_root: Path
 ) -> None:
     anchor = Rival("m1", 1, differences=WORSE)
     execute(by_model=0, force_reason="a holiday", anchor=anchor)
     assert read_manifest(str(local_root / "1"))["anchor"] == "m1"
-    again = shutil.copytree(model, local_root.parent / "again")
+    again = another_export(model, tmp_path / "again", "again")
+    (tmp_path / CHECKSUMS_FILE).write_text(json.dumps(checksums(str(again / "Format-Serving"))))
     execute(by_model=0, force_reason="the feature is gone", uri=again, anchor=anchor, anchor_findings=(REFUSED,))
     assert read_manifest(str(local_root / "2"))["anchor"] == str(again)
     assert read_manifest(str(local_root / "2"))["forced"]["refusals"][-1] == "auc is below the anchor's"

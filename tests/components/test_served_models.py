@@ -11,7 +11,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components import storage
-from components.resolvers import LastPushedModel, ServingModel
+from components.resolvers import AnchorModel, LastPushedModel, ServingModel
 from components.served_models import baseline_words, place_of, version_of, why_not_comparable
 from components.versions import add_version, models_folder, remove_version
 from tests.components.mlmd_lineage import Lineage
@@ -56,9 +56,7 @@ def anew(tmp_path: Path) -> Lineage:
 
 def words(served: Served, candidate: Any, found: list[Any]) -> str:
     is_imported = bool(found) and found[0].get_string_custom_property("imported_as") != ""
-    return baseline_words(
-        served.root, place_of(candidate), is_found=bool(found), is_imported=is_imported, features=["app"]
-    )
+    return baseline_words(served.root, candidate.uri, is_found=bool(found), is_imported=is_imported, features=["app"])
 
 
 def file_of(model: Any) -> str:
@@ -160,11 +158,46 @@ def test_a_model_is_comparable_on_examples_that_have_what_it_reads(lineage: Line
         {"name": "hour", "parts": []},  # read in a cross
     ]
     served.configure(1, {"features": features, "crosses": [{"features": ["app", "hour"]}], "counts": []})
-    version = version_of(served.root, place_of(model))
+    version = version_of(served.root, model)
     assert version == 1
     assert why_not_comparable(served.root, version, {"app", "hour"}) == ""
     assert why_not_comparable(served.root, version, {"app", "device"}).startswith(
         "version 1 reads hour, which the examples do not have ("
     )
-    assert version_of(served.root, "another model") is None
+    assert version_of(served.root, lineage.model(lineage.examples(2))) is None
     assert why_not_comparable(served.root, None, {"app"}) == ""
+
+
+def trained_at_the_place_of(model: Any, lineage: Lineage, span: int) -> Any:
+    """Another model at the place of an earlier one, as with an ML Metadata that counts from 1 again."""
+    another = lineage.model(lineage.examples(span))
+    another.uri = model.uri
+    (Path(model.uri) / "Format-Serving" / "saved_model.pb").write_text("another model")
+    return another
+
+
+def test_a_candidate_at_the_place_of_a_pushed_model_is_held_against_what_serves(
+    lineage: Lineage, anew: Lineage, served: Served
+) -> None:
+    model = lineage.model(lineage.examples(1))
+    text = file_of(model)
+    served.push(model, 1)
+    candidate = trained_at_the_place_of(model, anew, 2)
+    (found,) = served.baseline(anew, candidate, [candidate])
+    assert file_of(found) == text
+    assert words(served, candidate, [found]).startswith("version 1, trained to span 1, found by its manifest")
+    anchor = AnchorModel(served.root).resolve_artifacts(anew.store, {"candidate": [candidate], "model": [candidate]})
+    assert [file_of(found) for found in anchor["model"]] == [text]
+
+
+def test_no_training_starts_from_another_model_at_the_place_of_the_pushed_one(lineage: Lineage, served: Served) -> None:
+    model = lineage.model(lineage.examples(1))
+    text = file_of(model)
+    served.push(model, 1)
+    another = trained_at_the_place_of(model, lineage, 1)
+    (found,) = served.base(lineage, lineage.examples(2), [another])
+    assert file_of(found) == text
+    (again,) = served.base(lineage, lineage.examples(2), [another, found])
+    assert again.id == found.id  # which was imported once
+    assert version_of(served.root, another) is None
+    assert version_of(served.root, found) == 1

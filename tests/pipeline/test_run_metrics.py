@@ -78,11 +78,11 @@ def test_a_run_that_pushed(workspace: Workspace) -> None:
 
 
 def test_a_rollback_makes_no_model_younger(workspace: Workspace) -> None:
-    """Version 2 serves, then what version 1 was is version 3: its age is that of version 1."""
+    """Version 2 serves, then what version 1 was is version 3: its age is that of version 1. All lie at one place."""
     root = str(workspace.serving("store"))
 
-    def add(uri: str) -> float:
-        add_version(root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"model_uri": uri})
+    def add(text: str) -> float:
+        add_version(root, lambda folder: storage.write_text(f"{folder}/x", text), {"model_uri": "m"})
         write(workspace, outcome(1))
         return samples(workspace)[("wdr_served_model_pushed_timestamp_seconds",)]
 
