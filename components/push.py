@@ -18,6 +18,7 @@ from tfx.utils import path_utils
 from components import storage
 from components.anchor import ANCHOR
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog, GateRecord
+from components.fence import check_held
 from components.gate_records import GateRecord as GateRecordContent
 from components.gate_records import read_record
 from components.infra_validation.requests import of_latest_span, raw_requests
@@ -124,7 +125,8 @@ def push(
       StaleBaselineError: If `baseline` in the lineage is not the model that serves.
       UnchangedModelError: If the model is no new version, and no reason is given.
       OlderModelError: If the model that serves was trained on later spans, and no reason is given.
-      ChangedModelError: If the files that were copied are not those that were validated.
+      ChangedModelError: If the files, or their copies, are not those that were validated.
+      LostClaimError: If the workspace is another process's by now.
     """
     name = os.path.basename(serving_root.rstrip("/"))
 
@@ -139,6 +141,7 @@ def push(
 
     _check_validated(validated, model_path, model_path)
     with locked(serving_root):
+        check_held()
         own = versions_with(serving_root, lineage[MODEL_URI], model_path)
         wrong = _what_is_wrong(serving_root, own[-1]) if own else ""
         newest = max(versions(serving_root), default=0)

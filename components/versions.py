@@ -3,16 +3,19 @@
     serving/app_store/
       3/                 a version: a SavedModel and, in `assets.extra/`, what goes with it and its manifest
       4/
-      .part-5/           a version that is still being copied, or was when its process was killed
+      .part-5.8c1f02d9/  a version that is still being copied, or was when its process was killed
       .gone-2/           a version that is being removed
       .removed/2.json    the manifest of a version that was removed
       .models/3/         a version's files as ML Metadata has a model's, where the model's own are gone
       .pins.json         which versions are never removed, and why
 
 A version appears by a rename once all of it is on the disk, and goes by a rename before any of it is removed, so that a
-watcher sees whole versions only. A remote filesystem has no such rename. There, `.part-5` is an empty file that says
-that the folder `5` is not whole; it is written first and removed last, after the manifest, and `versions` heeds it. A
-model server there may look into a version too early: it then fails to load it and tries again.
+watcher sees whole versions only. A copy has a random name: where a lock was lost, two processes never write into one
+folder, and the second rename to a number fails.
+
+A remote filesystem has no such rename. There, `.part-5` is an empty file that says that the folder `5` is not whole; it
+is written first and removed last, after the manifest, and `versions` heeds it. A model server there may look into a
+version too early: it then fails to load it and tries again.
 """
 
 from __future__ import annotations
@@ -23,13 +26,14 @@ import getpass
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from filelock import FileLock
 
-from components import storage
+from components import fence, storage
 from transform.errors import InputError
 
 #: The prefixes of a version that is still being copied, or being removed; TF Serving takes numbers only for versions.
@@ -191,23 +195,32 @@ def add_version(
 ) -> int:
     """Adds the next version; it appears whole or not at all. The caller holds the folder's lock.
 
+    A process that runs under a claim on a workspace looks, right before the version appears, whether it still has it.
+
     Args:
       root: The serving folder; made if missing.
-      fill: Writes the version's files into the folder that it is given, which need not exist.
+      fill: Writes the version's files into the folder that it is given, which is empty.
       manifest: What the manifest says beside the version's number, the time and the checksums.
       sums: The checksums, where they are known.
 
     Returns:
       The version, one above the highest that there ever was, as far as its manifest is kept.
+
+    Raises:
+      LostClaimError: If the workspace is another process's by now, or another has removed the copy.
     """
+    fence.check_held()
     storage.make_folder(root)
     clear(root)
     version = max(history(root), default=0) + 1
-    part, final = os.path.join(root, f"{PART_PREFIX}{version}"), version_path(root, version)
-    remote = storage.is_remote(root)
+    remote, final = storage.is_remote(root), version_path(root, version)
+    name = f"{PART_PREFIX}{version}" if remote else f"{PART_PREFIX}{version}.{secrets.token_hex(4)}"
+    part = os.path.join(root, name)
     if remote:
         storage.write_text(part, "")
     folder = final if remote else part
+    storage.make_folder(folder)
+    handle = None if remote else os.open(part, os.O_RDONLY)  # while it is open, its number is no other folder's
     try:
         fill(folder)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -215,13 +228,23 @@ def add_version(
         storage.write_text(os.path.join(folder, _MANIFEST), json.dumps(whole, indent=2, sort_keys=True))
         if not remote:
             storage.sync_all(part)
+        fence.check_held()
+        if handle is None:
+            storage.remove(part)
+        elif os.path.samestat(os.fstat(handle), os.stat(part)):
+            os.rename(part, final)
+        else:
+            raise fence.LostClaimError(
+                f"a version must be copied by one process at a time, and another has removed this one's copy ({part})"
+            )
     except BaseException:
-        clear(root)  # a full disk has room again
+        if storage.exists(part):
+            _clear(root, name)  # a full disk has room again
         raise
-    if remote:
-        storage.remove(part)
-    else:
-        os.rename(part, final)
+    finally:
+        if handle is not None:
+            os.close(handle)
+    if not remote:
         storage.sync(root)
     return version
 
@@ -274,8 +297,17 @@ def clear(root: str) -> None:
     """
     for name in storage.names(root):
         if name.startswith((PART_PREFIX, GONE_PREFIX)):
-            if storage.is_remote(root):
-                folder = os.path.join(root, name.removeprefix(PART_PREFIX))
-                if storage.exists(folder):
-                    storage.remove(folder)
-            storage.remove(os.path.join(root, name))
+            _clear(root, name)
+
+
+def _clear(root: str, name: str) -> None:
+    """Removes one that is no whole version: at once on a local filesystem, else before the file that says so."""
+    path = os.path.join(root, name)
+    if storage.is_remote(root):
+        folder = os.path.join(root, name.removeprefix(PART_PREFIX))
+        if storage.exists(folder):
+            storage.remove(folder)
+    elif name.startswith(PART_PREFIX):
+        path = os.path.join(root, f"{GONE_PREFIX}{name}.{secrets.token_hex(4)}")
+        os.rename(os.path.join(root, name), path)
+    storage.remove(path)

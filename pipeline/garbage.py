@@ -12,6 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
 from components.artifacts import VocabularyMemory
+from components.fence import check_held
 from components.versions import pushed_models, versions
 from pipeline.claim import claimed
 from pipeline.metadata_handle import Metadata
@@ -56,6 +57,7 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
 
     Raises:
       WorkspaceBusyError: If a run is using the workspace.
+      LostClaimError: If one has taken it meanwhile.
     """
     with claimed(workspace), Metadata(workspace.metadata_connection()) as handle:
         store = handle.store
@@ -66,6 +68,7 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
         paths = [path for path in [*(Path(a.uri) for a in old), *logs] if path.exists()]
         garbage = Garbage({path: _num_bytes(path) for path in paths})
         if not dry_run:
+            check_held()
             _remove(workspace, store, old, paths)
         return garbage
 

@@ -29,12 +29,16 @@ _Channel: TypeAlias = Any  # a message without types: pipeline_pb2.InputSpec.Cha
 
 
 def compile_ir(pipeline: tfx_pipeline.Pipeline) -> pipeline_pb2.Pipeline:
-    """Compiles a pipeline; it holds no connection to ML Metadata.
+    """Compiles a pipeline; it holds a connection to ML Metadata only if the pipeline does."""
+    return with_node_runs(compiler.Compiler().compile(pipeline))
+
+
+def with_node_runs(ir: pipeline_pb2.Pipeline) -> pipeline_pb2.Pipeline:
+    """Gives each node of a compiled pipeline its context in the run; returns the same pipeline, changed.
 
     An input of the run's is asked for among the executions of its node in the run. One that is of all runs is asked for
     among the executions of the nodes that have an output of its name and type.
     """
-    ir: pipeline_pb2.Pipeline = compiler.Compiler().compile(pipeline)
     nodes = [node.pipeline_node for node in ir.nodes]
     makers = _makers(nodes)
     for node in nodes:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.claim import claimed
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.fingerprint import ROOT
+from pipeline.ir import with_node_runs
 from pipeline.lost_metadata import reserve_ids
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace
@@ -38,8 +40,15 @@ def pipeline_from_environment() -> tfx_pipeline.Pipeline:
     return pipeline
 
 
+class _Runner(LocalDagRunner):  # type: ignore[misc]
+    """TFX's runner, of a pipeline whose executions a claim on the workspace knows as its own; `tfx` wants its `run`."""
+
+    def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> None:
+        super().run_with_ir(with_node_runs(pipeline), run_options)
+
+
 if __name__ == "__main__":
     with claimed(workspace_from_environment()):
         pipeline = pipeline_from_environment()
         reserve_ids(pipeline.metadata_connection_config, workspace_from_environment())
-        LocalDagRunner().run(pipeline)
+        _Runner().run(pipeline)

@@ -58,6 +58,16 @@ class Workspace:
         return self.root / "compiled"
 
     @property
+    def id_file(self) -> Path:
+        """Has the workspace's random id, by which a database of ML Metadata knows it."""
+        return self.root / ".workspace_id"
+
+    @property
+    def locks(self) -> Path:
+        """Of single nodes, and the tokens of their claims."""
+        return self.root / ".locks"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

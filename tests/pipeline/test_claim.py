@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from pipeline.claim import WorkspaceBusyError, claimed, node_claimed
+from pipeline.claim import NoLockError, WorkspaceBusyError, claimed, node_claimed
+from pipeline.ir import NODE_RUN
+from pipeline.owner import ForeignDatabaseError, check_owner
 from pipeline.workspace import Workspace
 
 _HOLDER = """
@@ -25,11 +29,24 @@ with claimed(Workspace.at(sys.argv[1])):
 """
 
 
-def put_executions(workspace: Workspace, *states: metadata_store_pb2.Execution.State) -> list[int]:
+def put_executions(
+    workspace: Workspace, *states: metadata_store_pb2.Execution.State, context: str = NODE_RUN
+) -> list[int]:
+    """Executions in a context: by default the one that this project's pipelines alone have."""
     with metadata.Metadata(workspace.metadata_connection()) as handle:
         type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
         executions = [metadata_store_pb2.Execution(type_id=type_id, last_known_state=state) for state in states]
-        return list(handle.store.put_executions(executions))
+        ids = list(handle.store.put_executions(executions))
+        associate(handle.store, ids, context, f"monday.{ids[0]}")
+        return ids
+
+
+def associate(store: mlmd.MetadataStore, executions: list[int], kind: str, name: str) -> None:
+    """Puts executions into a context."""
+    type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
+    (context,) = store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
+    links = [metadata_store_pb2.Association(execution_id=id_, context_id=context) for id_ in executions]
+    store.put_attributions_and_associations([], links)
 
 
 def states(workspace: Workspace) -> dict[int, metadata_store_pb2.Execution.State]:
@@ -115,13 +132,112 @@ def test_a_node_removes_what_its_own_killed_executions_wrote(tmp_path: Path) -> 
     workspace, state = Workspace.at(tmp_path), metadata_store_pb2.Execution
     own, other = put_executions(workspace, state.RUNNING, state.RUNNING)
     with metadata.Metadata(workspace.metadata_connection()) as handle:
-        type_id = handle.store.put_context_type(metadata_store_pb2.ContextType(name="node"))
         for name, execution in (("store.trainer", own), ("store.transform", other)):
-            (context,) = handle.store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
-            link = metadata_store_pb2.Association(execution_id=execution, context_id=context)
-            handle.store.put_attributions_and_associations([], [link])
+            associate(handle.store, [execution], "node", name)
     for node, execution in (("trainer", own), ("transform", other)):
         (tmp_path / "artifacts" / node / "output" / str(execution)).mkdir(parents=True)
     with node_claimed(workspace, "store", "trainer"):
         assert [p.name for p in sorted((tmp_path / "artifacts").glob("*/output/*"))] == [str(other)]
         assert states(workspace) == {own: state.FAILED, other: state.RUNNING}
+
+
+@pytest.mark.parametrize("claim", ["run", "node"])
+def test_an_execution_of_another_pipeline_in_the_same_database_is_left_alone(tmp_path: Path, claim: str) -> None:
+    """Another team's, which runs; its ids may be those of folders from when this workspace had another database."""
+    workspace, state = Workspace.at(tmp_path), metadata_store_pb2.Execution
+    (own,) = put_executions(workspace, state.RUNNING)
+    (other,) = put_executions(workspace, state.RUNNING, context="pipeline_run")
+    with metadata.Metadata(workspace.metadata_connection()) as handle:
+        associate(handle.store, [own, other], "node", "store.trainer")
+    for execution in (own, other):
+        (tmp_path / "artifacts" / "trainer" / "model" / str(execution)).mkdir(parents=True)
+    with claimed(workspace) if claim == "run" else node_claimed(workspace, "store", "trainer"):
+        pass
+    assert states(workspace) == {own: state.FAILED, other: state.RUNNING}
+    assert [path.name for path in (tmp_path / "artifacts" / "trainer" / "model").iterdir()] == [str(other)]
+
+
+@pytest.mark.parametrize("claim", ["run", "node"])
+def test_a_database_of_another_workspace_is_refused(tmp_path: Path, claim: str) -> None:
+    first, second = (Workspace.at(tmp_path / name) for name in ("first", "second"))
+    state = metadata_store_pb2.Execution
+    (running,) = put_executions(first, state.RUNNING)
+    second.root.mkdir()
+    (second.root / "metadata").symlink_to(first.root / "metadata")  # one database, as a server's
+    with node_claimed(first, "store", "transform"):
+        own_id = first.id_file.read_text().strip()
+        with (
+            pytest.raises(ForeignDatabaseError) as raised,
+            claimed(second) if claim == "run" else node_claimed(second, "store", "trainer"),
+        ):
+            pass
+    assert states(first) == {running: state.RUNNING}
+    second_id, database = second.id_file.read_text().strip(), second.root / "metadata" / "metadata.db"
+    assert str(raised.value) == (
+        "a database of ML Metadata must be one workspace's alone. Received: that of the workspace "
+        f"{first.root} ({own_id}), for {second.root} ({second_id}); the database is {database}. "
+        f"Where the first one is lost and this one takes its place, write {own_id} into {second.id_file}"
+    )
+    second.id_file.write_text(own_id)
+    with claimed(second):
+        assert states(second) == {running: state.FAILED}
+
+
+def test_a_copied_workspace_whose_database_was_not_copied_along_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy has the id of the first one."""
+    first, copy = (Workspace.at(tmp_path / name) for name in ("first", "copy"))
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.fake_database.SetInParent()  # SQLite in memory
+    store = mlmd.MetadataStore(connection)
+    first.root.mkdir()
+    monkeypatch.setenv("WDR_METADATA_URL", "postgresql://wdr:secret@database/wdr")  # only its place is asked for
+    check_owner(store, first)
+    check_owner(store, first)
+    shutil.copytree(first.root, copy.root)
+    with pytest.raises(ForeignDatabaseError, match="the database is postgresql://database:5432/wdr"):
+        check_owner(store, copy)
+    moved = Workspace.at(first.root.rename(tmp_path / "moved"))
+    check_owner(store, moved)
+
+
+def test_of_two_workspaces_that_take_a_database_at_once_one_has_it(tmp_path: Path) -> None:
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.fake_database.SetInParent()
+    store = mlmd.MetadataStore(connection)
+    workspaces = [Workspace.at(tmp_path / name) for name in ("first", "second")]
+
+    class Late(mlmd.MetadataStore):
+        """Sees no owner at first, as in the moment before another process writes itself down."""
+
+        asked = 0
+
+        def get_context_by_type_and_name(self, *arguments: str) -> metadata_store_pb2.Context | None:
+            self.asked += 1
+            return None if self.asked == 1 else store.get_context_by_type_and_name(*arguments)
+
+        def put_context_type(self, *arguments: metadata_store_pb2.ContextType) -> int:
+            return int(store.put_context_type(*arguments))
+
+        def put_contexts(self, contexts: list[metadata_store_pb2.Context]) -> list[int]:
+            return list(store.put_contexts(contexts))
+
+    check_owner(Late(connection), workspaces[0])
+    with pytest.raises(ForeignDatabaseError):
+        check_owner(Late(connection), workspaces[1])
+
+
+@pytest.mark.parametrize("claim", ["run", "node"])
+def test_a_lock_that_cannot_be_had_is_told_with_what_is_wanted(tmp_path: Path, claim: str) -> None:
+    workspace = Workspace.at(tmp_path)
+    (tmp_path / ".lock").write_bytes(b"a file of something else" * 100)
+    with (
+        pytest.raises(NoLockError) as raised,
+        claimed(workspace) if claim == "run" else node_claimed(workspace, "store", "push"),
+    ):
+        pass
+    assert str(raised.value) == (
+        "a workspace's lock must be a file of SQLite's on a file system that keeps locks, local or NFS 4. "
+        f"Received: file is not a database ({tmp_path}/.lock)"
+    )

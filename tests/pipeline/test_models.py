@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -138,7 +137,7 @@ def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store,
 def test_which_model_is_meant(store: Store, tmp_path: Path) -> None:
     assert refused(store, "list").startswith("nothing was pushed yet")
     store.push([store.ingest(1, tmp_path)])
-    add_version(str(store.workspace.serving("other")), os.mkdir, {})
+    add_version(str(store.workspace.serving("other")), lambda folder: None, {})
     assert [line.split()[0] for line in wdr(store, "list").splitlines()] == ["model", "other", "store"]
     assert [line.split()[0] for line in wdr(store, "list", "--model", "other").splitlines()] == ["model", "other"]
     assert refused(store, "pin", "1").startswith("`--model` must name one of ['other', 'store']. Received: none")
@@ -282,7 +281,7 @@ def test_a_rollback_is_on_record_in_ml_metadata_with_what_the_restored_push_had_
 
 def test_a_rollback_that_ml_metadata_cannot_place_is_in_the_manifest(store: Store) -> None:
     for uri in ("/m/1", "/m/2"):
-        add_version(store.root, os.mkdir, {"model_uri": uri, "model_id": 1})
+        add_version(store.root, lambda folder: None, {"model_uri": uri, "model_id": 1})
     printed = wdr(store, "rollback", "--reason", "a test").splitlines()
     assert printed[1].startswith("recorded in the manifest only")
     assert read_manifest(f"{store.root}/3")["rollback_reason"] == "a test"
