@@ -25,7 +25,7 @@ def key(signature: Signature, inputs: Inputs) -> Hashable:
         return None
     shapes = [proto_shape(inputs[name]) for name in signature.feeds]
     kinds = [_kind(inputs[name]) for name in signature.feeds]
-    if len({shape[0] for shape in shapes}) != 1 or None in kinds:
+    if len({shape[:1] for shape in shapes}) != 1 or () in shapes or None in kinds:
         return None
     return tuple((shape[1:], kind) for shape, kind in zip(shapes, kinds, strict=True))
 

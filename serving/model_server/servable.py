@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import grpc
-from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
+from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.model_server.errors import ServingError, invalid
@@ -158,7 +158,10 @@ def find_signature(servable: Servable, name: str) -> Signature:
 def check_inputs(
     signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto], max_elements: int | None = None
 ) -> None:
-    """Holds a request's tensors against a signature.
+    """Holds a request's tensors against a signature: their names and dtypes.
+
+    As in TF Serving, a shape is the graph's own business: a signature may say less than the graph takes, such as
+    nothing, and `[3]` is taken where it says `[-1, 1]`, as by TF Serving's quickstart.
 
     Args:
       signature: The signature.
@@ -166,7 +169,7 @@ def check_inputs(
       max_elements: The most elements that one of them may have.
 
     Raises:
-      ServingError: If an input is missing or too many, or one's dtype, rank or shape is not the signature's.
+      ServingError: If an input is missing or too many, or one is not of the signature's dtype, or has no known shape.
     """
     expected = signature.definition.inputs
     extra, missing = sorted(set(inputs) - set(expected)), sorted(set(expected) - set(inputs))
@@ -183,25 +186,11 @@ def check_inputs(
                 f"Expects arg[{position}] to be {dtype_name(expected[name].dtype)} but {dtype_name(dtype)} is provided "
                 f"(input {name})"
             )
-        if not _fits(shape, expected[name].tensor_shape):
-            allowed = [size if size >= 0 else "?" for size in (dim.size for dim in expected[name].tensor_shape.dim)]
-            raise invalid(f"input {name} must be of shape {_shape(allowed)}. Received: {_shape(shape)}")
         if max_elements is not None and math.prod(shape) > max_elements:
             raise invalid(
                 f"input {name} must have at most {max_elements} elements, such as candidates. "
                 f"Received: {math.prod(shape)}"
             )
-
-
-def _shape(sizes: Sequence[object]) -> str:
-    return f"[{','.join(str(size) for size in sizes)}]"
-
-
-def _fits(shape: tuple[int, ...], expected: tensor_shape_pb2.TensorShapeProto) -> bool:
-    return bool(expected.unknown_rank) or (
-        len(shape) == len(expected.dim)
-        and all(dim.size in (-1, size) for dim, size in zip(expected.dim, shape, strict=True))
-    )
 
 
 def check_filter(signature: Signature, wanted: Sequence[str]) -> None:

@@ -103,13 +103,6 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
     "extra input": ("Predict", _predict(inputs={"x": [1.0], "z": [1.0]}), INVALID, "Sent extra: {z}."),
     "wrong dtype": ("Predict", _predict(inputs={"x": [1]}), INVALID, "to be float but int32 is provided"),
     "a string for a number": ("Predict", _predict(inputs={"x": ["a"]}), INVALID, "to be float but string is provided"),
-    "wrong rank": ("Predict", _predict(inputs={"x": [[1.0]]}), INVALID, "must be of shape [?]. Received: [1,1]"),
-    "wrong shape": (
-        "Predict",
-        _predict(signature="pairs", inputs={"pair": [[[1.0, 2.0, 3.0]]]}),
-        INVALID,
-        "must be of shape [?,1,2]. Received: [1,1,3]",
-    ),
     "unknown rank": ("Predict", _predict(inputs={"x": _UNKNOWN_RANK}), INVALID, "must be of known shape"),
     "negative size": ("Predict", _predict(inputs={"x": _tensor(_FLOAT, -1)}), INVALID, "must be of known shape"),
     "a tensor of 4 TB": (
