@@ -14,7 +14,6 @@ from serving.model_server.servable import (
     Signature,
     Tensors,
 )
-from serving.model_server.tensors import dtype_name
 
 #: TF Serving's own names of inputs and outputs.
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
@@ -24,6 +23,9 @@ _MAX_COPIED_BYTES = 64 << 20
 
 #: By method name, what TF Serving's errors call it.
 _KINDS = {CLASSIFY_METHOD: "classification", REGRESS_METHOD: "regression"}
+
+#: How much of a signature an error shows, in characters.
+_MAX_SHOWN = 1000
 
 
 def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = None) -> tensor_pb2.TensorProto:
@@ -62,10 +64,13 @@ def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = N
 def find_signature(servable: Servable, name: str, method: str) -> Signature:
     """A Classify or Regress request's signature.
 
+    Its inputs and outputs must be the method's. What method name it has does not matter, as by TF Serving's default:
+    TensorFlow 2 writes that of Predict to all signatures.
+
     Args:
       servable: The model.
       name: The signature; empty for the default.
-      method: The method name that it must have.
+      method: Classify's or Regress's method name.
 
     Raises:
       ServingError: If there is no such signature, or it does something else.
@@ -74,31 +79,49 @@ def find_signature(servable: Servable, name: str, method: str) -> Signature:
     if name not in servable.signatures:
         raise invalid(f"No signature was found with the name: {name}")
     signature = servable.signatures[name]
-    if signature.definition.method_name != method:
-        raise invalid(
-            f"Expected {_KINDS[method]} signature method_name to be {method}. Was: {signature.definition.method_name}"
-        )
-    if list(signature.feeds) != [INPUTS]:
-        raise invalid(f"Expected one input Tensor, `{INPUTS}`. Found: {', '.join(signature.feeds)}")
+    check_signature(signature, method)
     return signature
 
 
+def check_signature(signature: Signature, method: str) -> None:
+    """Holds a signature's inputs and outputs against a method, Classify or Regress.
+
+    Raises:
+      ServingError: If they are not those of the method.
+    """
+    feeds, fetches = signature.feeds, signature.fetches
+    if len(feeds) != 1:
+        raise invalid("Expected one input Tensor.")
+    if method == REGRESS_METHOD and len(fetches) != 1:
+        raise invalid("Expected one output Tensor.")
+    if method == CLASSIFY_METHOD and len(fetches) not in (1, 2):
+        raise invalid(f"Expected one or two output Tensors, found {len(fetches)}")
+    definition = str(signature.definition)[:_MAX_SHOWN]
+    if INPUTS not in feeds:
+        raise invalid(f"No {_KINDS[method]} inputs found in SignatureDef: {definition}")
+    if method == REGRESS_METHOD and OUTPUTS not in fetches:
+        raise invalid(f"No regression outputs found in SignatureDef: {definition}")
+    if method == CLASSIFY_METHOD and not {CLASSES, SCORES} & set(fetches):
+        raise invalid(
+            f'Expected classification signature outputs to contain at least one of "{CLASSES}" or "{SCORES}". '
+            f"Signature was: {definition}"
+        )
+
+
 def classification_result(outputs: Tensors, num_examples: int) -> classification_pb2.ClassificationResult:
-    """What a `classify` signature's outputs say.
+    """What a Classify signature's outputs say.
 
     Raises:
       ServingError: If they are not of the dtype and shape of classes and scores.
     """
     classes, scores = outputs.get(CLASSES), outputs.get(SCORES)
-    if classes is None and scores is None:
-        raise invalid(f"Expected classification signature outputs to contain at least one of {CLASSES} or {SCORES}.")
     for name, proto, dtype in ((CLASSES, classes, types_pb2.DT_STRING), (SCORES, scores, types_pb2.DT_FLOAT)):
         if proto is not None:
-            _check(name, proto, dtype, num_examples, ranks=(2,))
-    num_classes = {proto.tensor_shape.dim[1].size for proto in (classes, scores) if proto is not None}
-    if len(num_classes) > 1:
-        raise invalid(f"Tensors class and score should match in dim_size(1). Got {sorted(num_classes)}")
-    (width,) = num_classes
+            _check_column(name, proto, dtype, num_examples)
+    widths = [proto.tensor_shape.dim[1].size for proto in (classes, scores) if proto is not None]
+    if len(set(widths)) > 1:
+        raise invalid(f"Tensors class and score should match in dim_size(1). Got {widths[0]} vs. {widths[1]}")
+    width = widths[0]
     result = classification_pb2.ClassificationResult()
     for row in range(num_examples):
         found = result.classifications.add().classes
@@ -110,27 +133,41 @@ def classification_result(outputs: Tensors, num_examples: int) -> classification
     return result
 
 
+def _check_column(name: str, proto: tensor_pb2.TensorProto, dtype: int, num_examples: int) -> None:
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if len(shape) != 2:
+        raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(shape)}")
+    if proto.dtype != dtype:
+        raise invalid(f"Expected {name} Tensor of {_dtype(dtype)}. Got: {_dtype(proto.dtype)}")
+    if shape[0] != num_examples:
+        raise invalid(f"Expected {name} output batch size of {num_examples}. Got: {shape[0]}")
+
+
 def regression_result(outputs: Tensors, num_examples: int) -> regression_pb2.RegressionResult:
-    """What a `regress` signature's output says.
+    """What a Regress signature's output says.
 
     Raises:
       ServingError: If it is not of a result's dtype and shape.
     """
-    if list(outputs) != [OUTPUTS]:
-        raise invalid(f"Expected one output Tensor, `{OUTPUTS}`. Found: {', '.join(outputs)}")
     proto = outputs[OUTPUTS]
-    _check(OUTPUTS, proto, types_pb2.DT_FLOAT, num_examples, ranks=(1, 2))
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
+        raise invalid(
+            f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {_shape(shape)}"
+        )
+    if shape[0] != num_examples:
+        raise invalid(f"Input batch size did not match output batch size: {num_examples} vs. {shape[0]}")
+    if proto.dtype != types_pb2.DT_FLOAT:
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_dtype(proto.dtype)}")
     return regression_pb2.RegressionResult(
         regressions=[regression_pb2.Regression(value=value) for value in proto.float_val]
     )
 
 
-def _check(name: str, proto: tensor_pb2.TensorProto, dtype: int, num_examples: int, ranks: tuple[int, ...]) -> None:
-    shape = [dim.size for dim in proto.tensor_shape.dim]
-    if proto.dtype != dtype:
-        raise invalid(f"Expected {name} Tensor of {dtype_name(dtype)}. Got: {dtype_name(proto.dtype)}")
-    if len(shape) not in ranks or (ranks == (1, 2) and shape[1:] not in ([], [1])):
-        expected = "[batch_size num_classes]" if ranks == (2,) else "either [batch_size] or [batch_size, 1]"
-        raise invalid(f"Expected {name} Tensor shape to be {expected} but got {shape}")
-    if shape[0] != num_examples:
-        raise invalid(f"Expected {name} output batch size of {num_examples}. Got: {shape[0]}")
+def _shape(sizes: list[int]) -> str:
+    """As `TensorShape::DebugString` writes it, such as `[2,3]`."""
+    return f"[{','.join(map(str, sizes))}]"
+
+
+def _dtype(dtype: int) -> str:
+    return types_pb2.DataType.Name(types_pb2.DataType.ValueType(dtype))

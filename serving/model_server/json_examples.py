@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving.model_server.errors import invalid
-from serving.model_server.json_values import check_length, from_b64, is_b64, lossless, shown, type_name, utf8
+from serving.model_server.json_values import check_length, float_of, from_b64, is_b64, shown, type_name, utf8
 
 CONTEXT, EXAMPLES = "context", "examples"
 
@@ -34,6 +33,7 @@ def fill_request(
     request: classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest,
     document: Mapping[str, Any],
     max_elements: int,
+    float_features: Collection[str] = (),
 ) -> None:
     """Fills a Classify or Regress request from a body.
 
@@ -41,6 +41,7 @@ def fill_request(
       request: Its examples and context are set.
       document: The body.
       max_elements: The most examples, and the most features of each.
+      float_features: The features whose whole numbers are floats, too.
 
     Raises:
       ServingError: If the body does not have the form.
@@ -48,7 +49,7 @@ def fill_request(
     target = request.input.example_list
     if CONTEXT in document:
         target = request.input.example_list_with_context
-        target.context.CopyFrom(_example(document[CONTEXT], max_elements))
+        target.context.CopyFrom(_example(document[CONTEXT], max_elements, float_features))
     if EXAMPLES not in document:
         raise invalid(
             f"JSON Value: {shown(document)} When method is classify, key 'examples' is expected and was not found"
@@ -59,10 +60,10 @@ def fill_request(
     if not found:
         raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
     check_length(found, max_elements)
-    target.examples.extend(_example(value, max_elements) for value in found)
+    target.examples.extend(_example(value, max_elements, float_features) for value in found)
 
 
-def _example(value: Any, max_features: int) -> example_pb2.Example:
+def _example(value: Any, max_features: int, float_features: Collection[str]) -> example_pb2.Example:
     if not isinstance(value, dict):
         raise invalid(f"Example must be JSON object but got JSON {type_name(value)}")
     if len(value) > max_features:
@@ -70,7 +71,10 @@ def _example(value: Any, max_features: int) -> example_pb2.Example:
     example = example_pb2.Example()
     for name, content in value.items():
         utf8(name)
-        _fill(example.features.feature[name], name, content if isinstance(content, list) else [content])
+        values = content if isinstance(content, list) else [content]
+        if name in float_features:
+            values = [float_of(value) if type(value) is int else value for value in values]
+        _fill(example.features.feature[name], name, values)
     return example
 
 
@@ -101,10 +105,10 @@ def _converted(name: str, field: str, values: list[Any]) -> list[Any]:
     """A feature's values as a field has them, all of the JSON types that may belong in it."""
     if field == "int64_list":
         if min(values) not in _INT64 or max(values) not in _INT64:
-            raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
+            raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
         return values
     if field == "float_list":
-        return [lossless(value, types_pb2.DT_FLOAT) for value in values]
+        return values
     return [_bytes(name, value) for value in values]
 
 

@@ -48,20 +48,27 @@ def predict_request(
     return request, by_row
 
 
-def classification_request(body: bytes, max_elements: int) -> classification_pb2.ClassificationRequest:
-    """A Classify request's body, as `predict_request` has it."""
-    return _of_examples(classification_pb2.ClassificationRequest(), body, max_elements)
+def classification_request(
+    body: bytes, max_elements: int, float_features: Mapping[str, frozenset[str]]
+) -> classification_pb2.ClassificationRequest:
+    """A Classify request's body, as `predict_request` has it; `float_features` are each signature's."""
+    return _of_examples(classification_pb2.ClassificationRequest(), body, max_elements, float_features)
 
 
-def regression_request(body: bytes, max_elements: int) -> regression_pb2.RegressionRequest:
-    """A Regress request's body, as `predict_request` has it."""
-    return _of_examples(regression_pb2.RegressionRequest(), body, max_elements)
+def regression_request(
+    body: bytes, max_elements: int, float_features: Mapping[str, frozenset[str]]
+) -> regression_pb2.RegressionRequest:
+    """A Regress request's body, as `classification_request` has it."""
+    return _of_examples(regression_pb2.RegressionRequest(), body, max_elements, float_features)
 
 
-def _of_examples(request: _OfExamples, body: bytes, max_elements: int) -> _OfExamples:
+def _of_examples(
+    request: _OfExamples, body: bytes, max_elements: int, float_features: Mapping[str, frozenset[str]]
+) -> _OfExamples:
     document = _parse(body)
     request.model_spec.signature_name = document.get(_SIGNATURE_NAME, "")
-    json_examples.fill_request(request, document, max_elements)
+    floats = float_features.get(request.model_spec.signature_name or DEFAULT_SIGNATURE, frozenset())
+    json_examples.fill_request(request, document, max_elements, floats)
     return request
 
 

@@ -16,12 +16,11 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.model_server.errors import invalid
 from serving.model_server.json_values import (
-    FLOATS,
     check_length,
     check_number,
+    float_of,
     from_b64,
     is_b64,
-    lossless,
     shown,
     type_name,
     utf8,
@@ -192,7 +191,7 @@ def _converter(dtype: int) -> Callable[[Any], Any]:
     def to_float(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise wrong(value)
-        return lossless(value, dtype)
+        return float_of(value)
 
     def to_int(value: Any) -> int:
         low, high = _RANGES[dtype]
@@ -204,7 +203,7 @@ def _converter(dtype: int) -> Callable[[Any], Any]:
         return to_string
     if dtype == types_pb2.DT_BOOL:
         return to_bool
-    if dtype in FLOATS:
+    if dtype in (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE):
         return to_float
     if dtype in _RANGES:
         return to_int

@@ -5,40 +5,28 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from typing import Any
 
-import numpy as np
-from tensorflow.core.framework import types_pb2
-
 from serving.model_server.errors import invalid
-from serving.model_server.tensors import dtype_name
 
 _B64 = "b64"
 
 #: How much of a value an error shows.
 MAX_SHOWN = 200
 
-#: By DataType, the largest whole number up to which a float has all, and the largest float.
-FLOATS: dict[int, tuple[int, float]] = {
-    types_pb2.DT_FLOAT: ((1 << 24) - 1, float(np.finfo(np.float32).max)),
-    types_pb2.DT_DOUBLE: ((1 << 53) - 1, math.inf),
-}
-
 _TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
 
 
-def lossless(value: float, dtype: int) -> float:
-    """A number as a float of a dtype.
+def float_of(value: float) -> float:
+    """A number as a double, rounded if it must be; a float32 is rounded once more, where it is put into a message.
 
     Raises:
-      ServingError: If it is too large, or a whole number that this dtype does not have.
+      ServingError: If it is a whole number beyond all doubles.
     """
-    largest_int, largest = FLOATS[dtype]
-    fits = abs(value) <= largest_int if isinstance(value, int) else not math.isfinite(value) or abs(value) <= largest
-    if not fits:
-        raise invalid(f"Cannot convert JSON value: {shown(value)} to {dtype_name(dtype)} without loss of precision.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise invalid("JSON Parse error: Number too big to be stored in double.") from error
 
 
 def utf8(text: str) -> bytes:

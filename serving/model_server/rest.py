@@ -27,6 +27,7 @@ from serving.model_server.inference import SIGNATURE_DEF, Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_process import ParsingProcess
+from serving.model_server.servable import Signature
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICTION = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
@@ -145,24 +146,29 @@ class Rest:
         return Response(await observed(self._metrics, call, answer(spec, body, call)), media_type=_JSON)
 
     async def _predictions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        with self._inference.manager.resolve(spec).used() as servable:
-            signatures = {name: signature.definition for name, signature in servable.signatures.items()}
+        signatures = {name: signature.definition for name, signature in self._signatures(spec).items()}
         request, by_row = await self._parsed(body, call, json_requests.predict_request, signatures)
         request.model_spec.MergeFrom(spec)
         response = await self._inference.predict(request, call)
         return json_responses.predictions(response.outputs, by_row)
 
     async def _classifications(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        self._inference.manager.resolve(spec)  # a body for what is not there is not parsed
-        request = await self._parsed(body, call, json_requests.classification_request)
+        request = await self._parsed(body, call, json_requests.classification_request, self._float_features(spec))
         request.model_spec.MergeFrom(spec)
         return json_responses.classifications((await self._inference.classify(request, call)).result)
 
     async def _regressions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
-        self._inference.manager.resolve(spec)
-        request = await self._parsed(body, call, json_requests.regression_request)
+        request = await self._parsed(body, call, json_requests.regression_request, self._float_features(spec))
         request.model_spec.MergeFrom(spec)
         return json_responses.regressions((await self._inference.regress(request, call)).result)
+
+    def _signatures(self, spec: model_pb2.ModelSpec) -> dict[str, Signature]:
+        """Those of the version that a request asks for; a body for what is not there is not parsed."""
+        with self._inference.manager.resolve(spec).used() as servable:
+            return servable.signatures
+
+    def _float_features(self, spec: model_pb2.ModelSpec) -> dict[str, frozenset[str]]:
+        return {name: signature.float_features for name, signature in self._signatures(spec).items()}
 
     async def _parsed(
         self, body: bytes, call: Call, parse: Callable[[bytes, int, *_Others], _Parsed], *others: *_Others

@@ -12,6 +12,7 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.model_server.errors import ServingError, invalid
+from serving.model_server.parsing_specs import float_features
 from serving.model_server.tensors import dtype_name, proto_shape, to_proto, to_tensor
 from serving.model_server.tf_library import Output, Session, start_threads
 
@@ -59,12 +60,14 @@ class Signature:
       definition: Its SignatureDef: method name, and dtype and shape of inputs and outputs.
       feeds: Where in the graph each input goes, by name, sorted.
       fetches: Where each output comes from, by name, sorted.
+      float_features: Of tf.Examples, the features that it parses as floats.
     """
 
     name: str
     definition: meta_graph_pb2.SignatureDef
     feeds: Mapping[str, Output]
     fetches: Mapping[str, Output]
+    float_features: frozenset[str] = frozenset()
 
 
 class Servable:
@@ -93,7 +96,7 @@ class Servable:
             {alias: self._session.output(info.name) for alias, info in sorted(infos.items())}
             for infos in (definition.inputs, definition.outputs)
         )
-        return Signature(name, definition, feeds, fetches)
+        return Signature(name, definition, feeds, fetches, float_features(self.meta_graph, definition))
 
     def run(
         self,

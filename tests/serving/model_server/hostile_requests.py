@@ -170,7 +170,7 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         "Classify",
         _bytes(classification_pb2.ClassificationRequest(model_spec={"name": MODEL, "signature_name": REGRESS})),
         INVALID,
-        "Expected classification signature method_name",
+        "Expected classification signature outputs to contain at least one of",
     ),
     "an example that is none": (
         "Predict",

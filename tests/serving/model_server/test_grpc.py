@@ -226,13 +226,13 @@ def test_status(server: Server) -> None:
         (
             "Classify",
             classification_pb2.ClassificationRequest(model_spec=spec(REGRESS), input=examples(example(x=1))),
-            f"Expected classification signature method_name to be {CLASSIFY}. Was: {REGRESS}",
+            'Expected classification signature outputs to contain at least one of "classes" or "scores"',
         ),
     ],
 )
 def test_a_request_that_cannot_be_answered(server: Server, method: str, message: Any, error: str) -> None:
     code, details = refusal(getattr(server.predictions, method), message)
-    assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, error)
+    assert (code, details.partition(". Signature was: ")[0]) == (grpc.StatusCode.INVALID_ARGUMENT, error)
 
 
 def test_a_task_of_no_such_method(server: Server) -> None:

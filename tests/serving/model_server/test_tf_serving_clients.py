@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorflow_serving.apis import inference_pb2
 
 from tests.serving.model_server.running import Server, running
-from tests.serving.model_server.test_grpc import request
+from tests.serving.model_server.test_grpc import example, examples, request
+from tests.serving.model_server.tiny_models import CLASSIFY, REGRESS
 from tests.serving.model_server.toy_models import SHAPELESS, TOY, save_toy
 
 
@@ -36,3 +38,58 @@ def test_a_shape_is_the_graph_s_own_business(toy: Server, signature: str) -> Non
     assert post(toy, "predict", {**values, "inputs": 1.0}) == {"outputs": 2.5}
     response = toy.predictions.Predict(request(signature, model=TOY, x=np.ones([2, 3], np.float32)))
     assert list(response.outputs["y"].float_val) == [2.5] * 6
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"x": 4.0}, 4.0),
+        ({"x": 4}, 4.0),
+        ({"x": [4], "ages": [1, 2.5], "days": 3}, 10.5),
+        ({"count": 5}, 7.0),
+        ({"x": 1, "count": True}, 3.5),
+    ],
+)
+def test_classify_and_regress_by_models_of_tensorflow_2(toy: Server, features: Any, expected: float) -> None:
+    """TensorFlow 2 writes all methods as Predict's; a whole number is a float where the signature parses a float."""
+    body = {"examples": [features]}
+    assert post(toy, "regress", {"signature_name": "regress_x_to_y", **body}) == {"results": [expected]}
+    assert post(toy, "classify", {"signature_name": "classify_x_to_y", **body}) == {"results": [[["", expected]]]}
+
+
+def test_multi_inference_by_models_of_tensorflow_2(toy: Server) -> None:
+    sent = inference_pb2.MultiInferenceRequest(input=examples(example(x=2)))
+    sent.tasks.add(model_spec={"name": TOY, "signature_name": "regress_x_to_y"}, method_name=REGRESS)
+    sent.tasks.add(model_spec={"name": TOY, "signature_name": "classify_x_to_y"}, method_name=CLASSIFY)
+    regression, classification = toy.predictions.MultiInference(sent).results
+    assert regression.regression_result.regressions[0].value == 3.0
+    assert classification.classification_result.classifications[0].classes[0].score == 3.0
+
+
+@pytest.mark.parametrize(
+    ("method", "signature", "error"),
+    [
+        ("classify", "regress_x_to_y", 'outputs to contain at least one of "classes" or "scores"'),
+        ("regress", "classify_x_to_y", "No regression outputs found in SignatureDef: "),
+        ("regress", "serving_default", "No regression inputs found in SignatureDef: "),
+        ("classify", "serving_default", "No classification inputs found in SignatureDef: "),
+        ("regress", "count_runs", "Expected one input Tensor."),
+    ],
+)
+def test_a_signature_of_another_kind(toy: Server, method: str, signature: str, error: str) -> None:
+    body = {"signature_name": signature, "examples": [{"x": 1.0}]}
+    response = toy.rest.post(f"/v1/models/{TOY}:{method}", json=body)
+    assert (response.status_code, error in response.json()["error"]) == (400, True), response.text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ("1435774380, 1435774380.0", [717887168.0] * 2),  # the nearest float32 is 11216987 x 128, half of it and 2
+        ("16777217.0, 16777217", [8388610.0] * 2),
+        ("1e39, -1e39", [float("inf"), float("-inf")]),
+    ],
+)
+def test_numbers_are_rounded_to_the_input_s_floats(toy: Server, numbers: str, expected: list[float]) -> None:
+    answer = toy.rest.post(f"/v1/models/{TOY}:predict", content=f'{{"instances": [{numbers}]}}')
+    assert answer.json() == {"predictions": expected}

@@ -1,0 +1,108 @@
+"""Which features a signature parses as floats, by the operations in its graph that parse tf.Examples.
+
+JSON has one kind of number: `25` for a feature of floats is an int64 only by its looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from tensorflow.core.framework import function_pb2, node_def_pb2, types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+_Nodes = Mapping[str, node_def_pb2.NodeDef]
+
+
+def float_features(meta_graph: meta_graph_pb2.MetaGraphDef, signature: meta_graph_pb2.SignatureDef) -> frozenset[str]:
+    """The names of the features that a signature's operations parse as floats.
+
+    An operation whose feature names are not constants of the graph adds none.
+
+    Args:
+      meta_graph: With the functions of its graph.
+      signature: One of its signatures.
+    """
+    graph = {node.name: node for node in meta_graph.graph_def.node}
+    functions = {function.signature.name: function for function in meta_graph.graph_def.library.function}
+    names: set[str] = set()
+    called: dict[str, function_pb2.FunctionDef] = {}
+    waiting = [(graph, list(_reachable(graph, (info.name for info in signature.outputs.values()))))]
+    while waiting:
+        place, nodes = waiting.pop()
+        for node in nodes:
+            names.update(_floats_of(node, place))
+            for name in _functions_of(node):
+                if name in functions and name not in called:
+                    called[name] = functions[name]
+                    body = {inner.name: inner for inner in called[name].node_def}
+                    waiting.append((body, list(body.values())))
+    return frozenset(names)
+
+
+def _reachable(graph: _Nodes, outputs: Iterable[str]) -> Iterator[node_def_pb2.NodeDef]:
+    """The nodes that outputs depend on."""
+    waiting, seen = [_node_name(name) for name in outputs], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in graph:
+            continue
+        seen.add(name)
+        yield graph[name]
+        waiting += [_node_name(source) for source in graph[name].input]
+
+
+def _node_name(tensor: str) -> str:
+    """Of `^name`, `name:0`, or, within a function, `name:output:0`."""
+    return tensor.removeprefix("^").partition(":")[0]
+
+
+def _functions_of(node: node_def_pb2.NodeDef) -> Iterator[str]:
+    yield node.op
+    for attribute in node.attr.values():
+        if attribute.WhichOneof("value") == "func":
+            yield attribute.func.name
+        elif attribute.WhichOneof("value") == "list":
+            yield from (function.name for function in attribute.list.func)
+
+
+def _floats_of(node: node_def_pb2.NodeDef, place: _Nodes) -> Iterator[str]:
+    """The float features of an operation; its inputs and attributes are those of TensorFlow's `parsing_ops.cc`."""
+    sources = list(node.input)
+    if node.op == "ParseExampleV2":
+        keys = [_strings(place, source) for source in sources[2:5]]  # behind the examples and their names
+        dtypes = ("sparse_types", "Tdense", "ragged_value_types")
+    elif node.op == "ParseExample":
+        num_sparse = node.attr["Nsparse"].i
+        ends = 2 + num_sparse, 2 + num_sparse + node.attr["Ndense"].i
+        keys = [
+            [key for source in part for key in _strings(place, source)]
+            for part in (sources[2 : ends[0]], sources[ends[0] : ends[1]])
+        ]
+        dtypes = ("sparse_types", "Tdense", "")
+    elif node.op == "ParseSingleExample":
+        keys = [list(node.attr[name].list.s) for name in ("sparse_keys", "dense_keys")]
+        dtypes = ("sparse_types", "Tdense", "")
+    else:
+        return
+    for names, attribute in zip(keys, dtypes, strict=False):
+        for name, dtype in zip(names, node.attr[attribute].list.type, strict=False):
+            if dtype == types_pb2.DT_FLOAT:
+                yield name.decode(errors="replace")
+
+
+def _strings(place: _Nodes, source: str) -> list[bytes]:
+    """The values of a constant of strings; none if it is no constant."""
+    node = place.get(_node_name(source))
+    while node is not None and node.op == "Identity":
+        node = place.get(_node_name(node.input[0]))
+    if node is None or node.op != "Const":
+        return []
+    tensor = node.attr["value"].tensor
+    number = int(np.prod([dim.size for dim in tensor.tensor_shape.dim], dtype=np.int64))
+    values = list(tensor.string_val)
+    return values + values[-1:] * (number - len(values)) if number <= _MAX_NAMES else []
+
+
+#: Of one operation; a constant of one value repeated may claim to be of any size.
+_MAX_NAMES = 100_000
