@@ -170,4 +170,5 @@ def _shape(sizes: list[int]) -> str:
 
 
 def _dtype(dtype: int) -> str:
-    return types_pb2.DataType.Name(types_pb2.DataType.ValueType(dtype))
+    name: str = types_pb2.DataType.Name(dtype)
+    return name

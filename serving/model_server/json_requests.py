@@ -6,6 +6,7 @@ Whole functions of a body, since those of large bodies run in another process (`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ def predict_request(
 
     Args:
       body: JSON.
-      max_elements: The most elements of a list or of an input tensor.
+      max_elements: The most elements of an input of strings.
       signatures: The model's, by name.
 
     Returns:
@@ -73,12 +74,15 @@ def _of_examples(
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    if not body:
-        raise invalid("JSON Parse error: The document is empty")
+    """A body's first JSON value, an object; as in TF Serving, what stands behind it is ignored."""
     try:
-        document = json.loads(body)
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        start = len(text) - len(text.lstrip(_SPACE))
+        if start == len(text):
+            raise invalid("JSON Parse error: The document is empty")
+        document, _ = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
+        raise invalid(f"JSON Parse error: {_sentence(error)} at offset: {error.pos}") from error
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {str(error)[:MAX_SHOWN]}") from error
     if not isinstance(document, dict):
@@ -88,3 +92,45 @@ def _parse(body: bytes) -> dict[str, Any]:
             f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
     return document
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a key that is there several times, the first value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        found = {}
+        for key, value in pairs:
+            found.setdefault(key, value)
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
+
+_SPACE = " \t\n\r"
+
+#: By the beginning of a sentence of Python's parser, that of TF Serving's, which is RapidJSON.
+_SENTENCES = {
+    "Expecting value": "Invalid value.",
+    "Expecting property name": "Missing a name for object member.",
+    "Expecting ':'": "Missing a colon after a name of object member.",
+    "Unterminated string": "Missing a closing quotation mark in string.",
+    "Invalid control character": "Invalid encoding in string.",
+    "Invalid \\u": "Incorrect hex digit after \\u escape in string.",
+    "Invalid \\escape": "Invalid escape character in string.",
+}
+
+#: What opens and closes lists and objects, beside whole strings, in which such a sign means nothing.
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def _sentence(error: json.JSONDecodeError) -> str:
+    if error.msg.startswith("Expecting ','"):
+        opened: list[str] = []
+        for found in _BRACKETS.finditer(error.doc, 0, error.pos):
+            if found[0] in "[{":
+                opened.append(found[0])
+            elif found[0] in "]}":
+                opened.pop()
+        of_object = opened[-1] == "{"
+        return f"Missing a comma or {'} after an object member' if of_object else '] after an array element'}."
+    return next((ours for theirs, ours in _SENTENCES.items() if error.msg.startswith(theirs)), error.msg)

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    predict_pb2,
     regression_pb2,
 )
 
@@ -23,6 +24,11 @@ from serving.model_server.tensors import proto_shape, values_field
 
 #: An output whose name ends so has bytes; another string output has text.
 _BYTES_SUFFIX = "_bytes"
+
+
+def predictions_of(response: predict_pb2.PredictResponse, by_row: bool) -> str:
+    """As `predictions`, of a whole response, which one process may send to another."""
+    return predictions(response.outputs, by_row)
 
 
 def predictions(outputs: Mapping[str, tensor_pb2.TensorProto], by_row: bool) -> str:

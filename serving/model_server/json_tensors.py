@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import grpc
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
-from serving.model_server.errors import invalid
+from serving.model_server.errors import ServingError, invalid
 from serving.model_server.json_values import (
-    check_length,
+    MAX_SHOWN,
     check_number,
     float_of,
     from_b64,
@@ -53,7 +54,7 @@ def fill_predict_request(
       request: Its inputs are set.
       document: The body.
       infos: The inputs of the signature.
-      max_elements: The most elements of a list or of an input tensor.
+      max_elements: The most elements of an input of strings; one of numbers is as large as its JSON at most.
 
     Returns:
       Whether the inputs were given by row, as the outputs then are.
@@ -69,41 +70,98 @@ def fill_predict_request(
     if INSTANCES in document:
         instances = document[INSTANCES]
         if not isinstance(instances, list):
-            raise invalid(f"JSON Value: {shown(document)} Excepting 'instances' to be an list/array")
+            raise invalid(f"JSON Value: {shown(document)} Expecting 'instances' to be an list/array")
         if not instances:
             raise invalid(f"JSON Value: {shown(document)} No values in 'instances' array")
-        check_length(instances, max_elements)
-        columns = _columns(instances, infos)
+        for name, column in _columns(instances, infos, max_elements).items():
+            request.inputs[name].CopyFrom(column.to_proto())
     elif INPUTS in document:
-        columns = _inputs(document[INPUTS], infos)
+        for name, value in _inputs(document[INPUTS], infos).items():
+            request.inputs[name].CopyFrom(to_tensor_proto(value, infos[name].dtype, max_elements))
     else:
         raise invalid("Missing 'inputs' or 'instances' key")
-    for name, value in columns.items():
-        request.inputs[name].CopyFrom(to_tensor_proto(value, infos[name].dtype, max_elements))
     return INSTANCES in document
 
 
-def _columns(instances: list[Any], infos: TensorInfos) -> dict[str, list[Any]]:
+class _Column:
+    """The rows of an input, which must be of the first one's shape."""
+
+    def __init__(self, dtype: int, max_elements: int) -> None:
+        self._dtype = dtype
+        self._max_elements = max_elements
+        self._convert = _converter(dtype)
+        self._values: list[Any] = []
+        self._shape: list[int] | None = None
+        self._num_rows = 0
+
+    def add(self, value: Any) -> None:
+        """Adds a row.
+
+        Raises:
+          ServingError: If it is of another shape, or not of the dtype, or one too many.
+        """
+        shape, before = _shape(value), len(self._values)
+        if self._dtype == types_pb2.DT_STRING:
+            check_number(before + math.prod(shape), self._max_elements)
+        _collect(value, 0, shape, self._convert, self._values)
+        self._num_rows += 1
+        if self._shape is None:
+            self._shape = shape
+        elif shape != self._shape:
+            size, expected = len(self._values) - before, math.prod(self._shape)
+            if size != expected:
+                raise invalid(f"Expecting tensor size: {expected} but got: {size}")
+            raise invalid(f"Expecting shape {_written(self._shape)} but got: {_written(shape)}")
+
+    def to_proto(self) -> tensor_pb2.TensorProto:
+        return _proto(self._dtype, [self._num_rows, *(self._shape or [])], self._values)
+
+
+def _columns(instances: list[Any], infos: TensorInfos, max_elements: int) -> dict[str, _Column]:
     """Rows as columns."""
-    if not _is_named(instances[0]):
-        if len(infos) != 1:
-            raise invalid(
-                "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
-                "tensorinfo_map"
-            )
-        for number, element in enumerate(instances):
-            if _is_named(element):
-                raise invalid(f"Expecting value/list but got object at item {number} of input list")
-        return {next(iter(infos)): instances}
+    named = _is_named(instances[0])
+    if not named and len(infos) != 1:
+        raise invalid(
+            "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
+            "tensorinfo_map"
+        )
+    columns = {name: _Column(info.dtype, max_elements) for name, info in infos.items()}
+    only = next(iter(columns.values()), None)
     for number, element in enumerate(instances):
-        if not _is_named(element):
-            raise invalid(f"Expecting object but got list at item {number} of input list")
-        if set(element) != set(infos):
-            raise invalid(
-                f"Failed to process element: {number} of 'instances' list. JSON object: {shown(element)} keys must be "
-                f"equal to: {','.join(sorted(infos))}"
-            )
-    return {name: [element[name] for element in instances] for name in infos}
+        if named != _is_named(element):
+            expected, found = ("object", "list") if named else ("value/list", "object")
+            raise invalid(f"Expecting {expected} but got {found} at item {number} of input list")
+        if named:
+            _add_named(columns, number, element)
+        else:
+            assert only is not None
+            _add(only, element, number)
+    return columns
+
+
+def _add_named(columns: dict[str, _Column], number: int, element: dict[str, Any]) -> None:
+    for name, value in element.items():
+        if name not in columns:
+            unknown = invalid(f"JSON object: does not have named input: {name[:MAX_SHOWN]}")
+            raise _not_processed(number, unknown, name)
+        _add(columns[name], value, number, name)
+    if len(element) != len(columns):
+        raise invalid(
+            f"Failed to process element: {number} of 'instances' list. JSON object: {shown(element)} keys must be "
+            f"equal to: {','.join(sorted(columns))}"
+        )
+
+
+def _add(column: _Column, value: Any, number: int, key: str | None = None) -> None:
+    try:
+        column.add(value)
+    except ServingError as error:
+        raise _not_processed(number, error, key) from error
+
+
+def _not_processed(number: int, error: ServingError, key: str | None) -> ServingError:
+    where = f"element: {number}" if key is None else f"element: {number} key: {key[:MAX_SHOWN]}"
+    return invalid(f"Failed to process {where} of 'instances' list. Error: {error.code.name}: {error.message}")
 
 
 def _inputs(value: Any, infos: TensorInfos) -> dict[str, Any]:
@@ -130,22 +188,39 @@ def to_tensor_proto(value: Any, dtype: int, max_elements: int) -> tensor_pb2.Ten
     Args:
       value: The lists, or a single value.
       dtype: The tensor's DataType.
-      max_elements: The most that it may have.
+      max_elements: The most that it may have, if they are strings.
 
     Raises:
       ServingError: If the lists are ragged or have too many values, or a value is not of the dtype.
     """
-    proto = tensor_pb2.TensorProto(dtype=dtype)
-    shape = []
-    inner = value
-    while isinstance(inner, list):
-        shape.append(len(inner))
-        proto.tensor_shape.dim.add(size=len(inner))
-        inner = inner[0] if inner else None
-    check_number(math.prod(shape), max_elements)
+    shape = _shape(value)
+    if dtype == types_pb2.DT_STRING:
+        check_number(math.prod(shape), max_elements)
     values: list[Any] = []
     _collect(value, 0, shape, _converter(dtype), values)
-    getattr(proto, values_field(dtype)).extend(values)
+    return _proto(dtype, shape, values)
+
+
+def _shape(value: Any) -> list[int]:
+    """The shape of nested lists, as their first elements have it."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    return shape
+
+
+def _written(shape: list[int]) -> str:
+    return f"[{','.join(map(str, shape))}]"
+
+
+def _proto(dtype: int, shape: list[int], values: list[Any]) -> tensor_pb2.TensorProto:
+    proto = tensor_pb2.TensorProto(dtype=dtype)
+    proto.tensor_shape.SetInParent()  # of a scalar, too: without a shape it would be of unknown rank
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    if values:  # a dtype that has no field has no values either
+        getattr(proto, values_field(dtype)).extend(values)
     return proto
 
 
@@ -199,6 +274,11 @@ def _converter(dtype: int) -> Callable[[Any], Any]:
             raise wrong(value)
         return value
 
+    def unsupported(value: Any) -> Any:
+        raise ServingError(
+            grpc.StatusCode.UNIMPLEMENTED, f"Conversion of JSON Value: {shown(value)} to type: {dtype_name(dtype)}"
+        )
+
     if dtype == types_pb2.DT_STRING:
         return to_string
     if dtype == types_pb2.DT_BOOL:
@@ -207,4 +287,4 @@ def _converter(dtype: int) -> Callable[[Any], Any]:
         return to_float
     if dtype in _RANGES:
         return to_int
-    raise invalid(f"Conversion of a JSON value to type {dtype_name(dtype)} is not supported")
+    return unsupported

@@ -26,7 +26,7 @@ def float_of(value: float) -> float:
     try:
         return float(value)
     except OverflowError as error:
-        raise invalid("JSON Parse error: Number too big to be stored in double.") from error
+        raise invalid("Number too big to be stored in double.") from error
 
 
 def utf8(text: str) -> bytes:

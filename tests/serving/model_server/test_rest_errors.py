@@ -9,6 +9,7 @@ from tests.serving.model_server.tiny_models import CLASSIFY
 
 PREDICT = "/v1/models/half_plus_three:predict"
 REGRESS = "/v1/models/half_plus_three:regress"
+ELEMENT_0 = "Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: "
 ROW = '{"tag": "a", "signal": [1], "sensor": [[1]]}'
 
 
@@ -16,7 +17,7 @@ ROW = '{"tag": "a", "signal": [1], "sensor": [[1]]}'
     ("path", "body", "error"),
     [
         (PREDICT, "", "JSON Parse error: The document is empty"),
-        (PREDICT, "{", "JSON Parse error: Expecting property name enclosed in double quotes at offset: 1"),
+        (PREDICT, "{", "JSON Parse error: Missing a name for object member. at offset: 1"),
         (PREDICT, "[1]", "JSON Value: [1] Is not object"),
         (PREDICT, "{}", "Missing 'inputs' or 'instances' key"),
         (
@@ -31,28 +32,17 @@ ROW = '{"tag": "a", "signal": [1], "sensor": [[1]]}'
             'JSON Value: {"inputs": 1, "instances": 1} Not formatted correctly expecting only one of \'inputs\' or '
             "'instances' keys to exist ",
         ),
-        (PREDICT, '{"instances": 1}', "JSON Value: {\"instances\": 1} Excepting 'instances' to be an list/array"),
+        (PREDICT, '{"instances": 1}', "JSON Value: {\"instances\": 1} Expecting 'instances' to be an list/array"),
         (PREDICT, '{"instances": []}', "JSON Value: {\"instances\": []} No values in 'instances' array"),
-        (PREDICT, '{"instances": ["1"]}', 'JSON Value: "1" Type: String is not of expected type: float'),
-        (PREDICT, '{"instances": [true]}', "JSON Value: true Type: True is not of expected type: float"),
-        (PREDICT, '{"instances": [null]}', "JSON Value: null Type: Null is not of expected type: float"),
-        (PREDICT, f'{{"instances": [{10**400}]}}', "JSON Parse error: Number too big to be stored in double."),
-        (PREDICT, '{"instances": [1, [2]]}', "Encountered list at unexpected level: 1 expected < 1"),
-        (
-            PREDICT,
-            '{"signature_name": "pairs", "instances": [[[1, 2]], [[3]]]}',
-            "Encountered list at unexpected size: 1 at level: 2 expected size: 2",
-        ),
-        (
-            PREDICT,
-            '{"signature_name": "pairs", "instances": [[[1, 2]], 3]}',
-            "JSON Value: 3 found at incorrect level: 2 in the JSON DOM. Expected at level: 3",
-        ),
+        (PREDICT, '{"instances": ["1"]}', f'{ELEMENT_0}JSON Value: "1" Type: String is not of expected type: float'),
+        (PREDICT, '{"instances": [true]}', f"{ELEMENT_0}JSON Value: true Type: True is not of expected type: float"),
+        (PREDICT, '{"instances": [null]}', f"{ELEMENT_0}JSON Value: null Type: Null is not of expected type: float"),
+        (PREDICT, f'{{"instances": [{10**400}]}}', f"{ELEMENT_0}Number too big to be stored in double."),
         (
             PREDICT,
             '{"instances": [{"x": 1, "z": 2}]}',
-            'Failed to process element: 0 of \'instances\' list. JSON object: {"x": 1, "z": 2} keys must be '
-            "equal to: x",
+            "Failed to process element: 0 key: z of 'instances' list. Error: INVALID_ARGUMENT: "
+            "JSON object: does not have named input: z",
         ),
         (PREDICT, '{"instances": [{"x": 1}, 2]}', "Expecting object but got list at item 1 of input list"),
         (PREDICT, '{"instances": [1, {"x": 2}]}', "Expecting value/list but got object at item 1 of input list"),
@@ -76,12 +66,12 @@ ROW = '{"tag": "a", "signal": [1], "sensor": [[1]]}'
         (
             PREDICT,
             '{"signature_name": "images", "instances": [{"b64": "!!!"}]}',
-            "Unable to base64 decode",
+            f"{ELEMENT_0}Unable to base64 decode",
         ),
         (
             PREDICT,
             '{"signature_name": "images", "instances": ["a\\ud800"]}',
-            'JSON Value: "a\\ud800" must be text. Received: surrogates not allowed',
+            f'{ELEMENT_0}JSON Value: "a\\ud800" must be text. Received: surrogates not allowed',
         ),
         (
             PREDICT,
@@ -172,6 +162,6 @@ def test_a_body_that_nests_too_deep(server: Server) -> None:
 
 
 def test_a_body_that_is_too_large(server: Server) -> None:
-    response = server.rest.post(PREDICT, content=b" " * ((4 << 20) + 1))
+    response = server.rest.post(PREDICT, content=b" " * ((8 << 20) + 1))
     assert response.status_code == 429
-    assert response.json() == {"error": "a request's body must have at most 4194304 bytes"}
+    assert response.json() == {"error": "a request's body must have at most 8388608 bytes"}
