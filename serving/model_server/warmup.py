@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import os
 
-from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.model_server import examples, servable
-from serving.model_server.errors import ServingError, invalid
-from serving.model_server.logs import log
-from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, Signature
+from serving.model_server.errors import invalid
+from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
 from serving.tfrecords import read_records
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -25,7 +23,7 @@ MAX_RECORDS = 1000
 
 
 def warm_up(model: Servable, path: str) -> None:
-    """Answers a version's warm-up requests; without any, runs each of its signatures once, without rows.
+    """Answers a version's warm-up requests; without any, nothing is computed, since a signature may have a state.
 
     Raises:
       ServingError: If the model refuses one of them, or there are too many.
@@ -33,8 +31,6 @@ def warm_up(model: Servable, path: str) -> None:
     """
     file = os.path.join(path, WARMUP_FILE)
     if not os.path.exists(file):
-        for signature in model.signatures.values():
-            _run_empty(model, signature)
         return
     for number, record in enumerate(read_records(file)):
         if number == MAX_RECORDS:
@@ -58,16 +54,3 @@ def _replay(model: Servable, entry: prediction_log_pb2.PredictionLog) -> None:
             model.run(signature, rows)
     else:
         raise invalid(f"Unsupported log_type for warmup: {kind}")
-
-
-def _run_empty(model: Servable, signature: Signature) -> None:
-    inputs = {}
-    for name, info in signature.definition.inputs.items():
-        proto = tensor_pb2.TensorProto(dtype=info.dtype)
-        for dim in info.tensor_shape.dim:
-            proto.tensor_shape.dim.add(size=max(dim.size, 0))
-        inputs[name] = proto
-    try:
-        model.run(signature, inputs)
-    except ServingError as error:  # it may need rows; its run is planned all the same
-        log("info", "a signature was warmed up without an answer", signature=signature.name, reason=error.message)
