@@ -44,8 +44,12 @@ _PORT = click.IntRange(min=0, max=65535)
     help="Requests that wait for a thread, at most, and large bodies of JSON.",
 )
 @click.option("--max-batch", type=click.IntRange(min=1), default=1, help="Waiting requests computed as one, at most.")
-@click.option("--max-elements", type=click.IntRange(min=1), default=10_000, help="Of an input: candidates.")
-@click.option("--max-message-bytes", type=click.IntRange(min=1), default=4 << 20, help="Of a request, at most.")
+@click.option(
+    "--max-elements", type=click.IntRange(min=1), default=10_000, help="Of an input of strings: candidates, examples."
+)
+@click.option(
+    "--max-message-bytes", type=click.IntRange(min=1), default=8 << 20, help="Of a request, and of an input of numbers."
+)
 @click.option("--timeout-seconds", type=_POSITIVE, default=30.0, help="Of a request that brings no deadline.")
 @click.option("--grace-seconds", type=_POSITIVE, default=10.0, help="For requests at work when the server is stopped.")
 @click.option(

@@ -24,6 +24,7 @@ from serving.model_server.servable import (
     CLASSIFY_METHOD,
     DEFAULT_SIGNATURE,
     REGRESS_METHOD,
+    Limits,
     Servable,
     Signature,
     Tensors,
@@ -43,17 +44,19 @@ _Response = TypeVar("_Response")
 class Inference:
     """What the model server computes."""
 
-    def __init__(self, manager: Manager, queue: WorkQueue, max_elements: int) -> None:
+    def __init__(self, manager: Manager, queue: WorkQueue, max_elements: int, max_bytes: int) -> None:
         """Stands on the others.
 
         Args:
           manager: Says which version answers.
           queue: Computes.
-          max_elements: The most elements of an input tensor.
+          max_elements: The most elements of an input tensor of strings, and the most examples.
+          max_bytes: The most bytes of one of numbers.
         """
         self.manager = manager
         self._queue = queue
         self.max_elements = max_elements
+        self._limits = Limits(max_elements, max_bytes)
 
     async def predict(self, request: predict_pb2.PredictRequest, call: Call) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
@@ -62,7 +65,7 @@ class Inference:
         async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
             signature = find_signature(servable, request.model_spec.signature_name)
             call.signature = signature.name
-            check_inputs(signature, request.inputs, self.max_elements)
+            check_inputs(signature, request.inputs, self._limits)
             check_filter(signature, wanted)
             outputs = await self._queue.run(version, signature, request.inputs, call.deadline, wanted)
             response = predict_pb2.PredictResponse()
@@ -148,7 +151,7 @@ class Inference:
         call.signature = signature.name
         proto = examples.to_tensor_proto(request_input, self.max_elements)
         inputs = {examples.INPUTS: proto}
-        check_inputs(signature, inputs, self.max_elements)
+        check_inputs(signature, inputs, self._limits)
         return await self._queue.run(version, signature, inputs, call.deadline), len(proto.string_val)
 
     async def _answer(

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 
 import grpc
-from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.parsing_specs import float_features
-from serving.model_server.tensors import dtype_name, proto_shape, to_proto, to_tensor
+from serving.model_server.tensors import dtype_name, element_bytes, proto_shape, to_proto, to_tensor
 from serving.model_server.tf_library import Output, Session, start_threads
 
 #: TF Serving's own names, `tensorflow/cc/saved_model/signature_constants.h`.
@@ -146,6 +146,37 @@ def _until(deadline: float) -> bytes:
     return serialized
 
 
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What an input tensor may have at most, by what its elements cost.
+
+    A string may stand for a candidate or a whole tf.Example. A number costs the bytes that it takes, also where a
+    request has one for all elements: an image has many.
+
+    Attributes:
+      max_strings: Of strings, the number.
+      max_bytes: Of numbers and booleans, the bytes of the tensor.
+    """
+
+    max_strings: int
+    max_bytes: int
+
+    def check(self, name: str, dtype: int, num_elements: int) -> None:
+        """Holds an input against it.
+
+        Raises:
+          ServingError: If it is more.
+        """
+        if dtype == types_pb2.DT_STRING:
+            if num_elements > self.max_strings:
+                raise invalid(
+                    f"input {name} must have at most {self.max_strings} elements, such as candidates. "
+                    f"Received: {num_elements}"
+                )
+        elif (num_bytes := num_elements * element_bytes(dtype)) > self.max_bytes:
+            raise invalid(f"input {name} must have at most {self.max_bytes} bytes. Received: {num_bytes}")
+
+
 def find_signature(servable: Servable, name: str) -> Signature:
     """A Predict request's signature.
 
@@ -159,7 +190,7 @@ def find_signature(servable: Servable, name: str) -> Signature:
 
 
 def check_inputs(
-    signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto], max_elements: int | None = None
+    signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto], limits: Limits | None = None
 ) -> None:
     """Holds a request's tensors against a signature: their names and dtypes.
 
@@ -169,7 +200,7 @@ def check_inputs(
     Args:
       signature: The signature.
       inputs: By name.
-      max_elements: The most elements that one of them may have.
+      limits: What one of them may have at most.
 
     Raises:
       ServingError: If an input is missing or too many, or one is not of the signature's dtype, or has no known shape.
@@ -189,11 +220,8 @@ def check_inputs(
                 f"Expects arg[{position}] to be {dtype_name(expected[name].dtype)} but {dtype_name(dtype)} is provided "
                 f"(input {name})"
             )
-        if max_elements is not None and math.prod(shape) > max_elements:
-            raise invalid(
-                f"input {name} must have at most {max_elements} elements, such as candidates. "
-                f"Received: {math.prod(shape)}"
-            )
+        if limits is not None:
+            limits.check(name, dtype, math.prod(shape))
 
 
 def check_filter(signature: Signature, wanted: Sequence[str]) -> None:

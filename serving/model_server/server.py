@@ -71,7 +71,8 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     servable.start(flags.num_threads)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
     metrics = Metrics(manager.all_versions, queue, parsing)
-    inference, models = Inference(manager, queue, flags.max_elements), ModelStatus(manager)
+    inference = Inference(manager, queue, flags.max_elements, flags.max_message_bytes)
+    models = ModelStatus(manager)
     ports = [_Port("gRPC", flags.host, flags.grpc_port, tuple(services.METHODS))]
     if flags.admin_port is not None:
         ports.append(_Port("admin", flags.admin_host, flags.admin_port, ("ModelService",)))

@@ -23,7 +23,7 @@ from serving.model_server.parsing_process import ParsingProcess
 from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL
 
-#: A body of 10,000 rows, the most that is allowed, in 59 kB: too large to be parsed beside the answers.
+#: A body of 10,000 rows in 59 kB: too large to be parsed beside the answers.
 ROWS = [float(row) for row in range(10_000)]
 
 
@@ -149,7 +149,8 @@ def test_a_server_s_large_bodies(models: Path, end: Callable[[Server], object]) 
     with running("--models", models) as server:
         by_row = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"instances": ROWS}))
         by_column = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"inputs": ROWS}))
-        refused = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"inputs": [*ROWS, 1.0]}))
+        texts = {"signature_name": "images", "inputs": ["a"] * 10_001}
+        refused = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps(texts))
         parser = parser_of(server)
         end(server)
         wait_for(lambda: state(parser) in "ZX", "the parser's end")  # no process may be there to collect it

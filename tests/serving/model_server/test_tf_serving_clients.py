@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,3 +94,57 @@ def test_a_signature_of_another_kind(toy: Server, method: str, signature: str, e
 def test_numbers_are_rounded_to_the_input_s_floats(toy: Server, numbers: str, expected: list[float]) -> None:
     answer = toy.rest.post(f"/v1/models/{TOY}:predict", content=f'{{"instances": [{numbers}]}}')
     assert answer.json() == {"predictions": expected}
+
+
+def test_an_image_in_json(toy: Server) -> None:
+    """224 x 224 x 3 numbers of 30 digits: 150,528 elements in 4.9 MB."""
+    number = "0.25".ljust(31, "0")
+    row = f"[{number},{number},{number}],"
+    image = f"[{(f'[{row * 223}{row[:-1]}],' * 224)[:-1]}]"
+    body = f'{{"signature_name": "image", "instances": [{image}]}}'
+    assert len(body) > 4_800_000
+    answer = toy.rest.post(f"/v1/models/{TOY}:predict", content=body)
+    assert answer.json() == {"predictions": [0.25]}
+
+
+def test_a_large_answer_is_written_as_a_small_one(toy: Server) -> None:
+    rows = [float(row) for row in range(50_000)]
+    assert post(toy, "predict", {"instances": rows}) == {"predictions": [row / 2 + 2 for row in rows]}
+
+
+def gzipped(server: Server, body: bytes, encoding: str = "gzip") -> tuple[int, Any]:
+    headers = {"content-encoding": encoding}
+    response = server.rest.post(f"/v1/models/{TOY}:predict", content=body, headers=headers)
+    return response.status_code, response.json()
+
+
+def test_a_body_of_gzip(toy: Server) -> None:
+    body = b'{"instances": [1.0, 2.0, 5.0]}'
+    packed = gzip.compress(body)
+    assert gzipped(toy, packed) == (200, {"predictions": [2.5, 3.0, 4.5]})
+    assert gzipped(toy, body, "identity") == (200, {"predictions": [2.5, 3.0, 4.5]})
+    assert gzipped(toy, body)[0] == 400
+    assert gzipped(toy, packed[:-1]) == (
+        400,
+        {"error": "a body with Content-Encoding gzip must be of gzip. Received: it ends too early"},
+    )
+    assert gzipped(toy, packed + b"x") == (
+        400,
+        {"error": "a body with Content-Encoding gzip must be of gzip. Received: bytes behind its end"},
+    )
+    assert gzipped(toy, body, "br") == (400, {"error": "Content-Encoding must be gzip. Received: br"})
+
+
+def test_a_body_of_gzip_is_bounded_without_it(toy: Server) -> None:
+    """A gigabyte of spaces in a megabyte is not unpacked."""
+    packed = gzip.compress(b" " * (1 << 30), 9)
+    assert len(packed) < 2 << 20
+    before = toy.memory_mb()
+    assert gzipped(toy, packed) == (429, {"error": "a request's body must have at most 8388608 bytes"})
+    assert toy.memory_mb() - before < 100
+
+
+def test_a_version_without_warm_up_requests_computes_nothing_when_it_is_loaded(toy: Server) -> None:
+    """A signature with a state counts its runs; the first one is a client's, as in TF Serving."""
+    response = toy.predictions.Predict(request("count_runs", model=TOY))
+    assert list(response.outputs["runs"].int64_val) == [1]
