@@ -6,7 +6,7 @@ import dataclasses
 import os
 from typing import TypeVar
 
-from serving.model_server.models import ModelConfig
+from serving.model_server.models import ModelConfig, local_path
 from transform.errors import UserError
 
 _Options = TypeVar("_Options")
@@ -66,7 +66,9 @@ class Flags:
             name, version = _split(text, "--specific", "NAME=VERSION", "=")
             _of(specific, name, "--specific").append(_version(version, "--specific"))
         return [
-            ModelConfig(name, os.path.abspath(folder), self.keep_versions, tuple(specific[name]), labels[name])
+            ModelConfig(
+                name, os.path.abspath(local_path(folder)), self.keep_versions, tuple(specific[name]), labels[name]
+            )
             for name, folder in folders.items()
         ]
 

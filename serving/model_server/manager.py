@@ -12,8 +12,8 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import grpc
 from tensorflow_serving.apis import model_pb2
@@ -29,8 +29,15 @@ from transform.errors import InputError
 
 _R = TypeVar("_R")
 
+#: How often a version that is not complete yet is looked at, while a new configuration waits for it.
+_STAGING_SECONDS = 0.2
+
 #: How long a look into a folder may take; a local one takes milliseconds.
 _LOOK_SECONDS = 10.0
+
+
+class _NoFolderError(ServingError):
+    """A model of a new configuration has no folder; an error of the configuration, not of a version."""
 
 
 class Manager:
@@ -60,13 +67,15 @@ class Manager:
         self._find_models: Callable[[], Iterable[ModelConfig]] | None = find_models
         self._configs = {config.name: config for config in find_models()}
         self._versions: dict[str, dict[int, Version]] = {}
-        self._updates: dict[str, asyncio.Task[None]] = {}
+        self._updates: dict[str, asyncio.Task[Any]] = {}
         self._unloads: set[asyncio.Task[None]] = set()
         self._overdue: set[str] = set()
         #: What was logged of a model's folder and still holds, so that a log has it once.
         self._said: set[tuple[str, str]] = set()
         self._looked_at: set[str] = set()
         self._was_ready = False
+        self._was_started = False
+        self._reconfiguring = asyncio.Lock()
         #: Called after each change of what is loaded.
         self.on_change: Callable[[], Awaitable[None]] = _nothing
 
@@ -84,6 +93,12 @@ class Manager:
         if self._looked_at >= self._configs.keys():
             self._was_ready = self._was_ready or any(self.latest(name) for name in self._configs)
         return self._was_ready and any(self.latest(name) for name in self._configs)
+
+    @property
+    def started(self) -> bool:
+        """Whether each model of the start was looked at once: served, refused, or without a complete version."""
+        self._was_started = self._was_started or self._looked_at >= self._configs.keys()
+        return self._was_started
 
     @property
     def overdue(self) -> list[str]:
@@ -106,7 +121,7 @@ class Manager:
         """The version that answers a request.
 
         Raises:
-          ServingError: If there is none.
+          ServingError: If there is none; with UNAVAILABLE while the first models are loaded, since it may come.
         """
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
@@ -117,8 +132,16 @@ class Manager:
             number = self.number(spec)
             version, wanted = self._versions.get(spec.name, {}).get(number), f"Specific({spec.name}, {number})"
         if version is None or version.state != AVAILABLE:
+            self.check_started()
             raise not_found(f"Servable not found for request: {wanted}")
         return version
+
+    def check_started(self) -> None:
+        """Raises UNAVAILABLE while the first models are loaded: TF Serving opens its ports only then."""
+        if not self.started:
+            raise ServingError(
+                grpc.StatusCode.UNAVAILABLE, "the model server is still loading its first models; try again"
+            )
 
     def number(self, spec: model_pb2.ModelSpec) -> int:
         """The version that a request names, by number or by label.
@@ -134,24 +157,107 @@ class Manager:
         return config.labels[spec.version_label]
 
     async def reconfigure(self, configs: Iterable[ModelConfig]) -> None:
-        """Serves other models, or other versions, from now on; returns once they are loaded.
+        """Serves other models, or other versions, from now on, or changes nothing; returns once they are loaded.
+
+        What a model that is new, or configured otherwise, is to serve is loaded first, beside what serves. It goes on
+        if the caller is cancelled.
 
         Raises:
-          ServingError: If a label's version is not there; it stays unknown.
+          ServingError: If such a model has no version that loads, or a label's version is not there.
         """
-        self._find_models = None
-        await asyncio.gather(*self._updates.values())  # by the old configuration
-        self._configs = {config.name: config for config in configs}
-        await asyncio.gather(*self._start_updates())
-        for name, config in self._configs.items():
-            for label, number in config.labels.items():
-                version = self._versions.get(name, {}).get(number)
-                if version is None or version.state != AVAILABLE:
+        task = asyncio.create_task(self._reconfigure({config.name: config for config in configs}))
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # the caller may have gone
+        await asyncio.shield(task)
+
+    async def _reconfigure(self, wanted: dict[str, ModelConfig]) -> None:
+        async with self._reconfiguring:
+            changed = {name for name in {*wanted, *self._configs} if wanted.get(name) != self._configs.get(name)}
+            while busy := [self._updates[name] for name in changed if name in self._updates]:
+                await asyncio.wait(busy)  # by the old configuration
+            staging = {name: asyncio.create_task(self._stage(wanted[name])) for name in sorted(changed & wanted.keys())}
+            self._updates |= staging  # so that nothing else looks after them
+            try:
+                results = await asyncio.gather(*staging.values(), return_exceptions=True)
+                staged = {
+                    name: result for name, result in zip(staging, results, strict=True) if isinstance(result, dict)
+                }
+                try:
+                    _check_staged(staging, results)
+                    self._check_labels(wanted, staged)
+                except ServingError:
+                    self._discard_staged(staged)
+                    raise
+                self._find_models, self._configs = None, wanted
+                for name, known in staged.items():
+                    self._take_over(name, known)
+            finally:
+                for name in staging:
+                    del self._updates[name]
+            updates = self._start_updates()
+        await asyncio.gather(*(updates[name] for name in changed if name in updates))
+        await self.on_change()
+
+    async def _stage(self, config: ModelConfig) -> dict[int, Version]:
+        """A model's versions as a configuration wants them, loaded and not yet served.
+
+        Raises:
+          OSError, InputError: If its folder cannot be read.
+          ServingError: If none of its versions loads.
+        """
+        current = self._configs.get(config.name)
+        serves = self._versions.get(config.name, {}) if current and current.folder == config.folder else {}
+        known = {number: version for number, version in serves.items() if version.state == AVAILABLE}
+        give_up_at = asyncio.get_running_loop().time() + self._load_seconds
+        while True:
+            try:
+                there = await self._within(_LOOK_SECONDS, config.folder, version_files.versions_of, config.folder)
+            except FileNotFoundError as error:
+                raise _NoFolderError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"Could not find base path {config.folder} for servable {config.name}",
+                ) from error
+            seen: dict[int, VersionFiles] = {}
+            wanted = await self._load_wanted(config, there, known, seen, staged=True)
+            if any(known[number].state == AVAILABLE for number in wanted if number in known):
+                return known
+            unfinished = [number for number, files in seen.items() if files.unfinished]
+            if not unfinished or asyncio.get_running_loop().time() > give_up_at:
+                break
+            await asyncio.sleep(_STAGING_SECONDS)
+        refused = [version for version in known.values() if version.error]
+        if refused:
+            version = max(refused, key=lambda version: version.number)
+            assert version.error is not None
+            raise ServingError(version.error.code, f"version {version.number}: {version.error.message}")
+        raise not_found(f"Unable to find a numerical version path for servable {config.name} at: {config.folder}")
+
+    def _check_labels(self, wanted: dict[str, ModelConfig], staged: dict[str, dict[int, Version]]) -> None:
+        for name, config in wanted.items():
+            known = staged.get(name, self._versions.get(name, {}))
+            for number in config.labels.values():
+                if number not in known or known[number].state != AVAILABLE:
                     raise ServingError(
                         grpc.StatusCode.FAILED_PRECONDITION,
-                        f"Request to assign label {label} to version {number} of model {name}, which is not currently "
+                        f"Request to assign label to version {number} of model {name}, which is not currently "
                         "available for inference",
                     )
+
+    def _discard_staged(self, staged: dict[str, dict[int, Version]]) -> None:
+        for name, known in staged.items():
+            serves = self._versions.get(name, {}).values()
+            for version in known.values():
+                if version.servable and version not in serves:
+                    background.start(version.servable.close, behind_requests=True)
+
+    def _take_over(self, name: str, staged: dict[int, Version]) -> None:
+        """Serves a model's staged versions; those of the same numbers that serve go, the others at the next look."""
+        known = self._versions.setdefault(name, {})
+        for number, version in staged.items():
+            replaced = known.get(number)
+            known[number] = version
+            if replaced and replaced is not version and replaced.state == AVAILABLE:
+                self._start_unload(replaced)
+        self._looked_at.add(name)
 
     async def watch(self, seconds: float) -> None:
         """Looks into the folders for ever, every so many seconds; loads what is new and lets go what is old."""
@@ -171,15 +277,15 @@ class Manager:
         """The models found in the folders, by name; none if `reconfigure` was called meanwhile."""
         return {config.name: config for config in found} if self._find_models else {}
 
-    def _start_updates(self) -> list[asyncio.Task[None]]:
-        """Looks after each model that is not being looked after already."""
+    def _start_updates(self) -> dict[str, asyncio.Task[Any]]:
+        """Looks after each model that is not being looked after already; returns what looks after each, by name."""
         for name in {*self._configs, *self._versions}:
             if name not in self._updates:
                 task = self._updates[name] = asyncio.create_task(self._look_after(name))
                 task.add_done_callback(functools.partial(self._end_update, name))
-        return list(self._updates.values())
+        return dict(self._updates)
 
-    def _end_update(self, name: str, task: asyncio.Task[None]) -> None:
+    def _end_update(self, name: str, task: asyncio.Task[Any]) -> None:
         del self._updates[name]
 
     async def _look_after(self, name: str) -> None:
@@ -206,7 +312,7 @@ class Manager:
             there = await self._within(_LOOK_SECONDS, config.folder, version_files.versions, config.folder)
         for number in [n for n, version in known.items() if version.state == END and n not in there]:
             del known[number]
-        wanted = await self._load_wanted(config, there, known) if config else set()
+        wanted = await self._load_wanted(config, there, known, {}) if config else set()
         if config and not any(version.state == AVAILABLE for n, version in known.items() if n in wanted):
             return  # what serves stays, rather than nothing
         for number, version in known.items():
@@ -215,12 +321,27 @@ class Manager:
         if not config and not known:
             del self._versions[name]
 
-    async def _load_wanted(self, config: ModelConfig, there: dict[int, str], known: dict[int, Version]) -> set[int]:
-        """Loads the versions that are wanted and not loaded, or whose files were replaced; returns the wanted ones.
+    async def _load_wanted(
+        self,
+        config: ModelConfig,
+        there: dict[int, str],
+        known: dict[int, Version],
+        seen: dict[int, VersionFiles],
+        *,
+        staged: bool = False,
+    ) -> set[int]:
+        """Loads the versions that are wanted and not loaded, or whose files were replaced.
 
-        `there` has the names of the folders that there are, by version.
+        Args:
+          config: The model.
+          there: The names of the folders that there are, by version.
+          known: Its versions; those that are loaded are added.
+          seen: Empty; the files of the versions that were looked at are added.
+          staged: Whether what a loaded version replaces goes on serving.
+
+        Returns:
+          The wanted versions that are complete and were not refused.
         """
-        seen: dict[int, VersionFiles] = {}
         while True:
             wanted = config.wanted(set(there) - self._refused(known, seen))
             left = wanted - seen.keys()
@@ -238,7 +359,7 @@ class Manager:
                 continue
             self._said.discard((config.name, f"version {number} waits until it is complete"))
             if version is None or version.state == END or (serves and version.files != files.fingerprint):
-                await self._load(Version(config.name, number, path, files.fingerprint), known)
+                await self._load(Version(config.name, number, path, files.fingerprint), known, staged)
 
     def _refused(self, known: dict[int, Version], seen: dict[int, VersionFiles]) -> set[int]:
         """The versions that are not loaded now: those that were refused a while ago, and those that are unfinished."""
@@ -247,8 +368,14 @@ class Manager:
         unfinished = {n for n, files in seen.items() if files.unfinished}
         return {n for n in refused | unfinished if n not in known or known[n].state != AVAILABLE}
 
-    async def _load(self, version: Version, known: dict[int, Version]) -> None:
-        """Loads a version; one under its number that serves meanwhile is replaced only by one that loads."""
+    async def _load(self, version: Version, known: dict[int, Version], staged: bool) -> None:
+        """Loads a version; one under its number that serves meanwhile is replaced only by one that loads.
+
+        Args:
+          version: The version.
+          known: Its model's versions, to which it is added.
+          staged: Whether what it replaces goes on serving.
+        """
         now = asyncio.get_running_loop().time()
         replaced = known.get(version.number)
         if replaced and replaced.state != AVAILABLE:
@@ -281,10 +408,16 @@ class Manager:
             version.pushed_at, version.servable = loaded
             version.state = AVAILABLE
             known[version.number] = version
-            if replaced:
+            if replaced and not staged:
                 self._start_unload(replaced)
             seconds = round(time.monotonic() - started, 3)
-            log("info", "a version serves", model=version.model, version=version.number, seconds=seconds)
+            log(
+                "info",
+                "a version is loaded" if staged else "a version serves",
+                model=version.model,
+                version=version.number,
+                seconds=seconds,
+            )
         await self.on_change()
 
     async def _within(
@@ -364,6 +497,30 @@ class Manager:
             if version.state == AVAILABLE:
                 self._start_unload(version)
         await asyncio.gather(*self._unloads)
+
+
+def _check_staged(names: Iterable[str], results: Sequence[object]) -> None:
+    """Reports the models that did not load, in TF Serving's words.
+
+    Raises:
+      ServingError: If there are any.
+    """
+    failed = [(name, error) for name, error in zip(names, results, strict=True) if isinstance(error, BaseException)]
+    for _, error in failed:
+        if not isinstance(error, ServingError | OSError | InputError):
+            raise error
+        if isinstance(error, _NoFolderError):
+            raise error
+    if failed:
+        texts = "".join(f"{{{{name: {name}}} due to error: {_status(error)}}}, " for name, error in failed)
+        raise ServingError(grpc.StatusCode.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{texts}}}")
+
+
+def _status(error: BaseException) -> str:
+    """An error as TensorFlow writes a status, such as `NOT_FOUND: there is no such folder`."""
+    assert isinstance(error, Exception)
+    found = error if isinstance(error, ServingError) else _load_error(error)
+    return f"{found.code.name}: {found.message}"
 
 
 async def _nothing() -> None:

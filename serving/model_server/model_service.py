@@ -10,7 +10,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving.model_server.calls import Call
 from serving.model_server.errors import invalid, not_found
 from serving.model_server.manager import Manager
-from serving.model_server.models import ModelConfig
+from serving.model_server.models import ModelConfig, local_path
 
 
 class ModelStatus:
@@ -32,8 +32,10 @@ class ModelStatus:
             number = self._manager.number(spec)
             versions = [version for version in versions if version.number == number]
             if not versions:
+                self._manager.check_started()
                 raise not_found(f"Could not find version {number} of model {spec.name}")
         if not versions:
+            self._manager.check_started()
             raise not_found(f"Could not find any versions of model {spec.name}")
         response = get_model_status_pb2.GetModelStatusResponse()
         for version in versions:
@@ -54,13 +56,22 @@ class ModelStatus:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
-        configs = [from_proto(config) for config in request.config.model_config_list.config]
-        if len({config.name for config in configs}) < len(configs):
-            raise invalid("Illegal to list model multiple times in config list")
-        await self._manager.reconfigure(configs)
+        await self._manager.reconfigure(from_list(request.config.model_config_list))
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         return response
+
+
+def from_list(configs: model_server_config_pb2.ModelConfigList) -> list[ModelConfig]:
+    """The models of TF Serving's configuration.
+
+    Raises:
+      ServingError: If one cannot be served, or is there several times.
+    """
+    found = [from_proto(config) for config in configs.config]
+    if len({config.name for config in found}) < len(found):
+        raise invalid("Illegal to list model multiple times in config list")
+    return found
 
 
 def from_proto(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
@@ -73,14 +84,13 @@ def from_proto(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
         raise invalid("a model must have a name")
     if config.model_platform not in ("", "tensorflow"):
         raise invalid(f"model_platform must be tensorflow. Received: {config.model_platform} ({config.name})")
-    if not os.path.isabs(config.base_path):
+    base_path = local_path(config.base_path)
+    if not os.path.isabs(base_path):
         raise invalid(f"Expected model {config.name} to have an absolute path; got base_path()={config.base_path}")
     policy = config.model_version_policy
     kind = policy.WhichOneof("policy_choice")
-    if kind == "all":
-        raise invalid(f"model_version_policy must be `latest` or `specific`. Received: `all` ({config.name})")
     specific = tuple(policy.specific.versions) if kind == "specific" else ()
     if kind == "specific" and not specific:
         raise invalid(f"a `specific` version policy must name a version ({config.name})")
-    num_latest = (policy.latest.num_versions or 1) if kind == "latest" else 1
-    return ModelConfig(config.name, config.base_path, num_latest, specific, dict(config.version_labels))
+    num_latest = None if kind == "all" else (policy.latest.num_versions or 1) if kind == "latest" else 1
+    return ModelConfig(config.name, base_path, num_latest, specific, dict(config.version_labels))

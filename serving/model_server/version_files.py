@@ -47,16 +47,25 @@ class VersionFiles:
 def versions(folder: str) -> dict[int, str]:
     """The names of the versions' folders in a model's folder, by number; none if there is no such folder.
 
-    A name may have leading zeros, as in TF Serving (`00000123` is version 123); of two with the same number the shorter
-    one is taken.
-
     Raises:
       OSError: If the folder cannot be read.
     """
     try:
-        names = {entry.name for entry in os.scandir(folder) if _is_folder(entry) or entry.name.startswith(PART_PREFIX)}
+        return versions_of(folder)
     except FileNotFoundError:
         return {}
+
+
+def versions_of(folder: str) -> dict[int, str]:
+    """The names of the versions' folders in a model's folder, by number.
+
+    A name may have leading zeros, as in TF Serving (`00000123` is version 123); of two with the same number the shorter
+    one is taken.
+
+    Raises:
+      OSError: If the folder cannot be read, or there is none.
+    """
+    names = {entry.name for entry in os.scandir(folder) if _is_folder(entry) or entry.name.startswith(PART_PREFIX)}
     whole = [name for name in names if _is_version(name) and f"{PART_PREFIX}{name}" not in names]
     return {int(name): name for name in sorted(whole, key=len, reverse=True)}
 
