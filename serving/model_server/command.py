@@ -17,6 +17,13 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.command()
 @click.option("--models", type=_FOLDER, help="A folder of models, such as WORKSPACE/serving: each one of versions.")
 @click.option("--model", multiple=True, metavar="NAME=DIR", help="A model and its folder of versions.")
+@click.option("--model-config-file", type=_FILE, help="TF Serving's model configuration, in place of the two above.")
+@click.option(
+    "--model-config-poll-seconds", type=_SECONDS, default=0.0, help="How often to read it again; 0 for never."
+)
+@click.option(
+    "--monitoring-config-file", type=_FILE, help="TF Serving's: where it has the metrics, they are beside /metrics."
+)
 @click.option("--grpc-port", type=_PORT, default=8500, help="The port of gRPC; 0 for a free one, which the log tells.")
 @click.option("--rest-port", type=_PORT, default=8501, help="The port of REST, metrics and health.")
 @click.option("--host", default="127.0.0.1", help="The address to listen at; 0.0.0.0 for all of the machine's.")

@@ -18,6 +18,9 @@ class Flags:
 
     models: str | None
     model: tuple[str, ...]
+    model_config_file: str | None
+    model_config_poll_seconds: float
+    monitoring_config_file: str | None
     label: tuple[str, ...]
     specific: tuple[str, ...]
     keep_versions: int
@@ -44,12 +47,29 @@ class Flags:
     admin_port: int | None
     admin_host: str
 
+    @property
+    def fixed(self) -> bool:
+        """Whether `configs` is asked once: what comes later is told by the file's own polls."""
+        return self.model_config_file is not None
+
     def configs(self) -> list[ModelConfig]:
-        """The models to serve: those named, and each folder of `--models`.
+        """The models to serve: those named, and each folder of `--models`; or those of the configuration file.
 
         Raises:
           UserError: If an option is not of its form, names a model that is not served, or no option names any.
         """
+        if self.model_config_file is not None:
+            from serving.model_server.config_files import read_models  # here, as it imports protos
+
+            others = {
+                "--models": self.models,
+                "--model": self.model,
+                "--label": self.label,
+                "--specific": self.specific,
+            }
+            if given := [option for option, value in others.items() if value]:
+                raise UserError(f"`--model-config-file` must be alone. Received beside it: {', '.join(given)}")
+            return read_models(self.model_config_file)
         folders = dict(_split(text, "--model", "NAME=DIR", "=") for text in self.model)
         if self.models is not None:
             names = sorted(entry.name for entry in os.scandir(self.models) if _may_be_a_model(entry))

@@ -78,6 +78,7 @@ class Rest:
         access: auth.Access,
         max_body_bytes: int,
         timeout_seconds: float,
+        prometheus_path: str | None = None,
     ) -> None:
         """Stands on the others.
 
@@ -89,9 +90,11 @@ class Rest:
           access: Who may ask, but for what is about health.
           max_body_bytes: Of a request, at most.
           timeout_seconds: For a body to come, and then for its answer.
+          prometheus_path: Where the metrics are beside `/metrics`; None for nowhere.
         """
         self._inference, self._models, self._metrics = inference, models, metrics
         self._access = access
+        self._prometheus_path = prometheus_path
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
         self._parsing = parsing
@@ -132,6 +135,8 @@ class Rest:
 
     async def _v1(self, request: Request) -> Response:
         path = request.scope["raw_path"].decode("ascii", "replace")
+        if request.method == "GET" and path == self._prometheus_path:
+            return await self._page(request)
         try:
             if request.method == "POST" and (found := _PREDICTION.fullmatch(path)):
                 body = await self._body(request)

@@ -15,7 +15,7 @@ import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from serving.model_server import auth, reflection, servable, services
+from serving.model_server import auth, config_files, reflection, servable, services
 from serving.model_server.credentials import Credentials, read_credentials
 from serving.model_server.flags import Flags
 from serving.model_server.grpc_service import GrpcServices
@@ -66,19 +66,33 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     credentials = read_credentials(flags)
+    prometheus_path = (
+        config_files.prometheus_path(flags.monitoring_config_file) if flags.monitoring_config_file else None
+    )
     listener = listen(flags.host, flags.rest_port)
-    manager = Manager(flags.configs, flags.num_threads, flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
+    models = flags.configs()
+    find_models = (lambda: models) if flags.fixed else flags.configs
+    manager = Manager(find_models, flags.num_threads, flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
     servable.start(flags.num_threads)
     queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
     metrics = Metrics(manager.all_versions, queue, parsing)
     inference = Inference(manager, queue, flags.max_elements, flags.max_message_bytes)
-    models = ModelStatus(manager)
+    status = ModelStatus(manager)
     ports = [_Port("gRPC", flags.host, flags.grpc_port, tuple(services.METHODS))]
     if flags.admin_port is not None:
         ports.append(_Port("admin", flags.admin_host, flags.admin_port, ("ModelService",)))
-    grpc_services = GrpcServices(inference, models, metrics, flags.timeout_seconds)
+    grpc_services = GrpcServices(inference, status, metrics, flags.timeout_seconds)
     grpc_servers = [await _start_grpc(flags, grpc_services, credentials, port) for port in ports]
-    rest = Rest(inference, models, metrics, parsing, credentials.access, flags.max_message_bytes, flags.timeout_seconds)
+    rest = Rest(
+        inference,
+        status,
+        metrics,
+        parsing,
+        credentials.access,
+        flags.max_message_bytes,
+        flags.timeout_seconds,
+        prometheus_path,
+    )
     rest_server = _rest_server(flags, rest, credentials.certificate)
     rest_task = asyncio.create_task(rest_server.serve([listener]))
 
@@ -95,14 +109,16 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     admin = {"admin_host": flags.admin_host, "admin_port": admin_port[0]} if admin_port else {}
     listening: dict[str, object] = {"host": flags.host, "grpc_port": grpc_port, "rest_port": rest_port, **admin}
     log("info", "listening", **listening, models=list(manager.configs))
-    watchers = [
-        asyncio.create_task(watching)
-        for watching in (manager.watch(flags.poll_seconds), credentials.watch(flags.poll_seconds))
-    ]
+    watchers = [manager.watch(flags.poll_seconds), credentials.watch(flags.poll_seconds)]
+    if flags.model_config_file and flags.model_config_poll_seconds:
+        watchers.append(
+            config_files.follow(flags.model_config_file, flags.model_config_poll_seconds, models, manager.reconfigure)
+        )
+    tasks = [asyncio.create_task(watching) for watching in watchers]
     await stop.wait()
     log("info", "stopping; requests at work are answered", seconds=flags.grace_seconds)
-    for watcher in watchers:
-        watcher.cancel()
+    for task in tasks:
+        task.cancel()
     for _, _, alive in grpc_servers:
         await alive.enter_graceful_shutdown()
     rest_server.should_exit = True

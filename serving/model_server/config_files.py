@@ -1,0 +1,123 @@
+"""TF Serving's configuration files, in protobuf's text format: of the models, and of the monitoring."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import Message
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.model_server import background
+from serving.model_server.errors import ServingError
+from serving.model_server.logs import log
+from serving.model_server.model_service import from_list
+from serving.model_server.models import ModelConfig
+from transform.errors import UserError
+
+_MAX_BYTES = 16 << 20
+
+#: Where TF Serving has its metrics, unless its monitoring configuration names another path.
+_PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
+
+
+def read_models(path: str) -> list[ModelConfig]:
+    """The models of a `ModelServerConfig`.
+
+    Raises:
+      UserError: If it cannot be read, or names what cannot be served.
+    """
+    config = model_server_config_pb2.ModelServerConfig()
+    _parse(path, config)
+    if config.WhichOneof("config") != "model_config_list":
+        raise UserError(f"a model configuration must have a model_config_list. Received: {path}")
+    try:
+        return from_list(config.model_config_list)
+    except ServingError as error:
+        raise UserError(f"{error.message} ({path})") from error
+
+
+def prometheus_path(path: str) -> str | None:
+    """Where a `MonitoringConfig` has the metrics; None if nowhere.
+
+    Raises:
+      UserError: If it cannot be read, or the path is none.
+    """
+    config = _monitoring_config()
+    _parse(path, config)
+    found = config.prometheus_config
+    if not found.enable:
+        return None
+    if found.path and not found.path.startswith("/"):
+        raise UserError(f"prometheus_config.path must begin with /. Received: {found.path} ({path})")
+    return found.path or _PROMETHEUS_PATH
+
+
+async def follow(
+    path: str, seconds: float, models: list[ModelConfig], reconfigure: Callable[[list[ModelConfig]], Awaitable[None]]
+) -> None:
+    """Reads the models' configuration again every so many seconds, for ever, and has the server follow it.
+
+    A file that cannot be read, or whose models do not load, changes nothing; it is tried again each time.
+
+    Args:
+      path: The file.
+      seconds: How often.
+      models: What is served by it.
+      reconfigure: Serves other models from now on, or raises a `ServingError`.
+    """
+    refused = ""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            found = await background.start(read_models, path)
+            if found == models:
+                continue
+            await reconfigure(found)
+        except (UserError, ServingError) as error:
+            if str(error) != refused:
+                log("error", "a model configuration was refused", path=path, reason=str(error))
+            refused = str(error)
+        else:
+            models, refused = found, ""
+            log("info", "a model configuration was taken over", path=path, models=[model.name for model in found])
+
+
+def _parse(path: str, message: Message) -> None:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise UserError(f"a configuration must have at most {_MAX_BYTES} bytes. Received: {path}")
+        text_format.Parse(content.decode(), message)
+    except OSError as error:
+        raise UserError(f"a configuration must be readable. Received: {path}: {error.strerror}") from error
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise UserError(f"Error parsing text-format {message.DESCRIPTOR.full_name}: {error} ({path})") from error
+
+
+def _monitoring_config() -> Message:
+    """An empty `tensorflow.serving.MonitoringConfig`, which `tensorflow-serving-api` does not have."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="monitoring_config.proto", package="tensorflow.serving", syntax="proto3"
+    )
+    field = descriptor_pb2.FieldDescriptorProto
+    prometheus = file.message_type.add(name="PrometheusConfig")
+    prometheus.field.add(name="enable", number=1, type=field.TYPE_BOOL, label=field.LABEL_OPTIONAL)
+    prometheus.field.add(name="path", number=2, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
+    monitoring = file.message_type.add(name="MonitoringConfig")
+    monitoring.field.add(
+        name="prometheus_config",
+        number=1,
+        type=field.TYPE_MESSAGE,
+        label=field.LABEL_OPTIONAL,
+        type_name=".tensorflow.serving.PrometheusConfig",
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    found: Message = message_factory.GetMessageClass(
+        pool.FindMessageTypeByName("tensorflow.serving.MonitoringConfig")
+    )()
+    return found

@@ -1,0 +1,128 @@
+"""TF Serving's configuration files: of the models, read again or not, and of the monitoring."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from serving.model_server.config_files import prometheus_path, read_models
+from serving.model_server.models import ModelConfig
+from tests.serving.model_server.running import POLL, running, wait_for
+from tests.serving.model_server.test_reload import of
+from tests.serving.model_server.tiny_models import push
+from transform.errors import UserError
+
+MODELS = """
+model_config_list {{
+  config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }}
+}}
+"""
+
+
+MODEL_A = 'config { name: "a" base_path: "/" }'
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_models(tmp_path: Path) -> None:
+    text = """
+    model_config_list {
+      config {
+        name: "a" base_path: "file:///models/a" model_platform: "tensorflow"
+        model_version_policy { specific { versions: 3 versions: 5 } }
+        version_labels { key: "stable" value: 3 }
+      }
+      config { name: "b" base_path: "/models/b" model_version_policy { all {} } }
+      config { name: "c" base_path: "/models/c" model_version_policy { latest { num_versions: 2 } } }
+    }
+    """
+    assert read_models(str(written(tmp_path / "models.config", text))) == [
+        ModelConfig("a", "/models/a", 1, (3, 5), {"stable": 3}),
+        ModelConfig("b", "/models/b", None),
+        ModelConfig("c", "/models/c", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("improperly formatted file", "Error parsing text-format tensorflow.serving.ModelServerConfig: "),
+        ("", "a model configuration must have a model_config_list"),
+        (MODELS.format(name="a", path="a"), "to have an absolute path; got base_path()=a"),
+        (f"model_config_list {{ {MODEL_A} {MODEL_A} }}", "Illegal to list model multiple times in config list"),
+    ],
+)
+def test_a_wrong_model_configuration(tmp_path: Path, text: str, error: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_models(str(written(tmp_path / "models.config", text)))
+    assert error in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('prometheus_config: { enable: true, path: "/m" }', "/m"),
+        ("prometheus_config { enable: true }", "/monitoring/prometheus/metrics"),
+        ('prometheus_config { path: "/m" }', None),
+        ("", None),
+    ],
+)
+def test_monitoring(tmp_path: Path, text: str, expected: str | None) -> None:
+    assert prometheus_path(str(written(tmp_path / "monitoring.config", text))) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [("x", "Error parsing"), ('prometheus_config {enable: true path: "m"}', "/")]
+)
+def test_a_wrong_monitoring_configuration(tmp_path: Path, text: str, error: str) -> None:
+    with pytest.raises(UserError, match=error):
+        prometheus_path(str(written(tmp_path / "monitoring.config", text)))
+
+
+def test_a_server_follows_its_files(tmp_path: Path, saved: Callable[[float], Path]) -> None:
+    """What is wrong in between changes nothing, and is told once."""
+    for name, bias in (("a", 1.0), ("b", 5.0)):
+        push(saved(bias), tmp_path / name / "00000007")
+    models = written(tmp_path / "models.config", MODELS.format(name="a", path=tmp_path / "a"))
+    monitoring = written(tmp_path / "monitoring.config", "prometheus_config { enable: true }")
+    options = ("--model-config-file", models, "--model-config-poll-seconds", "0.1", *POLL)
+    with running(*options, "--monitoring-config-file", monitoring) as server:
+        assert of(server, "a") == (7, 1.0)
+        assert "# TYPE wdr_loaded gauge" in server.rest.get("/monitoring/prometheus/metrics").text
+        written(models, MODELS.format(name="b", path=tmp_path / "none"))
+        server.wait_for_log("a model configuration was refused")
+        assert of(server, "a") == (7, 1.0)
+        written(models, MODELS.format(name="b", path=tmp_path / "b"))
+        server.wait_for_log("a model configuration was taken over", models=["b"])
+        assert of(server, "b") == (7, 5.0)
+        wait_for(lambda: server.states("a") == {}, "the end of model a")
+    assert [line["message"] for line in server.log].count("a model configuration was refused") == 1
+
+
+def test_without_a_configuration_there_is_no_other_page_of_metrics(tmp_path: Path) -> None:
+    with running("--models", tmp_path, ready=False) as server:
+        assert server.rest.get("/monitoring/prometheus/metrics").status_code == 404
+
+
+def test_a_configuration_file_is_alone(tmp_path: Path) -> None:
+    models = written(tmp_path / "models.config", MODELS.format(name="a", path=tmp_path))
+    command = [
+        sys.executable,
+        "-m",
+        "serving.model_server",
+        "--model-config-file",
+        str(models),
+        "--models",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    error = "Error: `--model-config-file` must be alone. Received beside it: --models"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, error)
