@@ -9,6 +9,7 @@ import pytest
 
 from tests.serving.model_server.running import POLL, Server, running
 from tests.serving.model_server.tiny_models import MODEL, push, save
+from tests.serving.model_server.toy_models import TOY, save_toy
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,16 @@ def models(tmp_path_factory: pytest.TempPathFactory, saved: Callable[[float], Pa
 def server(models: Path) -> Iterator[Server]:
     """A server of that model, which tests do not change."""
     with running("--models", models) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a model as TensorFlow 2 writes it, its version labelled, which batches what waits."""
+    folder = tmp_path_factory.mktemp("toy")
+    save_toy(folder / "00000123")
+    options = ("--settle-seconds", "0", "--max-batch", "8", "--label", f"{TOY}:good=123")
+    with running("--model", f"{TOY}={folder}", *options) as server:
         yield server
 
 

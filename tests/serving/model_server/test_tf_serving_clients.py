@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from tensorflow_serving.apis import inference_pb2
 
-from tests.serving.model_server.running import Server, running
+from tests.serving.model_server.running import Server
 from tests.serving.model_server.test_grpc import example, examples, request
 from tests.serving.model_server.tiny_models import CLASSIFY, REGRESS
-from tests.serving.model_server.toy_models import SHAPELESS, TOY, save_toy
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("toy")
-    save_toy(folder / "00000123")
-    with running("--model", f"{TOY}={folder}", "--settle-seconds", "0", "--max-batch", "8") as server:
-        yield server
+from tests.serving.model_server.toy_models import SHAPELESS, TOY
 
 
 def post(server: Server, verb: str, body: Any) -> Any:

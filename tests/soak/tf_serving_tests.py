@@ -1,0 +1,154 @@
+"""TF Serving's own Python test of its server, run against this one.
+
+    git clone https://github.com/tensorflow/serving
+    python -m tests.soak.tf_serving_tests serving [TEST ...]
+
+The test is the checkout's `tensorflow_serving/model_servers/tensorflow_model_server_test.py`, as it is, with the models
+beside it. Where it starts `tensorflow_model_server`, a script in a temporary folder starts this server instead
+(`start_server`, with `FLAGS`); nothing else is replaced. Ends with a table, and with exit code 1 if a test fails that
+applies (all but those of `NOT_APPLICABLE`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[2]
+
+#: By flag of TF Serving, the option of `wdr serve`; none for a flag that is left out.
+FLAGS = {
+    "port": "--grpc-port",
+    "rest_api_port": "--rest-port",
+    "model_config_file": "--model-config-file",
+    "model_config_file_poll_wait_seconds": "--model-config-poll-seconds",
+    "monitoring_config_file": "--monitoring-config-file",
+    "rest_api_timeout_in_ms": None,  # in milliseconds, and of REST alone; the default is longer
+    "grpc_socket_path": None,
+    "grpc_channel_arguments": None,
+    "enable_batching": None,
+    "batching_parameters_file": None,
+}
+
+#: By test, why it says nothing of this server.
+NOT_APPLICABLE = {
+    "testPredictUDS": "there is no Unix socket",
+    "testPredictOnTfLite": "TF Lite's models are not served; and their files are not in TF Serving's repository",
+    "testPredictWithSignatureDefOnTfLite": "as above",
+    "test_profiler_service_with_valid_trace_request": "there is no profiler's service",
+    "test_tf_text": "the model needs the operations of TF Text, which are not in TensorFlow",
+}
+
+#: TensorFlow's own base class has it, and it tests nothing.
+_NO_TEST = "test_session"
+
+
+def start_server(arguments: list[str]) -> None:
+    """What the test starts as `tensorflow_model_server`: becomes `wdr serve` with the same meaning."""
+    # The models of the checkout and those that the test has just saved have no manifest.
+    options = ["--settle-seconds", "0"]
+    flags = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
+    if name := flags.pop("model_name", ""):
+        options += ["--model", f"{name}={flags.pop('model_base_path')}"]
+    for flag, value in flags.items():
+        option = FLAGS[flag]
+        options += [option, value] if option else []
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "serving.model_server", *options])
+
+
+def _lay_out(folder: Path, checkout: Path) -> None:
+    """A folder as Bazel would make it: the checkout's files, and the server's script."""
+    package = folder / "tf_serving" / "tensorflow_serving"
+    (package / "model_servers").mkdir(parents=True)
+    (package / "servables").symlink_to(checkout / "tensorflow_serving" / "servables")
+    script = package / "model_servers" / "tensorflow_model_server"
+    script.write_text(
+        f"#!/usr/bin/env -S {sys.executable}\n"
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from tests.soak.tf_serving_tests import start_server\nstart_server(sys.argv[1:])\n",
+        encoding="utf-8",
+    )
+    script.chmod(0o755)
+
+
+def _cases(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
+    for found in suite:
+        if isinstance(found, unittest.TestSuite):
+            yield from _cases(found)
+        else:
+            yield found
+
+
+def _run_inside(checkout: Path, results: Path, names: list[str]) -> None:
+    """Runs the tests in this process, which has the environment for it; writes what became of each."""
+    import absl.flags
+    import tensorflow_serving
+
+    absl.flags.FLAGS(["tf_serving_tests"])
+    tensorflow_serving.__path__.append(str(checkout / "tensorflow_serving"))
+    module = importlib.import_module("tensorflow_serving.model_servers.tensorflow_model_server_test")
+    found = unittest.defaultTestLoader.loadTestsFromTestCase(module.TensorflowModelServerTest)
+    cases = {case.id().rpartition(".")[2]: case for case in _cases(found)}
+    outcomes = {}
+    for name, case in cases.items():
+        if name == _NO_TEST or (names and name not in names):
+            continue
+        if name in NOT_APPLICABLE:
+            outcomes[name] = "does not apply"
+            continue
+        result = unittest.TextTestRunner(verbosity=2).run(case)
+        outcomes[name] = "passes" if result.wasSuccessful() and not result.skipped else "fails"
+        results.write_text(json.dumps(outcomes), encoding="utf-8")
+    results.write_text(json.dumps(outcomes), encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path, help="A checkout of TF Serving.")
+    parser.add_argument("tests", nargs="*", help="Names of tests; none for all.")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    checkout = arguments.checkout.resolve()
+    if arguments.inside:
+        _run_inside(checkout, arguments.inside, arguments.tests)
+        return 0
+    if not (checkout / "tensorflow_serving" / "model_servers" / "tensorflow_model_server_test.py").is_file():
+        parser.error(f"CHECKOUT must be a checkout of TF Serving. Received: {checkout}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _lay_out(folder, checkout)
+        (folder / "tmp").mkdir()
+        environment = os.environ | {
+            "TEST_SRCDIR": name,
+            "TEST_TMPDIR": str(folder / "tmp"),
+            "TF_USE_LEGACY_KERAS": "1",  # whose models `tf.saved_model.save` gives a signature, as the test expects
+            "PYTHONPATH": str(ROOT),
+        }
+        results = folder / "results.json"
+        command = [sys.executable, "-m", "tests.soak.tf_serving_tests", str(checkout), *arguments.tests]
+        done = subprocess.run([*command, "--inside", str(results)], cwd=ROOT, env=environment, check=False)
+        outcomes: dict[str, str] = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
+    table = Table("test", "outcome", "why")
+    for test, outcome in outcomes.items():
+        table.add_row(test, outcome, NOT_APPLICABLE.get(test, ""))
+    console = Console()
+    console.print(table)
+    counts = {kind: list(outcomes.values()).count(kind) for kind in ("passes", "fails", "does not apply")}
+    console.print(f"{counts['passes']} pass, {counts['fails']} fail, {counts['does not apply']} do not apply")
+    return int(done.returncode != 0 or counts["fails"] > 0 or not counts["passes"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
