@@ -18,9 +18,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.model_server.errors import invalid
+from serving.model_server.errors import ServingError, invalid
 from serving.model_server.json_values import to_b64
-from serving.model_server.tensors import proto_shape, values_field
+from serving.model_server.tensors import dtype_name, proto_shape, values_field
 
 #: An output whose name ends so has bytes; another string output has text.
 _BYTES_SUFFIX = "_bytes"
@@ -37,8 +37,10 @@ def predictions(outputs: Mapping[str, tensor_pb2.TensorProto], by_row: bool) -> 
     Where there is one output only, its name is left out.
 
     Raises:
-      ServingError: If there are no rows, or the outputs have not as many as each other.
+      ServingError: If there is no output, an output has no rows, or not as many as another, or is not of JSON's dtypes.
     """
+    if not outputs:
+        raise invalid("Cannot convert empty tensor map to JSON")
     if by_row:
         _check_rows(outputs)
     columns = {name: _nested(name, proto) for name, proto in sorted(outputs.items())}
@@ -80,7 +82,10 @@ def _nest(values: list[str], shape: tuple[int, ...]) -> str:
 
 
 def _values(name: str, proto: tensor_pb2.TensorProto) -> list[str]:
-    found = getattr(proto, values_field(proto.dtype))
+    try:
+        found = getattr(proto, values_field(proto.dtype))
+    except ServingError as error:
+        raise invalid(f"Failed to write JSON value for tensor type: {dtype_name(proto.dtype)}") from error
     if proto.dtype == types_pb2.DT_STRING:
         if name.endswith(_BYTES_SUFFIX):
             return [json.dumps(to_b64(value)) for value in found]
@@ -116,7 +121,13 @@ def _object(values: Mapping[str, str]) -> str:
 
 
 def classifications(result: classification_pb2.ClassificationResult) -> str:
-    """A Classify response: of each example, pairs of label and score."""
+    """A Classify response: of each example, pairs of label and score.
+
+    Raises:
+      ServingError: If there are no examples.
+    """
+    if not result.classifications:
+        raise invalid("Cannot convert empty ClassificationResults to JSON")
     rows = [
         _list([_list([_text(found.label), _decimal(found.score, np.float32)]) for found in row.classes])
         for row in result.classifications
@@ -125,7 +136,13 @@ def classifications(result: classification_pb2.ClassificationResult) -> str:
 
 
 def regressions(result: regression_pb2.RegressionResult) -> str:
-    """A Regress response: a value for each example."""
+    """A Regress response: a value for each example.
+
+    Raises:
+      ServingError: If there are no examples.
+    """
+    if not result.regressions:
+        raise invalid("Cannot convert empty RegressionResults to JSON")
     return _object({"results": _list([_decimal(found.value, np.float32) for found in result.regressions])})
 
 
