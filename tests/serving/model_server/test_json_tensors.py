@@ -124,3 +124,15 @@ def test_strings_are_bounded_in_number_and_numbers_by_their_body(key: str) -> No
     assert len(parsed(json.dumps({key: ["a"] * 100}), x="STRING")["x"].string_val) == 100
     with pytest.raises(ServingError, match="a list must have at most 100 elements"):
         parsed(json.dumps({key: ["a"] * 101}), x="STRING")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [("INT8", -128, 127), ("UINT8", 0, 255), ("INT16", -32768, 32767), ("UINT16", 0, 65535)],
+)
+def test_an_integer_out_of_its_range(dtype: str, low: int, high: int) -> None:
+    """TF Serving lets an int8 of 300 wrap around."""
+    assert list(parsed(f'{{"inputs": [{low}, {high}]}}', x=dtype)["x"].int_val) == [low, high]
+    for value in (low - 1, high + 1):
+        with pytest.raises(ServingError, match=f"JSON Value: {value} Type: Number is not of expected type: "):
+            parsed(f'{{"inputs": {value}}}', x=dtype)

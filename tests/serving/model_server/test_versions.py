@@ -159,8 +159,14 @@ def test_a_version_that_is_still_copied_waits(changing: Server, folder: Path, sa
     wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
 
 
-def test_what_serves_stays_when_the_folder_is_gone(changing: Server, folder: Path) -> None:
-    folder.rename(folder.parent.parent / "elsewhere")
+@pytest.mark.parametrize("gone", ["the folder", "its versions"])
+def test_what_serves_stays_when_its_folder_has_no_versions(
+    changing: Server, folder: Path, saved: Saved, gone: str
+) -> None:
+    """Also after the next look, which the other model is found by."""
+    (folder if gone == "the folder" else folder / "1").rename(folder.parent.parent / "elsewhere")
+    push(saved(2.0), folder.parent / "other" / "1")
+    changing.wait_for_states("other", {1: "AVAILABLE"})
     assert changing.rest.get("/readyz").status_code == 200
     assert f'wdr_loaded{{model="{MODEL}",version="1"}} 1.0' in changing.rest.get("/metrics").text
     assert answer(changing) == (1, 1.0)
