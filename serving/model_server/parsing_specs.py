@@ -8,36 +8,57 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-from tensorflow.core.framework import function_pb2, node_def_pb2, types_pb2
+from tensorflow.core.framework import node_def_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 _Nodes = Mapping[str, node_def_pb2.NodeDef]
 
 
-def float_features(meta_graph: meta_graph_pb2.MetaGraphDef, signature: meta_graph_pb2.SignatureDef) -> frozenset[str]:
-    """The names of the features that a signature's operations parse as floats.
+class ParsingSpecs:
+    """A graph and its functions, each of which is read once."""
 
-    An operation whose feature names are not constants of the graph adds none.
+    def __init__(self, meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
+        """Reads nothing yet.
 
-    Args:
-      meta_graph: With the functions of its graph.
-      signature: One of its signatures.
-    """
-    graph = {node.name: node for node in meta_graph.graph_def.node}
-    functions = {function.signature.name: function for function in meta_graph.graph_def.library.function}
-    names: set[str] = set()
-    called: dict[str, function_pb2.FunctionDef] = {}
-    waiting = [(graph, list(_reachable(graph, (info.name for info in signature.outputs.values()))))]
-    while waiting:
-        place, nodes = waiting.pop()
+        Args:
+          meta_graph: With the functions of its graph.
+        """
+        self._graph = {node.name: node for node in meta_graph.graph_def.node}
+        self._functions = {function.signature.name: function for function in meta_graph.graph_def.library.function}
+        self._read: dict[str, tuple[set[str], set[str]]] = {}
+
+    def float_features(self, signature: meta_graph_pb2.SignatureDef) -> frozenset[str]:
+        """The names of the features that a signature's operations parse as floats.
+
+        An operation whose feature names are not constants of the graph adds none.
+
+        Args:
+          signature: One of the graph's.
+        """
+        nodes = _reachable(self._graph, (info.name for info in signature.outputs.values()))
+        floats, waiting = self._of(nodes, self._graph)
+        seen: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if name not in self._read:
+                body = {node.name: node for node in self._functions[name].node_def}
+                self._read[name] = self._of(body.values(), body)
+            found, called = self._read[name]
+            floats |= found
+            waiting |= called
+        return frozenset(floats)
+
+    def _of(self, nodes: Iterable[node_def_pb2.NodeDef], place: _Nodes) -> tuple[set[str], set[str]]:
+        """Of a graph's or a function's nodes, the float features that they parse, and the functions that they call."""
+        floats: set[str] = set()
+        called: set[str] = set()
         for node in nodes:
-            names.update(_floats_of(node, place))
-            for name in _functions_of(node):
-                if name in functions and name not in called:
-                    called[name] = functions[name]
-                    body = {inner.name: inner for inner in called[name].node_def}
-                    waiting.append((body, list(body.values())))
-    return frozenset(names)
+            floats.update(_floats_of(node, place))
+            called.update(name for name in _functions_of(node) if name in self._functions)
+        return floats, called
 
 
 def _reachable(graph: _Nodes, outputs: Iterable[str]) -> Iterator[node_def_pb2.NodeDef]:

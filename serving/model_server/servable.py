@@ -12,7 +12,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.model_server.errors import ServingError, invalid
-from serving.model_server.parsing_specs import float_features
+from serving.model_server.parsing_specs import ParsingSpecs
 from serving.model_server.tensors import dtype_name, element_bytes, proto_shape, to_proto, to_tensor
 from serving.model_server.tf_library import Output, Session, start_threads
 
@@ -85,18 +85,19 @@ class Servable:
         """
         self._session = Session(path, session_config(num_threads), _IN_THIS_THREAD)
         self.meta_graph = meta_graph_pb2.MetaGraphDef.FromString(self._session.meta_graph)
+        specs = ParsingSpecs(self.meta_graph)
         self.signatures = {
-            name: self._signature(name, definition)
+            name: self._signature(name, definition, specs)
             for name, definition in self.meta_graph.signature_def.items()
             if name != _INIT_SIGNATURE
         }
 
-    def _signature(self, name: str, definition: meta_graph_pb2.SignatureDef) -> Signature:
+    def _signature(self, name: str, definition: meta_graph_pb2.SignatureDef, specs: ParsingSpecs) -> Signature:
         feeds, fetches = (
             {alias: self._session.output(info.name) for alias, info in sorted(infos.items())}
             for infos in (definition.inputs, definition.outputs)
         )
-        return Signature(name, definition, feeds, fetches, float_features(self.meta_graph, definition))
+        return Signature(name, definition, feeds, fetches, specs.float_features(definition))
 
     def run(
         self,
