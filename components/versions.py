@@ -89,8 +89,8 @@ def user() -> str:
 def locked(root: str) -> Iterator[None]:
     """Holds the lock of a serving folder, which all that changes it take; waits for it.
 
-    The lock is a local file beside the folder: processes of other machines that push to the same remote folder are not
-    kept apart.
+    The lock, of `flock`, is a file beside the folder, and holds on the file systems that `pipeline.claim` names. For a
+    remote folder it is a file on this machine: processes of other machines that push there are not kept apart.
     """
     if storage.is_remote(root):
         path = os.path.join(tempfile.gettempdir(), f"wdr-{hashlib.sha256(root.encode()).hexdigest()[:16]}.lock")
