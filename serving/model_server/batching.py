@@ -1,4 +1,4 @@
-"""Requests that wait at the same time, computed as one."""
+"""Requests that wait at the same time, computed as one; and large requests, computed in parts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,32 @@ from collections.abc import Hashable, Mapping, Sequence
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.model_server.servable import Signature, Tensors
+from serving.model_server.servable import CLASSIFY_METHOD, REGRESS_METHOD, Signature, Tensors
 from serving.model_server.tensors import proto_shape, values_field
+from transform.signature_names import (
+    CLASSIFY_SIGNATURE,
+    EXAMPLES_INPUT,
+    INPUTS,
+    ITEM_IDS,
+    RANK_ITEMS_SIGNATURE,
+    RANK_NAMED_SIGNATURE,
+    RANK_SIGNATURE,
+    REGRESS_SIGNATURE,
+    SERVING_SIGNATURE,
+    TRANSFORM_SIGNATURE,
+)
+
+#: The trainer's signatures whose rows do not depend on each other, and an input by which they are known. The rows of
+#: those that rank are requests: each one's list of candidates is ranked as a whole.
+_BY_ROW = {
+    SERVING_SIGNATURE: EXAMPLES_INPUT,
+    TRANSFORM_SIGNATURE: EXAMPLES_INPUT,
+    CLASSIFY_SIGNATURE: INPUTS,
+    REGRESS_SIGNATURE: INPUTS,
+    RANK_SIGNATURE: ITEM_IDS,
+    RANK_ITEMS_SIGNATURE: ITEM_IDS,
+    RANK_NAMED_SIGNATURE: ITEM_IDS,
+}
 
 Inputs = Mapping[str, tensor_pb2.TensorProto]
 
@@ -30,13 +54,48 @@ def key(signature: Signature, inputs: Inputs) -> Hashable:
     return tuple((shape[1:], kind) for shape, kind in zip(shapes, kinds, strict=True))
 
 
+def is_by_row(signature: Signature) -> bool:
+    """Whether a signature's rows are known not to depend on each other.
+
+    Those of Classify and Regress do not by what these are, and the trainer's by how it makes them. Of another signature
+    nobody but its author knows: one of a batch's softmax has the same shapes.
+    """
+    definition = signature.definition
+    return definition.method_name in (CLASSIFY_METHOD, REGRESS_METHOD) or (
+        _BY_ROW.get(signature.name, "") in definition.inputs
+    )
+
+
+def num_elements(inputs: Inputs) -> int:
+    """How many candidates or rows a request has: of its largest input, all behind the second dimension being values."""
+    return max((math.prod(dim.size for dim in proto.tensor_shape.dim[:2]) for proto in inputs.values()), default=1)
+
+
 def num_rows(inputs: Inputs) -> int:
     """How many rows a request that has a key has."""
     return int(next(iter(inputs.values())).tensor_shape.dim[0].size)
 
 
+def rows_of(inputs: Inputs, start: int, end: int) -> Tensors:
+    """A part of a request that has a key: the rows from `start` to before `end`."""
+    return {name: _rows_of(proto, start, end) for name, proto in inputs.items()}
+
+
+def _rows_of(proto: tensor_pb2.TensorProto, start: int, end: int) -> tensor_pb2.TensorProto:
+    found = tensor_pb2.TensorProto(dtype=proto.dtype, tensor_shape=proto.tensor_shape)
+    found.tensor_shape.dim[0].size = end - start
+    if proto.tensor_content:
+        width = len(proto.tensor_content) // proto.tensor_shape.dim[0].size
+        found.tensor_content = proto.tensor_content[start * width : end * width]
+    else:
+        width = math.prod(proto_shape(proto)[1:])
+        field = values_field(proto.dtype)
+        getattr(found, field).extend(getattr(proto, field)[start * width : end * width])
+    return found
+
+
 def merge(requests: Sequence[Inputs]) -> Tensors:
-    """The rows of requests with the same key, behind each other."""
+    """The rows of requests with the same key, or of their outputs, behind each other."""
     merged = {}
     for name, first in requests[0].items():
         proto = tensor_pb2.TensorProto()
@@ -52,18 +111,19 @@ def merge(requests: Sequence[Inputs]) -> Tensors:
     return merged
 
 
+def have_rows(outputs: Tensors, rows: int) -> bool:
+    """Whether all outputs have so many rows."""
+    return all(proto_shape(proto)[:1] == (rows,) for proto in outputs.values())
+
+
 def split(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
     """Each request's rows of the outputs; none if those are not as many as the inputs'."""
-    if any(proto_shape(proto)[:1] != (sum(rows),) for proto in outputs.values()):
+    if not have_rows(outputs, sum(rows)):
         return None
     parts: list[Tensors] = [{} for _ in rows]
     for name, proto in outputs.items():
-        field, width = values_field(proto.dtype), math.prod(proto_shape(proto)[1:])
-        values = getattr(proto, field)
         for part, size, end in zip(parts, rows, itertools.accumulate(rows), strict=True):
-            part[name] = tensor_pb2.TensorProto(dtype=proto.dtype, tensor_shape=proto.tensor_shape)
-            part[name].tensor_shape.dim[0].size = size
-            getattr(part[name], field).extend(values[(end - size) * width : end * width])
+            part[name] = _rows_of(proto, end - size, end)
     return parts
 
 

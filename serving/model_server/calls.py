@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Hashable
 from typing import TypeVar
 
 import grpc
@@ -26,6 +26,7 @@ class Call:
       protocol: `grpc` or `rest`.
       method: PredictionService's or ModelService's, such as `Predict`.
       deadline: On `time.monotonic`'s clock, when nobody waits any more.
+      caller: The other end of its connection.
       version: What answers it, once that is known.
       signature: And its signature.
     """
@@ -33,6 +34,7 @@ class Call:
     protocol: str
     method: str
     deadline: float
+    caller: Hashable = None
     version: Version | None = None
     signature: str = ""
 

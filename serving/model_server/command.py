@@ -50,6 +50,12 @@ _PORT = click.IntRange(min=0, max=65535)
     default=100,
     help="Requests that wait for a thread, at most, and large bodies of JSON.",
 )
+@click.option(
+    "--max-waiting-elements",
+    type=click.IntRange(min=1),
+    default=500_000,
+    help="Candidates or rows of all requests that wait, at most.",
+)
 @click.option("--max-batch", type=click.IntRange(min=1), default=1, help="Waiting requests computed as one, at most.")
 @click.option(
     "--max-elements", type=click.IntRange(min=1), default=10_000, help="Of an input of strings: candidates, examples."

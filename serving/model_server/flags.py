@@ -33,6 +33,7 @@ class Flags:
     load_seconds: float
     num_threads: int
     max_waiting: int
+    max_waiting_elements: int
     max_batch: int
     max_elements: int
     max_message_bytes: int

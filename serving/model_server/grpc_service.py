@@ -72,7 +72,7 @@ class GrpcServices:
         async def handle(serialized: bytes, context: grpc.aio.ServicerContext) -> Any:
             remaining = context.time_remaining()
             seconds = self._timeout_seconds if remaining is None else remaining
-            call = Call("grpc", method, time.monotonic() + seconds)
+            call = Call("grpc", method, time.monotonic() + seconds, context.peer())
             try:
                 return (await observed(self._metrics, call, answer(serialized, call))).SerializeToString()
             except ServingError as error:

@@ -67,7 +67,7 @@ class Inference:
             call.signature = signature.name
             check_inputs(signature, request.inputs, self._limits)
             check_filter(signature, wanted)
-            outputs = await self._queue.run(version, signature, request.inputs, call.deadline, wanted)
+            outputs = await self._queue.run(version, signature, request.inputs, call.deadline, wanted, call.caller)
             response = predict_pb2.PredictResponse()
             _fill_spec(response.model_spec, version, signature.name)
             for name, proto in outputs.items():
@@ -152,7 +152,8 @@ class Inference:
         proto = examples.to_tensor_proto(request_input, self.max_elements)
         inputs = {examples.INPUTS: proto}
         check_inputs(signature, inputs, self._limits)
-        return await self._queue.run(version, signature, inputs, call.deadline), len(proto.string_val)
+        outputs = await self._queue.run(version, signature, inputs, call.deadline, caller=call.caller)
+        return outputs, len(proto.string_val)
 
     async def _answer(
         self, spec: model_pb2.ModelSpec, call: Call, compute: Callable[[Version, Servable], Awaitable[_Response]]

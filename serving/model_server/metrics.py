@@ -74,6 +74,9 @@ class _State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("wdr_waiting_requests", "Requests in the queue.", self._queue.num_waiting)
+        yield GaugeMetricFamily(
+            "wdr_waiting_elements", "Candidates or rows in the queue.", self._queue.num_waiting_elements
+        )
         yield GaugeMetricFamily("wdr_running_requests", "Requests at work.", self._queue.num_running)
         yield GaugeMetricFamily("wdr_waiting_bodies", "Large bodies to be parsed.", self._parsing.num_waiting)
         loaded = GaugeMetricFamily("wdr_loaded", "1 for each version that answers.", labels=("model", "version"))

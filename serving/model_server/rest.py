@@ -7,7 +7,7 @@ import re
 import time
 import urllib.parse
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar, TypeVarTuple
 
 import grpc
@@ -140,7 +140,7 @@ class Rest:
         try:
             if request.method == "POST" and (found := _PREDICTION.fullmatch(path)):
                 body = await self._body(request)
-                return await self._predict(_spec(found), found["verb"].lower(), body)
+                return await self._predict(_spec(found), found["verb"].lower(), body, request.client)
             if request.method == "GET" and (found := _STATUS.fullmatch(path)):
                 return await self._about(_spec(found), bool(found["metadata"]))
             if not path.lower().startswith("/v1/"):
@@ -149,8 +149,8 @@ class Rest:
         except ServingError as error:
             return _refused(error)
 
-    async def _predict(self, spec: model_pb2.ModelSpec, verb: str, body: bytes) -> Response:
-        call = Call("rest", verb.capitalize(), time.monotonic() + self._timeout_seconds)
+    async def _predict(self, spec: model_pb2.ModelSpec, verb: str, body: bytes, caller: Hashable) -> Response:
+        call = Call("rest", verb.capitalize(), time.monotonic() + self._timeout_seconds, caller)
         answer = {"predict": self._predictions, "classify": self._classifications, "regress": self._regressions}[verb]
         return Response(await observed(self._metrics, call, answer(spec, body, call)), media_type=_JSON)
 

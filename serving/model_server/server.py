@@ -74,7 +74,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     find_models = (lambda: models) if flags.fixed else flags.configs
     manager = Manager(find_models, flags.num_threads, flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
     servable.start(flags.num_threads)
-    queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch)
+    queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch, flags.max_waiting_elements)
     metrics = Metrics(manager.all_versions, queue, parsing)
     inference = Inference(manager, queue, flags.max_elements, flags.max_message_bytes)
     status = ModelStatus(manager)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 
@@ -78,9 +79,32 @@ def test_a_request_past_the_queue_s_bound_is_refused(narrow: Server) -> None:
     at_work, in_queue = fill(narrow)
     expected = "the queue is full: 2 requests wait already; try again later"
     assert refusal(narrow.predictions.Predict, x_request([1.0])) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
-    over_rest = narrow.rest.post(f"/v1/models/{MODEL}:predict", content='{"instances": [1.0]}')
-    assert (over_rest.status_code, over_rest.json()) == (429, {"error": expected})
     assert ["corner" in call.result().outputs for call in (at_work, *in_queue)] == [True] * 3
+
+
+def test_who_fills_the_queue_makes_room_for_another_connection(narrow: Server) -> None:
+    """The newest of those that wait is refused in place of the first request that comes by another connection."""
+    at_work, (older, newest) = fill(narrow)
+    over_rest = narrow.rest.post(f"/v1/models/{MODEL}:predict", content='{"instances": [1.0]}')
+    assert over_rest.json() == {"predictions": [3.5]}
+    expected = "the queue is full: 2 requests wait already; try again later"
+    assert (newest.exception().code(), newest.exception().details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
+    assert ["corner" in call.result().outputs for call in (at_work, older)] == [True] * 2
+    narrow.predictions.Predict(slow(1))
+
+
+def test_over_rest_a_full_queue_is_429(narrow: Server) -> None:
+    """Three connections, places for two: none has more than the third, so that this one is refused."""
+    at_work = narrow.predictions.Predict.future(slow())
+    wait_for(lambda: gauge(narrow, "wdr_running_requests") == 1, "a request at work")
+    with ThreadPoolExecutor(3) as pool:
+        body = '{"signature_name": "slow", "inputs": 1}'
+        url = f"http://localhost:{narrow.rest_port}/v1/models/{MODEL}:predict"
+        answers = list(pool.map(lambda _: httpx.post(url, content=body, timeout=60), range(3)))
+    at_work.result()
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 429]
+    (refused,) = (answer.json() for answer in answers if answer.status_code == 429)
+    assert refused == {"error": "the queue is full: 2 requests wait already; try again later"}
 
 
 def test_a_client_that_goes_makes_room(narrow: Server) -> None:

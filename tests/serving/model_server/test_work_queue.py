@@ -7,13 +7,16 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.model_server.errors import ServingError
 from serving.model_server.servable import Signature
 from serving.model_server.version import Version
 from serving.model_server.work_queue import WorkQueue
+from tests.serving.model_server.tiny_models import REGRESS
 
 
 class Broken:
@@ -42,7 +45,7 @@ def a_signature() -> Signature:
 
 def test_an_error_that_nobody_foresaw_is_each_request_s_and_ends_no_thread() -> None:
     servable = Broken()
-    queue = servable.queue = WorkQueue(num_threads=1, max_waiting=9, max_batch=8)
+    queue = servable.queue = WorkQueue(num_threads=1, max_waiting=9, max_batch=8, max_waiting_elements=10_000)
     signature, inputs = a_signature(), {"x": tf.make_tensor_proto([1.0])}
     version = Version("m", 1, "")
     version.servable = servable  # type: ignore[assignment]
@@ -73,7 +76,7 @@ def test_an_error_that_nobody_foresaw_is_each_request_s_and_ends_no_thread() -> 
 
 def test_a_cancelled_call_holds_its_version_until_it_is_computed() -> None:
     servable = Broken()
-    queue = servable.queue = WorkQueue(num_threads=1, max_waiting=9, max_batch=1)
+    queue = servable.queue = WorkQueue(num_threads=1, max_waiting=9, max_batch=1, max_waiting_elements=10_000)
     version = Version("m", 1, "")
     version.servable = servable  # type: ignore[assignment]
 
@@ -96,3 +99,85 @@ def test_a_cancelled_call_holds_its_version_until_it_is_computed() -> None:
     assert asyncio.run(ask()) is False
     queue.stop()
     assert servable.num_running == [1]
+
+
+class Halves:
+    """A model that halves, and keeps the rows of each run; the first run waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+        self.runs: list[int] = []
+
+    def run(self, _: Signature, inputs: Any, __: Any, *, deadline: float) -> dict[str, Any]:
+        x = tf.make_ndarray(inputs["x"])
+        self.runs.append(len(x))
+        if len(self.runs) == 1:
+            assert self.may_go_on.wait(60)
+        y = tf.make_tensor_proto(0.0).__class__(dtype=1, float_val=(x / 2).tolist())
+        y.tensor_shape.dim.add(size=len(x))
+        return {"y": y}
+
+
+def run_beside(
+    sent: list[tuple[str, int]], *, max_waiting: int = 99, max_waiting_elements: int = 100_000, method: str = REGRESS
+) -> tuple[list[int], list[Any]]:
+    """What callers' requests of so many rows are answered that come while the first is computed; and all runs' rows."""
+    servable = Halves()
+    version = Version("m", 1, "")
+    version.servable = servable  # type: ignore[assignment]
+    signature = a_signature()
+    signature.definition.method_name = method
+    queue = WorkQueue(num_threads=1, max_waiting=max_waiting, max_batch=1, max_waiting_elements=max_waiting_elements)
+
+    async def ask() -> list[Any]:
+        calls = []
+        for caller, rows in sent:
+            inputs = {"x": tf.make_tensor_proto(np.arange(rows, dtype=np.float32))}
+            call = queue.run(version, signature, inputs, time.monotonic() + 60, caller=caller)
+            calls.append(asyncio.create_task(call))
+            await asyncio.sleep(0)
+            while not (queue.num_running or calls[0].done()):
+                await asyncio.sleep(0.001)
+        servable.may_go_on.set()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.wait_for(version.drained(), 60)
+        return answers
+
+    answers = asyncio.run(ask())
+    queue.stop()
+    assert (queue.num_running, queue.num_waiting, queue.num_waiting_elements) == (0, 0, 0)
+    return servable.runs, answers
+
+
+def test_a_large_request_is_cut_and_gives_way_after_each_part() -> None:
+    """2,500 rows are 1,024, 1,024 and 452; what comes meanwhile is computed after the first part."""
+    runs, answers = run_beside([("large", 2500), ("other", 10), ("large", 20)])
+    assert runs == [1024, 10, 20, 1024, 452]
+    for rows, answer in zip((2500, 10, 20), answers, strict=True):
+        np.testing.assert_array_equal(list(answer["y"].float_val), np.arange(rows) / 2)
+        assert [dim.size for dim in answer["y"].tensor_shape.dim] == [rows]
+
+
+def test_what_may_depend_on_other_rows_is_not_cut() -> None:
+    """Nobody has said that the rows of a signature of that name and method are computed each by itself."""
+    runs, answers = run_beside([("large", 2500), ("other", 10)], method="tensorflow/serving/predict")
+    assert runs == [2500, 10]
+    assert len(answers[0]["y"].float_val) == 2500
+
+
+def test_who_fills_the_queue_is_refused_and_others_are_not() -> None:
+    """Places for two: the third of `greedy` is refused at once, its second when another comes."""
+    sent = [("greedy", 1), ("greedy", 2), ("greedy", 3), ("greedy", 4), ("other", 5)]
+    runs, answers = run_beside(sent, max_waiting=2)
+    assert runs == [1, 2, 5]
+    refused = [str(answer) for answer in answers if isinstance(answer, ServingError)]
+    assert refused == ["the queue is full: 2 requests wait already; try again later"] * 2
+    assert [isinstance(answer, ServingError) for answer in answers] == [False, False, True, True, False]
+
+
+def test_the_queue_is_bounded_by_work() -> None:
+    runs, answers = run_beside([("a", 1), ("a", 600), ("a", 500), ("a", 400)], max_waiting_elements=1000)
+    assert runs == [1, 600, 400]
+    assert str(answers[2]) == (
+        "the queue is full: at most 1000 candidates or rows may wait, in all requests; try again later"
+    )
