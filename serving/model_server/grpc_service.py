@@ -15,7 +15,13 @@ from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.services import METHODS, PACKAGE
-from serving.model_server.wire import MAX_PARTS, has_too_many_examples, has_too_many_parts
+from serving.model_server.wire import (
+    MAX_PARTS,
+    MAX_RANK,
+    has_too_large_tensors,
+    has_too_many_examples,
+    has_too_many_parts,
+)
 
 #: A status travels in HTTP/2 trailers, which take 8 kB in all.
 _MAX_MESSAGE = 2000
@@ -55,6 +61,7 @@ class GrpcServices:
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{service}", handlers),))
 
     def _handler(self, method: str, request_type: type[Message]) -> grpc.RpcMethodHandler:
+        takes_tensors = method == "Predict"
         takes_examples = "input" in request_type.DESCRIPTOR.fields_by_name
 
         async def answer(serialized: bytes, call: Call) -> Any:
@@ -63,6 +70,11 @@ class GrpcServices:
                 raise invalid(f"a {name} must have at most {MAX_PARTS} parts, such as inputs or tasks. Received: more")
             if takes_examples and has_too_many_examples(serialized, self._max_examples):
                 raise invalid(f"a {name} must have at most {self._max_examples} examples. Received: more")
+            if takes_tensors and has_too_large_tensors(serialized, self._max_examples):
+                raise invalid(
+                    f"an input of a {name} must have at most {self._max_examples} elements, such as candidates, in at "
+                    f"most {MAX_RANK} dimensions, and no handles or variants. Received: more"
+                )
             try:
                 request = request_type.FromString(serialized)
             except DecodeError as error:

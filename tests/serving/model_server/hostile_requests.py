@@ -77,6 +77,21 @@ def _filtered(*names: str) -> bytes:
     return bytes(request.SerializeToString())
 
 
+def _nested(number: int, value: bytes) -> bytes:
+    """A serialized field of a message's or a string's, which protobuf itself would build in memory first."""
+    size, length = len(value), b""
+    while size > 0x7F:
+        length += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + value
+
+
+def _with_tensor(serialized: bytes) -> bytes:
+    """A PredictRequest whose `x` is a serialized TensorProto's values."""
+    entry = _nested(1, b"x") + _nested(2, b"\x08\x01" + serialized)
+    return bytes(predict_pb2.PredictRequest(model_spec={"name": MODEL}).SerializeToString()) + _nested(2, entry)
+
+
 def _bytes(message: Any) -> bytes:
     return bytes(message.SerializeToString())
 
@@ -121,7 +136,37 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         "Predict",
         _predict(signature="images", inputs={"image_bytes": ["app"] * 100_000}),
         INVALID,
-        "must have at most 10000 elements, such as candidates. Received: 100000",
+        "must have at most 10000 elements, such as candidates",
+    ),
+    "2,000,000 dimensions": (
+        "Predict",
+        _with_tensor(_nested(2, b"\x12\x00" * 2_000_000)),
+        INVALID,
+        "in at most 254 dimensions, and no handles or variants",
+    ),
+    "2,000,000 shapes": (
+        "Predict",
+        _with_tensor(b"\x12\x00" * 2_000_000),
+        INVALID,
+        "in at most 254 dimensions, and no handles or variants",
+    ),
+    "2,000,000 handles": (
+        "Predict",
+        _with_tensor(b"\x72\x00" * 2_000_000),
+        INVALID,
+        "in at most 254 dimensions, and no handles or variants",
+    ),
+    "2,000,000 tensors in a variant": (
+        "Predict",
+        _with_tensor(_nested(15, b"\x1a\x00" * 2_000_000)),
+        INVALID,
+        "in at most 254 dimensions, and no handles or variants",
+    ),
+    "2,000,000 empty strings": (
+        "Predict",
+        _with_tensor(b"\x42\x00" * 2_000_000),
+        INVALID,
+        "must have at most 10000 elements",
     ),
     "more values than elements": (
         "Predict",

@@ -100,3 +100,22 @@ def test_classify_and_regress_give_the_same_scores(exported: Server, rows: list[
     for row, score in zip(classification.result.classifications, scores, strict=True):
         assert [found.label for found in row.classes] == ["0", "1"]
         np.testing.assert_allclose([found.score for found in row.classes], [1 - score, score], atol=1e-6)
+
+
+def test_large_requests_are_as_small_ones(exported: Server, rows: list[bytes]) -> None:
+    """3,000 rows, and 40 requests of 80 candidates: the server computes both in parts."""
+    many = make_rows(3000, APPS, 4)
+    examples = [to_example(row) for row in many]
+    small = np.concatenate([scores_of(exported, examples[at : at + 500]) for at in range(0, 3000, 500)])
+    np.testing.assert_allclose(scores_of(exported, examples), small, rtol=1e-6)
+
+    def ranked(start: int, end: int) -> list[np.ndarray]:
+        inputs = {CONTEXT_INPUT: examples[start:end], ITEM_IDS: [APPS * 10] * (end - start)}
+        inputs[ITEMS_INPUT] = [rows * 10] * (end - start)
+        outputs = exported.predictions.Predict(request(RANK_ITEMS_SIGNATURE, model=MODEL, **inputs)).outputs
+        return [tf.make_ndarray(outputs[name]) for name in (ITEM_IDS, SCORES_OUTPUT)]
+
+    items, scores = ranked(0, 40)
+    parts = [ranked(at, at + 8) for at in range(0, 40, 8)]
+    np.testing.assert_array_equal(items, np.concatenate([part[0] for part in parts]))
+    np.testing.assert_allclose(scores, np.concatenate([part[1] for part in parts]), rtol=1e-6)

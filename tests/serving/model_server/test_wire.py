@@ -6,10 +6,16 @@ import random
 
 import pytest
 from tensorflow.core.example import feature_pb2
-from tensorflow.core.framework import attr_value_pb2
+from tensorflow.core.framework import attr_value_pb2, tensor_pb2, types_pb2
 from tensorflow_serving.apis import classification_pb2, predict_pb2
 
-from serving.model_server.wire import MAX_PARTS, has_too_many_examples, has_too_many_parts
+from serving.model_server.wire import (
+    MAX_PARTS,
+    MAX_RANK,
+    has_too_large_tensors,
+    has_too_many_examples,
+    has_too_many_parts,
+)
 
 
 def filtered(number: int) -> bytes:
@@ -76,3 +82,85 @@ def test_a_large_tensor_has_no_examples() -> None:
     request = predict_pb2.PredictRequest(model_spec={"name": "m"})
     request.inputs["x"].string_val.extend([b"app" * 10] * 10_000)
     assert not has_too_many_examples(request.SerializeToString(), 100)
+
+
+#: With which a message is large enough to be looked at.
+PADDING = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[b"x" * 100_000])
+
+
+def predict(*tensors: tensor_pb2.TensorProto) -> bytes:
+    request = predict_pb2.PredictRequest(model_spec={"name": "m"})
+    for number, tensor in enumerate([PADDING, *tensors]):
+        request.inputs[str(number)].CopyFrom(tensor)
+    return bytes(request.SerializeToString())
+
+
+def strings(number: int, size: int) -> tensor_pb2.TensorProto:
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[b"x" * size] * number)
+    tensor.tensor_shape.dim.add(size=number)
+    return tensor
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 20_000])
+def test_a_tensor_s_strings_are_counted(size: int) -> None:
+    assert not has_too_large_tensors(predict(strings(100, size)), 100)
+    assert has_too_large_tensors(predict(strings(101, size)), 100)
+    assert not has_too_large_tensors(predict(strings(100, size), strings(100, size)), 100)
+
+
+def test_strings_of_mixed_sizes_are_counted() -> None:
+    mixed = strings(50, 3)
+    mixed.string_val.extend([b"y" * 500] * 50 + [b""] * 5)
+    assert not has_too_large_tensors(predict(mixed), 105)
+    assert has_too_large_tensors(predict(mixed), 104)
+
+
+def test_dimensions_are_counted() -> None:
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT)
+    for _ in range(MAX_RANK):
+        tensor.tensor_shape.dim.add(size=1)
+    assert not has_too_large_tensors(predict(tensor), 100)
+    tensor.tensor_shape.dim.add(size=1)
+    assert has_too_large_tensors(predict(tensor), 100)
+
+
+def test_handles_and_variants_are_not_parsed() -> None:
+    for name in ("resource_handle_val", "variant_val"):
+        tensor = tensor_pb2.TensorProto()
+        getattr(tensor, name).add()
+        assert has_too_large_tensors(predict(tensor), 100)
+
+
+def test_packed_numbers_are_one_part() -> None:
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0] * 5000, tensor_content=b"x" * 5000)
+    assert not has_too_large_tensors(predict(tensor), 100)
+
+
+def test_a_small_message_is_left_to_the_parser() -> None:
+    request = predict_pb2.PredictRequest(model_spec={"name": "m"})
+    request.inputs["x"].CopyFrom(strings(101, 1))
+    assert not has_too_large_tensors(request.SerializeToString(), 100)
+
+
+def test_what_is_no_tensor_is_left_to_the_parser() -> None:
+    rng = random.Random(1)
+    cut_off = predict(strings(100, 200))
+    for end in range(100_000, len(cut_off), 97):
+        assert not has_too_large_tensors(cut_off[:end], 100)
+    for _ in range(200):
+        has_too_large_tensors(rng.randbytes(70_000), 100)  # ends
+
+
+@pytest.mark.parametrize("hidden_behind", [b"\x0b\x0c", b"\x0a\x00" * 5, b"\x0b\x10\x01\x0c"])
+def test_what_is_hidden_behind_other_fields_is_counted(hidden_behind: bytes) -> None:
+    """Of a number that has no meaning, or a key again: a group, five keys, a group with a field."""
+    entry = predict_pb2.PredictRequest(inputs={"x": strings(101, 900)}).SerializeToString()
+    assert has_too_large_tensors(entry, 100)
+    inside = hidden_behind + entry[4:]  # behind the tag and the three bytes of the entry's length
+    size = len(inside)
+    length = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14])
+    assert has_too_large_tensors(b"\x12" + length + inside, 100)
+
+
+def test_groups_hide_no_parts() -> None:
+    assert has_too_many_parts(b"\x9b\x06\x9c\x06" + filtered(MAX_PARTS))
