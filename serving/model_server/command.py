@@ -63,6 +63,7 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.option(
     "--max-message-bytes", type=click.IntRange(min=1), default=8 << 20, help="Of a request, and of an input of numbers."
 )
+@click.option("--max-connections", type=click.IntRange(min=1), default=1000, help="At each port, at most.")
 @click.option("--timeout-seconds", type=_POSITIVE, default=30.0, help="Of a request that brings no deadline.")
 @click.option("--grace-seconds", type=_POSITIVE, default=10.0, help="For requests at work when the server is stopped.")
 @click.option(

@@ -37,6 +37,7 @@ class Flags:
     max_batch: int
     max_elements: int
     max_message_bytes: int
+    max_connections: int
     timeout_seconds: float
     grace_seconds: float
     connection_age_seconds: float | None

@@ -1,39 +1,100 @@
-"""HTTP connections that cannot be held open by sending a request's head for ever."""
+"""HTTP connections that take little of a server: bounded in number, in time for a head, and in chunks of a body."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_TIMEOUT = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%s"
-)
+#: Each chunk of a body takes the parser as long as 512 bytes of a large one do, and more; four megabytes in chunks of
+#: one byte took a minute of a processor. The first ones are not counted.
+_MIN_CHUNK_BYTES = 512
+_UNCOUNTED_CHUNKS = 100
+
+_RESPONSE = "HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
 
 
-def patient(seconds: float) -> type[H11Protocol]:
-    """A protocol for uvicorn that closes a connection whose next request's head is not there after some time."""
-    body = b'{"error": "a request\'s head must come within %g seconds"}' % seconds
+class _Connection(h11.Connection):
+    """A parser that refuses a body in too small chunks."""
+
+    _num_chunks = _num_bytes = 0
+    #: Why it has refused one.
+    refusal = ""
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._num_chunks = self._num_bytes = 0
+        elif isinstance(event, h11.Data):
+            self._num_chunks += event.chunk_end
+            self._num_bytes += len(event.data)
+            if self._num_chunks > _UNCOUNTED_CHUNKS + self._num_bytes // _MIN_CHUNK_BYTES:
+                self.refusal = (
+                    f"a body's chunks, but for {_UNCOUNTED_CHUNKS} of them, must have {_MIN_CHUNK_BYTES} bytes on "
+                    f"average. Received: {self._num_bytes} bytes in {self._num_chunks} chunks"
+                )
+                raise h11.RemoteProtocolError(self.refusal)
+        return event
+
+
+def patient(seconds: float, max_connections: int | None = None) -> type[H11Protocol]:
+    """A protocol for uvicorn that bounds what a connection can take.
+
+    Args:
+      seconds: A connection is closed whose next request's head is not there after this time.
+      max_connections: How many there may be; none for any number. One more closes the one that has waited longest for
+        its client, or is refused if none has.
+    """
 
     class Patient(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
+        #: When the last request was whole, or the connection was made.
+        _whole_at = 0.0
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.conn: _Connection = _Connection(h11.SERVER, self.conn._max_incomplete_event_size)
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            self._whole_at = self.loop.time()
             self._wait()
+            if max_connections is not None and len(self.connections) > max_connections:
+                self._make_room()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             if self.cycle and not self.cycle.response_complete:
                 self._stop()
+                if not self.cycle.more_body:
+                    self._whole_at = self.loop.time()
             elif self._timer is None:
                 self._wait()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop()
             super().connection_lost(exc)
+
+        @property
+        def waits_for_client(self) -> bool:
+            """For a request, the rest of one, or to take its response."""
+            at_work = self.cycle and not self.cycle.response_complete and not self.cycle.more_body
+            return not at_work or self.flow.write_paused
+
+        def send_400_response(self, msg: str) -> None:
+            """Called by uvicorn when a request is no HTTP."""
+            self._refuse("400 Bad Request", self.conn.refusal or msg)
+
+        def _make_room(self) -> None:
+            others = [each for each in self.connections if isinstance(each, Patient) and each is not self]
+            waiting = [each for each in others if each.waits_for_client and not each.transport.is_closing()]
+            if waiting:
+                min(waiting, key=lambda each: each._whole_at).transport.abort()
+            elif sum(not each.transport.is_closing() for each in others) >= (max_connections or 0):
+                self._refuse("503 Service Unavailable", f"at most {max_connections} connections can be open")
 
         def _wait(self) -> None:
             self._timer = self.loop.call_later(seconds, self._give_up)
@@ -46,7 +107,16 @@ def patient(seconds: float) -> type[H11Protocol]:
         def _give_up(self) -> None:
             self._timer = None
             if not self.transport.is_closing() and not (self.cycle and not self.cycle.response_complete):
-                self.transport.write(_TIMEOUT % (len(body), body))
-                self.transport.close()
+                self._refuse("408 Request Timeout", f"a request's head must come within {seconds:g} seconds")
+
+        def _refuse(self, status: str, error: str) -> None:
+            """Answers and closes, unless an answer has begun: then it closes."""
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE, h11.ERROR):
+                body = json.dumps({"error": error})
+                self.transport.write((_RESPONSE % (status, len(body), body)).encode())
+            if self.cycle:
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            self.transport.close()
 
     return Patient

@@ -29,6 +29,7 @@ from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_process import ParsingProcess
 from serving.model_server.servable import Signature
+from serving.model_server.unfinished_bodies import UnfinishedBodies, UnfinishedBody
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICTION = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
@@ -58,6 +59,9 @@ _LARGE_BODY_BYTES = 16 << 10
 
 #: And a larger answer is written there: floats of 64 kB take some 15 ms.
 _LARGE_ANSWER_BYTES = 64 << 10
+
+#: So many of the largest bodies may be there in part, or more of smaller ones.
+_MAX_BODIES = 16
 
 _Parsed = TypeVar("_Parsed")
 _Others = TypeVarTuple("_Others")
@@ -98,6 +102,7 @@ class Rest:
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
         self._parsing = parsing
+        self._unfinished = UnfinishedBodies(_MAX_BODIES * max_body_bytes)
         self.app = Starlette(
             routes=[
                 Route("/healthz", self._alive, methods=["GET"]),
@@ -205,15 +210,21 @@ class Rest:
     async def _body(self, request: Request) -> bytes:
         """A request's body, if it comes whole, in time, and is not too large."""
         parts: list[bytes] = []
-        size = 0
+        unfinished: UnfinishedBody | None = None
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                async for part in request.stream():
-                    size += len(part)
-                    if size > self._max_body_bytes:
-                        raise _too_large(self._max_body_bytes)
-                    parts.append(part)
+            async with asyncio.timeout(self._timeout_seconds) as limit:
+                with self._unfinished.one(limit) as unfinished:
+                    async for part in request.stream():
+                        unfinished.add(len(part))
+                        if unfinished.size > self._max_body_bytes:
+                            raise _too_large(self._max_body_bytes)
+                        parts.append(part)
         except TimeoutError as error:
+            if unfinished and unfinished.dropped:
+                raise ServingError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"unfinished bodies of {self._unfinished.max_bytes} bytes are there already; try again later",
+                ) from error
             raise ServingError(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 f"a request's body must come within {self._timeout_seconds:g} seconds",

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import resource
 import signal
 import socket
 import sys
@@ -39,6 +40,9 @@ _SWITCH_SECONDS = 0.0005
 #: then takes no other connection's time.
 MAX_STREAMS = 100
 
+#: A gRPC connection without calls for so long is told to go, so that its place is free; a client connects anew.
+_IDLE_MILLISECONDS = 120_000
+
 
 @dataclasses.dataclass(frozen=True)
 class _Port:
@@ -57,6 +61,8 @@ async def serve(flags: Flags) -> None:
       UserError: If it cannot listen, or a file of the options cannot be used.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for the connections, twice `max_connections`
     with contextlib.closing(ParsingProcess(flags.max_waiting)) as parsing:
         await _serve(flags, parsing)
 
@@ -141,6 +147,9 @@ async def _start_grpc(
             ("grpc.max_receive_message_length", flags.max_message_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MAX_STREAMS),
+            ("grpc.max_allowed_incoming_connections", flags.max_connections),
+            ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
+            ("grpc.server_handshake_timeout_ms", max(1, int(1000 * flags.timeout_seconds))),
             ("grpc.so_reuseport", 0),  # a port that another process has is an error
             *_connection_age(flags),
         ],
@@ -205,7 +214,7 @@ def _rest_server(flags: Flags, rest: Rest, certificate: ServerCertificate | None
     return _RestServer(
         uvicorn.Config(
             rest.app,
-            http=patient(flags.timeout_seconds),
+            http=patient(flags.timeout_seconds, flags.max_connections),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -163,6 +163,127 @@ def test_five_hundred_connections_at_each_port(attacked: Server) -> None:
             assert attacked.rest.get("/healthz").status_code == 200
 
 
+def head(*lines: str, path: str = f"/v1/models/{MODEL}:predict") -> bytes:
+    return "\r\n".join([f"POST {path} HTTP/1.1", "host: x", *lines, "", ""]).encode()
+
+
+def chunked(*chunks: bytes) -> bytes:
+    parts = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
+    return head("transfer-encoding: chunked") + b"".join(parts) + b"0\r\n\r\n"
+
+
+def test_a_body_in_chunks_of_a_byte(attacked: Server) -> None:
+    with connect(attacked.rest_port) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(chunked(*[b" "] * 200_000))
+        said = connection.recv(65536)
+    assert said.startswith(b"HTTP/1.1 400 Bad Request")
+    assert said.endswith(
+        b'{"error": "a body\'s chunks, but for 100 of them, must have 512 bytes on average. '
+        b'Received: 101 bytes in 101 chunks"}'
+    )
+
+
+def test_a_body_in_chunks_of_512_bytes(attacked: Server) -> None:
+    """And 100 of one byte before them, for each of two requests of one connection."""
+    body = chunked(*[b" "] * 100, *[b" " * 512] * 1000, b'{"instances": [1.0]}')
+    with connect(attacked.rest_port) as connection:
+        for _ in range(2):
+            connection.sendall(body)
+            said = b""
+            while not said.endswith(b"}"):
+                said += connection.recv(65536)
+            assert said.startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.fixture(scope="module")
+def tight(models: Path) -> Iterator[Server]:
+    """Five connections at each port, of which the clients' own are one; and unfinished bodies of 16 x 50,000 bytes."""
+    limits = ("--max-connections", "5", "--max-message-bytes", "50000", "--threads", "1")
+    with running("--models", models, "--timeout-seconds", str(PATIENCE), *limits) as server:
+        yield server
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Whether the server has not closed it."""
+    connection.settimeout(0.2)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def test_one_connection_more_closes_the_one_that_waits_for_its_client_longest(tight: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        stack.callback(tight.rest.get, "/healthz")
+        found = [stack.enter_context(connect(tight.rest_port)) for _ in range(5)]
+        found[1].sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert found[1].recv(65536).startswith(b"HTTP/1.1 200 OK")
+        found += [stack.enter_context(connect(tight.rest_port)) for _ in range(2)]
+        assert [is_open(connection) for connection in found] == [False, True, False, True, True, True, True]
+
+
+@pytest.mark.slow
+def test_bodies_that_stall_are_dropped_for_others(models: Path) -> None:
+    limits = ("--max-message-bytes", "50000", "--timeout-seconds", "30")
+    with running("--models", models, *limits) as server, contextlib.ExitStack() as stack:
+        stalled = [stack.enter_context(connect(server.rest_port)) for _ in range(20)]
+        for connection in stalled:
+            connection.sendall(head("content-length: 50000") + b" " * 49_000)
+            time.sleep(0.02)  # so that they come in this order
+        answer = server.rest.post(f"/v1/models/{MODEL}:predict", content=b" " * 40_000 + b'{"instances": [1.0]}')
+        assert answer.json() == {"predictions": [3.5]}
+        # 16 x 50,000 bytes are 16 x 49,000 and 16,000: the first four stalled ones go, and one for the 40,000.
+        said = stalled[0].recv(65536)
+        assert said.startswith(b"HTTP/1.1 429 ")
+        assert b"unfinished bodies of 800000 bytes are there already; try again later" in said
+        assert [is_open(connection) for connection in stalled[5:]] == [True] * 15
+
+
+@pytest.mark.slow
+def test_connections_that_are_all_at_work_are_not_closed(models: Path) -> None:
+    with running("--models", models, "--max-connections", "2", "--threads", "1") as server:
+        server.rest.close()
+        with contextlib.ExitStack() as stack:
+            at_work = [stack.enter_context(connect(server.rest_port)) for _ in range(2)]
+            body = b'{"signature_name": "slow", "inputs": 200}'
+            for connection in at_work:
+                connection.sendall(head(f"content-length: {len(body)}") + body)
+            time.sleep(0.2)
+            one_more = closed(stack.enter_context(connect(server.rest_port)))
+            assert one_more.startswith(b"HTTP/1.1 503 Service Unavailable")
+            assert one_more.endswith(b'{"error": "at most 2 connections can be open"}')
+            assert [connection.recv(65536).split(b"\r\n")[0] for connection in at_work] == [b"HTTP/1.1 200 OK"] * 2
+
+
+def test_grpc_connections_are_bounded_and_those_that_say_nothing_closed(tight: Server) -> None:
+    tight.predictions.Predict(x_request([1.0]))
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(connect(tight.grpc_port)) for _ in range(30)]
+        time.sleep(0.5)
+        assert sum(is_silent(connection) for connection in found) <= 5
+        tight.predictions.Predict(x_request([1.0]))
+        time.sleep(PATIENCE + 0.5)
+        with grpc.insecure_channel(f"localhost:{tight.grpc_port}") as channel:
+            answer = channel.unary_unary(PREDICTION + "Predict")
+            assert answer(x_request([1.0]).SerializeToString(), timeout=10, wait_for_ready=True)
+
+
+def is_silent(connection: socket.socket) -> bool:
+    """Whether the server has not closed it, whatever it has said."""
+    connection.settimeout(0.01)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+    return False
+
+
 def one_round(server: Server) -> None:
     """All hostile requests that come whole, once each."""
     for method, message, _, _ in GRPC.values():
