@@ -22,7 +22,7 @@ from serving.model_server.flags import Flags
 from serving.model_server.grpc_service import GrpcServices
 from serving.model_server.http_connection import patient
 from serving.model_server.inference import Inference
-from serving.model_server.logs import log
+from serving.model_server.logs import log, write_left_out
 from serving.model_server.manager import Manager
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
@@ -131,6 +131,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     await asyncio.gather(*(server.stop(flags.grace_seconds) for server, _, _ in grpc_servers), rest_task)
     await manager.close(flags.grace_seconds)
     queue.stop()
+    write_left_out()
     log("info", "stopped")
     if manager.overdue:  # the threads that read these cannot be ended; the libraries' clean-up would crash them
         os._exit(0)

@@ -185,8 +185,8 @@ def test_a_body_in_chunks_of_a_byte(attacked: Server) -> None:
 
 
 def test_a_body_in_chunks_of_512_bytes(attacked: Server) -> None:
-    """And 100 of one byte before them, for each of two requests of one connection."""
-    body = chunked(*[b" "] * 100, *[b" " * 512] * 1000, b'{"instances": [1.0]}')
+    """And 99 of one byte before them, and a short last one, for each of two requests of one connection."""
+    body = chunked(*[b" "] * 99, *[b" " * 512] * 1000, b'{"instances": [1.0]}')
     with connect(attacked.rest_port) as connection:
         for _ in range(2):
             connection.sendall(body)
