@@ -1,8 +1,9 @@
 """A client of a model server that means no good, in a process of its own.
 
 It sends the kinds of `tests/serving/model_server/hostile_requests.py`, which are of a small model, and a few more of
-the model that others rank with, one after the other without a pause. Beside them it holds connections that say
-nothing, and some that send a request's head a byte at a time.
+the model that others rank with, one after the other without a pause, and those of `hostile_connections.py`, each over a
+connection of its own. Beside them it holds connections that say nothing, and some that send a request's head a byte at
+a time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import multiprocessing
@@ -34,6 +36,11 @@ _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 #: Candidates, or values of a list: what a request to rank is blown up to.
 _MANY = 100_000
+
+#: Candidates of the largest request that is answered, and how many of these are sent at once by how many connections.
+_MOST = 10_000
+_NUM_AT_ONCE = 150
+_NUM_CHANNELS = 3
 
 #: Sends a request once and returns the code of its answer.
 Kind = Callable[[], str]
@@ -157,6 +164,7 @@ def sending(target: Target) -> Iterator[dict[str, Kind]]:
     import grpc
     import httpx
 
+    from tests.serving.model_server.hostile_connections import CONNECTIONS, send
     from tests.serving.model_server.hostile_requests import GRPC, PREDICTION, REST
 
     over_grpc = {name: (method, message) for name, (method, message, _, _) in GRPC.items()}
@@ -188,7 +196,34 @@ def sending(target: Target) -> Iterator[dict[str, Kind]]:
             kinds[f"gRPC: {name}"] = lambda path=path, message=message: call(path, message)  # type: ignore[misc]
         for name, parts in over_rest.items():
             kinds[f"REST: {name}"] = lambda parts=parts: request(*parts)  # type: ignore[misc]
+        for name, (protocol, content) in CONNECTIONS.items():
+            port = target.grpc_port if protocol == "grpc" else target.rest_port
+            kinds[f"{protocol}: {name}"] = lambda port=port, content=content: send(port, content)  # type: ignore[misc]
+        kinds["gRPC: 150 lists of 10,000 candidates at once"] = lambda: _at_once(target, _most(target.version))
         yield kinds
+
+
+def _at_once(target: Target, message: bytes) -> str:
+    """Sends a request many times at once, over a few connections."""
+    import grpc
+
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with contextlib.ExitStack() as stack:
+        address = f"127.0.0.1:{target.grpc_port}"
+        channels = [stack.enter_context(grpc.insecure_channel(address, options)) for _ in range(_NUM_CHANNELS)]
+        calls = [
+            channel.unary_unary(_PREDICT).future(message, timeout=60)
+            for channel in channels
+            for _ in range(_NUM_AT_ONCE // _NUM_CHANNELS)
+        ]
+        codes = {str(call.code().name) for call in calls}
+    return " and ".join(sorted(codes))
+
+
+@functools.cache
+def _most(version: Path) -> bytes:
+    """A request to rank as many candidates as are allowed."""
+    return _with_candidates(version, _MOST)
 
 
 def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
@@ -221,6 +256,16 @@ def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
         "a context of half a value": _rank(context[:-3], some),
         "a context of zeros": _rank(bytes(1_000_000), some),
     }
+
+
+def _with_candidates(version: Path, number: int) -> bytes:
+    """A recorded context's request to rank so many candidates."""
+    from serving.ranking.recorded import read_recorded
+
+    recorded = read_recorded(str(version))
+    context = next(context for context in recorded.contexts if isinstance(context, bytes))
+    ids = (str(item if isinstance(item, str) else item[0]) for item in recorded.candidates)
+    return _rank(context, list(itertools.islice(itertools.cycle(list(ids)), number)))[0]
 
 
 def _rank(context: bytes, ids: Sequence[str]) -> tuple[bytes, bytes]:
