@@ -9,6 +9,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -16,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.serving.model_server.hostile_connections import CONNECTIONS, send
 from tests.serving.model_server.hostile_requests import GRPC, PREDICTION, REST
 from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.test_grpc import refusal, request
@@ -282,6 +284,30 @@ def is_silent(connection: socket.socket) -> bool:
     except ConnectionError:
         return False
     return False
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("10,000 calls that are reset at once", "open"),
+        ("a head of 1,000 frames of 16 kB", "open"),
+        ("a head of 500,000 empty frames", "closed"),
+        ("100,000 pings", "open"),
+        ("100,000 settings", "open"),
+        ("500,000 chunks of a byte", "closed"),
+    ],
+)
+def test_a_flood_over_one_connection(attacked: Server, name: str, end: str) -> None:
+    """Others are answered during it and, by `_lives`, after it."""
+    protocol, content = CONNECTIONS[name]
+    port = attacked.grpc_port if protocol == "grpc" else attacked.rest_port
+    before = attacked.memory_mb()
+    with ThreadPoolExecutor(1) as pool:
+        flood = pool.submit(send, port, content)
+        for _ in range(20):
+            assert list(attacked.predictions.Predict(x_request([1.0]), timeout=10).outputs["y"].float_val) == [3.5]
+        assert flood.result() == end
+    assert attacked.memory_mb() < before + 200
 
 
 def one_round(server: Server) -> None:
