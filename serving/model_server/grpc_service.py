@@ -42,7 +42,7 @@ class GrpcServices:
           timeout_seconds: The time for a request that brings no deadline.
         """
         self._metrics = metrics
-        self._max_examples = inference.max_elements
+        self._max_examples = inference.limits.max_strings
         self._timeout_seconds = timeout_seconds
         self._answers: dict[str, _Answer] = {
             "Predict": inference.predict,

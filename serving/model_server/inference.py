@@ -55,8 +55,7 @@ class Inference:
         """
         self.manager = manager
         self._queue = queue
-        self.max_elements = max_elements
-        self._limits = Limits(max_elements, max_bytes)
+        self.limits = Limits(max_elements, max_bytes)
 
     async def predict(self, request: predict_pb2.PredictRequest, call: Call) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
@@ -65,7 +64,7 @@ class Inference:
         async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
             signature = find_signature(servable, request.model_spec.signature_name)
             call.signature = signature.name
-            check_inputs(signature, request.inputs, self._limits)
+            check_inputs(signature, request.inputs, self.limits)
             check_filter(signature, wanted)
             outputs = await self._queue.run(version, signature, request.inputs, call.deadline, wanted, call.caller)
             response = predict_pb2.PredictResponse()
@@ -149,9 +148,9 @@ class Inference:
         self, version: Version, signature: Signature, request_input: input_pb2.Input, call: Call
     ) -> tuple[Tensors, int]:
         call.signature = signature.name
-        proto = examples.to_tensor_proto(request_input, self.max_elements)
+        proto = examples.to_tensor_proto(request_input, self.limits.max_strings)
         inputs = {examples.INPUTS: proto}
-        check_inputs(signature, inputs, self._limits)
+        check_inputs(signature, inputs, self.limits)
         outputs = await self._queue.run(version, signature, inputs, call.deadline, caller=call.caller)
         return outputs, len(proto.string_val)
 

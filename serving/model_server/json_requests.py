@@ -16,7 +16,7 @@ from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_
 from serving.model_server import json_examples, json_tensors
 from serving.model_server.errors import invalid
 from serving.model_server.json_values import MAX_SHOWN, shown
-from serving.model_server.servable import DEFAULT_SIGNATURE
+from serving.model_server.servable import DEFAULT_SIGNATURE, Limits
 
 _SIGNATURE_NAME = "signature_name"
 
@@ -24,13 +24,13 @@ _OfExamples = TypeVar("_OfExamples", classification_pb2.ClassificationRequest, r
 
 
 def predict_request(
-    body: bytes, max_elements: int, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
+    body: bytes, limits: Limits, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
 ) -> tuple[predict_pb2.PredictRequest, bool]:
     """A Predict request's body.
 
     Args:
       body: JSON.
-      max_elements: The most elements of an input of strings.
+      limits: What an input may have at most.
       signatures: The model's, by name.
 
     Returns:
@@ -45,31 +45,31 @@ def predict_request(
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     if name not in signatures:
         raise invalid(f'Serving signature name: "{name}" not found in signature def')
-    by_row = json_tensors.fill_predict_request(request, document, signatures[name].inputs, max_elements)
+    by_row = json_tensors.fill_predict_request(request, document, signatures[name].inputs, limits)
     return request, by_row
 
 
 def classification_request(
-    body: bytes, max_elements: int, float_features: Mapping[str, frozenset[str]]
+    body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
 ) -> classification_pb2.ClassificationRequest:
     """A Classify request's body, as `predict_request` has it; `float_features` are each signature's."""
-    return _of_examples(classification_pb2.ClassificationRequest(), body, max_elements, float_features)
+    return _of_examples(classification_pb2.ClassificationRequest(), body, limits, float_features)
 
 
 def regression_request(
-    body: bytes, max_elements: int, float_features: Mapping[str, frozenset[str]]
+    body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
 ) -> regression_pb2.RegressionRequest:
     """A Regress request's body, as `classification_request` has it."""
-    return _of_examples(regression_pb2.RegressionRequest(), body, max_elements, float_features)
+    return _of_examples(regression_pb2.RegressionRequest(), body, limits, float_features)
 
 
 def _of_examples(
-    request: _OfExamples, body: bytes, max_elements: int, float_features: Mapping[str, frozenset[str]]
+    request: _OfExamples, body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
 ) -> _OfExamples:
     document = _parse(body)
     request.model_spec.signature_name = document.get(_SIGNATURE_NAME, "")
     floats = float_features.get(request.model_spec.signature_name or DEFAULT_SIGNATURE, frozenset())
-    json_examples.fill_request(request, document, max_elements, floats)
+    json_examples.fill_request(request, document, limits.max_strings, floats)
     return request
 
 

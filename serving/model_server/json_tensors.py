@@ -18,7 +18,6 @@ from tensorflow_serving.apis import predict_pb2
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.json_values import (
     MAX_SHOWN,
-    check_number,
     float_of,
     from_b64,
     is_b64,
@@ -26,6 +25,7 @@ from serving.model_server.json_values import (
     type_name,
     utf8,
 )
+from serving.model_server.servable import Limits
 from serving.model_server.tensors import dtype_name, values_field
 
 TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
@@ -44,9 +44,12 @@ _RANGES: dict[int, tuple[int, int]] = {
     types_pb2.DT_UINT64: (0, (1 << 64) - 1),
 }
 
+#: The DataTypes that JSON values are converted to.
+_CONVERTED = {types_pb2.DT_STRING, types_pb2.DT_BOOL, types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE, *_RANGES}
+
 
 def fill_predict_request(
-    request: predict_pb2.PredictRequest, document: Mapping[str, Any], infos: TensorInfos, max_elements: int
+    request: predict_pb2.PredictRequest, document: Mapping[str, Any], infos: TensorInfos, limits: Limits
 ) -> bool:
     """Fills a Predict request from a body.
 
@@ -54,7 +57,7 @@ def fill_predict_request(
       request: Its inputs are set.
       document: The body.
       infos: The inputs of the signature.
-      max_elements: The most elements of an input of strings; one of numbers is as large as its JSON at most.
+      limits: What an input may have at most.
 
     Returns:
       Whether the inputs were given by row, as the outputs then are.
@@ -73,11 +76,11 @@ def fill_predict_request(
             raise invalid(f"JSON Value: {shown(document)} Expecting 'instances' to be an list/array")
         if not instances:
             raise invalid(f"JSON Value: {shown(document)} No values in 'instances' array")
-        for name, column in _columns(instances, infos, max_elements).items():
+        for name, column in _columns(instances, infos, limits).items():
             request.inputs[name].CopyFrom(column.to_proto())
     elif INPUTS in document:
         for name, value in _inputs(document[INPUTS], infos).items():
-            request.inputs[name].CopyFrom(to_tensor_proto(value, infos[name].dtype, max_elements))
+            request.inputs[name].CopyFrom(to_tensor_proto(name, value, infos[name].dtype, limits))
     else:
         raise invalid("Missing 'inputs' or 'instances' key")
     return INSTANCES in document
@@ -86,9 +89,8 @@ def fill_predict_request(
 class _Column:
     """The rows of an input, which must be of the first one's shape."""
 
-    def __init__(self, dtype: int, max_elements: int) -> None:
-        self._dtype = dtype
-        self._max_elements = max_elements
+    def __init__(self, name: str, dtype: int, limits: Limits) -> None:
+        self._name, self._dtype, self._limits = name, dtype, limits
         self._convert = _converter(dtype)
         self._values: list[Any] = []
         self._shape: list[int] | None = None
@@ -101,8 +103,7 @@ class _Column:
           ServingError: If it is of another shape, or not of the dtype, or one too many.
         """
         shape, before = _shape(value), len(self._values)
-        if self._dtype == types_pb2.DT_STRING:
-            check_number(before + math.prod(shape), self._max_elements)
+        _check_size(self._name, self._dtype, before + math.prod(shape), self._limits)
         _collect(value, 0, shape, self._convert, self._values)
         self._num_rows += 1
         if self._shape is None:
@@ -117,7 +118,7 @@ class _Column:
         return _proto(self._dtype, [self._num_rows, *(self._shape or [])], self._values)
 
 
-def _columns(instances: list[Any], infos: TensorInfos, max_elements: int) -> dict[str, _Column]:
+def _columns(instances: list[Any], infos: TensorInfos, limits: Limits) -> dict[str, _Column]:
     """Rows as columns."""
     named = _is_named(instances[0])
     if not named and len(infos) != 1:
@@ -125,7 +126,7 @@ def _columns(instances: list[Any], infos: TensorInfos, max_elements: int) -> dic
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    columns = {name: _Column(info.dtype, max_elements) for name, info in infos.items()}
+    columns = {name: _Column(name, info.dtype, limits) for name, info in infos.items()}
     only = next(iter(columns.values()), None)
     for number, element in enumerate(instances):
         if named != _is_named(element):
@@ -182,23 +183,29 @@ def _is_named(value: Any) -> bool:
     return isinstance(value, dict) and not is_b64(value)
 
 
-def to_tensor_proto(value: Any, dtype: int, max_elements: int) -> tensor_pb2.TensorProto:
+def to_tensor_proto(name: str, value: Any, dtype: int, limits: Limits) -> tensor_pb2.TensorProto:
     """Nested lists of values as a tensor.
 
     Args:
+      name: The input's, for the error.
       value: The lists, or a single value.
       dtype: The tensor's DataType.
-      max_elements: The most that it may have, if they are strings.
+      limits: What it may have at most.
 
     Raises:
       ServingError: If the lists are ragged or have too many values, or a value is not of the dtype.
     """
     shape = _shape(value)
-    if dtype == types_pb2.DT_STRING:
-        check_number(math.prod(shape), max_elements)
+    _check_size(name, dtype, math.prod(shape), limits)
     values: list[Any] = []
     _collect(value, 0, shape, _converter(dtype), values)
     return _proto(dtype, shape, values)
+
+
+def _check_size(name: str, dtype: int, num_elements: int, limits: Limits) -> None:
+    """Before values are converted, which takes longer than to parse them; of other dtypes none is converted."""
+    if dtype in _CONVERTED:
+        limits.check(name, dtype, num_elements)
 
 
 def _shape(value: Any) -> list[int]:

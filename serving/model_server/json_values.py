@@ -77,17 +77,8 @@ def check_length(values: list[Any], max_elements: int) -> None:
     Raises:
       ServingError: If it is longer.
     """
-    check_number(len(values), max_elements)
-
-
-def check_number(number: int, max_elements: int) -> None:
-    """Holds how many elements there are against what the server takes.
-
-    Raises:
-      ServingError: If there are more.
-    """
-    if number > max_elements:
-        raise invalid(f"a list must have at most {max_elements} elements, such as candidates. Received: {number}")
+    if len(values) > max_elements:
+        raise invalid(f"a list must have at most {max_elements} elements, such as candidates. Received: {len(values)}")
 
 
 def shown(value: Any) -> str:

@@ -28,7 +28,7 @@ from serving.model_server.inference import SIGNATURE_DEF, Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_process import ParsingProcess
-from serving.model_server.servable import Signature
+from serving.model_server.servable import Limits, Signature
 from serving.model_server.unfinished_bodies import UnfinishedBodies, UnfinishedBody
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -187,13 +187,13 @@ class Rest:
         return {name: signature.float_features for name, signature in self._signatures(spec).items()}
 
     async def _parsed(
-        self, body: bytes, call: Call, parse: Callable[[bytes, int, *_Others], _Parsed], *others: *_Others
+        self, body: bytes, call: Call, parse: Callable[[bytes, Limits, *_Others], _Parsed], *others: *_Others
     ) -> _Parsed:
         """What one of `json_requests` makes of a body."""
-        max_elements = self._inference.max_elements
+        limits = self._inference.limits
         if len(body) <= _LARGE_BODY_BYTES:
-            return parse(body, max_elements, *others)
-        return await self._parsing.run(call.deadline, parse, body, max_elements, *others)
+            return parse(body, limits, *others)
+        return await self._parsing.run(call.deadline, parse, body, limits, *others)
 
     async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:
         if not spec.name:

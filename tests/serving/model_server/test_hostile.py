@@ -29,6 +29,12 @@ PATIENCE = 2
 
 @pytest.fixture(scope="module")
 def attacked(models: Path) -> Iterator[Server]:
+    with running("--models", models) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient(models: Path) -> Iterator[Server]:
     with running("--models", models, "--timeout-seconds", str(PATIENCE)) as server:
         yield server
 
@@ -95,14 +101,14 @@ def closed(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_bytes_at_both_ports(attacked: Server, seed: int) -> None:
+def test_random_bytes_at_both_ports(impatient: Server, seed: int) -> None:
     noise = random.Random(seed).randbytes(10_000)
-    for port in (attacked.rest_port, attacked.grpc_port):
+    for port in (impatient.rest_port, impatient.grpc_port):
         with connect(port) as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(noise)
             said = closed(connection)
-        assert port == attacked.grpc_port or said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
+        assert port == impatient.grpc_port or said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
 
 
 @pytest.mark.parametrize(
@@ -127,24 +133,24 @@ def test_http_at_grpc_s_port(attacked: Server) -> None:
         httpx.get(f"http://localhost:{attacked.grpc_port}/healthz")
 
 
-def test_a_head_that_never_ends(attacked: Server) -> None:
-    with connect(attacked.rest_port) as connection:
+def test_a_head_that_never_ends(impatient: Server) -> None:
+    with connect(impatient.rest_port) as connection:
         connection.sendall(b"POST /v1/models/m:predict HTTP/1.1\r\nhost: x\r\n")
         said = closed(connection)
     assert said.startswith(b"HTTP/1.1 408 Request Timeout")
     assert said.endswith(b'{"error": "a request\'s head must come within 2 seconds"}')
 
 
-def test_a_second_head_that_never_ends(attacked: Server) -> None:
-    with connect(attacked.rest_port) as connection:
+def test_a_second_head_that_never_ends(impatient: Server) -> None:
+    with connect(impatient.rest_port) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         connection.sendall(b"GET /healthz HTTP/1.1\r\n")
         assert b"HTTP/1.1 408 Request Timeout" in closed(connection)
 
 
-def test_a_body_that_never_ends(attacked: Server) -> None:
-    with connect(attacked.rest_port) as connection:
+def test_a_body_that_never_ends(impatient: Server) -> None:
+    with connect(impatient.rest_port) as connection:
         connection.sendall(
             f"POST /v1/models/{MODEL}:predict HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{{".encode()
         )

@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.model_server.errors import ServingError
 from serving.model_server.json_requests import predict_request
+from serving.model_server.servable import Limits
 
 
 def signature(**dtypes: str) -> dict[str, meta_graph_pb2.SignatureDef]:
@@ -21,8 +22,10 @@ def signature(**dtypes: str) -> dict[str, meta_graph_pb2.SignatureDef]:
     return {"serving_default": meta_graph_pb2.SignatureDef(inputs=infos)}
 
 
-def parsed(body: str, max_elements: int = 100, **dtypes: str) -> Mapping[str, tensor_pb2.TensorProto]:
-    return predict_request(body.encode(), max_elements, signature(**dtypes))[0].inputs
+def parsed(
+    body: str, max_strings: int = 100, max_bytes: int = 1000, **dtypes: str
+) -> Mapping[str, tensor_pb2.TensorProto]:
+    return predict_request(body.encode(), Limits(max_strings, max_bytes), signature(**dtypes))[0].inputs
 
 
 @pytest.mark.parametrize(
@@ -118,12 +121,14 @@ def test_a_dtype_that_json_does_not_have() -> None:
 
 
 @pytest.mark.parametrize("key", ["instances", "inputs"])
-def test_strings_are_bounded_in_number_and_numbers_by_their_body(key: str) -> None:
-    """A string may stand for a whole example or candidate; a number is bounded by what it takes on its way."""
-    assert len(parsed(json.dumps({key: [1.0] * 101}), x="FLOAT")["x"].float_val) == 101
+def test_strings_are_bounded_in_number_and_numbers_in_bytes(key: str) -> None:
+    """A string may stand for a whole example or candidate; 250 floats of 4 bytes take 1,000."""
+    assert len(parsed(json.dumps({key: [1.0] * 250}), x="FLOAT")["x"].float_val) == 250
     assert len(parsed(json.dumps({key: ["a"] * 100}), x="STRING")["x"].string_val) == 100
-    with pytest.raises(ServingError, match="a list must have at most 100 elements"):
+    with pytest.raises(ServingError, match=r"input x must have at most 100 elements, .*\. Received: 101"):
         parsed(json.dumps({key: ["a"] * 101}), x="STRING")
+    with pytest.raises(ServingError, match=r"input x must have at most 1000 bytes\. Received: 1004"):
+        parsed(json.dumps({key: [1.0] * 251}), x="FLOAT")
 
 
 @pytest.mark.parametrize(
