@@ -198,13 +198,13 @@ def main() -> None:
     parser.add_argument("--each-kind", type=float, metavar="SECONDS", help="send each kind alone, for so long")
     parser.add_argument("--only", default="", help="with --each-kind, only kinds with this in their name")
     arguments = parser.parse_args()
-    import_protos_alone()
     with tempfile.TemporaryDirectory() as folder:
         version = arguments.version
-        if version is None:
+        if version is None:  # imports TFX, which needs the whole of TensorFlow
             from benchmarks.served_model import NUM_IMPRESSIONS, push_in_other_process
 
             version = push_in_other_process(Path(folder), NUM_IMPRESSIONS)
+        import_protos_alone()
         with scene(version, arguments.rate, arguments.candidates) as found:
             if arguments.each_kind:
                 kinds = [kind for kind in found.attacker.kinds if arguments.only in kind]
