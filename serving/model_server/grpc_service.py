@@ -14,6 +14,7 @@ from serving.model_server.errors import ServingError, invalid
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
+from serving.model_server.parsing_turns import ParsingTurns
 from serving.model_server.services import METHODS, PACKAGE
 from serving.model_server.wire import (
     MAX_PARTS,
@@ -44,6 +45,7 @@ class GrpcServices:
         self._metrics = metrics
         self._max_examples = inference.limits.max_strings
         self._timeout_seconds = timeout_seconds
+        self._turns = ParsingTurns()
         self._answers: dict[str, _Answer] = {
             "Predict": inference.predict,
             "Classify": inference.classify,
@@ -64,7 +66,7 @@ class GrpcServices:
         takes_tensors = method == "Predict"
         takes_examples = "input" in request_type.DESCRIPTOR.fields_by_name
 
-        async def answer(serialized: bytes, call: Call) -> Any:
+        def parsed(serialized: bytes) -> Message:
             name = request_type.DESCRIPTOR.name
             if has_too_many_parts(serialized):
                 raise invalid(f"a {name} must have at most {MAX_PARTS} parts, such as inputs or tasks. Received: more")
@@ -76,9 +78,13 @@ class GrpcServices:
                     f"most {MAX_RANK} dimensions, and no handles or variants. Received: more"
                 )
             try:
-                request = request_type.FromString(serialized)
+                return request_type.FromString(serialized)
             except DecodeError as error:
                 raise ServingError(grpc.StatusCode.INTERNAL, f"a request must be a serialized {name}") from error
+
+        async def answer(serialized: bytes, call: Call) -> Any:
+            async with self._turns.turn(len(serialized)):
+                request = parsed(serialized)
             return await self._answers[method](request, call)
 
         async def handle(serialized: bytes, context: grpc.aio.ServicerContext) -> Any:
