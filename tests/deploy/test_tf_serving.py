@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +95,7 @@ def test_the_model_is_the_config_s_and_no_label_can_lose_its_version(model: Any)
 
 def test_the_models_config_is_what_the_command_writes_of_one_version(tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
-    add_version(str(workspace.serving("app_store")), os.mkdir, {})
+    add_version(str(workspace.serving("app_store")), lambda folder: None, {})
     write_config(workspace, str(tmp_path / "models.config"), "app_store", {})
     assert (tmp_path / "models.config").read_text() == (FOLDER / "models.config").read_text()
 

@@ -38,7 +38,8 @@ def with_release(refusal: str) -> str:
 def assert_nothing_pushed(broken: Store) -> None:
     """A run that was stopped leaves its log; a gate's stop, what ingestion made too, and a report that says so."""
     left = {p.name for p in broken.workspace.iterdir()} if broken.workspace.exists() else set()
-    assert left <= {".lock", "logs", "metadata", "artifacts", "compiled", "reports", "metrics"}
+    of_claims = {".claim", ".lock", ".locks", ".workspace_id"}
+    assert left <= of_claims | {"logs", "metadata", "artifacts", "compiled", "reports", "metrics"}
     assert not list(broken.workspace.glob("artifacts/trainer"))
     reports = [json.loads(path.read_text()) for path in broken.workspace.glob("reports/*.json")]
     assert [set(report) for report in reports] in ([], [{"span", "skipped_by", "reason"}])

@@ -156,7 +156,8 @@ def test_a_server_s_large_bodies(models: Path, end: Callable[[Server], object]) 
         wait_for(lambda: state(parser) in "ZX", "the parser's end")  # no process may be there to collect it
     expected = [row / 2 + 3 for row in ROWS]
     assert (by_row.json(), by_column.json()) == ({"predictions": expected}, {"outputs": expected})
-    assert refused.json() == {"error": "a list must have at most 10000 elements, such as candidates. Received: 10001"}
+    sentence = "input image_bytes must have at most 10000 elements, such as candidates. Received: 10001"
+    assert refused.json() == {"error": sentence}
 
 
 def test_a_server_that_is_killed_while_it_parses_leaves_no_process_and_no_traceback(models: Path) -> None:
