@@ -6,8 +6,8 @@ may begin. So each claim writes a random token into a file and makes those of th
 its token right before its version appears.
 
 Between that look and the rename by which a version appears, a process may be stopped for any time. It does no harm: the
-rename fails if another push has taken the version's number meanwhile, and if none has, the push is one from before the
-loss, against which a later candidate's baseline is checked.
+rename fails if another push has taken the version's number meanwhile. If none has, the version appears as one that was
+pushed before the loss, and the push of a later candidate compares its baseline with it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Fence:
     def put_up(cls, file: Path) -> Fence:
         """Writes a new token, which makes the one before it void."""
         fence = cls(file, str(uuid.uuid4()))
-        storage.write_text(str(file), fence.token + "\n")
+        part = file.with_name(f"{file.name}.{fence.token}")  # without a lock two may put one up at once
+        part.write_text(fence.token + "\n")
+        part.replace(file)
         return fence
 
     @property

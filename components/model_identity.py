@@ -41,8 +41,7 @@ def pushed_files(root: str, version: int, manifest: Manifest) -> dict[str, str]:
 def has_files(folder: str, expected: Mapping[str, str]) -> bool:
     """Whether a SavedModel's own files are some expected ones.
 
-    Files are read until one differs, in the order of their paths: another model differs in `fingerprint.pb` already,
-    long before the variables.
+    Files are read until one differs, `fingerprint.pb` first, as another export always differs in it.
 
     Args:
       folder: The SavedModel.
@@ -50,7 +49,8 @@ def has_files(folder: str, expected: Mapping[str, str]) -> bool:
     """
     found = [name for name in storage.files(folder) if not name.startswith(_EXTRA)]
     return sorted(found) == sorted(expected) and all(
-        storage.sha256(os.path.join(folder, name)) == expected[name] for name in sorted(found)
+        storage.sha256(os.path.join(folder, name)) == expected[name]
+        for name in sorted(found, key=lambda name: name != "fingerprint.pb")
     )
 
 

@@ -69,7 +69,7 @@ def read_text(path: str) -> str | None:
 
 def write_text(path: str, text: str) -> None:
     """Writes a file, which appears whole or not at all, and, on this machine, survives a power cut."""
-    folder, part = os.path.dirname(path), f"{path}.part"
+    folder, part = os.path.dirname(path) or ".", f"{path}.part"
     make_folder(folder)
     with _open(part, "w") as file:
         file.write(text)

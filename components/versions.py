@@ -234,12 +234,12 @@ def add_version(
         elif os.path.samestat(os.fstat(handle), os.stat(part)):
             os.rename(part, final)
         else:
-            raise fence.LostClaimError(
-                f"a version must be copied by one process at a time, and another has removed this one's copy ({part})"
-            )
-    except BaseException:
+            raise _removed_copy(part)
+    except BaseException as error:
         if storage.exists(part):
             _clear(root, name)  # a full disk has room again
+        elif handle is not None and isinstance(error, FileNotFoundError):
+            raise _removed_copy(part) from error
         raise
     finally:
         if handle is not None:
@@ -247,6 +247,12 @@ def add_version(
     if not remote:
         storage.sync(root)
     return version
+
+
+def _removed_copy(part: str) -> fence.LostClaimError:
+    return fence.LostClaimError(
+        f"a version must be copied by one process at a time, and another has removed this one's copy ({part})"
+    )
 
 
 def restore(root: str, version: int, manifest: Mapping[str, Any]) -> int:

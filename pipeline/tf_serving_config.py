@@ -29,7 +29,7 @@ LABELLED = "TF Serving's labels: "
 
 _HEADER = """\
 # Models, the versions that are loaded, and their labels. Written by `wdr models tf-serving`, which changes one model
-# and keeps the others; TF Serving reads it again every --model_config_file_poll_wait_seconds.
+# and keeps the others, but no other comments; TF Serving reads it again every --model_config_file_poll_wait_seconds.
 """
 
 
@@ -44,7 +44,7 @@ def read_config(path: str) -> Any:
     config = model_server_config_pb2.ModelServerConfig()
     try:
         text_format.Parse(storage.read_text(path) or "", config)
-    except text_format.ParseError as error:
+    except (text_format.ParseError, UnicodeDecodeError) as error:
         raise InputError(f"the file must be TF Serving's model_config_list. Received: {error} ({path})") from error
     if config.HasField("custom_model_config"):
         raise InputError(f"the file must be TF Serving's model_config_list. Received: a custom_model_config ({path})")

@@ -93,6 +93,18 @@ def test_of_pushes_at_once_without_a_lock_the_last_to_begin_adds_a_version_of_it
     assert set(verify(f"{root}/1")) == {"saved_model.pb"}
 
 
+def test_a_push_whose_copy_was_removed_while_it_copied_has_lost_the_workspace(tmp_path: Path) -> None:
+    root = str(tmp_path / "store")
+
+    def copy(folder: str) -> None:
+        add_version(root, lambda other: None, {})
+        (Path(folder) / "saved_model.pb").write_text("first")
+
+    with pytest.raises(LostClaimError, match="another has removed this one's copy"):
+        add_version(root, copy, {})
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["1"]
+
+
 def test_a_push_that_fails_removes_its_own_copy_alone(tmp_path: Path) -> None:
     root = str(tmp_path / "store")
 

@@ -180,9 +180,18 @@ def test_what_is_not_there_is_named(root: Path, arguments: tuple[str, ...], sent
     assert sentence in refused(root, *arguments)
 
 
-def test_a_file_of_another_kind_is_not_overwritten(root: Path) -> None:
+@pytest.mark.parametrize("content", [b"models: [store]", b"\xff\xfe a file of another kind"])
+def test_a_file_of_another_kind_is_not_overwritten(root: Path, content: bytes) -> None:
     push(root)
     path = root.parents[2] / "models.config"
-    path.write_text("models: [store]")
+    path.write_bytes(content)
     assert "the file must be TF Serving's model_config_list. Received: " in refused(root)
-    assert path.read_text() == "models: [store]"
+    assert path.read_bytes() == content
+
+
+def test_a_file_in_the_current_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    push(root)
+    monkeypatch.chdir(tmp_path)
+    command = ["models", "tf-serving", "--workspace", str(root.parents[1]), "--out", "new.config"]
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    assert "num_versions: 1" in (tmp_path / "new.config").read_text()
