@@ -87,7 +87,7 @@ def run(
     options = PipelineOptions(
         [
             "--runner=FnApiRunner",
-            f"--direct_running_mode={'in_memory' if num_workers == 1 else 'multi_threading'}",
+            f"--direct_running_mode={'in_memory' if num_workers == 1 else 'multi_processing'}",
             f"--direct_num_workers={num_workers}",
         ]
     )
