@@ -13,6 +13,7 @@ from benchmarks import hostile
 from benchmarks.attacker import ranking_messages
 from benchmarks.hostile import Report, Round, print_each, print_report
 from components.warmup import write_warmup
+from tests.serving.model_server.hostile_connections import CONNECTIONS
 from tests.serving.model_server.hostile_requests import GRPC, REST
 from tests.serving.ranking.tiny_model import CATALOG, export_tiny
 
@@ -79,7 +80,7 @@ def test_lists_are_blown_up_and_single_values_are_not(version: Path) -> None:
 def test_in_short(version: Path) -> None:
     """All kinds are answered, and the client that ranks has no failure."""
     with hostile.scene(version, rate=20, num_candidates=20) as scene:
-        assert len(scene.attacker.kinds) == len(GRPC) + len(REST) + 8
+        assert len(scene.attacker.kinds) == len(GRPC) + len(REST) + len(CONNECTIONS) + 9
         # Long enough for all kinds, one after the other, on a busy machine too.
         report = hostile.measure(scene, num_rounds=2, seconds=8)
         each = hostile.measure_each(scene, 0.5, scene.attacker.kinds[:2])
