@@ -10,7 +10,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.model_server.servable import CLASSIFY_METHOD, REGRESS_METHOD, Signature, Tensors
-from serving.model_server.tensors import proto_shape, values_field
+from serving.model_server.tensors import element_bytes, proto_shape, values_field
 from transform.signature_names import (
     CLASSIFY_SIGNATURE,
     EXAMPLES_INPUT,
@@ -42,7 +42,9 @@ Inputs = Mapping[str, tensor_pb2.TensorProto]
 def key(signature: Signature, inputs: Inputs) -> Hashable:
     """What requests of a signature must have in common to be computed as one; none if this one must be alone.
 
-    They can be if all inputs and outputs have as many rows as each other, and all else of their shapes agrees.
+    They can be if all inputs and outputs have as many rows as each other, all else of their shapes agrees, and each
+    input has its values one for each element. A request without a key is computed alone, where it is refused if its
+    values do not fit its shape.
     """
     definition = signature.definition
     if not all(_has_rows(info) for info in (*definition.inputs.values(), *definition.outputs.values())):
@@ -133,8 +135,14 @@ def _has_rows(info: meta_graph_pb2.TensorInfo) -> bool:
 
 
 def _kind(proto: tensor_pb2.TensorProto) -> str | None:
-    """Where the values are; none if they do not stand there one for each element."""
-    if proto.tensor_content:
-        return "tensor_content"
-    full = len(getattr(proto, values_field(proto.dtype))) == math.prod(proto_shape(proto))
-    return "values" if full and proto.dtype in types_pb2.DataType.values() else None
+    """Where the values are; none if they do not stand there one for each element.
+
+    Merged, a tensor's missing or spare values would be made up for by those of other requests.
+    """
+    num_elements = math.prod(proto_shape(proto))
+    if not proto.tensor_content:
+        return "values" if len(getattr(proto, values_field(proto.dtype))) == num_elements else None
+    if proto.dtype == types_pb2.DT_STRING:
+        return None
+    fits = len(proto.tensor_content) == num_elements * element_bytes(proto.dtype)
+    return "tensor_content" if fits else None

@@ -156,6 +156,24 @@ def test_one_bad_request_does_not_spoil_those_it_waits_with(batching: Server) ->
     at_work.result()
 
 
+def test_bytes_of_a_wrong_number_change_no_other_request_s_answer(batching: Server) -> None:
+    """Of two elements each, with 4, 8 and 12 bytes: together they would be as many bytes as six elements have."""
+    at_work = batching.predictions.Predict.future(slow())
+    sent = []
+    for values in ([1.0], [2.0, 4.0], [6.0, 8.0, 10.0]):
+        each = x_request([0.0, 0.0])
+        each.inputs["x"].ClearField("float_val")
+        each.inputs["x"].tensor_content = np.array(values, np.float32).tobytes()
+        sent.append(each)
+    few, right, many = [batching.predictions.Predict.future(each) for each in sent]
+    assert not right.done()
+    assert list(right.result().outputs["y"].float_val) == [4.0, 5.0]
+    for call, received in ((few, 4), (many, 12)):
+        assert call.exception().code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert call.exception().details() == f"a tensor of 2 elements must have 8 bytes. Received: {received}"
+    at_work.result()
+
+
 def _object() -> bytes:
     import tensorflow as tf
 
