@@ -25,7 +25,7 @@ from serving.model_server.json_values import (
     type_name,
     utf8,
 )
-from serving.model_server.servable import Limits
+from serving.model_server.servable import Limits, check_rank
 from serving.model_server.tensors import dtype_name, values_field
 
 TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
@@ -103,6 +103,7 @@ class _Column:
           ServingError: If it is of another shape, or not of the dtype, or one too many.
         """
         shape, before = _shape(value), len(self._values)
+        check_rank(self._name, len(shape) + 1)
         _check_size(self._name, self._dtype, before + math.prod(shape), self._limits)
         _collect(value, 0, shape, self._convert, self._values)
         self._num_rows += 1
@@ -193,9 +194,10 @@ def to_tensor_proto(name: str, value: Any, dtype: int, limits: Limits) -> tensor
       limits: What it may have at most.
 
     Raises:
-      ServingError: If the lists are ragged or have too many values, or a value is not of the dtype.
+      ServingError: If the lists are ragged, too deep or have too many values, or a value is not of the dtype.
     """
     shape = _shape(value)
+    check_rank(name, len(shape))
     _check_size(name, dtype, math.prod(shape), limits)
     values: list[Any] = []
     _collect(value, 0, shape, _converter(dtype), values)

@@ -15,6 +15,7 @@ from serving.model_server.errors import ServingError, invalid
 from serving.model_server.parsing_specs import ParsingSpecs
 from serving.model_server.tensors import dtype_name, element_bytes, proto_shape, to_proto, to_tensor
 from serving.model_server.tf_library import Output, Session, start_threads
+from serving.model_server.wire import MAX_RANK
 
 #: TF Serving's own names, `tensorflow/cc/saved_model/signature_constants.h`.
 DEFAULT_SIGNATURE = "serving_default"
@@ -30,6 +31,8 @@ _INIT_SIGNATURE = "__saved_model_init_op"
 _IN_THIS_THREAD = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 
 Tensors = dict[str, tensor_pb2.TensorProto]
+
+_MAX_INT64 = (1 << 63) - 1
 
 #: TensorFlow counts a time limit in microseconds of 64 bits.
 _MAX_MILLISECONDS = (1 << 63) // 1000 - 1
@@ -172,10 +175,25 @@ class Limits:
             if num_elements > self.max_strings:
                 raise invalid(
                     f"input {name} must have at most {self.max_strings} elements, such as candidates. "
-                    f"Received: {num_elements}"
+                    f"Received: {_written(num_elements)}"
                 )
         elif (num_bytes := num_elements * element_bytes(dtype)) > self.max_bytes:
-            raise invalid(f"input {name} must have at most {self.max_bytes} bytes. Received: {num_bytes}")
+            raise invalid(f"input {name} must have at most {self.max_bytes} bytes. Received: {_written(num_bytes)}")
+
+
+def check_rank(name: str, rank: int) -> None:
+    """Holds an input's number of dimensions against TensorFlow's bound.
+
+    Raises:
+      ServingError: If it is more.
+    """
+    if rank > MAX_RANK:
+        raise invalid(f"input {name} must have at most {MAX_RANK} dimensions. Received: {rank}")
+
+
+def _written(number: int) -> str:
+    """A number for an error's text; a shape's product may have more digits than Python writes."""
+    return str(number) if number <= _MAX_INT64 else f"more than {_MAX_INT64}"
 
 
 def find_signature(servable: Servable, name: str) -> Signature:
@@ -193,7 +211,7 @@ def find_signature(servable: Servable, name: str) -> Signature:
 def check_inputs(
     signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto], limits: Limits | None = None
 ) -> None:
-    """Holds a request's tensors against a signature: their names and dtypes.
+    """Holds a request's tensors against a signature, their names and dtypes, and against limits.
 
     As in TF Serving, a shape is the graph's own business: a signature may say less than the graph takes, such as
     nothing, and `[3]` is taken where it says `[-1, 1]`, as by TF Serving's quickstart.
@@ -201,10 +219,11 @@ def check_inputs(
     Args:
       signature: The signature.
       inputs: By name.
-      limits: What one of them may have at most.
+      limits: What one of them may have at most; a size of 0 counts as one of 1.
 
     Raises:
-      ServingError: If an input is missing or too many, or one is not of the signature's dtype, or has no known shape.
+      ServingError: If an input is missing or too many, or one is not of the signature's dtype, has no known shape, or
+        too many dimensions or elements.
     """
     expected = signature.definition.inputs
     extra, missing = sorted(set(inputs) - set(expected)), sorted(set(expected) - set(inputs))
@@ -221,8 +240,9 @@ def check_inputs(
                 f"Expects arg[{position}] to be {dtype_name(expected[name].dtype)} but {dtype_name(dtype)} is provided "
                 f"(input {name})"
             )
-        if limits is not None:
-            limits.check(name, dtype, math.prod(shape))
+        check_rank(name, len(shape))
+        if limits is not None:  # of an empty tensor too: the queue counts the rows and candidates of its first sizes
+            limits.check(name, dtype, math.prod(size or 1 for size in shape))
 
 
 def check_filter(signature: Signature, wanted: Sequence[str]) -> None:

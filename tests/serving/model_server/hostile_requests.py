@@ -132,6 +132,24 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         INVALID,
         "must have at most 8388608 bytes",
     ),
+    "an empty tensor of two sizes past 64 bits": (
+        "Predict",
+        _predict(signature=REGRESS, inputs={"inputs": _tensor(_STRING, 2**62, 2**62, 0)}),
+        INVALID,
+        "must have at most 10000 elements, such as candidates. Received: more than 9223372036854775807",
+    ),
+    "a number of elements of 4,800 digits": (
+        "Predict",
+        _predict(inputs={"x": _tensor(_FLOAT, *[2**63 - 1] * 254)}),
+        INVALID,
+        "must have at most 8388608 bytes. Received: more than 9223372036854775807",
+    ),
+    "255 dimensions": (
+        "Predict",
+        _predict(inputs={"x": _tensor(_FLOAT, *[1] * 255, float_val=[1.0])}),
+        INVALID,
+        "input x must have at most 254 dimensions. Received: 255",
+    ),
     "100,000 candidates": (
         "Predict",
         _predict(signature="images", inputs={"image_bytes": ["app"] * 100_000}),
@@ -302,6 +320,13 @@ REST: dict[str, tuple[str, str, bytes, int, str]] = {
         b'{"signature_name": "images", "inputs": [[[' + b'"a",' * 99_999 + b'"a"]]]}',
         400,
         "must have at most 10000 elements",
+    ),
+    "255 lists in each other": (
+        "POST",
+        _PREDICT,
+        b'{"inputs": ' + b"[" * 255 + b"1" + b"]" * 255 + b"}",
+        400,
+        "input x must have at most 254 dimensions. Received: 255",
     ),
     "an example of a million numbers": (
         "POST",
