@@ -16,13 +16,7 @@ from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_turns import ParsingTurns
 from serving.model_server.services import METHODS, PACKAGE
-from serving.model_server.wire import (
-    MAX_PARTS,
-    MAX_RANK,
-    has_too_large_tensors,
-    has_too_many_examples,
-    has_too_many_parts,
-)
+from serving.model_server.wire import MAX_PARTS, excess_of_examples, excess_of_tensors, has_too_many_parts
 
 #: A status travels in HTTP/2 trailers, which take 8 kB in all.
 _MAX_MESSAGE = 2000
@@ -70,13 +64,13 @@ class GrpcServices:
             name = request_type.DESCRIPTOR.name
             if has_too_many_parts(serialized):
                 raise invalid(f"a {name} must have at most {MAX_PARTS} parts, such as inputs or tasks. Received: more")
-            if takes_examples and has_too_many_examples(serialized, self._max_examples):
-                raise invalid(f"a {name} must have at most {self._max_examples} examples. Received: more")
-            if takes_tensors and has_too_large_tensors(serialized, self._max_examples):
-                raise invalid(
-                    f"an input of a {name} must have at most {self._max_examples} elements, such as candidates, in at "
-                    f"most {MAX_RANK} dimensions, and no handles or variants. Received: more"
-                )
+            excess = ""
+            if takes_examples:
+                excess = excess_of_examples(serialized, self._max_examples)
+            elif takes_tensors:
+                excess = excess_of_tensors(serialized, self._max_examples)
+            if excess:
+                raise invalid(f"a {name} must have {excess}")
             try:
                 return request_type.FromString(serialized)
             except DecodeError as error:

@@ -101,6 +101,11 @@ _UNKNOWN_RANK = _tensor(_FLOAT)
 _UNKNOWN_RANK.tensor_shape.unknown_rank = True
 _RANDOM = random.Random(1)
 
+#: A part that no Input, list or shape has: field 15, a number.
+_UNKNOWN = b"\x78\x00"
+
+_EXAMPLES = "a RegressionRequest must have at most 10000 examples. Received: more"
+
 #: By name: the method, the message, the code and a part of the sentence.
 GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
     "nothing": ("Predict", b"", INVALID, "Missing ModelSpec"),
@@ -160,31 +165,49 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         "Predict",
         _with_tensor(_nested(2, b"\x12\x00" * 2_000_000)),
         INVALID,
-        "in at most 254 dimensions, and no handles or variants",
+        "must have at most 254 dimensions in an input. Received: more",
     ),
     "2,000,000 shapes": (
         "Predict",
         _with_tensor(b"\x12\x00" * 2_000_000),
         INVALID,
-        "in at most 254 dimensions, and no handles or variants",
+        "must have at most 30000 parts in its inputs beside strings, such as sizes. Received: more",
     ),
     "2,000,000 handles": (
         "Predict",
         _with_tensor(b"\x72\x00" * 2_000_000),
         INVALID,
-        "in at most 254 dimensions, and no handles or variants",
+        "a PredictRequest must have no handles or variants in its inputs. Received: one",
     ),
     "2,000,000 tensors in a variant": (
         "Predict",
         _with_tensor(_nested(15, b"\x1a\x00" * 2_000_000)),
         INVALID,
-        "in at most 254 dimensions, and no handles or variants",
+        "a PredictRequest must have no handles or variants in its inputs. Received: one",
     ),
     "2,000,000 empty strings": (
         "Predict",
         _with_tensor(b"\x42\x00" * 2_000_000),
         INVALID,
         "must have at most 10000 elements",
+    ),
+    "4,000,000 parts without a meaning in a shape": (
+        "Predict",
+        _with_tensor(_nested(2, _UNKNOWN * 4_000_000)),
+        INVALID,
+        "must have at most 30000 parts in its inputs beside strings",
+    ),
+    "2,700,000 parts without a meaning in 270 tensors": (
+        "Predict",
+        _nested(2, _nested(2, b"\x98\x01\x00" * 10_000)) * 270,
+        INVALID,
+        "must have at most 30000 parts in its inputs beside strings",
+    ),
+    "2,700,000 empty strings, each with a size of two bytes": (
+        "Predict",
+        _nested(2, _nested(2, b"\x42\x80\x00" * 10_000)) * 270,
+        INVALID,
+        "must have at most 30000 parts in its inputs beside strings",
     ),
     "more values than elements": (
         "Predict",
@@ -268,6 +291,25 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         _examples(1_000_000),
         INVALID,
         "a RegressionRequest must have at most 10000 examples",
+    ),
+    "400 lists of 10,000 examples": ("Regress", _nested(2, _nested(1, b"\x0a\x00" * 10_000) * 400), INVALID, _EXAMPLES),
+    "400 inputs of 10,000 examples": (
+        "Regress",
+        _nested(2, _nested(1, b"\x0a\x00" * 10_000)) * 400,
+        INVALID,
+        _EXAMPLES,
+    ),
+    "100,000 examples behind parts without a meaning": (
+        "Classify",
+        _nested(2, _UNKNOWN * 1000 + _nested(1, b"\x0a\x00" * 100_000)),
+        INVALID,
+        "a ClassificationRequest must have at most 1000 parts beside its examples. Received: more",
+    ),
+    "4,000,000 parts without a meaning in a list": (
+        "MultiInference",
+        _nested(2, _nested(1, _UNKNOWN * 4_000_000)),
+        INVALID,
+        "a MultiInferenceRequest must have at most 1000 parts beside its examples. Received: more",
     ),
     "a context of a megabyte, 10,000 times": (
         "Regress",

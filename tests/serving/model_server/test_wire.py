@@ -12,8 +12,8 @@ from tensorflow_serving.apis import classification_pb2, predict_pb2
 from serving.model_server.wire import (
     MAX_PARTS,
     MAX_RANK,
-    has_too_large_tensors,
-    has_too_many_examples,
+    excess_of_examples,
+    excess_of_tensors,
     has_too_many_parts,
 )
 
@@ -70,18 +70,50 @@ def classify(number: int, text: bytes, *, context: bool) -> bytes:
 @pytest.mark.parametrize("context", [False, True])
 def test_examples_are_counted(context: bool) -> None:
     text = b"x" * 1000  # with which a hundred examples make a large message
-    assert not has_too_many_examples(classify(100, text, context=context), 100)
-    assert has_too_many_examples(classify(101, text, context=context), 100)
+    assert not excess_of_examples(classify(100, text, context=context), 100)
+    assert excess_of_examples(classify(101, text, context=context), 100)
 
 
 def test_few_bytes_are_left_to_the_parser() -> None:
-    assert not has_too_many_examples(classify(101, b"x", context=False), 100)
+    assert not excess_of_examples(classify(101, b"x", context=False), 100)
 
 
-def test_a_large_tensor_has_no_examples() -> None:
-    request = predict_pb2.PredictRequest(model_spec={"name": "m"})
-    request.inputs["x"].string_val.extend([b"app" * 10] * 10_000)
-    assert not has_too_many_examples(request.SerializeToString(), 100)
+def field(number: int, value: bytes) -> bytes:
+    """A serialized field of a message's or a string's."""
+    size, length = len(value), b""
+    while size > 0x7F:
+        length += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + value
+
+
+#: A part that no Input, list or shape has: field 15, a number.
+UNKNOWN = b"\x78\x00"
+
+
+def a_list(number: int) -> bytes:
+    """A serialized Input's list of so many examples of 1,002 bytes and a tag, with which 70 make a large message."""
+    return field(1, field(1, b"x" * 1000) * number)
+
+
+MORE_EXAMPLES = "at most 100 examples. Received: more"
+MORE_BESIDE = f"at most {MAX_PARTS} parts beside its examples. Received: more"
+
+
+def test_examples_of_lists_that_become_one_are_counted_together() -> None:
+    assert excess_of_examples(field(2, a_list(60) + a_list(40)), 100) == ""
+    assert excess_of_examples(field(2, a_list(60) + a_list(41)), 100) == MORE_EXAMPLES
+    assert excess_of_examples(field(2, a_list(60)) + field(2, a_list(40)), 100) == ""
+    assert excess_of_examples(field(2, a_list(60)) + field(2, a_list(41)), 100) == MORE_EXAMPLES
+
+
+def test_what_an_input_has_beside_its_examples_is_counted() -> None:
+    """Two lists are two parts; the others are in front of them, and in them."""
+    lists = a_list(50) + field(1, field(1, b"x" * 1000) * 50 + UNKNOWN * 500)
+    assert excess_of_examples(field(2, UNKNOWN * (MAX_PARTS - 502) + lists), 100) == ""
+    assert excess_of_examples(field(2, UNKNOWN * (MAX_PARTS - 501) + lists), 100) == MORE_BESIDE
+    one_more = field(2, UNKNOWN * 200 + a_list(101))
+    assert excess_of_examples(one_more, 100) == MORE_EXAMPLES
 
 
 #: With which a message is large enough to be looked at.
@@ -103,63 +135,111 @@ def strings(number: int, size: int) -> tensor_pb2.TensorProto:
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 20_000])
 def test_a_tensor_s_strings_are_counted(size: int) -> None:
-    assert not has_too_large_tensors(predict(strings(100, size)), 100)
-    assert has_too_large_tensors(predict(strings(101, size)), 100)
-    assert not has_too_large_tensors(predict(strings(100, size), strings(100, size)), 100)
+    assert not excess_of_tensors(predict(strings(100, size)), 100)
+    assert excess_of_tensors(predict(strings(101, size)), 100).startswith("at most 100 elements")
+    assert not excess_of_tensors(predict(strings(100, size), strings(100, size)), 100)
 
 
 def test_strings_of_mixed_sizes_are_counted() -> None:
     mixed = strings(50, 3)
     mixed.string_val.extend([b"y" * 500] * 50 + [b""] * 5)
-    assert not has_too_large_tensors(predict(mixed), 105)
-    assert has_too_large_tensors(predict(mixed), 104)
+    assert not excess_of_tensors(predict(mixed), 105)
+    assert excess_of_tensors(predict(mixed), 104)
+
+
+MORE_ELEMENTS = "at most 100 elements, such as candidates, in an input. Received: more"
+MORE_DIMS = f"at most {MAX_RANK} dimensions in an input. Received: more"
+MORE_OTHERS = "at most 20100 parts in its inputs beside strings, such as sizes. Received: more"
 
 
 def test_dimensions_are_counted() -> None:
     tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT)
     for _ in range(MAX_RANK):
         tensor.tensor_shape.dim.add(size=1)
-    assert not has_too_large_tensors(predict(tensor), 100)
+    assert excess_of_tensors(predict(tensor, tensor), 100) == ""
     tensor.tensor_shape.dim.add(size=1)
-    assert has_too_large_tensors(predict(tensor), 100)
+    assert excess_of_tensors(predict(tensor), 100) == MORE_DIMS
 
 
 def test_handles_and_variants_are_not_parsed() -> None:
     for name in ("resource_handle_val", "variant_val"):
         tensor = tensor_pb2.TensorProto()
         getattr(tensor, name).add()
-        assert has_too_large_tensors(predict(tensor), 100)
+        assert excess_of_tensors(predict(tensor), 100) == "no handles or variants in its inputs. Received: one"
+
+
+def test_tensors_that_become_one_are_counted_together() -> None:
+    """An entry of the map of inputs that has several tensors has one of all their values once it is parsed."""
+    text = field(8, b"x" * 1000)
+    assert excess_of_tensors(field(2, field(2, text * 60) + field(2, text * 40)), 100) == ""
+    assert excess_of_tensors(field(2, field(2, text * 60) + field(2, text * 41)), 100) == MORE_ELEMENTS
+    shape = [field(2, field(2, field(2, b"") * number)) for number in (200, 54, 55)]
+    assert excess_of_tensors(field(2, field(2, text * 70) + shape[0] + shape[1]), 100) == ""
+    assert excess_of_tensors(field(2, field(2, text * 70) + shape[0] + shape[2]), 100) == MORE_DIMS
+
+
+#: Of an `int_val` that is not packed.
+WHOLE_NUMBER = b"\x38\x01"
+
+#: As many parts as inputs of at most 100 elements may have beside strings.
+MOST_OTHERS = 100 + 20 * MAX_PARTS
+
+
+@pytest.mark.parametrize("inside", ["entry", "tensor", "shape", "two inputs"])
+def test_other_parts_of_inputs_are_counted_wherever_they_are(inside: str) -> None:
+    """Numbers that are not packed, and what has no meaning; a large message is of more than 65,536 bytes."""
+    large = field(2, field(2, field(8, b"x" * 70_000)))  # one such part: a tensor
+
+    def padded(number: int) -> bytes:
+        if inside == "entry":
+            return large + field(2, UNKNOWN * (number - 1))
+        if inside == "tensor":
+            return large + field(2, field(2, WHOLE_NUMBER * (number - 2)))
+        if inside == "shape":
+            return large + field(2, field(2, field(2, UNKNOWN * (number - 3))))
+        first = field(2, field(2, WHOLE_NUMBER * 10_000))
+        return large + first + field(2, field(2, WHOLE_NUMBER * (number - 10_003)))
+
+    assert excess_of_tensors(padded(MOST_OTHERS), 100) == ""
+    assert excess_of_tensors(padded(MOST_OTHERS + 1), 100) == MORE_OTHERS
+
+
+def test_a_short_string_s_size_in_two_bytes_is_another_part() -> None:
+    """Which no serializer writes, and which takes ten times as long to step over."""
+    inputs = field(2, field(2, b"\x42\x80\x00" * 100)) * 300
+    assert excess_of_tensors(inputs, 100) == MORE_OTHERS
+    assert excess_of_tensors(field(2, field(2, b"\x42\x00" * 100)) * 400, 100) == ""
 
 
 def test_packed_numbers_are_one_part() -> None:
     tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0] * 5000, tensor_content=b"x" * 5000)
-    assert not has_too_large_tensors(predict(tensor), 100)
+    assert not excess_of_tensors(predict(tensor), 100)
 
 
 def test_a_small_message_is_left_to_the_parser() -> None:
     request = predict_pb2.PredictRequest(model_spec={"name": "m"})
     request.inputs["x"].CopyFrom(strings(101, 1))
-    assert not has_too_large_tensors(request.SerializeToString(), 100)
+    assert not excess_of_tensors(request.SerializeToString(), 100)
 
 
 def test_what_is_no_tensor_is_left_to_the_parser() -> None:
     rng = random.Random(1)
     cut_off = predict(strings(100, 200))
     for end in range(100_000, len(cut_off), 97):
-        assert not has_too_large_tensors(cut_off[:end], 100)
+        assert not excess_of_tensors(cut_off[:end], 100)
     for _ in range(200):
-        has_too_large_tensors(rng.randbytes(70_000), 100)  # ends
+        excess_of_tensors(rng.randbytes(70_000), 100)  # ends
 
 
 @pytest.mark.parametrize("hidden_behind", [b"\x0b\x0c", b"\x0a\x00" * 5, b"\x0b\x10\x01\x0c"])
 def test_what_is_hidden_behind_other_fields_is_counted(hidden_behind: bytes) -> None:
     """Of a number that has no meaning, or a key again: a group, five keys, a group with a field."""
     entry = predict_pb2.PredictRequest(inputs={"x": strings(101, 900)}).SerializeToString()
-    assert has_too_large_tensors(entry, 100)
+    assert excess_of_tensors(entry, 100)
     inside = hidden_behind + entry[4:]  # behind the tag and the three bytes of the entry's length
     size = len(inside)
     length = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14])
-    assert has_too_large_tensors(b"\x12" + length + inside, 100)
+    assert excess_of_tensors(b"\x12" + length + inside, 100)
 
 
 def test_groups_hide_no_parts() -> None:
