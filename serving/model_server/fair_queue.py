@@ -66,9 +66,11 @@ class FairQueue(Generic[_Item]):
 
     def is_full_for(self, elements: int) -> bool:
         """Whether a request of so many elements is one too many."""
-        return self._num_items > 0 and (
-            self._num_items >= self._max_items or self._num_elements + elements > self._max_elements
-        )
+        return self._is_full(self._num_items, self._num_elements + elements)
+
+    def _is_full(self, num_items: int, num_elements: int) -> bool:
+        """Whether one more is too many beside so many, with which all have so many elements."""
+        return num_items > 0 and (num_items >= self._max_items or num_elements > self._max_elements)
 
     def push(self, caller: Hashable, elements: int, turn: int, item: _Item, *, first: bool = False) -> None:
         """Adds a request.
@@ -116,28 +118,30 @@ class FairQueue(Generic[_Item]):
                     found.append(self._remove(caller, size, at - num_before))
         return found
 
-    def drop_for(self, caller: Hashable, elements: int) -> _Item | None:
-        """Takes the newest request of who has the most work in the queue, to make room for a new one.
+    def drop_for(self, caller: Hashable, elements: int) -> list[_Item] | None:
+        """Takes the newest requests of who has the most work in the queue, until there is room for a new one.
 
         Args:
           caller: Whose the new one is.
           elements: Of it.
 
         Returns:
-          The request; none if with the new one its own caller, or its own size of it, would have as much or more.
+          The requests; none, and none is taken, if before there is room the new one's own caller, or its own size of
+          it, would have as much work with the new one as who has the most.
         """
-        flows = self._callers.get(caller, {})
-        heaviest = max(self._callers, key=lambda each: _work(self._callers[each]))
-        own_size = _size_class(elements)
-        if heaviest != caller:
-            weight, own = _work(self._callers[heaviest]), _work(flows)
-        else:
-            weight = max(flow.work for flow in flows.values())
-            own = flows[own_size].work if own_size in flows else 0
-        if weight <= own + elements + RUN_WORK:
-            return None
-        size = max(self._callers[heaviest], key=lambda each: self._callers[heaviest][each].work)
-        return self._remove(heaviest, size, len(self._callers[heaviest][size].items) - 1)
+        works = {each: {size: flow.work for size, flow in flows.items()} for each, flows in self._callers.items()}
+        newest = {(each, size): reversed(flow.items) for each in works for size, flow in self._callers[each].items()}
+        places: list[tuple[Hashable, int]] = []
+        num_items, num_elements = self._num_items, self._num_elements
+        while self._is_full(num_items, num_elements + elements):
+            place = _heaviest(works, caller, elements)
+            if place is None:
+                return None
+            dropped, _, _ = next(newest[place])
+            works[place[0]][place[1]] -= dropped + RUN_WORK
+            num_items, num_elements = num_items - 1, num_elements - dropped
+            places.append(place)
+        return [self._remove(each, size, -1) for each, size in places]
 
     def _remove(self, caller: Hashable, size: int, at: int) -> _Item:
         flows = self._callers[caller]
@@ -154,8 +158,17 @@ class FairQueue(Generic[_Item]):
         return item
 
 
-def _work(flows: dict[int, _Flow[_Item]]) -> int:
-    return sum(flow.work for flow in flows.values())
+def _heaviest(works: dict[Hashable, dict[int, int]], caller: Hashable, elements: int) -> tuple[Hashable, int] | None:
+    """The caller with the most work, and its size with the most; none if that is no more than with a new request."""
+    totals = {each: sum(sizes.values()) for each, sizes in works.items()}
+    heaviest = max(totals, key=lambda each: totals[each])
+    sizes = works[heaviest]
+    size = max(sizes, key=lambda each: sizes[each])
+    if heaviest != caller:
+        weight, own = totals[heaviest], totals.get(caller, 0)
+    else:
+        weight, own = sizes[size], sizes.get(_size_class(elements), 0)
+    return None if weight <= own + elements + RUN_WORK else (heaviest, size)
 
 
 def _size_class(elements: int) -> int:

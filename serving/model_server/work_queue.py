@@ -189,16 +189,17 @@ class WorkQueue:
         """Drops from a full queue what nobody waits for any more, then what others than the job's caller have most of.
 
         Raises:
-          ServingError: If the job's caller has most of it.
+          ServingError: If the job's caller has most of it, or would before there is room; nothing is dropped then.
         """
         if self._waiting.is_full_for(job.elements):
             self._waiting.take(_is_late)
-        while self._waiting.is_full_for(job.elements):
+        if self._waiting.is_full_for(job.elements):
             error = self._full()
             dropped = self._waiting.drop_for(job.caller, job.elements)
             if dropped is None:
                 raise error
-            _settle(dropped, error)
+            for other in dropped:
+                _settle(other, error)
 
     def _full(self) -> ServingError:
         if len(self._waiting) >= self._max_waiting:

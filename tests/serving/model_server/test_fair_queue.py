@@ -78,21 +78,47 @@ def test_a_full_queue_drops_the_newest_of_the_largest_part() -> None:
     queue.push("b", 50, 50, "other")
     assert queue.is_full_for(11)
     assert not queue.is_full_for(10)
-    assert queue.drop_for("c", 11) == "two"
+    assert queue.drop_for("c", 11) == ["two"]
     assert not queue.is_full_for(11)
 
 
+def a_queue(max_items: int, max_elements: int, *requests: tuple[str, int]) -> FairQueue[str]:
+    queue: FairQueue[str] = FairQueue(max_items, max_elements)
+    for caller, elements in requests:
+        queue.push(caller, elements, elements, f"{caller}{elements}")
+    return queue
+
+
 def test_who_has_the_most_is_refused_itself() -> None:
-    queue = filled(("a", 20, 2), ("b", 20, 1))
-    assert queue.drop_for("a", 20) is None
-    assert queue.drop_for("b", 20) is None  # it would have as much as the other
-    assert queue.drop_for("c", 20) == "a20"
+    """Of three requests that may wait, `a` has two."""
+    full = 3, 10_000, ("a", 20), ("a", 20), ("b", 20)
+    assert a_queue(*full).drop_for("a", 20) is None
+    assert a_queue(*full).drop_for("b", 20) is None  # it would have as much as the other
+    assert a_queue(*full).drop_for("c", 20) == ["a20"]
 
 
 def test_a_caller_s_own_large_ones_give_way_to_its_small_ones() -> None:
-    queue = filled(("a", 5000, 1), ("a", 20, 1))
-    assert queue.drop_for("a", 20) == "a5000"
+    queue = a_queue(2, 10_000, ("a", 20), ("a", 5000))
+    assert queue.drop_for("a", 20) == ["a5000"]
     assert (len(queue), queue.num_elements) == (1, 20)
+
+
+def test_as_many_are_dropped_as_make_room() -> None:
+    """400 elements are 200 too many: they are room once two of `a` have gone, who then has one of 600 as work."""
+    queue = a_queue(10, 600, ("a", 100), ("a", 101), ("a", 99), ("b", 100))
+    assert queue.drop_for("c", 400) == ["a99", "a101"]
+    assert (len(queue), queue.num_elements) == (2, 200)
+
+
+def test_nothing_is_dropped_for_what_is_refused_all_the_same() -> None:
+    """For 450 elements 251 have to go. `a` has a work of 1,202, more than the new one's 950, but gives way to 102 only.
+
+    Then nobody has more than `b` with 699.
+    """
+    queue = a_queue(10, 600, ("a", 100), ("a", 102), ("b", 199))
+    assert queue.drop_for("c", 450) is None
+    assert (len(queue), queue.num_elements) == (3, 401)
+    assert popped(queue, 4) == popped(a_queue(10, 600, ("a", 100), ("a", 102), ("b", 199)), 4)
 
 
 def test_what_is_wanted_is_taken_out() -> None:

@@ -181,3 +181,19 @@ def test_the_queue_is_bounded_by_work() -> None:
     assert str(answers[2]) == (
         "the queue is full: at most 1000 candidates or rows may wait, in all requests; try again later"
     )
+
+
+def test_nobody_is_refused_for_a_request_that_is_refused_itself() -> None:
+    """Of 600 elements, 401 wait: without 102 of `a`, who has the most, there is no room for 450 either."""
+    sent = [("first", 1), ("a", 100), ("a", 102), ("b", 199), ("c", 450)]
+    runs, answers = run_beside(sent, max_waiting_elements=600)
+    assert sorted(runs) == [1, 100, 102, 199]
+    assert [isinstance(answer, ServingError) for answer in answers] == [False, False, False, False, True]
+
+
+def test_as_many_are_refused_as_make_room() -> None:
+    """For 400 elements 99 and 101 of `a` give way, who has the most."""
+    sent = [("first", 1), ("a", 100), ("a", 101), ("a", 99), ("b", 100), ("c", 400)]
+    runs, answers = run_beside(sent, max_waiting_elements=600)
+    assert sorted(runs) == [1, 100, 100, 400]
+    assert [isinstance(answer, ServingError) for answer in answers] == [False, False, True, True, False, False]
