@@ -61,8 +61,11 @@ class Job:
 
     @property
     def turn(self) -> int:
-        """How many of its elements are computed at a time."""
-        return self.elements if self.part_rows is None else min(self.elements, LARGE_ELEMENTS)
+        """How many of its elements are computed next: a part is at least a row, however many elements that has."""
+        if self.part_rows is None:
+            return self.elements
+        rows_left = batching.num_rows(self.inputs) - len(self.parts) * self.part_rows
+        return min(self.elements, self.elements * self.part_rows // rows_left)
 
     @property
     def expired(self) -> bool:

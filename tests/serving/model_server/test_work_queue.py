@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.model_server.errors import ServingError
 from serving.model_server.servable import Signature
 from serving.model_server.version import Version
-from serving.model_server.work_queue import WorkQueue
+from serving.model_server.work_queue import Job, WorkQueue
 from tests.serving.model_server.tiny_models import REGRESS
 
 
@@ -197,3 +198,27 @@ def test_as_many_are_refused_as_make_room() -> None:
     runs, answers = run_beside(sent, max_waiting_elements=600)
     assert sorted(runs) == [1, 100, 100, 400]
     assert [isinstance(answer, ServingError) for answer in answers] == [False, False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "part_rows", "parts_done", "elements", "turn"),
+    [
+        ([2, 5000], 1, 0, 10_000, 5000),  # a part is at least a row
+        ([2, 5000], 1, 1, 5000, 5000),
+        ([2500], 1024, 0, 2500, 1024),
+        ([2500], 1024, 2, 452, 452),  # the last part has fewer rows
+        ([3, 700], 1, 0, 2100, 700),  # two rows would be 1,400
+        ([2, 5000], None, 0, 10_000, 10_000),  # all at once
+    ],
+)
+def test_a_part_is_charged_by_what_is_computed(
+    sizes: list[int], part_rows: int | None, parts_done: int, elements: int, turn: int
+) -> None:
+    proto = tensor_pb2.TensorProto()
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    loop = asyncio.new_event_loop()
+    version, answer = Version("m", 1, ""), loop.create_future()
+    job = Job(version, a_signature(), {"x": proto}, (), 0.0, answer, None, None, elements, part_rows, [{}] * parts_done)
+    loop.close()
+    assert job.turn == turn
