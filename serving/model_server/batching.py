@@ -69,7 +69,11 @@ def is_by_row(signature: Signature) -> bool:
 
 
 def num_elements(inputs: Inputs) -> int:
-    """How many candidates or rows a request has: of its largest input, all behind the second dimension being values."""
+    """The candidates or rows of a request.
+
+    The product of an input's first two dimensions, of the input where it is largest; further dimensions are values of
+    one candidate.
+    """
     return max((math.prod(dim.size for dim in proto.tensor_shape.dim[:2]) for proto in inputs.values()), default=1)
 
 

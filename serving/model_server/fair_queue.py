@@ -3,8 +3,8 @@
 Weighted fair queueing (Demers, Keshav and Shenker, 1989, "Analysis and simulation of a fair queueing algorithm"): each
 request is given the time at which it would be done if all callers were served at once, each at the same rate, and the
 earliest is next. A caller is a connection. Behind a proxy many users are one connection, so that each connection's
-requests are queues by size, which share its rate. A full queue drops the newest request of the longest one, if that is
-longer than what has just come would make its own, so that who fills the queue is refused first.
+requests are queues by size, which share its rate. A full queue drops the newest request of the caller with the most
+waiting work, unless the caller of the new request would then have as much; then the new request is refused.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import dataclasses
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-#: A request of more candidates or rows is large: 4 to the power of `_LARGE_CLASS`.
-LARGE_ELEMENTS = 1024
+#: The largest size class, as in `_size_class`, of a request that is not large.
 _LARGE_CLASS = 5
+
+#: A request with more candidates or rows than this is large.
+LARGE_ELEMENTS = 4**_LARGE_CLASS
 
 #: What computing a request takes beside its elements, as many of them: 200 candidates take 3 ms, 10,000 some 40 ms.
 RUN_WORK = 500
@@ -30,7 +32,7 @@ class _Flow(Generic[_Item]):
 
     Attributes:
       start: The virtual time from which on the first one is served.
-      work: Of all.
+      work: The sum of the items' elements, plus `RUN_WORK` for each item.
       items: Each with its elements, and how many of them are computed at its next turn.
     """
 
@@ -172,5 +174,5 @@ def _heaviest(works: dict[Hashable, dict[int, int]], caller: Hashable, elements:
 
 
 def _size_class(elements: int) -> int:
-    """The power of four that it is at most."""
+    """The smallest n with elements <= 4**n."""
     return (max(0, elements - 1).bit_length() + 1) // 2
