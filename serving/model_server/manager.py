@@ -25,7 +25,7 @@ from serving.model_server.models import ModelConfig
 from serving.model_server.servable import Servable
 from serving.model_server.version import AVAILABLE, END, LOADING, UNLOADING, Version
 from serving.model_server.version_files import VersionFiles
-from transform.errors import InputError
+from transform.errors import InputError, UserError
 
 _R = TypeVar("_R")
 
@@ -265,7 +265,7 @@ class Manager:
             if self._find_models:
                 try:
                     found = await self._within(_LOOK_SECONDS, "the models' folders", self._find_models)
-                except (OSError, InputError) as error:  # such as a share that is away: it may come back
+                except (OSError, UserError) as error:  # a share, or a model with a label, is away: it may come back
                     self._say("", "the models' folders cannot be read", reason=_reason(error))
                 else:
                     self._said -= {said for said in self._said if not said[0]}
@@ -559,4 +559,4 @@ def _load_error(error: Exception) -> ServingError:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

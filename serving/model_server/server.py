@@ -10,7 +10,8 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import grpc
 import uvicorn
@@ -120,7 +121,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
         watchers.append(
             config_files.follow(flags.model_config_file, flags.model_config_poll_seconds, models, manager.reconfigure)
         )
-    tasks = [asyncio.create_task(watching) for watching in watchers]
+    tasks = [_start_watcher(watching, stop) for watching in watchers]
     await stop.wait()
     log("info", "stopping; requests at work are answered", seconds=flags.grace_seconds)
     for task in tasks:
@@ -135,6 +136,19 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     log("info", "stopped")
     if manager.overdue:  # the threads that read these cannot be ended; the libraries' clean-up would crash them
         os._exit(0)
+
+
+def _start_watcher(watching: Coroutine[Any, Any, None], stop: asyncio.Event) -> asyncio.Task[None]:
+    """A task that is to run until it is cancelled; if it fails, the server stops rather than watch nothing any more."""
+
+    def tell(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log("error", "a watcher failed", watcher=watching.__qualname__, reason=f"{type(error).__name__}: {error}")
+            stop.set()
+
+    task = asyncio.create_task(watching)
+    task.add_done_callback(tell)
+    return task
 
 
 async def _start_grpc(

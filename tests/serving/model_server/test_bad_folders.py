@@ -69,6 +69,16 @@ def test_bad_entries_that_appear_stop_no_new_version(changing: Server, folder: P
     assert "a version must have regular files only. Received: variables/variables.index" in refused["reason"]
 
 
+def test_a_model_with_a_label_may_be_away_for_a_while(folder: Path, tmp_path: Path, saved: Saved) -> None:
+    """Then the label's option names no model that is there: an error at the start only."""
+    with running("--models", folder.parent, "--label", f"{MODEL}:stable=1", *POLL) as server:
+        folder.rename(tmp_path / "away")
+        server.wait_for_log("the models' folders cannot be read")
+        (tmp_path / "away").rename(folder)
+        push(saved(2.0), folder / "2")
+        wait_for(lambda: answer(server) == (2, 2.0), "version 2")
+
+
 def test_readiness_by_model_stands_apart(changing: Server, folder: Path, saved: Saved) -> None:
     (folder.parent / "coming").mkdir()
     assert changing.rest.get(f"/readyz/{MODEL}").status_code == 200
