@@ -40,7 +40,7 @@ class _Connection(h11.Connection):
         return event
 
 
-def patient(seconds: float, max_connections: int | None = None) -> type[H11Protocol]:
+def bounded_protocol(seconds: float, max_connections: int | None = None) -> type[H11Protocol]:
     """A protocol for uvicorn that bounds what a connection can take.
 
     Args:
@@ -49,7 +49,7 @@ def patient(seconds: float, max_connections: int | None = None) -> type[H11Proto
         its client, or is refused if none has.
     """
 
-    class Patient(H11Protocol):
+    class BoundedProtocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
         #: When the last request was whole, or the connection was made.
         _whole_at = 0.0
@@ -89,7 +89,7 @@ def patient(seconds: float, max_connections: int | None = None) -> type[H11Proto
             self._refuse("400 Bad Request", self.conn.refusal or msg)
 
         def _make_room(self) -> None:
-            others = [each for each in self.connections if isinstance(each, Patient) and each is not self]
+            others = [each for each in self.connections if isinstance(each, BoundedProtocol) and each is not self]
             waiting = [each for each in others if each.waits_for_client and not each.transport.is_closing()]
             if waiting:
                 min(waiting, key=lambda each: each._whole_at).transport.abort()
@@ -119,4 +119,4 @@ def patient(seconds: float, max_connections: int | None = None) -> type[H11Proto
                 self.cycle.message_event.set()
             self.transport.close()
 
-    return Patient
+    return BoundedProtocol

@@ -21,7 +21,7 @@ from serving.model_server import auth, config_files, reflection, servable, servi
 from serving.model_server.credentials import Credentials, read_credentials
 from serving.model_server.flags import Flags
 from serving.model_server.grpc_service import GrpcServices
-from serving.model_server.http_connection import patient
+from serving.model_server.http_connection import bounded_protocol
 from serving.model_server.inference import Inference
 from serving.model_server.logs import log, write_left_out
 from serving.model_server.manager import Manager
@@ -229,7 +229,7 @@ def _rest_server(flags: Flags, rest: Rest, certificate: ServerCertificate | None
     return _RestServer(
         uvicorn.Config(
             rest.app,
-            http=patient(flags.timeout_seconds, flags.max_connections),
+            http=bounded_protocol(flags.timeout_seconds, flags.max_connections),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from serving.model_server.http_connection import patient
+from serving.model_server.http_connection import bounded_protocol
 from serving.ranking.aio_client import AsyncRankingClient
 from serving.ranking.errors import RankingError
 from serving.ranking.http_bodies import Health, Problem, RankRequest, RankResponse
@@ -187,7 +187,7 @@ def serve(app: FastAPI, host: str, port: int, timeout_seconds: float) -> None:
         app,
         host=host,
         port=port,
-        http=patient(timeout_seconds),
+        http=bounded_protocol(timeout_seconds),
         access_log=False,
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=10,

@@ -22,7 +22,11 @@ def test_a_watcher_that_fails_is_told_and_stops_the_server(capsys: pytest.Captur
 
     asyncio.run(stopped())
     (line,) = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    assert (line["level"], line["message"], line["reason"]) == ("error", "a watcher failed", "ValueError: no such thing")
+    assert (line["level"], line["message"], line["reason"]) == (
+        "error",
+        "a watcher failed",
+        "ValueError: no such thing",
+    )
     assert line["watcher"].endswith("watch")
 
 
