@@ -44,15 +44,18 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
     """A protocol for uvicorn that bounds what a connection can take.
 
     Args:
-      seconds: A connection is closed whose next request's head is not there after this time.
-      max_connections: How many there may be; none for any number. One more closes the one that has waited longest for
-        its client, or is refused if none has.
+      seconds: A connection is closed whose next request's head is not there after this time, and ended that is closed
+        and whose client has not taken what is left of its response after this time.
+      max_connections: How many there may be; none for any number. One more ends one that is closed but still has some
+        response to send, else the one that has waited longest for its client, or is refused if none has.
     """
 
     class BoundedProtocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
         #: When the last request was whole, or the connection was made.
         _whole_at = 0.0
+        #: Whether it was ended; it is still among the connections until the next cycle of the event loop.
+        _aborted = False
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
@@ -63,7 +66,7 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
             self._whole_at = self.loop.time()
             self._wait()
             if max_connections is not None and len(self.connections) > max_connections:
-                self._make_room()
+                self._make_room(max_connections)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -78,6 +81,16 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
             self._stop()
             super().connection_lost(exc)
 
+        def on_response_complete(self) -> None:
+            """Called by uvicorn when a response is written, and the connection closed where it is the last one."""
+            super().on_response_complete()
+            self._bound_closing()
+
+        def timeout_keep_alive_handler(self) -> None:
+            """Called by uvicorn when no other request has come."""
+            super().timeout_keep_alive_handler()
+            self._bound_closing()
+
         @property
         def waits_for_client(self) -> bool:
             """For a request, the rest of one, or to take its response."""
@@ -88,13 +101,27 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
             """Called by uvicorn when a request is no HTTP."""
             self._refuse("400 Bad Request", self.conn.refusal or msg)
 
-        def _make_room(self) -> None:
+        def _make_room(self, most: int) -> None:
             others = [each for each in self.connections if isinstance(each, BoundedProtocol) and each is not self]
-            waiting = [each for each in others if each.waits_for_client and not each.transport.is_closing()]
-            if waiting:
-                min(waiting, key=lambda each: each._whole_at).transport.abort()
-            elif sum(not each.transport.is_closing() for each in others) >= (max_connections or 0):
-                self._refuse("503 Service Unavailable", f"at most {max_connections} connections can be open")
+            staying = sorted((each for each in others if not each._aborted), key=lambda each: each._whole_at)
+            closing = [each for each in staying if each.transport.is_closing()]
+            waiting = [each for each in staying if each.waits_for_client and not each.transport.is_closing()]
+            ended = (closing + waiting)[: len(staying) + 1 - most]
+            if len(staying) + 1 - len(ended) > most:
+                self._refuse("503 Service Unavailable", f"at most {most} connections can be open")
+                return
+            for each in ended:
+                each._abort()
+
+        def _abort(self) -> None:
+            self._aborted = True
+            self.transport.abort()
+
+        def _bound_closing(self) -> None:
+            """Ends a closed connection whose client does not take what is left; asyncio would wait for ever."""
+            if self.transport.is_closing():
+                self._stop()
+                self._timer = self.loop.call_later(seconds, self._abort)
 
         def _wait(self) -> None:
             self._timer = self.loop.call_later(seconds, self._give_up)
@@ -118,5 +145,6 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
             self.transport.close()
+            self._bound_closing()
 
     return BoundedProtocol
