@@ -87,13 +87,17 @@ class Servable:
           ServingError: If it does not load.
         """
         self._session = Session(path, session_config(num_threads), _IN_THIS_THREAD)
-        self.meta_graph = meta_graph_pb2.MetaGraphDef.FromString(self._session.meta_graph)
-        specs = ParsingSpecs(self.meta_graph)
-        self.signatures = {
-            name: self._signature(name, definition, specs)
-            for name, definition in self.meta_graph.signature_def.items()
-            if name != _INIT_SIGNATURE
-        }
+        try:
+            self.meta_graph = meta_graph_pb2.MetaGraphDef.FromString(self._session.meta_graph)
+            specs = ParsingSpecs(self.meta_graph)
+            self.signatures = {
+                name: self._signature(name, definition, specs)
+                for name, definition in self.meta_graph.signature_def.items()
+                if name != _INIT_SIGNATURE
+            }
+        except BaseException:  # such as a signature that names what the graph does not have
+            self._session.close()
+            raise
 
     def _signature(self, name: str, definition: meta_graph_pb2.SignatureDef, specs: ParsingSpecs) -> Signature:
         feeds, fetches = (

@@ -1,0 +1,35 @@
+"""A version that does not load leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tensorflow.core.protobuf import saved_model_pb2
+
+from serving.model_server import servable
+from serving.model_server.errors import ServingError
+from serving.model_server.tf_library import Session
+from tests.serving.model_server.tiny_models import push
+
+
+def test_a_signature_of_a_missing_tensor_leaves_no_session(
+    saved: Callable[[float], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = push(saved(1.0), tmp_path / "1")
+    model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    model.meta_graphs[0].signature_def["serving_default"].outputs["y"].name = "none:0"
+    (path / "saved_model.pb").write_bytes(model.SerializeToString())
+    sessions: list[Session] = []
+
+    class Kept(Session):
+        def __init__(self, path: str, config: bytes, run_options: bytes) -> None:
+            super().__init__(path, config, run_options)
+            sessions.append(self)
+
+    monkeypatch.setattr(servable, "Session", Kept)
+    with pytest.raises(ServingError, match="the graph must have what its signatures name. Missing: none:0"):
+        servable.Servable(str(path), 1)
+    (session,) = sessions
+    assert session._session is None
