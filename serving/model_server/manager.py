@@ -177,15 +177,13 @@ class Manager:
             staging = {name: asyncio.create_task(self._stage(wanted[name])) for name in sorted(changed & wanted.keys())}
             self._updates |= staging  # so that nothing else looks after them
             try:
-                results = await asyncio.gather(*staging.values(), return_exceptions=True)
-                staged = {
-                    name: result for name, result in zip(staging, results, strict=True) if isinstance(result, dict)
-                }
                 try:
+                    results = await asyncio.gather(*staging.values(), return_exceptions=True)
                     _check_staged(staging, results)
+                    staged = {name: task.result() for name, task in staging.items()}
                     self._check_labels(wanted, staged)
-                except ServingError:
-                    self._discard_staged(staged)
+                except BaseException:
+                    self._discard_staged(staging)
                     raise
                 self._find_models, self._configs = None, wanted
                 for name, known in staged.items():
@@ -207,6 +205,15 @@ class Manager:
         current = self._configs.get(config.name)
         serves = self._versions.get(config.name, {}) if current and current.folder == config.folder else {}
         known = {number: version for number, version in serves.items() if version.state == AVAILABLE}
+        try:
+            await self._load_staged(config, known)
+        except BaseException:
+            self._discard(config.name, known)
+            raise
+        return known
+
+    async def _load_staged(self, config: ModelConfig, known: dict[int, Version]) -> None:
+        """Loads a model's versions as a configuration wants them, beside those in `known`, to which they are added."""
         give_up_at = asyncio.get_running_loop().time() + self._load_seconds
         while True:
             try:
@@ -219,7 +226,7 @@ class Manager:
             seen: dict[int, VersionFiles] = {}
             wanted = await self._load_wanted(config, there, known, seen, staged=True)
             if any(known[number].state == AVAILABLE for number in wanted if number in known):
-                return known
+                return
             unfinished = [number for number, files in seen.items() if files.unfinished]
             if not unfinished or asyncio.get_running_loop().time() > give_up_at:
                 break
@@ -242,12 +249,17 @@ class Manager:
                         "available for inference",
                     )
 
-    def _discard_staged(self, staged: dict[str, dict[int, Version]]) -> None:
-        for name, known in staged.items():
-            serves = self._versions.get(name, {}).values()
-            for version in known.values():
-                if version.servable and version not in serves:
-                    background.start(version.servable.close, behind_requests=True)
+    def _discard_staged(self, staging: dict[str, asyncio.Task[dict[int, Version]]]) -> None:
+        for name, task in staging.items():
+            if task.done() and not task.cancelled() and not task.exception():
+                self._discard(name, task.result())
+
+    def _discard(self, name: str, staged: dict[int, Version]) -> None:
+        """Frees a model's staged versions that do not serve."""
+        serves = self._versions.get(name, {}).values()
+        for version in staged.values():
+            if version.servable and version not in serves:
+                background.start(version.servable.close, behind_requests=True)
 
     def _take_over(self, name: str, staged: dict[int, Version]) -> None:
         """Serves a model's staged versions; those of the same numbers that serve go, the others at the next look."""

@@ -1,0 +1,95 @@
+"""What is loaded for a new configuration that is then not taken over is freed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from serving.model_server import manager, version_files
+from serving.model_server.errors import ServingError
+from serving.model_server.manager import Manager
+from serving.model_server.models import ModelConfig
+from serving.model_server.version_files import VersionFiles
+
+
+class Loaded:
+    """In place of a loaded version, whose loading and freeing alone matter here."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
+    """Each version that was loaded."""
+    found: list[Loaded] = []
+
+    def load(path: str, num_threads: int) -> tuple[float, Loaded]:
+        found.append(Loaded(path))
+        return 0.0, found[-1]
+
+    monkeypatch.setattr(manager, "_load", load)
+    return found
+
+
+def _config(folder: Path, name: str, **options: int) -> ModelConfig:
+    for number in ("1", "2"):
+        (folder / name / number).mkdir(parents=True)
+        (folder / name / number / "saved_model.pb").write_bytes(b"")
+    return ModelConfig(name, str(folder / name), **options)
+
+
+def _reconfigured(error: type[Exception], *configs: ModelConfig, then: Callable[[Manager], None] | None = None) -> None:
+    async def reconfigure() -> None:
+        found = Manager(list, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        if then:
+            then(found)
+        with pytest.raises(error):
+            await found.reconfigure(configs)
+        await asyncio.sleep(0)
+
+    asyncio.run(reconfigure())
+
+
+def test_a_staged_version_is_freed_if_the_next_one_s_files_cannot_be_read(
+    tmp_path: Path, loaded: list[Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect = version_files.inspect
+
+    def fail_at_1(path: str, settle_seconds: float) -> VersionFiles:
+        if path.endswith("/1"):
+            raise PermissionError(path)
+        return inspect(path, settle_seconds)
+
+    monkeypatch.setattr(version_files, "inspect", fail_at_1)
+    _reconfigured(ServingError, _config(tmp_path, "a", num_latest=2))
+    (version,) = loaded
+    assert version.path == str(tmp_path / "a" / "2")
+    assert version.closed.wait(10)
+
+
+def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: Path, loaded: list[Loaded]) -> None:
+    """Such as one of another model's staging: a failure of the server itself."""
+
+    def break_one(found: Manager) -> None:
+        stage = found._stage
+
+        def stage_or_fail(config: ModelConfig) -> Awaitable[object]:
+            return _fail() if config.name == "b" else stage(config)
+
+        found._stage = stage_or_fail  # type: ignore[method-assign,assignment]
+
+    async def _fail() -> None:
+        raise ZeroDivisionError
+
+    _reconfigured(ZeroDivisionError, _config(tmp_path, "a"), _config(tmp_path, "b"), then=break_one)
+    (version,) = loaded
+    assert version.closed.wait(10)
