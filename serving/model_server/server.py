@@ -235,6 +235,7 @@ def _rest_server(flags: Flags, rest: Rest, certificate: ServerCertificate | None
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # else a local caller's X-Forwarded-For says by whose share of the work it is queued
             timeout_graceful_shutdown=int(flags.grace_seconds) or 1,
             ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         )

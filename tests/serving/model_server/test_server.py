@@ -1,13 +1,19 @@
-"""The server's process: what its tasks do when they fail."""
+"""The server's process: what its tasks do when they fail, and what its port of REST takes from a client."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 
-from serving.model_server.server import _start_watcher
+from serving.model_server.server import _rest_server, _start_watcher, listen
+from serving.model_server.tls import ServerCertificate
 
 
 def test_a_watcher_that_fails_is_told_and_stops_the_server(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,3 +46,32 @@ def test_a_watcher_that_is_cancelled_stops_nothing(capsys: pytest.CaptureFixture
 
     assert not asyncio.run(cancelled())
     assert capsys.readouterr().err == ""
+
+
+async def _tell_client(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers with the caller's address, as the queue of work gets it."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["client"][0].encode()})
+
+
+@contextlib.asynccontextmanager
+async def _rest(seconds: float = 10.0, certificate: ServerCertificate | None = None) -> AsyncIterator[int]:
+    """A port of REST of this application."""
+    flags: Any = SimpleNamespace(timeout_seconds=seconds, max_connections=10, grace_seconds=1.0)
+    app: Any = SimpleNamespace(app=_tell_client)
+    server, listener = _rest_server(flags, app, certificate), listen("127.0.0.1", 0)
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        await task
+
+
+def test_a_caller_is_the_other_end_of_its_connection_whatever_it_says() -> None:
+    async def caller() -> str:
+        async with _rest() as port, httpx.AsyncClient() as client:
+            answer = await client.get(f"http://127.0.0.1:{port}/", headers={"x-forwarded-for": "203.0.113.9"})
+            return answer.text
+
+    assert asyncio.run(caller()) == "127.0.0.1"
