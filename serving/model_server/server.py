@@ -197,10 +197,45 @@ def _connection_age(flags: Flags) -> list[tuple[str, int]]:
 
 
 class _RestServer(uvicorn.Server):
+    """REST's server.
+
+    Args:
+      config: Its configuration.
+      handshake_seconds: A connection is closed whose TLS handshake is not done after this time.
+    """
+
+    def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
+        super().__init__(config)
+        self._handshake_seconds = handshake_seconds
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leaves the signals to the process."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens as uvicorn does, but for the handshakes' time: it has no option for that, and asyncio takes 60 s.
+
+        A connection counts among `max_connections` once its handshake is done: before that, the time is the only bound.
+        """
+
+        def protocol() -> asyncio.Protocol:
+            kind: Any = self.config.http_protocol_class
+            made: asyncio.Protocol = kind(self.config, self.server_state, app_state={})
+            return made
+
+        context = self.config.ssl
+        self.servers = [
+            await asyncio.get_running_loop().create_server(
+                protocol,
+                sock=listener,
+                ssl=context,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=self._handshake_seconds if context else None,
+            )
+            for listener in sockets or []
+        ]
+        self.started = True
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -238,5 +273,6 @@ def _rest_server(flags: Flags, rest: Rest, certificate: ServerCertificate | None
             proxy_headers=False,  # else a local caller's X-Forwarded-For says by whose share of the work it is queued
             timeout_graceful_shutdown=int(flags.grace_seconds) or 1,
             ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
-        )
+        ),
+        flags.timeout_seconds,
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from serving.model_server.server import _rest_server, _start_watcher, listen
 from serving.model_server.tls import ServerCertificate
+from tests.serving.certificates import make_pair
 
 
 def test_a_watcher_that_fails_is_told_and_stops_the_server(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,3 +78,24 @@ def test_a_caller_is_the_other_end_of_its_connection_whatever_it_says() -> None:
             return answer.text
 
     assert asyncio.run(caller()) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_tls_handshake_that_is_not_done_in_time_ends(tmp_path: Path, begins: bool) -> None:
+    """Whether the client says nothing at all, or begins; one that is done is as before."""
+    pair = make_pair(tmp_path, "localhost")
+    certificate = ServerCertificate(str(pair.certificate), str(pair.key), None)
+    certificate.take((pair.certificate.read_bytes(), pair.key.read_bytes()))
+    trusting = ssl.create_default_context(cafile=str(pair.certificate))
+
+    async def ends() -> None:
+        async with _rest(1.0, certificate) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"\x16\x03\x01" * begins)
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+            writer.close()
+            async with httpx.AsyncClient(verify=trusting) as client:
+                assert (await client.get(f"https://localhost:{port}/")).text == "127.0.0.1"
+
+    asyncio.run(ends())
