@@ -143,7 +143,8 @@ def _start_watcher(watching: Coroutine[Any, Any, None], stop: asyncio.Event) -> 
 
     def tell(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
-            log("error", "a watcher failed", watcher=watching.__qualname__, reason=f"{type(error).__name__}: {error}")
+            name = getattr(watching, "__qualname__", "")
+            log("error", "a watcher failed", watcher=name, reason=f"{type(error).__name__}: {error}")
             stop.set()
 
     task = asyncio.create_task(watching)
