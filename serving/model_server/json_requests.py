@@ -15,7 +15,7 @@ from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_
 
 from serving.model_server import json_examples, json_tensors
 from serving.model_server.errors import invalid
-from serving.model_server.json_values import MAX_SHOWN, shown
+from serving.model_server.json_values import MAX_SHOWN, shown, utf8
 from serving.model_server.servable import DEFAULT_SIGNATURE, Limits
 
 _SIGNATURE_NAME = "signature_name"
@@ -91,6 +91,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         raise invalid(
             f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
+    utf8(document.get(_SIGNATURE_NAME, ""))
     return document
 
 

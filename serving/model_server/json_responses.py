@@ -170,5 +170,5 @@ def _to_dict(message: Any) -> dict[str, Any]:
 
 
 def error(message: str) -> str:
-    """What every request that fails gets."""
-    return json.dumps({"error": message}, ensure_ascii=False)
+    """What every request that fails gets; of half a surrogate pair in it, which no encoding has, its `\\u` escape."""
+    return json.dumps({"error": message.encode("utf-8", "backslashreplace").decode()}, ensure_ascii=False)

@@ -44,6 +44,22 @@ ROW = '{"tag": "a", "signal": [1], "sensor": [[1]]}'
             "Failed to process element: 0 key: z of 'instances' list. Error: INVALID_ARGUMENT: "
             "JSON object: does not have named input: z",
         ),
+        (
+            PREDICT,
+            r'{"signature_name": "\ud800"}',
+            r'JSON Value: "\ud800" must be text. Received: surrogates not allowed',
+        ),
+        (
+            REGRESS,
+            r'{"signature_name": "\ud800", "examples": [{"x": 1.0}]}',
+            r'JSON Value: "\ud800" must be text. Received: surrogates not allowed',
+        ),
+        (
+            PREDICT,
+            r'{"instances": [{"\ud800": 1}]}',
+            r"Failed to process element: 0 key: \ud800 of 'instances' list. Error: INVALID_ARGUMENT: "
+            r"JSON object: does not have named input: \ud800",
+        ),
         (PREDICT, '{"instances": [{"x": 1}, 2]}', "Expecting object but got list at item 1 of input list"),
         (PREDICT, '{"instances": [1, {"x": 2}]}', "Expecting value/list but got object at item 1 of input list"),
         (
