@@ -15,7 +15,7 @@ from collections.abc import Mapping
 MAX_LINES = 20
 WINDOW_SECONDS = 10.0
 
-#: What a window is kept for, at most; there are some thirty messages.
+#: How many messages have a window at once; the server has about thirty, libraries add theirs.
 _MAX_MESSAGES = 1000
 
 
@@ -32,7 +32,8 @@ class _Window:
     num_lines: int = 0
 
 
-_lock = threading.Lock()
+#: A garbage collection while a line is written may have asyncio log, by this thread, that a task's error was not seen.
+_lock = threading.RLock()
 _windows: dict[tuple[str, str], _Window] = {}
 _timer: threading.Timer | None = None
 
@@ -56,15 +57,15 @@ def _log(level: str, kind: str, message: str, fields: Mapping[str, object]) -> N
             window = _windows.setdefault((level, kind), _Window(_now() + WINDOW_SECONDS))
             window.num_lines += 1
             if window.num_lines > MAX_LINES:
-                _start_timer()
+                _start_timer(WINDOW_SECONDS)
                 return
         _write(level, message, fields)
 
 
-def _start_timer() -> None:
+def _start_timer(seconds: float) -> None:
     global _timer
     if _timer is None:
-        _timer = threading.Timer(WINDOW_SECONDS, _on_time)
+        _timer = threading.Timer(seconds, _on_time)
         _timer.daemon = True
         _timer.start()
 
@@ -74,7 +75,9 @@ def _on_time() -> None:
     global _timer
     with _lock:
         _timer = None
-        _end_windows(all_of_them=True)
+        _end_windows()
+        if ends := [window.ends for window in _windows.values() if window.num_lines > MAX_LINES]:
+            _start_timer(min(ends) - _now())
 
 
 def write_left_out() -> None:
@@ -92,6 +95,8 @@ def _end_windows(*, all_of_them: bool = False) -> None:
     now = _now()
     for (level, message), window in list(_windows.items()):
         if all_of_them or window.ends <= now or len(_windows) > _MAX_MESSAGES:
+            if _windows.get((level, message)) is not window:
+                continue  # a line that is written here may have another one logged, by which it has ended
             del _windows[level, message]
             if window.num_lines > MAX_LINES:
                 _write(level, "lines were left out", {"of": message, "lines": window.num_lines - MAX_LINES})

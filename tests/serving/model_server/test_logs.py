@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,3 +70,83 @@ def test_a_library_s_message_is_known_by_its_template(capsys: pytest.CaptureFixt
     *found, left_out = lines(capsys)
     assert [line["message"] for line in found] == [f"socket {number} failed" for number in range(logs.MAX_LINES)]
     assert (left_out["of"], left_out["lines"]) == ("socket %d failed", 5)
+
+
+def _record(text: str) -> logging.LogRecord:
+    return logging.LogRecord("asyncio", logging.ERROR, "", 0, text, (), None)
+
+
+def test_a_line_may_be_logged_while_another_one_is_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a garbage collection finds a task whose error nobody has seen."""
+
+    class Logs:
+        def __str__(self) -> str:
+            logs.LibraryLog().emit(_record("Task exception was never retrieved"))
+            return "written"
+
+    monkeypatch.setattr(logs, "_lock", type(logs._lock)())  # should this one stay locked, the next test has its own
+    thread = threading.Thread(
+        target=logs.log, args=("error", "a request failed"), kwargs={"reason": Logs()}, daemon=True
+    )
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [line["message"] for line in lines(capsys)] == ["Task exception was never retrieved", "a request failed"]
+
+
+class _Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(logs, "_now", lambda: self.now)
+
+    def ring(self) -> None:
+        """As the timer does."""
+        assert logs._timer is not None
+        logs._timer.cancel()
+        logs._on_time()
+
+
+def _flood(message: str, num_left_out: int) -> None:
+    for _ in range(logs.MAX_LINES + num_left_out):
+        logs.log("error", message)
+
+
+def test_counts_are_told_once_even_if_one_has_another_line_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nested(io.StringIO):
+        """Logs once, while the first count is written."""
+
+        logged = False
+
+        def write(self, text: str) -> int:
+            if "lines were left out" in text and not self.logged:
+                self.logged = True
+                logs.log("error", "second")
+            return super().write(text)
+
+    clock = _Clock(monkeypatch)
+    monkeypatch.setattr(sys, "stderr", written := Nested())
+    _flood("first", 1)
+    _flood("second", 2)
+    clock.now = logs.WINDOW_SECONDS
+    clock.ring()
+    counts = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert sorted((line["of"], line["lines"]) for line in counts if "of" in line) == [("first", 1), ("second", 2)]
+
+
+def test_a_window_that_has_begun_a_moment_ago_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = _Clock(monkeypatch)
+    _flood("first", 1)
+    clock.now = 0.9 * logs.WINDOW_SECONDS
+    _flood("second", 2)
+    lines(capsys)
+    clock.now = logs.WINDOW_SECONDS
+    clock.ring()
+    logs.log("error", "second")  # which is one more of the same window
+    assert [(line["of"], line["lines"]) for line in lines(capsys)] == [("first", 1)]
+    clock.now = 2 * logs.WINDOW_SECONDS
+    clock.ring()
+    assert [(line["of"], line["lines"]) for line in lines(capsys)] == [("second", 3)]
