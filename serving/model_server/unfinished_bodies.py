@@ -45,7 +45,10 @@ class UnfinishedBodies:
 
     @contextlib.contextmanager
     def one(self, limit: asyncio.Timeout) -> Iterator[UnfinishedBody]:
-        """One more, until the block ends; `limit` is ended if there is too much, and this one has stalled."""
+        """Registers a body until the block ends.
+
+        If all bodies together exceed `max_bytes`, the `limit` of the longest stalled one is ended.
+        """
         body = UnfinishedBody(limit, self)
         self._bodies[body] = None
         try:
@@ -63,7 +66,8 @@ class UnfinishedBodies:
         while self._num_bytes > self.max_bytes:
             stalled = next(iter(self._bodies))
             stalled.dropped = True
-            stalled.limit.reschedule(0)  # in the past
+            if not stalled.limit.expired():  # else its own time has just passed, and it ends by that
+                stalled.limit.reschedule(0)  # in the past
             self._drop(stalled)
 
     def _drop(self, body: UnfinishedBody) -> None:
