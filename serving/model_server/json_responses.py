@@ -170,5 +170,5 @@ def _to_dict(message: Any) -> dict[str, Any]:
 
 
 def error(message: str) -> str:
-    """What every request that fails gets; half a surrogate pair in it, which UTF-8 has not, is written as its escape."""
+    """What every request that fails gets; half a surrogate pair, which UTF-8 has not, is written as its escape."""
     return json.dumps({"error": message.encode("utf-8", "backslashreplace").decode()}, ensure_ascii=False)
