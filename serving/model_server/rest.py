@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import time
 import urllib.parse
@@ -60,11 +61,26 @@ _LARGE_BODY_BYTES = 16 << 10
 #: And a larger answer is written there: floats of 64 kB take some 15 ms.
 _LARGE_ANSWER_BYTES = 64 << 10
 
-#: So many of the largest bodies may be there in part, or more of smaller ones.
+#: So many of the largest bodies may be there, in part or not parsed yet, or more of smaller ones.
 _MAX_BODIES = 16
 
 _Parsed = TypeVar("_Parsed")
 _Others = TypeVarTuple("_Others")
+
+
+@dataclasses.dataclass
+class _Body:
+    """A whole body, its encoding, and what counts it among the bodies that are not parsed yet."""
+
+    content: bytes
+    encoding: str
+    unfinished: UnfinishedBody
+
+    def release(self) -> None:
+        """Frees it, and counts it no more: it is parsed, or refused."""
+        self.content = b""
+        self.unfinished.release()
+
 
 _JSON = "application/json"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -144,8 +160,9 @@ class Rest:
             return await self._page(request)
         try:
             if request.method == "POST" and (found := _PREDICTION.fullmatch(path)):
-                body = await self._body(request)
-                return await self._predict(_spec(found), found["verb"].lower(), body, request.client)
+                with self._unfinished.one(limit := asyncio.timeout(self._timeout_seconds)) as unfinished:
+                    body = await self._body(request, unfinished, limit)
+                    return await self._predict(_spec(found), found["verb"].lower(), body, request.client)
             if request.method == "GET" and (found := _STATUS.fullmatch(path)):
                 return await self._about(_spec(found), bool(found["metadata"]))
             if not path.lower().startswith("/v1/"):
@@ -154,12 +171,12 @@ class Rest:
         except ServingError as error:
             return _refused(error)
 
-    async def _predict(self, spec: model_pb2.ModelSpec, verb: str, body: bytes, caller: Hashable) -> Response:
+    async def _predict(self, spec: model_pb2.ModelSpec, verb: str, body: _Body, caller: Hashable) -> Response:
         call = Call("rest", verb.capitalize(), time.monotonic() + self._timeout_seconds, caller)
         answer = {"predict": self._predictions, "classify": self._classifications, "regress": self._regressions}[verb]
         return Response(await observed(self._metrics, call, answer(spec, body, call)), media_type=_JSON)
 
-    async def _predictions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
+    async def _predictions(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         signatures = {name: signature.definition for name, signature in self._signatures(spec).items()}
         request, by_row = await self._parsed(body, call, json_requests.predict_request, signatures)
         request.model_spec.MergeFrom(spec)
@@ -168,12 +185,12 @@ class Rest:
             return json_responses.predictions(response.outputs, by_row)
         return await self._parsing.run(call.deadline, json_responses.predictions_of, response, by_row)
 
-    async def _classifications(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
+    async def _classifications(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         request = await self._parsed(body, call, json_requests.classification_request, self._float_features(spec))
         request.model_spec.MergeFrom(spec)
         return json_responses.classifications((await self._inference.classify(request, call)).result)
 
-    async def _regressions(self, spec: model_pb2.ModelSpec, body: bytes, call: Call) -> str:
+    async def _regressions(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         request = await self._parsed(body, call, json_requests.regression_request, self._float_features(spec))
         request.model_spec.MergeFrom(spec)
         return json_responses.regressions((await self._inference.regress(request, call)).result)
@@ -187,13 +204,47 @@ class Rest:
         return {name: signature.float_features for name, signature in self._signatures(spec).items()}
 
     async def _parsed(
-        self, body: bytes, call: Call, parse: Callable[[bytes, Limits, *_Others], _Parsed], *others: *_Others
+        self, body: _Body, call: Call, parse: Callable[[bytes, Limits, *_Others], _Parsed], *others: *_Others
     ) -> _Parsed:
-        """What one of `json_requests` makes of a body."""
+        """What one of `json_requests` makes of a body, which counts among the unfinished ones until then."""
         limits = self._inference.limits
-        if len(body) <= _LARGE_BODY_BYTES:
-            return parse(body, limits, *others)
-        return await self._parsing.run(call.deadline, parse, body, limits, *others)
+        try:
+            content = await self._decoded(body, call)
+            if len(content) <= _LARGE_BODY_BYTES:
+                return parse(content, limits, *others)
+            return await self._parsing.run(call.deadline, parse, content, limits, *others)
+        finally:
+            body.release()
+
+    async def _decoded(self, body: _Body, call: Call) -> bytes:
+        """A body without its encoding, none or gzip.
+
+        Raises:
+          ServingError: If it has another one, is not of it, is too large without it, or there is no time for that.
+        """
+        if body.encoding.lower() in ("", "identity"):
+            return body.content
+        if body.encoding.lower() not in ("gzip", "x-gzip"):
+            raise invalid(f"Content-Encoding must be gzip. Received: {body.encoding[:100]}")
+        try:
+            async with asyncio.timeout(call.deadline - time.monotonic()):
+                found = await asyncio.to_thread(_gunzipped, body.content, self._max_body_bytes)
+        except (zlib.error, EOFError) as error:
+            raise invalid(f"a body with Content-Encoding gzip must be of gzip. Received: {error}") from error
+        except TimeoutError as error:
+            raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "a request's body was not decoded in time") from error
+        if len(found) > self._max_body_bytes:
+            raise _too_large(self._max_body_bytes)
+        body.unfinished.add(len(found))
+        if self._unfinished.exceeded:
+            raise self._too_many_bytes()
+        return found
+
+    def _too_many_bytes(self) -> ServingError:
+        return ServingError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"unfinished bodies of {self._unfinished.max_bytes} bytes are there already; try again later",
+        )
 
     async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:
         if not spec.name:
@@ -207,50 +258,27 @@ class Rest:
             text = json_responses.status(await observed(self._metrics, call, self._models.status(request, call)))
         return Response(text, media_type=_JSON)
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, unfinished: UnfinishedBody, limit: asyncio.Timeout) -> _Body:
         """A request's body, if it comes whole, in time, and is not too large."""
         parts: list[bytes] = []
-        unfinished: UnfinishedBody | None = None
         try:
-            async with asyncio.timeout(self._timeout_seconds) as limit:
-                with self._unfinished.one(limit) as unfinished:
-                    async for part in request.stream():
-                        unfinished.add(len(part))
-                        if unfinished.size > self._max_body_bytes:
-                            raise _too_large(self._max_body_bytes)
-                        parts.append(part)
+            async with limit:
+                async for part in request.stream():
+                    unfinished.add(len(part))
+                    if unfinished.size > self._max_body_bytes:
+                        raise _too_large(self._max_body_bytes)
+                    parts.append(part)
         except TimeoutError as error:
-            if unfinished and unfinished.dropped:
-                raise ServingError(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"unfinished bodies of {self._unfinished.max_bytes} bytes are there already; try again later",
-                ) from error
+            if unfinished.dropped:
+                raise self._too_many_bytes() from error
             raise ServingError(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 f"a request's body must come within {self._timeout_seconds:g} seconds",
             ) from error
         except ClientDisconnect as error:
             raise ServingError(grpc.StatusCode.CANCELLED, "the client has gone") from error
-        return await _decoded_body(b"".join(parts), request.headers.get("content-encoding"), self._max_body_bytes)
-
-
-async def _decoded_body(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
-    """A body without its encoding, none or gzip.
-
-    Raises:
-      ServingError: If it has another one, is not of it, or is too large without it.
-    """
-    if encoding is None or encoding.lower() == "identity":
-        return body
-    if encoding.lower() not in ("gzip", "x-gzip"):
-        raise invalid(f"Content-Encoding must be gzip. Received: {encoding[:100]}")
-    try:
-        found = await asyncio.to_thread(_gunzipped, body, max_bytes)
-    except (zlib.error, EOFError) as error:
-        raise invalid(f"a body with Content-Encoding gzip must be of gzip. Received: {error}") from error
-    if len(found) > max_bytes:
-        raise _too_large(max_bytes)
-    return found
+        unfinished.finish()
+        return _Body(b"".join(parts), request.headers.get("content-encoding", ""), unfinished)
 
 
 def _gunzipped(body: bytes, max_bytes: int) -> bytes:

@@ -74,6 +74,11 @@ def test_answers(toy: Server, which: str, verb: str, body: object, answer: objec
     assert response.headers["content-type"] == "application/json"
 
 
+def test_a_body_for_a_model_that_there_is_not_is_not_decoded(toy: Server) -> None:
+    response = toy.rest.post("/v1/models/foo:predict", content=b"no gzip", headers={"content-encoding": "gzip"})
+    assert (response.status_code, response.json()) == (404, {"error": "Servable not found for request: Latest(foo)"})
+
+
 @pytest.mark.parametrize("which", EVERY)
 def test_status(toy: Server, which: str) -> None:
     response = toy.rest.get(f"{AT}{which}")

@@ -56,3 +56,33 @@ def test_a_body_whose_own_time_has_just_passed_harms_no_other() -> None:
         assert finished.is_set()
 
     asyncio.run(expire())
+
+
+def test_whole_bodies_count_until_they_are_released_and_are_not_ended() -> None:
+    async def add_too_much() -> list[bool]:
+        bodies = UnfinishedBodies(10)
+        found = []
+
+        async def one_more(size: int) -> None:
+            async with asyncio.timeout(60) as limit:
+                with bodies.one(limit) as body:
+                    body.add(size)
+                    found.append(body.dropped)
+                    await asyncio.sleep(0)
+
+        with bodies.one(asyncio.timeout(60)) as whole:
+            whole.add(3)
+            whole.finish()
+            whole.add(5)  # without its encoding
+            with pytest.raises(TimeoutError):
+                await one_more(3)
+            await one_more(2)
+            assert (whole.dropped, bodies.exceeded) == (False, False)
+            whole.add(3)
+            assert bodies.exceeded
+            whole.release()
+            await one_more(10)
+        await one_more(10)
+        return found
+
+    assert asyncio.run(add_too_much()) == [True, False, False, False]
