@@ -299,7 +299,7 @@ def _too_large(max_bytes: int) -> ServingError:
 def _spec(found: re.Match[str]) -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=_decoded(found["name"] or "", "model name"))
     if found["version"]:
-        number = int(found["version"][:20])
+        number = int(found["version"].lstrip("0")[:20] or "0")
         if number > _MAX_INT64:
             raise invalid(f"Failed to convert version: {found['version'][:40]} to numeric.")
         spec.version.value = number

@@ -79,6 +79,11 @@ def test_a_body_for_a_model_that_there_is_not_is_not_decoded(toy: Server) -> Non
     assert (response.status_code, response.json()) == (404, {"error": "Servable not found for request: Latest(foo)"})
 
 
+def test_a_version_may_have_leading_zeros(toy: Server) -> None:
+    assert toy.rest.get(f"{AT}/versions/{'0' * 20}123").json() == toy.rest.get(f"{AT}/versions/123").json()
+    assert toy.rest.get(f"{AT}/versions/{'0' * 30}").json() == toy.rest.get(f"{AT}/versions/0").json()
+
+
 @pytest.mark.parametrize("which", EVERY)
 def test_status(toy: Server, which: str) -> None:
     response = toy.rest.get(f"{AT}{which}")
