@@ -58,7 +58,7 @@ _HTTP_CODES = {
 #: A larger body is parsed in the other process; this one would have nothing else done for more than some 5 ms.
 _LARGE_BODY_BYTES = 16 << 10
 
-#: And a larger answer is written there: floats of 64 kB take some 15 ms.
+#: And a larger answer is written there: floats of 64 kB take some 15 ms, classes of as many bytes 30 ms.
 _LARGE_ANSWER_BYTES = 64 << 10
 
 #: So many of the largest bodies may be there, in part or not parsed yet, or more of smaller ones.
@@ -188,12 +188,18 @@ class Rest:
     async def _classifications(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         request = await self._parsed(body, call, json_requests.classification_request, self._float_features(spec))
         request.model_spec.MergeFrom(spec)
-        return json_responses.classifications((await self._inference.classify(request, call)).result)
+        result = (await self._inference.classify(request, call)).result
+        if result.ByteSize() <= _LARGE_ANSWER_BYTES:
+            return json_responses.classifications(result)
+        return await self._parsing.run(call.deadline, json_responses.classifications, result)
 
     async def _regressions(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         request = await self._parsed(body, call, json_requests.regression_request, self._float_features(spec))
         request.model_spec.MergeFrom(spec)
-        return json_responses.regressions((await self._inference.regress(request, call)).result)
+        result = (await self._inference.regress(request, call)).result
+        if result.ByteSize() <= _LARGE_ANSWER_BYTES:
+            return json_responses.regressions(result)
+        return await self._parsing.run(call.deadline, json_responses.regressions, result)
 
     def _signatures(self, spec: model_pb2.ModelSpec) -> dict[str, Signature]:
         """Those of the version that a request asks for; a body for what is not there is not parsed."""

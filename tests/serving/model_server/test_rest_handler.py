@@ -74,6 +74,16 @@ def test_answers(toy: Server, which: str, verb: str, body: object, answer: objec
     assert response.headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("verb", "signature", "value"),
+    [("regress", "regress_x_to_y", 12.125), ("classify", "classify_x_to_y", [["", 12.125]])],
+)
+def test_a_large_answer(toy: Server, verb: str, signature: str, value: object) -> None:
+    """Such an answer is written by the other process."""
+    body = {"signature_name": signature, "examples": [{"x": 20.25}] * 10_000}
+    assert toy.rest.post(f"{AT}:{verb}", json=body).json() == {"results": [value] * 10_000}
+
+
 def test_a_body_for_a_model_that_there_is_not_is_not_decoded(toy: Server) -> None:
     response = toy.rest.post("/v1/models/foo:predict", content=b"no gzip", headers={"content-encoding": "gzip"})
     assert (response.status_code, response.json()) == (404, {"error": "Servable not found for request: Latest(foo)"})
