@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.model_server import config_files
 from serving.model_server.config_files import prometheus_path, read_models
 from serving.model_server.models import ModelConfig
 from tests.serving.model_server.running import POLL, running, wait_for
@@ -105,6 +108,30 @@ def test_a_server_follows_its_files(tmp_path: Path, saved: Callable[[float], Pat
         assert of(server, "b") == (7, 5.0)
         wait_for(lambda: server.states("a") == {}, "the end of model a")
     assert [line["message"] for line in server.log].count("a model configuration was refused") == 1
+
+
+def test_a_mistake_that_is_made_again_is_told_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that stays is told once."""
+    right = MODELS.format(name="a", path="/a")
+    path = str(written(tmp_path / "models.config", right))
+    contents = ["wrong", "wrong", right, "wrong", "wrong"]
+    models = read_models(path)
+
+    def read_next(path: str) -> list[ModelConfig]:
+        if not contents:
+            raise EOFError
+        return read_models(str(written(Path(path), contents.pop(0))))
+
+    async def reconfigure(models: list[ModelConfig]) -> None:
+        raise AssertionError(models)
+
+    monkeypatch.setattr(config_files, "read_models", read_next)
+    with pytest.raises(EOFError):
+        asyncio.run(config_files.follow(path, 0.0, models, reconfigure))
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["message"] for line in told] == ["a model configuration was refused"] * 2
 
 
 def test_without_a_configuration_there_is_no_other_page_of_metrics(tmp_path: Path) -> None:
