@@ -12,7 +12,7 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -34,6 +34,14 @@ _STAGING_SECONDS = 0.2
 
 #: How long a look into a folder may take; a local one takes milliseconds.
 _LOOK_SECONDS = 10.0
+
+#: What is said of a model's folder.
+_UNREADABLE = "a model's folder cannot be read"
+
+
+def _waits(number: int) -> str:
+    """What is said of a version that is not complete."""
+    return f"version {number} waits until it is complete"
 
 
 class _NoFolderError(ServingError):
@@ -304,12 +312,17 @@ class Manager:
         try:
             await self._update(name, self._configs.get(name))
         except (OSError, InputError) as error:  # what serves stays
-            self._say(name, "a model's folder cannot be read", reason=_reason(error))
+            self._say(name, _UNREADABLE, reason=_reason(error))
         else:
-            self._said.discard((name, "a model's folder cannot be read"))
+            self._said.discard((name, _UNREADABLE))
         if name not in self._looked_at:
             self._looked_at.add(name)
             await self.on_change()
+
+    def _forget(self, model: str, there: Collection[int]) -> None:
+        """Drops what was said of a model's versions that are gone."""
+        kept = {_UNREADABLE, *map(_waits, there)}
+        self._said = {(name, message) for name, message in self._said if name != model or message in kept}
 
     def _say(self, model: str, message: str, **fields: object) -> None:
         """Logs what is wrong with a model's folder, once for as long as it lasts."""
@@ -322,6 +335,7 @@ class Manager:
         there: dict[int, str] = {}
         if config:
             there = await self._within(_LOOK_SECONDS, config.folder, version_files.versions, config.folder)
+        self._forget(name, there)
         for number in [n for n, version in known.items() if version.state == END and n not in there]:
             del known[number]
         wanted = await self._load_wanted(config, there, known, {}) if config else set()
@@ -367,14 +381,17 @@ class Manager:
             serves = version is not None and version.state == AVAILABLE
             if files.unfinished:
                 if not serves:
-                    self._say(config.name, f"version {number} waits until it is complete", reason=files.unfinished)
+                    self._say(config.name, _waits(number), reason=files.unfinished)
                 continue
-            self._said.discard((config.name, f"version {number} waits until it is complete"))
+            self._said.discard((config.name, _waits(number)))
             if version is None or version.state == END or (serves and version.files != files.fingerprint):
                 await self._load(Version(config.name, number, path, files.fingerprint), known, staged)
 
     def _refused(self, known: dict[int, Version], seen: dict[int, VersionFiles]) -> set[int]:
-        """The versions that are not loaded now: those that were refused a while ago, and those that are unfinished."""
+        """The versions that are not loaded now.
+
+        Those that were refused and whose time to be tried again has not come, and those that are unfinished.
+        """
         now = asyncio.get_running_loop().time()
         refused = {n for n, version in known.items() if version.error and version.retry_at > now}
         unfinished = {n for n, files in seen.items() if files.unfinished}
@@ -517,20 +534,20 @@ def _check_staged(names: Iterable[str], results: Sequence[object]) -> None:
     Raises:
       ServingError: If there are any.
     """
-    failed = [(name, error) for name, error in zip(names, results, strict=True) if isinstance(error, BaseException)]
-    for _, error in failed:
-        if not isinstance(error, ServingError | OSError | InputError):
+    failed: list[tuple[str, Exception]] = []
+    for name, error in zip(names, results, strict=True):
+        if not isinstance(error, BaseException):
+            continue
+        if isinstance(error, _NoFolderError) or not isinstance(error, ServingError | OSError | InputError):
             raise error
-        if isinstance(error, _NoFolderError):
-            raise error
+        failed.append((name, error))
     if failed:
         texts = "".join(f"{{{{name: {name}}} due to error: {_status(error)}}}, " for name, error in failed)
         raise ServingError(grpc.StatusCode.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{texts}}}")
 
 
-def _status(error: BaseException) -> str:
+def _status(error: Exception) -> str:
     """An error as TensorFlow writes a status, such as `NOT_FOUND: there is no such folder`."""
-    assert isinstance(error, Exception)
     found = error if isinstance(error, ServingError) else _load_error(error)
     return f"{found.code.name}: {found.message}"
 

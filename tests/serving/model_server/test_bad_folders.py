@@ -79,6 +79,23 @@ def test_a_model_with_a_label_may_be_away_for_a_while(folder: Path, tmp_path: Pa
         wait_for(lambda: answer(server) == (2, 2.0), "version 2")
 
 
+def test_of_a_version_that_is_gone_nothing_is_known(changing: Server, folder: Path) -> None:
+    """One of its number that comes later is told of anew."""
+    message = "version 2 waits until it is complete"
+
+    def times_told() -> int:
+        return [line["message"] for line in changing.log].count(message)
+
+    (folder / "2").mkdir()
+    changing.wait_for_log(message)
+    time.sleep(0.3)  # several looks
+    assert times_told() == 1
+    (folder / "2").rmdir()
+    time.sleep(0.3)
+    (folder / "2").mkdir()
+    wait_for(lambda: times_told() == 2, "the sentence once more")
+
+
 def test_readiness_by_model_stands_apart(changing: Server, folder: Path, saved: Saved) -> None:
     (folder.parent / "coming").mkdir()
     assert changing.rest.get(f"/readyz/{MODEL}").status_code == 200
