@@ -63,7 +63,8 @@ async def serve(flags: Flags) -> None:
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for the connections, twice `max_connections`
+    # As many open files as the system allows: each port may have `max_connections`.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with contextlib.closing(ParsingProcess(flags.max_waiting)) as parsing:
         await _serve(flags, parsing)
 
