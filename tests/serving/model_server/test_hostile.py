@@ -332,11 +332,12 @@ def one_round(server: Server) -> None:
 
 @pytest.mark.slow
 def test_memory_is_bounded(attacked: Server) -> None:
-    one_round(attacked)
+    for _ in range(3):  # until the allocator holds what several large requests at once take
+        one_round(attacked)
     before = attacked.memory_mb()
     for _ in range(10):
         one_round(attacked)
-    assert attacked.memory_mb() < before + 50
+    assert attacked.memory_mb() < before + 60  # one leaked message of 8 MB a round would be 80
 
 
 @pytest.mark.slow
