@@ -199,6 +199,8 @@ class Manager:
             finally:
                 for name in staging:
                     del self._updates[name]
+            while busy := [self._updates[name] for name in changed if name in self._updates]:
+                await asyncio.wait(busy)  # of models that go, begun by the old configuration meanwhile
             updates = self._start_updates()
         await asyncio.gather(*(updates[name] for name in changed if name in updates))
         await self.on_change()

@@ -228,12 +228,11 @@ def ask_for_health(connection: socket.socket) -> None:
     assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_one_connection_more_closes_the_one_that_waits_for_its_client_longest(tight: Server) -> None:
-    with contextlib.ExitStack() as stack:
-        stack.callback(tight.rest.get, "/healthz")
-        found = [stack.enter_context(connect(tight.rest_port)) for _ in range(5)]
+def test_one_connection_more_closes_the_one_that_waits_for_its_client_longest(models: Path) -> None:
+    with running("--models", models, "--max-connections", "5") as server, contextlib.ExitStack() as stack:
+        found = [stack.enter_context(connect(server.rest_port)) for _ in range(5)]
         ask_for_health(found[1])
-        found += [stack.enter_context(connect(tight.rest_port)) for _ in range(2)]
+        found += [stack.enter_context(connect(server.rest_port)) for _ in range(2)]
         ask_for_health(found[6])  # by then the server has all of them
         assert [is_open(connection) for connection in found] == [False, True, False, True, True, True, True]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tensorflow_serving.apis import model_pb2
 
 from serving.model_server import manager, version_files
 from serving.model_server.errors import ServingError
@@ -93,3 +95,32 @@ def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: 
     _reconfigured(ZeroDivisionError, _config(tmp_path, "a"), _config(tmp_path, "b"), then=break_one)
     (version,) = loaded
     assert version.closed.wait(10)
+
+
+def test_a_model_that_goes_is_gone_once_the_change_is_done(
+    tmp_path: Path, loaded: list[Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the watcher began to look after it, by the old configuration, while the change was being prepared."""
+    inspect = version_files.inspect
+
+    def slow_at_a(path: str, settle_seconds: float) -> VersionFiles:
+        time.sleep(0.5 if "/a/" in path else 0)
+        return inspect(path, settle_seconds)
+
+    async def reconfigure() -> None:
+        found = Manager(list, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        await found.reconfigure([_config(tmp_path, "a")])
+        assert found.resolve(model_pb2.ModelSpec(name="a")).number == 2
+        stage = found._stage
+
+        def stage_meanwhile(config: ModelConfig) -> Awaitable[object]:
+            found._start_updates()
+            return stage(config)
+
+        found._stage = stage_meanwhile  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(version_files, "inspect", slow_at_a)
+        await found.reconfigure([_config(tmp_path, "b")])
+        with pytest.raises(ServingError, match="a"):
+            found.resolve(model_pb2.ModelSpec(name="a"))
+
+    asyncio.run(reconfigure())
