@@ -85,7 +85,7 @@ def versions_with(root: str, place: str, folder: str) -> list[int]:
 
 
 def is_same_model(one: Manifest, other: Manifest) -> bool:
-    """Whether two versions have the same model, as far as their manifests tell; the place tells where a sum is missing.
+    """Whether two versions have the same model: by their manifests' checksums, or by the place where one has none.
 
     Two versions that were put there by hand have nothing in common.
     """
@@ -104,7 +104,7 @@ def version_before(root: str, place: str, folder: str) -> tuple[int, Manifest] |
         served when it was pushed first.
       folder: The model's SavedModel.
     """
-    own = min(versions_with(root, place, folder), default=None)
     pushed = {version: manifest for version, manifest in history(root).items() if MODEL_URI in manifest}
+    own = next((v for v, manifest in pushed.items() if is_model_of(root, v, manifest, place, folder)), None)
     earlier = [version for version in pushed if own is None or version < own]
     return (earlier[-1], pushed[earlier[-1]]) if earlier else None

@@ -1,7 +1,7 @@
 """The models behind the versions of a serving folder, as ML Metadata knows them, or as the folder alone knows them.
 
 A manifest names its model by the place of the artifact that was pushed, and has the checksums of its files. Where ML
-Metadata was lost, or the artifact was removed, the version itself still has the model's files, and its manifest tells
+Metadata was lost, or the artifact was removed, the version itself still has the model's files, and its manifest says
 what the model was trained on. Such a version is imported: ML Metadata gets a Model artifact for it, so that a run finds
 its baseline whatever was lost.
 

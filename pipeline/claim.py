@@ -136,8 +136,8 @@ def _remove_remains(
 ) -> None:
     """Removes what executions have written that were killed, and marks them as failed.
 
-    TFX's launcher does so for an executor that raises. That they are held tells that none of them is running. Those of
-    other pipelines of TFX, which may be in the same database, are left alone.
+    TFX's launcher does so for an executor that raises. The caller holds their lock, so none of them is running. Those
+    of other pipelines of TFX, which may be in the same database, are left alone.
 
     Args:
       store: ML Metadata.

@@ -74,7 +74,7 @@ async def follow(
         try:
             found = await background.start(read_models, path)
             if found == models:
-                refused = ""  # the same mistake, made once more, is told once more
+                refused = ""  # so that the same mistake, made again, is logged again
                 continue
             await reconfigure(found)
         except (UserError, ServingError) as error:

@@ -38,7 +38,7 @@ class Credentials:
                 await asyncio.sleep(seconds)
                 await background.start(files.check, behind_requests=True)
 
-        await asyncio.gather(*map(watch, self.files))  # a file that cannot be read to its end holds up no other
+        await asyncio.gather(*map(watch, self.files))  # a read that hangs delays no other file's
 
 
 def read_credentials(flags: Flags) -> Credentials:

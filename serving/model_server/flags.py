@@ -51,7 +51,7 @@ class Flags:
 
     @property
     def fixed(self) -> bool:
-        """Whether `configs` is asked once: what comes later is told by the file's own polls."""
+        """Whether `configs` is called once only: the configuration file is read again by polls of its own."""
         return self.model_config_file is not None
 
     def configs(self) -> list[ModelConfig]:

@@ -14,7 +14,7 @@ from serving.model_server.services import METHODS, PACKAGE, full_names
 
 
 def enable(server: grpc.aio.Server, services: Sequence[str]) -> None:
-    """Makes a server tell of its services, which are named as in `METHODS`."""
+    """Makes a server list its services, named as in `METHODS`, by gRPC reflection."""
     for service in services:
         _describe(service, METHODS[service])
     names = full_names(services)

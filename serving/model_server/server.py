@@ -41,7 +41,7 @@ _SWITCH_SECONDS = 0.0005
 #: then takes no other connection's time.
 MAX_STREAMS = 100
 
-#: A gRPC connection without calls for so long is told to go, so that its place is free; a client connects anew.
+#: A gRPC connection without calls for this long is closed, so that its place is free; the client connects again.
 _IDLE_MILLISECONDS = 120_000
 
 
