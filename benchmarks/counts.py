@@ -24,16 +24,16 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.console import console_for
+from pipeline.cli.display import console_for
 from trainer.counts import CountTables, Rows, count_rows
 from trainer.data import LabelCounts
 from trainer.evaluation import Metrics, logits_function, measure
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.training import TrainingResult, steps_per_epoch, train
-from transform.config import Config, parse_config
+from transform.config.config import Config, parse_config
+from transform.config.settings import Parts
 from transform.feature_spec import FOLD, NO_FOLD, NUM_FOLDS, SPAN, transformed_name
-from transform.settings import Parts
 
 EVAL_BATCH_SIZE = 4096
 

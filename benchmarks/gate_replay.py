@@ -19,8 +19,8 @@ import numpy as np
 from rich.table import Table
 
 from components.evaluation.paired import Array, differences, metrics_of
-from components.measured import Estimate, Measured, to_plain
-from components.quality_rules import (
+from components.evaluation.results import Estimate, Measured, to_plain
+from components.quality_gate.rules import (
     EarlierSpan,
     PairedDifference,
     QualityInputs,
@@ -28,9 +28,9 @@ from components.quality_rules import (
     becomes_anchor,
     decide,
 )
-from pipeline.console import console_for
-from transform.evaluation_settings import Evaluation, Threshold
-from transform.quality_settings import Quality
+from pipeline.cli.display import console_for
+from transform.config.evaluation import Evaluation, Threshold
+from transform.config.quality import Quality
 
 ROWS = (4_000, 10_000, 20_000, 30_000)
 DECLINES = (0.002, 0.005)

@@ -40,8 +40,8 @@ from components.ingestion.evidence import (
 from pipeline.simulator.day import Chunk, impression_chunks
 from pipeline.simulator.store import Store
 from pipeline.simulator.tables import catalog_table, impressions_table, users_table
-from transform.config import Config, load_config
-from transform.drift_settings import Drift
+from transform.config.config import Config, load_config
+from transform.config.drift import Drift
 from transform.feature_spec import IMPRESSIONS
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "app_store.yaml"

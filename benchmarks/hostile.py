@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.attacker import NUM_IDLE, Attacker, Target, push_small_model
 from benchmarks.model_server import MODEL, Running, free_port, push, running
-from pipeline.console import console_for
+from pipeline.cli.display import console_for
 from serving.model_server.protos import import_protos_alone
 
 #: How many times its normal the 99th percentile of others may be.
@@ -82,9 +82,9 @@ class Scene:
 
     def latencies(self, seconds: float, errors: collections.Counter[str]) -> list[float]:
         """Ranks at the steady rate; returns milliseconds, and counts what failed by code."""
-        from serving.ranking.load import load
-        from serving.ranking.recorded import read_recorded
-        from serving.ranking.settings import ClientSettings
+        from serving.load_test.load import load
+        from serving.load_test.recorded import read_recorded
+        from serving.ranking_client.settings import ClientSettings
 
         requests = read_recorded(str(self.version)).requests(self.num_candidates)
         settings = ClientSettings(MODEL, f"127.0.0.1:{self.grpc_port}", deadline_seconds=10.0, max_attempts=1)

@@ -19,8 +19,8 @@ from rich.table import Table
 from components.evaluation import replicates
 from components.evaluation.bootstrap import Array, standard_errors, unit_hash
 from components.evaluation.ranking import Measure, of_group
-from components.measured import Z
-from pipeline.console import console_for
+from components.evaluation.results import Z
+from pipeline.cli.display import console_for
 
 METRICS = ("auc", "auc_pr", "logloss", "calibration", "gauc", "ndcg@5")
 _MEASURES = (Measure("gauc"), Measure("ndcg", 5))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from transform import settings
+from transform.config import settings
 from transform.feature_spec import LABEL, Cross, Feature, FeatureSpec, Vocabulary, transformed_name
 
 NUM_CATEGORICAL = 36

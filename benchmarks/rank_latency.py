@@ -23,15 +23,15 @@ from rich.table import Table
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from benchmarks.served_model import add_arguments, served_version
-from pipeline.console import console_for
-from pipeline.raw_rows import model_config
-from serving.ranking.candidates import Candidate, encode_candidates
-from serving.ranking.messages import predict_request, read_ranking
-from serving.ranking.ranked import RankedItem
-from serving.ranking.recorded import read_catalog, read_recorded
-from serving.ranking.settings import ClientSettings
+from pipeline.batch_scoring.raw_rows import model_config
+from pipeline.cli.display import console_for
+from serving.load_test.recorded import read_catalog, read_recorded
+from serving.ranking_client.candidates import Candidate, encode_candidates
+from serving.ranking_client.messages import predict_request, read_ranking
+from serving.ranking_client.ranked import RankedItem
+from serving.ranking_client.settings import ClientSettings
 from trainer.model import WideDeep
-from transform.config import Config
+from transform.config.config import Config
 from transform.signature_names import RANK_SIGNATURE, SERVING_SIGNATURE
 
 NUM_ROUNDS = 300

@@ -20,8 +20,8 @@ from benchmarks.model_server import MODEL, free_port, push, running
 from serving.model_server.protos import import_protos_alone
 
 if TYPE_CHECKING:
-    from serving.ranking.recorded import Request
-    from serving.ranking.settings import ClientSettings
+    from serving.load_test.recorded import Request
+    from serving.ranking_client.settings import ClientSettings
 
 
 @dataclasses.dataclass
@@ -50,8 +50,8 @@ def measure(version: Path, num_candidates: int, num_requests: int, load_seconds:
       num_requests: After the restart.
       load_seconds: How long the first server is under load.
     """
-    from serving.ranking.recorded import read_recorded
-    from serving.ranking.settings import ClientSettings
+    from serving.load_test.recorded import read_recorded
+    from serving.ranking_client.settings import ClientSettings
 
     requests = read_recorded(str(version)).requests(num_candidates)
     with tempfile.TemporaryDirectory() as folder:
@@ -73,8 +73,8 @@ def _rank_until_killed(
     settings: ClientSettings, requests: Iterator[Request], kill: Callable[[], None], seconds: float
 ) -> int:
     """Ranks without a pause, and kills the server meanwhile; returns how many requests it answered."""
-    from serving.ranking.client import RankingClient
-    from serving.ranking.errors import RankingError
+    from serving.ranking_client.client import RankingClient
+    from serving.ranking_client.errors import RankingError
 
     killer = threading.Timer(seconds, kill)
     killer.start()
@@ -90,7 +90,7 @@ def _rank_until_killed(
 
 def _latencies(settings: ClientSettings, requests: Iterator[Request], number: int) -> list[float]:
     """Milliseconds of requests one after another; the connection is there before the first."""
-    from serving.ranking.client import RankingClient
+    from serving.ranking_client.client import RankingClient
 
     milliseconds = []
     with RankingClient(settings) as client:

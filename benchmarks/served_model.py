@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.model_server import MODEL, free_port, push, running
+from pipeline.batch_scoring.raw_rows import model_config
 from pipeline.create import RunSettings
-from pipeline.raw_rows import model_config
-from pipeline.run import run
+from pipeline.runner.run import run
 from pipeline.simulator import simulate
 from pipeline.workspace import Workspace, new_run_id
-from serving.ranking.settings import ClientSettings
-from transform.config import load_config
+from serving.ranking_client.settings import ClientSettings
+from transform.config.config import load_config
 from transform.errors import UserError
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.served_model import add_arguments, served_version
-from serving.ranking.settings import ClientSettings, write_settings
+from serving.ranking_client.settings import ClientSettings, write_settings
 
 PAPER_MILLISECONDS = 14.0
 RATE = 50.0

@@ -19,11 +19,11 @@ import numpy as np
 import tensorflow as tf
 from rich.table import Table
 
-from pipeline.console import console_for
+from pipeline.cli.display import console_for
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
-from transform import settings
+from transform.config import settings
 from transform.feature_spec import Feature, FeatureSpec, Vocabulary, transformed_name
 
 SMALL_ROWS = 10_000

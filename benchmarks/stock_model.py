@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from trainer.model import WideDeep, numeric_columns
-from transform import settings
+from transform.config import settings
 from transform.feature_spec import transformed_name
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.model_server import MODEL, free_port, push, running
-from pipeline.console import console_for
+from pipeline.cli.display import console_for
 from serving.model_server.protos import import_protos_alone
 
 #: A swap: from the push until the old version is dropped, in seconds since 1970.
@@ -64,9 +64,9 @@ def measure(version: Path, seconds: float, every: float, rate: float, num_candid
       rate: Requests per second.
       num_candidates: Of each request.
     """
-    from serving.ranking.load import load
-    from serving.ranking.recorded import read_recorded
-    from serving.ranking.settings import ClientSettings
+    from serving.load_test.load import load
+    from serving.load_test.recorded import read_recorded
+    from serving.ranking_client.settings import ClientSettings
 
     requests = read_recorded(str(version)).requests(num_candidates)
     pushes: dict[int, float] = {}

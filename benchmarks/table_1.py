@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.transformed import Transformed, transform_span
-from pipeline.console import console_for
+from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
-from transform.config import Config, load_config
-from transform.settings import Parts
+from transform.config.config import Config, load_config
+from transform.config.settings import Parts
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 PARTS: tuple[Parts, ...] = ("wide", "deep", "wide_and_deep")

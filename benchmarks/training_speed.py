@@ -32,12 +32,12 @@ from rich.table import Table
 from benchmarks.machine import flops_per_example, matmul_rates
 from benchmarks.paper_model import MODEL, PaperModel
 from benchmarks.stock_model import StockModel
-from pipeline.console import console_for
+from pipeline.cli.display import console_for
 from trainer.data import train_dataset
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import steps_function
-from transform import settings
+from transform.config import settings
 
 LARGE_ROWS = 1_000_000
 BATCH_SIZES = (512, 4096)

@@ -11,12 +11,12 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
-from pipeline.nodes import compile_pipeline, run_nodes
+from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace, new_run_id
 from trainer.preparation import Prepared, prepare
 from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
-from transform.config import Config
+from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
 
 

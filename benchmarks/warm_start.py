@@ -17,12 +17,12 @@ import tensorflow as tf
 from rich.table import Table
 
 from benchmarks.transformed import Transformed, serving_model_dir, transform_span
-from pipeline.console import console_for
+from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
 from trainer.evaluation import evaluate, logits_function
 from trainer.preparation import Prepared
 from trainer.step import steps_function
-from transform.config import Config, load_config
+from transform.config.config import Config, load_config
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
 #: The shares of the cold start's steps after which the warm start is validated.

@@ -20,13 +20,13 @@ def producer(store: mlmd.MetadataStore, artifact_id: int) -> int | None:
     return min((e.execution_id for e in events if e.type == _EVENT.OUTPUT), default=None)
 
 
-def producer_class(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
-    """The name of the class of the component that made an artifact."""
+def producer_type(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
+    """The type of the execution that made an artifact; None if it is not known."""
     maker = producer(store, artifact_id)
     if maker is None:
         return None
     (execution,) = store.get_executions_by_id([maker])
-    return _class_of(execution)
+    return str(execution.type)
 
 
 def ended_well(execution: metadata_store_pb2.Execution) -> bool:
@@ -35,8 +35,8 @@ def ended_well(execution: metadata_store_pb2.Execution) -> bool:
 
 
 def was_let_through(store: mlmd.MetadataStore, artifact_id: int, gate: str) -> bool:
-    """Whether a gate, the name of its component's class, has read an artifact and come to its end."""
-    return any(_class_of(e) == gate and ended_well(e) for e in _readers(store, [artifact_id]))
+    """Whether a gate, the type of its executions, has read an artifact and come to its end."""
+    return any(e.type == gate and ended_well(e) for e in _readers(store, [artifact_id]))
 
 
 def was_stopped(store: mlmd.MetadataStore, examples_ids: Sequence[int], gates: Sequence[str]) -> bool:
@@ -48,7 +48,7 @@ def was_stopped(store: mlmd.MetadataStore, examples_ids: Sequence[int], gates: S
     Where a gate has not read them at all, as of a span that was ingested for a later one's window, it stopped nothing.
     """
     readers = _readers(store, _judged(store, examples_ids))
-    ends = [[ended_well(e) for e in readers if _class_of(e) == gate] for gate in gates]
+    ends = [[ended_well(e) for e in readers if e.type == gate] for gate in gates]
     return any(of_gate and not any(of_gate) for of_gate in ends)
 
 
@@ -83,11 +83,6 @@ def _made_from(store: mlmd.MetadataStore, artifact_ids: Sequence[int], *kinds: s
     events = store.get_events_by_execution_ids(readers) if readers else []
     outputs = {e.artifact_id for e in events if e.type == _EVENT.OUTPUT}
     return [a.id for a in store.get_artifacts_by_id(outputs) if a.type in kinds] if outputs else []
-
-
-def _class_of(execution: metadata_store_pb2.Execution) -> str:
-    """The name of the class of an execution's component."""
-    return str(execution.type).rpartition(".")[2]
 
 
 def artifacts_of(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) -> list[metadata_store_pb2.Artifact]:

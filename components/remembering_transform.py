@@ -18,8 +18,10 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TransformSpec
 from tfx.utils import json_utils
 
+from components import execution_types
 from components.artifacts import VocabularyMemory
-from transform.config import Config
+from components.execution_types import recorded_as
+from transform.config.config import Config
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 from transform.preprocessing import CONFIG_KEY, MEMORY_KEY, SPAN_KEY
 from transform.vocabulary_memory import read_memory, rules, updated, write_memory
@@ -108,6 +110,7 @@ def _ids(values: tf.Tensor | tf.SparseTensor) -> np.ndarray:
     return ids.reshape(-1)
 
 
+@recorded_as(execution_types.TRANSFORM)
 class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
     """Transforms as TFX's Transform does, with the vocabularies' memory as a further input and output."""
 

@@ -17,13 +17,13 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 from tfx.utils import path_utils
 
-from components.anchor import anchor_of, versions_of
 from components.artifacts import INPUT_FINGERPRINT, RECIPE, SPLIT_RULE, UNFIT
 from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, last_span, was_let_through, was_stopped
-from components.model_identity import is_same_model, version_before
-from components.served_models import import_version, known_model, place_of
-from components.versions import MODEL_URI, SPANS, Manifest, history
+from components.model_store.anchor import anchor_of, versions_of
+from components.model_store.identity import is_same_model, version_before
+from components.model_store.served_models import import_version, known_model, place_of
+from components.model_store.versions import MODEL_URI, SPANS, Manifest, history
 
 Artifacts = dict[str, list[types.Artifact]]
 

@@ -14,7 +14,9 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TrainerSpec
 from tfx.utils import json_utils
 
+from components import execution_types
 from components.artifacts import Catalog
+from components.execution_types import recorded_as
 
 
 class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]
@@ -46,6 +48,7 @@ class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
         super().Do(input_dict, output_dict, {**exec_properties, "custom_config": json_utils.dumps(custom_config)})
 
 
+@recorded_as(execution_types.TRAINER)
 class RankingTrainer(base_component.BaseComponent):  # type: ignore[misc]
     """Trains as TFX's Trainer does: the splits are `train` and `eval`, the rest is `run_fn`'s."""
 

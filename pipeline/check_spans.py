@@ -10,7 +10,7 @@ from typing import Any
 from components.ingestion.readers import read_rows
 from components.ingestion.rows import RowError, RowParser
 from components.ingestion.spans import NoSpanError, SpanFiles, has_spans, resolve_span
-from transform.config import Column, Config
+from transform.config.config import Column, Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS, Feature
 

@@ -16,18 +16,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.fingerprint import ROOT
-from transform import (
-    drift_settings,
-    evaluation_settings,
-    feature_spec,
-    infra_settings,
-    quality_settings,
-    schedule_settings,
-    settings,
-    sources,
-)
-from transform.config import Config
+from components.fingerprint import ROOT
+from transform import feature_spec
+from transform.config import drift as drift_settings
+from transform.config import evaluation as evaluation_settings
+from transform.config import infra_validation as infra_settings
+from transform.config import quality as quality_settings
+from transform.config import schedule as schedule_settings
+from transform.config import settings, sources
+from transform.config.config import Config
 
 PAGE = ROOT / "configs" / "YOUR-OWN-LOGS.md"
 BEGIN = "<!-- The tables from here on are written by `python -m pipeline.config_reference --write`. -->"

@@ -18,16 +18,20 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Artifact, Channel, standard_artifacts
 
-from components import quality
+from components import execution_types
 from components.artifacts import GateRecord, VocabularyMemory
 from components.data_validation.component import DataGate, DataValidation
 from components.data_validation.findings import GATE
-from components.gates import AnomalyGate, RowGate
+from components.data_validation.gates import AnomalyGate, RowGate
+from components.evaluation.progressive import OptionalEvaluator, ProgressiveEvaluator, UnseeingModels
+from components.evaluation.tfma_config import evaluator_of
+from components.fingerprint import code_fingerprint
 from components.infra_validation.component import InfraValidation
 from components.ingestion.component import ImpressionGen
-from components.progressive import OptionalEvaluator, ProgressiveEvaluator, UnseeingModels
-from components.push import Push
-from components.quality_gate import QualityGate
+from components.model_store.served_models import TRAINER
+from components.push.component import Push
+from components.quality_gate import judgement as quality
+from components.quality_gate.component import QualityGate
 from components.remembering_transform import RememberingTransform
 from components.resolvers import (
     AnchorModel,
@@ -39,15 +43,12 @@ from components.resolvers import (
     SpanWindow,
     ValidatedModel,
 )
-from components.served_models import TRAINER
 from components.trainer import RankingTrainer
-from pipeline.evaluation import evaluator_of
-from pipeline.fingerprint import code_fingerprint
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY
-from transform import scopes
-from transform.config import Config
+from transform.config import component_configs as scopes
+from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
 
 #: One process, rows in memory: asked for by name, since "DirectRunner" may pick a runner that downloads itself.
@@ -60,7 +61,7 @@ LOCAL_BEAM_ARGS = (
 )
 
 #: The gates that stop a run on its data: a span that one of them has read and not let through is no reference.
-_GATES_ON_DATA = [AnomalyGate.__name__, DataGate.__name__]
+_GATES_ON_DATA = [execution_types.ANOMALY_GATE, execution_types.DATA_GATE]
 
 EXAMPLE_GEN = "example_gen"
 SCHEMA_GEN = "schema_gen"
@@ -208,7 +209,11 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     # What the run builds on: earlier spans, their analysis, and the model that was pushed last.
     span_window = Resolver(
         strategy_class=SpanWindow,
-        config={"num_spans": config.ingestion.window_spans, "gates": _GATES_ON_DATA, "row_gate": RowGate.__name__},
+        config={
+            "num_spans": config.ingestion.window_spans,
+            "gates": _GATES_ON_DATA,
+            "row_gate": execution_types.ROW_GATE,
+        },
         examples=examples,
         history=_of_all_runs(standard_artifacts.Examples, "examples"),
     ).with_id("span_window")

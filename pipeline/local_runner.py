@@ -13,14 +13,14 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline.claim import claimed
+from components.fingerprint import ROOT
+from pipeline.compile.ir import with_node_runs
 from pipeline.create import RunSettings, create_pipeline
-from pipeline.fingerprint import ROOT
-from pipeline.ir import with_node_runs
-from pipeline.lost_metadata import reserve_ids
+from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace
-from transform.config import load_config
+from pipeline.workspace_lock import claimed
+from transform.config.config import load_config
 
 
 def workspace_from_environment() -> Workspace:

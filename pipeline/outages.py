@@ -1,15 +1,23 @@
-"""What to tell of an error that is the machine's: a full disk, or a database server that is away."""
+"""Errors that are the machine's, which a retry gets over once the cause is mended: a full disk, an absent database.
+
+What is recognised by other software's words is recognised here alone.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import shutil
 
 import psycopg
 
-from pipeline.disk_full import disk_full, is_disk_full
-from pipeline.error_texts import first_line
-from pipeline.metadata_url import place_of
+from pipeline.errors import first_line
+from pipeline.metadata.connection import place_of
 from pipeline.workspace import Workspace
+
+#: A full disk in the words of Python, TensorFlow or SQLite, which Beam quotes.
+_DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
 
 #: In TFX's and ML Metadata's words: no connection at the start, or lost on the way. MySQL's client has the numbers from
 #: 2000 on; what a server answers to a query (`ERROR: …`) is no outage.
@@ -18,6 +26,8 @@ _NO_METADATA = re.compile(
     r"|PostgreSQL metadata source error: (?!\s*ERROR)"
     r"|mysql_\w+ failed: errno: 2\d\d\d\b"
 )
+
+_MB = 2**20
 
 
 def outage(error: BaseException, workspace: Workspace) -> str | None:
@@ -30,3 +40,25 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
         place = place_of(connection)
         return f"ML Metadata cannot be used at {place}; when it can, the same command goes on ({first_line(error)})"
     return None
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one of its causes, is that a disk has no room left."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if any(sign in str(cause) for sign in _DISK_FULL):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def disk_full(workspace: Workspace) -> str:
+    """One sentence on the full disk of a workspace; where it lies on several disks, on the fullest one."""
+    folders = [workspace.root, *sorted(path for path in workspace.root.iterdir() if path.is_dir())]
+    usage = {folder: shutil.disk_usage(folder) for folder in folders}
+    fullest = min(folders, key=lambda folder: usage[folder].free)
+    free, total = usage[fullest].free / _MB, usage[fullest].total / _MB
+    return (
+        f"no space left on the disk of {fullest}: {free:,.1f} of its {total:,.1f} MB are free now; "
+        "make room, and the same command goes on from there"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components import storage
 from pipeline.workspace import Workspace
-from transform.config import Config
+from transform.config.config import Config
 from transform.schema import schema_text
 
 

@@ -93,7 +93,7 @@ class Workspace:
         """ML Metadata: the server that the environment names, else SQLite in this workspace, whose folder it makes."""
         from ml_metadata.proto import metadata_store_pb2  # late: few commands need it
 
-        from pipeline.metadata_url import METADATA_URL, connection_from
+        from pipeline.metadata.connection import METADATA_URL, connection_from
 
         if url := os.environ.get(METADATA_URL):
             return connection_from(url)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.fingerprint import PACKAGES, imported_names
+from components.fingerprint import PACKAGES, imported_names
 
 ROOT = Path(__file__).parents[1]
 OURS = (*PACKAGES, "benchmarks", "deploy", "tests")
@@ -19,8 +19,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "pipeline": (
         "components",
         "serving.model_server.command",
+        "serving.load_test",
         "serving.model_server.protos",
-        "serving.ranking",
+        "serving.rank_service",
+        "serving.ranking_client",
         "trainer",
         "transform",
     ),

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.counts import CountTables, Rows
-from transform import settings
+from transform.config import settings
 from transform.feature_spec import FOLD, LABEL, NO_FOLD, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec, transformed_name
 
 #: Features by transformed name, labels float32 `[batch]`, and weights float32 `[batch]`: ones where the examples have

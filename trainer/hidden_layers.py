@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
-from transform import settings
+from transform.config import settings
 
 _INITIALIZERS = {"relu": "HeUniform", "elu": "HeUniform", "gelu": "HeUniform", "swish": "HeUniform"} | {
     "selu": "LecunNormal",

@@ -13,5 +13,5 @@ def encoded(choices: Sequence[Any]) -> list[str]:
 
 
 def decoded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """KerasTuner's values, by the setting's place, as `transform.tuning.with_values` takes them."""
+    """KerasTuner's values, by the setting's place, as `transform.config.tuning.with_values` takes them."""
     return {place: json.loads(value) if isinstance(value, str) else value for place, value in values.items()}

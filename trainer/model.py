@@ -11,7 +11,7 @@ import tf_keras
 from trainer.hidden_layers import HiddenLayers
 from trainer.tables import InputBlock, Table, deep_layout, embedding_tables, wide_tables
 from trainer.token_dropout import TokenDropout
-from transform import settings
+from transform.config import settings
 from transform.feature_spec import MISSING_QUANTILE, NUM_COUNT_BUCKETS, FeatureSpec, transformed_name
 
 #: Features by transformed name, as `transform.preprocessing.preprocessing_fn` makes them.

@@ -16,7 +16,7 @@ import tf_keras
 
 from trainer import schedules
 from trainer.model import WideDeep
-from transform import settings
+from transform.config import settings
 
 
 def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimizers.legacy.Ftrl:

@@ -20,7 +20,7 @@ from trainer.progress import log_stage
 from trainer.training import TrainingResult, steps_per_epoch, train
 from trainer.unseen_rows import fill_unseen_rows
 from trainer.warm_start import WarmStartReport, warm_start
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import FOLD, LABEL, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec
 
 

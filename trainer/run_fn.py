@@ -16,16 +16,16 @@ from trainer.hyperparameters import decoded
 from trainer.own_scores import RAW_EVAL_FILES_KEY, own_scores
 from trainer.preparation import Prepared, prepare, resumable_folder
 from trainer.progress import log_stage
-from trainer.ranking.catalog import CATALOG_KEY, read_items
+from trainer.rank_export.catalog import CATALOG_KEY, read_items
 from trainer.signatures import export_model
 from trainer.training import TrainingResult
 from trainer.warm_start import save_warm_start
 from trainer.wide_weights import non_zero_rows, to_markdown
-from transform.config import Config
+from transform.config.config import Config
+from transform.config.tuning import with_values
 from transform.own_scores import write_own_scores
 from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
-from transform.tuning import with_values
 
 #: The report's name, in the model's folder beside the SavedModel's.
 TRAINING_REPORT_FILE = "training_report.json"

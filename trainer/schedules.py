@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from transform import settings
+from transform.config import settings
 
 
 def learning_rate(deep: settings.DeepOptimizer, step: tf.Tensor, num_steps: int) -> tf.Tensor:

@@ -13,14 +13,14 @@ from tensorflow_transform.tf_metadata import schema_utils
 from trainer.counts import CountTables
 from trainer.model import WideDeep
 from trainer.pruning import PrunedTable
-from trainer.ranking.encoders import Encoders
-from trainer.ranking.limits import bounded_lists
-from trainer.ranking.pairs import pairs_of
-from trainer.ranking.ranker import Ranker
-from trainer.ranking.signatures import parsing_of, ranking_signatures
+from trainer.rank_export.encoders import Encoders
+from trainer.rank_export.limits import bounded_lists
+from trainer.rank_export.pairs import pairs_of
+from trainer.rank_export.ranker import Ranker
+from trainer.rank_export.signatures import parsing_of, ranking_signatures
 from trainer.tables import Table
 from trainer.transform_graph import apply_transform
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SPAN
 from transform.ranking import absent_signatures
 from transform.raw_texts import raw_rules

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from transform import settings
+from transform.config import settings
 from transform.feature_spec import (
     MISSING_ROW,
     NUM_COUNT_BUCKETS,

@@ -18,7 +18,7 @@ from trainer.optimizers import JointOptimizer
 from trainer.position import Epoch, Position
 from trainer.progress import ProgressLog, log_stage
 from trainer.step import steps_function
-from transform import settings
+from transform.config import settings
 
 _logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded, encoded
 from trainer.preparation import prepare, resumable_folder
 from trainer.training import TrainingError, TrainingResult
-from transform.config import Config
+from transform.config.config import Config
+from transform.config.tuning import number_type, with_values
 from transform.preprocessing import CONFIG_KEY
-from transform.tuning import number_type, with_values
 
 _logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainer.model import MISSING_NUMBER, Features, WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.tables import Table
-from transform import settings
+from transform.config import settings
 from transform.feature_spec import MISSING_QUANTILE, transformed_name
 
 

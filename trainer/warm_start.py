@@ -15,7 +15,7 @@ from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.row_matching import RowMatch, copied_rows, match_blocks, match_quantiles, match_rows
 from trainer.tables import Table
 from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
-from transform import settings
+from transform.config import settings
 from transform.feature_spec import FeatureSpec
 
 #: Settings of the model with which a hidden layer's weights mean something else.

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import (
     CROSS_SEPARATOR,
     FOLD,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transform.config import Config
+from transform.config.config import Config
+from transform.config.sources import Table
 from transform.feature_spec import IMPRESSIONS, Feature
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_SIGNATURE
-from transform.sources import Table
 
 #: The signatures that rank, in the order in which they are told.
 RANKING_SIGNATURES = (RANK_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_ITEMS_SIGNATURE)

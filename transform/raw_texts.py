@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from transform.config import Config
+from transform.config.config import Config
 
 #: What is removed at both ends of a text: the white space of ASCII, as `tf.strings.strip` removes it.
 WHITE_SPACE = " \t\n\v\f\r"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import (
     FOLD,
     IMPRESSION_ID,

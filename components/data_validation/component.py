@@ -13,20 +13,22 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
+from components import execution_types
 from components.artifacts import GateRecord, GateVerdict, Quarantine
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
 from components.data_validation.findings import GATE
+from components.data_validation.gates import settle
 from components.data_validation.measuring import measure
 from components.data_validation.reading import columns_of, read_examples, score
+from components.execution_types import recorded_as
 from components.gate_records import GATE as GATE_PROPERTY
 from components.gate_records import SPAN, Finding, read_record, read_records, write_record
 from components.gate_records import GateRecord as Record
-from components.gates import settle
 from components.ingestion.evidence import read_evidence
-from components.served_models import version_of, why_not_comparable
-from transform.config import Config
-from transform.drift_settings import Drift
+from components.model_store.served_models import version_of, why_not_comparable
+from transform.config.config import Config
+from transform.config.drift import Drift
 from transform.errors import InputError
 
 _SETTINGS = TypeAdapter(Drift)
@@ -86,6 +88,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         output.set_int_custom_property(SPAN, current.span)
 
 
+@recorded_as(execution_types.DATA_VALIDATION)
 class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
     """Measures a span's data, holds them against the spans before it, and puts both on record."""
 
@@ -110,7 +113,7 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
           quarantine: Of the same ingestion: it has the evidence that ingestion left.
           serving_model: A model that has not seen the span; none on a first run.
           earlier_records: Those of the spans before it that were let through; none on a first span.
-          config: As `transform.scopes.for_data_validation` leaves it.
+          config: As `transform.config.component_configs.for_data_validation` leaves it.
           settings: The bounds.
           serving_root: The folder of versions.
           code_fingerprint: Of the code that measures and decides; part of the cache's key.
@@ -130,6 +133,7 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
         )
 
 
+@recorded_as(execution_types.DATA_GATE)
 @component  # type: ignore[untyped-decorator]
 def DataGate(
     record: InputArtifact[GateRecord],

@@ -11,7 +11,7 @@ from components.data_validation.label_rules import label_findings, leak_findings
 from components.data_validation.repeat_rules import repeat_findings
 from components.data_validation.table_rules import agreement_findings, unmatched_findings
 from components.gate_records import Finding
-from transform.drift_settings import Drift
+from transform.config.drift import Drift
 
 _RULES = (
     repeat_findings,

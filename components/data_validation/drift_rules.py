@@ -15,7 +15,7 @@ from components.data_validation.distributions import (
 from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.findings import ENOUGH_SPANS, finding, spans_before
 from components.gate_records import Finding, Severity
-from transform.drift_settings import Drift
+from transform.config.drift import Drift
 from transform.feature_spec import LABEL
 
 #: The distribution of the timestamps' hours, beside those of the features.

@@ -21,7 +21,7 @@ from components.data_validation.findings import (
     spread,
 )
 from components.gate_records import Finding
-from transform.drift_settings import Drift
+from transform.config.drift import Drift
 
 #: By how many standard deviations a number must be off to be evidence.
 _BEYOND_CHANCE = 3.0

@@ -14,9 +14,9 @@ from components.data_validation.distributions import Distribution, count_tokens,
 from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
 from components.data_validation.label_aucs import auc, label_aucs
 from components.ingestion.evidence import Evidence
-from transform.config import Config
+from transform.config.config import Config
+from transform.config.sources import Installs
 from transform.feature_spec import Feature, FeatureSpec
-from transform.sources import Installs
 
 #: Of the sketches of rows and tables, a record, which is kept for years, has this much.
 _NUM_ROWS, _NUM_KEYS = 500, 200

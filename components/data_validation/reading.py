@@ -16,7 +16,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.data_validation.columns import Columns, Floats, numbers_of, tokens_of
 from components.evaluation.scores import ScoringError, scores_of
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import LABEL, REQUEST_ID
 from transform.schema import raw_schema
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.findings import finding
 from components.gate_records import Finding
-from transform.drift_settings import Drift
+from transform.config.drift import Drift
 from transform.feature_spec import IMPRESSIONS
 
 #: How much of a span's time may be that of an earlier span.

@@ -12,7 +12,7 @@ from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.findings import EXAMPLES_PER_DRAW, finding
 from components.gate_records import Finding
 from components.ingestion.evidence import SketchValue, TableEvidence
-from transform.drift_settings import Drift
+from transform.config.drift import Drift
 
 #: Of a key that many impressions have, all are matched or none: far fewer draws than examples.
 _EXAMPLES_PER_KEY = 10 * EXAMPLES_PER_DRAW

@@ -17,7 +17,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation.bootstrap import unit_hash
 from components.evaluation.inputs import UNIT, hash_of
-from transform.evaluation_settings import split_slice
+from transform.config.evaluation import split_slice
 
 #: The values of a slice's name that has a bound, such as `age_days < 7`.
 BELOW, NOT_BELOW = "true", "false"

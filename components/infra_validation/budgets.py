@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.infra_validation.subject import Measurements
-from transform.infra_settings import InfraValidation
+from transform.config.infra_validation import InfraValidation
 
 
 def missed_budgets(settings: InfraValidation, candidate: Measurements, baseline: Measurements | None) -> Iterator[str]:

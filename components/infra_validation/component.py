@@ -13,11 +13,13 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
+from components import execution_types
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog
+from components.execution_types import recorded_as
 from components.infra_validation.requests import of_latest_span, raw_requests
 from components.infra_validation.validation import validate
-from components.versions import checksums
-from transform.config import Config
+from components.model_store.versions import checksums
+from transform.config.config import Config
 
 
 class InfraValidationSpec(ComponentSpec):  # type: ignore[misc]
@@ -67,6 +69,7 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             logging.error("infra validation: %s", problem)
 
 
+@recorded_as(execution_types.INFRA_VALIDATION)
 class InfraValidation(base_component.BaseComponent):  # type: ignore[misc]
     """Blesses a model that answers in a process of its own as trainer and catalog have it, and keeps its budgets."""
 
@@ -89,7 +92,7 @@ class InfraValidation(base_component.BaseComponent):  # type: ignore[misc]
           baseline_model: The serving model, which is measured beside it; none on a first run.
           examples: The window of raw examples that the model was trained and evaluated on.
           catalog: The snapshot of the catalog that the model was exported with.
-          config: The config, as `transform.scopes.for_infra_validation` leaves it.
+          config: The config, as `transform.config.component_configs.for_infra_validation` leaves it.
           code_fingerprint: Of the code that validates; part of the cache's key.
         """
         super().__init__(

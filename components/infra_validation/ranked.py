@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from transform.catalog import table_rows
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS
 from transform.ranking import item_tables
 

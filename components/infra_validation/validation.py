@@ -22,8 +22,8 @@ from components.infra_validation.skew import (
     compare_sorted,
 )
 from components.infra_validation.subject import Measurements, Subject
-from transform.config import Config
-from transform.infra_settings import InfraValidation
+from transform.config.config import Config
+from transform.config.infra_validation import InfraValidation
 from transform.own_scores import OwnScores, read_own_scores
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE

@@ -19,6 +19,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components import execution_types
 from components.artifacts import (
     COUNTS_FILE,
     EVIDENCE_FILE,
@@ -31,6 +32,7 @@ from components.artifacts import (
     Catalog,
     Quarantine,
 )
+from components.execution_types import recorded_as
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
 from components.ingestion.evidence import evidence_of
 from components.ingestion.examples import Impression, Layout, split_rule
@@ -38,7 +40,7 @@ from components.ingestion.shuffle import Shuffle, buckets_for
 from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import IngestImpressions
 from components.uncached import PortableDriver
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS
 
 EXAMPLES, QUARANTINE, CATALOG = "examples", "quarantine", "catalog"
@@ -161,6 +163,7 @@ def _row_and_example(impression: Impression, layout: Layout, span: int) -> tuple
     return impression.row, layout.serialized_example(impression, span)
 
 
+@recorded_as(execution_types.EXAMPLE_GEN)
 class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
     """Ingests one span: the impressions, joined with installs and tables, as tf.Examples in two splits.
 
@@ -176,7 +179,7 @@ class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc
         """Declares the component.
 
         Args:
-          config: The config, as `transform.scopes.for_ingestion` leaves it.
+          config: The config, as `transform.config.component_configs.for_ingestion` leaves it.
           data_root: The folder below which the sources lie.
           span: The span, or the parameter of a run that names it; None takes the latest.
           code_fingerprint: Of the code that ingestion runs; part of the cache's key.

@@ -13,9 +13,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from components.artifacts import COUNTS_FILE
+from transform.config.settings import Ingestion
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
-from transform.settings import Ingestion
 
 #: What ingestion's transforms emit to be counted: (("read", source), ("rejected", source, reason),
 #: ("lines", source, field of LineCounts), ("label", split, label, hour since 1970 or ""), ("unmatched", table),

@@ -22,7 +22,7 @@ from components.artifacts import EVIDENCE_FILE
 from components.ingestion.counts import CountKey
 from components.ingestion.examples import Layout
 from components.ingestion.spans import has_dates
-from transform.config import Config
+from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 

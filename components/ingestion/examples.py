@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from transform.config import ColumnKind, Config
+from transform.config.config import ColumnKind, Config
 from transform.feature_spec import (
     FOLD,
     IMPRESSION_ID,

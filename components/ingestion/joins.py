@@ -11,7 +11,7 @@ from apache_beam import pvalue
 
 from components.ingestion.examples import Impression
 from components.ingestion.rows import Rejection, kept_text
-from transform import sources
+from transform.config import sources
 from transform.feature_spec import IMPRESSIONS
 
 #: The outputs beside the main one.

@@ -18,8 +18,8 @@ import tensorflow as tf
 from components.ingestion.files import Contents, check_columns, check_unique, contents_of, open_file
 from components.ingestion.record_readers import parquet_names, read_parquet, read_tfrecord
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
+from transform.config.settings import Ingestion
 from transform.errors import InputError
-from transform.settings import Ingestion
 
 #: The formats whose rows are lines of text.
 TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl"})

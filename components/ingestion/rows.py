@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from transform.config import Column
+from transform.config.config import Column
+from transform.config.settings import Ingestion
 from transform.raw_texts import null_numbers, null_words, trimmed
-from transform.settings import Ingestion
 
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
 MAX_TIMESTAMP = 4_102_444_800

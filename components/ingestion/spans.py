@@ -12,7 +12,7 @@ from tfx.components.example_gen import utils
 from tfx.dsl.io import filesystem
 from tfx.proto import example_gen_pb2, range_config_pb2
 
-from transform.config import Config
+from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 

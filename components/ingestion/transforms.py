@@ -24,8 +24,8 @@ from components.ingestion.joins import (
 from components.ingestion.readers import TEXT_FORMATS, LineTally, read_contents, read_rows, unit_of
 from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
 from components.ingestion.span_end import EndOfLog, LeaveOutUnknown
-from transform import sources
-from transform.config import Config
+from transform.config import sources
+from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 from transform.ranking import snapshot_tables

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.simulator.writers import write_part
-from transform.schedule_settings import SUCCESS_MARKER
+from transform.config.schedule import SUCCESS_MARKER
 
 LOGS = ("catalog", "users", "installs", "impressions")  # in the order of publication
 

@@ -1,7 +1,7 @@
 """A model's folder of versions: which are there, and whether their files are those that were pushed.
 
-The folder is as `components/versions.py` writes it and TF Serving reads it: a version is a folder whose name is a
-number, and `.part-5` beside it says that 5 is not whole yet.
+The folder is as `components/model_store/versions.py` writes it and TF Serving reads it: a version is a folder whose
+name is a number, and `.part-5` beside it says that 5 is not whole yet.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Asks a model server to rank a request's candidates: the client, sync and asyncio, and an HTTP service in front of it.
+"""The earlier name of `serving.ranking_client`; it goes with the release after this one."""
 
-    context, candidates ──► steps: which signature, which calls, one answer of the parts' ──► ranking
-                              │ calls                     ▲ answers
-                              ▼                           │
-                            client or aio_client: sends them, by flight's rules for a second copy
+import warnings
 
-`steps` knows no network and `flight` no clock, so both clients share them. The protocol is TF Serving's.
-"""
+warnings.warn(
+    "`serving.ranking` is `serving.ranking_client` now: change the import; the old name goes with the next release",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gate_replay import MAX_LOSS, largest_loss, noise_of, refused_share
-from transform.quality_settings import Quality
+from transform.config.quality import Quality
 
 
 @pytest.mark.parametrize("rows", [4_000, 30_000])

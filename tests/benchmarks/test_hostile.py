@@ -12,7 +12,7 @@ from rich.console import Console
 from benchmarks import hostile
 from benchmarks.attacker import ranking_messages
 from benchmarks.hostile import Report, Round, print_each, print_report
-from components.warmup import write_warmup
+from components.push.warmup import write_warmup
 from tests.serving.model_server.hostile_connections import CONNECTIONS
 from tests.serving.model_server.hostile_requests import GRPC, REST
 from tests.serving.ranking.tiny_model import CATALOG, export_tiny

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from benchmarks.rank_latency import PRODUCTS, context_of, layer_widths, measure
 from benchmarks.serving_load import borne
-from serving.ranking.features import encode_example
-from transform.config import load_config
+from serving.ranking_client.features import encode_example
+from transform.config.config import load_config
 
 CONFIG = load_config(Path(__file__).parents[2] / "configs" / "app_store.yaml")
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from benchmarks import restart, swaps
 from benchmarks.swaps import split, swaps_of
-from components.warmup import write_warmup
+from components.push.warmup import write_warmup
 from tests.serving.model_server.tiny_models import write_manifest
 from tests.serving.ranking.tiny_model import CATALOG, export_tiny
 

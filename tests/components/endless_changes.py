@@ -6,9 +6,9 @@ import os
 import sys
 
 from components import storage
-from components.retention import remove_old
-from components.rollback import roll_back
-from components.versions import add_version, locked
+from components.model_store.retention import remove_old
+from components.model_store.rollback import roll_back
+from components.model_store.versions import add_version, locked
 
 FILES = {"saved_model.pb": "graph", "variables/variables.index": "index", "assets.extra/config.json": "{}"}
 

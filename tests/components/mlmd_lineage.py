@@ -57,9 +57,9 @@ class Lineage:
         inputs = [event(artifact_id=a.id, execution_id=execution_id, type=event.INPUT) for a in read]
         self.store.put_events([*inputs, event(artifact_id=output_id, execution_id=execution_id, type=event.OUTPUT)])
 
-    def gate(self, name: str, *read: types.Artifact, passed: bool) -> None:
+    def gate(self, execution_type: str, *read: types.Artifact, passed: bool) -> None:
         """A gate that read artifacts and let them through, or stopped the run."""
-        type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name=f"components.gates.{name}"))
+        type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name=execution_type))
         execution = metadata_store_pb2.Execution
         state = execution.COMPLETE if passed else execution.FAILED
         (id_,) = self.store.put_executions([execution(type_id=type_id, last_known_state=state)])

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
-from components.push import push
-from components.versions import checksums
+from components.model_store.versions import checksums
+from components.push.component import push
 
 
 def raw_example(x: float) -> bytes:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from components import storage
-from components.versions import add_version
+from components.model_store.versions import add_version
 from tests.components.endless_changes import FILES
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from components.anchor import anchor_of
+from components.model_store.anchor import anchor_of
+from components.model_store.retention import remove_old
+from components.model_store.rollback import roll_back
+from components.model_store.versions import add_version, history
 from components.resolvers import AnchorModel
-from components.retention import remove_old
-from components.rollback import roll_back
-from components.versions import add_version, history
 from tests.components.mlmd_lineage import Lineage
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from components import storage
-from components.pins import pin, pins, unpin
-from components.retention import remove_old
-from components.rollback import roll_back
-from components.versions import (
+from components.model_store.pins import pin, pins, unpin
+from components.model_store.retention import remove_old
+from components.model_store.rollback import roll_back
+from components.model_store.versions import (
     DamagedVersionError,
     locked,
     read_manifest,

@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
 from components.artifacts import UNFIT, GateVerdict
-from components.gates import RELEASE, AnomalyGate, RowGate, anomalies_found
+from components.data_validation.gates import RELEASE, AnomalyGate, RowGate, anomalies_found
 from transform.errors import GateError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tfx.types import standard_artifacts
 
-from components.progressive import UnseeingModels
+from components.evaluation.progressive import UnseeingModels
 from tests.components.mlmd_lineage import Lineage
 
 

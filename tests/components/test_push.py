@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.pins import pin
-from components.push import push
-from components.push_refusals import StaleBaselineError
-from components.retention import remove_old
-from components.rollback import roll_back
-from components.versions import checksums, verify, versions
+from components.model_store.pins import pin
+from components.model_store.retention import remove_old
+from components.model_store.rollback import roll_back
+from components.model_store.versions import checksums, verify, versions
+from components.push.component import push
+from components.push.refusals import StaleBaselineError
 from tests.components.pushes import another_export, push_one, raw_example
 
 

@@ -17,20 +17,20 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
 from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE, Catalog, GateRecord
+from components.evaluation.results import read_measured, to_plain
 from components.gate_records import Finding, write_record
 from components.gate_records import GateRecord as GateRecordContent
-from components.measured import read_measured, to_plain
-from components.push import PushExecutor
-from components.quality import findings
-from components.quality_rules import PairedDifference, QualityInputs, Rival
-from components.retention import remove_old
-from components.rollback import roll_back
-from components.versions import checksums, read_manifest, verify, versions
+from components.model_store.retention import remove_old
+from components.model_store.rollback import roll_back
+from components.model_store.versions import checksums, read_manifest, verify, versions
+from components.push.component import PushExecutor
+from components.quality_gate.judgement import findings
+from components.quality_gate.rules import PairedDifference, QualityInputs, Rival
 from tests.components.evaluations import write_evaluation
 from tests.components.pushes import another_export, push_one, raw_example
 from tests.transform.small_config import small_config
-from transform.config import Config
-from transform.settings import Push
+from transform.config.config import Config
+from transform.config.settings import Push
 
 #: What the candidate of `write_evaluation` is held to, and misses.
 CONFIG = small_config(("evaluation.thresholds.auc", {"min": 0.75, "max_worsening": 0.05}))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from components.measured import Estimate, Measured
-from components.quality import SliceSize, findings, refusals, slice_sizes
-from transform.evaluation_settings import Evaluation, SliceThreshold, Threshold
+from components.evaluation.results import Estimate, Measured
+from components.quality_gate.judgement import SliceSize, findings, refusals, slice_sizes
+from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 
 WHOLE = Measured(
     num_examples=5000,

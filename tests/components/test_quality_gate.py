@@ -15,14 +15,14 @@ from tfx.types import standard_artifacts
 from components import gate_records
 from components.artifacts import GateRecord
 from components.evaluation.paired import differences
-from components.quality_gate import QualityGateExecutor
-from components.quality_rules import QualityInputs
-from components.versions import add_version
+from components.model_store.versions import add_version
+from components.quality_gate.component import QualityGateExecutor
+from components.quality_gate.rules import QualityInputs
 from tests.components.evaluations import write_evaluation
 from tests.components.saved_models import example, export
 from tests.transform.small_config import small_config
-from transform.config import Config
-from transform.scopes import for_quality_gate
+from transform.config.component_configs import for_quality_gate
+from transform.config.config import Config
 
 CONFIG = for_quality_gate(small_config(("evaluation.thresholds.auc", {"min": 0.65})))
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from components.evaluation.results import Estimate, Measured, to_plain
 from components.gate_records import Finding, GateRecord, read_record, write_record
-from components.measured import Estimate, Measured, to_plain
-from components.quality_rules import (
+from components.quality_gate.rules import (
     EarlierSpan,
     PairedDifference,
     QualityInputs,
@@ -21,8 +21,8 @@ from components.quality_rules import (
     earlier_spans,
     pool,
 )
-from transform.evaluation_settings import Evaluation, SliceThreshold, Threshold
-from transform.quality_settings import Quality
+from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
+from transform.config.quality import Quality
 
 BOUNDS = Evaluation(thresholds={"auc": Threshold(min=0.6)})
 METRICS = {"auc": 0.7, "logloss": 0.25, "calibration": 1.0, "mean_label": 0.07}

@@ -14,7 +14,7 @@ from tfx.types import Artifact, artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
 from components.remembering_transform import RememberingTransformExecutor, RememberingTransformSpec
-from transform.config import Config, parse_config
+from transform.config.config import Config, parse_config
 from transform.preprocessing import CONFIG_KEY
 from transform.schema import raw_schema
 from transform.vocabulary_memory import Seen, read_memory

@@ -9,6 +9,9 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.artifacts import VocabularyMemory
+from components.model_store.retention import remove_old
+from components.model_store.rollback import roll_back
+from components.model_store.versions import add_version
 from components.resolvers import (
     EarlierMemory,
     LastPushedModel,
@@ -16,9 +19,6 @@ from components.resolvers import (
     ServingModel,
     ValidatedModel,
 )
-from components.retention import remove_old
-from components.rollback import roll_back
-from components.versions import add_version
 from tests.components.mlmd_lineage import Lineage
 
 

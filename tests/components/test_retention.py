@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from components.pins import pin, pins, unpin
-from components.retention import remove_old
-from components.rollback import roll_back
-from components.versions import (
+from components.model_store.pins import pin, pins, unpin
+from components.model_store.retention import remove_old
+from components.model_store.rollback import roll_back
+from components.model_store.versions import (
     history,
     verify,
     versions,

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from components import storage
-from components.rollback import roll_back
-from components.versions import (
+from components.model_store.rollback import roll_back
+from components.model_store.versions import (
     DamagedVersionError,
     add_version,
     read_manifest,

@@ -11,9 +11,9 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components import storage
+from components.model_store.served_models import baseline_words, place_of, version_of, why_not_comparable
+from components.model_store.versions import add_version, models_folder, remove_version
 from components.resolvers import AnchorModel, LastPushedModel, ServingModel
-from components.served_models import baseline_words, place_of, version_of, why_not_comparable
-from components.versions import add_version, models_folder, remove_version
 from tests.components.mlmd_lineage import Lineage
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from components.data_validation.evidence import Labelled
-from components.too_good import too_good
+from components.quality_gate.too_good import too_good
 
 EXAMPLES = Labelled(3000, 200)
 BEFORE = (0.70, 0.72, 0.71)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components import storage
-from components.versions import (
+from components.model_store.versions import (
     DamagedVersionError,
     add_version,
     checksums,

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.warmup import WARMUP_FILE, write_warmup
+from components.push.warmup import WARMUP_FILE, write_warmup
 
 
 class Ranks(tf.Module):

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.compiled import write_compiled
-from pipeline.targets import write_target
+from pipeline.compile.compiled import write_compiled
+from pipeline.compile.targets import write_target
 from tests.e2e.store import CONFIG, ROOT
-from transform.config import load_config
+from transform.config.config import load_config
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
-from serving.ranking.http import make_app
-from serving.ranking.settings import ClientSettings
+from serving.rank_service.service import make_app
+from serving.ranking_client.settings import ClientSettings
 from tests.deploy.manifests import DEPLOY
 from tests.serving.model_server.conftest import models, saved  # noqa: F401
 from tests.serving.model_server.running import running

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import kubeflow
-from pipeline.ranking_cli import rank_service
+from pipeline.cli.ranking import rank_service
+from pipeline.compile import kubeflow
 from pipeline.workspace import Workspace
 from serving.model_server.command import serve
 from tests.debian import installed

@@ -10,11 +10,11 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from components.versions import add_version
-from pipeline.ranking_cli import rank_service
-from pipeline.tf_serving_config import write_config
+from components.model_store.versions import add_version
+from pipeline.cli.ranking import rank_service
+from pipeline.registry.tf_serving_config import write_config
 from pipeline.workspace import Workspace
-from transform.config import load_config
+from transform.config.config import load_config
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "tf-serving"

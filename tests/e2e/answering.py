@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.infra_validation.process import DryRunProcess
-from components.versions import verify, version_path, versions
+from components.model_store.versions import verify, version_path, versions
 
 #: Between two looks, in seconds.
 _PAUSE = 0.2

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from absl import logging as absl_logging
 
-from pipeline import cli
+from pipeline.cli import main as cli
 
 LOG_COLUMNS = ("impression", "request", "time", "user", "app", "importance", "hour", "clicked", "note")
 NUM_APPS, NUM_USERS = 1200, 200  # enough that a few bad rows are under the limit

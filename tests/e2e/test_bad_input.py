@@ -13,10 +13,10 @@ import apache_beam as beam
 import pytest
 import tensorflow as tf
 
-import pipeline.run
-from components.gates import RELEASE
+import pipeline.runner.run
+from components.data_validation.gates import RELEASE
 from pipeline.create import LOCAL_BEAM_ARGS
-from pipeline.error_texts import first_line, sentence
+from pipeline.errors import first_line, sentence
 from tests.e2e import store
 from tests.e2e.bad_input import STOPS, Stop, stops
 from tests.e2e.bad_rows import BAD_ROWS, NUM_GOOD, ODD_ROWS, write_bad_rows
@@ -153,7 +153,7 @@ def test_a_command_that_there_is_not_is_told() -> None:
 def test_a_file_that_goes_away_while_the_run_starts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = Store(tmp_path)
     # The files are looked at a second time by ImpressionGen's driver: its error must reach the terminal as it is.
-    monkeypatch.setattr(pipeline.run, "check_files", lambda *_: good.catalog.unlink())
+    monkeypatch.setattr(pipeline.runner.run, "check_files", lambda *_: good.catalog.unlink())
     assert_told(in_process(*good.arguments("run")), good.fill("the source `catalog` has no file (<catalog>)"))
     assert_nothing_pushed(good)
 
@@ -164,13 +164,13 @@ def test_an_unexpected_error_names_the_component_and_the_log(tmp_path: Path, mon
     def fails(*_: Any) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(pipeline.run, "check_files", fails)
+    monkeypatch.setattr(pipeline.runner.run, "check_files", fails)
     done = in_process(*good.arguments("run"))
     (log,) = (good.workspace / "logs").iterdir()
     assert_told(done, f"the run failed: RuntimeError: first line (log: {log})")
     assert "second line" in log.read_text()
     monkeypatch.setattr("components.ingestion.component.resolve_span", fails)
-    monkeypatch.setattr(pipeline.run, "check_files", lambda *_: None)
+    monkeypatch.setattr(pipeline.runner.run, "check_files", lambda *_: None)
     done = in_process(*good.arguments("run"))
     log = max((good.workspace / "logs").iterdir())
     assert_told(done, f"example_gen failed: RuntimeError: first line (log: {log})")

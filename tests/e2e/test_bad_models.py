@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.versions import checksums
+from components.model_store.versions import checksums
 from pipeline.create import RunSettings
-from pipeline.nodes import NodeEvent
-from pipeline.run import run
+from pipeline.runner.launch import NodeEvent
+from pipeline.runner.run import run
 from pipeline.workspace import Workspace, new_run_id
 from tests.e2e import store
 from tests.e2e.answering import Answering
@@ -24,7 +24,7 @@ from tests.e2e.bad_store import in_process
 from tests.e2e.damage import Candidate
 from tests.e2e.prepared_store import CONFIG, PreparedStore
 from tests.soak.retrainings import retrain
-from transform.config import load_config
+from transform.config.config import load_config
 
 pytestmark = pytest.mark.slow
 

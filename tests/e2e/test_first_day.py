@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.versions import EXTRA_ASSETS, MANIFEST_FILE, checksums
+from components.model_store.versions import EXTRA_ASSETS, MANIFEST_FILE, checksums
 from tests.e2e import store
 
 NUM_ROWS = 1000

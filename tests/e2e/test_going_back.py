@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.versions import read_manifest, verify
+from components.model_store.versions import read_manifest, verify
 from tests.e2e import store
 
 pytestmark = pytest.mark.slow

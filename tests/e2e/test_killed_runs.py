@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.versions import PART_PREFIX
+from components.model_store.versions import PART_PREFIX
 from tests.e2e import store
 from tests.soak.kill_series import draw, run_series
 from tests.soak.remains import remains

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.versions import verify
+from components.model_store.versions import verify
 from tests.e2e import store
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compiled import Place, read_topology, write_compiled
-from pipeline.node_run import run_node
-from pipeline.nodes import NodeEvent
+from pipeline.compile.compiled import Place, read_topology, write_compiled
+from pipeline.runner.launch import NodeEvent
+from pipeline.runner.run_node import run_node
 from pipeline.workspace import Workspace
 from tests.e2e import store
 from tests.e2e.prepared_store import read_rows, write_rows
-from transform.config import load_config
+from transform.config.config import load_config
 from transform.errors import GateError, InputError
 
 pytestmark = pytest.mark.slow

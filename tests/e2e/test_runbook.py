@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.compiled import read_topology, write_compiled
-from pipeline.metadata_url import METADATA_URL
+from pipeline.compile.compiled import read_topology, write_compiled
+from pipeline.metadata.connection import METADATA_URL
 from tests.e2e import store
 from tests.e2e.bad_store import in_process
 from tests.e2e.prepared_store import read_rows, write_rows
 from tests.e2e.small_disk import LEFT_BYTES, fill, mounted
 from tests.soak import postgresql
 from tests.soak.same_days import model_of
-from transform.config import Config, load_config
+from transform.config.config import Config, load_config
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.measured import Measured, read_measured
-from components.quality import findings, refusals
-from pipeline.evaluation import eval_config
+from components.evaluation.results import Measured, read_measured
+from components.evaluation.tfma_config import eval_config
+from components.quality_gate.judgement import findings, refusals
 from tests.components.evaluation import tfma_runs
-from transform.evaluation_settings import Evaluation, SliceThreshold, Threshold
+from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 from components.ingestion.spans import SpanFiles, resolve_span
 from pipeline.check import Rejections, SourceReport, check_files, check_rows, described
 from tests.transform.small_config import REMOVED, small_config
-from transform.config import Config
+from transform.config.config import Config
 from transform.errors import InputError
 
 INSTALLS = {"path": "installs.csv", "format": "csv", "keys": ["user"], "timestamp": "at"}

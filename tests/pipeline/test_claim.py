@@ -14,14 +14,14 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from pipeline.claim import NoLockError, WorkspaceBusyError, claimed, node_claimed
-from pipeline.ir import NODE_RUN
-from pipeline.owner import ForeignDatabaseError, check_owner
+from pipeline.compile.ir import NODE_RUN
 from pipeline.workspace import Workspace
+from pipeline.workspace_lock import NoLockError, WorkspaceBusyError, claimed, node_claimed
+from pipeline.workspace_owner import ForeignDatabaseError, check_owner
 
 _HOLDER = """
 import sys, tempfile
-from pipeline.claim import claimed
+from pipeline.workspace_lock import claimed
 from pipeline.workspace import Workspace
 with claimed(Workspace.at(sys.argv[1])):
     print(tempfile.mkdtemp(), flush=True)

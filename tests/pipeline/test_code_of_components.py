@@ -12,11 +12,11 @@ import pytest
 import yaml
 from tfx.dsl.components.common.resolver import Resolver
 
+from components.fingerprint import PACKAGES, ROOT, SourceTree
 from pipeline.create import RunSettings, create_pipeline
-from pipeline.fingerprint import PACKAGES, ROOT, SourceTree
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
-from transform.config import parse_config
+from transform.config.config import parse_config
 
 #: TFX's own code, which the lock file fixes.
 WITHOUT_OURS = {"statistics_gen", "schema_gen", "example_validator"}
@@ -121,11 +121,17 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
 @pytest.mark.parametrize(
     ("node", "modules"),
     [
-        ("evaluator", ("components.evaluation.bootstrap", "components.progressive", "transform.feature_spec")),
+        (
+            "evaluator",
+            ("components.evaluation.bootstrap", "components.evaluation.progressive", "transform.feature_spec"),
+        ),
         ("row_gate", ("components.artifacts", "transform.errors")),
-        ("infra_validation", ("serving.dry_run.latency", "serving.dry_run.loading", "transform.infra_settings")),
-        ("trainer", ("components.trainer", "trainer.step", "transform.settings")),
-        ("example_gen", ("components.ingestion.joins", "transform.sources")),
+        (
+            "infra_validation",
+            ("serving.dry_run.latency", "serving.dry_run.loading", "transform.config.infra_validation"),
+        ),
+        ("trainer", ("components.trainer", "trainer.step", "transform.config.settings")),
+        ("example_gen", ("components.ingestion.joins", "transform.config.sources")),
     ],
 )
 def test_some_modules_that_a_component_runs_are_among_them(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from pipeline.compiled import (
+from pipeline.compile.compiled import (
     CONFIG_FILE,
     INGESTION_IR_FILE,
     IR_FILE,
@@ -22,11 +22,11 @@ from pipeline.compiled import (
     write_compiled,
 )
 from pipeline.create import RunSettings, create_pipeline
-from pipeline.metadata_url import METADATA_URL
-from pipeline.nodes import compile_pipeline
+from pipeline.metadata.connection import METADATA_URL
+from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
-from transform.config import load_config
+from transform.config.config import load_config
 from transform.errors import InputError
 
 

@@ -14,21 +14,18 @@ import yaml
 
 from components.ingestion.spans import resolve_span
 from pipeline.check import check_files, check_rows
-from pipeline.cli import cli
+from pipeline.cli.main import cli
 from pipeline.config_reference import BEGIN, END, PAGE, rewritten
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
-from transform import (
-    drift_settings,
-    evaluation_settings,
-    feature_spec,
-    infra_settings,
-    quality_settings,
-    schedule_settings,
-    settings,
-    sources,
-)
-from transform.config import Config, parse_config
+from transform import feature_spec
+from transform.config import drift as drift_settings
+from transform.config import evaluation as evaluation_settings
+from transform.config import infra_validation as infra_settings
+from transform.config import quality as quality_settings
+from transform.config import schedule as schedule_settings
+from transform.config import settings, sources
+from transform.config.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
 TEXT = PAGE.read_text(encoding="utf-8")

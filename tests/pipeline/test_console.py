@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from pipeline import console
-from pipeline.console import RunDisplay
-from pipeline.nodes import NodeEvent
+from pipeline.cli import display as console
+from pipeline.cli.display import RunDisplay
+from pipeline.runner.launch import NodeEvent
 from trainer.progress import PROGRESS_LOGGER, Progress, log_stage
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"

@@ -9,11 +9,11 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 from tfx.orchestration.portable.mlmd import execution_lib
 
-from pipeline.metadata_handle import Metadata
+from pipeline.metadata.handle import Metadata
 
 
 class Days:
-    """Three days of two nodes each, in the contexts of TFX and of `pipeline.ir`."""
+    """Three days of two nodes each, in the contexts of TFX and of `pipeline.compile.ir`."""
 
     def __init__(self) -> None:
         connection = mlmd_pb2.ConnectionConfig()

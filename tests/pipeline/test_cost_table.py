@@ -9,7 +9,7 @@ from rich.console import Console
 from components.infra_validation.skew import Comparison
 from components.infra_validation.subject import Latency, Measurements
 from components.infra_validation.validation import Verdict
-from pipeline.cost_table import infra_rows
+from pipeline.report.cost_table import infra_rows
 
 CANDIDATE = Measurements(
     load_seconds=1.26,

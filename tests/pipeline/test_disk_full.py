@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from ml_metadata import errors as mlmd_errors
 
-from pipeline.disk_full import disk_full, is_disk_full
+from pipeline.outages import disk_full, is_disk_full
 from pipeline.workspace import Workspace
 
 
@@ -63,7 +63,7 @@ def test_the_sentence_says_where_and_how_much_there_is(tmp_path: Path) -> None:
 
 _SHOWS = """
 from pathlib import Path
-from pipeline.console import RunDisplay
+from pipeline.cli.display import RunDisplay
 with RunDisplay(Path("/dev/full")) as display:
     print("chatter")
     display.console.print("what a person is to see")

@@ -1,4 +1,4 @@
-"""The Evaluator's config measures what the YAML file names, and leaves the judgement to `components.quality`."""
+"""The Evaluator's config measures what the YAML file names, and leaves the judgement to `components.quality_gate`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from pipeline.evaluation import eval_config
-from transform.evaluation_settings import Evaluation, SliceThreshold, Threshold
+from components.evaluation.tfma_config import eval_config
+from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 
 
 def config_of(has_requests: bool = True, weighted: bool = False, **sections: Any) -> config_pb2.EvalConfig:

@@ -12,11 +12,11 @@ import pytest
 
 from components import storage
 from components.fence import LostClaimError
-from components.rollback import roll_back
-from components.versions import add_version, locked, verify, versions
-from pipeline.claim import claimed, node_claimed
-from pipeline.garbage import collect_garbage
+from components.model_store.rollback import roll_back
+from components.model_store.versions import add_version, locked, verify, versions
+from pipeline.registry.garbage import collect_garbage
 from pipeline.workspace import Workspace
+from pipeline.workspace_lock import claimed, node_claimed
 
 #: Claims of the workspace's: a whole run's, and a node's.
 Claim = Callable[[Workspace], contextlib.AbstractContextManager[None]]

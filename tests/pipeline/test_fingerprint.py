@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.fingerprint import PACKAGES, ROOT, SourceTree, code_fingerprint, fingerprint_of_all_code
+from components.fingerprint import PACKAGES, ROOT, SourceTree, code_fingerprint, fingerprint_of_all_code
 
 #: A project: `trainer.run` imports what the comments say.
 FILES = {

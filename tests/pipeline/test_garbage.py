@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
 from components import storage
-from components.pins import pin
-from components.versions import add_version, remove_version
-from pipeline.cli import cli
-from pipeline.garbage import collect_garbage
+from components.model_store.pins import pin
+from components.model_store.versions import add_version, remove_version
+from pipeline.cli.main import cli
+from pipeline.registry.garbage import collect_garbage
 from pipeline.workspace import Workspace
 
 

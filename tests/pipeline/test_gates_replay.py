@@ -15,17 +15,17 @@ from rich.console import Console
 from components.data_validation.decision import decide as decide_data
 from components.data_validation.evidence import SpanEvidence
 from components.gate_records import GateRecord, write_record
-from components.quality_rules import EarlierSpan, decide
-from pipeline.cli import cli
-from pipeline.gates_replay import replay, replay_tables
+from components.quality_gate.rules import EarlierSpan, decide
+from pipeline.cli.main import cli
+from pipeline.registry.gates_replay import replay, replay_tables
 from pipeline.workspace import Workspace
 from tests.components.data_validation.test_rules import good
 from tests.components.data_validation.test_rules import span as day_of
 from tests.components.test_quality_rules import against_anchor, inputs
 from tests.e2e.store import CONFIG
-from transform.config import Config, load_config
-from transform.drift_settings import Drift
-from transform.quality_settings import Quality
+from transform.config.config import Config, load_config
+from transform.config.drift import Drift
+from transform.config.quality import Quality
 
 LOSSES = (0.0, -0.002, -0.015, -0.002)
 

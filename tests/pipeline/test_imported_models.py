@@ -9,14 +9,14 @@ from tfx.orchestration.portable.input_resolution.channel_resolver import resolve
 from tfx.types import standard_artifacts
 
 from components import storage
-from components.served_models import import_version
-from components.versions import add_version, read_manifest, version_path
+from components.model_store.served_models import import_version
+from components.model_store.versions import add_version, read_manifest, version_path
 from pipeline.create import RunSettings, create_pipeline
-from pipeline.metadata_handle import Metadata
-from pipeline.nodes import compile_pipeline
+from pipeline.metadata.handle import Metadata
+from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG, NAME
-from transform.config import load_config
+from transform.config.config import load_config
 
 
 def test_the_resolvers_of_a_later_run_find_the_imported_model(tmp_path: Path) -> None:

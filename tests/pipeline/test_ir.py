@@ -14,12 +14,12 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import Channel, standard_artifacts
 
+from pipeline.compile.ir import compile_ir
 from pipeline.create import RunSettings, create_pipeline
-from pipeline.ir import compile_ir
-from pipeline.nodes import compile_pipeline
+from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
-from transform.config import load_config
+from transform.config.config import load_config
 
 Questions = dict[tuple[str, str, str], list[tuple[str, ...]]]
 

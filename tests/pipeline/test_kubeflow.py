@@ -16,14 +16,14 @@ from google.protobuf import json_format
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from pipeline.compiled import write_compiled
-from pipeline.kubeflow import DAY_BEFORE, Cluster, write_kubeflow
-from pipeline.kubeflow_step import Step
-from pipeline.nodes import NodeEvent
+from pipeline.compile.compiled import write_compiled
+from pipeline.compile.kubeflow import DAY_BEFORE, Cluster, write_kubeflow
+from pipeline.runner.kubeflow_step import Step
+from pipeline.runner.launch import NodeEvent
 from tests.e2e.store import CONFIG
-from transform.config import load_config
+from transform.config.config import load_config
+from transform.config.schedule import Pod, Schedule
 from transform.errors import InputError
-from transform.schedule_settings import Pod, Schedule
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 

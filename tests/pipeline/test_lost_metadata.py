@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from components.versions import add_version
-from pipeline.lost_metadata import reserve_ids
-from pipeline.metadata_handle import Metadata
+from components.model_store.versions import add_version
+from pipeline.metadata.handle import Metadata
+from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.workspace import Workspace
 
 

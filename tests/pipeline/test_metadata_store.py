@@ -9,8 +9,8 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.metadata_handle import Metadata, allow_long_values
-from pipeline.metadata_url import connection_from
+from pipeline.metadata.connection import connection_from
+from pipeline.metadata.handle import Metadata, allow_long_values
 from tests.soak import postgresql
 
 pytestmark = pytest.mark.slow  # it may have to install PostgreSQL

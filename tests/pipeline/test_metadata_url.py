@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.metadata_url import METADATA_URL, connection_from, place_of
+from pipeline.metadata.connection import METADATA_URL, connection_from, place_of
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 

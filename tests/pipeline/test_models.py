@@ -18,10 +18,11 @@ from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
 from components import storage
+from components.execution_types import PROGRESSIVE_EVALUATOR, ROW_GATE
 from components.ingestion.counts import Counts
-from components.rollback import roll_back
-from components.versions import add_version, read_manifest, remove_version, versions
-from pipeline.cli import cli
+from components.model_store.rollback import roll_back
+from components.model_store.versions import add_version, read_manifest, remove_version, versions
+from pipeline.cli.main import cli
 from pipeline.workspace import Workspace
 from tests.components.evaluations import write_evaluation
 from transform.errors import InputError
@@ -205,7 +206,7 @@ def test_show_says_which_model_the_anchor_is(store: Store, tmp_path: Path) -> No
 
 def test_show_says_what_a_person_accepted_of_a_span_s_data(store: Store, tmp_path: Path) -> None:
     accepted, other = (store.ingest(span, tmp_path) for span in (1, 2))
-    (verdict,) = store.put("components.gates.RowGate", [accepted], {"GateVerdict": "/v/1"})
+    (verdict,) = store.put(ROW_GATE, [accepted], {"GateVerdict": "/v/1"})
     verdict.custom_properties["accepted"].string_value = "too many rejected"
     verdict.custom_properties["accept_reason"].string_value = "bots"
     store.store.put_artifacts([verdict])
@@ -345,7 +346,7 @@ def evaluate(store: Store, examples: Any, *models: Any, auc: float, before: floa
     folder = store.workspace.artifacts / f"evaluation-{examples.custom_properties['span'].int_value}"
     folder.mkdir(parents=True)
     write_evaluation(folder, auc, before)
-    store.put("components.progressive.ProgressiveEvaluator", [examples, *models], {"ModelEvaluation": str(folder)})
+    store.put(PROGRESSIVE_EVALUATOR, [examples, *models], {"ModelEvaluation": str(folder)})
 
 
 def model_of(store: Store, version: int) -> Any:
@@ -386,7 +387,15 @@ def test_diff_compares_a_model_with_the_one_it_was_held_against_on_its_own_span(
 
 
 def test_history_fits_a_terminal_of_80_columns_and_prints_nothing_else(three_days: Store) -> None:
-    command = [sys.executable, "-m", "pipeline.cli", "models", "history", "--workspace", str(three_days.workspace.root)]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "models",
+        "history",
+        "--workspace",
+        str(three_days.workspace.root),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     lines = done.stdout.splitlines()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ml_metadata import errors as mlmd_errors
 
-from pipeline.metadata_url import METADATA_URL
+from pipeline.metadata.connection import METADATA_URL
 from pipeline.outages import outage
 from pipeline.workspace import Workspace
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from components.evaluation.results import Estimate, Measured
 from components.gate_records import Finding
-from components.measured import Estimate, Measured
-from pipeline.quality_table import MAX_FINDINGS, MAX_SLICES
+from pipeline.report.quality_table import MAX_FINDINGS, MAX_SLICES
 from tests.pipeline.test_summary import TRAINING, lines_of
 
 

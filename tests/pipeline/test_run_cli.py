@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli import cli
-from pipeline.run_cli import Spans
+from pipeline.cli.main import cli
+from pipeline.cli.run import Spans
 from tests.e2e.store import CONFIG
 
 

@@ -15,10 +15,10 @@ from tfx.orchestration import metadata
 
 from components import storage
 from components.ingestion.counts import Counts
-from components.versions import add_version
-from pipeline.outcome import Outcome
-from pipeline.reports import write_report
-from pipeline.run_metrics import Ended
+from components.model_store.versions import add_version
+from pipeline.report.prometheus import Ended
+from pipeline.report.run_result import Outcome
+from pipeline.report.write import write_report
 from pipeline.workspace import Workspace
 from tests.e2e.store import ROOT
 

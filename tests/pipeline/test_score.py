@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from components.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE, checksums
-from pipeline import score
-from pipeline.raw_rows import ExampleMaker, model_config, read_catalog, read_table
-from pipeline.score import ScoreReport, score_file
+from components.model_store.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE, checksums
+from pipeline.batch_scoring import score
+from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
+from pipeline.batch_scoring.score import ScoreReport, score_file
 from tests.transform.small_config import small_config, small_raw
-from transform.config import parse_config
+from transform.config.config import parse_config
 from transform.errors import InputError
 
 CONFIG = small_config()

@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
+from components.evaluation.results import Estimate, Measured
 from components.gate_records import Finding
 from components.ingestion.counts import Counts, LineCounts
-from components.measured import Estimate, Measured
-from pipeline.outcome import Outcome
-from pipeline.progressive import ProgressiveValidation
-from pipeline.summary import summary
+from pipeline.registry.progressive import ProgressiveValidation
+from pipeline.report.run_result import Outcome
+from pipeline.report.summary import summary
 
 TRAINING: dict[str, Any] = {
     "vocabulary_sizes": {"app": 3},

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from components.pins import pin, pins
-from components.versions import add_version
-from pipeline.cli import cli
+from components.model_store.pins import pin, pins
+from components.model_store.versions import add_version
+from pipeline.cli.main import cli
 from pipeline.workspace import Workspace
 
 

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipeline.commands import quiet_imports
+from pipeline.cli.options import quiet_imports
 from tests.e2e import store
 from tests.e2e.bad_store import in_process
 from tests.soak import postgresql

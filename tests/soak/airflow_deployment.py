@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.metadata_url import METADATA_URL
+from pipeline.metadata.connection import METADATA_URL
 from tests.e2e import store
 from tests.soak.postgresql import PostgreSQL
 

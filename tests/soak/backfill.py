@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.commands import quiet_imports
+from pipeline.cli.options import quiet_imports
 from tests.e2e import store
 from tests.e2e.bad_store import in_process
 

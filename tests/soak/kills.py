@@ -25,7 +25,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipeline.commands import quiet_imports
+from pipeline.cli.options import quiet_imports
 from tests.e2e import store
 from tests.e2e.timed_run import TimedRun
 

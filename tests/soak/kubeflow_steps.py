@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipeline.commands import quiet_imports
+from pipeline.cli.options import quiet_imports
 from tests.e2e import store
 
 with quiet_imports():

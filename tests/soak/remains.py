@@ -7,8 +7,8 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from components.pins import PINS_FILE
-from components.versions import REMOVED_FOLDER
+from components.model_store.pins import PINS_FILE
+from components.model_store.versions import REMOVED_FOLDER
 from pipeline.workspace import Workspace
 
 

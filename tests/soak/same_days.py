@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tfx.utils import path_utils
 
-from components.versions import pushed_models
+from components.model_store.versions import pushed_models
 from tests.e2e import store
 from trainer.learned import Learned
 from trainer.warm_start_files import read_files, warm_start_dir

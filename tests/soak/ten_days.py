@@ -35,14 +35,14 @@ import trainer.run_fn
 from components.evaluation.paired import metrics_of
 from components.evaluation.scores import read_rows, scores_of
 from pipeline.create import RunSettings
-from pipeline.gates_replay import recorded, replay
-from pipeline.run import run
+from pipeline.registry.gates_replay import recorded, replay
+from pipeline.runner.run import run
 from pipeline.workspace import Workspace, new_run_id
 from tests.e2e import store
 from tests.e2e.prepared_store import CONFIG, add_seconds_open
 from trainer.evaluation import evaluate, logits_function
 from trainer.preparation import Prepared
-from transform.config import load_config
+from transform.config.config import load_config
 from transform.errors import GateError
 
 #: What may be lost before the gates stop it.

@@ -21,7 +21,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from components.versions import EXTRA_ASSETS, DamagedVersionError, verify
+from components.model_store.versions import EXTRA_ASSETS, DamagedVersionError, verify
 from tests.e2e.store import ROOT
 
 POLL_SECONDS = 0.01

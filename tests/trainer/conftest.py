@@ -9,7 +9,7 @@ import pytest
 
 from tests.trainer.small_deployment import Span, make_config, make_rows, transform_span
 from tests.trainer.trained_model import OLD, Trained, build, save
-from transform.config import Config
+from transform.config.config import Config
 
 FIRST_APPS = [f"app{i}" for i in range(8)]
 #: Another order and other counts, two apps gone and two new.

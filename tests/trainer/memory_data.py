@@ -11,7 +11,7 @@ import tensorflow as tf
 from trainer.data import LabelCounts
 from trainer.model import WideDeep
 from trainer.training import EpochBatches
-from transform.config import Config
+from transform.config.config import Config
 
 NUM_EXAMPLES, BATCH_SIZE = 100, 32
 COUNTS = LabelCounts(negatives=NUM_EXAMPLES, positives=0)

@@ -16,7 +16,7 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from transform.config import Config, parse_config
+from transform.config.config import Config, parse_config
 from transform.feature_spec import FOLD, NUM_FOLDS, SHARES_LABEL, SPAN
 from transform.preprocessing import CONFIG_KEY, preprocessing_fn
 from transform.schema import raw_schema

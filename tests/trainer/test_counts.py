@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.counts import MIDDLE_BUCKET, Cells, CountTables, Rows, count_rows, rows_bucket, share_bucket
-from transform.config import Config, parse_config
+from transform.config.config import Config, parse_config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, NUM_FOLDS, SPAN
 
 NAME = "count_of_user_x_app"

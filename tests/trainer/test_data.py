@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from trainer import data
 from trainer.data import LabelCounts
-from transform import settings
+from transform.config import settings
 
 FEATURE_SPEC = {"id_xf": tf.io.FixedLenFeature([], tf.int64), "label": tf.io.FixedLenFeature([], tf.int64)}
 

@@ -13,7 +13,7 @@ from components.ingestion.examples import Impression, Layout
 from components.ingestion.rows import RowParser
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
 from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
-from transform.config import Config
+from transform.config.config import Config
 from transform.schema import raw_schema
 
 #: Label and weight of impressions that are alike in all else: two thirds of the weight are positive.

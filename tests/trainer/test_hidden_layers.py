@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.hidden_layers import HiddenLayers
-from transform import settings
+from transform.config import settings
 
 INPUTS = np.random.default_rng(1).normal(size=(64, 3)).astype(np.float32)
 

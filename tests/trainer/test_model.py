@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.model import WideDeep
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import MISSING_QUANTILE
 
 SIZES = {"app": 3, "country": 2, "installed_x_app": 5}

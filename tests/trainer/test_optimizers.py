@@ -12,8 +12,8 @@ import tensorflow as tf
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl
 from trainer.step import train_step
-from transform import settings
-from transform.config import Config
+from transform.config import settings
+from transform.config.config import Config
 
 SIZES = {"app": 20, "country": 20, "installed_x_app": 20}
 

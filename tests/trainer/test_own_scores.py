@@ -16,7 +16,7 @@ from trainer.own_scores import RAW_EVAL_FILES_KEY, changed_rows, own_scores
 from trainer.preparation import Prepared, prepare
 from trainer.run_fn import run_fn
 from trainer.signatures import export_model
-from transform.infra_settings import Skew
+from transform.config.infra_validation import Skew
 from transform.own_scores import OwnScores, read_own_scores
 
 NUM_ROWS = 40

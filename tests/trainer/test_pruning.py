@@ -22,7 +22,7 @@ from trainer.signatures import serving_feature_spec
 from trainer.transform_graph import apply_transform
 from trainer.warm_start import warm_start
 from trainer.warm_start_files import read_files, warm_start_dir
-from transform.settings import Ftrl
+from transform.config.settings import Ftrl
 
 
 @pytest.mark.parametrize("rows", [1, 31, 32, 33, 64, 1000])

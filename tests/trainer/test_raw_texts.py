@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from pipeline.raw_rows import ExampleMaker
+from pipeline.batch_scoring.raw_rows import ExampleMaker
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
 from trainer.learned import read_learned
 from trainer.model import WideDeep

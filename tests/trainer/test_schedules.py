@@ -15,8 +15,8 @@ from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.schedules import learning_rate
 from trainer.step import train_step
-from transform import settings
-from transform.config import Config
+from transform.config import settings
+from transform.config.config import Config
 
 
 @pytest.mark.parametrize(

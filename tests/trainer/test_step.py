@@ -13,8 +13,8 @@ from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
 from trainer.training import train
-from transform import settings
-from transform.config import Config
+from transform.config import settings
+from transform.config.config import Config
 
 
 class Gradients:

@@ -13,8 +13,8 @@ from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
 from trainer.token_dropout import TokenDropout
-from transform import settings
-from transform.config import Config
+from transform.config import settings
+from transform.config.config import Config
 from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW
 
 #: `app` has one out-of-vocabulary row, 5; `country` has two, 3 and 4.

@@ -25,8 +25,8 @@ from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.position import Epoch
 from trainer.progress import PROGRESS_LOGGER, Progress
 from trainer.training import TrainingError, train
-from transform import settings
-from transform.config import Config
+from transform.config import settings
+from transform.config.config import Config
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from trainer.hyperparameters import decoded
 from trainer.position import Epoch
 from trainer.training import TrainingError, TrainingResult
 from trainer.tuner_fn import Search
-from transform.config import Config
+from transform.config.config import Config
 
 RATE = "training.deep_optimizer.learning_rate"
 RANGES: dict[str, Any] = {

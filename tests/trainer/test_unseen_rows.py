@@ -11,7 +11,7 @@ from tests.trainer.test_token_dropout import SIZES, batch
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.unseen_rows import fill_unseen_rows
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import MISSING_QUANTILE
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tests.trainer.small_deployment import make_config
 from tests.trainer.trained_model import NEW, OLD, Trained, build, save, start
 from trainer.warm_start import WarmStartReport, warm_start
-from transform.config import Config
+from transform.config.config import Config
 
 
 def with_features(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], **sections: Any) -> Config:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.trainer.trained_model import NEW, OLD, build, start
 from trainer.warm_start_files import WarmStartError, read_files, warm_start_dir
-from transform.config import Config
+from transform.config.config import Config
 
 
 def truncate(directory: Path) -> None:

@@ -12,7 +12,7 @@ from tests.trainer.trained_model import Trained, build
 from trainer.learned import Learned
 from trainer.tables import RowKeys
 from trainer.wide_weights import NUM_STRONGEST, non_zero_rows, row_names, to_markdown
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import NUM_COUNT_BUCKETS
 
 LEARNED = Learned(

@@ -15,7 +15,7 @@ from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
 from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
-from transform.config import Config
+from transform.config.config import Config
 from transform.feature_spec import NUM_COUNT_BUCKETS
 
 Vocabularies = dict[str, list[bytes]]

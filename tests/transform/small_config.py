@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from transform.config import Config, parse_config
+from transform.config.config import Config, parse_config
 
 FILE = "small.yaml"
 

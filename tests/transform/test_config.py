@@ -11,7 +11,7 @@ import yaml
 from tests.transform.config_mistakes import INSTALLS, MISTAKES
 from tests.transform.evaluation_mistakes import EVALUATION_MISTAKES
 from tests.transform.small_config import FILE, REMOVED, changed, small_config
-from transform.config import Column, Config, load_config, parse_config
+from transform.config.config import Column, Config, load_config, parse_config
 from transform.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

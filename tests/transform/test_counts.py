@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.transform.transformed import Row, Transformed
-from transform.config import Config, parse_config
+from transform.config.config import Config, parse_config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SHARES_LABEL, SPAN
 
 

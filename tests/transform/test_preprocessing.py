@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.transform.transformed import Row, Transformed
-from transform.config import parse_config
+from transform.config.config import parse_config
 from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW
 
 CONFIG = parse_config(

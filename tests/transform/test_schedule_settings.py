@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from tests.e2e.store import CONFIG
-from transform import scopes
-from transform.config import load_config
-from transform.schedule_settings import Pod, Schedule
+from transform.config import component_configs as scopes
+from transform.config.config import load_config
+from transform.config.schedule import Pod, Schedule
 
 
 @pytest.mark.parametrize(

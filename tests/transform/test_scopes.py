@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.transform.small_config import REMOVED, small_config
-from transform import scopes
-from transform.config import Config
-from transform.infra_settings import InfraValidation
+from transform.config import component_configs as scopes
+from transform.config.config import Config
+from transform.config.infra_validation import InfraValidation
 
 SCOPES = {
     "ingestion": scopes.for_ingestion,

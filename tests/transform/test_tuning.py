@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.transform.small_config import small_config
-from transform.config import Config
-from transform.tuning import number_type, with_values
+from transform.config.config import Config
+from transform.config.tuning import number_type, with_values
 
 
 def test_values_are_put_in_their_places_and_nothing_else_changes() -> None:

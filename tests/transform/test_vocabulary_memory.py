@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from transform.config import parse_config
+from transform.config.config import parse_config
 from transform.errors import InputError
 from transform.feature_spec import FeatureSpec
 from transform.vocabulary_memory import (

@@ -12,7 +12,7 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from transform.config import Config
+from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY, preprocessing_fn
 from transform.schema import raw_schema
 

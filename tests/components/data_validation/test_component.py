@@ -14,13 +14,13 @@ from components import storage
 from components.artifacts import EVIDENCE_FILE, GateRecord, GateVerdict, Quarantine
 from components.data_validation.component import DataGate, DataValidationExecutor
 from components.data_validation.evidence import SpanEvidence
+from components.data_validation.gates import RELEASE
 from components.data_validation.reading import columns_of, read_examples
 from components.gate_records import read_record
-from components.gates import RELEASE
 from components.ingestion.evidence import Evidence, LabelCount
-from components.versions import add_version
+from components.model_store.versions import add_version
 from tests.components.data_validation.test_measuring import CONFIG
-from transform.config import Config, parse_config
+from transform.config.config import Config, parse_config
 from transform.errors import GateError
 
 

@@ -12,7 +12,7 @@ from components.data_validation.columns import Columns, Tokens, numbers_of, toke
 from components.data_validation.label_aucs import auc, label_aucs
 from components.data_validation.measuring import ids, label_recipe, measure, with_overlaps
 from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
-from transform.config import Config, parse_config
+from transform.config.config import Config, parse_config
 
 CONFIG = {
     "name": "store",

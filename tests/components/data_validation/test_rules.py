@@ -17,7 +17,7 @@ from components.data_validation.repeat_rules import shared_rows
 from components.data_validation.table_rules import agreement
 from components.gate_records import Finding
 from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence
-from transform.drift_settings import Drift
+from transform.config.drift import Drift
 
 DAY = 86_400
 

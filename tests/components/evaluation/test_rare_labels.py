@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from components.evaluation import replicates
-from components.measured import read_measured
-from pipeline.evaluation import eval_config
+from components.evaluation.results import read_measured
+from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation import plain, tfma_runs
 from trainer.evaluation import measure
-from transform.evaluation_settings import Evaluation, Threshold
+from transform.config.evaluation import Evaluation, Threshold
 
 
 def test_auc_of_scores_near_4_in_100_000_is_the_share_of_pairs_in_order(tmp_path: Path) -> None:

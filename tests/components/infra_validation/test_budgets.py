@@ -9,7 +9,7 @@ import pytest
 
 from components.infra_validation.budgets import missed_budgets
 from components.infra_validation.subject import Latency, Measurements
-from transform.infra_settings import InfraValidation
+from transform.config.infra_validation import InfraValidation
 
 NONE = InfraValidation(max_latency_ms=None, max_memory_mb=None, max_size_mb=None)
 CANDIDATE = Measurements(

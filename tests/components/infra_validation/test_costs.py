@@ -8,7 +8,7 @@ import pytest
 
 from tests.components.infra_validation.validating import examples_artifact, validate
 from tests.components.saved_models import example, export, write_good_scores
-from transform.infra_settings import InfraValidation
+from transform.config.infra_validation import InfraValidation
 
 
 @pytest.mark.slow

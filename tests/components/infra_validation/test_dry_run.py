@@ -12,7 +12,7 @@ import tensorflow as tf
 from components.infra_validation.requests import raw_requests
 from tests.components.infra_validation.validating import examples_artifact, validate
 from tests.components.saved_models import example, export, write_good_scores
-from transform.infra_settings import InfraValidation
+from transform.config.infra_validation import InfraValidation
 
 pytestmark = pytest.mark.slow
 

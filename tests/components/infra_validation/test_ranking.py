@@ -18,15 +18,15 @@ import trainer.signatures
 from components.infra_validation.ranked import ranking_requests
 from tests.components.infra_validation.validating import examples_artifact, validate
 from tests.e2e.damage import change_variables
-from tests.trainer.ranking.items_store import APPS, FEATURES, IN_CATALOG, Store, Values, store_config
+from tests.trainer.rank_export.items_store import APPS, FEATURES, IN_CATALOG, Store, Values, store_config
 from tests.trainer.small_deployment import Row, to_example, transform_span
 from trainer.own_scores import own_scores
 from trainer.preparation import Prepared, prepare
-from trainer.ranking.catalog import read_items
-from trainer.ranking.encoders import WIDE, Encoders
+from trainer.rank_export.catalog import read_items
+from trainer.rank_export.encoders import WIDE, Encoders
 from trainer.signatures import export_model
-from transform.config import Config
-from transform.infra_settings import InfraValidation
+from transform.config.config import Config
+from transform.config.infra_validation import InfraValidation
 from transform.own_scores import write_own_scores
 
 NAMES = ["country", "installed", "age", "app", "tags", "price", "rating"]

@@ -20,11 +20,11 @@ from tests.components.infra_validation.validating import examples_artifact, vali
 from tests.trainer.small_deployment import Row, Span, make_config, make_rows, to_example, transform_span
 from trainer.own_scores import own_scores
 from trainer.preparation import Prepared, prepare
-from trainer.ranking.pairs import CountedPairs
+from trainer.rank_export.pairs import CountedPairs
 from trainer.signatures import export_model
 from trainer.transform_graph import apply_transform
-from transform.config import Config
-from transform.infra_settings import InfraValidation
+from transform.config.config import Config
+from transform.config.infra_validation import InfraValidation
 from transform.own_scores import OwnScores, write_own_scores
 
 pytestmark = pytest.mark.slow

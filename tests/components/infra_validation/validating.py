@@ -13,9 +13,9 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import VERDICT_FILE, Catalog
 from components.infra_validation.component import InfraValidationExecutor
-from transform import scopes
-from transform.config import Config, parse_config
-from transform.infra_settings import InfraValidation
+from transform.config import component_configs as scopes
+from transform.config.config import Config, parse_config
+from transform.config.infra_validation import InfraValidation
 
 
 def examples_artifact(folder: Path, **splits: Iterable[bytes]) -> standard_artifacts.Examples:

@@ -25,7 +25,7 @@ from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import ReadRows
 from tests.components.ingestion.expected import PRICES, expected_examples
 from tests.components.ingestion.logs import GOOD, IMPRESSIONS, INSTALLS, REASONS, impression, store_config, write_store
-from transform.config import Config
+from transform.config.config import Config
 
 BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 FORMATS = [

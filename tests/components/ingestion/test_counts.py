@@ -10,8 +10,8 @@ import pytest
 
 from components.artifacts import COUNTS_FILE
 from components.ingestion.counts import Counts, LineCounts, counts_from_pairs, read_counts, unfitness
+from transform.config.settings import Ingestion
 from transform.errors import InputError
-from transform.settings import Ingestion
 
 #: 1000 rows: 990 kept, 10 rejected.
 COUNTS = Counts(

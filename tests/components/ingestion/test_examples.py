@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from components.ingestion.examples import Impression, Layout, split_of_key
 from tests.components.ingestion.logs import store_config
-from transform.config import Config
+from transform.config.config import Config
 
 LAYOUT = Layout(store_config())
 #: In the order of the columns: impression, request, time, the tables' and the installs' keys (app, user), page.

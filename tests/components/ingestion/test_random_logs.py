@@ -14,8 +14,8 @@ from components.ingestion.joins import COUNTED, REJECTED, KeepFirst
 from components.ingestion.readers import LineTally, read_rows
 from components.ingestion.transforms import ReadRows
 from tests.components.ingestion.csv_oracle import oracle
-from transform.config import Config, parse_config
-from transform.settings import Ingestion
+from transform.config.config import Config, parse_config
+from transform.config.settings import Ingestion
 
 HEADER = b"id,clicked,app,note\n"
 MAX_ROW_BYTES = 100

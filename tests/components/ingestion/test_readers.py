@@ -10,8 +10,8 @@ import pytest
 
 from components.ingestion.readers import read_header, read_rows
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
+from transform.config.settings import Ingestion
 from transform.errors import InputError
-from transform.settings import Ingestion
 
 LIMIT = 1_000_000
 

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from components.ingestion.readers import read_header, read_rows
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
+from transform.config.settings import Ingestion
 from transform.errors import InputError
-from transform.settings import Ingestion
 
 
 def read(path: Path, file_format: str, columns: list[str], limit: int = 1_000_000) -> list[RawRow]:

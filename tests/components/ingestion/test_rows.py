@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RowError, RowParser, kept_text
-from transform.config import Column, ColumnKind
-from transform.settings import Ingestion
+from transform.config.config import Column, ColumnKind
+from transform.config.settings import Ingestion
 
 LIMITS = Ingestion(max_field_bytes=20, max_list_values=3)
 

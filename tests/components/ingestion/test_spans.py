@@ -12,7 +12,7 @@ import pytest
 
 from components.ingestion.spans import has_spans, resolve_span
 from tests.transform.small_config import REMOVED, small_config
-from transform.config import Config
+from transform.config.config import Config
 from transform.errors import InputError
 
 

@@ -18,8 +18,8 @@ from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import IngestImpressions
 from tests.components.ingestion.expected import label_of, split_of
 from tests.components.ingestion.logs import CATALOG, GOOD, IMPRESSIONS, impression, store_config, write_store
-from transform.config import Config
-from transform.sources import Installs
+from transform.config.config import Config
+from transform.config.sources import Installs
 
 
 def ingest(config: Config, folder: Path, **replaced: Any) -> dict[str, list[Any]]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from serving.ranking.candidates import Candidates, encode_candidates
-from serving.ranking.errors import RequestError
-from serving.ranking.features import encode_example
-from serving.ranking.settings import ClientSettings
+from serving.ranking_client.candidates import Candidates, encode_candidates
+from serving.ranking_client.errors import RequestError
+from serving.ranking_client.features import encode_example
+from serving.ranking_client.settings import ClientSettings
 
 SETTINGS = ClientSettings(model="m", max_candidates=5)
 

@@ -14,12 +14,12 @@ from typing import Any
 import grpc
 import pytest
 
-from serving.ranking.aio_client import AsyncRankingClient
-from serving.ranking.client import RankingClient
-from serving.ranking.errors import RankingError, RequestError
-from serving.ranking.features import encode_example
-from serving.ranking.ranked import Ranking
-from serving.ranking.settings import ClientSettings
+from serving.ranking_client.aio_client import AsyncRankingClient
+from serving.ranking_client.client import RankingClient
+from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.features import encode_example
+from serving.ranking_client.ranked import Ranking
+from serving.ranking_client.settings import ClientSettings
 from tests.serving.ranking.running import Stoppable, forwarded, free_port, model_server
 from tests.serving.ranking.tiny_model import CATALOG, deep_logit, export_tiny, score
 

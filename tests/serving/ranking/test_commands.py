@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.ranking.settings import ClientSettings, read_settings, write_settings
+from serving.ranking_client.settings import ClientSettings, read_settings, write_settings
 from tests.serving.ranking.tiny_model import CATALOG, score
 
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from serving.ranking.errors import RequestError
-from serving.ranking.features import encode_example
+from serving.ranking_client.errors import RequestError
+from serving.ranking_client.features import encode_example
 
 KINDS = {"hour": types_pb2.DT_STRING, "age": types_pb2.DT_FLOAT}
 

@@ -7,8 +7,8 @@ import math
 import pytest
 from grpc import StatusCode
 
-from serving.ranking.flight import Flight
-from serving.ranking.settings import ClientSettings
+from serving.ranking_client.call_attempts import Flight
+from serving.ranking_client.settings import ClientSettings
 
 
 def flight(**settings: float) -> Flight:

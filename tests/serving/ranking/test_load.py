@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from serving.ranking.errors import RankingError
-from serving.ranking.load import LoadReport, load
-from serving.ranking.load_report import load_json, load_table, plot_load
-from serving.ranking.rate_search import largest_rate
-from serving.ranking.recorded import Recorded, Request
-from serving.ranking.settings import ClientSettings
-from serving.ranking.split import choose_part_size, measure_part_sizes
+from serving.load_test.load import LoadReport, load
+from serving.load_test.load_report import load_json, load_table, plot_load
+from serving.load_test.rate_search import largest_rate
+from serving.load_test.recorded import Recorded, Request
+from serving.load_test.split import choose_part_size, measure_part_sizes
+from serving.ranking_client.errors import RankingError
+from serving.ranking_client.settings import ClientSettings
 from tests.serving.ranking.running import Stoppable, free_port
 from tests.serving.ranking.tiny_model import CATALOG
 

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.ranking.features import encode_example
-from serving.ranking.messages import string_tensor
-from serving.ranking.recorded import read_catalog, read_recorded
+from serving.load_test.recorded import read_catalog, read_recorded
+from serving.ranking_client.features import encode_example
+from serving.ranking_client.messages import string_tensor
 from transform.errors import InputError
 from transform.feature_spec import TABLE_KEY
 

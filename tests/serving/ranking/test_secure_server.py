@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.ranking.channel import LOOK_SECONDS
-from serving.ranking.client import RankingClient
-from serving.ranking.errors import RankingError
-from serving.ranking.settings import ClientSettings, write_settings
+from serving.ranking_client.channel import LOOK_SECONDS
+from serving.ranking_client.client import RankingClient
+from serving.ranking_client.errors import RankingError
+from serving.ranking_client.settings import ClientSettings, write_settings
 from tests.serving.certificates import make_pair
 from tests.serving.ranking.running import free_port, process, ranking_service
 from tests.serving.ranking.test_client import Ask, ask_async, ask_sync

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.ranking.settings import ClientSettings, make_settings, read_settings, write_settings
+from serving.ranking_client.settings import ClientSettings, make_settings, read_settings, write_settings
 from transform.errors import InputError
 
 

@@ -10,10 +10,10 @@ from grpc import StatusCode
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
-from serving.ranking.errors import RankingError, RequestError
-from serving.ranking.messages import string_tensor
-from serving.ranking.settings import ClientSettings
-from serving.ranking.steps import RankingSteps
+from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.messages import string_tensor
+from serving.ranking_client.settings import ClientSettings
+from serving.ranking_client.steps import RankingSteps
 from transform.signature_names import (
     ITEM_IDS,
     RANK_ITEMS_SIGNATURE,

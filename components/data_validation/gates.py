@@ -1,0 +1,84 @@
+"""The gates on data: they stop the run, in words, before anything is learned from bad rows."""
+
+# TFX reads the annotations of a function component at import, so they are not postponed here.
+
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx.components.example_validator import executor as example_validator
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils, standard_artifacts
+
+from components import execution_types
+from components.artifacts import UNFIT, GateVerdict
+from components.execution_types import recorded_as
+from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
+from components.model_store.versions import user
+from transform.errors import GateError
+
+#: The end of a sentence that stops a run: what a person does who knows better.
+RELEASE = "To let this span through, on record: `wdr run --accept-span --reason TEXT`"
+
+
+def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict) -> None:
+    """Stops the run by what a gate found, or lets the span through where a person accepts it, on record.
+
+    Args:
+      found: What stops the run, a sentence each; none lets the span through.
+      accept_reason: Why a person accepts all of it; empty if nobody does.
+      verdict: The gate's output; what was accepted, why and by whom becomes custom properties of it.
+
+    Raises:
+      GateError: If something was found and nobody accepts it.
+    """
+    if not found:
+        return
+    sentences = "; ".join(found)
+    if not accept_reason:
+        raise GateError(f"{sentences}. {RELEASE}")
+    verdict.set_string_custom_property(ACCEPTED, sentences)
+    verdict.set_string_custom_property(ACCEPT_REASON, accept_reason)
+    verdict.set_string_custom_property(ACCEPTED_BY, user())
+
+
+@recorded_as(execution_types.ROW_GATE)
+@component  # type: ignore[untyped-decorator]
+def RowGate(
+    examples: InputArtifact[standard_artifacts.Examples],
+    verdict: OutputArtifact[GateVerdict],
+    accept_reason: Parameter[str],
+    code_fingerprint: Parameter[str],
+) -> None:
+    """Stops the run if ingestion found its rows unfit: too many rejected, an unusable file, a label missing."""
+    del code_fingerprint  # in the cache's key
+    problem = examples.get_string_custom_property(UNFIT)
+    settle([problem] if problem else [], accept_reason, verdict)
+
+
+def anomalies_found(anomalies: anomalies_pb2.Anomalies, split: str) -> list[str]:
+    """What TFDV found in a split, a sentence or none."""
+    of_all = anomalies.dataset_anomaly_info
+    found = [f"{name}: {info.description.strip()}" for name, info in sorted(anomalies.anomaly_info.items())]
+    words = of_all.description.strip() if of_all.reason else "; ".join(found)
+    return [f"the {split} split does not fit the schema: {words.removesuffix('.')}"] if words else []
+
+
+@recorded_as(execution_types.ANOMALY_GATE)
+@component  # type: ignore[untyped-decorator]
+def AnomalyGate(
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    verdict: OutputArtifact[GateVerdict],
+    accept_reason: Parameter[str],
+    code_fingerprint: Parameter[str],
+) -> None:
+    """Stops the run if ExampleValidator found an anomaly."""
+    del code_fingerprint  # in the cache's key
+    found = []
+    for split in artifact_utils.decode_split_names(anomalies.split_names):
+        path = os.path.join(anomalies.uri, f"Split-{split}", example_validator.DEFAULT_FILE_NAME)
+        with tf.io.gfile.GFile(path, "rb") as file:
+            found += anomalies_found(anomalies_pb2.Anomalies.FromString(file.read()), split)
+    settle(found, accept_reason, verdict)

@@ -1,0 +1,76 @@
+"""Progressive validation: earlier models are measured on a span that they have not seen, before any learns from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_metadata as mlmd
+from absl import logging
+from tfx import types
+from tfx.components import Evaluator
+from tfx.components.evaluator.executor import Executor
+from tfx.dsl.components.base import executor_spec
+from tfx.dsl.components.common import resolver
+
+from components import execution_types
+from components.artifacts import MODEL_ID
+from components.execution_types import recorded_as
+from components.lineage import artifacts_of, examples_behind, producer
+
+Artifacts = dict[str, list[types.Artifact]]
+
+
+class UnseeingModels(resolver.ResolverStrategy):  # type: ignore[misc]
+    """Resolves `model` to the last one that was trained on earlier spans alone, and `baseline` to the one before it.
+
+    The last one counts whether it was pushed or not: that the gates were right, either way, is what shows on the next
+    span. But infra validation must have blessed it, as it runs in this very process. The one before it is the one that
+    its training was given to start from, the serving model of that time.
+    Inputs: `examples`, the run's own; `model`, `baseline` and `blessing` (InfraBlessing), each all of the pipeline.
+    """
+
+    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
+        (current,) = input_dict["examples"]
+        span = current.get_int_custom_property("span")
+        blessings = [b for b in input_dict["blessing"] if b.get_int_custom_property("blessed")]
+        blessed = {blessing.get_int_custom_property(MODEL_ID) for blessing in blessings}
+        newest_first = sorted((m for m in input_dict["model"] if m.id in blessed), key=lambda m: m.id, reverse=True)
+        model = next((m for m in newest_first if _is_of_earlier_spans(store, m, span)), None)
+        if model is None:
+            return {"examples": [], "model": [], "baseline": [], "blessing": []}
+        trained_by = producer(store, model.id)
+        given = set() if trained_by is None else {a.id for a in artifacts_of(store, trained_by, inputs=True)}
+        baseline = [m for m in input_dict["baseline"] if m.id in given]
+        return {"examples": [], "model": [model], "baseline": baseline[:1], "blessing": []}
+
+
+def _is_of_earlier_spans(store: mlmd.MetadataStore, model: types.Artifact, span: int) -> bool:
+    spans = [source.custom_properties["span"].int_value for source in examples_behind(store, model.id)]
+    return bool(spans) and max(spans) < span
+
+
+class OptionalEvaluatorExecutor(Executor):  # type: ignore[misc]
+    """TFX's, but that no model is nothing to measure. Without thresholds it blesses none: the gate on quality does."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        if not input_dict.get("model"):
+            logging.info("there is no model to evaluate")
+            return
+        super().Do(input_dict, output_dict, exec_properties)
+
+
+@recorded_as(execution_types.EVALUATOR)
+class OptionalEvaluator(Evaluator):  # type: ignore[misc]
+    """TFX's Evaluator, for a model that may not be there."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(OptionalEvaluatorExecutor)
+
+
+@recorded_as(execution_types.PROGRESSIVE_EVALUATOR)
+class ProgressiveEvaluator(OptionalEvaluator):
+    """The Evaluator of models on a span that they have not seen; on a first span, there are none."""

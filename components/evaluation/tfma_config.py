@@ -1,0 +1,101 @@
+"""The Evaluator and its config: the config's metrics and slices in TFMA's terms."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from google.protobuf.wrappers_pb2 import BoolValue
+from tensorflow_model_analysis.proto import config_pb2
+from tfx.components import Evaluator
+from tfx.types import BaseChannel
+
+from components.evaluation import extractors, ranking_metrics, row_metrics
+from components.fingerprint import code_fingerprint
+from transform.config.config import Config
+from transform.config.evaluation import AT_K, Evaluation, k_of, kind_of
+from transform.feature_spec import LABEL, REQUEST_ID, WEIGHT
+from transform.signature_names import SERVING_SIGNATURE
+
+_WHOLE = config_pb2.SlicingSpec()
+
+
+def metrics_by_group(evaluation: Evaluation, *, has_requests: bool) -> dict[str, tuple[str, ...]]:
+    """The metrics of a ranking that are measured, by the feature whose values are the groups.
+
+    Args:
+      evaluation: The gates on quality.
+      has_requests: Whether the examples have request ids; without, there is no NDCG and its like.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    if has_requests:
+        found[REQUEST_ID] = tuple(f"{kind}@{k}" for kind in AT_K for k in evaluation.ks)
+    if has_requests or evaluation.gauc_by:
+        key = evaluation.gauc_by or REQUEST_ID
+        found[key] = ("gauc", *found.get(key, ()))
+    return found
+
+
+def eval_config(
+    evaluation: Evaluation, *, weighted: bool, has_requests: bool, user: str | None = None
+) -> config_pb2.EvalConfig:
+    """Returns what the Evaluator measures. It has no thresholds: the gate on quality judges.
+
+    Args:
+      evaluation: The gates on quality.
+      weighted: Whether the examples have weights; the metrics, but not the number of examples, then count by them.
+      has_requests: Whether the examples have request ids.
+      user: The feature that is the user's id; None if there is none.
+    """
+    units = [key for key in (user, REQUEST_ID if has_requests else None) if key is not None]
+    rows = _metric("RowMetrics", row_metrics.__name__, unit_keys=units)
+    config = config_pb2.EvalConfig(
+        model_specs=[
+            config_pb2.ModelSpec(
+                signature_name=SERVING_SIGNATURE, label_key=LABEL, example_weight_key=WEIGHT if weighted else None
+            )
+        ],
+        slicing_specs=[_WHOLE, *(config_pb2.SlicingSpec(feature_keys=[name]) for name in evaluation.slices)],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=[rows, _metric("CalibrationPlot", name="calibration_plot")])],
+    )
+    for group, names in metrics_by_group(evaluation, has_requests=has_requests).items():
+        measures = [{"kind": kind_of(name), "k": k_of(name)} for name in names]
+        by_group = group not in units  # no unit, such as a user, has its examples in one group alone
+        metrics = [_metric("RankingMetrics", ranking_metrics.__name__, measures=measures, by_group=by_group)]
+        config.metrics_specs.add(query_key=group, metrics=metrics)
+    config.options.include_default_metrics.CopyFrom(BoolValue(value=False))
+    return config
+
+
+def _metric(class_name: str, module: str = "", **settings: Any) -> config_pb2.MetricConfig:
+    return config_pb2.MetricConfig(class_name=class_name, module=module, config=json.dumps(settings))
+
+
+def evaluator_of(
+    component: type[Evaluator],
+    config: Config,
+    examples: BaseChannel,
+    model: BaseChannel,
+    baseline_model: BaseChannel,
+    schema: BaseChannel,
+) -> Evaluator:
+    """An Evaluator, or a component that is one, of the evaluation split."""
+    settings = eval_config(
+        config.evaluation,
+        weighted=config.sources.impressions.weight is not None,
+        has_requests=config.sources.impressions.request_id is not None,
+        user=config.user,
+    )
+    evaluator = component(
+        examples=examples,
+        model=model,
+        baseline_model=baseline_model,
+        eval_config=settings,
+        schema=schema,
+        example_splits=["eval"],
+        module_path=extractors.__name__,
+    )
+    # TFX has no place for it, but its cache compares all properties: an edit of the metrics evaluates anew.
+    metrics = {metric.module for spec in settings.metrics_specs for metric in spec.metrics if metric.module}
+    evaluator.exec_properties["code_fingerprint"] = code_fingerprint(component, extractors.__name__, *sorted(metrics))
+    return evaluator

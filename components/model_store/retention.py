@@ -1,0 +1,34 @@
+"""How many pushed versions are kept."""
+
+from __future__ import annotations
+
+from components.model_store.anchor import anchor_of, versions_of
+from components.model_store.pins import pins
+from components.model_store.versions import RESTORES, read_manifest, remove_version, version_path, versions
+
+
+def remove_old(root: str, keep: int) -> list[int]:
+    """Removes all but the highest versions, the pinned ones, the anchor's, and those that a kept one restores.
+
+    The caller holds the folder's lock.
+
+    Args:
+      root: The serving folder.
+      keep: How many of the highest versions stay, at least 1: the one that serves.
+
+    Returns:
+      The removed versions, oldest first.
+    """
+    found = versions(root)
+    kept = {*found[-keep:], *pins(root)}
+    manifests = {version: read_manifest(version_path(root, version)) for version in found}
+    if anchor := anchor_of(manifests):
+        kept |= set(versions_of(manifests, anchor)[-1:])
+    for version in reversed(found):  # a version restores an older one
+        restored = manifests[version].get(RESTORES)
+        if version in kept and restored is not None:
+            kept.add(restored)
+    old = [version for version in found if version not in kept]
+    for version in old:
+        remove_version(root, version)
+    return old

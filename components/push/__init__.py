@@ -1,0 +1,1 @@
+"""The Pusher: pushes an accepted candidate model as a new version."""

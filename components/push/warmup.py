@@ -1,0 +1,89 @@
+"""Warm-up records: requests that TF Serving answers for itself before a version takes traffic.
+
+Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord file of `PredictionLog`s.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from components.infra_validation.requests import value_of
+from components.model_store.versions import EXTRA_ASSETS
+from transform.signature_names import (
+    CONTEXT_INPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    RANK_ITEMS_SIGNATURE,
+    RANK_SIGNATURE,
+    SERVING_SIGNATURE,
+)
+
+#: Below a version's extra assets; the name is TF Serving's.
+WARMUP_FILE = "tf_serving_warmup_requests"
+
+#: How many candidates the requests have: as the paper's servers sent them, table 2.
+BATCH_SIZES = (200, 100, 50)
+
+#: A record's inputs by name: strings, in any nesting.
+_Inputs = Mapping[str, Any]
+
+
+def write_warmup(version_path: str, model_name: str, requests: Sequence[bytes], item_id: str | None) -> None:
+    """Writes a version's warm-up records.
+
+    Args:
+      version_path: The version, with its `saved_model.pb`.
+      model_name: The name that the model is served by.
+      requests: Serialized raw tf.Examples, at least one; the largest record takes 200 of them.
+      item_id: The feature that is the item's id, for records that rank; None leaves those out.
+    """
+    folder = os.path.join(version_path, EXTRA_ASSETS)
+    tf.io.gfile.makedirs(folder)
+    with tf.io.TFRecordWriter(os.path.join(folder, WARMUP_FILE)) as writer:
+        for signature, inputs in _records(signatures_of(version_path), requests, item_id):
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name = model_name
+            request.model_spec.signature_name = signature
+            for name, values in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+            writer.write(log.SerializeToString())
+
+
+def _records(
+    signatures: Mapping[str, Any], requests: Sequence[bytes], item_id: str | None
+) -> Iterator[tuple[str, _Inputs]]:
+    """The records: a signature, and what it is given."""
+    sizes = sorted({min(size, len(requests)) for size in BATCH_SIZES}, reverse=True)
+    (examples,) = signatures[SERVING_SIGNATURE].inputs
+    for size in sizes:
+        yield SERVING_SIGNATURE, {examples: requests[:size]}
+    if item_id is None or RANK_ITEMS_SIGNATURE not in signatures:
+        return
+    with_ids = {request: own for request in requests if (own := value_of(request, item_id))}
+    ids = list(dict.fromkeys(with_ids.values()))
+    if not ids:
+        return
+    # A raw example has both sides' features: as a context its item features are not read, nor the others as an item.
+    if RANK_SIGNATURE in signatures:
+        for context, size in zip(requests, BATCH_SIZES, strict=False):
+            candidates = list(itertools.islice(itertools.cycle(ids), size))
+            yield RANK_SIGNATURE, {CONTEXT_INPUT: [context], ITEM_IDS: [candidates]}
+        sizes = [1]
+    for size in sizes:
+        items, of_items = zip(*itertools.islice(itertools.cycle(with_ids.items()), size), strict=True)
+        yield RANK_ITEMS_SIGNATURE, {CONTEXT_INPUT: items[:1], ITEM_IDS: [of_items], ITEMS_INPUT: [items]}
+
+
+def signatures_of(version_path: str) -> Mapping[str, Any]:
+    """A SavedModel's signature definitions by name, without TensorFlow's own, such as `__saved_model_init_op`."""
+    with tf.io.gfile.GFile(os.path.join(version_path, "saved_model.pb"), "rb") as file:
+        model = saved_model_pb2.SavedModel.FromString(file.read())
+    return {name: value for name, value in model.meta_graphs[0].signature_def.items() if not name.startswith("__")}

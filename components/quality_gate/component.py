@@ -1,0 +1,209 @@
+"""The gate on quality: after the Evaluator, by what was measured of this span and of the spans before it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from absl import logging
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils import io_utils, path_utils
+
+from components import execution_types, gate_records
+from components.artifacts import GateRecord
+from components.evaluation.paired import Array, differences, metrics_of
+from components.evaluation.results import read_measured, to_plain
+from components.evaluation.scores import Rows, ScoringError, read_rows, scores_of
+from components.execution_types import recorded_as
+from components.model_store.served_models import place_of, version_of, why_not_comparable
+from components.quality_gate.rules import GATE, PairedDifference, QualityInputs, Rival, decide, earlier_spans
+from transform.config.config import Config
+from transform.feature_spec import REQUEST_ID
+
+
+class QualityGateSpec(ComponentSpec):  # type: ignore[misc]
+    """Inputs, outputs and parameters of QualityGate."""
+
+    PARAMETERS = {
+        "config": ExecutionParameter(type=str),
+        "recipe": ExecutionParameter(type=str),
+        "serving_root": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "serving_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "anchor_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "records": ChannelParameter(type=GateRecord, optional=True),
+    }
+    OUTPUTS = {
+        "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "record": ChannelParameter(type=GateRecord),
+    }
+
+
+class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
+    """Measures the candidate model against the anchor, decides, and blesses it or not."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        (blessing,), (artifact,) = output_dict["blessing"], output_dict["record"]
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        span = examples.get_int_custom_property("span")
+        artifact.set_string_custom_property(gate_records.GATE, GATE)
+        artifact.set_int_custom_property(gate_records.SPAN, span)
+        record = gate_records.GateRecord(GATE, span, {})
+        if input_dict.get("model"):
+            config = Config.from_json(exec_properties["config"])
+            current = _measured(input_dict, config, exec_properties["recipe"], exec_properties["serving_root"])
+            earlier = earlier_spans(gate_records.read_records(a.uri for a in input_dict.get("records", [])))
+            found = decide(current, span, earlier, config.quality, config.evaluation)
+            record = gate_records.GateRecord(GATE, span, current.to_json(), tuple(found))
+        gate_records.write_record(artifact.uri, record)
+        for finding in record.findings:
+            logging.info("quality gate: %s: %s", finding.severity, finding.sentence)
+        blessed = bool(record.inputs) and not record.of_severity("refuse")
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(blessed))
+        file = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+        io_utils.write_string_file(os.path.join(blessing.uri, file), "")
+
+
+def _measured(
+    input_dict: dict[str, list[types.Artifact]], config: Config, recipe: str, serving_root: str
+) -> QualityInputs:
+    """What the gate decides by: the Evaluator's measurements, and those against the anchor."""
+    model = artifact_utils.get_single_instance(input_dict["model"])
+    examples = artifact_utils.get_single_instance(input_dict["examples"])
+    features = config.spec.example_names
+    anchor = None
+    if input_dict.get("anchor_model"):
+        rival = artifact_utils.get_single_instance(input_dict["anchor_model"])
+        version = version_of(serving_root, rival)
+        if problem := why_not_comparable(serving_root, version, features):
+            anchor = Rival(place_of(rival), version, problem=problem)
+        else:
+            anchor = _scored(_rows(examples, config), model, rival, version)
+    serving, not_compared = "", ""
+    if input_dict.get("serving_model"):
+        served = artifact_utils.get_single_instance(input_dict["serving_model"])
+        serving = place_of(served)
+        not_compared = why_not_comparable(serving_root, version_of(serving_root, served), features)
+    measured = read_measured(artifact_utils.get_single_uri(input_dict["evaluation"]))
+    if not_compared:
+        measured = {place: of_slice.without_baseline() for place, of_slice in measured.items()}
+    return QualityInputs(
+        model_uri=place_of(model),
+        recipe=recipe,
+        serving_uri=serving,
+        measured=to_plain(measured),
+        anchor=anchor,
+        not_compared=not_compared,
+    )
+
+
+def _scored(rows: Rows, model: types.Artifact, rival: types.Artifact, version: int | None) -> Rival:
+    """As `against`; of a rival that cannot score the rows, why."""
+    try:
+        return against(rows, model, rival, version)
+    except ScoringError as error:
+        return Rival(place_of(rival), version, problem=str(error))
+
+
+def against(rows: Rows, model: types.Artifact, rival: types.Artifact, version: int | None) -> Rival:
+    """Scores a model and a rival on the same rows.
+
+    Args:
+      rows: With the columns of `unit_columns`.
+      model: The candidate model.
+      rival: The rival.
+      version: The rival's version.
+
+    Raises:
+      ScoringError: If one of them cannot score the rows.
+    """
+    own, other = (scores_of(path_utils.serving_model_path(m.uri), rows.examples) for m in (model, rival))
+    found = differences(rows.label, rows.weight, _units(rows), own, other)
+    return Rival(
+        place_of(rival),
+        version,
+        metrics_of(rows.label, rows.weight, other),
+        {name: PairedDifference(d.estimate, d.standard_error) for name, d in found.items()},
+    )
+
+
+def _rows(examples: types.Artifact, config: Config) -> Rows:
+    """The evaluation rows, with what names their units: the user if the config does, then the request."""
+    request = REQUEST_ID if config.sources.impressions.request_id is not None else None
+    columns = [name for name in (config.user, request) if name is not None]
+    return read_rows(artifact_utils.get_split_uri([examples], "eval"), columns)
+
+
+def _units(rows: Rows) -> Array:
+    """Of each row, what it shares with others: the first of its columns that has a value; else itself."""
+    units: Array = np.array([f"row {number}".encode() for number in range(len(rows.examples))], np.object_)
+    for name, column in reversed(list(rows.columns.items())):
+        units = np.where(column != b"", np.array([name.encode() + b" " + value for value in column], np.object_), units)
+    return units.astype(np.bytes_)
+
+
+@recorded_as(execution_types.QUALITY_GATE)
+class QualityGate(base_component.BaseComponent):  # type: ignore[misc]
+    """Blesses a model that the bounds on this span and on the last ones let through; puts its record out."""
+
+    SPEC_CLASS = QualityGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(QualityGateExecutor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        serving_model: types.BaseChannel,
+        anchor_model: types.BaseChannel,
+        evaluation: types.BaseChannel,
+        examples: types.BaseChannel,
+        records: types.BaseChannel,
+        config_json: str,
+        recipe: str,
+        serving_root: str,
+        code_fingerprint: str,
+    ):
+        """Declares the component.
+
+        Args:
+          model: The candidate model; none where infra validation refused it.
+          serving_model: The model that serves; none on a first run.
+          anchor_model: The anchor; none on a first run.
+          evaluation: The Evaluator's metrics.
+          examples: The run's own, whose evaluation split is scored.
+          records: This gate's of earlier spans.
+          config_json: The bounds, and what names the units of the rows.
+          recipe: A digest of the config and the code that the model was trained by.
+          serving_root: The folder of versions.
+          code_fingerprint: Of the gate's code.
+        """
+        super().__init__(
+            spec=QualityGateSpec(
+                config=config_json,
+                recipe=recipe,
+                serving_root=serving_root,
+                code_fingerprint=code_fingerprint,
+                model=model,
+                serving_model=serving_model,
+                anchor_model=anchor_model,
+                evaluation=evaluation,
+                examples=examples,
+                records=records,
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+                record=types.Channel(type=GateRecord),
+            )
+        )

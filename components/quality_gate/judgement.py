@@ -1,0 +1,338 @@
+"""The judgement of a model's quality: pure functions from what was measured to findings, each a whole sentence.
+
+A model is refused for what is beyond chance alone. Where there are few examples a `min` or `max` is held against the
+metric's 95 % interval; a change against the baseline always is, and where its interval is wider than what is allowed it
+cannot tell: that is a finding of its own, and refuses nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from components.evaluation.results import Estimate, Measured, interval
+from components.gate_records import Finding, Severity
+from transform.config.evaluation import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of, split_slice
+
+#: The gate of these findings.
+GATE = "quality"
+
+#: In a slice that had examples in earlier spans none are expected by chance only where fewer units than these are: of
+#: 30 expected units, such as users, none come once in e^30 times.
+MIN_EXPECTED_UNITS = 30
+
+_KEY = "evaluation"
+
+
+class SliceSize(NamedTuple):
+    """How much of the evaluation a slice is.
+
+    Attributes:
+      examples: How many examples it has.
+      positives: How many of them have label 1.
+      units: Of how many units of the bootstrap, such as users, they are.
+    """
+
+    examples: int
+    positives: int
+    units: int
+
+
+def slice_sizes(measured: Mapping[str, Measured]) -> dict[str, SliceSize]:
+    """The sizes by slice, `""` being the whole: what `findings` wants to know of earlier spans."""
+    return {name: SliceSize(m.num_examples, m.num_positives, m.num_units) for name, m in measured.items()}
+
+
+def findings(
+    measured: Mapping[str, Measured],
+    evaluation: Evaluation,
+    earlier: Sequence[Mapping[str, SliceSize]] = (),
+    not_compared: str = "",
+) -> list[Finding]:
+    """Judges a model by what was measured of it.
+
+    Args:
+      measured: By slice, `""` being the whole.
+      evaluation: What it is held to.
+      earlier: The sizes of the slices in earlier spans' evaluations.
+      not_compared: Why the model that serves is no baseline, a sentence; empty if it is, or if none serves.
+
+    Returns:
+      The findings: refusals first, then what could not be judged, then warnings; each over all examples before slices.
+    """
+    found = [
+        *_of_whole(measured[""], evaluation, not_compared),
+        *(f for name, m in sorted(measured.items()) if name for f in _of_slice(name, m, evaluation)),
+        *_vanished(measured, evaluation, earlier),
+    ]
+    order: tuple[Severity, ...] = ("stop", "refuse", "cannot_judge", "warn")
+    return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+def refusals(found: Sequence[Finding]) -> list[str]:
+    """The sentences of the findings that refuse the model."""
+    return [finding.sentence for finding in found if finding.severity == "refuse"]
+
+
+class _Subject(NamedTuple):
+    """A metric over some examples, and its rule.
+
+    Attributes:
+      metric: Its name.
+      place: The slice; empty for all examples.
+      rule: What it is held to.
+      key: Where the rule stands in the config.
+      measured: Of the examples.
+      is_small: Whether the examples are so few that bounds are held against the metric's interval.
+    """
+
+    metric: str
+    place: str
+    rule: SliceThreshold
+    key: str
+    measured: Measured
+    is_small: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric} where {self.place}" if self.place else self.metric
+
+    @property
+    def size(self) -> str:
+        return _size(self.measured)
+
+    def finding(self, severity: Severity, key: str, value: float, bound: float | None, sentence: str) -> Finding:
+        return Finding(
+            gate=GATE,
+            rule=f"{self.key}.{key}",
+            severity=severity,
+            subject=self.name,
+            value=value if math.isfinite(value) else None,
+            bound=bound,
+            rows=self.measured.num_examples,
+            sentence=sentence,
+        )
+
+
+def _size(measured: Measured) -> str:
+    return f"{measured.num_examples:,} examples, {measured.num_positives:,} of them positive"
+
+
+def _of_whole(whole: Measured, evaluation: Evaluation, not_compared: str) -> Iterator[Finding]:
+    is_small = whole.num_of_rarer_label < evaluation.min_positives
+    if is_small:
+        yield from _small_evaluation(whole, evaluation, is_first=not (whole.baseline or not_compared))
+    for name, rule in evaluation.thresholds.items():
+        subject = _Subject(name, "", rule, f"{_KEY}.thresholds.{name}", whole, is_small)
+        if math.isnan(whole.metrics[name]):
+            yield subject.finding(
+                "refuse", "min" if rule.min is not None else "max", math.nan, None, _undefined(subject)
+            )
+            continue
+        yield from _bounds(subject)
+        yield from _worsening(subject)
+    compared = [name for name, rule in evaluation.all_thresholds if rule.max_worsening is not None]
+    if compared and not whole.baseline:
+        rules = f"`max_worsening` of {', '.join(dict.fromkeys(compared))}"
+        yield Finding(
+            gate=GATE,
+            rule=f"{_KEY}.thresholds",
+            severity="cannot_judge",
+            subject="max_worsening",
+            value=None,
+            bound=None,
+            rows=whole.num_examples,
+            sentence=f"{rules} cannot be judged, only `min` and `max`: {not_compared}"
+            if not_compared
+            else f"there is no serving model to compare with: {rules} holds from the first push on",
+        )
+
+
+def _undefined(subject: _Subject) -> str:
+    return f"{subject.name} must be a number. Received: none, on {subject.size}"
+
+
+def _small_evaluation(whole: Measured, evaluation: Evaluation, *, is_first: bool) -> Iterator[Finding]:
+    """What few positives mean: for a first model, that it must rank better than chance beyond doubt."""
+    auc = _above_chance(whole)
+    proven = auc.low > 0.5  # not, if it is not a number
+    what = "a first model is" if is_first else "`min` and `max` are"
+    rule = f"{what} judged by at least {evaluation.min_positives} evaluation examples of either label"
+    sentence = f"{rule}. Received: {_size(whole)}; "
+    if not is_first:
+        sentence += "a metric is refused only where its whole 95 % interval is out of bounds"
+    elif proven:
+        sentence += f"it is let through as it ranks better than chance: auc {auc.value:.4f}, {_range(auc)}"
+    else:
+        sentence += (
+            f"and it must then rank better than chance beyond doubt: auc {auc.value:.4f}, {_range(auc)}. More "
+            "evaluation rows (`ingestion.eval_fraction`) or a smaller `evaluation.min_positives` can mend it, and "
+            "`wdr run --force-push --reason TEXT` pushes it all the same"
+        )
+    yield Finding(
+        gate=GATE,
+        rule=f"{_KEY}.min_positives",
+        severity="refuse" if is_first and not proven else "cannot_judge",
+        subject="evaluation examples",
+        value=float(whole.num_of_rarer_label),
+        bound=float(evaluation.min_positives),
+        rows=whole.num_examples,
+        sentence=sentence,
+    )
+
+
+def _above_chance(whole: Measured) -> Estimate:
+    """AUC with a standard error that is no smaller than that of random scores.
+
+    Of few positives the bootstrap's may be far too small: where they happen to stand first, it is 0. Random scores have
+    √((P + N + 1) / (12 P N)) with P positives and N negatives (Mann and Whitney, 1947): 0.29 with one positive, 0.056
+    with 28 of 400.
+    """
+    positives, negatives = whole.num_positives, whole.num_examples - whole.num_positives
+    auc = whole.candidate("auc")
+    if not positives or not negatives:
+        return Estimate(math.nan, math.nan)
+    by_chance = math.sqrt((positives + negatives + 1) / (12 * positives * negatives))
+    return Estimate(auc.value, max(by_chance, 0.0 if math.isnan(auc.standard_error) else auc.standard_error))
+
+
+def _range(estimate: Estimate) -> str:
+    return f"its 95 % interval {estimate.low:.4f} to {estimate.high:.4f}"
+
+
+def _bounds(subject: _Subject) -> Iterator[Finding]:
+    """Whether a metric lies within `min` and `max`; of few examples, whether its interval reaches them."""
+    rule, estimate = subject.rule, subject.measured.candidate(subject.metric)
+    value = estimate.value
+    if rule.min is not None and value < rule.min:
+        start = f"{subject.name} must be at least {rule.min:g}. Received: {value:.4f}"
+        if not subject.is_small or estimate.high < rule.min:
+            sentence = f"{start} on {subject.size}{_serving_misses(subject, rule.min)}"
+            yield subject.finding("refuse", "min", value, rule.min, sentence)
+        else:
+            yield subject.finding("cannot_judge", "min", value, rule.min, _cannot_tell(subject, start, estimate))
+    if rule.max is not None and value > rule.max:
+        start = f"{subject.name} must be at most {rule.max:g}. Received: {value:.4f}"
+        leak = (
+            ": too good to be true, as if a feature knew the label" if HIGHER_IS_BETTER[kind_of(subject.metric)] else ""
+        )
+        if not subject.is_small or estimate.low > rule.max:
+            yield subject.finding("refuse", "max", value, rule.max, f"{start} on {subject.size}{leak}")
+        else:
+            yield subject.finding("cannot_judge", "max", value, rule.max, _cannot_tell(subject, start, estimate))
+
+
+def _cannot_tell(subject: _Subject, start: str, estimate: Estimate) -> str:
+    return f"{start}, which may be chance: {_range(estimate)}, on {subject.size}"
+
+
+def _serving_misses(subject: _Subject, lowest: float) -> str:
+    """Where the serving model misses the bound beyond doubt too, the fault may not be the candidate's."""
+    if subject.metric not in subject.measured.baseline or not HIGHER_IS_BETTER[kind_of(subject.metric)]:
+        return ""
+    serving = subject.measured.serving(subject.metric)
+    if not serving.high < lowest:
+        return ""
+    return f", and {serving.value:.4f} by the serving model: the cause may lie in the examples or their labels"
+
+
+def _worsening(subject: _Subject) -> Iterator[Finding]:
+    """Whether a metric is worse than the baseline's by more than `max_worsening` and chance.
+
+    It is refused if the good end of the change's 95 % interval is worse by more than the margin, and the change at
+    least twice the half-width of that interval. The second holds by itself where the interval is no wider than the
+    margin; where it is wider, it keeps a slice of few examples from being refused by chance: 3.9 standard errors are
+    passed by 1 in 23,000 equal models, 2 standard errors by 1 in 44.
+    """
+    margin, change = subject.rule.max_worsening, subject.measured.changes.get(subject.metric)
+    if margin is None or change is None:
+        return
+    serving = subject.measured.baseline[subject.metric]
+    worse = -change.value if HIGHER_IS_BETTER[kind_of(subject.metric)] else change.value
+    start = (
+        f"{subject.name} may be worse than the serving model's by at most {margin:g}, beyond chance. Received: "
+        f"{subject.measured.metrics[subject.metric]:.4f} after {serving:.4f}"
+    )
+    if not math.isfinite(change.half_width):
+        sentence = f"{start}; the change has no interval, on {subject.size}"
+        yield subject.finding("cannot_judge", "max_worsening", worse, margin, sentence)
+    elif worse > max(margin + change.half_width, 2 * change.half_width):
+        sentence = f"{start}, a change of {interval(change)}, on {subject.size}"
+        yield subject.finding("refuse", "max_worsening", worse, margin, sentence)
+    elif change.half_width > margin:
+        doubt = (
+            "not beyond chance for one of many comparisons"
+            if worse > margin + change.half_width
+            else "too wide to tell"
+        )
+        sentence = f"{start}, a change of {interval(change)}: {doubt}, on {subject.size}"
+        yield subject.finding("cannot_judge", "max_worsening", worse, margin, sentence)
+
+
+def _of_slice(name: str, measured: Measured, evaluation: Evaluation) -> Iterator[Finding]:
+    if not evaluation.slice_thresholds:
+        return
+    few_positives = measured.num_of_rarer_label < evaluation.min_slice_positives
+    if few_positives or measured.num_examples < evaluation.min_slice_examples:
+        key, least = (
+            ("min_slice_positives", f"{evaluation.min_slice_positives:,} examples of either label")
+            if few_positives
+            else ("min_slice_examples", f"{evaluation.min_slice_examples:,} examples")
+        )
+        yield Finding(
+            gate=GATE,
+            rule=f"{_KEY}.{key}",
+            severity="cannot_judge",
+            subject=name,
+            value=float(measured.num_of_rarer_label if few_positives else measured.num_examples),
+            bound=float(getattr(evaluation, key)),
+            rows=measured.num_examples,
+            sentence=f"the slice {name} is judged by at least {least}. Received: {_size(measured)}",
+        )
+        return
+    for metric, rule in evaluation.slice_thresholds.items():
+        subject = _Subject(metric, name, rule, f"{_KEY}.slice_thresholds.{metric}", measured, is_small=True)
+        if math.isnan(measured.metrics[metric]):
+            yield subject.finding("cannot_judge", "min", math.nan, None, _undefined(subject))
+            continue
+        yield from _bounds(subject)
+        yield from _worsening(subject)
+
+
+def _vanished(
+    measured: Mapping[str, Measured], evaluation: Evaluation, earlier: Sequence[Mapping[str, SliceSize]]
+) -> Iterator[Finding]:
+    """Slices without an example where many are expected.
+
+    Expected are those of each of the earlier spans: a slice that has examples on some days alone, such as a weekday,
+    is missed by none.
+    """
+    for feature in dict.fromkeys(split_slice(name)[0] for name in evaluation.slices):
+        if not any(_feature_of(name) == feature for name in measured if name):
+            yield _none(feature, f"no example has a value of `{feature}`, by which slices are made", measured[""])
+    if not earlier:
+        return
+    for name in sorted(set.intersection(*(set(sizes) for sizes in earlier)) - set(measured)):
+        shares = [(sizes[name].units / max(sizes[""].units, 1), sizes[name].examples) for sizes in earlier]
+        expected = min(share for share, _ in shares) * measured[""].num_units
+        if _feature_of(name) in {split_slice(s)[0] for s in evaluation.slices} and expected >= MIN_EXPECTED_UNITS:
+            yield _none(name, f"no example is where {name}; the last span had {shares[-1][1]:,}", measured[""])
+
+
+def _feature_of(slice_name: str) -> str:
+    """The feature of a slice's name: `country` of `country = US`, `age_days` of `age_days < 7`."""
+    return slice_name.split(" ", 1)[0]
+
+
+def _none(subject: str, sentence: str, whole: Measured) -> Finding:
+    return Finding(
+        gate=GATE,
+        rule=f"{_KEY}.slices",
+        severity="warn",
+        subject=subject,
+        value=0.0,
+        bound=None,
+        rows=whole.num_examples,
+        sentence=sentence,
+    )

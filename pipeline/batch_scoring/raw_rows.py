@@ -1,0 +1,145 @@
+"""Raw rows of a person's file to tf.Examples, with what a pushed model carries: its config and its catalog."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from components.ingestion.examples import KIND_OF_FEATURE, put_value
+from components.ingestion.readers import read_rows
+from components.ingestion.rows import RowError, RowParser
+from components.model_store.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
+from transform.catalog import table_rows
+from transform.config.config import Column, Config
+from transform.config.sources import DEFAULT_LIST_SEPARATOR
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS, Feature
+
+
+def model_config(model_path: str) -> Config:
+    """The config that a pushed model was made with; raises InputError if the folder is no pushed model."""
+    path = os.path.join(model_path, EXTRA_ASSETS, CONFIG_FILE)
+    try:
+        with tf.io.gfile.GFile(path, "r") as file:
+            return Config.from_json(file.read())
+    except tf.errors.NotFoundError as error:
+        raise InputError(
+            f"a model must be a pushed version, as W/serving/store/3 is. Received: {model_path}"
+        ) from error
+
+
+def read_catalog(model_path: str, table: str) -> dict[str, tf.train.Features]:
+    """The snapshot of a table that went with a model: by key, the row's features. Empty if there is none."""
+    folder = os.path.join(model_path, EXTRA_ASSETS, CATALOG_FOLDER, table)
+    return {key.decode(): example.features for key, example in table_rows(folder)}
+
+
+class ExampleMaker:
+    """Turns raw rows into tf.Examples, as ingestion does, but without a label.
+
+    The features of the impressions are taken from the row's columns of their names in the log. Those of a table are
+    too, where the row has them all: under the feature's own name, or under the table's name for it if no other source
+    has such a column. Else the table's row is looked up.
+    """
+
+    def __init__(self, config: Config, tables: Mapping[str, Mapping[str, tf.train.Features]], columns: Sequence[str]):
+        """Plans where each feature's value comes from.
+
+        Args:
+          config: The model's config.
+          tables: By table, its rows by key.
+          columns: The raw rows' columns.
+
+        Raises:
+          InputError: If a feature's column is neither in the rows nor to be had from a table.
+        """
+        self._parsers: list[tuple[RowParser, list[Feature]]] = []
+        self._lookups: list[tuple[RowParser, Mapping[str, tf.train.Features]]] = []
+        for source in (IMPRESSIONS, *config.sources.tables):
+            features = config.features_of(source)
+            found = {f.name: _column_in_rows(config, f, columns) for f in features}
+            missing = [f.source_column for f in features if found[f.name] is None]
+            if not missing:
+                read_from = [found[f.name] or f.source_column for f in features]
+                self._parsers.append((_parser(config, source, features, read_from), list(features)))
+                continue
+            table = config.sources.tables.get(source)
+            if table is None or table.log_column not in columns or not tables.get(source):
+                hint = (
+                    ""
+                    if table is None
+                    else f"; they can be had by `{table.log_column}` from the table `{source}`, with --data"
+                )
+                raise InputError(f"the columns {missing} are missing{hint}. Received: {list(columns)}")
+            key = dataclasses.replace(_key(config, IMPRESSIONS, table.log_column), required=False)
+            limits = config.ingestion
+            nulls = config.sources.impressions.null_values
+            self._lookups.append((RowParser([key], nulls, DEFAULT_LIST_SEPARATOR, limits), tables[source]))
+
+    def example(self, row: Mapping[str, Any]) -> bytes:
+        """The row as a serialized tf.Example; raises RowError if a value breaks its column's rule."""
+        example = tf.train.Example()
+        for parser, features in self._parsers:
+            for feature, value in zip(features, parser.parse(row), strict=True):
+                put_value(example.features.feature, feature, value)
+        for parser, rows in self._lookups:
+            (key,) = parser.parse(row)
+            if key in rows:
+                example.features.MergeFrom(rows[key])
+        serialized: bytes = example.SerializeToString(deterministic=True)
+        return serialized
+
+
+def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) -> str | None:
+    """The column of raw rows that holds a feature; None if there is none."""
+    if feature.source == IMPRESSIONS:
+        return feature.source_column if feature.source_column in columns else None
+    if feature.name in columns:
+        return feature.name
+    others = {f.source_column for f in config.spec.features if f.source != feature.source}
+    return feature.source_column if feature.source_column in columns and feature.source_column not in others else None
+
+
+def _parser(config: Config, source: str, features: Sequence[Feature], read_from: Sequence[str]) -> RowParser:
+    """A parser of the features' values, each from its column of `read_from`."""
+    where = config.sources.of(source)
+    columns = [
+        Column(column, KIND_OF_FEATURE[f.kind], f.required, f.trim)
+        for f, column in zip(features, read_from, strict=True)
+    ]
+    return RowParser(columns, where.null_values, where.list_separator, config.ingestion)
+
+
+def _key(config: Config, source: str, name: str) -> Column:
+    """A key's column as ingestion reads it."""
+    return next(c for c in config.columns[source] if (c.name, c.kind) == (name, "string"))
+
+
+def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.train.Features]:
+    """A table's rows by key, straight from its files; of a key that stands twice, the first.
+
+    Rows that ingestion would reject are left out, as `wdr run` leaves them out and says so.
+    """
+    table, features = config.sources.tables[name], config.features_of(name)
+    parser = _parser(config, name, features, [f.source_column for f in features])
+    key = _key(config, name, table.key)
+    key_parser = RowParser([key], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion)
+    columns = list(dict.fromkeys([table.key, *(f.source_column for f in features)]))
+    rows: dict[str, tf.train.Features] = {}
+    for path in paths:
+        for raw in read_rows(path, table.format, columns, config.ingestion):
+            if raw.values is None:
+                continue
+            try:
+                (key,), values = key_parser.parse(raw.values), parser.parse(raw.values)
+            except RowError:
+                continue
+            entry = tf.train.Features()
+            for feature, value in zip(features, values, strict=True):
+                put_value(entry.feature, feature, value)
+            rows.setdefault(key, entry)
+    return rows

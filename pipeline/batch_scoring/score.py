@@ -1,0 +1,197 @@
+"""Scores raw rows with a pushed model: the input's columns, plus `score`."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import tensorflow as tf
+
+from components.ingestion.files import open_file
+from components.ingestion.readers import read_header, read_rows, unit_of
+from components.ingestion.rows import RawRow, RowError
+from components.ingestion.spans import resolve_span
+from components.model_store.versions import verify
+from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
+from transform.config.config import Config
+from transform.config.sources import DEFAULT_LIST_SEPARATOR
+from transform.errors import InputError
+from transform.ranking import snapshot_tables
+from transform.signature_names import SERVING_SIGNATURE
+
+SCORE = "score"
+BATCH_SIZE = 1000
+#: Of how many unscored rows the reason is told.
+MAX_PROBLEMS = 5
+INPUT_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
+OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreReport:
+    """How many rows were scored, and a sentence for each of the first rows that could not be."""
+
+    num_scored: int
+    num_unscored: int
+    problems: tuple[str, ...]
+
+
+def score_file(
+    model_path: str, input_path: str, output_path: str, data_root: str | None = None, span: int | None = None
+) -> ScoreReport:
+    """Scores a file.
+
+    A row that cannot be scored (a text where a number belongs, say) is written with an empty score, in its place.
+
+    Args:
+      model_path: A pushed version.
+      input_path: csv, tsv, jsonl (these also with `.gz`) or parquet; the name's ending says which.
+      output_path: csv, tsv or jsonl; the name's ending says which.
+      data_root: Where the config's tables are read anew; without it, the catalog that went with the model is used.
+      span: The span of those tables; None takes the latest.
+
+    Returns:
+      The counts, and what was wrong.
+
+    Raises:
+      InputError: If the input cannot be read or lacks a column, a name has another ending, or the model's files are not
+        those that were pushed.
+    """
+    input_format, output_format = _format_of(input_path), _format_of(output_path)
+    if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
+        raise InputError(f"the output's name must end in one of {[f'.{f}' for f in OUTPUT_FORMATS]}: {output_path}")
+    config = model_config(model_path)
+    verify(model_path)
+    columns = read_header(input_path, input_format) or _jsonl_columns(input_path)
+    if SCORE in columns:
+        raise InputError(f"the input has a column `{SCORE}` already ({input_path})")
+    maker = ExampleMaker(config, _tables(config, model_path, data_root, span), columns)
+    signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
+    rows = read_rows(input_path, input_format, columns, config.ingestion)
+    problems: list[str] = []
+    num_scored = num_unscored = 0
+    with _whole_or_not_at_all(output_path) as file:
+        write = _writer(file, output_format, columns)
+        for batch in _batches(rows):
+            examples: list[bytes | None] = []
+            for row in batch:
+                try:
+                    if row.values is None:
+                        raise RowError(row.reason, row.detail)
+                    examples.append(maker.example(row.values))
+                except RowError as error:
+                    examples.append(None)
+                    if len(problems) < MAX_PROBLEMS:
+                        problems.append(f"{unit_of(input_format)} {row.number}: {error.detail}")
+            scores = _score(signature, [e for e in examples if e is not None])
+            for row, example in zip(batch, examples, strict=True):
+                try:
+                    write(row.values or {}, None if example is None else next(scores))
+                except csv.Error as error:  # of tsv alone
+                    raise InputError(
+                        f"a tsv file cannot hold a tab or a line end in a value; write csv or jsonl. "
+                        f"Received: {unit_of(input_format)} {row.number} ({input_path})"
+                    ) from error
+            num_unscored += examples.count(None)
+            num_scored += len(examples) - examples.count(None)
+    return ScoreReport(num_scored, num_unscored, tuple(problems))
+
+
+@contextlib.contextmanager
+def _whole_or_not_at_all(path: str) -> Iterator[TextIO]:
+    """Opens a file for writing that appears under its name only once all of it is written."""
+    part = Path(f"{path}.part")
+    try:
+        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _format_of(path: str) -> str:
+    for ending, name in INPUT_FORMATS.items():
+        if path.removesuffix(".gz").endswith(ending):
+            return name
+    raise InputError(f"the file's name must end in one of {sorted(INPUT_FORMATS)}. Received: {path}")
+
+
+def _jsonl_columns(path: str) -> list[str]:
+    """The keys of the first row; every row of a file to be scored must have the same."""
+    with open_file(path) as stream:
+        line = stream.readline(1_000_000)
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except ValueError as error:
+        raise InputError(f"the first line must be a JSON object: {error} ({path})") from error
+    if not isinstance(row, dict):
+        raise InputError(f"the first line must be a JSON object. Received: {type(row).__name__} ({path})")
+    return list(row)
+
+
+def _tables(
+    config: Config, model_path: str, data_root: str | None, span: int | None
+) -> dict[str, Mapping[str, tf.train.Features]]:
+    if data_root is None:
+        return {name: read_catalog(model_path, name) for name in snapshot_tables(config)}
+    files = resolve_span(config, data_root, span).files
+    return {name: read_table(config, name, files[name][""]) for name in config.sources.tables}
+
+
+def _batches(rows: Iterator[RawRow]) -> Iterator[list[RawRow]]:
+    batch: list[RawRow] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _score(signature: Any, examples: list[bytes]) -> Iterator[np.float32]:
+    if examples:
+        (scores,) = signature(tf.constant(examples)).values()
+        yield from scores.numpy()
+
+
+def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
+    """A function that writes one row and its score; scores have nine digits, which give a float32 back exactly."""
+    if output_format == "jsonl":
+
+        def write_json(row: Mapping[str, Any], score: np.float32 | None) -> None:
+            number = None if score is None else float(f"{score:.9g}")
+            file.write(json.dumps({**{k: _plain(v) for k, v in row.items()}, SCORE: number}) + "\n")
+
+        return write_json
+    if output_format == "tsv":
+        writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
+    else:
+        writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*columns, SCORE])
+
+    def write_row(row: Mapping[str, Any], score: np.float32 | None) -> None:
+        number = "" if score is None else f"{score:.9g}"
+        writer.writerow([*(_text(row.get(column)) for column in columns), number])
+
+    return write_row
+
+
+def _text(value: Any) -> Any:
+    """A value for csv and tsv: a list as ingestion reads it back."""
+    plain = _plain(value)
+    return DEFAULT_LIST_SEPARATOR.join(map(str, plain)) if isinstance(plain, list) else plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""The command line `wdr`: one module for each group of commands."""

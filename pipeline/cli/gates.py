@@ -1,0 +1,33 @@
+"""`wdr gates …`: what the gates have decided, and would decide by other thresholds."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pipeline.cli.options import WORKSPACE, Group, quiet_imports
+
+
+@click.group(cls=Group)
+def gates() -> None:
+    """What the gates have decided, and would decide by other thresholds."""
+
+
+@gates.command()
+@click.argument("config", type=click.Path())
+@WORKSPACE
+def replay(config: str, workspace: str) -> None:
+    """Decide again on the recorded inputs of past spans' gates, by CONFIG's thresholds."""
+    from pipeline.workspace import Workspace
+    from transform.config.config import load_config
+
+    loaded = load_config(config)
+    with quiet_imports():
+        from pipeline.cli.display import console_for
+        from pipeline.registry.gates_replay import replay_tables
+    console = console_for(sys.stdout)
+    for number, table in enumerate(replay_tables(Workspace.at(workspace), loaded)):
+        if number:
+            console.print()
+        console.print(table)

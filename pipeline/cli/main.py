@@ -1,0 +1,147 @@
+"""The command line `wdr`: the whole product for a person."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.cli.gates import gates
+from pipeline.cli.models import models
+from pipeline.cli.options import DATA, DEBUG_HELP, SPAN, Group, quiet_imports
+from pipeline.cli.ranking import COMMANDS as RANKING_COMMANDS
+from pipeline.cli.run import run
+from pipeline.cli.schedule import COMMANDS as SCHEDULE_COMMANDS
+from pipeline.errors import sentence
+from serving.model_server.command import serve
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 120},
+)
+@click.option("--debug", is_flag=True, expose_value=False, help=DEBUG_HELP)
+@click.version_option(package_name="wide-deep-ranker")
+def cli() -> None:
+    """Keeps an app store's ranking model fresh: ingest, train, validate, push, score."""
+
+
+cli.add_command(models)
+cli.add_command(gates)
+cli.add_command(serve)
+for command in (run, *RANKING_COMMANDS, *SCHEDULE_COMMANDS):
+    cli.add_command(command)
+
+
+@cli.command()
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write to.")
+@click.option("--days", "num_days", type=int, default=3, help="How many days.")
+@click.option("--first-day", type=int, default=1, help="The first day's number.")
+@click.option("--impressions-per-day", type=int, default=100_000)
+@click.option("--users", "num_users", type=int, default=5_000, help="Users at any one time.")
+@click.option("--apps", "num_apps", type=int, default=1_000, help="Apps at any one time.")
+@click.option("--format", default="csv", type=click.Choice(["csv", "tsv", "jsonl", "parquet", "tfrecord"]))
+@click.option("--gzip", "compress", is_flag=True, help="Compress the files.")
+@click.option("--seed", type=int, default=1)
+def simulate(
+    out: Path,
+    num_days: int,
+    first_day: int,
+    impressions_per_day: int,
+    num_users: int,
+    num_apps: int,
+    format: str,
+    compress: bool,
+    seed: int,
+) -> None:
+    """Write a simulated app store's daily logs, installs, users and catalog."""
+    from transform.errors import UserError
+
+    with quiet_imports():
+        from pipeline.simulator import DayCounts
+        from pipeline.simulator import simulate as simulate_store
+
+    def on_day(day: int, counts: DayCounts) -> None:
+        click.echo(f"day {day}: {counts.num_impressions:,} impressions, {counts.num_installs:,} installs")
+
+    try:
+        simulate_store(
+            out,
+            num_days=num_days,
+            impressions_per_day=impressions_per_day,
+            format=format,
+            compress=compress,
+            seed=seed,
+            num_users=num_users,
+            num_apps=num_apps,
+            first_day=first_day,
+            on_day=on_day,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+@cli.command()
+@click.argument("config", type=click.Path())
+@DATA
+@SPAN
+@click.option("--rows", "max_rows", type=click.IntRange(min=1), default=100_000, help="Rows to read of each source.")
+def check(config: str, data: str, span: int | None, max_rows: int) -> None:
+    """Read config and data and say what is wrong, before anything runs."""
+    from transform.config.config import load_config
+
+    loaded = load_config(config)
+    with quiet_imports():
+        from components.ingestion.spans import resolve_span
+        from pipeline.check import check_files, check_rows, described
+        from pipeline.check_spans import unmatched_joins, values_outside_windows
+    data_root = str(Path(data).absolute())
+    found = resolve_span(loaded, data_root, span)
+    click.echo(f"{config} is valid; span {found.span}")
+    check_files(loaded, found)
+    for report in check_rows(loaded, found, max_rows):
+        click.echo(described(report))
+    for line in unmatched_joins(loaded, found, max_rows):
+        click.echo(f"joins: {line}")
+    for line in values_outside_windows(loaded, data_root, found, max_rows):
+        click.echo(f"values: {line}")
+
+
+@cli.command()
+@click.option("--model", required=True, type=click.Path(exists=True, file_okay=False), help="A pushed version.")
+@click.option("--input", "input_path", required=True, type=click.Path(exists=True, dir_okay=False), help="Raw rows.")
+@click.option("--output", "output_path", required=True, type=click.Path(dir_okay=False), help="Where to write.")
+@click.option("--data", type=click.Path(exists=True, file_okay=False), help="Read the config's tables from here.")
+@SPAN
+def score(model: str, input_path: str, output_path: str, data: str | None, span: int | None) -> None:
+    """Score raw rows with a pushed model: the input's columns, plus `score`."""
+    with quiet_imports():
+        from pipeline.batch_scoring.score import score_file
+
+    report = score_file(model, input_path, output_path, data and str(Path(data).absolute()), span)
+    click.echo(f"{report.num_scored:,} rows scored ({output_path})")
+    if report.num_unscored:
+        click.echo(f"{report.num_unscored:,} rows have no score: " + "; ".join(report.problems), err=True)
+
+
+def main() -> None:
+    """Runs the command; an error is one sentence, and exits with 1, or with 2 if the command itself is not right."""
+    try:
+        code = cli(prog_name="wdr", standalone_mode=False)  # a command's own code, where it ends by `Exit`
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"error: {sentence(error)}", err=True)
+        sys.exit(error.exit_code if isinstance(error, click.ClickException) else 1)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

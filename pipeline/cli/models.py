@@ -1,0 +1,179 @@
+"""The commands `wdr models …`: what was pushed, what serves, and going back."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from pipeline.cli.options import WORKSPACE, Group, quiet_imports
+
+_MODEL = click.option("--model", "name", help="The model, where the workspace has several: its config's name.")
+_VERSION = click.argument("version", type=click.IntRange(min=1))
+
+
+@click.group(cls=Group)
+def models() -> None:
+    """The pushed versions."""
+
+
+@models.command("list")
+@WORKSPACE
+@_MODEL
+def list_models(workspace: str, name: str | None) -> None:
+    """List the pushed versions and which one serves."""
+    from pipeline.cli.display import console_for
+    from pipeline.registry.list import versions_table
+    from pipeline.workspace import Workspace
+
+    console_for(sys.stdout).print(versions_table(Workspace.existing(workspace), name))
+
+
+@models.command()
+@click.argument("version", type=click.IntRange(min=1), required=False)
+@WORKSPACE
+@_MODEL
+def show(version: int | None, workspace: str, name: str | None) -> None:
+    """Show what a version was made from, back to its log files and row counts; the one that serves if left out."""
+    with quiet_imports():
+        from pipeline.cli.display import console_for
+        from pipeline.registry.list import serving_root
+        from pipeline.registry.record import record_table
+        from pipeline.workspace import Workspace
+
+    place = Workspace.existing(workspace)
+    console_for(sys.stdout).print(record_table(serving_root(place, name), version, place.metadata_connection()))
+
+
+@models.command()
+@click.argument("first", metavar="A", type=click.IntRange(min=1))
+@click.argument("second", metavar="B", type=click.IntRange(min=1))
+@WORKSPACE
+@_MODEL
+def diff(first: int, second: int, workspace: str, name: str | None) -> None:
+    """Show in what the versions A and B differ: config, spans, code, metrics, vocabularies, catalog."""
+    from pipeline.cli.display import console_for
+    from pipeline.registry.list import serving_root
+    from pipeline.workspace import Workspace
+
+    place = Workspace.existing(workspace)
+    root = serving_root(place, name)
+    with quiet_imports():
+        from pipeline.registry.diff import diff_table
+        from pipeline.registry.progressive import ProgressiveValidation, read_common
+
+    def unseen(one: str, other: str) -> ProgressiveValidation | None:
+        with quiet_imports():  # and a quiet reader of metrics, which TensorFlow calls deprecated each time
+            return read_common(place.metadata_connection(), one, other)
+
+    table = diff_table(root, first, second, unseen)
+    if not table.row_count:
+        click.echo(f"versions {first} and {second} do not differ")
+        return
+    console_for(sys.stdout).print(table)
+
+
+@models.command()
+@WORKSPACE
+@_MODEL
+@click.option("--to", type=click.IntRange(min=1), help="The version that is to serve again; the previous if left out.")
+@click.option("--reason", required=True, help="Why; it stays on record.")
+def rollback(workspace: str, name: str | None, to: int | None, reason: str) -> None:
+    """Make the previous version serve again, as a new version with its files."""
+    from components.model_store.rollback import roll_back
+    from pipeline.registry.list import record, serving_root
+    from pipeline.workspace import Workspace
+
+    place = Workspace.existing(workspace)
+    root = serving_root(place, name)
+    version = roll_back(root, reason, to)
+    click.echo(f"version {version} serves ({root}/{version})")
+    click.echo(record(place, root, version))
+
+
+@models.command()
+@_VERSION
+@WORKSPACE
+@_MODEL
+@click.option("--reason", default="", help="Why; `list` shows it.")
+def pin(version: int, workspace: str, name: str | None, reason: str) -> None:
+    """Keep a version: it is not removed, however many are pushed."""
+    from components.model_store.pins import pin as pin_version
+    from pipeline.registry.list import serving_root
+    from pipeline.workspace import Workspace
+
+    root = serving_root(Workspace.existing(workspace), name)
+    pin_version(root, version, reason)
+    click.echo(f"version {version} is pinned ({root}/{version})")
+
+
+@models.command()
+@_VERSION
+@WORKSPACE
+@_MODEL
+def unpin(version: int, workspace: str, name: str | None) -> None:
+    """Take a pin away: the version goes when it is old."""
+    from components.model_store.pins import unpin as unpin_version
+    from pipeline.registry.list import serving_root
+    from pipeline.workspace import Workspace
+
+    root = serving_root(Workspace.existing(workspace), name)
+    unpin_version(root, version)
+    click.echo(f"version {version} is not pinned any more ({root}/{version})")
+
+
+@models.command("tf-serving")
+@WORKSPACE
+@_MODEL
+@click.option("--out", "path", required=True, type=click.Path(dir_okay=False), help="TF Serving's models.config.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="LABEL=VERSION", help="A label, such as stable, of a version."
+)
+@click.option("--unlabel", multiple=True, metavar="LABEL", help="A label to take away.")
+@click.option("--load", multiple=True, type=click.IntRange(min=1), help="A version to load beside the newest.")
+@click.option("--base-path", default="/models", help="Where TF Serving finds the models.  [default: /models]")
+def tf_serving(
+    workspace: str,
+    name: str | None,
+    path: str,
+    labels: tuple[str, ...],
+    unlabel: tuple[str, ...],
+    load: tuple[int, ...],
+    base_path: str,
+) -> None:
+    """Write which versions TF Serving loads: those with a label, and the newest. Other labels stay where they are."""
+    from pipeline.registry.list import serving_root
+    from pipeline.workspace import Workspace
+
+    place = Workspace.existing(workspace)
+    model = os.path.basename(serving_root(place, name))
+    with quiet_imports():
+        from pipeline.registry.tf_serving_config import write_config
+    click.echo(write_config(place, path, model, dict(map(_label, labels)), unlabel, load, base_path))
+
+
+def _label(text: str) -> tuple[str, int]:
+    """The label and the version of LABEL=VERSION."""
+    label, _, version = text.partition("=")
+    if not label or not version.isdecimal() or not version.isascii() or int(version) < 1:
+        raise click.UsageError(f"`--label` must be of the form LABEL=VERSION. Received: {text}")
+    return label, int(version)
+
+
+@models.command()
+@WORKSPACE
+def history(workspace: str) -> None:
+    """Show how each model did on the span after those that it was trained on, beside the model before it."""
+    from pipeline.cli.display import console_for
+    from pipeline.workspace import Workspace
+    from transform.errors import InputError
+
+    place = Workspace.existing(workspace)
+    with quiet_imports():  # and a quiet reader of metrics, as above
+        from pipeline.registry.progressive import history_table, read_history
+
+        found = read_history(place.metadata_connection())
+    if not found:
+        raise InputError(f"no model has met a span after its own yet ({place.root})")
+    console_for(sys.stdout).print(history_table(found))

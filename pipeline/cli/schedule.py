@@ -1,0 +1,142 @@
+"""`wdr compile` and `wdr run-node`: the pipeline for a scheduler, and one of its tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import ACCEPT_SPAN, REASON, WORKSPACE, needed_reason, quiet_imports
+
+if TYPE_CHECKING:
+    from pipeline.compile.compiled import Place
+    from pipeline.runner.run_node import NodeResult
+
+#: The exit code of a node that its gate stopped: the span is skipped, and the next one builds on the last good one.
+#: Airflow's BashOperator takes it for "skipped".
+SKIPPED = 99
+
+
+_EXISTING = click.Path(exists=True, file_okay=False)
+
+
+@click.command(name="compile")
+@click.argument("config", type=click.Path())
+@click.option("--target", required=True, type=click.Choice(["local", "airflow", "kubeflow"]), help="The scheduler.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write.")
+@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="The first day with logs, in place of the config's.")
+@click.option("--image", default="wide-deep-ranker", help="For Kubeflow: the image of the steps.")
+@click.option("--claim", default="storage", help="For Kubeflow: a persistent volume claim with data and workspace.")
+@click.option("--secret", default="", help="For Kubeflow: a secret with WDR_METADATA_URL.")
+def compile_command(
+    config: str, target: str, out: Path, start: datetime.datetime | None, image: str, claim: str, secret: str
+) -> None:
+    """Write the pipeline for a scheduler: what its nodes are, and the scheduler's own file."""
+    from transform.config.config import load_config
+
+    loaded = load_config(config)
+    if start is not None:
+        schedule = dataclasses.replace(loaded.schedule, start=start.date())
+        loaded = dataclasses.replace(loaded, schedule=schedule)
+    with quiet_imports():
+        from pipeline.compile.compiled import write_compiled
+        from pipeline.compile.targets import write_target
+    topology = write_compiled(loaded, out.absolute())
+    file = write_target(target, topology, out.absolute(), image=image, claim=claim, secret=secret)
+    click.echo(f"{len(topology['nodes'])} nodes of {loaded.name} for {target}: {file}")
+
+
+@click.command(name="run-node")
+@click.option(
+    "--compiled", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="By `wdr compile`."
+)
+@click.option("--node", required=True, help="The node to run.")
+@click.option("--span", required=True, envvar="WDR_SPAN", type=click.IntRange(min=0), help="The run's span.")
+@click.option("--run-id", required=True, envvar="WDR_RUN_ID", help="The run's name, the same for all of its nodes.")
+@click.option("--data", required=True, envvar="WDR_DATA", type=_EXISTING, help="The folder of logs.")
+@WORKSPACE
+@ACCEPT_SPAN
+@REASON
+def run_node_command(
+    compiled: Path, node: str, span: int, run_id: str, data: str, workspace: str, accept_span: bool, reason: str
+) -> None:
+    """Run one node of a compiled pipeline; safe to try again, whatever became of the last try.
+
+    Exits with 0 if the node is done, with 99 if a gate on data stopped it, and with 1 if it failed. Where a gate
+    stopped a scheduler's run: run the gate's node with --accept-span, then have the scheduler run the rest.
+    """
+    reason = needed_reason(reason, {"--accept-span": accept_span})
+    from pipeline.workspace import Workspace
+
+    with quiet_imports():
+        from pipeline.compile.compiled import Place
+    place = Place(str(Path(data).absolute()), Workspace.at(workspace))
+    _run(compiled.absolute(), place, node, span, run_id, reason)
+
+
+@click.command(name="kubeflow-step")
+@click.option("--node", required=True, help="The node to run.")
+@click.option("--executor-input", required=True, help="By Kubeflow's launcher, JSON.")
+def kubeflow_step(node: str, executor_input: str) -> None:
+    """Run one node as a step of Kubeflow Pipelines."""
+    with quiet_imports():
+        from pipeline.runner.kubeflow_step import Step, staging_root
+    step = Step(executor_input, staging_root())
+    result = _run(step.compiled, step.place, node, step.span, step.run_id)
+    step.tell(result.event, result.outcome)
+
+
+def _run(compiled: Path, place: Place, node: str, span: int, run_id: str, accept_reason: str = "") -> NodeResult:
+    """Runs a node and tells how it went; its last line, which schedulers show, names the whole run's report."""
+    from rich.console import Console
+
+    from transform.errors import GateError, UserError
+
+    with quiet_imports():
+        from absl import logging
+
+        from pipeline.outages import outage
+        from pipeline.report.summary import summary
+        from pipeline.runner.run_node import run_node
+    logging.set_verbosity(logging.INFO)
+    try:
+        result = run_node(compiled, place, node, span, run_id, accept_reason)
+    except GateError as error:
+        click.echo(f"span {span} is skipped, the next one builds on the last good one: {error}", err=True)
+        raise click.exceptions.Exit(SKIPPED) from error
+    except UserError:
+        raise
+    except Exception as error:
+        if (why := outage(error, place.workspace)) is not None:
+            raise UserError(f"{node} failed: {why}") from error
+        raise
+    is_cached = result.event.state == "cached"
+    click.echo(f"{node}: {'taken from the cache' if is_cached else f'{result.event.seconds:.1f} s'}")
+    if result.outcome is not None:
+        Console(highlight=False, width=120).print(summary(result.outcome))
+        click.echo(f"report: {result.report}")
+    return result
+
+
+@click.command()
+@WORKSPACE
+@click.option("--keep-runs", type=click.IntRange(min=1), default=30, help="The latest runs, of which all stays.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+def gc(workspace: str, keep_runs: int, dry_run: bool) -> None:
+    """Remove old runs' artifacts; never what a version that is still there was made from."""
+    from pipeline.workspace import Workspace
+
+    with quiet_imports():
+        from pipeline.cli.display import console_for
+        from pipeline.registry.garbage import collect_garbage, garbage_table
+    garbage = collect_garbage(Workspace.existing(workspace), keep_runs, dry_run=dry_run)
+    if garbage.num_bytes:
+        console_for(sys.stdout).print(garbage_table(garbage))
+    click.echo(f"{garbage.total_mb:,.1f} MB {'would be' if dry_run else 'are'} free")
+
+
+COMMANDS = (compile_command, run_node_command, kubeflow_step, gc)

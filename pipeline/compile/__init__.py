@@ -1,0 +1,1 @@
+"""The pipeline in TFX's intermediate representation, and the files by which schedulers run it."""

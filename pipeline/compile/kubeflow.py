@@ -1,0 +1,99 @@
+"""The pipeline for Kubeflow Pipelines 2: a step for each node, which runs it in the product's image.
+
+The steps are those of every other scheduler (`pipeline/runner/run_node.py`): what a run builds on, it finds in the
+workspace and in ML Metadata, not in Kubeflow's own. Kubeflow gets a report of each step.
+"""
+
+# Kubeflow reads the annotations of steps and pipeline, so they are not postponed here.
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler, dsl, kubernetes
+
+#: Where the steps find the persistent volume.
+STORAGE = "/storage"
+
+#: The span of a run that is scheduled: the day before it.
+DAY_BEFORE = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """What a cluster has for the pipeline.
+
+    Attributes:
+      image: The product's image.
+      claim: A persistent volume claim with the logs in `data/`, the workspace in `workspace/`, and the compiled
+        pipeline in `compiled/NAME/`.
+      secret: A secret whose entry WDR_METADATA_URL names ML Metadata's database; empty for SQLite on the volume.
+    """
+
+    image: str
+    claim: str
+    secret: str = ""
+
+
+def write_kubeflow(topology: dict[str, Any], cluster: Cluster, file: Path) -> None:
+    """Writes a pipeline's specification (version 2.1) as YAML.
+
+    Args:
+      topology: As `write_compiled` returns it.
+      cluster: What the steps run on.
+      file: The file, whose name ends in `.yaml`.
+    """
+    name, schedule = topology["name"], topology["schedule"]
+    steps = {node["id"]: _step(node["id"], cluster.image) for node in topology["nodes"]}
+
+    def pipeline(
+        span: int = DAY_BEFORE,
+        compiled: str = f"{STORAGE}/compiled/{name}",
+        data: str = f"{STORAGE}/data",
+        workspace: str = f"{STORAGE}/workspace",
+    ) -> None:
+        tasks: dict[str, Any] = {}
+        for node in topology["nodes"]:
+            task = steps[node["id"]](
+                span=span,
+                scheduled=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
+                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                compiled=compiled,
+                data=data,
+                workspace=workspace,
+            )
+            task.set_display_name(node["id"])
+            task.set_caching_options(enable_caching=False)  # TFX's looks at the outside world, Kubeflow's does not
+            first_wait = f"{schedule['retry_seconds']:.0f}s"
+            task.set_retry(schedule["retries"], backoff_duration=first_wait, backoff_factor=2.0)
+            pod = schedule["pods"].get(node["id"], schedule["pods"]["default"])
+            task.set_cpu_request(pod["cpu"]).set_memory_request(pod["memory"]).set_memory_limit(pod["memory"])
+            for label, value in pod["node_selector"].items():
+                kubernetes.add_node_selector(task, label, value)
+            kubernetes.mount_pvc(task, pvc_name=cluster.claim, mount_path=STORAGE)
+            kubernetes.set_timeout(task, seconds=int(schedule["timeout_seconds"]))
+            if cluster.secret:
+                kubernetes.use_secret_as_env(task, cluster.secret, {"WDR_METADATA_URL": "WDR_METADATA_URL"})
+            tasks[node["id"]] = task.after(*(tasks[upstream] for upstream in node["upstream"]))
+
+    compiler.Compiler().compile(dsl.pipeline(name=name.replace("_", "-"))(pipeline), str(file))
+
+
+def _step(node: str, image: str) -> Any:
+    def step(  # type: ignore[no-untyped-def]
+        span: int,
+        scheduled: str,
+        run_id: str,
+        compiled: str,
+        data: str,
+        workspace: str,
+        report: dsl.Output[dsl.Artifact],
+    ):
+        return dsl.ContainerSpec(
+            image=image,
+            command=["wdr", "kubeflow-step"],
+            args=["--node", node, "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
+        )
+
+    step.__name__ = node
+    return dsl.container_component(step)

@@ -1,0 +1,54 @@
+"""The file that a scheduler reads, beside the compiled pipeline."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from components.fingerprint import ROOT
+
+AIRFLOW_DAG = ROOT / "deploy" / "airflow" / "dag.py"
+
+
+def write_target(target: str, topology: dict[str, Any], folder: Path, **cluster: str) -> Path:
+    """Writes the scheduler's own file.
+
+    Args:
+      target: `local`, a shell script that runs the nodes one after another; `airflow`, a DAG file; or `kubeflow`, a
+        pipeline's specification.
+      topology: As `write_compiled` returns it.
+      folder: The compiled pipeline's.
+      **cluster: For Kubeflow, the attributes of `pipeline.compile.kubeflow.Cluster`.
+
+    Returns:
+      The file.
+    """
+    if target == "airflow":
+        file = folder / f"{topology['name']}_dag.py"
+        shutil.copyfile(AIRFLOW_DAG, file)
+        return file
+    if target == "kubeflow":
+        from pipeline.compile.kubeflow import Cluster, write_kubeflow  # late: it imports Kubeflow's client
+
+        file = folder / f"{topology['name']}.yaml"
+        write_kubeflow(topology, Cluster(**cluster), file)
+        return file
+    file = folder / "run.sh"
+    file.write_text(_script(topology), encoding="utf-8")
+    file.chmod(0o755)
+    return file
+
+
+def _script(topology: dict[str, Any]) -> str:
+    nodes = " ".join(node["id"] for node in topology["nodes"])
+    command = shlex.join([sys.executable, "-m", "pipeline.cli", "run-node"])
+    return f"""#!/bin/sh
+# Runs the pipeline {topology["name"]} node by node: WDR_DATA=… WDR_WORKSPACE=… WDR_SPAN=… WDR_RUN_ID=… run.sh
+set -e
+for node in {nodes}; do
+  {command} --compiled "$(dirname "$0")" --node "$node"
+done
+"""

@@ -1,0 +1,36 @@
+"""An error as one sentence for the user."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+#: What Beam writes behind an error's text, and where in a worker's report the error itself stands.
+_BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+def first_line(error: BaseException) -> str:
+    """An unexpected error in one line: its kind, and the first line of what it says."""
+    head, worker, report = str(error).rpartition(_TRACEBACK)
+    if worker:  # a Beam worker's error, as text: the first line behind its traceback's indented ones tells it
+        raised = [line for line in report.splitlines() if line[:1].strip()] or head.splitlines()
+        lines = [_BEAM_STEP.sub("", line) for line in raised]
+        return lines[0][:300] if lines else type(error).__name__
+    lines = [_BEAM_STEP.sub("", line.strip()) for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+def sentence(error: Exception) -> str:
+    """An error as one sentence for the user."""
+    from transform.errors import UserError
+
+    if isinstance(error, UserError):
+        return _BEAM_STEP.sub("", str(error))
+    if isinstance(error, click.ClickException):
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        return error.format_message() + (f" (`{context.command_path} --help` tells more)" if context else "")
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return f"{first_line(error)} (`--debug` shows where)"

@@ -1,0 +1,1 @@
+"""ML Metadata: the connection, the store and how long a connection is held."""

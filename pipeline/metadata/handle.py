@@ -1,0 +1,49 @@
+"""TFX's handle to ML Metadata, and what its tables on PostgreSQL need before a run writes to them."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+from tfx.orchestration import metadata
+
+from pipeline.metadata.store import is_postgresql, open_store
+
+#: ML Metadata indexes the values of all properties as they are. A row of such an index takes 2,704 bytes; a list of log
+#: files, a config or a schema is longer. TFX asks for nothing by a property's value.
+_INDEXES_ON_VALUES = (
+    "idx_artifact_property_string",
+    "idx_context_property_string",
+    "idx_execution_property_string",
+)
+
+
+class Metadata(metadata.Metadata):  # type: ignore[misc]
+    """TFX's handle to ML Metadata, with our store."""
+
+    def __enter__(self) -> Metadata:
+        super().__enter__()
+        self._store = open_store(self._connection_config)
+        return self
+
+
+def allow_long_values(connection: metadata.ConnectionConfigType) -> None:
+    """Drops the indexes that refuse long values, where ML Metadata is on PostgreSQL and has them.
+
+    Args:
+      connection: To ML Metadata, which makes its tables if need be.
+
+    Raises:
+      psycopg.Error: If the server cannot be reached, or its user does not own the tables.
+    """
+    if not is_postgresql(connection):
+        return
+    with Metadata(connection):
+        pass  # makes the tables
+    server = connection.postgresql
+    with psycopg.connect(
+        host=server.host, port=server.port, user=server.user, password=server.password or None, dbname=server.dbname
+    ) as database:
+        names = [list(_INDEXES_ON_VALUES)]
+        found = database.execute("SELECT indexname FROM pg_indexes WHERE indexname = ANY(%s)", names)
+        for (name,) in found.fetchall():
+            database.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))

@@ -1,0 +1,146 @@
+"""In what two pushed versions differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from components.model_store.identity import is_same_model
+from components.model_store.versions import (
+    BASELINE,
+    CATALOG_FOLDER,
+    CONFIG_FILE,
+    EXTRA_ASSETS,
+    MODEL_URI,
+    SPANS,
+    Manifest,
+    read_manifest,
+    version_path,
+    versions,
+)
+from pipeline.batch_scoring.raw_rows import read_catalog
+from pipeline.registry.progressive import ProgressiveValidation
+from transform.errors import InputError
+
+#: What stands in place of a value where a version has none.
+NONE = "–"
+
+_VOCABULARY_SUFFIX = "_vocabulary"
+
+
+def diff_table(root: str, first: int, second: int, unseen: Callable[[str, str], ProgressiveValidation | None]) -> Table:
+    """A table of all in which two versions differ: what, and its value in each.
+
+    Args:
+      root: The serving folder.
+      first: A version.
+      second: Another.
+      unseen: Gives the progressive validation of two models, by their places, on a span that was new to both.
+
+    Raises:
+      InputError: If there is no such version.
+    """
+    found = versions(root)
+    for version in (first, second):
+        if version not in found:
+            raise InputError(f"a version to compare must be one of {found}. Received: {version} ({root})")
+    before, after = (contents(Path(version_path(root, version))) for version in (first, second))
+    table = Table(box=None, pad_edge=False)
+    for header in ("what", f"version {first}", f"version {second}"):
+        table.add_column(header, overflow="fold")
+    rows = {what: (before.get(what, NONE), after.get(what, NONE)) for what in [*before, *after]}
+    one, other = (read_manifest(version_path(root, version)) for version in (first, second))
+    for what, values in {**rows, **metric_rows(one, other, unseen)}.items():
+        if values[0] != values[1]:
+            table.add_row(what, *values)
+    return table
+
+
+def metric_rows(
+    first: Manifest, second: Manifest, unseen: Callable[[str, str], ProgressiveValidation | None]
+) -> dict[str, tuple[str, str]]:
+    """The metrics of two versions on the same rows, by what they are.
+
+    Args:
+      first: A version's manifest.
+      second: Another's.
+      unseen: As of `diff_table`.
+
+    Returns:
+      The metrics on the last span that was new to both models; else on the span of one of them that was held against
+      the other; else, in place of the metrics, that there is no such span.
+    """
+    one, other = first.get(MODEL_URI), second.get(MODEL_URI)
+    if one is None or other is None or is_same_model(first, second):
+        return {}
+    if one != other and (found := unseen(one, other)) is not None:
+        measured = found.measured
+        of_models = {found.model_uri: measured.metrics, found.before_uri: measured.baseline}
+        return _rows(of_models[one], of_models[other], f"on span {found.span}, new to both")
+    for manifest, held_against in ((first, other), (second, one)):
+        if one != other and (manifest.get(BASELINE) or {}).get(MODEL_URI) == held_against and SPANS in manifest:
+            metrics = manifest["metrics"]
+            of_models = {manifest[MODEL_URI]: metrics["candidate"], held_against: metrics.get("baseline", {})}
+            return _rows(of_models[one], of_models[other], f"on span {max(manifest[SPANS])}")
+    if not ("metrics" in first and "metrics" in second):
+        return {}
+    return {"metrics": (_measured_on(first), f"{_measured_on(second)}: not comparable")}
+
+
+def _measured_on(manifest: Manifest) -> str:
+    return f"of span {max(manifest[SPANS])}" if manifest.get(SPANS) else "of a span that its manifest does not name"
+
+
+def _rows(first: Mapping[str, float], second: Mapping[str, float], where: str) -> dict[str, tuple[str, str]]:
+    names = dict.fromkeys([*first, *second])
+    values = {name: [f"{m[name]:.6g}" if name in m else NONE for m in (first, second)] for name in names}
+    return {f"{name} {where}": (before, after) for name, (before, after) in values.items()}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """What a version is made of, as words by what they are about; the order is that of the table."""
+    manifest = read_manifest(str(folder))
+    extra = folder / EXTRA_ASSETS
+    found = {
+        "spans": ", ".join(str(span) for span in manifest.get(SPANS, [])),
+        "code fingerprint": manifest.get("code_fingerprint", NONE),
+        "model": manifest.get("model_uri", NONE),
+    }
+    for path in sorted((folder / "assets").glob(f"*{_VOCABULARY_SUFFIX}")):
+        found[f"vocabulary {path.name.removesuffix(_VOCABULARY_SUFFIX)}"] = f"{_num_lines(path):,}"
+    for table in sorted((extra / CATALOG_FOLDER).glob("*")):
+        found[f"table {table.name}"] = f"{len(read_catalog(str(folder), table.name)):,} rows"
+    config = extra / CONFIG_FILE
+    if config.exists():
+        keys = json.loads(config.read_text(encoding="utf-8"))
+        keys |= keys.pop("spec")  # the features, and what is made of them: a config file has them at its top
+        found |= {f"config {place}": text for place, text in _flat((), keys)}
+    return found
+
+
+def _num_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def _flat(place: tuple[str, ...], value: Any) -> Iterator[tuple[str, str]]:
+    """A config's values, each with its place: `features.price.quantiles`."""
+    entries = _entries(value)
+    if entries is None:
+        yield ".".join(place), json.dumps(value)
+        return
+    for name, entry in entries.items():
+        yield from _flat((*place, name), entry)
+
+
+def _entries(value: Any) -> dict[str, Any] | None:
+    """The entries of a mapping, or of a list of features or crosses, by their names; None for what has none."""
+    if isinstance(value, dict):
+        return value or None
+    if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+        return {entry.get("name") or " x ".join(entry["features"]): entry for entry in value}
+    return None

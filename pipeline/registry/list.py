@@ -1,0 +1,99 @@
+"""The pushed versions of a workspace, for a person."""
+
+from __future__ import annotations
+
+import ml_metadata as mlmd
+from rich.table import Table
+
+from components.model_store.pins import pins
+from components.model_store.rollback import ROLLBACK_REASON, record_rollback
+from components.model_store.versions import (
+    FORCED,
+    PUSHED_AT,
+    RESTORES,
+    SPANS,
+    Manifest,
+    read_manifest,
+    version_path,
+    versions,
+)
+from pipeline.metadata.connection import place_of
+from pipeline.metadata.store import open_store
+from pipeline.workspace import Workspace
+from transform.errors import InputError
+
+
+def model_names(workspace: Workspace) -> list[str]:
+    """The models that were pushed, sorted; raises InputError if there is none."""
+    serving = workspace.root / "serving"
+    names = sorted(path.name for path in serving.iterdir() if path.is_dir()) if serving.is_dir() else []
+    if not names:
+        raise InputError(f"nothing was pushed yet ({serving})")
+    return names
+
+
+def serving_root(workspace: Workspace, name: str | None) -> str:
+    """The folder of a model's versions.
+
+    Args:
+      workspace: The workspace.
+      name: The model; None where there is one only.
+
+    Raises:
+      InputError: If there is no such model, or there are several and none is named.
+    """
+    names = model_names(workspace)
+    if name is None and len(names) > 1:
+        raise InputError(f"`--model` must name one of {names}. Received: none ({workspace.root})")
+    if name is not None and name not in names:
+        raise InputError(f"`--model` must name one of {names}. Received: {name} ({workspace.root})")
+    return str(workspace.serving(name or names[0]))
+
+
+def versions_table(workspace: Workspace, name: str | None = None) -> Table:
+    """A table of all pushed versions, or of one model's; TF Serving serves the highest of each model."""
+    table = Table(box=None, pad_edge=False)
+    for header in ("model", "version", "spans", "serves", "pinned", "pushed", "note", "where"):
+        table.add_column(header, overflow="fold")
+    for model in [name] if name else model_names(workspace):
+        root = serving_root(workspace, model)
+        found, pinned = versions(root), pins(root)
+        for version in found:
+            path = version_path(root, version)
+            manifest = read_manifest(path)
+            table.add_row(
+                model,
+                str(version),
+                ", ".join(str(span) for span in manifest.get(SPANS, ["?"])),
+                "yes" if version == found[-1] else "",
+                (pinned[version] or "yes") if version in pinned else "",
+                manifest.get(PUSHED_AT, "?"),
+                note(manifest),
+                path,
+            )
+    return table
+
+
+def note(manifest: Manifest) -> str:
+    """What is unusual about a version, and why it is so; empty for a push that the gates let through."""
+    notes = []
+    if RESTORES in manifest:
+        notes.append(f"restores {manifest[RESTORES]}: {manifest[ROLLBACK_REASON]}")
+    if FORCED in manifest:
+        notes.append(f"forced: {manifest[FORCED]['reason']}")
+    return "; ".join(notes)
+
+
+def record(workspace: Workspace, root: str, version: int) -> str:
+    """Records a rollback in ML Metadata, where it knows the restored version; returns a sentence that tells."""
+    connection = workspace.metadata_connection()
+    try:
+        recorded = record_rollback(open_store(connection), root, version)
+    except mlmd.errors.StatusError as error:
+        raise InputError(
+            f"version {version} serves and its manifest tells of the rollback, but ML Metadata could not be written: "
+            f"{error} ({place_of(connection)})"
+        ) from error
+    if recorded:
+        return f"recorded in ML Metadata ({place_of(connection)})"
+    return f"recorded in the manifest only: ML Metadata does not know the push ({place_of(connection)})"

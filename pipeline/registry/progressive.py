@@ -1,0 +1,113 @@
+"""How each model did on the span after those that it was trained on: the history of progressive validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+from rich.table import Table
+from tfx.dsl.io import fileio
+
+from components.evaluation.results import Measured, change_words, interval, read_measured
+from components.execution_types import PROGRESSIVE_EVALUATOR
+from components.lineage import artifacts_of, examples_behind, producer, producer_type
+from pipeline.metadata.handle import Metadata
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgressiveValidation:
+    """One progressive validation.
+
+    Attributes:
+      span: The span that was new to both models.
+      trained_to: The last span that the model was trained on.
+      model_uri: The model.
+      measured: Its metrics on the span's evaluation examples, and those of the model before it.
+      before_uri: The model before it; empty if there was none.
+    """
+
+    span: int
+    trained_to: int
+    model_uri: str
+    measured: Measured
+    before_uri: str = ""
+
+
+def read_progress(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> ProgressiveValidation | None:
+    """Reads one validation from its ModelEvaluation; None if there was no model to validate."""
+    inputs = _inputs(store, evaluation)
+    models = sorted((a for a in inputs if a.type == "Model"), key=lambda artifact: artifact.id)
+    if not models:
+        return None
+    before, model = models[:-1], models[-1]  # the other one, if there are two, was there before it
+    return ProgressiveValidation(
+        span=max(a.custom_properties["span"].int_value for a in inputs if a.type == "Examples"),
+        trained_to=max(a.custom_properties["span"].int_value for a in examples_behind(store, model.id)),
+        model_uri=model.uri,
+        measured=read_measured(evaluation.uri)[""],
+        before_uri=before[0].uri if before else "",
+    )
+
+
+def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[ProgressiveValidation]:
+    """All progressive validations of a workspace, by span; of one that was done again, the last."""
+    with Metadata(connection) as handle:
+        found = [read_progress(handle.store, a) for a in _evaluations(handle.store)]
+    by_span = {progress.span: progress for progress in found if progress is not None}
+    return [by_span[span] for span in sorted(by_span)]
+
+
+def read_common(
+    connection: metadata_store_pb2.ConnectionConfig, one_uri: str, other_uri: str
+) -> ProgressiveValidation | None:
+    """The last validation of two models on the same span, which was new to both; None if there is none."""
+    with Metadata(connection) as handle:
+        for evaluation in reversed(_evaluations(handle.store)):
+            if {a.uri for a in _inputs(handle.store, evaluation) if a.type == "Model"} == {one_uri, other_uri}:
+                return read_progress(handle.store, evaluation)
+    return None
+
+
+def _evaluations(store: mlmd.MetadataStore) -> list[metadata_store_pb2.Artifact]:
+    """The ModelEvaluations of progressive validation whose files are there, first to last."""
+    try:
+        found = store.get_artifacts_by_type("ModelEvaluation")
+    except mlmd.errors.NotFoundError:  # of the type: nothing was evaluated yet
+        return []
+    ours = [a for a in found if producer_type(store, a.id) == PROGRESSIVE_EVALUATOR and fileio.exists(a.uri)]
+    return sorted(ours, key=lambda artifact: artifact.id)
+
+
+def _inputs(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> list[metadata_store_pb2.Artifact]:
+    """What an evaluation was made from."""
+    made_by = producer(store, evaluation.id)
+    return [] if made_by is None else artifacts_of(store, made_by, inputs=True)
+
+
+def history_table(history: Sequence[ProgressiveValidation]) -> Table:
+    """A row per span and metric: how the last model did there, and the one before it. It is 78 characters wide."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("span", justify="right")
+    table.add_column("trained\nto", justify="right")
+    table.add_column("examples", justify="right")
+    table.add_column("metric", no_wrap=True)
+    for header in ("model", "before", "change (95 %)"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for progress in history:
+        measured = progress.measured
+        place = (str(progress.span), str(progress.trained_to), f"{measured.num_examples:,}")
+        for name, value in measured.metrics.items():
+            before = f"{measured.baseline[name]:.4f}" if name in measured.baseline else ""
+            change = interval(measured.changes[name]) if name in measured.changes else ""
+            table.add_row(*place, name, f"{value:.4f}", before, change)
+    return table
+
+
+def against_baseline(measured: Measured, name: str) -> str:
+    """A metric beside the baseline's, with the interval of the change where there is one."""
+    value = f"{measured.metrics[name]:.4f}"
+    if name not in measured.baseline:
+        return value
+    return f"{value} (before {measured.baseline[name]:.4f}{change_words(measured.changes, name)})"

@@ -1,0 +1,189 @@
+"""What a pushed version was made from: its manifest, and by ML Metadata back to log files and row counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+from rich.table import Table
+
+from components.artifacts import COUNTS_FILE, FILES
+from components.ingestion.counts import Counts, read_counts
+from components.lineage import accepted_stops, artifacts_of, examples_behind, producer
+from components.model_store.anchor import ANCHOR
+from components.model_store.pins import pins
+from components.model_store.rollback import ROLLBACK_BY
+from components.model_store.versions import (
+    ABSENT_SIGNATURES,
+    BASELINE,
+    FORCED,
+    MODEL_URI,
+    PUSHED_AT,
+    RESTORES,
+    ROLLBACK_OF,
+    SHA256,
+    SIGNATURES,
+    Manifest,
+    history,
+    version_path,
+    versions,
+)
+from pipeline.metadata.connection import place_of
+from pipeline.metadata.store import open_store
+from pipeline.registry.list import note
+from transform.errors import InputError
+from transform.ranking import absence_words
+
+
+@dataclasses.dataclass(frozen=True)
+class SpanRecord:
+    """What a model learned from one span.
+
+    Attributes:
+      span: The span's number.
+      examples_uri: The ingested examples.
+      quarantine_uri: The rejected rows, and the counts.
+      counts: Of the rows; None if the quarantine was removed.
+      files: The log files, by source.
+      accepted: Why a person accepted what a gate on data would have stopped, by what it found.
+    """
+
+    span: int
+    examples_uri: str
+    quarantine_uri: str
+    counts: Counts | None
+    files: Mapping[str, Sequence[str]]
+    accepted: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
+    """Walks from a model back to the spans that it learned from, newest first; none if ML Metadata does not know it."""
+    records = []
+    for model in store.get_artifacts_by_uri(model_uri):
+        for examples in examples_behind(store, model.id):
+            ingestion = producer(store, examples.id)
+            assert ingestion is not None  # Examples with a span are of an ingestion
+            (quarantine,) = [a for a in artifacts_of(store, ingestion, inputs=False) if a.type == "Quarantine"]
+            (execution,) = store.get_executions_by_id([ingestion])
+            there = os.path.exists(os.path.join(quarantine.uri, COUNTS_FILE))
+            records.append(
+                SpanRecord(
+                    span=examples.custom_properties["span"].int_value,
+                    examples_uri=examples.uri,
+                    quarantine_uri=quarantine.uri,
+                    counts=read_counts(quarantine.uri) if there else None,
+                    files=files_of(execution),
+                    accepted=accepted_stops(store, [examples.id]),
+                )
+            )
+    return sorted(records, key=lambda record: -record.span)
+
+
+def files_of(execution: metadata_store_pb2.Execution) -> dict[str, list[str]]:
+    """The log files that an ingestion read, by source."""
+    by_source = json.loads(execution.custom_properties[FILES].string_value)
+    return {source: [path for paths in by_split.values() for path in paths] for source, by_split in by_source.items()}
+
+
+def record_table(root: str, version: int | None, connection: metadata_store_pb2.ConnectionConfig) -> Table:
+    """A table of two columns: what, and how much or where.
+
+    Args:
+      root: The serving folder.
+      version: The version, which may have been removed since; None takes the one that serves.
+      connection: To ML Metadata.
+
+    Raises:
+      InputError: If there never was such a version.
+    """
+    manifests, found = history(root), versions(root)
+    if version is None and found:
+        version = found[-1]
+    if version is None or version not in manifests:
+        raise InputError(f"a version to show must be one of {list(manifests)}. Received: {version} ({root})")
+    manifest = manifests[version]
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("version", f"{version}, {_state(root, version, found)}")
+    for what, text in _made_from(manifest).items():
+        table.add_row(what, text)
+    if MODEL_URI in manifest:
+        spans = spans_behind(open_store(connection), manifest[MODEL_URI])
+        if not spans:
+            table.add_row("rows", f"ML Metadata does not know the model ({place_of(connection)})")
+        for span in spans:
+            _add_span(table, span)
+    return table
+
+
+def _state(root: str, version: int, found: list[int]) -> str:
+    """Whether a version serves, is there or was removed; and whether it is pinned."""
+    if version not in found:
+        return "removed, since newer ones were pushed"
+    state = "which serves" if version == found[-1] else "which does not serve"
+    reason = pins(root).get(version)
+    pinned = "" if reason is None else f"; pinned{': ' if reason else ''}{reason}"
+    return f"{state}{pinned} ({version_path(root, version)})"
+
+
+def _made_from(manifest: Manifest) -> dict[str, str]:
+    """What the manifest tells, line by line."""
+    lines = {}
+    if unusual := note(manifest):
+        lines["note"] = unusual
+    if RESTORES in manifest:
+        versions_named = f"from version {manifest[ROLLBACK_OF]} to version {manifest[RESTORES]}"
+        lines["rolled back"] = f"{versions_named}, by {manifest[ROLLBACK_BY]}"
+    if FORCED in manifest:
+        lines["refused"] = "; ".join(manifest[FORCED]["refusals"])
+        lines["forced by"] = manifest[FORCED]["by"]
+    if PUSHED_AT in manifest:
+        run = f", by run {manifest['run_id']}" if manifest.get("run_id") else ""
+        lines["pushed"] = f"{manifest[PUSHED_AT]}{run}"
+    for key in (MODEL_URI, "config_fingerprint", "code_fingerprint"):
+        if key in manifest:
+            lines[key.removesuffix("_uri").replace("_", " ")] = str(manifest[key])
+    if BASELINE in manifest:
+        baseline = manifest[BASELINE]
+        held = f"version {baseline['version']} ({baseline[MODEL_URI]})" if baseline else "none served yet"
+        lines["held against"] = held
+    if ANCHOR in manifest:
+        itself = manifest[ANCHOR] == manifest.get(MODEL_URI)
+        lines["anchor"] = "this model, from its push on" if itself else str(manifest[ANCHOR])
+    if SIGNATURES in manifest:
+        lines["signatures"] = "; ".join([", ".join(manifest[SIGNATURES]), *absence_words(manifest[ABSENT_SIGNATURES])])
+    metrics = manifest.get("metrics", {})
+    for name, value in metrics.get("candidate", {}).items():
+        before = metrics.get("baseline", {}).get(name)
+        lines[name] = f"{value:.6g}" + (f"  (version before {before:.6g})" if before is not None else "")
+    if SHA256 in manifest:
+        lines["files"] = f"{len(manifest[SHA256]):,}, with checksums"
+    return lines
+
+
+def _add_span(table: Table, record: SpanRecord) -> None:
+    table.add_row(f"span {record.span}", record.examples_uri)
+    for found, reason in record.accepted.items():
+        table.add_row("  accepted", f"{reason}: {found}")
+    counts = record.counts
+    if counts is None:
+        table.add_row("  rows", f"the counts were removed ({record.quarantine_uri})")
+    else:
+        splits = ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items()))
+        table.add_row("  examples", splits)
+    for source, paths in sorted(record.files.items()):
+        if counts is not None:
+            reasons = counts.rejected.get(source, {})
+            rejected = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
+            table.add_row(
+                f"  {source}",
+                f"{counts.read.get(source, 0):,} rows read, {sum(reasons.values()):,} rejected"
+                + (f" ({rejected}; {record.quarantine_uri})" if rejected else ""),
+            )
+        for path in paths:
+            table.add_row("", path)

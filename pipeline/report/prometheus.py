@@ -1,0 +1,92 @@
+"""What monitoring reads of a run: a file in Prometheus' text format, for the node exporter's textfile collector."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+
+from ml_metadata.proto import metadata_store_pb2
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+from components.model_store.identity import is_same_model
+from components.model_store.versions import PUSHED_AT, history, versions
+from pipeline.metadata.handle import Metadata
+from pipeline.report.run_result import Outcome
+from pipeline.workspace import Workspace
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A run that has ended.
+
+    Attributes:
+      pipeline_name: Its pipeline.
+      span: Its span.
+      executions: By node, its execution in ML Metadata.
+      outcome: What it came to; None if a gate on data stopped it.
+      skipped_by: That gate; the next run builds on the last good one.
+      reason: Its sentence.
+    """
+
+    pipeline_name: str
+    span: int
+    executions: Mapping[str, int]
+    outcome: Outcome | None
+    skipped_by: str = ""
+    reason: str = ""
+
+    @property
+    def result(self) -> str:
+        if self.outcome is None:
+            return "skipped"
+        return "refused" if self.outcome.version is None else "pushed"
+
+
+def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: Ended) -> None:
+    """Writes the metrics of a pipeline's last run in a workspace, in place of those of the run before."""
+    registry = CollectorRegistry()
+
+    def gauge(name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(name, words, ("pipeline", *labels), registry=registry)
+
+    name, outcome = ended.pipeline_name, ended.outcome
+    last = gauge("wdr_last_run_timestamp_seconds", "When the last run ended.", "result")
+    last.labels(name, ended.result).set_to_current_time()
+    gauge("wdr_last_run_span", "The last run's span.").labels(name).set(ended.span)
+    took = gauge("wdr_node_seconds", "How long each node of the last run took; a cached one, nothing.", "node")
+    for node, duration in _durations(connection, ended.executions).items():
+        took.labels(name, node).set(duration)
+    root = str(workspace.serving(name))
+    if found := versions(root):
+        gauge("wdr_served_version", "The version that serves.").labels(name).set(found[-1])
+        if (when := _first_pushed(root)) is not None:
+            words = "When its model was first pushed; a rollback makes no model younger."
+            gauge("wdr_served_model_pushed_timestamp_seconds", words).labels(name).set(when)
+    if outcome is not None:
+        rows = gauge("wdr_rows", "Rows of the last run's span.", "source", "state")
+        for source, number in outcome.counts.read.items():
+            rows.labels(name, source, "read").set(number)
+            rows.labels(name, source, "rejected").set(sum(outcome.counts.rejected.get(source, {}).values()))
+        value = gauge("wdr_metric", "The last run's evaluation.", "metric", "model")
+        for model, metrics in (("candidate", outcome.metrics), ("serving", outcome.baseline)):
+            for metric, measured in metrics.items():
+                value.labels(name, metric, model).set(measured)
+    workspace.metrics.mkdir(parents=True, exist_ok=True)
+    write_to_textfile(str(workspace.metrics / f"{name}.prom"), registry)
+
+
+def _first_pushed(root: str) -> float | None:
+    """When the model that serves was pushed for the first time, in seconds since 1970; None if no manifest tells."""
+    manifests = list(history(root).values())
+    pushes = [m[PUSHED_AT] for m in manifests if is_same_model(m, manifests[-1]) and PUSHED_AT in m]
+    return min((datetime.datetime.fromisoformat(at).timestamp() for at in pushes), default=None)
+
+
+def _durations(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> dict[str, float]:
+    with Metadata(connection) as handle:
+        found = {e.id: e for e in handle.store.get_executions_by_id(list(executions.values()))}
+    return {
+        node: (found[id_].last_update_time_since_epoch - found[id_].create_time_since_epoch) / 1000
+        for node, id_ in executions.items()
+    }

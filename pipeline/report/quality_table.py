@@ -1,0 +1,84 @@
+"""What the summary says of a model's quality: its metrics, its slices, and what could not be judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from components.evaluation.results import Measured
+from components.gate_records import Finding
+from pipeline.report.run_result import Outcome
+
+#: So many slices, and findings of one kind, are shown; the report has all.
+MAX_SLICES, MAX_FINDINGS = 12, 5
+
+#: Of the metrics of a slice.
+_SHOWN = ("auc", "logloss", "calibration")
+
+
+def quality_rows(outcome: Outcome) -> Iterator[tuple[str, RenderableType]]:
+    """What, and how much: the summary's rows."""
+    for name, value in outcome.metrics.items():
+        yield name, f"{value:.4f}  ({_against(outcome, name)})"
+    if outcome.slices:
+        yield "slices", _slices(outcome)
+    for what, severity in (("warning", "warn"), ("cannot judge", "cannot_judge")):
+        yield from _findings(what, [finding for finding in outcome.findings if finding.severity == severity])
+
+
+def _against(outcome: Outcome, metric: str) -> str:
+    """What a metric stands against: the serving model's, and how far the change may be chance."""
+    if metric not in outcome.baseline:
+        return "no baseline"
+    against = f"serving model {outcome.baseline[metric]:.4f}"
+    if metric not in outcome.changes:
+        return against
+    low, high = outcome.changes[metric]
+    return f"{against}, change {low:+.4f} to {high:+.4f}"
+
+
+def _findings(what: str, found: Sequence[Finding]) -> Iterator[tuple[str, str]]:
+    for finding in found[:MAX_FINDINGS]:
+        yield what, f"[yellow]{escape(finding.sentence)}[/yellow]"
+    if left := found[MAX_FINDINGS:]:
+        subjects = escape(", ".join(finding.subject for finding in left[:MAX_SLICES]))
+        more = f", and {len(left) - MAX_SLICES} others (all in the report)" if len(left) > MAX_SLICES else ""
+        yield what, f"[yellow]also: {subjects}{more}[/yellow]"
+
+
+def _slices(outcome: Outcome) -> RenderableType:
+    """The slices of which something was refused, then the largest."""
+    refused = {finding.subject for finding in outcome.findings if finding.severity == "refuse"}
+
+    def rank(name: str) -> tuple[bool, int]:
+        is_refused = any(subject.endswith(f" where {name}") for subject in refused)
+        return not is_refused, -outcome.slices[name].num_examples
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("slice", overflow="fold")
+    names = [name for name in _SHOWN if name in outcome.metrics]
+    for header in ("examples", "positive", *names):
+        table.add_column(header, justify="right", no_wrap=True)
+    shown = sorted(outcome.slices, key=rank)[:MAX_SLICES]
+    for name in shown:
+        measured = outcome.slices[name]
+        cells = (f"{measured.num_examples:,}", f"{measured.num_positives:,}", *(_cell(measured, n) for n in names))
+        table.add_row(escape(name), *cells)
+    if left := len(outcome.slices) - len(shown):
+        table.add_row(f"and {left:,} smaller ones, in the report")
+    return table
+
+
+def _cell(measured: Measured, metric: str) -> str:
+    """A metric, and its change's half-width where there is one."""
+    value = measured.metrics[metric]
+    if math.isnan(value):
+        return "-"
+    change = measured.changes.get(metric)
+    if change is None or math.isnan(change.value):
+        return f"{value:.3f}"
+    return f"{value:.3f} ({change.value:+.3f} ± {change.half_width:.3f})"

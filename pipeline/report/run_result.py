@@ -1,0 +1,202 @@
+"""What a run came to: read from its artifacts, not from its memory, so that a cached node tells the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.io import fileio
+
+from components.artifacts import VERDICT_FILE, GateRecord, GateVerdict
+from components.evaluation.results import Measured
+from components.gate_records import Finding, read_record
+from components.ingestion.counts import Counts, read_counts
+from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
+from components.model_store.served_models import IMPORTED_FROM, baseline_words
+from components.push.component import FORCE_REASON, NOTE, REFUSAL
+from components.quality_gate import judgement as quality
+from components.quality_gate.rules import QualityInputs
+from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
+from pipeline.metadata.handle import Metadata
+from pipeline.registry.progressive import ProgressiveValidation, read_progress
+from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
+from transform.config.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The outcome of one run.
+
+    Attributes:
+      counts: Of the rows.
+      spans: The window that was trained on, newest first.
+      data_findings: What the gate on data found, the gravest first.
+      progress: How the model before this run's did on the span, which it had not seen; None on a first span.
+      training: The trainer's report.
+      metrics: The candidate's, by name; empty if infra validation refused it, as it is not evaluated then.
+      baseline: The serving model's on the same examples; empty on a first run.
+      changes: By metric, the 95 % interval of the candidate's minus the serving model's; empty on a first run.
+      num_eval_examples: How many they were measured on.
+      slices: What was measured in each slice, by its name.
+      findings: What the gate on quality found, refusals first.
+      infra: The verdict of the infra validation.
+      refusals: Why the model was not to be pushed, a sentence each; empty if the gates let it through.
+      forced: Why it was pushed though there are refusals; empty if it was not.
+      version: The pushed version; None if there is none.
+      places: Where what lies, by what it is.
+      accepted: What gates on data found that a person accepted, a sentence each, with the person and the reason.
+      held_against: Which version the model was held against and where it was found, or why there was none.
+      push_note: What else there is to say of the pushed version, such as that it was removed since; else empty.
+    """
+
+    counts: Counts
+    spans: tuple[int, ...]
+    data_findings: tuple[Finding, ...]
+    progress: ProgressiveValidation | None
+    training: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    baseline: Mapping[str, float]
+    changes: Mapping[str, tuple[float, float]]
+    num_eval_examples: int
+    slices: Mapping[str, Measured]
+    findings: tuple[Finding, ...]
+    infra: Mapping[str, Any]
+    refusals: tuple[str, ...]
+    forced: str
+    version: int | None
+    places: Mapping[str, str]
+    accepted: tuple[str, ...] = ()
+    push_note: str = ""
+    held_against: str = ""
+
+    def to_json(self) -> str:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        progress = dataclasses.asdict(self.progress) if self.progress else None
+        rest = {
+            "counts": json.loads(self.counts.to_json()),
+            "progress": progress,
+            "slices": {name: _defined(dataclasses.asdict(measured)) for name, measured in self.slices.items()},
+            "data_findings": [dataclasses.asdict(finding) for finding in self.data_findings],
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+        }
+        return json.dumps({**fields, **rest}, indent=2)
+
+
+def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> Outcome:
+    """Reads the outcome of a finished run.
+
+    Args:
+      connection: To ML Metadata.
+      executions: By node, its execution in the run.
+    """
+    with Metadata(connection) as handle:
+        outputs = {node: _outputs(handle.store, execution) for node, execution in executions.items()}
+        progress = read_progress(handle.store, _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation"))
+        (push,) = handle.store.get_executions_by_id([executions["push"]])
+    quarantine = _only(outputs["example_gen"], "Quarantine")
+    model = _only(outputs["trainer"], "Model")
+    evaluation_artifact = _only(outputs["evaluator"], "ModelEvaluation")
+    infra = _only(outputs["infra_validation"], "InfraBlessing")
+    pushed = _only(outputs["push"], "PushedModel")
+    version = None
+    places = {
+        "quarantine": quarantine.uri,
+        "model": model.uri,
+        "strongest weights": os.path.join(model.uri, WIDE_WEIGHTS_FILE),
+    }
+    if TUNER in outputs:
+        places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
+    verdict = json.loads(_read(os.path.join(infra.uri, VERDICT_FILE)))
+    reasons = [f"infra validation: {problem}" for problem in verdict["problems"]]
+    measured = {"": Measured(num_examples=0, metrics={}, baseline={}, changes={})}
+    findings: list[Finding] = []
+    if not reasons:  # else the Evaluator was not given the model
+        record = read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri)
+        measured = QualityInputs.from_json(record.inputs).slices
+        findings = list(record.findings)
+        reasons = quality.refusals(findings)
+        places["evaluation"] = evaluation_artifact.uri
+    whole = measured[""]
+    if refusal := pushed.custom_properties[REFUSAL].string_value:
+        reasons.append(refusal)
+    forced = pushed.custom_properties[FORCE_REASON].string_value
+    if pushed.custom_properties["pushed"].int_value:
+        version = pushed.custom_properties["version"].int_value
+        places["pushed model"] = pushed.custom_properties["pushed_destination"].string_value
+    return Outcome(
+        counts=read_counts(quarantine.uri),
+        spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
+        data_findings=read_record(_only(outputs[DATA_VALIDATION], "GateRecord").uri).findings,
+        progress=progress,
+        training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT_FILE))),
+        metrics=whole.metrics,
+        baseline=whole.baseline,
+        changes={name: (change.low, change.high) for name, change in whole.changes.items()},
+        num_eval_examples=whole.num_examples,
+        slices={name: in_slice for name, in_slice in sorted(measured.items()) if name},
+        findings=tuple(findings),
+        infra=verdict,
+        refusals=() if version is not None and not forced else tuple(reasons),
+        forced=forced,
+        version=version,
+        held_against=_held_against(push, model, outputs["serving_model"]),
+        push_note=pushed.custom_properties[NOTE].string_value,
+        places=places,
+        accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
+    )
+
+
+def _held_against(
+    push: metadata_store_pb2.Execution,
+    candidate: metadata_store_pb2.Artifact,
+    resolved: Sequence[metadata_store_pb2.Artifact],
+) -> str:
+    """What the candidate was held against, in words; `resolved` is what the resolver of the serving model gave out."""
+    found = next((artifact for artifact in resolved if artifact.type == "Model"), None)
+    return baseline_words(
+        push.custom_properties["serving_root"].string_value,
+        candidate.uri,
+        is_found=found is not None,
+        is_imported=found is not None and IMPORTED_FROM in found.custom_properties,
+        features=Config.from_json(push.custom_properties["config"].string_value).spec.example_names,
+    )
+
+
+def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:
+    """What a person accepted, if the artifact is a gate's verdict that says so."""
+    if artifact.type == GateVerdict.TYPE_NAME:
+        what, why, who = (
+            artifact.custom_properties[key].string_value for key in (ACCEPTED, ACCEPT_REASON, ACCEPTED_BY)
+        )
+        if what:
+            yield f"{what}; accepted by {who}: {why}"
+
+
+def _defined(value: Any) -> Any:
+    """A tree of JSON with null for what is not a number: a slice may lack a label, and AUC with it."""
+    if isinstance(value, dict):
+        return {key: _defined(of_key) for key, of_key in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _outputs(store: Any, execution_id: int) -> list[metadata_store_pb2.Artifact]:
+    output = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
+    events = store.get_events_by_execution_ids([execution_id])
+    artifacts = {a.id: a for a in store.get_artifacts_by_id([e.artifact_id for e in events if e.type in output])}
+    return [artifacts[e.artifact_id] for e in events if e.type in output]
+
+
+def _only(artifacts: list[metadata_store_pb2.Artifact], type_name: str) -> metadata_store_pb2.Artifact:
+    (artifact,) = [a for a in artifacts if a.type == type_name]
+    return artifact
+
+
+def _read(path: str) -> str:
+    with fileio.open(path, "r") as file:
+        text: str = file.read()
+    return text

@@ -1,0 +1,134 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from components.ingestion.counts import Counts
+from pipeline.registry.progressive import against_baseline
+from pipeline.report.cost_table import infra_rows
+from pipeline.report.quality_table import quality_rows
+from pipeline.report.run_result import Outcome
+from transform.feature_spec import IMPRESSIONS
+from transform.ranking import absence_words
+
+
+def summary(outcome: Outcome) -> RenderableType:
+    """The outcome as a table of two columns: what, and how much or where."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    counts, training = outcome.counts, outcome.training
+    spans = ", ".join(str(span) for span in outcome.spans)
+    table.add_row("span", f"{counts.span}")
+    table.add_row("rows", _rows(outcome))
+    for source in sorted(set(counts.read) - {IMPRESSIONS}):
+        table.add_row(f"  {source}", _table_rows(outcome, source))
+    table.add_row("examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items())))
+    if counts.unknown_labels:
+        table.add_row(
+            "  left out", f"{counts.unknown_labels:,} impressions, the last ones, whose labels are not known yet"
+        )
+    for finding in outcome.data_findings:
+        if finding.severity == "warn":
+            table.add_row("data", f"[yellow]{escape(finding.sentence)}[/yellow]")
+        elif finding.severity == "cannot_judge":
+            table.add_row("data", escape(finding.sentence))
+    for sentence in outcome.accepted:
+        table.add_row("accepted", f"[yellow]{escape(sentence)}[/yellow]")
+    sizes = training["vocabulary_sizes"]
+    table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
+    start = f"warm, from {training['warm_started_from']}" if training["warm_started_from"] else _cold(training)
+    table.add_row("start", start)
+    if training["warm_started_from"]:
+        table.add_row("  carried", _carried(training["warm_start"]["tables"]))
+        for sentence in training["warm_start"]["not_carried"]:
+            table.add_row("  not carried", sentence)
+    if tuned := training["tuned"]:
+        table.add_row("tuned", ", ".join(f"{place} {_short(value)}" for place, value in tuned.items()))
+    table.add_row(
+        "training",
+        f"{training['num_examples']:,} examples of span {spans}: {training['num_epochs']} epochs, "
+        f"{training['num_steps']:,} steps in {training['seconds']:.0f} s, "
+        f"{training['examples_per_second']:,.0f} examples/s",
+    )
+    if withheld := training.get("num_withheld_examples"):  # a model of an earlier release has none
+        sentence = f"{withheld:,} training examples that can share their label with an evaluation example of this span"
+        table.add_row("  left out", sentence)
+    if training["num_trained_examples"] < training["num_examples"] * training["num_epochs"]:
+        table.add_row("  drawn", f"{training['num_trained_examples']:,} examples in all epochs together")
+    if steps := training["resumed_at"]:
+        table.add_row("  resumed", f"after a kill, at step {', '.join(f'{step:,}' for step in steps)}")
+    if sizes := training["wide_table_sizes"]:
+        non_zero = sum(training["wide_non_zero_rows"].values())
+        table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
+    table.add_row("signatures", ", ".join(training["signatures"]))
+    for words in absence_words(training["absent_signatures"]):
+        table.add_row("", words)
+    if progress := outcome.progress:
+        metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
+        table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")
+    if outcome.held_against:
+        table.add_row("held against", outcome.held_against)
+    for what, measured in quality_rows(outcome):
+        table.add_row(what, measured)
+    for what, found in infra_rows(outcome.infra):
+        table.add_row(what, found)
+    if outcome.version is not None:
+        note = f", {outcome.push_note}" if outcome.push_note else ""
+        table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}{note}")
+        if outcome.forced:
+            table.add_row("  forced", f"{outcome.forced}; refused: {'; '.join(outcome.refusals)}")
+    else:
+        table.add_row("pushed", "[red]no[/red]: " + "; ".join(outcome.refusals))
+    for what, where in outcome.places.items():
+        table.add_row(what, where)
+    return table
+
+
+def _cold(training: Mapping[str, Any]) -> str:
+    """That a training started from nothing, and why."""
+    return "; ".join(["cold", *training["warm_start"]["not_carried"]])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _carried(tables: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """What a warm start took along, table by table."""
+    carried = Table(box=None, pad_edge=False)
+    carried.add_column("rows of", no_wrap=True)
+    for column in ("kept", "new", "dropped", "norm"):
+        carried.add_column(column, justify="right")
+    for name, rows in tables.items():
+        carried.add_row(name, *(f"{rows[key]:,}" for key in ("kept", "new", "dropped")), f"{rows['carried_norm']:.3g}")
+    return carried
+
+
+def _rows(outcome: Outcome) -> str:
+    counts = outcome.counts
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.rejected.get(IMPRESSIONS, {}).items()))
+    rejected = f"{counts.num_rejected:,} rejected" + (f" ({reasons})" if reasons else "")
+    return ", ".join([f"{counts.read.get(IMPRESSIONS, 0):,} read", rejected, *_multi_line(counts, IMPRESSIONS)])
+
+
+def _multi_line(counts: Counts, source: str) -> list[str]:
+    """The source's rows of several lines, if there are any: a stray quote may make one of several rows."""
+    number = counts.lines[source].multi_line_rows if source in counts.lines else 0
+    return [f"{number:,} of several lines"] if number else []
+
+
+def _table_rows(outcome: Outcome, source: str) -> str:
+    counts = outcome.counts
+    parts = [f"{counts.read[source]:,} read"]
+    parts += [f"{n:,} rejected ({reason})" for reason, n in sorted(counts.rejected.get(source, {}).items())]
+    parts += _multi_line(counts, source)
+    if counts.unmatched.get(source):
+        parts.append(f"{counts.unmatched[source]:,} impressions without a match")
+    return ", ".join(parts)

@@ -1,0 +1,43 @@
+"""What is left of a run when it has ended: its report, the metrics for monitoring, the lineage for a catalog."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ml_metadata.proto import metadata_store_pb2
+
+from components import storage
+from components.model_store.versions import newest_span
+from pipeline.report.openlineage import send_lineage
+from pipeline.report.prometheus import Ended, write_run_metrics
+from pipeline.workspace import Workspace
+
+
+def write_report(
+    workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: Ended
+) -> Path:
+    """Writes the report and the metrics of a run, and sends its lineage.
+
+    The run of a past day, run again while a later day's model serves, leaves the last run's metrics alone.
+
+    Args:
+      workspace: The run's.
+      connection: To ML Metadata.
+      run_id: The run's name.
+      ended: The run.
+
+    Returns:
+      The report's file.
+    """
+    report = workspace.reports / f"{run_id}.json"
+    if ended.outcome is None:
+        text = json.dumps({"span": ended.span, "skipped_by": ended.skipped_by, "reason": ended.reason}, indent=2)
+    else:
+        text = ended.outcome.to_json()
+    storage.write_text(str(report), text)
+    served = newest_span(str(workspace.serving(ended.pipeline_name)))
+    if served is None or ended.span >= served:
+        write_run_metrics(workspace, connection, ended)
+    send_lineage(connection, ended.pipeline_name, run_id, ended.executions)
+    return report

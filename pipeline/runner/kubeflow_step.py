@@ -1,0 +1,114 @@
+"""A step of Kubeflow Pipelines: takes what its launcher gives, runs the node, and gives back what the launcher expects.
+
+The launcher gives an `ExecutorInput`: the parameters' values, the places of the step's output artifacts, and the file
+that it reads afterwards, an `ExecutorOutput`. A place on an object store, such as `minio://bucket/key`, is a path in
+the step's container, `/minio/bucket/key`, whose files the launcher uploads.
+Source: kfp.pipeline_spec, pipeline_spec.proto; the launcher of Kubeflow Pipelines 2, `LocalPathForURI`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from components import storage
+from pipeline.compile.compiled import Place, read_topology
+from pipeline.compile.kubeflow import DAY_BEFORE
+from pipeline.report.run_result import Outcome
+from pipeline.runner.launch import NodeEvent
+from pipeline.workspace import Workspace
+from transform.errors import InputError
+
+#: The schemes whose places the launcher stages, each below a folder of its name.
+STAGED = ("gs", "minio", "s3")
+
+_FOLDERS = {"gs": "gcs", "minio": "minio", "s3": "s3"}
+
+
+class Step:
+    """A step, as the launcher described it.
+
+    Args:
+      executor_input: The serialized ExecutorInput, JSON.
+      root: The folder below which places are staged: `/`, but in tests.
+
+    Raises:
+      InputError: If it is none, or lacks a parameter.
+    """
+
+    def __init__(self, executor_input: str, root: Path = Path("/")):
+        try:
+            self._input = json_format.Parse(
+                executor_input, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True
+            )
+        except json_format.ParseError as error:
+            raise InputError(f"a step is given an ExecutorInput as JSON. Received: {error}") from error
+        self._root = root
+        self.compiled = Path(self._text("compiled"))
+        self.place = Place(self._text("data"), Workspace.at(self._text("workspace")))
+        self.run_id = self._text("run_id")
+
+    @property
+    def span(self) -> int:
+        """The span that was asked for; in a run that was scheduled, that of the day before."""
+        asked = int(self._value("span").number_value)
+        if asked != DAY_BEFORE:
+            return asked
+        schedule = read_topology(self.compiled)["schedule"]
+        try:
+            when = datetime.datetime.fromisoformat(self._text("scheduled"))
+        except ValueError as error:
+            raise InputError(
+                "a scheduled run's steps are told its time, by Kubeflow's backend from the version after 2.16.1 on; "
+                f"before it, give the parameter `span`. Received: {self._text('scheduled')!r}"
+            ) from error
+        day = when.astimezone(ZoneInfo(schedule["timezone"])).date() - datetime.timedelta(days=1)
+        return int(schedule["first_span"]) + (day - datetime.date.fromisoformat(schedule["start"])).days
+
+    def tell(self, event: NodeEvent, outcome: Outcome | None) -> None:
+        """Writes the report, and the ExecutorOutput that tells Kubeflow of it.
+
+        Args:
+          event: How the node ended.
+          outcome: After the last node, what the run came to.
+        """
+        told: dict[str, Any] = {"node": event.node_id, "state": event.state, "execution": event.execution_id}
+        if outcome is not None:
+            told |= {"version": outcome.version, "refusals": " ".join(outcome.refusals), **outcome.metrics}
+        report = self._input.outputs.artifacts["report"].artifacts[0]
+        storage.write_text(str(self.staged(report.uri)), json.dumps(told, indent=2))
+        for name, value in told.items():
+            if value is not None:
+                key = "number_value" if isinstance(value, int | float) else "string_value"
+                setattr(report.metadata.fields[name], key, value)
+        output = pipeline_spec_pb2.ExecutorOutput()
+        output.artifacts["report"].artifacts.append(report)
+        storage.write_text(self._input.outputs.output_file, json_format.MessageToJson(output))
+
+    def staged(self, uri: str) -> Path:
+        """Where the launcher has a place on an object store in this container."""
+        scheme, separator, key = uri.partition("://")
+        if not separator or scheme not in _FOLDERS or ".." in key.split("/"):
+            raise InputError(f"an artifact's place begins with one of {[f'{s}://' for s in STAGED]}. Received: {uri!r}")
+        return self._root / _FOLDERS[scheme] / key
+
+    def _value(self, name: str) -> Any:
+        values = self._input.inputs.parameter_values
+        if name not in values:
+            raise InputError(f"a step has the parameter `{name}`. Received: {sorted(values)}")
+        return values[name]
+
+    def _text(self, name: str) -> str:
+        return str(self._value(name).string_value)
+
+
+def staging_root() -> Path:
+    """The folder below which places are staged."""
+    return Path(os.environ.get("WDR_STAGING_ROOT", "/"))

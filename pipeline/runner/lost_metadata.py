@@ -1,0 +1,61 @@
+"""A workspace whose ML Metadata was lost, or is older than its artifacts: its next executions get ids that are new.
+
+TFX names an artifact's folder by the id of the execution that makes it. A database that begins anew would give ids
+again: new examples would be written beside old ones and be read together, and a new model would take the place of a
+pushed one, which its baseline or a resumed training still needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ml_metadata as mlmd
+from absl import logging
+from ml_metadata.proto import metadata_store_pb2
+
+from components import execution_types
+from components.model_store.versions import pushed_models
+from pipeline.metadata.handle import Metadata
+from pipeline.workspace import Workspace
+
+_PER_CALL = 1000
+
+
+def reserve_ids(connection: metadata_store_pb2.ConnectionConfig, workspace: Workspace) -> int:
+    """Takes up the ids of executions that ML Metadata does not know, but that the workspace has folders of.
+
+    Args:
+      connection: To ML Metadata.
+      workspace: The workspace.
+
+    Returns:
+      How many; 0 where ML Metadata knows all that the workspace has.
+    """
+    with Metadata(connection) as handle:
+        store, highest = handle.store, max(_ids_in(workspace), default=0)
+        number = max(0, highest - _last_id(store))
+        if number:
+            logging.warning("ML Metadata does not know the last %d executions of %s", number, workspace.root)
+            type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=execution_types.RESERVED_ID))
+            state = metadata_store_pb2.Execution.CANCELED
+            reserved = metadata_store_pb2.Execution(type_id=type_id, last_known_state=state)
+            for done in range(0, number, _PER_CALL):
+                store.put_executions([reserved] * min(_PER_CALL, number - done))
+    return number
+
+
+def _last_id(store: mlmd.MetadataStore) -> int:
+    newest = mlmd.ListOptions(limit=1, order_by=mlmd.OrderByField.ID, is_asc=False)
+    return max((execution.id for execution in store.get_executions(newest)), default=0)
+
+
+def _ids_in(workspace: Workspace) -> Iterator[int]:
+    """The ids in the names of folders of artifacts, and in the places of models that were pushed."""
+    for folder in workspace.artifacts.glob("*/*/*"):
+        if folder.name.isdecimal():
+            yield int(folder.name)
+    for serving in (workspace.root / "serving").glob("*"):
+        for _, uri in pushed_models(str(serving)):
+            name = uri.rpartition("/")[2]
+            if name.isdecimal():
+                yield int(name)

@@ -1,0 +1,90 @@
+"""One run: the earlier spans of the window are ingested, then the whole pipeline runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import logging
+from collections.abc import Callable, Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components.ingestion.spans import NoSpanError, earlier_spans, has_spans, resolve_span
+from pipeline.check import check_files
+from pipeline.create import RunSettings, create_pipeline
+from pipeline.metadata.handle import allow_long_values
+from pipeline.report.prometheus import Ended
+from pipeline.report.run_result import Outcome, read_outcome
+from pipeline.report.write import write_report
+from pipeline.runner.launch import NodeEvent, compile_pipeline, run_nodes
+from pipeline.runner.lost_metadata import reserve_ids
+from pipeline.schema_file import write_schema
+from pipeline.workspace_lock import claimed
+from transform.config.config import Config
+from transform.errors import GateError, UserError
+
+
+def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
+    """Runs the pipeline once.
+
+    Args:
+      config: The deployment.
+      settings: Where the data and the workspace are, and the span.
+      run_id: The run's name.
+      on_event: Called as nodes start and end.
+
+    Returns:
+      What the run came to; a model that the gates refused is a run that went well.
+
+    Raises:
+      UserError: If the data is not fit, or another run is using the workspace.
+    """
+    _check_beam_args(settings.beam_args)
+    with claimed(settings.workspace):
+        return _run(config, settings, run_id, on_event)
+
+
+def _check_beam_args(beam_args: Sequence[str]) -> None:
+    """Raises UserError if Beam cannot parse its options; it would end the process, its reason in the log only."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            PipelineOptions(list(beam_args)).get_all_options()
+    except SystemExit as error:
+        reason = printed.getvalue().rstrip().rpartition("error: ")[2]
+        raise UserError(f"`--beam-arg` must be an option that Beam knows: {reason}") from error
+
+
+def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
+    found = resolve_span(config, settings.data_root, settings.span)
+    check_files(config, found)
+    write_schema(config, settings.workspace)
+    connection = settings.workspace.metadata_connection()
+    allow_long_values(connection)
+    reserve_ids(connection, settings.workspace)
+    if has_spans(config):
+        settings = dataclasses.replace(settings, span=found.span)
+        for span in earlier_spans(config, found.span):
+            try:
+                earlier = resolve_span(config, settings.data_root, span)
+            except NoSpanError as error:  # the store's first days, or logs that are kept no longer
+                logging.warning("span %d is not ingested: %s", span, error)
+                continue
+            pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)
+            for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):
+                on_event(dataclasses.replace(event, node_id=f"{event.node_id} (span {span})"))
+    executions, node = {}, ""
+    try:
+        for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection):
+            on_event(event)
+            node = event.node_id
+            if event.execution_id is not None:
+                executions[node] = event.execution_id
+    except GateError as error:
+        ended = Ended(config.name, found.span, executions, None, skipped_by=node, reason=str(error))
+        write_report(settings.workspace, connection, run_id, ended)
+        raise
+    outcome = read_outcome(connection, executions)
+    write_report(settings.workspace, connection, run_id, Ended(config.name, found.span, executions, outcome))
+    return outcome

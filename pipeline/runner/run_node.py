@@ -1,0 +1,191 @@
+"""Runs exactly one node of a compiled pipeline, as a scheduler's task does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import ml_metadata as mlmd
+from absl import logging
+from ml_metadata.proto import metadata_store_pb2
+
+from components import storage
+from components.ingestion.component import LATEST
+from components.ingestion.spans import earlier_spans, has_spans, resolve_span
+from components.lineage import ended_well
+from pipeline.check import check_files
+from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
+from pipeline.compile.ir import NODE_RUN, node_run_name
+from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
+from pipeline.metadata.handle import Metadata, allow_long_values
+from pipeline.report.prometheus import Ended
+from pipeline.report.run_result import Outcome, read_outcome
+from pipeline.report.write import write_report
+from pipeline.runner.launch import NodeEvent, launch_node
+from pipeline.runner.lost_metadata import reserve_ids
+from pipeline.schema_file import write_schema
+from pipeline.workspace_lock import node_claimed
+from transform.config.config import Config
+from transform.errors import GateError, InputError
+
+#: The last node, after which a run is told of.
+PUSH = "push"
+
+#: The nodes that come after no other, one of which is the first to write into a new database.
+_FIRST = (EXAMPLE_GEN, SCHEMA_GEN)
+
+_RUN_ID = re.compile(r"[A-Za-z0-9_.:+-]{1,200}")
+
+_Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
+
+
+class NodeResult(NamedTuple):
+    """How a node ended.
+
+    Attributes:
+      event: The end.
+      outcome: After the last node, what the run came to; else None.
+      report: The file that has it; else None.
+    """
+
+    event: NodeEvent
+    outcome: Outcome | None = None
+    report: Path | None = None
+
+
+def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str, accept_reason: str = "") -> NodeResult:
+    """Runs a node, unless it is done already in this run; what a killed process has left of it is removed first.
+
+    The first node also ingests the earlier spans of the window, as far as they are not, or were rewritten since. If it
+    is asked for again when it is done, the run begins anew, which takes from the cache whatever has not changed.
+
+    Args:
+      compiled: The folder of the compiled pipeline.
+      place: Where it runs.
+      node_id: The node.
+      span: The run's span.
+      run_id: The run's name, the same for all of its nodes and for all retries of them.
+      accept_reason: Why what a gate on data finds does not stop the run; empty if it does.
+
+    Returns:
+      How it ended.
+
+    Raises:
+      GateError: If the span's data is not fit, or not there; a report says so.
+      UserError: If the node is unknown, another process holds it, or a file cannot be read.
+      NodeFailedError: If its inputs did not resolve.
+      Exception: Whatever its executor raises.
+    """
+    topology = read_topology(compiled)
+    known = [node["id"] for node in topology["nodes"]]
+    if node_id not in known:
+        raise InputError(f"a node is one of {known}. Received: {node_id!r} ({compiled})")
+    if not _RUN_ID.fullmatch(run_id):
+        raise InputError(f"a run's name has 1 to 200 of A-Z, a-z, 0-9 and `_.:+-`. Received: {run_id!r}")
+    name, config = topology["name"], read_config(compiled)
+    connection = place.workspace.metadata_connection()
+    with node_claimed(place.workspace, name, node_id, config.schedule.timeout_seconds):
+        if node_id in _FIRST:
+            allow_long_values(connection)
+            reserve_ids(connection, place.workspace)
+        run = _current_run(connection, name, run_id, begins=node_id == EXAMPLE_GEN)
+        done = _executions(connection, run, [node_id], only_done=True)
+        if node_id == SCHEMA_GEN:
+            write_schema(config, place.workspace)
+        try:
+            if done:  # TFX would run a resolver again, and those behind it would read the outputs of both
+                event = NodeEvent(node_id, "done", execution_id=done[node_id])
+            else:
+                if node_id == EXAMPLE_GEN:
+                    _prepare(compiled, topology, config, place, span, run, connection)
+                ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run, accept_reason)
+                event = launch_node(ir, node_id, connection)
+        except GateError as error:
+            executions = _executions(connection, run, known)
+            ended = Ended(name, span, executions, None, skipped_by=node_id, reason=str(error))
+            write_report(place.workspace, connection, run, ended)
+            raise
+        if node_id != PUSH:
+            return NodeResult(event)
+        executions = _executions(connection, run, known)
+        outcome = read_outcome(connection, executions)
+        report = write_report(place.workspace, connection, run, Ended(name, span, executions, outcome))
+        return NodeResult(event, outcome, report)
+
+
+def _prepare(
+    compiled: Path,
+    topology: Mapping[str, Any],
+    config: Config,
+    place: Place,
+    span: int,
+    run: str,
+    connection: _Connection,
+) -> None:
+    """Checks the span's files, and ingests the earlier spans of the window, as far as their logs are complete.
+
+    Raises:
+      GateError: If the span's logs are not there or cannot be read: another day's run does not wait for them.
+      InputError: If the span before it has no run that has ended, and the schedule wants it so.
+    """
+    first_span = topology["schedule"]["first_span"]
+    if config.schedule.block_on_failure and not _is_settled(config, place, span - 1, first_span):
+        raise InputError(f"span {span} waits for the run of span {span - 1}, as `schedule.block_on_failure` has it")
+    try:
+        check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
+    except InputError as error:
+        raise GateError(str(error)) from error
+    has_marker = storage.exists(marker_of(topology, place.data_root, span))  # a store may write none
+    for earlier in earlier_spans(config, span):
+        try:
+            resolve_span(config, place.data_root, earlier)
+            if has_marker and not storage.exists(marker := marker_of(topology, place.data_root, earlier)):
+                raise InputError(f"the span's logs are not complete: there is no {marker}")
+        except InputError as error:  # the store's first days, logs that are kept no longer, or that never came
+            logging.warning("span %d is not ingested: %s", earlier, error)
+            continue
+        ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
+        launch_node(ir, EXAMPLE_GEN, connection)
+
+
+def _is_settled(config: Config, place: Place, span: int, first_span: int) -> bool:
+    """Whether a span is before the schedule's first, or is one whose run has pushed, was refused, or was skipped."""
+    files = place.workspace.reports.glob(f"{config.name}.*.json")
+    reports = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    return span < first_span or any(span in (r.get("span"), r.get("counts", {}).get("span")) for r in reports)
+
+
+def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, begins: bool) -> str:
+    """The name in ML Metadata of a run, which takes a node's execution once: of its latest beginning.
+
+    Args:
+      connection: To ML Metadata.
+      pipeline_name: The pipeline; schedulers name the runs of several alike.
+      run_id: The scheduler's name for the run.
+      begins: Whether the node is the first one; if it is done already, the run begins anew.
+    """
+
+    def name(number: int) -> str:
+        return f"{pipeline_name}.{run_id}.{number}"
+
+    number = 1
+    with Metadata(connection) as handle:
+        while handle.store.get_context_by_type_and_name("pipeline_run", name(number + 1)):
+            number += 1
+        first = _execution(handle.store, name(number), EXAMPLE_GEN)
+    return name(number + 1 if begins and first is not None and ended_well(first) else number)
+
+
+def _executions(connection: _Connection, run: str, nodes: list[str], *, only_done: bool = False) -> dict[str, int]:
+    """By node, its execution in a run; the nodes that have one, or one that is done."""
+    with Metadata(connection) as handle:
+        found = {node: _execution(handle.store, run, node) for node in nodes}
+    return {node: e.id for node, e in found.items() if e is not None and (ended_well(e) or not only_done)}
+
+
+def _execution(store: mlmd.MetadataStore, run: str, node: str) -> metadata_store_pb2.Execution | None:
+    context = store.get_context_by_type_and_name(NODE_RUN, node_run_name(run, node))
+    return next(iter(store.get_executions_by_context(context.id)), None) if context else None  # the newest comes first

@@ -1,0 +1,99 @@
+"""The workspace that an ML Metadata database belongs to: one, as executions, artifacts and caches of two would mix.
+
+The workspace has a random id in a file; the database has it too, in a context that exists once, from the first run on.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import ml_metadata as mlmd
+from filelock import FileLock
+from ml_metadata.proto import metadata_store_pb2
+
+from components import storage
+from components.execution_types import WORKSPACE_CONTEXT
+from pipeline.compile.ir import NODE_RUN
+from pipeline.metadata.connection import place_of
+from pipeline.workspace import Workspace
+from transform.errors import UserError
+
+#: The only name of a context of that type: ML Metadata refuses a second one.
+_NAME = "owner"
+
+#: Custom properties of the context: the workspace's id, and its folder when it took the database.
+_ID, _ROOT = "id", "root"
+
+
+class ForeignDatabaseError(UserError):
+    """ML Metadata's database is another workspace's."""
+
+
+def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
+    """Makes a database that is nobody's the workspace's own.
+
+    Args:
+      store: ML Metadata.
+      workspace: The workspace, which the caller holds, or holds a node of.
+
+    Raises:
+      ForeignDatabaseError: If the database is another workspace's, or this one is a copy of the one that has it.
+    """
+    workspace.locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(workspace.locks / "owner"):  # nodes of a first run begin side by side
+        own_id = _id_of(workspace)
+        owner = _owner(store) or _take(store, workspace, own_id)
+    owner_id, root = (owner.custom_properties[key].string_value for key in (_ID, _ROOT))
+    if owner_id == own_id and not _is_copy(workspace, root):
+        return
+    database = place_of(workspace.metadata_connection())
+    raise ForeignDatabaseError(
+        "a database of ML Metadata must be one workspace's alone. Received: that of the workspace "
+        f"{root} ({owner_id}), for {workspace.root} ({own_id}); the database is {database}. "
+        f"Where the first one is lost and this one takes its place, write {owner_id} into {workspace.id_file}"
+    )
+
+
+def is_own(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -> bool:
+    """Whether an execution is of this project's pipelines, and so, in a database that is the workspace's, its own.
+
+    Other pipelines of TFX may be in the same database.
+    """
+    return any(context.type == NODE_RUN for context in store.get_contexts_by_execution(execution.id))
+
+
+def _id_of(workspace: Workspace) -> str:
+    """The id of a workspace, which gets one if it has none."""
+    found = (storage.read_text(str(workspace.id_file)) or "").strip()
+    if not found:
+        found = str(uuid.uuid4())
+        storage.write_text(str(workspace.id_file), found + "\n")
+    return found
+
+
+def _owner(store: mlmd.MetadataStore) -> metadata_store_pb2.Context | None:
+    found: metadata_store_pb2.Context | None = store.get_context_by_type_and_name(WORKSPACE_CONTEXT, _NAME)
+    return found
+
+
+def _take(store: mlmd.MetadataStore, workspace: Workspace, own_id: str) -> metadata_store_pb2.Context:
+    """Writes the owner; returns whoever is written, as another workspace may have been first."""
+    context = metadata_store_pb2.Context(name=_NAME)
+    context.custom_properties[_ID].string_value = own_id
+    context.custom_properties[_ROOT].string_value = str(workspace.root)
+    try:
+        context.type_id = store.put_context_type(metadata_store_pb2.ContextType(name=WORKSPACE_CONTEXT))
+        store.put_contexts([context])
+    except mlmd.errors.AlreadyExistsError:
+        found = _owner(store)
+        assert found is not None
+        return found
+    return context
+
+
+def _is_copy(workspace: Workspace, root: str) -> bool:
+    """Whether a workspace with the owner's id is a copy of it, on a server's database, which is not copied along."""
+    if workspace.metadata_connection().WhichOneof("config") == "sqlite":
+        return False
+    return os.path.isdir(root) and not os.path.samefile(root, workspace.root)

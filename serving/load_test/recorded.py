@@ -1,0 +1,143 @@
+"""Requests for a load test: those that a pushed version has for its warm-up, or those of a JSONL file."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from google.protobuf.message import DecodeError
+from pydantic import ValidationError
+from tensorflow.core.example import example_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from serving.rank_service.bodies import RankRequest
+from serving.ranking_client.candidates import Candidate
+from serving.ranking_client.features import Features
+from serving.tfrecords import read_records
+from transform.errors import InputError
+from transform.feature_spec import TABLE_KEY
+from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, RANK_SIGNATURE
+
+#: Within a pushed version; the first is TF Serving's own name.
+_WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_CATALOGS = os.path.join("assets.extra", "catalog")
+
+#: A request's context and candidates.
+Request: TypeAlias = tuple[Features | bytes, Sequence[Candidate]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """What was recorded.
+
+    Attributes:
+      contexts: The contexts.
+      candidates: All candidates, each once.
+    """
+
+    contexts: Sequence[Features | bytes]
+    candidates: Sequence[Candidate]
+
+    def requests(self, num_candidates: int, seed: int = 1) -> Iterator[Request]:
+        """Draws requests without end: the contexts in turn, each with candidates drawn at random."""
+        rng = random.Random(seed)  # noqa: S311
+        draw = rng.sample if num_candidates <= len(self.candidates) else rng.choices
+        while True:
+            for context in self.contexts:
+                yield context, draw(self.candidates, k=num_candidates)
+
+
+def read_recorded(path: str) -> Recorded:
+    """Reads what was recorded.
+
+    Args:
+      path: A pushed version, or a JSONL file with a body of `/rank` in each line.
+
+    Returns:
+      The contexts and the candidates. A version's contexts may be whole examples, of which `rank` reads the context
+      features alone; its candidates are its catalog, or, if that is not one table, those that its requests have; of a
+      model without `rank`, with their features.
+
+    Raises:
+      InputError: If there is nothing in it, or it cannot be read.
+    """
+    found = _of_version(path) if os.path.isdir(path) else _of_jsonl(path)
+    if not found.contexts or not found.candidates:
+        raise InputError(
+            f"requests must have contexts and candidates. Received: {len(found.contexts)} and "
+            f"{len(found.candidates)} ({path})"
+        )
+    return found
+
+
+def _of_jsonl(path: str) -> Recorded:
+    contexts: list[Features | bytes] = []
+    candidates: dict[str, Candidate] = {}
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                body = RankRequest.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise InputError(f"{where}: {first['msg']} (line {number} of {path})") from error
+            contexts.append(body.context)
+            candidates |= {c if isinstance(c, str) else c[0]: c for c in body.pairs()}
+    return Recorded(contexts, list(candidates.values()))
+
+
+def _of_version(path: str) -> Recorded:
+    contexts: dict[bytes, None] = {}
+    ids: dict[bytes, None] = {}
+    items: dict[bytes, bytes] = {}
+    has_rank = False
+    for record in read_records(os.path.join(path, _WARMUP_FILE)):
+        try:
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        except DecodeError as error:
+            raise InputError(f"warm-up requests must be PredictionLogs. Received: {error} ({path})") from error
+        inputs = request.inputs
+        has_rank |= request.model_spec.signature_name == RANK_SIGNATURE
+        if ITEMS_INPUT in inputs:
+            items |= zip(inputs[ITEM_IDS].string_val, inputs[ITEMS_INPUT].string_val, strict=True)
+        for name, values in ((CONTEXT_INPUT, contexts), (EXAMPLES_INPUT, contexts), (ITEM_IDS, ids)):
+            if name in inputs:
+                values |= dict.fromkeys(inputs[name].string_val)
+    if items and not has_rank:  # the model's catalog lacks item features, so that each candidate comes with its own
+        return Recorded(list(contexts), [(item_id.decode(), item) for item_id, item in items.items()])
+    ids.pop(b"", None)
+    # Drawn from the whole catalog, candidates are found in as many places of the memory as in production.
+    candidates = list(read_catalog(path)) if len(_tables(path)) == 1 else [item_id.decode() for item_id in ids]
+    return Recorded(list(contexts), candidates)
+
+
+def read_catalog(path: str) -> dict[str, bytes]:
+    """The catalog of a pushed version: by item id, the features that its table has, as a serialized tf.Example.
+
+    Args:
+      path: The version.
+
+    Returns:
+      The features.
+
+    Raises:
+      InputError: If there is no such table, or more than one, or it cannot be read.
+    """
+    if len(_tables(path)) != 1:
+        raise InputError(f"a version's catalog must be one table. Received: {_tables(path)} ({path})")
+    items = {}
+    for file in sorted(glob.glob(os.path.join(_tables(path)[0], "*"))):
+        for record in read_records(file):
+            example = example_pb2.Example.FromString(record)
+            key = example.features.feature.pop(TABLE_KEY).bytes_list.value[0].decode()
+            items[key] = example.SerializeToString()
+    return items
+
+
+def _tables(path: str) -> list[str]:
+    return sorted(glob.glob(os.path.join(path, _CATALOGS, "*")))

@@ -1,0 +1,1 @@
+"""The HTTP service `/rank` in front of a model server."""

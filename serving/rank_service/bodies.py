@@ -1,0 +1,131 @@
+"""The JSON of the HTTP service; what its OpenAPI page shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from serving.ranking_client.ranked import Ranking
+
+_MAX_FEATURES = 1_000
+_MAX_VALUES = 10_000
+
+#: float32's largest, in digits that do not round up.
+_MAX_NUMBER = 3.4028234e38
+
+_Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
+_Integer: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
+_Number: TypeAlias = _Integer | Annotated[float, Field(ge=-_MAX_NUMBER, le=_MAX_NUMBER, strict=True)]
+_Numbers: TypeAlias = Annotated[list[_Number], Field(max_length=_MAX_VALUES)]
+_Texts: TypeAlias = Annotated[list[_Text], Field(max_length=_MAX_VALUES)]
+FeatureValues: TypeAlias = Annotated[
+    dict[str, _Number | _Text | _Numbers | _Texts | None], Field(max_length=_MAX_FEATURES)
+]
+#: So long that its UTF-8 has at most the client's 1,000 bytes.
+ItemId: TypeAlias = Annotated[str, Field(min_length=1, max_length=250)]
+
+
+def _whole(value: Any) -> Any:
+    """JSON does not tell 10.0 from 10."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_K: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_whole)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewItem(_Strict):
+    """A candidate that the model's catalog does not have yet, or has with other features."""
+
+    id: ItemId
+    features: FeatureValues = Field(
+        default_factory=dict, description="By name, a text, a number, a list of either, or null."
+    )
+
+
+class RankRequest(_Strict):
+    """One request's context and candidates."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "context": {
+                        "country": "us",
+                        "hour": 20,
+                        "account_age_days": 31.5,
+                        "installed_apps": ["com.store.app1"],
+                    },
+                    "candidates": [
+                        "com.store.app2",
+                        {"id": "com.store.app900", "features": {"category": "games", "price": 0.99}},
+                    ],
+                    "k": 10,
+                }
+            ]
+        },
+    )
+
+    context: FeatureValues = Field(description="By name, a text, a number, a list of either, or null.")
+    candidates: list[ItemId | NewItem] = Field(min_length=1, description="Item ids, or new items with their features.")
+    k: _K | None = Field(None, description="Return the best k; null: all.")
+    logits: bool = Field(False, strict=True, description="Return the wide and deep logits too.")
+
+    def pairs(self) -> list[str | tuple[str, FeatureValues]]:
+        """The candidates as the client takes them."""
+        return [c if isinstance(c, str) else (c.id, c.features) for c in self.candidates]
+
+
+class ScoredItem(BaseModel):
+    """A candidate in its place."""
+
+    id: str
+    score: float
+    wide_logit: float | None = None
+    deep_logit: float | None = None
+    in_catalog: bool | None = Field(
+        None, description="Whether the model's catalog has the item; absent if the model has no such output."
+    )
+
+
+class RankResponse(BaseModel):
+    """The ranking."""
+
+    model: str
+    version: int = Field(description="The model's version; all candidates were scored by it.")
+    items: list[ScoredItem] = Field(description="The candidates, best first.")
+    warnings: list[str] | None = Field(None, description="What of the context the model ignores, a sentence each.")
+
+    @classmethod
+    def of(cls, ranking: Ranking) -> RankResponse:
+        """Makes the JSON of a ranking."""
+        items = [
+            ScoredItem.model_construct(
+                id=item.item_id,
+                score=item.score,
+                wide_logit=item.wide_logit,
+                deep_logit=item.deep_logit,
+                in_catalog=item.in_catalog,
+            )
+            for item in ranking.items
+        ]
+        warnings = list(ranking.warnings) or None
+        return cls.model_construct(model=ranking.model, version=ranking.version, items=items, warnings=warnings)
+
+
+class Problem(BaseModel):
+    """Why there is no ranking, in one sentence."""
+
+    error: str
+
+
+class Health(BaseModel):
+    """The service is there, or, of readiness, the model that answers."""
+
+    status: str
+    version: int | None = None

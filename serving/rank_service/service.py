@@ -1,0 +1,194 @@
+"""`/rank` over HTTP, for stores that do not speak gRPC: `wdr rank-service`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import prometheus_client
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from serving.model_server.http_connection import bounded_protocol
+from serving.rank_service.bodies import Health, Problem, RankRequest, RankResponse
+from serving.rank_service.limits import BodyLimit
+from serving.ranking_client.aio_client import AsyncRankingClient
+from serving.ranking_client.errors import RankingError
+from serving.ranking_client.ranked import Ranking
+from serving.ranking_client.settings import ClientSettings
+
+#: By what a ranking came to, the HTTP status; what is not named here is the model server's fault: 502.
+STATUSES = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+_BAD_GATEWAY = 502
+
+_SENTENCES = {
+    400: "The body is no JSON, or the model does not take the request.",
+    404: "The model server does not have the model.",
+    408: "The body did not come in time.",
+    413: "The body is too long.",
+    422: "The body is not as the schema says.",
+    429: "The model server, or this service, is full.",
+    502: "The model server failed.",
+    503: "The model server is not there.",
+    504: "The model server did not answer in time.",
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text} for status, text in _SENTENCES.items()
+}
+
+_A_FEATURE = "a feature must be a text, a number within float32's range, a list of either, or null"
+#: What stands under these keys may be of several kinds.
+_UNIONS = {
+    "context": _A_FEATURE,
+    "features": _A_FEATURE,
+    "candidates": 'a candidate must be an item id, or an object with "id" and "features"',
+}
+
+#: Connections at once; a further one is told 503.
+_MAX_CONNECTIONS = 1_000
+
+
+class RankingCounters:
+    """Counts what callers are not stopped for: requests with warnings, and items that the catalog does not have."""
+
+    def __init__(self) -> None:
+        self._registry = prometheus_client.CollectorRegistry()
+        self._warned = prometheus_client.Counter(
+            "wdr_rankings_with_warnings",
+            "Rankings of a context that the model ignores in part.",
+            registry=self._registry,
+        )
+        self._unknown = prometheus_client.Counter(
+            "wdr_ranked_items_not_in_catalog", "Ranked items that the model's catalog lacks.", registry=self._registry
+        )
+
+    def count(self, ranking: Ranking) -> None:
+        """Counts a ranking."""
+        self._warned.inc(bool(ranking.warnings))
+        self._unknown.inc(sum(item.in_catalog is False for item in ranking.items))
+
+    def page(self) -> bytes:
+        """The counters as Prometheus reads them."""
+        return prometheus_client.generate_latest(self._registry)
+
+
+def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int, timeout_seconds: float) -> FastAPI:
+    """The service.
+
+    Args:
+      settings: How it asks the model server.
+      max_body_bytes: A longer body is refused.
+      max_concurrent: More rankings at once are refused.
+      timeout_seconds: A request's body must be whole within this time.
+
+    Returns:
+      The ASGI application, with its OpenAPI page at `/docs`.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncRankingClient(settings) as client:
+            app.state.client = client
+            yield
+
+    app = FastAPI(title="wide-deep-ranker: ranking", version="1", lifespan=lifespan)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes, seconds=timeout_seconds)
+    free, counters = asyncio.Semaphore(max_concurrent), RankingCounters()
+
+    @app.post("/rank", responses=_PROBLEMS, response_model=RankResponse, response_model_exclude_none=True)
+    async def rank(body: RankRequest) -> RankResponse:
+        """Ranks one request's candidates."""
+        if free.locked():
+            raise RankingError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"at most {max_concurrent} rankings at once. Received: one more"
+            )
+        async with free:
+            client: AsyncRankingClient = app.state.client
+            ranking = await client.rank(body.context, body.pairs(), body.k, logits=body.logits)
+            counters.count(ranking)
+            return RankResponse.of(ranking)
+
+    @app.get("/health/live", response_model_exclude_none=True)
+    async def live() -> Health:
+        """Whether the service runs."""
+        return Health(status="live")
+
+    @app.get("/health/ready", responses={k: v for k, v in _PROBLEMS.items() if k in (404, 502, 503, 504)})
+    async def ready() -> Health:
+        """Whether the model server answers for the model."""
+        client: AsyncRankingClient = app.state.client
+        return Health(status="ready", version=(await client.signatures()).version)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        """The counters, for Prometheus."""
+        return Response(counters.page(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    app.add_exception_handler(RankingError, _ranking_error)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _http_error)
+    return app
+
+
+def _problem(status: int, text: str, headers: Any = None) -> JSONResponse:
+    return JSONResponse({"error": text}, status, headers)
+
+
+def _ranking_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RankingError)
+    return _problem(STATUSES.get(error.code, _BAD_GATEWAY), str(error))
+
+
+def _not_valid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return _problem(400, f"the body must be JSON: {first['ctx']['error']}")
+    where, rule = _place(first["loc"], first["msg"])
+    return _problem(422, f"{where}: {rule}. Received: {repr(first.get('input'))[:100]}")
+
+
+def _place(location: tuple[int | str, ...], message: str) -> tuple[str, str]:
+    """The place of a mistake, and the rule: of a union, pydantic tells what each of its members would have wanted."""
+    parts = [str(part) for part in location]
+    for name, rule in _UNIONS.items():
+        if name in parts[:-1]:
+            return ".".join(parts[: parts.index(name) + 2]), rule
+    return ".".join(parts), message
+
+
+def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _problem(error.status_code, error.detail, error.headers)
+
+
+def serve(app: FastAPI, host: str, port: int, timeout_seconds: float) -> None:
+    """Serves until it is interrupted; requests on their way are answered first.
+
+    Args:
+      app: The application.
+      host: Where to listen.
+      port: Likewise.
+      timeout_seconds: A connection is closed whose next request's head is not there within this time.
+    """
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        http=bounded_protocol(timeout_seconds),
+        access_log=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=10,
+    )

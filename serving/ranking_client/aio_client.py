@@ -1,0 +1,135 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from serving.ranking_client import channel
+from serving.ranking_client.call_attempts import Flight
+from serving.ranking_client.candidates import Candidate
+from serving.ranking_client.errors import RankingError, server_error
+from serving.ranking_client.features import Features
+from serving.ranking_client.ranked import Ranking
+from serving.ranking_client.settings import ClientSettings
+from serving.ranking_client.signatures import ModelSignatures
+from serving.ranking_client.steps import Call, RankingSteps, Steps
+
+Result = TypeVar("Result")
+
+
+class AsyncRankingClient:
+    """Ranks candidates by a model server; made and used within one event loop. `async with` closes it.
+
+    Args:
+      settings: How to ask.
+
+    Raises:
+      InputError: If a file of a certificate, a key or a token has none.
+      OSError: If it cannot be read.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._steps = RankingSteps(settings)
+        self._metadata = channel.CallMetadata(settings)
+        options, secure = channel.options(settings), channel.credentials(settings)
+        self._channel = (
+            grpc.aio.secure_channel(settings.server, secure, options)
+            if secure
+            else grpc.aio.insecure_channel(settings.server, options)
+        )
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+
+    async def __aenter__(self) -> AsyncRankingClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection; calls on their way fail."""
+        await self._channel.close()
+
+    async def rank(
+        self,
+        context: Features | bytes,
+        candidates: Sequence[Candidate],
+        k: int | None = None,
+        *,
+        logits: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Ranking:
+        """Ranks a request's candidates; as `RankingClient.rank`. If it is cancelled, its calls are too."""
+        return await self._run(self._steps.rank(context, candidates, k, logits), deadline_seconds)
+
+    async def signatures(self, deadline_seconds: float | None = None) -> ModelSignatures:
+        """Asks the server for the model's version and signatures; raises RankingError if it does not answer."""
+        return await self._run(self._steps.signatures(), deadline_seconds)
+
+    async def _run(self, steps: Steps[Result], deadline_seconds: float | None) -> Result:
+        budget = self._steps.budget(deadline_seconds)
+        deadline = time.monotonic() + budget
+        try:
+            calls = next(steps)
+            while True:
+                try:
+                    answers = await self._perform(calls, deadline, budget)
+                except RankingError as error:
+                    calls = steps.throw(error)
+                else:
+                    calls = steps.send(answers)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+    async def _perform(self, calls: list[Call], deadline: float, budget: float) -> list[Any]:
+        """Makes calls at once and returns their answers in order; if one is lost, cancels the rest and raises."""
+        if len(calls) == 1:
+            return [await self._fly(calls[0], deadline, budget)]
+        tasks = [asyncio.ensure_future(self._fly(call, deadline, budget)) for call in calls]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _fly(self, call: Call, deadline: float, budget: float) -> Any:
+        flight = Flight(self._settings, time.monotonic(), deadline)
+        method = getattr(self._stub, call.method)
+        copies: set[asyncio.Future[Any]] = set()
+        try:
+            while True:
+                now = time.monotonic()
+                if flight.due <= now:
+                    sent = method(call.request, timeout=deadline - now, metadata=self._metadata.now())
+                    copies.add(asyncio.ensure_future(_answer(sent)))
+                    flight.sent(now)
+                wait = max(0.0, min(flight.due - time.monotonic(), budget))
+                if not copies:
+                    await asyncio.sleep(wait)
+                    continue
+                done, copies = await asyncio.wait(copies, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                for copy in sorted(done, key=lambda copy: copy.exception() is not None):  # an answer counts first
+                    error = copy.exception()
+                    if error is None:
+                        return copy.result()
+                    if not isinstance(error, grpc.aio.AioRpcError):
+                        raise error
+                    if flight.failed(error.code(), time.monotonic()):
+                        raise server_error(error.code(), error.details(), self._settings.server, budget) from error
+        finally:
+            for copy in copies:
+                copy.cancel()
+
+
+async def _answer(sent: Any) -> Any:
+    return await sent

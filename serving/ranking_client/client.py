@@ -1,0 +1,165 @@
+"""The client for code that waits for its answer."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from serving.ranking_client import channel
+from serving.ranking_client.call_attempts import Flight
+from serving.ranking_client.candidates import Candidate
+from serving.ranking_client.errors import RankingError, server_error
+from serving.ranking_client.features import Features
+from serving.ranking_client.ranked import Ranking
+from serving.ranking_client.settings import ClientSettings
+from serving.ranking_client.signatures import ModelSignatures
+from serving.ranking_client.steps import Call, RankingSteps, Steps
+
+Result = TypeVar("Result")
+
+
+class RankingClient:
+    """Ranks candidates by a model server; threads may share it. `with` closes it.
+
+    Args:
+      settings: How to ask.
+
+    Raises:
+      InputError: If a file of a certificate, a key or a token has none.
+      OSError: If it cannot be read.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._steps = RankingSteps(settings)
+        self._metadata = channel.CallMetadata(settings)
+        options, secure = channel.options(settings), channel.credentials(settings)
+        self._channel = (
+            grpc.secure_channel(settings.server, secure, options)
+            if secure
+            else grpc.insecure_channel(settings.server, options)
+        )
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+
+    def __enter__(self) -> RankingClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; calls on their way fail."""
+        self._channel.close()
+
+    def rank(
+        self,
+        context: Features | bytes,
+        candidates: Sequence[Candidate],
+        k: int | None = None,
+        *,
+        logits: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Ranking:
+        """Ranks a request's candidates.
+
+        Args:
+          context: The context's features: by name a text, a number, a list of either, or None; or a serialized
+            tf.Example of them.
+          candidates: Item ids; or, for items that are newer than the model's catalog, pairs of an id and item features,
+            as the context's are.
+          k: Return the best k; None returns all.
+          logits: Return the wide and deep logits too.
+          deadline_seconds: The budget, in place of the settings'.
+
+        Returns:
+          The ranking.
+
+        Raises:
+          RequestError: If the request breaks a rule; it was not sent.
+          RankingError: If it was not answered.
+        """
+        return self._run(self._steps.rank(context, candidates, k, logits), deadline_seconds)
+
+    def signatures(self, deadline_seconds: float | None = None) -> ModelSignatures:
+        """Asks the server for the model's version and signatures; raises RankingError if it does not answer."""
+        return self._run(self._steps.signatures(), deadline_seconds)
+
+    def _run(self, steps: Steps[Result], deadline_seconds: float | None) -> Result:
+        budget = self._steps.budget(deadline_seconds)
+        deadline = time.monotonic() + budget
+        try:
+            calls = next(steps)
+            while True:
+                try:
+                    answers = self._perform(calls, deadline, budget)
+                except RankingError as error:
+                    calls = steps.throw(error)
+                else:
+                    calls = steps.send(answers)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+    def _perform(self, calls: list[Call], deadline: float, budget: float) -> list[Any]:
+        """Makes calls at once and returns their answers in order; if one is lost, cancels the rest and raises."""
+        if len(calls) == 1 and self._settings.hedge_after_seconds is None:
+            return [self._fly(calls[0], deadline, budget)]
+        now = time.monotonic()
+        flights = {i: Flight(self._settings, now, deadline) for i in range(len(calls))}
+        events: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        sent: list[Any] = []
+        answers: dict[int, Any] = {}
+        try:
+            while flights:
+                now = time.monotonic()
+                for i, flight in flights.items():
+                    if flight.due <= now:
+                        sent.append(self._send(calls[i], deadline - now, i, events))
+                        flight.sent(now)
+                try:
+                    wait = min(flight.due for flight in flights.values()) - time.monotonic()
+                    i, future = events.get(timeout=max(0.0, min(wait, budget)))
+                except queue.Empty:
+                    continue
+                if i not in flights:  # the slower copy of a call
+                    continue
+                code = future.code()
+                if code == grpc.StatusCode.OK:
+                    answers[i] = future.result()
+                    del flights[i]
+                elif flights[i].failed(code, time.monotonic()):
+                    raise server_error(code, future.details(), self._settings.server, budget)
+        finally:
+            for future in sent:
+                future.cancel()
+        return [answers[i] for i in range(len(calls))]
+
+    def _fly(self, call: Call, deadline: float, budget: float) -> Any:
+        """Makes one call that is not hedged, in this thread; a future, as of several calls, takes 0.2 ms more."""
+        flight = Flight(self._settings, time.monotonic(), deadline)
+        method = getattr(self._stub, call.method)
+        while True:
+            now = time.monotonic()
+            if flight.due > now:
+                time.sleep(flight.due - now)
+                now = time.monotonic()
+            flight.sent(now)
+            try:
+                return method(call.request, timeout=deadline - now, metadata=self._metadata.now())
+            except grpc.RpcError as error:
+                if flight.failed(error.code(), time.monotonic()):
+                    raise server_error(error.code(), error.details(), self._settings.server, budget) from error
+
+    def _send(self, call: Call, timeout: float, i: int, events: queue.SimpleQueue[tuple[int, Any]]) -> Any:
+        method = getattr(self._stub, call.method)
+        future = method.future(call.request, timeout=timeout, metadata=self._metadata.now())
+        future.add_done_callback(lambda done: events.put((i, done)))
+        return future

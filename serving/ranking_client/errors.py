@@ -1,0 +1,54 @@
+"""Why a request was not answered."""
+
+from __future__ import annotations
+
+import grpc
+
+from transform.errors import UserError
+
+#: Of what a server says, a sentence takes so much.
+_MAX_DETAILS = 300
+
+
+class RankingError(UserError):
+    """A request that was not answered; the text is one sentence.
+
+    Args:
+      code: What happened, as gRPC names it.
+      text: The sentence.
+    """
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class RequestError(RankingError, ValueError):
+    """A request that breaks a rule; it was not sent."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(grpc.StatusCode.INVALID_ARGUMENT, text)
+
+
+def server_error(code: grpc.StatusCode, details: str | None, server: str, seconds: float) -> RankingError:
+    """What a call came to, as an error.
+
+    Args:
+      code: The call's status.
+      details: The server's words, or gRPC's.
+      server: The address.
+      seconds: The budget that the whole request had.
+
+    Returns:
+      The error.
+    """
+    lines = (details or "").strip().splitlines()
+    received = f"{code.name}: {lines[0][:_MAX_DETAILS]}" if lines else code.name
+    rules = {
+        grpc.StatusCode.DEADLINE_EXCEEDED: f"the model server must answer within {seconds:g} s",
+        grpc.StatusCode.UNAVAILABLE: "the model server must be reachable",
+        grpc.StatusCode.RESOURCE_EXHAUSTED: "the model server must have room for the request",
+        grpc.StatusCode.NOT_FOUND: "the model server must have the model",
+    }
+    rule = rules.get(code, "the model server must accept the request")
+    return RankingError(code, f"{rule}. Received: {received} ({server})")

@@ -1,0 +1,183 @@
+"""TF Serving's messages: a request's parts as PredictRequests, and what PredictResponses say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from typing import TypeVar
+
+import grpc
+import numpy as np
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
+
+from serving.ranking_client.candidates import Candidates
+from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.features import encode_example
+from serving.ranking_client.ranked import RankedItem
+from serving.ranking_client.settings import ClientSettings
+from serving.ranking_client.signatures import METADATA_FIELD
+from transform.signature_names import (
+    CONTEXT_INPUT,
+    DEEP_LOGITS_OUTPUT,
+    EXAMPLES_INPUT,
+    IN_CATALOG_OUTPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    RANK_ITEMS_SIGNATURE,
+    SCORES_OUTPUT,
+    SERVING_SIGNATURE,
+    WIDE_LOGITS_OUTPUT,
+)
+
+Values = TypeVar("Values", bound=Sized)
+
+_LOGITS = (WIDE_LOGITS_OUTPUT, DEEP_LOGITS_OUTPUT)
+
+
+def string_tensor(values: Sequence[bytes], shape: Sequence[int]) -> tensor_pb2.TensorProto:
+    """A string tensor."""
+    dims = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in shape]
+    return tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING, tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=dims), string_val=values
+    )
+
+
+def metadata_request(settings: ClientSettings) -> get_model_metadata_pb2.GetModelMetadataRequest:
+    """Asks for the signatures."""
+    spec = _model_spec(settings)
+    return get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[METADATA_FIELD])
+
+
+def predict_request(
+    settings: ClientSettings,
+    signature: str,
+    context: bytes,
+    part: Candidates,
+    logits: bool,
+    in_catalog: bool = False,
+) -> predict_pb2.PredictRequest:
+    """Asks for one part's ranking, or, of `serving_default`, for its scores.
+
+    Args:
+      settings: The model, and the limits.
+      signature: The signature that is to answer.
+      context: The context's serialized tf.Example.
+      part: The candidates.
+      logits: Ask for the wide and deep logits too.
+      in_catalog: Ask for whether the model's catalog has each item; the signature must have that output.
+
+    Returns:
+      The request.
+
+    Raises:
+      RequestError: If it is too long, or `serving_default` has no logits.
+    """
+    number = len(part.ids)
+    request = predict_pb2.PredictRequest(model_spec=_model_spec(settings, signature))
+    if signature == SERVING_SIGNATURE:
+        if logits:
+            raise RequestError(f"logits must be asked of a model with the signature `rank`. Received: `{signature}`")
+        # Two serialized messages one after the other are one message, with the fields of both.
+        examples = [
+            context + item + _id_example(settings, item_id) for item_id, item in zip(part.ids, part.items, strict=True)
+        ]
+        request.inputs[EXAMPLES_INPUT].CopyFrom(string_tensor(examples, [number]))
+        request.output_filter.append(SCORES_OUTPUT)
+    else:
+        request.inputs[CONTEXT_INPUT].CopyFrom(string_tensor([context], [1]))
+        request.inputs[ITEM_IDS].CopyFrom(string_tensor(part.ids, [1, number]))
+        if signature == RANK_ITEMS_SIGNATURE:
+            request.inputs[ITEMS_INPUT].CopyFrom(string_tensor(part.items, [1, number]))
+        optional = [*(_LOGITS if logits else ()), *([IN_CATALOG_OUTPUT] if in_catalog else ())]
+        request.output_filter.extend([ITEM_IDS, SCORES_OUTPUT, *optional])
+    if request.ByteSize() > settings.max_request_bytes:
+        raise RequestError(
+            f"a call must have at most {settings.max_request_bytes:,} bytes. Received: {request.ByteSize():,} for "
+            f"{number:,} candidates"
+        )
+    return request
+
+
+def pinned(request: predict_pb2.PredictRequest, version: int) -> predict_pb2.PredictRequest:
+    """The same request to a version."""
+    copy = predict_pb2.PredictRequest()
+    copy.CopyFrom(request)
+    copy.model_spec.version.value = version
+    return copy
+
+
+def _model_spec(settings: ClientSettings, signature: str = "") -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=settings.model, signature_name=signature)
+    if settings.version is not None:
+        spec.version.value = settings.version
+    elif settings.label is not None:
+        spec.version_label = settings.label
+    return spec
+
+
+def _id_example(settings: ClientSettings, item_id: bytes) -> bytes:
+    if settings.item_id_feature is None:
+        return b""
+    return encode_example({settings.item_id_feature: item_id}, "the item id", settings.max_example_bytes)
+
+
+def read_ranking(response: predict_pb2.PredictResponse, signature: str, part: Candidates) -> list[RankedItem]:
+    """One part's ranked items.
+
+    Args:
+      response: The answer to `predict_request`.
+      signature: The signature that answered.
+      part: The part.
+
+    Returns:
+      The items, best first.
+
+    Raises:
+      RankingError: If they are not as many as the candidates, or a score is no number.
+    """
+    number = len(part.ids)
+    scores = _floats(response, SCORES_OUTPUT, number)
+    if not np.isfinite(scores).all():
+        raise _bad_answer(f"scores must be numbers. Received: {scores[~np.isfinite(scores)][0]}")
+    if signature == SERVING_SIGNATURE:
+        order = np.argsort(-scores, kind="stable")
+        return [RankedItem(part.ids[i].decode(), float(scores[i])) for i in order]
+    ids = [item_id.decode() for item_id in _checked(_output(response, ITEM_IDS).string_val, ITEM_IDS, number)]
+    nothing: list[None] = [None] * number
+    wide: Sequence[float | None] = nothing
+    deep: Sequence[float | None] = nothing
+    in_catalog: Sequence[bool | None] = nothing
+    if WIDE_LOGITS_OUTPUT in response.outputs:
+        wide, deep = (_floats(response, name, number).tolist() for name in _LOGITS)
+    if IN_CATALOG_OUTPUT in response.outputs:
+        in_catalog = _bools(response, IN_CATALOG_OUTPUT, number)
+    return list(map(RankedItem, ids, scores.tolist(), wide, deep, in_catalog))
+
+
+def _output(response: predict_pb2.PredictResponse, name: str) -> tensor_pb2.TensorProto:
+    if name not in response.outputs:
+        raise _bad_answer(f"an answer must have the output `{name}`. Received: {sorted(response.outputs)}")
+    return response.outputs[name]
+
+
+def _floats(response: predict_pb2.PredictResponse, name: str, number: int) -> np.ndarray:
+    """An output's values: a server may send them packed, or one by one."""
+    tensor = _output(response, name)
+    packed = np.frombuffer(tensor.tensor_content, "<f4")
+    return _checked(packed if len(packed) else np.array(tensor.float_val, np.float32), name, number)
+
+
+def _bools(response: predict_pb2.PredictResponse, name: str, number: int) -> list[bool]:
+    """As `_floats`."""
+    tensor = _output(response, name)
+    return _checked([byte != 0 for byte in tensor.tensor_content] or list(tensor.bool_val), name, number)
+
+
+def _checked(values: Values, name: str, number: int) -> Values:
+    if len(values) != number:
+        raise _bad_answer(f"`{name}` must have a value a candidate, {number:,}. Received: {len(values):,}")
+    return values
+
+
+def _bad_answer(text: str) -> RankingError:
+    return RankingError(grpc.StatusCode.INTERNAL, text)

@@ -1,0 +1,108 @@
+"""What signatures a served model has, from the server's metadata, and which one answers a request."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from serving.ranking_client.candidates import Candidates
+from serving.ranking_client.errors import RequestError
+from serving.ranking_client.features import Features, Kinds
+from transform.signature_names import (
+    ITEM_IDS,
+    ITEMS_INPUT,
+    RANK_ITEMS_SIGNATURE,
+    RANK_NAMED_SIGNATURE,
+    RANK_SIGNATURE,
+    SERVING_SIGNATURE,
+)
+
+#: The field of a model's metadata that TF Serving has.
+METADATA_FIELD = "signature_def"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSignatures:
+    """One version's signatures.
+
+    Attributes:
+      version: The version.
+      names: Their names.
+      context_kinds: By context feature, its kind: what the inputs of `rank_named` are. Empty without that signature.
+      lists: The context features that are lists; likewise.
+      outputs: By signature, the names of its outputs.
+    """
+
+    version: int
+    names: frozenset[str]
+    context_kinds: Kinds
+    lists: frozenset[str] = frozenset()
+    outputs: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, response: get_model_metadata_pb2.GetModelMetadataResponse) -> ModelSignatures:
+        """Reads the answer to GetModelMetadata."""
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata[METADATA_FIELD].Unpack(signatures)
+        kinds, lists = {}, set()
+        if RANK_NAMED_SIGNATURE in signatures.signature_def:
+            inputs = signatures.signature_def[RANK_NAMED_SIGNATURE].inputs
+            for name in inputs.keys() - {ITEM_IDS, ITEMS_INPUT}:
+                kinds[name] = inputs[name].dtype
+                if len(inputs[name].tensor_shape.dim) == 2:
+                    lists.add(name)
+        return cls(
+            response.model_spec.version.value,
+            frozenset(signatures.signature_def),
+            kinds,
+            frozenset(lists),
+            {name: frozenset(signature.outputs) for name, signature in signatures.signature_def.items()},
+        )
+
+    def warnings(self, context: Features) -> list[str]:
+        """What of a context the model does not read, a sentence for each feature; none of a model without `rank_named`.
+
+        A feature that it does not have, such as a misspelt one, it ignores; of several values for a feature that is no
+        list it reads the first.
+        """
+        if not self.context_kinds:
+            return []
+        known = sorted(self.context_kinds)
+        found = [
+            f"the model has no context feature {name[:100]!r} and ignores it; version {self.version} has {known}"
+            for name in context
+            if name not in self.context_kinds
+        ]
+        for name, value in context.items():
+            if not isinstance(value, list | tuple) or len(value) < 2:
+                continue
+            if name in self.context_kinds and name not in self.lists:
+                rule = f"feature {name!r} of the context must have one value; the model reads the first"
+                found.append(f"{rule}. Received: {len(value):,} values")
+        return found
+
+    def signature_for(self, candidates: Candidates) -> str:
+        """The signature that ranks the candidates.
+
+        `rank` if the caller gave no item features, `rank_items` if there are some. A model without `rank` needs every
+        candidate's features, for `rank_items` or, without that too, for an example per candidate.
+
+        Raises:
+          RequestError: If features are missing for that.
+        """
+        has_rank, num_without = RANK_SIGNATURE in self.names, candidates.items.count(b"")
+        usable: tuple[str, ...] = ()
+        if num_without == 0:
+            usable = (RANK_ITEMS_SIGNATURE, SERVING_SIGNATURE)
+        elif has_rank:
+            usable = (RANK_SIGNATURE if num_without == len(candidates.ids) else RANK_ITEMS_SIGNATURE,)
+        for name in usable:
+            if name in self.names:
+                return name
+        missing = RANK_ITEMS_SIGNATURE if has_rank else RANK_SIGNATURE
+        raise RequestError(
+            f"a model without the signature `{missing}` needs the item features of every candidate. Received: none for "
+            f"{num_without} of {len(candidates.ids)}, and a model with {sorted(self.names)}"
+        )

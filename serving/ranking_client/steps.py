@@ -1,0 +1,116 @@
+"""What a ranking takes, without a network: a generator yields calls, is sent their answers, and returns the ranking."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+from collections.abc import Generator, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from serving.ranking_client.candidates import Candidate, Candidates, encode_candidates
+from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.features import Features, encode_example
+from serving.ranking_client.messages import metadata_request, pinned, predict_request, read_ranking
+from serving.ranking_client.ranked import Ranking
+from serving.ranking_client.settings import ClientSettings
+from serving.ranking_client.signatures import ModelSignatures
+from transform.signature_names import IN_CATALOG_OUTPUT
+
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of TF Serving's PredictionService."""
+
+    method: Literal["Predict", "GetModelMetadata"]
+    request: Message
+
+
+#: Yields calls that are to be made at once, and is sent their answers in the same order.
+Steps: TypeAlias = Generator[list[Call], list[Any], Result]
+
+#: A server that has swapped the model may say these of a signature that only the version before had.
+_PERHAPS_SWAPPED = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND)
+
+#: Of how many versions the signatures are kept: while servers swap models one by one, answers come from two.
+_NUM_VERSIONS = 4
+
+
+class RankingSteps:
+    """Knows the model's signatures, and what to ask next.
+
+    Args:
+      settings: How to ask.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._by_version: collections.OrderedDict[int, ModelSignatures] = collections.OrderedDict()
+        self._current: ModelSignatures | None = None
+
+    def budget(self, deadline_seconds: float | None) -> float:
+        """The seconds that a request has; raises RequestError if they are none."""
+        if deadline_seconds is None:
+            return self._settings.deadline_seconds
+        if not 0 < deadline_seconds < math.inf:
+            raise RequestError(f"deadline_seconds must be above 0 and finite. Received: {deadline_seconds}")
+        return deadline_seconds
+
+    def signatures(self) -> Steps[ModelSignatures]:
+        """Asks the server what signatures the model has now."""
+        (answer,) = yield [Call("GetModelMetadata", metadata_request(self._settings))]
+        self._current = found = ModelSignatures.of(answer)
+        self._by_version[found.version] = found
+        while len(self._by_version) > _NUM_VERSIONS:
+            self._by_version.popitem(last=False)
+        return found
+
+    def rank(
+        self, context: Features | bytes, candidates: Sequence[Candidate], k: int | None, logits: bool
+    ) -> Steps[Ranking]:
+        """Ranks candidates; the arguments are those of `RankingClient.rank`."""
+        if k is not None and k < 1:
+            raise RequestError(f"k must be at least 1. Received: {k}")
+        encoded = encode_candidates(candidates, self._settings)
+        known = self._current or (yield from self.signatures())
+        try:
+            ranking = yield from self._ask(known, context, encoded, logits)
+        except RankingError as error:
+            if isinstance(error, RequestError) or error.code not in _PERHAPS_SWAPPED:
+                raise
+            found = yield from self.signatures()
+            if found == known:
+                raise
+            ranking = yield from self._ask(found, context, encoded, logits)
+        self._current = self._by_version.get(ranking.version)  # None: the next request asks for them first
+        return dataclasses.replace(ranking, items=ranking.items[:k])
+
+    def _ask(
+        self, known: ModelSignatures, context: Features | bytes, candidates: Candidates, logits: bool
+    ) -> Steps[Ranking]:
+        settings = self._settings
+        signature = known.signature_for(candidates)
+        warnings = [] if isinstance(context, bytes) else known.warnings(context)
+        if settings.strict and warnings:
+            raise RequestError(warnings[0])
+        encoded = encode_example(context, "the context", settings.max_example_bytes, known.context_kinds)
+        parts = list(candidates.parts(settings.part_size))
+        in_catalog = IN_CATALOG_OUTPUT in known.outputs.get(signature, ())
+        requests = [predict_request(settings, signature, encoded, part, logits, in_catalog) for part in parts]
+        answers = yield [Call("Predict", request) for request in requests]
+        versions = [answer.model_spec.version.value for answer in answers]
+        newest = max(versions)
+        late = [i for i, version in enumerate(versions) if version != newest]
+        if late:  # the model was swapped in between: scores of two models are not to be compared
+            again = yield [Call("Predict", pinned(requests[i], newest)) for i in late]
+            for i, answer in zip(late, again, strict=True):
+                answers[i] = answer
+        items = [item for part, got in zip(parts, answers, strict=True) for item in read_ranking(got, signature, part)]
+        if len(parts) > 1:
+            items.sort(key=lambda item: -item.score)
+        return Ranking(tuple(items), settings.model, newest, signature, tuple(warnings))

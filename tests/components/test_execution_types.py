@@ -1,0 +1,42 @@
+"""A class may be renamed or moved: what a workspace has recorded of it stays readable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components import execution_types
+from pipeline.create import RunSettings, create_pipeline
+from pipeline.workspace import Workspace
+from transform.config.config import load_config
+
+CONFIG = Path(__file__).parents[2] / "configs" / "app_store.yaml"
+
+#: As the first release recorded them; no later one changes a line.
+RECORDED = {
+    "example_gen": "components.ingestion.component.ImpressionGen",
+    "row_gate": "components.gates.RowGate",
+    "anomaly_gate": "components.gates.AnomalyGate",
+    "data_validation": "components.data_validation.component.DataValidation",
+    "data_gate": "components.data_validation.component.DataGate",
+    "progressive_validation": "components.progressive.ProgressiveEvaluator",
+    "transform": "components.remembering_transform.RememberingTransform",
+    "trainer": "components.trainer.RankingTrainer",
+    "infra_validation": "components.infra_validation.component.InfraValidation",
+    "evaluator": "components.progressive.OptionalEvaluator",
+    "quality_gate": "components.quality_gate.QualityGate",
+    "push": "components.push.Push",
+}
+
+
+def test_each_component_is_recorded_under_the_type_of_the_first_release(tmp_path: Path) -> None:
+    pipeline = create_pipeline(load_config(CONFIG), RunSettings(str(tmp_path), Workspace.at(tmp_path)))
+    types = {component.id: component.type for component in pipeline.components}
+    ours = {node: kind for node, kind in types.items() if not kind.startswith("tfx.")}
+    assert ours == RECORDED
+
+
+def test_what_no_component_records_has_the_types_of_the_first_release() -> None:
+    assert execution_types.ROLLBACK == "components.rollback.Rollback"
+    assert execution_types.IMPORT == "components.served_models.Import"
+    assert execution_types.RESERVED_ID == "pipeline.lost_metadata.Reserved"
+    assert execution_types.WORKSPACE_CONTEXT == "pipeline.owner.Workspace"

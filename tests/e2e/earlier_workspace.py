@@ -1,0 +1,127 @@
+"""A workspace as a release left it, which later code must go on with: `python -m tests.e2e.earlier_workspace ARCHIVE`.
+
+Made once with a release's code and kept in the tests from then on. A small store's first days, of which:
+
+* span 1 was pushed as version 1, span 2 as version 2, which is pinned;
+* version 2 was rolled back: version 3 has version 1's files, and serves;
+* span 3 was skipped by a gate on data: only one in a hundred of its impressions came;
+* span 4's model was refused by a threshold and pushed as version 4 with `--force-push`;
+* the training of span 5 was killed after its first checkpoint.
+
+The archive has the folders `data/` (five spans and the rows that were scored) and `workspace/`, the configs, and
+`expected/`, which has each version's scores of the rows by the release's `wdr score`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import tarfile
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from tests.e2e import store
+from tests.e2e.prepared_store import read_rows, write_rows
+
+NUM_SPANS = 5
+NUM_IMPRESSIONS = 3000
+NUM_SCORED = 50
+
+#: Where the workspace stood whose archive this is, in all paths that it holds; `restore` puts another path there.
+_MADE_AT = "made_at"
+
+#: The columns of ML Metadata's database that have paths.
+_PATHS = (
+    ("Artifact", "uri"), ("ArtifactProperty", "string_value"), ("ExecutionProperty", "string_value"),
+    ("ContextProperty", "string_value"),
+)  # fmt: skip
+
+#: What must not be kept: logs and temporary files say nothing to later code.
+_LEFT_OUT = ("logs", "tmp")
+
+
+def make(folder: Path) -> None:
+    """Runs the days in an empty folder; takes some minutes."""
+    data, workspace = folder / "data", folder / "workspace"
+    store.simulate(data, days=NUM_SPANS, impressions=NUM_IMPRESSIONS)
+    configs = {name: folder / f"{name}.yaml" for name in ("config", "strict", "long")}
+    sections = yaml.safe_load(store.CONFIG.read_text())
+    configs["config"].write_text(yaml.safe_dump(sections, sort_keys=False))
+    strict = {**sections, "evaluation": {**sections["evaluation"], "thresholds": {"auc": {"min": 0.99}}}}
+    configs["strict"].write_text(yaml.safe_dump(strict, sort_keys=False))
+    long = {**sections, "training": {**sections["training"], "num_epochs": 24, "checkpoint_seconds": 0}}
+    configs["long"].write_text(yaml.safe_dump(long, sort_keys=False))
+
+    def arguments(span: int, config: str = "config") -> list[str | Path]:
+        return store.run_arguments(data, workspace, span, configs[config])
+
+    store.wdr_ok(*arguments(1))
+    store.wdr_ok(*arguments(2))
+    store.wdr_ok("models", "pin", "2", "--workspace", workspace, "--reason", "shown to the press")
+    store.wdr_ok("models", "rollback", "--workspace", workspace, "--reason", "the second is bad")
+    _keep_one_in_a_hundred(data / "impressions" / "day-3" / "part-00000.csv")
+    assert store.wdr(*arguments(3)).returncode != 0
+    store.wdr_ok(*arguments(4, "strict"))
+    store.wdr_ok(*arguments(4, "strict"), "--force-push", "--reason", "the threshold is a typing error")
+    assert store.versions(workspace) == [1, 2, 3, 4]
+    checkpoints = workspace / "checkpoints"
+    store.kill_when(arguments(5, "long"), folder / "log", lambda: any(checkpoints.glob("*/checkpoint")))
+
+    rows = data / "rows.csv"
+    write_rows(rows, read_rows(data / "impressions" / "day-5" / "part-00000.csv")[:NUM_SCORED])
+    (folder / "expected").mkdir()
+    for version in store.versions(workspace):
+        score(workspace, version, data, rows, folder / "expected" / f"version-{version}.csv")
+    (folder / _MADE_AT).write_text(str(folder))
+
+
+def score(workspace: Path, version: int, data: Path, rows: Path, out: Path) -> None:
+    """Scores rows with a version, joined with the tables of the last span."""
+    model = workspace / "serving" / store.NAME / str(version)
+    store.wdr_ok("score", "--model", model, "--input", rows, "--output", out, "--data", data, "--span", str(NUM_SPANS))
+
+
+def _keep_one_in_a_hundred(log: Path) -> None:
+    write_rows(log, read_rows(log)[::100])
+
+
+def archive(folder: Path, out: Path) -> None:
+    """Packs what `make` made."""
+
+    def kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        return None if any(entry.name.startswith(f"workspace/{name}") for name in _LEFT_OUT) else entry
+
+    with tarfile.open(out, "w:xz", preset=9) as file:  # a dictionary larger than all: models are there twice
+        for path in sorted(folder.iterdir()):
+            file.add(path, path.name, filter=kept)
+
+
+def restore(packed: Path, folder: Path) -> None:
+    """Unpacks an archive into an empty folder, as if its workspace had been made there: TFX keeps absolute paths."""
+    with tarfile.open(packed) as file:
+        file.extractall(folder, filter="data")
+    made_at = (folder / _MADE_AT).read_text()
+    for path in folder.rglob("*.json"):
+        text = path.read_text()
+        if made_at in text:
+            path.write_text(text.replace(made_at, str(folder)))
+    with sqlite3.connect(folder / "workspace" / "metadata" / "metadata.db") as database:
+        for table, column in _PATHS:
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (made_at, str(folder)))
+    database.close()
+
+
+def main() -> None:
+    """Makes the archive."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archive", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder))
+        archive(Path(folder), arguments.archive)
+
+
+if __name__ == "__main__":
+    main()

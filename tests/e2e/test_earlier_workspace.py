@@ -1,0 +1,59 @@
+"""A workspace of an earlier release goes on: what served, what was held, and what a person had decided, still holds."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from components.model_store.versions import read_manifest, verify
+from tests.e2e import earlier_workspace, store
+
+pytestmark = pytest.mark.slow
+
+ARCHIVE = store.ROOT / "tests" / "e2e" / "workspace-of-0.1.tar.xz"
+
+
+def scores(path: Path) -> list[float]:
+    with path.open(newline="") as file:
+        return [float(row["score"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("earlier")
+    earlier_workspace.restore(ARCHIVE, folder)
+    return folder
+
+
+@pytest.mark.parametrize("version", [1, 2, 4])
+def test_an_earlier_version_scores_as_it_did(folder: Path, tmp_path: Path, version: int) -> None:
+    out = tmp_path / "scores.csv"
+    earlier_workspace.score(folder / "workspace", version, folder / "data", folder / "data" / "rows.csv", out)
+    expected = scores(folder / "expected" / f"version-{version}.csv")
+    assert len(expected) == earlier_workspace.NUM_SCORED
+    assert scores(out) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_next_day_builds_on_it_and_an_earlier_version_can_serve_again(folder: Path) -> None:
+    workspace = folder / "workspace"
+    serving = workspace / "serving" / store.NAME
+    assert [path.name for path in (workspace / "checkpoints").iterdir()] != []
+    config = folder / "three_spans.yaml"
+    config.write_text((folder / "config.yaml").read_text().replace("window_spans: 2", "window_spans: 3"))
+    output = store.wdr_ok(*store.run_arguments(folder / "data", workspace, 5, config))
+    assert "yes, as version 5" in output
+
+    report = store.last_report(workspace)
+    assert report["held_against"] == "version 4, trained to span 4"
+    assert report["spans"] == [2, 4, 5]  # 3 was stopped by a gate on data
+    assert report["training"]["warm_started_from"].startswith(read_manifest(str(serving / "4"))["model_uri"])
+    history = store.wdr_ok("models", "history", "--workspace", workspace)
+    assert "4" in history
+    listed = store.wdr_ok("models", "list", "--workspace", workspace)
+    assert "shown to the press" in listed
+    assert "the threshold is a typing error" in listed
+    store.wdr_ok("models", "rollback", "--workspace", workspace, "--to", "1", "--reason", "as it was")
+    assert verify(str(serving / "6")) == verify(str(serving / "1"))
+    assert store.versions(workspace) == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,239 @@
+"""`rank` and its kin against `serving_default` on the same candidates, for features and crosses of all kinds."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
+from trainer.preparation import prepare
+from trainer.signatures import export_model
+from transform.config.config import Config
+
+APPS = [f"app{i}" for i in range(12)]
+CONTEXT = ("country", "installed", "age")
+ITEM = ("app", "tags", "price")
+
+CONFIG: dict[str, Any] = {
+    "sources": {
+        "impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"},
+        "tables": {"catalog": {"path": "c.csv", "format": "csv", "key": "app", "broadcast": True}},
+    },
+    "features": [
+        {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
+        {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
+        {"name": "age", "side": "context", "kind": "numeric", "quantiles": 5},
+        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"oov_buckets": 3}},
+        {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
+    ],
+    "crosses": [
+        {"features": ["installed", "app"], "min_count": 1},
+        {"features": ["tags", "installed"], "min_count": 1},
+        {"features": ["age", "price"], "min_count": 1},
+        {"features": ["country", "app", "installed"], "min_count": 1},
+        {"features": ["country", "tags"], "hash_buckets": 50},
+        {"features": ["price", "installed"], "hash_buckets": 30},
+        {"features": ["country", "installed"], "min_count": 1},
+        {"features": ["app", "price"], "hash_buckets": 40},
+        {"features": ["age", "app", "country"], "hash_buckets": 25},
+    ],
+    "counts": [{"features": ["country", "app"]}, {"features": ["app"]}],
+}
+
+
+def make_catalog(rng: random.Random) -> dict[str, Row]:
+    return {
+        app: {
+            "app": [app],
+            "tags": rng.sample(["game", "free", "new", "kids"], rng.randint(0, 3)),
+            "price": [] if rng.random() < 0.2 else [rng.uniform(0, 10)],
+        }
+        for app in APPS
+    }
+
+
+def make_context(rng: random.Random) -> Row:
+    return {
+        "country": [] if rng.random() < 0.1 else [rng.choice("abcd")],
+        "installed": rng.sample([*APPS, "unheard of"], rng.randint(0, 5)),
+        "age": [] if rng.random() < 0.1 else [rng.uniform(0, 90)],
+    }
+
+
+@pytest.fixture(scope="module")
+def catalog() -> dict[str, Row]:
+    return make_catalog(random.Random(1))
+
+
+@pytest.fixture(scope="module")
+def requests() -> list[Row]:
+    rng = random.Random(2)
+    return [make_context(rng) for _ in range(40)]
+
+
+class Deployed:
+    """A model of random weights, some of them zero, and its signatures as they load."""
+
+    def __init__(self, span: Span, config: Config, catalog: dict[str, Row], folder: Path) -> None:
+        output = tft.TFTransformOutput(span.transform_output)
+        prepared = prepare(config, output, [span.train_files], [span.eval_files], None)
+        self.model = prepared.model
+        draw = np.random.default_rng(5)
+        for variable in self.model.trainable_variables:
+            values = draw.normal(scale=0.3, size=variable.shape)
+            variable.assign(np.where(draw.random(variable.shape) < 0.3, 0, values))
+        items = {app.encode(): to_example(catalog[app], without=("app",)) for app in APPS[:-2]}
+        export_model(self.model, output, config, str(folder / "model"), items, prepared.counts)
+        self.signatures = tf.saved_model.load(str(folder / "model")).signatures
+
+    def scores(self, context: Row, items: list[Row]) -> np.ndarray:
+        examples = tf.constant([to_example(context | item) for item in items])
+        return np.asarray(self.signatures["serving_default"](examples=examples)["scores"])
+
+
+@pytest.fixture(scope="module")
+def span(catalog: dict[str, Row], tmp_path_factory: pytest.TempPathFactory) -> Span:
+    rng = random.Random(3)
+    rows = [make_context(rng) | catalog[rng.choice(APPS)] | {"label": [rng.randint(0, 1)]} for _ in range(400)]
+    for i, row in enumerate(rows):
+        row["request_id"] = [str(i)]
+    return transform_span(make_config(**CONFIG), rows, rows[:10], tmp_path_factory.mktemp("span"))
+
+
+@pytest.fixture(
+    scope="module", params=["wide_and_deep", *(pytest.param(part, marks=pytest.mark.slow) for part in ("wide", "deep"))]
+)
+def deployed(request: Any, span: Span, catalog: dict[str, Row], tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    model = {"embedding_dim": 4, "hidden_units": [16, 8], "parts": request.param, "batch_norm": request.param == "deep"}
+    return Deployed(span, make_config(**CONFIG, model=model), catalog, tmp_path_factory.mktemp(request.param))
+
+
+def assert_ranked(outputs: dict[str, tf.Tensor], row: int, ids: list[str], scores: np.ndarray) -> None:
+    """One request's outputs are these candidates with these scores, best first."""
+    order = sorted(range(len(ids)), key=lambda i: -scores[i])
+    found = dict(zip(outputs["item_ids"].numpy()[row].astype(str), outputs["scores"].numpy()[row], strict=True))
+    np.testing.assert_allclose([found[ids[i]] for i in range(len(ids))], scores, atol=1e-5)
+    np.testing.assert_allclose(outputs["scores"].numpy()[row, : len(ids)], scores[order], atol=1e-5)
+    logits = outputs["wide_logits"].numpy()[row] + outputs["deep_logits"].numpy()[row]
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits[: len(ids)])), scores[order], atol=1e-5)
+
+
+def test_items_of_the_catalog_score_as_whole_examples(
+    deployed: Deployed, catalog: dict[str, Row], requests: list[Row]
+) -> None:
+    known = APPS[:-2]
+    rank = deployed.signatures["rank"]
+    contexts = tf.constant([to_example(context) for context in requests])
+    outputs = rank(context=contexts, item_ids=tf.constant([known] * len(requests)))
+    for row, context in enumerate(requests):
+        assert_ranked(outputs, row, known, deployed.scores(context, [catalog[app] for app in known]))
+
+
+@pytest.mark.parametrize(
+    ("parts", "of_context", "of_items"),
+    [
+        pytest.param("wide", ["deep"], ["deep"], id="a wide part of crosses alone"),
+        pytest.param("wide_and_deep", [], ["wide", "deep"], id="a context that is in crosses alone"),
+    ],
+)
+def test_a_side_without_inputs_of_its_own_ranks(
+    span: Span,
+    catalog: dict[str, Row],
+    requests: list[Row],
+    tmp_path: Path,
+    parts: str,
+    of_context: list[str],
+    of_items: list[str],
+) -> None:
+    sections = {
+        "features": [f | {"parts": of_context if f["side"] == "context" else of_items} for f in CONFIG["features"]],
+        "crosses": CONFIG["crosses"][:1],
+        "counts": [],
+        "model": {"parts": parts, "embedding_dim": 4, "hidden_units": [16, 8]},
+    }
+    deployed = Deployed(span, make_config(**(CONFIG | sections)), catalog, tmp_path)
+    test_items_of_the_catalog_score_as_whole_examples(deployed, catalog, requests)
+
+
+def test_requests_of_different_lengths_are_filled_up(
+    deployed: Deployed, catalog: dict[str, Row], requests: list[Row]
+) -> None:
+    ids = [["app3", "", ""], ["", "", ""], ["app5", "app1", "app9"], ["", "app2", "app0"]]
+    contexts = tf.constant([to_example(context) for context in requests[:4]])
+    outputs = deployed.signatures["rank"](context=contexts, item_ids=tf.constant(ids))
+    for row, given in enumerate(ids):
+        candidates = [app for app in given if app]
+        if candidates:
+            expected = deployed.scores(requests[row], [catalog[app] for app in candidates])
+            assert_ranked(outputs, row, candidates, expected)
+        assert outputs["item_ids"].numpy()[row, len(candidates) :].tolist() == [b""] * (3 - len(candidates))
+        assert outputs["in_catalog"].numpy()[row].tolist() == [app != b"" for app in outputs["item_ids"].numpy()[row]]
+        for name in ("scores", "wide_logits", "deep_logits"):
+            assert not outputs[name].numpy()[row, len(candidates) :].any()
+
+
+def test_an_item_that_is_not_in_the_catalog_has_its_id_alone(deployed: Deployed, requests: list[Row]) -> None:
+    ids = ["app11", "never seen", "app3", "app10"]  # app10 and app11 are in the vocabulary
+    outputs = deployed.signatures["rank"](context=tf.constant([to_example(requests[0])]), item_ids=tf.constant([ids]))
+    found = dict(zip(outputs["item_ids"].numpy()[0].astype(str), outputs["scores"].numpy()[0], strict=True))
+    in_catalog = dict(zip(outputs["item_ids"].numpy()[0].astype(str), outputs["in_catalog"].numpy()[0], strict=True))
+    assert in_catalog == {"app11": False, "never seen": False, "app3": True, "app10": False}
+    unknown = ["app11", "never seen", "app10"]
+    expected = deployed.scores(requests[0], [{"app": [app]} for app in unknown])
+    np.testing.assert_allclose([found[app] for app in unknown], expected, atol=1e-5)
+
+
+def test_given_items_go_before_the_catalog(deployed: Deployed, catalog: dict[str, Row], requests: list[Row]) -> None:
+    changed: Row = {"tags": ["new", "kids"], "price": [9.5]}
+    ids = ["app1", "app11", "app4"]
+    items = [to_example(changed), to_example(catalog["app11"]), b""]
+    outputs = deployed.signatures["rank_items"](
+        context=tf.constant([to_example(requests[1])]), item_ids=tf.constant([ids]), items=tf.constant([items])
+    )
+    expected = deployed.scores(requests[1], [changed | {"app": ["app1"]}, catalog["app11"], catalog["app4"]])
+    assert_ranked(outputs, 0, ids, expected)
+
+
+def test_a_context_by_name_is_the_context_as_an_example(deployed: Deployed, requests: list[Row]) -> None:
+    ids = tf.constant([APPS] * len(requests))
+    longest = max(len(context["installed"]) for context in requests)
+    by_name = deployed.signatures["rank_named"](
+        item_ids=ids,
+        country=tf.constant([(context["country"] or [""])[0] for context in requests]),
+        age=tf.constant([(context["age"] or [float("nan")])[0] for context in requests]),
+        installed=tf.constant([c["installed"] + [""] * (longest - len(c["installed"])) for c in requests]),
+    )
+    by_example = deployed.signatures["rank"](context=tf.constant([to_example(c) for c in requests]), item_ids=ids)
+    for name, value in by_example.items():
+        np.testing.assert_array_equal(by_name[name], value)
+
+
+def test_candidates_of_the_same_score_keep_their_order(deployed: Deployed, requests: list[Row]) -> None:
+    outputs = deployed.signatures["rank"](
+        context=tf.constant([to_example(requests[0])]), item_ids=tf.constant([["app2", "app2", "app2"]])
+    )
+    assert len(set(outputs["scores"].numpy()[0])) == 1
+
+
+def test_no_request_and_no_candidate_are_ranked_too(deployed: Deployed, requests: list[Row]) -> None:
+    rank = deployed.signatures["rank"]
+    none = rank(context=tf.constant([], tf.string), item_ids=tf.zeros([0, 3], tf.string))
+    assert none["scores"].shape == (0, 3)
+    empty = rank(context=tf.constant([to_example(requests[0])]), item_ids=tf.zeros([1, 0], tf.string))
+    assert empty["item_ids"].shape == (1, 0)
+
+
+def test_classify_and_regress_give_the_scores(deployed: Deployed, catalog: dict[str, Row], requests: list[Row]) -> None:
+    examples = tf.constant([to_example(requests[0] | catalog[app]) for app in APPS[:3]])
+    expected = deployed.scores(requests[0], [catalog[app] for app in APPS[:3]])
+    np.testing.assert_array_equal(deployed.signatures["regress"](inputs=examples)["outputs"], expected)
+    classified = deployed.signatures["classify"](inputs=examples)
+    assert classified["classes"].numpy().tolist() == [[b"0", b"1"]] * 3
+    np.testing.assert_allclose(classified["scores"], np.stack([1 - expected, expected], axis=1), atol=1e-7)

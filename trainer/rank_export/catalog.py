@@ -1,0 +1,133 @@
+"""The items that a model knows without being told: its snapshot of the catalog."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from trainer.rank_export.encoders import Rows
+from transform.catalog import table_rows
+from transform.config.config import Config
+from transform.ranking import absent_signatures, item_tables
+from transform.signature_names import RANK_SIGNATURE
+
+#: In `custom_config`: the folder of the catalog's snapshot.
+CATALOG_KEY = "catalog"
+
+#: So many items are encoded at once.
+_BATCH_SIZE = 4096
+
+
+def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
+    """Reads a snapshot of the catalog.
+
+    Args:
+      config: The deployment.
+      catalog: The folder of the snapshot, as ingestion writes it: a folder of TFRecord files per table. None for none.
+
+    Returns:
+      By item id, a serialized tf.Example of the item's features, from all of `item_tables`; empty for a model that
+      has no `rank`, which is given the features of each item.
+    """
+    if catalog is None or RANK_SIGNATURE in absent_signatures(config):
+        return {}
+    identity = config.item_id
+    assert identity is not None  # without it there is no `rank`
+    # Serialized, since millions of messages take much memory; two behind each other are one with the fields of both.
+    items: dict[bytes, bytes] = {}
+    for name, key_feature in item_tables(config).items():
+        rows = ((key, row.SerializeToString()) for key, row in table_rows(os.path.join(catalog, name)))
+        if key_feature == identity.name:
+            for key, row in rows:
+                items[key] = items.get(key, b"") + row
+            continue
+        by_key = dict(rows)
+        for item_id, item in items.items():
+            for key in tf.train.Example.FromString(item).features.feature[key_feature].bytes_list.value[:1]:
+                items[item_id] = item + by_key.get(key, b"")
+    return dict(sorted(items.items()))
+
+
+class Catalog:
+    """The encoded items, and the row of each.
+
+    Behind the items' rows there is one more, for an item that is not in the catalog: it has to be encoded anew.
+
+    Args:
+      items: By id, serialized tf.Examples.
+      encode: Encodes ids and tf.Examples, string `[rows]` each.
+    """
+
+    def __init__(self, items: Mapping[bytes, bytes], encode: tf.types.experimental.GenericFunction) -> None:
+        ids, examples = [*items, b""], [*items.values(), b""]
+        parts: dict[str, _Parts] = {}
+        for at in range(0, len(ids), _BATCH_SIZE):
+            some = slice(at, at + _BATCH_SIZE)
+            for name, rows in encode(tf.constant(ids[some]), tf.constant(examples[some])).items():
+                parts.setdefault(name, _Parts(name, len(ids))).add(rows)
+        self._columns = {name: part.column() for name, part in parts.items()}
+        self.unknown = len(items)
+        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(ids), tf.range(len(ids), dtype=tf.int64))
+        self._row_of = tf.lookup.StaticHashTable(entries, default_value=self.unknown)
+
+    @property
+    def resources(self) -> list[object]:
+        """What an export has to keep track of."""
+        return [self._row_of, *(variable for column in self._columns.values() for variable in column.variables)]
+
+    def rows_of(self, ids: tf.Tensor) -> tf.Tensor:
+        """The row of each id, int64 `[ids]`; `unknown` for an id that is not in the catalog."""
+        return self._row_of.lookup(ids)
+
+    def gather(self, rows: tf.Tensor) -> Rows:
+        """What is known of some rows."""
+        return {name: tf.gather(column.tensor(), rows) for name, column in self._columns.items()}
+
+
+class _Parts:
+    """A column that is put together batch by batch.
+
+    A dense one goes straight into its variable, so that a large catalog is in memory once, and not a second time as a
+    list of batches and a third time as all of them together.
+    """
+
+    def __init__(self, name: str, num_rows: int) -> None:
+        self._name, self._num_rows, self._at = name, num_rows, 0
+        self._ragged: list[tf.RaggedTensor] = []
+        self._dense: tf.Variable | None = None
+
+    def add(self, rows: tf.Tensor | tf.RaggedTensor) -> None:
+        """Adds a batch of rows behind those that there are."""
+        if isinstance(rows, tf.RaggedTensor):
+            self._ragged.append(rows)
+            return
+        if self._dense is None:
+            self._dense = self._variable(tf.zeros([self._num_rows, *rows.shape[1:]], rows.dtype))
+        end = self._at + rows.shape[0]
+        self._dense[self._at : end].assign(rows)
+        self._at = end
+
+    def column(self) -> _Column:
+        """The whole column."""
+        if self._dense is not None:
+            return _Column([self._dense])
+        rows = tf.concat(self._ragged, axis=0)
+        return _Column([self._variable(rows.values), self._variable(rows.row_splits)])
+
+    def _variable(self, values: tf.Tensor) -> tf.Variable:
+        return tf.Variable(values, trainable=False, name=f"ranker/catalog/{self._name}")
+
+
+class _Column:
+    """A tensor or RaggedTensor in variables: its values and, if it is ragged, its row splits."""
+
+    def __init__(self, variables: Sequence[tf.Variable]) -> None:
+        self.variables = variables
+
+    def tensor(self) -> tf.Tensor | tf.RaggedTensor:
+        if len(self.variables) == 1:
+            return self.variables[0]
+        values, row_splits = self.variables
+        return tf.RaggedTensor.from_row_splits(tf.convert_to_tensor(values), row_splits, validate=False)

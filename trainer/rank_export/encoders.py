@@ -1,0 +1,150 @@
+"""Contexts and items, each computed by itself, and what depends on the two together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.counts import CountTables
+from trainer.model import WeightsOf, WideDeep, batch_size_of
+from trainer.rank_export.limits import bounded, bounded_lists
+from trainer.rank_export.pairs import Pairs
+from trainer.rank_export.summands import BOTH, CONTEXT, ITEM, Sides, Summand, input_sides, sides_of
+from trainer.transform_graph import apply_transform, pruned
+from transform.feature_spec import Feature, FeatureSpec, Side, transformed_name
+from transform.raw_texts import RawRule, clean
+
+#: What is known of some contexts or items: tensors and RaggedTensors, each `[rows, …]`.
+Rows = dict[str, Any]
+
+#: In `Rows`: the part of the wide logit, float32 `[rows]`, and, if it has one, of the first hidden layer's sum, float32
+#: `[rows, units]`.
+WIDE, FIRST_SUM = _SUMS = ("wide", "first_sum")
+
+
+def _raw_name(feature: str) -> str:
+    """In `Rows`, the raw values of a feature that only together with the other side's say something."""
+    return f"raw/{feature}"
+
+
+class Encoders:
+    """The three parts of the computation, for one model. The context's has the biases in it.
+
+    Args:
+      spec: The features.
+      model: The trained model.
+      weights_of: Looks the wide tables' weights up.
+      transform_fn: tf.Transform's saved function.
+      rules: What of a raw value does not count, by feature.
+      pairs: Its crosses of both sides, as far as there is a short way to their weights.
+      counts: What the counts' inputs are read from; None without counts.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        model: WideDeep,
+        weights_of: WeightsOf,
+        transform_fn: Any,
+        rules: Mapping[str, RawRule],
+        pairs: Sequence[Pairs],
+        counts: CountTables | None,
+    ) -> None:
+        self._spec, self._model, self._rules, self._pairs, self._counts = spec, model, rules, pairs, counts
+        sides, paired = input_sides(spec), {pair.input_name for pair in pairs}
+        inputs = {
+            which: {name for name in model.feature_names if sides[name] == which and name not in paired}
+            for which in (CONTEXT, ITEM, BOTH)
+        }
+        self._inputs = inputs
+        self._summands = {which: Summand(model, weights_of, names) for which, names in inputs.items()}
+        tokens = {transformed_name(spec.by_name[name].bucket_name) for pair in pairs for name in pair.numeric_features}
+        self._transforms = {
+            which: pruned(transform_fn, spec.stored_names(names | {name for name in tokens if sides[name] == which}))
+            for which, names in inputs.items()
+        }
+        # What is neither of one side nor a pair goes through tf.Transform's graph candidate by candidate.
+        combined = {
+            name
+            for combination in spec.combinations
+            if sides_of(spec, combination.features) == BOTH and combination.name not in {pair.name for pair in pairs}
+            for name in combination.features
+        }
+        self._raw = {
+            side: sorted(name for name in combined if spec.by_name[name].side == side) for side in ("context", "item")
+        }
+
+    @property
+    def resources(self) -> list[Any]:
+        """What an export has to keep: the first hidden layer's kernel, cut up, and the pairs' tables."""
+        kernels = [summand.kernel for summand in self._summands.values() if summand.kernel is not None]
+        return [*kernels, *(table for pair in self._pairs for table in pair.tables)]
+
+    def encode(self, side: Side, raw: Mapping[str, tf.SparseTensor]) -> Rows:
+        """Computes what depends on one side alone.
+
+        Args:
+          side: The side.
+          raw: Its raw features, all of them, SparseTensors `[rows, any]`.
+
+        Returns:
+          WIDE and FIRST_SUM; by each cross's name its combinations; and raw values.
+        """
+        which, raw = frozenset({side}), clean(bounded_lists(raw, self._spec), self._rules)
+        features = self._transformed(which, raw)
+        rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([batch_size_of(raw)])}
+        if which == CONTEXT:
+            rows[WIDE] += self._model.bias
+            if self._model.hidden_layers is not None:
+                bias = self._model.hidden_layers.variables["dense_0/bias"]
+                zeros = tf.zeros([tf.shape(rows[WIDE])[0], 1])
+                rows[FIRST_SUM] = bias + rows.get(FIRST_SUM, zeros)
+        rows |= {pair.name: pair.combinations(side, raw, features) for pair in self._pairs}
+        rows |= {_raw_name(name): tf.RaggedTensor.from_sparse(raw[name]) for name in self._raw[side]}
+        return rows
+
+    def id_of(self, identity: Feature, texts: tf.Tensor) -> tf.Tensor:
+        """Item ids as the catalog's keys are written, string of any shape."""
+        return tf.strings.strip(texts) if self._rules[identity.name].trim else texts
+
+    def combine(self, contexts: Rows, items: Rows, context_of: tf.Tensor) -> Rows:
+        """Sums up what is known of candidates.
+
+        Args:
+          contexts: As `encode` gives them.
+          items: The same, of the candidates.
+          context_of: Each candidate's context, int64 `[candidates]`.
+
+        Returns:
+          WIDE and FIRST_SUM of the candidates, biases and all.
+        """
+        summands = [{name: _spread(contexts[name], context_of) for name in _SUMS if name in contexts}, items]
+        if self._inputs[BOTH]:
+            raw = {name: items[_raw_name(name)].to_sparse() for name in self._raw["item"]}
+            for name in self._raw["context"]:
+                values = contexts[_raw_name(name)]
+                rows = bounded(context_of, tf.gather(values.row_lengths(), context_of), name)
+                raw[name] = tf.gather(values, rows).to_sparse()
+            features = self._transformed(BOTH, bounded_lists(raw, self._spec))
+            summands.append(self._sums(BOTH, features))
+        for pair in self._pairs:
+            summands.append({WIDE: pair.logits(contexts[pair.name], items[pair.name], context_of)})
+        present = {name: [rows[name] for rows in summands if name in rows] for name in _SUMS}
+        return {name: functools.reduce(tf.add, values) for name, values in present.items() if values}
+
+    def _transformed(self, which: Sides, raw: Mapping[str, tf.SparseTensor]) -> dict[str, Any]:
+        features = apply_transform(self._transforms[which], raw)
+        return features if self._counts is None else self._counts.features(features)
+
+    def _sums(self, which: Sides, features: Mapping[str, Any]) -> Rows:
+        own, summand = {name: features[name] for name in self._inputs[which]}, self._summands[which]
+        first_sum = summand.first_sum(own)
+        return {WIDE: summand.wide(own)} | ({} if first_sum is None else {FIRST_SUM: first_sum})
+
+
+def _spread(values: tf.Tensor, context_of: tf.Tensor) -> tf.Tensor:
+    """A row per candidate; but a context that is alone stays one row, which an addition spreads without a copy."""
+    return tf.cond(tf.shape(values)[0] == 1, lambda: values, lambda: tf.gather(values, context_of))

@@ -1,0 +1,119 @@
+"""Ranks each request's candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.model import WideDeep
+from trainer.rank_export.catalog import Catalog
+from trainer.rank_export.encoders import FIRST_SUM, WIDE, Encoders, Rows
+from transform.feature_spec import Feature
+from transform.preprocessing import as_column
+from transform.signature_names import (
+    DEEP_LOGITS_OUTPUT,
+    IN_CATALOG_OUTPUT,
+    ITEM_IDS,
+    ITEMS_INPUT,
+    SCORES_OUTPUT,
+    WIDE_LOGITS_OUTPUT,
+)
+
+#: Fills a request with fewer candidates up.
+_NO_ITEM = ""
+
+
+class Ranker(tf.Module):  # type: ignore[misc]
+    """Scores and sorts the candidates of some requests.
+
+    Args:
+      model: The trained model.
+      encoders: Its parts.
+      identity: The feature that is the item's id.
+      item_parsing: How a tf.Example of item features is parsed, by feature.
+      items: The catalog: by id, serialized tf.Examples of item features.
+      has_catalog: Whether the catalog has all item features that the model reads. Without it, an item of which no
+        features are given is an error: with its id alone its score would be another one than `serving_default`'s.
+    """
+
+    def __init__(
+        self,
+        model: WideDeep,
+        encoders: Encoders,
+        identity: Feature,
+        item_parsing: Mapping[str, Any],
+        items: Mapping[bytes, bytes],
+        *,
+        has_catalog: bool,
+    ) -> None:
+        super().__init__(name="ranker")
+
+        def encode_items(ids: tf.Tensor, examples: tf.Tensor) -> Rows:
+            raw = tf.io.parse_example(examples, item_parsing)
+            return encoders.encode("item", raw | {identity.name: as_column(ids)})
+
+        catalog = Catalog(items, tf.function(encode_items, autograph=False))
+        #: What the export has to keep; of the model itself it is the caller's.
+        self.resources = [*encoders.resources, *catalog.resources]
+
+        def items_of(ids: tf.Tensor, examples: tf.Tensor | None) -> tuple[Rows, tf.Tensor]:
+            rows = catalog.rows_of(encoders.id_of(identity, ids))
+            in_catalog = rows != catalog.unknown
+            is_new = ~in_catalog
+            if examples is not None:
+                is_new |= examples != b""
+            known = catalog.gather(rows)
+
+            def with_new() -> Rows:
+                (new,) = tf.unstack(tf.where(is_new), axis=1)
+                given = tf.fill(tf.shape(new), "") if examples is None else tf.gather(examples, new)
+                encoded = encode_items(tf.gather(ids, new), given)
+                num_ids = tf.size(ids, out_type=tf.int64)
+                place = num_ids + tf.range(tf.size(new, out_type=tf.int64))
+                places = tf.tensor_scatter_nd_update(tf.range(num_ids), new[:, tf.newaxis], place)
+                return {name: tf.gather(tf.concat([known[name], encoded[name]], axis=0), places) for name in known}
+
+            rows_of_all: Rows = tf.cond(tf.reduce_any(is_new), with_new, lambda: known)
+            return rows_of_all, in_catalog
+
+        def logits_of(contexts: Rows, items: Rows, context_of: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            sums = encoders.combine(contexts, items, context_of)
+            if model.hidden_layers is None:
+                return sums[WIDE], tf.zeros_like(sums[WIDE])
+            return sums[WIDE], model.hidden_layers.after_first_sum(sums[FIRST_SUM])
+
+        def rank(
+            context: Mapping[str, tf.SparseTensor], item_ids: tf.Tensor, examples: tf.Tensor | None = None
+        ) -> dict[str, tf.Tensor]:
+            places = tf.where(item_ids != _NO_ITEM)
+            given = None if examples is None else tf.gather_nd(examples, places)
+            if given is not None and not has_catalog:
+                given = _all_given(given)
+            candidates, in_catalog = items_of(tf.gather_nd(item_ids, places), given)
+            wide, deep = logits_of(encoders.encode("context", context), candidates, places[:, 0])
+            logits = tf.tensor_scatter_nd_update(tf.fill(tf.shape(item_ids), float("-inf")), places, wide + deep)
+            order = tf.argsort(logits, axis=1, direction="DESCENDING", stable=True)
+            shape = tf.shape(item_ids, out_type=tf.int64)
+            outputs = {
+                ITEM_IDS: item_ids,
+                SCORES_OUTPUT: tf.sigmoid(logits),
+                WIDE_LOGITS_OUTPUT: tf.scatter_nd(places, wide, shape),
+                DEEP_LOGITS_OUTPUT: tf.scatter_nd(places, deep, shape),
+            }
+            if has_catalog:
+                outputs[IN_CATALOG_OUTPUT] = tf.scatter_nd(places, in_catalog, shape)
+            return {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
+
+        #: Takes the contexts' raw features, SparseTensors `[requests, any]`; item ids, string `[requests, candidates]`;
+        #: and the items' tf.Examples, string `[requests, candidates]`, or None. Returns what the signature does.
+        self.rank = rank
+
+
+def _all_given(examples: tf.Tensor) -> tf.Tensor:
+    """The items' tf.Examples, if none is empty; else the run ends with InvalidArgumentError."""
+    text = f"`{ITEMS_INPUT}` must have the features of every item, as this model has no catalog. Received, empty:"
+    number = tf.math.count_nonzero(tf.equal(examples, ""))
+    with tf.control_dependencies([tf.debugging.Assert(number == 0, [text, number])]):
+        return tf.identity(examples)

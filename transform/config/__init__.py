@@ -1,0 +1,1 @@
+"""The YAML config: its sections, their validation, and which sections each component is given."""

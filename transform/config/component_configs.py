@@ -1,0 +1,102 @@
+"""What each component sees of the config, so that a change elsewhere leaves its cached result valid."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from transform.config import infra_validation as infra_settings
+from transform.config import settings
+from transform.config.config import Config
+from transform.config.drift import Drift
+from transform.config.evaluation import Evaluation, Threshold
+from transform.config.quality import Quality
+from transform.config.schedule import Schedule
+from transform.feature_spec import Feature, FeatureSpec, Vocabulary
+
+_ANY_EVALUATION = Evaluation(thresholds={"auc": Threshold(min=0.0)})
+
+
+def for_ingestion(config: Config) -> Config:
+    """Sources, row rules and what is read of each feature; not how it is transformed or modelled."""
+    return Config(
+        name=config.name,
+        sources=config.sources,
+        spec=FeatureSpec(features=tuple(_as_read(f) for f in config.spec.features)),
+        evaluation=_ANY_EVALUATION,
+        ingestion=dataclasses.replace(config.ingestion, window_spans=1),
+    )
+
+
+def _as_read(feature: Feature) -> Feature:
+    return dataclasses.replace(
+        feature,
+        vocabulary=None if feature.is_numeric else Vocabulary(),
+        quantiles=2 if feature.is_numeric else None,
+        parts=("wide", "deep"),
+        min_present_fraction=0.0,
+    )
+
+
+def for_transform(config: Config) -> Config:
+    """The feature spec; of the model only which parts there are."""
+    return _without_gates(
+        dataclasses.replace(
+            config,
+            model=settings.Model(parts=config.model.parts),
+            training=settings.Training(),
+            tuning=None,
+            skew=infra_settings.Skew(),
+        )
+    )
+
+
+def for_trainer(config: Config) -> Config:
+    """The feature spec, the model, the training and `skew`; what was tuned comes to it as values."""
+    return _without_gates(dataclasses.replace(config, tuning=None))
+
+
+def for_tuner(config: Config) -> Config:
+    """The feature spec, the model, the training, and what is tuned."""
+    return _without_gates(dataclasses.replace(config, skew=infra_settings.Skew()))
+
+
+def for_data_validation(config: Config) -> Config:
+    """Sources, the features as they are read, and whose vocabulary they share; the bounds go beside it."""
+    features = tuple(
+        dataclasses.replace(_as_read(f), vocabulary=f.vocabulary) if isinstance(f.vocabulary, str) else _as_read(f)
+        for f in config.spec.features
+    )
+    return dataclasses.replace(
+        for_ingestion(config),
+        spec=FeatureSpec(features=features),
+        ingestion=settings.Ingestion(split_by=config.ingestion.split_by),
+    )
+
+
+def for_infra_validation(config: Config) -> Config:
+    """What signatures a model has follows from sources and feature spec; what it may cost is `infra_validation`."""
+    return dataclasses.replace(for_transform(config), infra_validation=config.infra_validation)
+
+
+def for_push(config: Config) -> Config:
+    """All that made the model, and by which it was judged; not when it runs."""
+    return dataclasses.replace(config, schedule=Schedule())
+
+
+def for_quality_gate(config: Config) -> Config:
+    """The bounds on quality, and the sources, which say what names the evaluation's rows."""
+    plain = for_ingestion(config)
+    return dataclasses.replace(plain, evaluation=config.evaluation, quality=config.quality)
+
+
+def _without_gates(config: Config) -> Config:
+    return dataclasses.replace(
+        config,
+        evaluation=_ANY_EVALUATION,
+        quality=Quality(),
+        infra_validation=infra_settings.InfraValidation(),
+        push=settings.Push(),
+        drift=Drift(),
+        schedule=Schedule(),
+        ingestion=dataclasses.replace(config.ingestion, window_spans=1, min_impressions=1, max_rejected_fraction=1.0),
+    )

@@ -1,0 +1,268 @@
+"""Reads a deployment's YAML file into frozen, validated dataclasses.
+
+A mistake is reported as one sentence that names the file, the key, the value received and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from transform.config import infra_validation as infra_settings
+from transform.config import settings, tuning
+from transform.config import sources as source_sections
+from transform.config import validation_errors as mistakes
+from transform.config.drift import Drift
+from transform.config.evaluation import OF_GROUPS, Evaluation, kind_of, split_slice
+from transform.config.quality import Quality
+from transform.config.schedule import Schedule
+from transform.errors import ConfigError
+from transform.feature_spec import IMPRESSIONS, LABEL, STRICT, Feature, FeatureSpec, Name
+
+MAX_CONFIG_BYTES = 1_000_000
+
+
+ColumnKind = Literal["string", "list", "float", "label", "weight", "timestamp"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column that a source must have.
+
+    Attributes:
+      name: Its name.
+      kind: How its text is read.
+      required: Whether a row needs a value.
+      trim: Whether white space at the ends of its texts is removed.
+    """
+
+    name: str
+    kind: ColumnKind
+    required: bool
+    trim: bool = True
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """One deployment: everything that its pipeline needs to know beside where its data lies."""
+
+    name: Name
+    sources: source_sections.Sources
+    spec: FeatureSpec
+    evaluation: Evaluation
+    ingestion: settings.Ingestion = Field(default_factory=settings.Ingestion)
+    model: settings.Model = Field(default_factory=settings.Model)
+    training: settings.Training = Field(default_factory=settings.Training)
+    tuning: settings.Tuning | None = None
+    quality: Quality = Field(default_factory=Quality)
+    infra_validation: infra_settings.InfraValidation = Field(default_factory=infra_settings.InfraValidation)
+    skew: infra_settings.Skew = Field(default_factory=infra_settings.Skew)
+    push: settings.Push = Field(default_factory=settings.Push)
+    drift: Drift = Field(default_factory=Drift)
+    schedule: Schedule = Field(default_factory=Schedule)
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Config:
+        allowed = [IMPRESSIONS, *self.sources.tables]
+        for f in self.spec.features:
+            if f.source not in allowed:
+                raise ValueError(f"feature `{f.name}` has the source `{f.source}`, which is none of {allowed}")
+        for name, bound in map(split_slice, self.evaluation.slices):
+            if name not in self.spec.by_name:
+                raise ValueError(f"`evaluation.slices` names `{name}`, which is none of {sorted(self.spec.by_name)}")
+            if bound is not None and not self.spec.by_name[name].is_numeric:
+                raise ValueError(f"`evaluation.slices` has a bound on `{name}`, which is not numeric")
+        self._check_groups()
+        for name in self.drift.max_divergence:
+            if name not in (allowed := [LABEL, *sorted(self.spec.by_name)]):
+                raise ValueError(f"`drift.max_divergence` names `{name}`, which is none of {allowed}")
+        log = self.sources.impressions
+        if log.item_id is not None and log.item_id not in (ids := {f.source_column for f in self._possible_item_ids}):
+            rule = "`sources.impressions.item_id` names the column of a categorical item feature of the impressions"
+            raise ValueError(f"{rule}. Received: {log.item_id!r}; allowed: {sorted(ids)}")
+        keys = sorted(f.name for f in self.spec.features if f.side == "item" and f.kind == "categorical")
+        for name, table in self.sources.tables.items():
+            if table.item_key is not None and table.item_key not in keys:
+                rule = f"`sources.tables.{name}.item_key` names a categorical item feature"
+                raise ValueError(f"{rule}. Received: {table.item_key!r}; allowed: {keys}")
+        if log.splits is None:
+            column, rule = {
+                "request_hash": (log.request_id, "request_id"),
+                "impression_hash": (log.impression_id, "impression_id"),
+                "time": (log.timestamp, "timestamp"),
+            }[self.ingestion.split_by]
+            if column is None:
+                raise ValueError(f"`ingestion.split_by: {self.ingestion.split_by}` needs `sources.impressions.{rule}`")
+        for part in ("wide", "deep"):
+            if self.model.parts in (part, "wide_and_deep"):
+                crosses = self.spec.crosses if part == "wide" else ()
+                if not (self.spec.of_part(part) or crosses or self.spec.counts_of_part(part)):
+                    raise ValueError(f"`model.parts: {self.model.parts}`, but no feature is in the {part} part")
+        if self.tuning is not None:
+            tuning.check_ranges(dataclasses.replace(self, tuning=None), self.tuning.ranges)
+        return self
+
+    def _check_groups(self) -> None:
+        """Holds that there is something to group the metrics of a ranking, and to draw the bootstrap, by."""
+        if (user := self.evaluation.user) is not None:
+            allowed = sorted(f.name for f in self.spec.features if f.kind == "categorical")
+            if user not in allowed:
+                raise ValueError(
+                    f"`evaluation.user` names a categorical feature. Received: {user!r}; allowed: {allowed}"
+                )
+        by = self.evaluation.gauc_by
+        feature = None if by is None else self.spec.by_name.get(by)
+        if by is not None and (feature is None or feature.kind != "categorical" or not feature.required):
+            allowed = sorted(f.name for f in self.spec.features if f.kind == "categorical" and f.required)
+            rule = "`evaluation.gauc_by` names a categorical feature that is `required`"
+            raise ValueError(f"{rule}. Received: {by!r}; allowed: {allowed}")
+        if self.sources.impressions.request_id is None:
+            for name, _ in self.evaluation.all_thresholds:
+                if kind_of(name) in OF_GROUPS and (name != "gauc" or by is None):
+                    instead = ", or `evaluation.gauc_by`" if name == "gauc" else ""
+                    raise ValueError(f"a threshold on {name} needs `sources.impressions.request_id`{instead}")
+
+    def features_of(self, source: str) -> tuple[Feature, ...]:
+        return tuple(f for f in self.spec.features if f.source == source)
+
+    @property
+    def user(self) -> str | None:
+        """The feature that is the user's id, by which evaluation draws its bootstrap; None if it is not told.
+
+        It is `evaluation.user`, else `evaluation.gauc_by`, else the only context feature of the impressions that
+        installs are joined by.
+        """
+        installs, log = self.sources.installs, self.features_of(IMPRESSIONS)
+        keys = [] if installs is None else installs.keys
+        joined = [f.name for f in log if f.side == "context" and f.kind == "categorical" and f.source_column in keys]
+        return self.evaluation.user or self.evaluation.gauc_by or (joined[0] if len(joined) == 1 else None)
+
+    @property
+    def item_id(self) -> Feature | None:
+        """The feature that tells items apart: `sources.impressions.item_id`.
+
+        Without that key it is the impressions' column that a table of items is joined by; without such a table the only
+        categorical item feature of the impressions. None if there are several, or none.
+        """
+        ids = self._possible_item_ids
+        if (column := self.sources.impressions.item_id) is not None:
+            return next(f for f in ids if f.source_column == column)
+        items = [f for f in self.spec.features if f.side == "item"]
+        tables = [self.sources.tables[f.source] for f in items if f.source != IMPRESSIONS]
+        if joined := {table.log_column for table in tables if table.item_key is None}:
+            ids = [f for f in ids if f.source_column in joined]
+        return ids[0] if len(ids) == 1 else None
+
+    @property
+    def _possible_item_ids(self) -> list[Feature]:
+        features = self.features_of(IMPRESSIONS)
+        return [f for f in features if f.side == "item" and f.kind == "categorical"]
+
+    @cached_property
+    def columns(self) -> dict[str, tuple[Column, ...]]:
+        """The columns that each source must have, by the source's name."""
+        kinds: dict[str, ColumnKind] = {"categorical": "string", "categorical_list": "list", "numeric": "float"}
+        log, installs = self.sources.impressions, self.sources.installs
+        result: dict[str, dict[tuple[str, ColumnKind], Column]] = {
+            name: {} for name in (IMPRESSIONS, *self.sources.tables)
+        }
+
+        def add(source: str, name: str | None, kind: ColumnKind, required: bool, trim: bool = True) -> None:
+            if name is not None:
+                columns = result.setdefault(source, {})
+                before = columns.get((name, kind), Column(name, kind, required, trim))
+                columns[name, kind] = Column(name, kind, required or before.required, trim and before.trim)
+
+        add(IMPRESSIONS, log.label, "label", True)
+        for key in log.label_columns:
+            add(IMPRESSIONS, key, "string", True)
+        add(IMPRESSIONS, log.weight, "weight", True)
+        add(IMPRESSIONS, log.impression_id, "string", True)
+        add(IMPRESSIONS, log.request_id, "string", True)
+        add(IMPRESSIONS, log.timestamp, "timestamp", True)
+        for name, table in self.sources.tables.items():
+            add(IMPRESSIONS, table.log_column, "string", True)
+            add(name, table.key, "string", True)
+        if installs is not None:
+            for key in installs.keys:
+                add(IMPRESSIONS, key, "string", True)
+                add("installs", key, "string", True)
+            add("installs", installs.timestamp, "timestamp", True)
+        for f in self.spec.features:
+            add(f.source, f.source_column, kinds[f.kind], f.required, f.trim)
+        return {source: tuple(columns.values()) for source, columns in result.items()}
+
+    def to_json(self) -> str:
+        """The whole config as canonical JSON, which `from_json` reads back."""
+        return json.dumps(_ADAPTER.dump_python(self, mode="json"), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER = TypeAdapter(Config)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML allows a key twice and keeps the last; here it is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in own]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def load_config(path: str | Path) -> Config:
+    """Reads and validates a YAML file.
+
+    Args:
+      path: The file.
+
+    Returns:
+      The config.
+
+    Raises:
+      ConfigError: If the file cannot be read, is not YAML, or breaks a rule.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        text = path.read_text(encoding="utf-8") if size <= MAX_CONFIG_BYTES else ""
+    except OSError as error:
+        raise ConfigError(f"the config cannot be read: {error.strerror} ({path})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"a config must be UTF-8 text: {error.reason} at byte {error.start} ({path})") from error
+    if size > MAX_CONFIG_BYTES:
+        raise ConfigError(f"a config has at most {MAX_CONFIG_BYTES} bytes. Received: {size} ({path})")
+    try:
+        raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none, a number too long
+        raise ConfigError(f"the config is not valid YAML: {' '.join(str(error).split())} ({path})") from error
+    except RecursionError as error:
+        raise ConfigError(f"the config is nested too deeply ({path})") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"a config must be a mapping of keys. Received: {type(raw).__name__} ({path})")
+    return parse_config(raw, str(path))
+
+
+def parse_config(raw: dict[str, Any], where: str) -> Config:
+    """Validates a config that is already a mapping; `where` names its origin in errors. Raises ConfigError."""
+    raw = dict(raw)
+    if "spec" in raw:
+        raise ConfigError(f"`spec` is not a known key; did you mean `features`? ({where})")
+    raw["spec"] = {key: raw.pop(key) for key in mistakes.SPEC_KEYS if key in raw}
+    try:
+        return _ADAPTER.validate_python(raw)
+    except ValidationError as error:
+        raise ConfigError("\n".join(mistakes.sentences(error, raw, where, _ADAPTER.json_schema()))) from error

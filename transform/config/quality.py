@@ -1,0 +1,50 @@
+"""The config's section `quality`: what may be lost over days, and how many spans judge it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from transform.config.settings import PositiveFloat
+from transform.feature_spec import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class Quality:
+    """The gate on quality over several spans, beside the thresholds on each of them.
+
+    The anchor is the first pushed model, until one is better by more than chance; it is never removed. All losses since
+    it was pushed count together, so that a little a day does not pass for ever.
+
+    Attributes:
+      max_auc_loss: By how much the AUC may be lower than the anchor's, on the same rows. A model is refused where this
+        span has lost more, and the last spans together have too, beyond chance.
+      max_logloss_rise: By which share of the anchor's log loss the log loss may be higher, judged alike.
+      max_unseen_calibration_loss: How much further from 1 the calibration of a model may be on the first span that it
+        has not seen than on its own, in the mean over models of the same config and code; 0.15 is about 15 %.
+      max_unseen_logloss_rise: How much higher the log loss may be there, as a share of the entropy of the label.
+      max_auc_rise: By how much the AUC may be higher than the serving model's, and than that of any model of the last
+        spans on its own span, beyond chance. More is too good to be true: a feature knows the label.
+      pool_spans: How many spans are pooled at most.
+      min_spans: Of how many spans unseen data is judged at least; the summary says how many there are.
+    """
+
+    # Of 1,000 good days with 4,000 to 30,000 evaluation rows these refuse at most 2, and with 10,000 rows or more a
+    # decline of 0.002 or 0.005 a day is stopped before 0.02 is lost (`python -m benchmarks.gate_replay`).
+    max_auc_loss: PositiveFloat = 0.006
+    max_logloss_rise: PositiveFloat = 0.02
+    max_unseen_calibration_loss: PositiveFloat = 0.15
+    max_unseen_logloss_rise: PositiveFloat = 0.05
+    max_auc_rise: PositiveFloat = 0.1
+    pool_spans: Annotated[int, Field(ge=1, le=100)] = 7
+    min_spans: Annotated[int, Field(ge=2, le=100)] = 5
+
+    @model_validator(mode="after")
+    def _enough_spans(self) -> Quality:
+        if self.min_spans > self.pool_spans:
+            raise ValueError(
+                f"`min_spans` must be at most `pool_spans`. Received: {self.min_spans} and {self.pool_spans}"
+            )
+        return self

@@ -1,0 +1,182 @@
+"""The config's section `sources`: where the rows are, and how they belong together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from transform.config.settings import NonNegativeFloat, PositiveFloat, PositiveInt
+from transform.feature_spec import IMPRESSIONS, STRICT, Name
+
+DEFAULT_LIST_SEPARATOR = "|"
+
+ColumnName = Annotated[str, Field(min_length=1)]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
+
+
+def _check_relative(path: str) -> str:
+    if not path or path.startswith("/") or ".." in path.split("/") or "://" in path:
+        raise ValueError("must be a path below the data folder, without a leading `/` and without `..`")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_check_relative)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Source:
+    """Where rows are read from.
+
+    Attributes:
+      path: A glob below the data folder. `{SPAN}`, or a date as `{YYYY}-{MM}-{DD}`, stands for the span.
+        Files whose names end in `.gz` are decompressed.
+      format: `csv` and `tsv` (with a header line), `jsonl`, `parquet`, or `tfrecord` (of tf.Examples).
+      null_values: Texts that mean "no value", beside the empty text; in a number's column, numbers that do.
+      list_separator: Between the values of a list, in the text formats.
+    """
+
+    path: RelativePath
+    format: Format
+    null_values: tuple[str, ...] = ("",)
+    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = DEFAULT_LIST_SEPARATOR
+
+
+@dataclass(frozen=True, config=STRICT)
+class Impressions:
+    """The impression log: one row per impression.
+
+    Attributes:
+      path: As in any source; or
+      splits: one path per split (`train` and `eval`) where the log is already split.
+      format: As in any source.
+      null_values: As in any source.
+      list_separator: As in any source.
+      label: The column with the label (0 or 1); left out where labels come from `installs`.
+      label_columns: With `label`, the columns in which rows agree that can share one label, such as user and app where
+        one install is the label of each impression before it. Left out, each row's label is its own. With `installs`,
+        its `keys` are these.
+      weight: The column with the row's weight, from 0 to 1,000,000: how much it counts in training and evaluation.
+      impression_id: The column with the impression's id; a second row with the same id is rejected.
+      request_id: The column with the id of the request, the grouping of ranking metrics.
+      item_id: The column with the item's id, by which `rank` finds an item's features in the tables; a categorical item
+        feature. Left out, it is the column that a table of items is joined by or, without such a table, the only
+        categorical item feature of the impressions.
+      timestamp: The column with the time: seconds since 1970, or ISO 8601 (UTC where it names no zone).
+    """
+
+    format: Format
+    path: RelativePath | None = None
+    splits: dict[Literal["train", "eval"], RelativePath] | None = None
+    null_values: tuple[str, ...] = ("",)
+    list_separator: Annotated[str, Field(min_length=1, max_length=1)] = DEFAULT_LIST_SEPARATOR
+    label: ColumnName | None = None
+    label_columns: Annotated[tuple[ColumnName, ...], Field(max_length=4)] = ()
+    weight: ColumnName | None = None
+    impression_id: ColumnName | None = None
+    request_id: ColumnName | None = None
+    item_id: ColumnName | None = None
+    timestamp: ColumnName | None = None
+
+    @model_validator(mode="after")
+    def _one_of_path_and_splits(self) -> Impressions:
+        if (self.path is None) == (self.splits is None):
+            raise ValueError("impressions have exactly one of `path` and `splits`")
+        if self.splits is not None and set(self.splits) != {"train", "eval"}:
+            raise ValueError(f"`splits` names a path for `train` and one for `eval`. Received: {sorted(self.splits)}")
+        return self
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The path of each named split; of the log as a whole under the empty name."""
+        return {str(k): v for k, v in self.splits.items()} if self.splits else {"": self.path or ""}
+
+
+@dataclass(frozen=True, config=STRICT)
+class Installs(Source):
+    """The installs from which labels are made: label 1 if an install follows the impression within the window.
+
+    The labels of a span's last `attribution_seconds` are not known when it is ingested. The span ends with its logs, at
+    the latest time of an impression or an install; a thousandth of a log's rows, at the end, is taken for wrong clocks.
+
+    Attributes:
+      keys: The columns that name user and app, in this table and in the impressions.
+      timestamp: The column with the install's time.
+      attribution_seconds: The length of the attribution window, in seconds.
+      clock_skew_seconds: An install so long before its impression follows it too, as the clocks of two logs differ.
+      leave_out_unknown_labels: Leave out of training and evaluation the impressions of the span's last
+        `attribution_seconds`, whose labels are not known yet.
+    """
+
+    keys: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=4)] = ("user_id", "app_id")
+    timestamp: ColumnName = "timestamp"
+    attribution_seconds: PositiveFloat = 3600.0
+    clock_skew_seconds: NonNegativeFloat = 5.0
+    leave_out_unknown_labels: bool = True
+
+
+@dataclass(frozen=True, config=STRICT)
+class Table(Source):
+    """A table joined to the impressions by one key, such as the catalog or the users.
+
+    Attributes:
+      key: The table's key column.
+      impression_key: The column of the impressions that holds the key; `key` if left out.
+      item_key: Of a table with item features that is joined by another column than the item's id, such as a table of
+        developers: the categorical item feature that holds the key, such as the app's developer in the catalog. By it
+        `rank` finds the row; without it, a model that reads the table's item features has no `rank`.
+      broadcast: Hold the whole table in every worker (right for a catalog, and for hot keys) instead of
+        shuffling both sides (right for a table of users).
+      reject_unmatched: Reject an impression whose key is not in the table; else its features are missing.
+    """
+
+    key: ColumnName = "id"
+    impression_key: ColumnName | None = None
+    item_key: Name | None = None
+    broadcast: bool = False
+    reject_unmatched: bool = False
+
+    @property
+    def log_column(self) -> str:
+        """The column of the impressions that is matched with `key`."""
+        return self.impression_key or self.key
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sources:
+    """All inputs of a run.
+
+    Attributes:
+      impressions: The log.
+      installs: Where labels are made of installs.
+      tables: By name.
+      label_version: A number that changes with what makes the label, such as `attribution_seconds`: the gate on data
+        then no longer compares labels with those of earlier spans. A change without a new version stops the run.
+    """
+
+    impressions: Impressions
+    installs: Installs | None = None
+    tables: dict[Name, Table] = Field(default_factory=dict)
+    label_version: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _label_comes_from_one_place(self) -> Sources:
+        if (self.impressions.label is None) == (self.installs is None):
+            raise ValueError("the label comes from exactly one of `impressions.label` and `installs`")
+        if self.installs is not None and self.impressions.timestamp is None:
+            raise ValueError("`installs` needs `impressions.timestamp`, to know which install follows an impression")
+        if self.installs is not None and self.impressions.label_columns:
+            raise ValueError("`impressions.label_columns` goes with `impressions.label`; `installs` has its `keys`")
+        for name in self.tables:
+            if name in ("impressions", "installs"):
+                raise ValueError(f"a table must not be called {name!r}")
+        return self
+
+    def of(self, name: str) -> Source | Impressions:
+        """The settings of a source by its name."""
+        if name == IMPRESSIONS:
+            return self.impressions
+        if name == "installs" and self.installs is not None:
+            return self.installs
+        return self.tables[name]

@@ -1,0 +1,77 @@
+"""Settings to be tuned: whether a config takes their values, and a config with values put in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from transform.config.settings import Range
+from transform.config.validation_errors import rule, short
+
+Section = TypeVar("Section")
+
+
+def with_values(section: Section, values: Mapping[str, Any]) -> Section:
+    """A config, or a section of it, with other values of some settings.
+
+    Args:
+      section: The dataclass.
+      values: By the setting's place in it, such as `training.deep_optimizer.learning_rate`.
+
+    Returns:
+      Another dataclass, validated.
+
+    Raises:
+      ValidationError: If a setting does not take its value.
+    """
+    for place, value in values.items():
+        name, _, rest = place.partition(".")
+        inner = with_values(getattr(section, name), {rest: value}) if rest else value
+        section = dataclasses.replace(section, **{name: inner})  # type: ignore[type-var]
+    return section
+
+
+def number_type(config: Any, place: str) -> type[int] | type[float] | None:
+    """What numbers a setting takes: whole ones, any, or none."""
+    *way, name = place.split(".")
+    hint = typing.get_type_hints(type(functools.reduce(getattr, way, config)))[name]
+    options = (hint,) if typing.get_origin(hint) in (None, tuple) else typing.get_args(hint)
+    return next((kind for kind in (int, float) if kind in options), None)
+
+
+def check_ranges(config: Any, ranges: Mapping[str, Range]) -> None:
+    """Raises ValueError if a range is of no setting, or if a setting does not take a bound or a choice."""
+    for place, tried in ranges.items():
+        _check_place(config, place)
+        if tried.choices is None and number_type(config, place) is None:
+            raise ValueError(f"`tuning.ranges.{place}` must have `choices`, as it is no number")
+        for value in tried.bounds:
+            try:
+                with_values(config, {place: value})
+            except ValidationError as error:
+                detail, *_ = error.errors()
+                told = rule(detail)
+                link = " " if told.startswith("must") else ": "
+                received = f"Received: {short(detail['input'])}"
+                raise ValueError(f"`tuning.ranges.{place}`{link}{told}. {received}") from error
+
+
+def _check_place(section: Any, place: str) -> None:
+    way: list[str] = []
+    for name in place.split("."):
+        names = _names(section)
+        if name not in names:
+            raise ValueError(f"`tuning.ranges.{place}` is no setting: `{'.'.join(way)}` has {names or 'nothing in it'}")
+        section = getattr(section, name)
+        way.append(name)
+    if _names(section):
+        raise ValueError(f"`tuning.ranges.{place}` is no setting, but has some: {_names(section)}")
+
+
+def _names(section: Any) -> list[str]:
+    return sorted(f.name for f in dataclasses.fields(section)) if dataclasses.is_dataclass(section) else []
