@@ -27,8 +27,8 @@ from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
 from trainer.data import expand_patterns, read_records
 from trainer.evaluation import Metrics, logits_function, measure
-from trainer.own_scores import as_request
-from trainer.preparation import Prepared
+from trainer.trainer_predictions import as_request
+from trainer.training_setup import TrainingSetup
 from trainer.transform_graph import apply_transform
 from trainer.warm_start import save_warm_start
 from transform.config.config import Config, load_config
@@ -118,7 +118,7 @@ def _in_all_rows(logged: tf.SparseTensor, values: Sequence[bytes]) -> tf.SparseT
     return tf.SparseTensor(np.array(indices, np.int64).reshape(-1, 2), tokens, [num_rows, len(values)])
 
 
-def score(prepared: Prepared, rows: NextDay) -> dict[str, Measured]:
+def score(prepared: TrainingSetup, rows: NextDay) -> dict[str, Measured]:
     """Measures a trained model's scores of the rows, by what was changed in them."""
     model, counts = prepared.model, prepared.counts
     logits_of, names = logits_function(model), model.feature_names
@@ -152,7 +152,9 @@ def train_versions(
         prepared.train()
         measured.append(score(prepared, rows))
         base_model = str(serving_model_dir(folder / str(number)))
-        save_warm_start(prepared.model, prepared.optimizers, day.config.spec, training, prepared.learned, base_model)
+        save_warm_start(
+            prepared.model, prepared.optimizers, day.config.spec, training, prepared.transform_state, base_model
+        )
     return measured
 
 

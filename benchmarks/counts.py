@@ -89,7 +89,7 @@ def config_of(
     features: tuple[str, ...], counts: tuple[tuple[str, ...], ...], parts: Parts = "wide_and_deep", num_epochs: int = 2
 ) -> Config:
     """A config of categorical features and counts; one that only counts read is in neither part."""
-    learned = [{"name": f, "side": "item", "kind": "categorical", "vocabulary": {}} for f in features]
+    transform_state = [{"name": f, "side": "item", "kind": "categorical", "vocabulary": {}} for f in features]
     read = {f for count in counts for f in count} - set(features)
     only_counted = [
         {"name": f, "side": "context", "kind": "categorical", "vocabulary": {}, "parts": []} for f in sorted(read)
@@ -98,7 +98,7 @@ def config_of(
         {
             "name": "counts",
             "sources": {"impressions": {"path": "log", "format": "csv", "label": "label", "request_id": "request"}},
-            "features": [*learned, *only_counted],
+            "features": [*transform_state, *only_counted],
             "counts": [{"features": list(count)} for count in counts],
             "model": {"parts": parts, "embedding_dim": 32, "hidden_units": [256, 128], "dropout": 0.5},
             "training": {

@@ -19,7 +19,7 @@ import numpy as np
 from rich.table import Table
 
 from components.evaluation.paired import Array, differences, metrics_of
-from components.evaluation.results import Estimate, Measured, to_plain
+from components.evaluation.results import Estimate, EvaluationResult, to_plain
 from components.quality_gate.rules import (
     EarlierSpan,
     PairedDifference,
@@ -148,7 +148,7 @@ def _inputs(
 
     own = {**noise.metrics, "calibration": math.exp(draw.normal(0, _OWN_CALIBRATION))}
     unseen = {**noise.metrics, "calibration": math.exp(draw.normal(0, _UNSEEN_CALIBRATION))}
-    whole = Measured(
+    whole = EvaluationResult(
         num_examples=noise.rows,
         metrics=own,
         baseline=unseen if serving else {},

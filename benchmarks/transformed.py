@@ -14,8 +14,8 @@ from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
 from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace, new_run_id
-from trainer.preparation import Prepared, prepare
 from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from trainer.training_setup import TrainingSetup, prepare
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
 
@@ -62,7 +62,7 @@ class Transformed:
         report: dict[str, Any] = json.loads((folder / TRAINING_REPORT_FILE).read_text(encoding="utf-8"))
         return report
 
-    def prepare(self, config: Config, base_model: str | None = None) -> Prepared:
+    def prepare(self, config: Config, base_model: str | None = None) -> TrainingSetup:
         """What `train` would train, before its first step; arguments as there."""
         tft_output = tft.TFTransformOutput(str(self.graph))
         return prepare(config, tft_output, self.patterns("train"), self.patterns("eval"), base_model)

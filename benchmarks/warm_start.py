@@ -20,8 +20,8 @@ from benchmarks.transformed import Transformed, serving_model_dir, transform_spa
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
 from trainer.evaluation import evaluate, logits_function
-from trainer.preparation import Prepared
 from trainer.step import steps_function
+from trainer.training_setup import TrainingSetup
 from transform.config.config import Config, load_config
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
@@ -56,7 +56,7 @@ class Comparison:
         return next((s for s, auc in zip(SHARES, self.warm_aucs, strict=True) if auc >= self.cold_auc), None)
 
 
-def aucs_after(prepared: Prepared, steps: Sequence[int]) -> tuple[float, ...]:
+def aucs_after(prepared: TrainingSetup, steps: Sequence[int]) -> tuple[float, ...]:
     """Trains until each of some numbers of steps, ascending and within one epoch, and validates there."""
     do_steps = steps_function(prepared.model, prepared.optimizers, prepared.config.training.negative_fraction)
     logits_of = logits_function(prepared.model)

@@ -92,7 +92,7 @@ def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -
     return lambda artifact: last.get(artifact.id, 0)
 
 
-class LatestBefore(resolver.ResolverStrategy):  # type: ignore[misc]
+class LatestPrecedingArtifact(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `candidates` to the latest one that was made from earlier examples than the run's; else to none.
 
     Inputs: `examples`, the run's own; `candidates`, artifacts that were made from Examples.

@@ -23,13 +23,13 @@ from components.artifacts import GateRecord, VocabularyMemory
 from components.data_validation.component import DataGate, DataValidation
 from components.data_validation.findings import GATE
 from components.data_validation.gates import AnomalyGate, RowGate
-from components.evaluation.progressive import OptionalEvaluator, ProgressiveEvaluator, UnseeingModels
+from components.evaluation.progressive import OptionalEvaluator, PreviousModels, ProgressiveEvaluator
 from components.evaluation.tfma_config import evaluator_of
 from components.fingerprint import code_fingerprint
-from components.infra_validation.component import InfraValidation
-from components.ingestion.component import ImpressionGen
+from components.infra_validation.component import InfraValidator
+from components.ingestion.component import ImpressionExampleGen
 from components.model_store.served_models import TRAINER
-from components.push.component import Push
+from components.push.component import Pusher
 from components.quality_gate import judgement as quality
 from components.quality_gate.component import QualityGate
 from components.remembering_transform import RememberingTransform
@@ -38,7 +38,7 @@ from components.resolvers import (
     EarlierMemory,
     EarlierRecords,
     LastPushedModel,
-    LatestBefore,
+    LatestPrecedingArtifact,
     ServingModel,
     SpanWindow,
     ValidatedModel,
@@ -112,11 +112,11 @@ def create_pipeline(
     Returns:
       A pipeline for any TFX runner; the runner supplies the connection to ML Metadata.
     """
-    example_gen = ImpressionGen(
+    example_gen = ImpressionExampleGen(
         config=scopes.for_ingestion(config),
         data_root=settings.data_root,
         span=span_parameter or settings.span,
-        code_fingerprint=code_fingerprint(ImpressionGen),
+        code_fingerprint=code_fingerprint(ImpressionExampleGen),
     ).with_id(EXAMPLE_GEN)
     components = [example_gen] if only_ingest else _whole_pipeline(config, settings, example_gen)
     return tfx_pipeline.Pipeline(
@@ -137,7 +137,7 @@ def _all_models() -> Channel:
     return _of_all_runs(standard_artifacts.Model, "model")
 
 
-def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionGen) -> list:  # type: ignore[type-arg]
+def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionExampleGen) -> list:  # type: ignore[type-arg]
     examples = example_gen.outputs["examples"]
     row_gate = RowGate(
         examples=examples,
@@ -190,7 +190,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
 
     # How did the last model do on data that it has not seen?
     unseeing_models = Resolver(
-        strategy_class=UnseeingModels,
+        strategy_class=PreviousModels,
         examples=examples,
         model=_all_models(),
         baseline=_all_models(),
@@ -218,7 +218,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         history=_of_all_runs(standard_artifacts.Examples, "examples"),
     ).with_id("span_window")
     analyzer_cache = Resolver(
-        strategy_class=LatestBefore,
+        strategy_class=LatestPrecedingArtifact,
         examples=examples,
         candidates=_of_all_runs(standard_artifacts.TransformCache, "updated_analyzer_cache"),
     ).with_id("analyzer_cache")
@@ -279,13 +279,13 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         candidate=trainer.outputs["model"],
         model=_all_models(),
     ).with_id("serving_model")
-    infra_validation = InfraValidation(
+    infra_validation = InfraValidator(
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
         examples=span_window.outputs["examples"],
         catalog=example_gen.outputs["catalog"],
         config=scopes.for_infra_validation(config),
-        code_fingerprint=code_fingerprint(InfraValidation),
+        code_fingerprint=code_fingerprint(InfraValidator),
     ).with_id("infra_validation")
     # The Evaluator runs a model in this very process, which a bad one would take along.
     validated_model = Resolver(
@@ -303,7 +303,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         serving_model.outputs["model"],
         evaluator.outputs["evaluation"],
     )
-    push = Push(
+    push = Pusher(
         model=trainer.outputs["model"],
         baseline_model=serving_model.outputs["model"],
         evaluation=evaluator.outputs["evaluation"],
@@ -316,7 +316,9 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         serving_root=serving_root,
         keep_versions=config.push.keep_versions,
         force_reason=settings.force_reason,
-        code_fingerprint=code_fingerprint(Push, ImpressionGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN),
+        code_fingerprint=code_fingerprint(
+            Pusher, ImpressionExampleGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN
+        ),
     ).with_id("push")
     return [
         example_gen, row_gate, statistics_gen, schema_gen, example_validator, anomaly_gate,

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 from pydantic import TypeAdapter
 
-from trainer.position import Position
+from trainer.training_progress import TrainingProgress
 
 _logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _NUM_KEPT = 2
 
 _STALE_SECONDS = 7 * 24 * 3600.0
 
-_POSITION = TypeAdapter(Position)
+_POSITION = TypeAdapter(TrainingProgress)
 
 
 def checkpoint_folder(root: str, determinants: Any, files: Sequence[str]) -> str:
@@ -60,11 +60,11 @@ def remove_stale_folders(root: str) -> None:
             tf.io.gfile.rmtree(folder)
 
 
-class _SavedPosition(tf.train.experimental.PythonState):  # type: ignore[misc]
+class _SavedProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
     """Makes a position part of a checkpoint."""
 
     def __init__(self) -> None:
-        self.position = Position()
+        self.position = TrainingProgress()
 
     def serialize(self) -> str:
         return _POSITION.dump_json(self.position).decode()
@@ -91,12 +91,12 @@ class Checkpoints:
 
     def __init__(self, folder: str, every_seconds: float, variables: Sequence[tf.Variable]) -> None:
         self._folder, self._every_seconds, self._variables = folder, every_seconds, list(variables)
-        self._saved = _SavedPosition()
+        self._saved = _SavedProgress()
         self._checkpoint = tf.train.Checkpoint(variables=self._variables, position=self._saved)
         self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=_NUM_KEPT)
         self._last = time.monotonic()
 
-    def restore(self) -> Position | None:
+    def restore(self) -> TrainingProgress | None:
         """Sets the variables to those of the last checkpoint that can be read.
 
         Returns:
@@ -106,7 +106,7 @@ class Checkpoints:
         if not tf.io.gfile.exists(self._folder):
             return None
         before = [variable.numpy() for variable in self._variables]
-        position: Position | None = None
+        position: TrainingProgress | None = None
         problems: list[str] = []
         for path in reversed(self._manager.checkpoints):
             try:
@@ -125,7 +125,7 @@ class Checkpoints:
             _logger.warning("the training %s, as a checkpoint in %s cannot be used: %s", goes_on, self._folder, why)
         return position
 
-    def save_if_due(self, position: Position) -> None:
+    def save_if_due(self, position: TrainingProgress) -> None:
         """Writes a checkpoint if the time since the last one is over."""
         if time.monotonic() - self._last < self._every_seconds:
             return

@@ -13,19 +13,19 @@ import tensorflow_transform as tft
 
 from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded
-from trainer.own_scores import RAW_EVAL_FILES_KEY, own_scores
-from trainer.preparation import Prepared, prepare, resumable_folder
 from trainer.progress import log_stage
 from trainer.rank_export.catalog import CATALOG_KEY, read_items
 from trainer.signatures import export_model
+from trainer.trainer_predictions import RAW_EVAL_FILES_KEY, trainer_predictions
 from trainer.training import TrainingResult
+from trainer.training_setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start import save_warm_start
 from trainer.wide_weights import non_zero_rows, to_markdown
 from transform.config.config import Config
 from transform.config.tuning import with_values
-from transform.own_scores import write_own_scores
 from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
+from transform.trainer_predictions import write_trainer_predictions
 
 #: The report's name, in the model's folder beside the SavedModel's.
 TRAINING_REPORT_FILE = "training_report.json"
@@ -57,23 +57,25 @@ def run_fn(fn_args: Any) -> None:
     folder = resumable_folder(fn_args)
     result = prepared.train(folder)
 
-    model, learned, directory = prepared.model, prepared.learned, fn_args.serving_model_dir
+    model, transform_state, directory = prepared.model, prepared.transform_state, fn_args.serving_model_dir
     if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
         log_stage("scoring logged rows")
-        write_own_scores(own_scores(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/")))
+        write_trainer_predictions(
+            trainer_predictions(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/"))
+        )
     log_stage("exporting the model")
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
     signatures = export_model(model, tft_output, config, directory, items, prepared.counts)
     log_stage("writing what the next training starts from")
-    save_warm_start(model, prepared.optimizers, config.spec, config.training, learned, directory)
-    _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, learned))
+    save_warm_start(model, prepared.optimizers, config.spec, config.training, transform_state, directory)
+    _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))
     _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned, signatures), indent=1))
     if folder is not None:
         remove_folder(folder)
 
 
 def _report(
-    result: TrainingResult, prepared: Prepared, tuned: Mapping[str, Any], signatures: Sequence[str]
+    result: TrainingResult, prepared: TrainingSetup, tuned: Mapping[str, Any], signatures: Sequence[str]
 ) -> dict[str, Any]:
     model, warm_start_report = prepared.model, prepared.warm_start_report
     return {
@@ -89,7 +91,7 @@ def _report(
         "resumed_at": list(result.resumed_at),
         "validation": dataclasses.asdict(result.validation),
         "epochs": [dataclasses.asdict(epoch) for epoch in result.epochs],
-        "vocabulary_sizes": prepared.learned.vocabulary_sizes,
+        "vocabulary_sizes": prepared.transform_state.vocabulary_sizes,
         "wide_table_sizes": {table.name: table.rows for table in model.wide_tables},
         "wide_non_zero_rows": non_zero_rows(model),
         "signatures": list(signatures),

@@ -15,9 +15,9 @@ from trainer.data import LabelCounts
 from trainer.evaluation import Metrics, evaluate, logits_function
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.position import Epoch, Position
 from trainer.progress import ProgressLog, log_stage
 from trainer.step import steps_function
+from trainer.training_progress import Epoch, TrainingProgress
 from transform.config import settings
 
 _logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class _Loop:
         self._started = time.monotonic()
 
     def run(self) -> TrainingResult:
-        position = self._resumed() or Position()
+        position = self._resumed() or TrainingProgress()
         self._started -= position.seconds
         while not self._is_over(position):
             position = self._train_epoch(position)
@@ -149,19 +149,19 @@ class _Loop:
             resumed_at=position.resumed_at,
         )
 
-    def _resumed(self) -> Position | None:
+    def _resumed(self) -> TrainingProgress | None:
         position = self._checkpoints.restore() if self._checkpoints else None
         if position is None:
             return None
         _logger.info("the training goes on from step %d, in epoch %d", position.step, position.epoch)
         return dataclasses.replace(position, resumed_at=(*position.resumed_at, position.step))
 
-    def _is_over(self, position: Position) -> bool:
+    def _is_over(self, position: TrainingProgress) -> bool:
         ran, patience = len(position.epochs), self._training.patience
         waited = 0 if position.best_epoch is None else ran - position.best_epoch
         return ran >= self._training.num_epochs or (patience is not None and waited >= patience)
 
-    def _train_epoch(self, position: Position) -> Position:
+    def _train_epoch(self, position: TrainingProgress) -> TrainingProgress:
         """Trains to the end of the running epoch, and validates."""
         batches = iter(self._train_data(position.epoch, position.epoch_steps))
         more = True
@@ -188,12 +188,12 @@ class _Loop:
         self._save_if_due(position)
         return position
 
-    def _save_if_due(self, position: Position) -> None:
+    def _save_if_due(self, position: TrainingProgress) -> None:
         if self._checkpoints is not None:
             seconds = time.monotonic() - self._started
             self._checkpoints.save_if_due(dataclasses.replace(position, seconds=seconds))
 
-    def _validate(self, position: Position) -> Position:
+    def _validate(self, position: TrainingProgress) -> TrainingProgress:
         log_stage(f"validating epoch {position.epoch}")
         metrics = evaluate(self._logits_of, self._eval_data)
         _logger.info(

@@ -16,8 +16,8 @@ from tfx.components.tuner.component import TunerFnResult
 
 from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded, encoded
-from trainer.preparation import prepare, resumable_folder
 from trainer.training import TrainingError, TrainingResult
+from trainer.training_setup import prepare, resumable_folder
 from transform.config.config import Config
 from transform.config.tuning import number_type, with_values
 from transform.preprocessing import CONFIG_KEY

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 from pydantic import TypeAdapter
 
-from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.row_matching import RowMatch, copied_rows, match_blocks, match_quantiles, match_rows
 from trainer.tables import Table
+from trainer.transform_state import TransformState
 from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
 from transform.config import settings
 from transform.feature_spec import FeatureSpec
@@ -64,7 +64,7 @@ def save_warm_start(
     optimizers: JointOptimizer,
     spec: FeatureSpec,
     training: settings.Training,
-    learned: Learned,
+    transform_state: TransformState,
     serving_model_dir: str,
 ) -> None:
     """Writes, beside the SavedModel, everything that a next model needs to start from this one.
@@ -74,7 +74,7 @@ def save_warm_start(
       optimizers: Its optimizers.
       spec: Its features.
       training: The optimizers' settings.
-      learned: What its rows stand for.
+      transform_state: What its rows stand for.
       serving_model_dir: The SavedModel's folder, `<model uri>/Format-Serving`.
     """
 
@@ -86,8 +86,9 @@ def save_warm_start(
     state = SavedState(
         tables={t.name: SavedTable(saved(model.table_weights[t.name]), t.keys) for t in tables},
         dense={name: saved(variable) for name, variable in model.dense_variables.items()},
-        learned=Learned(
-            {name: tokens for name, tokens in learned.vocabularies.items() if name in used}, learned.boundaries
+        transform_state=TransformState(
+            {name: tokens for name, tokens in transform_state.vocabularies.items() if name in used},
+            transform_state.boundaries,
         ),
         layout=tuple(model.layout),
         settings=_state_settings(model, training)
@@ -101,7 +102,7 @@ def warm_start(
     model: WideDeep,
     optimizers: JointOptimizer,
     training: settings.Training,
-    learned: Learned,
+    transform_state: TransformState,
     base_model: str | None,
 ) -> WarmStartReport:
     """Overwrites a cold model's weights and optimizer state with the previous model's, wherever they match.
@@ -115,7 +116,7 @@ def warm_start(
       model: The model, as initialized.
       optimizers: Its optimizers.
       training: The settings.
-      learned: What the new model's rows stand for.
+      transform_state: What the new model's rows stand for.
       base_model: The previous model's SavedModel folder, or None.
 
     Returns:
@@ -131,7 +132,7 @@ def warm_start(
     directory = warm_start_dir(base_model)
     if not tf.io.gfile.exists(directory):
         return WarmStartReport(None, not_carried=(f"the previous model has no warm-start files: {directory}",))
-    return _Carrier(model, optimizers, training, read_files(directory)).carry(learned, base_model)
+    return _Carrier(model, optimizers, training, read_files(directory)).carry(transform_state, base_model)
 
 
 def _state_settings(model: WideDeep, training: settings.Training) -> dict[str, Any]:
@@ -157,16 +158,18 @@ class _Carrier:
         self._deep_state_carried = False
         self._not_carried: list[str] = []
 
-    def carry(self, learned: Learned, base_model: str) -> WarmStartReport:
+    def carry(self, transform_state: TransformState, base_model: str) -> WarmStartReport:
         if self._ftrl_changed:
             self._not_carried.append("FTRL's settings changed: its z was rebuilt so that it holds the carried weights")
-        before = self._saved.learned.boundaries
+        before = self._saved.transform_state.boundaries
         old_quantiles = {
-            name: match_quantiles(before[name], now) for name, now in learned.boundaries.items() if name in before
+            name: match_quantiles(before[name], now)
+            for name, now in transform_state.boundaries.items()
+            if name in before
         }
         reports = {}
         for table in (*self._model.wide_tables, *self._model.embedding_tables):
-            reports[table.name] = self._carry_table(table, learned, old_quantiles)
+            reports[table.name] = self._carry_table(table, transform_state, old_quantiles)
         for name in sorted(self._saved.tables.keys() - reports.keys()):
             self._not_carried.append(f"{name}: no longer in the model")
         dense = self._carry_dense()
@@ -174,7 +177,9 @@ class _Carrier:
             self._optimizers.deep.iterations.assign(self._saved.settings["deep_iterations"])
         return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_carried)))
 
-    def _carry_table(self, table: Table, learned: Learned, old_quantiles: dict[str, np.ndarray]) -> TableReport:
+    def _carry_table(
+        self, table: Table, transform_state: TransformState, old_quantiles: dict[str, np.ndarray]
+    ) -> TableReport:
         variable, old = self._model.table_weights[table.name], self._saved.tables.get(table.name)
         if old is None:
             self._not_carried.append(f"{table.name}: not in the previous model")
@@ -190,8 +195,8 @@ class _Carrier:
             table.keys,
             old_rows,
             table.rows,
-            self._saved.learned.vocabularies.get(old.keys.vocabulary or "", ()),
-            learned.vocabularies.get(table.keys.vocabulary or "", ()),
+            self._saved.transform_state.vocabularies.get(old.keys.vocabulary or "", ()),
+            transform_state.vocabularies.get(table.keys.vocabulary or "", ()),
             old_quantiles,
         )
         if match.why:

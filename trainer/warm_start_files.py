@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 from pydantic import TypeAdapter
 
-from trainer.learned import Learned
 from trainer.tables import InputBlock, RowKeys
+from trainer.transform_state import TransformState
 
 FORMAT = 4
 #: In 3, a missing number was in the middle quantile: it had no row, and no column in the deep part's input.
@@ -65,7 +65,7 @@ class SavedState:
     Attributes:
       tables: By table name.
       dense: The dense layers' variables and the bias, by variable name.
-      learned: The vocabularies of the tables, and the boundaries of the quantiles in them.
+      transform_state: The vocabularies of the tables, and the boundaries of the quantiles in them.
       layout: The deep part's input blocks.
       settings: The settings that the state depends on: `activation`, `batch_norm`, `hidden_units`, `wide_optimizer` and
         `deep_optimizer`, with `deep_iterations`, the deep optimizer's step count.
@@ -74,7 +74,7 @@ class SavedState:
 
     tables: dict[str, SavedTable]
     dense: dict[str, SavedVariable]
-    learned: Learned
+    transform_state: TransformState
     layout: tuple[InputBlock, ...]
     settings: dict[str, Any]
     spec: dict[str, Any]
@@ -88,7 +88,7 @@ def warm_start_dir(serving_model_dir: str) -> str:
 def write_files(state: SavedState, directory: str) -> None:
     """Writes all files; the index last, so that a folder without one is known to be incomplete."""
     tf.io.gfile.makedirs(directory)
-    for name, tokens in state.learned.vocabularies.items():
+    for name, tokens in state.transform_state.vocabularies.items():
         _write_arrays(directory, _vocabulary_file(name), _pack_tokens(tokens))
     for name, table in state.tables.items():
         _write_arrays(directory, _table_file(name), _flatten(table.variable, "values", "slot."))
@@ -103,8 +103,8 @@ def write_files(state: SavedState, directory: str) -> None:
             for name, t in state.tables.items()
         },
         "dense": {name: {"shape": list(v.values.shape), "slots": sorted(v.slots)} for name, v in state.dense.items()},
-        "vocabularies": state.learned.vocabulary_sizes,
-        "boundaries": {name: values.tolist() for name, values in state.learned.boundaries.items()},
+        "vocabularies": state.transform_state.vocabulary_sizes,
+        "boundaries": {name: values.tolist() for name, values in state.transform_state.boundaries.items()},
         "layout": [dataclasses.asdict(block) for block in state.layout],
         "settings": state.settings,
         "spec": state.spec,
@@ -136,8 +136,8 @@ def read_files(directory: str) -> SavedState:
             formats = " or ".join(map(str, READABLE_FORMATS))
             raise WarmStartError(f"warm-start files must be of format {formats}. Received: {index['format']} ({path})")
         boundaries = {name: np.array(values, np.float32) for name, values in index["boundaries"].items()}
-        learned = Learned({}, boundaries)
-        vocabularies = learned.vocabularies
+        transform_state = TransformState({}, boundaries)
+        vocabularies = transform_state.vocabularies
         for name, size in index["vocabularies"].items():
             vocabularies[name] = _unpack_tokens(_read_arrays(directory, _vocabulary_file(name)))
             if len(vocabularies[name]) != size:
@@ -150,7 +150,7 @@ def read_files(directory: str) -> SavedState:
             file_name = _table_file(name)
             variable = _unflatten(_read_arrays(directory, file_name), "values", "slot.", entry, file_name)
             tables[name] = SavedTable(variable, _ROW_KEYS.validate_python(entry["keys"]))
-            _check_rows(name, tables[name], learned, index["format"])
+            _check_rows(name, tables[name], transform_state, index["format"])
         arrays = _read_arrays(directory, "dense.npz") if index["dense"] else {}
         dense = {
             name: _unflatten(arrays, name, f"{name}.slot.", entry, "dense.npz")
@@ -163,27 +163,27 @@ def read_files(directory: str) -> SavedState:
         missing = _SETTINGS - index["settings"].keys()
         if missing:
             raise WarmStartError(f"the warm-start index lacks the settings {sorted(missing)} ({path})")
-        return SavedState(tables, dense, learned, layout, dict(index["settings"]), dict(index["spec"]))
+        return SavedState(tables, dense, transform_state, layout, dict(index["settings"]), dict(index["spec"]))
     except WarmStartError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise WarmStartError(f"the warm-start index is damaged: {type(error).__name__} {error} ({path})") from error
 
 
-def _check_rows(name: str, table: SavedTable, learned: Learned, file_format: int) -> None:
+def _check_rows(name: str, table: SavedTable, transform_state: TransformState, file_format: int) -> None:
     received = table.variable.values.shape[0]
-    rows = _num_rows(table.keys, learned, file_format)
+    rows = _num_rows(table.keys, transform_state, file_format)
     if rows is not None and received != rows:
         raise WarmStartError(f"`{name}` must have {rows} rows, as its keys have. Received: {received}")
 
 
-def _num_rows(keys: RowKeys, learned: Learned, file_format: int) -> int | None:
+def _num_rows(keys: RowKeys, transform_state: TransformState, file_format: int) -> int | None:
     """The number of rows of a table with such keys; None if any number fits."""
     match keys.kind:
         case "vocabulary":
-            return len(learned.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
+            return len(transform_state.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
         case "quantiles":
-            return int(learned.boundaries[keys.features[0]].size + (1 if file_format == 3 else 2))
+            return int(transform_state.boundaries[keys.features[0]].size + (1 if file_format == 3 else 2))
         case _:
             return None
 

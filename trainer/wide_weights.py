@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from trainer.counts import MIDDLE_BUCKET, SHARE_BUCKET_WIDTH
-from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.tables import RowKeys, Table
+from trainer.transform_state import TransformState
 from transform.feature_spec import CROSS_SEPARATOR, NUM_COUNT_BUCKETS
 
 #: So many of the most positive and of the most negative weights of each table are listed.
@@ -30,12 +30,12 @@ def non_zero_rows(model: WideDeep) -> dict[str, int]:
     return {table.name: int(np.count_nonzero(model.table_weights[table.name].numpy())) for table in model.wide_tables}
 
 
-def to_markdown(model: WideDeep, learned: Learned) -> str:
+def to_markdown(model: WideDeep, transform_state: TransformState) -> str:
     """The page: the wide tables' sizes, then each table's strongest weights.
 
     Args:
       model: The trained model.
-      learned: What the rows stand for.
+      transform_state: What the rows stand for.
 
     Returns:
       Markdown.
@@ -51,24 +51,24 @@ def to_markdown(model: WideDeep, learned: Learned) -> str:
         parts.append(f"## {_title(table)}\n")
         if table.keys.kind == "hash":
             parts.append("Combinations are hashed: a row stands for all that share its bucket.\n")
-        parts.append(_strongest(table, model.table_weights[table.name].numpy(), learned))
+        parts.append(_strongest(table, model.table_weights[table.name].numpy(), transform_state))
     return "\n".join(parts)
 
 
-def row_names(keys: RowKeys, row: int, learned: Learned) -> list[str]:
+def row_names(keys: RowKeys, row: int, transform_state: TransformState) -> list[str]:
     """What a row stands for: for a counted cross a value of each of its features, else one name.
 
     Args:
       keys: What the table's rows stand for.
       row: The row's number.
-      learned: The vocabularies and boundaries.
+      transform_state: The vocabularies and boundaries.
 
     Returns:
       The names, as readable text.
     """
     match keys.kind:
         case "quantiles":
-            return [_quantile(learned.boundaries[keys.features[0]], row)]
+            return [_quantile(transform_state.boundaries[keys.features[0]], row)]
         case "share" | "rows" if row == NUM_COUNT_BUCKETS:
             return ["(hidden)"]
         case "share":
@@ -77,7 +77,7 @@ def row_names(keys: RowKeys, row: int, learned: Learned) -> list[str]:
             return [_count(row)]
         case "hash":
             return [f"hash bucket {row}"]
-    tokens = learned.vocabularies[keys.vocabulary or ""]
+    tokens = transform_state.vocabularies[keys.vocabulary or ""]
     if row >= len(tokens):
         return [f"(out of vocabulary, bucket {row - len(tokens)} of {keys.oov_buckets})"]
     if not keys.features:
@@ -86,7 +86,7 @@ def row_names(keys: RowKeys, row: int, learned: Learned) -> list[str]:
     if len(values) != len(keys.features):  # a value holds the separator
         return [_text(tokens[row]), *[""] * (len(keys.features) - 1)]
     return [
-        _quantile(learned.boundaries[name], int(value)) if name in keys.quantiles else _text(value)
+        _quantile(transform_state.boundaries[name], int(value)) if name in keys.quantiles else _text(value)
         for name, value in zip(keys.features, values, strict=True)
     ]
 
@@ -96,10 +96,10 @@ def _title(table: Table) -> str:
     return " × ".join(table.keys.features) if table.keys.features else name
 
 
-def _strongest(table: Table, weights: np.ndarray, learned: Learned) -> str:
+def _strongest(table: Table, weights: np.ndarray, transform_state: TransformState) -> str:
     order = np.argsort(weights, kind="stable")
     if table.keys.kind == "quantiles":  # of a value that is often there, several quantiles have no value of their own
-        boundaries = learned.boundaries[table.keys.features[0]]
+        boundaries = transform_state.boundaries[table.keys.features[0]]
         order = order[~np.isin(order, np.flatnonzero(np.diff(boundaries) <= 0) + 1)]
     highest = [row for row in order[::-1][:NUM_STRONGEST].tolist() if weights[row] > 0]
     lowest = [row for row in order[:NUM_STRONGEST].tolist() if weights[row] < 0]
@@ -110,7 +110,7 @@ def _strongest(table: Table, weights: np.ndarray, learned: Learned) -> str:
     for title, rows in (("raise", highest), ("lower", lowest)):
         if rows:
             lines = [
-                [f"{weights[row]:+.4f}", f"{np.exp(weights[row]):.3g}", *row_names(table.keys, row, learned)]
+                [f"{weights[row]:+.4f}", f"{np.exp(weights[row]):.3g}", *row_names(table.keys, row, transform_state)]
                 for row in rows
             ]
             sides.append(f"What {title}s the score most:\n")

@@ -20,7 +20,7 @@ from components.lineage import artifacts_of, examples_behind, producer
 Artifacts = dict[str, list[types.Artifact]]
 
 
-class UnseeingModels(resolver.ResolverStrategy):  # type: ignore[misc]
+class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `model` to the last one that was trained on earlier spans alone, and `baseline` to the one before it.
 
     The last one counts whether it was pushed or not: that the gates were right, either way, is what shows on the next

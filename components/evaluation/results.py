@@ -50,7 +50,7 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class EvaluationResult:
     """The metrics over some examples.
 
     Attributes:
@@ -74,7 +74,7 @@ class Measured:
     num_positives: int = 0
     num_units: int = 0
 
-    def without_baseline(self) -> Measured:
+    def without_baseline(self) -> EvaluationResult:
         """The same of the candidate alone."""
         return dataclasses.replace(self, baseline={}, changes={}, baseline_errors={})
 
@@ -92,12 +92,12 @@ class Measured:
         return Estimate(self.baseline[name], self.baseline_errors.get(name, math.nan))
 
 
-def read_measured(evaluation_uri: str) -> dict[str, Measured]:
+def read_measured(evaluation_uri: str) -> dict[str, EvaluationResult]:
     """Reads the metrics, by slice: `""` is the whole, others are such as `country = US` and `age_days < 7`."""
     return {_slice_name(record): _measured(record) for record in tfma.load_metrics(evaluation_uri)}
 
 
-def _measured(record: tfma.MetricsForSlice) -> Measured:
+def _measured(record: tfma.MetricsForSlice) -> EvaluationResult:
     values: dict[tuple[str, bool], dict[str, float]] = {}
     for entry in record.metric_keys_and_values:
         key = entry.key
@@ -108,7 +108,7 @@ def _measured(record: tfma.MetricsForSlice) -> Measured:
     differences = values.get((tfma.CANDIDATE_KEY, True), {})
     measured = (n for n in candidate if kind_of(n) in _SHOWN and error_name(n) in candidate)
     names = sorted(measured, key=lambda n: _SHOWN.index(kind_of(n)))
-    return Measured(
+    return EvaluationResult(
         num_examples=int(candidate[NUM_EXAMPLES]),
         metrics={name: candidate[name] for name in names},
         baseline={name: baseline[name] for name in names if name in baseline},
@@ -124,13 +124,13 @@ def _measured(record: tfma.MetricsForSlice) -> Measured:
     )
 
 
-def to_plain(measured: Mapping[str, Measured]) -> dict[str, Any]:
+def to_plain(measured: Mapping[str, EvaluationResult]) -> dict[str, Any]:
     """Measurements by slice as plain JSON; what is not a number is null."""
     plain: dict[str, Any] = json.loads(_ADAPTER.dump_json(dict(measured)))
     return plain
 
 
-def from_plain(plain: Mapping[str, Any]) -> dict[str, Measured]:
+def from_plain(plain: Mapping[str, Any]) -> dict[str, EvaluationResult]:
     """Reads what `to_plain` wrote; raises pydantic's ValidationError, a ValueError, if it did not."""
     return _ADAPTER.validate_python(_with_nan(dict(plain)))
 
@@ -141,7 +141,7 @@ def _with_nan(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-_ADAPTER = TypeAdapter(dict[str, Measured])
+_ADAPTER = TypeAdapter(dict[str, EvaluationResult])
 
 
 def _slice_name(record: tfma.MetricsForSlice) -> str:

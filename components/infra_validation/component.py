@@ -22,7 +22,7 @@ from components.model_store.versions import checksums
 from transform.config.config import Config
 
 
-class InfraValidationSpec(ComponentSpec):  # type: ignore[misc]
+class InfraValidatorSpec(ComponentSpec):  # type: ignore[misc]
     """Inputs, outputs and parameters of InfraValidation."""
 
     PARAMETERS = {
@@ -38,7 +38,7 @@ class InfraValidationSpec(ComponentSpec):  # type: ignore[misc]
     OUTPUTS = {"blessing": ChannelParameter(type=standard_artifacts.InfraBlessing)}
 
 
-class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
+class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     """Runs the validation and blesses, or says why not."""
 
     def Do(
@@ -70,11 +70,11 @@ class InfraValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 
 @recorded_as(execution_types.INFRA_VALIDATION)
-class InfraValidation(base_component.BaseComponent):  # type: ignore[misc]
+class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
     """Blesses a model that answers in a process of its own as trainer and catalog have it, and keeps its budgets."""
 
-    SPEC_CLASS = InfraValidationSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(InfraValidationExecutor)
+    SPEC_CLASS = InfraValidatorSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(InfraValidatorExecutor)
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class InfraValidation(base_component.BaseComponent):  # type: ignore[misc]
           code_fingerprint: Of the code that validates; part of the cache's key.
         """
         super().__init__(
-            spec=InfraValidationSpec(
+            spec=InfraValidatorSpec(
                 config=config.to_json(),
                 code_fingerprint=code_fingerprint,
                 model=model,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.infra_validation.budgets import missed_budgets
+from components.infra_validation.model_process import Measurements, ModelProcess
 from components.infra_validation.process import DryRunError
 from components.infra_validation.ranked import RankingRequests, ranking_requests
 from components.infra_validation.requests import value_of
@@ -21,12 +22,11 @@ from components.infra_validation.skew import (
     compare_rows,
     compare_sorted,
 )
-from components.infra_validation.subject import Measurements, Subject
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
-from transform.own_scores import OwnScores, read_own_scores
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE
+from transform.trainer_predictions import TrainerPredictions, read_trainer_predictions
 
 #: The paper's table 2: 200 candidates at once, in two batches on two threads, in four on four.
 NUM_CANDIDATES = 200
@@ -94,7 +94,7 @@ def validate(
     settings = config.infra_validation
     if len(requests) < 2:  # the scores of one request cannot differ
         return Verdict((f"there must be at least 2 examples to score. Received: {len(requests)}",))
-    own = read_own_scores(model_uri)
+    own = read_trainer_predictions(model_uri)
     if own is None:
         return Verdict((f"the trainer must leave its own scores beside the model. There are none in {model_uri}",))
     ranking = None
@@ -103,8 +103,8 @@ def validate(
     timed = _Timed.of(requests, config.item_id.name if config.item_id else None)
     with contextlib.ExitStack() as stack:
         # Both start at once: most of their time is TensorFlow's import.
-        candidate = stack.enter_context(Subject(model_uri, settings.timeout_seconds))
-        baseline = stack.enter_context(Subject(baseline_uri, settings.timeout_seconds)) if baseline_uri else None
+        candidate = stack.enter_context(ModelProcess(model_uri, settings.timeout_seconds))
+        baseline = stack.enter_context(ModelProcess(baseline_uri, settings.timeout_seconds)) if baseline_uri else None
         try:
             candidate.load()
             _check_signatures(candidate, config)
@@ -127,7 +127,9 @@ def validate(
     return Verdict(problems, measured, before, baseline_problem, *comparisons, catalog_skew, num_items, change)
 
 
-def _change(candidate: Subject, baseline: Subject, requests: Sequence[bytes], ranking: RankingRequests | None) -> float:
+def _change(
+    candidate: ModelProcess, baseline: ModelProcess, requests: Sequence[bytes], ranking: RankingRequests | None
+) -> float:
     """`largest_change` of all examples and ranked candidates; at least 1 where one of the two models has no `rank`.
 
     A new catalog may change the scores of `rank` alone.
@@ -155,7 +157,7 @@ def largest_change(before: np.ndarray, after: np.ndarray) -> float:
     return float(np.max(np.abs(after - old) / np.maximum(old, smallest)))
 
 
-def _check_signatures(subject: Subject, config: Config) -> None:
+def _check_signatures(subject: ModelProcess, config: Config) -> None:
     """Raises DryRunError if the model lacks a signature that its config has, or ranks by one that it has not."""
     absent = absent_signatures(config)
     for name in RANKING_SIGNATURES:
@@ -166,7 +168,7 @@ def _check_signatures(subject: Subject, config: Config) -> None:
             raise DryRunError(f"the model must not have the signature {name!r}, since {absent[name]}")
 
 
-def _compare_from_catalog(subject: Subject, requests: RankingRequests) -> Iterator[tuple[str, Comparison]]:
+def _compare_from_catalog(subject: ModelProcess, requests: RankingRequests) -> Iterator[tuple[str, Comparison]]:
     """By signature, what it makes of the requests against `serving_default`'s scores of whole examples."""
     is_candidate = np.array([item_id != b"" for item_id in requests.item_ids], bool)
     expected = np.zeros(len(requests.rows), np.float32)
@@ -179,7 +181,7 @@ def _compare_from_catalog(subject: Subject, requests: RankingRequests) -> Iterat
         yield name, compare_from_catalog(name, requests, expected, scores)
 
 
-def _scores_of_given_items(subject: Subject, own: OwnScores) -> np.ndarray:
+def _scores_of_given_items(subject: ModelProcess, own: TrainerPredictions) -> np.ndarray:
     """The scores that the trainer's rows' items have when `rank_items` is given their features; 0 without an id."""
     if not any(own.item_ids):
         return np.zeros(len(own.rows), np.float32)
@@ -187,7 +189,7 @@ def _scores_of_given_items(subject: Subject, own: OwnScores) -> np.ndarray:
     return subject.rank_scores(RANK_ITEMS_SIGNATURE, own.rows, own.item_ids, own.rows)
 
 
-def _check_scores(scores: np.ndarray, subject: Subject) -> None:
+def _check_scores(scores: np.ndarray, subject: ModelProcess) -> None:
     """Raises DryRunError if scores are no probabilities, tell no request from another, or are of damaged variables."""
     damaged = subject.damaged_variables()
     where = f"; nor are values of its variables {', '.join(damaged[:5])}" if damaged else ""
@@ -232,7 +234,7 @@ class _Timed:
         return cls(list(rows), list(item_ids))
 
 
-def _problem_of(baseline: Subject, requests: Sequence[bytes], timed: _Timed) -> str:
+def _problem_of(baseline: ModelProcess, requests: Sequence[bytes], timed: _Timed) -> str:
     """Why the serving model cannot be measured, which is no fault of the candidate's; empty if it can."""
     try:
         baseline.load()
@@ -245,7 +247,7 @@ def _problem_of(baseline: Subject, requests: Sequence[bytes], timed: _Timed) -> 
 
 
 def _measure(
-    settings: InfraValidation, candidate: Subject, baseline: Subject | None, timed: _Timed
+    settings: InfraValidation, candidate: ModelProcess, baseline: ModelProcess | None, timed: _Timed
 ) -> tuple[Measurements, Measurements | None]:
     """Measures the candidate and, in turns with it, the serving model, each by the signature that serves."""
     subjects = [candidate] if baseline is None else [candidate, baseline]

@@ -50,7 +50,7 @@ SPLITS = ("train", "eval")
 LATEST = -1
 
 
-class ImpressionGenSpec(ComponentSpec):  # type: ignore[misc]
+class ImpressionExampleGenSpec(ComponentSpec):  # type: ignore[misc]
     """Inputs, outputs and parameters of ImpressionGen."""
 
     PARAMETERS = {
@@ -67,7 +67,7 @@ class ImpressionGenSpec(ComponentSpec):  # type: ignore[misc]
     }
 
 
-class ImpressionGenDriver(PortableDriver):
+class ImpressionExampleGenDriver(PortableDriver):
     """Finds the span and its files before the cache is asked, so that new or rewritten files are read anew."""
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
@@ -89,7 +89,7 @@ class ImpressionGenDriver(PortableDriver):
         return output
 
 
-class ImpressionGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
+class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     """Runs the ingestion in Beam and writes examples, quarantine and catalog snapshot."""
 
     def Do(
@@ -164,16 +164,16 @@ def _row_and_example(impression: Impression, layout: Layout, span: int) -> tuple
 
 
 @recorded_as(execution_types.EXAMPLE_GEN)
-class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
     """Ingests one span: the impressions, joined with installs and tables, as tf.Examples in two splits.
 
     Outputs `examples` (its custom property `span` is the span), `quarantine` (the rejected rows, each with its
     reason, and the counts) and `catalog` (a snapshot of the tables that `transform.ranking.snapshot_tables` names).
     """
 
-    SPEC_CLASS = ImpressionGenSpec
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ImpressionGenExecutor)
-    DRIVER_CLASS = ImpressionGenDriver
+    SPEC_CLASS = ImpressionExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ImpressionExampleGenExecutor)
+    DRIVER_CLASS = ImpressionExampleGenDriver
 
     def __init__(self, config: Config, data_root: str, span: int | RuntimeParameter | None, code_fingerprint: str):
         """Declares the component.
@@ -185,7 +185,7 @@ class ImpressionGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc
           code_fingerprint: Of the code that ingestion runs; part of the cache's key.
         """
         super().__init__(
-            spec=ImpressionGenSpec(
+            spec=ImpressionExampleGenSpec(
                 config=config.to_json(),
                 data_root=data_root,
                 requested_span=LATEST if span is None else span,

@@ -17,7 +17,7 @@ from tfx.utils import path_utils
 
 from components import execution_types, storage
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog, GateRecord
-from components.evaluation.results import Measured, read_measured
+from components.evaluation.results import EvaluationResult, read_measured
 from components.execution_types import recorded_as
 from components.fence import check_held
 from components.gate_records import GateRecord as GateRecordContent
@@ -210,7 +210,7 @@ def _check_baseline(
         )
 
 
-class PushSpec(ComponentSpec):  # type: ignore[misc]
+class PusherSpec(ComponentSpec):  # type: ignore[misc]
     """Inputs, outputs and parameters of Push."""
 
     PARAMETERS = {
@@ -233,7 +233,7 @@ class PushSpec(ComponentSpec):  # type: ignore[misc]
     OUTPUTS = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}
 
 
-class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
+class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     """Pushes a model that both blessings allow, or that a person forces past the gates on quality or a newer model."""
 
     def Do(
@@ -291,7 +291,7 @@ class PushExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         pushed_model.set_string_custom_property("pushed_destination", place)
 
     def _lineage(
-        self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any], whole: Measured
+        self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any], whole: EvaluationResult
     ) -> Manifest:
         """What the manifest says of the model's making."""
         model = artifact_utils.get_single_instance(input_dict["model"])
@@ -342,7 +342,7 @@ def _refuse(pushed_model: types.Artifact, why: str) -> None:
 
 
 @recorded_as(execution_types.PUSH)
-class Push(base_component.BaseComponent):  # type: ignore[misc]
+class Pusher(base_component.BaseComponent):  # type: ignore[misc]
     """Pushes a blessed model as the next version of a serving folder.
 
     Its output `pushed_model` has the custom properties `pushed` (0 or 1), `model_id`, `version` and
@@ -350,8 +350,8 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
     there is more to say. It is never taken from the cache: whether a model is a whole version, only the folder tells.
     """
 
-    SPEC_CLASS = PushSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PushExecutor)
+    SPEC_CLASS = PusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PusherExecutor)
     DRIVER_CLASS = UncachedDriver
 
     def __init__(
@@ -388,7 +388,7 @@ class Push(base_component.BaseComponent):  # type: ignore[misc]
           code_fingerprint: Of the product's code; goes into the manifest.
         """
         super().__init__(
-            spec=PushSpec(
+            spec=PusherSpec(
                 config=config_json,
                 serving_root=serving_root,
                 keep_versions=keep_versions,

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from components.evaluation.results import Estimate, Measured, interval
+from components.evaluation.results import Estimate, EvaluationResult, interval
 from components.gate_records import Finding, Severity
 from transform.config.evaluation import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of, split_slice
 
@@ -39,13 +39,13 @@ class SliceSize(NamedTuple):
     units: int
 
 
-def slice_sizes(measured: Mapping[str, Measured]) -> dict[str, SliceSize]:
+def slice_sizes(measured: Mapping[str, EvaluationResult]) -> dict[str, SliceSize]:
     """The sizes by slice, `""` being the whole: what `findings` wants to know of earlier spans."""
     return {name: SliceSize(m.num_examples, m.num_positives, m.num_units) for name, m in measured.items()}
 
 
 def findings(
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, EvaluationResult],
     evaluation: Evaluation,
     earlier: Sequence[Mapping[str, SliceSize]] = (),
     not_compared: str = "",
@@ -91,7 +91,7 @@ class _Subject(NamedTuple):
     place: str
     rule: SliceThreshold
     key: str
-    measured: Measured
+    measured: EvaluationResult
     is_small: bool
 
     @property
@@ -115,11 +115,11 @@ class _Subject(NamedTuple):
         )
 
 
-def _size(measured: Measured) -> str:
+def _size(measured: EvaluationResult) -> str:
     return f"{measured.num_examples:,} examples, {measured.num_positives:,} of them positive"
 
 
-def _of_whole(whole: Measured, evaluation: Evaluation, not_compared: str) -> Iterator[Finding]:
+def _of_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: str) -> Iterator[Finding]:
     is_small = whole.num_of_rarer_label < evaluation.min_positives
     if is_small:
         yield from _small_evaluation(whole, evaluation, is_first=not (whole.baseline or not_compared))
@@ -153,7 +153,7 @@ def _undefined(subject: _Subject) -> str:
     return f"{subject.name} must be a number. Received: none, on {subject.size}"
 
 
-def _small_evaluation(whole: Measured, evaluation: Evaluation, *, is_first: bool) -> Iterator[Finding]:
+def _small_evaluation(whole: EvaluationResult, evaluation: Evaluation, *, is_first: bool) -> Iterator[Finding]:
     """What few positives mean: for a first model, that it must rank better than chance beyond doubt."""
     auc = _above_chance(whole)
     proven = auc.low > 0.5  # not, if it is not a number
@@ -182,7 +182,7 @@ def _small_evaluation(whole: Measured, evaluation: Evaluation, *, is_first: bool
     )
 
 
-def _above_chance(whole: Measured) -> Estimate:
+def _above_chance(whole: EvaluationResult) -> Estimate:
     """AUC with a standard error that is no smaller than that of random scores.
 
     Of few positives the bootstrap's may be far too small: where they happen to stand first, it is 0. Random scores have
@@ -270,7 +270,7 @@ def _worsening(subject: _Subject) -> Iterator[Finding]:
         yield subject.finding("cannot_judge", "max_worsening", worse, margin, sentence)
 
 
-def _of_slice(name: str, measured: Measured, evaluation: Evaluation) -> Iterator[Finding]:
+def _of_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) -> Iterator[Finding]:
     if not evaluation.slice_thresholds:
         return
     few_positives = measured.num_of_rarer_label < evaluation.min_slice_positives
@@ -301,7 +301,7 @@ def _of_slice(name: str, measured: Measured, evaluation: Evaluation) -> Iterator
 
 
 def _vanished(
-    measured: Mapping[str, Measured], evaluation: Evaluation, earlier: Sequence[Mapping[str, SliceSize]]
+    measured: Mapping[str, EvaluationResult], evaluation: Evaluation, earlier: Sequence[Mapping[str, SliceSize]]
 ) -> Iterator[Finding]:
     """Slices without an example where many are expected.
 
@@ -325,7 +325,7 @@ def _feature_of(slice_name: str) -> str:
     return slice_name.split(" ", 1)[0]
 
 
-def _none(subject: str, sentence: str, whole: Measured) -> Finding:
+def _none(subject: str, sentence: str, whole: EvaluationResult) -> Finding:
     return Finding(
         gate=GATE,
         rule=f"{_KEY}.slices",

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from components.data_validation.evidence import Labelled
-from components.evaluation.results import Measured, from_plain
+from components.evaluation.results import EvaluationResult, from_plain
 from components.gate_records import Finding, GateRecord, Severity
 from components.quality_gate import judgement as quality
 from components.quality_gate.too_good import too_good
@@ -97,12 +97,12 @@ class QualityInputs:
     not_compared: str = ""
 
     @cached_property
-    def slices(self) -> dict[str, Measured]:
+    def slices(self) -> dict[str, EvaluationResult]:
         """What was measured, by slice."""
         return from_plain(self.measured)
 
     @property
-    def whole(self) -> Measured:
+    def whole(self) -> EvaluationResult:
         """What was measured over all examples."""
         return self.slices[""]
 
@@ -293,12 +293,12 @@ def _counted(current: QualityInputs, earlier: Sequence[EarlierSpan]) -> list[Ear
     return [e for e in earlier if not e.refused or e.inputs.recipe == current.recipe]
 
 
-def _has_enough(measured: Measured, is_slice: bool = False) -> bool:
+def _has_enough(measured: EvaluationResult, is_slice: bool = False) -> bool:
     """Whether a standard error is to be trusted; of a slice, which stands for many, pooling makes up for some."""
     return measured.num_of_rarer_label >= (MIN_SLICE_POSITIVES if is_slice else MIN_POSITIVES)
 
 
-def _change(measured: Measured, metric: str) -> PairedDifference | None:
+def _change(measured: EvaluationResult, metric: str) -> PairedDifference | None:
     """The candidate's metric minus the baseline's, where it and its standard error are numbers."""
     change = measured.changes.get(metric)
     if change is None or not (math.isfinite(change.value) and math.isfinite(change.standard_error)):

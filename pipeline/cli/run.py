@@ -114,7 +114,7 @@ def _run_once(
         logging.set_verbosity(logging.INFO)
         settings = RunSettings(data_root, place, span, beam_args or LOCAL_BEAM_ARGS, **overruled)
         try:
-            outcome = run_pipeline(config, settings, run_id, display.show)
+            run_result = run_pipeline(config, settings, run_id, display.show)
         except UserError:
             raise
         except (Exception, SystemExit) as error:  # SystemExit: what parses Beam's options ends the process
@@ -122,4 +122,4 @@ def _run_once(
                 traceback.print_exc()  # to the log
             what = outage(error, place) or first_line(error)
             raise UserError(f"{display.node or 'the run'} failed: {what} (log: {log_path})") from error
-        display.console.print(summary(outcome))
+        display.console.print(summary(run_result))

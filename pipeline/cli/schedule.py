@@ -13,7 +13,7 @@ import click
 from pipeline.cli.options import ACCEPT_SPAN, REASON, WORKSPACE, needed_reason, quiet_imports
 
 if TYPE_CHECKING:
-    from pipeline.compile.compiled import Place
+    from pipeline.compile.compiled import RunEnvironment
     from pipeline.runner.run_node import NodeResult
 
 #: The exit code of a node that its gate stopped: the span is skipped, and the next one builds on the last good one.
@@ -73,8 +73,8 @@ def run_node_command(
     from pipeline.workspace import Workspace
 
     with quiet_imports():
-        from pipeline.compile.compiled import Place
-    place = Place(str(Path(data).absolute()), Workspace.at(workspace))
+        from pipeline.compile.compiled import RunEnvironment
+    place = RunEnvironment(str(Path(data).absolute()), Workspace.at(workspace))
     _run(compiled.absolute(), place, node, span, run_id, reason)
 
 
@@ -87,10 +87,12 @@ def kubeflow_step(node: str, executor_input: str) -> None:
         from pipeline.runner.kubeflow_step import Step, staging_root
     step = Step(executor_input, staging_root())
     result = _run(step.compiled, step.place, node, step.span, step.run_id)
-    step.tell(result.event, result.outcome)
+    step.tell(result.event, result.run_result)
 
 
-def _run(compiled: Path, place: Place, node: str, span: int, run_id: str, accept_reason: str = "") -> NodeResult:
+def _run(
+    compiled: Path, place: RunEnvironment, node: str, span: int, run_id: str, accept_reason: str = ""
+) -> NodeResult:
     """Runs a node and tells how it went; its last line, which schedulers show, names the whole run's report."""
     from rich.console import Console
 
@@ -116,8 +118,8 @@ def _run(compiled: Path, place: Place, node: str, span: int, run_id: str, accept
         raise
     is_cached = result.event.state == "cached"
     click.echo(f"{node}: {'taken from the cache' if is_cached else f'{result.event.seconds:.1f} s'}")
-    if result.outcome is not None:
-        Console(highlight=False, width=120).print(summary(result.outcome))
+    if result.run_result is not None:
+        Console(highlight=False, width=120).print(summary(result.run_result))
         click.echo(f"report: {result.report}")
     return result
 

@@ -49,7 +49,7 @@ _EPOCH = datetime.date(1970, 1, 1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class RunEnvironment:
     """Where a compiled pipeline runs.
 
     Attributes:
@@ -143,7 +143,7 @@ def read_config(folder: Path) -> Config:
 
 
 def read_ir(
-    folder: Path, name: str, place: Place, span: int, run_id: str, accept_reason: str = ""
+    folder: Path, name: str, place: RunEnvironment, span: int, run_id: str, accept_reason: str = ""
 ) -> pipeline_pb2.Pipeline:
     """Reads a compiled pipeline, for one run of it.
 

@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 from tfx.dsl.io import fileio
 
-from components.evaluation.results import Measured, change_words, interval, read_measured
+from components.evaluation.results import EvaluationResult, change_words, interval, read_measured
 from components.execution_types import PROGRESSIVE_EVALUATOR
 from components.lineage import artifacts_of, examples_behind, producer, producer_type
 from pipeline.metadata.handle import Metadata
@@ -31,7 +31,7 @@ class ProgressiveValidation:
     span: int
     trained_to: int
     model_uri: str
-    measured: Measured
+    measured: EvaluationResult
     before_uri: str = ""
 
 
@@ -105,7 +105,7 @@ def history_table(history: Sequence[ProgressiveValidation]) -> Table:
     return table
 
 
-def against_baseline(measured: Measured, name: str) -> str:
+def against_baseline(measured: EvaluationResult, name: str) -> str:
     """A metric beside the baseline's, with the interval of the change where there is one."""
     value = f"{measured.metrics[name]:.4f}"
     if name not in measured.baseline:

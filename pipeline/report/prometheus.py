@@ -12,19 +12,19 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from components.model_store.identity import is_same_model
 from components.model_store.versions import PUSHED_AT, history, versions
 from pipeline.metadata.handle import Metadata
-from pipeline.report.run_result import Outcome
+from pipeline.report.run_result import RunResult
 from pipeline.workspace import Workspace
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
+class RunRecord:
     """A run that has ended.
 
     Attributes:
       pipeline_name: Its pipeline.
       span: Its span.
       executions: By node, its execution in ML Metadata.
-      outcome: What it came to; None if a gate on data stopped it.
+      run_result: What it came to; None if a gate on data stopped it.
       skipped_by: That gate; the next run builds on the last good one.
       reason: Its sentence.
     """
@@ -32,25 +32,25 @@ class Ended:
     pipeline_name: str
     span: int
     executions: Mapping[str, int]
-    outcome: Outcome | None
+    run_result: RunResult | None
     skipped_by: str = ""
     reason: str = ""
 
     @property
     def result(self) -> str:
-        if self.outcome is None:
+        if self.run_result is None:
             return "skipped"
-        return "refused" if self.outcome.version is None else "pushed"
+        return "refused" if self.run_result.version is None else "pushed"
 
 
-def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: Ended) -> None:
+def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> None:
     """Writes the metrics of a pipeline's last run in a workspace, in place of those of the run before."""
     registry = CollectorRegistry()
 
     def gauge(name: str, words: str, *labels: str) -> Gauge:
         return Gauge(name, words, ("pipeline", *labels), registry=registry)
 
-    name, outcome = ended.pipeline_name, ended.outcome
+    name, run_result = ended.pipeline_name, ended.run_result
     last = gauge("wdr_last_run_timestamp_seconds", "When the last run ended.", "result")
     last.labels(name, ended.result).set_to_current_time()
     gauge("wdr_last_run_span", "The last run's span.").labels(name).set(ended.span)
@@ -63,13 +63,13 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
         if (when := _first_pushed(root)) is not None:
             words = "When its model was first pushed; a rollback makes no model younger."
             gauge("wdr_served_model_pushed_timestamp_seconds", words).labels(name).set(when)
-    if outcome is not None:
+    if run_result is not None:
         rows = gauge("wdr_rows", "Rows of the last run's span.", "source", "state")
-        for source, number in outcome.counts.read.items():
+        for source, number in run_result.counts.read.items():
             rows.labels(name, source, "read").set(number)
-            rows.labels(name, source, "rejected").set(sum(outcome.counts.rejected.get(source, {}).values()))
+            rows.labels(name, source, "rejected").set(sum(run_result.counts.rejected.get(source, {}).values()))
         value = gauge("wdr_metric", "The last run's evaluation.", "metric", "model")
-        for model, metrics in (("candidate", outcome.metrics), ("serving", outcome.baseline)):
+        for model, metrics in (("candidate", run_result.metrics), ("serving", run_result.baseline)):
             for metric, measured in metrics.items():
                 value.labels(name, metric, model).set(measured)
     workspace.metrics.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,9 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from components.evaluation.results import Measured
+from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
-from pipeline.report.run_result import Outcome
+from pipeline.report.run_result import RunResult
 
 #: So many slices, and findings of one kind, are shown; the report has all.
 MAX_SLICES, MAX_FINDINGS = 12, 5
@@ -20,24 +20,24 @@ MAX_SLICES, MAX_FINDINGS = 12, 5
 _SHOWN = ("auc", "logloss", "calibration")
 
 
-def quality_rows(outcome: Outcome) -> Iterator[tuple[str, RenderableType]]:
+def quality_rows(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
     """What, and how much: the summary's rows."""
-    for name, value in outcome.metrics.items():
-        yield name, f"{value:.4f}  ({_against(outcome, name)})"
-    if outcome.slices:
-        yield "slices", _slices(outcome)
+    for name, value in run_result.metrics.items():
+        yield name, f"{value:.4f}  ({_against(run_result, name)})"
+    if run_result.slices:
+        yield "slices", _slices(run_result)
     for what, severity in (("warning", "warn"), ("cannot judge", "cannot_judge")):
-        yield from _findings(what, [finding for finding in outcome.findings if finding.severity == severity])
+        yield from _findings(what, [finding for finding in run_result.findings if finding.severity == severity])
 
 
-def _against(outcome: Outcome, metric: str) -> str:
+def _against(run_result: RunResult, metric: str) -> str:
     """What a metric stands against: the serving model's, and how far the change may be chance."""
-    if metric not in outcome.baseline:
+    if metric not in run_result.baseline:
         return "no baseline"
-    against = f"serving model {outcome.baseline[metric]:.4f}"
-    if metric not in outcome.changes:
+    against = f"serving model {run_result.baseline[metric]:.4f}"
+    if metric not in run_result.changes:
         return against
-    low, high = outcome.changes[metric]
+    low, high = run_result.changes[metric]
     return f"{against}, change {low:+.4f} to {high:+.4f}"
 
 
@@ -50,30 +50,30 @@ def _findings(what: str, found: Sequence[Finding]) -> Iterator[tuple[str, str]]:
         yield what, f"[yellow]also: {subjects}{more}[/yellow]"
 
 
-def _slices(outcome: Outcome) -> RenderableType:
+def _slices(run_result: RunResult) -> RenderableType:
     """The slices of which something was refused, then the largest."""
-    refused = {finding.subject for finding in outcome.findings if finding.severity == "refuse"}
+    refused = {finding.subject for finding in run_result.findings if finding.severity == "refuse"}
 
     def rank(name: str) -> tuple[bool, int]:
         is_refused = any(subject.endswith(f" where {name}") for subject in refused)
-        return not is_refused, -outcome.slices[name].num_examples
+        return not is_refused, -run_result.slices[name].num_examples
 
     table = Table(box=None, pad_edge=False)
     table.add_column("slice", overflow="fold")
-    names = [name for name in _SHOWN if name in outcome.metrics]
+    names = [name for name in _SHOWN if name in run_result.metrics]
     for header in ("examples", "positive", *names):
         table.add_column(header, justify="right", no_wrap=True)
-    shown = sorted(outcome.slices, key=rank)[:MAX_SLICES]
+    shown = sorted(run_result.slices, key=rank)[:MAX_SLICES]
     for name in shown:
-        measured = outcome.slices[name]
+        measured = run_result.slices[name]
         cells = (f"{measured.num_examples:,}", f"{measured.num_positives:,}", *(_cell(measured, n) for n in names))
         table.add_row(escape(name), *cells)
-    if left := len(outcome.slices) - len(shown):
+    if left := len(run_result.slices) - len(shown):
         table.add_row(f"and {left:,} smaller ones, in the report")
     return table
 
 
-def _cell(measured: Measured, metric: str) -> str:
+def _cell(measured: EvaluationResult, metric: str) -> str:
     """A metric, and its change's half-width where there is one."""
     value = measured.metrics[metric]
     if math.isnan(value):

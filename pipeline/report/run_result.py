@@ -1,4 +1,4 @@
-"""What a run came to: read from its artifacts, not from its memory, so that a cached node tells the same."""
+"""The result of a run, read from its artifacts, so that a cached node reports the same as an executed one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.io import fileio
 
 from components.artifacts import VERDICT_FILE, GateRecord, GateVerdict
-from components.evaluation.results import Measured
+from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding, read_record
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
@@ -29,8 +29,8 @@ from transform.config.config import Config
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """The outcome of one run.
+class RunResult:
+    """The result of one run.
 
     Attributes:
       counts: Of the rows.
@@ -63,7 +63,7 @@ class Outcome:
     baseline: Mapping[str, float]
     changes: Mapping[str, tuple[float, float]]
     num_eval_examples: int
-    slices: Mapping[str, Measured]
+    slices: Mapping[str, EvaluationResult]
     findings: tuple[Finding, ...]
     infra: Mapping[str, Any]
     refusals: tuple[str, ...]
@@ -87,8 +87,8 @@ class Outcome:
         return json.dumps({**fields, **rest}, indent=2)
 
 
-def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> Outcome:
-    """Reads the outcome of a finished run.
+def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> RunResult:
+    """Reads the result of a finished run.
 
     Args:
       connection: To ML Metadata.
@@ -113,7 +113,7 @@ def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Ma
         places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
     verdict = json.loads(_read(os.path.join(infra.uri, VERDICT_FILE)))
     reasons = [f"infra validation: {problem}" for problem in verdict["problems"]]
-    measured = {"": Measured(num_examples=0, metrics={}, baseline={}, changes={})}
+    measured = {"": EvaluationResult(num_examples=0, metrics={}, baseline={}, changes={})}
     findings: list[Finding] = []
     if not reasons:  # else the Evaluator was not given the model
         record = read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri)
@@ -128,7 +128,7 @@ def read_outcome(connection: metadata_store_pb2.ConnectionConfig, executions: Ma
     if pushed.custom_properties["pushed"].int_value:
         version = pushed.custom_properties["version"].int_value
         places["pushed model"] = pushed.custom_properties["pushed_destination"].string_value
-    return Outcome(
+    return RunResult(
         counts=read_counts(quarantine.uri),
         spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
         data_findings=read_record(_only(outputs[DATA_VALIDATION], "GateRecord").uri).findings,

@@ -13,33 +13,33 @@ from components.ingestion.counts import Counts
 from pipeline.registry.progressive import against_baseline
 from pipeline.report.cost_table import infra_rows
 from pipeline.report.quality_table import quality_rows
-from pipeline.report.run_result import Outcome
+from pipeline.report.run_result import RunResult
 from transform.feature_spec import IMPRESSIONS
 from transform.ranking import absence_words
 
 
-def summary(outcome: Outcome) -> RenderableType:
+def summary(run_result: RunResult) -> RenderableType:
     """The outcome as a table of two columns: what, and how much or where."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    counts, training = outcome.counts, outcome.training
-    spans = ", ".join(str(span) for span in outcome.spans)
+    counts, training = run_result.counts, run_result.training
+    spans = ", ".join(str(span) for span in run_result.spans)
     table.add_row("span", f"{counts.span}")
-    table.add_row("rows", _rows(outcome))
+    table.add_row("rows", _rows(run_result))
     for source in sorted(set(counts.read) - {IMPRESSIONS}):
-        table.add_row(f"  {source}", _table_rows(outcome, source))
+        table.add_row(f"  {source}", _table_rows(run_result, source))
     table.add_row("examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items())))
     if counts.unknown_labels:
         table.add_row(
             "  left out", f"{counts.unknown_labels:,} impressions, the last ones, whose labels are not known yet"
         )
-    for finding in outcome.data_findings:
+    for finding in run_result.data_findings:
         if finding.severity == "warn":
             table.add_row("data", f"[yellow]{escape(finding.sentence)}[/yellow]")
         elif finding.severity == "cannot_judge":
             table.add_row("data", escape(finding.sentence))
-    for sentence in outcome.accepted:
+    for sentence in run_result.accepted:
         table.add_row("accepted", f"[yellow]{escape(sentence)}[/yellow]")
     sizes = training["vocabulary_sizes"]
     table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
@@ -70,23 +70,23 @@ def summary(outcome: Outcome) -> RenderableType:
     table.add_row("signatures", ", ".join(training["signatures"]))
     for words in absence_words(training["absent_signatures"]):
         table.add_row("", words)
-    if progress := outcome.progress:
+    if progress := run_result.progress:
         metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
         table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")
-    if outcome.held_against:
-        table.add_row("held against", outcome.held_against)
-    for what, measured in quality_rows(outcome):
+    if run_result.held_against:
+        table.add_row("held against", run_result.held_against)
+    for what, measured in quality_rows(run_result):
         table.add_row(what, measured)
-    for what, found in infra_rows(outcome.infra):
+    for what, found in infra_rows(run_result.infra):
         table.add_row(what, found)
-    if outcome.version is not None:
-        note = f", {outcome.push_note}" if outcome.push_note else ""
-        table.add_row("pushed", f"[green]yes[/green], as version {outcome.version}{note}")
-        if outcome.forced:
-            table.add_row("  forced", f"{outcome.forced}; refused: {'; '.join(outcome.refusals)}")
+    if run_result.version is not None:
+        note = f", {run_result.push_note}" if run_result.push_note else ""
+        table.add_row("pushed", f"[green]yes[/green], as version {run_result.version}{note}")
+        if run_result.forced:
+            table.add_row("  forced", f"{run_result.forced}; refused: {'; '.join(run_result.refusals)}")
     else:
-        table.add_row("pushed", "[red]no[/red]: " + "; ".join(outcome.refusals))
-    for what, where in outcome.places.items():
+        table.add_row("pushed", "[red]no[/red]: " + "; ".join(run_result.refusals))
+    for what, where in run_result.places.items():
         table.add_row(what, where)
     return table
 
@@ -111,8 +111,8 @@ def _carried(tables: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     return carried
 
 
-def _rows(outcome: Outcome) -> str:
-    counts = outcome.counts
+def _rows(run_result: RunResult) -> str:
+    counts = run_result.counts
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.rejected.get(IMPRESSIONS, {}).items()))
     rejected = f"{counts.num_rejected:,} rejected" + (f" ({reasons})" if reasons else "")
     return ", ".join([f"{counts.read.get(IMPRESSIONS, 0):,} read", rejected, *_multi_line(counts, IMPRESSIONS)])
@@ -124,8 +124,8 @@ def _multi_line(counts: Counts, source: str) -> list[str]:
     return [f"{number:,} of several lines"] if number else []
 
 
-def _table_rows(outcome: Outcome, source: str) -> str:
-    counts = outcome.counts
+def _table_rows(run_result: RunResult, source: str) -> str:
+    counts = run_result.counts
     parts = [f"{counts.read[source]:,} read"]
     parts += [f"{n:,} rejected ({reason})" for reason, n in sorted(counts.rejected.get(source, {}).items())]
     parts += _multi_line(counts, source)

@@ -10,12 +10,12 @@ from ml_metadata.proto import metadata_store_pb2
 from components import storage
 from components.model_store.versions import newest_span
 from pipeline.report.openlineage import send_lineage
-from pipeline.report.prometheus import Ended, write_run_metrics
+from pipeline.report.prometheus import RunRecord, write_run_metrics
 from pipeline.workspace import Workspace
 
 
 def write_report(
-    workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: Ended
+    workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: RunRecord
 ) -> Path:
     """Writes the report and the metrics of a run, and sends its lineage.
 
@@ -31,10 +31,10 @@ def write_report(
       The report's file.
     """
     report = workspace.reports / f"{run_id}.json"
-    if ended.outcome is None:
+    if ended.run_result is None:
         text = json.dumps({"span": ended.span, "skipped_by": ended.skipped_by, "reason": ended.reason}, indent=2)
     else:
-        text = ended.outcome.to_json()
+        text = ended.run_result.to_json()
     storage.write_text(str(report), text)
     served = newest_span(str(workspace.serving(ended.pipeline_name)))
     if served is None or ended.span >= served:

@@ -19,9 +19,9 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components import storage
-from pipeline.compile.compiled import Place, read_topology
+from pipeline.compile.compiled import RunEnvironment, read_topology
 from pipeline.compile.kubeflow import DAY_BEFORE
-from pipeline.report.run_result import Outcome
+from pipeline.report.run_result import RunResult
 from pipeline.runner.launch import NodeEvent
 from pipeline.workspace import Workspace
 from transform.errors import InputError
@@ -52,7 +52,7 @@ class Step:
             raise InputError(f"a step is given an ExecutorInput as JSON. Received: {error}") from error
         self._root = root
         self.compiled = Path(self._text("compiled"))
-        self.place = Place(self._text("data"), Workspace.at(self._text("workspace")))
+        self.place = RunEnvironment(self._text("data"), Workspace.at(self._text("workspace")))
         self.run_id = self._text("run_id")
 
     @property
@@ -72,16 +72,16 @@ class Step:
         day = when.astimezone(ZoneInfo(schedule["timezone"])).date() - datetime.timedelta(days=1)
         return int(schedule["first_span"]) + (day - datetime.date.fromisoformat(schedule["start"])).days
 
-    def tell(self, event: NodeEvent, outcome: Outcome | None) -> None:
+    def tell(self, event: NodeEvent, run_result: RunResult | None) -> None:
         """Writes the report, and the ExecutorOutput that tells Kubeflow of it.
 
         Args:
           event: How the node ended.
-          outcome: After the last node, what the run came to.
+          run_result: After the last node, what the run came to.
         """
         told: dict[str, Any] = {"node": event.node_id, "state": event.state, "execution": event.execution_id}
-        if outcome is not None:
-            told |= {"version": outcome.version, "refusals": " ".join(outcome.refusals), **outcome.metrics}
+        if run_result is not None:
+            told |= {"version": run_result.version, "refusals": " ".join(run_result.refusals), **run_result.metrics}
         report = self._input.outputs.artifacts["report"].artifacts[0]
         storage.write_text(str(self.staged(report.uri)), json.dumps(told, indent=2))
         for name, value in told.items():

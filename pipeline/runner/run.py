@@ -14,8 +14,8 @@ from components.ingestion.spans import NoSpanError, earlier_spans, has_spans, re
 from pipeline.check import check_files
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.handle import allow_long_values
-from pipeline.report.prometheus import Ended
-from pipeline.report.run_result import Outcome, read_outcome
+from pipeline.report.prometheus import RunRecord
+from pipeline.report.run_result import RunResult, read_run_result
 from pipeline.report.write import write_report
 from pipeline.runner.launch import NodeEvent, compile_pipeline, run_nodes
 from pipeline.runner.lost_metadata import reserve_ids
@@ -25,7 +25,7 @@ from transform.config.config import Config
 from transform.errors import GateError, UserError
 
 
-def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
+def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> RunResult:
     """Runs the pipeline once.
 
     Args:
@@ -56,7 +56,7 @@ def _check_beam_args(beam_args: Sequence[str]) -> None:
         raise UserError(f"`--beam-arg` must be an option that Beam knows: {reason}") from error
 
 
-def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> Outcome:
+def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> RunResult:
     found = resolve_span(config, settings.data_root, settings.span)
     check_files(config, found)
     write_schema(config, settings.workspace)
@@ -82,9 +82,9 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
             if event.execution_id is not None:
                 executions[node] = event.execution_id
     except GateError as error:
-        ended = Ended(config.name, found.span, executions, None, skipped_by=node, reason=str(error))
+        ended = RunRecord(config.name, found.span, executions, None, skipped_by=node, reason=str(error))
         write_report(settings.workspace, connection, run_id, ended)
         raise
-    outcome = read_outcome(connection, executions)
-    write_report(settings.workspace, connection, run_id, Ended(config.name, found.span, executions, outcome))
-    return outcome
+    run_result = read_run_result(connection, executions)
+    write_report(settings.workspace, connection, run_id, RunRecord(config.name, found.span, executions, run_result))
+    return run_result

@@ -17,12 +17,20 @@ from components.ingestion.component import LATEST
 from components.ingestion.spans import earlier_spans, has_spans, resolve_span
 from components.lineage import ended_well
 from pipeline.check import check_files
-from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, Place, marker_of, read_config, read_ir, read_topology
+from pipeline.compile.compiled import (
+    INGESTION_IR_FILE,
+    IR_FILE,
+    RunEnvironment,
+    marker_of,
+    read_config,
+    read_ir,
+    read_topology,
+)
 from pipeline.compile.ir import NODE_RUN, node_run_name
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.metadata.handle import Metadata, allow_long_values
-from pipeline.report.prometheus import Ended
-from pipeline.report.run_result import Outcome, read_outcome
+from pipeline.report.prometheus import RunRecord
+from pipeline.report.run_result import RunResult, read_run_result
 from pipeline.report.write import write_report
 from pipeline.runner.launch import NodeEvent, launch_node
 from pipeline.runner.lost_metadata import reserve_ids
@@ -47,16 +55,18 @@ class NodeResult(NamedTuple):
 
     Attributes:
       event: The end.
-      outcome: After the last node, what the run came to; else None.
+      run_result: After the last node, what the run came to; else None.
       report: The file that has it; else None.
     """
 
     event: NodeEvent
-    outcome: Outcome | None = None
+    run_result: RunResult | None = None
     report: Path | None = None
 
 
-def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str, accept_reason: str = "") -> NodeResult:
+def run_node(
+    compiled: Path, place: RunEnvironment, node_id: str, span: int, run_id: str, accept_reason: str = ""
+) -> NodeResult:
     """Runs a node, unless it is done already in this run; what a killed process has left of it is removed first.
 
     The first node also ingests the earlier spans of the window, as far as they are not, or were rewritten since. If it
@@ -105,22 +115,22 @@ def run_node(compiled: Path, place: Place, node_id: str, span: int, run_id: str,
                 event = launch_node(ir, node_id, connection)
         except GateError as error:
             executions = _executions(connection, run, known)
-            ended = Ended(name, span, executions, None, skipped_by=node_id, reason=str(error))
+            ended = RunRecord(name, span, executions, None, skipped_by=node_id, reason=str(error))
             write_report(place.workspace, connection, run, ended)
             raise
         if node_id != PUSH:
             return NodeResult(event)
         executions = _executions(connection, run, known)
-        outcome = read_outcome(connection, executions)
-        report = write_report(place.workspace, connection, run, Ended(name, span, executions, outcome))
-        return NodeResult(event, outcome, report)
+        run_result = read_run_result(connection, executions)
+        report = write_report(place.workspace, connection, run, RunRecord(name, span, executions, run_result))
+        return NodeResult(event, run_result, report)
 
 
 def _prepare(
     compiled: Path,
     topology: Mapping[str, Any],
     config: Config,
-    place: Place,
+    place: RunEnvironment,
     span: int,
     run: str,
     connection: _Connection,
@@ -151,7 +161,7 @@ def _prepare(
         launch_node(ir, EXAMPLE_GEN, connection)
 
 
-def _is_settled(config: Config, place: Place, span: int, first_span: int) -> bool:
+def _is_settled(config: Config, place: RunEnvironment, span: int, first_span: int) -> bool:
     """Whether a span is before the schedule's first, or is one whose run has pushed, was refused, or was skipped."""
     files = place.workspace.reports.glob(f"{config.name}.*.json")
     reports = (json.loads(file.read_text(encoding="utf-8")) for file in files)

@@ -15,7 +15,7 @@ def main() -> None:
     # A model server has no Keras, so a model that needs it must not load here. And a third of the time that
     # TensorFlow takes to import is that of Keras.
     sys.modules["keras"] = None  # type: ignore[assignment]
-    from serving.dry_run.conversation import converse  # late, as it imports TensorFlow
+    from serving.dry_run.worker_commands import converse  # late, as it imports TensorFlow
 
     converse(Connection(file_descriptor))
 

@@ -52,7 +52,7 @@ class Job:
     wanted: Sequence[str]
     deadline: float
     answer: asyncio.Future[Tensors]
-    mates: Hashable
+    batch_key: Hashable
     caller: Hashable = None
     elements: int = 1
     part_rows: int | None = None
@@ -186,7 +186,7 @@ class WorkQueue:
             size = max(1, rows * LARGE_ELEMENTS // job.elements)
             job.part_rows = size if size < rows else None
         elif shared:
-            job.mates = (id(job.version), job.signature.name, shared)
+            job.batch_key = (id(job.version), job.signature.name, shared)
 
     def _make_room(self, job: Job) -> None:
         """Drops from a full queue what nobody waits for any more, then what others than the job's caller have most of.
@@ -234,8 +234,8 @@ class WorkQueue:
                 elif not _is_late(job):
                     break
             jobs = [job]
-            if job.mates is not None:
-                found = self._waiting.take(lambda other: other.mates == job.mates, self._max_batch - 1)
+            if job.batch_key is not None:
+                found = self._waiting.take(lambda other: other.batch_key == job.batch_key, self._max_batch - 1)
                 jobs += [other for other in found if not _is_late(other)]
             job.is_large = job.elements > LARGE_ELEMENTS
             self._num_large += job.is_large

@@ -12,7 +12,7 @@ import grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.ranking_client import channel
-from serving.ranking_client.call_attempts import Flight
+from serving.ranking_client.call_attempts import CallAttempts
 from serving.ranking_client.candidates import Candidate
 from serving.ranking_client.errors import RankingError, server_error
 from serving.ranking_client.features import Features
@@ -103,7 +103,7 @@ class AsyncRankingClient:
                 task.cancel()
 
     async def _fly(self, call: Call, deadline: float, budget: float) -> Any:
-        flight = Flight(self._settings, time.monotonic(), deadline)
+        flight = CallAttempts(self._settings, time.monotonic(), deadline)
         method = getattr(self._stub, call.method)
         copies: set[asyncio.Future[Any]] = set()
         try:

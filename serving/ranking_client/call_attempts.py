@@ -11,7 +11,7 @@ import grpc
 from serving.ranking_client.settings import ClientSettings
 
 
-class Flight:
+class CallAttempts:
     """One call on its way.
 
     At most `max_attempts` copies of it are sent. One that failed is sent again only after UNAVAILABLE, when no server

@@ -12,7 +12,7 @@ import grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.ranking_client import channel
-from serving.ranking_client.call_attempts import Flight
+from serving.ranking_client.call_attempts import CallAttempts
 from serving.ranking_client.candidates import Candidate
 from serving.ranking_client.errors import RankingError, server_error
 from serving.ranking_client.features import Features
@@ -113,7 +113,7 @@ class RankingClient:
         if len(calls) == 1 and self._settings.hedge_after_seconds is None:
             return [self._fly(calls[0], deadline, budget)]
         now = time.monotonic()
-        flights = {i: Flight(self._settings, now, deadline) for i in range(len(calls))}
+        flights = {i: CallAttempts(self._settings, now, deadline) for i in range(len(calls))}
         events: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         sent: list[Any] = []
         answers: dict[int, Any] = {}
@@ -144,7 +144,7 @@ class RankingClient:
 
     def _fly(self, call: Call, deadline: float, budget: float) -> Any:
         """Makes one call that is not hedged, in this thread; a future, as of several calls, takes 0.2 ms more."""
-        flight = Flight(self._settings, time.monotonic(), deadline)
+        flight = CallAttempts(self._settings, time.monotonic(), deadline)
         method = getattr(self._stub, call.method)
         while True:
             now = time.monotonic()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from transform.own_scores import OwnScores, write_own_scores
+from transform.trainer_predictions import TrainerPredictions, write_trainer_predictions
 
 #: How wide the matrices are that a model with work to do multiplies, and how often: `slow` ten times as often.
 _WIDTH, _WORK = 200, {"works": 40, "slow": 400}
@@ -87,4 +87,6 @@ def example(x: float, label: int | None = None) -> bytes:
 def write_good_scores(folder: Path, xs: Sequence[float]) -> None:
     """Writes the trainer's own scores of rows, and of the same as evaluation examples, beside a model."""
     scores = (1 / (1 + np.exp(-np.array(xs)))).astype(np.float32)
-    write_own_scores(OwnScores([example(x) for x in xs], [b""] * len(xs), scores, np.sort(scores)), str(folder))
+    write_trainer_predictions(
+        TrainerPredictions([example(x) for x in xs], [b""] * len(xs), scores, np.sort(scores)), str(folder)
+    )

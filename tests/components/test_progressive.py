@@ -6,7 +6,7 @@ from typing import Any
 
 from tfx.types import standard_artifacts
 
-from components.evaluation.progressive import UnseeingModels
+from components.evaluation.progressive import PreviousModels
 from tests.components.mlmd_lineage import Lineage
 
 
@@ -21,7 +21,7 @@ def resolve(lineage: Lineage, current: Any, *models: Any, broken: tuple[Any, ...
         lineage.put(standard_artifacts.InfraBlessing, m, model_id=m.id, blessed=int(m not in broken)) for m in models
     ]
     inputs = {"examples": [current], "model": list(models), "baseline": list(models), "blessing": blessings}
-    resolved = UnseeingModels().resolve_artifacts(lineage.store, inputs)
+    resolved = PreviousModels().resolve_artifacts(lineage.store, inputs)
     assert resolved["examples"] == []
     return [m.id for m in resolved["model"]], [m.id for m in resolved["baseline"]]
 
@@ -48,4 +48,4 @@ def test_a_model_that_infra_validation_did_not_bless_is_not_run(lineage: Lineage
     hangs = model_of(lineage, two, base=first)
     assert resolve(lineage, three, first, hangs, broken=(hangs,)) == ([first.id], [])
     killed_before_its_validation = {"examples": [three], "model": [first], "baseline": [first], "blessing": []}
-    assert UnseeingModels().resolve_artifacts(lineage.store, killed_before_its_validation)["model"] == []
+    assert PreviousModels().resolve_artifacts(lineage.store, killed_before_its_validation)["model"] == []

@@ -23,14 +23,14 @@ from components.gate_records import GateRecord as GateRecordContent
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
 from components.model_store.versions import checksums, read_manifest, verify, versions
-from components.push.component import PushExecutor
+from components.push.component import PusherExecutor
 from components.quality_gate.judgement import findings
 from components.quality_gate.rules import PairedDifference, QualityInputs, Rival
 from tests.components.evaluations import write_evaluation
 from tests.components.pushes import another_export, push_one, raw_example
 from tests.transform.small_config import small_config
 from transform.config.config import Config
-from transform.config.settings import Push
+from transform.config.settings import Pusher
 
 #: What the candidate of `write_evaluation` is held to, and misses.
 CONFIG = small_config(("evaluation.thresholds.auc", {"min": 0.75, "max_worsening": 0.05}))
@@ -78,7 +78,7 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
         found = [] if by_model else [*findings(measured, CONFIG.evaluation), *anchor_findings]
         write_record(record.uri, GateRecordContent("quality", 4, inputs.to_json(), tuple(found)))
         pushed = standard_artifacts.PushedModel()
-        PushExecutor(BaseExecutor.Context(pipeline_run_id="monday")).Do(
+        PusherExecutor(BaseExecutor.Context(pipeline_run_id="monday")).Do(
             {
                 "model": [candidate],
                 "baseline_model": [served] if baseline else [],
@@ -289,7 +289,7 @@ def test_a_model_that_scores_as_the_serving_one_is_no_new_version(
     "asked",
     [
         {"largest_change": 2e-5},
-        {"largest_change": 0.0, "config": dataclasses.replace(CONFIG, push=Push(unchanged=True))},
+        {"largest_change": 0.0, "config": dataclasses.replace(CONFIG, push=Pusher(unchanged=True))},
         {"largest_change": 0.0, "force_reason": "for its catalog"},
     ],
     ids=["other scores", "config", "forced"],

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from components.evaluation.results import Estimate, Measured
+from components.evaluation.results import Estimate, EvaluationResult
 from components.quality_gate.judgement import SliceSize, findings, refusals, slice_sizes
 from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 
-WHOLE = Measured(
+WHOLE = EvaluationResult(
     num_examples=5000,
     num_positives=400,
     num_units=900,
@@ -31,12 +31,12 @@ LEAK = ": too good to be true, as if a feature knew the label"
 AS_LOW = "by the serving model: the cause may lie in the examples or their labels"
 
 
-def judged(measured: Measured, rules: dict[str, Threshold], **sections: Any) -> list[tuple[str, str]]:
+def judged(measured: EvaluationResult, rules: dict[str, Threshold], **sections: Any) -> list[tuple[str, str]]:
     """The severity and the rule of each finding over all examples."""
     return [(f.severity, f.rule) for f in findings({"": measured}, Evaluation(rules, **sections))]
 
 
-def refused(rules: dict[str, Threshold], measured: Measured = WHOLE) -> list[str]:
+def refused(rules: dict[str, Threshold], measured: EvaluationResult = WHOLE) -> list[str]:
     return refusals(findings({"": measured}, Evaluation(rules)))
 
 
@@ -149,7 +149,7 @@ def test_a_comparison_that_cannot_tell_refuses_only_what_is_far_beyond_chance(
 SMALL = dataclasses.replace(WHOLE, num_examples=400, num_positives=28, changes={})
 
 
-def small(auc: float, error: float, *, first: bool, positives: int = 28, examples: int = 400) -> Measured:
+def small(auc: float, error: float, *, first: bool, positives: int = 28, examples: int = 400) -> EvaluationResult:
     measured = dataclasses.replace(
         SMALL, metrics={"auc": auc}, errors={"auc": error}, num_positives=positives, num_examples=examples
     )
@@ -170,7 +170,7 @@ def small(auc: float, error: float, *, first: bool, positives: int = 28, example
         (small(0.50, 0.05, first=False), ["refuse", "cannot_judge"]),  # even 0.598 is below 0.6
     ],
 )
-def test_a_small_evaluation_judges_by_intervals(measured: Measured, severities: list[str]) -> None:
+def test_a_small_evaluation_judges_by_intervals(measured: EvaluationResult, severities: list[str]) -> None:
     assert [severity for severity, _ in judged(measured, {"auc": Threshold(min=0.6)})] == severities
 
 
@@ -197,7 +197,7 @@ def test_few_negatives_are_as_few_as_few_positives() -> None:
     assert judged(measured, {"auc": Threshold(min=0.6)}) == [("refuse", "evaluation.min_positives")]
 
 
-def of_slice(in_slice: Measured, rule: SliceThreshold, **sections: Any) -> Iterator[tuple[str, str, str]]:
+def of_slice(in_slice: EvaluationResult, rule: SliceThreshold, **sections: Any) -> Iterator[tuple[str, str, str]]:
     evaluation = Evaluation(
         {"auc": Threshold(min=0.1)}, slices=("country",), slice_thresholds={"auc": rule}, **sections
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.evaluation.results import Estimate, Measured, to_plain
+from components.evaluation.results import Estimate, EvaluationResult, to_plain
 from components.gate_records import Finding, GateRecord, read_record, write_record
 from components.quality_gate.rules import (
     EarlierSpan,
@@ -43,9 +43,9 @@ def inputs(
     unseen: dict[str, float] | None = None,
     positives: int = 1400,
     change: Estimate | None = None,
-    **slices: Measured,
+    **slices: EvaluationResult,
 ) -> QualityInputs:
-    whole = Measured(
+    whole = EvaluationResult(
         num_examples=20_000,
         metrics={**METRICS, **(own or {})},
         baseline={**METRICS, **(unseen or {})} if serving else {},
@@ -187,7 +187,9 @@ def test_a_small_slice_that_is_worse_every_day_is_refused_in_the_end() -> None:
         slices=("country",),
         slice_thresholds={"auc": SliceThreshold(max_worsening=0.05)},
     )
-    inverted = Measured(200, {"auc": 0.4}, {"auc": 0.6}, {"auc": Estimate(-0.2, 0.09)}, num_positives=14, num_units=20)
+    inverted = EvaluationResult(
+        200, {"auc": 0.4}, {"auc": 0.6}, {"auc": Estimate(-0.2, 0.09)}, num_positives=14, num_units=20
+    )
 
     def day(number: int) -> QualityInputs:
         return inputs(f"m/{number}", serving="m/0", **{"country = br": inverted})
@@ -247,7 +249,7 @@ def test_a_day_of_more_installs_does_not_look_like_a_loss() -> None:
 
 
 def test_inputs_are_read_as_they_were_recorded(tmp_path: Path) -> None:
-    undefined = Measured(5, {"auc": math.nan}, {}, {"auc": Estimate(math.nan, math.nan)})
+    undefined = EvaluationResult(5, {"auc": math.nan}, {}, {"auc": Estimate(math.nan, math.nan)})
     current = inputs(anchor=against_anchor(-0.02), serving="m/8", **{"country = br": undefined})
     write_record(str(tmp_path), GateRecord("quality", 4, current.to_json(), tuple(decided(current))))
     (read,) = earlier_spans([read_record(str(tmp_path))])

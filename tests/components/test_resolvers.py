@@ -15,7 +15,7 @@ from components.model_store.versions import add_version
 from components.resolvers import (
     EarlierMemory,
     LastPushedModel,
-    LatestBefore,
+    LatestPrecedingArtifact,
     ServingModel,
     ValidatedModel,
 )
@@ -23,7 +23,7 @@ from tests.components.mlmd_lineage import Lineage
 
 
 def latest_cache(lineage: Lineage, current: Any, caches: list[Any]) -> list[int]:
-    resolved = LatestBefore().resolve_artifacts(lineage.store, {"examples": [current], "candidates": caches})
+    resolved = LatestPrecedingArtifact().resolve_artifacts(lineage.store, {"examples": [current], "candidates": caches})
     assert resolved["examples"] == []
     return [artifact.id for artifact in resolved["candidates"]]
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from transform.feature_spec import LABEL
-from transform.own_scores import read_own_scores, write_own_scores
+from transform.trainer_predictions import read_trainer_predictions, write_trainer_predictions
 
 #: Changes the scores, float32 `[batch]`, of serialized raw tf.Examples, string `[batch]`.
 Scores = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -121,12 +121,12 @@ class Candidate:
           as_trained: The trainer itself scores like that.
         """
         model = _Wrapped(self.saved_model, change, more_numbers)
-        own = read_own_scores(str(self.uri))
+        own = read_trainer_predictions(str(self.uri))
         assert own is not None
         if as_trained:
             eval_scores = np.sort(_scores(model, list(self._requests())))
             own = dataclasses.replace(own, row_scores=_scores(model, own.rows), eval_scores=eval_scores)
-        write_own_scores(own, str(self.uri))
+        write_trainer_predictions(own, str(self.uri))
         with tempfile.TemporaryDirectory() as folder:
             tf.saved_model.save(model, folder, signatures={signature: model.score, **model.ranking})
             shutil.rmtree(self.saved_model)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compile.compiled import Place, read_topology, write_compiled
+from pipeline.compile.compiled import RunEnvironment, read_topology, write_compiled
 from pipeline.runner.launch import NodeEvent
 from pipeline.runner.run_node import run_node
 from pipeline.workspace import Workspace
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory) -> RunEnvironment:
     """Three days of logs, and a workspace in which the first was run by nodes."""
     folder = tmp_path_factory.mktemp("store")
-    return Place(str(store.simulate(folder / "data", days=3)), Workspace.at(folder / "workspace"))
+    return RunEnvironment(str(store.simulate(folder / "data", days=3)), Workspace.at(folder / "workspace"))
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +42,22 @@ def nodes(compiled: Path) -> list[str]:
     return [node["id"] for node in read_topology(compiled)["nodes"]]
 
 
-def run_nodes(compiled: Path, place: Place, span: int, run_id: str) -> dict[str, NodeEvent]:
+def run_nodes(compiled: Path, place: RunEnvironment, span: int, run_id: str) -> dict[str, NodeEvent]:
     """Runs all nodes; each as a scheduler's task does, but in this process."""
     return {node: run_node(compiled, place, node, span, run_id).event for node in nodes(compiled)}
 
 
 @pytest.fixture(scope="module")
-def first_day(compiled: Path, place: Place) -> dict[str, NodeEvent]:
+def first_day(compiled: Path, place: RunEnvironment) -> dict[str, NodeEvent]:
     return run_nodes(compiled, place, 1, "scheduled__2026-01-02T04:00:00+00:00")
 
 
-def report(place: Place, run: str) -> dict[str, object]:
+def report(place: RunEnvironment, run: str) -> dict[str, object]:
     found: dict[str, object] = json.loads((place.workspace.reports / f"small_store.{run}.json").read_text())
     return found
 
 
-def test_wdr_run_finds_all_but_the_push_in_the_cache(first_day: dict[str, NodeEvent], place: Place) -> None:
+def test_wdr_run_finds_all_but_the_push_in_the_cache(first_day: dict[str, NodeEvent], place: RunEnvironment) -> None:
     assert {event.state for event in first_day.values()} == {"done"}
     assert store.versions(place.workspace.root) == [1]
     assert report(place, "scheduled__2026-01-02T04:00:00+00:00.1")["version"] == 1
@@ -66,13 +66,15 @@ def test_wdr_run_finds_all_but_the_push_in_the_cache(first_day: dict[str, NodeEv
     assert store.versions(place.workspace.root) == [1]
 
 
-def test_a_node_that_is_done_is_not_done_again(first_day: dict[str, NodeEvent], compiled: Path, place: Place) -> None:
+def test_a_node_that_is_done_is_not_done_again(
+    first_day: dict[str, NodeEvent], compiled: Path, place: RunEnvironment
+) -> None:
     again = run_node(compiled, place, "trainer", 1, "scheduled__2026-01-02T04:00:00+00:00")
     assert again.event.execution_id == first_day["trainer"].execution_id
 
 
 def test_a_run_that_is_cleared_takes_in_logs_that_were_rewritten(
-    first_day: dict[str, NodeEvent], compiled: Path, place: Place
+    first_day: dict[str, NodeEvent], compiled: Path, place: RunEnvironment
 ) -> None:
     """The same name, as a scheduler has it; what has not changed comes from the cache."""
     run_id = "scheduled__2026-01-02T04:00:00+00:00"
@@ -90,7 +92,7 @@ def test_a_run_that_is_cleared_takes_in_logs_that_were_rewritten(
 
 
 def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
-    first_day: dict[str, NodeEvent], compiled: Path, place: Place
+    first_day: dict[str, NodeEvent], compiled: Path, place: RunEnvironment
 ) -> None:
     run_id = "day-2"
     for node in nodes(compiled):
@@ -110,7 +112,7 @@ def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
     assert store.versions(place.workspace.root) == [1, 2]
 
 
-def kill_when_running(compiled: Path, place: Place, node: str, span: int, run_id: str) -> None:
+def kill_when_running(compiled: Path, place: RunEnvironment, node: str, span: int, run_id: str) -> None:
     """Starts a node as a task does and kills it with SIGKILL when its execution has begun."""
     before = set((place.workspace.artifacts / node / ".system").rglob("*"))
     command = store.command(
@@ -127,13 +129,13 @@ def kill_when_running(compiled: Path, place: Place, node: str, span: int, run_id
     process.wait()
 
 
-def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: Place, tmp_path: Path) -> None:
+def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: RunEnvironment, tmp_path: Path) -> None:
     """Its gate ends the task with the code that Airflow takes for "skipped"."""
     data = tmp_path / "data"
     shutil.copytree(place.data_root, data)
     log = data / "impressions" / "day-3" / "part-00000.csv"
     write_rows(log, [{**row, "timestamp": "never"} for row in read_rows(log)])
-    broken = Place(str(data), Workspace.at(tmp_path / "workspace"))
+    broken = RunEnvironment(str(data), Workspace.at(tmp_path / "workspace"))
     run_node(compiled, broken, "example_gen", 3, "day-3")
     done = store.wdr(
         "run-node", "--compiled", compiled, "--node", "row_gate", "--span", "3", "--run-id", "day-3",
@@ -148,7 +150,7 @@ def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: Place
         run_node(compiled, broken, "row_gate", 3, "day-3")
 
 
-def test_what_is_asked_for_must_be_there(compiled: Path, place: Place) -> None:
+def test_what_is_asked_for_must_be_there(compiled: Path, place: RunEnvironment) -> None:
     with pytest.raises(InputError, match=r"^a node is one of \['example_gen', .*\]\. Received: 'traner'"):
         run_node(compiled, place, "traner", 1, "a-run")
     with pytest.raises(InputError, match=r"^a run's name has 1 to 200 of "):

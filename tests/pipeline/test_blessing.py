@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.evaluation.results import Measured, read_measured
+from components.evaluation.results import EvaluationResult, read_measured
 from components.evaluation.tfma_config import eval_config
 from components.quality_gate.judgement import findings, refusals
 from tests.components.evaluation import tfma_runs
@@ -56,7 +56,7 @@ NO_WORSE = {
 
 def evaluated(
     found: list[dict[str, Any]], folder: Path, *, paired: bool = True, user: str | None = None, **sections: Any
-) -> tuple[list[str], dict[str, Measured]]:
+) -> tuple[list[str], dict[str, EvaluationResult]]:
     """The sentences of the refusals, and what was measured."""
     evaluation = Evaluation(**{"thresholds": NO_WORSE, "top_ks": (2,), **sections})
     config = eval_config(evaluation, weighted=False, has_requests=True, user=user)

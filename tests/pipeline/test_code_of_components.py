@@ -23,7 +23,7 @@ WITHOUT_OURS = {"statistics_gen", "schema_gen", "example_validator"}
 
 #: What a component imports while it runs: in a function, or as a process of its own.
 LATE = {
-    "infra_validation": ("serving.dry_run.__main__", "serving.dry_run.conversation"),
+    "infra_validation": ("serving.dry_run.__main__", "serving.dry_run.worker_commands"),
 }
 
 #: In a fresh interpreter: imports each component's entry points in a process of its own; prints the project's modules.

@@ -14,7 +14,7 @@ from pipeline.compile.compiled import (
     INGESTION_IR_FILE,
     IR_FILE,
     TOPOLOGY_FILE,
-    Place,
+    RunEnvironment,
     marker_of,
     read_config,
     read_ir,
@@ -40,8 +40,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(str(tmp_path / "logs of the store"), Workspace.at(tmp_path / "workspace"))
+def place(tmp_path: Path) -> RunEnvironment:
+    return RunEnvironment(str(tmp_path / "logs of the store"), Workspace.at(tmp_path / "workspace"))
 
 
 def test_it_names_no_place_and_no_secret(compiled: Path) -> None:
@@ -51,7 +51,7 @@ def test_it_names_no_place_and_no_secret(compiled: Path) -> None:
         assert unwanted not in text
 
 
-def test_a_run_is_the_pipeline_that_wdr_run_would_run(compiled: Path, place: Place) -> None:
+def test_a_run_is_the_pipeline_that_wdr_run_would_run(compiled: Path, place: RunEnvironment) -> None:
     """To the last property, so that one finds what the other left in the cache."""
     found = read_ir(compiled, IR_FILE, place, 7, "a-run")
     settings = RunSettings(place.data_root, place.workspace, 7)
@@ -59,7 +59,7 @@ def test_a_run_is_the_pipeline_that_wdr_run_would_run(compiled: Path, place: Pla
     assert as_dict(found) == as_dict(expected)
 
 
-def test_a_run_whose_span_is_accepted_gives_its_gates_the_reason(compiled: Path, place: Place) -> None:
+def test_a_run_whose_span_is_accepted_gives_its_gates_the_reason(compiled: Path, place: RunEnvironment) -> None:
     ir = read_ir(compiled, IR_FILE, place, 7, "a-run", 'the "bots" are gone')
     reasons = {
         node.pipeline_node.node_info.id: node.pipeline_node.parameters.parameters[
@@ -71,7 +71,7 @@ def test_a_run_whose_span_is_accepted_gives_its_gates_the_reason(compiled: Path,
     assert reasons == dict.fromkeys(["row_gate", "anomaly_gate", "data_gate"], 'the "bots" are gone')
 
 
-def test_an_earlier_span_is_ingested_alike(compiled: Path, place: Place) -> None:
+def test_an_earlier_span_is_ingested_alike(compiled: Path, place: RunEnvironment) -> None:
     settings = RunSettings(place.data_root, place.workspace, 6)
     expected = compile_pipeline(create_pipeline(load_config(CONFIG), settings, only_ingest=True), "a-run-ingest-6")
     assert as_dict(read_ir(compiled, INGESTION_IR_FILE, place, 6, "a-run-ingest-6")) == as_dict(expected)
@@ -122,6 +122,6 @@ def test_another_folder_is_none(tmp_path: Path) -> None:
         read_topology(tmp_path)
 
 
-def test_a_path_that_would_break_the_text_is_refused(compiled: Path, place: Place) -> None:
+def test_a_path_that_would_break_the_text_is_refused(compiled: Path, place: RunEnvironment) -> None:
     with pytest.raises(InputError, match=r"^a path must be without quotes, backslashes and control characters"):
-        read_ir(compiled, IR_FILE, Place('/data"', place.workspace), 1, "a-run")
+        read_ir(compiled, IR_FILE, RunEnvironment('/data"', place.workspace), 1, "a-run")

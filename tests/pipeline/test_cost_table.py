@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
+from components.infra_validation.model_process import Latency, Measurements
 from components.infra_validation.skew import Comparison
-from components.infra_validation.subject import Latency, Measurements
 from components.infra_validation.validation import Verdict
 from pipeline.report.cost_table import infra_rows
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from components.evaluation.results import Estimate, Measured
+from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from pipeline.report.quality_table import MAX_FINDINGS, MAX_SLICES
 from tests.pipeline.test_summary import TRAINING, lines_of
 
 
-def in_slice(number: int, auc: float = 0.7, **more: Any) -> Measured:
-    return Measured(number, {"auc": auc, "ndcg@5": 0.4}, {}, {}, num_positives=number // 10, **more)
+def in_slice(number: int, auc: float = 0.7, **more: Any) -> EvaluationResult:
+    return EvaluationResult(number, {"auc": auc, "ndcg@5": 0.4}, {}, {}, num_positives=number // 10, **more)
 
 
 def finding(severity: Any, subject: str) -> Finding:
@@ -21,7 +21,7 @@ def finding(severity: Any, subject: str) -> Finding:
 
 def test_a_slice_has_its_size_its_metrics_and_their_change() -> None:
     change = {"auc": Estimate(-0.0123, 0.01 / 1.959964)}
-    measured = Measured(1234, {"auc": 0.7011}, {"auc": 0.7134}, change, num_positives=88)
+    measured = EvaluationResult(1234, {"auc": 0.7011}, {"auc": 0.7134}, change, num_positives=88)
     lines = lines_of(TRAINING, slices={"country = [US]": measured, "country = DE": in_slice(20, math.nan)})
     assert "slices slice examples positive auc" in lines
     assert "country = [US] 1,234 88 0.701 (-0.012 ± 0.010)" in lines

@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from components.evaluation.results import Estimate, Measured
+from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from components.ingestion.counts import Counts, LineCounts
 from pipeline.registry.progressive import ProgressiveValidation
-from pipeline.report.run_result import Outcome
+from pipeline.report.run_result import RunResult
 from pipeline.report.summary import summary
 
 TRAINING: dict[str, Any] = {
@@ -36,7 +36,7 @@ TRAINING: dict[str, Any] = {
 
 def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
     """The summary of a run with that training, its lines with single spaces; `more` are fields of its outcome."""
-    outcome = Outcome(
+    run_result = RunResult(
         counts=Counts(span=1),
         spans=(1,),
         data_findings=(),
@@ -54,12 +54,12 @@ def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
         version=1,
         places={},
     )
-    return lines_of_outcome(dataclasses.replace(outcome, **more))
+    return lines_of_outcome(dataclasses.replace(run_result, **more))
 
 
-def lines_of_outcome(outcome: Outcome) -> list[str]:
+def lines_of_outcome(run_result: RunResult) -> list[str]:
     console = Console(file=io.StringIO(), width=200)
-    console.print(summary(outcome))
+    console.print(summary(run_result))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return [" ".join(line.split()) for line in text.splitlines()]
 
@@ -148,7 +148,7 @@ def test_what_a_person_accepted_is_in_the_summary() -> None:
 
 
 def test_how_the_model_before_did_on_the_span() -> None:
-    measured = Measured(20, {"auc": 0.7, "logloss": 0.4}, {"auc": 0.69}, {"auc": Estimate(0.01, 0.02 / 1.96)})
+    measured = EvaluationResult(20, {"auc": 0.7, "logloss": 0.4}, {"auc": 0.69}, {"auc": Estimate(0.01, 0.02 / 1.96)})
     lines = lines_of(TRAINING, progress=ProgressiveValidation(3, 2, "models/7", measured))
     assert (
         "unseen span model trained to span 2: auc 0.7000 (before 0.6900, change -0.0100 to +0.0300); logloss 0.4000"

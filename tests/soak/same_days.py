@@ -12,7 +12,7 @@ from tfx.utils import path_utils
 
 from components.model_store.versions import pushed_models
 from tests.e2e import store
-from trainer.learned import Learned
+from trainer.transform_state import TransformState
 from trainer.warm_start_files import read_files, warm_start_dir
 
 #: What must be the same of a report. A training's metrics differ in their last digits: sums in parallel have no order.
@@ -48,7 +48,7 @@ def unchained(workspace: Path, spans: Sequence[int]) -> list[str]:
     return found
 
 
-def learned_of(report: dict[str, Any]) -> Learned:
+def learned_of(report: dict[str, Any]) -> TransformState:
     """The vocabularies and the boundaries of a run's model."""
     return read_files(warm_start_dir(path_utils.serving_model_path(report["places"]["model"]))).learned
 

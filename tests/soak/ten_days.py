@@ -41,7 +41,7 @@ from pipeline.workspace import Workspace, new_run_id
 from tests.e2e import store
 from tests.e2e.prepared_store import CONFIG, add_seconds_open
 from trainer.evaluation import evaluate, logits_function
-from trainer.preparation import Prepared
+from trainer.training_setup import TrainingSetup
 from transform.config.config import load_config
 from transform.errors import GateError
 
@@ -80,7 +80,7 @@ def _first_version_auc(workspace: Path, name: str) -> float:
     return metrics_of(rows.label, rows.weight, scores)["auc"]
 
 
-def _lose(prepared: Prepared, target: float) -> float:
+def _lose(prepared: TrainingSetup, target: float) -> float:
     """Adds noise to the rows for apps until a model has an AUC; returns the AUC that it has then.
 
     A model that has less as it was trained is left as it is.
@@ -110,10 +110,10 @@ def _lose(prepared: Prepared, target: float) -> float:
 @contextlib.contextmanager
 def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Iterator[None]:
     """In this context a trained model is exported with a loss, which is appended to `lost`."""
-    train, save_warm_start = Prepared.train, trainer.run_fn.save_warm_start
+    train, save_warm_start = TrainingSetup.train, trainer.run_fn.save_warm_start
     clean: dict[str, np.ndarray[Any, Any]] = {}
 
-    def train_and_lose(prepared: Prepared, *arguments: Any) -> Any:
+    def train_and_lose(prepared: TrainingSetup, *arguments: Any) -> Any:
         result = train(prepared, *arguments)
         clean.update({name: prepared.model.table_weights[name].numpy() for name in _TABLES})
         if loss:
@@ -129,7 +129,7 @@ def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Itera
         save_warm_start(model, *arguments)
 
     with (
-        mock.patch.object(Prepared, "train", train_and_lose),
+        mock.patch.object(TrainingSetup, "train", train_and_lose),
         mock.patch.object(trainer.run_fn, "save_warm_start", save_clean),
     ):
         yield

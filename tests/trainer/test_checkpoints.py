@@ -22,12 +22,12 @@ from trainer.checkpoints import CHECKPOINT_ROOT_KEY, Checkpoints, checkpoint_fol
 from trainer.evaluation import Metrics
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.position import Epoch, Position
 from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
 from trainer.training import TrainingResult, steps_per_epoch, train
+from trainer.training_progress import Epoch, TrainingProgress
 from transform.feature_spec import LABEL
 
-POSITION = Position(
+POSITION = TrainingProgress(
     step=7,
     epoch_steps=3,
     epoch_examples=96,
@@ -88,7 +88,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int | None) -> None:
     """From now on, a training dies after that step, before a checkpoint of it is written."""
     save = Checkpoints.save_if_due
 
-    def save_or_die(self: Checkpoints, position: Position) -> None:
+    def save_or_die(self: Checkpoints, position: TrainingProgress) -> None:
         if step is not None and position.step >= step:
             raise KilledError
         save(self, position)

@@ -7,17 +7,17 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span
-from trainer.learned import _boundaries, read_learned
 from trainer.transform_graph import apply_transform
+from trainer.transform_state import _boundaries, read_transform_state
 from transform.feature_spec import Feature
 
 
 def test_boundaries_are_where_the_graph_goes_to_the_next_quantile(first_span: Span) -> None:
     output = tft.TFTransformOutput(first_span.transform_output)
-    learned = read_learned(output, first_span.config.spec)
-    assert learned.vocabulary_sizes == {"app": 9, "country": 4, "installed_x_app": 64}
-    assert set(learned.boundaries) == {"price"}
-    boundaries = learned.boundaries["price"]
+    transform_state = read_transform_state(output, first_span.config.spec)
+    assert transform_state.vocabulary_sizes == {"app": 9, "country": 4, "installed_x_app": 64}
+    assert set(transform_state.boundaries) == {"price"}
+    boundaries = transform_state.boundaries["price"]
     np.testing.assert_allclose(boundaries, [2.5, 5, 7.5], atol=0.3)  # quarters of a uniform price from 0 to 10
 
     values = np.stack([np.nextafter(boundaries, np.float32(-np.inf)), boundaries], axis=1).reshape(-1)

@@ -13,13 +13,13 @@ import tensorflow_transform as tft
 
 from tests.trainer.conftest import FIRST_APPS
 from tests.trainer.small_deployment import Span, make_rows, to_example
-from trainer.learned import read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.pruning import PrunedTable
 from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, run_fn
 from trainer.signatures import serving_feature_spec
 from trainer.transform_graph import apply_transform
+from trainer.transform_state import read_transform_state
 from trainer.warm_start import warm_start
 from trainer.warm_start_files import read_files, warm_start_dir
 from transform.config.settings import Ftrl
@@ -81,9 +81,11 @@ def test_the_rows_that_l1_zeroed_are_not_exported(serving_model_dir: str) -> Non
 @pytest.mark.slow
 def test_ten_thousand_rows_score_as_with_the_full_tables(first_span: Span, serving_model_dir: str) -> None:
     config, tft_output = first_span.config, tft.TFTransformOutput(first_span.transform_output)
-    learned = read_learned(tft_output, config.spec)
-    full = WideDeep(config.spec, config.model, learned.vocabulary_sizes)
-    report = warm_start(full, JointOptimizer(full, config.training), config.training, learned, serving_model_dir)
+    transform_state = read_transform_state(tft_output, config.spec)
+    full = WideDeep(config.spec, config.model, transform_state.vocabulary_sizes)
+    report = warm_start(
+        full, JointOptimizer(full, config.training), config.training, transform_state, serving_model_dir
+    )
     assert all(table.new == 0 for table in report.tables.values())
     graph = tf.saved_model.load(tft_output.transform_savedmodel_dir)
 

@@ -14,9 +14,9 @@ import tensorflow_transform as tft
 
 from pipeline.batch_scoring.raw_rows import ExampleMaker
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
-from trainer.learned import read_learned
 from trainer.model import WideDeep
 from trainer.signatures import export_model
+from trainer.transform_state import read_transform_state
 
 APPS = [f"app{i}" for i in range(6)]
 CONTEXT = ("country", "motto", "installed", "age")
@@ -107,7 +107,7 @@ class Deployed:
         span = transform_span(CONFIG, rows, rows[:10], folder / "span")
         output = tft.TFTransformOutput(span.transform_output)
         self.vocabulary = output.vocabulary_by_name("country_vocabulary")
-        model = WideDeep(CONFIG.spec, CONFIG.model, read_learned(output, CONFIG.spec).vocabulary_sizes, seed=4)
+        model = WideDeep(CONFIG.spec, CONFIG.model, read_transform_state(output, CONFIG.spec).vocabulary_sizes, seed=4)
         draw = np.random.default_rng(5)
         for variable in model.trainable_variables:
             variable.assign(draw.normal(scale=0.5, size=variable.shape))

@@ -22,9 +22,9 @@ from trainer.data import LabelCounts
 from trainer.evaluation import evaluate, logits_function
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
-from trainer.position import Epoch
 from trainer.progress import PROGRESS_LOGGER, Progress
 from trainer.training import TrainingError, train
+from trainer.training_progress import Epoch
 from transform.config import settings
 from transform.config.config import Config
 

@@ -278,7 +278,7 @@ def test_a_cold_start_says_why(config: Config, base: str, tmp_path: Path) -> Non
     (why,) = start(cold, str(tmp_path / "foreign" / "Format-Serving")).not_carried
     assert why.startswith("the previous model has no warm-start files")
     never = dataclasses.replace(config.training, warm_start=False)
-    report = warm_start(cold.model, cold.optimizers, never, cold.learned, base)
+    report = warm_start(cold.model, cold.optimizers, never, cold.transform_state, base)
     assert report == WarmStartReport(None, not_carried=("`training.warm_start` is false",))
 
 

@@ -55,7 +55,7 @@ def test_damaged_files_are_an_error(config: Config, base: str, damage: Callable[
 
 def test_files_hold_tokens_of_any_bytes_and_no_pickle(base: str) -> None:
     directory = Path(warm_start_dir(base))
-    assert read_files(str(directory)).learned.vocabularies == OLD
+    assert read_files(str(directory)).transform_state.vocabularies == OLD
     for path in directory.glob("*.npz"):
         with np.load(path, allow_pickle=False) as arrays:
             assert all(arrays[name].dtype != object for name in arrays), path

@@ -9,13 +9,13 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.trained_model import Trained, build
-from trainer.learned import Learned
 from trainer.tables import RowKeys
+from trainer.transform_state import TransformState
 from trainer.wide_weights import NUM_STRONGEST, non_zero_rows, row_names, to_markdown
 from transform.config.config import Config
 from transform.feature_spec import NUM_COUNT_BUCKETS
 
-LEARNED = Learned(
+LEARNED = TransformState(
     {
         "app": [b"maps", "Müller|\n".encode(), b"\xff\x00"],
         "price_x_app": [b"0\x1fmaps", b"2\x1fmaps", b"0\x1fa\x1fb", b"3\x1fmaps"],
@@ -72,7 +72,7 @@ def weighted(config: Config) -> Trained:
 
 
 def test_the_strongest_weights_are_listed_by_name(weighted: Trained) -> None:
-    page = to_markdown(weighted.model, weighted.learned)
+    page = to_markdown(weighted.model, weighted.transform_state)
     assert "The bias is -1.2500.\n" in page
     sizes, app, installed, price, cross, hashed = page.split("\n## ")
     assert sizes.splitlines()[-7:] == [
@@ -114,16 +114,16 @@ What lowers the score most:
 def test_no_more_than_the_strongest_are_listed(weighted: Trained) -> None:
     variable = weighted.model.table_weights["wide/app_x_price"]
     variable.assign(tf.range(1, 51, dtype=tf.float32))
-    page = to_markdown(weighted.model, weighted.learned)
+    page = to_markdown(weighted.model, weighted.transform_state)
     assert page.count("hash bucket") == NUM_STRONGEST
     assert page.index("hash bucket 49") < page.index("hash bucket 48") < page.index(f"hash bucket {50 - NUM_STRONGEST}")
 
 
 def test_a_quantile_that_no_value_is_in_is_not_listed(weighted: Trained) -> None:
     """Below 0.5, nothing from 0.5 below 0.5, from 0.5 below 2, from 2, and missing."""
-    learned = dataclasses.replace(weighted.learned, boundaries={"price": np.array([0.5, 0.5, 2.0])})
+    transform_state = dataclasses.replace(weighted.transform_state, boundaries={"price": np.array([0.5, 0.5, 2.0])})
     weighted.model.table_weights["wide/price"].assign([1.0, 5.0, -1.0, 0.0, 0.5])
-    page = to_markdown(weighted.model, learned)
+    page = to_markdown(weighted.model, transform_state)
     price = page.split("\n## ")[3]
     listed = [line.split("| ")[3] for line in price.splitlines() if line.startswith(("| +", "| -0", "| -1"))]
     assert listed == ["below 0.5 |", "(missing) |", "from 0.5 below 2 |"]

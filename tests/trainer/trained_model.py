@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data import Batch
-from trainer.learned import Learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
+from trainer.transform_state import TransformState
 from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
 from transform.config.config import Config
 from transform.feature_spec import NUM_COUNT_BUCKETS
@@ -49,8 +49,8 @@ class Trained:
     boundaries: np.ndarray
 
     @property
-    def learned(self) -> Learned:
-        return Learned(self.vocabularies, {"price": self.boundaries})
+    def transform_state(self) -> TransformState:
+        return TransformState(self.vocabularies, {"price": self.boundaries})
 
     def train(self, steps: int, seed: int, tokens: Vocabularies | None = None) -> None:
         """Takes steps on examples of random tokens, of the whole vocabularies if none are given."""
@@ -105,9 +105,11 @@ def features_of(rng: np.random.Generator, tokens: Vocabularies, vocabularies: Vo
 def save(trained: Trained, directory: Path) -> str:
     serving_model_dir = str(directory / "Format-Serving")
     config = trained.config
-    save_warm_start(trained.model, trained.optimizers, config.spec, config.training, trained.learned, serving_model_dir)
+    save_warm_start(
+        trained.model, trained.optimizers, config.spec, config.training, trained.transform_state, serving_model_dir
+    )
     return serving_model_dir
 
 
 def start(trained: Trained, base: str | None) -> WarmStartReport:
-    return warm_start(trained.model, trained.optimizers, trained.config.training, trained.learned, base)
+    return warm_start(trained.model, trained.optimizers, trained.config.training, trained.transform_state, base)

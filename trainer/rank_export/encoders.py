@@ -12,7 +12,7 @@ from trainer.counts import CountTables
 from trainer.model import WeightsOf, WideDeep, batch_size_of
 from trainer.rank_export.limits import bounded, bounded_lists
 from trainer.rank_export.pairs import Pairs
-from trainer.rank_export.summands import BOTH, CONTEXT, ITEM, Sides, Summand, input_sides, sides_of
+from trainer.rank_export.partial_logits import BOTH, CONTEXT, ITEM, PartialLogits, Sides, input_sides, sides_of
 from trainer.transform_graph import apply_transform, pruned
 from transform.feature_spec import Feature, FeatureSpec, Side, transformed_name
 from transform.raw_texts import RawRule, clean
@@ -60,7 +60,7 @@ class Encoders:
             for which in (CONTEXT, ITEM, BOTH)
         }
         self._inputs = inputs
-        self._summands = {which: Summand(model, weights_of, names) for which, names in inputs.items()}
+        self._summands = {which: PartialLogits(model, weights_of, names) for which, names in inputs.items()}
         tokens = {transformed_name(spec.by_name[name].bucket_name) for pair in pairs for name in pair.numeric_features}
         self._transforms = {
             which: pruned(transform_fn, spec.stored_names(names | {name for name in tokens if sides[name] == which}))

@@ -19,7 +19,7 @@ import tensorflow_transform as tft
 
 from trainer.model import WeightsOf, WideDeep
 from trainer.rank_export.limits import bounded
-from trainer.rank_export.summands import BOTH
+from trainer.rank_export.partial_logits import BOTH
 from transform.feature_spec import (
     CROSS_SEPARATOR,
     MISSING_TOKEN,
@@ -120,7 +120,7 @@ class Pairs(abc.ABC):
         return tf.math.unsorted_segment_sum(weights, candidate_of, num_candidates)
 
 
-class CountedPairs(Pairs):
+class VocabularyCrossLookup(Pairs):
     """A cross that is kept by count: a number stands for a combination, and two of them make a pair's key.
 
     Args:
@@ -197,7 +197,7 @@ def pairs_of(
             continue
         if cross.hash_buckets is None:
             vocabulary = tft_output.vocabulary_by_name(vocabulary_file_name(cross.name))
-            pairs.append(CountedPairs(spec, cross, vocabulary, model.table_weights[table.name].numpy()))
+            pairs.append(VocabularyCrossLookup(spec, cross, vocabulary, model.table_weights[table.name].numpy()))
         elif sum(a != b for a, b in itertools.pairwise(sides)) == 1:
             pairs.append(HashedPairs(spec, cross, functools.partial(weights_of, table)))
     return pairs

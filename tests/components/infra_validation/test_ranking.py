@@ -20,14 +20,14 @@ from tests.components.infra_validation.validating import examples_artifact, vali
 from tests.e2e.damage import change_variables
 from tests.trainer.rank_export.items_store import APPS, FEATURES, IN_CATALOG, Store, Values, store_config
 from tests.trainer.small_deployment import Row, to_example, transform_span
-from trainer.own_scores import own_scores
-from trainer.preparation import Prepared, prepare
 from trainer.rank_export.catalog import read_items
 from trainer.rank_export.encoders import WIDE, Encoders
 from trainer.signatures import export_model
+from trainer.trainer_predictions import trainer_predictions
+from trainer.training_setup import TrainingSetup, prepare
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
-from transform.own_scores import write_own_scores
+from transform.trainer_predictions import write_trainer_predictions
 
 NAMES = ["country", "installed", "age", "app", "tags", "price", "rating"]
 CONFIG = store_config(NAMES)
@@ -71,7 +71,7 @@ def yesterday(tables: Mapping[str, Mapping[str, Values]]) -> dict[str, Mapping[s
 class Made:
     """A model of random weights, its catalog, and the log."""
 
-    prepared: Prepared
+    prepared: TrainingSetup
     output: tft.TFTransformOutput
     tables: Mapping[str, Mapping[str, Values]]
     folder: Path
@@ -82,7 +82,9 @@ class Made:
         uri = self.folder / kind
         items = read_items(CONFIG, str(write_catalog(self.folder / f"{kind} tables", tables)))
         export_model(self.prepared.model, self.output, CONFIG, str(uri / "Format-Serving"), items, self.prepared.counts)
-        write_own_scores(own_scores(self.prepared, self.output, [f"{self.window[0].uri}/Split-eval/*"]), str(uri))
+        write_trainer_predictions(
+            trainer_predictions(self.prepared, self.output, [f"{self.window[0].uri}/Split-eval/*"]), str(uri)
+        )
         return uri
 
 

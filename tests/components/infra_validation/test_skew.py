@@ -18,14 +18,14 @@ from tfx.types import standard_artifacts
 import trainer.signatures
 from tests.components.infra_validation.validating import examples_artifact, validate
 from tests.trainer.small_deployment import Row, Span, make_config, make_rows, to_example, transform_span
-from trainer.own_scores import own_scores
-from trainer.preparation import Prepared, prepare
-from trainer.rank_export.pairs import CountedPairs
+from trainer.rank_export.pairs import VocabularyCrossLookup
 from trainer.signatures import export_model
+from trainer.trainer_predictions import trainer_predictions
+from trainer.training_setup import TrainingSetup, prepare
 from trainer.transform_graph import apply_transform
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
-from transform.own_scores import OwnScores, write_own_scores
+from transform.trainer_predictions import TrainerPredictions, write_trainer_predictions
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,7 @@ class Made:
       folder: For exports.
     """
 
-    prepared: Prepared
+    prepared: TrainingSetup
     span: Span
     other: Span
     swapped: Span
@@ -91,16 +91,16 @@ class Made:
     half_window: list[standard_artifacts.Examples]
     folder: Path
 
-    def own_scores(self, span: Span) -> OwnScores:
+    def trainer_predictions(self, span: Span) -> TrainerPredictions:
         """The trainer's own scores, had it been given what a span's tf.Transform learned."""
-        return own_scores(self.prepared, tft.TFTransformOutput(span.transform_output), [self.raw_files])
+        return trainer_predictions(self.prepared, tft.TFTransformOutput(span.transform_output), [self.raw_files])
 
-    def export(self, kind: str, span: Span, own: OwnScores) -> Path:
+    def export(self, kind: str, span: Span, own: TrainerPredictions) -> Path:
         """The model as the trainer leaves it, exported with what a span's tf.Transform learned."""
         uri = self.folder / kind
         output = tft.TFTransformOutput(span.transform_output)
         export_model(self.prepared.model, output, self.span.config, str(uri / "Format-Serving"))
-        write_own_scores(own, str(uri))
+        write_trainer_predictions(own, str(uri))
         return uri
 
 
@@ -132,7 +132,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture(scope="module")
 def models(made: Made) -> dict[str, Path]:
     """By what is wrong, the model; `good` is one with which nothing is."""
-    own, others = made.own_scores(made.span), made.own_scores(made.other)
+    own, others = made.trainer_predictions(made.span), made.trainer_predictions(made.other)
     found = {
         "good": made.export("good", made.span, own),
         "transform graph of another run": made.export("transform graph of another run", made.other, own),
@@ -148,7 +148,7 @@ def models(made: Made) -> dict[str, Path]:
             patch.setattr(trainer.signatures, "apply_transform", only(left))
             found[kind] = made.export(kind, made.span, own)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CountedPairs, "weights", lambda _, contexts, items: tf.zeros(tf.shape(items)))
+        patch.setattr(VocabularyCrossLookup, "weights", lambda _, contexts, items: tf.zeros(tf.shape(items)))
         found["a ranking without its cross"] = made.export("a ranking without its cross", made.span, own)
     bias = made.prepared.model.bias
     bias.assign_add(0.01)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components.artifacts import VERDICT_FILE, Catalog
-from components.infra_validation.component import InfraValidationExecutor
+from components.infra_validation.component import InfraValidatorExecutor
 from transform.config import component_configs as scopes
 from transform.config.config import Config, parse_config
 from transform.config.infra_validation import InfraValidation
@@ -64,7 +64,7 @@ def validate(
     )
     model.uri, serving_model.uri, blessing.uri = str(model_folder), str(baseline), str(out)
     out.mkdir(parents=True)
-    InfraValidationExecutor().Do(
+    InfraValidatorExecutor().Do(
         {
             "model": [model],
             "baseline_model": [serving_model] if baseline else [],

@@ -16,7 +16,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import UNFIT, Catalog, Quarantine
-from components.ingestion.component import ImpressionGenExecutor
+from components.ingestion.component import ImpressionExampleGenExecutor
 from components.ingestion.counts import Counts, LineCounts, read_counts
 from components.ingestion.evidence import Evidence, InstallEvidence, LabelCount, read_evidence
 from components.ingestion.joins import COUNTED
@@ -72,7 +72,7 @@ def ingest(config: Config, data: Path, out: Path) -> Ingested:
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out / "tmp"), unique_id="1"
     )
-    ImpressionGenExecutor(context).Do(
+    ImpressionExampleGenExecutor(context).Do(
         {},
         {"examples": [examples], "quarantine": [quarantine], "catalog": [catalog]},
         {"config": config.to_json(), "files": json.dumps(found.files), "requested_span": found.span},

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.dry_run.conversation import _Conversation
 from serving.dry_run.loading import ModelError
 from serving.dry_run.ranking import in_given_order, inputs_of
+from serving.dry_run.worker_commands import _WorkerCommands
 from tests.trainer.small_deployment import to_example
 
 GIVEN = [b"a", b"b", b"a", b""]
@@ -108,8 +108,8 @@ def write(path: Path, records: list[bytes]) -> str:
 
 
 @pytest.fixture
-def asked(model: str, tmp_path: Path) -> tuple[_Conversation, dict[str, Any]]:
-    conversation = _Conversation()
+def asked(model: str, tmp_path: Path) -> tuple[_WorkerCommands, dict[str, Any]]:
+    conversation = _WorkerCommands()
     assert conversation.load(model)["signatures"] == ["rank", "rank_named", "serving_default"]
     ids = write(tmp_path / "ids", [b"a", b"b", b"c", b"b", b"a", b"c"])
     return conversation, {
@@ -120,7 +120,7 @@ def asked(model: str, tmp_path: Path) -> tuple[_Conversation, dict[str, Any]]:
     }
 
 
-def test_requests_are_ranked(asked: tuple[_Conversation, dict[str, Any]]) -> None:
+def test_requests_are_ranked(asked: tuple[_WorkerCommands, dict[str, Any]]) -> None:
     conversation, arguments = asked
     conversation.rank("rank", **arguments)
     first, second = 1 / 2, 1 / (1 + np.exp(1))
@@ -129,7 +129,7 @@ def test_requests_are_ranked(asked: tuple[_Conversation, dict[str, Any]]) -> Non
     assert len(times["milliseconds"]) == 5
 
 
-def test_scores_that_are_not_of_their_logits_are_told(asked: tuple[_Conversation, dict[str, Any]]) -> None:
+def test_scores_that_are_not_of_their_logits_are_told(asked: tuple[_WorkerCommands, dict[str, Any]]) -> None:
     conversation, arguments = asked
     with pytest.raises(
         ModelError, match=r"^`rank_named` must give the sigmoid of its logits' sum .* difference of 0.01"
@@ -137,7 +137,7 @@ def test_scores_that_are_not_of_their_logits_are_told(asked: tuple[_Conversation
         conversation.rank("rank_named", **arguments)
 
 
-def test_a_signature_that_is_not_there_is_told(asked: tuple[_Conversation, dict[str, Any]]) -> None:
+def test_a_signature_that_is_not_there_is_told(asked: tuple[_WorkerCommands, dict[str, Any]]) -> None:
     conversation, arguments = asked
     with pytest.raises(ModelError, match=r"^the model must have the signature 'rank_items'. Received: \['rank', "):
         conversation.rank("rank_items", **arguments)

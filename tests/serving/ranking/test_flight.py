@@ -7,13 +7,13 @@ import math
 import pytest
 from grpc import StatusCode
 
-from serving.ranking_client.call_attempts import Flight
+from serving.ranking_client.call_attempts import CallAttempts
 from serving.ranking_client.settings import ClientSettings
 
 
-def flight(**settings: float) -> Flight:
+def flight(**settings: float) -> CallAttempts:
     """One that starts at 100 s and ends at 101 s, with waits of just the mean."""
-    return Flight(ClientSettings(model="m", **settings), 100.0, 101.0, draw=lambda: 0.5)
+    return CallAttempts(ClientSettings(model="m", **settings), 100.0, 101.0, draw=lambda: 0.5)
 
 
 def test_a_call_is_sent_at_once_and_once() -> None:
@@ -37,7 +37,7 @@ def test_unavailable_is_tried_again_after_waits_that_double() -> None:
 
 @pytest.mark.parametrize(("drawn", "wait"), [(0.0, 0.05), (0.999, 0.1499)])
 def test_waits_are_drawn(drawn: float, wait: float) -> None:
-    call = Flight(ClientSettings(model="m", backoff_seconds=0.1), 0.0, 1.0, draw=lambda: drawn)
+    call = CallAttempts(ClientSettings(model="m", backoff_seconds=0.1), 0.0, 1.0, draw=lambda: drawn)
     call.sent(0.0)
     call.failed(StatusCode.UNAVAILABLE, 0.0)
     assert call.due == pytest.approx(wait)

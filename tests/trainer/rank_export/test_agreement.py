@@ -18,9 +18,9 @@ import tensorflow_transform as tft
 from tests.components.ingestion.test_component import ingest
 from tests.trainer.rank_export.items_store import FEATURES, IN_CATALOG, Store, Values, store_config
 from tests.trainer.small_deployment import Row, to_example, transform_span
-from trainer.preparation import prepare
 from trainer.rank_export.catalog import read_items
 from trainer.signatures import export_model
+from trainer.training_setup import prepare
 from transform.config.config import Config
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
 

@@ -11,10 +11,10 @@ import tensorflow_transform as tft
 from tests.trainer.ranking.test_signatures import CONFIG
 
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
-from trainer.learned import read_learned
 from trainer.model import WideDeep
 from trainer.rank_export.limits import MAX_COMBINATIONS, bounded, bounded_lists, row_lengths
 from trainer.signatures import export_model
+from trainer.transform_state import read_transform_state
 from transform.feature_spec import FeatureSpec
 
 INVALID = tf.errors.InvalidArgumentError
@@ -87,7 +87,7 @@ def signatures(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     ]
     span: Span = transform_span(config, rows, rows[:10], tmp_path_factory.mktemp("span"))
     output = tft.TFTransformOutput(span.transform_output)
-    model = WideDeep(config.spec, config.model, read_learned(output, config.spec).vocabulary_sizes, seed=4)
+    model = WideDeep(config.spec, config.model, read_transform_state(output, config.spec).vocabulary_sizes, seed=4)
     for variable in model.trainable_variables:
         variable.assign(np.full(variable.shape, 0.1))
     directory = str(tmp_path_factory.mktemp("model"))

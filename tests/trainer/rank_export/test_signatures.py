@@ -12,8 +12,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
-from trainer.preparation import prepare
 from trainer.signatures import export_model
+from trainer.training_setup import prepare
 from transform.config.config import Config
 
 APPS = [f"app{i}" for i in range(12)]

@@ -13,11 +13,11 @@ import tensorflow_transform as tft
 from trainer import data
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_stale_folders
 from trainer.counts import CountTables, count_rows
-from trainer.learned import Learned, read_learned
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, start_bias
 from trainer.progress import log_stage
 from trainer.training import TrainingResult, steps_per_epoch, train
+from trainer.transform_state import TransformState, read_transform_state
 from trainer.unseen_rows import fill_unseen_rows
 from trainer.warm_start import WarmStartReport, warm_start
 from transform.config.config import Config
@@ -44,12 +44,12 @@ class Window:
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
+class TrainingSetup:
     """A training before its first step.
 
     Attributes:
       config: The deployment.
-      learned: What tf.Transform learned.
+      transform_state: What tf.Transform learned.
       model: The model, cold or warm-started.
       optimizers: Its optimizers.
       warm_start_report: What was carried over from the previous model.
@@ -60,7 +60,7 @@ class Prepared:
     """
 
     config: Config
-    learned: Learned
+    transform_state: TransformState
     model: WideDeep
     optimizers: JointOptimizer
     warm_start_report: WarmStartReport
@@ -95,7 +95,7 @@ def prepare(
     train_files: Sequence[str],
     eval_files: Sequence[str],
     base_model: str | None,
-) -> Prepared:
+) -> TrainingSetup:
     """Builds the model that the config describes for the data, and starts it from the previous one.
 
     Args:
@@ -112,8 +112,8 @@ def prepare(
       WarmStartError: If the previous model's warm-start files cannot be read.
     """
     training = config.training
-    learned = read_learned(tft_output, config.spec)
-    model = WideDeep(config.spec, config.model, learned.vocabulary_sizes, training.seed)
+    transform_state = read_transform_state(tft_output, config.spec)
+    model = WideDeep(config.spec, config.model, transform_state.vocabulary_sizes, training.seed)
     all_features = tft_output.transformed_feature_spec()
     window = _window(train_files, eval_files, all_features)
     stored = [
@@ -127,9 +127,11 @@ def prepare(
     label_counts = data.count_labels(window.train_files, parsing, window.withheld)
     optimizers = JointOptimizer(model, training, training.num_epochs * steps_per_epoch(label_counts, training))
     start_bias(model, optimizers, training, label_counts.log_odds)
-    report = warm_start(model, optimizers, training, learned, base_model)
+    report = warm_start(model, optimizers, training, transform_state, base_model)
     eval_data = data.eval_dataset(window.eval_files, parsing, counts=counts)
-    return Prepared(config, learned, model, optimizers, report, label_counts, counts, window, eval_data, parsing)
+    return TrainingSetup(
+        config, transform_state, model, optimizers, report, label_counts, counts, window, eval_data, parsing
+    )
 
 
 def _window(train_patterns: Sequence[str], eval_patterns: Sequence[str], feature_spec: Mapping[str, Any]) -> Window:

@@ -70,7 +70,7 @@ class Measurements:
         return min(self.latency, key=lambda latency: latency.p50_ms)
 
 
-class Subject:
+class ModelProcess:
     """A model in a process of its own, which starts as this is entered.
 
     Args:
@@ -86,7 +86,7 @@ class Subject:
         self.signatures: tuple[str, ...] = ()
         self._milliseconds: dict[int, list[float]] = {}
 
-    def __enter__(self) -> Subject:
+    def __enter__(self) -> ModelProcess:
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(tempfile.TemporaryDirectory())
             stack.enter_context(self._process)

@@ -19,7 +19,7 @@ _LARGEST = int(np.finfo(np.float32).max.view(np.int32))
 
 
 @dataclasses.dataclass(frozen=True)
-class Learned:
+class TransformState:
     """What tf.Transform learned of the data.
 
     Attributes:
@@ -37,14 +37,14 @@ class Learned:
         return {name: len(tokens) for name, tokens in self.vocabularies.items()}
 
 
-def read_learned(tft_output: tft.TFTransformOutput, spec: FeatureSpec) -> Learned:
+def read_transform_state(tft_output: tft.TFTransformOutput, spec: FeatureSpec) -> TransformState:
     """Reads what tf.Transform learned for a feature spec."""
     vocabularies = {
         name: tft_output.vocabulary_by_name(vocabulary_file_name(name)) for name in counted_vocabularies(spec)
     }
     numeric = [feature for feature in spec.features if spec.needs_bucket(feature)]
     transform_fn = tf.saved_model.load(tft_output.transform_savedmodel_dir).transform_fn
-    return Learned(vocabularies, _boundaries(transform_fn, numeric) if numeric else {})
+    return TransformState(vocabularies, _boundaries(transform_fn, numeric) if numeric else {})
 
 
 def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ class Epoch:
 
 
 @dataclasses.dataclass(frozen=True)
-class Position:
+class TrainingProgress:
     """Where a training is.
 
     Attributes:
@@ -60,7 +60,7 @@ class Position:
         """The mean loss of the running epoch's examples so far."""
         return self.loss_sum / self.weight_sum if self.weight_sum else 0.0
 
-    def after_steps(self, steps: int, examples: int, loss_sum: float, weight_sum: float) -> Position:
+    def after_steps(self, steps: int, examples: int, loss_sum: float, weight_sum: float) -> TrainingProgress:
         """After more steps of the running epoch; the two sums are the epoch's."""
         return dataclasses.replace(
             self,
@@ -71,7 +71,7 @@ class Position:
             weight_sum=weight_sum,
         )
 
-    def after_epoch(self, validation: Metrics, is_best: bool) -> Position:
+    def after_epoch(self, validation: Metrics, is_best: bool) -> TrainingProgress:
         """At the start of the next epoch."""
         return dataclasses.replace(
             self,

@@ -22,7 +22,7 @@ from transform.signature_names import SERVING_SIGNATURE
 _CANDIDATES_PER_CALL = 200
 
 
-class _Conversation:
+class _WorkerCommands:
     """One method a question; its arguments are the question's, and what it returns is the answer."""
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ def _memory_mb(what: str) -> float:
 
 def converse(connection: Connection) -> None:
     """Answers until the connection is closed at the other end."""
-    conversation = _Conversation()
+    conversation = _WorkerCommands()
     while True:
         try:
             question = json.loads(connection.recv_bytes())

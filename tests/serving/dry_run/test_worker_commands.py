@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.dry_run.conversation import _Conversation
 from serving.dry_run.loading import ModelError
+from serving.dry_run.worker_commands import _WorkerCommands
 from tests.components.saved_models import example, export
 
 
@@ -23,8 +23,8 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path
 
 
-def loaded(kind: str, folder: Path) -> _Conversation:
-    conversation = _Conversation()
+def loaded(kind: str, folder: Path) -> _WorkerCommands:
+    conversation = _WorkerCommands()
     assert conversation.load(str(export(kind, folder) / "Format-Serving"))["seconds"] > 0
     return conversation
 
@@ -66,7 +66,7 @@ def test_damaged_variables_are_named(tmp_path: Path) -> None:
 def test_why_a_model_does_not_load(tmp_path: Path, kind: str, problem: str) -> None:
     path = export(kind, tmp_path) / "Format-Serving"
     with pytest.raises(ModelError) as raised:
-        _Conversation().load(str(path))
+        _WorkerCommands().load(str(path))
     assert str(raised.value).startswith(problem)
 
 

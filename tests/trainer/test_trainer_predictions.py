@@ -12,12 +12,12 @@ import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span, make_config, make_rows, to_example, transform_span
 from trainer.data import expand_patterns, read_records
-from trainer.own_scores import RAW_EVAL_FILES_KEY, changed_rows, own_scores
-from trainer.preparation import Prepared, prepare
 from trainer.run_fn import run_fn
 from trainer.signatures import export_model
+from trainer.trainer_predictions import RAW_EVAL_FILES_KEY, changed_rows, trainer_predictions
+from trainer.training_setup import TrainingSetup, prepare
 from transform.config.infra_validation import Skew
-from transform.own_scores import OwnScores, read_own_scores
+from transform.trainer_predictions import TrainerPredictions, read_trainer_predictions
 
 NUM_ROWS = 40
 
@@ -33,7 +33,7 @@ def raw_files(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> str
 
 
 @pytest.fixture(scope="module")
-def prepared(first_span: Span) -> Prepared:
+def prepared(first_span: Span) -> TrainingSetup:
     config = dataclasses.replace(first_span.config, skew=Skew(num_rows=NUM_ROWS))
     output = tft.TFTransformOutput(first_span.transform_output)
     model = prepare(config, output, [first_span.train_files], [first_span.eval_files], None)
@@ -44,11 +44,11 @@ def prepared(first_span: Span) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def own(first_span: Span, prepared: Prepared, raw_files: str) -> OwnScores:
-    return own_scores(prepared, tft.TFTransformOutput(first_span.transform_output), [raw_files])
+def own(first_span: Span, prepared: TrainingSetup, raw_files: str) -> TrainerPredictions:
+    return trainer_predictions(prepared, tft.TFTransformOutput(first_span.transform_output), [raw_files])
 
 
-def test_rows_are_the_first_logged_ones_and_as_many_changed_ones(first_span: Span, own: OwnScores) -> None:
+def test_rows_are_the_first_logged_ones_and_as_many_changed_ones(first_span: Span, own: TrainerPredictions) -> None:
     assert len(own.rows) == 2 * NUM_ROWS == own.row_scores.size
     logged = [to_example(row, without=("label",)) for row in first_span.eval_rows[:NUM_ROWS]]
     assert [tf.train.Example.FromString(row) for row in own.rows[:NUM_ROWS]] == [
@@ -58,12 +58,12 @@ def test_rows_are_the_first_logged_ones_and_as_many_changed_ones(first_span: Spa
 
 
 def test_a_logged_row_scores_as_its_transformed_example(
-    first_span: Span, prepared: Prepared, raw_files: str, own: OwnScores
+    first_span: Span, prepared: TrainingSetup, raw_files: str, own: TrainerPredictions
 ) -> None:
     everything = dataclasses.replace(
         prepared, config=dataclasses.replace(prepared.config, skew=Skew(num_rows=len(first_span.eval_rows)))
     )
-    scores = own_scores(everything, tft.TFTransformOutput(first_span.transform_output), [raw_files])
+    scores = trainer_predictions(everything, tft.TFTransformOutput(first_span.transform_output), [raw_files])
     assert own.eval_scores.size == len(first_span.eval_rows) == 600
     assert (np.diff(own.eval_scores) >= 0).all()
     np.testing.assert_allclose(np.sort(scores.row_scores[:600]), own.eval_scores, atol=1e-6)
@@ -105,7 +105,7 @@ def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_an
     with tf.io.TFRecordWriter(str(raw), "GZIP") as writer:
         for record in logged:
             writer.write(record)
-    own = own_scores(prepared, output, [str(raw)])
+    own = trainer_predictions(prepared, output, [str(raw)])
     export_model(prepared.model, output, config, str(tmp_path / "model"), counts=prepared.counts)
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     as_logged = signature(examples=tf.constant(logged))["scores"].numpy()
@@ -145,7 +145,7 @@ def test_they_lie_beside_the_model(first_span: Span, raw_files: str, tmp_path: P
     fn_args = first_span.fn_args(tmp_path, config=dataclasses.replace(first_span.config, training=short))
     fn_args.custom_config[RAW_EVAL_FILES_KEY] = [raw_files]
     run_fn(fn_args)
-    found = read_own_scores(str(tmp_path))
+    found = read_trainer_predictions(str(tmp_path))
     assert found is not None
     signature = tf.saved_model.load(str(tmp_path / "Format-Serving")).signatures["serving_default"]
     np.testing.assert_allclose(signature(tf.constant(found.rows))["scores"], found.row_scores, atol=1e-6)
@@ -155,4 +155,4 @@ def test_they_lie_beside_the_model(first_span: Span, raw_files: str, tmp_path: P
 
 
 def test_a_model_may_have_none(tmp_path: Path) -> None:
-    assert read_own_scores(str(tmp_path)) is None
+    assert read_trainer_predictions(str(tmp_path)) is None

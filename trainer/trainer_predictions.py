@@ -11,10 +11,10 @@ import tensorflow_transform as tft
 
 from trainer.data import expand_patterns, read_records
 from trainer.evaluation import logits_function
-from trainer.preparation import Prepared
+from trainer.training_setup import TrainingSetup
 from trainer.transform_graph import apply_transform
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT, Feature, FeatureSpec
-from transform.own_scores import OwnScores
+from transform.trainer_predictions import TrainerPredictions
 
 #: In `custom_config`: the patterns of the raw evaluation examples' files.
 RAW_EVAL_FILES_KEY = "raw_eval_files"
@@ -23,7 +23,9 @@ _UNSEEN = b"\x00never seen"
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def own_scores(prepared: Prepared, tft_output: tft.TFTransformOutput, raw_files: Sequence[str]) -> OwnScores:
+def trainer_predictions(
+    prepared: TrainingSetup, tft_output: tft.TFTransformOutput, raw_files: Sequence[str]
+) -> TrainerPredictions:
     """Scores rows and evaluation examples with the trained model as it is in memory.
 
     The rows go through tf.Transform's graph where tf.Transform left it, read as tf.Transform read them: nothing here is
@@ -51,7 +53,9 @@ def own_scores(prepared: Prepared, tft_output: tft.TFTransformOutput, raw_files:
     row_scores = tf.sigmoid(logits_of({name: features[name] for name in names})).numpy()
     eval_scores = [tf.sigmoid(logits_of(batch)).numpy() for batch, _, _ in prepared.eval_data]
     item_ids = [_value(row, prepared.config.item_id) for row in rows]
-    return OwnScores(rows, item_ids, row_scores, np.sort(np.concatenate([np.zeros(0, np.float32), *eval_scores])))
+    return TrainerPredictions(
+        rows, item_ids, row_scores, np.sort(np.concatenate([np.zeros(0, np.float32), *eval_scores]))
+    )
 
 
 def _value(row: bytes, feature: Feature | None) -> bytes:

@@ -35,7 +35,7 @@ def input_sides(spec: FeatureSpec) -> dict[str, Sides]:
     return sides
 
 
-class Summand:
+class PartialLogits:
     """The part of the wide logit, and of the first hidden layer's sum, that some of the model's inputs make.
 
     Args:

@@ -24,7 +24,7 @@ _EVAL_SCORES_FILE = "eval_scores.npy"
 
 
 @dataclasses.dataclass(frozen=True)
-class OwnScores:
+class TrainerPredictions:
     """What the trainer itself makes of examples, once it has trained.
 
     Attributes:
@@ -42,7 +42,7 @@ class OwnScores:
     eval_scores: np.ndarray
 
 
-def write_own_scores(own: OwnScores, model_uri: str) -> None:
+def write_trainer_predictions(own: TrainerPredictions, model_uri: str) -> None:
     """Writes the trainer's scores into a model's folder, on any filesystem that TensorFlow knows."""
     folder = os.path.join(model_uri, _FOLDER)
     tf.io.gfile.makedirs(folder)
@@ -57,8 +57,8 @@ def write_own_scores(own: OwnScores, model_uri: str) -> None:
             file.write(buffer.getvalue())
 
 
-def read_own_scores(model_uri: str) -> OwnScores | None:
-    """What `write_own_scores` wrote; None for a model whose trainer left no scores."""
+def read_trainer_predictions(model_uri: str) -> TrainerPredictions | None:
+    """What `write_trainer_predictions` wrote; None for a model whose trainer left no scores."""
     folder = os.path.join(model_uri, _FOLDER)
     if not tf.io.gfile.isdir(folder):
         return None
@@ -69,7 +69,7 @@ def read_own_scores(model_uri: str) -> OwnScores | None:
     row_scores, eval_scores = (
         _read_array(os.path.join(folder, name)) for name in (_ROW_SCORES_FILE, _EVAL_SCORES_FILE)
     )
-    return OwnScores(rows, item_ids, row_scores, eval_scores)
+    return TrainerPredictions(rows, item_ids, row_scores, eval_scores)
 
 
 def _read_array(path: str) -> np.ndarray:
