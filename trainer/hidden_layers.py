@@ -15,7 +15,7 @@ _INITIALIZERS = {"relu": "HeUniform", "elu": "HeUniform", "gelu": "HeUniform", "
 }
 
 
-class HiddenLayers:
+class HiddenLayers(tf.Module):  # type: ignore[misc]
     """A multilayer perceptron: a^(l+1) = dropout(f(norm(W^(l) a^(l) + b^(l)))), and a last layer without f and b.
 
     `norm` is batch normalization where the settings ask for it, else nothing. With `bfloat16`, the matrix products
@@ -35,6 +35,7 @@ class HiddenLayers:
         seed_of: Callable[[str], int],
         step_seed_of: Callable[[str], tf.Tensor],
     ) -> None:
+        super().__init__(name="hidden_layers")
         self._dropout, self._bfloat16, self._step_seed_of = model.dropout, model.bfloat16, step_seed_of
         self._activation = tf_keras.activations.get(model.activation)
         self._dense: list[tf_keras.layers.Dense] = []
@@ -58,7 +59,7 @@ class HiddenLayers:
         self._dense.append(layer)
 
     @property
-    def variables(self) -> dict[str, tf.Variable]:
+    def named_variables(self) -> dict[str, tf.Variable]:
         """By stable names: `dense_<i>/kernel`, `dense_<i>/bias`, `norm_<i>/gamma`, `beta` and the two moving ones."""
         variables = {}
         for i, layer in enumerate(self._dense):

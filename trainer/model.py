@@ -95,19 +95,19 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     def deep_variables(self) -> list[tf.Variable]:
         """The trained variables of the deep part: the embedding tables and the hidden layers'."""
         tables = [self.table_weights[table.name] for table in self.embedding_tables]
-        hidden = self.hidden_layers.variables.values() if self.hidden_layers else ()
+        hidden = self.hidden_layers.named_variables.values() if self.hidden_layers else ()
         return tables + [variable for variable in hidden if variable.trainable]
 
     @property
     def moving_variables(self) -> list[tf.Variable]:
         """What batch normalization averages over the steps, and no optimizer trains."""
-        hidden = self.hidden_layers.variables.values() if self.hidden_layers else ()
+        hidden = self.hidden_layers.named_variables.values() if self.hidden_layers else ()
         return [variable for variable in hidden if not variable.trainable]
 
     @property
     def dense_variables(self) -> dict[str, tf.Variable]:
         """The variables that are not tables, by stable names: `bias`, and those of `HiddenLayers`."""
-        return {"bias": self.bias} | (self.hidden_layers.variables if self.hidden_layers else {})
+        return {"bias": self.bias} | (self.hidden_layers.named_variables if self.hidden_layers else {})
 
     @property
     def feature_names(self) -> tuple[str, ...]:

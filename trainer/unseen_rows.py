@@ -79,7 +79,7 @@ def _set_missing_numbers(model: WideDeep, numbers: Mapping[str, _Number]) -> Non
     """Sets what the first hidden layer adds for a missing number, of the numbers that no example lacks."""
     if model.hidden_layers is None:
         return
-    kernel = model.hidden_layers.variables["dense_0/kernel"]
+    kernel = model.hidden_layers.named_variables["dense_0/kernel"]
     weights, column = kernel.numpy(), 0
     for block in model.layout:
         number = numbers.get(transformed_name(block.feature))

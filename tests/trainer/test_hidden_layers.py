@@ -33,7 +33,7 @@ def logits(layers: HiddenLayers, *, training: bool) -> np.ndarray:
 def test_each_layer_is_the_activation_of_an_affine_map(activation: str, function: Any) -> None:
     function = function or (lambda x: np.where(x > 0, x, np.exp(x) - 1))
     layers = layers_of(activation=activation)
-    v = {name: variable.numpy() for name, variable in layers.variables.items()}
+    v = {name: variable.numpy() for name, variable in layers.named_variables.items()}
     hidden = function(INPUTS @ v["dense_0/kernel"] + v["dense_0/bias"])
     hidden = function(hidden @ v["dense_1/kernel"] + v["dense_1/bias"])
     np.testing.assert_allclose(
@@ -43,7 +43,7 @@ def test_each_layer_is_the_activation_of_an_affine_map(activation: str, function
 
 def test_batch_norm_takes_the_batch_in_training_and_the_moving_averages_else() -> None:
     layers = layers_of(batch_norm=True, hidden_units=(5,))
-    v = {name: variable.numpy() for name, variable in layers.variables.items()}
+    v = {name: variable.numpy() for name, variable in layers.named_variables.items()}
     before = INPUTS @ v["dense_0/kernel"] + v["dense_0/bias"]
 
     def normalized(mean: Any, variance: Any) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_batch_norm_takes_the_batch_in_training_and_the_moving_averages_else() -
     of_batch = normalized(before.mean(axis=0), before.var(axis=0))
     np.testing.assert_allclose(logits(layers, training=True), of_batch, rtol=1e-4, atol=1e-4)
     # A step in training moves the averages by 1 - 0.99.
-    np.testing.assert_allclose(layers.variables["norm_0/moving_mean"], 0.01 * before.mean(axis=0), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(layers.named_variables["norm_0/moving_mean"], 0.01 * before.mean(axis=0), rtol=1e-3, atol=1e-6)
 
 
 def test_dropout_drops_in_training_only() -> None:
@@ -68,7 +68,7 @@ def test_bfloat16_rounds_the_factors_of_trainings_products_alone() -> None:
         return tf.cast(tf.cast(x, tf.bfloat16), tf.float32).numpy()
 
     layers = layers_of(bfloat16=True, hidden_units=(5,))
-    v = {name: variable.numpy() for name, variable in layers.variables.items()}
+    v = {name: variable.numpy() for name, variable in layers.named_variables.items()}
     product = rounded(rounded(INPUTS) @ rounded(v["dense_0/kernel"]))
     expected = np.maximum(product + v["dense_0/bias"], 0) @ v["dense_1/kernel"]
     trained, served = logits(layers, training=True), logits(layers, training=False)

@@ -51,6 +51,13 @@ def model_of(config: Config, **changes: Any) -> WideDeep:
     return model
 
 
+def test_the_model_tracks_the_weights_of_its_hidden_layers(config: Config) -> None:
+    model = model_of(config)
+    tracked = {variable.ref() for variable in model.weights}
+    assert {variable.ref() for variable in model.dense_variables.values()} <= tracked
+    assert all(np.any(variable.numpy() != 0) for name, variable in model.dense_variables.items() if "bias" in name)
+
+
 def numpy_wide(model: WideDeep) -> np.ndarray:
     w = {name: variable.numpy() for name, variable in model.table_weights.items()}
     return np.array(

@@ -28,7 +28,7 @@ def test_rows_that_no_example_has_are_the_mean_of_the_others_weighted_by_their_e
         table.assign(rng.normal(size=table.shape).astype(np.float32))
     before = {name: table.numpy() for name, table in model.table_weights.items()}
     assert model.hidden_layers is not None
-    kernel = model.hidden_layers.variables["dense_0/kernel"]
+    kernel = model.hidden_layers.named_variables["dense_0/kernel"]
     kernel_before = kernel.numpy()
     features: dict[str, Any] = batch(3) | {
         "country_xf": tf.constant([1, 1, 3], tf.int64),
@@ -65,7 +65,7 @@ def test_rows_that_no_example_has_are_the_mean_of_the_others_weighted_by_their_e
 def test_of_a_number_that_some_examples_lack_training_made_the_weights(config: Config) -> None:
     model = WideDeep(config.spec, config.model, SIZES)
     assert model.hidden_layers is not None
-    kernel = model.hidden_layers.variables["dense_0/kernel"]
+    kernel = model.hidden_layers.named_variables["dense_0/kernel"]
     before = kernel.numpy()
     prices = tf.constant([0.0, 0.6, MISSING_QUANTILE])
     buckets = tf.constant([0, 1, 4], tf.int64)

@@ -99,7 +99,7 @@ class Encoders:
         if which == CONTEXT:
             rows[WIDE] += self._model.bias
             if self._model.hidden_layers is not None:
-                bias = self._model.hidden_layers.variables["dense_0/bias"]
+                bias = self._model.hidden_layers.named_variables["dense_0/bias"]
                 zeros = tf.zeros([tf.shape(rows[WIDE])[0], 1])
                 rows[FIRST_SUM] = bias + rows.get(FIRST_SUM, zeros)
         rows |= {pair.name: pair.combinations(side, raw, features) for pair in self._pairs}

@@ -58,7 +58,7 @@ class PartialLogits:
         #: The first hidden layer's kernel for the inputs' columns, float32 `[columns, units]`; None without columns.
         self.kernel: tf.Variable | None = None
         if model.hidden_layers is not None and columns:
-            kernel = model.hidden_layers.variables["dense_0/kernel"].numpy()
+            kernel = model.hidden_layers.named_variables["dense_0/kernel"].numpy()
             self.kernel = tf.Variable(kernel[np.array(columns)], trainable=False, name="ranker/first_layer")
 
     def wide(self, features: Features) -> tf.Tensor:
