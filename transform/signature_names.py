@@ -13,10 +13,10 @@
 If the requests of one call have different numbers of candidates, the shorter ones are padded with the empty item id,
 which is sorted last with score 0. `in_catalog` is whether the model's catalog has the item; an item that it lacks is
 scored by its `items` entry or, without one, with all item features but its id missing. A model whose catalog lacks item
-features has no such output. For an empty `items` entry, the item is taken from the model's own catalog; in a model without `rank`, whose
-catalog lacks item features, it is an error. In `rank_named`, a feature is string or float32, `[requests]`, or
-`[requests, values]` for a list; an empty string or NaN means no value. `transform.ranking.absent_signatures` returns
-which of the three ranking signatures a config does not have, and why.
+features has no such output. For an empty `items` entry, the item is taken from the model's own catalog; in a model
+without `rank`, whose catalog lacks item features, it is an error. In `rank_named`, a feature is string or float32,
+`[requests]`, or `[requests, values]` for a list; an empty string or NaN means no value.
+`transform.ranking.absent_signatures` returns which of the three ranking signatures a config does not have, and why.
 """  # noqa: E501
 
 SERVING_SIGNATURE = "serving_default"
