@@ -6,7 +6,7 @@ training or in evaluation. So the rows of a window are counted in disjoint cells
 * A row of a later span sees the cells of all earlier spans: their labels were known when its span began.
 * The window's first span has no earlier span. Its training rows are dealt into folds so that rows that can share an
   install share a fold (`components.ingestion.examples`), and no row of that span sees its own fold. In training, a row
-  sees a random subset of the other folds, drawn anew in each epoch: with fixed folds, a model that memorizes an id's
+  sees a random subset of the other folds, redrawn in each epoch: with fixed folds, a model that memorizes an id's
   rows can infer the row's own label from the rest.
 * A request sees all cells, that is, everything known today. So does a row of a span after the window.
 
@@ -108,8 +108,8 @@ class Cells:
     def drawn(self, seen: tf.Tensor, spans: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Which cells each row sees in training: for rows of the first span, a random part of `seen`.
 
-        The share of the folds is itself drawn for each row, uniformly from 0 to 1, so that the model learns how
-        little a small count says.
+        The share of the folds is itself drawn for each row, uniformly from 0 to 1, so that the model learns how little
+        a small count is worth.
 
         Args:
           seen: The result of `seen`.

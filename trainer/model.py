@@ -111,7 +111,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The transformed names of the features the model reads."""
+        """The transformed names of the features that the model reads."""
         names = [name for table in (*self.wide_tables, *self.embedding_tables) for name in table.inputs]
         names += [transformed_name(block.feature) for block in self.layout if block.vocabulary is None]
         return tuple(dict.fromkeys(names))

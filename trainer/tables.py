@@ -171,7 +171,7 @@ def _count_table(part: Literal["wide", "embedding"], name: str, width: int) -> T
 def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> Table:
     name = f"wide/{feature.name}"
     if feature.is_numeric:
-        assert feature.quantiles is not None  # the spec's validation holds this
+        assert feature.quantiles is not None  # ensured by the spec's validation
         keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.quantiles})
         return Table(name, feature.quantiles + 1, keys, (transformed_name(feature.bucket_name),))
     owner = spec.vocabulary_owner(feature).name

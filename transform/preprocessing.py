@@ -110,7 +110,7 @@ def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.
     A missing value gives `MISSING_QUANTILE` and n_q.
     """
     num_quantiles = feature.quantiles
-    assert num_quantiles is not None  # the spec's validation holds this
+    assert num_quantiles is not None  # ensured by the spec's validation
     boundaries = tft.quantiles(
         values.values, num_quantiles, epsilon=min(0.01, 0.1 / num_quantiles), name=f"{feature.name}_quantiles"
     )

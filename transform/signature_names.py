@@ -7,7 +7,7 @@
 | `regress` | `inputs`, as `examples` | `outputs`, float32 `[batch]`: the scores |
 | `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; `in_catalog`, bool; each `[requests, candidates]` |
 | `rank_items` | those of `rank`, and `items`, string `[requests, candidates]`: a serialized tf.Example of the item features | as `rank` |
-| `rank_named` | in `context`'s place a tensor per context feature | as `rank` |
+| `rank_named` | those of `rank`, with one tensor per context feature in place of `context` | as `rank` |
 | `transform_features` | `examples` | the transformed features |
 
 If the requests of one call have different numbers of candidates, the shorter ones are padded with the empty item id,

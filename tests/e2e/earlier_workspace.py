@@ -2,7 +2,7 @@
 
 Usage: `python -m tests.e2e.earlier_workspace ARCHIVE`
 
-The archive is made once with a release's code and then kept in the tests. It holds a small store's first days:
+The archive is created once with a release's code and then kept in the tests. It holds a small store's first days:
 
 * span 1 was pushed as version 1, span 2 as version 2, which is pinned;
 * version 2 was rolled back: version 3 has version 1's files, and serves;
@@ -116,7 +116,7 @@ def restore(packed: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """Makes the archive."""
+    """Creates the archive."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path)
     arguments = parser.parse_args()

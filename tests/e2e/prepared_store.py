@@ -72,7 +72,7 @@ class PreparedStore:
         return self.workspace / _SERVING / NAME
 
     def file(self, source: str, day: int = 2) -> Path:
-        """The file of a source of a day."""
+        """A source's file for a day."""
         return self.data / source / f"day-{day}" / "part-00000.csv"
 
     def put_back(self, *, with_serving: bool = False) -> None:

@@ -41,7 +41,7 @@ POSITION = TrainingProgress(
 
 
 class KilledError(Exception):
-    """Stands for SIGKILL."""
+    """Simulates SIGKILL."""
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,7 @@ def test_any_other_failure_ends_the_search(tmp_path: Path) -> None:
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
+    """Simulates a kill: nothing catches it."""
 
 
 def test_a_search_that_was_killed_goes_on_with_the_trial_that_was_running(tmp_path: Path) -> None:
