@@ -1,4 +1,4 @@
-"""What a test needs that no wheel brings: Debian's packages, installed by name where that is allowed."""
+"""Debian packages that a test needs and no wheel contains; installed automatically if permitted."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from filelock import FileLock
 
 
 def installed(command: str, package: str, folders: str = "") -> str:
-    """The path of a command; its package is installed if need be.
+    """Returns the path of a command; installs its package if needed.
 
     Args:
-      command: Its name.
-      package: Debian's package that has it.
-      folders: A pattern of folders to look into beside PATH.
+      command: The command's name.
+      package: The Debian package that contains it.
+      folders: A pattern of folders to search besides PATH.
 
     Raises:
-      FileNotFoundError: If it is not there, and this process may not install it.
+      FileNotFoundError: If the command is missing and this process may not install it.
     """
 
     def find() -> str | None:
         return shutil.which(command, path=os.pathsep.join([os.environ["PATH"], *sorted(glob.glob(folders))]))
 
-    with FileLock(Path(tempfile.gettempdir()) / "wdr-tests-apt.lock"):  # tests run side by side, apt does not
+    with FileLock(Path(tempfile.gettempdir()) / "wdr-tests-apt.lock"):  # tests run in parallel, apt cannot
         if find() is None and shutil.which("apt-get") and os.geteuid() == 0:
             variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             subprocess.run(["apt-get", "update", "-qq"], env=variables, check=False)

@@ -1,4 +1,4 @@
-"""The house's rules: imports go one way, and the packages' names are ours alone."""
+"""The architecture's rules: imports go one way, and no other distribution uses the packages' names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.fingerprint import PACKAGES, imported_names
 ROOT = Path(__file__).parents[1]
 OURS = (*PACKAGES, "benchmarks", "deploy", "tests")
 
-#: What each package may import of the project, beside itself: a package, or a single module.
+#: What each package may import of the project besides itself: packages or single modules.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "pipeline": (
         "components",
@@ -34,7 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 
 def forbidden(modules: Iterable[str], package: str) -> list[str]:
-    """Those of a package's imports that go the wrong way."""
+    """The modules that the package must not import."""
     ours = [name for name in modules if name.split(".")[0] in OURS and name.split(".")[0] != package]
     return sorted(n for n in ours if not any(f"{n}.".startswith(f"{allowed}.") for allowed in ALLOWED[package]))
 
@@ -93,7 +93,7 @@ def test_no_other_distribution_has_a_package_of_our_names() -> None:
 
 
 def test_the_environment_has_all_of_the_lock_file() -> None:
-    """Else the test above would not have seen it all."""
+    """Otherwise the test above would miss distributions."""
     locked = re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
     installed = {re.sub(r"[-_.]+", "-", d.name).lower() for d in importlib.metadata.distributions()}
     assert len(locked) > 100

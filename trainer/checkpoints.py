@@ -1,4 +1,4 @@
-"""Checkpoints of a running training, from which it goes on after it was killed."""
+"""Checkpoints of a running training, from which it resumes after it was killed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from trainer.training_progress import TrainingProgress
 
 _logger = logging.getLogger(__name__)
 
-#: The key of `custom_config` that names the folder of all trainings' checkpoints.
+#: The key of `custom_config` that holds the folder of all trainings' checkpoints.
 CHECKPOINT_ROOT_KEY = "checkpoint_root"
 
-#: The last, and one to fall back on if it cannot be read.
+#: The last checkpoint, and one to fall back on if the last cannot be read.
 _NUM_KEPT = 2
 
 _STALE_SECONDS = 7 * 24 * 3600.0
@@ -29,15 +29,15 @@ _POSITION = TypeAdapter(TrainingProgress)
 
 
 def checkpoint_folder(root: str, determinants: Any, files: Sequence[str]) -> str:
-    """The folder of one training's checkpoints, which the same training finds when it is started again.
+    """Returns the folder of one training's checkpoints; the same training, restarted, gets the same folder.
 
     Args:
       root: The folder of all trainings' checkpoints.
-      determinants: What determines the training, as JSON can tell it.
-      files: The files it reads; they enter by name, size and time of change.
+      determinants: What determines the training, JSON-serializable.
+      files: The files that it reads, identified by name, size and modification time.
 
     Returns:
-      A folder below `root`, another one for another training.
+      A folder below `root`, different for each training.
     """
     stats = [(path, tf.io.gfile.stat(path)) for path in sorted(files)]
     all_determinants = [determinants, [(path, stat.length, stat.mtime_nsec) for path, stat in stats]]
@@ -52,7 +52,7 @@ def remove_folder(folder: str) -> None:
 
 
 def remove_stale_folders(root: str) -> None:
-    """Removes the checkpoints of trainings that have not gone on for a week."""
+    """Removes the checkpoints of trainings abandoned for a week."""
     for name in tf.io.gfile.listdir(root) if tf.io.gfile.exists(root) else ():
         folder = os.path.join(root, name.rstrip("/"))
         if time.time() - tf.io.gfile.stat(folder).mtime_nsec / 1e9 > _STALE_SECONDS:
@@ -61,7 +61,7 @@ def remove_stale_folders(root: str) -> None:
 
 
 class _SavedProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
-    """Makes a position part of a checkpoint."""
+    """Makes a training's position part of a checkpoint."""
 
     def __init__(self) -> None:
         self.position = TrainingProgress()
@@ -74,7 +74,7 @@ class _SavedProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
 
 
 def _check_readable(path: str) -> None:
-    """Reads all of a checkpoint, whose checksums TensorFlow compares; where it restores, it may stop half-way."""
+    """Reads a whole checkpoint so that TensorFlow verifies its checksums; a failing restore may stop half-way."""
     reader = tf.train.load_checkpoint(path)
     for name in reader.get_variable_to_shape_map():
         reader.get_tensor(name)
@@ -84,9 +84,9 @@ class Checkpoints:
     """The checkpoints of one training: its variables and its position.
 
     Args:
-      folder: The training's own; made with the first checkpoint.
-      every_seconds: The time between two of them.
-      variables: All that training changes.
+      folder: The training's own folder, created with the first checkpoint.
+      every_seconds: The time between two checkpoints.
+      variables: All variables that training changes.
     """
 
     def __init__(self, folder: str, every_seconds: float, variables: Sequence[tf.Variable]) -> None:
@@ -97,11 +97,11 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def restore(self) -> TrainingProgress | None:
-        """Sets the variables to those of the last checkpoint that can be read.
+        """Sets the variables to those of the last readable checkpoint.
 
         Returns:
-          Its position; None, with the variables as they were, if there is no such checkpoint. Where one had to be
-          passed over, a warning tells why.
+          The checkpoint's position; None, with the variables unchanged, if there is no readable checkpoint. For
+          skipped checkpoints, a warning gives the reason.
         """
         if not tf.io.gfile.exists(self._folder):
             return None
@@ -112,7 +112,7 @@ class Checkpoints:
             try:
                 _check_readable(path)
                 self._checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:  # IndexError: a file too short
+            except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:  # IndexError: truncated file
                 problems.append(f"{os.path.basename(path)}: {str(error).splitlines()[0]}")
                 for variable, value in zip(self._variables, before, strict=True):
                     variable.assign(value)
@@ -126,7 +126,7 @@ class Checkpoints:
         return position
 
     def save_if_due(self, position: TrainingProgress) -> None:
-        """Writes a checkpoint if the time since the last one is over."""
+        """Writes a checkpoint if `every_seconds` have passed since the last one."""
         if time.monotonic() - self._last < self._every_seconds:
             return
         self._saved.position = position

@@ -1,17 +1,17 @@
-"""Count features: of a row's combinations, the labels that were known before the row, and what the model reads of them.
+"""Count encoding: for a row's combinations, the labels known before the row, and the model's inputs from them.
 
-A count that knows a row's own label, or one that came of the same install, tells the model the label, in training or in
-evaluation. So the rows of a window are counted in disjoint cells, and a row sees some of them:
+A count that includes a row's own label, or a label that comes from the same install, leaks the label to the model, in
+training or in evaluation. So the rows of a window are counted in disjoint cells, and each row sees some of them:
 
 * A row of a later span sees the cells of all earlier spans: their labels were known when its span began.
-* The window's first span has nothing before it. Its training rows are dealt into folds by what can share an install
-  (`components.ingestion.examples`), and no row of that span sees its own fold. In training it sees each other fold by
-  chance, drawn anew in each epoch: from folds that stay, a model that knows an id's rows by heart computes what is left
-  for the row's own.
-* A request sees all cells: everything that is known today. So does a row of a span after the window.
+* The window's first span has no earlier span. Its training rows are dealt into folds so that rows that can share an
+  install share a fold (`components.ingestion.examples`), and no row of that span sees its own fold. In training, a row
+  sees a random subset of the other folds, redrawn in each epoch: with fixed folds, a model that memorizes an id's
+  rows can infer the row's own label from the rest.
+* A request sees all cells, that is, everything known today. So does a row of a span after the window.
 
-The model reads the share of positives and the number of rows, not two numbers of rows: a share means the same whether
-it is of one span or of seven, so that warm-started weights keep their meaning when the window grows
+The model reads the share of positives and the number of rows, not the numbers of positives and negatives: a share means
+the same for one span as for seven, so that warm-started weights keep their meaning when the window grows
 (`benchmarks.counts`).
 """
 
@@ -42,22 +42,22 @@ SHARE_BUCKET_WIDTH = 0.5
 #: The bucket around the share of all rows.
 MIDDLE_BUCKET = NUM_COUNT_BUCKETS // 2
 
-#: Behind all fingerprints, which are below it.
+#: A sentinel above all fingerprints.
 _NO_KEY = 2**63 - 1
 
-#: So many rows are summed up at once.
+#: The number of rows that are aggregated at once.
 _CHUNK_ROWS = 1_000_000
 
 
 class Rows(NamedTuple):
-    """Rows, as far as counting needs to know them.
+    """The columns of rows that counting needs.
 
     Attributes:
-      keys: By count, the fingerprint of each row's combination, int64 `[rows]`.
+      keys: The fingerprint of each row's combination, int64 `[rows]`, by count.
       labels: 0 or 1, int64 `[rows]`.
       spans: int64 `[rows]`.
-      folds: 0 to NUM_FOLDS - 1, or NO_FOLD, int64 `[rows]`: a training row's; NO_FOLD for an evaluation row, whose
-        label no training row may see.
+      folds: int64 `[rows]`: 0 to NUM_FOLDS - 1 for a training row; NO_FOLD for an evaluation row, whose label no
+        training row may see.
     """
 
     keys: Mapping[str, np.ndarray]
@@ -72,7 +72,7 @@ class Cells:
 
     Attributes:
       spans: The window's spans, ascending, at least one.
-      num_folds: The number of folds; 0 where the first span's rows are in one cell, of which none of them sees a row.
+      num_folds: The number of folds; 0 if all rows of the first span are in one cell, which none of them sees.
     """
 
     spans: tuple[int, ...]
@@ -80,7 +80,7 @@ class Cells:
 
     @property
     def number(self) -> int:
-        """How many cells there are."""
+        """The number of cells."""
         return self.num_folds + len(self.spans)
 
     def of_rows(self, rows: Rows) -> np.ndarray:
@@ -91,7 +91,7 @@ class Cells:
         return cells
 
     def seen(self, spans: tf.Tensor, folds: tf.Tensor) -> tf.Tensor:
-        """Which cells rows see in evaluation, bool `[rows, cells]`.
+        """Which cells each row sees in evaluation, bool `[rows, cells]`.
 
         Args:
           spans: int64 `[rows]`; NO_SPAN for a request.
@@ -106,12 +106,13 @@ class Cells:
         return (cells < num_before[:, tf.newaxis]) & ~own
 
     def drawn(self, seen: tf.Tensor, spans: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """What rows see in training: of the first span's rows, some of the folds that they see in evaluation.
+        """Which cells each row sees in training: for rows of the first span, a random part of `seen`.
 
-        The share of the folds is itself drawn for each row, evenly from 0 to 1: so a model learns what little is worth.
+        The share of the folds is itself drawn for each row, uniformly from 0 to 1, so that the model learns how little
+        a small count is worth.
 
         Args:
-          seen: As `seen` gives it.
+          seen: The result of `seen`.
           spans: int64 `[rows]`.
           seed: int32 `[2]`.
 
@@ -124,13 +125,13 @@ class Cells:
 
 
 class CountTables(tf.Module):  # type: ignore[misc]
-    """What was counted, and the model's inputs from it.
+    """The counts, and the model's inputs computed from them.
 
     Args:
       spec: The features.
       cells: The cells.
-      keys: By count that the model reads, the combinations' fingerprints, int64 `[combinations]`, ascending.
-      numbers: By count, the negatives and positives of each in each cell, int32 `[combinations, cells, 2]`.
+      keys: The combinations' fingerprints, int64 `[combinations]`, ascending, for each count that the model reads.
+      numbers: By count, the negatives and positives of each combination in each cell, int32 `[combinations, cells, 2]`.
       share: The positives' share of all rows, above 0 and below 1.
     """
 
@@ -145,7 +146,7 @@ class CountTables(tf.Module):  # type: ignore[misc]
         super().__init__(name="counts")
         self._spec, self._cells, self._share = spec, cells, share
         self._keys = {name: self._variable(np.append(values, _NO_KEY)) for name, values in keys.items()}
-        none = np.zeros([1, cells.number, 2], np.int32)  # of `_NO_KEY`
+        none = np.zeros([1, cells.number, 2], np.int32)  # the counts for `_NO_KEY`
         self._numbers = {name: self._variable(np.concatenate([values, none])) for name, values in numbers.items()}
 
     @staticmethod
@@ -153,15 +154,15 @@ class CountTables(tf.Module):  # type: ignore[misc]
         return tf.Variable(values, trainable=False, name="counts")
 
     def features(self, features: Mapping[str, Any], seed: tf.Tensor | None = None) -> dict[str, Any]:
-        """Replaces what counts are found by, by what the model reads.
+        """Replaces the counts' keys by the model's inputs.
 
         Args:
-          features: By transformed name, as tf.Transform gives them; of counts those that are wanted. Without SPAN,
-            rows are requests'.
-          seed: int32 `[2]`: the rows are trained on. None: they are evaluated.
+          features: By transformed name, as tf.Transform outputs them; only the counts whose key is among them are
+            computed. Without SPAN, the rows are requests.
+          seed: int32 `[2]` for training; None for evaluation.
 
         Returns:
-          The features with the counts' inputs, int64 `[rows]`, in place of their keys, SPAN and FOLD.
+          The features with the counts' inputs, int64 `[rows]`, in place of the counts' keys, SPAN and FOLD.
         """
         counts = [c for c in self._spec.counts if c.name in self._keys and transformed_name(c.key_name) in features]
         replaced = {SPAN, FOLD, *(transformed_name(count.key_name) for count in self._spec.counts)}
@@ -189,7 +190,7 @@ class CountTables(tf.Module):  # type: ignore[misc]
         return share_bucket(negatives, positives, self._share), rows_bucket(negatives + positives)
 
     def of_last_span(self) -> CountTables:
-        """The same for requests and for the rows of the window's last span, with as few cells as these need."""
+        """Returns tables for requests and the rows of the window's last span, reduced to the cells that these need."""
         spans = self._cells.spans
         if len(spans) == 1:
             return self
@@ -204,9 +205,9 @@ class CountTables(tf.Module):  # type: ignore[misc]
 def share_bucket(negatives: tf.Tensor, positives: tf.Tensor, share: float) -> tf.Tensor:
     """The bucket of the positives' share of some rows.
 
-    It is round(2 · (logit((p + s) / (p + n + 1)) - logit(s))) + MIDDLE_BUCKET, from 0 to NUM_COUNT_BUCKETS - 1, with n
-    negatives, p positives and s the share of all rows: as if there were one more row, of which the share s is positive.
-    So no row is in the middle bucket; so is a combination whose share is that of all rows.
+    It is round(2 · (logit((p + s) / (p + n + 1)) - logit(s))) + MIDDLE_BUCKET, clipped to 0 … NUM_COUNT_BUCKETS - 1,
+    with n negatives, p positives and s the share of all rows. This adds a virtual row, a share s of which is positive.
+    So a combination without rows, or with the same share as all rows, is in the middle bucket.
 
     Args:
       negatives: int64 of any shape.
@@ -216,7 +217,7 @@ def share_bucket(negatives: tf.Tensor, positives: tf.Tensor, share: float) -> tf
     Returns:
       int64 of the same shape.
     """
-    # In float64, in which no two ways to compute it round to different buckets.
+    # In float64, so that different ways to compute it do not round to different buckets.
     odds = (tf.cast(positives, tf.float64) + share) / (tf.cast(negatives, tf.float64) + (1 - share))
     lift = tf.math.log(odds) - math.log(share / (1 - share))
     bucket = tf.cast(tf.round(lift / SHARE_BUCKET_WIDTH), tf.int64) + MIDDLE_BUCKET
@@ -224,7 +225,7 @@ def share_bucket(negatives: tf.Tensor, positives: tf.Tensor, share: float) -> tf
 
 
 def rows_bucket(numbers: tf.Tensor) -> tf.Tensor:
-    """0 for 0, else k for a number from 2^(k - 1) to 2^k - 1; the last bucket has no end. int64 of any shape."""
+    """0 for 0, else k for a number from 2^(k - 1) to 2^k - 1; the last bucket is unbounded. int64 of any shape."""
     powers = tf.constant([2**k for k in range(NUM_COUNT_BUCKETS - 1)], tf.int64)
     flat = tf.searchsorted(powers, tf.reshape(numbers, [-1]), side="right", out_type=tf.int64)
     return tf.reshape(flat, tf.shape(numbers))
@@ -238,7 +239,7 @@ def count_rows(spec: FeatureSpec, batches: Iterable[Rows]) -> CountTables:
       batches: The rows of the window, of both splits.
 
     Returns:
-      The tables; of each count the `max_size` combinations with the most rows, of equals those with the lowest
+      The tables. For each count, they keep the `max_size` combinations with the most rows, ties going to the lowest
       fingerprints.
     """
     sums = {count.name: _Sums() for count in spec.counts}
@@ -267,7 +268,7 @@ def count_rows(spec: FeatureSpec, batches: Iterable[Rows]) -> CountTables:
 
 
 class _Sums:
-    """How many columns of integers are equal, of columns that come in batches."""
+    """Counts equal columns of integers, from columns that come in batches."""
 
     def __init__(self) -> None:
         self._columns: list[np.ndarray] = []
@@ -283,7 +284,7 @@ class _Sums:
             self._sum_up()
 
     def total(self) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct columns, int64 `[4, distinct]`, and how many there were of each, int64 `[distinct]`."""
+        """The distinct columns, int64 `[4, distinct]`, and how often each occurred, int64 `[distinct]`."""
         self._sum_up()
         return self._columns[0], self._numbers[0]
 

@@ -1,4 +1,4 @@
-"""Transformed TFRecord files as batches of features, labels and weights."""
+"""Reads transformed TFRecord files as batches of features, labels and weights."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trainer.counts import CountTables, Rows
 from transform.config import settings
 from transform.feature_spec import FOLD, LABEL, NO_FOLD, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec, transformed_name
 
-#: Features by transformed name, labels float32 `[batch]`, and weights float32 `[batch]`: ones where the examples have
-#: none.
+#: Features by transformed name, labels float32 `[batch]`, and weights float32 `[batch]`: ones if the examples have no
+#: weight.
 Batch = tuple[Mapping[str, Any], tf.Tensor, tf.Tensor]
 
-#: Batches for counting and evaluation: large, as nothing is kept of them but scores.
+#: The batch size for counting and evaluation: large, since only scores are kept of each batch.
 EVAL_BATCH_SIZE = 4096
 
 _FILES_AT_ONCE = 4
@@ -26,12 +26,12 @@ _FILES_AT_ONCE = 4
 
 @dataclasses.dataclass(frozen=True)
 class LabelCounts:
-    """The number of examples to train on.
+    """The number of examples to train on, by label.
 
     Attributes:
-      negatives: Those of label 0.
-      positives: Those of label 1.
-      withheld: Those that are not trained on (`Withheld`).
+      negatives: Examples with label 0.
+      positives: Examples with label 1.
+      withheld: Examples that are not trained on (`Withheld`).
     """
 
     negatives: int
@@ -44,17 +44,17 @@ class LabelCounts:
 
     @property
     def log_odds(self) -> float:
-        """ln(positives / negatives), each with one half more, so that it is finite."""
+        """ln((positives + 1/2) / (negatives + 1/2)); the halves keep it finite."""
         return math.log((self.positives + 0.5) / (self.negatives + 0.5))
 
     def after_drawing(self, negative_fraction: float) -> int:
-        """How many examples are expected to be left of which the negatives are drawn."""
+        """The expected number of examples after drawing negatives."""
         return self.positives + round(negative_fraction * self.negatives)
 
 
 @dataclasses.dataclass(frozen=True)
 class Withheld:
-    """The examples that are not trained on: those that can share their label with one that is evaluated.
+    """Selects the examples that are not trained on because they can share their label with an evaluated example.
 
     Attributes:
       span: The span that is evaluated.
@@ -65,26 +65,26 @@ class Withheld:
     feature_spec: Mapping[str, Any]
 
     def among(self, records: tf.Tensor) -> tf.Tensor:
-        """Which of some serialized examples are withheld, bool `[batch]`."""
+        """Which of the serialized examples are withheld, bool `[batch]`."""
         parsed = tf.io.parse_example(records, self.feature_spec)
         spans, shares = (tf.reshape(parsed[name], [-1]) for name in (SPAN, SHARES_LABEL))
         return (spans == self.span) & (shares == 1)
 
 
 def expand_patterns(patterns: Sequence[str]) -> list[str]:
-    """The files that match any of the patterns, sorted, each once; the artifact folder may be on any filesystem."""
+    """The files that match any of the patterns, sorted, each once; on any filesystem that TensorFlow supports."""
     return sorted({path for pattern in patterns for path in tf.io.gfile.glob(pattern)})
 
 
 def files_by_span(files: Sequence[str], feature_spec: Mapping[str, Any]) -> dict[int, list[str]]:
-    """The files of each span; those without an example are left out.
+    """Groups files by span; files without an example are left out.
 
     Args:
       files: Files of transformed examples, each of one span, as tf.Transform writes them.
       feature_spec: As in `train_dataset`, with SPAN.
 
     Returns:
-      By span, the files, in the order given.
+      The files by span, in the order given.
     """
     found: dict[int, list[str]] = {}
     for file in files:
@@ -95,9 +95,9 @@ def files_by_span(files: Sequence[str], feature_spec: Mapping[str, Any]) -> dict
 
 
 def read_records(files: Sequence[str]) -> tf.data.Dataset:
-    """The serialized tf.Examples of TFRecord files, those whose names end in `.gz` decompressed; string scalars.
+    """The serialized tf.Examples of TFRecord files, as string scalars; files named `*.gz` are decompressed.
 
-    A few files are read at once, an example of each in turn: their order follows from the files' order.
+    A few files are read at once, one example of each in turn: the files' order determines the examples' order.
     """
     if not files:
         return tf.data.Dataset.from_tensor_slices(tf.constant([], tf.string))
@@ -105,7 +105,7 @@ def read_records(files: Sequence[str]) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((list(files), compressions)).interleave(
         lambda name, compression: tf.data.TFRecordDataset(name, compression_type=compression),
         cycle_length=min(len(files), _FILES_AT_ONCE),
-    )  # not in parallel: handing examples over one by one costs more than to decompress them
+    )  # not in parallel: handing over single examples costs more than decompressing them
 
 
 def count_labels(
@@ -114,7 +114,7 @@ def count_labels(
     """Counts the examples in all files; arguments as in `train_dataset`."""
 
     def kinds(records: tf.Tensor) -> tf.Tensor:
-        """By record 0 for a negative, 1 for a positive, 2 for one that is withheld."""
+        """Returns, per record, 0 for a negative, 1 for a positive, 2 for a withheld one."""
         labels = tf.cast(_labels(records, feature_spec) > 0.5, tf.int32)
         return labels if withheld is None else tf.where(withheld.among(records), 2, labels)
 
@@ -135,17 +135,17 @@ def train_dataset(
     counts: CountTables | None = None,
     withheld: Withheld | None = None,
 ) -> tf.data.Dataset:
-    """One epoch's shuffled batches. Their order, and the negatives drawn, follow from the epoch and the seed alone.
+    """One epoch's shuffled batches. The epoch and the seed alone determine their order and which negatives are drawn.
 
     Args:
       patterns: Globs of the transformed examples.
-      feature_spec: How they are parsed, the label and, where there are weights, the weight included: a part of
+      feature_spec: How they are parsed, including the label and, if there are weights, the weight: a part of
         `TFTransformOutput.transformed_feature_spec()`.
       training: The settings.
       epoch: The epoch.
-      skip_batches: Leave out so many of the epoch's first batches; they are read, but not parsed.
-      counts: What the counts' inputs are read from; None without counts.
-      withheld: The examples that are left out; None for none.
+      skip_batches: The number of the epoch's first batches to leave out; they are read, but not parsed.
+      counts: The tables from which the counts' inputs are read; None without counts.
+      withheld: Selects the examples to leave out; None to leave out none.
 
     Returns:
       A dataset of `Batch`.
@@ -178,13 +178,13 @@ def eval_dataset(
 def counted_rows(
     patterns: Sequence[str], feature_spec: Mapping[str, Any], spec: FeatureSpec, *, in_folds: bool
 ) -> Iterator[Rows]:
-    """The rows of all files, as counting wants them.
+    """Yields the rows of all files with the columns that counting needs.
 
     Args:
       patterns: As in `train_dataset`.
       feature_spec: As in `train_dataset`; counts whose keys are not in it are left out.
       spec: The features.
-      in_folds: Whether they are training rows; evaluation rows are counted, but in no fold.
+      in_folds: Whether they are training rows. Evaluation rows are counted, but in no fold.
 
     Yields:
       Batches of rows.
@@ -200,7 +200,7 @@ def counted_rows(
 
 
 def _labels(records: tf.Tensor, feature_spec: Mapping[str, Any]) -> tf.Tensor:
-    """The labels alone, float32 `[batch]`, of serialized examples: far quicker than parsing all of them."""
+    """The labels of serialized examples, float32 `[batch]`: much faster than parsing all features."""
     return _column(tf.io.parse_example(records, {LABEL: feature_spec[LABEL]})[LABEL])
 
 

@@ -15,10 +15,10 @@ FloatArray = np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """Quality on a set of examples, each counted by its weight.
+    """Quality on a set of weighted examples.
 
     Attributes:
-      num_examples: How many there are.
+      num_examples: The number of examples.
       auc: The area under the ROC curve, exact; None unless both labels have weight.
       logloss: The mean logistic loss in nats; None unless an example has weight.
     """
@@ -29,7 +29,7 @@ class Metrics:
 
 
 def logits_function(model: WideDeep) -> Callable[[Features], tf.Tensor]:
-    """The model's logits, without dropout, as one graph."""
+    """Returns a graph function that computes the model's logits without dropout."""
     function: Callable[[Features], tf.Tensor] = tf.function(lambda features: model.logits(features), autograph=False)
     return function
 
@@ -38,8 +38,8 @@ def evaluate(logits_of: Callable[[Features], tf.Tensor], dataset: tf.data.Datase
     """Scores all examples and measures the scores.
 
     Args:
-      logits_of: Gives a batch's logits, as `logits_function` makes it.
-      dataset: Batches as `trainer.data.eval_dataset` makes them.
+      logits_of: Returns a batch's logits, as `logits_function` does.
+      dataset: Batches from `trainer.data.eval_dataset`.
 
     Returns:
       The metrics.
@@ -55,13 +55,13 @@ def evaluate(logits_of: Callable[[Features], tf.Tensor], dataset: tf.data.Datase
 def measure(logits: FloatArray, labels: FloatArray, weights: FloatArray | None = None) -> Metrics:
     """AUC and logistic loss of logits.
 
-    AUC is the weight of the pairs of a positive and a negative in which the positive's logit is higher, ties counting
-    half, divided by the weight of all such pairs; a pair's weight is the product of its two.
+    AUC is the weight of the pairs of a positive and a negative in which the positive's logit is higher, with ties
+    counted half, divided by the weight of all such pairs; a pair's weight is the product of its two examples' weights.
 
     Args:
       logits: float32 `[n]`.
       labels: float32 `[n]`, 0 or 1.
-      weights: float32 `[n]`, not negative; None counts all examples once.
+      weights: float32 `[n]`, not negative; None gives each example the weight 1.
 
     Returns:
       The metrics.

@@ -1,4 +1,4 @@
-"""The deep part behind its input: hidden layers and a last layer of one unit (paper, section 3.2)."""
+"""The deep part after its input: the hidden layers and a last layer of one unit (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _INITIALIZERS = {"relu": "HeUniform", "elu": "HeUniform", "gelu": "HeUniform", "
 class HiddenLayers(tf.Module):  # type: ignore[misc]
     """A multilayer perceptron: a^(l+1) = dropout(f(norm(W^(l) a^(l) + b^(l)))), and a last layer without f and b.
 
-    `norm` is batch normalization where the settings ask for it, else nothing. With `bfloat16`, the matrix products
-    W^(l) a^(l) of training, and those of their gradients, are of factors rounded to bfloat16; all else is float32.
+    `norm` is batch normalization if the settings enable it, else the identity. With `bfloat16`, training rounds the
+    factors of the matrix products W^(l) a^(l), and of their gradients, to bfloat16; all else is float32.
 
     Args:
       width: The input's width.
       model: The hidden layers' widths, activation, normalization and dropout.
-      seed_of: Gives the seed of anything random by its name.
-      step_seed_of: Gives the seed, int32 `[2]`, of what the running step draws, by its name.
+      seed_of: Returns the seed for a random draw, by the draw's name.
+      step_seed_of: Returns the seed, int32 `[2]`, for a random draw in the current step, by the draw's name.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HiddenLayers(tf.Module):  # type: ignore[misc]
 
     @property
     def named_variables(self) -> dict[str, tf.Variable]:
-        """By stable names: `dense_<i>/kernel`, `dense_<i>/bias`, `norm_<i>/gamma`, `beta` and the two moving ones."""
+        """By stable names: `dense_<i>/kernel`, `dense_<i>/bias`, `norm_<i>/gamma`, `beta` and the moving averages."""
         variables = {}
         for i, layer in enumerate(self._dense):
             variables[f"dense_{i}/kernel"] = layer.kernel
@@ -76,11 +76,11 @@ class HiddenLayers(tf.Module):  # type: ignore[misc]
         return variables
 
     def __call__(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        """The logit, float32 `[batch]`, of float32 `[batch, width]`; with `training`, units are dropped."""
+        """The logit, float32 `[batch]`, from float32 `[batch, width]`; with `training`, units are dropped."""
         return self._after_first_sum(self._sum(0, inputs, training), training)
 
     def after_first_sum(self, first_sum: tf.Tensor) -> tf.Tensor:
-        """The logit, float32 `[batch]`, of the first layer's W^(0) a^(0) + b^(0), float32 `[batch, units]`."""
+        """The logit, float32 `[batch]`, from the first layer's W^(0) a^(0) + b^(0), float32 `[batch, units]`."""
         return self._after_first_sum(first_sum, training=False)
 
     def _sum(self, i: int, inputs: tf.Tensor, training: bool) -> tf.Tensor:

@@ -14,28 +14,28 @@ from trainer.token_dropout import TokenDropout
 from transform.config import settings
 from transform.feature_spec import MISSING_QUANTILE, NUM_COUNT_BUCKETS, FeatureSpec, transformed_name
 
-#: Features by transformed name, as `transform.preprocessing.preprocessing_fn` makes them.
+#: Features by transformed name, as `transform.preprocessing.preprocessing_fn` outputs them.
 Features = Mapping[str, tf.Tensor | tf.SparseTensor]
 
-#: The weights, float32 `[any]`, of a wide table's rows, int64 `[any]`.
+#: Returns the weights, float32 `[any]`, of a wide table's rows, int64 `[any]`.
 WeightsOf = Callable[[Table, tf.Tensor], tf.Tensor]
 
 
 class WideDeep(tf_keras.Model):  # type: ignore[misc]
     """Wide & Deep: `logit = Σ wide weights + MLP([embeddings, numeric features]) + bias`.
 
-    The wide part is a generalized linear model: one weight per row of each wide feature, cross and count, at first 0.
+    The wide part is a generalized linear model: one weight, initially 0, per row of each wide feature, cross and count.
     The deep part looks embeddings up, combines each list's into one (`list_combiner`; an empty list gives zeros),
-    concatenates them with the numeric features in the spec's order and feeds `HiddenLayers`. A numeric feature is two
-    columns: its normalized quantile, or 0.5 where it is missing, and whether it is missing. Features that share a
-    vocabulary share one embedding table and one gather. Embeddings start from N(0, 1 / width), those of unknown and
-    missing values from 0, which is the mean of all.
+    concatenates them with the numeric features in the spec's order and feeds them to `HiddenLayers`. A numeric feature
+    has two columns: its normalized quantile (0.5 if it is missing), and whether it is missing. Features that share a
+    vocabulary share one embedding table and one gather. Embeddings are initialized from N(0, 1 / width); those of
+    unknown and missing values start at 0, the mean of that distribution.
 
     Args:
       spec: The features, crosses and counts.
       model: The architecture.
       vocabulary_sizes: The number of tokens, without out-of-vocabulary buckets, by vocabulary name.
-      seed: Of the initial weights and of dropout.
+      seed: The seed of the initial weights and of dropout.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
             self.hidden_layers = HiddenLayers(width, model, self._seed_of, self._step_seed_of)
         self._token_dropout = TokenDropout(spec, vocabulary_sizes, self.feature_names, model.token_dropout)
         self.built = True
-        #: Steps of the training so far; what is drawn in a step follows from it and the seed.
+        #: Training steps so far. The step and the seed determine all random draws of a step.
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
 
     def _seed_of(self, name: str) -> int:
         return zlib.crc32(f"{self._seed}/{name}".encode()) % 2**31
 
     def _step_seed_of(self, name: str) -> tf.Tensor:
-        """The seed, int32 `[2]`, of what this step draws: a resumed training draws the same."""
+        """The seed, int32 `[2]`, of this step's random draws: a resumed training draws the same values."""
         return tf.stack([self._seed_of(name), tf.cast(self.step, tf.int32)])
 
     def _embedding_initializer(self, table: Table) -> Callable[..., tf.Tensor]:
@@ -100,18 +100,18 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
 
     @property
     def moving_variables(self) -> list[tf.Variable]:
-        """What batch normalization averages over the steps, and no optimizer trains."""
+        """Batch normalization's moving averages, which no optimizer trains."""
         hidden = self.hidden_layers.named_variables.values() if self.hidden_layers else ()
         return [variable for variable in hidden if not variable.trainable]
 
     @property
     def dense_variables(self) -> dict[str, tf.Variable]:
-        """The variables that are not tables, by stable names: `bias`, and those of `HiddenLayers`."""
+        """The variables that are not tables, by stable names: `bias`, and the variables of `HiddenLayers`."""
         return {"bias": self.bias} | (self.hidden_layers.named_variables if self.hidden_layers else {})
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The transformed names of the features the model reads."""
+        """The transformed names of the features that the model reads."""
         names = [name for table in (*self.wide_tables, *self.embedding_tables) for name in table.inputs]
         names += [transformed_name(block.feature) for block in self.layout if block.vocabulary is None]
         return tuple(dict.fromkeys(names))
@@ -119,12 +119,12 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     def wide_logits(
         self, features: Features, weights_of: WeightsOf | None = None, tables: Sequence[Table] | None = None
     ) -> tf.Tensor:
-        """Sums the weights of the rows that each example names.
+        """Sums the weights of the rows that each example selects.
 
         Args:
           features: By transformed name: ids, int64 `[batch]`, or an int64 SparseTensor `[batch, any]`.
           weights_of: Looks weights up in place of the model's own tables.
-          tables: Of the wide tables those that are summed; all of them if left out.
+          tables: The wide tables to sum; all of them if None.
 
         Returns:
           float32 `[batch]`; zeros if the model has no wide part.
@@ -138,17 +138,17 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
             if isinstance(ids, tf.SparseTensor):
                 weights = tf.math.unsorted_segment_sum(weights, ids.indices[:, 0], batch_size)
             summands.append(weights)
-        return tf.add_n(summands)  # not one `+` after the other, of which each would sum up its gradient
+        return tf.add_n(summands)  # a chain of `+` would sum a gradient at each one
 
     def _weights_of(self, table: Table, rows: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.table_weights[table.name], rows)
 
     def deep_input(self, features: Features, blocks: Sequence[InputBlock] | None = None) -> tf.Tensor:
-        """What the hidden layers read, float32 `[batch, width]`.
+        """The input of the hidden layers, float32 `[batch, width]`.
 
         Args:
           features: As in `wide_logits`; numeric features float32 `[batch]`.
-          blocks: Of `layout` the blocks that are wanted, at least one; all of them if left out.
+          blocks: The blocks of `layout` to return, at least one; all of them if None.
 
         Returns:
           Embeddings and numeric features, in the order of the blocks.
@@ -162,7 +162,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return tf.concat([columns[n] if n in columns else numeric_columns(features[n]) for n in names], axis=1)
 
     def deep_logits(self, features: Features) -> tf.Tensor:
-        """The deep part's logit, float32 `[batch]`, of `deep_input`'s features; zeros if there is no deep part."""
+        """The deep part's logit, float32 `[batch]`; zeros if there is no deep part. Features as in `deep_input`."""
         if self.hidden_layers is None:
             return tf.zeros([batch_size_of(features)])
         return self.hidden_layers(self.deep_input(features), training=False)
@@ -170,7 +170,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     def _embed(
         self, table: Table, inputs: Sequence[str], features: Features, batch_size: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The embeddings of some features that use a table, each float32 `[batch, width]`, from one gather."""
+        """The embeddings of the features that share a table, each float32 `[batch, width]`, from one gather."""
         flat = [_flat(features[name]) for name in inputs]
         gathered = tf.gather(self.table_weights[table.name], tf.concat(flat, axis=0) if len(flat) > 1 else flat[0])
         parts = tf.split(gathered, [tf.size(ids) for ids in flat]) if len(flat) > 1 else [gathered]
@@ -190,10 +190,10 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return self.bias + self.wide_logits(features, weights_of) + self.deep_logits(features)
 
     def training_logits(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
-        """The logits with units dropped, and values and counts hidden, and what is added to the loss.
+        """The logits under dropout (units dropped, values and counts hidden), and the penalty to add to the loss.
 
         Args:
-          features: As in `deep_input`, the counts as a training row sees them.
+          features: As in `deep_input`; the counts as drawn for training rows.
 
         Returns:
           float32 `[batch]`, and a float32 scalar: `embedding_l2` · the mean over the batch of Σ e² over the embeddings
@@ -211,7 +211,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return logits, self.settings.embedding_l2 * tf.reduce_mean(tf.reduce_sum(tf.square(inputs), axis=1))
 
     def _with_counts_hidden(self, features: Features) -> Features:
-        """All counts of a random `count_dropout` of the examples are replaced by the id that says nothing."""
+        """Replaces all counts of a random share `count_dropout` of the examples by the id of a hidden count."""
         if not self._counts or self.settings.count_dropout == 0:
             return features
         draws = tf.random.stateless_uniform([batch_size_of(features)], self._step_seed_of("counts"))
@@ -224,12 +224,12 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return self.logits(inputs)
 
 
-#: What stands in a missing number's first column; the second says that it is missing.
+#: The value of a missing number's first column; its second column marks it as missing.
 MISSING_NUMBER = 0.5
 
 
 def numeric_columns(normalized: tf.Tensor) -> tf.Tensor:
-    """A numeric feature's two columns, float32 `[batch, 2]`, of its normalized quantile, float32 `[batch]`."""
+    """A numeric feature's two columns, float32 `[batch, 2]`, from its normalized quantile, float32 `[batch]`."""
     is_missing = tf.equal(normalized, MISSING_QUANTILE)
     return tf.stack([tf.where(is_missing, MISSING_NUMBER, normalized), tf.cast(is_missing, tf.float32)], axis=1)
 
@@ -239,7 +239,7 @@ def _flat(ids: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
 
 
 def batch_size_of(features: Features) -> tf.Tensor:
-    """The batch's size, an int32 scalar, of any one feature."""
+    """The batch size, an int32 scalar, read from any one feature."""
     feature = next(iter(features.values()))
     if isinstance(feature, tf.SparseTensor):
         return tf.cast(feature.dense_shape[0], tf.int32)

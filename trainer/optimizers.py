@@ -1,7 +1,7 @@
 """Joint training's optimizers: FTRL for the wide part, AdaGrad or Adam for the deep part.
 
-All of them take a table's gradient row by row: a step reads and writes the batch's rows only. (Stock Keras
-optimizers update whole tables: 14 to 37 times slower at 1,000,000 rows, and FTRL shrinks the rows it should not touch.)
+All of them apply a table's gradient row by row: a step reads and writes only the batch's rows. (Stock Keras optimizers
+update whole tables: 14 to 37 times slower at 1,000,000 rows, and FTRL shrinks rows that it should not touch.)
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimiz
     """FTRL-proximal as in McMahan et al. (2013), algorithm 1.
 
     w = 0 if |z| ≤ λ1, else -(z - sign(z)·λ1) / ((β + n^-p)/α + λ2), where p, the learning rate's power, is -0.5 in the
-    paper: n^-p = √n. TensorFlow's own `l2` stands for λ2 / 2, so the setting is halved.
+    paper: n^-p = √n. TensorFlow's own `l2` means λ2 / 2, so the setting is halved.
 
     Args:
       ftrl: α, p, λ1, λ2, β and the initial n.
-      regularized: False leaves λ1 and λ2 out, for the bias.
+      regularized: False omits λ1 and λ2, for the bias.
 
     Returns:
       The optimizer.
@@ -43,7 +43,7 @@ def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimiz
 
 
 def ftrl_linear(weights: np.ndarray, accumulator: np.ndarray, ftrl: settings.Ftrl, linear: np.ndarray) -> np.ndarray:
-    """The z with which FTRL holds given weights exactly: z = -w·((β + n^-p)/α + λ2) - sign(w)·λ1.
+    """Computes the z for which FTRL's weights equal the given ones: z = -w·((β + n^-p)/α + λ2) - sign(w)·λ1.
 
     A zero weight needs |z| ≤ λ1, so its z is clipped to that.
 
@@ -62,7 +62,7 @@ def ftrl_linear(weights: np.ndarray, accumulator: np.ndarray, ftrl: settings.Ftr
 
 
 class RowwiseAdam(tf_keras.optimizers.legacy.Adam):  # type: ignore[misc]
-    """Adam whose moments of a table's row change only in the steps that read the row.
+    """Adam that updates the moments of a table's row only in steps that read the row.
 
     Keras's Adam decays the moments of all rows, and so moves all rows, in each step.
     """
@@ -86,8 +86,8 @@ class RowwiseAdam(tf_keras.optimizers.legacy.Adam):  # type: ignore[misc]
 class RowwiseAdagrad(tf_keras.optimizers.legacy.Adagrad):  # type: ignore[misc]
     """AdaGrad that gathers the batch's rows of a table, updates all of them at once and writes them back.
 
-    TensorFlow's sparse kernel does the same row by row and waits for the memory at each: 2 to 3 times slower. The
-    gathered rows lie in variables, on which its dense kernel does the whole update in one pass.
+    TensorFlow's sparse kernel updates row by row and waits for memory at each row: 2 to 3 times slower. The gathered
+    rows are in variables, on which TensorFlow's dense kernel does the whole update in one pass.
     """
 
     def __init__(self, learning_rate: float | Callable[[], tf.Tensor], initial_accumulator: float) -> None:
@@ -119,7 +119,7 @@ class RowwiseAdagrad(tf_keras.optimizers.legacy.Adagrad):  # type: ignore[misc]
 
 
 class _Gathered:
-    """A batch's rows of a variable and of its accumulator; no part of a training's state."""
+    """A batch's rows of a variable and of its accumulator; not part of a training's state."""
 
     def __init__(self, variable: tf.Variable) -> None:
         shape = variable.shape[1:]
@@ -136,7 +136,7 @@ def make_deep_optimizer(
 
     Args:
       deep: The settings.
-      learning_rate: Gives each step its α; None takes the settings' for all.
+      learning_rate: Returns a step's α; None uses the settings' learning rate for all steps.
 
     Returns:
       The optimizer.
@@ -148,14 +148,14 @@ def make_deep_optimizer(
 
 
 class JointOptimizer:
-    """Applies one loss's gradients: the wide part's and the bias's by FTRL, the deep part's by its own optimizer.
+    """Applies one loss's gradients: FTRL for the wide part and the bias, the deep part's own optimizer for the rest.
 
-    The bias is not regularized: λ1 would keep it, and with it the mean score, from the base rate.
+    The bias is not regularized: λ1 would keep it, and with it the mean score, away from the base rate.
 
     Args:
       model: The model whose variables are trained.
       training: The optimizers' settings.
-      num_steps: Steps of the whole training; needed where the deep part's learning rate has a schedule.
+      num_steps: Steps of the whole training; required if the deep part's learning rate has a schedule.
     """
 
     def __init__(self, model: WideDeep, training: settings.Training, num_steps: int | None = None) -> None:
@@ -175,11 +175,11 @@ class JointOptimizer:
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """The trained variables, in the order `apply` takes their gradients."""
+        """The trained variables, in the order in which `apply` takes their gradients."""
         return [variable for _, variables in self._groups for variable in variables]
 
     def apply(self, gradients: Sequence[tf.Tensor | tf.IndexedSlices | None]) -> None:
-        """Updates all variables. `gradients`: the loss's, in the order of `variables`."""
+        """Updates all variables. `gradients`: the loss's gradients, in the order of `variables`."""
         start = 0
         for optimizer, variables in self._groups:
             own = gradients[start : start + len(variables)]
@@ -187,7 +187,7 @@ class JointOptimizer:
             start += len(variables)
 
     def slots(self, variable: tf.Variable) -> dict[str, tf.Variable]:
-        """The optimizer's state of a variable, each of the variable's shape, by name.
+        """The optimizer slots of a variable, each of the variable's shape, by name.
 
         FTRL: `accumulator` (n) and `linear` (z). AdaGrad: `accumulator`. Adam: `m` and `v`. Moving averages: none.
         """
@@ -199,19 +199,19 @@ class JointOptimizer:
         raise ValueError(f"`variable` must be one of the model's variables. Received: {variable.name}")
 
     def state(self) -> list[tf.Variable]:
-        """Everything training changes: the variables, their slots, moving averages and the counts of steps."""
+        """Everything that training changes: the variables, their slots, moving averages and step counts."""
         slots = [slot for variable in self.variables for slot in self.slots(variable).values()]
         iterations = [optimizer.iterations for optimizer, _ in self._groups]
         return [*self.variables, *slots, *self._moving, *iterations, self._step]
 
 
 def start_bias(model: WideDeep, optimizers: JointOptimizer, training: settings.Training, value: float) -> None:
-    """Starts a cold model's bias at a value, in general the labels' log-odds, and lets FTRL hold it there.
+    """Starts a cold model's bias at a value, usually the labels' log-odds, and sets FTRL's state to hold it there.
 
-    From zero, the deep part would learn the mean logit as sums over its hidden units. Dropout's noise makes the mean of
-    a ReLU behind it larger, so that in training those sums are larger than in the exported model, whose scores are off
-    by the difference: on 100,000 simulated impressions with dropout 0.5, the mean score was 1.17 times the share of
-    installs. Started at the log-odds, it was 1.00 times it (`python -m benchmarks.calibration`).
+    From zero, the deep part would learn the mean logit as sums over its hidden units. Dropout's noise increases the
+    mean of the following ReLU, so those sums are larger in training than in the exported model, whose scores are off by
+    the difference: on 100,000 simulated impressions with dropout 0.5, the mean score was 1.17 times the share of
+    installs. Started at the log-odds, it was 1.00 times that share (`python -m benchmarks.calibration`).
 
     Args:
       model: The model.

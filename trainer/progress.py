@@ -1,4 +1,4 @@
-"""Reports how far a training is, through a logger, for whoever shows it."""
+"""Reports a training's progress through a logger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 
-#: The logger's name; a record carries a `Progress` as its attribute `progress`, or a text as its attribute `stage`.
+#: The logger's name. A record has either the attribute `progress`, a `Progress`, or the attribute `stage`, a text.
 PROGRESS_LOGGER = "trainer.progress"
 
 _INTERVAL_SECONDS = 0.5
@@ -14,17 +14,16 @@ _INTERVAL_SECONDS = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a training is.
+    """A training's progress.
 
     Attributes:
       step: Steps done.
-      num_steps: Steps in all, if no early stop comes; where negatives are drawn, what is expected.
+      num_steps: Steps in total, unless the training stops early; an estimate if negatives are drawn.
       epoch: The running epoch, from 1.
-      num_epochs: Epochs in all, if no early stop comes.
-      examples_per_second: Mean of this process so far. Validation does not count, nor do the first steps, which build
-        the graph.
+      num_epochs: Epochs in total, unless the training stops early.
+      examples_per_second: Mean of this process so far, excluding validation and the first steps, which build the graph.
       loss: Mean logistic loss of the epoch's examples so far.
-      seconds_left: Until the last step, at the speed so far.
+      seconds_left: Seconds until the last step, at the speed so far.
     """
 
     step: int
@@ -37,7 +36,7 @@ class Progress:
 
 
 def log_stage(stage: str) -> None:
-    """Logs what the trainer does while no step is done, such as `exporting the model`."""
+    """Logs what the trainer does outside of training steps, such as `exporting the model`."""
     logging.getLogger(PROGRESS_LOGGER).info("%s", stage, extra={"stage": stage})
 
 
@@ -46,7 +45,7 @@ class ProgressLog:
 
     Args:
       num_steps: As in `Progress`.
-      num_epochs: At most.
+      num_epochs: The maximum number of epochs.
     """
 
     def __init__(self, num_steps: int, num_epochs: int) -> None:
@@ -63,21 +62,21 @@ class ProgressLog:
         return self._examples / max(self._seconds, 1e-9)
 
     def add(self, steps: int, examples: int, seconds: float) -> None:
-        """Counts steps that were done in one go."""
+        """Counts the steps of one call of the graph."""
         self._num_calls += 1
-        if self._num_calls == 2:  # the first steps' time is kept only until there are others
+        if self._num_calls == 2:  # the first call's time includes building the graph: use it only until the second
             self._steps, self._examples, self._seconds = 0, 0, 0.0
         self._steps += steps
         self._examples += examples
         self._seconds += seconds
 
     def report(self, step: int, epoch: int, loss: float) -> None:
-        """Logs where the training is, if it is time to; the first steps' speed foretells nothing."""
+        """Logs the progress if the interval has passed; not after the first call, whose speed is not representative."""
         if self._num_calls > 1 and time.monotonic() - self._reported >= _INTERVAL_SECONDS:
             self._log(step, max(step, self._num_steps), epoch, loss)
 
     def finish(self, step: int, epoch: int, loss: float) -> None:
-        """Logs the end."""
+        """Logs the end of the training."""
         self._log(step, step, epoch, loss)
 
     def _log(self, step: int, num_steps: int, epoch: int, loss: float) -> None:

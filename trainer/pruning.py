@@ -1,21 +1,21 @@
-"""A wide table without the rows that L1 set to zero: the same weights, in as many rows as are not zero."""
+"""A wide table without the rows that L1 set to zero: the same weights, stored only for the non-zero rows."""
 
 from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
 
-#: So many rows share one entry of the index.
+#: The number of rows that share one entry of the index.
 _BLOCK = 32
 
 
 class PrunedTable(tf.Module):  # type: ignore[misc]
-    """The weights of a table's non-zero rows, and, if there are others, an index that finds them.
+    """The weights of a table's non-zero rows and, if some rows are zero, an index that finds them.
 
-    The index is a bit vector with ranks (Jacobson, 1989): the low 32 bits of an int64 entry say which of the block's 32
-    rows have a weight, its high bits how many rows before the block have one. So it takes a sixteenth of the full
-    table's bytes however many rows are zero, and one step to find a row. (A sorted list of row numbers takes as much as
-    the weights that it finds, and log n steps.)
+    The index is a bit vector with ranks (Jacobson, 1989): the low 32 bits of an int64 entry mark which of the block's
+    32 rows have a weight; its high bits hold the number of rows with a weight before the block. It takes a sixteenth of
+    the full table's bytes, however many rows are zero, and finds a row in one step. (A sorted list of row numbers takes
+    as much memory as the weights that it finds, and log n steps.)
 
     Args:
       name: The table's name.
@@ -28,7 +28,7 @@ class PrunedTable(tf.Module):  # type: ignore[misc]
         self.index = None if weights.all() else tf.Variable(_index(weights), trainable=False, name=f"{name}/index")
 
     def __call__(self, rows: tf.Tensor) -> tf.Tensor:
-        """The weights, float32 `[any]`, of rows of the full table, int64 `[any]`; 0 for those that were pruned."""
+        """The weights, float32 `[any]`, of the full table's rows, int64 `[any]`; 0 for pruned rows."""
         if self.index is None:
             return tf.gather(self.weights, rows)
         if self.weights.shape[0] == 0:

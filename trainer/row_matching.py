@@ -1,4 +1,4 @@
-"""Finds, for each row of a new table or of the first layer, the old row that stands for the same thing."""
+"""Finds, for each row of a new table or of the first layer, the old row that represents the same thing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from transform.feature_spec import CROSS_SEPARATOR
 
 @dataclasses.dataclass(frozen=True)
 class RowMatch:
-    """Where a new table's rows come from.
+    """Which old rows a new table's rows start from.
 
     Attributes:
-      new_rows: int64 `[copied]`: rows of the new table that start as copies.
-      old_rows: int64 `[copied]`: the old rows they copy.
-      mean_of: int64 `[groups, any]`: old rows whose mean starts each row of the same group in `mean_for`.
-      mean_for: int64 `[groups, any]`: rows of the new table that start from a mean.
-      why: What did not match and why; empty if all of it did.
+      new_rows: int64 `[copied]`: the new table's rows that start as copies.
+      old_rows: int64 `[copied]`: the old rows that they copy.
+      mean_of: int64 `[groups, any]`: the old rows whose mean initializes each row of the same group in `mean_for`.
+      mean_for: int64 `[groups, any]`: the new table's rows that start from a mean.
+      why: What did not match and why; empty if everything matched.
     """
 
     new_rows: np.ndarray
@@ -45,12 +45,12 @@ _NONE = np.zeros(0, np.int64)
 
 
 def copied_rows(new_rows: np.ndarray, old_rows: np.ndarray, why: str = "") -> RowMatch:
-    """A match of copies alone; arguments as in `RowMatch`."""
+    """A match that consists of copies only; arguments as in `RowMatch`."""
     return RowMatch(new_rows, old_rows, _NONE.reshape(0, 0), _NONE.reshape(0, 0), why)
 
 
 def no_rows(why: str) -> RowMatch:
-    """A match of nothing."""
+    """A match without any rows."""
     return copied_rows(_NONE, _NONE, why)
 
 
@@ -58,11 +58,11 @@ def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMat
     """Matches the rows of the first layer's kernel, one per input column, feature by feature.
 
     Args:
-      old: The old model's inputs.
-      new: The new model's.
+      old: The old model's input blocks.
+      new: The new model's input blocks.
 
     Returns:
-      The match; of a feature whose width changed, as many of its first columns as both have.
+      The match. For a feature whose width changed, it has the first columns, as many as both models have.
     """
     ends = np.cumsum([block.width for block in old])
     places = {_without_width(block): (end - block.width, block.width) for block, end in zip(old, ends, strict=True)}
@@ -84,9 +84,10 @@ def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMat
 
 
 def match_quantiles(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Matches quantiles by where they lie: each new one with the old one that its middle is in.
+    """Matches quantiles by position: each new quantile with the old one that contains its middle.
 
-    The middle is taken among ranks: an old boundary's rank is its number, and between two boundaries ranks grow evenly.
+    The middle is computed on ranks: an old boundary's rank is its number; between boundaries, ranks are interpolated
+    linearly.
 
     Args:
       old: The old boundaries, ascending, floats `[n_old - 1]`; they may repeat.
@@ -99,7 +100,7 @@ def match_quantiles(old: np.ndarray, new: np.ndarray) -> np.ndarray:
         return np.arange(new.size + 1)
     n = old.size + 1
     ranks = np.arange(1, n)
-    # Of equal boundaries, a quantile starts at the last and ends at the first.
+    # Among equal boundaries, a quantile starts at the last one and ends at the first one.
     starts = np.interp(new, old, ranks, left=0.5, right=n - 0.5)
     ends = n - np.interp(-new, -old[::-1], ranks, left=0.5, right=n - 0.5)
     middles: np.ndarray = (np.append(0, starts) + np.append(ends, n)) / 2
@@ -117,19 +118,19 @@ def match_rows(
 ) -> RowMatch:
     """Matches two tables' rows.
 
-    Tokens and the keys of counted crosses are matched by their bytes, wherever they stand; a quantile, as a row or as a
-    part of a key, by where it lies (`match_quantiles`); an out-of-vocabulary or hash bucket by what can fall into it,
-    hash buckets only if one of their two numbers divides the other. The row of a missing number, behind those of its
-    quantiles, is matched with the old one's.
+    Tokens and the keys of counted crosses are matched by their bytes, whatever their rows are. A quantile, as a row or
+    as part of a key, is matched by its position (`match_quantiles`). An out-of-vocabulary or hash bucket is matched by
+    the values that can fall into it; hash buckets only if one of the two bucket numbers divides the other. The row of a
+    missing number, after the rows of its quantiles, is matched with the old table's.
 
     Args:
-      old: What the old rows stand for.
-      new: What the new rows stand for.
+      old: What the old rows represent.
+      new: What the new rows represent.
       old_size: The number of old rows.
       new_size: The number of new rows.
-      old_tokens: The old vocabulary, with `vocabulary` keys.
-      new_tokens: The new vocabulary, with `vocabulary` keys.
-      old_quantiles: By numeric feature, the old quantile of each new one; needed for those in `new.quantiles`.
+      old_tokens: The old vocabulary, if the keys are of kind `vocabulary`.
+      new_tokens: The new vocabulary, if the keys are of kind `vocabulary`.
+      old_quantiles: The old quantile of each new one, by numeric feature; required for those in `new.quantiles`.
 
     Returns:
       The match.
@@ -138,7 +139,7 @@ def match_rows(
         return no_rows(f"the rows stood for {old.kind} and now stand for {new.kind}")
     if old.quantiles.keys() != new.quantiles.keys():
         return no_rows(f"the numeric features changed from {sorted(old.quantiles)} to {sorted(new.quantiles)}")
-    # A missing value counts as one quantile more.
+    # A missing value counts as one additional quantile.
     old_quantiles = {name: np.append((old_quantiles or {})[name], old.quantiles[name]) for name in new.quantiles}
     if new.kind in ("share", "rows"):
         if old_size != new_size:
@@ -165,7 +166,7 @@ def _without_width(block: InputBlock) -> InputBlock:
 def _with_old_quantiles(
     tokens: Sequence[bytes], features: Sequence[str], old_quantiles: Mapping[str, np.ndarray]
 ) -> Sequence[bytes]:
-    """A cross's keys with each quantile's number replaced by that of the old quantile."""
+    """A cross's keys, with each quantile number replaced by the matching old quantile's number."""
     moved = [
         (features.index(name), rows)
         for name, rows in old_quantiles.items()
@@ -177,7 +178,7 @@ def _with_old_quantiles(
     keys = []
     for token in tokens:
         parts = token.split(separator)
-        if len(parts) == len(features):  # else a value holds the separator, and the key is not known to be translated
+        if len(parts) == len(features):  # else a value contains the separator, and the key cannot be translated
             for place, rows in moved:
                 parts[place] = str(rows[int(parts[place])]).encode()
         keys.append(separator.join(parts))
@@ -202,10 +203,10 @@ def _match_tokens(old_oov: int, new_oov: int, old_tokens: Sequence[bytes], new_t
 
 
 def _match_buckets(old_start: int, old_number: int, new_start: int, new_number: int) -> RowMatch:
-    """Matches the buckets, from a first row on, into which tokens fall by their hash modulo the number of buckets.
+    """Matches two ranges of buckets, into which tokens fall by their hash modulo the number of buckets.
 
-    So a new bucket's tokens were in the old buckets that are equal to it modulo both numbers' greatest common divisor:
-    in a single one if the old number divides the new one.
+    A new bucket's tokens were in the old buckets that are congruent to it modulo the two numbers' greatest common
+    divisor: in a single old bucket if the old number divides the new one.
     """
     new_rows = new_start + np.arange(new_number)
     if new_number % old_number == 0:

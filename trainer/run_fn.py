@@ -1,4 +1,4 @@
-"""What TFX's Trainer calls: builds, warm-starts, trains and exports a model."""
+"""The Trainer's `run_fn`: builds, warm-starts, trains and exports a model."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
 from transform.trainer_predictions import write_trainer_predictions
 
-#: The report's name, in the model's folder beside the SavedModel's.
+#: The training report's file name, in the folder that contains the SavedModel's.
 TRAINING_REPORT_FILE = "training_report.json"
 
-#: Beside it: the wide part's weights for people.
+#: In the same folder: the wide part's weights, in readable form.
 WIDE_WEIGHTS_FILE = "wide_weights.md"
 
 
@@ -38,13 +38,13 @@ def run_fn(fn_args: Any) -> None:
     """Trains and exports one model.
 
     Args:
-      fn_args: TFX's `FnArgs`. Read are `custom_config["config"]` (the config's JSON) and, if they are there,
+      fn_args: TFX's `FnArgs`. It reads `custom_config["config"]` (the config's JSON) and, if present,
         `custom_config["checkpoint_root"]` (the folder of checkpoints), `custom_config["raw_eval_files"]` (patterns of
-        raw examples to score) and `custom_config["catalog"]` (the folder of the catalog's snapshot), `train_files` and
+        raw examples to score) and `custom_config["catalog"]` (the folder of the catalog's snapshot); `train_files` and
         `eval_files` (lists of patterns), `transform_graph_path`, `base_model` (the previous SavedModel's folder or
-        None), `hyperparameters` (what the Tuner found, or None) and `serving_model_dir`
-        (`<model uri>/Format-Serving`); `warm_start/`, `own_scores/`, `training_report.json` and `wide_weights.md` are
-        written beside the latter.
+        None), `hyperparameters` (the Tuner's result, or None) and `serving_model_dir`
+        (`<model uri>/Format-Serving`). It writes `warm_start/`, `own_scores/`, `training_report.json` and
+        `wide_weights.md` beside the latter.
 
     Raises:
       TrainingError: If there are no training examples, or the training diverges.

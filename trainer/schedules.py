@@ -1,4 +1,4 @@
-"""How the deep part's learning rate changes over a training."""
+"""The schedule of the deep part's learning rate over a training."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from transform.config import settings
 
 
 def learning_rate(deep: settings.DeepOptimizer, step: tf.Tensor, num_steps: int) -> tf.Tensor:
-    """The learning rate of one step.
+    """Computes the learning rate of one step.
 
-    Over the first `warmup_steps` it grows evenly: α·(step + 1) / warmup_steps. After them, with p the share of the
-    other steps that is done and f the final fraction: `constant` α; `cosine` α·(f + (1 - f)·(1 + cos πp) / 2);
+    Over the first `warmup_steps` it grows linearly: α·(step + 1) / warmup_steps. After them, with p the completed share
+    of the remaining steps and f the final fraction: `constant` α; `cosine` α·(f + (1 - f)·(1 + cos πp) / 2);
     `exponential` α·f^p.
 
     Args:
       deep: α, the schedule, the warm-up and f.
-      step: int64 scalar, the steps done; from `num_steps` on the rate stays where it is.
+      step: int64 scalar, the steps done; from `num_steps` on, the rate is constant.
       num_steps: Steps of the training.
 
     Returns:
@@ -40,11 +40,11 @@ def learning_rate(deep: settings.DeepOptimizer, step: tf.Tensor, num_steps: int)
 def for_training(
     deep: settings.DeepOptimizer, step: tf.Variable, num_steps: int | None
 ) -> Callable[[], tf.Tensor] | None:
-    """What gives a step's learning rate, or None where it is the same in all.
+    """Returns a function that computes a step's learning rate, or None if the rate is the same in all steps.
 
     Args:
       deep: The schedule.
-      step: The steps done of this training; an optimizer's own count goes on from one training to the next.
+      step: The steps done in this training; an optimizer's own count continues from one training to the next.
       num_steps: Steps of the training.
 
     Raises:

@@ -39,18 +39,19 @@ from transform.signature_names import (
     TRANSFORM_SIGNATURE,
 )
 
-#: Of a logged example, what says which counts were known before it (`trainer.counts`); a request has neither.
+#: The features of a logged example that determine which counts were known before it (`trainer.counts`); a request has
+#: neither.
 _KNOWN_WHEN = {
     SPAN: tf.io.FixedLenFeature([], tf.int64, NO_SPAN),
     FOLD: tf.io.FixedLenFeature([], tf.int64, NO_FOLD),
 }
 
-#: What stands behind a sparse feature's name in `TRANSFORM_SIGNATURE`'s output, for its three components.
+#: The suffixes of a sparse feature's name in `TRANSFORM_SIGNATURE`'s output, for its three components.
 SPARSE_COMPONENTS = ("indices", "values", "dense_shape")
 
 
 def serving_feature_spec(config: Config) -> dict[str, Any]:
-    """How a request's tf.Examples are parsed: the features alone, no label and no bookkeeping."""
+    """How a request's tf.Examples are parsed: features only, without the label and bookkeeping fields."""
     schema = raw_schema(config)
     served = {f.name for f in schema.feature if SERVING not in f.not_in_environment}
     parsing = schema_utils.schema_as_feature_spec(schema).feature_spec
@@ -58,16 +59,16 @@ def serving_feature_spec(config: Config) -> dict[str, Any]:
 
 
 class ServingModule(tf.Module):  # type: ignore[misc]
-    """What is exported: the signatures' functions, the variables and tf.Transform's graph; nothing of Keras.
+    """The module to export: the signatures' functions, the variables and tf.Transform's graph; nothing of Keras.
 
-    The wide tables' zero rows are left out. All else, and each score, is the model's.
+    It leaves out the wide tables' zero rows. Everything else, and each score, equals the model's.
 
     Args:
       model: The trained model.
       tft_output: What tf.Transform learned.
       config: The deployment.
-      items: The catalog: by item id, serialized tf.Examples of item features.
-      counts: What the counts' inputs are read from; None without counts.
+      items: The catalog: serialized tf.Examples of item features, by item id.
+      counts: The tables from which the counts' inputs are read; None without counts.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         self.counts = None if counts is None else counts.of_last_span()
         parsing, spec = serving_feature_spec(config), config.spec
 
-        # The functions close over the Keras model, but only what is an attribute of the module is exported.
+        # The functions close over the Keras model, but only the module's attributes are exported.
         def weights_of(table: Table, rows: tf.Tensor) -> tf.Tensor:
             return wide[table.name](rows)
 
@@ -142,16 +143,16 @@ def export_model(
       model: The trained model.
       tft_output: What tf.Transform learned.
       config: The deployment.
-      directory: Where to; on any filesystem that TensorFlow knows.
-      items: The catalog: by item id, serialized tf.Examples of item features, as `read_items` gives it.
-      counts: What the counts' inputs are read from; None without counts.
+      directory: The destination, on any filesystem that TensorFlow supports.
+      items: The catalog: serialized tf.Examples of item features, by item id, as `read_items` returns it.
+      counts: The tables from which the counts' inputs are read; None without counts.
 
     Returns:
       The names of its signatures, sorted.
     """
     module = ServingModule(model, tft_output, config, items, counts)
     tf.saved_model.save(module, directory, signatures=module.functions)
-    # TensorFlow 2 writes all signatures as Predict's; TF Serving's Classify and Regress want theirs.
+    # TensorFlow 2 gives all signatures Predict's method name; TF Serving's Classify and Regress require their own.
     methods = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(directory)
     methods.replace_method_name(CLASSIFY_SIGNATURE, tf.compat.v1.saved_model.CLASSIFY_METHOD_NAME)
     methods.replace_method_name(REGRESS_SIGNATURE, tf.compat.v1.saved_model.REGRESS_METHOD_NAME)

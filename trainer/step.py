@@ -18,9 +18,9 @@ def train_step(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Updates the model once.
 
-    The loss is Σ w·l / Σ w + the model's penalty, with l the logistic loss of an example and w its weight. Where only
-    the share f of the negatives is trained on, the odds are 1/f times those of the whole log. So l is taken at
-    logit - ln f, and the model's own logits stay those of the whole log.
+    The loss is Σ w·l / Σ w + the model's penalty, with l an example's logistic loss and w its weight. If only a share f
+    of the negatives is trained on, the odds among the training examples are 1/f times the odds of the whole log.
+    Therefore l is computed at logit - ln f, so that the model's own logits predict the odds of the whole log.
 
     Args:
       model: The model.
@@ -43,11 +43,11 @@ def train_step(
 
 
 def steps_function(model: WideDeep, optimizers: JointOptimizer, negative_fraction: float) -> Callable[..., Any]:
-    """A graph of many steps.
+    """Returns a graph function that runs many steps.
 
-    It takes an iterator of batches, the number of steps, int64, and an epoch's Σ w·l and Σ w so far, float64. It
-    returns whether there may be more batches, the number of steps done, the number of their examples, both int64, and
-    the two sums after them.
+    Its arguments are an iterator of batches, the number of steps, int64, and the epoch's Σ w·l and Σ w so far, float64.
+    It returns whether there may be more batches, the number of steps done and the number of their examples, both int64,
+    and the two updated sums.
     """
 
     def do_steps(batches: Any, num_steps: tf.Tensor, loss_sum: tf.Tensor, weight_sum: tf.Tensor) -> Any:

@@ -1,4 +1,4 @@
-"""Which weight tables the model has, and what each row of a table stands for."""
+"""Defines the model's weight tables and what each row of a table represents."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from transform.feature_spec import (
 
 @dataclasses.dataclass(frozen=True)
 class RowKeys:
-    """What the rows of a table stand for, so that a later model can find them again.
+    """What the rows of a table represent, so that a later model can match them.
 
     Attributes:
       kind: `vocabulary`: row i is the vocabulary's token i, and the out-of-vocabulary rows follow. `hash`: row i is
-        hash bucket i. `quantiles`: row i is quantile i, and the last row stands for a missing value. `share` and
-        `rows`: row i is bucket i of one of a count's two numbers (`trainer.counts`), and the last row stands for a
+        hash bucket i. `quantiles`: row i is quantile i, and the last row represents a missing value. `share` and
+        `rows`: row i is bucket i of one of a count's two numbers (`trainer.counts`), and the last row represents a
         hidden count.
-      vocabulary: With `vocabulary`: the name of the feature or cross whose vocabulary it is.
-      oov_buckets: With `vocabulary`: the number of rows behind the tokens' rows.
-      features: Of a cross or of quantiles: the features whose values make a row's key, in the key's order.
-      quantiles: The number of quantiles of each numeric feature among them, by name.
-      has_missing_row: With `vocabulary`: `MISSING_ROW` stands for a missing value.
+      vocabulary: For `vocabulary`: the name of the feature or cross that owns the vocabulary.
+      oov_buckets: For `vocabulary`: the number of rows after the tokens' rows.
+      features: For a cross or quantiles: the features whose values form a row's key, in the key's order.
+      quantiles: The number of quantiles of each numeric feature among `features`, by name.
+      has_missing_row: For `vocabulary`: whether the row `MISSING_ROW` represents a missing value.
     """
 
     kind: Literal["vocabulary", "hash", "quantiles", "share", "rows"]
@@ -45,7 +45,7 @@ class RowKeys:
     has_missing_row: bool = False
 
     def rows_without_token(self, rows: int) -> np.ndarray:
-        """Those of the table's `rows` rows, int64, that stand for unknown and missing values."""
+        """The rows, int64, that represent unknown and missing values, in a table of `rows` rows."""
         if self.kind == "quantiles":
             return np.array([rows - 1], np.int64)
         missing = [MISSING_ROW] if self.has_missing_row else []
@@ -60,12 +60,12 @@ class Table:
     """One weight table.
 
     Attributes:
-      name: `embedding/<feature that declares the vocabulary>`, `wide/<feature or cross>`, or either part's name and a
-        count's.
+      name: `embedding/<feature that declares the vocabulary>`, `wide/<feature or cross>`, or either prefix with a
+        count input's name.
       rows: The number of rows.
-      keys: What the rows stand for.
-      inputs: The transformed names of the inputs whose ids are looked up in it, in the spec's order.
-      width: The numbers in a row; 1 in the wide part.
+      keys: What the rows represent.
+      inputs: The transformed names of the inputs whose ids are looked up in the table, in the spec's order.
+      width: The number of values in a row; 1 in the wide part.
     """
 
     name: str
@@ -80,10 +80,10 @@ class InputBlock:
     """The columns of the deep part's input that belong to one feature.
 
     Attributes:
-      feature: Its name.
-      width: Their number: of an embedding its width, of a numeric feature 2.
-      vocabulary: The vocabulary, or the count, whose embeddings they are; None for a numeric feature.
-      combiner: How a list's embeddings became one; None for a feature that is no list.
+      feature: The feature's name.
+      width: The number of columns: an embedding's width, or 2 for a numeric feature.
+      vocabulary: The vocabulary, or the count, that the embeddings belong to; None for a numeric feature.
+      combiner: How a list's embeddings are combined; None for a feature that is not a list.
     """
 
     feature: str
@@ -93,7 +93,7 @@ class InputBlock:
 
 
 def counted_vocabularies(spec: FeatureSpec) -> tuple[str, ...]:
-    """The names of all vocabularies tf.Transform learns: of the features that declare one and of counted crosses."""
+    """The names of all vocabularies that tf.Transform learns: of features that declare one and of counted crosses."""
     crosses = [cross.name for cross in spec.crosses if cross.hash_buckets is None]
     return (*spec.vocabularies, *crosses)
 
@@ -106,7 +106,7 @@ def embedding_tables(
     Args:
       spec: The features.
       vocabulary_sizes: The number of tokens, without out-of-vocabulary buckets, by vocabulary name.
-      model: Says how wide an embedding is.
+      model: Defines the width of an embedding.
 
     Returns:
       The tables, in the order of the spec.
@@ -131,12 +131,12 @@ def wide_tables(spec: FeatureSpec, vocabulary_sizes: Mapping[str, int]) -> tuple
 
 
 def deep_layout(spec: FeatureSpec, model: settings.Model, tables: Sequence[Table]) -> tuple[InputBlock, ...]:
-    """The deep part's input, block by block: as wide as its embedding, or 2 for a numeric feature.
+    """The blocks of the deep part's input: each as wide as its embedding, or 2 columns for a numeric feature.
 
     Args:
       spec: The features.
-      model: Says how lists are combined.
-      tables: What `embedding_tables` gives.
+      model: Defines how lists are combined.
+      tables: The tables from `embedding_tables`.
 
     Returns:
       The blocks: the features in the spec's order, then the counts.
@@ -171,7 +171,7 @@ def _count_table(part: Literal["wide", "embedding"], name: str, width: int) -> T
 def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> Table:
     name = f"wide/{feature.name}"
     if feature.is_numeric:
-        assert feature.quantiles is not None  # the spec's validation holds this
+        assert feature.quantiles is not None  # ensured by the spec's validation
         keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.quantiles})
         return Table(name, feature.quantiles + 1, keys, (transformed_name(feature.bucket_name),))
     owner = spec.vocabulary_owner(feature).name

@@ -1,8 +1,8 @@
-"""Values that are hidden in training, so that unknown and missing values read rows that training has made meaningful.
+"""Hides values in training, so that the rows of unknown and missing values are trained.
 
-Where every token of the training examples is in the vocabulary, as with `weekday`, no example would train the
-out-of-vocabulary rows; and where no value is missing, none would train the rows of missing ones. Yet requests read
-them.
+If every token of the training examples is in the vocabulary, as with `weekday`, no example would train the
+out-of-vocabulary rows; if no value is missing, none would train the rows of missing values. Yet requests read these
+rows.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Features = Mapping[str, tf.Tensor | tf.SparseTensor]
 class TokenDropout:
     """Hides a share p of each feature's values: one half of them become missing, the other half unknown.
 
-    - A missing token has the row `MISSING_ROW`, a missing number the quantile n_q and `MISSING_QUANTILE`; a list is
-      empty, as where a request has none.
-    - An unknown token has one of the vocabulary's out-of-vocabulary rows, drawn evenly. Of a list, each token becomes
-      unknown by itself. A number cannot be unknown: all of its share are missing.
-    - A cross has no combinations in the examples in which one of its features is hidden (single tokens of a list
-      apart), as an unknown value has none that was counted.
+    - A missing token has the row `MISSING_ROW`; a missing number has the quantile n_q and `MISSING_QUANTILE`; a missing
+      list is empty, as in a request that has none.
+    - An unknown token has one of the vocabulary's out-of-vocabulary rows, drawn uniformly. In a list, each token
+      becomes unknown independently. A number cannot be unknown: its whole share becomes missing.
+    - A cross has no combinations in the examples in which one of its features is hidden, because no combination with an
+      unknown value was counted. (Single unknown tokens of a list do not remove them.)
 
     Args:
       spec: The features.
       vocabulary_sizes: The number of tokens, without out-of-vocabulary buckets, by vocabulary name.
-      inputs: The transformed names of what the model reads.
+      inputs: The transformed names of the model's inputs.
       rate: p, at least 0 and below 1.
     """
 
@@ -43,7 +43,7 @@ class TokenDropout:
             for f in spec.features
             if not f.is_numeric and transformed_name(f.name) in inputs
         }
-        #: The first out-of-vocabulary row, and the number of them, by feature.
+        #: The first out-of-vocabulary row and the number of such rows, by feature.
         self._oov_rows = {
             name: (vocabulary_sizes[owner], spec.vocabularies[owner].oov_buckets) for name, owner in owners.items()
         }
@@ -54,9 +54,9 @@ class TokenDropout:
         """Hides values in a batch.
 
         Args:
-          features: What the model reads in training.
+          features: The model's inputs in training.
           batch_size: The number of examples, an int32 scalar.
-          step_seed_of: Gives the seed, int32 `[2]`, of what the running step draws, by its name.
+          step_seed_of: Returns the seed, int32 `[2]`, for a random draw in the current step, by the draw's name.
 
         Returns:
           The same features with some of their values hidden.
@@ -97,7 +97,7 @@ class TokenDropout:
         batch_size: tf.Tensor,
         step_seed_of: Callable[[str], tf.Tensor],
     ) -> None:
-        """Hides values of the features that are one token, all at once: a step has many of them."""
+        """Hides values of all features with a single token at once, because a model has many such features."""
         read = [name for name in self._oov_rows if not self._spec.by_name[name].is_list]
         if not read:
             return
@@ -117,7 +117,7 @@ class TokenDropout:
         return _without_rows(tf.SparseTensor(ids.indices, values, ids.dense_shape), is_missing)
 
     def _drawn_oov_rows(self, names: list[str], shape: list[int | tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
-        """Out-of-vocabulary rows of some features, int64 of the shape, whose first axis has the features."""
+        """Draws out-of-vocabulary rows, int64 of the given shape, whose first axis is the features."""
         first, number = zip(*(self._oov_rows[name] for name in names), strict=True)
         draws = tf.random.stateless_uniform(shape, seed)
         buckets = tf.cast(draws * tf.constant(number, tf.float32)[:, tf.newaxis], tf.int64)
@@ -125,5 +125,5 @@ class TokenDropout:
 
 
 def _without_rows(ids: tf.SparseTensor, gone: tf.Tensor) -> tf.SparseTensor:
-    """The ids of the examples that are not `gone`, bool `[batch]`; the shape stays."""
+    """Removes the ids of the examples that are `gone`, bool `[batch]`; the shape stays the same."""
     return tf.sparse.retain(ids, ~tf.gather(gone, ids.indices[:, 0]))

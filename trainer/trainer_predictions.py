@@ -1,4 +1,4 @@
-"""The trainer's own scores of logged rows, for the comparison with what the exported model makes of them."""
+"""The trainer's own scores of logged rows, to compare with the exported model's scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.transform_graph import apply_transform
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT, Feature, FeatureSpec
 from transform.trainer_predictions import TrainerPredictions
 
-#: In `custom_config`: the patterns of the raw evaluation examples' files.
+#: The key of `custom_config` that holds the patterns of the raw evaluation examples' files.
 RAW_EVAL_FILES_KEY = "raw_eval_files"
 
 _UNSEEN = b"\x00never seen"
@@ -26,16 +26,16 @@ _LARGEST = float(np.finfo(np.float32).max)
 def trainer_predictions(
     prepared: TrainingSetup, tft_output: tft.TFTransformOutput, raw_files: Sequence[str]
 ) -> TrainerPredictions:
-    """Scores rows and evaluation examples with the trained model as it is in memory.
+    """Scores rows and evaluation examples with the trained model in memory.
 
-    The rows go through tf.Transform's graph where tf.Transform left it, read as tf.Transform read them: nothing here is
-    of the export.
+    The rows are parsed as tf.Transform parsed them and pass through tf.Transform's own saved graph: no code of the
+    export is used.
 
     Args:
-      prepared: The training, once it is done.
+      prepared: The training, after it has finished.
       tft_output: What tf.Transform learned.
-      raw_files: Patterns of the raw evaluation examples. The first `skew.num_rows` of them are scored as they are
-        logged, and once more with a value changed (`changed_rows`).
+      raw_files: Patterns of the raw evaluation examples. The first `skew.num_rows` of them are scored as logged, and
+        again with one value changed (`changed_rows`).
 
     Returns:
       The scores.
@@ -59,13 +59,13 @@ def trainer_predictions(
 
 
 def _value(row: bytes, feature: Feature | None) -> bytes:
-    """A categorical feature's value in a row, as the model reads it; empty without one."""
+    """A categorical feature's first value in a row; empty if there is no such feature or value."""
     values = [] if feature is None else tf.train.Example.FromString(row).features.feature[feature.name].bytes_list.value
     return values[0] if values else b""
 
 
 def as_request(record: bytes) -> bytes:
-    """A logged example as a request has it: without its label and what else is only known afterwards."""
+    """A logged example as a request sends it: without the label and everything else that is known only afterwards."""
     example = tf.train.Example.FromString(record)
     for name in KNOWN_AFTERWARDS:
         example.features.feature.pop(name, None)
@@ -74,15 +74,16 @@ def as_request(record: bytes) -> bytes:
 
 
 def changed_rows(rows: Sequence[bytes], spec: FeatureSpec) -> Iterator[bytes]:
-    """What the log may not have: values missing, never seen, of extreme size, and longer lists.
+    """Yields rows with values that the log may lack: missing, never seen, extreme, and longer lists.
 
     Args:
       rows: Serialized raw tf.Examples.
       spec: Their features.
 
     Yields:
-      Each row with another value for one feature: the first rows for each feature in turn a missing one, the next ones
-      two more unusual ones (`_unusual_values`), and so on. The very last row has no feature at all.
+      Each row but the last with one feature's value changed: the first rows have a missing value, for each feature in
+      turn; the next rows the second of `_unusual_values`, then the third, then again from the start. The last row has
+      no feature at all.
     """
     changes = itertools.cycle(itertools.product(range(3), spec.features))
     for row in rows[:-1]:

@@ -1,4 +1,4 @@
-"""Trains a model epoch by epoch, keeps the best epoch where that is asked for, and goes on where it was killed."""
+"""Trains a model epoch by epoch, keeps the best epoch with early stopping, and resumes a killed training."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ from transform.config import settings
 
 _logger = logging.getLogger(__name__)
 
-#: The batches of an epoch, from 1, without so many of the first ones; another order in each epoch, always the same.
+#: Returns the batches of an epoch (the first argument, from 1) without a number of its first ones (the second). Each
+#: epoch has its own order, which is always the same.
 EpochBatches = Callable[[int, int], tf.data.Dataset]
 
-#: Steps are done in one go as long as they take about this: Python's part of a small model's step is a third.
+#: The target duration of one call of the graph. In a small model's single step, Python takes a third of the time.
 _SECONDS_IN_ONE_GO = 0.25
 _MAX_STEPS_IN_ONE_GO = 100
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot start or that went wrong; its text is one sentence for a person."""
+    """A training cannot start or failed; the message is one sentence for a user."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingResult:
-    """What a training did.
+    """The result of a training.
 
     Attributes:
-      num_examples: Training examples there are.
-      num_steps: Mini-batches in all.
+      num_examples: The number of training examples that exist.
+      num_steps: The total number of mini-batches.
       epochs: All epochs that ran.
       exported_epoch: The epoch, from 1, whose weights and optimizer state the model holds now.
-      seconds: Of the whole training, validation included; not the time between a checkpoint and a kill.
-      examples_per_second: Of the training steps alone, without the first ones, which build the graph.
-      resumed_at: The steps at which the training went on after it was killed.
+      seconds: Duration of the whole training, including validation; excluding the time between a checkpoint and a kill.
+      examples_per_second: The speed of the training steps, without the first ones, which build the graph.
+      resumed_at: The steps at which the training resumed after it was killed.
     """
 
     num_examples: int
@@ -58,12 +59,12 @@ class TrainingResult:
 
     @property
     def validation(self) -> Metrics:
-        """The quality of the epoch that the model holds now."""
+        """The quality of the epoch whose weights the model holds now."""
         return self.epochs[self.exported_epoch - 1].validation
 
 
 def steps_per_epoch(counts: LabelCounts, training: settings.Training) -> int:
-    """The number of an epoch's steps; where negatives are drawn, the number to expect."""
+    """The number of steps per epoch; the expected number if negatives are drawn."""
     return math.ceil(counts.after_drawing(training.negative_fraction) / training.batch_size)
 
 
@@ -78,23 +79,24 @@ def train(
 ) -> TrainingResult:
     """Trains the model in place.
 
-    Without `patience` the model holds the last epoch afterwards; with it, the epoch that is best by `monitor`: its
-    weights and its optimizer state.
+    Without `patience` the model ends with the last epoch's weights and optimizer state; with it, with those of the
+    epoch that is best by `monitor`.
 
     Args:
       model: The model, cold or warm-started.
       optimizers: Its optimizers.
-      train_data: Gives each epoch's batches.
+      train_data: Returns each epoch's batches.
       eval_data: The batches for validation.
       training: The settings.
       counts: The training examples by label.
-      checkpoint_folder: Where checkpoints go, and where those are from which the training goes on; None for none.
+      checkpoint_folder: The folder for checkpoints, from which the training resumes if it has any; None for no
+        checkpoints.
 
     Returns:
-      What the training did.
+      The result of the training.
 
     Raises:
-      TrainingError: If there are no training examples, the loss is no longer finite, or there is nothing to monitor.
+      TrainingError: If there are no training examples, the loss is not finite, or the monitored metric is undefined.
     """
     if counts.total == 0:
         raise TrainingError("there are no training examples; check the sources' paths and the split")
@@ -102,7 +104,7 @@ def train(
 
 
 class _Loop:
-    """A training as it runs; arguments as in `train`."""
+    """A running training; arguments as in `train`."""
 
     def __init__(
         self,
@@ -210,7 +212,7 @@ class _Loop:
         return position.after_epoch(metrics, is_best)
 
     def _quality(self, metrics: Metrics) -> float:
-        """What early stopping wants to be high."""
+        """The value that early stopping maximizes."""
         monitor = self._training.monitor
         value = metrics.auc if monitor == "auc" else metrics.logloss
         if value is None:

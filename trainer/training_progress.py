@@ -1,4 +1,4 @@
-"""Where a training is: what a checkpoint holds beside the variables."""
+"""The position of a training, which a checkpoint holds beside the variables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Epoch:
     """One finished epoch.
 
     Attributes:
-      epoch: Its number from 1.
-      num_examples: The examples it was trained on: fewer than there are where negatives are drawn.
-      loss: Their mean logistic loss, each example's by the weights before its own step.
-      validation: The quality on the evaluation examples after it.
+      epoch: Its number, from 1.
+      num_examples: The examples it was trained on: not all of them if negatives are drawn.
+      loss: Their mean logistic loss, each example's with the weights before its own step.
+      validation: The quality on the evaluation examples after the epoch.
     """
 
     epoch: int
@@ -26,18 +26,18 @@ class Epoch:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training is.
+    """The position of a training.
 
     Attributes:
       step: Steps done.
-      epoch_steps: Those of the running epoch.
-      epoch_examples: The running epoch's examples so far.
+      epoch_steps: Steps done in the running epoch.
+      epoch_examples: The number of the running epoch's examples so far.
       loss_sum: Σ w·l over them, with l the logistic loss and w the weight.
-      weight_sum: Σ w.
+      weight_sum: Σ w over them.
       epochs: The finished epochs.
-      best_epoch: With early stopping: the best of them, by its number.
-      seconds: What the training took so far.
-      resumed_at: The steps at which a killed training went on.
+      best_epoch: With early stopping: the number of the best finished epoch.
+      seconds: The duration of the training so far.
+      resumed_at: The steps at which the training resumed after it was killed.
     """
 
     step: int = 0
@@ -61,7 +61,7 @@ class TrainingProgress:
         return self.loss_sum / self.weight_sum if self.weight_sum else 0.0
 
     def after_steps(self, steps: int, examples: int, loss_sum: float, weight_sum: float) -> TrainingProgress:
-        """After more steps of the running epoch; the two sums are the epoch's."""
+        """Returns the position after more steps of the running epoch; the two sums are the epoch's new totals."""
         return dataclasses.replace(
             self,
             step=self.step + steps,
@@ -72,7 +72,7 @@ class TrainingProgress:
         )
 
     def after_epoch(self, validation: Metrics, is_best: bool) -> TrainingProgress:
-        """At the start of the next epoch."""
+        """Returns the position at the start of the next epoch."""
         return dataclasses.replace(
             self,
             epoch_steps=0,

@@ -1,4 +1,4 @@
-"""What a training needs, put together from what TFX's components made: the model, its optimizers and the data."""
+"""Builds what a training needs from the outputs of TFX's components: the model, its optimizers and the data."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from transform.feature_spec import FOLD, LABEL, SHARES_LABEL, SPAN, WEIGHT, Feat
 class Window:
     """The examples of a window of spans.
 
-    Evaluation is on the last span, and all else is trained on: so a span's evaluation examples are trained on once it
-    is no longer the one that is evaluated.
+    The last span's evaluation examples are evaluated on; all other examples are trained on. A span's evaluation
+    examples are therefore trained on as soon as a later span is evaluated.
 
     Attributes:
       train_files: The files to train on.
-      eval_files: Those to evaluate on.
-      withheld: Which examples of `train_files` are not trained on, as they can share their label with one of
-        `eval_files`; None where examples have no span.
+      eval_files: The files to evaluate on.
+      withheld: The examples of `train_files` that are not trained on because they can share their label with an
+        example of `eval_files`; None if the examples have no span.
     """
 
     train_files: tuple[str, ...]
@@ -52,9 +52,9 @@ class TrainingSetup:
       transform_state: What tf.Transform learned.
       model: The model, cold or warm-started.
       optimizers: Its optimizers.
-      warm_start_report: What was carried over from the previous model.
+      warm_start_report: What was carried over from the previous model, and what was not.
       label_counts: The training examples by label.
-      counts: What the counts' inputs are read from; None without counts.
+      counts: The tables from which the counts' inputs are read; None without counts.
       window: The examples.
       eval_data: The batches for validation.
     """
@@ -71,8 +71,8 @@ class TrainingSetup:
     _parsing: Mapping[str, Any]
 
     def train_data(self, epoch: int, skip_batches: int = 0) -> tf.data.Dataset:
-        """An epoch's batches, from 1, without so many of the first ones."""
-        # What withholds none is not asked for each example.
+        """The batches of an epoch (numbered from 1), without the first `skip_batches`."""
+        # If no example is withheld, the check per example is skipped.
         withheld = self.window.withheld if self.label_counts.withheld else None
         training, files = self.config.training, self.window.train_files
         return data.train_dataset(files, self._parsing, training, epoch, skip_batches, self.counts, withheld)
@@ -96,13 +96,13 @@ def prepare(
     eval_files: Sequence[str],
     base_model: str | None,
 ) -> TrainingSetup:
-    """Builds the model that the config describes for the data, and starts it from the previous one.
+    """Builds the model that the config describes and warm-starts it from the previous one.
 
     Args:
       config: The deployment.
       tft_output: What tf.Transform learned.
-      train_files: Patterns of the transformed training examples.
-      eval_files: Patterns of those for validation.
+      train_files: Glob patterns of the transformed training examples.
+      eval_files: Glob patterns of the transformed evaluation examples.
       base_model: The previous model's SavedModel folder, or None.
 
     Returns:
@@ -154,14 +154,14 @@ def _counts(spec: FeatureSpec, window: Window, parsing: Mapping[str, Any]) -> Co
 
 
 def resumable_folder(fn_args: Any) -> str | None:
-    """The folder in which a training, or a search, finds what it had done before it was killed.
+    """Returns the folder from which a killed training, or a killed search, resumes.
 
     Args:
-      fn_args: TFX's `FnArgs`; another one, another folder.
+      fn_args: TFX's `FnArgs`; different arguments give a different folder.
 
     Returns:
-      A folder below `custom_config["checkpoint_root"]`, from which those that were given up long ago are removed; None
-      where there is no such key.
+      A folder below `custom_config["checkpoint_root"]`, from which the folders of trainings abandoned for a week are
+      removed; None if that key is absent.
     """
     root = fn_args.custom_config.get(CHECKPOINT_ROOT_KEY)
     if root is None:

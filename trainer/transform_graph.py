@@ -13,15 +13,15 @@ from transform.feature_spec import KNOWN_AFTERWARDS
 
 
 def apply_transform(transform_fn: Any, features: Mapping[str, Any]) -> dict[str, Any]:
-    """Calls tf.Transform's saved function, with a stand-in for each input that is not given.
+    """Calls tf.Transform's saved function, with an empty or zero tensor for each input that is not given.
 
     Args:
-      transform_fn: The saved function; its one argument is a dict of raw features, the label and any weight
-        among them.
+      transform_fn: The saved function; its one argument is a dict of raw features, including the label and the
+        weight, if any.
       features: Raw features, SparseTensors; at least one.
 
     Returns:
-      The transformed features, without what is known afterwards, such as the label.
+      The transformed features, without those that are known only afterwards, such as the label.
     """
     ((wanted,), _) = transform_fn.structured_input_signature
     batch_size = next(iter(features.values())).dense_shape[0]
@@ -32,9 +32,9 @@ def apply_transform(transform_fn: Any, features: Mapping[str, Any]) -> dict[str,
 
 
 def pruned(transform_fn: Any, outputs: Collection[str]) -> Any:
-    """A part of tf.Transform's saved function: it takes the same inputs, and computes some outputs and nothing else.
+    """Returns a part of tf.Transform's saved function: the same inputs, but only some of the outputs.
 
-    TensorFlow does not leave out by itself what nobody reads: it takes a table's lookup for something that must happen.
+    TensorFlow does not drop the unused outputs' ops itself, because it treats a table lookup as a side effect.
     """
     found = tf.nest.pack_sequence_as(transform_fn.structured_outputs, transform_fn.outputs, expand_composites=True)
     kept = {name: value for name, value in found.items() if name in outputs}

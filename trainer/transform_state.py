@@ -1,4 +1,4 @@
-"""What tf.Transform learned of the data and the trainer goes by: vocabularies and quantile boundaries."""
+"""What the trainer needs of tf.Transform's analysis: vocabularies and quantile boundaries."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _LARGEST = int(np.finfo(np.float32).max.view(np.int32))
 
 @dataclasses.dataclass(frozen=True)
 class TransformState:
-    """What tf.Transform learned of the data.
+    """The vocabularies and quantile boundaries that tf.Transform learned.
 
     Attributes:
       vocabularies: The tokens in their order, by vocabulary name.
       boundaries: The boundaries between quantiles, float32 `[quantiles - 1]`, ascending, by the name of each numeric
-        feature whose quantile is an id: quantile i holds the values from boundary i - 1 up to, not with, boundary i.
+        feature whose quantile is an id. Quantile i holds the values from boundary i - 1 (included) to boundary i
+        (excluded).
     """
 
     vocabularies: dict[str, list[bytes]]
@@ -48,10 +49,10 @@ def read_transform_state(tft_output: tft.TFTransformOutput, spec: FeatureSpec) -
 
 
 def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.ndarray]:
-    """Finds the boundaries as the graph applies them, by halving: tf.Transform keeps them as constants without a name.
+    """Finds the boundaries by bisection on the transform graph's output: it holds them only as unnamed constants.
 
-    Row k of a batch looks for each feature's boundary k, the least value whose quantile is above k. The halving is on
-    floats' bit patterns, whose order as integers is that of the floats, and so ends at the exact float in 32 steps.
+    Row k of a batch searches each feature's boundary k, the least value whose quantile is above k. The bisection is on
+    floats' bit patterns, whose order as integers equals the floats' order, so it ends at the exact float in 32 steps.
     """
     number = max(feature.quantiles or 0 for feature in features) - 1
     below = np.full((len(features), number), -_LARGEST, np.int64)
@@ -70,7 +71,7 @@ def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.
 
 
 def _as_float(order: np.ndarray) -> np.ndarray:
-    """The floats whose bit patterns, the sign apart, are `order`; the smallest are zero, as in TensorFlow."""
+    """The floats whose bit patterns, ignoring the sign, are `order`; subnormals become zero, as in TensorFlow."""
     values = np.abs(order).astype(np.int32).view(np.float32) * np.sign(order).astype(np.float32)
     return np.where(np.abs(values) < np.finfo(np.float32).tiny, np.float32(0), values)
 

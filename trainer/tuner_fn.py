@@ -1,4 +1,4 @@
-"""What TFX's Tuner calls: a search for better settings, in which each trial is a training as the Trainer's."""
+"""The Tuner's `tuner_fn`: a search for better settings, in which each trial trains as the Trainer does."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Train = Callable[[Config, str], TrainingResult]
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
-    """Returns the search that `tuning` asks for.
+    """Returns the search that the config's `tuning` describes.
 
-    A trial starts from the same model as the training after the search. A search that was killed goes on with the trial
-    that was running, from that one's last checkpoint.
+    A trial starts from the same model as the training after the search. A killed search resumes with the trial that was
+    running, from that trial's last checkpoint.
 
     Args:
-      fn_args: TFX's `FnArgs`, read as `trainer.run_fn.run_fn` does; and `working_dir`, for where no folder of
-        checkpoints is given.
+      fn_args: TFX's `FnArgs`, read as in `trainer.run_fn.run_fn`; also `working_dir`, used if no folder of checkpoints
+        is given.
     """
     config = Config.from_json(fn_args.custom_config[CONFIG_KEY])
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
@@ -54,12 +54,12 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
 
 
 class Search(BaseTuner):  # type: ignore[misc]
-    """The trials of a config's `tuning`. KerasTuner proposes the values and keeps the books; it sees no model.
+    """The trials of a config's `tuning`. KerasTuner proposes the values and keeps the records; it sees no model.
 
     Args:
-      config: The deployment; its `tuning` is there.
-      train: A trial's training.
-      folder: Where the search is kept while it runs.
+      config: The deployment; its `tuning` is set.
+      train: Runs a trial's training.
+      folder: The folder that holds the search's state while it runs.
     """
 
     def __init__(self, config: Config, train: Train, folder: str) -> None:
@@ -70,8 +70,8 @@ class Search(BaseTuner):  # type: ignore[misc]
             objective=keras_tuner.Objective(self._monitor, direction="max" if self._monitor == "auc" else "min"),
             max_trials=config.tuning.max_trials,
             hyperparameters=search_space(config),
-            seed=config.training.seed + 1,  # KerasTuner takes 0 for none
-            max_consecutive_failed_trials=config.tuning.max_trials + 1,  # `on_search_end` tells it in a sentence
+            seed=config.training.seed + 1,  # KerasTuner treats 0 as no seed
+            max_consecutive_failed_trials=config.tuning.max_trials + 1,  # `on_search_end` reports this in one sentence
         )
         super().__init__(oracle, directory=folder, project_name="search")
 
@@ -87,22 +87,22 @@ class Search(BaseTuner):  # type: ignore[misc]
         except TrainingError as error:  # such as values with which the training diverges
             _logger.warning("trial %s of the search failed: %s", trial.trial_id, error)
             raise FailedTrialError(str(error)) from error
-        except Exception as error:  # anything else is no property of the values, and would be noted and passed over
+        except Exception as error:  # not caused by the values: KerasTuner would only record it and continue
             raise FatalError(str(error)) from error
         remove_folder(folder)
         return {self._monitor: score}
 
     def on_search_end(self) -> None:
-        """Removes what was kept of the search; raises TrainingError if no trial got to its end."""
+        """Removes the search's files; raises TrainingError if no trial completed."""
         trials = self.oracle.trials.values()
         if not any(trial.status == TrialStatus.COMPLETED for trial in trials):
-            *_, last_line = list(trials)[-1].message.splitlines()  # of a traceback: the error's class, and its text
+            *_, last_line = list(trials)[-1].message.splitlines()  # a traceback's last line: error class and message
             _, _, why = last_line.partition(": ")
             raise TrainingError(f"none of the search's {len(trials)} trials could be trained; the last one: {why}")
         remove_folder(self._folder)
 
     def results_summary(self, num_trials: int = 10) -> None:
-        """Prints nothing: KerasTuner's own makes the folder anew, and TFX writes the same into an artifact."""
+        """Prints nothing: KerasTuner's version recreates the folder, and TFX writes the same into an artifact."""
 
 
 def search_space(config: Config) -> keras_tuner.HyperParameters:

@@ -1,8 +1,8 @@
-"""Weights of unknown and missing values that no training example has: they become the mean of the known values'.
+"""Sets the weights of unknown and missing values that no training example has to the mean of the known values'.
 
-`TokenDropout` trains such rows, but on few examples: after 100,000 simulated impressions, of which 1 % had the weekday
-hidden as unknown, the mean score of rows with an unknown weekday was off by up to 10 %, as AdaGrad moves a row of few
-examples as far as one of many.
+`TokenDropout` trains such rows, but on few examples. After 100,000 simulated impressions, of which 1 % had the weekday
+hidden as unknown, the mean score of rows with an unknown weekday was off by up to 10 %, because AdaGrad moves a row
+with few examples as far as a row with many.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ def fill_unseen_rows(
 
     A table's row for an unknown or missing value that no example has becomes Σ n·w / Σ n over all rows of the table,
     with w a row and n how often the examples have it. For a feature that is the same in all examples, an unknown value
-    then scores as the known one. Out-of-vocabulary rows that rare tokens of the examples have stay as they are.
+    then scores as the known one. Out-of-vocabulary rows that the examples' rare tokens use keep their weights.
 
-    A number enters the wide part by a row of its quantile's table, which is treated alike, and the deep part by two
-    columns: its normalized quantile q with weights v, or 0.5 if it is missing, and with weights m whether it is. Where
-    no example lacks it, m becomes v · (mean of q - 0.5): the first hidden layer's sums are then those of the mean q.
+    A number enters the wide part by a row of its quantile's table, which is treated the same way, and the deep part by
+    two columns: its normalized quantile q (0.5 if it is missing) with weights v, and whether it is missing with weights
+    m. If no example lacks the number, m becomes v · (mean of q - 0.5): the first hidden layer's sums for a missing
+    number are then those of the mean q.
 
     Args:
       model: The trained model.
       optimizers: Its optimizers.
       training: The optimizers' settings.
-      examples: Batches of the training examples' features, as they are without anything hidden.
+      examples: Batches of the training examples' features, without token dropout.
     """
     tables = [
         table
@@ -62,7 +63,7 @@ def fill_unseen_rows(
 
 @dataclasses.dataclass
 class _Number:
-    """What the examples have of a numeric feature: how many have it and lack it, and the sum of the quantiles."""
+    """A numeric feature's statistics: how many examples have it and lack it, and the sum of its quantiles."""
 
     known: int = 0
     missing: int = 0
@@ -76,7 +77,7 @@ class _Number:
 
 
 def _set_missing_numbers(model: WideDeep, numbers: Mapping[str, _Number]) -> None:
-    """Sets what the first hidden layer adds for a missing number, of the numbers that no example lacks."""
+    """Sets the first hidden layer's weights for a missing number, for each number that no example lacks."""
     if model.hidden_layers is None:
         return
     kernel = model.hidden_layers.named_variables["dense_0/kernel"]

@@ -1,4 +1,4 @@
-"""Starts a model from the previous one: embeddings, weights and optimizer state, row by row (paper, section 4.2)."""
+"""Warm-starts a model: copies embeddings, weights and optimizer state row by row (paper, section 4.2)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read
 from transform.config import settings
 from transform.feature_spec import FeatureSpec
 
-#: Settings of the model with which a hidden layer's weights mean something else.
+#: Model settings whose change makes a hidden layer's previous weights meaningless.
 _LAYER_SETTINGS = ("activation", "batch_norm")
 
 
 @dataclasses.dataclass(frozen=True)
 class TableReport:
-    """What became of one table's rows.
+    """What was carried over in one table.
 
     Attributes:
-      kept: Rows that start from the previous model's.
-      new: Rows that have none there.
-      dropped: Rows of the previous model from which none starts.
+      kept: The number of rows that start from the previous model's rows.
+      new: The number of rows that match no row of the previous model.
+      dropped: The number of the previous model's rows that no row starts from.
       carried_norm: The L2 norm of the kept rows' values.
     """
 
@@ -45,9 +45,9 @@ class WarmStartReport:
 
     Attributes:
       warm_started_from: The previous model's SavedModel folder; None after a cold start.
-      tables: Of each table of the model, by name; empty after a cold start.
-      dense: The dense variables that were carried.
-      not_carried: What was not, and why: one sentence each.
+      tables: A report per table of the model, by name; empty after a cold start.
+      dense: The names of the dense variables that were carried over.
+      not_carried: What was not carried over, and why: one sentence each.
     """
 
     warm_started_from: str | None
@@ -67,14 +67,14 @@ def save_warm_start(
     transform_state: TransformState,
     serving_model_dir: str,
 ) -> None:
-    """Writes, beside the SavedModel, everything that a next model needs to start from this one.
+    """Writes, beside the SavedModel, everything that the next model needs to start from this one.
 
     Args:
       model: The trained model.
       optimizers: Its optimizers.
       spec: Its features.
       training: The optimizers' settings.
-      transform_state: What its rows stand for.
+      transform_state: The vocabularies and boundaries that its rows represent.
       serving_model_dir: The SavedModel's folder, `<model uri>/Format-Serving`.
     """
 
@@ -107,16 +107,16 @@ def warm_start(
 ) -> WarmStartReport:
     """Overwrites a cold model's weights and optimizer state with the previous model's, wherever they match.
 
-    Rows are matched by what they stand for (`trainer.row_matching`), and each takes its optimizer state along, so
-    that the first step moves it no more than a further step of the previous training would. What does not match stays
-    as a cold start made it. (New rows that started from the old ones' mean, from their distribution or from the
-    out-of-vocabulary bucket they were in made the simulated store's next day no better after any number of steps.)
+    Rows are matched by what they represent (`trainer.row_matching`). Each row is carried over together with its
+    optimizer state, so that the first step moves it no more than another step of the previous training would. What does
+    not match keeps its cold start. (Starting new rows from the old rows' mean, from their distribution or from their
+    former out-of-vocabulary bucket did not improve the simulated store's next day after any number of steps.)
 
     Args:
       model: The model, as initialized.
       optimizers: Its optimizers.
       training: The settings.
-      transform_state: What the new model's rows stand for.
+      transform_state: The vocabularies and boundaries that the new model's rows represent.
       base_model: The previous model's SavedModel folder, or None.
 
     Returns:
@@ -136,7 +136,7 @@ def warm_start(
 
 
 def _state_settings(model: WideDeep, training: settings.Training) -> dict[str, Any]:
-    """The settings without which the saved state cannot be judged."""
+    """The settings that are needed to decide whether the saved state can be carried over."""
     return {
         **{name: getattr(model.settings, name) for name in _LAYER_SETTINGS},
         "hidden_units": list(model.settings.hidden_units),
@@ -146,7 +146,7 @@ def _state_settings(model: WideDeep, training: settings.Training) -> dict[str, A
 
 
 class _Carrier:
-    """Carries a saved state over into a model."""
+    """Carries a saved state over into a model; collects what is not carried over."""
 
     def __init__(
         self, model: WideDeep, optimizers: JointOptimizer, training: settings.Training, saved: SavedState
@@ -207,7 +207,7 @@ class _Carrier:
         return TableReport(kept.size, table.rows - kept.size, old_rows - match.used_rows.size, norm)
 
     def _carry_dense(self) -> tuple[str, ...]:
-        """Carries the bias, and the dense layers from the first one up to the first that does not fit."""
+        """Carries over the bias, and the dense layers in order until one does not fit."""
         carried = []
         before, now = self._saved.settings, dataclasses.asdict(self._model.settings)
         against = [] if self._training.warm_start_hidden_layers else ["`training.warm_start_hidden_layers` is false"]
@@ -264,7 +264,7 @@ class _Carrier:
 
 
 def _moved(variable: tf.Variable, old: np.ndarray, match: RowMatch) -> np.ndarray:
-    """The variable's values with the matched rows replaced by old ones, in as many columns as both have."""
+    """The variable's values with the matched rows replaced by the old ones, in the columns that both have."""
     values: np.ndarray = np.array(variable.numpy())
     rows, old_rows = (array.reshape(array.shape[0] if array.shape else 1, -1) for array in (values, old))
     columns = min(rows.shape[1], old_rows.shape[1])

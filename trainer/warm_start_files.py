@@ -1,7 +1,7 @@
-"""The files that a later run warm-starts from: one .npz per table and one JSON index.
+"""The files from which a later run warm-starts: one .npz per table and one JSON index.
 
 warm_start/
-  index.json                    what the other files hold, and the quantiles' boundaries; written last
+  index.json                    describes the other files and holds the quantiles' boundaries; written last
   table.<part>.<name>.npz       `values`, and `slot.<name>` per optimizer slot, row by row
   vocabulary.<name>.npz         `token_bytes` uint8 and `token_ends` int64: the tokens, back to back
   dense.npz                     `<variable>` and `<variable>.slot.<name>` of the dense layers and the bias
@@ -25,7 +25,7 @@ from trainer.tables import InputBlock, RowKeys
 from trainer.transform_state import TransformState
 
 FORMAT = 4
-#: In 3, a missing number was in the middle quantile: it had no row, and no column in the deep part's input.
+#: In format 3, a missing number was in the middle quantile: it had no row, and no column in the deep part's input.
 READABLE_FORMATS = (3, 4)
 INDEX_FILE = "index.json"
 _FOLDER = "warm_start"
@@ -39,7 +39,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class WarmStartError(ValueError):
-    """Warm-start files that cannot be read; the text is one sentence for a person."""
+    """Warm-start files cannot be read; the message is one sentence for a user."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SavedVariable:
 
 @dataclasses.dataclass(frozen=True)
 class SavedTable:
-    """A table with what its rows stand for."""
+    """A table and what its rows represent."""
 
     variable: SavedVariable
     keys: RowKeys
@@ -60,16 +60,16 @@ class SavedTable:
 
 @dataclasses.dataclass(frozen=True)
 class SavedState:
-    """Everything of a trained model that a later one can start from.
+    """Everything from a trained model that a later one can start from.
 
     Attributes:
       tables: By table name.
       dense: The dense layers' variables and the bias, by variable name.
-      transform_state: The vocabularies of the tables, and the boundaries of the quantiles in them.
+      transform_state: The tables' vocabularies, and the boundaries of their quantiles.
       layout: The deep part's input blocks.
-      settings: The settings that the state depends on: `activation`, `batch_norm`, `hidden_units`, `wide_optimizer` and
-        `deep_optimizer`, with `deep_iterations`, the deep optimizer's step count.
-      spec: The feature spec, for a reader.
+      settings: The settings on which the state depends: `activation`, `batch_norm`, `hidden_units`, `wide_optimizer`
+        and `deep_optimizer`; also `deep_iterations`, the deep optimizer's step count.
+      spec: The feature spec, for information only.
     """
 
     tables: dict[str, SavedTable]
@@ -86,7 +86,7 @@ def warm_start_dir(serving_model_dir: str) -> str:
 
 
 def write_files(state: SavedState, directory: str) -> None:
-    """Writes all files; the index last, so that a folder without one is known to be incomplete."""
+    """Writes all files; the index last, so that a folder without an index is recognized as incomplete."""
     tf.io.gfile.makedirs(directory)
     for name, tokens in state.transform_state.vocabularies.items():
         _write_arrays(directory, _vocabulary_file(name), _pack_tokens(tokens))
@@ -120,7 +120,7 @@ def read_files(directory: str) -> SavedState:
       directory: The folder.
 
     Returns:
-      What it holds.
+      The saved state.
 
     Raises:
       WarmStartError: If a file is missing, damaged, of another format, or holds values that are not finite.
@@ -178,7 +178,7 @@ def _check_rows(name: str, table: SavedTable, transform_state: TransformState, f
 
 
 def _num_rows(keys: RowKeys, transform_state: TransformState, file_format: int) -> int | None:
-    """The number of rows of a table with such keys; None if any number fits."""
+    """The number of rows that a table with these keys must have; None if any number is valid."""
     match keys.kind:
         case "vocabulary":
             return len(transform_state.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
@@ -224,7 +224,7 @@ def _unpack_tokens(arrays: Arrays) -> list[bytes]:
 
 
 def _write_arrays(directory: str, name: str, arrays: Arrays) -> None:
-    buffer = io.BytesIO()  # a zip file is written with seeks, which remote filesystems lack
+    buffer = io.BytesIO()  # writing a zip file needs seeks, which remote filesystems lack
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     with tf.io.gfile.GFile(os.path.join(directory, name), "wb") as file:
         file.write(buffer.getvalue())

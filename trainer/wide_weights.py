@@ -1,4 +1,4 @@
-"""The wide part's weights for people: how many of them are not zero, and the strongest by name."""
+"""The wide part's weights in readable form: the number of non-zero ones, and the strongest by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.tables import RowKeys, Table
 from trainer.transform_state import TransformState
 from transform.feature_spec import CROSS_SEPARATOR, NUM_COUNT_BUCKETS
 
-#: So many of the most positive and of the most negative weights of each table are listed.
+#: For each table, this many of the most positive and of the most negative weights are listed.
 NUM_STRONGEST = 20
 
 _INTRODUCTION = """\
@@ -31,11 +31,11 @@ def non_zero_rows(model: WideDeep) -> dict[str, int]:
 
 
 def to_markdown(model: WideDeep, transform_state: TransformState) -> str:
-    """The page: the wide tables' sizes, then each table's strongest weights.
+    """Renders the page: the wide tables' sizes, then each table's strongest weights.
 
     Args:
       model: The trained model.
-      transform_state: What the rows stand for.
+      transform_state: The vocabularies and boundaries that name the rows.
 
     Returns:
       Markdown.
@@ -56,10 +56,10 @@ def to_markdown(model: WideDeep, transform_state: TransformState) -> str:
 
 
 def row_names(keys: RowKeys, row: int, transform_state: TransformState) -> list[str]:
-    """What a row stands for: for a counted cross a value of each of its features, else one name.
+    """Names what a row represents: for a counted cross one value per feature, else one name.
 
     Args:
-      keys: What the table's rows stand for.
+      keys: What the table's rows represent.
       row: The row's number.
       transform_state: The vocabularies and boundaries.
 
@@ -83,7 +83,7 @@ def row_names(keys: RowKeys, row: int, transform_state: TransformState) -> list[
     if not keys.features:
         return [_text(tokens[row])]
     values = tokens[row].split(CROSS_SEPARATOR.encode())
-    if len(values) != len(keys.features):  # a value holds the separator
+    if len(values) != len(keys.features):  # a value contains the separator
         return [_text(tokens[row]), *[""] * (len(keys.features) - 1)]
     return [
         _quantile(transform_state.boundaries[name], int(value)) if name in keys.quantiles else _text(value)
@@ -98,7 +98,7 @@ def _title(table: Table) -> str:
 
 def _strongest(table: Table, weights: np.ndarray, transform_state: TransformState) -> str:
     order = np.argsort(weights, kind="stable")
-    if table.keys.kind == "quantiles":  # of a value that is often there, several quantiles have no value of their own
+    if table.keys.kind == "quantiles":  # skip quantiles that are empty because a frequent value repeats the boundary
         boundaries = transform_state.boundaries[table.keys.features[0]]
         order = order[~np.isin(order, np.flatnonzero(np.diff(boundaries) <= 0) + 1)]
     highest = [row for row in order[::-1][:NUM_STRONGEST].tolist() if weights[row] > 0]
@@ -134,12 +134,12 @@ def _quantile(boundaries: np.ndarray, quantile: int) -> str:
 
 
 def _share(bucket: int) -> str:
-    """The odds in the middle of a bucket of shares, in proportion to those of all rows."""
+    """The odds at the middle of a share bucket, relative to the odds of all rows."""
     return f"odds × {math.exp((bucket - MIDDLE_BUCKET) * SHARE_BUCKET_WIDTH):.3g}"
 
 
 def _count(bucket: int) -> str:
-    """The numbers of rows in a bucket: 0, 1, 2 to 3, 4 to 7, and so on."""
+    """The range of row counts in a bucket: 0, 1, 2 to 3, 4 to 7, and so on."""
     first = 2 ** (bucket - 1) if bucket else 0
     if bucket == NUM_COUNT_BUCKETS - 1:
         return f"{first:,} or more"
@@ -147,7 +147,7 @@ def _count(bucket: int) -> str:
 
 
 def _text(token: bytes) -> str:
-    """A token as it can stand in a cell: what is no printable character is escaped."""
+    """A token as text for a table cell, with non-printable characters escaped."""
     text = token.decode("utf-8", errors="backslashreplace")
     text = "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in text)
     return text.replace("|", r"\|")

@@ -1,1 +1,1 @@
-"""The bottom layer: what a feature is, and how a raw value becomes what the model reads."""
+"""The bottom layer: declares the features and transforms raw values into the model's inputs."""

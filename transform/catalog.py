@@ -1,4 +1,4 @@
-"""Reads the snapshot of a table, as ingestion writes it and a pushed version carries it."""
+"""Reads a table's snapshot, as ingestion writes it and a pushed version contains it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transform.feature_spec import TABLE_KEY
 
 
 def table_rows(folder: str) -> Iterator[tuple[bytes, tf.train.Example]]:
-    """The key and the features of each row, from the TFRecord files in a table's folder; none without a file."""
+    """Yields each row's key and features, from the TFRecord files in a table's folder; nothing if it has no file."""
     files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
     for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
         example = tf.train.Example.FromString(record)

@@ -1,8 +1,8 @@
-"""Errors whose text is one sentence for a person: what rule, what was received, where, what is allowed."""
+"""Errors whose message is one sentence for a user: the rule, the value received, where, and what is allowed."""
 
 
 class UserError(Exception):
-    """Something that the user can mend; the command line prints its text and exits non-zero, without a traceback."""
+    """An error that the user can fix; the command line prints its message and exits non-zero, without a traceback."""
 
 
 class ConfigError(UserError, ValueError):

@@ -27,39 +27,39 @@ SPAN = "span"
 FOLD = "fold"
 SHARES_LABEL = "shares_label"
 
-#: Of these, what a logged example has and a request has not, nor the model reads.
+#: The keys that a logged example has but a request does not, and that the model does not read.
 KNOWN_AFTERWARDS = (LABEL, WEIGHT, SPAN, FOLD, SHARES_LABEL)
 RESERVED_NAMES = frozenset({*KNOWN_AFTERWARDS, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
 
-#: Rows that can share an install are in the same of so many folds.
+#: The number of folds; rows that can share an install are in the same fold.
 NUM_FOLDS = 8
 
-#: In place of a span or a fold: there is none.
+#: The value for "no span" or "no fold".
 NO_SPAN = NO_FOLD = -1
 
 #: The source whose rows are the impressions.
 IMPRESSIONS = "impressions"
 
-#: The token that stands for a missing categorical value; counted like any other token.
+#: The token for a missing categorical value; counted like any other token.
 MISSING_TOKEN = "<missing>"
 
-#: The row of that token in each vocabulary that has it: those of which a feature that is no list looks its value up.
+#: The row of that token, in each vocabulary that is used by a feature that is not a list.
 MISSING_ROW = 0
 
-#: Stands for a missing number among the normalized quantiles, which are in [0, 1].
+#: The value for a missing number, among the normalized quantiles, which are in [0, 1].
 MISSING_QUANTILE = -1.0
 
-#: A token that a window lacks keeps its row for so many spans, if not told otherwise: longer than a week of days.
+#: The default number of spans for which a token that a window lacks keeps its row: longer than a week of days.
 MEMORY_SPANS = 14
 
 #: Joins the tokens of a cross; a control character, so that it does not occur in tokens.
 CROSS_SEPARATOR = "\x1f"
 
-#: What the model reads of a count feature: the share of positives, and the number of rows.
+#: The model's two inputs from a count feature: the share of positives, and the number of rows.
 CountInput = Literal["share", "rows"]
 COUNT_INPUTS: tuple[CountInput, ...] = ("share", "rows")
 
-#: Either enters the model by its bucket (`trainer.counts`).
+#: The number of buckets of each of these inputs (`trainer.counts`).
 NUM_COUNT_BUCKETS = 32
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
@@ -163,9 +163,9 @@ class Feature:
 
     @property
     def bucket_name(self) -> str:
-        """The untransformed name under which a numeric feature's quantile goes to the wide part.
+        """The untransformed name under which a numeric feature's quantile enters the wide part.
 
-        0 to n_q - 1, and n_q for a missing value.
+        The quantile is 0 to n_q - 1, or n_q for a missing value.
         """
         return f"{self.name}_bucket"
 
@@ -234,11 +234,11 @@ class Count:
 
     @property
     def key_name(self) -> str:
-        """The untransformed name of what its numbers are found by: a fingerprint of the combination."""
+        """The untransformed name of the key by which its numbers are looked up: a fingerprint of the combination."""
         return f"{self.name}_key"
 
     def input_name(self, which: CountInput) -> str:
-        """The untransformed name under which the model reads one of its two numbers."""
+        """The untransformed name of one of the model's two inputs from this count."""
         return f"{self.name}_{which}"
 
 
@@ -304,7 +304,7 @@ class FeatureSpec:
 
     @property
     def example_names(self) -> frozenset[str]:
-        """The names under which the examples have features: their own, and those from before."""
+        """The names under which the examples have features: the current names and `renamed_from`."""
         return frozenset({name for f in self.features for name in (f.name, f.renamed_from) if name is not None})
 
     @property
@@ -313,31 +313,31 @@ class FeatureSpec:
         return (*self.crosses, *self.counts)
 
     def vocabulary_owner(self, feature: Feature) -> Feature:
-        """The feature whose vocabulary, and with it whose embedding table, `feature` uses: often itself."""
+        """The feature whose vocabulary, and so whose embedding table, `feature` uses; often `feature` itself."""
         return self.by_name[feature.vocabulary] if isinstance(feature.vocabulary, str) else feature
 
     @cached_property
     def vocabularies(self) -> dict[str, Vocabulary]:
-        """The vocabulary rules by the name of the feature that declares each."""
+        """The vocabulary rules, by the name of the feature that declares each."""
         return {f.name: f.vocabulary for f in self.features if isinstance(f.vocabulary, Vocabulary)}
 
     def sharers(self, owner: str) -> tuple[Feature, ...]:
-        """The features that use the vocabulary `owner` declares, `owner` included."""
+        """The features that use the vocabulary that `owner` declares, including `owner`."""
         return tuple(f for f in self.features if not f.is_numeric and self.vocabulary_owner(f).name == owner)
 
     def has_missing_row(self, owner: str) -> bool:
-        """Whether the vocabulary that `owner` declares has a row for a missing value: a list is empty instead."""
+        """Whether the vocabulary that `owner` declares has a row for a missing value; a missing list is empty."""
         return any(not f.is_list for f in self.sharers(owner))
 
     def of_part(self, part: Part) -> tuple[Feature, ...]:
         return tuple(f for f in self.features if part in f.parts)
 
     def counts_of_part(self, part: Part) -> tuple[str, ...]:
-        """The untransformed names of the counts' numbers that a part of the model reads."""
+        """The untransformed names of the count inputs that a part of the model reads."""
         return tuple(c.input_name(which) for c in self.counts if part in c.parts for which in COUNT_INPUTS)
 
     def stored_names(self, inputs: Iterable[str]) -> tuple[str, ...]:
-        """What tf.Transform gives for some of the model's inputs: in place of a count's numbers, its key.
+        """The outputs of tf.Transform that some of the model's inputs come from: for a count's inputs, its key.
 
         Args:
           inputs: Transformed names.
@@ -360,7 +360,7 @@ class FeatureSpec:
 
 
 def vocabulary_file_name(name: str) -> str:
-    """The name under which tf.Transform keeps the vocabulary of a feature or of a counted cross."""
+    """The name under which tf.Transform stores the vocabulary of a feature or of a counted cross."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"a vocabulary's name has small letters, digits and underscores only. Received: {name!r}")
     return f"{name}_vocabulary"

@@ -1,4 +1,4 @@
-"""tf.Transform's `preprocessing_fn`: raw features to ids, quantiles and crosses (paper, section 4.1)."""
+"""tf.Transform's `preprocessing_fn`: transforms raw features to ids, quantiles and crosses (paper, section 4.1)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from transform.feature_spec import (
 from transform.raw_texts import clean, raw_rules
 from transform.vocabulary_memory import read_memory, remembered_tokens
 
-#: The key of `custom_config` under which the config travels, as `Config.to_json` writes it.
+#: The key of `custom_config` that holds the config, as `Config.to_json` writes it.
 CONFIG_KEY = "config"
 
-#: Of the folder with the vocabularies' memory of earlier spans; there is no such key where there is none.
+#: The key of `custom_config` that holds the folder of the vocabulary memory; absent if there is no memory.
 MEMORY_KEY = "vocabulary_memory"
 
-#: With `MEMORY_KEY`: of the run's span.
+#: The key of `custom_config` that holds the run's span; present together with `MEMORY_KEY`.
 SPAN_KEY = "span"
 
 
@@ -44,17 +44,17 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
     """Transforms a batch; TFX calls it with the config in `custom_config`.
 
     Args:
-      inputs: The raw features by name, each a SparseTensor `[batch, any]` of string or float32; the label,
-        int64 `[batch, 1]`, and the weight, float32 `[batch, 1]`, where there are such.
-      custom_config: Holds the config's JSON under `config`, and what `MEMORY_KEY` and `SPAN_KEY` name.
+      inputs: The raw features by name, each a SparseTensor `[batch, any]` of string or float32; the label, int64
+        `[batch, 1]`, and the weight, float32 `[batch, 1]`, if there are any.
+      custom_config: Holds the config's JSON under `config`, and the values under `MEMORY_KEY` and `SPAN_KEY`.
 
     Returns:
       By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
       SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), or `MISSING_QUANTILE`, float32 `[batch]`,
-      and, where the wide part, a cross or a count needs it, its quantile as an int64 id `[batch]`; for a cross the ids
-      of the combinations that have a weight, int64 SparseTensor `[batch, any]`; for a count its
-      combination's fingerprint, int64 `[batch]`, by which the trainer counts. The label, the span, the fold and
-      `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.
+      and, if the wide part, a cross or a count needs it, its quantile as an int64 id `[batch]`; for a cross the ids of
+      the combinations that have a weight, int64 SparseTensor `[batch, any]`; for a count its combination's fingerprint,
+      int64 `[batch]`, by which the trainer counts. The label, the span, the fold and `shares_label` as int64 `[batch]`,
+      the weight as float32 `[batch]`.
     """
     config = Config.from_json(custom_config[CONFIG_KEY])
     remembered = {}
@@ -66,7 +66,7 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
 def transform_features(
     inputs: dict[str, tf.SparseTensor], spec: FeatureSpec, remembered: Mapping[str, list[bytes]]
 ) -> dict[str, Any]:
-    """`preprocessing_fn` for a feature spec, and by vocabulary the tokens that earlier spans had; see there."""
+    """`preprocessing_fn` for a feature spec; `remembered` holds the tokens of earlier spans, by vocabulary."""
     outputs: dict[str, Any] = {}
     tokens: dict[str, tf.Tensor | tf.SparseTensor] = {}
     for feature in spec.features:
@@ -98,7 +98,7 @@ def transform_features(
 
 
 def single_value(values: tf.SparseTensor, default: Any) -> tf.Tensor:
-    """The first value of each row, `[batch]`; `default` where there is none."""
+    """The first value of each row, `[batch]`; `default` for a row without values."""
     first = tf.sparse.slice(values, [0, 0], [values.dense_shape[0], 1])
     wide = tf.SparseTensor(first.indices, first.values, [values.dense_shape[0], 1])
     return tf.squeeze(tf.sparse.to_dense(wide, default_value=default), axis=1)
@@ -107,10 +107,10 @@ def single_value(values: tf.SparseTensor, default: Any) -> tf.Tensor:
 def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
     """The normalized quantile, float32, and the quantile from 0 to n_q - 1, int64.
 
-    A missing value is `MISSING_QUANTILE`, and n_q.
+    A missing value gives `MISSING_QUANTILE` and n_q.
     """
     num_quantiles = feature.quantiles
-    assert num_quantiles is not None  # the spec's validation holds this
+    assert num_quantiles is not None  # ensured by the spec's validation
     boundaries = tft.quantiles(
         values.values, num_quantiles, epsilon=min(0.01, 0.1 / num_quantiles), name=f"{feature.name}_quantiles"
     )
@@ -134,9 +134,9 @@ def _add_ids(
     rule: Vocabulary,
     remembered: list[bytes],
 ) -> None:
-    """Counts the tokens of all features that share a vocabulary together, and looks each feature's up in it.
+    """Learns one vocabulary from the tokens of all features that share it, and looks up each feature's tokens in it.
 
-    `MISSING_TOKEN` has a row, `MISSING_ROW`, though training may never have seen it.
+    `MISSING_TOKEN` has a row, `MISSING_ROW`, even if it never occurs in training.
     """
     sharers = spec.sharers(owner)
     if spec.has_missing_row(owner):
@@ -157,7 +157,7 @@ def _add_ids(
 
 
 def as_column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
-    """A cross's input; all of them sparse, since `tf.sparse.cross` puts dense ones behind the sparse ones."""
+    """A cross's input as a SparseTensor, because `tf.sparse.cross` puts dense inputs after the sparse ones."""
     if isinstance(values, tf.SparseTensor):
         return values
     size = tf.shape(values, out_type=tf.int64)[0]
@@ -166,7 +166,7 @@ def as_column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
 
 
 def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross, remembered: list[bytes]) -> tf.SparseTensor:
-    """The ids of every combination of the features' values, those without a weight left out."""
+    """The ids of every combination of the features' values, without the combinations that have no weight."""
     combinations = tf.sparse.cross([as_column(part) for part in parts], separator=CROSS_SEPARATOR)
     if cross.hash_buckets is not None:
         ids = tf.strings.to_hash_bucket_fast(combinations.values, cross.hash_buckets)
@@ -184,5 +184,5 @@ def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross, remembere
 
 
 def _count_key(combinations: tf.Tensor) -> tf.Tensor:
-    """Fingerprints, from 0 to 2^63 - 2. The chance that any two of a million combinations have the same one is 5e-8."""
+    """Fingerprints, from 0 to 2^63 - 2. The chance that any two of a million combinations collide is 5e-8."""
     return tf.strings.to_hash_bucket_fast(combinations, 2**63 - 1)

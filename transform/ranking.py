@@ -1,4 +1,4 @@
-"""What a model can rank by: which item features `rank` finds by an item's id, and which signatures a config has."""
+"""Which item features a model's `rank` finds by an item's id, and which ranking signatures a config has."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from transform.config.sources import Table
 from transform.feature_spec import IMPRESSIONS, Feature
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_SIGNATURE
 
-#: The signatures that rank, in the order in which they are told.
+#: The ranking signatures, in the order in which messages list them.
 RANKING_SIGNATURES = (RANK_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_ITEMS_SIGNATURE)
 
-#: Those that are given no item feature, and find all of them in the model's catalog.
+#: The signatures that receive no item features and find all of them in the model's catalog.
 FROM_CATALOG = (RANK_SIGNATURE, RANK_NAMED_SIGNATURE)
 
 
 def item_tables(config: Config) -> dict[str, str]:
-    """The tables with item features whose rows are found by the item's id; none where the id is not known.
+    """The tables with item features whose rows are found by the item's id; empty if the item id is unknown.
 
-    Ingestion keeps a snapshot of them, and the exported model holds it.
+    Ingestion keeps a snapshot of them, and the exported model contains it.
 
     Args:
       config: The deployment.
 
     Returns:
-      By table, the feature that holds its key: the item's id or, for a table with an `item_key`, a feature that the
-      tables before it have. For example `{"catalog": "app", "developers": "developer"}`.
+      The feature that holds the table's key, by table: the item's id or, for a table with an `item_key`, a feature from
+      one of the tables before it. For example `{"catalog": "app", "developers": "developer"}`.
     """
     identity = config.item_id
     if identity is None:
@@ -44,28 +44,28 @@ def item_tables(config: Config) -> dict[str, str]:
 
 
 def _key_feature(table: Table, identity: Feature) -> str | None:
-    """The item feature that holds a table's key; None if it is not said."""
+    """The item feature that holds a table's key; None if the config does not name it."""
     if table.item_key is None and table.log_column == identity.source_column:
         return identity.name
     return table.item_key
 
 
 def snapshot_tables(config: Config) -> tuple[str, ...]:
-    """The tables that ingestion keeps a snapshot of, sorted: the broadcast ones, and those of `item_tables`."""
+    """The tables of which ingestion keeps a snapshot, sorted: the broadcast ones, and those of `item_tables`."""
     broadcast = {name for name, table in config.sources.tables.items() if table.broadcast}
     return tuple(sorted(broadcast | {*item_tables(config)}))
 
 
 def absent_signatures(config: Config) -> dict[str, str]:
-    """Why a model of this config lacks a signature that ranks.
+    """Returns why a model of this config lacks a ranking signature.
 
     Args:
       config: The deployment.
 
     Returns:
-      By the name of each of `RANKING_SIGNATURES` that is not exported, the reason: a clause without a full stop. For
-      example, where the feature `price` is read from the impressions, `rank` and `rank_named` are absent since "the
-      item feature `price` is in no table that is found by the item id `app`".
+      The reason, a clause without a full stop, by the name of each of `RANKING_SIGNATURES` that is not exported. For
+      example, if the feature `price` is read from the impressions, `rank` and `rank_named` are absent because "the item
+      feature `price` is in no table that is found by the item id `app`".
     """
     identity = config.item_id
     if not any(f.side == "context" for f in config.spec.features):
@@ -81,7 +81,7 @@ def absent_signatures(config: Config) -> dict[str, str]:
 
 
 def absence_words(absent: Mapping[str, str]) -> list[str]:
-    """For a person, what `absent_signatures` found: "no rank, rank_named: there is no context feature"."""
+    """Formats the result of `absent_signatures` for a user: "no rank, rank_named: there is no context feature"."""
     by_reason: dict[str, list[str]] = {}
     for name, why in absent.items():
         by_reason.setdefault(why, []).append(name)
@@ -97,13 +97,13 @@ def _no_item_id(config: Config) -> str:
 
 
 def _unfound_features(config: Config, identity: Feature) -> list[str]:
-    """The names of the item features that the model reads and that no row found by the item's id has."""
+    """The names of the item features that the model reads but that no row found by the item's id has."""
     tables = item_tables(config)
     others = [f for f in config.spec.features if f.side == "item" and f.name != identity.name]
     return sorted(f.name for f in others if f.source not in tables and _is_read(config, f))
 
 
 def _is_read(config: Config, feature: Feature) -> bool:
-    """Whether the model reads a feature; one that is in no part is declared for slices of the evaluation alone."""
+    """Whether the model reads a feature; a feature in no part may be declared only for slices of the evaluation."""
     combinations = config.spec.combinations
     return bool(feature.parts) or any(feature.name in combination.features for combination in combinations)

@@ -1,7 +1,7 @@
-"""One rule for raw values: what of a text does not count, and which values mean that there is none.
+"""The rules for raw values: which white space is trimmed, and which values mean "no value".
 
-Ingestion applies it to the rows of logs and tables, and the exported model to a request: the same text has the same
-score whichever way it comes.
+Ingestion applies them to the rows of logs and tables, and the exported model applies them to requests, so that the same
+text has the same score from either source.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from transform.config.config import Config
 
-#: What is removed at both ends of a text: the white space of ASCII, as `tf.strings.strip` removes it.
+#: The characters removed at both ends of a text: ASCII white space, as in `tf.strings.strip`.
 WHITE_SPACE = " \t\n\v\f\r"
 
 
@@ -25,17 +25,17 @@ def trimmed(text: str) -> str:
 
 
 def null_words(null_values: Sequence[str], *, trim: bool) -> frozenset[str]:
-    """The texts that mean "no value", the empty one among them; of a trimmed column, trimmed as its texts are."""
+    """The texts that mean "no value", including the empty text; trimmed if the column's texts are trimmed."""
     return frozenset({"", *(trimmed(word) if trim else word for word in null_values)})
 
 
 def null_numbers(null_values: Sequence[str]) -> frozenset[float]:
-    """The numbers, float32, that mean "no value": those that `null_values` spells."""
+    """The numbers, float32, that mean "no value": the entries of `null_values` that parse as numbers."""
     numbers = set()
     for word in null_values:
         try:
             numbers.add(float(np.float32(word)))
-        except ValueError:  # a word, not a number
+        except ValueError:  # a text, not a number
             continue
     return frozenset(numbers)
 
@@ -45,9 +45,9 @@ class RawRule:
     """The rule for one feature.
 
     Attributes:
-      trim: Whether its texts are trimmed.
-      words: The texts that mean "no value"; none for a number.
-      numbers: The numbers that do; none for a text.
+      trim: Whether the feature's texts are trimmed.
+      words: The texts that mean "no value"; empty for a numeric feature.
+      numbers: The numbers that mean "no value"; empty for a text feature.
     """
 
     trim: bool
@@ -56,7 +56,7 @@ class RawRule:
 
 
 def raw_rules(config: Config) -> dict[str, RawRule]:
-    """The rule for each feature, by its source's `null_values` and its own `trim`."""
+    """The rule for each feature, from its source's `null_values` and its own `trim`."""
     rules = {}
     for feature in config.spec.features:
         nulls = config.sources.of(feature.source).null_values
@@ -71,12 +71,12 @@ def clean(inputs: Mapping[str, Any], rules: Mapping[str, RawRule]) -> dict[str, 
     """Applies the rules in a TensorFlow graph.
 
     Args:
-      inputs: Raw features by name, SparseTensors `[batch, any]` of string or float32; and other tensors.
-      rules: By feature.
+      inputs: Raw features by name, SparseTensors `[batch, any]` of string or float32; other tensors are allowed too.
+      rules: The rules by feature.
 
     Returns:
-      The inputs, the texts of features trimmed, and without the values that mean "no value". What is left of a row's
-      values begins at the first column.
+      The inputs, with the features' texts trimmed and without the values that mean "no value". A row's remaining values
+      start at the first column.
     """
     return {name: _clean(value, rules[name]) if name in rules else value for name, value in inputs.items()}
 

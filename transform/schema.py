@@ -23,9 +23,10 @@ TRAINING = "TRAINING"
 
 
 def raw_schema(config: Config) -> schema_pb2.Schema:
-    """Returns the schema that ingestion's tf.Examples must fit, and that requests are parsed with.
+    """Returns the schema that ingestion's tf.Examples must match and with which requests are parsed.
 
-    The label, int64 in {0, 1}, and the weight, a float, if there is one, are expected in the TRAINING environment only.
+    The label, int64 in {0, 1}, and the weight, a float (if there is one), are expected in the TRAINING environment
+    only.
     """
     schema = schema_pb2.Schema(default_environment=[TRAINING, SERVING])
     label = schema.feature.add(name=LABEL, type=schema_pb2.INT, not_in_environment=[SERVING])
@@ -39,10 +40,10 @@ def raw_schema(config: Config) -> schema_pb2.Schema:
         weight.shape.dim.add(size=1)
     for feature in config.spec.features:
         _add_feature(schema, feature)
-        if feature.renamed_from is not None:  # for a model that serves: no request of the new one has it
+        if feature.renamed_from is not None:  # for a serving model that reads the old name; requests do not have it
             schema.feature.add(name=feature.renamed_from, type=_type_of(feature), not_in_environment=[SERVING])
     log = config.sources.impressions
-    for name, column, kind in (  # those without a column in the log are not there
+    for name, column, kind in (  # those without a column in the log are left out
         (IMPRESSION_ID, log.impression_id, schema_pb2.BYTES),
         (REQUEST_ID, log.request_id, schema_pb2.BYTES),
         (TIMESTAMP, log.timestamp, schema_pb2.INT),

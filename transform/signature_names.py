@@ -1,4 +1,4 @@
-"""The names of a SavedModel's signatures, and of their inputs and outputs: what the trainer exports, a client asks for.
+"""The names of a SavedModel's signatures, their inputs and outputs, shared by the trainer's export and the clients.
 
 | signature | inputs | outputs |
 |---|---|---|
@@ -7,16 +7,16 @@
 | `regress` | `inputs`, as `examples` | `outputs`, float32 `[batch]`: the scores |
 | `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; `in_catalog`, bool; each `[requests, candidates]` |
 | `rank_items` | those of `rank`, and `items`, string `[requests, candidates]`: a serialized tf.Example of the item features | as `rank` |
-| `rank_named` | in `context`'s place a tensor per context feature | as `rank` |
+| `rank_named` | those of `rank`, with one tensor per context feature in place of `context` | as `rank` |
 | `transform_features` | `examples` | the transformed features |
 
-A request with fewer candidates than another of the same call is filled up with the empty item id: its place comes last,
-with score 0. `in_catalog` is whether the model's catalog has the item; another one is scored as an item of which nothing is
-known, or by its `items` entry. A model whose catalog lacks item features has no such output. An empty `items` entry
-takes the item from the model's own catalog; in a model without `rank`, whose catalog lacks item features, it is an
-error. In `rank_named`, a feature is string or float32, `[requests]`, or `[requests, values]`
-for a list; an empty string or NaN is no value. `transform.ranking.absent_signatures` says which of the three that rank a
-config does not have, and why.
+If the requests of one call have different numbers of candidates, the shorter ones are padded with the empty item id,
+which is sorted last with score 0. `in_catalog` is whether the model's catalog has the item; an item that it lacks is
+scored by its `items` entry or, without one, with all item features but its id missing. A model whose catalog lacks item
+features has no such output. For an empty `items` entry, the item is taken from the model's own catalog; in a model
+without `rank`, whose catalog lacks item features, it is an error. In `rank_named`, a feature is string or float32,
+`[requests]`, or `[requests, values]` for a list; an empty string or NaN means no value.
+`transform.ranking.absent_signatures` returns which of the three ranking signatures a config does not have, and why.
 """  # noqa: E501
 
 SERVING_SIGNATURE = "serving_default"
@@ -30,7 +30,7 @@ TRANSFORM_SIGNATURE = "transform_features"
 EXAMPLES_INPUT = "examples"
 SCORES_OUTPUT = "scores"
 
-#: TF Serving's own names, of Classify and Regress.
+#: TF Serving's own names, for Classify and Regress.
 INPUTS = "inputs"
 CLASSES_OUTPUT = "classes"
 REGRESSION_OUTPUT = "outputs"

@@ -1,9 +1,9 @@
-"""The trainer's own scores, beside the model: what the exported model's are held against before it is pushed.
+"""The trainer's own scores, stored beside the model; before the push, the exported model's scores are compared to them.
 
 own_scores/
-  rows.tfrecord      raw tf.Examples, as a request has them
-  item_ids.tfrecord  the item's id in each, empty where there is none
-  row_scores.npy     the trainer's score of each, float32 `[rows]`
+  rows.tfrecord      raw tf.Examples, as a request sends them
+  item_ids.tfrecord  each row's item id, empty if there is none
+  row_scores.npy     the trainer's score of each row, float32 `[rows]`
   eval_scores.npy    its scores of all transformed evaluation examples, float32, ascending
 """
 
@@ -25,15 +25,15 @@ _EVAL_SCORES_FILE = "eval_scores.npy"
 
 @dataclasses.dataclass(frozen=True)
 class TrainerPredictions:
-    """What the trainer itself makes of examples, once it has trained.
+    """The trainer's own scores of examples, after training.
 
     Attributes:
       rows: Serialized raw tf.Examples, without label and weight.
-      item_ids: The item's id in each row; empty where a row has none, or the model ranks no items.
-      row_scores: Its score of each, float32 `[rows]`.
+      item_ids: Each row's item id; empty if the row has none, or if the model ranks no items.
+      row_scores: The trainer's score of each row, float32 `[rows]`.
       eval_scores: Its scores of all evaluation examples that tf.Transform wrote, float32, ascending. Beam keeps neither
-        keys nor order, so these are compared as a whole: if each of two models' scores of the same rows differs by at
-        most ε, so do their sorted scores.
+        keys nor order, so these are compared as a whole: if two models' scores of each row differ by at most ε, so do
+        their sorted scores.
     """
 
     rows: list[bytes]
@@ -43,7 +43,7 @@ class TrainerPredictions:
 
 
 def write_trainer_predictions(own: TrainerPredictions, model_uri: str) -> None:
-    """Writes the trainer's scores into a model's folder, on any filesystem that TensorFlow knows."""
+    """Writes the trainer's scores into a model's folder, on any filesystem that TensorFlow supports."""
     folder = os.path.join(model_uri, _FOLDER)
     tf.io.gfile.makedirs(folder)
     for name, records in ((_ROWS_FILE, own.rows), (_ITEM_IDS_FILE, own.item_ids)):
@@ -58,7 +58,7 @@ def write_trainer_predictions(own: TrainerPredictions, model_uri: str) -> None:
 
 
 def read_trainer_predictions(model_uri: str) -> TrainerPredictions | None:
-    """What `write_trainer_predictions` wrote; None for a model whose trainer left no scores."""
+    """Reads what `write_trainer_predictions` wrote; None for a model whose trainer wrote no scores."""
     folder = os.path.join(model_uri, _FOLDER)
     if not tf.io.gfile.isdir(folder):
         return None

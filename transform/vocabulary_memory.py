@@ -1,7 +1,7 @@
-"""What vocabularies remember of earlier spans: a token that a window lacks keeps its row for as long as it may return.
+"""Remembers the vocabularies' tokens of earlier spans: a token that a window lacks keeps its row while it may return.
 
-A window of two days has two weekdays. Without memory the other five would lose their rows, and what they have learned,
-each week anew.
+A window of two days has two weekdays. Without the memory, the other five would lose their rows, and what these have
+learned, every week.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ MAX_REMEMBERED_COMBINATIONS = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How long a vocabulary remembers a token, and how many tokens at most.
+    """How long a vocabulary remembers a token, and how many tokens it remembers at most.
 
     Attributes:
-      spans: A token is remembered for this many spans after the last one that had it; at least 1.
-      size: Of more tokens, those with the highest decayed counts are remembered; None remembers all.
+      spans: A token is remembered for this many spans after the last span that had it; at least 1.
+      size: The maximum number of remembered tokens, those with the highest decayed counts; None remembers all.
     """
 
     spans: int
@@ -41,11 +41,11 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What is remembered of a token.
+    """The record of one token.
 
     Attributes:
-      count: How often the training examples had it, each span's count halved for every `Rule.spans` / 2 spans since.
-      last_span: The last span that had it.
+      count: How often training examples had the token; each span's count is halved every `Rule.spans` / 2 spans.
+      last_span: The last span that had the token.
     """
 
     count: float
@@ -54,11 +54,11 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """What all vocabularies remember.
+    """The records of all vocabularies.
 
     Attributes:
-      span: The last span that was counted; the counts are decayed to it.
-      vocabularies: By the name of the feature or cross, what is remembered of each token.
+      span: The last counted span, to which the counts are decayed.
+      vocabularies: Each token's record, by the name of the feature or cross.
     """
 
     span: int
@@ -66,10 +66,10 @@ class Memory:
 
 
 def rules(spec: FeatureSpec) -> dict[str, Rule]:
-    """The rules of all vocabularies that remember, by name.
+    """The rules of all vocabularies that have a memory, by name.
 
-    A cross with a numeric feature is not among them: its keys have quantiles' numbers, which stand for other values in
-    another window.
+    A cross with a numeric feature has none: its keys contain quantile numbers, which represent other values in another
+    window.
     """
     found = {name: Rule(v.memory_spans, v.max_size) for name, v in spec.vocabularies.items()}
     for cross in spec.crosses:
@@ -80,15 +80,15 @@ def rules(spec: FeatureSpec) -> dict[str, Rule]:
 
 
 def remembered_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str, list[bytes]]:
-    """The tokens that have rows in a span's vocabularies though its window may lack them.
+    """The tokens that get rows in a span's vocabularies although its window may lack them.
 
     Args:
-      memory: Of an earlier span.
-      spec: The features as they are now.
+      memory: The memory after an earlier span.
+      spec: The current features.
       span: The run's span.
 
     Returns:
-      By vocabulary, its tokens, the highest counts first; nothing for a vocabulary that remembers none.
+      The tokens by vocabulary, highest counts first; a vocabulary without remembered tokens is left out.
     """
     tokens = {}
     for name, rule in rules(spec).items():
@@ -101,18 +101,18 @@ def remembered_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str,
 def updated(
     memory: Memory | None, counts: Mapping[int, Mapping[str, Mapping[bytes, int]]], spec: FeatureSpec, span: int
 ) -> Memory:
-    """The memory after a run.
+    """Returns the memory after a run.
 
     Args:
-      memory: Of an earlier span; None if there is none.
-      counts: By span, those that `memory` has not counted, and by vocabulary: how often the span's training examples
-        have each token. The last one is the run's.
+      memory: The memory after an earlier span; None if there is none.
+      counts: How often each token occurs in a span's training examples, by span and vocabulary, for the spans that
+        `memory` has not counted. The last span is the run's.
       spec: The features.
       span: The run's span.
 
     Returns:
-      The memory, without what is forgotten. A token seen 8 times in span 3 and twice in span 5, with a memory of 4
-      spans, has after span 5 the count 8 / 2 + 2 = 6.
+      The memory, without forgotten tokens. For example, a token seen 8 times in span 3 and twice in span 5, with a
+      memory of 4 spans, has the count 8 / 2 + 2 = 6 after span 5.
     """
     vocabularies = {}
     for name, rule in rules(spec).items():
@@ -133,7 +133,7 @@ def _decayed(count: float, rule: Rule, num_spans: int) -> float:
 
 
 def _kept(seen: Mapping[bytes, Seen], rule: Rule, span: int) -> dict[bytes, Seen]:
-    """What a vocabulary remembers in a span of what earlier ones have seen, the highest counts first."""
+    """The tokens, seen in earlier spans, that a vocabulary still remembers in a span; highest counts first."""
     recent = [(s.count, token) for token, s in seen.items() if span - s.last_span <= rule.spans]
     size = len(recent) if rule.size is None else rule.size
     return {token: seen[token] for _, token in heapq.nlargest(size, recent)}
@@ -148,7 +148,7 @@ class _Vocabulary:
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-    """`Memory` as JSON has it; a token's text has a character, U+0000 to U+00FF, for each of its bytes."""
+    """`Memory` as JSON; a token's text has one character, U+0000 to U+00FF, per byte."""
 
     schema_version: Literal[1]
     span: int
@@ -159,7 +159,7 @@ _FILE = TypeAdapter(_File)
 
 
 def write_memory(memory: Memory, directory: str) -> None:
-    """Writes `MEMORY_FILE` into a folder that is there."""
+    """Writes `MEMORY_FILE` into an existing folder."""
     vocabularies = {
         name: _Vocabulary(
             [token.decode("latin-1") for token in seen],

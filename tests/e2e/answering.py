@@ -1,4 +1,4 @@
-"""A process that answers with the served version while runs go on, as a model server would."""
+"""A process that scores requests with the served version while runs are in progress, as a model server would."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import tensorflow as tf
 from components.infra_validation.process import DryRunProcess
 from components.model_store.versions import verify, version_path, versions
 
-#: Between two looks, in seconds.
+#: The pause between two checks, in seconds.
 _PAUSE = 0.2
 
 
 class Answering(threading.Thread):
-    """Verifies the highest version against its manifest, again and again, and scores recorded requests with it.
+    """Repeatedly verifies the highest version against its manifest and scores recorded requests with it.
 
     Args:
       serving: The serving folder.
@@ -44,7 +44,7 @@ class Answering(threading.Thread):
             while not self._end.wait(_PAUSE):
                 try:
                     self._look(process, folder)
-                except Exception as error:  # whatever keeps it from answering
+                except Exception as error:  # any failure to answer is recorded
                     self.problems.append(f"{type(error).__name__}: {error}")
                 with self._looked:
                     self.looks += 1
@@ -66,7 +66,7 @@ class Answering(threading.Thread):
         self._loads = wanted
 
     def load_again(self) -> None:
-        """Has the version loaded anew, and waits until it has answered; also where that came to a problem."""
+        """Makes the process reload the version, and waits until the next checks have ended, even with a problem."""
         with self._looked:
             self._loads_wanted += 1
             at_least = self.looks + 2

@@ -1,4 +1,4 @@
-"""The table of bad days: how a day's files go bad in a store, the gate that stops them, and what it says."""
+"""The table of bad days: how a day's files are broken, the gate that stops the run, and its message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.prepared_store import PreparedStore, Row, read_rows, write_rows
 #: The config's `attribution_seconds`.
 _ATTRIBUTION_SECONDS = 3600
 
-#: What a day's log is: the tables beside it may be the same for long.
+#: The sources that belong to one day; the tables may stay the same for long.
 _SOURCES = ("impressions", "installs")
 _TABLES = ("users", "catalog")
 
@@ -22,11 +22,12 @@ class BadData:
     """A day that must not be learned from, or whose model must not be pushed.
 
     Attributes:
-      kind: In words.
+      kind: A description.
       breaks: Breaks the files of day 2.
-      gate: The component that stops the run; empty if it stops before the first one; `evaluator` refuses the model.
-      says: What its sentence has in it.
-      in_suite: Runs among the slow tests too, not in the campaign alone.
+      gate: The component that stops the run, or empty if the run stops before the first one; `quality_gate` refuses the
+        model.
+      says: Part of the gate's message.
+      in_suite: Whether it is also one of the slow tests, not only part of the campaign.
     """
 
     kind: str
@@ -37,12 +38,12 @@ class BadData:
 
 
 def _rewrite(source: str, change: Callable[[list[Row]], list[Row]]) -> Callable[[PreparedStore], None]:
-    """Rewrites the rows of a source."""
+    """Returns a function that rewrites the rows of a source."""
     return lambda store: write_rows(store.file(source), change(read_rows(store.file(source))))
 
 
 def _set(source: str, change: Callable[[Row], Mapping[str, str]]) -> Callable[[PreparedStore], None]:
-    """Changes some columns of each row of a source."""
+    """Returns a function that changes some columns of each row of a source."""
     return _rewrite(source, lambda rows: [{**row, **change(row)} for row in rows])
 
 
@@ -60,7 +61,7 @@ def _half_in_words(rows: list[Row]) -> list[Row]:
 
 
 def _leads_to_install(store: PreparedStore) -> Callable[[Row], bool]:
-    """Tells of an impression whether its label is 1."""
+    """Returns a function that says whether an impression's label is 1."""
     times: dict[tuple[str, str], list[int]] = {}
     for install in read_rows(store.file("installs")):
         times.setdefault((install["user_id"], install["app_id"]), []).append(int(install["timestamp"]))
@@ -73,13 +74,13 @@ def _leads_to_install(store: PreparedStore) -> Callable[[Row], bool]:
 
 
 def _leak_the_label(store: PreparedStore) -> None:
-    """The log is written at the day's end: the page of an app that was installed had been open for long by then."""
+    """Logs the time at the day's end, when the page of an installed app has been open for long."""
     leads = _leads_to_install(store)
     _set("impressions", lambda row: {"seconds_open": "300"} if leads(row) else {})(store)
 
 
 def _shuffle_the_labels(store: PreparedStore) -> None:
-    """As many installs follow impressions as did, but any impressions."""
+    """Keeps the number of installs that follow impressions, but assigns them to random impressions."""
     rows, leads = read_rows(store.file("impressions")), _leads_to_install(store)
     drawn = random.Random(1).sample(rows, sum(map(leads, rows)))
     installs = [
@@ -90,7 +91,7 @@ def _shuffle_the_labels(store: PreparedStore) -> None:
 
 
 def _permute(source: str, column: str) -> Callable[[PreparedStore], None]:
-    """Gives the values of a column to other rows."""
+    """Returns a function that shuffles a column's values among the rows."""
 
     def permuted(rows: list[Row]) -> list[Row]:
         values = [row[column] for row in rows]
@@ -121,7 +122,7 @@ def _without_installs_of_a_country(store: PreparedStore) -> None:
 
 
 def _users_a_day_late(store: PreparedStore) -> None:
-    """The table is of the next morning: who installed an app has it by then."""
+    """Writes the table on the next morning, when users already have the apps that they installed that day."""
     apps: dict[str, list[str]] = {}
     for row in read_rows(store.file("installs")):
         apps.setdefault(row["user_id"], []).append(row["app_id"])
@@ -263,7 +264,7 @@ BAD_DATA = [
         in_suite=False,
     ),
     BadData(
-        "half of the installs missing",  # three in ten are within what the second of two days may have by chance
+        "half of the installs missing",  # a loss of three in ten is within chance for the second of two days
         _rewrite("installs", lambda rows: [row for i, row in enumerate(rows) if i % 2]),
         "data_gate",
         "the share of label 1 is ",

@@ -1,4 +1,4 @@
-"""The table of bad input that stops a command: how a store is broken, and the sentence that tells it."""
+"""The table of bad input that stops a command: how a store is broken, and the error message."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Stop:
     """A kind of bad input that stops a command.
 
     Attributes:
-      kind: In words.
+      kind: A description.
       breaks: Breaks a good store.
-      check: What `wdr check` says, `<log>` standing for the log's path and so on; empty if it finds no fault.
-      run: What `wdr run` says; the same if left out.
-      at_gate: `wdr run` finds out in ingestion only, and its `row_gate` stops it.
+      check: The message of `wdr check`, with placeholders such as `<log>` for the log's path; empty if it finds no
+        fault.
+      run: The message of `wdr run`; defaults to `check`.
+      at_gate: Whether `wdr run` finds the fault only in ingestion, and its `row_gate` stops it.
     """
 
     kind: str
@@ -32,7 +33,7 @@ class Stop:
 
 
 def _set(place: str, value: Any) -> Callable[[Store], None]:
-    """Sets a value of the config, at a place such as `features.0.name`."""
+    """Returns a function that sets a value of the config, at a place such as `features.0.name`."""
 
     def change(store: Store) -> None:
         *way, last = place.split(".")
@@ -46,14 +47,14 @@ def _set(place: str, value: Any) -> Callable[[Store], None]:
 
 
 def _log(change: Callable[[bytes], bytes]) -> Callable[[Store], object]:
-    """Rewrites the log."""
+    """Returns a function that rewrites the log."""
     return lambda store: store.log.write_bytes(change(store.log.read_bytes()))
 
 
 def _gzipped_log(change: Callable[[bytes], bytes], impressions: int = 60) -> Callable[[Store], None]:
-    """Makes the log a .gz file, its name and the config's path too, and rewrites its bytes.
+    """Returns a function that makes the log a .gz file, adapts the config's path, and rewrites the file's bytes.
 
-    Stored, not deflated: how many rows stand before a place does not depend on the version of zlib.
+    The content is stored, not deflated, so that the number of rows before a place does not depend on zlib's version.
     """
 
     def break_store(store: Store) -> None:
@@ -67,11 +68,11 @@ def _gzipped_log(change: Callable[[bytes], bytes], impressions: int = 60) -> Cal
 
 
 def _no_install_follows(store: Store) -> None:
-    """The labels come from installs, and none of them follows an impression."""
+    """Labels come from installs, none of which follows an impression."""
     del store.config["sources"]["impressions"]["label"]
     store.config["sources"]["installs"] = {"path": "installs.csv", "format": "csv", "keys": ["user", "app"]}
     store.config["sources"]["installs"]["timestamp"] = "time"
-    store.config["sources"]["installs"]["leave_out_unknown_labels"] = False  # the log is of one minute
+    store.config["sources"]["installs"]["leave_out_unknown_labels"] = False  # the log covers one minute
     store.write_config()
     (store.data / "installs.csv").write_text("user,app,time\nuser1,app1,1600000000\n")
 
@@ -89,7 +90,7 @@ LOG_PATTERN = "<data>/log/day-{SPAN}/part-*.csv"
 NO_LABEL_1 = "the train split must have both labels, 0 and 1. Received: {'0': 56} (span 1)"
 
 STOPS = [
-    # The config.
+    # Faults in the config.
     Stop(
         "no config",
         lambda store: store.config_path.unlink(),
@@ -132,7 +133,7 @@ STOPS = [
         "^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$. "
         "Received: 'f1' (<config_path>, evaluation.thresholds.f1).",
     ),
-    # The files.
+    # Faults in the files.
     Stop("no log", lambda store: store.log.unlink(), f"there are no impressions for any span ({LOG_PATTERN})"),
     Stop("no catalog", lambda store: store.catalog.unlink(), "the source `catalog` has no file (<catalog>)"),
     Stop(
@@ -215,7 +216,7 @@ STOPS = [
         "the file is damaged or cut off after row 0; nothing of it is used: Parquet magic bytes not found in footer. "
         "Either the file is corrupted or this is not a parquet file. (<log>)",
     ),
-    # Their rows.
+    # Faults in their rows.
     Stop(
         "a gz cut off at its end",
         _gzipped_log(lambda whole: whole[:-20], impressions=20_000),
@@ -254,5 +255,5 @@ STOPS = [
 
 
 def stops(*, at_gate: bool) -> list[Any]:
-    """The table's rows, for parametrize."""
+    """The table's rows for `pytest.mark.parametrize`."""
     return [pytest.param(stop, id=stop.kind) for stop in STOPS if stop.at_gate == at_gate]

@@ -1,4 +1,4 @@
-"""The table of bad models: what goes wrong between a good training and the push, the gate, and what it says."""
+"""The table of bad models: the fault between a good training and the push, the gate, and its message."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class BadModel:
     """A model that must not be pushed.
 
     Attributes:
-      kind: In words.
+      kind: A description.
       gate: The component that refuses it.
-      says: How sentences of its begin; there may be more.
-      damages: Damages the candidate, right after `after`.
+      says: The beginnings of some of its messages; there may be more messages.
+      damages: Damages the candidate model, right after the component `after`.
       after: The component after which the damage is done.
-      patches: A fault of the trainer's code: the candidate is then trained anew, with it.
-      in_suite: Runs among the slow tests too, not in the campaign alone.
+      patches: A fault in the trainer's code, with which the candidate model is retrained.
+      in_suite: Whether it is also one of the slow tests, not only part of the campaign.
     """
 
     kind: str
@@ -46,7 +46,7 @@ def _infra(kind: str, *says: str, **how: object) -> BadModel:
     return BadModel(kind, "infra_validation", tuple(f"infra validation: {sentence}" for sentence in says), **how)  # type: ignore[arg-type]
 
 
-# What happens to files.
+# Damage to files.
 
 
 def _cut_off(candidate: Candidate) -> None:
@@ -55,12 +55,15 @@ def _cut_off(candidate: Candidate) -> None:
 
 
 def _vocabulary_of_another_order(candidate: Candidate) -> None:
-    """As of a training without the model before it; another day's begins with the same tokens, which are remembered."""
+    """Reverses the tokens, as if trained without the previous model.
+
+    Another day's vocabulary would not do: it begins with the same tokens, which are remembered.
+    """
     vocabulary = candidate.saved_model / "assets" / "app_id_vocabulary"
     vocabulary.write_text("".join(reversed(vocabulary.read_text().splitlines(keepends=True))))
 
 
-# What happens to weights.
+# Damage to weights.
 
 
 def _nan(name: str, value: np.ndarray) -> np.ndarray:
@@ -75,7 +78,7 @@ def _another_bias(name: str, value: np.ndarray) -> np.ndarray:
     return value + np.float32(0.01) if name.startswith("model_variables/0/") else value
 
 
-# What happens to the graph.
+# Damage to the graph.
 
 
 def _slow(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
@@ -110,12 +113,12 @@ def _one_device_reversed(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
 
 
 def _apps_reversed(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-    """One app in four."""
+    """Reverses the scores of one app in four."""
     fourth = tf.strings.to_hash_bucket_fast(parsed(examples, "app_id"), 4)
     return tf.where(fourth == 0, _reversed(scores), scores)
 
 
-# Invented without a look at the gates.
+# Faults designed independently of the gates' rules.
 
 
 def _of_the_row_before(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
@@ -127,13 +130,13 @@ def _one_digit(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
 
 
 def _blind_to_the_app(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-    """Each device has its score, whatever the app."""
+    """Each device has one score for all apps."""
     device = tf.strings.to_hash_bucket_fast(parsed(examples, "device"), 100)
     return 0.0 * scores + 0.05 + 0.0004 * tf.cast(device, tf.float32)
 
 
 def _sure_of_new_apps(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-    """One app in six is taken for a sure success."""
+    """One app in six gets a score near 1."""
     sixth = tf.strings.to_hash_bucket_fast(parsed(examples, "app_id"), 6)
     return tf.where(sixth == 0, 0.98 + 0.01 * scores, scores)
 
@@ -146,11 +149,11 @@ def _wrap(change: Scores, **how: object) -> Callable[[Candidate], None]:
     return lambda candidate: candidate.wrap(change, **how)  # type: ignore[arg-type]
 
 
-# What happens in the export.
+# Damage in the export.
 
 
 class _WithOtherGraph:
-    """What tf.Transform learned, but for its graph."""
+    """tf.Transform's output with the graph of another run."""
 
     def __init__(self, own: tft.TFTransformOutput, other: tft.TFTransformOutput):
         self._own = own
@@ -166,7 +169,7 @@ def _graph_of_another_run(patch: pytest.MonkeyPatch, first_graph: Path) -> None:
     def module(model: Any, own: tft.TFTransformOutput, *rest: Any) -> ServingModule:
         return ServingModule(model, _WithOtherGraph(own, other), *rest)
 
-    # Not in `trainer.run_fn`, which TFX loads again when it calls it.
+    # Patched here and not in `trainer.run_fn`, which TFX reloads when it calls it.
     patch.setattr(trainer.signatures, "ServingModule", module)
 
 
@@ -178,7 +181,7 @@ def _serves_only(*names: str) -> Callable[[pytest.MonkeyPatch, Path], None]:
 
 
 def _swap_boundaries(patch: pytest.MonkeyPatch, _: Path) -> None:
-    """Each of two features goes through the other one's quantiles."""
+    """Transforms each of two features with the other one's quantiles."""
     swap = {"rating": "size_mb", "size_mb": "rating"}
 
     def other(name: str) -> str:

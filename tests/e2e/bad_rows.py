@@ -1,4 +1,4 @@
-"""The table of bad rows: each goes to the quarantine and the run goes on. And of odd ones that are as good as any."""
+"""The table of bad rows, which are quarantined while the run continues, and of unusual rows that are valid."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class BadRow:
     """A row that a rule rejects.
 
     Attributes:
-      kind: In words.
-      source: Where it stands.
-      row: Its bytes, without the end of the line.
-      reason: The quarantine's.
-      detail: The quarantine's words, `<log>` standing for the log's path and so on.
-      text: What the quarantine's text of the row has in it.
-      by_join: Only a whole run finds it, not `wdr check`, which looks at one row at a time.
+      kind: A description.
+      source: The source that contains it.
+      row: Its bytes, without the line end.
+      reason: The quarantine's reason.
+      detail: The quarantine's message, with placeholders such as `<log>` for the log's path.
+      text: Part of the row's text in the quarantine.
+      by_join: Whether only a whole run finds it; `wdr check` looks at one row at a time.
     """
 
     kind: str
@@ -40,7 +40,7 @@ _numbers = itertools.count()
 
 
 def _log(kind: str, reason: str, detail: str, text: str | None = None, by_join: bool = False, **changes: str) -> BadRow:
-    """An impression with some columns changed; `text` is its id if left out."""
+    """An impression with some columns changed; `text` defaults to its id."""
     number = next(_numbers)
     row = log_row(90_000 + number, **{"impression": f"bad{number}", **changes}).encode("utf-8", "surrogateescape")
     return BadRow(kind, "impressions", row, reason, detail, text or f"bad{number}", by_join)
@@ -141,19 +141,19 @@ BAD_ROWS = [
     ),
 ]
 
-#: Odd impressions that become examples, by their id, beside the column that nobody reads and the byte order mark.
+#: Unusual impressions that become examples, by id; the store also has an unread column and a byte order mark.
 ODD_ROWS = {
-    "nan": log_row(95_001, impression="nan", hour="nan").encode(),  # NaN is no value
-    "stranger": log_row(95_002, impression="stranger", user="nobody").encode(),  # is in no row of the table
+    "nan": log_row(95_001, impression="nan", hour="nan").encode(),  # NaN means no value
+    "stranger": log_row(95_002, impression="stranger", user="nobody").encode(),  # the table has no row for it
     "lines": log_row(95_003, impression="lines", note='"two\nlines, and a comma"').encode(),
     "windows": log_row(95_004, impression="windows").encode() + b"\r",
-    "latin": log_row(95_005, impression="latin").encode() + b" caf\xe9",  # in a column that nobody reads
+    "latin": log_row(95_005, impression="latin").encode() + b" caf\xe9",  # in a column that is not read
     "before_an_empty_line": log_row(95_006, impression="before_an_empty_line").encode() + b"\n",
 }
 
 
 def write_bad_rows(folder: Path) -> tuple[Store, dict[str, int]]:
-    """Writes a good store with every bad and odd row in it; returns it and the line number of each bad kind."""
+    """Writes a good store plus every bad and unusual row; returns it and each bad row's line number, by kind."""
     store = Store(folder, NUM_GOOD)
     bad = {source: [b for b in BAD_ROWS if b.source == source] for source in ("impressions", "catalog", "users")}
     files = {"impressions": store.log, "catalog": store.catalog, "users": store.users}

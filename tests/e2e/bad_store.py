@@ -1,4 +1,4 @@
-"""A small hand-written store to be broken, and `wdr` in this process, which spares each case the seconds of a start."""
+"""A small hand-written store to break, and `wdr` run in this process, which saves each case the start-up time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from absl import logging as absl_logging
 from pipeline.cli import main as cli
 
 LOG_COLUMNS = ("impression", "request", "time", "user", "app", "importance", "hour", "clicked", "note")
-NUM_APPS, NUM_USERS = 1200, 200  # enough that a few bad rows are under the limit
+NUM_APPS, NUM_USERS = 1200, 200  # enough to keep a few bad rows under the limit
 _LOGGED_APPS, _LOGGED_USERS = 12, 30
 
 _CONFIG: dict[str, Any] = {
@@ -50,7 +50,7 @@ _CONFIG: dict[str, Any] = {
 
 
 class Store:
-    """The store's config and files in a folder; good until a test breaks one of them."""
+    """The store's config and files in a folder; valid until a test breaks one of them."""
 
     def __init__(self, folder: Path, impressions: int = 60):
         self.config_path = folder / "store.yaml"
@@ -72,12 +72,12 @@ class Store:
         self.config_path.write_text(yaml.safe_dump(self.config, sort_keys=False))
 
     def arguments(self, command: str) -> list[str | Path]:
-        """`wdr check` or `wdr run` on the store."""
+        """The arguments of `wdr check` or `wdr run` for the store."""
         more: list[str | Path] = ["--workspace", self.workspace] if command == "run" else []
         return [command, self.config_path, "--data", self.data, *more]
 
     def fill(self, sentence: str) -> str:
-        """A sentence of the table with the store's paths in it."""
+        """Replaces the placeholders in a message of the table by the store's paths."""
         paths = {name: str(path) for name, path in vars(self).items() if isinstance(path, Path)}
         for name, path in {**paths, "examples": str(self.workspace / "artifacts" / "example_gen")}.items():
             sentence = sentence.replace(f"<{name}>", path)
@@ -85,7 +85,7 @@ class Store:
 
 
 def log_row(i: int, **changes: str) -> str:
-    """The i-th impression as a line of the log, with some columns changed; every third is a click, and weighs more."""
+    """The i-th impression as a line of the log, with some columns changed; every third one is a click of weight 3."""
     row = {
         "impression": f"i{i}",
         "request": f"r{i // 4}",
@@ -101,7 +101,7 @@ def log_row(i: int, **changes: str) -> str:
 
 
 def _forget_closed_streams() -> None:
-    """Takes the handlers of a command's closed standard error from the root logger; absl's goes to this process's."""
+    """Removes handlers of closed streams from the root logger, and directs absl's log to this process's stderr."""
     absl_logging.get_absl_handler().python_handler.stream = sys.stderr
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -110,7 +110,7 @@ def _forget_closed_streams() -> None:
 
 
 def in_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs `wdr` in this process as if in one of its own, standard output and error included."""
+    """Runs `wdr` in this process as if in a separate one, and captures standard output and error."""
     saved_argv, saved_streams = sys.argv, (sys.stdout, sys.stderr)
     command = ["wdr", *(str(a) for a in arguments)]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

@@ -1,4 +1,4 @@
-"""A store of two days, and a workspace in which its first day was run."""
+"""A store of two days, and a workspace in which the first day was run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def first_day(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The workspace, and what `wdr run` printed."""
+    """The workspace, and the output of `wdr run`."""
     workspace = tmp_path_factory.mktemp("first_day")
     return workspace, store.wdr_ok(*store.run_arguments(data, workspace, 1))

@@ -1,4 +1,4 @@
-"""Damage to a trained model where TFX's Trainer left it."""
+"""Damages a trained model in the artifact of TFX's Trainer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import tensorflow as tf
 from transform.feature_spec import LABEL
 from transform.trainer_predictions import read_trainer_predictions, write_trainer_predictions
 
-#: Changes the scores, float32 `[batch]`, of serialized raw tf.Examples, string `[batch]`.
+#: Changes scores, float32 `[batch]`, given the serialized raw tf.Examples, string `[batch]`.
 Scores = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 _SIGNATURE = "serving_default"
@@ -23,7 +23,7 @@ _RANKING = ("rank", "rank_items", "rank_named")
 
 
 def parsed(examples: tf.Tensor, feature: str) -> tf.Tensor:
-    """A categorical feature of serialized tf.Examples, string `[batch]`; empty where it is missing."""
+    """A categorical feature of serialized tf.Examples, string `[batch]`; empty if it is missing."""
     values = tf.io.parse_example(examples, {feature: tf.io.RaggedFeature(tf.string)})[feature]
     return values.to_tensor("", shape=[None, 1])[:, 0]
 
@@ -41,14 +41,14 @@ def _encoded(feature: str, values: tf.Tensor) -> tf.Tensor:
 
 
 class _Wrapped(tf.Module):
-    """A SavedModel whose scores are changed, by each of its signatures."""
+    """A SavedModel with changed scores in each of its signatures."""
 
     def __init__(self, path: Path, change: Scores, more_numbers: int):
         super().__init__()
         self._inner = tf.saved_model.load(str(path))
         self._change = change
         self._numbers = tf.Variable(tf.zeros([more_numbers]))
-        #: The model's own; a model that reads an item feature from the log has `rank_items` alone.
+        #: The model's own ranking signatures; a model that reads an item feature from the log has only `rank_items`.
         self.ranking = {name: self._ranking(name) for name in _RANKING if name in self._inner.signatures}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
@@ -57,7 +57,7 @@ class _Wrapped(tf.Module):
         return {"scores": self._change(scores, examples)}
 
     def _ranking(self, name: str) -> Any:
-        """One of the signatures that rank, with the scores changed and the candidates sorted by them."""
+        """One of the ranking signatures, with the scores changed and the candidates sorted by them."""
         inner = self._inner.signatures[name]
         (_, inputs) = inner.structured_input_signature
 
@@ -83,7 +83,7 @@ class _Wrapped(tf.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """The model of the second day, in a workspace.
+    """The second day's model in a workspace.
 
     Attributes:
       workspace: The workspace.
@@ -102,7 +102,7 @@ class Candidate:
 
     @property
     def first_transform_graph(self) -> Path:
-        """What tf.Transform learned on the first day."""
+        """The transform graph of the first day."""
         return min((self.workspace / "artifacts" / "transform" / "transform_graph").iterdir(), key=_number)
 
     def change_variables(self, change: Callable[[str, np.ndarray], np.ndarray]) -> None:
@@ -112,13 +112,13 @@ class Candidate:
     def wrap(
         self, change: Scores, *, signature: str = _SIGNATURE, more_numbers: int = 1, as_trained: bool = False
     ) -> None:
-        """Puts another model in this one's place, which changes its scores.
+        """Replaces this model by another one, with changed scores.
 
         Args:
-          change: How.
+          change: Changes the scores.
           signature: The signature's name.
-          more_numbers: So many more floats are in its variables.
-          as_trained: The trainer itself scores like that.
+          more_numbers: The number of additional floats in its variables.
+          as_trained: Whether the trainer's own scores are changed, too.
         """
         model = _Wrapped(self.saved_model, change, more_numbers)
         own = read_trainer_predictions(str(self.uri))
@@ -133,7 +133,7 @@ class Candidate:
             shutil.copytree(folder, self.saved_model)
 
     def _requests(self) -> Iterator[bytes]:
-        """The evaluation examples of the newest span, on which the trainer evaluates, without their labels."""
+        """The newest span's evaluation examples, on which the trainer evaluates, without their labels."""
         newest = max((self.workspace / "artifacts" / "example_gen" / "examples").iterdir(), key=_number)
         files = sorted(map(str, newest.glob("Split-eval/*")))
         for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
@@ -147,14 +147,14 @@ def change_variables(saved_model: Path, change: Callable[[str, np.ndarray], np.n
     prefix = str(saved_model / "variables" / "variables")
     reader = tf.train.load_checkpoint(prefix)
     names = sorted(reader.get_variable_to_shape_map())
-    values = [reader.get_tensor(name) for name in names]  # the graph of the objects, too, which are bytes
+    values = [reader.get_tensor(name) for name in names]  # including the object graph, which is bytes
     changed = [v if isinstance(v, bytes) else change(n, np.asarray(v)) for n, v in zip(names, values, strict=True)]
     tensors, slices = list(map(tf.constant, changed)), [""] * len(names)
     tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=slices, tensors=tensors)
 
 
 def no_damage(candidate: Candidate) -> None:
-    """The candidate stays as it is."""
+    """Leaves the candidate model unchanged."""
 
 
 def _scores(model: _Wrapped, requests: list[bytes]) -> np.ndarray:

@@ -1,15 +1,17 @@
-"""A workspace as a release left it, which later code must go on with: `python -m tests.e2e.earlier_workspace ARCHIVE`.
+"""A workspace written by an earlier release, which later code must continue.
 
-Made once with a release's code and kept in the tests from then on. A small store's first days, of which:
+Usage: `python -m tests.e2e.earlier_workspace ARCHIVE`
+
+The archive is created once with a release's code and then kept in the tests. It holds a small store's first days:
 
 * span 1 was pushed as version 1, span 2 as version 2, which is pinned;
 * version 2 was rolled back: version 3 has version 1's files, and serves;
-* span 3 was skipped by a gate on data: only one in a hundred of its impressions came;
+* span 3 was skipped by a gate on data: only one in a hundred of its impressions arrived;
 * span 4's model was refused by a threshold and pushed as version 4 with `--force-push`;
 * the training of span 5 was killed after its first checkpoint.
 
 The archive has the folders `data/` (five spans and the rows that were scored) and `workspace/`, the configs, and
-`expected/`, which has each version's scores of the rows by the release's `wdr score`.
+`expected/`, which has each version's scores of these rows by the release's `wdr score`.
 """
 
 from __future__ import annotations
@@ -29,16 +31,16 @@ NUM_SPANS = 5
 NUM_IMPRESSIONS = 3000
 NUM_SCORED = 50
 
-#: Where the workspace stood whose archive this is, in all paths that it holds; `restore` puts another path there.
+#: The file with the path of the archived workspace, which all its files contain; `restore` replaces it.
 _MADE_AT = "made_at"
 
-#: The columns of ML Metadata's database that have paths.
+#: The columns of ML Metadata's database that contain paths.
 _PATHS = (
     ("Artifact", "uri"), ("ArtifactProperty", "string_value"), ("ExecutionProperty", "string_value"),
     ("ContextProperty", "string_value"),
 )  # fmt: skip
 
-#: What must not be kept: logs and temporary files say nothing to later code.
+#: Folders that are not archived: later code does not need logs and temporary files.
 _LEFT_OUT = ("logs", "tmp")
 
 
@@ -88,18 +90,18 @@ def _keep_one_in_a_hundred(log: Path) -> None:
 
 
 def archive(folder: Path, out: Path) -> None:
-    """Packs what `make` made."""
+    """Packs the folder that `make` has filled."""
 
     def kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None if any(entry.name.startswith(f"workspace/{name}") for name in _LEFT_OUT) else entry
 
-    with tarfile.open(out, "w:xz", preset=9) as file:  # a dictionary larger than all: models are there twice
+    with tarfile.open(out, "w:xz", preset=9) as file:  # a dictionary larger than all files: each model is there twice
         for path in sorted(folder.iterdir()):
             file.add(path, path.name, filter=kept)
 
 
 def restore(packed: Path, folder: Path) -> None:
-    """Unpacks an archive into an empty folder, as if its workspace had been made there: TFX keeps absolute paths."""
+    """Unpacks an archive into an empty folder and adapts its paths, because TFX stores absolute paths."""
     with tarfile.open(packed) as file:
         file.extractall(folder, filter="data")
     made_at = (folder / _MADE_AT).read_text()
@@ -114,7 +116,7 @@ def restore(packed: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """Makes the archive."""
+    """Creates the archive."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path)
     arguments = parser.parse_args()

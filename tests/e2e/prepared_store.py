@@ -1,4 +1,4 @@
-"""A store of two days, and a workspace in which the first was pushed and the second trained, to try the gates on."""
+"""A store of two days for testing the gates: the first day was pushed, the second was trained."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def write_rows(path: Path, rows: list[Row]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class PreparedStore:
-    """The data, and the workspace, in which the second day's run was killed once it had trained its model.
+    """The data, and the workspace, in which the second day's run was killed after it had trained its model.
 
     Attributes:
-      folder: Has `data/` and `workspace/`, and their copies below `prepared/`.
+      folder: Contains `data/` and `workspace/`, and their copies below `prepared/`.
     """
 
     folder: Path
@@ -72,14 +72,15 @@ class PreparedStore:
         return self.workspace / _SERVING / NAME
 
     def file(self, source: str, day: int = 2) -> Path:
-        """The file of a source of a day."""
+        """A source's file for a day."""
         return self.data / source / f"day-{day}" / "part-00000.csv"
 
     def put_back(self, *, with_serving: bool = False) -> None:
-        """Puts all back to the same place, as TFX keeps absolute paths.
+        """Restores everything in the same place, because TFX stores absolute paths.
 
         Args:
-          with_serving: What serves, too; else it stays as it is, as a run that pushes nothing may not touch it.
+          with_serving: Also restore the serving folder; otherwise it is kept, since a run that pushes nothing must
+            not change it.
         """
         left_out = "" if with_serving else _SERVING
         shutil.rmtree(self.data)
@@ -92,5 +93,5 @@ class PreparedStore:
 
 
 def add_seconds_open(log: Path, rng: random.Random) -> None:
-    """Adds for how long an app's page had been open as the log was written, which tells nothing of the label."""
+    """Adds the time that an app's page had been open when the log was written, which is independent of the label."""
     write_rows(log, [{**row, "seconds_open": f"{rng.expovariate(1 / 10):.1f}"} for row in read_rows(log)])

@@ -1,4 +1,4 @@
-"""A small disk, to be filled."""
+"""A small disk for tests to fill."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 
 DISK_MB = 64
 
-#: Enough for ML Metadata and the log when a node starts, and too little for what the node writes.
+#: Enough space for ML Metadata and the log when a node starts, but not for the node's output.
 LEFT_BYTES = 256 * 1024
 
 
 @contextlib.contextmanager
 def mounted(place: Path) -> Iterator[Path]:
-    """A disk of its own, in memory, in a folder that is made if need be; to mount it takes root."""
+    """Mounts a separate disk, in memory, on a folder that is created if needed; mounting requires root."""
     place.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(place)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
@@ -36,7 +36,7 @@ def mounted(place: Path) -> Iterator[Path]:
 
 
 def fill(file: Path, left: int) -> None:
-    """Takes a disk's room but for so many bytes."""
+    """Fills a disk up to a number of free bytes."""
     with file.open("wb", buffering=0) as filler:
         for size in (2**20, 2**12):
             while shutil.disk_usage(file.parent).free >= left + size:

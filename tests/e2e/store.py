@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "tests" / "e2e" / "small_store.yaml"
 NAME = "small_store"
 
-#: The resolvers of a pipeline: TFX never takes them from the cache, nor do we the push.
+#: The resolvers of a pipeline: TFX never takes them from the cache; nor does the pipeline take the push from it.
 RESOLVERS = frozenset({
     "analyzer_cache", "anchor_model", "earlier_quality", "earlier_records", "last_pushed_model", "serving_model",
     "span_window", "unseeing_models", "validated_model", "vocabulary_memory",
@@ -24,17 +24,17 @@ RESOLVERS = frozenset({
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """`wdr` with arguments, in this environment."""
+    """The command line of `wdr` with arguments, in this environment."""
     return [sys.executable, "-m", "pipeline.cli", *(str(a) for a in arguments)]
 
 
 def wdr(*arguments: str | Path, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Runs `wdr` to its end."""
+    """Runs `wdr` until it ends."""
     return subprocess.run(command(*arguments), cwd=root, capture_output=True, text=True, check=False)
 
 
 def wdr_ok(*arguments: str | Path, root: Path = ROOT) -> str:
-    """Runs `wdr` to its end, which must be a good one; returns what it printed."""
+    """Runs `wdr`, which must succeed; returns its standard output."""
     done = wdr(*arguments, root=root)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -53,7 +53,7 @@ def run_arguments(data: Path, workspace: Path, span: int, config: Path = CONFIG)
 
 
 def nodes(output: str) -> dict[str, str]:
-    """By node, how it ended, as `wdr run` told: "taken from the cache" or its seconds."""
+    """How each node ended, as `wdr run` printed it: "taken from the cache" or its seconds."""
     ended = [line.removeprefix("✓ ").split(": ", 1) for line in output.splitlines() if line.startswith("✓ ")]
     return {name: how.strip() for name, how in ended}
 
@@ -80,7 +80,7 @@ def kill_when(
     timeout_seconds: float = 900,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Starts `wdr` and kills it, and all it started, with SIGKILL as soon as `ready` says so."""
+    """Starts `wdr` and kills it, and all that it started, with SIGKILL as soon as `ready` returns True."""
     with log.open("w") as file:
         process = subprocess.Popen(
             command(*arguments), cwd=ROOT, stdout=file, stderr=file, start_new_session=True,

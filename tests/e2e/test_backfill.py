@@ -1,4 +1,4 @@
-"""A missed day that is caught up on comes to what it would have on time: the campaign in its short form."""
+"""A missed day that is caught up on gives the same result as on time: the campaign's short form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad input stops a command with one sentence, or goes to the quarantine while the run goes on."""
+"""Bad input stops a command with one sentence, or is written to the quarantine while the run continues."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from transform.errors import InputError
 
 
 def assert_told(done: subprocess.CompletedProcess[str], expected: str, code: int = 1) -> None:
-    """The command failed with one sentence and nothing else."""
+    """Checks that the command failed with this sentence and printed no other error."""
     assert done.stderr == f"error: {expected}\n"
     assert done.returncode == code
 
 
 def with_release(refusal: str) -> str:
-    """What a gate on data says: the refusal, and how a person lets the span through."""
+    """The message of a data gate: the refusal, and how a user releases the span."""
     return f"{refusal}. {RELEASE}"
 
 
 def assert_nothing_pushed(broken: Store) -> None:
-    """A run that was stopped leaves its log; a gate's stop, what ingestion made too, and a report that says so."""
+    """A stopped run leaves its log; one that a gate stopped also leaves ingestion's artifacts and a report on it."""
     left = {p.name for p in broken.workspace.iterdir()} if broken.workspace.exists() else set()
     of_claims = {".claim", ".lock", ".locks", ".workspace_id"}
     assert left <= of_claims | {"logs", "metadata", "artifacts", "compiled", "reports", "metrics"}
@@ -57,7 +57,7 @@ def test_bad_input_stops_before_anything_runs(stop: Stop, command: str, tmp_path
     stop.breaks(broken)
     done = in_process(*broken.arguments(command))
     assert_told(done, broken.fill(stop.check))
-    assert "…" not in done.stdout  # no component started
+    assert "…" not in done.stdout  # no component has started
     assert_nothing_pushed(broken)
     assert not (broken.workspace / "artifacts").exists()
 
@@ -107,8 +107,8 @@ def test_debug_shows_the_traceback(options: tuple[str, str], tmp_path: Path) -> 
     assert "transform.errors.ConfigError: the config cannot be read: No such file or directory" in done.stderr
 
 
-#: What stands wrong on the command line: the options beside the config, the sentence, and the exit code: 2 where click
-#: finds it, which then also says where there is more to read.
+#: Errors on the command line: the options beside the config, the message, and the exit code. Code 2 means that click
+#: found the error, whose message then also refers to `--help`.
 WRONG_COMMANDS: list[tuple[str, list[str], str, int]] = [
     ("run", ["--workspace", "<workspace>"], "Missing option '--data'.", 2),
     ("run", ["--data", "<data>"], "Missing option '--workspace'.", 2),
@@ -152,7 +152,7 @@ def test_a_command_that_there_is_not_is_told() -> None:
 
 def test_a_file_that_goes_away_while_the_run_starts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = Store(tmp_path)
-    # The files are looked at a second time by ImpressionGen's driver: its error must reach the terminal as it is.
+    # ImpressionGen's driver checks the files again; its error must reach the terminal unchanged.
     monkeypatch.setattr(pipeline.runner.run, "check_files", lambda *_: good.catalog.unlink())
     assert_told(in_process(*good.arguments("run")), good.fill("the source `catalog` has no file (<catalog>)"))
     assert_nothing_pushed(good)
@@ -188,7 +188,7 @@ def test_an_error_of_a_beam_worker_keeps_its_sentence() -> None:
 
     assert sentence(run(InputError("a rule. Received: 0 (a/b.csv)"))) == "a rule. Received: 0 (a/b.csv)"
     assert first_line(run(ValueError("a rule\nmore"))) == "ValueError: a rule"
-    # A worker in a process of its own sends its error as text.
+    # A worker in a separate process sends its error as text.
     report = (
         "Error received from SDK harness for instruction 4: Traceback (most recent call last):\n"
         '  File "worker.py", line 1, in process\n    raise ValueError()\n'
@@ -236,7 +236,7 @@ def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> Non
     assert report["version"] == 1
     assert store.versions(bad.workspace, "bad_input") == [1]
 
-    # Each bad row is in the quarantine, with its place, reason and text; and nothing else is.
+    # The quarantine has each bad row with its place, reason and text, and no other row.
     kept = {(r["source"], r["line"]): r for r in quarantine(Path(report["places"]["quarantine"]))}
     assert sorted(kept) == sorted((b.source, numbers[b.kind]) for b in BAD_ROWS)
     files = {"impressions": bad.log, "catalog": bad.catalog, "users": bad.users}
@@ -248,7 +248,7 @@ def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> Non
         assert row.text in found["text"], row.kind
         assert len(found["text"]) <= 65_536
 
-    # The counts of report and summary are the table's.
+    # The counts in the report and the summary equal the table's.
     counts = report["counts"]
     by_source = {source: collections.Counter(b.reason for b in BAD_ROWS if b.source == source) for source in files}
     assert counts["rejected"] == by_source
@@ -267,12 +267,12 @@ def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> Non
     assert told["catalog"] == f"{counts['read']['catalog']:,} read, {tables}"
     assert told["users"] == f"{NUM_USERS + 1} read, 1 rejected (undecodable), 1 impressions without a match"
 
-    # The Evaluator weighs the examples as the trainer does; both have the exact AUC.
+    # The Evaluator weights the examples as the trainer does; both compute the exact AUC.
     validation = report["training"]["validation"]
     assert report["metrics"]["logloss"] == pytest.approx(validation["logloss"], abs=1e-5)
     assert report["metrics"]["auc"] == pytest.approx(validation["auc"], abs=1e-4)
 
-    # Every row read was trained on, evaluated on, or is in the quarantine.
+    # Every row that was read was trained on, evaluated on, or quarantined.
     splits = {split: examples(bad.workspace, split) for split in ("train", "eval")}
     trained, evaluated = len(splits["train"]), len(splits["eval"])
     assert evaluated == report["num_eval_examples"]
@@ -293,7 +293,7 @@ def quarantine(folder: Path) -> list[dict[str, Any]]:
 
 
 def examples(workspace: Path, split: str) -> dict[str, Any]:
-    """The examples that ingestion wrote, by the impression's id."""
+    """The examples that ingestion wrote, by impression id."""
     files = sorted(str(p) for p in workspace.glob(f"artifacts/example_gen/examples/*/Split-{split}/*"))
     features = [
         tf.train.Example.FromString(r).features for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a day or its model, its gate says so, nothing is pushed, and what serves goes on to answer."""
+"""For each bad day or bad model, its gate reports it, nothing is pushed, and the served version keeps answering."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedStore:
 
 @pytest.fixture(scope="module")
 def answering(prepared: PreparedStore) -> Iterator[Answering]:
-    """A process that answers with the served version during all rows of the table."""
+    """A process that answers with the served version during all cases of the table."""
     files = sorted(map(str, prepared.workspace.glob("artifacts/example_gen/examples/*/Split-eval/*")))
     requests = itertools.islice(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator(), NUM_REQUESTS)
     thread = Answering(prepared.serving, list(requests))
@@ -50,12 +50,12 @@ def answering(prepared: PreparedStore) -> Iterator[Answering]:
 
 @pytest.fixture
 def guarded(prepared: PreparedStore, answering: Answering) -> Iterator[PreparedStore]:
-    """The store as it was prepared; afterwards, what serves must be what did, and must have answered all along."""
+    """The store as prepared; afterwards, the served version must be unchanged and must have answered throughout."""
     prepared.put_back()
     before, looks = served_files(prepared), answering.looks
     yield prepared
     after = served_files(prepared)
-    if after != before:  # so that one row's failure is not that of all behind it
+    if after != before:  # so that a failing case does not make all later ones fail
         prepared.put_back(with_serving=True)
     answering.load_again()
     problems = answering.problems.copy()
@@ -66,7 +66,7 @@ def guarded(prepared: PreparedStore, answering: Answering) -> Iterator[PreparedS
 
 
 def served_files(prepared: PreparedStore) -> dict[str, str]:
-    """The checksum of each file below the serving folder, by its path there; the manifest's too."""
+    """The checksum of each file below the serving folder, by relative path; including the manifest."""
     return checksums(str(prepared.serving.parent))
 
 
@@ -80,7 +80,7 @@ def refused_by(prepared: PreparedStore) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The tests of a row have those of the suite, or with `--all-rows` all."""
+    """Parametrizes the tests with the table's rows that are in the suite, or with `--all-rows` with all of them."""
     if "row" in metafunc.fixturenames:
         table: list[Any] = BAD_DATA if metafunc.function is test_a_bad_day_is_stopped_by_its_gate else BAD_MODELS
         rows = [row for row in table if row.in_suite or metafunc.config.getoption("--all-rows", default=False)]
@@ -111,7 +111,7 @@ def test_a_bad_model_is_refused_by_its_gate(
     guarded: PreparedStore, row: BadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, candidate = load_config(str(CONFIG)), Candidate(guarded.workspace)
-    if row.patches is not None:  # another seed, so that the model is trained and exported anew
+    if row.patches is not None:  # another seed, so that the model is retrained and exported instead of cached
         config = dataclasses.replace(config, training=dataclasses.replace(config.training, seed=2))
         row.patches(monkeypatch, candidate.first_transform_graph)
 

@@ -1,4 +1,4 @@
-"""A disk that gets full while a node runs: one sentence, what serves stays, and with room the same command goes on."""
+"""A disk fills up while a node runs: one sentence, serving is unaffected, and the same command resumes with space."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_full_disk_is_told_and_with_room_the_run_goes_on(
     assert watcher.watched.loads == {"1": 1, "2": 1}
     assert store.versions(workspace) == [1, 2]
     assert remains(workspace) == []
-    # Nothing that a full disk has cut off was taken for whole.
+    # No output that the full disk truncated was accepted as complete.
     report = store.last_report(workspace)
     counts = [json.loads(file.read_text()) for file in workspace.glob("artifacts/example_gen/quarantine/*/counts.json")]
     left_out = {c["span"]: c["unknown_labels"] for c in counts}

@@ -1,4 +1,4 @@
-"""An edit of the code makes its component run again, and nothing else does."""
+"""An edit of the code reruns its component and nothing that does not depend on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The product as a user meets it: one day of logs becomes a pushed model that scores raw rows."""
+"""The product from a user's view: one day of logs becomes a pushed model that scores raw rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_run_pushes_a_version_and_says_so(first_day: tuple[Path, str], data: P
     assert next(iter(ended)) == "example_gen"
     assert list(ended)[-1] == "push"
     assert "taken from the cache" not in ended.values()
-    assert "trainer: step" in output  # the progress inside training, as plain lines
+    assert "trainer: step" in output  # the training's progress, as plain lines
     report = store.last_report(workspace)
     assert report["version"] == 1
     assert report["baseline"] == {}
@@ -32,7 +32,7 @@ def test_a_run_pushes_a_version_and_says_so(first_day: tuple[Path, str], data: P
     rows = sum(1 for _ in (data / "impressions" / "day-1" / "part-00000.csv").open()) - 1
     examples = sum(number for by_label in counts["labels"].values() for number in by_label.values())
     assert counts["read"]["impressions"] == rows == 4000
-    # The impressions of the last hour, whose labels are not known yet, are neither trained on nor evaluated.
+    # The last hour's impressions, whose labels are not known yet, are neither trained on nor evaluated.
     left_out = counts["unknown_labels"]
     assert examples == 4000 - left_out
     assert 50 < left_out < 400
@@ -53,7 +53,7 @@ def test_the_log_has_the_chatter_and_the_terminal_has_not(first_day: tuple[Path,
     (log,) = (workspace / "logs").iterdir()
     assert str(log) in output
     assert log.stat().st_size > 0
-    # The window is of two days.
+    # The window has two days.
     assert "span 0 is not ingested: there are no impressions for span 0" in log.read_text()
     assert "oneDNN" not in output
 
@@ -66,11 +66,11 @@ def test_the_pushed_folder_is_whole(first_day: tuple[Path, str]) -> None:
     assert manifest["sha256"] == checksums(str(version))
     warm_up = f"{EXTRA_ASSETS}/tf_serving_warmup_requests"
     assert {"saved_model.pb", "variables/variables.index", warm_up} <= set(manifest["sha256"])
-    assert [p.name for p in version.parent.iterdir()] == ["1"]  # no half-copied folder is left
+    assert [p.name for p in version.parent.iterdir()] == ["1"]  # no half-copied folder remains
 
 
 def test_training_meets_installs_all_along(first_day: tuple[Path, str]) -> None:
-    """The join with the install log groups them: a training on many would end with negatives alone."""
+    """The join with the install log groups the installs; a training in that order would end with negatives only."""
     examples = first_day[0] / "artifacts" / "transform" / "transformed_examples"
     labels = [
         tf.train.Example.FromString(record).features.feature["label"].int64_list.value[0]
@@ -85,7 +85,7 @@ def test_training_meets_installs_all_along(first_day: tuple[Path, str]) -> None:
 
 @pytest.fixture(scope="module")
 def raw_rows(data: Path) -> list[dict[str, str]]:
-    """1,000 unlabelled rows with the user's columns; one app was never seen, one value is missing."""
+    """1,000 unlabelled rows with the user's columns; one app was never seen, two values are missing."""
     users = {row["user_id"]: row for row in _read(data / "users" / "day-1" / "part-00000.csv")}
     rows = [
         {"app_id": row["app_id"], "installed_apps": users[row["user_id"]]["installed_apps"]}
@@ -104,7 +104,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def _example(row: dict[str, str], ratings: dict[str, str]) -> bytes:
-    """The row's tf.Example, written here by hand and not by the product."""
+    """The row's tf.Example, built by the test and not by the product."""
     example = tf.train.Example()
     features = example.features.feature
     features["app_id"].bytes_list.value.append(row["app_id"].encode())

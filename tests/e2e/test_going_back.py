@@ -1,4 +1,4 @@
-"""Going back, and pushing against a gate's word: what serves, what the next run builds on, and what stays on record."""
+"""Rollbacks and forced pushes: which version serves, what the next run builds on, and what is recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_record(
     first_day: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
-    # A copy, since TFX keeps absolute paths: the first day's artifacts are read where they are, the rest is new.
+    # A copy. TFX stores absolute paths: it reads the first day's artifacts in the original place.
     workspace = first_day[0].parent / "going-back"
     shutil.copytree(first_day[0], workspace)
     serving = workspace / "serving" / store.NAME
@@ -28,13 +28,14 @@ def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_recor
     assert verify(str(serving / "3")) == verify(str(serving / "1"))
     restored = read_manifest(str(serving / "1"))["model_uri"]
 
-    # The second day's run, given again, finds what it had found, and does not push the second model again.
+    # The second day's run, repeated, uses its cached results and does not push the second model again.
     output = store.wdr_ok(*arguments)
     assert {"transform", "trainer", "evaluator", "infra_validation"} <= store.cached(output)
     assert "yes, as version 2, pushed before this run: version 3 serves\n" in output
     assert store.versions(workspace) == [1, 2, 3]
 
-    # Another model starts from what serves now, and is held against it, though ML Metadata is lost. A gate refuses it.
+    # Another model starts from the serving version and is compared with it, though ML Metadata is lost. A gate refuses
+    # it.
     shutil.rmtree(workspace / "metadata")
     strict = tmp_path / "strict.yaml"
     text = store.CONFIG.read_text()

@@ -1,4 +1,4 @@
-"""A run that is killed completes when it is started again, and never harms what serves."""
+"""A killed run completes when it is started again, and never harms the served version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def copy_of(first_day: Path, name: str) -> Path:
-    """A copy, since TFX keeps absolute paths: the first day's artifacts are read where they are, the rest is new."""
+    """A copy of the workspace. TFX stores absolute paths: it reads the first day's artifacts in the original place."""
     workspace = first_day.parent / f"killed-{name}"
     shutil.copytree(first_day, workspace)
     return workspace
@@ -41,15 +41,15 @@ def test_a_push_that_was_killed_twice_is_done_once(first_day: tuple[Path, str], 
 
 
 def test_a_run_killed_three_times_completes(first_day: tuple[Path, str], data: Path) -> None:
-    """The short form of `python -m tests.soak.kills`; the first day's run tells how long a node takes."""
+    """The short form of `python -m tests.soak.kills`; the first day's run gives the nodes' usual durations."""
     workspace = copy_of(first_day[0], "thrice")
-    # By half of that, so that a machine that is less busy now does not get past the moments.
+    # Half of each duration, so that the moments are not missed if the machine is less busy now.
     usual = {node: float(how.removesuffix(" s")) / 2 for node, how in store.nodes(first_day[1]).items()}
     (moments,) = draw(usual, 3, random.Random(8))
     series = run_series(1, workspace, store.run_arguments(data, workspace, 2), moments)
     assert series.problems == ()
     assert len(series.kills) + len(series.missed) == 3
-    assert len(series.kills) >= 2  # a push may be over sooner than it usually is
+    assert len(series.kills) >= 2  # a push may end earlier than usual
     assert series.new_versions == (2,)
     assert series.watched.polls > 1000
 

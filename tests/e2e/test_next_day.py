@@ -1,4 +1,4 @@
-"""The second day: warm-started from the first, and done once only."""
+"""The second day is warm-started from the first, and done only once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def train_records(workspace: Path) -> list[list[bytes]]:
-    """The training examples of every ingestion, first to last."""
+    """The training examples of every ingestion, oldest first."""
     ingestions = sorted((workspace / "artifacts" / "example_gen" / "examples").iterdir(), key=lambda p: int(p.name))
     return [
         list(tf.data.TFRecordDataset([str(p) for p in folder.glob("Split-train/*")], "GZIP").as_numpy_iterator())
@@ -26,9 +26,9 @@ def train_records(workspace: Path) -> list[list[bytes]]:
 
 @pytest.fixture(scope="module")
 def two_days(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[bytes]]:
-    """A workspace after two days, what the second run printed, and the first day's training examples.
+    """A workspace after two days, the second run's output, and the first day's training examples.
 
-    Before the second day all but one of those are taken away: only an analysis that was kept still knows them.
+    Before the second day, all of those examples but one are removed: only the cached analysis still includes them.
     """
     workspace = tmp_path_factory.mktemp("two_days")
     store.wdr_ok(*store.run_arguments(data, workspace, 1))
@@ -58,7 +58,7 @@ def test_the_first_day_s_model_is_measured_on_the_second_before_it_learns_from_i
     progress = store.last_report(workspace)["progress"]
     assert (progress["span"], progress["trained_to"]) == (2, 1)
     assert 0 < progress["measured"]["metrics"]["auc"] < 1
-    assert progress["measured"]["baseline"] == {}  # there was none before the first
+    assert progress["measured"]["baseline"] == {}  # the first model had no baseline
     assert "unseen span" in output
     _, header, *rows = store.wdr_ok("models", "history", "--workspace", workspace).splitlines()
     assert header.split()[:4] == ["span", "to", "examples", "metric"]
@@ -73,7 +73,7 @@ def test_the_window_s_first_day_is_not_analysed_again(two_days: tuple[Path, str,
         features = tf.train.Example.FromString(record).features.feature
         for name in ("app_id", "installed_apps"):  # they share a vocabulary, whose `min_count` is 2
             counts.update(features[name].bytes_list.value)
-    expected = 1 + sum(1 for number in counts.values() if number >= 2)  # a missing one has a row, too
+    expected = 1 + sum(1 for number in counts.values() if number >= 2)  # a missing value has a row, too
     assert store.last_report(workspace)["training"]["vocabulary_sizes"]["app_id"] == expected
 
 

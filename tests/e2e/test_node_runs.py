@@ -1,4 +1,4 @@
-"""A pipeline that a scheduler runs node by node: the same run as `wdr run`'s, and safe to try again."""
+"""A pipeline run node by node by a scheduler: the same run as `wdr run`'s, and safe to retry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> RunEnvironment:
-    """Three days of logs, and a workspace in which the first was run by nodes."""
+    """Three days of logs, and a workspace in which the first day was run node by node."""
     folder = tmp_path_factory.mktemp("store")
     return RunEnvironment(str(store.simulate(folder / "data", days=3)), Workspace.at(folder / "workspace"))
 
@@ -43,7 +43,7 @@ def nodes(compiled: Path) -> list[str]:
 
 
 def run_nodes(compiled: Path, place: RunEnvironment, span: int, run_id: str) -> dict[str, NodeEvent]:
-    """Runs all nodes; each as a scheduler's task does, but in this process."""
+    """Runs all nodes as a scheduler's tasks do, but in this process."""
     return {node: run_node(compiled, place, node, span, run_id).event for node in nodes(compiled)}
 
 
@@ -76,7 +76,7 @@ def test_a_node_that_is_done_is_not_done_again(
 def test_a_run_that_is_cleared_takes_in_logs_that_were_rewritten(
     first_day: dict[str, NodeEvent], compiled: Path, place: RunEnvironment
 ) -> None:
-    """The same name, as a scheduler has it; what has not changed comes from the cache."""
+    """The run keeps its name, as in a scheduler; unchanged parts come from the cache."""
     run_id = "scheduled__2026-01-02T04:00:00+00:00"
     assert run_node(compiled, place, "example_gen", 1, run_id).event.state == "cached"
     log = Path(place.data_root) / "impressions" / "day-1" / "part-00000.csv"
@@ -113,7 +113,7 @@ def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
 
 
 def kill_when_running(compiled: Path, place: RunEnvironment, node: str, span: int, run_id: str) -> None:
-    """Starts a node as a task does and kills it with SIGKILL when its execution has begun."""
+    """Starts a node as a task does and kills it with SIGKILL when its execution has started."""
     before = set((place.workspace.artifacts / node / ".system").rglob("*"))
     command = store.command(
         "run-node", "--compiled", compiled, "--node", node, "--span", str(span), "--run-id", run_id,
@@ -130,7 +130,7 @@ def kill_when_running(compiled: Path, place: RunEnvironment, node: str, span: in
 
 
 def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: RunEnvironment, tmp_path: Path) -> None:
-    """Its gate ends the task with the code that Airflow takes for "skipped"."""
+    """Its gate ends the task with the exit code that Airflow treats as "skipped"."""
     data = tmp_path / "data"
     shutil.copytree(place.data_root, data)
     log = data / "impressions" / "day-3" / "part-00000.csv"

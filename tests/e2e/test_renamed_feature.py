@@ -1,4 +1,4 @@
-"""A feature gets another name: what serves reads the old one, and is compared on the new examples all the same."""
+"""A feature is renamed: the serving model reads the old name, and is still compared on the new examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Trainer that is killed at any step goes on from its last checkpoint, and ends as one that was left alone."""
+"""A Trainer that is killed at any step resumes from its last checkpoint, and ends as an undisturbed one does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUM_EPOCHS = 24
 
 
 def long_training(path: Path) -> Path:
-    """A config whose training has 600 steps, and writes a checkpoint whenever it can."""
+    """A config whose training has 600 steps, and writes checkpoints as often as possible."""
     config = yaml.safe_load(store.CONFIG.read_text())
     config["training"] |= {"num_epochs": NUM_EPOCHS, "checkpoint_seconds": 0}
     config["model"]["dropout"] = 0.2
@@ -30,7 +30,7 @@ def long_training(path: Path) -> Path:
 
 
 def undisturbed(config: Path, transform: Path, model_dir: Path) -> dict[str, Any]:
-    """The report of the same training, in this process, without checkpoints."""
+    """The report of the same training in this process, without checkpoints."""
     (graph,), (examples,) = (list((transform / name).iterdir()) for name in ("transform_graph", "transformed_examples"))
     loaded = load_config(str(config))
     return Transformed(loaded, (examples,), graph).train(loaded, model_dir)
@@ -46,7 +46,7 @@ def last_checkpoint(workspace: Path) -> int:
 def test_a_trainer_killed_three_times_ends_as_one_that_was_not(
     first_day: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
-    # A copy, since TFX keeps absolute paths: the first day's artifacts are read where they are, the rest is new.
+    # A copy. TFX stores absolute paths: it reads the first day's artifacts in the original place.
     workspace = first_day[0].parent / "resumed-training"
     shutil.copytree(first_day[0], workspace)
     config = long_training(tmp_path / "config.yaml")

@@ -1,6 +1,6 @@
-"""What may go wrong in a night, by a scheduler's tasks: they say what the runbook has, and what it says to do helps.
+"""Nightly failures of a scheduler's tasks: their messages are those of the runbook, and its remedies work.
 
-The rows of deploy/airflow/README.md, "When someone is paged".
+The rows are those of deploy/airflow/README.md, "When someone is paged".
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transform.config.config import Config, load_config
 
 pytestmark = pytest.mark.slow
 
-#: By what somebody sees, what the runbook says it is.
+#: The runbook's explanation, by symptom.
 RUNBOOK = {
     cells[1].strip(): cells[2].strip()
     for line in (store.ROOT / "deploy" / "airflow" / "README.md").read_text().splitlines()
@@ -37,7 +37,7 @@ RUNBOOK = {
 }
 SKIPPED = "a task skipped, the run *success*"
 
-#: The nodes up to the last gate on data.
+#: The nodes before the gates on statistics.
 INGESTION = ("example_gen", "row_gate")
 ALL_GATES = (
     *INGESTION, "statistics_gen", "schema_gen", "example_validator", "anomaly_gate", "last_pushed_model",
@@ -46,12 +46,12 @@ ALL_GATES = (
 
 
 def log_of(data: Path) -> Path:
-    """The log of the second day."""
+    """The log file of the second day."""
     return data / "impressions" / "day-2" / "part-00000.csv"
 
 
 def cut_off(data: Path) -> None:
-    """A compressed file whose upload ended too early."""
+    """Replaces the log by a compressed file whose upload ended too early."""
     log = log_of(data)
     whole = gzip.compress(log.read_bytes())
     log.unlink()
@@ -68,7 +68,7 @@ def without_app(data: Path) -> None:
 
 
 def one_percent(data: Path) -> None:
-    """Half of the rows that are left lead to an install, so that both splits have both labels."""
+    """Keeps 1 % of the rows; half of them lead to an install, so that both splits have both labels."""
     installs = data / "installs" / "day-2" / "part-00000.csv"
     installed = {(row["user_id"], row["app_id"]) for row in read_rows(installs)}
     rows = read_rows(log_of(data))
@@ -78,7 +78,7 @@ def one_percent(data: Path) -> None:
     write_rows(log_of(data), lead[:half] + others[:half])
 
 
-#: By what went wrong: how, the node that stops the run, its sentence, and what the runbook calls it.
+#: By failure: how to cause it, the node that stops the run, part of its message, and the runbook's name for it.
 BAD_DAYS = {
     "a truncated log file": (
         cut_off,
@@ -94,7 +94,7 @@ BAD_DAYS = {
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """The small store's, whose logs may be compressed."""
+    """The small store's config, with a path that also matches compressed logs."""
     sections = yaml.safe_load(store.CONFIG.read_text())
     sections["sources"]["impressions"]["path"] += "*"
     file = tmp_path_factory.mktemp("config") / "config.yaml"
@@ -116,7 +116,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def workspace(compiled: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One in which the first day was pushed."""
+    """A workspace in which the first day was pushed."""
     folder = tmp_path_factory.mktemp("workspace")
     everything = [node["id"] for node in read_topology(compiled)["nodes"]]
     assert run(compiled, data, folder, everything, 1).returncode == 0
@@ -125,7 +125,7 @@ def workspace(compiled: Path, data: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def task(compiled: Path, data: Path, workspace: Path, node: str, span: int, run_id: str = "night") -> list[str | Path]:
-    """The arguments of `wdr` for one of a scheduler's tasks."""
+    """The arguments of `wdr` for one task of a scheduler."""
     return [
         "run-node", "--compiled", compiled, "--node", node, "--span", str(span), "--run-id", f"{run_id}-{span}",
         "--data", data, "--workspace", workspace,
@@ -135,7 +135,7 @@ def task(compiled: Path, data: Path, workspace: Path, node: str, span: int, run_
 def run(
     compiled: Path, data: Path, workspace: Path, nodes: Sequence[str], span: int, run_id: str = "night"
 ) -> subprocess.CompletedProcess[str]:
-    """Runs nodes as a scheduler's tasks, up to the first that does not end well; returns how the last one ended."""
+    """Runs nodes as a scheduler's tasks, up to the first that fails; returns the last one's result."""
     for node in nodes:
         done = in_process(*task(compiled, data, workspace, node, span, run_id))
         if done.returncode:
@@ -176,7 +176,7 @@ def test_the_night_after_builds_on_the_last_good_one(
     done = run(compiled, broken, workspace, everything, 3)
     assert done.returncode == 0, done.stderr
     report = json.loads((workspace / "reports" / f"{store.NAME}.night-3.1.json").read_text())
-    assert (report["version"], report["spans"]) == (2, [3])  # of the window's two, the one that was let through
+    assert (report["version"], report["spans"]) == (2, [3])  # the only accepted span of the window's two
     assert report["training"]["warm_started_from"] == model_of(workspace, 1)
 
 
@@ -190,7 +190,7 @@ def test_a_full_disk_is_told_and_with_room_the_task_goes_on(compiled: Path, data
     workspace, filler = small_disk / "workspace", small_disk / "filler"
     assert run(compiled, data, workspace, INGESTION, 1).returncode == 0
     fill(filler, LEFT_BYTES)
-    # In a process of its own, as a scheduler's task: Beam leaves the file open which it could not write.
+    # In a separate process, as a scheduler's task: Beam leaves the file that it could not write open.
     done = store.wdr(*task(compiled, data, workspace, "example_gen", 2))
     assert done.returncode == 1
     assert last_line(done).startswith(f"error: example_gen failed: no space left on the disk of {workspace}: ")

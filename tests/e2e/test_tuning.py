@@ -1,4 +1,4 @@
-"""A run with a search: its best trial's values are those of the model that is pushed."""
+"""A run with a search: the pushed model has the best trial's values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_the_search_found_is_trained_and_told(data: Path, tmp_path: Path) -
     tuned = report["training"]["tuned"]
     assert tuned == {RATE: best[RATE], "model.hidden_units": json.loads(best["model.hidden_units"])}
     assert len({trial[RATE] for trial in trials}) == 2
-    # A trial is the training that follows: same seed, same start.
+    # A trial equals the training that follows: same seed, same start.
     assert report["training"]["validation"]["auc"] == pytest.approx(best["score"], abs=1e-4)
     assert f"model.hidden_units {tuned['model.hidden_units']}" in output
 

@@ -1,4 +1,4 @@
-"""A `wdr run` that is looked at while it goes on: which node runs, since when; and ended at any moment."""
+"""A `wdr run` that is observed while it runs (which node, since when) and can be killed at any moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.e2e import store
 
-#: Before the first node starts, and after the last one is done.
+#: The time before the first node starts, and the time after the last one has ended.
 BEGINNING = "(start)"
 END = "(end)"
 
@@ -20,14 +20,14 @@ _TIMEOUT_SECONDS = 1200.0
 
 
 class TimedRun:
-    """A running `wdr run`, in a process group of its own.
+    """A running `wdr run`, in its own process group.
 
     Args:
       arguments: As for `store.command`.
-      environment: What is added to this process's environment.
+      environment: Variables that are added to this process's environment.
 
     Attributes:
-      starts: By node, `BEGINNING` first, when its start was told, in seconds since the process's.
+      starts: When each node's start was printed, in seconds since the process's start; `BEGINNING` first.
     """
 
     def __init__(self, arguments: list[str | Path], environment: Mapping[str, str] | None = None):
@@ -45,23 +45,23 @@ class TimedRun:
 
     @property
     def seconds(self) -> float:
-        """Since the process was started."""
+        """Seconds since the process was started."""
         return time.monotonic() - self._since
 
     @property
     def durations(self) -> dict[str, float]:
-        """By node, the time from its start to the next one's, in seconds; of a run that has ended just now."""
+        """The time from each node's start to the next one's, in seconds; for a run that has just ended."""
         ends = [*list(self.starts.values())[1:], self.seconds]
         return {node: end - start for (node, start), end in zip(self.starts.items(), ends, strict=True)}
 
     @property
     def node(self) -> str:
-        """The node that runs."""
+        """The running node."""
         return list(self.starts)[-1]
 
     @property
     def output(self) -> str:
-        """What was printed so far."""
+        """The output so far."""
         return "".join(self._lines)
 
     def _read(self) -> None:
@@ -79,17 +79,17 @@ class TimedRun:
             self._told.notify_all()
 
     def wait_for(self, node: str) -> bool:
-        """Waits until a node starts; tells whether it did before the run ended."""
+        """Waits until a node starts; returns False if the run ends before."""
         with self._told:
             told = self._told.wait_for(lambda: node in self.starts or self._has_ended, _TIMEOUT_SECONDS)
         assert told, f"{node} did not start: {self.output}"
         return node in self.starts
 
     def kill_after(self, node: str, seconds: float) -> float | None:
-        """Kills the run, and all that it has started, so long after a node's start.
+        """Kills the run, and all processes that it has started, a time after a node's start.
 
         Returns:
-          When, in seconds since the run's start; None if the run had ended before.
+          The time of the kill, in seconds since the run's start; None if the run had ended before.
         """
         if not self.wait_for(node):
             return None

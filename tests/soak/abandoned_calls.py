@@ -1,9 +1,9 @@
-"""A model server whose clients give up: calls that are cancelled or expire while versions are swapped and servers stop.
+"""A model server whose clients give up: calls are cancelled or expire while versions are swapped and servers stop.
 
     python -m tests.soak.abandoned_calls [--swaps 50] [--stops 50]
 
-A call that its client has given up may still be computed. Its version must not be freed before that ends. Ends with
-exit code 1 if a server crashes, or if a call fails whose client waits.
+The server may still compute a call after its client has given up. The call's version must not be freed before that
+ends. Exits with code 1 if a server crashes, or if a call of a waiting client fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.serving.model_server.running import POLL, Server, running, wait_for
 from tests.serving.model_server.test_grpc import request
 from tests.serving.model_server.tiny_models import MODEL, push, save, x_request
 
-#: Of the signature `slow`: some 100 ms, ten times the impatient clients' deadline.
+#: The steps of the signature `slow`: some 100 ms, ten times the impatient clients' deadline.
 _STEPS = 30
 
 _DEADLINE_SECONDS = 0.01
@@ -36,13 +36,13 @@ _PATIENT_SECONDS = 30
 
 @dataclasses.dataclass
 class Calls:
-    """What became of the clients' calls.
+    """The results of the clients' calls.
 
     Attributes:
-      answered: The patient clients' calls that were answered.
-      expired: The calls that passed their deadline.
-      cancelled: The calls that their client cancelled.
-      failed: What patient clients were answered instead.
+      answered: The number of answered calls of patient clients.
+      expired: The number of calls that passed their deadline.
+      cancelled: The number of calls that their client cancelled.
+      failed: The errors that patient clients received.
     """
 
     answered: int = 0
@@ -53,7 +53,7 @@ class Calls:
 
 @contextlib.contextmanager
 def load(server: Server, calls: Calls) -> Iterator[None]:
-    """Sends calls until it is left: by one client that waits, one whose calls expire, and one that cancels its own."""
+    """Sends calls while the context is open: from a client that waits, one with a short deadline, one that cancels."""
     stop = threading.Event()
 
     def wait() -> None:
@@ -93,8 +93,8 @@ def swap(folder: Path, num_swaps: int) -> tuple[Calls, int]:
     """Swaps versions under load.
 
     Args:
-      folder: For the model; it must be empty.
-      num_swaps: How many new versions appear.
+      folder: An empty folder for the model.
+      num_swaps: The number of new versions.
 
     Returns:
       The calls, and the server's exit code.
@@ -116,7 +116,7 @@ def stop_under_load(folder: Path) -> int:
     """Stops a server under load; returns its exit code.
 
     Args:
-      folder: For the model; one that is there is used again.
+      folder: A folder for the model; an existing model is reused.
     """
     model = folder / "models" / MODEL / "1"
     if not model.exists():

@@ -1,12 +1,12 @@
-"""Simulated days on a real Airflow: its scheduler runs them one after another by itself, and a task of each is killed.
+"""Simulated days on a real Airflow: its scheduler runs them one after another, and one task of each day is killed.
 
     python -m tests.soak.airflow [--airflow 3.3|2.11] [--metadata sqlite|postgresql] [--days 3] [--screenshot FILE]
 
-`deploy/airflow/standalone.py` starts Airflow with the small store's DAG. A day's logs appear when the day before is
-pushed. Of each day, the process of one node is killed with SIGKILL. Where ML Metadata is on PostgreSQL, the server goes
-away for a minute in the middle of the second day. Ends with exit code 1 if a day is not pushed, builds on another than
-the day before, was not retried, or came to something else than by `wdr run`; or if Airflow's page, in a browser, shows
-another graph than DESIGN's nodes, all of them green.
+`deploy/airflow/standalone.py` starts Airflow with the small store's DAG. A day's logs appear when the day before has
+been pushed. In each day, the process of one node is killed with SIGKILL. If ML Metadata is on PostgreSQL, the server
+stops for a minute in the middle of the second day. Exits with code 1 if a day is not pushed, does not build on the day
+before, was not retried, or gives another result than `wdr run`; or if Airflow's page, in a browser, does not show
+exactly the compiled pipeline's nodes, all of them green.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ from tests.soak.postgresql import PostgreSQL
 with quiet_imports():
     from tests.soak.same_days import differences, report_of, unchained
 
-#: The node that is killed, by the day's number, in turn.
+#: The nodes to kill, one per day, in turn.
 KILLED = ("transform", "trainer", "push")
 
-#: The day, and the node in it, at which ML Metadata's server goes away, and for how long.
+#: The day and the node during which ML Metadata's server is stopped, and for how long.
 OUTAGE_SPAN, OUTAGE_NODE, OUTAGE_SECONDS = 2, "infra_validation", 60
 
-#: So long a day may take, on a machine with much else to do.
+#: The maximum duration of a day, on a busy machine.
 _DAY_SECONDS = 1800
 
 
 @dataclasses.dataclass(frozen=True)
 class Day:
-    """What became of a day.
+    """The result of a day.
 
     Attributes:
       span: The day's span.
       killed: The node whose process was killed.
-      tries: How often Airflow started it.
-      outage_tries: How often it started the node at which ML Metadata went away; None where it did not.
+      tries: How many times Airflow started it.
+      outage_tries: How many times it started the node during which ML Metadata stopped; None without an outage.
       version: The version that the day pushed.
-      auc: The model's.
+      auc: The model's AUC.
       seconds: From the logs' appearance to the push.
     """
 
@@ -75,7 +75,7 @@ class Day:
 
 
 def run_day(deployment: Deployment, logs: Path, span: int) -> Day:
-    """Lets a day's logs appear, kills one of its nodes, and waits for its push."""
+    """Makes a day's logs appear, kills one of its nodes, and waits for its push."""
     node, started = KILLED[(span - 1) % len(KILLED)], time.monotonic()
     end = started + _DAY_SECONDS
     arrive(logs, deployment.data, span)
@@ -102,7 +102,7 @@ def run_day(deployment: Deployment, logs: Path, span: int) -> Day:
 
 
 def problems(deployment: Deployment, days: Sequence[Day]) -> list[str]:
-    """What is not as it must be, a sentence each."""
+    """The violated requirements, one sentence each."""
     found = unchained(deployment.workspace, [day.span for day in days])
     for day in days:
         if day.tries != 2:
@@ -116,7 +116,7 @@ def problems(deployment: Deployment, days: Sequence[Day]) -> list[str]:
 
 
 def compare(deployment: Deployment, days: Sequence[Day]) -> list[str]:
-    """In what the days came to something else than by `wdr run`, with ML Metadata in a file, a sentence each."""
+    """The differences from the results of `wdr run` with ML Metadata in a file, one sentence each."""
     by_run, found = deployment.folder / "by-run", []
     for day in days:
         done = in_process(*store.run_arguments(deployment.data, by_run, day.span))
@@ -126,7 +126,7 @@ def compare(deployment: Deployment, days: Sequence[Day]) -> list[str]:
 
 
 def wrong_graph(graph: Mapping[str, str], deployment: Deployment) -> list[str]:
-    """What a run's graph in the browser does not show as it must, a sentence each."""
+    """The errors of a run's graph in the browser, one sentence each."""
     topology = json.loads((deployment.home / "dags" / "compiled" / "topology.json").read_text())
     nodes = {"wait_for_logs", *(node["id"] for node in topology["nodes"])}
     found = (
@@ -141,15 +141,15 @@ def run(
     """Runs the campaign.
 
     Args:
-      folder: Empty; for everything.
+      folder: An empty folder for everything.
       airflow: Airflow's version.
-      num_days: How many days.
-      console: For the progress.
-      database: Of ML Metadata; None for SQLite.
-      screenshot: Where to put a picture of Airflow's page; None looks at no page.
+      num_days: The number of days.
+      console: Shows the progress.
+      database: The PostgreSQL server for ML Metadata; None for SQLite.
+      screenshot: The file for a picture of Airflow's page; None to check no page.
 
     Returns:
-      The days; what is not as it must be; and how long Airflow takes to parse the DAG, in seconds.
+      The days; the violated requirements; and how long Airflow takes to parse the DAG, in seconds.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         deployment = Deployment(folder, airflow, free.getsockname()[1], database)

@@ -1,4 +1,4 @@
-"""A store with an Airflow of its own, and what runs there, for `tests.soak.airflow`."""
+"""A store with a dedicated Airflow, and what runs there, for `tests.soak.airflow`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.metadata.connection import METADATA_URL
 from tests.e2e import store
 from tests.soak.postgresql import PostgreSQL
 
-#: For somebody who waits for it; the retries last longer than the campaign's outage.
+#: Short intervals, since the campaign waits for them; the retries last longer than its outage.
 _SCHEDULE = {"cron": "0 0 * * *", "poll_seconds": 2, "retries": 7, "retry_seconds": 1}
 
 
@@ -30,10 +30,10 @@ class Deployment:
     """A store, a workspace, and Airflow's own folder.
 
     Attributes:
-      folder: All of them.
+      folder: The folder that contains all of them.
       airflow: Airflow's version.
-      port: Of its pages.
-      database: Of ML Metadata; None for SQLite.
+      port: The port of Airflow's pages.
+      database: The PostgreSQL server for ML Metadata; None for SQLite.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class Deployment:
 
     @property
     def password(self) -> str | None:
-        """What the pages ask of `admin`; None if nothing."""
+        """The password of `admin` on Airflow's pages; None if they require none."""
         file = self.home / "standalone_admin_password.txt"
         return file.read_text().strip() if self.airflow.startswith("2") else None
 
@@ -68,7 +68,7 @@ class Deployment:
         return path
 
     def airflow_says(self, *arguments: str) -> str:
-        """What a command of this Airflow prints."""
+        """The output of a command of this Airflow."""
         variables = {
             **os.environ,
             "AIRFLOW_HOME": str(self.home),
@@ -87,14 +87,14 @@ class Deployment:
         return sorted(runs, key=lambda run: str(run["run_id"]))
 
     def tries(self, run: int, node: str) -> int:
-        """How often Airflow started a node of a run, the runs counted from 0."""
+        """How many times Airflow started a node of a run; runs are counted from 0."""
         logs = sorted((self.home / "logs" / f"dag_id={store.NAME}").glob("run_id=*"))
         return len(list((logs[run] / f"task_id={node}").glob("attempt=*.log")))
 
 
 @contextlib.contextmanager
 def running(deployment: Deployment, config: Path, start: datetime.date) -> Iterator[None]:
-    """Airflow, from its start to its end."""
+    """Starts Airflow, and stops it at the end of the context."""
     command = [
         sys.executable, store.ROOT / "deploy" / "airflow" / "standalone.py", config, "--airflow", deployment.airflow,
         "--data", deployment.data, "--workspace", deployment.workspace, "--home", deployment.folder / "airflow",
@@ -119,10 +119,10 @@ def running(deployment: Deployment, config: Path, start: datetime.date) -> Itera
 
 
 def processes(workspace: Path, node: str) -> list[int]:
-    """The processes that run a node in a workspace."""
+    """The ids of the processes that run a node in a workspace."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
             command = (folder / "cmdline").read_bytes().split(b"\0")
             variables = (folder / "environ").read_bytes().split(b"\0")
             is_node = b"run-node" in command and b"--node" in command and command[-2] == node.encode()
@@ -132,7 +132,7 @@ def processes(workspace: Path, node: str) -> list[int]:
 
 
 def await_node(deployment: Deployment, node: str, end: float) -> list[int]:
-    """Waits for a node's next execution to have begun; returns the node's processes."""
+    """Waits until a node's next execution has started; returns the node's processes."""
     folder, found = deployment.workspace / "artifacts" / node / ".system", []
     before = set(folder.rglob("*"))
     while set(folder.rglob("*")) <= before or not (found := processes(deployment.workspace, node)):

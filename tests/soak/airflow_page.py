@@ -1,4 +1,4 @@
-"""What Airflow's page of a run shows, in a real browser."""
+"""Reads Airflow's page of a run in a real browser."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from playwright.sync_api import FloatRect, Page, sync_playwright
 
 from tests.debian import installed
 
-#: Green in Pillow's HSV: a third of the circle of hues, and neither grey nor black.
+#: Green in Pillow's HSV: a third of the hue circle, and neither grey nor black.
 _HUE, _NEAR, _MIN_SATURATION, _MIN_VALUE = 85, 25, 100, 60
 
-#: A node that is green has so much green in its picture: its frame and its badge.
+#: The minimum share of green pixels in the picture of a green node, from its frame and badge.
 _MIN_GREEN = 0.01
 
 
@@ -29,7 +29,7 @@ _STATES = (
 
 @contextlib.contextmanager
 def _new_page() -> Iterator[Page]:
-    """An empty page in a headless Chromium."""
+    """Opens an empty page in a headless Chromium."""
     arguments = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -42,17 +42,17 @@ def _new_page() -> Iterator[Page]:
 
 
 def graph_of(address: str, dag: str, run_id: str, password: str | None, screenshot: Path) -> dict[str, str]:
-    """Looks at the graph of a run.
+    """Reads the graph of a run.
 
     Args:
-      address: Of Airflow's pages.
+      address: The address of Airflow's pages.
       dag: The DAG.
       run_id: The run.
-      password: That of Airflow 2's `admin`; None for Airflow 3, whose pages on loopback ask for none.
-      screenshot: Where to put a picture of it.
+      password: The password of Airflow 2's `admin`; None for Airflow 3, whose pages on loopback require none.
+      screenshot: The file for a picture of the graph.
 
     Returns:
-      By the name of each node, its state, with ", not green" where it has another colour.
+      The state of each node, by name, with ", not green" appended if it has another colour.
     """
     with _new_page() as page:
         if password is None:
@@ -68,7 +68,7 @@ def graph_of(address: str, dag: str, run_id: str, password: str | None, screensh
         page.wait_for_selector(".react-flow__node")
         page.wait_for_load_state("networkidle")
         page.click(".react-flow__controls-fitview")
-        page.wait_for_timeout(1000)  # it moves there
+        page.wait_for_timeout(1000)  # until the animated move has ended
         page.screenshot(path=screenshot)
         nodes = {
             str(node.get_attribute("data-id")): (_state(node.inner_text()), node.bounding_box())
@@ -79,12 +79,12 @@ def graph_of(address: str, dag: str, run_id: str, password: str | None, screensh
 
 
 def _state(text: str) -> str:
-    """The state among the words of a node: its name, its operator, its state."""
+    """The state among a node's words, which are its name, its operator and its state."""
     return next((word for word in text.split() if word in _STATES), "no state")
 
 
 def _is_green(hsv: np.ndarray, box: FloatRect | None) -> bool:
-    """Whether something in a box of a picture, uint8 `[height, width, 3]`, is green."""
+    """Whether a box of a picture, uint8 `[height, width, 3]`, contains enough green."""
     if box is None:
         return False
     left, top = int(box["x"]), int(box["y"])

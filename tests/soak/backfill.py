@@ -1,9 +1,9 @@
-"""Missed days that are caught up on, and the same days run on time.
+"""Missed days that are caught up on, compared with the same days run on time.
 
     python -m tests.soak.backfill [--days 5]
 
-On time, a day's run does not have the logs of the days after it; caught up on, all are there. Ends with exit code 1 if
-a day is not pushed, does not start from the model of the day before, or comes to something else than it did on time.
+On time, a day's run does not have the logs of later days; when catching up, all logs are present. Exits with code 1 if
+a day is not pushed, does not start from the model of the day before, or gives another result than on time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SOURCES = ("catalog", "users", "installs", "impressions")
 
 
 def arrive(logs: Path, data: Path, span: int) -> None:
-    """Lets a day's logs appear in a store's folder, the impressions last."""
+    """Makes a day's logs appear in a store's folder, the impressions last."""
     for source in SOURCES:
         shutil.copytree(logs / source / f"day-{span}", data / source / f"day-{span}")
 
@@ -37,11 +37,11 @@ def run(folder: Path, num_missed: int) -> tuple[Path, Path]:
     """Runs a first day and some more, once on time and once caught up on.
 
     Args:
-      folder: For everything.
-      num_missed: How many days behind the first were missed.
+      folder: A folder for everything.
+      num_missed: The number of missed days after the first.
 
     Returns:
-      The two workspaces: of the runs on time, and of the first day's run and one `wdr run --backfill`.
+      The two workspaces: of the runs on time, and of the first day's run plus one `wdr run --backfill`.
     """
     spans = range(1, num_missed + 2)
     logs, data = store.simulate(folder / "logs", days=len(spans)), folder / "data"
@@ -49,7 +49,7 @@ def run(folder: Path, num_missed: int) -> tuple[Path, Path]:
     for span in spans:
         arrive(logs, data, span)
         _ok(*store.run_arguments(data, on_time, span))
-        if span == 1:  # TFX keeps absolute paths: the first day's artifacts are read where they are
+        if span == 1:  # TFX stores absolute paths: it reads the first day's artifacts in the original place
             shutil.copytree(on_time, caught_up)
     missed = f"2..{spans[-1]}"
     _ok("run", store.CONFIG, "--data", data, "--workspace", caught_up, "--backfill", missed)
@@ -62,7 +62,7 @@ def _ok(*arguments: str | Path) -> None:
 
 
 def problems(on_time: Path, caught_up: Path, num_missed: int) -> list[str]:
-    """What is not as it must be, a sentence each."""
+    """The violated requirements, one sentence each."""
     spans = range(1, num_missed + 2)
     found = unchained(on_time, spans) + unchained(caught_up, spans)
     return found + [words for span in spans for words in differences(span, on_time, caught_up)]

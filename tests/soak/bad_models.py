@@ -1,9 +1,10 @@
-"""Every row of the table of bad days and bad models (`tests/e2e/bad_data.py`, `tests/e2e/bad_models.py`).
+"""Runs every case of the tables of bad days and bad models (`tests/e2e/bad_data.py`, `tests/e2e/bad_models.py`).
 
     python -m tests.soak.bad_models [PYTEST OPTIONS]
 
-Each is a whole run, from the logs or from a trained model on, which its gate must stop, while what serves goes on to
-answer; the slow tests have those that no test of the components has. Ends with exit code 1 if one is not stopped.
+Each case is a whole run, from the logs or from a trained model on. Its gate must stop it while the served version keeps
+answering. The slow tests contain only the cases that no test of the components covers. Exits with code 1 if a case is
+not stopped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A series of kills: one run, killed at moments that come later and later, until it may complete."""
+"""A series of kills: one run, killed at later and later moments, until it may complete."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.soak.watcher import Watched, Watcher
 
 KILLS_PER_SERIES = 10
 
-#: The share of the kills that are dealt out to the nodes, however short; the others are uniform over the time.
+#: The share of the kills that are assigned to one node each, however short; the others are uniform over the time.
 _SHARE_BY_NODE = 0.75
 
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """So many seconds after a node's start."""
+    """A moment to kill: a number of seconds after a node's start."""
 
     node: str
     seconds: float
@@ -31,12 +31,12 @@ class Moment:
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-    """A kill that was done.
+    """A kill that took place.
 
     Attributes:
       series: The series' number.
-      seconds: Since the run's start.
-      node: What ran.
+      seconds: Seconds since the run's start.
+      node: The node that was running.
     """
 
     series: int
@@ -46,15 +46,15 @@ class Kill:
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """What a series of kills of one run came to.
+    """The result of a series of kills of one run.
 
     Attributes:
-      kills: Those that were done.
-      missed: The moments that did not come before the run had ended.
+      kills: The kills that took place.
+      missed: The moments that had not come when the run ended.
       new_versions: The versions that were pushed.
-      watched: What the watcher saw.
-      seconds: How long it took.
-      problems: What is not as it should be, a sentence each.
+      watched: The watcher's observations.
+      seconds: The duration of the series.
+      problems: The violated requirements, one sentence each.
     """
 
     kills: tuple[Kill, ...]
@@ -66,15 +66,15 @@ class Series:
 
 
 def draw(usual: Mapping[str, float], number: int, rng: random.Random) -> list[list[Moment]]:
-    """Draws moments, and puts them into series.
+    """Draws moments, and groups them into series.
 
     Args:
-      usual: By node, in the pipeline's order, how long it usually takes, in seconds.
-      number: How many moments.
-      rng: The source of chance.
+      usual: Each node's usual duration in seconds, in the pipeline's order.
+      number: The number of moments.
+      rng: The random number generator.
 
     Returns:
-      The moments of each series, in the pipeline's order; the push is among them.
+      The moments of each series, in the pipeline's order; each series includes the push.
     """
     num_series = math.ceil(number / KILLS_PER_SERIES)
     nodes = [node for node in usual if node != "push"]
@@ -93,13 +93,13 @@ def run_series(
     moments: Sequence[Moment],
     on_kill: Callable[[Kill], None] = lambda kill: None,
 ) -> Series:
-    """Kills a run at some moments, one after another, and lets it complete then.
+    """Kills a run at some moments, one after another, and then lets it complete.
 
     Args:
       number: The series' number.
       workspace: The workspace, which has a version.
-      arguments: The run's.
-      moments: In the pipeline's order.
+      arguments: The run's arguments.
+      moments: The moments, in the pipeline's order.
       on_kill: Called after each kill.
     """
     since, before = time.monotonic(), store.versions(workspace)
@@ -121,7 +121,7 @@ def run_series(
         run = TimedRun(arguments, environment)
         for moment in moments:
             seconds = run.kill_after(moment.node, moment.seconds)
-            if seconds is None:  # the run has ended, and so it is for the moments that come after
+            if seconds is None:  # the run has ended, so all later moments are missed, too
                 missed.append(moment)
                 continue
             kills.append(Kill(number, seconds, run.node))

@@ -1,11 +1,11 @@
-"""Kills a run with SIGKILL at random moments over the whole pipeline, and starts it again each time.
+"""Kills a run with SIGKILL at random moments over the whole pipeline, and restarts it each time.
 
     python -m tests.soak.kills [--kills 40] [--seed 1]
 
-The kills come in series. Each begins with a workspace in which a first version is pushed, kills the second span's run
-again and again, at moments that come later and later, and then lets it complete. The push is killed in every series; of
-the other kills some are in one node after another, the rest at moments uniform over the run's time. A watcher looks at
-what serves all along.
+The kills come in series. Each series begins with a workspace in which a first version is pushed, kills the second
+span's run repeatedly, at later and later moments, and then lets it complete. The push is killed in every series. Of the
+other kills, some are assigned to one node each; the rest are at moments uniform over the run's time. A watcher checks
+the serving folder throughout.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ from tests.e2e.timed_run import TimedRun
 with quiet_imports():
     from tests.soak.kill_series import Kill, Moment, Series, draw, run_series
 
-#: The same training on the same examples: what a run that was killed may differ by in AUC.
+#: The allowed difference in AUC between a killed run and an undisturbed one, for the same training on the same
+#: examples.
 _MAX_AUC_DIFFERENCE = 1e-3
 
-#: A run that ends before its moment has come leaves the moment to another series; there are at most so many more.
+#: If a run ends before a moment, the moment moves to another series; at most this many additional series are run.
 _MAX_MORE_SERIES = 3
 
 
 def differences(report: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """In what a run's report differs from that of the same run when nobody kills it, a sentence each."""
+    """The differences between a run's report and that of the undisturbed run, one sentence each."""
     found = []
     for name, value in (
         ("the rows' counts", lambda r: r["counts"]),
@@ -62,10 +63,10 @@ class Campaign:
     """All series, from a simulated store to the verdict.
 
     Args:
-      folder: Where everything goes.
-      num_kills: How many kills.
-      rng: The source of chance.
-      progress: Shows how far it is.
+      folder: A folder for everything.
+      num_kills: The number of kills.
+      rng: The random number generator.
+      progress: Shows the progress.
     """
 
     def __init__(self, folder: Path, num_kills: int, rng: random.Random, progress: Progress):
@@ -74,7 +75,7 @@ class Campaign:
         self.usual: dict[str, float] = {}
 
     def run(self) -> list[Series]:
-        """Runs it."""
+        """Runs the campaign."""
         self._tell("the first span's run")
         self._data = store.simulate(self._folder / "data", days=2)
         self._first = self._folder / "first"
@@ -103,7 +104,7 @@ class Campaign:
         return done
 
     def _copy(self, name: str) -> Path:
-        """A copy of the workspace after the first span; TFX keeps absolute paths, so what there is is read there."""
+        """A copy of the workspace after the first span. TFX stores absolute paths: it reads the original artifacts."""
         workspace = self._folder / name
         shutil.copytree(self._first, workspace)
         return workspace
@@ -117,7 +118,7 @@ class Campaign:
         self._print(f"{told} after {kill.seconds:.2f} s")
 
     def _print(self, what: str) -> None:
-        """Prints what has happened, where the bar is not seen before the end."""
+        """Prints an event if the progress bar is not visible before the end."""
         if not self._progress.console.is_terminal:
             self._progress.console.print(what, markup=False)
 

@@ -1,11 +1,11 @@
-"""Days by the steps of the compiled Kubeflow pipeline, each in a process of its own, and the same days by `wdr run`.
+"""Runs days by the steps of the compiled Kubeflow pipeline, each in its own process, and the same days by `wdr run`.
 
     python -m tests.soak.kubeflow_steps [--days 2]
 
 There is no cluster: this takes the specification apart as Kubeflow does, and starts each step's command with the
-ExecutorInput that Kubeflow's launcher would give it, its artifacts staged below a folder as the launcher stages those
-of an object store. Ends with exit code 1 if a step fails or tells nothing, a day is not pushed, or a day came to
-something else than by `wdr run`.
+ExecutorInput that Kubeflow's launcher would pass to it. Its artifacts are staged below a folder, as the launcher stages
+those of an object store. Exits with code 1 if a step fails or reports nothing, if a day is not pushed, or if a day
+gives another result than `wdr run`.
 """
 
 from __future__ import annotations
@@ -43,25 +43,25 @@ _BUCKET = "mlpipeline/v2/artifacts"
 
 @dataclasses.dataclass(frozen=True)
 class Launcher:
-    """What Kubeflow does with a specification.
+    """Executes a specification as Kubeflow does.
 
     Attributes:
       file: The specification.
-      folder: For what is staged.
+      folder: The folder for staged artifacts.
     """
 
     file: Path
     folder: Path
 
     def run(self, values: Mapping[str, Any], progress: Progress) -> dict[str, dict[str, Any]]:
-        """Runs all steps, two at a time, each when those before it are done.
+        """Runs all steps, two at a time, each after the steps that it depends on.
 
         Args:
           values: The pipeline's parameters.
-          progress: For the steps.
+          progress: Shows the finished steps.
 
         Returns:
-          By step, the metadata of its report.
+          The metadata of each step's report, by step.
         """
         spec = next(yaml.safe_load_all(self.file.read_text()))
         tasks, job = spec["root"]["dag"]["tasks"], str(uuid.uuid4())

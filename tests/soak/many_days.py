@@ -1,12 +1,13 @@
-"""Small days one after another, each run and then cleaned up after, as a schedule would for years.
+"""Small days one after another, each run and then cleaned up, as a schedule would do for years.
 
     python -m tests.soak.many_days [--days 30] [--keep-runs 3]
 
-Says for each day how much disk the workspace takes and how long the day's run has spent in ML Metadata. Then the third
-day and the last one are run again, in turn, a few times, each from the workspace that it had found. Ends with exit code
-1 if a day is not pushed, builds on another than the day before, or leaves a running execution; if the disk's use grows
-once runs and versions are removed as fast as they come; or if the last day spends more in ML Metadata than 1.5 × the
-third, by the medians of those runs. Time is the processor's: ML Metadata's file takes it in this process.
+Reports for each day how much disk the workspace takes and how long the day's run has spent in ML Metadata. Then the
+third day and the last one are run again, alternately, a few times, each from a copy of the workspace before that day.
+Exits with code 1 if a day is not pushed, does not build on the day before, or leaves a running execution; if disk use
+grows once runs and versions are removed as fast as they come; or if the last day spends more than 1.5 × the third day's
+time in ML Metadata, by the medians of those runs. Time is processor time, which ML Metadata on a file takes in this
+process.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ from transform.config.config import load_config
 
 _MB = 2**20
 
-#: How much more disk the last day may take than the first one at which runs were removed.
+#: The maximum disk use of the last day, relative to the first day on which runs were removed.
 _MAX_GROWTH = 1.1
 
-#: How much longer the last day may be in ML Metadata than the day that is compared with it, and how often both are run.
+#: The maximum time of the last day in ML Metadata, relative to the compared day's, and how often both days are rerun.
 _MAX_TIME_RATIO = 1.5
 _COMPARED_DAY = 3
 _NUM_ROUNDS = 3
@@ -48,18 +49,18 @@ _NUM_ROUNDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Day:
-    """What a day's run left.
+    """The result of a day's run.
 
     Attributes:
       span: The day.
-      version: What it pushed; None if nothing.
-      is_warm: Whether it began with a model of the day before.
-      disk_mb: What the workspace takes after the clean-up, but for ML Metadata's own file.
-      metadata_mb: That file.
-      num_calls: How often the run called ML Metadata.
-      metadata_seconds: The processor's time that these took.
-      metadata_wall_seconds: How long it waited for them, other work on the machine included.
-      num_running: Executions left running.
+      version: The pushed version; None if nothing was pushed.
+      is_warm: Whether it was warm-started from a model of the day before.
+      disk_mb: The workspace's size after the clean-up, without ML Metadata's own file.
+      metadata_mb: The size of that file.
+      num_calls: The number of calls of ML Metadata in the run.
+      metadata_seconds: The processor time of these calls.
+      metadata_wall_seconds: Their wall time, including waits for other work on the machine.
+      num_running: The number of executions left running.
     """
 
     span: int
@@ -75,7 +76,7 @@ class Day:
 
 @contextlib.contextmanager
 def timed_calls() -> Iterator[list[tuple[float, float]]]:
-    """Of each call of ML Metadata from here on, the seconds of the processor, and those on the wall."""
+    """Records the processor seconds and the wall seconds of each call of ML Metadata in this context."""
     seconds: list[tuple[float, float]] = []
     call = mlmd.MetadataStore._call_method
 
@@ -91,7 +92,7 @@ def timed_calls() -> Iterator[list[tuple[float, float]]]:
 
 
 def timed_run(folder: Path, span: int) -> list[tuple[float, float]]:
-    """Runs a day; returns its calls of ML Metadata, as `timed_calls` has them."""
+    """Runs a day; returns its calls of ML Metadata, as `timed_calls` records them."""
     with timed_calls() as seconds:
         done = in_process(*store.run_arguments(folder / "data", folder / "workspace", span))
     assert done.returncode == 0, done.stderr
@@ -130,7 +131,7 @@ def _num_bytes(folder: Path) -> int:
 
 
 def problems(days: Sequence[Day], keep_runs: int) -> list[str]:
-    """What is not as it must be, a sentence each."""
+    """The violated requirements, one sentence each."""
     found = [f"day {d.span} must push version {d.span}. Received: {d.version}" for d in days if d.version != d.span]
     found += [f"day {day.span} must start from the day before" for day in days[1:] if not day.is_warm]
     found += [f"day {day.span} leaves {day.num_running} running executions" for day in days if day.num_running]
@@ -142,7 +143,7 @@ def problems(days: Sequence[Day], keep_runs: int) -> list[str]:
 
 
 def run_days(folder: Path, spans: Iterable[int], compared: Sequence[int], keep_runs: int) -> list[Day]:
-    """Runs days, and keeps the workspaces that those to be compared find."""
+    """Runs days, and keeps a copy of the workspace before each day to be compared."""
     days = []
     for span in spans:
         if span in compared:
@@ -152,17 +153,17 @@ def run_days(folder: Path, spans: Iterable[int], compared: Sequence[int], keep_r
 
 
 def run_again(folder: Path, compared: Sequence[int], num_rounds: int) -> dict[int, list[float]]:
-    """Runs days in turn, each from the workspace that it had found; by day, the seconds in ML Metadata of each run."""
+    """Runs days alternately, each from its copied workspace; returns each run's seconds in ML Metadata, by day."""
     found: dict[int, list[float]] = {span: [] for span in compared}
     for span in list(compared) * num_rounds:
-        shutil.rmtree(folder / "workspace")  # at the same place, as ML Metadata has absolute paths
+        shutil.rmtree(folder / "workspace")  # in the same place, because ML Metadata stores absolute paths
         shutil.copytree(folder / f"before-{span}", folder / "workspace")
         found[span].append(sum(processor for processor, _ in timed_run(folder, span)))
     return found
 
 
 def ratio_of(seconds: dict[int, list[float]]) -> float:
-    """How much longer the last of the compared days is in ML Metadata than the first, by their medians."""
+    """The last compared day's time in ML Metadata relative to the first one's, by their medians."""
     first, last = min(seconds), max(seconds)
     return statistics.median(seconds[last]) / statistics.median(seconds[first])
 

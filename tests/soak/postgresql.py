@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own, on loopback, for ML Metadata."""
+"""A dedicated PostgreSQL server on loopback, for ML Metadata."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathlib import Path
 
 from tests.debian import installed
 
-#: Where Debian has the server's commands.
+#: The folder in which Debian installs the server's commands.
 _DEBIAN = "/usr/lib/postgresql/*/bin"
 
 
 @dataclasses.dataclass(frozen=True)
 class PostgreSQL:
-    """A server.
+    """A PostgreSQL server.
 
     Attributes:
       commands: The folder of its commands.
-      folder: Its data's, which belongs to whoever runs it.
-      port: On loopback.
-      user: Who runs it: it refuses to be run by root. None for whoever runs this process.
+      folder: The folder of its data, owned by the user who runs it.
+      port: The port on loopback.
+      user: The user who runs it, because it refuses to be run by root. None for the user of this process.
     """
 
     commands: Path
@@ -36,7 +36,7 @@ class PostgreSQL:
 
     @property
     def url(self) -> str:
-        """For `WDR_METADATA_URL`; ML Metadata makes the database."""
+        """The value for `WDR_METADATA_URL`; ML Metadata creates the database."""
         return f"postgresql://wdr@127.0.0.1:{self.port}/mlmd"
 
     def start(self) -> None:
@@ -44,11 +44,11 @@ class PostgreSQL:
         self.call("pg_ctl", "start", "-w", "-D", "data", "-l", "log", "-o", options)
 
     def stop(self) -> None:
-        """Ends it at once, with whatever is connected to it."""
+        """Stops the server immediately, with all of its connections."""
         self.call("pg_ctl", "stop", "-w", "-D", "data", "-m", "immediate")
 
     def call(self, command: str, *arguments: str) -> None:
-        """Runs a command of its, as who may."""
+        """Runs one of its commands as its user."""
         subprocess.run(
             [self.commands / command, *arguments],
             cwd=self.folder, user=self.user, check=True, stdout=subprocess.DEVNULL,
@@ -57,7 +57,7 @@ class PostgreSQL:
 
 @contextlib.contextmanager
 def running() -> Iterator[PostgreSQL]:
-    """A new server with an empty database, from its start to its end."""
+    """Starts a new server with an empty database, and stops it at the end of the context."""
     commands = Path(installed("initdb", "postgresql", _DEBIAN)).parent
     user = "postgres" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory() as name:
@@ -71,5 +71,5 @@ def running() -> Iterator[PostgreSQL]:
         try:
             yield server
         finally:
-            with contextlib.suppress(subprocess.CalledProcessError):  # it is stopped already
+            with contextlib.suppress(subprocess.CalledProcessError):  # it may be stopped already
                 server.stop()

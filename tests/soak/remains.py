@@ -1,4 +1,4 @@
-"""What killed runs must not have left in a workspace."""
+"""Checks what killed runs have left in a workspace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.workspace import Workspace
 
 
 def remains(root: Path) -> list[str]:
-    """What is left in a workspace of runs that were killed, after one that completed; a sentence each."""
+    """The remains of killed runs in a workspace after a completed run, one sentence each."""
     workspace = Workspace.at(root)
     with metadata.Metadata(workspace.metadata_connection()) as handle:
         states = {e.id: e.last_known_state for e in handle.store.get_executions()}

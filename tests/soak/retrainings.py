@@ -1,10 +1,11 @@
-"""Retrains a good model with other seeds, through all the gates, and counts how often they block it.
+"""Retrains a good model with other seeds, through all gates, and counts how often the gates refuse it.
 
     python -m tests.soak.retrainings [--retrainings 20] [--max-blocked 1]
 
-The gates are those that stop every row of the table of bad models (`tests/e2e/guarded_store.yaml`). Each retraining is
-a run on the second day of the same store, warm-started from the first day's model and held against it, in a copy of the
-same workspace; ingestion and tf.Transform come from its cache. Ends with exit code 1 if more are blocked than may be.
+The gates are those that stop every case of the table of bad models (`tests/e2e/guarded_store.yaml`). Each retraining is
+a run on the second day of the same store, warm-started from the first day's model and compared with it, in a copy of
+the same workspace; ingestion and tf.Transform come from its cache. Exits with code 1 if more than `--max-blocked` are
+refused.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from tests.e2e.prepared_store import CONFIG, NAME, PreparedStore
 
 @dataclasses.dataclass(frozen=True)
 class Retraining:
-    """One retraining, and what the gates said.
+    """One retraining, and the gates' verdict.
 
     Attributes:
-      seed: Its seed.
-      auc: The model's.
-      baseline_auc: The serving model's on the same examples.
-      change: The 95 % interval of their difference.
-      refusals: Why it was blocked, a sentence each; empty if it was pushed.
+      seed: The training's seed.
+      auc: The retrained model's AUC.
+      baseline_auc: The serving model's AUC on the same examples.
+      change: The 95 % interval of the difference.
+      refusals: Why it was refused, one sentence each; empty if it was pushed.
     """
 
     seed: int
@@ -48,12 +49,12 @@ class Retraining:
 
 
 def retrain(prepared: PreparedStore, seed: int, folder: Path) -> Retraining:
-    """Trains with a seed and runs the gates, in the store as it was prepared.
+    """Trains with a seed and runs the gates, in the store as prepared.
 
     Args:
       prepared: The store.
-      seed: Another one than that of its config.
-      folder: Empty; for the config.
+      seed: A seed other than that of the store's config.
+      folder: An empty folder for the config.
     """
     config, workspace = folder / "config.yaml", prepared.workspace
     sections = yaml.safe_load(CONFIG.read_text())
@@ -67,12 +68,12 @@ def retrain(prepared: PreparedStore, seed: int, folder: Path) -> Retraining:
     assert report["training"]["warm_started_from"] is not None
     assert store.versions(workspace, NAME) == ([1] if report["refusals"] else [1, 2])
     auc, baseline_auc = (report[models].get("auc", math.nan) for models in ("metrics", "baseline"))
-    low, high = report["changes"].get("auc", (math.nan, math.nan))  # infra validation refused it
+    low, high = report["changes"].get("auc", (math.nan, math.nan))  # absent if infra validation refused the model
     return Retraining(seed, auc, baseline_auc, (low, high), tuple(report["refusals"]))
 
 
 def results(retrainings: Sequence[Retraining]) -> Table:
-    """A row for each retraining."""
+    """One row per retraining."""
     table = Table()
     for header in ("seed", "AUC", "serving model", "change, 95 %", "pushed"):
         table.add_column(header)
@@ -90,14 +91,14 @@ def main() -> None:
     parser.add_argument("--retrainings", type=int, default=20)
     parser.add_argument("--max-blocked", type=int, default=1)
     arguments = parser.parse_args()
-    console = Console(file=os.fdopen(os.dup(1), "w"))  # a run in this process takes the other one for its log
+    console = Console(file=os.fdopen(os.dup(1), "w"))  # a run in this process redirects the original one to its log
     done: list[Retraining] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory() as temporary, Progress(*columns, console=console) as progress:
         task = progress.add_task("the store is prepared", total=arguments.retrainings)
         prepared = PreparedStore.prepare(Path(temporary) / "prepared")
         for i in range(arguments.retrainings):
-            seed = 2 + i  # the first is that of the config
+            seed = 2 + i  # seed 1 is the config's
             folder = Path(temporary) / f"seed-{seed}"
             folder.mkdir()
             progress.update(task, description=f"seed {seed}")

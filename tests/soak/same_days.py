@@ -1,4 +1,4 @@
-"""Whether the same days, run in two ways, have come to the same."""
+"""Compares the results of the same days, run in two ways."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.e2e import store
 from trainer.transform_state import TransformState
 from trainer.warm_start_files import read_files, warm_start_dir
 
-#: What must be the same of a report. A training's metrics differ in their last digits: sums in parallel have no order.
+#: The report's entries that must be equal. A training's metrics differ in the last digits: parallel sums have no order.
 _SAME = ("counts", "spans", "num_eval_examples", "version")
 _SAME_IN_TRAINING = ("vocabulary_sizes", "num_steps")
 _MAX_METRIC_DIFFERENCE = 1e-3
@@ -31,12 +31,12 @@ def report_of(workspace: Path, span: int) -> dict[str, Any] | None:
 
 
 def model_of(workspace: Path, version: int) -> str:
-    """The place of the model that was pushed as a version, as a training names it."""
+    """The URI of the model that was pushed as a version, in the form of a training's `warm_started_from`."""
     return f"{dict(pushed_models(str(workspace / 'serving' / store.NAME)))[version]}/Format-Serving"
 
 
 def unchained(workspace: Path, spans: Sequence[int]) -> list[str]:
-    """What is wrong where each of the spans, from 1 on, was to push its version, warm-started from the one before."""
+    """Errors of a chain in which each of the spans, from 1 on, pushes its version, warm-started from the one before."""
     found = []
     for span in spans:
         report = report_of(workspace, span) or {"version": None, "training": {"warm_started_from": None}}
@@ -49,12 +49,12 @@ def unchained(workspace: Path, spans: Sequence[int]) -> list[str]:
 
 
 def learned_of(report: dict[str, Any]) -> TransformState:
-    """The vocabularies and the boundaries of a run's model."""
+    """The vocabularies and boundaries of a run's model."""
     return read_files(warm_start_dir(path_utils.serving_model_path(report["places"]["model"]))).learned
 
 
 def differences(span: int, expected_workspace: Path, workspace: Path) -> list[str]:
-    """In what a span came to something else in a workspace than in the one that is held against, a sentence each."""
+    """The differences between a span's results in two workspaces, one sentence each."""
     expected, received = report_of(expected_workspace, span), report_of(workspace, span)
     if expected is None or received is None:
         return [f"span {span} must have been run in both {expected_workspace} and {workspace}"]

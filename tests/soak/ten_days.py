@@ -3,13 +3,13 @@
     python -m tests.soak.ten_days [--days 10] [--losses 0 0.002 0.005] [--impressions 60000]
 
 A series starts with an empty workspace and the same simulated days. On day d the trainer's model has (d - 1) · loss
-less AUC on the day's evaluation rows than the first version has on them: noise is added to its rows for apps before it
-is exported, as much as that takes. It is the first version's AUC that is the measure, since a young store's models get
-better from day to day, and a model that loses just that is no worse than what serves. What the next day's training
-starts from is left as it was trained. A day has some 11,000 evaluation rows by default: of the 3,000 in the other
-tests' store, a loss of 0.02 would be within chance. Says for each day what became of it, and decides on the series'
-records once more, as `wdr gates replay` does. Ends with exit code 1 if a day without a loss is stopped or refused, if a
-model that serves has lost 0.02 or more, or if a replay decides otherwise than the run did.
+less AUC on the day's evaluation rows than the first version has on them: before the export, the necessary amount of
+noise is added to its rows for apps. The first version's AUC is the measure, since a young store's models get better
+from day to day, and a model that loses just that is no worse than the serving one. The state from which the next day's
+training starts is left as trained. A day has some 11,000 evaluation rows by default: with the 3,000 in the other tests'
+store, a loss of 0.02 would be within chance. Reports the result of each day, and repeats the gates' decisions on the
+series' records, as `wdr gates replay` does. Exits with code 1 if a day without a loss is stopped or refused, if a
+serving model has lost 0.02 or more, or if a replay decides differently from the run.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from trainer.training_setup import TrainingSetup
 from transform.config.config import load_config
 from transform.errors import GateError
 
-#: What may be lost before the gates stop it.
+#: The loss before which the gates must stop a series.
 _MAX_LOSS = 0.02
 
-#: So near does the noise bring the AUC to what it is to be.
+#: The tolerance within which the noise reaches the target AUC.
 _TOLERANCE = 0.0002
 
 _TABLES = ("wide/app_id", "embedding/app_id")
@@ -56,13 +56,13 @@ _TABLES = ("wide/app_id", "embedding/app_id")
 
 @dataclasses.dataclass(frozen=True)
 class Day:
-    """What became of a day.
+    """The result of a day.
 
     Attributes:
       span: The day.
-      loss: How much less AUC its model has than the first version on the same rows.
-      version: What it pushed; None if nothing.
-      reasons: Why not, a sentence each.
+      loss: How much lower its model's AUC is than the first version's on the same rows.
+      version: The pushed version; None if nothing was pushed.
+      reasons: Why nothing was pushed, one sentence each.
     """
 
     span: int
@@ -72,7 +72,7 @@ class Day:
 
 
 def _first_version_auc(workspace: Path, name: str) -> float:
-    """The AUC that the first version has on the evaluation rows of the span that was ingested last."""
+    """The first version's AUC on the evaluation rows of the last ingested span."""
     examples = workspace / "artifacts" / "example_gen" / "examples"
     newest = max(examples.iterdir(), key=lambda folder: int(folder.name))
     rows = read_rows(str(newest / "Split-eval"))
@@ -81,9 +81,9 @@ def _first_version_auc(workspace: Path, name: str) -> float:
 
 
 def _lose(prepared: TrainingSetup, target: float) -> float:
-    """Adds noise to the rows for apps until a model has an AUC; returns the AUC that it has then.
+    """Adds noise to the rows for apps until the model has the target AUC; returns the AUC that it reaches.
 
-    A model that has less as it was trained is left as it is.
+    A model whose AUC is not above the target as trained is left unchanged.
     """
     logits_of, weights = logits_function(prepared.model), prepared.model.table_weights
 
@@ -109,7 +109,7 @@ def _lose(prepared: TrainingSetup, target: float) -> float:
 
 @contextlib.contextmanager
 def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Iterator[None]:
-    """In this context a trained model is exported with a loss, which is appended to `lost`."""
+    """In this context, a trained model is exported with a loss of AUC, which is appended to `lost`."""
     train, save_warm_start = TrainingSetup.train, trainer.run_fn.save_warm_start
     clean: dict[str, np.ndarray[Any, Any]] = {}
 
@@ -136,7 +136,7 @@ def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Itera
 
 
 def run_days(data: Path, workspace: Path, num_days: int, loss: float) -> Iterator[Day]:
-    """Runs the days one after the other; each day's model has lost `loss` more than the one before."""
+    """Runs the days one after another; each day's model has lost `loss` more than the one before."""
     config = load_config(str(CONFIG))
     for span in range(1, num_days + 1):
         lost: list[float] = []
@@ -151,7 +151,7 @@ def run_days(data: Path, workspace: Path, num_days: int, loss: float) -> Iterato
 
 
 def replayed_otherwise(workspace: Path) -> list[str]:
-    """The gates and spans on which a replay by the same thresholds decides otherwise than the run did."""
+    """The gates and spans on which a replay with the same thresholds decides differently from the run."""
     config = load_config(str(CONFIG))
     blocking = ("stop", "refuse")
     return [
@@ -162,7 +162,7 @@ def replayed_otherwise(workspace: Path) -> list[str]:
 
 
 def days_table(loss: float, days: Sequence[Day]) -> Table:
-    """A row for each day."""
+    """One row per day."""
     table = Table(title=f"{loss:g} AUC a day")
     for header in ("day", "AUC lost", "version", "why not"):
         table.add_column(header)

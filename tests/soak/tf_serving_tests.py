@@ -1,12 +1,12 @@
-"""TF Serving's own Python test of its server, run against this one.
+"""Runs TF Serving's own Python test of its server against this project's server.
 
     git clone https://github.com/tensorflow/serving
     python -m tests.soak.tf_serving_tests serving [TEST ...]
 
-The test is the checkout's `tensorflow_serving/model_servers/tensorflow_model_server_test.py`, as it is, with the models
-beside it. Where it starts `tensorflow_model_server`, a script in a temporary folder starts this server instead
-(`start_server`, with `FLAGS`); nothing else is replaced. Ends with a table, and with exit code 1 if a test fails that
-applies (all but those of `NOT_APPLICABLE`).
+The test is the checkout's unmodified `tensorflow_serving/model_servers/tensorflow_model_server_test.py`, with the
+models beside it. Instead of `tensorflow_model_server`, it starts a script in a temporary folder, which starts this
+server (`start_server`, with `FLAGS`); nothing else is replaced. Prints a table, and exits with code 1 if an applicable
+test fails (all apply but those of `NOT_APPLICABLE`).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
 
-#: By flag of TF Serving, the option of `wdr serve`; none for a flag that is left out.
+#: The option of `wdr serve` for each flag of TF Serving; None for a flag that is ignored.
 FLAGS = {
     "port": "--grpc-port",
     "rest_api_port": "--rest-port",
     "model_config_file": "--model-config-file",
     "model_config_file_poll_wait_seconds": "--model-config-poll-seconds",
     "monitoring_config_file": "--monitoring-config-file",
-    "rest_api_timeout_in_ms": None,  # in milliseconds, and of REST alone; the default is longer
+    "rest_api_timeout_in_ms": None,  # in milliseconds, and only for REST; this server's default is longer
     "grpc_socket_path": None,
     "grpc_channel_arguments": None,
     "enable_batching": None,
     "batching_parameters_file": None,
 }
 
-#: By test, why it says nothing of this server.
+#: Why a test does not apply to this server, by test.
 NOT_APPLICABLE = {
     "testPredictUDS": "there is no Unix socket",
     "testPredictOnTfLite": "TF Lite's models are not served; and their files are not in TF Serving's repository",
@@ -50,13 +50,13 @@ NOT_APPLICABLE = {
     "test_tf_text": "the model needs the operations of TF Text, which are not in TensorFlow",
 }
 
-#: TensorFlow's own base class has it, and it tests nothing.
+#: A method of TensorFlow's base class that tests nothing.
 _NO_TEST = "test_session"
 
 
 def start_server(arguments: list[str]) -> None:
-    """What the test starts as `tensorflow_model_server`: becomes `wdr serve` with the same meaning."""
-    # The models of the checkout and those that the test has just saved have no manifest.
+    """Replaces the `tensorflow_model_server` that the test starts: becomes `wdr serve` with equivalent options."""
+    # The checkout's models, and those that the test has just saved, have no manifest.
     options = ["--settle-seconds", "0"]
     flags = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
     if name := flags.pop("model_name", ""):
@@ -69,7 +69,7 @@ def start_server(arguments: list[str]) -> None:
 
 
 def _lay_out(folder: Path, checkout: Path) -> None:
-    """A folder as Bazel would make it: the checkout's files, and the server's script."""
+    """Creates a folder as Bazel would: the checkout's files, and the server's script."""
     package = folder / "tf_serving" / "tensorflow_serving"
     (package / "model_servers").mkdir(parents=True)
     (package / "servables").symlink_to(checkout / "tensorflow_serving" / "servables")
@@ -92,7 +92,7 @@ def _cases(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
 
 
 def _run_inside(checkout: Path, results: Path, names: list[str]) -> None:
-    """Runs the tests in this process, which has the environment for it; writes what became of each."""
+    """Runs the tests in this process, whose environment is set up for them; writes each one's outcome."""
     import absl.flags
     import tensorflow_serving
 
@@ -133,7 +133,7 @@ def main() -> int:
         environment = os.environ | {
             "TEST_SRCDIR": name,
             "TEST_TMPDIR": str(folder / "tmp"),
-            "TF_USE_LEGACY_KERAS": "1",  # whose models `tf.saved_model.save` gives a signature, as the test expects
+            "TF_USE_LEGACY_KERAS": "1",  # its models get a signature from `tf.saved_model.save`, as the test expects
             "PYTHONPATH": str(ROOT),
         }
         results = folder / "results.json"

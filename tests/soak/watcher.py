@@ -1,8 +1,8 @@
-"""A process that looks at a folder of versions as a model server does, and loads each version that it sees.
+"""A process that polls a folder of versions as a model server does, and loads each version that appears.
 
-It polls every 10 ms. A poll fails that finds no version, a version gone that was there before, or one whose files are
-not those of its manifest. Each version, whenever its files are others than at the poll before, is verified at once;
-then another process loads it, and has it score a request recorded with it. `Watcher` starts it all.
+It polls every 10 ms. A poll fails if it finds no version, if a version has disappeared, or if a version's files do not
+match its manifest. A version whose files have changed since the poll before is verified at once; then another process
+loads it and scores a recorded request with it. `Watcher` starts both processes.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ POLL_SECONDS = 0.01
 
 _WATCHING = "watching"
 
-#: A version's files: path, inode, size and time of change of each.
+#: A version's files: path, inode, size and modification time of each.
 Files = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """What a watcher saw.
+    """The observations of a watcher.
 
     Attributes:
-      polls: How often it looked.
-      longest_gap_ms: The longest time between two looks.
-      loads: By version, how often it was loaded and scored.
-      problems: What was wrong, and at how many polls.
+      polls: The number of polls.
+      longest_gap_ms: The longest time between two polls.
+      loads: How often each version was loaded and scored.
+      problems: The problems, with the number of polls that found each.
     """
 
     polls: int
@@ -50,7 +50,7 @@ class Watched:
 
 
 class Watcher:
-    """A watching process; entered it watches, left it tells what it saw in `watched`."""
+    """A watching process, as a context manager; at the end, `watched` holds its observations."""
 
     watched: Watched
 
@@ -71,7 +71,7 @@ class Watcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        told, _ = self._process.communicate()  # closes its input, which ends it
+        told, _ = self._process.communicate()  # closes the process's input, which ends it
         if self._process.returncode != 0:
             self._fail()
         self.watched = Watched(**json.loads(told))
@@ -84,7 +84,7 @@ class Watcher:
 
 
 class _Polls:
-    """Looks at the folder; has what it sees loaded by another process, so that it goes on looking meanwhile."""
+    """Polls the folder; another process loads the versions, so that polling continues meanwhile."""
 
     def __init__(self, folder: Path, loader: Executor):
         self._folder, self._loader = folder, loader
@@ -130,7 +130,7 @@ def _files(folder: Path) -> Files:
 
 def _score(version: Path) -> None:
     """Loads a version as a model server does, and scores a request recorded with it."""
-    import tensorflow as tf  # here, as only the process that loads needs it
+    import tensorflow as tf  # imported here, since only the loading process needs it
     from tensorflow_serving.apis import prediction_log_pb2
 
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
@@ -144,7 +144,7 @@ def _score(version: Path) -> None:
 
 
 def main() -> None:
-    """Watches until its input ends, then prints what it saw."""
+    """Watches until its input ends, then prints its observations."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as loader:
         end = threading.Event()
         threading.Thread(target=lambda: sys.stdin.read() or end.set(), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Shared by the trainer's tests."""
+"""Fixtures shared by the trainer's tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.trainer.trained_model import OLD, Trained, build, save
 from transform.config.config import Config
 
 FIRST_APPS = [f"app{i}" for i in range(8)]
-#: Another order and other counts, two apps gone and two new.
+#: Different order and counts than FIRST_APPS; two apps removed, two added.
 SECOND_APPS = ["new1", "app7", "app6", "app5", "new0", "app2", "app1", "app0"]
 
 
@@ -35,7 +35,7 @@ def second_span(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Spa
 
 @pytest.fixture(scope="session")
 def old(config: Config) -> Trained:
-    """A trained model to start from; not to be changed."""
+    """A trained model to start from; tests must not change it."""
     trained = build(config, OLD)
     trained.train(30, seed=1)
     return trained
@@ -50,6 +50,6 @@ def saved_old(old: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def base(saved_old: Path, tmp_path: Path) -> str:
-    """The SavedModel folder beside which `old`'s warm-start files lie, a copy for each test."""
+    """The SavedModel folder beside a copy of `old`'s warm-start files, one copy per test."""
     shutil.copytree(saved_old, tmp_path / "old")
     return str(tmp_path / "old" / "Format-Serving")

@@ -1,4 +1,4 @@
-"""Examples in memory, in which the app alone tells the label, and a wide model for them."""
+"""Examples in memory whose label depends on the app alone, and a wide model for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def wide_model_of(config: Config) -> WideDeep:
 
 
 def dataset(seed: int, flipped: bool = False) -> tf.data.Dataset:
-    """Batches in which the app tells the label for nine in ten examples; or, flipped, the other label."""
+    """Batches in which nine in ten labels follow from the app; `flipped` inverts all labels."""
     rng = np.random.default_rng(seed)
     apps = rng.integers(0, 10, NUM_EXAMPLES)
     labels = (apps % 2 == 0) ^ (rng.random(NUM_EXAMPLES) < 0.1) ^ flipped
@@ -30,7 +30,7 @@ def dataset(seed: int, flipped: bool = False) -> tf.data.Dataset:
 
 
 def batches_of(apps: np.ndarray, labels: np.ndarray, weights: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """Examples of the apps, all else about them missing."""
+    """Examples of the apps, with all other features missing."""
     nothing = tf.sparse.from_dense(np.zeros([len(apps), 1], np.int64))
     features: dict[str, Any] = {"app_xf": apps, "price_bucket_xf": np.zeros(len(apps), np.int64)}
     features |= dict.fromkeys(("installed_xf", "installed_x_app_xf", "app_x_price_xf"), nothing)

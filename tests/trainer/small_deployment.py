@@ -25,7 +25,7 @@ Row = dict[str, list[Any]]
 
 
 def make_config(**sections: Any) -> Config:
-    """A small deployment; `sections` replaces or adds sections of the config."""
+    """The config of a small deployment; `sections` replaces or adds sections."""
     return parse_config(
         {
             "name": "small",
@@ -59,7 +59,7 @@ def make_config(**sections: Any) -> Config:
 
 
 def make_rows(num_rows: int, apps: list[str], seed: int) -> list[Row]:
-    """Impressions with a trivial signal: a user acquires the app that goes with an installed one."""
+    """Impressions with a trivial signal: a user acquires an app if its partner app is installed."""
     rng = random.Random(seed)
     by_name = sorted(apps)
     rows: list[Row] = []
@@ -98,7 +98,7 @@ def to_example(row: Row, without: tuple[str, ...] = ()) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """One span's transformed examples: what `run_fn` gets, and the raw rows."""
+    """One span's transformed examples as `run_fn` receives them, and the raw evaluation rows."""
 
     config: Config
     transform_output: str

@@ -1,4 +1,4 @@
-"""A training that was interrupted goes on as if it had not been; what cannot be read is passed over."""
+"""An interrupted training resumes as if it had not been interrupted; unreadable checkpoints are skipped."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ POSITION = TrainingProgress(
 
 
 class KilledError(Exception):
-    """In place of SIGKILL."""
+    """Simulates SIGKILL."""
 
 
 @pytest.fixture(scope="module")
 def demanding(first_span: Span) -> Span:
-    """With all that has a state or is drawn: dropout, batch norm, a schedule, Adam, drawn negatives, early stopping."""
+    """A config with every kind of state and draw: dropout, batch norm, schedule, Adam, negatives, early stopping."""
     config = first_span.config
     deep = dataclasses.replace(
         config.training.deep_optimizer, name="adam", learning_rate=0.01, schedule="cosine", warmup_steps=10
@@ -65,7 +65,7 @@ def demanding(first_span: Span) -> Span:
 
 
 def run(span: Span, folder: Path | None) -> tuple[TrainingResult, list[np.ndarray]]:
-    """What a process of its own would do: builds the model, trains it; the result, and the state in the end."""
+    """Builds and trains a model as a separate process would; returns the result and the final state."""
     parsing = tft.TFTransformOutput(span.transform_output).transformed_feature_spec()
     model = WideDeep(span.config.spec, span.config.model, {"app": 9, "country": 4, "installed_x_app": 64})
     feature_spec = {name: parsing[name] for name in (*model.feature_names, LABEL)}
@@ -85,7 +85,7 @@ def run(span: Span, folder: Path | None) -> tuple[TrainingResult, list[np.ndarra
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, step: int | None) -> None:
-    """From now on, a training dies after that step, before a checkpoint of it is written."""
+    """Makes a training die after that step, before its checkpoint is written."""
     save = Checkpoints.save_if_due
 
     def save_or_die(self: Checkpoints, position: TrainingProgress) -> None:
@@ -101,7 +101,7 @@ def test_a_resumed_training_ends_as_one_that_was_never_interrupted(
     demanding: Span, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, expected_state = run(demanding, None)
-    monkeypatch.setattr(training, "_SECONDS_IN_ONE_GO", 0.0)  # step by step, where it was many in one go
+    monkeypatch.setattr(training, "_SECONDS_IN_ONE_GO", 0.0)  # one step per call, instead of many
     rng = random.Random(5)
     kills = sorted(rng.sample(range(2, expected.num_steps), 3))
     for step in kills:
@@ -131,7 +131,7 @@ def test_a_training_that_was_killed_behind_its_last_step_is_not_trained_further(
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """What the checkpoints warned of; TensorFlow, too, has words about objects that go out of use."""
+    """The warnings of `trainer.checkpoints`; TensorFlow also warns, about objects that are deleted."""
     return [record for record in caplog.records if record.name == "trainer.checkpoints"]
 
 
@@ -283,7 +283,7 @@ def test_run_fn_goes_on_and_removes_the_checkpoints_in_the_end(
         with pytest.raises(KilledError):
             report("killed")
     assert len(list(root.iterdir())) == 1
-    resumed = report("resumed")  # each attempt has an output folder of its own
+    resumed = report("resumed")  # each attempt has its own output folder
     assert list(root.iterdir()) == []
     whole = report("whole")
     assert whole["resumed_at"] == []

@@ -1,4 +1,4 @@
-"""How a model reads counts, and what it does in training only."""
+"""How a model reads counts, and count dropout, which applies in training only."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_all_counts_of_an_example_are_hidden_together_in_training_only() -> None
     logits = training_logits(batch)[0].numpy()
     is_hidden = np.isclose(logits, hidden)
     assert np.all(is_hidden | np.isclose(logits, shown))
-    assert is_hidden.mean() == pytest.approx(0.25, abs=0.03)  # 0.25 ± 4 deviations of 0.007
+    assert is_hidden.mean() == pytest.approx(0.25, abs=0.03)  # 0.25 ± 4 standard errors of 0.007
 
 
 def test_the_penalty_is_the_mean_square_of_the_embeddings_in_use() -> None:

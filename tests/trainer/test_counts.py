@@ -1,4 +1,4 @@
-"""What is counted, which rows see it, and the buckets that the model reads."""
+"""Which rows are counted, which cells a row sees, and the buckets that the model reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, NUM_FOLDS, SPAN
 NAME = "count_of_user_x_app"
 KEY, SHARE, ROWS = f"{NAME}_key_xf", f"{NAME}_share_xf", f"{NAME}_rows_xf"
 
-#: Key, label, span, fold, times: a pair with a fold of its own, one in two folds, and one of the last span alone.
+#: Key, label, span, fold, number of rows: key 7 is in one fold, key 9 in two, key 11 only in the last span.
 TRAIN = [(7, 1, 3, 0, 3), (7, 0, 3, 0, 1), (9, 0, 3, 1, 4), (9, 1, 3, 2, 2), (9, 1, 4, 2, 8), (11, 1, 6, 0, 1)]
 EVAL = [(7, 1, 3, NO_FOLD, 1), (9, 0, 6, NO_FOLD, 16)]
 
@@ -48,7 +48,7 @@ def tables(**count: Any) -> CountTables:
 
 
 def read(counts: CountTables, key: int, span: int = NO_SPAN, fold: int = NO_FOLD) -> int:
-    """The bucket of the number of rows that a row sees."""
+    """The bucket of the number of rows that a row sees for a key."""
     column = {name: tf.constant([value], tf.int64) for name, value in ((KEY, key), (SPAN, span), (FOLD, fold))}
     return int(counts.features(column)[ROWS][0])
 
@@ -72,8 +72,8 @@ def test_a_row_of_a_later_span_sees_the_spans_before_it_and_nothing_of_its_own()
     assert read(counts, 9, span=4, fold=3) == bucket_of(4 + 2)
     assert read(counts, 9, span=5) == read(counts, 9, span=6) == bucket_of(4 + 2 + 8)
     assert read(counts, 11, span=6) == 0
-    assert read(counts, 7, span=6) == bucket_of(5)  # the first span's evaluation row, too
-    assert read(counts, 9, span=7) == read(counts, 9)  # what a serving model knows on the next span
+    assert read(counts, 7, span=6) == bucket_of(5)  # including the first span's evaluation row
+    assert read(counts, 9, span=7) == read(counts, 9)  # a serving model's counts on the next span
     assert read(counts, 9, span=2) == 0
 
 
@@ -87,7 +87,7 @@ def test_a_row_of_the_first_span_sees_training_rows_of_other_folds() -> None:
 
 def test_the_share_is_of_the_rows_seen() -> None:
     counts = tables()
-    share = (1 + 3 + 2 + 8 + 1 + 1) / (2 + 36)  # of all rows, with one more of each label
+    share = (1 + 3 + 2 + 8 + 1 + 1) / (2 + 36)  # of all rows, plus one row of each label
     column = {KEY: tf.constant([9], tf.int64), SPAN: tf.constant([4], tf.int64), FOLD: tf.constant([0], tf.int64)}
     odds = (2 + share) / (4 + 1 - share)
     expected = MIDDLE_BUCKET + round(2 * (math.log(odds) - math.log(share / (1 - share))))
@@ -105,7 +105,7 @@ def test_in_training_a_row_of_the_first_span_sees_other_folds_by_chance_and_late
     np.testing.assert_array_equal(drawn[4000:], seen.numpy()[4000:])
     assert not drawn[:4000, [2, NUM_FOLDS, NUM_FOLDS + 1]].any()
     numbers = drawn[:4000].sum(axis=1)
-    assert numbers.mean() == pytest.approx((NUM_FOLDS - 1) / 2, abs=0.15)  # a deviation of 2.3 / √4000 = 0.04
+    assert numbers.mean() == pytest.approx((NUM_FOLDS - 1) / 2, abs=0.15)  # the standard error is 2.3 / √4000 = 0.04
     assert {0, NUM_FOLDS - 1} <= set(numbers.tolist())
     again = cells.drawn(seen, spans, tf.constant([1, 2])).numpy()
     np.testing.assert_array_equal(drawn, again)
@@ -153,7 +153,7 @@ def test_a_bucket_of_rows_is_a_power_of_two() -> None:
 
 
 def test_a_bucket_of_shares_is_half_a_logit_around_the_share_of_all_rows() -> None:
-    #: Negatives, positives, and by hand (p + 0.2) / (n + 0.8) in proportion to 0.25.
+    #: Negatives, positives, and, computed by hand, (p + 0.2) / (n + 0.8) relative to 0.25.
     cases = [(0, 0, 1.0), (4, 1, 1.0), (0, 1, 6.0), (1, 0, 0.1111 / 0.25), (100, 0, 0.2 / 100.8 / 0.25)]
     for negatives, positives, odds_ratio in cases:
         bucket = share_bucket(tf.constant(negatives, tf.int64), tf.constant(positives, tf.int64), 0.2)

@@ -1,4 +1,4 @@
-"""Reading transformed examples: several patterns, order, last batch, weights, and negatives that are drawn."""
+"""Reading transformed examples: several patterns, order, last batch, weights, and drawn negatives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEATURE_SPEC = {"id_xf": tf.io.FixedLenFeature([], tf.int64), "label": tf.io.Fix
 
 
 def write(path: Path, ids: range) -> None:
-    """Examples whose label is 1 for odd ids and whose weight is id / 10; their span is their folder's number,
+    """Writes examples whose label is 1 for odd ids and whose weight is id / 10; their span is their folder's number,
     and every third one shares its label."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
@@ -36,7 +36,7 @@ def write(path: Path, ids: range) -> None:
 
 
 def window(tmp_path: Path) -> list[str]:
-    """Two spans of two files each, with 50 examples in all."""
+    """Two spans of two files each, with 50 examples in total."""
     write(tmp_path / "span-1" / "a.gz", range(10))
     write(tmp_path / "span-1" / "b.gz", range(10, 25))
     write(tmp_path / "span-2" / "a.gz", range(25, 25))
@@ -120,7 +120,7 @@ def test_negatives_are_drawn_anew_in_each_epoch_and_positives_are_all_kept(tmp_p
         assert sorted(i for i in ids if i % 2) == list(range(1, 10_000, 2))
         negatives = [i for i in ids if i % 2 == 0]
         assert len(set(negatives)) == len(negatives)
-        # Binomial: 5000 draws at 0.2, standard deviation 28. In each file as well as in all.
+        # Binomial: 5000 draws at 0.2 have a standard deviation of 28. Both files are drawn from, not only their union.
         assert len(negatives) == pytest.approx(1000, abs=5 * 28)
         assert sum(i < 6000 for i in negatives) == pytest.approx(600, abs=5 * 22)
     both = {i for i in first if i % 2 == 0} & {i for i in second if i % 2 == 0}
@@ -139,7 +139,7 @@ def test_examples_that_share_a_label_with_an_evaluated_one_are_left_out(tmp_path
     as_numbers = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("span", "shares_label")}
     withheld = data.Withheld(2, as_numbers)
     counts = data.count_labels(patterns, FEATURE_SPEC, withheld)
-    shared = [i for i in range(25, 50) if i % 3 == 0]  # those of the first span are trained on
+    shared = [i for i in range(25, 50) if i % 3 == 0]  # the first span's are trained on
     assert counts == LabelCounts(25 - sum(i % 2 == 0 for i in shared), 25 - sum(i % 2 for i in shared), len(shared))
     dataset = data.train_dataset(patterns, FEATURE_SPEC, training(), 1, withheld=withheld)
     assert sorted(ids_of(dataset)) == sorted(set(range(50)) - set(shared))

@@ -1,4 +1,4 @@
-"""AUC and logistic loss against their definitions."""
+"""AUC and logistic loss compared with their definitions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_whole_weight_counts_as_so_many_examples() -> None:
 
 
 def test_weights_by_hand() -> None:
-    """Pairs: 2 × 1 in order, 2 × 3 a tie, 0.5 × 1 in order, 0.5 × 3 not; all weigh 10."""
+    """Weights of the pairs: 2 × 1 in order, 2 × 3 tied, 0.5 × 1 in order, 0.5 × 3 not in order; 10 in total."""
     logits, labels = np.array([1, 1, 0, 0.5], np.float32), np.array([1, 0, 0, 1], np.float32)
     metrics = measure(logits, labels, np.array([2, 3, 1, 0.5], np.float32))
     assert metrics.auc == pytest.approx((2 + 0.5 * 6 + 0.5) / 10)

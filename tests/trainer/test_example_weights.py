@@ -1,4 +1,4 @@
-"""An example's weight, from the log to the loss and the validation; scoring needs none."""
+"""An example's weight, from the log to the loss and the validation; scoring needs no weight."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
 from transform.config.config import Config
 from transform.schema import raw_schema
 
-#: Label and weight of impressions that are alike in all else: two thirds of the weight are positive.
+#: Label and weight of otherwise identical impressions; two thirds of the weight are positive.
 LOG = [("1", "3"), ("1", "3"), *[("0", "0.5")] * 6, ("0", "0")]
 CONFIG = make_config(
     sources={
@@ -30,7 +30,7 @@ CONFIG = make_config(
 
 
 def ingested(config: Config, log: list[tuple[str, str]]) -> list[Row]:
-    """The log's rows as ingestion's tf.Examples hold them."""
+    """The log's rows as ingestion's tf.Examples contain them."""
     parser, layout = RowParser(config.columns["impressions"], ("",), "|", config.ingestion), Layout(config)
     rows = []
     for label, weight in log:

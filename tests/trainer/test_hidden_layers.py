@@ -1,4 +1,4 @@
-"""The hidden layers against plain NumPy."""
+"""`HiddenLayers` compared with plain NumPy."""
 
 from __future__ import annotations
 
@@ -49,12 +49,14 @@ def test_batch_norm_takes_the_batch_in_training_and_the_moving_averages_else() -
     def normalized(mean: Any, variance: Any) -> np.ndarray:
         return (np.maximum((before - mean) / np.sqrt(variance + 1e-3), 0) @ v["dense_1/kernel"])[:, 0]
 
-    # Moving mean 0 and variance 1 at first.
+    # The moving mean starts at 0, the variance at 1.
     np.testing.assert_allclose(logits(layers, training=False), normalized(0, 1), rtol=1e-4, atol=1e-5)
     of_batch = normalized(before.mean(axis=0), before.var(axis=0))
     np.testing.assert_allclose(logits(layers, training=True), of_batch, rtol=1e-4, atol=1e-4)
-    # A step in training moves the averages by 1 - 0.99.
-    np.testing.assert_allclose(layers.named_variables["norm_0/moving_mean"], 0.01 * before.mean(axis=0), rtol=1e-3, atol=1e-6)
+    # A training step moves the averages by 1 - 0.99.
+    np.testing.assert_allclose(
+        layers.named_variables["norm_0/moving_mean"], 0.01 * before.mean(axis=0), rtol=1e-3, atol=1e-6
+    )
 
 
 def test_dropout_drops_in_training_only() -> None:

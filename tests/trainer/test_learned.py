@@ -1,4 +1,4 @@
-"""What is read of tf.Transform's output: vocabularies, and boundaries as its graph applies them."""
+"""Reading tf.Transform's output: vocabularies, and boundaries as its graph applies them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_boundaries_are_where_the_graph_goes_to_the_next_quantile(first_span: Sp
 
 
 def test_boundaries_are_found_exactly_whatever_they_are() -> None:
-    """Among them equal ones, and more of one feature than of the other."""
+    """With repeated boundaries, and a different number of them per feature."""
     expected = {
         "balance": np.array([-3e38, -7.25, -1e-6, 0, 0, 0, np.pi, 3e38], np.float32),
         "price": np.array([0.1, 1e9], np.float32),

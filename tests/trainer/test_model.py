@@ -1,4 +1,4 @@
-"""The forward pass against plain numpy, on the same weights."""
+"""The forward pass compared with plain NumPy, on the same weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transform.feature_spec import MISSING_QUANTILE
 
 SIZES = {"app": 3, "country": 2, "installed_x_app": 5}
 
-# What tf.Transform would give for three examples; the second has no installed app, no price and no cross.
+# tf.Transform's output for three examples; the second has no installed app, no price and no cross.
 APPS = [0, 3, 2]
 INSTALLED = [[1, 2], [], [0]]
 PRICES, PRICE_BUCKETS = [0.0, MISSING_QUANTILE, 1 / 3], [0, 4, 1]

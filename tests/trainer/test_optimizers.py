@@ -1,4 +1,4 @@
-"""The optimizers against the papers' formulas in numpy, and which rows a step touches."""
+"""The optimizers compared with the papers' formulas in NumPy, and the rows that a step changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES = {"app": 20, "country": 20, "installed_x_app": 20}
 
 
 def features_of(apps: list[int], lists: list[list[int]]) -> dict[str, Any]:
-    """A batch whose every categorical input holds ids of `apps` and `lists`."""
+    """A batch whose categorical inputs all hold ids of `apps` and `lists`."""
     rows = [[i, j] for i, row in enumerate(lists) for j in range(len(row))]
     ids = tf.constant(apps, tf.int64)
     values = np.array([value for row in lists for value in row], np.int64)
@@ -44,7 +44,7 @@ def test_a_step_changes_the_batchs_rows_only(config: Config, deep: Any) -> None:
     for variable in model.wide_variables:
         variable.assign(rng.normal(size=variable.shape).astype(np.float32))
     step = tf.function(lambda features, labels: train_step(model, optimizers, (features, labels, tf.ones(2))))
-    # The first step touches rows 10 to 14, so that they have optimizer state; the second must leave them alone.
+    # The first step gives rows 10 to 14 optimizer state; the second step must not change them.
     step(features_of([10, 11], [[12, 13], [14]]), tf.constant([1.0, 0.0]))
     before = [variable.numpy() for variable in optimizers.state()]
     step(features_of([1, 2], [[3, 4, 3], []]), tf.constant([1.0, 0.0]))
@@ -74,7 +74,7 @@ def test_a_step_changes_the_batchs_rows_only(config: Config, deep: Any) -> None:
 class PaperFtrl:
     """Algorithm 1 of McMahan et al. (2013), "Ad Click Prediction: a View from the Trenches", coordinate by coordinate.
 
-    With p = -0.5 it is the paper's; the power is TensorFlow's generalization of its square root.
+    With p = -0.5 it is the paper's algorithm; the power is TensorFlow's generalization of its square root.
     """
 
     def __init__(self, w: np.ndarray, ftrl: settings.Ftrl) -> None:
@@ -106,11 +106,11 @@ class PaperAdagrad:
 
 
 def assert_follows(optimizer: Any, paper: Any, initial: np.ndarray, sparse: bool) -> None:
-    """Takes 200 steps with both; a sparse step names a row more than once, and leaves rows out.
+    """Takes 200 steps with both; each sparse step repeats some rows and leaves others out.
 
     Args:
-      optimizer: The optimizer.
-      paper: The paper's, with the weights `w`, and `step`, which takes a row and its gradient.
+      optimizer: The optimizer under test.
+      paper: The paper's optimizer, with the weights `w`, and `step`, which takes a row and its gradient.
       initial: The weights before the first step, float32, one row or one weight per entry.
       sparse: Whether the gradients are IndexedSlices.
     """
@@ -157,7 +157,7 @@ def test_ftrl_holds_a_weight_with_the_z_that_is_made_of_it(l1: float, l2: float,
     optimizer._create_all_weights([table])
     optimizer.get_slot(table, "accumulator").assign(n)
     optimizer.get_slot(table, "linear").assign(z)
-    optimizer.apply_gradients([(tf.zeros(4), table)])  # computes every weight anew from z and n
+    optimizer.apply_gradients([(tf.zeros(4), table)])  # recomputes every weight from z and n
     np.testing.assert_allclose(table.numpy(), w, rtol=1e-6)
 
 
@@ -179,7 +179,7 @@ def test_adagrad_follows_the_papers_formula(initial_accumulator: float, sparse: 
 
 
 def test_adagrad_without_a_row_changes_nothing() -> None:
-    """A batch in which all lists are empty."""
+    """The gradient of a batch in which all lists are empty."""
     table = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
     optimizer = make_deep_optimizer(settings.DeepOptimizer(name="adagrad"))
     gradient = tf.IndexedSlices(tf.zeros([0, 2]), tf.zeros([0], tf.int64), [2, 2])

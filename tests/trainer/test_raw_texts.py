@@ -1,4 +1,4 @@
-"""The same raw text has the same score in a log's row and in a request: white space, and words for "no value"."""
+"""The same raw text has the same score in a log's row and in a request: white space, and texts for "no value"."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CONFIG = make_config(
     ],
 )
 
-#: Odd texts of a column, and what each must be the same as; None is no value.
+#: Unusual texts of each column, and the text that each must be equivalent to; None means no value.
 ODD: dict[str, dict[str, str | None]] = {
     "country": {
         " us": "us", "us\t ": "us", "\n\v us\f\r": "us", "?": None, " ? ": None, "unknown": None, "unknown ": None,
@@ -74,19 +74,19 @@ PLAIN = {
 
 
 def as_request(row: dict[str, str]) -> Row:
-    """The features of a row as a client sends them: a text as it is, a list in parts, a number as such."""
+    """The features of a row as a client sends them: texts unchanged, lists split, numbers parsed."""
     request: Row = {name: [row[name]] for name in ("country", "motto", "app")}
     request |= {name: row[name].split("|") for name in ("installed", "tags")}
     for name in ("age", "price"):
         try:
             request[name] = [float(row[name])]
-        except ValueError:  # what is no number has no place in a request
+        except ValueError:  # a request cannot send a text as a number
             request[name] = []
     return request
 
 
 class Deployed:
-    """A model of random weights, exported, and what makes examples of raw rows."""
+    """An exported model with random weights, and the maker of examples from raw rows."""
 
     def __init__(self, folder: Path) -> None:
         rng = random.Random(3)
@@ -122,12 +122,12 @@ class Deployed:
         return float(self.signatures["serving_default"](examples=tf.constant([self.maker.example(row)]))["scores"][0])
 
     def of_request(self, row: dict[str, str]) -> float:
-        """The score of a request by `serving_default`."""
+        """The score of the row sent as a request to `serving_default`."""
         example = to_example(as_request(row))
         return float(self.signatures["serving_default"](examples=tf.constant([example]))["scores"][0])
 
     def ranked(self, row: dict[str, str]) -> dict[str, float]:
-        """The score of a request by each ranking signature; by `rank` if the catalog has the item as the row has it."""
+        """A request's score by each ranking signature; `rank` only if the catalog's item equals the row's."""
         raw = as_request(row)
         inputs: dict[str, Any] = {
             "context": tf.constant([to_example({name: raw[name] for name in CONTEXT})]),
@@ -163,12 +163,12 @@ def test_an_odd_text_scores_as_what_it_means(deployed: Deployed, column: str, od
 
 
 def test_texts_that_differ_have_other_scores(deployed: Deployed) -> None:
-    # So that the test above can fail: each value that is told apart moves the score.
+    # Ensures that the test above can fail: each distinct value changes the score.
     for column, texts in ODD.items():
         scores = {same: deployed.of_log(PLAIN | {column: same or ""}) for same in set(texts.values())}
         values = sorted(scores.values())
         distinct = [a for a, b in itertools.pairwise(values) if b - a > 1e-5]
-        assert len(distinct) >= len(values) - 2, (column, scores)  # of two unknown ones an oov bucket may be shared
+        assert len(distinct) >= len(values) - 2, (column, scores)  # two unknown values may share an oov bucket
 
 
 def test_null_words_have_no_place_in_a_vocabulary(deployed: Deployed) -> None:

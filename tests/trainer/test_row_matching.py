@@ -1,4 +1,4 @@
-"""Which old row each new row starts from."""
+"""The old row that each new row starts from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def origins(match: RowMatch) -> dict[int, set[int]]:
 def test_tokens_are_matched_by_their_bytes() -> None:
     keys = RowKeys("vocabulary", "app", oov_buckets=2)
     match = match_rows(keys, keys, 5, 6, [b"a", b"b", b"c"], [b"c", b"new", b"a\x00", b"a"])
-    assert origins(match) == {0: {2}, 3: {0}, 4: {3}, 5: {4}}  # c, a and the two oov buckets; b is gone
+    assert origins(match) == {0: {2}, 3: {0}, 4: {3}, 5: {4}}  # c, a and the two oov buckets; b was dropped
     assert match.why == ""
     assert match.num_kept == 4
     assert match.used_rows.tolist() == [0, 2, 3, 4]
@@ -44,7 +44,7 @@ def test_tokens_are_matched_whichever_feature_declares_the_vocabulary() -> None:
 def test_an_oov_bucket_starts_from_the_old_buckets_of_its_tokens(
     old_number: int, new_number: int, expected: dict[int, set[int]]
 ) -> None:
-    """Row 0 is the one token `a`."""
+    """Row 0 is the only token, `a`."""
     old, new = (RowKeys("vocabulary", "app", oov_buckets=number) for number in (old_number, new_number))
     match = match_rows(old, new, 1 + old_number, 1 + new_number, [b"a"], [b"a"])
     assert origins(match) == {0: {0}} | expected
@@ -70,9 +70,9 @@ def test_hash_buckets_are_matched_if_one_number_divides_the_other() -> None:
     ("old", "new", "expected"),
     [
         ([1, 2, 4], [1, 2, 4], [0, 1, 2, 3]),
-        ([1, 2, 4], [1.1, 2.2, 3.9], [0, 1, 2, 3]),  # boundaries that moved a little
-        ([1, 2, 4], [2, 4, 8], [1, 2, 3, 3]),  # below 2 lie the old quantiles 0 and 1
-        ([1, 2, 4], [0.1, 0.2, 0.3], [0, 0, 0, 2]),  # the last reaches from below the first boundary to the end
+        ([1, 2, 4], [1.1, 2.2, 3.9], [0, 1, 2, 3]),  # boundaries that moved slightly
+        ([1, 2, 4], [2, 4, 8], [1, 2, 3, 3]),  # the values below 2 were in the old quantiles 0 and 1
+        ([1, 2, 4], [0.1, 0.2, 0.3], [0, 0, 0, 2]),  # the last one spans all old quantiles
         ([1, 2, 4], [1.5], [0, 2]),
         ([2], [1, 2, 3], [0, 0, 1, 1]),
         ([0, 0, 0, 5, 9], [0, 0, 0, 5, 10], [0, None, None, 3, 4, 5]),  # quantiles 1 and 2 hold no value
@@ -88,10 +88,10 @@ def test_quantiles_are_matched_by_where_they_lie(
 
 
 def test_a_quantile_s_weight_and_a_cross_s_key_follow_it() -> None:
-    """Prices below 10 were the quantiles 0 and 1, and are 0, 1 and 2 now, the first two of them halves."""
+    """Prices below 10 were in the quantiles 0 and 1, and are now in 0, 1 and 2: the old quantile 0 was split in two."""
     old_quantiles = {"price": np.array([0, 0, 1, 2])}
     old, new = (RowKeys("quantiles", features=("price",), quantiles={"price": n}) for n in (3, 4))
-    origins_of = {0: {0}, 1: {0}, 2: {1}, 3: {2}, 4: {3}}  # the last row of each stands for a missing price
+    origins_of = {0: {0}, 1: {0}, 2: {1}, 3: {2}, 4: {3}}  # each table's last row is for a missing price
     assert origins(match_rows(old, new, 4, 5, old_quantiles=old_quantiles)) == origins_of
     del origins_of[4]  # files of format 3 have no such row
     assert origins(match_rows(old, new, 3, 5, old_quantiles=old_quantiles)) == origins_of
@@ -100,7 +100,7 @@ def test_a_quantile_s_weight_and_a_cross_s_key_follow_it() -> None:
     old_keys = [b"0\x1f7", b"1\x1f7", b"2\x1f7", b"3\x1f7"]
     new_keys = [b"3\x1f7", b"1\x1f7", b"0\x1f7", b"2\x1f8", b"2\x1f7\x1f", b"4\x1f7"]
     match = match_rows(old, new, 4, 6, old_keys, new_keys, old_quantiles)
-    assert origins(match) == {0: {2}, 1: {0}, 2: {0}, 5: {3}}  # a missing price was 3 and is 4
+    assert origins(match) == {0: {2}, 1: {0}, 2: {0}, 5: {3}}  # a missing price was quantile 3 and is now 4
     assert match.used_rows.tolist() == [0, 2, 3]
 
 

@@ -1,4 +1,4 @@
-"""`run_fn` end to end on examples that tf.Transform made: it learns, exports, and warm-starts the next run."""
+"""`run_fn` end to end on examples from tf.Transform: it learns, exports, and warm-starts the next run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
 
 def test_the_next_run_starts_from_the_previous_model(second_span: Span, first_model: Path, tmp_path: Path) -> None:
     base = str(first_model / "Format-Serving")
-    # One single step shows where the run starts from.
+    # A single step, so that the result shows the state from which the run starts.
     still = dataclasses.replace(
         second_span.config,
         training=dataclasses.replace(second_span.config.training, num_epochs=1, batch_size=100_000),

@@ -1,4 +1,4 @@
-"""Learning rates by hand, and that the deep part's steps follow them and the wide part's do not."""
+"""Learning rates computed by hand; the deep part's steps follow them, the wide part's do not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from transform.config.config import Config
         ("cosine", 10, {0: 0.02, 9: 0.2, 10: 0.2, 40: 0.2 * 0.775, 100: 0.02}),
         ("exponential", 0, {0: 0.2, 50: 0.2 * math.sqrt(0.1), 100: 0.02, 1000: 0.02}),
         ("exponential", 10, {4: 0.1, 10: 0.2, 55: 0.2 * math.sqrt(0.1)}),
-        ("cosine", 100, {49: 0.1, 99: 0.2, 101: 0.02}),  # nothing is left for the way down
+        ("cosine", 100, {49: 0.1, 99: 0.2, 101: 0.02}),  # the warm-up leaves no steps for the decay
     ],
 )
 def test_learning_rates_by_hand(schedule: Any, warmup: int, expected: dict[int, float]) -> None:
@@ -39,12 +39,12 @@ def test_learning_rates_by_hand(schedule: Any, warmup: int, expected: dict[int, 
 
 
 def moved(config: Config, deep: settings.DeepOptimizer, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """By how much a step of a training of 100 steps moves an embedding table and the wide weights of the apps."""
+    """How far one step, in a training of 100 steps, moves an embedding table and the apps' wide weights."""
     training = dataclasses.replace(config.training, deep_optimizer=deep)
     model = WideDeep(config.spec, config.model, {name: len(tokens) for name, tokens in OLD.items()})
     optimizers = JointOptimizer(model, training, num_steps=100)
     assert optimizers.deep is not None
-    optimizers.deep.iterations.assign(12345)  # carried along by a warm start; not this training's steps
+    optimizers.deep.iterations.assign(12345)  # a warm start carries this count over; it is not this training's step
     model.step.assign(step)
     tables = [model.table_weights["embedding/app"], model.table_weights["wide/app"]]
     before = [table.numpy() for table in tables]

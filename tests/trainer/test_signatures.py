@@ -1,4 +1,4 @@
-"""The exported SavedModel: the same scores as in training, with TensorFlow alone."""
+"""The exported SavedModel has the same scores as in training, and needs only TensorFlow."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def model(first_span: Span) -> WideDeep:
 
 @pytest.fixture(scope="module")
 def catalog(first_span: Span) -> dict[str, Row]:
-    """An item per app of the evaluation rows: the first that they have of it."""
+    """One item per app in the evaluation rows, with the price of the app's first row."""
     items: dict[str, Row] = {}
     for row in first_span.eval_rows:
         for app in row["app"]:
@@ -106,7 +106,7 @@ def examples(first_span: Span) -> list[bytes]:
 
 
 def training_logits(first_span: Span, model: WideDeep) -> np.ndarray:
-    """The logits of the evaluation examples as Transform wrote them, in the files' order."""
+    """The logits of the transformed evaluation examples, in the files' order."""
     output = tft.TFTransformOutput(first_span.transform_output)
     dataset = data.eval_dataset([first_span.eval_files], output.transformed_feature_spec())
     return np.concatenate([model(features).numpy() for features, _, _ in dataset])
@@ -119,7 +119,7 @@ def test_raw_examples_score_as_transformed_ones(
     scores = signature(**{EXAMPLES_INPUT: tf.constant(examples)})
     assert set(scores) == {SCORES_OUTPUT}
     assert scores[SCORES_OUTPUT].dtype == tf.float32
-    # Beam writes the examples in another order.
+    # Beam writes the examples in a different order, so compare sorted logits.
     expected = 1 / (1 + np.exp(-np.sort(training_logits(first_span, model).astype(np.float64))))
     np.testing.assert_allclose(np.sort(scores[SCORES_OUTPUT].numpy()), expected, atol=1e-6)
 
@@ -165,7 +165,7 @@ def test_loads_scores_and_ranks_with_tensorflow_alone(
     catalog: dict[str, Row],
     tmp_path: Path,
 ) -> None:
-    """By each signature; candidates are the catalog's items and one that it does not have."""
+    """Checks each signature; the candidates are the catalog's items and one that is not in the catalog."""
     of_items = (*NOT_SERVED, "app", "price")
     records = {
         "examples": examples,
@@ -194,7 +194,7 @@ def test_nothing_of_keras_and_no_optimizer_state_is_exported(model: WideDeep, ex
     kinds = {node.user_object.identifier for node in nodes if node.HasField("user_object")}
     assert not any("keras" in kind for kind in kinds), kinds
     variables = [node.variable.name for node in nodes if node.HasField("variable")]
-    variables = [name for name in variables if not name.startswith("ranker/")]  # those are made of the others
+    variables = [name for name in variables if not name.startswith("ranker/")]  # those are copies of the others
     assert len(variables) == len([model.bias, *model.wide_variables, *model.deep_variables])  # no weight is zero here
 
 

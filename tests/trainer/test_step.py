@@ -1,4 +1,4 @@
-"""One step's loss by hand: weights, and the share of the negatives."""
+"""One step's loss computed by hand: with weights, and with a share of the negatives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transform.config.config import Config
 
 
 class Gradients:
-    """In place of an optimizer: keeps the gradient of the bias."""
+    """Replaces an optimizer: records the gradient of the bias."""
 
     def __init__(self, model: WideDeep) -> None:
         self.variables = [model.bias]
@@ -48,14 +48,14 @@ def test_a_batch_without_weight_moves_nothing(config: Config) -> None:
 
 
 def test_with_drawn_negatives_the_loss_is_at_the_logit_less_the_fractions_logarithm(config: Config) -> None:
-    """A logit of 0 among all is one of ln 4 among the drawn quarter, a score of 4/5."""
+    """A logit of 0 on all examples is a logit of ln 4, a score of 4/5, on the examples with a quarter of negatives."""
     model = wide_model_of(config)
     assert bias_gradient(model, [1], [1], fraction=0.25) == pytest.approx(4 / 5 - 1)
     assert bias_gradient(model, [0], [1], fraction=0.25) == pytest.approx(4 / 5)
 
 
 def test_drawn_negatives_leave_the_scores_calibrated_on_all(config: Config) -> None:
-    """All examples alike, and of ten negatives one is seen: what is learned is the base rate of them all."""
+    """All examples are alike and one negative in ten is drawn: the model learns the base rate of all examples."""
     num_positives, num_negatives = 100, 900
     labels = np.array([1] * num_positives + [0] * num_negatives, np.float32)
     same = np.zeros(len(labels), np.int64)

@@ -1,4 +1,4 @@
-"""Values hidden in training: their shares, the rows that they read, and what stays as it was."""
+"""Values hidden in training: their shares, the rows that are read in their place, and what stays unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOLERANCE = 0.009
 
 
 def batch(num_examples: int = NUM_EXAMPLES) -> dict[str, Any]:
-    """Examples that are all the same: app 2, installed apps 1 and 4, and so on."""
+    """Identical examples: app 2, installed apps 1 and 4, and so on."""
     indices = np.stack([np.repeat(np.arange(num_examples), 2), np.tile([0, 1], num_examples)], axis=1)
 
     def lists(first: int, second: int) -> tf.SparseTensor:
@@ -66,7 +66,7 @@ def test_half_of_the_hidden_tokens_are_missing_and_half_unknown_in_all_buckets_a
 
 def test_a_hidden_number_is_missing_in_both_of_its_inputs(config: Config) -> None:
     hidden = hide(config, 0.1)
-    is_missing = hidden["price_bucket_xf"].numpy() == 4  # behind the quantiles 0 to 3
+    is_missing = hidden["price_bucket_xf"].numpy() == 4  # the row after the quantiles 0 to 3
     assert is_missing.mean() == pytest.approx(0.1, abs=TOLERANCE)
     np.testing.assert_array_equal(hidden["price_xf"].numpy() == MISSING_QUANTILE, is_missing)
     assert set(hidden["price_bucket_xf"].numpy()[~is_missing]) == {1}
@@ -116,7 +116,7 @@ def test_rows_of_unknown_and_missing_values_start_from_zero_and_no_others(config
 
 
 def test_training_trains_the_rows_of_values_that_its_examples_do_not_have(config: Config) -> None:
-    """All examples are the same positive, so that whatever is read is trained towards higher scores."""
+    """All examples are the same positive, so every row that is read is trained towards higher scores."""
     model = model_of(config, token_dropout=0.2)
     optimizers = JointOptimizer(model, settings.Training())
     features = batch(200)
@@ -129,7 +129,7 @@ def test_training_trains_the_rows_of_values_that_its_examples_do_not_have(config
 
 
 def test_nothing_is_hidden_in_scores(config: Config) -> None:
-    """And a missing number has a column of its own in the deep part's input: it is not the middle quantile."""
+    """A missing number has its own column in the deep part's input, so it differs from the middle quantile."""
     model = model_of(config, token_dropout=0.9)
     features = batch(3) | {"price_xf": tf.constant([0.5, MISSING_QUANTILE, 0.25])}
     np.testing.assert_array_equal(model(features), model(features))

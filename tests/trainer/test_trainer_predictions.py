@@ -1,4 +1,4 @@
-"""The trainer's own scores: of logged rows, of rows that the log may not have, and of transformed examples."""
+"""The trainer's own scores of logged rows, of rows that the log may lack, and of transformed examples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUM_ROWS = 40
 
 @pytest.fixture(scope="module")
 def raw_files(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The evaluation rows as ingestion leaves them, label and bookkeeping included."""
+    """The evaluation rows as ingestion writes them, including label and bookkeeping fields."""
     path = tmp_path_factory.mktemp("raw") / "data.gz"
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for row in first_span.eval_rows:
@@ -72,7 +72,7 @@ def test_a_logged_row_scores_as_its_transformed_example(
 def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_and_requests_by_all(
     tmp_path: Path,
 ) -> None:
-    """Two spans: the trainer's scores of the last one's evaluation rows, and of the same rows as requests."""
+    """With two spans: the trainer's scores of the last span's evaluation rows, and of the same rows as requests."""
     counts = [{"features": ["country", "app"]}, {"features": ["app"], "parts": ["wide"]}]
     config = make_config(counts=counts, skew={"num_rows": 20})
     rows = make_rows(1200, [f"app{i}" for i in range(5)], seed=3)
@@ -80,7 +80,7 @@ def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_an
         row |= {"span": [i % 2], "fold": [i // 2 % 8], "shares_label": [int(i < 1000 and i % 10 in (0, 1))]}
     span = transform_span(config, rows[:1000], rows[1000:], tmp_path)
     files: dict[str, list[bytes]] = {}
-    for split in ("train", "eval"):  # tf.Transform writes each span's examples by themselves
+    for split in ("train", "eval"):  # tf.Transform writes each span's examples to separate files
         for record in read_records(expand_patterns([getattr(span, f"{split}_files")])).as_numpy_iterator():
             number = tf.train.Example.FromString(record).features.feature["span"].int64_list.value[0]
             files.setdefault(str(tmp_path / f"{split}-{number}"), []).append(record)
@@ -93,8 +93,8 @@ def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_an
     rng = np.random.default_rng(1)
     for variable in (*prepared.model.wide_variables, *prepared.model.deep_variables):
         variable.assign(rng.normal(scale=0.5, size=variable.shape).astype(np.float32))
-    # The first span's evaluation rows are trained on; of the last one's training rows one in five shares its label with
-    # an evaluation row.
+    # The first span's evaluation rows are trained on. One in five of the last span's training rows shares its label
+    # with an evaluation row.
     assert prepared.label_counts.total == 1000 + 100 - 100
     assert prepared.label_counts.withheld == 100
     assert sum(len(labels) for _, labels, _ in prepared.train_data(1)) == 1000
@@ -112,7 +112,7 @@ def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_an
     np.testing.assert_allclose(np.sort(as_logged), own.eval_scores, atol=1e-6)
     as_requests = signature(examples=tf.constant(own.rows))["scores"].numpy()
     np.testing.assert_allclose(as_requests, own.row_scores, atol=1e-6)
-    assert np.abs(as_requests[:20] - as_logged[:20]).max() > 0.01  # a request knows more
+    assert np.abs(as_requests[:20] - as_logged[:20]).max() > 0.01  # a request sees more counts
     assert not any("span" in tf.train.Example.FromString(row).features.feature for row in own.rows)
 
 
@@ -151,7 +151,7 @@ def test_they_lie_beside_the_model(first_span: Span, raw_files: str, tmp_path: P
     np.testing.assert_allclose(signature(tf.constant(found.rows))["scores"], found.row_scores, atol=1e-6)
     assert found.row_scores.std() > 0
     assert found.eval_scores.size == 600
-    assert len(found.rows) == 2 * 500  # as `skew.num_rows` has it by default
+    assert len(found.rows) == 2 * 500  # the default of `skew.num_rows`
 
 
 def test_a_model_may_have_none(tmp_path: Path) -> None:

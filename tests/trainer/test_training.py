@@ -1,4 +1,4 @@
-"""Early stopping, progress and failures of a training, on a dataset in memory."""
+"""A training's early stopping, progress and failures, on a dataset in memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wide_model(config: Config) -> WideDeep:
 
 @pytest.mark.parametrize("monitor", ["auc", "logloss"])
 def test_patience_goes_back_to_the_best_epoch(config: Config, wide_model: WideDeep, monitor: Any) -> None:
-    """The validation labels are mostly the opposite, so that it soon gets worse."""
+    """The validation labels are mostly flipped, so that the validation metric soon gets worse."""
     held_out = dataset(1).take(1).concatenate(dataset(2, flipped=True))
     training = settings.Training(batch_size=BATCH_SIZE, num_epochs=20, patience=2, monitor=monitor)
     optimizers = JointOptimizer(wide_model, training)
@@ -50,7 +50,7 @@ def test_patience_goes_back_to_the_best_epoch(config: Config, wide_model: WideDe
     assert [epoch.num_examples for epoch in result.epochs] == [NUM_EXAMPLES] * len(quality)
     assert evaluate(logits_function(wide_model), held_out) == result.validation
 
-    # The optimizers' state is that epoch's too: the same as of a training that ends there.
+    # The optimizers' state is also that epoch's: it equals the state of a training that ends with it.
     shorter = dataclasses.replace(training, num_epochs=result.exported_epoch, patience=None)
     fresh = wide_model_of(config)
     fresh_optimizers = JointOptimizer(fresh, shorter)
@@ -60,7 +60,7 @@ def test_patience_goes_back_to_the_best_epoch(config: Config, wide_model: WideDe
 
 
 def test_what_is_monitored_decides_which_epoch_is_best(config: Config) -> None:
-    """Scores that only grow apart: the AUC stays what it is after one epoch, the logloss gets better and then worse."""
+    """The scores only move apart: the AUC is constant after one epoch, the logloss gets better and then worse."""
     apps = np.array([0] * 10 + [1] * 10)
     labels = np.array([1, 1, 1, 0, 1, 1, 1, 0, 1, 1] + [0] * 9 + [1], np.float32)
     held_out = batches_of(apps, labels, np.ones(20, np.float32), 20)
@@ -89,7 +89,7 @@ def test_progress_is_logged_seldom_and_at_the_end(wide_model: WideDeep, caplog: 
     assert stages == [f"validating epoch {epoch}" for epoch in range(1, 21)]
     assert 2 <= len(reports) <= 2 + result.seconds / 0.5
     first, last = reports[0], reports[-1]
-    # Not the first step, which builds the graph.
+    # The first step is not reported, because it builds the graph.
     assert (first.step, first.num_steps, first.epoch, first.num_epochs) == (2, 80, 1, 20)
     assert (last.step, last.num_steps, last.epoch, last.seconds_left) == (80, 80, 20, 0.0)
     assert last.loss == pytest.approx(result.epochs[-1].loss)
@@ -98,7 +98,7 @@ def test_progress_is_logged_seldom_and_at_the_end(wide_model: WideDeep, caplog: 
 
 
 def test_the_loss_of_an_epoch_is_the_weighted_mean(wide_model: WideDeep) -> None:
-    """With steps of next to nothing, every score stays 3/4."""
+    """With a learning rate near zero, every score stays 3/4."""
     ftrl = settings.Ftrl(learning_rate=1e-9)
     training = settings.Training(num_epochs=1, wide_optimizer=ftrl)
     optimizers = JointOptimizer(wide_model, training)

@@ -1,4 +1,4 @@
-"""The search for better settings: what it proposes, what it finds, and what becomes of failures."""
+"""The search for better settings: what it proposes, what it finds, and how it handles failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def result_of(auc: float | None, logloss: float | None = 0.5) -> TrainingResult:
 
 
 class Trainings:
-    """In place of a training: notes the config, and tells a quality made up from it."""
+    """Replaces a training: records the config and returns a quality computed from it."""
 
     def __init__(self, quality: Callable[[Config], TrainingResult]) -> None:
         self.configs: list[Config] = []
@@ -53,7 +53,7 @@ class Trainings:
 
 
 def search(config: Config, trainings: Trainings, folder: Path) -> dict[str, Any]:
-    """The best values, on the way that they take to the Trainer."""
+    """The best values, after the round trip through JSON that leads them to the Trainer."""
     tuner = Search(config, trainings, str(folder))
     tuner.search()
     tuner.results_summary()  # as TFX does
@@ -62,7 +62,7 @@ def search(config: Config, trainings: Trainings, folder: Path) -> dict[str, Any]
 
 
 def near_a_hundredth(config: Config) -> TrainingResult:
-    """Best at a learning rate of 0.01."""
+    """A quality that is best at a learning rate of 0.01."""
     distance = abs(math.log10(config.training.deep_optimizer.learning_rate) + 2)
     return result_of(auc=1 - distance / 4, logloss=distance)
 
@@ -103,7 +103,7 @@ def test_a_choice_may_be_anything_that_yaml_can_say(tmp_path: Path) -> None:
     ranges = {"training.patience": {"choices": [None, 2]}, "model.batch_norm": {"choices": [True]}}
     trainings = Trainings(lambda config: result_of(auc=0.5 if config.training.patience is None else 0.6))
     assert search(config_of(ranges), trainings, tmp_path) == {"training.patience": 2, "model.batch_norm": True}
-    assert sorted(str(config.training.patience) for config in trainings.configs) == ["2", "None"]  # and no more
+    assert sorted(str(config.training.patience) for config in trainings.configs) == ["2", "None"]  # no value twice
 
 
 def test_a_trial_that_diverges_is_passed_over(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_any_other_failure_ends_the_search(tmp_path: Path) -> None:
 
 
 class Killed(BaseException):
-    """As a kill: nothing catches it."""
+    """Simulates a kill: nothing catches it."""
 
 
 def test_a_search_that_was_killed_goes_on_with_the_trial_that_was_running(tmp_path: Path) -> None:

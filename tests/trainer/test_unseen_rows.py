@@ -1,4 +1,4 @@
-"""Rows that no example has become the mean of the others, and FTRL holds them there."""
+"""Rows that no example has become the mean of the other rows, and FTRL's state holds them there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transform.feature_spec import MISSING_QUANTILE
 def test_rows_that_no_example_has_are_the_mean_of_the_others_weighted_by_their_examples(config: Config) -> None:
     """App 2 is in all three examples, with installed apps 1 and 4; one country is rare, in the first of two buckets.
 
-    The mean of the prices' quantiles is 0.4, all in bucket 1 of 4.
+    The mean of the prices' quantiles is 0.4; all prices are in bucket 1 of 4.
     """
     training = config.training
     model = WideDeep(config.spec, config.model, SIZES)
@@ -37,7 +37,7 @@ def test_rows_that_no_example_has_are_the_mean_of_the_others_weighted_by_their_e
     fill_unseen_rows(model, optimizers, training, [features])
     after = {name: table.numpy() for name, table in model.table_weights.items()}
 
-    # The app's embeddings are read by the app and by the installed ones: 3 times row 2, 3 times rows 1 and 4.
+    # The app's embeddings are read by `app` and `installed`: row 2 three times, rows 1 and 4 three times each.
     app, country = before["embedding/app"], before["embedding/country"]
     expected = {
         "embedding/app": {0: (app[1] + app[2] + app[4]) / 3, 5: (app[1] + app[2] + app[4]) / 3},

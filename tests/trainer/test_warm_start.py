@@ -1,4 +1,4 @@
-"""A model that starts from the previous one: rows by token, with their optimizer state."""
+"""A model that is warm-started from the previous one: rows matched by token, with their optimizer state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transform.config.config import Config
 
 
 def with_features(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], **sections: Any) -> Config:
-    """The small deployment with its list of features changed."""
+    """The small deployment's config with its list of features changed."""
     config = make_config()
     raw = json.loads(config.to_json())["spec"]["features"]
     return make_config(features=change(raw), **sections)
@@ -76,7 +76,7 @@ def test_the_next_steps_are_those_of_an_uninterrupted_training(deep: Any, tmp_pa
 
 
 def test_the_first_step_shrinks_nothing_it_does_not_read(config: Config, tmp_path: Path) -> None:
-    """Weights of 2 with fresh FTRL slots would become 0.06 and less."""
+    """With fresh FTRL slots, weights of 2 would shrink to 0.06 or less."""
     old = build(config, OLD)
     for variable in old.model.wide_variables:
         variable.assign(tf.fill(variable.shape, 2.0))
@@ -101,7 +101,7 @@ def test_other_ftrl_settings_leave_the_weights_where_they_are(old: Trained, base
     assert report.not_carried == ("FTRL's settings changed: its z was rebuilt so that it holds the carried weights",)
     before = [variable.numpy() for variable in new.model.wide_variables]
     zeros = [(tf.zeros_like(v) if v is not new.model.bias else tf.zeros(())) for v in new.optimizers.variables]
-    new.optimizers.apply(zeros)  # FTRL computes every weight anew from z and n
+    new.optimizers.apply(zeros)  # FTRL recomputes every weight from z and n
     for variable, value in zip(new.model.wide_variables, before, strict=True):
         np.testing.assert_allclose(variable.numpy(), value, atol=1e-6)
     np.testing.assert_allclose(new.model.bias.numpy(), old.model.bias.numpy(), atol=1e-6)
@@ -163,14 +163,14 @@ def test_a_quantile_starts_from_the_one_that_it_lies_in(old: Trained, base: str)
 def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, base: str) -> None:
     def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
         added = {"name": "age", "side": "context", "kind": "numeric", "quantiles": 3, "parts": ["deep"]}
-        return [added, features[3], features[0], features[1]]  # price is gone, country is first
+        return [added, features[3], features[0], features[1]]  # price is removed, country comes first
 
     config = with_features(change, crosses=[])
     new = build(config, OLD, seed=3)
     cold_kernel = new.model.dense_variables["dense_0/kernel"].numpy()
     report = start(new, base)
     before, now = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (old, new))
-    # before: app 0-3, installed 4-7, price 8-9, country 10-13; now: age 0-1, country 2-5, app 6-9, installed 10-13
+    # Before: app 0-3, installed 4-7, price 8-9, country 10-13. Now: age 0-1, country 2-5, app 6-9, installed 10-13.
     np.testing.assert_array_equal(now[:2], cold_kernel[:2])
     np.testing.assert_array_equal(now[2:6], before[10:14])
     np.testing.assert_array_equal(now[6:14], before[0:8])
@@ -180,7 +180,7 @@ def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, bas
 
 
 def test_an_input_that_means_something_else_starts_cold(old: Trained, base: str) -> None:
-    # `installed` is summed now, no longer averaged; the other inputs keep their rows of the first layer.
+    # `installed` is now summed instead of averaged; the other inputs keep their rows of the first layer.
     combiner = "sum" if make_config().model.list_combiner != "sum" else "mean"
     new = build(
         make_config(model={"embedding_dim": 4, "hidden_units": [16, 8], "list_combiner": combiner}), OLD, seed=3
@@ -243,7 +243,7 @@ def test_of_another_embedding_width_the_columns_of_both_are_carried(
     now, before, initial = (t.model.table_weights["embedding/app"].numpy() for t in (new, old, cold))
     np.testing.assert_array_equal(now[:, :common], before[:, :common])
     np.testing.assert_array_equal(now[:, common:], initial[:, common:])
-    # Inputs, in both: app, installed, price, country, each but the price as wide as the embedding.
+    # Inputs of both models: app, installed, price, country; each except the price is as wide as the embedding.
     now, before, initial = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (new, old, cold))
     for block, old_block in ((0, 0), (width, 4), (2 * width + 2, 10)):
         np.testing.assert_array_equal(now[block : block + common], before[old_block : old_block + common])

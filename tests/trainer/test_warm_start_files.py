@@ -1,4 +1,4 @@
-"""The warm-start files: what they hold, and what is said of damaged ones."""
+"""The contents of the warm-start files, and the errors for damaged ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a warm start promises, over vocabularies that are shuffled, with 30 % of their tokens gone and as many new."""
+"""The guarantees of a warm start, with shuffled vocabularies in which 30 % of the tokens are replaced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.tables import Table
 SIZES = {"app": 40, "country": 10, "installed_x_app": 60}
 OLD: Vocabularies = {name: [f"{name} {i}".encode() for i in range(size)] for name, size in SIZES.items()}
 
-#: FTRL's settings, each with both settings of the deep part's optimizer.
+#: FTRL's settings, each with both deep optimizers.
 SETTINGS = [
     pytest.param({"wide_optimizer": wide, "deep_optimizer": {"name": deep, "learning_rate": rate}}, id=f"{name}-{deep}")
     for name, wide in {
@@ -30,7 +30,7 @@ SETTINGS = [
 
 
 def shuffled_and_replaced() -> tuple[Vocabularies, Vocabularies]:
-    """The new vocabularies, and the tokens that they have of the old ones."""
+    """The new vocabularies, and the old tokens that they keep."""
     rng = np.random.default_rng(7)
     new, surviving = {}, {}
     for name, tokens in OLD.items():
@@ -47,7 +47,7 @@ NEW, SURVIVING = shuffled_and_replaced()
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A trained model, and one over the new vocabularies that was started from it."""
+    """A trained model, and one with the new vocabularies that was warm-started from it."""
 
     old: Trained
     new: Trained
@@ -77,13 +77,13 @@ def tables_of(trained: Trained) -> tuple[Table, ...]:
 
 
 def rows_in_batch(table: Table, features: dict[str, Any]) -> np.ndarray:
-    """The rows of a table that a batch names."""
+    """The rows of a table that a batch uses."""
     ids = [features[name] for name in table.inputs]
     return np.unique(np.concatenate([i.values if isinstance(i, tf.SparseTensor) else i for i in ids]))
 
 
 def matched_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that stand for the same in both models' table: the new ones, and the old ones in the same order."""
+    """The rows that represent the same in both models' table: the new ones, and the old ones in the same order."""
     if table.keys.kind != "vocabulary":
         return np.arange(table.rows), np.arange(table.rows)
     owner = table.keys.vocabulary or ""
@@ -100,7 +100,7 @@ def test_with_no_step_surviving_tokens_score_as_before(pair: Pair) -> None:
 
 
 def test_one_step_changes_the_batch_s_rows_only_and_as_carried_state_has_it(pair: Pair) -> None:
-    without_state = build(pair.new.config, NEW)  # the same weights, but the optimizers' state of a cold start
+    without_state = build(pair.new.config, NEW)  # the same weights, with a cold start's optimizer state
     for copy, variable in zip(without_state.optimizers.variables, pair.new.optimizers.variables, strict=True):
         copy.assign(variable)
     before = state_of(pair.new)
@@ -116,7 +116,7 @@ def test_one_step_changes_the_batch_s_rows_only_and_as_carried_state_has_it(pair
         assert set(in_batch) <= set(new_rows)
         for part, values in after[name].items():
             assert values[untouched].tobytes() == before[name][part][untouched].tobytes(), (name, part)
-            # Each row moved, in its weights and its state, as it did in the old model, which simply went on.
+            # Each row, its weights and its state, moved as in the old model, which continued its training.
             np.testing.assert_allclose(
                 values[new_rows], old_after[name][part][old_rows], rtol=1e-5, atol=1e-5, err_msg=f"{name} {part}"
             )

@@ -1,4 +1,4 @@
-"""The page of the wide part's weights, and what its rows are called."""
+"""The page of the wide part's weights, and the names of its rows."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_row_has_a_readable_name(keys: RowKeys, row: int, expected: list[str])
 
 @pytest.fixture
 def weighted(config: Config) -> Trained:
-    """A model whose weights are zero but for some that are set by hand."""
+    """A model whose weights are zero except for some that are set explicitly."""
     trained = build(
         config,
         {"app": [b"maps", b"chat", b"mail"], "country": [b"de"], "installed_x_app": [b"maps\x1fchat", b"chat\x1fmaps"]},
@@ -120,7 +120,7 @@ def test_no_more_than_the_strongest_are_listed(weighted: Trained) -> None:
 
 
 def test_a_quantile_that_no_value_is_in_is_not_listed(weighted: Trained) -> None:
-    """Below 0.5, nothing from 0.5 below 0.5, from 0.5 below 2, from 2, and missing."""
+    """Rows: below 0.5; from 0.5 below 0.5, which is empty; from 0.5 below 2; from 2; missing."""
     transform_state = dataclasses.replace(weighted.transform_state, boundaries={"price": np.array([0.5, 0.5, 2.0])})
     weighted.model.table_weights["wide/price"].assign([1.0, 5.0, -1.0, 0.0, 0.5])
     page = to_markdown(weighted.model, transform_state)

@@ -25,15 +25,15 @@ OLD: Vocabularies = {
     "country": [b"de", b"fr"],
     "installed_x_app": [b"a\x1fb", b"b\x1fc", b"c\x1fd"],
 }
-#: Shuffled; b, fr and b x c are gone; e, us, x and a x e are new.
+#: Shuffled; b, fr, b x c are removed; e, x, us and a x e are added.
 NEW: Vocabularies = {
     "app": [b"e", b"d\xff\x00", b"c", b"x", b"a"],
     "country": [b"us", b"de"],
     "installed_x_app": [b"c\x1fd", b"a\x1fe", b"a\x1fb"],
 }
-#: Of the prices' quantiles.
+#: The boundaries of the prices' quantiles.
 BOUNDARIES = np.array([1, 2, 4], np.float32)
-#: For a config whose model has a count in both parts.
+#: Counts for a config whose model has a count in both parts.
 COUNTS = [{"features": ["app", "country"], "parts": ["wide", "deep"]}]
 SURVIVING = {"app": [b"a", b"c", b"d\xff\x00", b"<oov>"], "country": [b"de"], "installed_x_app": [b"a\x1fb", b"c\x1fd"]}
 
@@ -53,14 +53,14 @@ class Trained:
         return TransformState(self.vocabularies, {"price": self.boundaries})
 
     def train(self, steps: int, seed: int, tokens: Vocabularies | None = None) -> None:
-        """Takes steps on examples of random tokens, of the whole vocabularies if none are given."""
+        """Takes steps on examples of random `tokens`, by default of the whole vocabularies."""
         rng = np.random.default_rng(seed)
         step = tf.function(lambda *batch: train_step(self.model, self.optimizers, batch))
         for _ in range(steps):
             step(*self.batch(rng, tokens))
 
     def batch(self, rng: np.random.Generator, tokens: Vocabularies | None = None) -> Batch:
-        """Eight examples."""
+        """A batch of eight examples."""
         labels = tf.constant(rng.integers(0, 2, 8), tf.float32)
         return features_of(rng, tokens or self.vocabularies, self.vocabularies), labels, tf.ones(8)
 

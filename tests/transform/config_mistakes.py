@@ -1,4 +1,4 @@
-"""Mistakes in the small config, each with the sentence that tells it."""
+"""Mistakes in the small config, each with its error message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes in a config's section `evaluation`, each with the sentence that it gets."""
+"""Mistakes in a config's section `evaluation`, each with its error message."""
 
 from __future__ import annotations
 

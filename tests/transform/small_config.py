@@ -1,4 +1,4 @@
-"""A small config as the YAML parser would hand it over, and ways to change one place of it."""
+"""A small config as the YAML parser returns it, and helpers that change single places of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Removed:
         return "REMOVED"
 
 
-#: Takes a key away.
+#: The value that removes a key.
 REMOVED = _Removed()
 
 

@@ -1,4 +1,4 @@
-"""Every mistake in a config is told in one sentence; a config survives its JSON; columns follow from features."""
+"""Every mistake in a config gives one sentence; a config survives its JSON; columns are derived from features."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_shipped_configs_load(name: str, features: int, crosses: int) -> Non
 @pytest.mark.parametrize("name", ["app_store", "frappe"])
 def test_a_config_survives_its_json(name: str) -> None:
     config = load_config(ROOT / "configs" / f"{name}.yaml")
-    # What is cached on the config must not get into its JSON.
+    # Cached properties of the config must not enter its JSON.
     assert config.columns
     assert config.spec.by_name
     text = config.to_json()
@@ -115,7 +115,7 @@ def test_features_of_a_source() -> None:
 @pytest.mark.parametrize(
     ("sections", "user"),
     [
-        ({}, "user_id"),  # the context's feature by which installs are joined
+        ({}, "user_id"),  # the context feature by which installs are joined
         ({"user": "country"}, "country"),
         ({"gauc_by": "language"}, "language"),
         ({"gauc_by": "language", "user": "country"}, "country"),

@@ -1,4 +1,4 @@
-"""Files that are no config, and what YAML allows beside the plain."""
+"""Files that are not a config, and YAML features beyond plain mappings."""
 
 from __future__ import annotations
 

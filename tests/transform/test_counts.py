@@ -1,4 +1,4 @@
-"""What tf.Transform gives of a count: the same key for the same combination, and no label."""
+"""tf.Transform's output for a count: equal keys for equal combinations, and no label."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def to_row(user: str | None, app: str, label: int, price: float) -> Row:
     return row | {"request_id": ["r"], SPAN: [4], FOLD: [label], SHARES_LABEL: [1]}
 
 
-#: A user, an app, a label, a price.
+#: Columns: user, app, label, price.
 TABLE = [
     ("ann", "chess", 1, 1.0),
     ("ann", "chess", 0, 2.0),
@@ -50,7 +50,7 @@ def test_a_key_stands_for_a_combination(tmp_path: Path) -> None:
     assert {
         (a == b) == (x == y) for a, x in zip(keys, pairs, strict=True) for b, y in zip(keys, pairs, strict=True)
     } == {True}
-    by_price = transformed.columns["count_of_price_key_xf"]  # a number by its quantile
+    by_price = transformed.columns["count_of_price_key_xf"]  # a numeric feature is counted by its quantile
     assert [key == by_price[0] for key in by_price] == [price == 1.0 for *_, price in TABLE]
     assert min(keys + by_price) >= 0
 

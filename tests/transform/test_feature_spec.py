@@ -1,4 +1,4 @@
-"""What follows from the features together: names, sharing, who needs a bucket."""
+"""What the features determine together: names, shared vocabularies, and which features need a bucket."""
 
 from __future__ import annotations
 

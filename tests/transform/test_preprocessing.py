@@ -1,4 +1,4 @@
-"""`preprocessing_fn` run by tf.Transform on hand-made rows, against values worked out by hand or in plain Python."""
+"""`preprocessing_fn` run by tf.Transform on hand-made rows; expected values computed by hand or in plain Python."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONFIG = parse_config(
 )
 
 NAN = float("nan")
-#: App, installed apps, city, price, age. "été" occurs once as an app and twice as installed: 3 together.
+#: App, installed apps, city, price, age. "été" occurs once as an app and twice as installed: 3 times in total.
 TABLE: list[tuple[str | None, list[str], str | None, float | None, float | None]] = [
     ("chess", ["été", "maps"], "Zürich", 1.0, 10.0),
     ("chess", ["été"], "Zürich", 2.0, None),
@@ -102,19 +102,19 @@ def test_an_empty_list_has_no_ids(transformed: Transformed) -> None:
 
 
 def test_max_size_keeps_the_most_frequent(transformed: Transformed) -> None:
-    # Zürich 4, 東京 3, then Rom and Bern with 1 each; the row of a missing city is beside them.
+    # Zürich 4, 東京 3, then Rom and Bern with 1 each; the row of a missing city is additional.
     assert transformed.vocabulary("city") == ["<missing>", "Zürich", "東京"]
     assert ids(transformed, "city") == [1, 1, 1, 2, 2, 3, 0, 2, 1, 3]
 
 
 def test_a_vocabulary_in_which_no_token_is_frequent_enough_has_one_id_for_all(transformed: Transformed) -> None:
-    assert set(ids(transformed, "rare")) == {1}  # behind the row of a missing value
+    assert set(ids(transformed, "rare")) == {1}  # the row after the missing value's row
 
 
 def test_a_value_is_fed_as_i_minus_1_over_n_minus_1(transformed: Transformed) -> None:
     # Ten values in five quantiles of two: i = 1, 1, 2, 2, …, 5, 5, and (i - 1) / 4.
     expected = [0, 0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1, 1]
-    # The sketch may move a boundary by its epsilon of 0.01 · 10 rows: by less than one row.
+    # The sketch may move a boundary by its epsilon of 0.01 · 10 rows, which is less than one row.
     assert transformed.columns["price_xf"] == expected
     assert transformed.columns["price_bucket_xf"] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
@@ -134,7 +134,7 @@ def test_a_number_that_is_always_the_same_has_one_finite_value(transformed: Tran
 
 
 def test_a_counted_cross_keeps_every_pair_that_is_frequent_enough(transformed: Transformed) -> None:
-    # Pairs of installed × app: (été, chess) 2, (chess, été) 2 (both of one row), (maps, <missing>) 1 …
+    # Pairs of installed × app: (été, chess) 2, (chess, été) 2 (both in one row), (maps, <missing>) 1 …
     vocabulary = transformed.vocabulary("installed_x_app")
     assert sorted(vocabulary) == ["chess\x1fété", "été\x1fchess"]
     place = {token: i for i, token in enumerate(vocabulary)}
@@ -155,7 +155,7 @@ def test_a_hashed_cross_is_the_hash_of_the_joined_tokens(transformed: Transforme
     expected = tf.strings.to_hash_bucket_fast(joined, 50).numpy().tolist()
     assert ids(transformed, "city_x_app") == [[id_] for id_ in expected]
     assert len(set(expected)) > 3
-    # Fixed across machines and versions: a changed hash would put every weight on other pairs.
+    # Fixed across machines and versions: a changed hash would assign every weight to other pairs.
     assert tf.strings.to_hash_bucket_fast(["Zürich\x1fchess"], 50).numpy().tolist() == [33]
 
 
@@ -167,8 +167,8 @@ def test_a_number_is_crossed_as_its_quantile(transformed: Transformed) -> None:
 
 
 def test_a_cross_of_three_with_max_size_keeps_the_most_frequent(transformed: Transformed) -> None:
-    # In the order declared, though the list stands between two scalars.
-    # (Zürich, été, chess) and (東京, chess, été) both occur twice; one may stay.
+    # The combination is in the declared order, although the list is between two scalars.
+    # (Zürich, été, chess) and (東京, chess, été) both occur twice; either one may be kept.
     vocabulary = transformed.vocabulary("city_x_installed_x_app")
     assert len(vocabulary) == 1
     assert vocabulary[0] in ("Zürich\x1fété\x1fchess", "東京\x1fchess\x1fété")
@@ -187,11 +187,11 @@ def test_a_batch_in_which_every_value_is_missing(transformed: Transformed) -> No
     assert out["app_xf"] == [missing, missing]
     assert (out["installed_xf"], out["installed_x_app_xf"]) == ([[], []], [[], []])
     assert missing == MISSING_ROW
-    assert (out["price_xf"], out["price_bucket_xf"]) == ([MISSING_QUANTILE] * 2, [5, 5])  # behind 0 to 4
+    assert (out["price_xf"], out["price_bucket_xf"]) == ([MISSING_QUANTILE] * 2, [5, 5])  # after the quantiles 0 to 4
 
 
 def test_a_missing_value_has_a_row_though_training_has_seen_none(transformed: Transformed) -> None:
-    # `rare` was never missing, and none of its tokens was frequent enough.
+    # `rare` was never missing in training, and none of its tokens was frequent enough.
     assert transformed.vocabulary("rare") == ["<missing>"]
     row = to_row(*TABLE[0])
     assert transformed.apply([row | {"rare": []}, row])["rare_xf"] == [MISSING_ROW, 1]

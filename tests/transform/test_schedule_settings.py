@@ -1,4 +1,4 @@
-"""The schedule is checked where it is read, and enters the cache of no component."""
+"""The schedule is validated when it is read, and is part of no component's cache key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TFDV schema follows from the features, and examples of the config fit it."""
+"""The TFDV schema is derived from the features, and the config's examples conform to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change of the config reaches the components that it concerns, and no others: their caches stay valid."""
+"""A change of the config reaches only the components that it concerns; the others' caches stay valid."""
 
 from __future__ import annotations
 

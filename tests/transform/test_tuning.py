@@ -1,4 +1,4 @@
-"""Values of tuned settings, put into a config."""
+"""Values of tuned settings, set in a config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What vocabularies remember: how long, how much, and which tokens."""
+"""The vocabularies' memory: for how long, how many, and which tokens are remembered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from transform.vocabulary_memory import (
 
 
 def spec_of(*crosses: dict[str, Any], **weekday: Any) -> FeatureSpec:
-    """Two features and a number; the rule of `weekday` has the given keys."""
+    """Two categorical features and a numeric one; `weekday`'s vocabulary rule has the given keys."""
     return parse_config(
         {
             "name": "x",
@@ -54,7 +54,7 @@ def test_a_weekday_that_a_window_of_one_day_lacks_is_remembered_until_it_comes_b
             assert set(remembered) == set(DAYS[: span - 1])
         memory = updated(memory, {span: {"weekday": {DAYS[(span - 1) % 7]: 100}}}, spec, span)
     assert memory is not None
-    # Once there is no Thursday any more, it is forgotten when 7 spans have gone by since span 8, the last with one.
+    # When no Thursday occurs any more, it is forgotten 7 spans after span 8, the last span that had it.
     for span in range(15, 17):
         memory = updated(memory, {span: {"weekday": {b"fri": 100}}}, spec, span)
         assert (b"thu" in remembered_tokens(memory, spec, span + 1).get("weekday", [])) is (span + 1 <= 8 + 7)
@@ -64,7 +64,7 @@ def test_counts_are_halved_every_half_of_the_memory() -> None:
     spec = spec_of(memory_spans=4)
     memory = updated(None, {3: {"weekday": {b"thu": 8, b"fri": 1}}}, spec, 3)
     memory = updated(memory, {5: {"weekday": {b"thu": 2}}}, spec, 5)
-    # Two spans later, 8 counts as 4 and 1 as a half.
+    # Two spans later, a count of 8 has decayed to 4, and a count of 1 to 1/2.
     assert memory == Memory(5, {"weekday": {b"thu": Seen(6.0, 5), b"fri": Seen(0.5, 3)}})
 
 
@@ -90,7 +90,7 @@ def test_of_more_tokens_than_the_vocabulary_s_maximum_the_most_frequent_are_reme
 
 
 def test_what_has_no_memory_is_not_remembered() -> None:
-    """`app` forgets at once; a cross's quantiles stand for other values in another window; buckets have no tokens."""
+    """`app` forgets at once; quantile numbers represent other values in another window; hash buckets have no tokens."""
     crosses: tuple[dict[str, Any], ...] = (
         {"features": ["weekday", "app"], "min_count": 2},
         {"features": ["app", "weekday"], "min_count": 2, "max_size": 10, "memory_spans": 3},

@@ -1,4 +1,4 @@
-"""tf.Transform, run on hand-made rows."""
+"""Runs tf.Transform on hand-made rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, list[Any]]
 
 
 class Transformed:
-    """What tf.Transform learns from training rows, applied to any rows."""
+    """Learns from training rows with tf.Transform, and transforms any rows."""
 
     def __init__(self, config: Config, rows: list[Row], folder: Path):
         metadata = dataset_metadata.DatasetMetadata(raw_schema(config))
@@ -36,7 +36,7 @@ class Transformed:
         self.columns = self.apply(rows)
 
     def apply(self, rows: list[Row], *, with_label: bool = True) -> dict[str, list[Any]]:
-        """By transformed name, each row's value; of a sparse one the list of its values."""
+        """Each row's value by transformed name; for a sparse feature, the list of its values."""
         inputs: dict[str, Any] = {}
         for name, kind in self._feature_spec.items():
             if isinstance(kind, tf.io.VarLenFeature):

@@ -1,4 +1,4 @@
-"""The items that a model knows without being told: its snapshot of the catalog."""
+"""The catalog inside a model: the items whose features a request does not have to send."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from transform.config.config import Config
 from transform.ranking import absent_signatures, item_tables
 from transform.signature_names import RANK_SIGNATURE
 
-#: In `custom_config`: the folder of the catalog's snapshot.
+#: The key of `custom_config` that holds the folder of the catalog's snapshot.
 CATALOG_KEY = "catalog"
 
-#: So many items are encoded at once.
+#: The number of items that are encoded at once.
 _BATCH_SIZE = 4096
 
 
@@ -25,17 +25,18 @@ def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
 
     Args:
       config: The deployment.
-      catalog: The folder of the snapshot, as ingestion writes it: a folder of TFRecord files per table. None for none.
+      catalog: The folder of the snapshot, as ingestion writes it: a folder of TFRecord files per table. None if there
+        is no snapshot.
 
     Returns:
-      By item id, a serialized tf.Example of the item's features, from all of `item_tables`; empty for a model that
-      has no `rank`, which is given the features of each item.
+      A serialized tf.Example of the item's features, from all of `item_tables`, by item id; empty for a model without
+      the signature `rank`, whose requests send each item's features.
     """
     if catalog is None or RANK_SIGNATURE in absent_signatures(config):
         return {}
     identity = config.item_id
     assert identity is not None  # without it there is no `rank`
-    # Serialized, since millions of messages take much memory; two behind each other are one with the fields of both.
+    # Serialized, since millions of messages take much memory; concatenating two merges the fields of both.
     items: dict[bytes, bytes] = {}
     for name, key_feature in item_tables(config).items():
         rows = ((key, row.SerializeToString()) for key, row in table_rows(os.path.join(catalog, name)))
@@ -53,10 +54,10 @@ def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
 class Catalog:
     """The encoded items, and the row of each.
 
-    Behind the items' rows there is one more, for an item that is not in the catalog: it has to be encoded anew.
+    After the items' rows there is one more row, for items that are not in the catalog and must be encoded per request.
 
     Args:
-      items: By id, serialized tf.Examples.
+      items: Serialized tf.Examples, by id.
       encode: Encodes ids and tf.Examples, string `[rows]` each.
     """
 
@@ -74,7 +75,7 @@ class Catalog:
 
     @property
     def resources(self) -> list[object]:
-        """What an export has to keep track of."""
+        """The resources that the export must track."""
         return [self._row_of, *(variable for column in self._columns.values() for variable in column.variables)]
 
     def rows_of(self, ids: tf.Tensor) -> tf.Tensor:
@@ -82,15 +83,15 @@ class Catalog:
         return self._row_of.lookup(ids)
 
     def gather(self, rows: tf.Tensor) -> Rows:
-        """What is known of some rows."""
+        """The encodings in the given rows."""
         return {name: tf.gather(column.tensor(), rows) for name, column in self._columns.items()}
 
 
 class _Parts:
-    """A column that is put together batch by batch.
+    """A column that is assembled batch by batch.
 
-    A dense one goes straight into its variable, so that a large catalog is in memory once, and not a second time as a
-    list of batches and a third time as all of them together.
+    A dense column is written straight into its variable, so that a large catalog is in memory once, not also as a list
+    of batches and as their concatenation.
     """
 
     def __init__(self, name: str, num_rows: int) -> None:
@@ -99,7 +100,7 @@ class _Parts:
         self._dense: tf.Variable | None = None
 
     def add(self, rows: tf.Tensor | tf.RaggedTensor) -> None:
-        """Adds a batch of rows behind those that there are."""
+        """Appends a batch of rows."""
         if isinstance(rows, tf.RaggedTensor):
             self._ragged.append(rows)
             return

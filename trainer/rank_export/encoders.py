@@ -1,4 +1,4 @@
-"""Contexts and items, each computed by itself, and what depends on the two together."""
+"""Encodes contexts and items, each separately, and what depends on both together."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from trainer.transform_graph import apply_transform, pruned
 from transform.feature_spec import Feature, FeatureSpec, Side, transformed_name
 from transform.raw_texts import RawRule, clean
 
-#: What is known of some contexts or items: tensors and RaggedTensors, each `[rows, …]`.
+#: The encodings of some contexts or items: tensors and RaggedTensors, each `[rows, …]`.
 Rows = dict[str, Any]
 
-#: In `Rows`: the part of the wide logit, float32 `[rows]`, and, if it has one, of the first hidden layer's sum, float32
-#: `[rows, units]`.
+#: Keys of `Rows`: the partial wide logit, float32 `[rows]`, and, if present, the partial sum of the first hidden layer,
+#: float32 `[rows, units]`.
 WIDE, FIRST_SUM = _SUMS = ("wide", "first_sum")
 
 
 def _raw_name(feature: str) -> str:
-    """In `Rows`, the raw values of a feature that only together with the other side's say something."""
+    """The key of `Rows` for a feature's raw values, needed when it is combined with a feature of the other side."""
     return f"raw/{feature}"
 
 
 class Encoders:
-    """The three parts of the computation, for one model. The context's has the biases in it.
+    """The three parts of the computation, for one model. The context's part includes the biases.
 
     Args:
       spec: The features.
       model: The trained model.
-      weights_of: Looks the wide tables' weights up.
+      weights_of: Looks up the wide tables' weights.
       transform_fn: tf.Transform's saved function.
-      rules: What of a raw value does not count, by feature.
-      pairs: Its crosses of both sides, as far as there is a short way to their weights.
-      counts: What the counts' inputs are read from; None without counts.
+      rules: How raw values are cleaned, by feature.
+      pairs: The crosses of both sides whose weights can be looked up by pair.
+      counts: The tables from which the counts' inputs are read; None without counts.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Encoders:
             which: pruned(transform_fn, spec.stored_names(names | {name for name in tokens if sides[name] == which}))
             for which, names in inputs.items()
         }
-        # What is neither of one side nor a pair goes through tf.Transform's graph candidate by candidate.
+        # A combination of both sides that is not in `pairs` goes through tf.Transform's graph for each candidate.
         combined = {
             name
             for combination in spec.combinations
@@ -79,7 +79,7 @@ class Encoders:
 
     @property
     def resources(self) -> list[Any]:
-        """What an export has to keep: the first hidden layer's kernel, cut up, and the pairs' tables."""
+        """The resources that the export must track: the first hidden layer's kernel slices and the pairs' tables."""
         kernels = [summand.kernel for summand in self._summands.values() if summand.kernel is not None]
         return [*kernels, *(table for pair in self._pairs for table in pair.tables)]
 
@@ -88,10 +88,10 @@ class Encoders:
 
         Args:
           side: The side.
-          raw: Its raw features, all of them, SparseTensors `[rows, any]`.
+          raw: All raw features of that side, SparseTensors `[rows, any]`.
 
         Returns:
-          WIDE and FIRST_SUM; by each cross's name its combinations; and raw values.
+          WIDE and FIRST_SUM; each cross's combinations, by its name; and raw values.
         """
         which, raw = frozenset({side}), clean(bounded_lists(raw, self._spec), self._rules)
         features = self._transformed(which, raw)
@@ -107,19 +107,19 @@ class Encoders:
         return rows
 
     def id_of(self, identity: Feature, texts: tf.Tensor) -> tf.Tensor:
-        """Item ids as the catalog's keys are written, string of any shape."""
+        """Item ids in the form of the catalog's keys, string of any shape."""
         return tf.strings.strip(texts) if self._rules[identity.name].trim else texts
 
     def combine(self, contexts: Rows, items: Rows, context_of: tf.Tensor) -> Rows:
-        """Sums up what is known of candidates.
+        """Sums up the parts of the candidates' logits.
 
         Args:
-          contexts: As `encode` gives them.
-          items: The same, of the candidates.
+          contexts: The contexts' result of `encode`.
+          items: The candidates' result of `encode`.
           context_of: Each candidate's context, int64 `[candidates]`.
 
         Returns:
-          WIDE and FIRST_SUM of the candidates, biases and all.
+          WIDE and FIRST_SUM of the candidates, including biases.
         """
         summands = [{name: _spread(contexts[name], context_of) for name in _SUMS if name in contexts}, items]
         if self._inputs[BOTH]:
@@ -146,5 +146,5 @@ class Encoders:
 
 
 def _spread(values: tf.Tensor, context_of: tf.Tensor) -> tf.Tensor:
-    """A row per candidate; but a context that is alone stays one row, which an addition spreads without a copy."""
+    """One row per candidate; a single context stays one row, which broadcasts in an addition without a copy."""
     return tf.cond(tf.shape(values)[0] == 1, lambda: values, lambda: tf.gather(values, context_of))

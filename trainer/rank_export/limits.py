@@ -1,7 +1,7 @@
-"""How many combinations one call may ask for.
+"""Limits the number of combinations that one call may compute.
 
 The values of a context's list are combined with each candidate, and the values of two lists with each other: a request
-of four megabytes could ask for billions, and take all of a server's memory.
+of four megabytes could lead to billions of combinations and exhaust a server's memory.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import tensorflow as tf
 
 from transform.feature_spec import FeatureSpec
 
-#: As many as 10,000 candidates have with lists of 500 values each; at most 0.1 s, and 250 MB.
+#: The combinations of 10,000 candidates with lists of 500 values each; at most 0.1 s, and 250 MB.
 MAX_COMBINATIONS = 5_000_000
 
 
 def bounded(values: tf.Tensor, counts: tf.Tensor, what: str) -> tf.Tensor:
-    """Values that are there only if what is to be made of them is not too much.
+    """Returns values, under the condition that the number of combinations is within the limit.
 
     Args:
       values: A tensor.
-      counts: How many combinations each row has, int64 or float64 of any shape.
-      what: The cross, or the feature, for the error.
+      counts: The number of combinations of each row, int64 or float64 of any shape.
+      what: The cross, or the feature, for the error message.
 
     Returns:
-      The values. If there are more than `MAX_COMBINATIONS` in all, the run ends with InvalidArgumentError.
+      The values. With more than `MAX_COMBINATIONS` in total, the graph raises InvalidArgumentError when it runs.
     """
-    # As float64, since a sum of products may be past int64.
+    # As float64, since a sum of products may exceed int64.
     number = tf.reduce_sum(tf.cast(counts, tf.float64))
     text = f"a request must have at most {MAX_COMBINATIONS} combinations of `{what}`. Received:"
     assertion = tf.debugging.Assert(number <= MAX_COMBINATIONS, [text, number])
@@ -36,14 +36,14 @@ def bounded(values: tf.Tensor, counts: tf.Tensor, what: str) -> tf.Tensor:
 
 
 def bounded_lists(raw: Mapping[str, tf.SparseTensor], spec: FeatureSpec) -> dict[str, tf.SparseTensor]:
-    """Raw features, if the lists that are combined with each other are not too long.
+    """Returns raw features, under the condition that lists combined with each other are within the limit.
 
     Args:
-      raw: SparseTensors `[rows, any]`; of both sides or of one.
+      raw: SparseTensors `[rows, any]`, of one side or both.
       spec: The features.
 
     Returns:
-      The same, as `bounded` gives them.
+      The same features, checked by `bounded`.
     """
     found = dict(raw)
     for combination in spec.combinations:
@@ -59,6 +59,6 @@ def bounded_lists(raw: Mapping[str, tf.SparseTensor], spec: FeatureSpec) -> dict
 
 
 def row_lengths(values: tf.SparseTensor) -> tf.Tensor:
-    """How many values each row has, int64 `[rows]`, of a SparseTensor `[rows, any]`."""
+    """The number of values in each row, int64 `[rows]`, of a SparseTensor `[rows, any]`."""
     rows = values.indices[:, 0]
     return tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, values.dense_shape[0])

@@ -1,8 +1,8 @@
-"""Crosses of context and item features, whose combinations are pairs: of one of the context's, and one of the item's.
+"""Crosses of context and item features, whose combinations are pairs of a context's and an item's combination.
 
-A user has dozens of installed apps and a request hundreds of candidates. To join the texts of all their pairs, and to
-look the joined texts up, would take longer than the matrix products: a counted cross finds a pair's weight by two
-numbers. A hashed one has to join the texts, since their hash is the weight's row.
+A user has dozens of installed apps and a request has hundreds of candidates. Joining the texts of all their pairs and
+looking up the joined texts would take longer than the matrix products, so a counted cross finds a pair's weight by two
+numbers. A hashed cross has to join the texts, since their hash is the weight's row.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from transform.preprocessing import as_column, single_value
 
 _SIDES: tuple[Side, ...] = ("context", "item")
 
-#: The number of a combination of one side's tokens that is in no pair with a weight.
+#: The number for a combination that occurs in no pair with a weight.
 _UNKNOWN = 0
 
-#: Something for each of some contexts or items: a tensor `[rows]`, or, of a list, a RaggedTensor `[rows, any]`.
+#: Encoded combinations of contexts or items: a tensor `[rows]`, or, for a list, a RaggedTensor `[rows, any]`.
 Combinations = Any
 
 
 class Pairs(abc.ABC):
-    """A cross of both sides: what a pair of combinations adds to the wide logit.
+    """A cross of both sides: computes what its pairs of combinations add to the wide logit.
 
     Args:
       spec: The features.
@@ -61,20 +61,20 @@ class Pairs(abc.ABC):
     @property
     @abc.abstractmethod
     def tables(self) -> list[Any]:
-        """What an export has to keep track of."""
+        """The resources that the export must track."""
 
     @abc.abstractmethod
     def encoded(self, side: Side, texts: tf.Tensor) -> tf.Tensor:
-        """What stands for combinations of one side, `[any]`, given their texts."""
+        """Encodes combinations of one side, `[any]`, given their texts."""
 
     @abc.abstractmethod
     def weights(self, contexts: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """The weights, float32 `[pairs]`, of pairs of what stands for either combination."""
+        """The weights, float32 `[pairs]`, of pairs of an encoded context and an encoded item combination."""
 
     def combinations(
         self, side: Side, raw: Mapping[str, tf.SparseTensor], features: Mapping[str, tf.Tensor]
     ) -> Combinations:
-        """What stands for one side's combinations, by that side's features, raw and transformed."""
+        """Encodes one side's combinations, from that side's raw and transformed features."""
         tokens = [self._tokens(name, raw, features) for name in self._features[side]]
         texts = tokens[0]
         if len(tokens) > 1:
@@ -101,7 +101,7 @@ class Pairs(abc.ABC):
           context_of: Each candidate's context, int64 `[candidates]`.
 
         Returns:
-          float32 `[candidates]`. Too many pairs end the run with InvalidArgumentError.
+          float32 `[candidates]`. With too many pairs, the graph raises InvalidArgumentError when it runs.
         """
         num_candidates, candidate_of = tf.size(context_of, out_type=tf.int64), None
         if isinstance(items, tf.RaggedTensor):
@@ -121,12 +121,12 @@ class Pairs(abc.ABC):
 
 
 class VocabularyCrossLookup(Pairs):
-    """A cross that is kept by count: a number stands for a combination, and two of them make a pair's key.
+    """A cross that is kept by count: a number encodes a combination, and two numbers form a pair's key.
 
     Args:
       spec: The features.
       cross: The cross.
-      vocabulary: The texts of its combinations, in the rows' order.
+      vocabulary: The texts of its combinations, in the order of the table's rows.
       weights: float32 `[rows]`.
     """
 
@@ -158,12 +158,12 @@ class VocabularyCrossLookup(Pairs):
 
 
 class HashedPairs(Pairs):
-    """A hashed cross whose context features are all named before its item features, or after them.
+    """A hashed cross whose context features all come before its item features, or all after them.
 
     Args:
       spec: The features.
       cross: The cross.
-      weights_of: Gives the weights, float32 `[any]`, of rows, int64 `[any]`.
+      weights_of: Returns the weights, float32 `[any]`, of rows, int64 `[any]`.
     """
 
     def __init__(self, spec: FeatureSpec, cross: Cross, weights_of: Callable[[tf.Tensor], tf.Tensor]) -> None:
@@ -187,7 +187,7 @@ class HashedPairs(Pairs):
 def pairs_of(
     spec: FeatureSpec, model: WideDeep, weights_of: WeightsOf, tft_output: tft.TFTransformOutput
 ) -> list[Pairs]:
-    """The model's crosses of both sides, but for a hashed one that has an item feature between context features."""
+    """The model's crosses of both sides, except hashed ones whose context and item features interleave."""
     pairs: list[Pairs] = []
     tables = {table.name: table for table in model.wide_tables}
     for cross in spec.crosses:
@@ -208,7 +208,7 @@ def _joined(tokens: Iterator[bytes]) -> bytes:
 
 
 def _splits(combination: bytes, number: int) -> Iterator[tuple[bytes, ...]]:
-    """All ways to read a combination as so many tokens: one, unless a token has the separator in it."""
+    """All ways to read a combination as `number` tokens: one way, unless a token contains the separator."""
     pieces = combination.split(CROSS_SEPARATOR.encode())
     for cuts in itertools.combinations(range(1, len(pieces)), number - 1):
         ends = (0, *cuts, len(pieces))
@@ -216,7 +216,7 @@ def _splits(combination: bytes, number: int) -> Iterator[tuple[bytes, ...]]:
 
 
 def _table(values: Mapping[Any, float], key: tf.DType, value: tf.DType) -> tf.lookup.StaticHashTable:
-    # A table must have an entry.
+    # A table must have at least one entry.
     values = values or {"" if key == tf.string else _UNKNOWN: _UNKNOWN}
     entries = tf.lookup.KeyValueTensorInitializer(
         tf.constant(list(values), key), tf.constant([*values.values()], value)

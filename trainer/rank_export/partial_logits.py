@@ -1,4 +1,4 @@
-"""What a side of an example, context or item, or the two together, adds to the logits."""
+"""The part of the logits that depends on the context, on the item, or on both together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainer.model import Features, WeightsOf, WideDeep
 from trainer.tables import InputBlock
 from transform.feature_spec import COUNT_INPUTS, FeatureSpec, Side, transformed_name
 
-#: The sides that an input of the model depends on.
+#: The sides that a model input depends on.
 Sides = frozenset[Side]
 CONTEXT: Sides = frozenset({"context"})
 ITEM: Sides = frozenset({"item"})
@@ -22,7 +22,7 @@ def sides_of(spec: FeatureSpec, features: tuple[str, ...]) -> Sides:
 
 
 def input_sides(spec: FeatureSpec) -> dict[str, Sides]:
-    """The sides that each input of the model depends on, by its transformed name."""
+    """The sides that each model input depends on, by transformed name."""
     sides: dict[str, Sides] = {}
     for feature in spec.features:
         for name in (feature.name, feature.bucket_name):
@@ -36,11 +36,11 @@ def input_sides(spec: FeatureSpec) -> dict[str, Sides]:
 
 
 class PartialLogits:
-    """The part of the wide logit, and of the first hidden layer's sum, that some of the model's inputs make.
+    """The part of the wide logit, and of the first hidden layer's sum, that comes from some of the model's inputs.
 
     Args:
       model: The trained model.
-      weights_of: Looks the wide tables' weights up.
+      weights_of: Looks up the wide tables' weights.
       inputs: The inputs' transformed names.
     """
 
@@ -69,6 +69,6 @@ class PartialLogits:
         """The inputs' part of the first hidden layer's W a, float32 `[rows, units]`; None without columns."""
         if self.kernel is None:
             return None
-        # A part of tf.Transform's function gives tensors of unknown rank, which batch normalization does not take.
+        # `pruned` returns tensors of unknown rank, which batch normalization does not accept.
         inputs = tf.ensure_shape(self._model.deep_input(features, self._blocks), [None, self.kernel.shape[0]])
         return tf.matmul(inputs, self.kernel)

@@ -21,21 +21,21 @@ from transform.signature_names import (
     WIDE_LOGITS_OUTPUT,
 )
 
-#: Fills a request with fewer candidates up.
+#: Pads a request that has fewer candidates than others.
 _NO_ITEM = ""
 
 
 class Ranker(tf.Module):  # type: ignore[misc]
-    """Scores and sorts the candidates of some requests.
+    """Scores and sorts the candidates of a batch of requests.
 
     Args:
       model: The trained model.
-      encoders: Its parts.
+      encoders: The model's encoders.
       identity: The feature that is the item's id.
       item_parsing: How a tf.Example of item features is parsed, by feature.
-      items: The catalog: by id, serialized tf.Examples of item features.
-      has_catalog: Whether the catalog has all item features that the model reads. Without it, an item of which no
-        features are given is an error: with its id alone its score would be another one than `serving_default`'s.
+      items: The catalog: serialized tf.Examples of item features, by id.
+      has_catalog: Whether the catalog has all item features that the model reads. If not, an item without features is
+        an error: its score from the id alone would differ from `serving_default`'s.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Ranker(tf.Module):  # type: ignore[misc]
             return encoders.encode("item", raw | {identity.name: as_column(ids)})
 
         catalog = Catalog(items, tf.function(encode_items, autograph=False))
-        #: What the export has to keep; of the model itself it is the caller's.
+        #: The resources that the export must track; the model's own are tracked by the caller.
         self.resources = [*encoders.resources, *catalog.resources]
 
         def items_of(ids: tf.Tensor, examples: tf.Tensor | None) -> tuple[Rows, tf.Tensor]:
@@ -106,13 +106,14 @@ class Ranker(tf.Module):  # type: ignore[misc]
                 outputs[IN_CATALOG_OUTPUT] = tf.scatter_nd(places, in_catalog, shape)
             return {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
 
-        #: Takes the contexts' raw features, SparseTensors `[requests, any]`; item ids, string `[requests, candidates]`;
-        #: and the items' tf.Examples, string `[requests, candidates]`, or None. Returns what the signature does.
+        #: Arguments: the contexts' raw features, SparseTensors `[requests, any]`; item ids, string
+        #: `[requests, candidates]`; and the items' tf.Examples, string `[requests, candidates]`, or None. Returns the
+        #: signature's outputs.
         self.rank = rank
 
 
 def _all_given(examples: tf.Tensor) -> tf.Tensor:
-    """The items' tf.Examples, if none is empty; else the run ends with InvalidArgumentError."""
+    """The items' tf.Examples if none is empty; otherwise the graph raises InvalidArgumentError when it runs."""
     text = f"`{ITEMS_INPUT}` must have the features of every item, as this model has no catalog. Received, empty:"
     number = tf.math.count_nonzero(tf.equal(examples, ""))
     with tf.control_dependencies([tf.debugging.Assert(number == 0, [text, number])]):

@@ -1,4 +1,4 @@
-"""The signatures that rank: the context as one tf.Example, or as a tensor per feature."""
+"""The ranking signatures: the context as one tf.Example, or as one tensor per feature."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from transform.signature_names import (
     RANK_SIGNATURE,
 )
 
-#: Takes contexts' raw features, item ids and, or None, the items' tf.Examples.
+#: Takes the contexts' raw features, the item ids, and the items' tf.Examples or None.
 Rank = Callable[[Mapping[str, tf.SparseTensor], tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
 
 
 def parsing_of(parsing: Mapping[str, Any], spec: FeatureSpec, side: Side) -> dict[str, Any]:
-    """How tf.Examples of one side's features are parsed, of how those of both are."""
+    """How tf.Examples of one side's features are parsed; `parsing` is for the features of both sides."""
     return {feature.name: parsing[feature.name] for feature in spec.features if feature.side == side}
 
 
 def ranking_signatures(
     rank: Rank, spec: FeatureSpec, parsing: Mapping[str, Any], absent: Collection[str]
 ) -> dict[str, Any]:
-    """The tf.functions, by signature; `transform.signature_names` says what each takes.
+    """Returns the tf.functions by signature; `transform.signature_names` documents each one's inputs.
 
     Args:
-      rank: What they compute.
+      rank: Computes their outputs.
       spec: The features.
       parsing: How a request's tf.Examples are parsed, by feature.
-      absent: The names of the signatures that are left out.
+      absent: The names of the signatures to leave out.
     """
     context_parsing = parsing_of(parsing, spec, "context")
     context = tf.TensorSpec([None], tf.string, name=CONTEXT_INPUT)
@@ -66,7 +66,7 @@ def _spec_of(feature: Feature) -> tf.TensorSpec:
 
 
 def _present(feature: Feature, values: tf.Tensor) -> tf.SparseTensor:
-    """A feature's values as a tf.Example would give them, `[requests, any]`."""
+    """A feature's values as parsed from a tf.Example, `[requests, any]`."""
     rows = values if feature.is_list else values[:, tf.newaxis]
     is_present = ~tf.math.is_nan(rows) if feature.is_numeric else rows != ""
     return tf.RaggedTensor.to_sparse(tf.ragged.boolean_mask(rows, is_present))

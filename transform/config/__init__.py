@@ -1,1 +1,1 @@
-"""The YAML config: its sections, their validation, and which sections each component is given."""
+"""The YAML config: its sections, their validation, and the sections that each component receives."""

@@ -1,4 +1,4 @@
-"""What each component sees of the config, so that a change elsewhere leaves its cached result valid."""
+"""The part of the config that each component receives, so that changes in other parts keep its cached result valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANY_EVALUATION = Evaluation(thresholds={"auc": Threshold(min=0.0)})
 
 
 def for_ingestion(config: Config) -> Config:
-    """Sources, row rules and what is read of each feature; not how it is transformed or modelled."""
+    """The sources, the rules for rows and how each feature is read; not how it is transformed or modelled."""
     return Config(
         name=config.name,
         sources=config.sources,
@@ -38,7 +38,7 @@ def _as_read(feature: Feature) -> Feature:
 
 
 def for_transform(config: Config) -> Config:
-    """The feature spec; of the model only which parts there are."""
+    """The feature spec; of the model only which parts it has."""
     return _without_gates(
         dataclasses.replace(
             config,
@@ -51,17 +51,17 @@ def for_transform(config: Config) -> Config:
 
 
 def for_trainer(config: Config) -> Config:
-    """The feature spec, the model, the training and `skew`; what was tuned comes to it as values."""
+    """The feature spec, the model, the training and `skew`; the trainer receives tuned settings as values."""
     return _without_gates(dataclasses.replace(config, tuning=None))
 
 
 def for_tuner(config: Config) -> Config:
-    """The feature spec, the model, the training, and what is tuned."""
+    """The feature spec, the model, the training, and the settings to tune."""
     return _without_gates(dataclasses.replace(config, skew=infra_settings.Skew()))
 
 
 def for_data_validation(config: Config) -> Config:
-    """Sources, the features as they are read, and whose vocabulary they share; the bounds go beside it."""
+    """The sources, how the features are read, and which vocabulary they share; the bounds are passed separately."""
     features = tuple(
         dataclasses.replace(_as_read(f), vocabulary=f.vocabulary) if isinstance(f.vocabulary, str) else _as_read(f)
         for f in config.spec.features
@@ -74,17 +74,17 @@ def for_data_validation(config: Config) -> Config:
 
 
 def for_infra_validation(config: Config) -> Config:
-    """What signatures a model has follows from sources and feature spec; what it may cost is `infra_validation`."""
+    """`infra_validation`, and the sources and feature spec, which determine the model's signatures."""
     return dataclasses.replace(for_transform(config), infra_validation=config.infra_validation)
 
 
 def for_push(config: Config) -> Config:
-    """All that made the model, and by which it was judged; not when it runs."""
+    """Everything that determined the model and its evaluation; not the schedule."""
     return dataclasses.replace(config, schedule=Schedule())
 
 
 def for_quality_gate(config: Config) -> Config:
-    """The bounds on quality, and the sources, which say what names the evaluation's rows."""
+    """The bounds on quality, and the sources, which determine the names of the evaluation's rows."""
     plain = for_ingestion(config)
     return dataclasses.replace(plain, evaluation=config.evaluation, quality=config.quality)
 

@@ -110,7 +110,7 @@ class Config:
         return self
 
     def _check_groups(self) -> None:
-        """Holds that there is something to group the metrics of a ranking, and to draw the bootstrap, by."""
+        """Checks that ranking metrics, and the bootstrap, have a column or feature to group by."""
         if (user := self.evaluation.user) is not None:
             allowed = sorted(f.name for f in self.spec.features if f.kind == "categorical")
             if user not in allowed:
@@ -134,10 +134,10 @@ class Config:
 
     @property
     def user(self) -> str | None:
-        """The feature that is the user's id, by which evaluation draws its bootstrap; None if it is not told.
+        """The feature that is the user's id, by which evaluation draws its bootstrap; None if it is unknown.
 
-        It is `evaluation.user`, else `evaluation.gauc_by`, else the only context feature of the impressions that
-        installs are joined by.
+        It is `evaluation.user`, else `evaluation.gauc_by`, else the only categorical context feature of the impressions
+        that installs are joined by.
         """
         installs, log = self.sources.installs, self.features_of(IMPRESSIONS)
         keys = [] if installs is None else installs.keys
@@ -146,10 +146,10 @@ class Config:
 
     @property
     def item_id(self) -> Feature | None:
-        """The feature that tells items apart: `sources.impressions.item_id`.
+        """The feature that identifies items: `sources.impressions.item_id`.
 
-        Without that key it is the impressions' column that a table of items is joined by; without such a table the only
-        categorical item feature of the impressions. None if there are several, or none.
+        Without that key it is the impressions' column by which a table of items is joined; without such a table, the
+        only categorical item feature of the impressions. None if there are several, or none.
         """
         ids = self._possible_item_ids
         if (column := self.sources.impressions.item_id) is not None:
@@ -212,7 +212,7 @@ _ADAPTER = TypeAdapter(Config)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML allows a key twice and keeps the last; here it is a mistake."""
+    """Rejects a key that occurs twice, of which YAML would keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
@@ -247,7 +247,7 @@ def load_config(path: str | Path) -> Config:
         raise ConfigError(f"a config has at most {MAX_CONFIG_BYTES} bytes. Received: {size} ({path})")
     try:
         raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none, a number too long
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date, a number too long
         raise ConfigError(f"the config is not valid YAML: {' '.join(str(error).split())} ({path})") from error
     except RecursionError as error:
         raise ConfigError(f"the config is nested too deeply ({path})") from error

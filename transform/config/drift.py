@@ -1,4 +1,4 @@
-"""The config's section `drift`: how far a span may be from the spans before it that were let through."""
+"""The config's section `drift`: how far a span may differ from the accepted spans before it."""
 
 from __future__ import annotations
 

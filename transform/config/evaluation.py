@@ -1,4 +1,4 @@
-"""The config's section `evaluation`: what the Evaluator measures, and what a model must reach."""
+"""The config's section `evaluation`: the metrics that the Evaluator measures, and the thresholds of a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from transform.config.settings import FiniteFloat, NonNegativeFloat, PositiveInt
 from transform.feature_spec import STRICT, Name
 
-#: Whether more of a metric is better; None where neither more nor less of it is worse as such.
+#: Whether a higher value of a metric is better; None if neither a higher nor a lower value is better in itself.
 HIGHER_IS_BETTER: dict[str, bool | None] = {
     "auc": True,
     "auc_pr": True,
@@ -23,33 +23,33 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
     "recall": True,
 }
 
-#: The metrics of the first k positions of a request: `ndcg@10` and its like.
+#: The metrics of the first k positions of a request, such as `ndcg@10`.
 AT_K = ("ndcg", "map", "recall")
 
-#: The metrics of a ranking: means over groups, such as the requests.
+#: The ranking metrics: means over groups, such as the requests.
 OF_GROUPS = ("gauc", *AT_K)
 
 MetricName = Annotated[
     str, Field(pattern=r"^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$")
 ]
 
-#: A feature, whose every value is a slice, or such as `age_days < 7`, which makes two of a numeric one.
+#: A feature, each value of which is a slice, or a bound such as `age_days < 7`, which splits a numeric one in two.
 SliceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*( < -?[0-9]+(\.[0-9]+)?)?$")]
 
 
 def split_slice(name: str) -> tuple[str, float | None]:
-    """The feature of a slice's name, and its bound: `age_days`, 7 of `age_days < 7`; None if each value is a slice."""
+    """Splits a slice's name into feature and bound: `age_days` and 7 for `age_days < 7`; None without a bound."""
     feature, _, bound = name.partition(" < ")
     return feature, float(bound) if bound else None
 
 
 def kind_of(metric: str) -> str:
-    """A metric without its k: `ndcg` of `ndcg@10`."""
+    """A metric without its k: `ndcg` for `ndcg@10`."""
     return metric.partition("@")[0]
 
 
 def k_of(metric: str) -> int | None:
-    """How many positions a metric counts: 10 of `ndcg@10`; None for a metric of all."""
+    """The number of positions that a metric covers: 10 for `ndcg@10`; None for a metric of all positions."""
     k = metric.partition("@")[2]
     return int(k) if k else None
 
@@ -137,11 +137,11 @@ class Evaluation:
 
     @property
     def all_thresholds(self) -> tuple[tuple[str, SliceThreshold], ...]:
-        """The thresholds of the whole, then those of the slices, each with its metric."""
+        """The thresholds on all examples, then those on the slices, each with its metric."""
         return (*self.thresholds.items(), *self.slice_thresholds.items())
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """All K that are measured, rising."""
+        """All K that are measured, ascending."""
         named = (k_of(name) for name, _ in self.all_thresholds)
         return tuple(sorted({*self.top_ks, *(k for k in named if k is not None)}))

@@ -1,4 +1,4 @@
-"""The config's sections on the exported model as such: its dry run, its budgets, and its agreement with the trainer."""
+"""The config's sections on the exported model: its dry run, its budgets, and its agreement with the trainer."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class InfraValidation:
     num_requests: Annotated[int, Field(ge=2, le=100_000)] = 200
     timeout_seconds: PositiveFloat = 120.0
     num_measurements: Annotated[int, Field(ge=10, le=100_000)] = 100
-    # Absolute by default: held against the last push alone, a model may cost a little more each day for ever, and a
-    # catalog that grows may not. The paper's 200 candidates took 31 ms in one batch, the simulated store's 12 to 17 ms
-    # on two busy cores, with 85 MB of memory.
+    # Absolute bounds by default: with a bound relative to the last push alone, a model could cost a little more each
+    # day for ever, while a growing catalog would be refused. The paper's 200 candidates took 31 ms in one batch, the
+    # simulated store's 12 to 17 ms on two busy cores, with 85 MB of memory.
     max_latency_ms: PositiveFloat | None = 200.0
     max_latency_ratio: Ratio | None = None
     max_memory_mb: PositiveFloat | None = 4_000.0

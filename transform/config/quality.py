@@ -1,4 +1,4 @@
-"""The config's section `quality`: what may be lost over days, and how many spans judge it."""
+"""The config's section `quality`: the allowed loss over several spans, and how many spans it is judged on."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Quality:
       min_spans: Of how many spans unseen data is judged at least; the summary says how many there are.
     """
 
-    # Of 1,000 good days with 4,000 to 30,000 evaluation rows these refuse at most 2, and with 10,000 rows or more a
-    # decline of 0.002 or 0.005 a day is stopped before 0.02 is lost (`python -m benchmarks.gate_replay`).
+    # In 1,000 good days with 4,000 to 30,000 evaluation rows, these refuse at most 2 models. With 10,000 rows or more,
+    # they stop a decline of 0.002 or 0.005 a day before 0.02 is lost (`python -m benchmarks.gate_replay`).
     max_auc_loss: PositiveFloat = 0.006
     max_logloss_rise: PositiveFloat = 0.02
     max_unseen_calibration_loss: PositiveFloat = 0.15

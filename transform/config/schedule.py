@@ -1,4 +1,4 @@
-"""The config's section on the schedule: when a span's run is due, what it waits for, and how it is tried again."""
+"""The config's section `schedule`: when a span's run is due, what it waits for, and how it is retried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transform.config.settings import PositiveFloat
 from transform.config.sources import RelativePath
 from transform.feature_spec import STRICT, Name
 
-#: What a store writes last, where its logs are complete.
+#: The file that a store writes last, when its logs are complete.
 SUCCESS_MARKER = "_SUCCESS"
 
 

@@ -1,4 +1,4 @@
-"""The config's sections beside sources and features: ingestion, model, training, evaluation."""
+"""The config's sections beside sources, features and gates: ingestion, model, training, tuning, push."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class Training:
     warm_start_hidden_layers: bool = True
     wide_optimizer: Ftrl = Field(default_factory=Ftrl)
     deep_optimizer: DeepOptimizer = Field(default_factory=DeepOptimizer)
-    checkpoint_seconds: NonNegativeFloat = 60.0  # to write 80 MB of state takes 0.2 s, on two cores
+    checkpoint_seconds: NonNegativeFloat = 60.0  # writing 80 MB of state takes 0.2 s on two cores
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
 
 

@@ -1,4 +1,4 @@
-"""The config's section `sources`: where the rows are, and how they belong together."""
+"""The config's section `sources`: where the rows are, and how they are joined."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Impressions:
 
     @property
     def paths(self) -> dict[str, str]:
-        """The path of each named split; of the log as a whole under the empty name."""
+        """The path of each named split, or of the whole log under the empty name."""
         return {str(k): v for k, v in self.splits.items()} if self.splits else {"": self.path or ""}
 
 

@@ -1,4 +1,4 @@
-"""Settings to be tuned: whether a config takes their values, and a config with values put in."""
+"""Settings to tune: checks that a config accepts their values, and returns a config with values replaced."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Section = TypeVar("Section")
 
 
 def with_values(section: Section, values: Mapping[str, Any]) -> Section:
-    """A config, or a section of it, with other values of some settings.
+    """Returns a config, or a section of it, with other values for some settings.
 
     Args:
       section: The dataclass.
       values: By the setting's place in it, such as `training.deep_optimizer.learning_rate`.
 
     Returns:
-      Another dataclass, validated.
+      A new dataclass, validated.
 
     Raises:
-      ValidationError: If a setting does not take its value.
+      ValidationError: If a setting does not accept its value.
     """
     for place, value in values.items():
         name, _, rest = place.partition(".")
@@ -37,7 +37,7 @@ def with_values(section: Section, values: Mapping[str, Any]) -> Section:
 
 
 def number_type(config: Any, place: str) -> type[int] | type[float] | None:
-    """What numbers a setting takes: whole ones, any, or none."""
+    """The type of number that a setting accepts: int, float, or None if it accepts no number."""
     *way, name = place.split(".")
     hint = typing.get_type_hints(type(functools.reduce(getattr, way, config)))[name]
     options = (hint,) if typing.get_origin(hint) in (None, tuple) else typing.get_args(hint)
@@ -45,7 +45,7 @@ def number_type(config: Any, place: str) -> type[int] | type[float] | None:
 
 
 def check_ranges(config: Any, ranges: Mapping[str, Range]) -> None:
-    """Raises ValueError if a range is of no setting, or if a setting does not take a bound or a choice."""
+    """Raises ValueError if a range names no setting, or if a setting does not accept a bound or a choice."""
     for place, tried in ranges.items():
         _check_place(config, place)
         if tried.choices is None and number_type(config, place) is None:

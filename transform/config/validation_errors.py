@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a config, in sentences."""
+"""Turns pydantic's validation errors for a config into sentences."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MAX_SENTENCES = 5
 
 
 def sentences(error: ValidationError, raw: dict[str, Any], where: str, schema: dict[str, Any]) -> list[str]:
-    """The mistakes, a sentence each: the rule, what was received and where, and what is allowed.
+    """Returns the mistakes, one sentence each: the rule, the value received and where, and what is allowed.
 
     Args:
-      error: What pydantic found.
+      error: The error from pydantic.
       raw: The config as it was validated.
-      where: Its origin, such as the file.
+      where: The config's origin, such as the file.
       schema: The config's JSON schema.
     """
     details = _first_causes(error.errors())
@@ -33,7 +33,7 @@ def sentences(error: ValidationError, raw: dict[str, Any], where: str, schema: d
 
 
 def _first_causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Drops what pydantic reports only because of another mistake: the other branches of a union, a list too short."""
+    """Drops errors that pydantic reports only because of another one: other branches of a union, a list too short."""
     branch = {"string_type", "none_required"}
     causes = [d for d in details if not (d["type"] in branch and isinstance(d["input"], dict))]
     deepest = [d for d in causes if d["type"] != "too_short" or not d["input"]]
@@ -56,7 +56,7 @@ def _sentence(detail: ErrorDetails, raw: dict[str, Any], where: str, schema: dic
 
 
 def rule(detail: ErrorDetails) -> str:
-    """The rule that a value breaks, such as `must be at least 2`; or what a validator of ours says."""
+    """The rule that a value breaks, such as `must be at least 2`; or the message of the config's own validators."""
     context = detail.get("ctx", {})
     match detail["type"]:
         case "greater_than_equal":
@@ -87,7 +87,7 @@ def rule(detail: ErrorDetails) -> str:
 
 
 def _place(loc: Sequence[int | str], raw: Any) -> tuple[list[str], str]:
-    """The keys on the way to a mistake as the file has them: `features.app_id.vocabulary`, not `spec.features.0…`."""
+    """The keys that lead to a mistake, as in the file: `features.app_id.vocabulary`, not `spec.features.0…`."""
     keys: list[str] = []
     node = raw
     for part in loc:
@@ -104,7 +104,7 @@ def _place(loc: Sequence[int | str], raw: Any) -> tuple[list[str], str]:
 
 
 def short(value: Any) -> str:
-    """A value as a sentence has it."""
+    """A value's `repr` for a message, at most 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 

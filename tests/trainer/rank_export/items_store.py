@@ -1,6 +1,6 @@
 """A store whose item features come from the log, a broadcast and a shuffled table, and a table of developers.
 
-What a row of the log has of its item by plain Python (`features_of`) is what an example must hold.
+`features_of` computes in plain Python which item features an example must contain.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from transform.config.config import Config, parse_config
 
-#: By feature: its values as a tf.Example has them; a feature without a value has an empty list or is left out.
+#: Values by feature, as in a tf.Example; a feature without a value has an empty list or is left out.
 Values = dict[str, list[Any]]
 
 APPS = [f"app{i}" for i in range(12)]
-#: The catalog lacks the last two, and the table of ratings a third one.
+#: The catalog lacks the last two apps; the table of ratings lacks a third one.
 IN_CATALOG, RATED = APPS[:10], [*APPS[:7], *APPS[8:10]]
 DEVELOPERS = ["ada", "bob", "cyd"]
 
@@ -66,9 +66,9 @@ def store_config(
 
     Args:
       names: The features.
-      tables: More keys of tables, by name.
-      item_id: The column of the item's id.
-      **sections: Replace sections of the config.
+      tables: Additional keys of tables, by table name.
+      item_id: The column with the item's id.
+      **sections: Sections that replace those of the config.
     """
     features = [FEATURES[name] for name in names]
     combined = {
@@ -97,10 +97,10 @@ def store_config(
 
 
 class Store:
-    """The store's rows, drawn by a seed.
+    """The store's rows, drawn with a seed.
 
     Args:
-      seed: Of all that is drawn.
+      seed: The seed of all random draws.
     """
 
     def __init__(self, seed: int) -> None:
@@ -108,7 +108,7 @@ class Store:
         self._rng = rng
         self.developer_of = {app: rng.choice(DEVELOPERS) for app in APPS}
         tags = ["game", "free", "new", "kids"]
-        #: By table and key, the row's features.
+        #: The row's features, by table and key.
         self.tables: dict[str, dict[str, Values]] = {
             "catalog": {
                 app: {
@@ -131,11 +131,11 @@ class Store:
         }
 
     def shown(self) -> Values:
-        """What the log says of an item that is shown, beside its id and its developer."""
+        """The item features that only the log has, besides the id and the developer."""
         return {"discount": [round(self._rng.uniform(0, 1), 3)], "shelf": [self._rng.choice(["top", "new"])]}
 
     def features_of(self, app: str) -> Values:
-        """The item's features in the tables; of the developer's table those of the developer in the catalog."""
+        """The item's features from the tables; the developers' table is joined by the catalog's developer."""
         found: Values = self.tables["catalog"].get(app, {}) | self.tables["ratings"].get(app, {})
         for developer in found.get("developer", []):
             found = found | self.tables["developers"].get(developer, {})

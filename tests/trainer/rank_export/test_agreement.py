@@ -1,6 +1,6 @@
-"""Every way to score a candidate gives the same score, wherever the item's features come from; or it is not there.
+"""All signatures give a candidate the same score, whatever the item features' source; or the signature is absent.
 
-Each config is exported from the artifacts that ingestion made, so that what `rank` knows of an item is the snapshot.
+Each config is exported from ingestion's artifacts, so that `rank` knows an item only from the snapshot.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNUSED = FEATURES["discount"] | {"parts": []}
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A config, and why it has no `rank`; empty if it has one."""
+    """A config, and the reason why it has no `rank`; empty if it has one."""
 
     features: list[str]
     why: str = ""
@@ -76,7 +76,7 @@ CASES = {
         ranks_nothing=True,
     ),
 }
-#: The others are for `make test-all`: each takes some seconds.
+#: The quick cases; the others run in `make test-all`, because each takes some seconds.
 QUICK = ("broadcast and shuffled tables", "number from the log")
 
 
@@ -104,7 +104,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Ingested:
 
 
 def signatures_of(ingested: Ingested, config: Config, folder: Path) -> dict[str, Any]:
-    """Those of a model of random weights, as they load."""
+    """The signatures of a model with random weights, after export and loading."""
     output = tft.TFTransformOutput(ingested.transform_output)
     prepared = prepare(config, output, [ingested.train_files], [], None)
     model = prepared.model
@@ -168,7 +168,7 @@ def test_why_a_model_ranks_nothing(features: list[str], why: str) -> None:
 
 
 def test_a_declared_item_id_goes_before_what_joins_a_table() -> None:
-    """A table of developers is joined by the log's developer, which is not the item."""
+    """A table of developers is joined by the log's developer column, which is not the item id."""
     tables = {"developers": {"impression_key": "developer"}}
     names = ["country", "app", "maker", "size"]
     assert store_config(names, tables=tables).item_id == store_config(names).spec.by_name["maker"]
@@ -182,7 +182,7 @@ def of(values: Values, names: set[str]) -> Values:
 
 
 def check(outputs: dict[str, tf.Tensor], candidates: Sequence[str], expected: np.ndarray) -> None:
-    """The candidates come back best first, each with the score expected of it, those without an id last, with 0."""
+    """Checks that the candidates are sorted best first with the expected scores; those without an id last, with 0."""
     has_id = np.array([candidate != "" for candidate in candidates])
     for ids, scores, row in zip(outputs["item_ids"].numpy(), outputs["scores"].numpy(), expected, strict=True):
         order = np.argsort(-np.where(has_id, row, -1), kind="stable")
@@ -193,7 +193,7 @@ def check(outputs: dict[str, tf.Tensor], candidates: Sequence[str], expected: np
 
 
 def named(contexts: list[Values], config: Config) -> dict[str, tf.Tensor]:
-    """The contexts as a tensor per feature."""
+    """The contexts as one tensor per feature."""
     tensors = {}
     for feature in config.features_of("impressions"):
         if feature.side != "context":

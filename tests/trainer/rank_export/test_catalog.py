@@ -1,4 +1,4 @@
-"""The items that a model is exported with, from a snapshot's tables; and their encoded rows, made batch by batch."""
+"""The items that a model is exported with, read from a snapshot's tables, and their encoding in batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests whose combinations would take all of a server's memory are refused before any is made."""
+"""Requests whose combinations would exhaust a server's memory are refused before any combination is computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transform.feature_spec import FeatureSpec
 
 INVALID = tf.errors.InvalidArgumentError
 
-#: A counted and a hashed cross of a list of either side, and one that goes through tf.Transform's graph.
+#: Counted and hashed crosses with lists, from either side, and one that goes through tf.Transform's graph.
 CROSSES = [
     {"features": ["installed", "app"], "min_count": 1},
     {"features": ["app", "installed"], "hash_buckets": 20},
@@ -49,7 +49,7 @@ def test_rows_may_be_empty() -> None:
 
 
 def test_two_long_lists_in_a_cross(span_spec: FeatureSpec) -> None:
-    """Only in the same row are they combined: 3,000 × 3,000 are too many, two rows of 3,000 × 1 are not."""
+    """Only lists in the same row are combined: 3,000 × 3,000 is too many, two rows of 3,000 × 1 are not."""
     many = ["x"] * 3000
 
     def raw(tags: list[list[str]], installed: list[list[str]]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def span_spec() -> FeatureSpec:
     scope="module", params=[CROSSES[0], *(pytest.param(cross, marks=pytest.mark.slow) for cross in CROSSES[1:])]
 )
 def signatures(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Of a model with one cross."""
+    """The signatures of a model with one cross."""
     config = make_config(**CONFIG | {"crosses": [request.param], "counts": []})
     rows: list[Row] = [
         {
@@ -97,7 +97,7 @@ def signatures(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_a_long_list_with_many_candidates(signatures: Any) -> None:
-    """A list of 10,000 values alone is ranked; with 10,000 candidates it is refused by every signature that ranks."""
+    """A list of 10,000 values alone is ranked; with 10,000 candidates, every ranking signature refuses it."""
     installed = [f"app{i % 3}" for i in range(10_000)]
     context = tf.constant([to_example({"country": ["a"], "installed": installed, "age": [3.0]})])
     named = {"country": tf.constant(["a"]), "installed": tf.constant([installed]), "age": tf.constant([3.0])}

@@ -1,4 +1,4 @@
-"""`rank` and its kin against `serving_default` on the same candidates, for features and crosses of all kinds."""
+"""The ranking signatures compared with `serving_default` on the same candidates, for all kinds of features, crosses."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def requests() -> list[Row]:
 
 
 class Deployed:
-    """A model of random weights, some of them zero, and its signatures as they load."""
+    """A model with random weights, some of them zero, and its signatures after export and loading."""
 
     def __init__(self, span: Span, config: Config, catalog: dict[str, Row], folder: Path) -> None:
         output = tft.TFTransformOutput(span.transform_output)
@@ -116,7 +116,7 @@ def deployed(request: Any, span: Span, catalog: dict[str, Row], tmp_path_factory
 
 
 def assert_ranked(outputs: dict[str, tf.Tensor], row: int, ids: list[str], scores: np.ndarray) -> None:
-    """One request's outputs are these candidates with these scores, best first."""
+    """Checks that a request's outputs are these candidates with these scores, best first."""
     order = sorted(range(len(ids)), key=lambda i: -scores[i])
     found = dict(zip(outputs["item_ids"].numpy()[row].astype(str), outputs["scores"].numpy()[row], strict=True))
     np.testing.assert_allclose([found[ids[i]] for i in range(len(ids))], scores, atol=1e-5)
