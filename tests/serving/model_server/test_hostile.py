@@ -206,7 +206,7 @@ def test_a_body_in_chunks_of_512_bytes(attacked: Server) -> None:
 
 @pytest.fixture(scope="module")
 def tight(models: Path) -> Iterator[Server]:
-    """A server with 5 connections per port, one of them the client's; unfinished bodies have at most 16 x 50,000 bytes."""
+    """A server with 5 connections per port, one of them the client's, and unfinished bodies of 16 x 50,000 bytes."""
     limits = ("--max-connections", "5", "--max-message-bytes", "50000", "--threads", "1")
     with running("--models", models, "--timeout-seconds", str(PATIENCE), *limits) as server:
         yield server
