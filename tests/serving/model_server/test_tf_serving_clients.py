@@ -43,7 +43,7 @@ def test_a_shape_is_the_graph_s_own_business(toy: Server, signature: str) -> Non
     ],
 )
 def test_classify_and_regress_by_models_of_tensorflow_2(toy: Server, features: Any, expected: float) -> None:
-    """TensorFlow 2 writes Predict's method to all signatures; integers become floats where the signature parses floats."""
+    """TensorFlow 2 writes Predict's method to all signatures; integers become floats where it parses floats."""
     body = {"examples": [features]}
     assert post(toy, "regress", {"signature_name": "regress_x_to_y", **body}) == {"results": [expected]}
     assert post(toy, "classify", {"signature_name": "classify_x_to_y", **body}) == {"results": [[["", expected]]]}
