@@ -60,8 +60,8 @@ def read_recorded(path: str) -> Recorded:
 
     Returns:
       The contexts and the candidates. A version's contexts may be whole examples, of which `rank` reads only the
-      context features. A version's candidates are its catalog; or, if the catalog is not a single table, the items of
-      its warm-up requests; or, for a model without `rank`, those items with their features.
+      context features. A version's candidates are its catalog, or, if that is not a single table, the items of its
+      warm-up requests. For a model without `rank`, they are the items of its warm-up requests, with their features.
 
     Raises:
       InputError: If there are no contexts or no candidates, or they cannot be read.

@@ -100,6 +100,6 @@ def is_loopback(host: str) -> bool:
     """Whether a port bound to this host, a name or an address, can be reached only from this machine."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:  # no such host: nothing can listen there; or no name at all: that is, at all addresses
+    except OSError:  # no such host, where nothing can listen; or no name, which means all addresses
         return False
     return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)

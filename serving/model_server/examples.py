@@ -91,7 +91,7 @@ def check_signature(signature: Signature, method: str) -> None:
     """Checks that a signature has the inputs and outputs of a method, Classify or Regress.
 
     Raises:
-      ServingError: If it has not.
+      ServingError: If it does not have them.
     """
     feeds, fetches = signature.feeds, signature.fetches
     if len(feeds) != 1:

@@ -129,9 +129,8 @@ class FairQueue(Generic[_Item]):
           elements: The new request's elements.
 
         Returns:
-          The removed requests. None, and nothing is removed, if before there is room the new request's caller would
-          have as much work as the caller with the most; or, if it is that caller itself, the new request's size class
-          would have as much as its largest.
+          The removed requests. None, with nothing removed, if before there is room the new request's caller would have
+          as much work as the caller with the most; or, if it is that caller itself, its flow as much as its heaviest.
         """
         works = {each: {size: flow.work for size, flow in flows.items()} for each, flows in self._callers.items()}
         newest = {(each, size): reversed(flow.items) for each in works for size, flow in self._callers[each].items()}

@@ -18,7 +18,7 @@ from serving.model_server.parsing_turns import ParsingTurns
 from serving.model_server.services import METHODS, PACKAGE
 from serving.model_server.wire import MAX_PARTS, excess_of_examples, excess_of_tensors, has_too_many_parts
 
-#: A gRPC message is sent in HTTP/2 trailers, which have at most 8 kB in all.
+#: The most characters of an error message: gRPC sends it in HTTP/2 trailers, which have at most 8 kB in all.
 _MAX_MESSAGE = 2000
 
 _Answer = Callable[[Any, Call], Awaitable[Any]]

@@ -16,7 +16,7 @@ CONTEXT, EXAMPLES = "context", "examples"
 
 _INT64 = range(-(1 << 63), 1 << 63)
 
-#: By a JSON value's type, its field in the feature. An object is allowed only if it is `{"b64": "…"}`.
+#: By a JSON value's type, the field of a tf.train.Feature that takes it. An object must be `{"b64": "…"}`.
 _FIELDS: dict[type, str] = {
     str: "bytes_list",
     dict: "bytes_list",

@@ -37,8 +37,8 @@ def predictions(outputs: Mapping[str, tensor_pb2.TensorProto], by_row: bool) -> 
     If there is only one output, its name is omitted.
 
     Raises:
-      ServingError: If there is no output, by row an output has no or a different number of rows, or JSON has no form of
-        an output's dtype.
+      ServingError: If there is no output; if JSON has no form of an output's dtype; or, by row, if an output has no
+        rows, or not as many as another.
     """
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")

@@ -145,7 +145,7 @@ class Manager:
         return version
 
     def check_started(self) -> None:
-        """Raises UNAVAILABLE while the first models load; TF Serving has not opened its ports then."""
+        """Raises UNAVAILABLE while the first models load; TF Serving's ports are still closed at that time."""
         if not self.started:
             raise ServingError(
                 grpc.StatusCode.UNAVAILABLE, "the model server is still loading its first models; try again"

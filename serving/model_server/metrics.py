@@ -30,7 +30,7 @@ class Metrics:
         Args:
           versions: Returns all known versions.
           queue: The queue in which requests wait and are computed.
-          parsing: The process for which large bodies wait and by which they are parsed.
+          parsing: The process that parses large bodies, with the number of those that wait.
         """
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # each would add a series
         self._registry = prometheus_client.CollectorRegistry()

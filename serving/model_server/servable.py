@@ -156,7 +156,7 @@ def _until(deadline: float) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The most that an input tensor may have, by what its elements cost.
+    """The limits on an input tensor's size, by what its elements cost.
 
     A string may be a candidate or a whole tf.Example, so strings are counted. A number costs the bytes that it takes,
     even if a request has one value for all elements; an image has many numbers.

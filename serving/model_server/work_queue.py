@@ -192,8 +192,8 @@ class WorkQueue:
         """Makes room in a full queue: drops expired and cancelled jobs, then the newest ones of the heaviest callers.
 
         Raises:
-          ServingError: If the job's own caller is the heaviest, or would become so first; no waiting job that someone
-            still waits for is dropped then.
+          ServingError: If the job's own caller is the heaviest, or would be before there is room. Only expired and
+            cancelled jobs are dropped then.
         """
         if self._waiting.is_full_for(job.elements):
             self._waiting.take(_is_late)

@@ -82,7 +82,7 @@ class RankRequest(_Strict):
 
 
 class ScoredItem(BaseModel):
-    """A candidate in its place."""
+    """A candidate with its score."""
 
     id: str
     score: float

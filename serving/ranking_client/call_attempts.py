@@ -17,8 +17,8 @@ class CallAttempts:
     At most `max_attempts` copies are sent. A failed copy is sent again only after UNAVAILABLE, when no server has
     answered; any other failure ends the call. The wait before a retry doubles each time, and is multiplied by a random
     factor between 0.5 and 1.5, so that the clients of a server that was away do not all return at once. With hedging,
-    a further copy is sent after each delay without an answer. One copy may not be enough, since it may reach the same
-    server as the first.
+    a further copy is sent after each delay without an answer. There may be several, since the second copy may reach the
+    same server as the first.
 
     Args:
       settings: The settings of attempts, waits and hedging.

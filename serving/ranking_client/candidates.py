@@ -30,7 +30,7 @@ class Candidates:
     items: tuple[bytes, ...]
 
     def parts(self, size: int | None) -> Iterator[Candidates]:
-        """Splits the candidates into the fewest, equally large parts of at most `size`; None makes one part."""
+        """Splits the candidates into the fewest parts of at most `size`, nearly equal in size; None makes one part."""
         number = -(-len(self.ids) // (size or len(self.ids)))
         bounds = [round(i * len(self.ids) / number) for i in range(number + 1)]
         for start, end in itertools.pairwise(bounds):
