@@ -45,9 +45,9 @@ def test_requests_of_two_sizes_give_no_second_share() -> None:
 
 
 def test_a_large_request_is_not_put_off_for_ever() -> None:
-    """Each small request, of two callers, advances the virtual time by 700 / 2, and finishes 700 after its start.
+    """With two callers, each small request advances the virtual time by 700 / 2, and its finish time is 700 after that.
 
-    After 28 of them, the next would finish at 28 x 350 + 700 = 10,500, which is the large one's finish time.
+    After 28 of them, the next one's is 28 x 350 + 700 = 10,500, which is the large one's finish time.
     """
     queue = filled(("large", 10_000, 1))
     order = []

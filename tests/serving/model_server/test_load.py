@@ -51,9 +51,9 @@ def narrow(models: Path):
 
 
 def assert_idle_after(server: Server, at_work: grpc.Future) -> None:
-    """Asserts that the two slow requests that waited behind `at_work` are not computed after it.
+    """Asserts that the slow requests that waited behind `at_work` are not computed after it.
 
-    If they were, the next request would wait for both, twice as long as a slow request alone takes.
+    If they were, the next request would wait for them, at least as long as a slow request alone takes.
     """
     at_work.result()
     started = time.monotonic()
@@ -65,7 +65,7 @@ def assert_idle_after(server: Server, at_work: grpc.Future) -> None:
 
 def test_a_request_past_its_deadline_is_not_computed(narrow: Server) -> None:
     at_work = narrow.predictions.Predict.future(slow())
-    late = narrow.predictions.Predict.future(slow(), timeout=0.2)  # with two, the queue might be full
+    late = narrow.predictions.Predict.future(slow(), timeout=0.2)  # while the first waits too, two would not fit
     assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert_idle_after(narrow, at_work)
 
