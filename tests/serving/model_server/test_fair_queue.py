@@ -45,9 +45,9 @@ def test_requests_of_two_sizes_give_no_second_share() -> None:
 
 
 def test_a_large_request_is_not_put_off_for_ever() -> None:
-    """With two callers, each small request advances the virtual time by 700 / 2, and its finish time is 700 after that.
+    """With two callers, a small request's finish time is the virtual time plus 700, and it advances that by 700 / 2.
 
-    After 28 of them, the next one's is 28 x 350 + 700 = 10,500, which is the large one's finish time.
+    After 28 of them, the next one's finish time is 28 x 350 + 700 = 10,500, the same as the large one's.
     """
     queue = filled(("large", 10_000, 1))
     order = []

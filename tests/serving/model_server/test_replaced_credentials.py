@@ -67,7 +67,7 @@ def pairs(tmp_path: Path) -> list[Pair]:
 
 
 def served_to(server: Server, trusted: Pair, client: Pair) -> tuple[bool, bool]:
-    """Whether a client with its own certificate, which trusts `trusted`, can make new connections by gRPC and by REST."""
+    """Whether a client with its own certificate, which trusts `trusted`, can connect by gRPC and by REST."""
     own = grpc.ssl_channel_credentials(
         *(path.read_bytes() for path in (trusted.certificate, client.key, client.certificate))
     )
