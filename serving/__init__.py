@@ -1,1 +1,1 @@
-"""What runs beside a pushed model; imports neither the trainer nor TFX."""
+"""The clients and servers of a pushed model. This package imports neither the trainer nor TFX."""

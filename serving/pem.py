@@ -1,4 +1,4 @@
-"""PEM files of certificates and keys, checked before they are used."""
+"""Checks PEM files of certificates and keys, and loads them into an SSL context."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from transform.errors import InputError
 
 
 def load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes, paths: tuple[str, str]) -> None:
-    """Gives a context a certificate and its key.
+    """Loads a certificate and its private key into an SSL context.
 
     Args:
-      context: Who shows it.
-      certificate: In PEM, with those between it and its authority's.
-      key: Its private key, in PEM, not encrypted.
-      paths: The two files, for the sentence.
+      context: The context that presents the certificate.
+      certificate: The certificate in PEM, with the intermediate certificates up to its authority's.
+      key: The private key in PEM, not encrypted.
+      paths: The two files' paths, for the error message.
 
     Raises:
-      InputError: If they are not that.
+      InputError: If the two are not a PEM certificate and its key, or the key is encrypted.
     """
 
     def no_password() -> NoReturn:
         raise InputError(f"the key of a certificate must not be encrypted. Received: a key that is ({paths[1]})")
 
-    # OpenSSL takes these from files alone; gRPC takes bytes, which must be the ones that were found good.
+    # OpenSSL reads only from files, but gRPC takes bytes. The file in memory has the same bytes that gRPC gets.
     with _in_memory(certificate) as certificate_path, _in_memory(key) as key_path:
         try:
             context.load_cert_chain(certificate_path, key_path, no_password)
@@ -39,15 +39,15 @@ def load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes, paths: tu
 
 
 def load_authority(context: ssl.SSLContext, certificates: bytes, path: str) -> None:
-    """Gives a context those whose signature it trusts.
+    """Loads the certificates of trusted authorities into an SSL context.
 
     Args:
-      context: Who trusts them.
-      certificates: In PEM.
-      path: Their file, for the sentence.
+      context: The context that trusts them.
+      certificates: The certificates in PEM.
+      path: Their file's path, for the error message.
 
     Raises:
-      InputError: If there are none.
+      InputError: If the bytes hold no PEM certificates.
     """
     with _in_memory(certificates) as certificates_path:
         try:
@@ -60,7 +60,7 @@ def load_authority(context: ssl.SSLContext, certificates: bytes, path: str) -> N
 
 @contextlib.contextmanager
 def _in_memory(content: bytes) -> Iterator[str]:
-    """The path of a file with this content that is on no disk."""
+    """Yields the path of an in-memory file with this content; nothing is written to disk."""
     with open(os.memfd_create("pem"), "wb") as file:
         file.write(content)
         file.flush()

@@ -10,16 +10,16 @@ from typing import BinaryIO, cast
 
 from transform.errors import InputError
 
-#: A record: its length, that length's checksum, the bytes, their checksum.
+#: A record's header: the length of its data and the checksum of that length. The data and its checksum follow.
 _HEAD = struct.Struct("<QI")
 _CHECKSUM_BYTES = 4
 
 
 def read_records(path: str) -> Iterator[bytes]:
-    """Reads a file's records; the checksums are not looked at.
+    """Reads a file's records, without verifying their checksums.
 
     Args:
-      path: The file; one whose name ends in `.gz` is compressed.
+      path: The file; if its name ends in `.gz`, it is decompressed.
 
     Yields:
       The records.

@@ -1,21 +1,22 @@
-"""The file with the token that a server wants to see and a client sends."""
+"""Reads the bearer tokens that a server accepts and a client sends."""
 
 from __future__ import annotations
 
 from transform.errors import InputError
 
-#: Each request's header is compared with each.
+#: A server compares each request's header with every token.
 _MAX_TOKENS = 10
 
 
 def parse_tokens(content: bytes, path: str) -> tuple[str, ...]:
-    """Takes the tokens from the bytes of their file, one a line.
+    """Parses a token file's content, one token per line.
 
-    A server takes any of them, a client sends the first: so a new token beside the old one refuses no call while the
-    clients change over.
+    A server accepts any of the tokens; a client sends the first. An operator can therefore add a new token beside the
+    old one, and no call is refused while the clients change over.
 
     Raises:
-      InputError: If the file is empty, has too many, or has what an HTTP header cannot have.
+      InputError: If the file is empty, has more than 10 tokens, or has a token that is not printable ASCII without
+        spaces, as an HTTP header requires.
     """
     tokens = content.decode("utf-8", "replace").split("\n")
     tokens = [token.strip() for token in tokens if token.strip()]

@@ -1,4 +1,4 @@
-"""Files that are taken again when they change: tokens, and certificates with their keys."""
+"""Files that are read again when they change: tokens, and certificates with their keys."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from transform.errors import InputError, UserError
 #: The bytes of each file.
 Contents: TypeAlias = tuple[bytes, ...]
 
-#: A level, a sentence, and a reason.
+#: Takes a log level, a message, and a reason or None.
 Tell: TypeAlias = Callable[[str, str, str | None], None]
 
 _MAX_BYTES = 1 << 20
 
 
 class WatchedFiles:
-    """Files that belong together.
+    """A group of files that are read and replaced together.
 
-    Their bytes are compared, since a file that is put in another's place may have its size and time.
+    A change is found by comparing bytes, since a file that replaces another may have the same size and time.
 
     Args:
-      what: What they are, for the log: `the callers' token`.
+      what: The files' name in log messages, such as `the callers' token`.
       paths: The files.
-      take: Called with their bytes, the first time at once. What it raises, UserError or OSError, then refuses them.
-      tell: Called with what became of new bytes: `info` or `error`, a sentence, and for an error the reason.
-      looks: New bytes are taken when so many looks in a row found them. With two, half a file seldom is, or a new
-        certificate beside the old key.
+      take: Called with the files' bytes, first in the constructor. From then on, if it raises UserError or OSError, the
+        new bytes are refused.
+      tell: Called when new bytes are taken (`info`, a message, None) or refused (`error`, a message, the reason).
+      looks: New bytes are taken once this many checks in a row have found the same bytes. With two, a half-written file
+        or a new certificate beside the old key is seldom taken.
 
     Raises:
-      InputError: If a file is too large.
+      InputError: If a file has more than 1 MiB.
       OSError: If a file cannot be read.
     """
 
@@ -48,7 +49,7 @@ class WatchedFiles:
         self._refused: Contents | str | None = None
 
     def check(self) -> None:
-        """Looks at the files; what is new and cannot be used changes nothing, and is told once in the log."""
+        """Checks the files. New bytes that cannot be used change nothing, and are reported once."""
         found = self._look()
         self._found_times = self._found_times + 1 if found == self._last else 1
         self._last = found
@@ -58,7 +59,7 @@ class WatchedFiles:
             self._replace(found)
 
     def _look(self) -> Contents | str:
-        """The files' bytes, or why there are none."""
+        """The files' bytes, or the reason why they cannot be read."""
         try:
             return tuple(_bytes(path) for path in self._paths)
         except (UserError, OSError) as error:
@@ -79,13 +80,13 @@ class WatchedFiles:
 
 
 def _first_bytes(path: str) -> bytes:
-    """Those of any file: one that is no regular one, such as a shell's `<(command)`, can be read once."""
+    """Reads a file of any kind. A file that is not regular, such as a shell's `<(command)`, can be read only once."""
     with Path(path).open("rb") as file:
         return _bounded(file.read(_MAX_BYTES + 1), path)
 
 
 def _bytes(path: str) -> bytes:
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a pipe's writer
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # non-blocking: does not wait for a pipe's writer
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
             raise InputError(f"a file must be a regular one to be read again. Received: another kind ({path})")

@@ -1,4 +1,4 @@
-"""The process: answers questions about a SavedModel until nobody asks any more."""
+"""The dry run's process: answers commands about a SavedModel until its parent closes the connection."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connection", type=int, required=True, help="the file descriptor of a multiprocessing pipe")
     file_descriptor = parser.parse_args().connection
-    # A model server has no Keras, so a model that needs it must not load here. And a third of the time that
-    # TensorFlow takes to import is that of Keras.
+    # A model server has no Keras, so a model that needs it must not load here. Also, Keras takes a third of
+    # TensorFlow's import time.
     sys.modules["keras"] = None  # type: ignore[assignment]
     from serving.dry_run.worker_commands import converse  # late, as it imports TensorFlow
 

@@ -1,4 +1,4 @@
-"""How long a model takes for one request's candidates, in batches of some size on as many threads (paper, table 2)."""
+"""Times a model on one request's candidates, split into batches on as many threads (paper, table 2)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-#: The first requests find caches cold and threads not started yet.
+#: The first requests are not timed: they meet cold caches and threads that have not started.
 _WARM_UPS = 3
 
 
 def milliseconds(batches: Sequence[Callable[[], object]], repetitions: int) -> list[float]:
-    """Times requests one after another, each one's batches at once, every batch on a thread of its own.
+    """Times requests one after another. A request's batches run at once, each on its own thread.
 
     Args:
-      batches: Score one batch of a request each.
-      repetitions: How many requests.
+      batches: Functions that each score one batch of a request.
+      repetitions: The number of timed requests.
 
     Returns:
-      The time of each request, from its first batch's start to its last batch's end.
+      The milliseconds of each request, from its first batch's start to its last batch's end.
     """
     times = []
     with ThreadPoolExecutor(len(batches)) as pool:

@@ -1,4 +1,4 @@
-"""Loads a SavedModel, and tells the ways apart in which it cannot be loaded."""
+"""Loads a SavedModel, and reports why it cannot be loaded."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ VARIABLES = os.path.join("variables", "variables")
 
 
 class ModelError(Exception):
-    """A model that is not fit to serve; the text is one sentence."""
+    """A model that is not fit to serve; the message is one sentence."""
 
 
 def load(path: str) -> Any:
     """Loads a SavedModel.
 
     Args:
-      path: Its folder.
+      path: The SavedModel's folder.
 
     Returns:
-      What `tf.saved_model.load` gives.
+      The object that `tf.saved_model.load` returns.
 
     Raises:
-      ModelError: If a file is missing, cut off or damaged, or the model does not load for another reason.
+      ModelError: If a file is missing, truncated or damaged, or the model does not load for another reason.
     """
     _check_assets(path, _read_graph(path))
     try:
         return tf.saved_model.load(path)
-    except Exception as error:  # whatever it is, the model cannot serve, and the process that asked wants to know why
+    except Exception as error:  # whatever it is, the model cannot serve, and the parent process needs the reason
         if unreadable := _unreadable_variables(path):
             raise ModelError(f"the model's variables must be readable. Received: {unreadable}") from error
         raise ModelError(f"the model must load. Received: {in_a_line(error)}") from error
@@ -57,17 +57,17 @@ def _check_assets(path: str, graph: saved_model_pb2.SavedModel) -> None:
 
 
 def _unreadable_variables(path: str) -> str:
-    """Why the variables' files cannot be read; empty if they can."""
+    """The reason why the variables' files cannot be read; empty if they can."""
     try:
         reader = tf.train.load_checkpoint(os.path.join(path, VARIABLES))
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except Exception as error:  # OpErrors, RuntimeError, ValueError, as its C++ side has it
+    except Exception as error:  # OpError, RuntimeError or ValueError, depending on where in C++ it fails
         return in_a_line(error)
     return ""
 
 
 def in_a_line(error: BaseException) -> str:
-    """An error's kind, and the first line of what it says."""
+    """An error's type and the first line of its message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

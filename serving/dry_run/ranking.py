@@ -1,4 +1,4 @@
-"""Calls the signatures that rank as production does, and puts their answers into the order of the request."""
+"""Calls a model's ranking signatures as production does, and puts the scores back into the request's order."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from transform.signature_names import (
     WIDE_LOGITS_OUTPUT,
 )
 
-#: The most by which a score and the sigmoid of its logits differ, and by which a score may be above the one before it:
-#: TensorFlow's sigmoids of the same number at two places of a vector differ in the last bit.
+#: The largest difference allowed between a score and the sigmoid of its logits, and the most by which a score may
+#: exceed the one before it: TensorFlow's sigmoid of one number may differ in the last bit between a vector's positions.
 _TOLERANCE = 1e-5
 
 
 def inputs_of(
     signature: Any, name: str, contexts: Sequence[bytes], item_ids: np.ndarray, items: np.ndarray | None
 ) -> dict[str, tf.Tensor]:
-    """What a signature that ranks is given.
+    """Makes the inputs of a ranking signature.
 
     Args:
       signature: The signature.
       name: Its name.
-      contexts: Serialized tf.Examples of the context features, one a request.
+      contexts: Serialized tf.Examples of the context features, one per request.
       item_ids: Candidates, bytes `[requests, candidates]`.
-      items: Their item features, bytes `[requests, candidates]`; read for `rank_items` alone.
+      items: Their item features, bytes `[requests, candidates]`; read only for `rank_items`.
 
     Returns:
       The inputs by name.
@@ -50,7 +50,7 @@ def inputs_of(
 
 
 def _named(contexts: Sequence[bytes], specs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """The contexts as a tensor per feature, where an empty string or NaN is no value."""
+    """The contexts as one tensor per feature; an empty string or NaN is a missing value."""
     rows = [tf.train.Example.FromString(context).features.feature for context in contexts]
     tensors = {}
     for name, spec in specs.items():
@@ -67,24 +67,25 @@ def _named(contexts: Sequence[bytes], specs: Mapping[str, tf.TensorSpec]) -> dic
 
 
 def scores_in_order(call: Callable[..., Any], name: str, inputs: Mapping[str, tf.Tensor]) -> np.ndarray:
-    """Ranks some requests.
+    """Ranks requests and returns the scores in the given order.
 
     Args:
       call: The signature.
-      name: Its name, for the errors.
+      name: Its name, for error messages.
       inputs: Its inputs.
 
     Returns:
-      Each candidate's score, float32 `[requests, candidates]`, in the order in which the candidates were given.
+      Each candidate's score, float32 `[requests, candidates]`, in the order of the inputs.
 
     Raises:
-      ModelError: If it cannot rank them, or its answer breaks a rule of `in_given_order`.
+      ModelError: If the signature cannot rank them, a score is not the sigmoid of its logits' sum, or the answer breaks
+        a rule of `in_given_order`.
     """
     try:
         outputs = {key: value.numpy() for key, value in call(**inputs).items()}
         ranked, scores = outputs[ITEM_IDS], outputs[SCORES_OUTPUT]
         sigmoid = tf.sigmoid(outputs[WIDE_LOGITS_OUTPUT] + outputs[DEEP_LOGITS_OUTPUT]).numpy()
-    except Exception as error:  # whatever a graph raises: the process that asked wants to know
+    except Exception as error:  # whatever the graph raises, the parent process needs the reason
         raise ModelError(f"the model must rank items by `{name}`. Received: {in_a_line(error)}") from error
     off = np.abs(sigmoid - scores)[ranked != b""]
     if np.any(off > _TOLERANCE):
@@ -97,16 +98,19 @@ def scores_in_order(call: Callable[..., Any], name: str, inputs: Mapping[str, tf
 
 
 def in_given_order(name: str, given: Sequence[bytes], ranked: Sequence[bytes], scores: np.ndarray) -> np.ndarray:
-    """One request's scores in the order in which its candidates were given.
+    """Returns one request's scores in the order in which its candidates were given.
 
     Args:
-      name: The signature's name, for the errors.
-      given: The candidates; each as often as it occurs.
-      ranked: The candidates as the model gives them back.
+      name: The signature's name, for error messages.
+      given: The candidates; duplicates are allowed.
+      ranked: The candidates as the model returned them.
       scores: Their scores, best first.
 
+    Returns:
+      The scores, `[candidates]`.
+
     Raises:
-      ModelError: If a candidate is lost or another is there, or a later one has a higher score.
+      ModelError: If the ranked candidates are not the given ones, or a later one has a higher score.
     """
     if collections.Counter(given) != collections.Counter(ranked):
         raise ModelError(f"`{name}` must give back each candidate as often as it was given. Received: others")

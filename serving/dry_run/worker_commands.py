@@ -1,4 +1,4 @@
-"""What the process is asked, and what it answers. Both are JSON objects."""
+"""The commands of the dry run's process: each message and each answer is a JSON object."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from serving.dry_run.loading import ModelError, in_a_line, load
 from serving.dry_run.ranking import inputs_of, scores_in_order
 from transform.signature_names import SERVING_SIGNATURE
 
-#: So many candidates are ranked at once: a request of the paper's size, or several of few candidates.
+#: About this many candidates are ranked per call: one request of the paper's size, or several with few candidates.
 _CANDIDATES_PER_CALL = 200
 
 
 class _WorkerCommands:
-    """One method a question; its arguments are the question's, and what it returns is the answer."""
+    """One method per command: its arguments are the command's, and its return value is the answer."""
 
     def __init__(self) -> None:
         self._signature: Any = None
         self._memory_before = 0.0
 
     def greet(self) -> dict[str, Any]:
-        """Answers nothing; so the process that asks knows that this one has started."""
+        """Returns nothing; the answer shows the parent process that this one has started."""
         return {}
 
     def load(self, model: str) -> dict[str, Any]:
-        """Loads the SavedModel in the folder `model`; answers `seconds` and the names of its `signatures`."""
-        tf.constant(0)  # starts TensorFlow's runtime, which is no part of the model
+        """Loads the SavedModel in the folder `model`; returns `seconds` and the names of its `signatures`."""
+        tf.constant(0)  # starts TensorFlow's runtime first, so that the model's time and memory exclude it
         self._memory_before = _memory_mb("VmRSS")
         started = time.monotonic()
         loaded = load(model)
@@ -47,7 +47,7 @@ class _WorkerCommands:
         return {"seconds": seconds, "signatures": sorted(loaded.signatures)}
 
     def score(self, requests: str, scores: str, batch_size: int) -> dict[str, Any]:
-        """Scores a TFRecord file of raw tf.Examples into a `.npy` file; answers nothing."""
+        """Scores a TFRecord file of raw tf.Examples into a `.npy` file; returns nothing."""
         outputs = [
             self._score(tf.constant(batch))
             for batch in tf.data.TFRecordDataset(requests).batch(batch_size).as_numpy_iterator()
@@ -56,15 +56,15 @@ class _WorkerCommands:
         return {}
 
     def rank(self, signature: str, requests: str, item_ids: str, items: str, scores: str) -> dict[str, Any]:
-        """Ranks by a signature, in calls of about `_CANDIDATES_PER_CALL` candidates; answers nothing.
+        """Ranks with a signature, in calls of about `_CANDIDATES_PER_CALL` candidates; returns nothing.
 
         Args:
-          signature: Its name.
-          requests: A TFRecord file of the requests' contexts, serialized tf.Examples. Features of items in them are not
+          signature: The signature's name.
+          requests: A TFRecord file of the requests' contexts, serialized tf.Examples. Item features in them are not
             read.
-          item_ids: One of the candidates, as many for each request.
-          items: One of their item features; read for `rank_items` alone.
-          scores: The `.npy` file of the candidates' scores, in the order of `item_ids`.
+          item_ids: A TFRecord file of the candidates' item ids, the same number for each request.
+          items: A TFRecord file of the candidates' item features; read only for `rank_items`.
+          scores: The `.npy` file to write: the candidates' scores, in the order of `item_ids`.
         """
         call = self._ranks(signature)
         contexts = _records(requests)
@@ -81,9 +81,9 @@ class _WorkerCommands:
     def measure(
         self, signature: str, requests: str, item_ids: str, batch_size: int, repetitions: int
     ) -> dict[str, Any]:
-        """Times candidates of one request, each raw tf.Example one of them; answers `milliseconds`.
+        """Times one request whose candidates are the raw tf.Examples; returns `milliseconds`.
 
-        A signature that ranks is given the first Example as the context.
+        A ranking signature gets the first tf.Example as the context.
         """
         rows, ids = _records(requests), np.array(_records(item_ids), object)
         starts = range(0, len(rows), batch_size)
@@ -99,15 +99,15 @@ class _WorkerCommands:
         return {"milliseconds": milliseconds(calls, repetitions)}
 
     def memory(self) -> dict[str, Any]:
-        """Answers `peak_mb`, the process's highest memory so far, and `added_mb`, what the model's part in it is."""
+        """Returns `peak_mb`, the process's peak memory so far, and `added_mb`, the part of it added since `load`."""
         peak = _memory_mb("VmHWM")
         return {"peak_mb": peak, "added_mb": peak - self._memory_before}
 
     def damaged_variables(self) -> dict[str, Any]:
-        """Answers `names`: the variables of any signature that hold values that are not finite."""
+        """Returns `names`: the variables of any signature that hold values that are not finite."""
         variables = {v.ref(): v for signature in self._model.signatures.values() for v in signature.variables}
         floats = [variable for variable in variables.values() if variable.dtype.is_floating]
-        # By its sum, which takes no memory: that of the process is measured, and a catalog may be most of it.
+        # A sum takes no memory. The process's memory is measured, and a catalog may be most of it.
         damaged = [variable for variable in floats if not np.isfinite(variable.numpy().sum(dtype=np.float64))]
         return {"names": sorted(variable.name.split(":")[0] for variable in damaged)}
 
@@ -121,7 +121,7 @@ class _WorkerCommands:
         try:
             (output,) = self._signature(batch).values()
             scores: np.ndarray = output.numpy()
-        except Exception as error:  # whatever a graph raises: the process that asked wants to know
+        except Exception as error:  # whatever the graph raises, the parent process needs the reason
             raise ModelError(f"the model must score raw tf.Examples. Received: {in_a_line(error)}") from error
         if scores.shape != batch.shape:
             received = f"shape {list(scores.shape)} for {batch.shape[0]}"
@@ -134,19 +134,19 @@ def _records(path: str) -> list[bytes]:
 
 
 def _memory_mb(what: str) -> float:
-    """This process's resident memory in MB: `VmRSS`, as it is, or `VmHWM`, at its highest."""
+    """This process's resident memory in MB: the current one (`VmRSS`) or the peak (`VmHWM`)."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (kilobytes,) = re.findall(rf"^{what}:\s+(\d+) kB$", status, re.MULTILINE)
     return int(kilobytes) / 1024
 
 
 def converse(connection: Connection) -> None:
-    """Answers until the connection is closed at the other end."""
+    """Answers commands until the parent process closes the connection."""
     conversation = _WorkerCommands()
     while True:
         try:
             question = json.loads(connection.recv_bytes())
-        except EOFError:  # nobody is there to ask any more
+        except EOFError:  # the parent process has closed its end
             return
         try:
             answer = getattr(conversation, question.pop("question"))(**question)

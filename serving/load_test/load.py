@@ -1,4 +1,4 @@
-"""An open-loop load test: requests leave on schedule, whether or not the ones before them were answered."""
+"""An open-loop load test: requests are sent on schedule, whether or not earlier ones have been answered."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from serving.ranking_client.aio_client import AsyncRankingClient
 from serving.ranking_client.errors import RankingError
 from serving.ranking_client.settings import ClientSettings
 
-#: Latencies are kept in microseconds, up to a minute, to three digits.
+#: The histogram's range, 1 microsecond to 1 minute, and its precision, 3 significant digits.
 _LOWEST, _HIGHEST, _DIGITS = 1, 60_000_000, 3
 
-#: Requests before those that count: connections and the server's threads start with them.
+#: Requests that are sent first and not counted: they open connections and start the server's threads.
 _WARM_UP_REQUESTS = 10
 
 
 @dataclasses.dataclass
 class LoadReport:
-    """What a load test found.
+    """A load test's result.
 
     Attributes:
       rate: Requests per second, as scheduled.
       seconds: From the first request's scheduled time to the last answer.
-      latencies: Of each answered request, when it was to be sent, in seconds from the start, and the milliseconds from
-        then to its answer. From the intended time, not the real one: a client that falls behind because the server is
-        slow would else leave out just the requests that would have waited (coordinated omission).
-      errors: The failed requests, by gRPC's code.
-      num_candidates: The candidates of the answered requests.
-      num_older: Answers of a version older than one that had answered before.
+      latencies: For each answered request, its scheduled time in seconds from the start, and the milliseconds from then
+        to its answer. The latency counts from the scheduled time, not from the real one: otherwise a client that falls
+        behind a slow server would omit just those requests that would have waited (coordinated omission).
+      errors: The number of failed requests, by gRPC code.
+      num_candidates: The candidates of all answered requests.
+      num_older: Answers by an older version than an earlier answer's.
       versions: The versions that answered.
+      histogram: The latencies in microseconds.
     """
 
     rate: float
@@ -48,7 +49,7 @@ class LoadReport:
     histogram: HdrHistogram = dataclasses.field(default_factory=lambda: HdrHistogram(_LOWEST, _HIGHEST, _DIGITS))
 
     def answered(self, offset: float, seconds: float, num_candidates: int, version: int) -> None:
-        """Counts an answer."""
+        """Records an answer."""
         self.latencies.append((offset, seconds * 1000))
         self.histogram.record_value(min(max(round(seconds * 1e6), _LOWEST), _HIGHEST))
         self.num_candidates += num_candidates
@@ -56,7 +57,7 @@ class LoadReport:
         self.versions.add(version)
 
     def percentile(self, percent: float) -> float:
-        """The latency, in milliseconds, that so many percent of the answered requests do not exceed."""
+        """The latency percentile in milliseconds: `percent` % of the answered requests do not exceed it."""
         return float(self.histogram.get_value_at_percentile(percent)) / 1000
 
     @property
@@ -68,16 +69,16 @@ async def load(settings: ClientSettings, requests: Iterator[Request], rate: floa
     """Sends requests at a steady rate.
 
     Args:
-      settings: How to ask.
-      requests: The requests; one that ends early ends the test.
+      settings: The client's settings.
+      requests: The requests; if they run out, the test ends early.
       rate: Requests per second.
-      seconds: For how long requests are sent.
+      seconds: How long requests are sent.
 
     Returns:
-      The report; the client's own time is in it.
+      The report; its latencies include the client's own time.
 
     Raises:
-      RankingError: If the server does not answer a single request before the test.
+      RankingError: If a warm-up request fails.
     """
     report = LoadReport(rate)
     async with AsyncRankingClient(settings) as client:

@@ -14,7 +14,7 @@ PERCENTILES = (50, 90, 95, 99, 99.9, 100)
 
 
 def load_table(report: LoadReport) -> Table:
-    """The table of percentiles, rates and errors."""
+    """Makes a table of percentiles, rates and errors."""
     table = Table(title=f"{report.rate:g} requests/s for {report.seconds:.1f} s", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -33,7 +33,7 @@ def load_table(report: LoadReport) -> Table:
 
 
 def load_json(report: LoadReport) -> dict[str, Any]:
-    """The same as a JSON object."""
+    """Makes a JSON object of the same figures."""
     return {
         "requests_per_second": report.rate,
         "seconds": report.seconds,
@@ -47,17 +47,17 @@ def load_json(report: LoadReport) -> dict[str, Any]:
 
 
 def plot_load(reports: Sequence[LoadReport], path: str) -> None:
-    """Plots latency over percentiles and over time; the file's ending says of what kind it is.
+    """Plots latency by percentile and over time; the file name's extension sets the image format.
 
     Args:
-      reports: One or several, each a line.
-      path: The file.
+      reports: One or several reports; each is one curve.
+      path: The file to write.
     """
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     by_percentile, by_time = figure.subplots(1, 2)
     for report in reports:
         milliseconds = sorted(latency for _, latency in report.latencies)
-        # 1 / (1 - p): 10 is the 90th percentile, 100 the 99th; so each decade of the axis is a nine more.
+        # The axis is 1 / (1 - p): 10 is the 90th percentile, 100 the 99th, so each decade adds a nine.
         tails = [len(milliseconds) / (len(milliseconds) - i) for i in range(len(milliseconds))]
         name = f"{report.rate:g} requests/s"
         by_percentile.step(tails, milliseconds, where="post", label=name)

@@ -1,4 +1,4 @@
-"""The largest rate that a server sustains."""
+"""Searches for the largest request rate that a server sustains."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 from serving.load_test.load import LoadReport
 
-#: The search ends when the rate is known so well.
+#: The search ends when the bounds of the rate differ by at most this factor.
 RESOLUTION = 1.05
 
 
 def sustained(report: LoadReport, p99_milliseconds: float) -> bool:
-    """Whether every request was answered, and 99 % of them in time."""
+    """Whether all requests were answered, 99 % of them within the limit."""
     return bool(report.latencies) and not report.errors and report.percentile(99) <= p99_milliseconds
 
 
 def largest_rate(try_rate: Callable[[float], LoadReport], first: float, p99_milliseconds: float) -> LoadReport | None:
-    """Doubles the rate until it is not sustained, and halves the interval from there.
+    """Doubles the rate until it is not sustained, then bisects between the last two rates, on a log scale.
 
     Args:
-      try_rate: Tests a rate, in requests per second.
-      first: The rate to begin with.
-      p99_milliseconds: The limit of the 99th percentile.
+      try_rate: Runs a load test at a rate, in requests per second.
+      first: The first rate to test.
+      p99_milliseconds: The limit of the 99th percentile of the latency.
 
     Returns:
       The report of the largest rate that was sustained; None if the first one was not.

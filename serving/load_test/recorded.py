@@ -1,4 +1,4 @@
-"""Requests for a load test: those that a pushed version has for its warm-up, or those of a JSONL file."""
+"""Requests for a load test: a pushed version's warm-up requests, or those of a JSONL file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transform.errors import InputError
 from transform.feature_spec import TABLE_KEY
 from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, RANK_SIGNATURE
 
-#: Within a pushed version; the first is TF Serving's own name.
+#: Paths within a pushed version; the first is prescribed by TF Serving.
 _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _CATALOGS = os.path.join("assets.extra", "catalog")
 
@@ -33,7 +33,7 @@ Request: TypeAlias = tuple[Features | bytes, Sequence[Candidate]]
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """What was recorded.
+    """Recorded requests, from which a load test draws.
 
     Attributes:
       contexts: The contexts.
@@ -44,7 +44,7 @@ class Recorded:
     candidates: Sequence[Candidate]
 
     def requests(self, num_candidates: int, seed: int = 1) -> Iterator[Request]:
-        """Draws requests without end: the contexts in turn, each with candidates drawn at random."""
+        """Draws requests endlessly: cycles through the contexts, each with randomly drawn candidates."""
         rng = random.Random(seed)  # noqa: S311
         draw = rng.sample if num_candidates <= len(self.candidates) else rng.choices
         while True:
@@ -53,18 +53,18 @@ class Recorded:
 
 
 def read_recorded(path: str) -> Recorded:
-    """Reads what was recorded.
+    """Reads recorded requests.
 
     Args:
-      path: A pushed version, or a JSONL file with a body of `/rank` in each line.
+      path: A pushed version, or a JSONL file with one `/rank` body per line.
 
     Returns:
-      The contexts and the candidates. A version's contexts may be whole examples, of which `rank` reads the context
-      features alone; its candidates are its catalog, or, if that is not one table, those that its requests have; of a
-      model without `rank`, with their features.
+      The contexts and the candidates. A version's contexts may be whole examples, of which `rank` reads only the
+      context features. A version's candidates are its catalog, or, if that is not a single table, the items of its
+      warm-up requests. For a model without `rank`, they are the items of its warm-up requests, with their features.
 
     Raises:
-      InputError: If there is nothing in it, or it cannot be read.
+      InputError: If there are no contexts or no candidates, or they cannot be read.
     """
     found = _of_version(path) if os.path.isdir(path) else _of_jsonl(path)
     if not found.contexts or not found.candidates:
@@ -108,25 +108,25 @@ def _of_version(path: str) -> Recorded:
         for name, values in ((CONTEXT_INPUT, contexts), (EXAMPLES_INPUT, contexts), (ITEM_IDS, ids)):
             if name in inputs:
                 values |= dict.fromkeys(inputs[name].string_val)
-    if items and not has_rank:  # the model's catalog lacks item features, so that each candidate comes with its own
+    if items and not has_rank:  # the model's catalog lacks item features, so each candidate must bring its own
         return Recorded(list(contexts), [(item_id.decode(), item) for item_id, item in items.items()])
     ids.pop(b"", None)
-    # Drawn from the whole catalog, candidates are found in as many places of the memory as in production.
+    # Candidates drawn from the whole catalog are spread over the memory as they are in production.
     candidates = list(read_catalog(path)) if len(_tables(path)) == 1 else [item_id.decode() for item_id in ids]
     return Recorded(list(contexts), candidates)
 
 
 def read_catalog(path: str) -> dict[str, bytes]:
-    """The catalog of a pushed version: by item id, the features that its table has, as a serialized tf.Example.
+    """Reads a pushed version's catalog: by item id, the item features, as a serialized tf.Example.
 
     Args:
-      path: The version.
+      path: The version's folder.
 
     Returns:
-      The features.
+      The item features by item id.
 
     Raises:
-      InputError: If there is no such table, or more than one, or it cannot be read.
+      InputError: If there is not exactly one table, or it cannot be read.
     """
     if len(_tables(path)) != 1:
         raise InputError(f"a version's catalog must be one table. Received: {_tables(path)} ({path})")

@@ -1,4 +1,4 @@
-"""Chooses into what parts a large request is split, by measuring the server (paper, section 4.3 and table 2)."""
+"""Chooses the part size for large requests by measuring the server (paper, section 4.3 and table 2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.load_test.recorded import Request
 from serving.ranking_client.client import RankingClient
 from serving.ranking_client.settings import ClientSettings
 
-#: A split takes more of the server's work than one call, so it has to be this much faster.
+#: Parts cost the server more work than one call does, so the median must be at most this share of one call's.
 _WORTH_IT = 0.95
 
 _WARM_UPS = 3
@@ -21,16 +21,16 @@ _WARM_UPS = 3
 def measure_part_sizes(
     settings: ClientSettings, requests: Iterator[Request], sizes: Sequence[int], repetitions: int
 ) -> dict[int | None, list[float]]:
-    """Times requests in one call and in parts, in turn, so that other load hits all alike.
+    """Times each request in one call and in parts, in turn, so that other load affects all alike.
 
     Args:
-      settings: How to ask.
-      requests: The requests; each is sent once in each way.
-      sizes: Candidates per part.
-      repetitions: How many requests count, after a few that do not.
+      settings: The client's settings.
+      requests: The requests; each is sent once per part size.
+      sizes: The part sizes, in candidates.
+      repetitions: The number of timed requests; a few untimed ones precede them.
 
     Returns:
-      By part size, None for one call, the milliseconds of each request.
+      By part size (None for one call), the latency of each request in milliseconds.
     """
     ways: list[int | None] = [None, *sizes]
     milliseconds: dict[int | None, list[float]] = {size: [] for size in ways}
@@ -49,7 +49,7 @@ def measure_part_sizes(
 
 
 def choose_part_size(milliseconds: Mapping[int | None, Sequence[float]]) -> int | None:
-    """The size with the lowest median; None, one call, unless that is 5 % lower than one call's."""
+    """The part size with the lowest median; None (one call) unless that is at least 5 % below one call's."""
     medians = {size: statistics.median(times) for size, times in milliseconds.items()}
     best = min(medians, key=lambda size: medians[size])
     return best if medians[best] <= _WORTH_IT * medians[None] else None

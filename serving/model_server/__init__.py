@@ -1,1 +1,1 @@
-"""A model server for development, tests and small stores. It speaks TF Serving's protocol: a move is a new address."""
+"""A model server for development, tests and small stores. It has TF Serving's API: clients change only the address."""

@@ -1,4 +1,4 @@
-"""The command `wdr serve`, without the rest of `wdr`."""
+"""Runs the command `wdr serve` without the rest of `wdr`."""
 
 from serving.model_server.command import serve
 

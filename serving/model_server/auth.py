@@ -1,4 +1,4 @@
-"""Who may ask what: callers have a token where there is one, operators one of their own."""
+"""Authorizes requests by bearer token: callers may need one, and operators have tokens of their own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import grpc
 
 from transform.errors import InputError
 
-#: What anybody may ask: whether the server is alive.
+#: Services that need no token: whether the server is alive.
 _OPEN_SERVICES = ("/grpc.health.v1.Health/",)
 
-#: What operators ask: it changes which models are served to all.
+#: Methods only for operators, since they change which models are served to everyone.
 _OPERATORS_METHODS = ("/tensorflow.serving.ModelService/HandleReloadConfigRequest",)
 
 HEADER = "authorization"
@@ -27,18 +27,18 @@ _PERMISSION_DENIED = (
 
 
 class Access:
-    """The tokens of callers and of operators; without any, everybody is a caller and nobody an operator."""
+    """The tokens of callers and of operators. Without any, everyone is a caller and no one an operator."""
 
     def __init__(self) -> None:
         self._callers: Sequence[bytes] = ()
         self._operators: Sequence[bytes] = ()
 
     def set_callers_tokens(self, tokens: Sequence[str]) -> None:
-        """Wants one of these of callers from now on, no earlier one; raises InputError if one is an operator's."""
+        """Replaces the callers' tokens; raises InputError if one is an operator's."""
         self._callers = _distinct(tokens, self._operators)
 
     def set_operators_tokens(self, tokens: Sequence[str]) -> None:
-        """Wants one of these of operators from now on, no earlier one; raises InputError if one is a caller's."""
+        """Replaces the operators' tokens; raises InputError if one is a caller's."""
         self._operators = _distinct(tokens, self._callers)
 
     def is_operator(self, header: str | bytes | None) -> bool:
@@ -46,7 +46,7 @@ class Access:
         return _is_one_of(header, self._operators)
 
     def is_caller(self, header: str | bytes | None) -> bool:
-        """Likewise whether it has a caller's token, or an operator's; true if callers need none."""
+        """Whether the header has a caller's or an operator's token, in the same way; true if callers need none."""
         return not self._callers or _is_one_of(header, [*self._callers, *self._operators])
 
 
@@ -63,11 +63,11 @@ def _distinct(tokens: Sequence[str], others: Sequence[bytes]) -> Sequence[bytes]
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Refuses gRPC requests of those who may not ask.
+    """Refuses gRPC requests without the token that their method requires.
 
     Args:
       access: The tokens.
-      trusts_all: Whether the port is one that only this machine reaches: its callers are operators.
+      trusts_all: Whether all callers of the port are operators, since only this machine can reach it.
     """
 
     def __init__(self, access: Access, trusts_all: bool) -> None:
@@ -80,7 +80,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
-        """Lets a call through, or answers it itself."""
+        """Passes a call on, or refuses it."""
         header = dict(details.invocation_metadata).get(HEADER)
         if not details.method.startswith(_OPEN_SERVICES) and not self._access.is_caller(header):
             return self._unauthenticated
@@ -97,9 +97,9 @@ def _refusal(code: grpc.StatusCode, sentence: str) -> grpc.RpcMethodHandler:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a port at this host, a name or an address, is reached from this machine only."""
+    """Whether a port bound to this host, a name or an address, can be reached only from this machine."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:  # nothing can listen there, or, with no name at all, everywhere
+    except OSError:  # no such host, where nothing can listen; or no name, which means all addresses
         return False
     return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)

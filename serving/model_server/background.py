@@ -1,7 +1,7 @@
-"""Runs a function that may block, such as a read from a remote file system, in a thread of its own.
+"""Runs functions that may block, such as reads from a remote file system, each in its own thread.
 
-A thread that hangs holds up neither the event loop, nor other models, nor the end of the process: the threads share no
-pool, and are daemons.
+A thread that hangs blocks neither the event loop, nor other models, nor the process's exit: the threads share no pool,
+and are daemons.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeVar, TypeVarTuple
 _R = TypeVar("_R")
 _Args = TypeVarTuple("_Args")
 
-#: How much nicer a thread is that computes behind the requests. Linux has a niceness for each thread.
+#: The niceness that is added to a thread with lower priority than the requests'. On Linux each thread has its own.
 _NICENESS = 10
 
 
@@ -23,18 +23,18 @@ def start(function: Callable[[*_Args], _R], *arguments: *_Args, behind_requests:
     """Starts a function in a new thread.
 
     Args:
-      function: What to run.
+      function: The function to run.
       arguments: Its arguments.
-      behind_requests: Whether the thread has a lower priority than those that answer requests.
+      behind_requests: Whether the thread runs at a lower priority than those that answer requests.
 
     Returns:
-      A future of the event loop: the function's result, or what it raised.
+      A future of the running event loop, with the function's result or exception.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_R] = loop.create_future()
 
     def settle(settle_future: Callable[[], None]) -> None:
-        if not future.done():  # cancelled: nobody waits any more
+        if not future.done():  # done already if it was cancelled
             settle_future()
 
     def run() -> None:
@@ -43,7 +43,7 @@ def start(function: Callable[[*_Args], _R], *arguments: *_Args, behind_requests:
             os.nice(_NICENESS)
         try:
             result = function(*arguments)
-        except Exception as error:  # raised again where the future is awaited
+        except Exception as error:  # raised where the future is awaited
             raised = error
             loop.call_soon_threadsafe(settle, lambda: future.set_exception(raised))
         else:

@@ -1,4 +1,4 @@
-"""Requests that wait at the same time, computed as one; and large requests, computed in parts."""
+"""Merges waiting requests into one computation, and splits large requests into parts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from transform.signature_names import (
     TRANSFORM_SIGNATURE,
 )
 
-#: The trainer's signatures whose rows do not depend on each other, and an input by which they are known. The rows of
-#: those that rank are requests: each one's list of candidates is ranked as a whole.
+#: The trainer's signatures whose rows are independent of each other, each with an input that identifies it. A row of a
+#: ranking signature is a request: its list of candidates is ranked as a whole.
 _BY_ROW = {
     SERVING_SIGNATURE: EXAMPLES_INPUT,
     TRANSFORM_SIGNATURE: EXAMPLES_INPUT,
@@ -40,11 +40,12 @@ Inputs = Mapping[str, tensor_pb2.TensorProto]
 
 
 def key(signature: Signature, inputs: Inputs) -> Hashable:
-    """What requests of a signature must have in common to be computed as one; none if this one must be alone.
+    """The merge key: requests of a signature with equal keys can be computed as one. None: the request runs alone.
 
-    They can be if all inputs and outputs have as many rows as each other, all else of their shapes agrees, and each
-    input has its values one for each element. A request without a key is computed alone, where it is refused if its
-    values do not fit its shape.
+    A request has a key if all inputs have the same number of rows, the signature's inputs and outputs all have a
+    variable first dimension, and each input holds exactly one value per element. The key is the rest of the shapes, and
+    how the values are encoded. A request without a key is computed alone, and refused there if its values do not fit
+    its shape.
     """
     definition = signature.definition
     if not all(_has_rows(info) for info in (*definition.inputs.values(), *definition.outputs.values())):
@@ -57,10 +58,10 @@ def key(signature: Signature, inputs: Inputs) -> Hashable:
 
 
 def is_by_row(signature: Signature) -> bool:
-    """Whether a signature's rows are known not to depend on each other.
+    """Whether a signature's rows are known to be independent of each other.
 
-    Those of Classify and Regress do not by what these are, and the trainer's by how it makes them. Of another signature
-    nobody but its author knows: one of a batch's softmax has the same shapes.
+    They are for Classify and Regress by definition, and for the trainer's signatures by construction. Of any other
+    signature only its author knows: a softmax over the batch, for example, has the same shapes.
     """
     definition = signature.definition
     return definition.method_name in (CLASSIFY_METHOD, REGRESS_METHOD) or (
@@ -69,21 +70,20 @@ def is_by_row(signature: Signature) -> bool:
 
 
 def num_elements(inputs: Inputs) -> int:
-    """The candidates or rows of a request.
+    """The number of candidates or rows of a request.
 
-    The product of an input's first two dimensions, of the input where it is largest; further dimensions are values of
-    one candidate.
+    This is the largest product of an input's first two dimensions; further dimensions are values of one candidate.
     """
     return max((math.prod(dim.size for dim in proto.tensor_shape.dim[:2]) for proto in inputs.values()), default=1)
 
 
 def num_rows(inputs: Inputs) -> int:
-    """How many rows a request that has a key has."""
+    """The number of rows of a request that has a key."""
     return int(next(iter(inputs.values())).tensor_shape.dim[0].size)
 
 
 def rows_of(inputs: Inputs, start: int, end: int) -> Tensors:
-    """A part of a request that has a key: the rows from `start` to before `end`."""
+    """A part of a request that has a key: the rows `start` to `end`, `end` excluded."""
     return {name: _rows_of(proto, start, end) for name, proto in inputs.items()}
 
 
@@ -101,7 +101,7 @@ def _rows_of(proto: tensor_pb2.TensorProto, start: int, end: int) -> tensor_pb2.
 
 
 def merge(requests: Sequence[Inputs]) -> Tensors:
-    """The rows of requests with the same key, or of their outputs, behind each other."""
+    """Concatenates the rows of requests with equal keys, or of their outputs."""
     merged = {}
     for name, first in requests[0].items():
         proto = tensor_pb2.TensorProto()
@@ -118,12 +118,12 @@ def merge(requests: Sequence[Inputs]) -> Tensors:
 
 
 def have_rows(outputs: Tensors, rows: int) -> bool:
-    """Whether all outputs have so many rows."""
+    """Whether all outputs have this many rows."""
     return all(proto_shape(proto)[:1] == (rows,) for proto in outputs.values())
 
 
 def split(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
-    """Each request's rows of the outputs; none if those are not as many as the inputs'."""
+    """Splits the outputs into each request's rows; None if the outputs do not have as many rows as the inputs."""
     if not have_rows(outputs, sum(rows)):
         return None
     parts: list[Tensors] = [{} for _ in rows]
@@ -139,9 +139,9 @@ def _has_rows(info: meta_graph_pb2.TensorInfo) -> bool:
 
 
 def _kind(proto: tensor_pb2.TensorProto) -> str | None:
-    """Where the values are; none if they do not stand there one for each element.
+    """Where the values are encoded; None if there is not exactly one value per element.
 
-    Merged, a tensor's missing or spare values would be made up for by those of other requests.
+    In a merged tensor, another request's values would make up for missing or surplus ones.
     """
     num_elements = math.prod(proto_shape(proto))
     if not proto.tensor_content:

@@ -1,4 +1,4 @@
-"""A request on its way: when it must be answered, and who answered it; both protocols count it here."""
+"""A request in flight: its deadline and the version that answers it. Both protocols count their requests here."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _Response = TypeVar("_Response")
 
 @dataclasses.dataclass
 class Call:
-    """A request.
+    """A request in flight.
 
     Attributes:
       protocol: `grpc` or `rest`.
-      method: PredictionService's or ModelService's, such as `Predict`.
-      deadline: On `time.monotonic`'s clock, when nobody waits any more.
-      caller: The other end of its connection.
-      version: What answers it, once that is known.
-      signature: And its signature.
+      method: A method of PredictionService or ModelService, such as `Predict`.
+      deadline: On `time.monotonic`'s clock, when the caller stops waiting.
+      caller: The client's end of the connection.
+      version: The version that answers, once it is known.
+      signature: The signature that answers, once it is known.
     """
 
     protocol: str
@@ -40,10 +40,10 @@ class Call:
 
 
 async def observed(metrics: Metrics, call: Call, response: Awaitable[_Response]) -> _Response:
-    """Waits for a request's response and counts it.
+    """Awaits a request's response, and counts it in the metrics.
 
     Raises:
-      ServingError: If there is none, whatever the reason.
+      ServingError: If the request failed, for whatever reason.
     """
     started = time.monotonic()
     code = grpc.StatusCode.OK

@@ -1,4 +1,4 @@
-"""The command `wdr serve`; it imports neither TensorFlow nor gRPC until it runs."""
+"""The command `wdr serve`. This module imports neither TensorFlow nor gRPC until the command runs."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ def serve(**options: Any) -> None:
         raise click.UsageError("`--tls-certificate` and `--tls-key` go together")
     if flags.tls_client_ca and not flags.tls_certificate:
         raise click.UsageError("`--tls-client-ca` needs `--tls-certificate`")
-    # The log is JSON; what these two would tell in a form of their own, such as a failed handshake, a client is told.
+    # The log is JSON, and TensorFlow and gRPC would write other formats. The client learns of what they would log, such
+    # as a failed handshake.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from serving.model_server.protos import import_protos_alone

@@ -1,4 +1,4 @@
-"""TF Serving's configuration files, in protobuf's text format: of the models, and of the monitoring."""
+"""Reads TF Serving's configuration files, in protobuf's text format: of the models and of monitoring."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from transform.errors import UserError
 
 _MAX_BYTES = 16 << 20
 
-#: Where TF Serving has its metrics, unless its monitoring configuration names another path.
+#: TF Serving's metrics path, unless the monitoring configuration sets another.
 _PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
 
 def read_models(path: str) -> list[ModelConfig]:
-    """The models of a `ModelServerConfig`.
+    """Reads the models of a `ModelServerConfig`.
 
     Raises:
-      UserError: If it cannot be read, or names what cannot be served.
+      UserError: If the file cannot be read, or asks for something that cannot be served.
     """
     config = model_server_config_pb2.ModelServerConfig()
     _parse(path, config)
@@ -40,10 +40,10 @@ def read_models(path: str) -> list[ModelConfig]:
 
 
 def prometheus_path(path: str) -> str | None:
-    """Where a `MonitoringConfig` has the metrics; None if nowhere.
+    """Reads the metrics path of a `MonitoringConfig`; None if metrics are not enabled.
 
     Raises:
-      UserError: If it cannot be read, or the path is none.
+      UserError: If the file cannot be read, or the path does not begin with `/`.
     """
     config = _monitoring_config()
     _parse(path, config)
@@ -58,14 +58,14 @@ def prometheus_path(path: str) -> str | None:
 async def follow(
     path: str, seconds: float, models: list[ModelConfig], reconfigure: Callable[[list[ModelConfig]], Awaitable[None]]
 ) -> None:
-    """Reads the models' configuration again every so many seconds, for ever, and has the server follow it.
+    """Reads the models' configuration periodically, forever, and reconfigures the server when it changes.
 
     A file that cannot be read, or whose models do not load, changes nothing; it is tried again each time.
 
     Args:
       path: The file.
-      seconds: How often.
-      models: What is served by it.
+      seconds: The period.
+      models: The configuration in effect.
       reconfigure: Serves other models from now on, or raises a `ServingError`.
     """
     refused = ""
@@ -74,7 +74,7 @@ async def follow(
         try:
             found = await background.start(read_models, path)
             if found == models:
-                refused = ""  # so that the same mistake, made again, is logged again
+                refused = ""  # if the same mistake is made again, it is logged again
                 continue
             await reconfigure(found)
         except (UserError, ServingError) as error:
@@ -100,7 +100,7 @@ def _parse(path: str, message: Message) -> None:
 
 
 def _monitoring_config() -> Message:
-    """An empty `tensorflow.serving.MonitoringConfig`, which `tensorflow-serving-api` does not have."""
+    """Makes an empty `tensorflow.serving.MonitoringConfig`, which `tensorflow-serving-api` lacks."""
     file = descriptor_pb2.FileDescriptorProto(
         name="monitoring_config.proto", package="tensorflow.serving", syntax="proto3"
     )

@@ -1,4 +1,4 @@
-"""What the files of the options say about who may ask, and by what the server is known."""
+"""The server's tokens and TLS certificate, read from the files that the options name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from transform.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Credentials:
-    """The tokens and the certificate.
+    """The server's tokens and TLS certificate.
 
     Attributes:
       access: The tokens.
-      certificate: Of both protocols' TLS; None for none.
-      files: Those of the tokens and of the certificate, which are read again when they change.
+      certificate: The TLS certificate of both protocols; None without TLS.
+      files: The files of the tokens and of the certificate, which are read again when they change.
     """
 
     access: Access
@@ -31,21 +31,21 @@ class Credentials:
     files: Sequence[WatchedFiles]
 
     async def watch(self, seconds: float) -> None:
-        """Looks at the files again and again, in threads of their own, until it is cancelled."""
+        """Checks the files periodically, each group in a thread of its own, until cancelled."""
 
         async def watch(files: WatchedFiles) -> None:
             while True:
                 await asyncio.sleep(seconds)
                 await background.start(files.check, behind_requests=True)
 
-        await asyncio.gather(*map(watch, self.files))  # a read that hangs delays no other file's
+        await asyncio.gather(*map(watch, self.files))  # a read that hangs does not delay the other files
 
 
 def read_credentials(flags: Flags) -> Credentials:
-    """Reads the files of the options.
+    """Reads the files that the options name.
 
     Raises:
-      UserError: If one cannot be used.
+      UserError: If a file cannot be used, or the admin port is not on loopback and operators have no token.
     """
     access, certificate, files = Access(), None, []
     try:

@@ -1,4 +1,4 @@
-"""The one error of both protocols: a code and a sentence."""
+"""The error type of both protocols: a gRPC code and a message."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class ServingError(Exception):
-    """Why a request has no answer.
+    """A request that failed.
 
     Attributes:
-      code: gRPC's code; REST derives its own from it.
-      message: One sentence, TF Serving's own where it has one.
+      code: The gRPC code; REST derives its HTTP status from it.
+      message: One sentence; the same as TF Serving's where it has one.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -21,20 +21,20 @@ class ServingError(Exception):
         self.message = message
 
     def __reduce__(self) -> tuple[type[ServingError], tuple[grpc.StatusCode, str]]:
-        """As it comes out of the process that parses large bodies."""
+        """Makes the error picklable: the process that parses large bodies sends it back."""
         return type(self), (self.code, self.message)
 
 
 def invalid(message: str) -> ServingError:
-    """The error of a request that can never be answered."""
+    """Makes the error of a request that is invalid, whatever the server's state."""
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def not_found(message: str) -> ServingError:
-    """The error of a request for what is not there."""
+    """Makes the error of a request for something that does not exist."""
     return ServingError(grpc.StatusCode.NOT_FOUND, message)
 
 
 def of_number(number: int, message: str) -> ServingError:
-    """The error with a code's number, which TensorFlow and gRPC have in common."""
+    """Makes the error of a numeric status code; TensorFlow and gRPC use the same numbers."""
     return ServingError(_BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN), message)

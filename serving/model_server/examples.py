@@ -1,4 +1,4 @@
-"""Classify, Regress and MultiInference: tf.Examples in, TF Serving's results out."""
+"""Classify, Regress and MultiInference: converts tf.Examples to tensors, and outputs to TF Serving's results."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from serving.model_server.servable import (
     Tensors,
 )
 
-#: TF Serving's own names of inputs and outputs.
+#: The names that TF Serving prescribes for inputs and outputs.
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
-#: Of an ExampleListWithContext: 10,000 examples with a context of 6 kB. Four megabytes of request could ask for 40 GB.
+#: The most bytes that the copies of an ExampleListWithContext's context may take, enough for 10,000 examples with a
+#: context of 6 kB. Without this limit a request of 4 MB could take 40 GB.
 _MAX_COPIED_BYTES = 64 << 20
 
-#: Of a Classify answer: each takes 1.2 to 1.6 us of the event loop, in which nobody else is answered.
+#: The most classes in a Classify answer. Each takes the event loop 1.2 to 1.6 us, during which it answers no one else.
 MAX_CLASSES = 50_000
 
-#: By method name, what TF Serving's errors call it.
+#: By method name, its name in TF Serving's error messages.
 _KINDS = {CLASSIFY_METHOD: "classification", REGRESS_METHOD: "regression"}
 
-#: How much of a signature an error shows, in characters.
+#: The most characters of a signature in an error message.
 _MAX_SHOWN = 1000
 
 
 def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = None) -> tensor_pb2.TensorProto:
-    """An Input's examples as a string tensor `[batch]`; a context's features come before each example's own.
+    """Converts an Input's examples to a string tensor `[batch]`; a context's features are merged into each example.
 
     Args:
       request_input: The Input.
-      max_examples: The most that it may have.
+      max_examples: The most examples allowed; None for any number.
 
     Raises:
-      ServingError: If there is no example, there are too many, or too large a context to copy for each.
+      ServingError: If there is no example, there are too many, or the context is too large to copy for each.
     """
     kind = request_input.WhichOneof("kind")
     context = b""
@@ -59,24 +60,24 @@ def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = N
         )
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING)
     proto.tensor_shape.dim.add(size=len(found))
-    # Serialized messages behind each other are parsed as one in which the later one's fields win.
+    # Concatenated serialized messages parse as one message, in which the later one's fields win.
     proto.string_val.extend(context + example.SerializeToString() for example in found)
     return proto
 
 
 def find_signature(servable: Servable, name: str, method: str) -> Signature:
-    """A Classify or Regress request's signature.
+    """Finds the signature of a Classify or Regress request.
 
-    Its inputs and outputs must be the method's. What method name it has does not matter, as by TF Serving's default:
-    TensorFlow 2 writes that of Predict to all signatures.
+    Its inputs and outputs must be the method's. As by TF Serving's default, its method name is not checked, since
+    TensorFlow 2 writes Predict's method name to all signatures.
 
     Args:
       servable: The model.
-      name: The signature; empty for the default.
+      name: The signature's name; empty for the default.
       method: Classify's or Regress's method name.
 
     Raises:
-      ServingError: If there is no such signature, or it does something else.
+      ServingError: If there is no such signature, or its inputs or outputs are not the method's.
     """
     name = name or DEFAULT_SIGNATURE
     if name not in servable.signatures:
@@ -87,10 +88,10 @@ def find_signature(servable: Servable, name: str, method: str) -> Signature:
 
 
 def check_signature(signature: Signature, method: str) -> None:
-    """Holds a signature's inputs and outputs against a method, Classify or Regress.
+    """Checks that a signature has the inputs and outputs of a method, Classify or Regress.
 
     Raises:
-      ServingError: If they are not those of the method.
+      ServingError: If it does not have them.
     """
     feeds, fetches = signature.feeds, signature.fetches
     if len(feeds) != 1:
@@ -112,10 +113,10 @@ def check_signature(signature: Signature, method: str) -> None:
 
 
 def classification_result(outputs: Tensors, num_examples: int) -> classification_pb2.ClassificationResult:
-    """What a Classify signature's outputs say.
+    """Converts a Classify signature's outputs to a result.
 
     Raises:
-      ServingError: If they are not of the dtype and shape of classes and scores, or more than `MAX_CLASSES`.
+      ServingError: If they do not have the dtype and shape of classes and scores, or have more than `MAX_CLASSES`.
     """
     classes, scores = outputs.get(CLASSES), outputs.get(SCORES)
     for name, proto, dtype in ((CLASSES, classes, types_pb2.DT_STRING), (SCORES, scores, types_pb2.DT_FLOAT)):
@@ -152,10 +153,10 @@ def _check_column(name: str, proto: tensor_pb2.TensorProto, dtype: int, num_exam
 
 
 def regression_result(outputs: Tensors, num_examples: int) -> regression_pb2.RegressionResult:
-    """What a Regress signature's output says.
+    """Converts a Regress signature's output to a result.
 
     Raises:
-      ServingError: If it is not of a result's dtype and shape.
+      ServingError: If it does not have a result's dtype and shape.
     """
     proto = outputs[OUTPUTS]
     shape = [dim.size for dim in proto.tensor_shape.dim]
@@ -173,7 +174,7 @@ def regression_result(outputs: Tensors, num_examples: int) -> regression_pb2.Reg
 
 
 def _shape(sizes: list[int]) -> str:
-    """As `TensorShape::DebugString` writes it, such as `[2,3]`."""
+    """Formats a shape as `TensorShape::DebugString` does, such as `[2,3]`."""
     return f"[{','.join(map(str, sizes))}]"
 
 

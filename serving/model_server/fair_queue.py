@@ -1,10 +1,11 @@
-"""Whose turn it is among those that wait: fair by work, and small requests do not wait behind a backlog of large ones.
+"""A fair queue of waiting requests: fair by work, and small requests do not wait behind a backlog of large ones.
 
-Weighted fair queueing (Demers, Keshav and Shenker, 1989, "Analysis and simulation of a fair queueing algorithm"): each
-request is given the time at which it would be done if all callers were served at once, each at the same rate, and the
-earliest is next. A caller is a connection. Behind a proxy many users are one connection, so that each connection's
-requests are queues by size, which share its rate. A full queue drops the newest request of the caller with the most
-waiting work, unless the caller of the new request would then have as much; then the new request is refused.
+It uses weighted fair queueing (Demers, Keshav and Shenker, 1989, "Analysis and simulation of a fair queueing
+algorithm"). Each request gets a finish time: when it would be done if all callers were served at once, each at the same
+rate. The request with the earliest finish time is next. A caller is a connection. Behind a proxy, many users share one
+connection, so a connection's requests are split by size into flows, which share its rate. When the queue is full, it
+drops the newest request of the caller with the most waiting work. But if the new request's caller would then have as
+much, the new request is refused instead.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import dataclasses
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-#: The largest size class, as in `_size_class`, of a request that is not large.
+#: The largest size class (see `_size_class`) of requests that are not large.
 _LARGE_CLASS = 5
 
 #: A request with more candidates or rows than this is large.
 LARGE_ELEMENTS = 4**_LARGE_CLASS
 
-#: What computing a request takes beside its elements, as many of them: 200 candidates take 3 ms, 10,000 some 40 ms.
+#: The fixed cost of computing a request, in elements: 200 candidates take 3 ms, and 10,000 about 40 ms.
 RUN_WORK = 500
 
 _Item = TypeVar("_Item")
@@ -28,12 +29,12 @@ _Item = TypeVar("_Item")
 
 @dataclasses.dataclass
 class _Flow(Generic[_Item]):
-    """What waits of one caller and size, the first in front.
+    """The waiting requests of one caller and one size class, in order.
 
     Attributes:
-      start: The virtual time from which on the first one is served.
-      work: The sum of the items' elements, plus `RUN_WORK` for each item.
-      items: Each with its elements, and how many of them are computed at its next turn.
+      start: The virtual time from which the first request is served.
+      work: The sum of the requests' elements, plus `RUN_WORK` for each request.
+      items: For each request, its elements, how many of them are computed at its next turn, and the request.
     """
 
     start: float
@@ -42,14 +43,14 @@ class _Flow(Generic[_Item]):
 
 
 class FairQueue(Generic[_Item]):
-    """Requests that wait, bounded in number and in work. It has no lock of its own."""
+    """Waiting requests, bounded in number and in work. It is not thread-safe."""
 
     def __init__(self, max_items: int, max_elements: int) -> None:
-        """Nothing waits yet.
+        """Makes an empty queue.
 
         Args:
-          max_items: How many requests may wait.
-          max_elements: How many candidates or rows all of them may have, at most; a request alone may have more.
+          max_items: The most requests that may wait.
+          max_elements: The most candidates or rows of all waiting requests; a request that waits alone may have more.
         """
         self._max_items = max_items
         self._max_elements = max_elements
@@ -63,26 +64,26 @@ class FairQueue(Generic[_Item]):
 
     @property
     def num_elements(self) -> int:
-        """Of all that wait."""
+        """The elements of all waiting requests."""
         return self._num_elements
 
     def is_full_for(self, elements: int) -> bool:
-        """Whether a request of so many elements is one too many."""
+        """Whether there is no room for a request with this many elements."""
         return self._is_full(self._num_items, self._num_elements + elements)
 
     def _is_full(self, num_items: int, num_elements: int) -> bool:
-        """Whether one more is too many beside so many, with which all have so many elements."""
+        """Whether one more request has no room beside `num_items`; `num_elements` counts all of them."""
         return num_items > 0 and (num_items >= self._max_items or num_elements > self._max_elements)
 
     def push(self, caller: Hashable, elements: int, turn: int, item: _Item, *, first: bool = False) -> None:
         """Adds a request.
 
         Args:
-          caller: Whose it is.
-          elements: How many candidates or rows it has.
-          turn: How many of them are computed at its turn; it is put back if there are more.
+          caller: The request's caller.
+          elements: The number of its candidates or rows.
+          turn: How many of them are computed at its next turn; the caller of `pop` pushes the rest again.
           item: The request.
-          first: Whether to put it in front of its caller's others of its size.
+          first: Whether to put it before the other requests of its caller and size class.
         """
         flow = self._callers.setdefault(caller, {}).setdefault(_size_class(elements), _Flow(self._virtual_time))
         (flow.items.appendleft if first else flow.items.append)((elements, turn, item))
@@ -91,7 +92,7 @@ class FairQueue(Generic[_Item]):
         self._num_elements += elements
 
     def pop(self, *, large: bool = True) -> _Item | None:
-        """Takes the request whose turn it is, none if there is none; `large` is whether it may be a large one."""
+        """Removes and returns the next request; None if there is none. `large` says whether it may be a large one."""
         best: tuple[float, int, Hashable, int] | None = None
         for caller, flows in self._callers.items():
             for size, flow in flows.items():
@@ -109,7 +110,7 @@ class FairQueue(Generic[_Item]):
         return self._remove(caller, size, 0)
 
     def take(self, wanted: Callable[[_Item], bool], limit: int | None = None) -> list[_Item]:
-        """Takes all requests of a kind, at most so many, in each flow the first ones first."""
+        """Removes and returns all requests that are `wanted`, at most `limit`, in the order of each flow."""
         found: list[_Item] = []
         for caller, flows in list(self._callers.items()):
             for size, flow in list(flows.items()):
@@ -121,15 +122,15 @@ class FairQueue(Generic[_Item]):
         return found
 
     def drop_for(self, caller: Hashable, elements: int) -> list[_Item] | None:
-        """Takes the newest requests of who has the most work in the queue, until there is room for a new one.
+        """Removes the newest requests of the caller with the most waiting work, until there is room for a new request.
 
         Args:
-          caller: Whose the new one is.
-          elements: Of it.
+          caller: The new request's caller.
+          elements: The new request's elements.
 
         Returns:
-          The requests; none, and none is taken, if before there is room the new one's own caller, or its own size of
-          it, would have as much work with the new one as who has the most.
+          The removed requests. None, with nothing removed, if before there is room the new request's caller would have
+          as much work as the caller with the most; or, if it is that caller itself, its flow as much as its heaviest.
         """
         works = {each: {size: flow.work for size, flow in flows.items()} for each, flows in self._callers.items()}
         newest = {(each, size): reversed(flow.items) for each in works for size, flow in self._callers[each].items()}
@@ -161,7 +162,7 @@ class FairQueue(Generic[_Item]):
 
 
 def _heaviest(works: dict[Hashable, dict[int, int]], caller: Hashable, elements: int) -> tuple[Hashable, int] | None:
-    """The caller with the most work, and its size with the most; none if that is no more than with a new request."""
+    """The caller with the most work, and its heaviest flow; None if the new request would make its own as heavy."""
     totals = {each: sum(sizes.values()) for each, sizes in works.items()}
     heaviest = max(totals, key=lambda each: totals[each])
     sizes = works[heaviest]

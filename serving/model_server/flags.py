@@ -1,4 +1,4 @@
-"""What the command line of the model server says."""
+"""The model server's command-line options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Options = TypeVar("_Options")
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """The options of `wdr serve`, whose help has the meaning of each."""
+    """The options of `wdr serve`; its help explains each."""
 
     models: str | None
     model: tuple[str, ...]
@@ -51,17 +51,17 @@ class Flags:
 
     @property
     def fixed(self) -> bool:
-        """Whether `configs` is called once only: the configuration file is read again by polls of its own."""
+        """Whether `configs` is called only once. A configuration file is polled separately."""
         return self.model_config_file is not None
 
     def configs(self) -> list[ModelConfig]:
-        """The models to serve: those named, and each folder of `--models`; or those of the configuration file.
+        """Reads which models to serve: those named and the folders in `--models`; or those of the configuration file.
 
         Raises:
-          UserError: If an option is not of its form, names a model that is not served, or no option names any.
+          UserError: If an option is malformed, an option names a model that is not served, or there is no model.
         """
         if self.model_config_file is not None:
-            from serving.model_server.config_files import read_models  # here, as it imports protos
+            from serving.model_server.config_files import read_models  # imported late, since it imports protos
 
             others = {
                 "--models": self.models,
@@ -98,7 +98,7 @@ class Flags:
 def _may_be_a_model(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # such as a link to itself: the look into this model's folder says what is wrong with it
+    except OSError:  # such as a symbolic link to itself: scanning this model's folder will report the reason
         return True
 
 

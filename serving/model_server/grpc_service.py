@@ -18,23 +18,23 @@ from serving.model_server.parsing_turns import ParsingTurns
 from serving.model_server.services import METHODS, PACKAGE
 from serving.model_server.wire import MAX_PARTS, excess_of_examples, excess_of_tensors, has_too_many_parts
 
-#: A status travels in HTTP/2 trailers, which take 8 kB in all.
+#: The most characters of an error message: gRPC sends it in HTTP/2 trailers, which have at most 8 kB in all.
 _MAX_MESSAGE = 2000
 
 _Answer = Callable[[Any, Call], Awaitable[Any]]
 
 
 class GrpcServices:
-    """Both services, on what answers their requests."""
+    """Both gRPC services, on top of the objects that answer their requests."""
 
     def __init__(self, inference: Inference, models: ModelStatus, metrics: Metrics, timeout_seconds: float) -> None:
-        """Stands on the others.
+        """Makes the services.
 
         Args:
-          inference: Answers PredictionService's.
-          models: Answers ModelService's.
-          metrics: Counts.
-          timeout_seconds: The time for a request that brings no deadline.
+          inference: Answers PredictionService's requests.
+          models: Answers ModelService's requests.
+          metrics: Counts requests.
+          timeout_seconds: The deadline of a request that brings none.
         """
         self._metrics = metrics
         self._max_examples = inference.limits.max_strings

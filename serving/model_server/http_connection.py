@@ -1,4 +1,4 @@
-"""HTTP connections that take little of a server: bounded in number, in time for a head, and in chunks of a body."""
+"""HTTP connections with bounds on their number, on the time until a request's head, and on the chunks of a body."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: Each chunk of a body takes the parser as long as 512 bytes of a large one do, and more; four megabytes in chunks of
-#: one byte took a minute of a processor. The first ones are not counted.
+#: The parser takes at least as long for a chunk as for 512 bytes of a large one; 4 MB in chunks of one byte took a
+#: minute of processor time. Chunks must have 512 bytes on average, apart from the first 100.
 _MIN_CHUNK_BYTES = 512
 _UNCOUNTED_CHUNKS = 100
 
@@ -18,10 +18,10 @@ _RESPONSE = "HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\
 
 
 class _Connection(h11.Connection):
-    """A parser that refuses a body in too small chunks."""
+    """A parser that refuses a body in chunks that are too small."""
 
     _num_chunks = _num_bytes = 0
-    #: Why it has refused one.
+    #: The reason, if it has refused one.
     refusal = ""
 
     def next_event(self) -> Any:
@@ -41,20 +41,22 @@ class _Connection(h11.Connection):
 
 
 def bounded_protocol(seconds: float, max_connections: int | None = None) -> type[H11Protocol]:
-    """A protocol for uvicorn that bounds what a connection can take.
+    """Makes a protocol class for uvicorn that bounds what a connection can take.
 
     Args:
-      seconds: A connection is closed whose next request's head is not there after this time, and ended that is closed
-        and whose client has not taken what is left of its response after this time.
-      max_connections: How many there may be; none for any number. One more ends one that is closed but still has some
-        response to send, else the one that has waited longest for its client, or is refused if none has.
+      seconds: The time within which a connection's next request's head must arrive, else the connection is closed. Also
+        the time within which the client of a closed connection must receive the rest of its response, else the
+        connection is aborted.
+      max_connections: The most connections; None for any number. A further connection aborts one that is closed but has
+        part of a response left to send; else the one that has waited longest for its client. If there is neither, the
+        new one is refused.
     """
 
     class BoundedProtocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
-        #: When the last request was whole, or the connection was made.
+        #: When the last request had arrived whole, or the connection was made.
         _whole_at = 0.0
-        #: Whether it was ended; it is still among the connections until the next cycle of the event loop.
+        #: Whether it was aborted; until the event loop's next cycle it is still in `connections`.
         _aborted = False
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -82,23 +84,23 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
             super().connection_lost(exc)
 
         def on_response_complete(self) -> None:
-            """Called by uvicorn when a response is written, and the connection closed where it is the last one."""
+            """Called by uvicorn after it has written a response, and closed the connection if it was the last one."""
             super().on_response_complete()
             self._bound_closing()
 
         def timeout_keep_alive_handler(self) -> None:
-            """Called by uvicorn when no other request has come."""
+            """Called by uvicorn when no further request has arrived."""
             super().timeout_keep_alive_handler()
             self._bound_closing()
 
         @property
         def waits_for_client(self) -> bool:
-            """For a request, the rest of one, or to take its response."""
+            """Whether it waits for the client: for a request, for the rest of one, or to receive the response."""
             at_work = self.cycle and not self.cycle.response_complete and not self.cycle.more_body
             return not at_work or self.flow.write_paused
 
         def send_400_response(self, msg: str) -> None:
-            """Called by uvicorn when a request is no HTTP."""
+            """Called by uvicorn when a request is not valid HTTP."""
             self._refuse("400 Bad Request", self.conn.refusal or msg)
 
         def _make_room(self, most: int) -> None:
@@ -118,7 +120,7 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
             self.transport.abort()
 
         def _bound_closing(self) -> None:
-            """Ends a closed connection whose client does not take what is left; asyncio would wait for ever."""
+            """Aborts a closed connection if its client does not receive the rest; asyncio would wait forever."""
             if self.transport.is_closing():
                 self._stop()
                 self._timer = self.loop.call_later(seconds, self._abort)
@@ -137,7 +139,7 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
                 self._refuse("408 Request Timeout", f"a request's head must come within {seconds:g} seconds")
 
         def _refuse(self, status: str, error: str) -> None:
-            """Answers and closes, unless an answer has begun: then it closes."""
+            """Sends an error and closes the connection; once a response has begun, only closes it."""
             if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE, h11.ERROR):
                 body = json.dumps({"error": error})
                 self.transport.write((_RESPONSE % (status, len(body), body)).encode())

@@ -1,4 +1,4 @@
-"""Answers requests, whichever protocol they came by."""
+"""Answers inference requests, independently of the protocol."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _Response = TypeVar("_Response")
 
 
 class Inference:
-    """What the model server computes."""
+    """The model server's inference methods."""
 
     def __init__(self, manager: Manager, queue: WorkQueue, max_elements: int, max_bytes: int) -> None:
-        """Stands on the others.
+        """Makes the inference methods.
 
         Args:
-          manager: Says which version answers.
-          queue: Computes.
+          manager: Resolves the version that answers.
+          queue: Runs the computations.
           max_elements: The most elements of an input tensor of strings, and the most examples.
-          max_bytes: The most bytes of one of numbers.
+          max_bytes: The most bytes of a numeric input tensor.
         """
         self.manager = manager
         self._queue = queue
@@ -106,7 +106,7 @@ class Inference:
     async def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, call: Call
     ) -> inference_pb2.MultiInferenceResponse:
-        """PredictionService.MultiInference: several of a version's signatures, of the same examples."""
+        """PredictionService.MultiInference: runs several of a version's signatures on the same examples."""
         spec = _common_spec(request)
 
         async def compute(version: Version, servable: Servable) -> inference_pb2.MultiInferenceResponse:
@@ -127,7 +127,7 @@ class Inference:
     async def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, call: Call
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """PredictionService.GetModelMetadata: a version's signatures."""
+        """PredictionService.GetModelMetadata: returns a version's signatures."""
         spec = _spec(request)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
@@ -157,10 +157,10 @@ class Inference:
     async def _answer(
         self, spec: model_pb2.ModelSpec, call: Call, compute: Callable[[Version, Servable], Awaitable[_Response]]
     ) -> _Response:
-        """Computes an answer by the version that a request asks for.
+        """Computes the answer with the version that the request asks for.
 
-        Of a request that asks for none, the answer is computed again if a newer version has answered another one
-        meanwhile: a client never hears from an older version than before.
+        If the request asks for no version, and a newer version has answered another request meanwhile, the answer is
+        computed again: a client never gets an answer from an older version than before.
         """
         while True:
             call.version = version = self.manager.resolve(spec)
@@ -187,7 +187,7 @@ def _fill_spec(spec: model_pb2.ModelSpec, version: Version, signature_name: str 
 
 
 def _common_spec(request: inference_pb2.MultiInferenceRequest) -> model_pb2.ModelSpec:
-    """What all of a request's tasks ask for; each may name its own signature, once."""
+    """The model spec that all tasks of a request share; each signature may be named once."""
     if not request.tasks:
         raise invalid("Inference request must have at least one task.")
     names: set[str] = set()

@@ -1,4 +1,4 @@
-"""REST's JSON of Classify and Regress: tf.Examples as objects."""
+"""Parses the JSON bodies of Classify and Regress in REST: tf.Examples as objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTEXT, EXAMPLES = "context", "examples"
 
 _INT64 = range(-(1 << 63), 1 << 63)
 
-#: By a JSON value's type, the feature's field that it belongs in; an object does only if it is `{"b64": "…"}`.
+#: By a JSON value's type, the field of a tf.train.Feature that takes it. An object must be `{"b64": "…"}`.
 _FIELDS: dict[type, str] = {
     str: "bytes_list",
     dict: "bytes_list",
@@ -25,7 +25,7 @@ _FIELDS: dict[type, str] = {
     bool: "int64_list",
 }
 
-#: By a feature's field, what TF Serving's errors call it.
+#: By a feature's field, its name in TF Serving's error messages.
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
@@ -38,13 +38,13 @@ def fill_request(
     """Fills a Classify or Regress request from a body.
 
     Args:
-      request: Its examples and context are set.
-      document: The body.
+      request: The request whose examples and context are set.
+      document: The body's JSON object.
       max_elements: The most examples, and the most features of each.
-      float_features: The features whose whole numbers are floats, too.
+      float_features: The features whose integers are converted to floats.
 
     Raises:
-      ServingError: If the body does not have the form.
+      ServingError: If the body is malformed.
     """
     target = request.input.example_list
     if CONTEXT in document:
@@ -79,9 +79,9 @@ def _example(value: Any, max_features: int, float_features: Collection[str]) -> 
 
 
 def _fill(feature: feature_pb2.Feature, name: str, values: list[Any]) -> None:
-    """Gives a feature its values; what the first one is, all must be.
+    """Sets a feature's values, which must all be of the first one's type.
 
-    A body may have a million of them: to look at each and add it by itself takes 1.4 s of the processor, not 0.1 s.
+    A body may have a million values. Adding them in bulk takes 0.1 s of processor time; one by one, 1.4 s.
     """
     if not values:
         return
@@ -90,19 +90,19 @@ def _fill(feature: feature_pb2.Feature, name: str, values: list[Any]) -> None:
     getattr(feature, field).value.extend(_converted(name, field, of_one_kind))
     if len(of_one_kind) < len(values):
         other = values[len(of_one_kind)]
-        _converted(name, _field_of(name, other), [other])  # what is wrong with it by itself comes first
+        _converted(name, _field_of(name, other), [other])  # an error of the value itself is reported first
         raise invalid(f"Unexpected element type in feature: {name} expecting type: {_KINDS[field]}")
 
 
 def _field_of(name: str, value: Any) -> str:
-    """The field of a feature that a value belongs in."""
+    """The field of a feature that takes a value."""
     if type(value) not in _FIELDS or (isinstance(value, dict) and not is_b64(value)):
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")
     return _FIELDS[type(value)]
 
 
 def _converted(name: str, field: str, values: list[Any]) -> list[Any]:
-    """A feature's values as a field has them, all of the JSON types that may belong in it."""
+    """Converts values to the elements of a field; all are of JSON types that belong to it."""
     if field == "int64_list":
         if min(values) not in _INT64 or max(values) not in _INT64:
             raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")

@@ -1,6 +1,6 @@
-"""REST's bodies as gRPC's requests.
+"""Converts REST's bodies to gRPC's requests.
 
-Whole functions of a body, since those of large bodies run in another process (`parsing_process`).
+Each body is parsed by one function call, since large bodies are parsed in another process (`parsing_process`).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _OfExamples = TypeVar("_OfExamples", classification_pb2.ClassificationRequest, r
 def predict_request(
     body: bytes, limits: Limits, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
 ) -> tuple[predict_pb2.PredictRequest, bool]:
-    """A Predict request's body.
+    """Parses the body of a Predict request.
 
     Args:
-      body: JSON.
-      limits: What an input may have at most.
-      signatures: The model's, by name.
+      body: The JSON.
+      limits: The size limits of an input.
+      signatures: The model's signatures by name.
 
     Returns:
-      The request, but for its model and version; and whether the inputs were given by row, as the outputs then are.
+      The request without its model and version; and whether the inputs are given by row, as the outputs then are.
 
     Raises:
-      ServingError: If the body does not have the form, or its values not the signature's dtypes.
+      ServingError: If the body is malformed, or its values do not have the signature's dtypes.
     """
     document = _parse(body)
     request = predict_pb2.PredictRequest()
@@ -52,14 +52,14 @@ def predict_request(
 def classification_request(
     body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
 ) -> classification_pb2.ClassificationRequest:
-    """A Classify request's body, as `predict_request` has it; `float_features` are each signature's."""
+    """Parses the body of a Classify request, as `predict_request` does; `float_features` has each signature's."""
     return _of_examples(classification_pb2.ClassificationRequest(), body, limits, float_features)
 
 
 def regression_request(
     body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
 ) -> regression_pb2.RegressionRequest:
-    """A Regress request's body, as `classification_request` has it."""
+    """Parses the body of a Regress request, as `classification_request` does."""
     return _of_examples(regression_pb2.RegressionRequest(), body, limits, float_features)
 
 
@@ -74,7 +74,7 @@ def _of_examples(
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    """A body's first JSON value, an object; as in TF Serving, what stands behind it is ignored."""
+    """Parses a body's first JSON value, an object; as in TF Serving, anything after it is ignored."""
     try:
         text = body.decode(json.detect_encoding(body), "surrogatepass")
         start = len(text) - len(text.lstrip(_SPACE))
@@ -96,7 +96,7 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 
 def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; of a key that is there several times, the first value."""
+    """Makes an object; of a repeated key, the first value counts."""
     found = dict(pairs)
     if len(found) < len(pairs):
         found = {}
@@ -109,7 +109,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
 
 _SPACE = " \t\n\r"
 
-#: By the beginning of a sentence of Python's parser, that of TF Serving's, which is RapidJSON.
+#: By the beginning of a message of Python's parser, that of TF Serving's parser, RapidJSON.
 _SENTENCES = {
     "Expecting value": "Invalid value.",
     "Expecting property name": "Missing a name for object member.",
@@ -120,7 +120,7 @@ _SENTENCES = {
     "Invalid \\escape": "Invalid escape character in string.",
 }
 
-#: What opens and closes lists and objects, beside whole strings, in which such a sign means nothing.
+#: Matches brackets, and whole strings, so that brackets within strings are skipped.
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""REST's JSON of the answers."""
+"""Formats responses as REST's JSON."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from serving.model_server.errors import ServingError, invalid
 from serving.model_server.json_values import to_b64
 from serving.model_server.tensors import dtype_name, proto_shape, values_field
 
-#: An output whose name ends so has bytes; another string output has text.
+#: The name suffix of string outputs that hold bytes; other string outputs hold text.
 _BYTES_SUFFIX = "_bytes"
 
 
 def predictions_of(response: predict_pb2.PredictResponse, by_row: bool) -> str:
-    """As `predictions`, of a whole response, which one process may send to another."""
+    """As `predictions`, for a whole response, which can be sent to another process."""
     return predictions(response.outputs, by_row)
 
 
 def predictions(outputs: Mapping[str, tensor_pb2.TensorProto], by_row: bool) -> str:
-    """A Predict response: `predictions`, an object per row, or `outputs`, an object of columns.
+    """Formats a Predict response: `predictions`, one object per row, or `outputs`, an object of columns.
 
-    Where there is one output only, its name is left out.
+    If there is only one output, its name is omitted.
 
     Raises:
-      ServingError: If there is no output, an output has no rows, or not as many as another, or is not of JSON's dtypes.
+      ServingError: If there is no output; if JSON has no form of an output's dtype; or, by row, if an output has no
+        rows, or not as many as another.
     """
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
@@ -99,7 +100,7 @@ def _values(name: str, proto: tensor_pb2.TensorProto) -> list[str]:
 
 
 def _decimal(value: float, kind: type[np.floating[Any]]) -> str:
-    """A float as TF Serving writes it: six digits if they are enough, else all; and a whole number with `.0`."""
+    """Formats a float as TF Serving does: six digits if they are exact, else all; a whole number with `.0`."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     text = f"{value:g}"
@@ -121,7 +122,7 @@ def _object(values: Mapping[str, str]) -> str:
 
 
 def classifications(result: classification_pb2.ClassificationResult) -> str:
-    """A Classify response: of each example, pairs of label and score.
+    """Formats a Classify response: for each example, pairs of label and score.
 
     Raises:
       ServingError: If there are no examples.
@@ -136,7 +137,7 @@ def classifications(result: classification_pb2.ClassificationResult) -> str:
 
 
 def regressions(result: regression_pb2.RegressionResult) -> str:
-    """A Regress response: a value for each example.
+    """Formats a Regress response: one value per example.
 
     Raises:
       ServingError: If there are no examples.
@@ -147,12 +148,12 @@ def regressions(result: regression_pb2.RegressionResult) -> str:
 
 
 def status(response: get_model_status_pb2.GetModelStatusResponse) -> str:
-    """A status response."""
+    """Formats a GetModelStatus response."""
     return json.dumps(_to_dict(response), ensure_ascii=False)
 
 
 def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
-    """A metadata response: the model, and its signatures."""
+    """Formats a GetModelMetadata response: the model and its signatures."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     document = {
@@ -170,5 +171,5 @@ def _to_dict(message: Any) -> dict[str, Any]:
 
 
 def error(message: str) -> str:
-    """What every request that fails gets; half a surrogate pair, which UTF-8 has not, is written as its escape."""
+    """Formats an error response; an unpaired surrogate, which UTF-8 cannot encode, is written as its escape."""
     return json.dumps({"error": message.encode("utf-8", "backslashreplace").decode()}, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""REST's JSON: tensors in nested lists, by row or by column.
+"""Parses REST's JSON tensors: nested lists, by row or by column.
 
-The forms, and the errors' texts, are those of TF Serving's `util/json_tensor.cc`; where its rules come from:
+The forms and the error messages are those of TF Serving's `util/json_tensor.cc`; the rules are documented at
 https://www.tensorflow.org/tfx/serving/api_rest.
 """
 
@@ -32,7 +32,7 @@ TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 
 INSTANCES, INPUTS = "instances", "inputs"
 
-#: By DataType, what a whole number may be.
+#: By DataType, the range of its integers.
 _RANGES: dict[int, tuple[int, int]] = {
     types_pb2.DT_INT8: (-(1 << 7), (1 << 7) - 1),
     types_pb2.DT_UINT8: (0, (1 << 8) - 1),
@@ -54,16 +54,16 @@ def fill_predict_request(
     """Fills a Predict request from a body.
 
     Args:
-      request: Its inputs are set.
-      document: The body.
-      infos: The inputs of the signature.
-      limits: What an input may have at most.
+      request: The request whose inputs are set.
+      document: The body's JSON object.
+      infos: The signature's inputs.
+      limits: The size limits of an input.
 
     Returns:
-      Whether the inputs were given by row, as the outputs then are.
+      Whether the inputs are given by row, as the outputs then are.
 
     Raises:
-      ServingError: If the body does not have the form, or its values not the signature's dtypes.
+      ServingError: If the body is malformed, or its values do not have the signature's dtypes.
     """
     if INSTANCES in document and INPUTS in document:
         raise invalid(
@@ -87,7 +87,7 @@ def fill_predict_request(
 
 
 class _Column:
-    """The rows of an input, which must be of the first one's shape."""
+    """The rows of one input; all must have the first one's shape."""
 
     def __init__(self, name: str, dtype: int, limits: Limits) -> None:
         self._name, self._dtype, self._limits = name, dtype, limits
@@ -100,7 +100,7 @@ class _Column:
         """Adds a row.
 
         Raises:
-          ServingError: If it is of another shape, or not of the dtype, or one too many.
+          ServingError: If it has another shape, another dtype or too high a rank, or there are too many values.
         """
         shape, before = _shape(value), len(self._values)
         check_rank(self._name, len(shape) + 1)
@@ -120,7 +120,7 @@ class _Column:
 
 
 def _columns(instances: list[Any], infos: TensorInfos, limits: Limits) -> dict[str, _Column]:
-    """Rows as columns."""
+    """Converts rows to columns."""
     named = _is_named(instances[0])
     if not named and len(infos) != 1:
         raise invalid(
@@ -185,16 +185,16 @@ def _is_named(value: Any) -> bool:
 
 
 def to_tensor_proto(name: str, value: Any, dtype: int, limits: Limits) -> tensor_pb2.TensorProto:
-    """Nested lists of values as a tensor.
+    """Converts nested lists to a tensor.
 
     Args:
-      name: The input's, for the error.
+      name: The input's name, for error messages.
       value: The lists, or a single value.
       dtype: The tensor's DataType.
-      limits: What it may have at most.
+      limits: The size limits of an input.
 
     Raises:
-      ServingError: If the lists are ragged, too deep or have too many values, or a value is not of the dtype.
+      ServingError: If the lists are ragged, too deep or have too many values, or a value does not have the dtype.
     """
     shape = _shape(value)
     check_rank(name, len(shape))
@@ -205,13 +205,13 @@ def to_tensor_proto(name: str, value: Any, dtype: int, limits: Limits) -> tensor
 
 
 def _check_size(name: str, dtype: int, num_elements: int, limits: Limits) -> None:
-    """Before values are converted, which takes longer than to parse them; of other dtypes none is converted."""
+    """Checks the size before values are converted, which takes longer than parsing; other dtypes are not converted."""
     if dtype in _CONVERTED:
         limits.check(name, dtype, num_elements)
 
 
 def _shape(value: Any) -> list[int]:
-    """The shape of nested lists, as their first elements have it."""
+    """The shape of nested lists, taken from the first element at each level."""
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
@@ -225,10 +225,10 @@ def _written(shape: list[int]) -> str:
 
 def _proto(dtype: int, shape: list[int], values: list[Any]) -> tensor_pb2.TensorProto:
     proto = tensor_pb2.TensorProto(dtype=dtype)
-    proto.tensor_shape.SetInParent()  # of a scalar, too: without a shape it would be of unknown rank
+    proto.tensor_shape.SetInParent()  # for a scalar: without a shape, its rank would be unknown
     for size in shape:
         proto.tensor_shape.dim.add(size=size)
-    if values:  # a dtype that has no field has no values either
+    if values:  # a dtype without a field has no values
         getattr(proto, values_field(dtype)).extend(values)
     return proto
 
@@ -253,7 +253,7 @@ def _collect(value: Any, level: int, shape: list[int], convert: Callable[[Any], 
 
 
 def _converter(dtype: int) -> Callable[[Any], Any]:
-    """What makes a JSON value one of a dtype."""
+    """The function that converts a JSON value to a dtype."""
 
     def wrong(value: Any) -> Exception:
         return invalid(

@@ -1,4 +1,4 @@
-"""REST's JSON: single values, as numbers, text and bytes."""
+"""Converts single JSON values of REST: numbers, text and bytes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from serving.model_server.errors import invalid
 
 _B64 = "b64"
 
-#: How much of a value an error shows.
+#: The most characters of a value in an error message.
 MAX_SHOWN = 200
 
 _TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
 
 
 def float_of(value: float) -> float:
-    """A number as a double, rounded if it must be; a float32 is rounded once more, where it is put into a message.
+    """Converts a number to a double, rounding it if necessary; a float32 message field rounds it once more.
 
     Raises:
-      ServingError: If it is a whole number beyond all doubles.
+      ServingError: If it is an integer beyond the range of doubles.
     """
     try:
         return float(value)
@@ -30,10 +30,10 @@ def float_of(value: float) -> float:
 
 
 def utf8(text: str) -> bytes:
-    """A JSON string's bytes.
+    """Encodes a JSON string in UTF-8.
 
     Raises:
-      ServingError: If it has half of a surrogate pair, which no text has.
+      ServingError: If it has an unpaired surrogate, which UTF-8 cannot encode.
     """
     try:
         return text.encode()
@@ -47,10 +47,10 @@ def is_b64(value: Any) -> bool:
 
 
 def from_b64(value: Any) -> bytes:
-    """The bytes of `{"b64": "…"}`.
+    """Decodes `{"b64": "…"}`.
 
     Raises:
-      ServingError: If it is not that.
+      ServingError: If it has another form, or is not valid base64.
     """
     if not is_b64(value):
         raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
@@ -62,27 +62,27 @@ def from_b64(value: Any) -> bytes:
 
 
 def to_b64(value: bytes) -> dict[str, str]:
-    """Bytes as `{"b64": "…"}`."""
+    """Encodes bytes as `{"b64": "…"}`."""
     return {_B64: base64.b64encode(value).decode()}
 
 
 def type_name(value: Any) -> str:
-    """A JSON value's type, as TF Serving's errors have it."""
+    """A JSON value's type as TF Serving's error messages name it."""
     return str(value) if isinstance(value, bool) else _TYPES[type(value)]
 
 
 def check_length(values: list[Any], max_elements: int) -> None:
-    """Holds the length of a list against what the server takes, before anything is made of it.
+    """Checks the length of a list before it is converted.
 
     Raises:
-      ServingError: If it is longer.
+      ServingError: If it has more than `max_elements`.
     """
     if len(values) > max_elements:
         raise invalid(f"a list must have at most {max_elements} elements, such as candidates. Received: {len(values)}")
 
 
 def shown(value: Any) -> str:
-    """A JSON value for an error's text; of a long one, no more is written than is shown."""
+    """Formats a JSON value for an error message, cut after `MAX_SHOWN` characters; the rest is not encoded."""
     text = ""
     for part in json.JSONEncoder().iterencode(value):
         text += part

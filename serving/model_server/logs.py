@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, on standard error; of a flood of one error, some lines and their number."""
+"""Structured logs: one JSON object per line, on standard error. Lines of a repeated message are limited and counted."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ import threading
 import time
 from collections.abc import Mapping
 
-#: Of one message, in so many seconds, so many lines; then a line with the number of those that were left out.
+#: The most lines of one message in a window of this length; a further line then reports how many were left out.
 MAX_LINES = 20
 WINDOW_SECONDS = 10.0
 
-#: How many messages have a window at once; the server has about thirty, libraries add theirs.
+#: The most messages with an open window; the server has about thirty messages, and libraries add theirs.
 _MAX_MESSAGES = 1000
 
 
 @dataclasses.dataclass
 class _Window:
-    """What was logged of a message lately.
+    """The recent lines of one message.
 
     Attributes:
-      ends: On `time.monotonic`'s clock.
-      num_lines: How many lines were written or left out.
+      ends: When the window ends, on `time.monotonic`'s clock.
+      num_lines: The number of lines that were written or left out.
     """
 
     ends: float
     num_lines: int = 0
 
 
-#: A garbage collection while a line is written may have asyncio log, by this thread, that a task's error was not seen.
+#: Reentrant: garbage collection while a line is written may make asyncio log a task's unseen error in the same thread.
 _lock = threading.RLock()
 _windows: dict[tuple[str, str], _Window] = {}
 _timer: threading.Timer | None = None
 
 
 def log(level: str, message: str, **fields: object) -> None:
-    """Writes a line, unless there were too many of the same warning or error lately.
+    """Writes a line, unless its window already has too many of the same warning or error.
 
     Args:
       level: `info`, `warning` or `error`.
       message: What happened.
-      **fields: What it happened to.
+      **fields: Further fields of the line, such as the model that it concerns.
     """
     _log(level, message, message, fields)
 
 
 def _log(level: str, kind: str, message: str, fields: Mapping[str, object]) -> None:
-    """As `log`; messages of the same kind count as the same."""
+    """As `log`, but messages of the same kind share a window."""
     with _lock:
         _end_windows()
         if level != "info":
@@ -71,7 +71,7 @@ def _start_timer(seconds: float) -> None:
 
 
 def _on_time() -> None:
-    """Says what was left out, if nothing else is logged meanwhile."""
+    """Reports how many lines were left out, for when nothing else is logged meanwhile."""
     global _timer
     with _lock:
         _timer = None
@@ -81,7 +81,7 @@ def _on_time() -> None:
 
 
 def write_left_out() -> None:
-    """Says what was left out so far; at the end of the process."""
+    """Reports how many lines were left out so far; called at the end of the process."""
     global _timer
     with _lock:
         if _timer:
@@ -91,12 +91,12 @@ def write_left_out() -> None:
 
 
 def _end_windows(*, all_of_them: bool = False) -> None:
-    """Ends the windows whose time is up, each with a line if lines were left out."""
+    """Ends the windows that have expired, and reports how many lines of each were left out."""
     now = _now()
     for (level, message), window in list(_windows.items()):
         if all_of_them or window.ends <= now or len(_windows) > _MAX_MESSAGES:
             if _windows.get((level, message)) is not window:
-                continue  # a line that is written here may have another one logged, by which it has ended
+                continue  # writing a line above may have logged another one, which ended this window
             del _windows[level, message]
             if window.num_lines > MAX_LINES:
                 _write(level, "lines were left out", {"of": message, "lines": window.num_lines - MAX_LINES})
@@ -114,7 +114,7 @@ def _write(level: str, message: str, fields: Mapping[str, object]) -> None:
 
 
 class LibraryLog(logging.Handler):
-    """Writes what a library tells Python's `logging` as lines of the same log."""
+    """Writes what libraries log with Python's `logging` as lines of the same log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by `logging`."""

@@ -1,9 +1,9 @@
-"""The models that are served: loads versions as they appear, says which one answers, drops those that are old.
+"""Manages the served models: loads new versions, resolves which version answers, and unloads old versions.
 
-A version is verified, loaded and warmed up beside the one that serves, by a thread of low priority, and takes over
-between two requests. The old one is dropped once its last request is answered. A version that is broken is refused with
-a sentence in the log; the one below it stays, or is loaded. Each model is looked after by a task of its own, and files
-are read in threads of their own: a folder that hangs or cannot be read holds up no other model.
+A thread of low priority verifies, loads and warms up a version while the previous one serves. The new version takes
+over between two requests, and the previous one is unloaded once its last request is answered. A broken version is
+refused, with the reason in the log; the version below it stays, or is loaded. Each model has its own task, and files
+are read in threads of their own: a folder that hangs or cannot be read delays no other model.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from transform.errors import InputError, UserError
 
 _R = TypeVar("_R")
 
-#: How often a version that is not complete yet is looked at, while a new configuration waits for it.
+#: How often an incomplete version is checked again while a new configuration waits for it.
 _STAGING_SECONDS = 0.2
 
-#: How long a look into a folder may take; a local one takes milliseconds.
+#: The time limit for reading a folder; a local one takes milliseconds.
 _LOOK_SECONDS = 10.0
 
-#: What is said of a model's folder.
+#: The log message about a model's folder.
 _UNREADABLE = "a model's folder cannot be read"
 
 
 def _waits(number: int) -> str:
-    """What is said of a version that is not complete."""
+    """The log message about an incomplete version."""
     return f"version {number} waits until it is complete"
 
 
@@ -49,7 +49,7 @@ class _NoFolderError(ServingError):
 
 
 class Manager:
-    """All models and their versions. Its methods are for the event loop's thread."""
+    """All models and their versions. Use it only in the event loop's thread."""
 
     def __init__(
         self,
@@ -59,13 +59,13 @@ class Manager:
         settle_seconds: float,
         load_seconds: float,
     ) -> None:
-        """Nothing is loaded yet.
+        """Makes a manager that has loaded nothing yet.
 
         Args:
-          find_models: The models; asked again at each look, until `reconfigure` says otherwise.
-          num_threads: How many threads a matrix product is spread over.
-          retry_seconds: After how long a version that could not be loaded is tried again.
-          settle_seconds: For how long the files of a version without a manifest must not have changed.
+          find_models: Returns the models to serve. It is called at each poll, until `reconfigure` sets other models.
+          num_threads: The number of threads that share a matrix product.
+          retry_seconds: A version that could not be loaded is tried again after this time.
+          settle_seconds: How long the files of a version without a manifest must have been unchanged.
           load_seconds: A version that takes longer to load is refused.
         """
         self._num_threads = num_threads
@@ -78,25 +78,25 @@ class Manager:
         self._updates: dict[str, asyncio.Task[Any]] = {}
         self._unloads: set[asyncio.Task[None]] = set()
         self._overdue: set[str] = set()
-        #: What was logged of a model's folder and still holds, so that a log has it once.
+        #: Each model and message logged about its folder that still holds, so that it is logged only once.
         self._said: set[tuple[str, str]] = set()
         self._looked_at: set[str] = set()
         self._was_ready = False
         self._was_started = False
         self._reconfiguring = asyncio.Lock()
-        #: Called after each change of what is loaded.
+        #: Called after each change of the loaded versions.
         self.on_change: Callable[[], Awaitable[None]] = _nothing
 
     @property
     def configs(self) -> dict[str, ModelConfig]:
-        """By name, the models that are to be served."""
+        """The models to serve, by name."""
         return self._configs
 
     @property
     def ready(self) -> bool:
-        """Whether a version answers, and each model with a complete version was served or refused once.
+        """Whether a version answers, and every model with a complete version has been served or refused once.
 
-        A model that appears later does not take it back.
+        A model that appears later does not change this.
         """
         if self._looked_at >= self._configs.keys():
             self._was_ready = self._was_ready or any(self.latest(name) for name in self._configs)
@@ -104,32 +104,32 @@ class Manager:
 
     @property
     def started(self) -> bool:
-        """Whether each model of the start was looked at once: served, refused, or without a complete version."""
+        """Whether every initial model has been checked once: it is served, refused, or has no complete version."""
         self._was_started = self._was_started or self._looked_at >= self._configs.keys()
         return self._was_started
 
     @property
     def overdue(self) -> list[str]:
-        """The paths that a thread still reads or loads though nobody waits for it any more."""
+        """The paths that a thread is still reading or loading after its time limit."""
         return sorted(self._overdue)
 
     def versions(self, model: str) -> list[Version]:
-        """All that is known of a model's versions, newest first as TF Serving has them."""
+        """A model's known versions, newest first as in TF Serving."""
         return [version for _, version in sorted(self._versions.get(model, {}).items(), reverse=True)]
 
     def all_versions(self) -> list[Version]:
-        """All that is known of all models' versions."""
+        """The known versions of all models."""
         return [version for versions in self._versions.values() for version in versions.values()]
 
     def latest(self, model: str) -> Version | None:
-        """The version that answers a request that names none."""
+        """The version that answers requests that name none; None if there is none."""
         return next((version for version in self.versions(model) if version.state == AVAILABLE), None)
 
     def resolve(self, spec: model_pb2.ModelSpec) -> Version:
-        """The version that answers a request.
+        """Resolves the version that answers a request.
 
         Raises:
-          ServingError: If there is none; with UNAVAILABLE while the first models are loaded, since it may come.
+          ServingError: If there is none. The code is UNAVAILABLE while the first models load: it may still appear.
         """
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
@@ -145,17 +145,17 @@ class Manager:
         return version
 
     def check_started(self) -> None:
-        """Raises UNAVAILABLE while the first models are loaded: TF Serving opens its ports only then."""
+        """Raises UNAVAILABLE while the first models load; TF Serving's ports are still closed at that time."""
         if not self.started:
             raise ServingError(
                 grpc.StatusCode.UNAVAILABLE, "the model server is still loading its first models; try again"
             )
 
     def number(self, spec: model_pb2.ModelSpec) -> int:
-        """The version that a request names, by number or by label.
+        """The number of the version that a request names, by number or by label.
 
         Raises:
-          ServingError: If there is no such label.
+          ServingError: If the model has no such label.
         """
         if spec.WhichOneof("version_choice") == "version":
             return int(spec.version.value)
@@ -165,25 +165,25 @@ class Manager:
         return config.labels[spec.version_label]
 
     async def reconfigure(self, configs: Iterable[ModelConfig]) -> None:
-        """Serves other models, or other versions, from now on, or changes nothing; returns once they are loaded.
+        """Serves other models or versions from now on, or changes nothing; returns once they are loaded.
 
-        What a model that is new, or configured otherwise, is to serve is loaded first, beside what serves. It goes on
-        if the caller is cancelled.
+        The versions of models that are new or changed are loaded first, while the current ones serve. Cancelling the
+        caller does not cancel the change.
 
         Raises:
-          ServingError: If such a model has no version that loads, or a label's version is not there.
+          ServingError: If none of such a model's versions loads, or a label's version is not available.
         """
         task = asyncio.create_task(self._reconfigure({config.name: config for config in configs}))
-        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # the caller may have gone
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # the caller may be gone
         await asyncio.shield(task)
 
     async def _reconfigure(self, wanted: dict[str, ModelConfig]) -> None:
         async with self._reconfiguring:
             changed = {name for name in {*wanted, *self._configs} if wanted.get(name) != self._configs.get(name)}
             while busy := [self._updates[name] for name in changed if name in self._updates]:
-                await asyncio.wait(busy)  # by the old configuration
+                await asyncio.wait(busy)  # updates by the old configuration
             staging = {name: asyncio.create_task(self._stage(wanted[name])) for name in sorted(changed & wanted.keys())}
-            self._updates |= staging  # so that nothing else looks after them
+            self._updates |= staging  # so that no other task updates these models
             try:
                 try:
                     results = await asyncio.gather(*staging.values(), return_exceptions=True)
@@ -200,13 +200,13 @@ class Manager:
                 for name in staging:
                     del self._updates[name]
             while busy := [self._updates[name] for name in changed if name in self._updates]:
-                await asyncio.wait(busy)  # of models that go, begun by the old configuration meanwhile
+                await asyncio.wait(busy)  # updates of removed models, which the old configuration began meanwhile
             updates = self._start_updates()
         await asyncio.gather(*(updates[name] for name in changed if name in updates))
         await self.on_change()
 
     async def _stage(self, config: ModelConfig) -> dict[int, Version]:
-        """A model's versions as a configuration wants them, loaded and not yet served.
+        """Loads a model's versions for a configuration, without serving them.
 
         Raises:
           OSError, InputError: If its folder cannot be read.
@@ -223,7 +223,7 @@ class Manager:
         return known
 
     async def _load_staged(self, config: ModelConfig, known: dict[int, Version]) -> None:
-        """Loads a model's versions as a configuration wants them, beside those in `known`, to which they are added."""
+        """Loads a model's versions for a configuration, and adds them to `known`, which has the loaded ones."""
         give_up_at = asyncio.get_running_loop().time() + self._load_seconds
         while True:
             try:
@@ -272,7 +272,7 @@ class Manager:
                 background.start(version.servable.close, behind_requests=True)
 
     def _take_over(self, name: str, staged: dict[int, Version]) -> None:
-        """Serves a model's staged versions; those of the same numbers that serve go, the others at the next look."""
+        """Serves a model's staged versions; unloads those that they replace. The next update unloads all others."""
         known = self._versions.setdefault(name, {})
         for number, version in staged.items():
             replaced = known.get(number)
@@ -282,12 +282,12 @@ class Manager:
         self._looked_at.add(name)
 
     async def watch(self, seconds: float) -> None:
-        """Looks into the folders for ever, every so many seconds; loads what is new and lets go what is old."""
+        """Polls the folders forever, at this interval in seconds: loads new versions and unloads old ones."""
         while True:
             if self._find_models:
                 try:
                     found = await self._within(_LOOK_SECONDS, "the models' folders", self._find_models)
-                except (OSError, UserError) as error:  # a share, or a model with a label, is away: it may come back
+                except (OSError, UserError) as error:  # a share, or a model with a label, is missing: it may come back
                     self._say("", "the models' folders cannot be read", reason=_reason(error))
                 else:
                     self._said -= {said for said in self._said if not said[0]}
@@ -296,11 +296,11 @@ class Manager:
             await asyncio.sleep(seconds)
 
     def _still_wanted(self, found: Iterable[ModelConfig]) -> dict[str, ModelConfig]:
-        """The models found in the folders, by name; none if `reconfigure` was called meanwhile."""
+        """The models found in the folders, by name; empty if `reconfigure` was called meanwhile."""
         return {config.name: config for config in found} if self._find_models else {}
 
     def _start_updates(self) -> dict[str, asyncio.Task[Any]]:
-        """Looks after each model that is not being looked after already; returns what looks after each, by name."""
+        """Starts an update of each model that has none running; returns all running updates by model."""
         for name in {*self._configs, *self._versions}:
             if name not in self._updates:
                 task = self._updates[name] = asyncio.create_task(self._look_after(name))
@@ -313,7 +313,7 @@ class Manager:
     async def _look_after(self, name: str) -> None:
         try:
             await self._update(name, self._configs.get(name))
-        except (OSError, InputError) as error:  # what serves stays
+        except (OSError, InputError) as error:  # the loaded versions stay
             self._say(name, _UNREADABLE, reason=_reason(error))
         else:
             self._said.discard((name, _UNREADABLE))
@@ -322,12 +322,12 @@ class Manager:
             await self.on_change()
 
     def _forget(self, model: str, there: Collection[int]) -> None:
-        """Drops what was said of a model's versions that are gone."""
+        """Forgets what was logged about a model's versions that are gone."""
         kept = {_UNREADABLE, *map(_waits, there)}
         self._said = {(name, message) for name, message in self._said if name != model or message in kept}
 
     def _say(self, model: str, message: str, **fields: object) -> None:
-        """Logs what is wrong with a model's folder, once for as long as it lasts."""
+        """Logs a problem of a model's folder, once for as long as it lasts."""
         if (model, message) not in self._said:
             self._said.add((model, message))
             log("error", message, **({"model": model} if model else {}), **fields)
@@ -342,7 +342,7 @@ class Manager:
             del known[number]
         wanted = await self._load_wanted(config, there, known, {}) if config else set()
         if config and not any(version.state == AVAILABLE for n, version in known.items() if n in wanted):
-            return  # what serves stays, rather than nothing
+            return  # keep the loaded versions, rather than serve nothing
         for number, version in known.items():
             if version.state == AVAILABLE and number not in wanted:
                 self._start_unload(version)
@@ -358,14 +358,14 @@ class Manager:
         *,
         staged: bool = False,
     ) -> set[int]:
-        """Loads the versions that are wanted and not loaded, or whose files were replaced.
+        """Loads the wanted versions that are not loaded, or whose files were replaced.
 
         Args:
           config: The model.
-          there: The names of the folders that there are, by version.
-          known: Its versions; those that are loaded are added.
-          seen: Empty; the files of the versions that were looked at are added.
-          staged: Whether what a loaded version replaces goes on serving.
+          there: The folder names of the existing versions, by version.
+          known: The model's versions; those that are loaded are added.
+          seen: An empty dict, to which the files of the inspected versions are added.
+          staged: Whether a loaded version that is replaced continues to serve.
 
         Returns:
           The wanted versions that are complete and were not refused.
@@ -390,9 +390,9 @@ class Manager:
                 await self._load(Version(config.name, number, path, files.fingerprint), known, staged)
 
     def _refused(self, known: dict[int, Version], seen: dict[int, VersionFiles]) -> set[int]:
-        """The versions that are not loaded now.
+        """The versions that are not loaded and cannot be loaded now.
 
-        Those that were refused and whose time to be tried again has not come, and those that are unfinished.
+        They are unfinished, or were refused and are not yet to be tried again.
         """
         now = asyncio.get_running_loop().time()
         refused = {n for n, version in known.items() if version.error and version.retry_at > now}
@@ -400,12 +400,12 @@ class Manager:
         return {n for n in refused | unfinished if n not in known or known[n].state != AVAILABLE}
 
     async def _load(self, version: Version, known: dict[int, Version], staged: bool) -> None:
-        """Loads a version; one under its number that serves meanwhile is replaced only by one that loads.
+        """Loads a version; it replaces one of the same number that serves only if it loads.
 
         Args:
           version: The version.
-          known: Its model's versions, to which it is added.
-          staged: Whether what it replaces goes on serving.
+          known: The model's versions, to which it is added.
+          staged: Whether the version that it replaces continues to serve.
         """
         now = asyncio.get_running_loop().time()
         replaced = known.get(version.number)
@@ -424,10 +424,10 @@ class Manager:
                 _load,
                 version.path,
                 self._num_threads,
-                behind_requests=self.latest(version.model) is not None,  # where nothing serves: hurry
+                behind_requests=self.latest(version.model) is not None,  # at full priority if nothing serves yet
                 discard=_discard,
             )
-        except Exception as error:  # whatever is wrong with a version, the server goes on without it
+        except Exception as error:  # whatever is wrong with a version, the server continues without it
             version.error = error if isinstance(error, ServingError) else _load_error(error)
             retry_at = asyncio.get_running_loop().time() + self._retry_seconds
             if replaced:
@@ -460,18 +460,19 @@ class Manager:
         behind_requests: bool = False,
         discard: Callable[[_R], object] | None = None,
     ) -> _R:
-        """Runs a function that reads files, and waits for it for a limited time.
+        """Runs a function that reads files in a thread, and waits for it for a limited time.
 
         Args:
-          seconds: How long to wait.
-          path: What it reads.
+          seconds: The time limit.
+          path: The path that it reads.
           function: The function.
           arguments: Its arguments.
           behind_requests: Whether its thread has a low priority.
-          discard: Called with a result that comes too late.
+          discard: Called with a result that is too late.
 
         Raises:
-          OSError: If it takes longer, or if an earlier call for the same path still runs; and what the function raises.
+          OSError: If the time is up, or an earlier call for the same path is still running; and whatever the function
+            raises.
         """
         if path in self._overdue:
             raise TimeoutError(f"an earlier read of it hangs ({path})")
@@ -504,18 +505,18 @@ class Manager:
         await version.drained()
         servable, version.servable = version.servable, None
         assert servable is not None
-        # Its pages stay with the process, for the next load: `malloc_trim`, which would give them back, makes a request
-        # beside it wait 8 ms.
+        # The process keeps the memory for the next load: `malloc_trim`, which would return it to the system, delays a
+        # concurrent request by 8 ms.
         await background.start(servable.close, behind_requests=True)
         version.state = END
         log("info", "a version was dropped", model=version.model, version=version.number)
         await self.on_change()
 
     async def close(self, seconds: float) -> None:
-        """Drops all versions. The requests have been answered; what is computed for nobody is ended.
+        """Unloads all versions. The requests have been answered; computations that no one waits for are aborted.
 
         Args:
-          seconds: How long to wait for what is loaded at the moment.
+          seconds: The longest wait for versions that are being loaded.
         """
         self._find_models, self._configs = None, {}
         if self._updates:
@@ -531,7 +532,7 @@ class Manager:
 
 
 def _check_staged(names: Iterable[str], results: Sequence[object]) -> None:
-    """Reports the models that did not load, in TF Serving's words.
+    """Raises an error, worded as TF Serving's, if any model did not load.
 
     Raises:
       ServingError: If there are any.
@@ -549,7 +550,7 @@ def _check_staged(names: Iterable[str], results: Sequence[object]) -> None:
 
 
 def _status(error: Exception) -> str:
-    """An error as TensorFlow writes a status, such as `NOT_FOUND: there is no such folder`."""
+    """Formats an error as TensorFlow formats a status, such as `NOT_FOUND: there is no such folder`."""
     found = error if isinstance(error, ServingError) else _load_error(error)
     return f"{found.code.name}: {found.message}"
 
@@ -559,7 +560,7 @@ async def _nothing() -> None:
 
 
 def _load(path: str, num_threads: int) -> tuple[float, Servable]:
-    """When a version's folder was last changed, in seconds since 1970, and the version, warm."""
+    """Loads and warms up a version; returns when its folder last changed, in seconds since 1970, and the servable."""
     pushed_at = os.stat(path).st_mtime
     version_files.verify(path)
     try:

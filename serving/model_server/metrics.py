@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.model_server.parsing_process import ParsingProcess
 from serving.model_server.version import AVAILABLE, Version
 from serving.model_server.work_queue import WorkQueue
 
-#: Upper bounds in seconds: close to each other where answers are expected.
+#: Upper bounds in seconds, closest to each other where latencies are expected.
 _BUCKETS = (
     *(0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.014, 0.017, 0.02),
     *(0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
@@ -22,17 +22,17 @@ _BUCKETS = (
 
 
 class Metrics:
-    """Counts requests, and tells of the queue and of what is loaded."""
+    """Counts requests, and reports the state of the queue and of the versions."""
 
     def __init__(self, versions: Callable[[], Iterable[Version]], queue: WorkQueue, parsing: ParsingProcess) -> None:
-        """Nothing is counted yet.
+        """Makes the metrics, with all counters at 0.
 
         Args:
-          versions: All versions that are known.
-          queue: Where requests wait, and are computed.
-          parsing: Where large bodies wait, and are parsed.
+          versions: Returns all known versions.
+          queue: The queue in which requests wait and are computed.
+          parsing: The process that parses large bodies, with the number of those that wait.
         """
-        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more each
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # each would add a series
         self._registry = prometheus_client.CollectorRegistry()
         self._requests = prometheus_client.Counter(
             "wdr_requests",
@@ -59,12 +59,12 @@ class Metrics:
         code: grpc.StatusCode,
         seconds: float,
     ) -> None:
-        """Counts a request that was answered."""
+        """Counts an answered request."""
         self._requests.labels(protocol, method, model, version, signature, code.name).inc()
         self._seconds.labels(protocol, method, model, signature).observe(seconds)
 
     def page(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All metrics in Prometheus's text format."""
         return prometheus_client.generate_latest(self._registry)
 
 

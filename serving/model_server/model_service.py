@@ -1,4 +1,4 @@
-"""ModelService: the versions' states, and a new configuration."""
+"""ModelService: reports the states of versions, and takes a new configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.model_server.models import ModelConfig, local_path
 
 
 class ModelStatus:
-    """What ModelService, and REST's status page, answer."""
+    """Answers the requests of ModelService and of REST's status page."""
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
@@ -50,7 +50,7 @@ class ModelStatus:
     async def reload(
         self, request: model_management_pb2.ReloadConfigRequest, call: Call
     ) -> model_management_pb2.ReloadConfigResponse:
-        """ModelService.HandleReloadConfigRequest: the models to serve from now on."""
+        """ModelService.HandleReloadConfigRequest: sets the models to serve from now on."""
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
@@ -63,10 +63,10 @@ class ModelStatus:
 
 
 def from_list(configs: model_server_config_pb2.ModelConfigList) -> list[ModelConfig]:
-    """The models of TF Serving's configuration.
+    """Converts the models of TF Serving's configuration.
 
     Raises:
-      ServingError: If one cannot be served, or is there several times.
+      ServingError: If a model cannot be served, or is listed more than once.
     """
     found = [from_proto(config) for config in configs.config]
     if len({config.name for config in found}) < len(found):
@@ -75,10 +75,10 @@ def from_list(configs: model_server_config_pb2.ModelConfigList) -> list[ModelCon
 
 
 def from_proto(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
-    """A model of TF Serving's configuration.
+    """Converts one model of TF Serving's configuration.
 
     Raises:
-      ServingError: If it is none that can be served.
+      ServingError: If it cannot be served.
     """
     if not config.name:
         raise invalid("a model must have a name")

@@ -1,4 +1,4 @@
-"""What is to be served: models, their folders, and which of their versions."""
+"""The configuration of the models to serve: their folders, and which of their versions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class ModelConfig:
     """A model to serve.
 
     Attributes:
-      name: What requests call it.
+      name: Its name in requests.
       folder: Its folder of versions.
-      num_latest: How many of the newest versions are loaded, None for all; the newest of them answers a request that
-        names none.
-      specific: Loaded in their place, if there are any: these versions.
-      labels: By label, such as `stable` or `canary`, a version, which is loaded too.
+      num_latest: How many of the newest versions are loaded; None for all. The newest answers a request that names no
+        version.
+      specific: If not empty, these versions are loaded in place of the newest.
+      labels: The version of each label, such as `stable` or `canary`; it is loaded too.
     """
 
     name: str
@@ -26,15 +26,15 @@ class ModelConfig:
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def wanted(self, found: Iterable[int]) -> set[int]:
-        """Those of the versions there are that are to be loaded."""
+        """The versions to load, of those that were found."""
         there = sorted(found)
         newest = there if self.num_latest is None else there[-self.num_latest :] if self.num_latest else []
         return set(there) & {*(self.specific or newest), *self.labels.values()}
 
 
 def local_path(path: str) -> str:
-    """A path of TF Serving's configuration, which may be written as a URI, such as `file:///models/m`.
+    """Converts a path of TF Serving's configuration, which may be a URI such as `file:///models/m`.
 
-    No other file system is served from: the rest of such a URI is no absolute path.
+    Other file systems are not supported: a URI of one is returned as it is, and is not an absolute path.
     """
     return path.removeprefix("file://")

@@ -1,7 +1,7 @@
-"""Large bodies of JSON are parsed in a process of its own, which gives way to the one that answers.
+"""Parses large JSON bodies in a separate process, which has a lower priority than the server's.
 
-Python computes in one thread at a time: a million small values, in a body of four megabytes, would keep everybody else
-from it for tens of milliseconds, or, if the parser let others have their turn, each of their turns waiting for it.
+Python runs one thread at a time: parsing a million small values, in a body of 4 MB, would block all other requests for
+tens of milliseconds. If the parser yielded to them, they would still wait for it at each of their turns.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from serving.model_server.errors import ServingError
 from serving.model_server.logs import log
 from serving.model_server.protos import import_protos_alone
 
-#: Its niceness: what others ask for comes first, if the processors are not enough for both.
+#: The process's niceness: if the processors are busy, other requests go first.
 _NICENESS = 10
 
-#: What a terminal or a service manager sends to all processes; the server ends its own when it is done.
+#: Signals that a terminal or a service manager sends to all processes; the server ends this process when it is done.
 _TOLD_TO_ALL = (signal.SIGINT, signal.SIGTERM)
 
 _Result = TypeVar("_Result")
@@ -35,19 +35,19 @@ _Arguments = TypeVarTuple("_Arguments")
 
 
 class ParsingProcess:
-    """The process. It starts with the first large body, and again if something has ended it."""
+    """The parsing process. It starts with the first large body, and again if something has ended it."""
 
     def __init__(self, max_waiting: int) -> None:
-        """Does not start it yet.
+        """Prepares the process without starting it.
 
         Args:
-          max_waiting: How many bodies may wait while one is parsed.
+          max_waiting: The most bodies that may wait while one is parsed.
         """
         self._max_waiting = max_waiting
         self._num_waiting = 0
         self._turn = asyncio.Lock()
         self._helper: _Helper | None = None
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "parsing-process")  # the one that speaks with it
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "parsing-process")  # the only one to use the connection
 
     @property
     def num_waiting(self) -> int:
@@ -56,15 +56,15 @@ class ParsingProcess:
     async def run(
         self, deadline: float, function: Callable[[*_Arguments], _Result], *arguments: *_Arguments
     ) -> _Result:
-        """Calls a function there, once it is its turn.
+        """Calls a function in the process, once it is its turn.
 
         Args:
-          deadline: On `time.monotonic`'s clock, when nobody waits any more; what is at work then is ended.
-          function: One of a module, as it is pickled by its name.
-          *arguments: The function's, which are pickled, as its result is.
+          deadline: When the caller stops waiting, on `time.monotonic`'s clock; a call at work is then ended.
+          function: A module-level function, since it is pickled by its name.
+          *arguments: The function's arguments; they and its result are pickled.
 
         Raises:
-          ServingError: The function's; or if too many wait, the deadline passes, or the process is killed.
+          ServingError: The function's own; or if too many wait, the deadline passes, or the process is killed.
           RuntimeError: If the function raises anything else.
         """
         if self._turn.locked() and self._num_waiting >= self._max_waiting:
@@ -85,7 +85,7 @@ class ParsingProcess:
 
     @contextlib.asynccontextmanager
     async def _waited_for(self) -> AsyncIterator[None]:
-        """Waits for the turn, and has it meanwhile."""
+        """Waits for its turn, and holds it within the block."""
         self._num_waiting += 1
         try:
             await self._turn.acquire()
@@ -106,7 +106,7 @@ class ParsingProcess:
             answer = loop.run_in_executor(self._thread, self._helper.call, function, arguments)
             return await asyncio.shield(answer)
         except BaseException as error:
-            # Whatever it was, nobody knows any more what the process is at. The thread's call then ends, too.
+            # After any error, the state of the process is unknown, so it is ended. That ends the thread's call, too.
             exit_code = self._end()
             if isinstance(error, (EOFError, OSError)):
                 log("error", "the process that parses large bodies ended", reason=str(error), exit_code=exit_code)
@@ -120,46 +120,47 @@ class ParsingProcess:
         return helper.end() if helper else None
 
     def close(self) -> None:
-        """Ends it, whatever it is at."""
+        """Kills the process, whatever it is doing."""
         self._end()
         self._thread.shutdown(cancel_futures=True)
 
 
 class _Helper:
-    """A started process, and the connection to it."""
+    """A started process and the connection to it."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")  # not forked: this one has threads of TensorFlow and of gRPC
         self._connection, its = context.Pipe()
-        # It inherits what this thread is not told. The start of what `spawn` needs would undo that, if it came later.
+        # The process inherits this thread's signal mask. Starting the resource tracker, which `spawn` needs, resets the
+        # mask, so it is started first.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD_TO_ALL)
         self._process = context.Process(target=_answer_calls, args=(its,), daemon=True)
         self._process.start()
-        its.close()  # so that the end of the process is the end of the connection
+        its.close()  # so that the connection ends with the process
 
     def is_alive(self) -> bool:
         return self._process.is_alive()
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-        """A call's result, or its error.
+        """Makes a call; returns its result or its error.
 
         Raises:
-          EOFError, OSError: If the process ends meanwhile.
+          EOFError, OSError: If the process ends during the call.
         """
         self._connection.send((function, arguments))
         answer: tuple[Any, Exception | None] = self._connection.recv()
         return answer
 
     def end(self) -> int | None:
-        """Kills it; returns its exit code."""
+        """Kills the process; returns its exit code."""
         self._process.kill()
         self._process.join()
         return self._process.exitcode
 
 
 def _answer_calls(connection: Connection) -> None:
-    """What the process does, until the server ends, however that ends."""
+    """Answers calls until the server ends, however it ends; the process runs this function."""
     os.nice(_NICENESS)
     import_protos_alone()
     with contextlib.suppress(EOFError, OSError):
@@ -172,5 +173,5 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
         return function(*arguments), None
     except ServingError as error:
         return None, error
-    except Exception as error:  # as it is logged; not every error can be pickled
+    except Exception as error:  # as text, since not every error can be pickled
         return None, RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,6 +1,6 @@
-"""Which features a signature parses as floats, by the operations in its graph that parse tf.Examples.
+"""Finds the features that a signature parses as floats, by the operations in its graph that parse tf.Examples.
 
-JSON has one kind of number: `25` for a feature of floats is an int64 only by its looks.
+JSON has one type of number: `25`, as the value of a float feature, only looks like an int64.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ _Nodes = Mapping[str, node_def_pb2.NodeDef]
 
 
 class ParsingSpecs:
-    """A graph and its functions, each of which is read once."""
+    """A graph and its functions; each function is read once."""
 
     def __init__(self, meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
-        """Reads nothing yet.
+        """Indexes the nodes; none is read yet.
 
         Args:
-          meta_graph: With the functions of its graph.
+          meta_graph: The graph, with its functions.
         """
         self._graph = {node.name: node for node in meta_graph.graph_def.node}
         self._functions = {function.signature.name: function for function in meta_graph.graph_def.library.function}
         self._read: dict[str, tuple[set[str], set[str]]] = {}
 
     def float_features(self, signature: meta_graph_pb2.SignatureDef) -> frozenset[str]:
-        """The names of the features that a signature's operations parse as floats.
+        """Returns the names of the features that a signature's operations parse as floats.
 
         An operation whose feature names are not constants of the graph adds none.
 
         Args:
-          signature: One of the graph's.
+          signature: A signature of the graph.
         """
         nodes = _reachable(self._graph, (info.name for info in signature.outputs.values()))
         floats, waiting = self._of(nodes, self._graph)
@@ -52,7 +52,7 @@ class ParsingSpecs:
         return frozenset(floats)
 
     def _of(self, nodes: Iterable[node_def_pb2.NodeDef], place: _Nodes) -> tuple[set[str], set[str]]:
-        """Of a graph's or a function's nodes, the float features that they parse, and the functions that they call."""
+        """The float features that the nodes of a graph or a function parse, and the functions that they call."""
         floats: set[str] = set()
         called: set[str] = set()
         for node in nodes:
@@ -62,7 +62,7 @@ class ParsingSpecs:
 
 
 def _reachable(graph: _Nodes, outputs: Iterable[str]) -> Iterator[node_def_pb2.NodeDef]:
-    """The nodes that outputs depend on."""
+    """Yields the nodes on which the outputs depend."""
     waiting, seen = [_node_name(name) for name in outputs], set()
     while waiting:
         name = waiting.pop()
@@ -74,7 +74,7 @@ def _reachable(graph: _Nodes, outputs: Iterable[str]) -> Iterator[node_def_pb2.N
 
 
 def _node_name(tensor: str) -> str:
-    """Of `^name`, `name:0`, or, within a function, `name:output:0`."""
+    """The name of the node in `^name`, `name:0`, or, within a function, `name:output:0`."""
     return tensor.removeprefix("^").partition(":")[0]
 
 
@@ -88,10 +88,10 @@ def _functions_of(node: node_def_pb2.NodeDef) -> Iterator[str]:
 
 
 def _floats_of(node: node_def_pb2.NodeDef, place: _Nodes) -> Iterator[str]:
-    """The float features of an operation; its inputs and attributes are those of TensorFlow's `parsing_ops.cc`."""
+    """The float features that an operation parses. TensorFlow's `parsing_ops.cc` defines its inputs and attributes."""
     sources = list(node.input)
     if node.op == "ParseExampleV2":
-        keys = [_strings(place, source) for source in sources[2:5]]  # behind the examples and their names
+        keys = [_strings(place, source) for source in sources[2:5]]  # after the examples and their names
         dtypes = ("sparse_types", "Tdense", "ragged_value_types")
     elif node.op == "ParseExample":
         num_sparse = node.attr["Nsparse"].i
@@ -113,7 +113,7 @@ def _floats_of(node: node_def_pb2.NodeDef, place: _Nodes) -> Iterator[str]:
 
 
 def _strings(place: _Nodes, source: str) -> list[bytes]:
-    """The values of a constant of strings; none if it is no constant."""
+    """The values of a string constant; empty if the source is not a constant."""
     node = place.get(_node_name(source))
     while node is not None and node.op == "Identity":
         node = place.get(_node_name(node.input[0]))
@@ -125,5 +125,5 @@ def _strings(place: _Nodes, source: str) -> list[bytes]:
     return values + values[-1:] * (number - len(values)) if number <= _MAX_NAMES else []
 
 
-#: Of one operation; a constant of one value repeated may claim to be of any size.
+#: The most names of one operation; a constant with one repeated value may claim any size.
 _MAX_NAMES = 100_000

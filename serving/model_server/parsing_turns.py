@@ -1,4 +1,4 @@
-"""Turns for large messages on the event loop, so that a burst of them does not hold up what comes behind it."""
+"""Schedules the parsing of large messages on the event loop, so that a burst of them does not delay small ones."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-#: A message of more bytes is large: 10,000 candidates are some 150 kB, and take 5 to 10 ms to count and to parse.
+#: A message with more bytes is large: 10,000 candidates have about 150 kB, and take 5 to 10 ms to count and to parse.
 LARGE_BYTES = 64 << 10
 
 
 class ParsingTurns:
     """Lets the event loop parse one large message in each of its cycles, and all small ones in between.
 
-    150 requests of 10,000 candidates that come at once would otherwise be parsed one directly after the other, and a
-    small request behind them would wait for a second or more.
+    Otherwise 150 simultaneous requests of 10,000 candidates would be parsed directly one after the other, and a small
+    request behind them would wait for a second or more.
     """
 
     def __init__(self) -> None:
@@ -22,10 +22,10 @@ class ParsingTurns:
 
     @contextlib.asynccontextmanager
     async def turn(self, num_bytes: int) -> AsyncIterator[None]:
-        """Waits until a message of so many bytes may be parsed, at once if it is small; the body does not wait."""
+        """Waits until a message of this size may be parsed; a small one does not wait. The block must not await."""
         if num_bytes <= LARGE_BYTES:
             yield
             return
         async with self._large:
-            await asyncio.sleep(0)  # small messages that came meanwhile go first
+            await asyncio.sleep(0)  # small messages that arrived meanwhile go first
             yield

@@ -1,8 +1,8 @@
-"""TensorFlow's generated protos without TensorFlow.
+"""Imports TensorFlow's generated protos without TensorFlow.
 
-`tensorflow_serving.apis` imports `tensorflow.core.framework.tensor_pb2` and its like, and with them, through the
-package's `__init__`, all of TensorFlow's Python: 6 seconds of processor time and 500 MB. A model server needs the
-protos (0.1 s) and TensorFlow's C library (`serving.model_server.tf_library`, 0.3 s), nothing of what stands between.
+`tensorflow_serving.apis` imports modules such as `tensorflow.core.framework.tensor_pb2`. Through the package's
+`__init__`, these import all of TensorFlow's Python code: 6 seconds of processor time and 500 MB. A model server needs
+only the protos (0.1 s) and TensorFlow's C library (`serving.model_server.tf_library`, 0.3 s).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import types
 
 
 def tensorflow_folder() -> str:
-    """Where TensorFlow is installed; nothing of it is imported."""
+    """The folder in which TensorFlow is installed; found without importing it."""
     loaded = sys.modules.get("tensorflow")
     spec = loaded.__spec__ if loaded else importlib.util.find_spec("tensorflow")
     if spec is None or not spec.submodule_search_locations:
@@ -23,9 +23,9 @@ def tensorflow_folder() -> str:
 
 
 def import_protos_alone() -> None:
-    """Makes later imports of `tensorflow.core…_pb2` leave out TensorFlow's `__init__`; for a process's very start.
+    """Makes later imports of `tensorflow.core…_pb2` skip TensorFlow's `__init__`. Call it at the start of a process.
 
-    A process that has imported TensorFlow already stays as it is.
+    It does nothing in a process that has already imported TensorFlow.
     """
     if "tensorflow" not in sys.modules:
         folder = tensorflow_folder()

@@ -1,4 +1,4 @@
-"""gRPC reflection: clients such as grpcurl ask the server itself for its services and their messages."""
+"""gRPC reflection: clients such as grpcurl can ask the server for its services and their messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.model_server.services import METHODS, PACKAGE, full_names
 
 
 def enable(server: grpc.aio.Server, services: Sequence[str]) -> None:
-    """Makes a server list its services, named as in `METHODS`, by gRPC reflection."""
+    """Enables gRPC reflection for a server's services, named as in `METHODS`."""
     for service in services:
         _describe(service, METHODS[service])
     names = full_names(services)

@@ -1,4 +1,4 @@
-"""TF Serving's REST API, and beside it `/metrics`, `/healthz` and `/readyz`."""
+"""TF Serving's REST API, with `/metrics`, `/healthz` and `/readyz` beside it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STATUS = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/
 
 _MAX_INT64 = (1 << 63) - 1
 
-#: By gRPC's code, HTTP's: TF Serving's own table.
+#: The HTTP status of each gRPC code, as in TF Serving.
 _HTTP_CODES = {
     grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -55,13 +55,13 @@ _HTTP_CODES = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
 
-#: A larger body is parsed in the other process; this one would have nothing else done for more than some 5 ms.
+#: A larger body is parsed in the other process; in this one it would block everything else for more than about 5 ms.
 _LARGE_BODY_BYTES = 16 << 10
 
-#: And a larger answer is written there: floats of 64 kB take some 15 ms, classes of as many bytes 30 ms.
+#: A larger answer is formatted there, too: 64 kB of floats take about 15 ms, as many bytes of classes 30 ms.
 _LARGE_ANSWER_BYTES = 64 << 10
 
-#: So many of the largest bodies may be there, in part or not parsed yet, or more of smaller ones.
+#: Unfinished bodies may take as many bytes as this many bodies of the largest size.
 _MAX_BODIES = 16
 
 _Parsed = TypeVar("_Parsed")
@@ -70,14 +70,14 @@ _Others = TypeVarTuple("_Others")
 
 @dataclasses.dataclass
 class _Body:
-    """A whole body, its encoding, and what counts it among the bodies that are not parsed yet."""
+    """A whole body, its content encoding, and its entry among the bodies that are not parsed yet."""
 
     content: bytes
     encoding: str
     unfinished: UnfinishedBody
 
     def release(self) -> None:
-        """Frees it, and counts it no more: it is parsed, or refused."""
+        """Frees the body and stops counting it as unfinished, once it is parsed or refused."""
         self.content = b""
         self.unfinished.release()
 
@@ -87,7 +87,7 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Rest:
-    """The application, on what answers its requests."""
+    """The REST application, on top of the objects that answer its requests."""
 
     def __init__(
         self,
@@ -100,17 +100,17 @@ class Rest:
         timeout_seconds: float,
         prometheus_path: str | None = None,
     ) -> None:
-        """Stands on the others.
+        """Makes the application.
 
         Args:
-          inference: Answers predictions.
-          models: Answers what is asked about models.
-          metrics: Counts.
+          inference: Answers predictions and metadata requests.
+          models: Answers status requests.
+          metrics: Counts requests.
           parsing: Parses large bodies.
-          access: Who may ask, but for what is about health.
-          max_body_bytes: Of a request, at most.
-          timeout_seconds: For a body to come, and then for its answer.
-          prometheus_path: Where the metrics are beside `/metrics`; None for nowhere.
+          access: Authorizes requests, except for those about health.
+          max_body_bytes: The largest body of a request.
+          timeout_seconds: The time for a body to arrive, and again for its answer.
+          prometheus_path: A path that has the metrics beside `/metrics`; None for no other path.
         """
         self._inference, self._models, self._metrics = inference, models, metrics
         self._access = access
@@ -202,7 +202,7 @@ class Rest:
         return await self._parsing.run(call.deadline, json_responses.regressions, result)
 
     def _signatures(self, spec: model_pb2.ModelSpec) -> dict[str, Signature]:
-        """Those of the version that a request asks for; a body for what is not there is not parsed."""
+        """The signatures of the version that a request asks for; if it does not exist, the body is not parsed."""
         with self._inference.manager.resolve(spec).used() as servable:
             return servable.signatures
 
@@ -212,7 +212,7 @@ class Rest:
     async def _parsed(
         self, body: _Body, call: Call, parse: Callable[[bytes, Limits, *_Others], _Parsed], *others: *_Others
     ) -> _Parsed:
-        """What one of `json_requests` makes of a body, which counts among the unfinished ones until then."""
+        """Parses a body with a function of `json_requests`; until then, the body counts as unfinished."""
         limits = self._inference.limits
         try:
             content = await self._decoded(body, call)
@@ -223,10 +223,11 @@ class Rest:
             body.release()
 
     async def _decoded(self, body: _Body, call: Call) -> bytes:
-        """A body without its encoding, none or gzip.
+        """Removes a body's content encoding, none or gzip.
 
         Raises:
-          ServingError: If it has another one, is not of it, is too large without it, or there is no time for that.
+          ServingError: If the encoding is another one, the body is not valid gzip or is too large without it, or the
+            deadline passes.
         """
         if body.encoding.lower() in ("", "identity"):
             return body.content
@@ -265,7 +266,7 @@ class Rest:
         return Response(text, media_type=_JSON)
 
     async def _body(self, request: Request, unfinished: UnfinishedBody, limit: asyncio.Timeout) -> _Body:
-        """A request's body, if it comes whole, in time, and is not too large."""
+        """Reads a request's body; raises ServingError if it is too large, late, or not complete."""
         parts: list[bytes] = []
         try:
             async with limit:
@@ -288,8 +289,8 @@ class Rest:
 
 
 def _gunzipped(body: bytes, max_bytes: int) -> bytes:
-    """What a gzip file of one member has, as far as one byte more than may be."""
-    member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # 16: with gzip's own head and tail
+    """Decompresses a gzip file of one member, up to one byte more than is allowed."""
+    member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # 16: with gzip's header and trailer
     found = member.decompress(body, max_bytes + 1)
     if len(found) <= max_bytes and not member.eof:
         raise EOFError("it ends too early")

@@ -1,4 +1,4 @@
-"""A loaded version of a model: its signatures, and what they compute."""
+"""A loaded version of a model: its signatures, and how they are run."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from serving.model_server.tensors import dtype_name, element_bytes, proto_shape,
 from serving.model_server.tf_library import Output, Session, start_threads
 from serving.model_server.wire import MAX_RANK
 
-#: TF Serving's own names, `tensorflow/cc/saved_model/signature_constants.h`.
+#: TF Serving's constants, from `tensorflow/cc/saved_model/signature_constants.h`.
 DEFAULT_SIGNATURE = "serving_default"
 PREDICT_METHOD = "tensorflow/serving/predict"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
-#: What a SavedModel does once when it is loaded; in its signatures, but none.
+#: The operation that initializes a SavedModel at its load; it is listed among the signatures, but is none.
 _INIT_SIGNATURE = "__saved_model_init_op"
 
-#: A load's operations are all done by the thread that loads, and stay at its low priority; a request's are spread over
-#: the threads that all sessions share: on two cores, 200 candidates are ranked in 2.6 to 4.0 ms, else in 4.1 ms.
+#: The loading thread runs all of a load's operations itself, at its low priority. A request's operations are spread
+#: over the threads that all sessions share: on two cores, ranking 200 candidates takes 2.6 to 4.0 ms, otherwise 4.1 ms.
 _IN_THIS_THREAD = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 
 Tensors = dict[str, tensor_pb2.TensorProto]
 
 _MAX_INT64 = (1 << 63) - 1
 
-#: TensorFlow counts a time limit in microseconds of 64 bits.
+#: TensorFlow counts a time limit in microseconds, as a 64-bit integer.
 _MAX_MILLISECONDS = (1 << 63) // 1000 - 1
 
 
 def session_config(num_threads: int) -> bytes:
-    """The configuration of all sessions.
+    """The configuration of all sessions, a serialized ConfigProto.
 
     Args:
-      num_threads: How many threads a run is spread over; they are there once, for all models.
+      num_threads: The number of threads over which a run is spread; all models share them.
     """
     config = config_pb2.ConfigProto(intra_op_parallelism_threads=num_threads, inter_op_parallelism_threads=num_threads)
     serialized: bytes = config.SerializeToString()
@@ -50,7 +50,7 @@ def session_config(num_threads: int) -> bytes:
 
 
 def start(num_threads: int) -> None:
-    """Starts what all models share; first of all, and from a thread of normal priority."""
+    """Starts the threads that all models share. Call it first, from a thread of normal priority."""
     start_threads(session_config(num_threads))
 
 
@@ -60,10 +60,10 @@ class Signature:
 
     Attributes:
       name: Its name.
-      definition: Its SignatureDef: method name, and dtype and shape of inputs and outputs.
-      feeds: Where in the graph each input goes, by name, sorted.
-      fetches: Where each output comes from, by name, sorted.
-      float_features: Of tf.Examples, the features that it parses as floats.
+      definition: Its SignatureDef: the method name, and the dtypes and shapes of its inputs and outputs.
+      feeds: By input name, sorted, the place in the graph where the input is fed.
+      fetches: By output name, sorted, the place in the graph from which the output is fetched.
+      float_features: The features that it parses from tf.Examples as floats.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Servable:
     """A loaded SavedModel. `run` may be called from any number of threads at once."""
 
     def __init__(self, path: str, num_threads: int) -> None:
-        """Loads it.
+        """Loads a SavedModel.
 
         Args:
           path: The SavedModel's folder.
@@ -95,7 +95,7 @@ class Servable:
                 for name, definition in self.meta_graph.signature_def.items()
                 if name != _INIT_SIGNATURE
             }
-        except BaseException:  # such as a signature that names what the graph does not have
+        except BaseException:  # such as a signature that names a tensor that the graph lacks
             self._session.close()
             raise
 
@@ -116,15 +116,15 @@ class Servable:
     ) -> Tensors:
         """Computes a signature's outputs.
 
-        All of them are computed, as TensorFlow would plan a run anew, and keep the plan, for each set of outputs that a
-        client can think of.
+        All outputs are computed, even those not wanted: TensorFlow would plan a run anew, and keep the plan, for each
+        set of outputs that clients ask for.
 
         Args:
           signature: One of `signatures`.
-          inputs: A tensor for each of its inputs, held against it by `check_inputs`.
-          wanted: The outputs to give; none for all.
-          deadline: On `time.monotonic`'s clock, when TensorFlow stops computing. None is for warm-up: it computes for
-            as long as it takes, and in this thread alone, off the threads that requests are computed in.
+          inputs: A tensor for each of its inputs, checked by `check_inputs`.
+          wanted: The outputs to return; empty for all.
+          deadline: When TensorFlow stops computing, on `time.monotonic`'s clock. None is for warm-up: the run has no
+            time limit, and uses only this thread, not the threads that compute requests.
 
         Raises:
           ServingError: If the model refuses the inputs, the deadline passes, or `cancel` was called.
@@ -136,18 +136,18 @@ class Servable:
         return {name: to_proto(tensor) for name, tensor in found if not wanted or name in wanted}
 
     def cancel(self) -> None:
-        """Ends what runs, by an error, and refuses what would run from now on."""
+        """Aborts the running computations with an error, and refuses further ones."""
         self._session.cancel()
 
     def close(self) -> None:
-        """Frees its memory; nothing may run any more."""
+        """Frees the model's memory. Call it only when nothing runs any more."""
         self._session.close()
 
 
 def _until(deadline: float) -> bytes:
-    """A serialized RunOptions: in all threads, until a time on `time.monotonic`'s clock, at least 1 ms from now.
+    """Serializes RunOptions: use all threads, until a time on `time.monotonic`'s clock, at least 1 ms from now.
 
-    TensorFlow has no shorter time: 0 would be no limit.
+    TensorFlow takes no shorter time: 0 would be no limit.
     """
     milliseconds = max(1, math.ceil(1000 * (deadline - time.monotonic())))
     serialized: bytes = config_pb2.RunOptions(timeout_in_ms=min(milliseconds, _MAX_MILLISECONDS)).SerializeToString()
@@ -156,24 +156,24 @@ def _until(deadline: float) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What an input tensor may have at most, by what its elements cost.
+    """The limits on an input tensor's size, by what its elements cost.
 
-    A string may stand for a candidate or a whole tf.Example. A number costs the bytes that it takes, also where a
-    request has one for all elements: an image has many.
+    A string may be a candidate or a whole tf.Example, so strings are counted. A number costs the bytes that it takes,
+    even if a request has one value for all elements; an image has many numbers.
 
     Attributes:
-      max_strings: Of strings, the number.
-      max_bytes: Of numbers and booleans, the bytes of the tensor.
+      max_strings: The most elements of a string tensor.
+      max_bytes: The most bytes of a numeric or boolean tensor.
     """
 
     max_strings: int
     max_bytes: int
 
     def check(self, name: str, dtype: int, num_elements: int) -> None:
-        """Holds an input against it.
+        """Checks the size of an input.
 
         Raises:
-          ServingError: If it is more.
+          ServingError: If it is too large.
         """
         if dtype == types_pb2.DT_STRING:
             if num_elements > self.max_strings:
@@ -186,22 +186,22 @@ class Limits:
 
 
 def check_rank(name: str, rank: int) -> None:
-    """Holds an input's number of dimensions against TensorFlow's bound.
+    """Checks an input's number of dimensions against TensorFlow's limit.
 
     Raises:
-      ServingError: If it is more.
+      ServingError: If it has more.
     """
     if rank > MAX_RANK:
         raise invalid(f"input {name} must have at most {MAX_RANK} dimensions. Received: {rank}")
 
 
 def _written(number: int) -> str:
-    """A number for an error's text; a shape's product may have more digits than Python writes."""
+    """Formats a number for an error message; a shape's product may have more digits than Python converts to text."""
     return str(number) if number <= _MAX_INT64 else f"more than {_MAX_INT64}"
 
 
 def find_signature(servable: Servable, name: str) -> Signature:
-    """A Predict request's signature.
+    """Finds the signature of a Predict request.
 
     Raises:
       ServingError: If there is no such signature.
@@ -215,18 +215,18 @@ def find_signature(servable: Servable, name: str) -> Signature:
 def check_inputs(
     signature: Signature, inputs: Mapping[str, tensor_pb2.TensorProto], limits: Limits | None = None
 ) -> None:
-    """Holds a request's tensors against a signature, their names and dtypes, and against limits.
+    """Checks a request's tensors against a signature's names and dtypes, and against limits.
 
-    As in TF Serving, a shape is the graph's own business: a signature may say less than the graph takes, such as
-    nothing, and `[3]` is taken where it says `[-1, 1]`, as by TF Serving's quickstart.
+    As in TF Serving, shapes are left to the graph. A signature may declare less than the graph accepts, or no shape;
+    and where it declares `[-1, 1]`, `[3]` is accepted, as in TF Serving's quickstart.
 
     Args:
       signature: The signature.
-      inputs: By name.
-      limits: What one of them may have at most; a size of 0 counts as one of 1.
+      inputs: The tensors by name.
+      limits: The most that each may have; a dimension of 0 counts as 1. None for no limits.
 
     Raises:
-      ServingError: If an input is missing or too many, or one is not of the signature's dtype, has no known shape, or
+      ServingError: If an input is missing or unknown, does not have the signature's dtype, has no known shape, or has
         too many dimensions or elements.
     """
     expected = signature.definition.inputs
@@ -245,15 +245,15 @@ def check_inputs(
                 f"(input {name})"
             )
         check_rank(name, len(shape))
-        if limits is not None:  # of an empty tensor too: the queue counts the rows and candidates of its first sizes
+        if limits is not None:  # for empty tensors, too: the queue counts rows and candidates by the first dimensions
             limits.check(name, dtype, math.prod(size or 1 for size in shape))
 
 
 def check_filter(signature: Signature, wanted: Sequence[str]) -> None:
-    """Holds a request's output filter against a signature.
+    """Checks a request's output filter against a signature.
 
     Raises:
-      ServingError: If it names what is no output, or an output twice.
+      ServingError: If it names an unknown output, or an output twice.
     """
     for number, name in enumerate(wanted):
         if name not in signature.fetches:

@@ -1,4 +1,4 @@
-"""The process: both protocols, the queue and the watcher, from start to a graceful end."""
+"""The server process: both protocols, the queue and the watchers, from start to graceful shutdown."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from serving.model_server.tls import ServerCertificate
 from serving.model_server.work_queue import WorkQueue
 from transform.errors import UserError
 
-#: For how long a thread that computes in Python, such as one that counts a large message's parts, keeps others from it.
-#: A request passes several threads on its way and waits for its turn at each, with Python's own setting up to 5 ms.
+#: How long a thread that computes in Python, such as one that counts a large message's parts, keeps others waiting. A
+#: request passes through several threads and waits for its turn at each; with Python's default, up to 5 ms each time.
 _SWITCH_SECONDS = 0.0005
 
-#: Calls at once on one HTTP/2 connection; more wait at the client. One that opens and resets calls as fast as it can
-#: then takes no other connection's time.
+#: The most calls at once on one HTTP/2 connection; the client queues further ones. A client that opens and resets calls
+#: as fast as it can then takes no time from other connections.
 MAX_STREAMS = 100
 
-#: A gRPC connection without calls for this long is closed, so that its place is free; the client connects again.
+#: A gRPC connection without calls for this long is closed, which frees its place; the client reconnects.
 _IDLE_MILLISECONDS = 120_000
 
 
 @dataclasses.dataclass(frozen=True)
 class _Port:
-    """A port of gRPC: its name in sentences, where it is, and its services."""
+    """A gRPC port: its name in messages, its address, and its services."""
 
     kind: str
     host: str
@@ -56,14 +56,14 @@ class _Port:
 
 
 async def serve(flags: Flags) -> None:
-    """Serves until the process is told to stop.
+    """Serves until the process receives SIGTERM or SIGINT.
 
     Raises:
-      UserError: If it cannot listen, or a file of the options cannot be used.
+      UserError: If it cannot listen, or a file that the options name cannot be used.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # As many open files as the system allows: each port may have `max_connections`.
+    # Allow as many open files as the system does, since each port may have `max_connections`.
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with contextlib.closing(ParsingProcess(flags.max_waiting)) as parsing:
         await _serve(flags, parsing)
@@ -135,12 +135,12 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     queue.stop()
     write_left_out()
     log("info", "stopped")
-    if manager.overdue:  # the threads that read these cannot be ended; the libraries' clean-up would crash them
+    if manager.overdue:  # the threads that read these cannot be ended, and the libraries' clean-up would crash them
         os._exit(0)
 
 
 def _start_watcher(watching: Coroutine[Any, Any, None], stop: asyncio.Event) -> asyncio.Task[None]:
-    """A task that is to run until it is cancelled; if it fails, the server stops rather than watch nothing any more."""
+    """Starts a task that runs until it is cancelled. If it fails, the server stops rather than go on without it."""
 
     def tell(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
@@ -189,7 +189,7 @@ async def _start_grpc(
 
 
 def _connection_age(flags: Flags) -> list[tuple[str, int]]:
-    """The channel arguments that end connections at an age; a call that is at work then has until its deadline."""
+    """The channel arguments that close connections of some age; calls in flight get `timeout_seconds` to finish."""
     if flags.connection_age_seconds is None:
         return []
     return [
@@ -199,11 +199,11 @@ def _connection_age(flags: Flags) -> list[tuple[str, int]]:
 
 
 class _RestServer(uvicorn.Server):
-    """REST's server.
+    """The REST server.
 
     Args:
       config: Its configuration.
-      handshake_seconds: A connection is closed whose TLS handshake is not done after this time.
+      handshake_seconds: The time limit of a TLS handshake, after which the connection is closed.
     """
 
     def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
@@ -212,13 +212,13 @@ class _RestServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves the signals to the process."""
+        """Installs no signal handlers; the process has its own."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listens as uvicorn does, but for the handshakes' time: it has no option for that, and asyncio takes 60 s.
+        """Listens as uvicorn does, but limits a TLS handshake's time: uvicorn has no option for it; asyncio takes 60 s.
 
-        A connection counts among `max_connections` once its handshake is done: before that, the time is the only bound.
+        A connection counts towards `max_connections` only after its handshake; until then, the time is its only limit.
         """
 
         def protocol() -> asyncio.Protocol:
@@ -241,14 +241,14 @@ class _RestServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """The socket of REST, whose connections send what they are given at once.
+    """Opens REST's listening socket, whose connections send data at once (TCP_NODELAY).
 
-    asyncio sees to that only where a socket's protocol number is TCP's; `create_server` makes it 0. A response's head
-    and body are two packets, and the second would wait 40 ms for the client's acknowledgement of the first.
+    asyncio sets TCP_NODELAY only if a socket's protocol number is TCP's, and `create_server` makes it 0. A response's
+    head and body are two packets; without it, the second would wait 40 ms until the client acknowledges the first.
 
     Args:
-      host: A name or an address.
-      port: 0 for any.
+      host: A host name or an address.
+      port: The port; 0 for any free one.
 
     Raises:
       UserError: If it cannot listen there.
@@ -272,7 +272,7 @@ def _rest_server(flags: Flags, rest: Rest, certificate: ServerCertificate | None
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # else a local caller's X-Forwarded-For says by whose share of the work it is queued
+            proxy_headers=False,  # else a local caller could choose its share of the queue by X-Forwarded-For
             timeout_graceful_shutdown=int(flags.grace_seconds) or 1,
             ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         ),

@@ -1,4 +1,4 @@
-"""TensorProtos and TensorFlow's tensors: from one to the other."""
+"""Converts between TensorProtos and TensorFlow's tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from serving.model_server.errors import invalid
 from serving.model_server.tf_library import Tensor, library
 
-#: By DataType, where a TensorProto has a tensor's values, and how they lie in memory.
+#: By DataType, the TensorProto field that has the values, and the NumPy dtype of the values in memory.
 _FIELDS: dict[int, tuple[str, str]] = {
     types_pb2.DT_FLOAT: ("float_val", "f4"),
     types_pb2.DT_DOUBLE: ("double_val", "f8"),
@@ -28,27 +28,27 @@ _FIELDS: dict[int, tuple[str, str]] = {
     types_pb2.DT_BFLOAT16: ("half_val", "u2"),
 }
 
-#: For some 0.3 ms, Python makes numbers of so many values and does nothing else.
+#: Converting this many values to Python numbers takes about 0.3 ms, during which no other thread runs.
 _VALUES_AT_ONCE = 10_000
 
-#: A string in a tensor: 24 bytes (`tensorflow/core/platform/ctstring.h`). A short one stands there itself, its size
-#: times four in the first byte; that byte's last two bits tell how a longer one is kept.
+#: A string in a tensor takes 24 bytes (`tensorflow/core/platform/ctstring.h`). A short string is stored in them, with
+#: its size times four in the first byte. The last two bits of that byte say how a longer string is stored.
 _STRING_BYTES = 24
 _KIND_BITS = 3
 _SHORT = 0
 
 
 def dtype_name(dtype: int) -> str:
-    """A DataType as TensorFlow's errors write it, such as `float`."""
+    """A DataType's name as in TensorFlow's errors, such as `float`."""
     name: str = types_pb2.DataType.Name(dtype) if dtype in types_pb2.DataType.values() else f"DT_{dtype}"
     return name.removeprefix("DT_").lower()
 
 
 def proto_shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
-    """The shape that a TensorProto names.
+    """The shape of a TensorProto.
 
     Raises:
-      ServingError: If it is none.
+      ServingError: If it is not fully known.
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
@@ -57,10 +57,10 @@ def proto_shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
 
 
 def values_field(dtype: int) -> str:
-    """The field in which a TensorProto of a dtype has its values.
+    """The name of the field in which a TensorProto of a dtype has its values.
 
     Raises:
-      ServingError: If there is none.
+      ServingError: If the dtype is not supported.
     """
     if dtype == types_pb2.DT_STRING:
         return "string_val"
@@ -70,27 +70,27 @@ def values_field(dtype: int) -> str:
 
 
 def element_bytes(dtype: int) -> int:
-    """How many bytes an element of a dtype of numbers or booleans takes in a tensor.
+    """The bytes that an element of a numeric or boolean dtype takes in a tensor.
 
     Raises:
-      ServingError: If there is no such dtype.
+      ServingError: If the dtype is not supported.
     """
     values_field(dtype)
     return np.dtype(_FIELDS[dtype][1]).itemsize
 
 
 def to_tensor(proto: tensor_pb2.TensorProto) -> Tensor:
-    """A request's tensor, whose dtype and number of elements were looked at before.
+    """Converts a request's tensor, whose dtype and number of elements have been checked.
 
     Raises:
-      ServingError: If shape and values do not fit.
+      ServingError: If the values do not fit the shape.
     """
     _check_values(proto)
     return Tensor.from_proto(proto.SerializeToString())
 
 
 def _check_values(proto: tensor_pb2.TensorProto) -> None:
-    """Holds the number of values against the shape, since TensorFlow fills up what is missing and drops the rest."""
+    """Checks the number of values against the shape: TensorFlow would fill in missing values and drop surplus ones."""
     num_elements, num_values = math.prod(proto_shape(proto)), len(getattr(proto, values_field(proto.dtype)))
     if proto.tensor_content:
         if proto.dtype == types_pb2.DT_STRING:
@@ -102,12 +102,12 @@ def _check_values(proto: tensor_pb2.TensorProto) -> None:
                 f"Received: {len(proto.tensor_content)}"
             )
         return
-    if num_values not in (num_elements, 1):  # one value stands for all elements
+    if num_values not in (num_elements, 1):  # a single value is repeated for all elements
         raise invalid(f"a tensor of {num_elements} elements must have as many values, or one. Received: {num_values}")
 
 
 def to_proto(tensor: Tensor) -> tensor_pb2.TensorProto:
-    """An answer's tensor, with its values in the field of its dtype, as TF Serving has them."""
+    """Converts an output tensor to a TensorProto with the values in its dtype's field, as TF Serving does."""
     proto = tensor_pb2.TensorProto(dtype=tensor.dtype)
     proto.tensor_shape.SetInParent()
     for size in tensor.shape:
@@ -117,7 +117,7 @@ def to_proto(tensor: Tensor) -> tensor_pb2.TensorProto:
         values.extend(_strings(tensor))
     else:
         found = np.frombuffer(tensor.raw, _FIELDS[tensor.dtype][1])
-        for start in range(0, len(found), _VALUES_AT_ONCE):  # in between, others have their turn
+        for start in range(0, len(found), _VALUES_AT_ONCE):  # other threads run in between
             values.extend(found[start : start + _VALUES_AT_ONCE].tolist())
     return proto
 

@@ -1,9 +1,9 @@
-"""TensorFlow's C API, as far as a model server needs it: load a SavedModel, run it, drop it.
+"""The part of TensorFlow's C API that a model server needs: load a SavedModel, run it, free it.
 
-It stands on the loader and the session that TF Serving uses, and `tensorflow/c/c_api.h` is public and stable. It holds
-no Python lock, neither while a model loads nor while it runs. On two cores, with the app store's model: a load takes
-0.4 s here and 1.2 s by `tf.saved_model.load`, which makes a request beside it wait up to 200 ms for the lock; a process
-is ready to load after 0.5 s instead of 6 s; and a run has no Python between its inputs and its outputs.
+It uses the same loader and session as TF Serving; `tensorflow/c/c_api.h` is public and stable. It releases Python's
+lock while a model loads and while it runs. Measured on two cores with the app store's model: a load takes 0.4 s, but
+1.2 s with `tf.saved_model.load`, which makes a concurrent request wait up to 200 ms for the lock. A process is ready to
+load after 0.5 s instead of 6 s. A run executes no Python between its inputs and its outputs.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any
 from serving.model_server.errors import of_number
 from serving.model_server.protos import tensorflow_folder
 
-#: The tag of the graph that TF Serving takes.
+#: The tag of the graph that TF Serving loads.
 _SERVE = b"serve"
 
 _FLOAT = 1
 
 
 class Buffer(Structure):
-    """`TF_Buffer`: bytes, and who frees them."""
+    """`TF_Buffer`: bytes, and the function that frees them."""
 
     _fields_ = (("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p))
 
@@ -38,7 +38,7 @@ class Output(Structure):
     _fields_ = (("operation", c_void_p), ("index", c_int))
 
 
-#: Of each function that is used: what it returns, and what it takes.
+#: The return type and the argument types of each function that is used.
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "TF_AllocateTensor": (c_void_p, (c_int, POINTER(c_int64), c_int, c_size_t)),
     "TF_CloseSession": (None, (c_void_p, c_void_p)),
@@ -91,7 +91,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """TensorFlow's library, its functions declared."""
+    """Loads TensorFlow's library, and declares its functions."""
     loaded = ctypes.CDLL(os.path.join(tensorflow_folder(), "libtensorflow_cc.so.2"))
     for name, (returns, takes) in _SIGNATURES.items():
         function = getattr(loaded, name)
@@ -100,7 +100,7 @@ def library() -> ctypes.CDLL:
 
 
 class Status:
-    """`TF_Status`: how a call went. A context: leaving it raises the call's error as a `ServingError`."""
+    """`TF_Status`: a call's status. As a context manager, it raises the call's error as a `ServingError` on exit."""
 
     def __enter__(self) -> int:
         self._status = int(library().TF_NewStatus())
@@ -124,12 +124,12 @@ class Tensor:
 
     @classmethod
     def from_proto(cls, serialized: bytes) -> Tensor:
-        """The tensor of a serialized TensorProto.
+        """Makes a tensor from a serialized TensorProto.
 
         Raises:
-          ServingError: If it is none.
+          ServingError: If it is not a valid one.
         """
-        tensor = cls(library().TF_AllocateTensor(_FLOAT, None, 0, 4))  # which the call below replaces
+        tensor = cls(library().TF_AllocateTensor(_FLOAT, None, 0, 4))  # a placeholder, which the call below replaces
         with Status() as status:
             library().TF_TensorFromProto(byref(_buffer(serialized)), tensor.handle, status)
         return tensor
@@ -145,18 +145,18 @@ class Tensor:
 
     @property
     def address(self) -> int:
-        """Where its values lie."""
+        """The address of its values."""
         return int(library().TF_TensorData(self.handle) or 0)
 
     @property
     def raw(self) -> bytes:
-        """Its values as they lie in memory."""
+        """Its values as they are stored in memory."""
         size = library().TF_TensorByteSize(self.handle)
         return ctypes.string_at(self.address, size) if size else b""
 
 
 def _buffer(data: bytes) -> Buffer:
-    """A buffer on Python's bytes, which it keeps alive."""
+    """Makes a buffer of Python's bytes, and keeps them alive."""
     buffer = Buffer(ctypes.cast(c_char_p(data), c_void_p), len(data), None)
     buffer.owner = data
     return buffer
@@ -166,12 +166,12 @@ class Session:
     """A loaded SavedModel. `run` may be called from any number of threads at once."""
 
     def __init__(self, path: str, config: bytes, run_options: bytes) -> None:
-        """Loads it.
+        """Loads a SavedModel.
 
         Args:
           path: The SavedModel's folder.
           config: A serialized ConfigProto.
-          run_options: A serialized RunOptions, for the load.
+          run_options: A serialized RunOptions for the load.
 
         Raises:
           ServingError: If it does not load.
@@ -202,7 +202,7 @@ class Session:
             library().TF_DeleteSessionOptions(options)
 
     def output(self, name: str) -> Output:
-        """What a TensorInfo names, such as `serving_default_examples:0`."""
+        """Finds the graph output that a TensorInfo names, such as `serving_default_examples:0`."""
         operation, _, index = name.partition(":")
         found = library().TF_GraphOperationByName(self._graph, operation.encode())
         if not found:
@@ -232,12 +232,12 @@ class Session:
         return [Tensor(handle) for handle in results if handle is not None]
 
     def cancel(self) -> None:
-        """Ends what runs, by an error, and refuses what would run from now on; while `run` is at work, too."""
+        """Aborts running computations with an error, and refuses further ones. It may be called during `run`."""
         with Status() as status:
             library().TF_CloseSession(self._session, status)
 
     def close(self) -> None:
-        """Frees all that the model holds; nothing may run any more."""
+        """Frees all that the model holds. Call it only when nothing runs any more."""
         session, graph, self._session, self._graph = self._session, self._graph, None, None
         if session:
             with Status() as status:
@@ -256,14 +256,14 @@ def _session_options(config: bytes) -> int:
 
 
 def start_threads(config: bytes) -> None:
-    """Starts the threads that all sessions share; they take over the priority of the thread that calls this."""
+    """Starts the threads that all sessions share; they inherit the calling thread's priority."""
     with _without_notes():
         _open_and_close(config)
 
 
 @contextlib.contextmanager
 def _without_notes() -> Iterator[None]:
-    """Keeps off the log what TensorFlow writes when it is loaded, before it heeds `TF_CPP_MIN_LOG_LEVEL`."""
+    """Hides what TensorFlow logs at its load, before it reads `TF_CPP_MIN_LOG_LEVEL`; after an error it is shown."""
     saved = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)

@@ -1,4 +1,4 @@
-"""The server's certificate, which can be replaced while the server runs."""
+"""The server's TLS certificate, which can be replaced while the server runs."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from serving.watched_files import Contents
 
 
 class ServerCertificate:
-    """A certificate, its key, and where clients must have one the authority of theirs: for both protocols.
+    """The certificate and key of both protocols, and the authorities of client certificates if these are required.
 
-    New connections get the newest; those that there are keep theirs.
+    New connections use the newest certificate; existing connections keep theirs.
 
     Args:
-      certificate: A PEM file: the certificate, and those between it and its authority's.
-      key: A PEM file with its private key, which is not encrypted.
-      client_ca: A PEM file of certificates: a client must have one that one of these has signed. None asks for none.
+      certificate: A PEM file of the certificate, with the intermediate certificates up to its authority's.
+      key: A PEM file of its private key, not encrypted.
+      client_ca: A PEM file of authorities: a client must have a certificate signed by one of them. None requires none.
     """
 
     def __init__(self, certificate: str, key: str, client_ca: str | None) -> None:
         self._pair, self._authorities = (certificate, key), (client_ca,) if client_ca else ()
-        #: For the listener of REST.
+        #: The context of REST's listener.
         self.context = _NewestContext(ssl.PROTOCOL_TLS_SERVER)
         self._grpc: grpc.ServerCertificateConfiguration | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The files whose bytes `take` takes."""
+        """The files whose content `take` takes, in order."""
         return self._pair + self._authorities
 
     def take(self, contents: Contents) -> None:
-        """Uses the bytes of the files for new connections from now on; raises InputError if they are not usable."""
+        """Uses the files' content for new connections from now on; raises InputError if it cannot be used."""
         certificate, key, *client_ca = contents
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         load_pair(context, certificate, key, self._pair)
@@ -45,7 +45,7 @@ class ServerCertificate:
         self._grpc = grpc.ssl_server_certificate_configuration([(key, certificate)], *client_ca)
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
-        """For one port of gRPC, which asks at each new connection whether there is a newer certificate."""
+        """The credentials of one gRPC port, which checks for a newer certificate at each new connection."""
         given = self._grpc
 
         def newer() -> grpc.ServerCertificateConfiguration | None:
@@ -59,10 +59,10 @@ class ServerCertificate:
 
 
 class _NewestContext(ssl.SSLContext):
-    """Gives each connection to the newest context: a listener of asyncio has one context from its start to its end."""
+    """Passes each connection to the newest context, since an asyncio listener keeps one context for all its life."""
 
     newest: ssl.SSLContext
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """What asyncio calls for each connection."""
+        """Called by asyncio for each connection."""
         return self.newest.wrap_bio(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""A version of a model, from when it is found until it is dropped."""
+"""A version of a model, from when it is found until it is unloaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 from serving.model_server.errors import ServingError
 from serving.model_server.servable import Servable
 
-#: TF Serving's own states.
+#: The states that TF Serving defines.
 START, LOADING, AVAILABLE, UNLOADING, END = (
     getattr(get_model_status_pb2.ModelVersionStatus, name)
     for name in ("START", "LOADING", "AVAILABLE", "UNLOADING", "END")
@@ -19,17 +19,17 @@ START, LOADING, AVAILABLE, UNLOADING, END = (
 
 
 class Version:
-    """A version of a model; all but `servable`'s own methods is for the event loop's thread.
+    """A version of a model. Except for the methods of `servable`, use it only in the event loop's thread.
 
     Attributes:
-      state: One of TF Serving's.
-      error: Why it could not be loaded.
-      retry_at: When it, or the files that were refused, may be tried again, on the event loop's clock.
-      files: The fingerprint of the files that it was loaded from.
-      refused_files: That of files under its number that came later and did not load; empty without such.
-      servable: What computes, while it is available and until it is drained.
-      pushed_at: When its folder was last changed, in seconds since 1970, once it is loaded.
-      answered: Whether a request that named no version was answered by it.
+      state: One of TF Serving's states.
+      error: Why it could not be loaded; None otherwise.
+      retry_at: When it, or its refused files, may be tried again, on the event loop's clock.
+      files: The fingerprint of the files from which it was loaded.
+      refused_files: The fingerprint of later files under its number that did not load; empty without such files.
+      servable: The loaded model, from when it is available until it is drained.
+      pushed_at: When its folder last changed, in seconds since 1970, once it is loaded.
+      answered: Whether it has answered a request that named no version.
     """
 
     def __init__(self, model: str, number: int, path: str, files: str = "") -> None:
@@ -49,7 +49,7 @@ class Version:
         self._drained.set()
 
     def hold(self) -> Servable:
-        """Keeps its servable from being freed until `release`, which must be called once for each call of this."""
+        """Prevents the servable from being freed until `release`, which must be called once for each call of this."""
         assert self.servable is not None
         self._num_users += 1
         self._drained.clear()
@@ -63,10 +63,10 @@ class Version:
 
     @contextlib.contextmanager
     def used(self) -> Iterator[Servable]:
-        """Holds it for a block of code.
+        """Holds the version within a block of code.
 
-        A request's handler ends when its client gives up, while its computation goes on: that holds the version by
-        itself (`WorkQueue.run`).
+        A request's handler ends when its client gives up, but its computation continues, and holds the version itself
+        (`WorkQueue.run`).
         """
         try:
             yield self.hold()

@@ -1,7 +1,7 @@
-"""A model's folder of versions: which are there, and whether their files are those that were pushed.
+"""A model's folder of versions: lists the versions, and checks that their files are those that were pushed.
 
-The folder is as `components/model_store/versions.py` writes it and TF Serving reads it: a version is a folder whose
-name is a number, and `.part-5` beside it says that 5 is not whole yet.
+The layout is that which `components/model_store/versions.py` writes and TF Serving reads: a version is a folder whose
+name is a number, and `.part-5` beside it means that version 5 is not complete yet.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ PART_PREFIX = ".part-"
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _SHA256 = "sha256"
 
-#: Digits of a version: an int64 has 19, and TF Serving's quickstart writes eight, with zeros in front.
+#: The most digits of a version: an int64 has 19. TF Serving's quickstart writes eight, with leading zeros.
 _MAX_NAME = 19
 
-#: What a SavedModel has in its folder.
+#: The file that every SavedModel has in its folder.
 _GRAPH = "saved_model.pb"
 
 
 class DamagedVersionError(InputError):
-    """A version's files are not those that were pushed."""
+    """A version's files differ from those that were pushed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class VersionFiles:
 
     Attributes:
       fingerprint: Changes if a file is added, removed, replaced or written.
-      unfinished: Why they may not be all of the version's files yet; empty if they are.
+      unfinished: Why some files may still be missing; empty if the version is complete.
     """
 
     fingerprint: str
@@ -45,7 +45,7 @@ class VersionFiles:
 
 
 def versions(folder: str) -> dict[int, str]:
-    """The names of the versions' folders in a model's folder, by number; none if there is no such folder.
+    """The folder names of a model's versions, by number; empty if the model's folder does not exist.
 
     Raises:
       OSError: If the folder cannot be read.
@@ -57,13 +57,13 @@ def versions(folder: str) -> dict[int, str]:
 
 
 def versions_of(folder: str) -> dict[int, str]:
-    """The names of the versions' folders in a model's folder, by number.
+    """The folder names of a model's versions, by number, without those that `.part-` marks as incomplete.
 
-    A name may have leading zeros, as in TF Serving (`00000123` is version 123); of two with the same number the shorter
-    one is taken.
+    A name may have leading zeros, as in TF Serving (`00000123` is version 123). Of several names of one number, the
+    shortest counts.
 
     Raises:
-      OSError: If the folder cannot be read, or there is none.
+      OSError: If the folder cannot be read, or does not exist.
     """
     names = {entry.name for entry in os.scandir(folder) if _is_folder(entry) or entry.name.startswith(PART_PREFIX)}
     whole = [name for name in names if _is_version(name) and f"{PART_PREFIX}{name}" not in names]
@@ -73,20 +73,20 @@ def versions_of(folder: str) -> dict[int, str]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself is no folder
+    except OSError:  # such as a symbolic link to itself
         return False
 
 
 def inspect(path: str, settle_seconds: float) -> VersionFiles:
-    """Looks whether a version's folder is complete, and which files it has.
+    """Checks whether a version's folder is complete, and fingerprints its files.
 
-    A folder with a manifest is complete: `verify` holds its files against it. Without one, nothing says which files are
-    still to come, so it is complete once none has changed for a while. That is judged by the files' status change time,
-    which a copy that keeps the modification time changes too.
+    A folder with a manifest is complete: `verify` checks its files against it. Without a manifest nothing says which
+    files are still to come, so a folder is complete once it has a graph and no file has changed for a while. The files'
+    status change time decides this, since even a copy that keeps the modification time sets it.
 
     Args:
       path: The version's folder.
-      settle_seconds: For how long the files of a folder without a manifest must not have changed.
+      settle_seconds: How long the files of a folder without a manifest must have been unchanged.
 
     Raises:
       OSError: If the folder cannot be read.
@@ -111,17 +111,17 @@ def _is_version(name: str) -> bool:
 
 
 def verify(path: str) -> bool:
-    """Holds a version's files against the checksums in its manifest.
+    """Checks a version's files against the checksums in its manifest.
 
     Args:
       path: The version's folder.
 
     Returns:
-      Whether there are checksums; a version that was put there by hand has none.
+      Whether there are checksums; a version that was placed there manually has none.
 
     Raises:
-      DamagedVersionError: If a file is missing, was changed or is not in the manifest, or that is no JSON; or if the
-        folder has what is no regular file, such as a pipe, which would be read for ever.
+      DamagedVersionError: If a file is missing, was changed or is not in the manifest; if the manifest is not a JSON
+        object; or if the folder has a file that is not regular, such as a pipe, which could be read forever.
     """
     if odd := sorted(name for name in _files(path) if not _is_regular(os.path.join(path, name))):
         raise DamagedVersionError(f"a version must have regular files only. Received: {', '.join(odd)} ({path})")
@@ -155,7 +155,7 @@ def _files(folder: str) -> Iterator[str]:
 def _is_regular(path: str) -> bool:
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:  # a link to itself, or to nothing
+    except OSError:  # a symbolic link to itself, or to a missing file
         return False
 
 

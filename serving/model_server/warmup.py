@@ -1,6 +1,6 @@
-"""Warm-up: a version answers the requests that came with it before it takes traffic.
+"""Warm-up: before a version takes traffic, it answers the warm-up requests that were exported with it.
 
-TensorFlow plans a signature's run the first time; for the app store's model that takes 0.7 s.
+TensorFlow plans a signature's run at its first request; for the app store's model that takes 0.7 s.
 
 Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord file of `PredictionLog`s.
 """
@@ -18,12 +18,12 @@ from serving.tfrecords import read_records
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
-#: TF Serving's own bound of the number of records.
+#: The most records, as in TF Serving.
 MAX_RECORDS = 1000
 
 
 def warm_up(model: Servable, path: str) -> None:
-    """Answers a version's warm-up requests; without any, nothing is computed, since a signature may have a state.
+    """Runs a version's warm-up requests; without any, it runs nothing, since a signature may change the model's state.
 
     Raises:
       ServingError: If the model refuses one of them, or there are too many.

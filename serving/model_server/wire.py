@@ -1,7 +1,7 @@
-"""Serialized messages as they come, before they are parsed.
+"""Counts the parts of serialized messages before they are parsed.
 
-A parsed part of a message takes up to a hundred times the bytes that it has on its way, and the parser has the process
-to itself meanwhile: 50,000 input tensors of 640 kB in all keep everybody else from it for 20 ms.
+A parsed part takes up to a hundred times its serialized bytes, and the parser blocks all other threads: 50,000 input
+tensors of 640 kB in all delay other requests by 20 ms.
 """
 
 from __future__ import annotations
@@ -9,55 +9,58 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-#: Of a message itself, not of those in it: a request has one for its model, and one for each input, task or output.
+#: The most fields of a message, not counting nested ones. A request has one for its model, and one for each input, task
+#: or output.
 MAX_PARTS = 1000
 
-#: A smaller message is parsed at once; its examples and elements are counted afterwards.
+#: A message up to this size is parsed at once, and its examples and elements are counted afterwards.
 _SMALL_BYTES = 64 << 10
 
-#: As TensorFlow has it: `MaxDimensions` in `tensorflow/core/framework/tensor_shape.h`.
+#: TensorFlow's limit: `MaxDimensions` in `tensorflow/core/framework/tensor_shape.h`.
 MAX_RANK = 254
 
-#: Of an input beside its values: key, tensor, dtype, shape, dimensions, version, one field of packed values, and any of
-#: them again.
+#: The parts of an input beside its values: key, tensor, dtype, shape, dimensions, version, one field of packed values,
+#: and repetitions of them.
 _MAX_TENSOR_PARTS = 20
 
-#: From so many bytes on, a string's size takes two bytes, if it is not written in more than it takes.
+#: A string of this many bytes or more has a size of at least two bytes; a shorter one may also encode its size in more.
 _LONG_BYTES = 128
 
-#: Field numbers: of a PredictRequest's inputs, of the tensor in such an entry, of a TensorProto's shape, strings,
-#: handles and variants, and of a shape's dimensions.
+#: Field numbers: a PredictRequest's inputs; the tensor in such an entry; a TensorProto's shape, strings, handles and
+#: variants; a shape's dimensions.
 _INPUTS, _TENSOR, _SHAPE, _STRINGS, _HANDLES, _VARIANTS, _DIM = 2, 2, 2, 8, 14, 15, 2
 
-#: Field numbers: of the Input in a Classify, Regress or MultiInference request, of the lists in it, of their examples.
+#: Field numbers: the Input in a Classify, Regress or MultiInference request; its lists; their examples.
 _INPUT, _LISTS, _EXAMPLE = 2, (1, 2), 1
 
 _WIRE_TYPE_BITS = 3
 _VARINT, _FIXED64, _DELIMITED, _GROUP, _END_GROUP, _FIXED32 = 0, 1, 2, 3, 4, 5
 
-#: The number of a field, and where its value begins and ends.
+#: A field's number, and the offsets at which its value begins and ends.
 _Part = tuple[int, int, int]
 
 
 def has_too_many_parts(serialized: bytes) -> bool:
-    """Whether a message has more than `MAX_PARTS` fields, each of a repeated one counted.
+    """Whether a message has more than `MAX_PARTS` fields; each value of a repeated field counts.
 
-    What is no message has none too many: the parser says what is wrong with it.
+    The result is False for bytes that are not a message: the parser reports what is wrong with them.
     """
     return next(itertools.islice(_parts(serialized, 0, len(serialized)), MAX_PARTS, None), None) is not None
 
 
 def excess_of_examples(serialized: bytes, max_examples: int) -> str:
-    """What the Input of a large Classify, Regress or MultiInference request has too much of.
+    """Checks the numbers of examples and other parts in the Input of a large request of examples.
 
-    Inputs that come again, and their lists, are one list once they are parsed: all are counted together.
+    Such a request is one of Classify, Regress or MultiInference.
+
+    The parser merges repeated Inputs, and their lists, into one list, so all are counted together.
 
     Args:
-      serialized: A message that has not too many parts.
-      max_examples: The most that all lists may have.
+      serialized: A message that has passed `has_too_many_parts`.
+      max_examples: The most examples in all lists.
 
     Returns:
-      What a request must have, and what was received instead; empty if there is not too much.
+      The rule that the request breaks and what was received; empty if it breaks none.
     """
     if len(serialized) <= _SMALL_BYTES:
         return ""
@@ -73,7 +76,7 @@ def excess_of_examples(serialized: bytes, max_examples: int) -> str:
 
 
 def _examples(serialized: bytes) -> Iterator[bool]:
-    """For each part of the Inputs in a message, and of the lists in these: whether it is an example."""
+    """Yields, for each part of a message's Inputs and of their lists, whether it is an example."""
     for number, start, end in _parts(serialized, 0, len(serialized)):
         if number == _INPUT:
             for kind, first, last in _parts(serialized, start, end):
@@ -83,16 +86,16 @@ def _examples(serialized: bytes) -> Iterator[bool]:
 
 
 def excess_of_tensors(serialized: bytes, max_elements: int) -> str:
-    """What a large PredictRequest has too much of: values or dimensions of an input, handles, variants, other parts.
+    """Checks a large PredictRequest's inputs for too many values or dimensions, handles, variants, or other parts.
 
-    A handle or a dimension of two bytes is a message of its own once it is parsed: four megabytes have two million.
+    A handle or a dimension of two bytes becomes a message of its own when it is parsed, and 4 MB have two million.
 
     Args:
-      serialized: A message that has not too many parts.
-      max_elements: The most values that an input may have; those in one field, such as packed numbers, are not counted.
+      serialized: A message that has passed `has_too_many_parts`.
+      max_elements: The most values of an input; values in one field, such as packed numbers, are not counted.
 
     Returns:
-      What a request must have, and what was received instead; empty if there is not too much.
+      The rule that the request breaks and what was received; empty if it breaks none.
     """
     if len(serialized) <= _SMALL_BYTES:
         return ""
@@ -102,10 +105,10 @@ def excess_of_tensors(serialized: bytes, max_elements: int) -> str:
 
 
 class _Tensors:
-    """Counts what is in a PredictRequest's inputs.
+    """Counts the parts of a PredictRequest's inputs.
 
-    An input's tensors, if it has several, are one once they are parsed: values and dimensions are counted by input. All
-    else is counted together, since each part takes a microsecond to step over: eight megabytes have four million.
+    The parser merges several tensors of one input, so values and dimensions are counted per input. All other parts are
+    counted together, since stepping over each takes a microsecond, and 8 MB have four million.
     """
 
     def __init__(self, serialized: bytes, max_elements: int) -> None:
@@ -115,7 +118,7 @@ class _Tensors:
         self._num_values = self._num_dims = self._num_handles = self._num_others = 0
 
     def count_input(self, at: int, end: int) -> str:
-        """Counts an entry of the map of inputs; returns what is too much by then."""
+        """Counts the parts of one entry of the inputs' map; returns the rule that is broken by then, or ''."""
         self._num_values = self._num_dims = 0
         for number, start, after in _parts(self._serialized, at, end):
             self._num_others += 1
@@ -126,7 +129,7 @@ class _Tensors:
         return ""
 
     def _count_tensor(self, at: int, end: int) -> None:
-        """Counts a tensor's parts, as far as there is not too much."""
+        """Counts a tensor's parts, until there are too many."""
         while at < end and not self._excess():
             passed, at = _pass_short(self._serialized, at, end, self._max_elements + 1 - self._num_values)
             self._num_values += passed
@@ -137,7 +140,7 @@ class _Tensors:
             is_string = number == _STRINGS
             self._num_values += is_string
             self._num_handles += number in (_HANDLES, _VARIANTS)
-            self._num_others += not is_string or at - start < _LONG_BYTES  # whose size is written in more than a byte
+            self._num_others += not is_string or at - start < _LONG_BYTES  # short, but its size takes two bytes or more
             if number == _SHAPE:
                 most = self._max_others + 1 - self._num_others
                 are_dims = [each[0] == _DIM for each in itertools.islice(_parts(self._serialized, start, at), most)]
@@ -160,7 +163,7 @@ def _pass_short(serialized: bytes, at: int, end: int, limit: int) -> tuple[int, 
     """Steps over a tensor's strings of less than 128 bytes, ten times as fast as `_parts`.
 
     Returns:
-      How many those are, at most `limit`; and where what follows begins.
+      The number of these strings, at most `limit`; and the offset after them.
     """
     tag, passed = _STRINGS << _WIRE_TYPE_BITS | _DELIMITED, 0
     while passed < limit and at + 1 < end and serialized[at] == tag and (size := serialized[at + 1]) < _LONG_BYTES:
@@ -170,7 +173,7 @@ def _pass_short(serialized: bytes, at: int, end: int, limit: int) -> tuple[int, 
 
 
 def _parts(serialized: bytes, at: int, end: int) -> Iterator[_Part]:
-    """The fields of a message, as far as it is one."""
+    """Yields a message's fields, up to the first bytes that are not a valid field."""
     while at < end:
         tag, at = _varint(serialized, at, end)
         wire_type, start = tag & ((1 << _WIRE_TYPE_BITS) - 1), at
@@ -181,13 +184,13 @@ def _parts(serialized: bytes, at: int, end: int) -> Iterator[_Part]:
             at = start + size
         elif wire_type in (_FIXED32, _FIXED64):
             at += 4 if wire_type == _FIXED32 else 8
-        elif wire_type not in (_GROUP, _END_GROUP):  # whose fields count as the message's own
+        elif wire_type not in (_GROUP, _END_GROUP):  # a group's fields count as the message's own
             return
         yield tag >> _WIRE_TYPE_BITS, start, min(at, end)
 
 
 def _varint(serialized: bytes, at: int, end: int) -> tuple[int, int]:
-    """A number, and where what follows it begins."""
+    """Decodes a varint; returns its value and the offset after it."""
     number = shift = 0
     while at < end:
         byte = serialized[at]

@@ -1,12 +1,12 @@
-"""The queue in front of the threads that compute: bounded, fair, and what waits in it too long is not computed.
+"""The queue of requests in front of the computing threads: bounded, fair, and without computing expired requests.
 
-Requests that wait may be computed as one, if they are of the same shape. No request waits for another one, so it costs
-nothing where there is no queue; with eight clients that never pause, it answered 293 requests of 200 candidates a
-second instead of 248.
+Waiting requests of the same shape may be merged into one computation. No request waits for another to be merged with,
+so this costs nothing while the queue is empty. With eight clients that never pause, the server answered 293 instead of
+248 requests of 200 candidates per second.
 
-A large request whose rows do not depend on each other is computed in parts, and gives way to others after each. One
-that cannot be cut, such as one list of candidates to rank, takes as long as it takes; where there are several threads,
-one of them computes no large requests.
+A large request whose rows are independent is computed in parts, and lets other requests run after each part. One that
+cannot be split, such as one list of candidates to rank, runs to its end; if there are several threads, one of them
+computes no large requests.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ class Job:
     """A run of a signature. It holds its version until it is settled, whether or not its client still waits.
 
     Attributes:
-      version: The version that computes.
-      signature: Of it.
-      inputs: Held against the signature.
-      wanted: The outputs to give; none for all.
-      deadline: On `time.monotonic`'s clock, when nobody waits any more.
-      answer: The outputs, or the error, once there.
-      mates: What jobs that can be computed as one have in common; none if this one is to be alone.
-      caller: The connection that it came by.
-      elements: How many candidates or rows are still to be computed.
-      part_rows: How many rows are computed at a time; none for all at once.
-      parts: The outputs of the rows that are computed, where they are computed in parts.
-      is_large: Whether it, or what was left of it, was large when a thread took it last.
+      version: The version that computes it.
+      signature: The signature of that version.
+      inputs: The inputs, checked against the signature.
+      wanted: The outputs to return; empty for all.
+      deadline: When the client stops waiting, on `time.monotonic`'s clock.
+      answer: The future of the outputs or the error.
+      batch_key: Jobs with equal keys can be computed as one; None if this one must run alone.
+      caller: The connection that sent it.
+      elements: The candidates or rows that are still to be computed.
+      part_rows: The rows that are computed at a time; None for all at once.
+      parts: The outputs of the parts that are computed so far.
+      is_large: Whether it, or the rest of it, was large when a thread last took it.
     """
 
     version: Version
@@ -61,7 +61,7 @@ class Job:
 
     @property
     def turn(self) -> int:
-        """How many of its elements are computed next: a part is at least a row, however many elements that has."""
+        """How many of its elements are computed next. A part has at least one row, however many elements that has."""
         if self.part_rows is None:
             return self.elements
         rows_left = batching.num_rows(self.inputs) - len(self.parts) * self.part_rows
@@ -75,7 +75,7 @@ class Job:
         """Computes the outputs, or a part of them, until the deadline.
 
         Returns:
-          The outputs; none if that was a part and there are more.
+          The outputs; None if this was a part and more are left.
 
         Raises:
           ServingError: If the model refuses the inputs, or the deadline passes.
@@ -86,7 +86,7 @@ class Job:
         start = len(self.parts) * self.part_rows
         end = min(start + self.part_rows, rows)
         part = self.compute(batching.rows_of(self.inputs, start, end))
-        if not batching.have_rows(part, end - start):  # what is no row's is no part's
+        if not batching.have_rows(part, end - start):  # outputs that are not by row cannot be merged from parts
             self.part_rows = None
             return self.compute(self.inputs)
         self.parts.append(part)
@@ -94,22 +94,22 @@ class Job:
         return None if end < rows else batching.merge(self.parts)
 
     def compute(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> Tensors:
-        """Computes the outputs of these inputs; raises as `run` does."""
+        """Computes the outputs of these inputs; raises the errors that `run` raises."""
         assert self.version.servable is not None  # held by this job
         return self.version.servable.run(self.signature, inputs, self.wanted, deadline=self.deadline)
 
 
 class WorkQueue:
-    """Threads that compute, and what waits for them."""
+    """The computing threads and the queue in front of them."""
 
     def __init__(self, num_threads: int, max_waiting: int, max_batch: int, max_waiting_elements: int) -> None:
         """Starts the threads.
 
         Args:
-          num_threads: How many requests are computed at once.
-          max_waiting: How many may wait beside them.
-          max_batch: How many of those that wait are computed as one, if they can be; 1 for each alone.
-          max_waiting_elements: How many candidates or rows may wait, in all requests.
+          num_threads: The number of requests that are computed at once.
+          max_waiting: The most waiting requests.
+          max_batch: The most waiting requests that are computed as one; 1 computes each alone.
+          max_waiting_elements: The most candidates or rows of all waiting requests.
         """
         self._max_batch = max_batch
         self._max_waiting = max_waiting
@@ -145,21 +145,21 @@ class WorkQueue:
         wanted: Sequence[str] = (),
         caller: Hashable = None,
     ) -> Tensors:
-        """Computes a signature's outputs once it is their turn.
+        """Computes a signature's outputs, once it is the request's turn.
 
-        Called on the event loop. The job holds the version until a thread has computed or dropped it; that the caller
-        is cancelled meanwhile changes nothing.
+        Call it on the event loop. The job holds the version until a thread has computed or dropped it, even if the
+        caller is cancelled meanwhile.
 
         Args:
-          version: Whose signature it is.
-          signature: The signature.
-          inputs: Held against it.
-          deadline: On `time.monotonic`'s clock, when nobody waits any more.
-          wanted: The outputs to give; none for all.
-          caller: Who shares the threads fairly with others: a connection.
+          version: The version that computes.
+          signature: One of its signatures.
+          inputs: The inputs, checked against the signature.
+          deadline: When the client stops waiting, on `time.monotonic`'s clock.
+          wanted: The outputs to return; empty for all.
+          caller: The connection; the threads are shared fairly between connections.
 
         Raises:
-          ServingError: If the queue is full, the deadline passes, or the model refuses.
+          ServingError: If the queue is full, the deadline passes, or the model refuses the inputs.
         """
         answer: asyncio.Future[Tensors] = asyncio.get_running_loop().create_future()
         job = Job(version, signature, inputs, wanted, deadline, answer, None, caller, batching.num_elements(inputs))
@@ -174,7 +174,7 @@ class WorkQueue:
         return await answer
 
     def _plan(self, job: Job) -> None:
-        """Says whether a job is computed in parts, or can be computed with others."""
+        """Sets whether a job is computed in parts, or can be computed together with others."""
         is_large = job.elements > LARGE_ELEMENTS
         if not is_large and self._max_batch == 1:
             return
@@ -189,10 +189,11 @@ class WorkQueue:
             job.batch_key = (id(job.version), job.signature.name, shared)
 
     def _make_room(self, job: Job) -> None:
-        """Drops from a full queue what nobody waits for any more, then what others than the job's caller have most of.
+        """Makes room in a full queue: drops expired and cancelled jobs, then the newest ones of the heaviest callers.
 
         Raises:
-          ServingError: If the job's caller has most of it, or would before there is room; nothing is dropped then.
+          ServingError: If the job's own caller is the heaviest, or would be before there is room. Only expired and
+            cancelled jobs are dropped then.
         """
         if self._waiting.is_full_for(job.elements):
             self._waiting.take(_is_late)
@@ -219,11 +220,11 @@ class WorkQueue:
                 self._num_large -= jobs[0].is_large
                 if unfinished:
                     self._waiting.push(unfinished.caller, unfinished.elements, unfinished.turn, unfinished, first=True)
-                if jobs[0].is_large:  # a thread may have waited for it
+                if jobs[0].is_large:  # threads may be waiting until they can take a large one
                     self._changed.notify_all()
 
     def _next(self) -> list[Job]:
-        """What is computed next, once there is something; nothing at the end."""
+        """Waits for the next jobs to compute, and takes them; returns none once the queue is stopped and empty."""
         with self._changed:
             while True:
                 job = self._waiting.pop(large=self._num_large < self._max_large)
@@ -243,12 +244,12 @@ class WorkQueue:
             return jobs
 
     def _answer(self, jobs: list[Job]) -> Job | None:
-        """Computes jobs together, or one alone; returns that one if that was a part of it."""
+        """Computes jobs together, or a single one; returns that one if more of it is left."""
         answers: Sequence[Tensors | Exception] | None = None
         if len(jobs) > 1:
             try:
                 answers = _run_together(jobs)
-            except Exception as error:  # raised again where the requests are waited for
+            except Exception as error:  # raised where the requests are awaited
                 answers = [error] * len(jobs)
         if answers:
             for job, answer in zip(jobs, answers, strict=True):
@@ -257,16 +258,16 @@ class WorkQueue:
         for job in jobs:
             try:
                 outputs = job.run()
-            except Exception as error:  # raised again where the request is waited for
+            except Exception as error:  # raised where the request is awaited
                 _settle(job, error)
             else:
                 if outputs is None:
-                    return job  # which is alone
+                    return job  # a job in parts is always alone
                 _settle(job, outputs)
         return None
 
     def stop(self) -> None:
-        """Ends the threads once what waits is done."""
+        """Ends the threads, once all waiting jobs are done."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -275,18 +276,18 @@ class WorkQueue:
 
 
 def _run_together(jobs: list[Job]) -> list[Tensors] | None:
-    """The jobs' answers, computed as one; none if they must be computed one by one after all."""
+    """Computes jobs as one and returns their answers; None if they must be computed one by one after all."""
     together = dataclasses.replace(jobs[0], wanted=(), deadline=max(job.deadline for job in jobs))
     try:
         outputs = together.compute(batching.merge([job.inputs for job in jobs]))
-    except ServingError:  # of one of them
+    except ServingError:  # one of the jobs may have caused it
         return None
     parts = batching.split(outputs, [batching.num_rows(job.inputs) for job in jobs])
     return parts and [{name: part[name] for name in job.wanted or part} for job, part in zip(jobs, parts, strict=True)]
 
 
 def _is_late(job: Job) -> bool:
-    """Whether nobody waits for a job any more; such a job is settled without being computed."""
+    """Whether no one waits for a job any more; such a job is settled without being computed."""
     if not (job.expired or job.answer.cancelled()):
         return False
     _settle(job, _deadline_exceeded())
@@ -294,13 +295,13 @@ def _is_late(job: Job) -> bool:
 
 
 def _settle(job: Job, result: Tensors | Exception) -> None:
-    """Ends a job, once; from any thread."""
+    """Settles a job, once; may be called from any thread."""
     job.answer.get_loop().call_soon_threadsafe(_end, job, result)
 
 
 def _end(job: Job, result: Tensors | Exception) -> None:
     job.version.release()
-    if job.answer.cancelled():  # the client has gone
+    if job.answer.cancelled():  # the client is gone
         return
     if isinstance(result, Exception):
         job.answer.set_exception(result)

@@ -1,4 +1,4 @@
-"""The JSON of the HTTP service; what its OpenAPI page shows."""
+"""The HTTP service's JSON bodies; its OpenAPI page shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serving.ranking_client.ranked import Ranking
 _MAX_FEATURES = 1_000
 _MAX_VALUES = 10_000
 
-#: float32's largest, in digits that do not round up.
+#: The largest float32, in decimal digits that do not round up.
 _MAX_NUMBER = 3.4028234e38
 
 _Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
@@ -22,12 +22,12 @@ _Texts: TypeAlias = Annotated[list[_Text], Field(max_length=_MAX_VALUES)]
 FeatureValues: TypeAlias = Annotated[
     dict[str, _Number | _Text | _Numbers | _Texts | None], Field(max_length=_MAX_FEATURES)
 ]
-#: So long that its UTF-8 has at most the client's 1,000 bytes.
+#: 250 characters have at most 1,000 bytes in UTF-8, the client's limit.
 ItemId: TypeAlias = Annotated[str, Field(min_length=1, max_length=250)]
 
 
 def _whole(value: Any) -> Any:
-    """JSON does not tell 10.0 from 10."""
+    """Turns 10.0 into 10, since JSON does not distinguish them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -77,12 +77,12 @@ class RankRequest(_Strict):
     logits: bool = Field(False, strict=True, description="Return the wide and deep logits too.")
 
     def pairs(self) -> list[str | tuple[str, FeatureValues]]:
-        """The candidates as the client takes them."""
+        """The candidates in the form that the client takes."""
         return [c if isinstance(c, str) else (c.id, c.features) for c in self.candidates]
 
 
 class ScoredItem(BaseModel):
-    """A candidate in its place."""
+    """A candidate with its score."""
 
     id: str
     score: float
@@ -103,7 +103,7 @@ class RankResponse(BaseModel):
 
     @classmethod
     def of(cls, ranking: Ranking) -> RankResponse:
-        """Makes the JSON of a ranking."""
+        """Makes the response body of a ranking."""
         items = [
             ScoredItem.model_construct(
                 id=item.item_id,
@@ -125,7 +125,7 @@ class Problem(BaseModel):
 
 
 class Health(BaseModel):
-    """The service is there, or, of readiness, the model that answers."""
+    """The state of the service; for readiness, with the version of the model that answers."""
 
     status: str
     version: int | None = None

@@ -1,4 +1,4 @@
-"""Bounds what one HTTP request may take of the service."""
+"""Limits the size and the duration of one HTTP request."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """Hands on requests whose body is whole; answers 413 to one that is too long, and 408 to one that comes too slowly.
+    """ASGI middleware that passes on requests with a whole body; answers 413 if it is too long, 408 if it is too slow.
 
     Args:
-      app: The application.
+      app: The ASGI application.
       max_bytes: The longest body allowed.
-      seconds: A body must be whole within this time.
+      seconds: The time within which a body must be whole.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
@@ -48,7 +48,7 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
     async def _read(self, receive: Receive) -> bytearray | None:
-        """The body, or its first part that is too long; None if the client is gone."""
+        """The body, or its beginning if it is too long; None if the client has disconnected."""
         body, more = bytearray(), True
         while more and len(body) <= self._max_bytes:
             message = await receive()

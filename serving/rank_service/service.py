@@ -1,4 +1,4 @@
-"""`/rank` over HTTP, for stores that do not speak gRPC: `wdr rank-service`."""
+"""The HTTP service `/rank`, for stores that do not use gRPC: `wdr rank-service`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serving.ranking_client.errors import RankingError
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 
-#: By what a ranking came to, the HTTP status; what is not named here is the model server's fault: 502.
+#: The HTTP status of each gRPC code. Any other code is a failure of the model server: 502.
 STATUSES = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.NOT_FOUND: 404,
@@ -49,19 +49,19 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 _A_FEATURE = "a feature must be a text, a number within float32's range, a list of either, or null"
-#: What stands under these keys may be of several kinds.
+#: The rules for the keys whose values may be of several types.
 _UNIONS = {
     "context": _A_FEATURE,
     "features": _A_FEATURE,
     "candidates": 'a candidate must be an item id, or an object with "id" and "features"',
 }
 
-#: Connections at once; a further one is told 503.
+#: The most connections at once; a further one is answered 503.
 _MAX_CONNECTIONS = 1_000
 
 
 class RankingCounters:
-    """Counts what callers are not stopped for: requests with warnings, and items that the catalog does not have."""
+    """Counts what does not fail a request: rankings with warnings, and items that the model's catalog lacks."""
 
     def __init__(self) -> None:
         self._registry = prometheus_client.CollectorRegistry()
@@ -75,23 +75,23 @@ class RankingCounters:
         )
 
     def count(self, ranking: Ranking) -> None:
-        """Counts a ranking."""
+        """Counts a ranking's warnings and its items that are not in the catalog."""
         self._warned.inc(bool(ranking.warnings))
         self._unknown.inc(sum(item.in_catalog is False for item in ranking.items))
 
     def page(self) -> bytes:
-        """The counters as Prometheus reads them."""
+        """The counters in Prometheus's text format."""
         return prometheus_client.generate_latest(self._registry)
 
 
 def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int, timeout_seconds: float) -> FastAPI:
-    """The service.
+    """Makes the service's application.
 
     Args:
-      settings: How it asks the model server.
-      max_body_bytes: A longer body is refused.
-      max_concurrent: More rankings at once are refused.
-      timeout_seconds: A request's body must be whole within this time.
+      settings: The settings of the client that calls the model server.
+      max_body_bytes: The longest request body; a longer one is refused.
+      max_concurrent: The most rankings at once; further ones are refused.
+      timeout_seconds: The time within which a request's body must be whole.
 
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`.
@@ -133,7 +133,7 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int,
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        """The counters, for Prometheus."""
+        """The counters, in Prometheus's text format."""
         return Response(counters.page(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(RankingError, _ranking_error)
@@ -161,7 +161,7 @@ def _not_valid(_: Request, error: Exception) -> JSONResponse:
 
 
 def _place(location: tuple[int | str, ...], message: str) -> tuple[str, str]:
-    """The place of a mistake, and the rule: of a union, pydantic tells what each of its members would have wanted."""
+    """The location of a mistake and its rule; for a union, one rule in place of pydantic's message for a member."""
     parts = [str(part) for part in location]
     for name, rule in _UNIONS.items():
         if name in parts[:-1]:
@@ -175,13 +175,13 @@ def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 
 def serve(app: FastAPI, host: str, port: int, timeout_seconds: float) -> None:
-    """Serves until it is interrupted; requests on their way are answered first.
+    """Serves until it is interrupted; requests in flight are answered first.
 
     Args:
       app: The application.
-      host: Where to listen.
-      port: Likewise.
-      timeout_seconds: A connection is closed whose next request's head is not there within this time.
+      host: The address to listen at.
+      port: The port to listen at.
+      timeout_seconds: The time within which the next request's head must arrive; else its connection is closed.
     """
     uvicorn.run(
         app,

@@ -1,4 +1,4 @@
-"""The earlier name of `serving.ranking_client`; it goes with the release after this one."""
+"""Deprecated alias of `serving.ranking_client`; the release after this one removes it."""
 
 import warnings
 

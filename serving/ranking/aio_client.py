@@ -1,3 +1,3 @@
-"""The earlier name of `serving.ranking_client.aio_client`."""
+"""Deprecated alias of `serving.ranking_client.aio_client`."""
 
 from serving.ranking_client.aio_client import *  # noqa: F403 - whatever a caller imported from here

@@ -1,3 +1,3 @@
-"""The earlier name of `serving.ranking_client.client`."""
+"""Deprecated alias of `serving.ranking_client.client`."""
 
 from serving.ranking_client.client import *  # noqa: F403 - whatever a caller imported from here

@@ -1,3 +1,3 @@
-"""The earlier name of `serving.ranking_client.errors`."""
+"""Deprecated alias of `serving.ranking_client.errors`."""
 
 from serving.ranking_client.errors import *  # noqa: F403 - whatever a caller imported from here

@@ -1,3 +1,3 @@
-"""The earlier name of `serving.ranking_client.settings`."""
+"""Deprecated alias of `serving.ranking_client.settings`."""
 
 from serving.ranking_client.settings import *  # noqa: F403 - whatever a caller imported from here

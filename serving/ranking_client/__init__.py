@@ -1,9 +1,9 @@
-"""Asks a model server to rank a request's candidates: the client, sync and asyncio, and an HTTP service in front of it.
+"""Clients that ask a model server to rank a request's candidates: one synchronous, one for asyncio.
 
-    context, candidates ──► steps: which signature, which calls, one answer of the parts' ──► ranking
+    context, candidates ──► steps: chooses the signature, makes the calls, merges the parts' answers ──► ranking
                               │ calls                     ▲ answers
                               ▼                           │
-                            client or aio_client: sends them, by flight's rules for a second copy
+                            client or aio_client: sends the calls; call_attempts says when to send another copy
 
-`steps` knows no network and `flight` no clock, so both clients share them. The protocol is TF Serving's.
+`steps` has no network code and `call_attempts` reads no clock, so both clients share them. They use TF Serving's API.
 """

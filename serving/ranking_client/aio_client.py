@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""The asyncio ranking client."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Result = TypeVar("Result")
 
 
 class AsyncRankingClient:
-    """Ranks candidates by a model server; made and used within one event loop. `async with` closes it.
+    """Ranks candidates with a model server. Create and use it within one event loop; `async with` closes it.
 
     Args:
-      settings: How to ask.
+      settings: The client's settings.
 
     Raises:
-      InputError: If a file of a certificate, a key or a token has none.
-      OSError: If it cannot be read.
+      InputError: If a certificate, key or token file has no such content.
+      OSError: If such a file cannot be read.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -56,7 +56,7 @@ class AsyncRankingClient:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connection; calls on their way fail."""
+        """Closes the connection; calls in flight fail."""
         await self._channel.close()
 
     async def rank(
@@ -68,7 +68,7 @@ class AsyncRankingClient:
         logits: bool = False,
         deadline_seconds: float | None = None,
     ) -> Ranking:
-        """Ranks a request's candidates; as `RankingClient.rank`. If it is cancelled, its calls are too."""
+        """Ranks a request's candidates, as `RankingClient.rank` does. Cancelling it cancels its calls."""
         return await self._run(self._steps.rank(context, candidates, k, logits), deadline_seconds)
 
     async def signatures(self, deadline_seconds: float | None = None) -> ModelSignatures:
@@ -92,7 +92,7 @@ class AsyncRankingClient:
             return result
 
     async def _perform(self, calls: list[Call], deadline: float, budget: float) -> list[Any]:
-        """Makes calls at once and returns their answers in order; if one is lost, cancels the rest and raises."""
+        """Makes calls in parallel and returns their answers in order; if one fails, cancels the rest and raises."""
         if len(calls) == 1:
             return [await self._fly(calls[0], deadline, budget)]
         tasks = [asyncio.ensure_future(self._fly(call, deadline, budget)) for call in calls]
@@ -118,7 +118,7 @@ class AsyncRankingClient:
                     await asyncio.sleep(wait)
                     continue
                 done, copies = await asyncio.wait(copies, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-                for copy in sorted(done, key=lambda copy: copy.exception() is not None):  # an answer counts first
+                for copy in sorted(done, key=lambda copy: copy.exception() is not None):  # answers before failures
                     error = copy.exception()
                     if error is None:
                         return copy.result()

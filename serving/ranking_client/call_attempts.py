@@ -1,4 +1,4 @@
-"""When a call's copies are sent, and when it is lost. It has no clock and no network; who drives it does."""
+"""Decides when a call's copies are sent and when the call has failed. The caller supplies the clock and the network."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from serving.ranking_client.settings import ClientSettings
 
 
 class CallAttempts:
-    """One call on its way.
+    """The state of one call: its copies sent, and when the next one is due.
 
-    At most `max_attempts` copies of it are sent. One that failed is sent again only after UNAVAILABLE, when no server
-    has answered; any other failure ends the call. Before that it waits, twice as long each time, by half to one and a
-    half of that, so that the clients of a server that was away do not all come back at once. With hedging, a further
-    copy leaves after each delay without an answer; not one alone, which may go to the same server as the first.
+    At most `max_attempts` copies are sent. A failed copy is sent again only after UNAVAILABLE, when no server has
+    answered; any other failure ends the call. The wait before a retry doubles each time, and is multiplied by a random
+    factor between 0.5 and 1.5, so that the clients of a server that was away do not all return at once. With hedging,
+    a further copy is sent after each delay without an answer. There may be several, since the second copy may reach the
+    same server as the first.
 
     Args:
-      settings: Tries, waits and hedging.
+      settings: The settings of attempts, waits and hedging.
       now: The time, seconds on any clock.
       deadline: When the budget ends, on the same clock.
-      draw: Draws from [0, 1).
+      draw: Draws a random number from [0, 1).
 
     Attributes:
       due: When the next copy is to be sent; infinite if none is.
@@ -40,14 +41,14 @@ class CallAttempts:
         self.due = now
 
     def sent(self, now: float) -> None:
-        """A copy was sent."""
+        """Records that a copy was sent."""
         self.num_sent += 1
         self._in_flight += 1
         hedge = self._settings.hedge_after_seconds
         self.due = now + hedge if hedge is not None and self._may_send else math.inf
 
     def failed(self, code: grpc.StatusCode, now: float) -> bool:
-        """A copy failed; returns whether the call is lost."""
+        """Records that a copy failed; returns whether the call has failed."""
         self._in_flight -= 1
         if code != grpc.StatusCode.UNAVAILABLE:
             return True

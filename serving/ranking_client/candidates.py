@@ -1,4 +1,4 @@
-"""The candidates of a request, as a caller has them and as they are sent."""
+"""A request's candidates, as the caller passes them and as they are sent."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Candidates:
 
     Attributes:
       ids: The item ids in UTF-8.
-      items: For each, its features as a serialized tf.Example; empty if the caller gave none.
+      items: Each candidate's features as a serialized tf.Example; empty if the caller gave none.
     """
 
     ids: tuple[bytes, ...]
     items: tuple[bytes, ...]
 
     def parts(self, size: int | None) -> Iterator[Candidates]:
-        """The candidates in as few parts as have `size` or fewer each, all alike; None: in one."""
+        """Splits the candidates into the fewest parts of at most `size`, nearly equal in size; None makes one part."""
         number = -(-len(self.ids) // (size or len(self.ids)))
         bounds = [round(i * len(self.ids) / number) for i in range(number + 1)]
         for start, end in itertools.pairwise(bounds):
@@ -48,7 +48,7 @@ def encode_candidates(candidates: Sequence[Candidate], settings: ClientSettings)
       The candidates.
 
     Raises:
-      RequestError: If there are none, too many, or one is not right.
+      RequestError: If there are none or too many, or one is invalid.
     """
     if isinstance(candidates, str | bytes):
         raise RequestError(f"candidates must be a list of item ids. Received: {candidates[:100]!r}")

@@ -1,4 +1,4 @@
-"""What both clients' channels have in common."""
+"""gRPC channel options, credentials and call metadata, shared by both clients."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from serving.ranking_client.settings import ClientSettings
 from serving.token_file import parse_tokens
 from serving.watched_files import Contents, WatchedFiles
 
-#: A token's file is looked at so often at most.
+#: The token file is checked at most this often.
 LOOK_SECONDS = 1.0
 
-#: A server that was away is looked for again after so long, not after gRPC's second: a ranking has no second to wait.
+#: A client reconnects to a server that was away after 20 ms; gRPC's default of 1 s is longer than a ranking may wait.
 _RECONNECT_MS = {
     "grpc.initial_reconnect_backoff_ms": 20,
-    "grpc.min_reconnect_backoff_ms": 1_000,  # which is how long a connection may take, whatever its name
+    "grpc.min_reconnect_backoff_ms": 1_000,  # despite its name, how long a connection attempt may take
     "grpc.max_reconnect_backoff_ms": 1_000,
 }
 
@@ -37,15 +37,16 @@ def options(settings: ClientSettings) -> list[tuple[str, int | str]]:
 
 
 def credentials(settings: ClientSettings) -> grpc.ChannelCredentials | None:
-    """TLS, or None for none.
+    """The channel's TLS credentials; None without TLS.
 
     Raises:
-      InputError: If a certificate's file has none, or the client's does not fit its key.
+      InputError: If a certificate file has no certificate, or the client's certificate and key are not a pair.
       OSError: If a file cannot be read.
     """
     if settings.ca_certificate is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # gRPC would only say that no server can be reached
+    # The files are checked here, since gRPC would only report that no server can be reached.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority = Path(settings.ca_certificate).read_bytes()
     load_authority(context, authority, settings.ca_certificate)
     if settings.client_certificate is None or settings.client_key is None:
@@ -56,10 +57,10 @@ def credentials(settings: ClientSettings) -> grpc.ChannelCredentials | None:
 
 
 class CallMetadata:
-    """What goes with every call; threads may share it.
+    """The metadata of every call; safe to share between threads.
 
     Raises:
-      InputError: If the token's file has no token.
+      InputError: If the token file has no valid token.
       OSError: If it cannot be read.
     """
 
@@ -71,7 +72,7 @@ class CallMetadata:
         self._looking = threading.Lock()
 
     def now(self) -> tuple[tuple[str, str], ...]:
-        """The metadata of a call that is made now; a token that has changed to one that cannot be sent stays."""
+        """The metadata of a call made now. If the token file has changed to an invalid one, the earlier token stays."""
         if self._file and time.monotonic() - self._looked > LOOK_SECONDS and self._looking.acquire(blocking=False):
             try:
                 self._file.check()

@@ -1,4 +1,4 @@
-"""The client for code that waits for its answer."""
+"""The synchronous ranking client."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Result = TypeVar("Result")
 
 
 class RankingClient:
-    """Ranks candidates by a model server; threads may share it. `with` closes it.
+    """Ranks candidates with a model server. It is safe to share between threads; `with` closes it.
 
     Args:
-      settings: How to ask.
+      settings: The client's settings.
 
     Raises:
-      InputError: If a file of a certificate, a key or a token has none.
-      OSError: If it cannot be read.
+      InputError: If a certificate, key or token file has no such content.
+      OSError: If such a file cannot be read.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -56,7 +56,7 @@ class RankingClient:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection; calls on their way fail."""
+        """Closes the connection; calls in flight fail."""
         self._channel.close()
 
     def rank(
@@ -71,20 +71,20 @@ class RankingClient:
         """Ranks a request's candidates.
 
         Args:
-          context: The context's features: by name a text, a number, a list of either, or None; or a serialized
+          context: The context features by name, each a string, a number, a list of either, or None; or a serialized
             tf.Example of them.
-          candidates: Item ids; or, for items that are newer than the model's catalog, pairs of an id and item features,
-            as the context's are.
-          k: Return the best k; None returns all.
+          candidates: Item ids; or, for items that are newer than the model's catalog, pairs of an id and item features
+            in the same form as the context's.
+          k: Return only the best k; None returns all.
           logits: Return the wide and deep logits too.
-          deadline_seconds: The budget, in place of the settings'.
+          deadline_seconds: The budget in seconds; None takes `deadline_seconds` of the settings.
 
         Returns:
           The ranking.
 
         Raises:
-          RequestError: If the request breaks a rule; it was not sent.
-          RankingError: If it was not answered.
+          RequestError: If the request breaks a rule; nothing was sent for it.
+          RankingError: If the server did not answer it.
         """
         return self._run(self._steps.rank(context, candidates, k, logits), deadline_seconds)
 
@@ -109,7 +109,7 @@ class RankingClient:
             return result
 
     def _perform(self, calls: list[Call], deadline: float, budget: float) -> list[Any]:
-        """Makes calls at once and returns their answers in order; if one is lost, cancels the rest and raises."""
+        """Makes calls in parallel and returns their answers in order; if one fails, cancels the rest and raises."""
         if len(calls) == 1 and self._settings.hedge_after_seconds is None:
             return [self._fly(calls[0], deadline, budget)]
         now = time.monotonic()
@@ -129,7 +129,7 @@ class RankingClient:
                     i, future = events.get(timeout=max(0.0, min(wait, budget)))
                 except queue.Empty:
                     continue
-                if i not in flights:  # the slower copy of a call
+                if i not in flights:  # another copy of this call was answered first
                     continue
                 code = future.code()
                 if code == grpc.StatusCode.OK:
@@ -143,7 +143,7 @@ class RankingClient:
         return [answers[i] for i in range(len(calls))]
 
     def _fly(self, call: Call, deadline: float, budget: float) -> Any:
-        """Makes one call that is not hedged, in this thread; a future, as of several calls, takes 0.2 ms more."""
+        """Makes one call without hedging, in this thread; futures, as several calls use, take 0.2 ms more."""
         flight = CallAttempts(self._settings, time.monotonic(), deadline)
         method = getattr(self._stub, call.method)
         while True:

@@ -1,4 +1,4 @@
-"""Why a request was not answered."""
+"""Errors for a request that was not answered."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import grpc
 
 from transform.errors import UserError
 
-#: Of what a server says, a sentence takes so much.
+#: The longest part of a server's error message that is quoted.
 _MAX_DETAILS = 300
 
 
 class RankingError(UserError):
-    """A request that was not answered; the text is one sentence.
+    """A request that was not answered; the message is one sentence.
 
     Args:
-      code: What happened, as gRPC names it.
-      text: The sentence.
+      code: The gRPC status code.
+      text: The message.
     """
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
@@ -24,20 +24,20 @@ class RankingError(UserError):
 
 
 class RequestError(RankingError, ValueError):
-    """A request that breaks a rule; it was not sent."""
+    """A request that breaks a rule; nothing was sent for it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
 def server_error(code: grpc.StatusCode, details: str | None, server: str, seconds: float) -> RankingError:
-    """What a call came to, as an error.
+    """Makes the error of a failed call.
 
     Args:
-      code: The call's status.
-      details: The server's words, or gRPC's.
-      server: The address.
-      seconds: The budget that the whole request had.
+      code: The call's status code.
+      details: The error message of the server, or of gRPC.
+      server: The server's address.
+      seconds: The budget of the whole request.
 
     Returns:
       The error.

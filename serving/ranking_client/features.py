@@ -1,4 +1,4 @@
-"""Features as a store has them to a tf.Example as the model reads it: texts are categories, numbers are numbers."""
+"""Converts a caller's features to the tf.Example that the model reads: strings are categories, numbers are numeric."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Scalar: TypeAlias = str | bytes | int | float
 Value: TypeAlias = Scalar | Sequence[Scalar] | None
 Features: TypeAlias = Mapping[str, Value]
 
-#: What kind of tensor a feature is, where the model tells: DT_STRING or DT_FLOAT.
+#: By feature name, its tensor's dtype, where the model's signatures give it: DT_STRING or DT_FLOAT.
 Kinds: TypeAlias = Mapping[str, int]
 
-#: What a feature of a kind may be; None: the kind is not known.
+#: The values allowed, by dtype; None if the dtype is unknown.
 _ALLOWED = {
     None: "a text, a number, or a list of either",
     types_pb2.DT_STRING: "a text, an integer, or a list of them",
@@ -29,19 +29,20 @@ _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 
 def encode_example(features: Features | bytes, what: str, max_bytes: int, kinds: Kinds | None = None) -> bytes:
-    """Makes a tf.Example.
+    """Serializes features as a tf.Example.
 
     Args:
-      features: By name, a value, a list of values, or None; or the tf.Example, serialized.
-      what: What the features are of, for errors.
+      features: By name, a value, a list of values, or None; or an already serialized tf.Example.
+      what: What the features describe, for error messages.
       max_bytes: The longest tf.Example allowed.
-      kinds: By name, the feature's kind. An integer for a category becomes its digits; without a kind it is a number.
+      kinds: By name, the feature's dtype. An integer for a DT_STRING feature becomes its decimal digits; without a
+        known dtype it is a number.
 
     Returns:
       The serialized tf.Example.
 
     Raises:
-      RequestError: If a value is of no kind that a feature has, or the example is too long.
+      RequestError: If a value is of a type that the feature does not take, or the example is too long.
     """
     if isinstance(features, bytes):
         serialized = features
@@ -77,7 +78,7 @@ def _entry(value: Value, kind: int | None, where: str) -> feature_pb2.Feature | 
 
 
 def as_bytes(text: str | bytes, where: str) -> bytes:
-    """A text in UTF-8; raises RequestError if it has none."""
+    """Encodes a string in UTF-8; raises RequestError if that is impossible."""
     if isinstance(text, bytes):
         return text
     try:

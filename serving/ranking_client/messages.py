@@ -1,4 +1,4 @@
-"""TF Serving's messages: a request's parts as PredictRequests, and what PredictResponses say."""
+"""Converts to and from TF Serving's messages: builds PredictRequests, and reads PredictResponses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def string_tensor(values: Sequence[bytes], shape: Sequence[int]) -> tensor_pb2.T
 
 
 def metadata_request(settings: ClientSettings) -> get_model_metadata_pb2.GetModelMetadataRequest:
-    """Asks for the signatures."""
+    """Makes a GetModelMetadata request for the model's signatures."""
     spec = _model_spec(settings)
     return get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[METADATA_FIELD])
 
@@ -56,28 +56,28 @@ def predict_request(
     logits: bool,
     in_catalog: bool = False,
 ) -> predict_pb2.PredictRequest:
-    """Asks for one part's ranking, or, of `serving_default`, for its scores.
+    """Makes the Predict request for one part: `serving_default` returns scores, the other signatures rank.
 
     Args:
       settings: The model, and the limits.
-      signature: The signature that is to answer.
+      signature: The signature to call.
       context: The context's serialized tf.Example.
       part: The candidates.
       logits: Ask for the wide and deep logits too.
-      in_catalog: Ask for whether the model's catalog has each item; the signature must have that output.
+      in_catalog: Ask whether the model's catalog has each item; the signature must have that output.
 
     Returns:
       The request.
 
     Raises:
-      RequestError: If it is too long, or `serving_default` has no logits.
+      RequestError: If it is too long, or logits are asked of `serving_default`, which has none.
     """
     number = len(part.ids)
     request = predict_pb2.PredictRequest(model_spec=_model_spec(settings, signature))
     if signature == SERVING_SIGNATURE:
         if logits:
             raise RequestError(f"logits must be asked of a model with the signature `rank`. Received: `{signature}`")
-        # Two serialized messages one after the other are one message, with the fields of both.
+        # Concatenating two serialized messages merges them: the result has the fields of both.
         examples = [
             context + item + _id_example(settings, item_id) for item_id, item in zip(part.ids, part.items, strict=True)
         ]
@@ -99,7 +99,7 @@ def predict_request(
 
 
 def pinned(request: predict_pb2.PredictRequest, version: int) -> predict_pb2.PredictRequest:
-    """The same request to a version."""
+    """Copies a request and pins it to a version."""
     copy = predict_pb2.PredictRequest()
     copy.CopyFrom(request)
     copy.model_spec.version.value = version
@@ -122,10 +122,10 @@ def _id_example(settings: ClientSettings, item_id: bytes) -> bytes:
 
 
 def read_ranking(response: predict_pb2.PredictResponse, signature: str, part: Candidates) -> list[RankedItem]:
-    """One part's ranked items.
+    """Reads one part's ranked items from a response.
 
     Args:
-      response: The answer to `predict_request`.
+      response: The response to a `predict_request`.
       signature: The signature that answered.
       part: The part.
 
@@ -133,7 +133,7 @@ def read_ranking(response: predict_pb2.PredictResponse, signature: str, part: Ca
       The items, best first.
 
     Raises:
-      RankingError: If they are not as many as the candidates, or a score is no number.
+      RankingError: If their number differs from the candidates', an output is missing, or a score is not finite.
     """
     number = len(part.ids)
     scores = _floats(response, SCORES_OUTPUT, number)
@@ -161,14 +161,14 @@ def _output(response: predict_pb2.PredictResponse, name: str) -> tensor_pb2.Tens
 
 
 def _floats(response: predict_pb2.PredictResponse, name: str, number: int) -> np.ndarray:
-    """An output's values: a server may send them packed, or one by one."""
+    """An output's float32 values, which a server may send packed in `tensor_content` or in `float_val`."""
     tensor = _output(response, name)
     packed = np.frombuffer(tensor.tensor_content, "<f4")
     return _checked(packed if len(packed) else np.array(tensor.float_val, np.float32), name, number)
 
 
 def _bools(response: predict_pb2.PredictResponse, name: str, number: int) -> list[bool]:
-    """As `_floats`."""
+    """An output's booleans, which a server may send packed in `tensor_content` or in `bool_val`."""
     tensor = _output(response, name)
     return _checked([byte != 0 for byte in tensor.tensor_content] or list(tensor.bool_val), name, number)
 

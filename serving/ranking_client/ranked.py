@@ -1,4 +1,4 @@
-"""What a ranking comes to."""
+"""The result of a ranking request."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 
 class RankedItem(NamedTuple):
-    """A candidate in its place.
+    """A candidate with its score.
 
     Attributes:
-      item_id: The item.
+      item_id: The item id.
       score: sigmoid(wide logit + deep logit).
-      wide_logit: The wide part's, if logits were asked for.
-      deep_logit: The deep part's, likewise.
+      wide_logit: The wide part's logit, if logits were asked for.
+      deep_logit: The deep part's logit, if logits were asked for.
       in_catalog: Whether the model's catalog has the item; None if the model has no such output.
     """
 
@@ -33,7 +33,7 @@ class Ranking:
       model: The model that answered.
       version: Its version; the same for all parts of the request.
       signature: The signature that answered.
-      warnings: What is wrong with the request, a sentence each: it was ranked all the same.
+      warnings: Problems of a request that was ranked nevertheless, one sentence each.
     """
 
     items: tuple[RankedItem, ...]

@@ -1,4 +1,4 @@
-"""How a client asks; as a JSON file, what `wdr tune-client` writes and the other commands read."""
+"""The ranking client's settings. `wdr tune-client` writes them as a JSON file, which the other commands read."""
 
 from __future__ import annotations
 
@@ -20,33 +20,34 @@ Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True, config=STRICT)
 class ClientSettings:
-    """How a client asks.
+    """The ranking client's settings.
 
     Attributes:
       model: The model's name.
-      server: The model server's gRPC address, `HOST:PORT`; of a name with several addresses, calls go round them.
-      version: Ask this version; None takes the server's newest.
-      label: In place of `version`: ask the version with this label, such as `stable`.
-      deadline_seconds: The budget of a whole ranking, second tries included.
-      max_attempts: Copies of a call, at most. One is sent again that met no server (UNAVAILABLE). Any other failure is
-        final: it may have cost the server its time already, or would come again.
-      backoff_seconds: The mean wait before the second try; it doubles with each further one.
+      server: The model server's gRPC address, `HOST:PORT`. If the host name has several addresses, calls are sent to
+        them round-robin.
+      version: Call this version; None calls the server's newest.
+      label: Call the version with this label, such as `stable`; excludes `version`.
+      deadline_seconds: The budget of a whole ranking, retries included.
+      max_attempts: The most copies of a call. Only a call that reached no server (UNAVAILABLE) is sent again. Any other
+        failure is final: the call may already have cost the server its time, or would fail again.
+      backoff_seconds: The mean wait before the first retry; it doubles with each further one.
       hedge_after_seconds: Send a further copy of a call that has no answer after this time, and take the first answer;
-        None never does. At the 95th percentile of the latency, it costs 5 % more calls.
-      part_size: Split more candidates than this into parallel calls; None always makes one call. What is best depends
+        None sends no further copies. Set to the 95th percentile of the latency, it costs 5 % more calls.
+      part_size: Split more candidates than this into parallel calls; None always makes one call. The best value depends
         on the server's processors: `wdr tune-client` measures it.
       max_candidates: More candidates are refused.
       max_example_bytes: A longer tf.Example, of the context or of an item, is refused.
-      max_request_bytes: A longer call is refused; gRPC's receivers take 4 MiB unless told otherwise.
-      strict: Refuse a context with a feature that the model does not have, or with several values for one that is no
-        list. Otherwise the ranking has a warning, since a feature that is renamed must not stop all requests.
-      item_id_feature: The feature that is the item id, for a model without the signature `rank`, which reads it from
-        the example; None if the candidates' item features have it already.
-      ca_certificate: A PEM file of the authority that signed the server's certificate; None speaks without TLS.
-      client_certificate: A PEM file of the certificate that the client shows to a server that wants one (mutual TLS);
-        None shows none. It and its key are read when a client is made.
-      client_key: A PEM file of its private key, not encrypted.
-      token_file: A file with the token that the server wants to see; None sends none. It is read again when it changes.
+      max_request_bytes: A longer call is refused; gRPC's receivers accept 4 MiB unless configured otherwise.
+      strict: Refuse a context with a feature that the model does not have, or with several values for a feature that is
+        not a list. Otherwise the ranking carries a warning, since a renamed feature must not stop all requests.
+      item_id_feature: The feature that holds the item id, for a model without the signature `rank`, which reads the id
+        from the example; None if the candidates' item features already have it.
+      ca_certificate: A PEM file of the authority that signed the server's certificate; None connects without TLS.
+      client_certificate: A PEM file of the client's certificate, for a server that requires one (mutual TLS); None
+        presents none. It and its key are read when a client is created.
+      client_key: A PEM file of the certificate's private key, not encrypted.
+      token_file: A file with the token that the server requires; None sends none. It is read again when it changes.
     """
 
     model: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -96,11 +97,11 @@ def read_settings(path: str) -> ClientSettings:
 
 
 def make_settings(path: str | None, **given: Any) -> ClientSettings:
-    """Settings from a file and from what was given beside it.
+    """Makes settings from a file and from the values given beside it.
 
     Args:
-      path: A settings file; None for the defaults.
-      **given: Values in place of the file's; None gives none.
+      path: A settings file; None takes the defaults.
+      **given: Values that replace the file's; None replaces nothing.
 
     Returns:
       The settings.

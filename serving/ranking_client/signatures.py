@@ -1,4 +1,4 @@
-"""What signatures a served model has, from the server's metadata, and which one answers a request."""
+"""Reads a served model's signatures from the server's metadata, and chooses the one for a request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transform.signature_names import (
     SERVING_SIGNATURE,
 )
 
-#: The field of a model's metadata that TF Serving has.
+#: The metadata field of TF Serving that holds the signatures.
 METADATA_FIELD = "signature_def"
 
 
@@ -29,9 +29,9 @@ class ModelSignatures:
 
     Attributes:
       version: The version.
-      names: Their names.
-      context_kinds: By context feature, its kind: what the inputs of `rank_named` are. Empty without that signature.
-      lists: The context features that are lists; likewise.
+      names: The signatures' names.
+      context_kinds: By context feature, its dtype, from the inputs of `rank_named`. Empty without that signature.
+      lists: The context features that are lists, from the same inputs.
       outputs: By signature, the names of its outputs.
     """
 
@@ -43,7 +43,7 @@ class ModelSignatures:
 
     @classmethod
     def of(cls, response: get_model_metadata_pb2.GetModelMetadataResponse) -> ModelSignatures:
-        """Reads the answer to GetModelMetadata."""
+        """Reads a GetModelMetadata response."""
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata[METADATA_FIELD].Unpack(signatures)
         kinds, lists = {}, set()
@@ -62,10 +62,10 @@ class ModelSignatures:
         )
 
     def warnings(self, context: Features) -> list[str]:
-        """What of a context the model does not read, a sentence for each feature; none of a model without `rank_named`.
+        """Returns a sentence for each part of a context that the model does not read.
 
-        A feature that it does not have, such as a misspelt one, it ignores; of several values for a feature that is no
-        list it reads the first.
+        The model ignores a feature that it does not have, such as a misspelt one. Of several values for a feature that
+        is not a list, it reads the first. For a model without `rank_named` the list is empty.
         """
         if not self.context_kinds:
             return []
@@ -84,13 +84,14 @@ class ModelSignatures:
         return found
 
     def signature_for(self, candidates: Candidates) -> str:
-        """The signature that ranks the candidates.
+        """Returns the signature that ranks the candidates.
 
-        `rank` if the caller gave no item features, `rank_items` if there are some. A model without `rank` needs every
-        candidate's features, for `rank_items` or, without that too, for an example per candidate.
+        If every candidate has features, that is `rank_items`, or without it `serving_default`, which scores one example
+        per candidate. If only some have features, it is `rank_items`; if none has, `rank`. Both need a model with
+        `rank`; a model without it needs every candidate's features.
 
         Raises:
-          RequestError: If features are missing for that.
+          RequestError: If the model has no signature for these candidates.
         """
         has_rank, num_without = RANK_SIGNATURE in self.names, candidates.items.count(b"")
         usable: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a ranking takes, without a network: a generator yields calls, is sent their answers, and returns the ranking."""
+"""The steps of a ranking, without network code: generators yield calls, are sent the answers, and return the result."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class Call:
     request: Message
 
 
-#: Yields calls that are to be made at once, and is sent their answers in the same order.
+#: Yields calls to make in parallel, and is sent their answers in the same order.
 Steps: TypeAlias = Generator[list[Call], list[Any], Result]
 
-#: A server that has swapped the model may say these of a signature that only the version before had.
+#: After a model swap, a server may return these codes for a signature that only the previous version had.
 _PERHAPS_SWAPPED = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND)
 
-#: Of how many versions the signatures are kept: while servers swap models one by one, answers come from two.
+#: For how many versions the signatures are kept. While servers swap models one by one, answers come from two versions.
 _NUM_VERSIONS = 4
 
 
 class RankingSteps:
-    """Knows the model's signatures, and what to ask next.
+    """Holds the model's signatures, and generates the calls of each request.
 
     Args:
-      settings: How to ask.
+      settings: The client's settings.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -54,7 +54,7 @@ class RankingSteps:
         self._current: ModelSignatures | None = None
 
     def budget(self, deadline_seconds: float | None) -> float:
-        """The seconds that a request has; raises RequestError if they are none."""
+        """The request's budget in seconds; raises RequestError unless it is positive and finite."""
         if deadline_seconds is None:
             return self._settings.deadline_seconds
         if not 0 < deadline_seconds < math.inf:
@@ -62,7 +62,7 @@ class RankingSteps:
         return deadline_seconds
 
     def signatures(self) -> Steps[ModelSignatures]:
-        """Asks the server what signatures the model has now."""
+        """Asks the server for the model's current signatures."""
         (answer,) = yield [Call("GetModelMetadata", metadata_request(self._settings))]
         self._current = found = ModelSignatures.of(answer)
         self._by_version[found.version] = found
@@ -87,7 +87,7 @@ class RankingSteps:
             if found == known:
                 raise
             ranking = yield from self._ask(found, context, encoded, logits)
-        self._current = self._by_version.get(ranking.version)  # None: the next request asks for them first
+        self._current = self._by_version.get(ranking.version)  # if None, the next request asks for the signatures first
         return dataclasses.replace(ranking, items=ranking.items[:k])
 
     def _ask(
@@ -106,7 +106,7 @@ class RankingSteps:
         versions = [answer.model_spec.version.value for answer in answers]
         newest = max(versions)
         late = [i for i, version in enumerate(versions) if version != newest]
-        if late:  # the model was swapped in between: scores of two models are not to be compared
+        if late:  # the model was swapped between the calls, and scores of two models are not comparable
             again = yield [Call("Predict", pinned(requests[i], newest)) for i in late]
             for i, answer in zip(late, again, strict=True):
                 answers[i] = answer

@@ -1,4 +1,4 @@
-"""Certificates of `localhost`, each of which is its own authority."""
+"""Makes self-signed certificates of `localhost`; each is its own authority."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """The files of a certificate and its key."""
+    """The paths of a certificate and its key."""
 
     certificate: Path
     key: Path
 
 
 def make_pair(folder: Path, name: str, *, password: str | None = None) -> Pair:
-    """A new certificate, signed by itself."""
+    """Makes a self-signed certificate."""
     pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")
     protected = ["-passout", f"pass:{password}"] if password else ["-nodes"]
     subprocess.run(

@@ -1,4 +1,4 @@
-"""The file of a token."""
+"""Tests of parsing token files."""
 
 from __future__ import annotations
 

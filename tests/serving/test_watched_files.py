@@ -1,4 +1,4 @@
-"""Files that are taken again when they change."""
+"""Tests of files that are read again when they change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transform.errors import InputError
 
 
 class Taken:
-    """Files of a token, as they were taken; the token `bad` is refused."""
+    """Records the tokens that a watched file yields; the token `bad` is refused."""
 
     def __init__(self, path: Path, looks: int = 2) -> None:
         self.tokens: list[bytes] = []
@@ -68,7 +68,7 @@ def test_a_file_of_the_same_size_and_time_is_another(path: Path) -> None:
 
 
 def test_a_link_that_leads_elsewhere_is_followed(path: Path, tmp_path: Path) -> None:
-    """As Kubernetes changes a mounted secret."""
+    """Kubernetes replaces a mounted secret in this way."""
     (tmp_path / "next").write_bytes(b"two")
     for target in ("token", "next"):
         (tmp_path / f"to-{target}").symlink_to(target)

@@ -1,4 +1,4 @@
-"""The timing of one request's batches, which take a known time."""
+"""Tests of timing one request's batches, with batches of known duration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serving.dry_run.latency import _WARM_UPS, milliseconds
 
 
 class Sleeper:
-    """A batch that takes 20 ms, and remembers how often and in which threads."""
+    """A batch that takes 20 ms, and records how often it runs and in which threads."""
 
     def __init__(self) -> None:
         self.calls = 0

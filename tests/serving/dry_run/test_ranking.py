@@ -1,4 +1,4 @@
-"""The order of candidates in a model's answer, against what a ranking must be; and contexts as named tensors."""
+"""Tests of the dry run's ranking: the order of candidates in a model's answer, and contexts as named tensors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_is_no_ranking_of_the_candidates(ranked: list[bytes], scores: list[
 
 
 class Ranks(tf.Module):
-    """Scores the i-th candidate of each request with sigmoid(-i); the scores of `rank_named` are not of its logits."""
+    """Scores the i-th candidate of each request with sigmoid(-i); `rank_named` adds 0.01, unlike its logits."""
 
     def outputs(self, item_ids: tf.Tensor, off: float) -> dict[str, tf.Tensor]:
         logits = tf.zeros(tf.shape(item_ids)) - tf.range(tf.shape(item_ids)[1], dtype=tf.float32)

@@ -1,4 +1,4 @@
-"""What the dry run's process answers, asked in this process: of good models, and of each kind of broken one."""
+"""Tests of the dry run's commands, called in this process, on good models and on each kind of broken model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.components.saved_models import example, export
 
 @pytest.fixture(scope="module")
 def requests(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Five examples."""
+    """The path of a TFRecord file with five examples."""
     path = str(tmp_path_factory.mktemp("requests") / "requests")
     with tf.io.TFRecordWriter(path) as writer:
         for x in (0.0, 1.0, 2.0, 4.0, -3.0):

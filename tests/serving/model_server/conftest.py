@@ -1,4 +1,4 @@
-"""Shared by the model server's tests."""
+"""Fixtures of the model server's tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.serving.model_server.toy_models import TOY, save_toy
 
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
-    """By its bias, a saved version to push; not to be changed."""
+    """A function that returns the saved version with a bias, for tests to push but not to change."""
     folder = tmp_path_factory.mktemp("saved")
     versions: dict[float, Path] = {}
 
@@ -28,7 +28,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, saved: Callable[[float], Path]) -> Path:
-    """A folder of one model, of version 123 as in TF Serving's documentation."""
+    """A folder with one model, in version 123 as in TF Serving's documentation."""
     folder = tmp_path_factory.mktemp("models")
     (folder / MODEL).mkdir()
     (folder / MODEL / "123").symlink_to(saved(3.0))
@@ -37,14 +37,14 @@ def models(tmp_path_factory: pytest.TempPathFactory, saved: Callable[[float], Pa
 
 @pytest.fixture(scope="session")
 def server(models: Path) -> Iterator[Server]:
-    """A server of that model, which tests do not change."""
+    """A server of that model; tests must not change it."""
     with running("--models", models) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of a model as TensorFlow 2 writes it, its version labelled, which batches what waits."""
+    """A server that batches waiting requests, with a labelled version of a model as TensorFlow 2 writes it."""
     folder = tmp_path_factory.mktemp("toy")
     save_toy(folder / "00000123")
     options = ("--settle-seconds", "0", "--max-batch", "8", "--label", f"{TOY}:good=123")
@@ -54,13 +54,13 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def folder(tmp_path: Path, saved: Callable[[float], Path]) -> Path:
-    """A folder of a model whose version 1 answers x / 2 + 1."""
+    """The folder of a model whose version 1 computes x / 2 + 1."""
     push(saved(1.0), tmp_path / "models" / MODEL / "1")
     return tmp_path / "models" / MODEL
 
 
 @pytest.fixture
 def changing(folder: Path) -> Iterator[Server]:
-    """A server of `folder`'s model, which looks for changes often."""
+    """A server of `folder`'s model that polls for changes often."""
     with running("--models", folder.parent, *POLL, "--retry-seconds", "0.3") as server:
         yield server

@@ -1,6 +1,6 @@
-"""What no honest client sends over a connection, as bytes: floods of HTTP/2 frames, and HTTP bodies in tiny chunks.
+"""Bytes that no well-behaved client sends over a connection: floods of HTTP/2 frames, and HTTP bodies in tiny chunks.
 
-HTTP/2's frames are those of RFC 9113, section 6; its headers are HPACK's literals, RFC 7541, section 6.2.2.
+HTTP/2 frames are as in RFC 9113, section 6; their headers are HPACK literals, RFC 7541, section 6.2.2.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CALL = (
     b"\x0f\x10\x10application/grpc\x00\x02te\x08trailers"
 )
 
-#: For a server that has not closed the connection, to say something.
+#: The time for a server that has not closed the connection to send something.
 _PATIENCE_SECONDS = 5.0
 
 
@@ -32,18 +32,18 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS, 0, 0)
 
 
 def _streams(number: int) -> range:
-    """A client's streams have odd numbers."""
+    """The stream ids of a client, which are odd."""
     return range(1, 2 * number + 1, 2)
 
 
 def _resets(number: int) -> bytes:
-    """Calls that are reset as soon as they are opened: CVE-2023-44487."""
+    """Calls that are reset as soon as they are opened (CVE-2023-44487)."""
     pairs = (_frame(_HEADERS, _END_HEADERS, s, _CALL) + _frame(_RST_STREAM, 0, s, _CANCEL) for s in _streams(number))
     return _PREFACE + b"".join(pairs)
 
 
 def _continuations(number: int, size: int) -> bytes:
-    """A head that goes on and on, of a header of so many bytes in each frame: CVE-2024-24549 and its like."""
+    """Headers that never end: each frame adds one of `size` bytes (CVE-2024-24549 and similar)."""
     header = b"\x00\x01x" + (b"\x7f" + bytes([(size - 127) & 0x7F | 0x80, (size - 127) >> 7]) if size > 126 else b"")
     header += b"v" * size if size > 126 else bytes([size]) + b"v" * size
     frames = itertools.repeat(_frame(_CONTINUATION, 0, 1, header), number)
@@ -57,7 +57,7 @@ def _small_chunks(number: int) -> bytes:
     )
 
 
-#: By name: the port, `grpc` or `rest`, and what is sent there.
+#: By name, the port, `grpc` or `rest`, and the bytes to send.
 CONNECTIONS: dict[str, tuple[str, bytes]] = {
     "10,000 calls that are reset at once": ("grpc", _resets(10_000)),
     "a head of 1,000 frames of 16 kB": ("grpc", _continuations(1000, 16_000)),
@@ -69,14 +69,14 @@ CONNECTIONS: dict[str, tuple[str, bytes]] = {
 
 
 def send(port: int, content: bytes) -> str:
-    """Sends bytes over a connection of their own.
+    """Sends bytes over a new connection.
 
     Args:
-      port: Of the server, on this machine.
-      content: What to send.
+      port: The server's port on this machine.
+      content: The bytes.
 
     Returns:
-      `closed` if the server has closed the connection, else `open`: it has taken everything.
+      `closed` if the server closed the connection; `open` if it accepted all bytes and did not.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_SECONDS) as connection:
         end = time.monotonic() + _PATIENCE_SECONDS

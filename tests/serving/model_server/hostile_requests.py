@@ -1,6 +1,6 @@
-"""Requests that no honest client sends, and what each is answered: a code, and a part of the sentence.
+"""Requests that no well-behaved client sends, and the expected answers: a code, and a part of the error message.
 
-Over gRPC they are calls of a method with a message or with bytes; over REST, a method, a path and a body.
+A gRPC request is a method and a serialized message or other bytes; a REST request is a method, a path and a body.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-#: As in `tiny_models`, which a benchmark that sends these does without.
+#: The same as in `tiny_models`. A benchmark that sends these requests does not import that module.
 MODEL = "half_plus_three"
 REGRESS = "tensorflow/serving/regress"
 PREDICTION = "/tensorflow.serving.PredictionService/"
@@ -46,7 +46,7 @@ def _tensor(dtype: int, *sizes: int, **values: Any) -> Any:
 
 
 def _tasks(number: int) -> bytes:
-    """Each of a signature of its own."""
+    """A request of tasks that each name a different signature."""
     request = inference_pb2.MultiInferenceRequest()
     for i in range(number):
         request.tasks.add().model_spec.CopyFrom(model_pb2.ModelSpec(name=MODEL, signature_name=str(i)))
@@ -54,7 +54,7 @@ def _tasks(number: int) -> bytes:
 
 
 def _examples(number: int, context: bytes = b"") -> bytes:
-    """Empty ones, with a context that has a value if it is not empty."""
+    """A request of empty examples, with a context if `context` is not empty."""
     request = regression_pb2.RegressionRequest(model_spec={"name": MODEL, "signature_name": REGRESS})
     examples = request.input.example_list_with_context if context else request.input.example_list
     if context:
@@ -78,7 +78,7 @@ def _filtered(*names: str) -> bytes:
 
 
 def _nested(number: int, value: bytes) -> bytes:
-    """A serialized field of a message's or a string's, which protobuf itself would build in memory first."""
+    """Serializes a message or string field directly, since protobuf would build it in memory first."""
     size, length = len(value), b""
     while size > 0x7F:
         length += bytes([size & 0x7F | 0x80])
@@ -87,7 +87,7 @@ def _nested(number: int, value: bytes) -> bytes:
 
 
 def _with_tensor(serialized: bytes) -> bytes:
-    """A PredictRequest whose `x` is a serialized TensorProto's values."""
+    """A PredictRequest whose input `x` is a serialized TensorProto."""
     entry = _nested(1, b"x") + _nested(2, b"\x08\x01" + serialized)
     return bytes(predict_pb2.PredictRequest(model_spec={"name": MODEL}).SerializeToString()) + _nested(2, entry)
 
@@ -101,12 +101,12 @@ _UNKNOWN_RANK = _tensor(_FLOAT)
 _UNKNOWN_RANK.tensor_shape.unknown_rank = True
 _RANDOM = random.Random(1)
 
-#: A part that no Input, list or shape has: field 15, a number.
+#: A field that no Input, list or shape has: number 15, a varint.
 _UNKNOWN = b"\x78\x00"
 
 _EXAMPLES = "a RegressionRequest must have at most 10000 examples. Received: more"
 
-#: By name: the method, the message, the code and a part of the sentence.
+#: By name, the method, the message, the code, and a part of the error message.
 GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
     "nothing": ("Predict", b"", INVALID, "Missing ModelSpec"),
     "no name": ("Predict", _predict(""), INVALID, "ModelSpec has no name specified."),
@@ -315,7 +315,7 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
         "Regress",
         _examples(10_000, b"x" * 1_000_000),
         INVALID,
-        "must be at most 67108864, since it is copied for each. Received: 10000",  # and some bytes more each
+        "must be at most 67108864, since it is copied for each. Received: 10000",  # followed by a few more bytes
     ),
     "a configuration out of its folder": (
         "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
@@ -332,7 +332,7 @@ GRPC: dict[str, tuple[str, bytes, grpc.StatusCode, str]] = {
 
 _PREDICT = f"/v1/models/{MODEL}:predict"
 
-#: By name: the method, the path, the body, the code and a part of the sentence.
+#: By name, the method, the path, the body, the HTTP status, and a part of the error message.
 REST: dict[str, tuple[str, str, bytes, int, str]] = {
     "no body": ("POST", _PREDICT, b"", 400, "JSON Parse error: The document is empty"),
     "truncated JSON": ("POST", _PREDICT, b'{"instances": [1', 400, "JSON Parse error: "),

@@ -1,4 +1,4 @@
-"""A model server in a process of its own, and ways to talk to it."""
+"""Runs a model server in a separate process, and calls it over gRPC and REST."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from benchmarks.model_server import memory_mb
 
 _T = TypeVar("_T")
 
-#: For what has to happen sooner or later.
+#: The time limit for events that are expected.
 PATIENCE_SECONDS = 60
 
-#: Options of a server that looks for new versions often, and soon takes a version without a manifest.
+#: Options of a server that polls for new versions often, and soon accepts a version without a manifest.
 POLL = ("--poll-seconds", "0.05", "--settle-seconds", "0.2")
 
 
@@ -32,8 +32,8 @@ class Server:
     """A running model server.
 
     Attributes:
-      log: Its log's lines so far.
-      not_json: What it wrote to standard error that is no line of the log; there must be none.
+      log: The lines of its log so far.
+      not_json: What it wrote to standard error beside the log's lines; it must stay empty.
       rest: A client of its REST API.
       channel: A gRPC channel to it.
     """
@@ -62,7 +62,7 @@ class Server:
                 self.not_json.append(line)
 
     def wait_for_log(self, message: str, **fields: Any) -> dict[str, Any]:
-        """The first line of the log with a message, and with these fields."""
+        """Waits for a line with this message and these fields; returns the first one."""
         return wait_for(lambda: self.find_log(message, **fields), f"{message} {fields} in {self.log}", self.process)
 
     def find_log(self, message: str, **fields: Any) -> dict[str, Any] | None:
@@ -73,7 +73,7 @@ class Server:
         wait_for(lambda: self.rest.get("/readyz").status_code == 200, "readiness", self.process)
 
     def states(self, model: str) -> dict[int, str]:
-        """By version, the state that REST tells."""
+        """By version, the state that REST reports."""
         answer = self.rest.get(f"/v1/models/{model}").json()
         return {int(found["version"]): found["state"] for found in answer.get("model_version_status", [])}
 
@@ -81,11 +81,11 @@ class Server:
         wait_for(lambda: self.states(model) == expected, f"the states {expected}, not {self.states(model)}")
 
     def memory_mb(self) -> float:
-        """Its resident memory."""
+        """Its resident memory in MB."""
         return memory_mb(self.process.pid)
 
     def stop(self) -> int:
-        """Tells it to stop; returns its exit code."""
+        """Sends SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
@@ -110,7 +110,7 @@ def _insecure(port: int) -> grpc.Channel:
 def running(
     *arguments: str | Path, ready: bool = True, channel: Callable[[int], grpc.Channel] = _insecure, **rest: Any
 ) -> Iterator[Server]:
-    """A model server with these arguments, at free ports; `rest` is for the REST client."""
+    """Runs a model server with these arguments, on free ports; `rest` has arguments of the REST client."""
     server = Server([str(argument) for argument in arguments], channel, rest)
     try:
         if ready:
@@ -122,7 +122,7 @@ def running(
 
 
 def wait_for(condition: Callable[[], _T], what: str, process: subprocess.Popen[str] | None = None) -> _T:
-    """Waits until a condition holds, and returns what it gives."""
+    """Waits until a condition is true, and returns its result."""
     end = time.monotonic() + PATIENCE_SECONDS
     while not (found := condition()):
         assert time.monotonic() < end, f"waited in vain for {what}"

@@ -1,4 +1,4 @@
-"""A client that gives up its call does not make the server free what still computes it."""
+"""Tests that the server does not free a version while a call that its client has abandoned is still computed."""
 
 from __future__ import annotations
 

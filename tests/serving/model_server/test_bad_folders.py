@@ -1,4 +1,4 @@
-"""What lies in the models' folder beside whole versions, or instead of them, stops nothing else."""
+"""Tests that bad entries in the models' folder affect no other model or version."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_bad_entries_that_appear_stop_no_new_version(changing: Server, folder: P
 
 
 def test_a_model_with_a_label_may_be_away_for_a_while(folder: Path, tmp_path: Path, saved: Saved) -> None:
-    """Then the label's option names no model that is there: an error at the start only."""
+    """While it is away, the label's option names a model that does not exist, which is an error only at the start."""
     with running("--models", folder.parent, "--label", f"{MODEL}:stable=1", *POLL) as server:
         folder.rename(tmp_path / "away")
         server.wait_for_log("the models' folders cannot be read")
@@ -80,7 +80,7 @@ def test_a_model_with_a_label_may_be_away_for_a_while(folder: Path, tmp_path: Pa
 
 
 def test_of_a_version_that_is_gone_nothing_is_known(changing: Server, folder: Path) -> None:
-    """One of its number that comes later is told of anew."""
+    """If a version of the same number comes later, the message is logged again."""
     message = "version 2 waits until it is complete"
 
     def times_told() -> int:
@@ -88,7 +88,7 @@ def test_of_a_version_that_is_gone_nothing_is_known(changing: Server, folder: Pa
 
     (folder / "2").mkdir()
     changing.wait_for_log(message)
-    time.sleep(0.3)  # several looks
+    time.sleep(0.3)  # several polls
     assert times_told() == 1
     (folder / "2").rmdir()
     time.sleep(0.3)
@@ -118,9 +118,9 @@ def test_a_version_without_a_manifest_is_served_once_its_files_rest(folder: Path
     with running("--models", folder.parent, "--poll-seconds", "0.05", "--settle-seconds", "1") as server:
         shutil.copy(source / "saved_model.pb", folder / "2")
         for path in sorted((source / "variables").iterdir()):
-            time.sleep(0.3)  # as long as a slow copy takes
+            time.sleep(0.3)  # a slow copy
             assert server.states(MODEL) == {1: "AVAILABLE"}
-            shutil.copy2(path, folder / "2" / "variables")  # with the source's time of change
+            shutil.copy2(path, folder / "2" / "variables")  # keeps the source's modification time
         wait_for(lambda: answer(server) == (2, 2.0), "version 2")
 
 
@@ -141,7 +141,7 @@ def test_a_replacement_that_is_damaged_leaves_what_serves(changing: Server, fold
     assert answer(changing) == (1, 1.0)
     assert changing.states(MODEL) == {1: "AVAILABLE"}
     (folder / "1" / "assets.extra" / "manifest.json").unlink()
-    write_manifest(folder / "1")  # which now agrees with the damaged file
+    write_manifest(folder / "1")  # now matches the damaged file
     wait_for(lambda: any("must load" in str(line.get("reason")) for line in changing.log), "the next refusal")
     assert answer(changing) == (1, 1.0)
 

@@ -1,4 +1,4 @@
-"""Which requests can be computed as one, and which must be alone."""
+"""Tests of which requests can be merged into one computation, and which must run alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.model_server.servable import Signature
 
 
 def a_key(dtype: int, sizes: list[int], **values: object) -> Hashable:
-    """The key of a request of one input."""
+    """The merge key of a request with one input."""
     info = meta_graph_pb2.TensorInfo(dtype=dtype)
     info.tensor_shape.dim.add(size=-1)
     definition = meta_graph_pb2.SignatureDef(inputs={"x": info}, outputs={"y": info})
@@ -29,7 +29,7 @@ def a_key(dtype: int, sizes: list[int], **values: object) -> Hashable:
     [(types_pb2.DT_FLOAT, 4), (types_pb2.DT_INT64, 8), (types_pb2.DT_BOOL, 1), (types_pb2.DT_HALF, 2)],
 )
 def test_bytes_of_a_wrong_number_are_computed_alone(dtype: int, element_bytes: int) -> None:
-    """Two rows of three: merged, those of 3, 6 and 9 elements would make six rows, but not each its own two."""
+    """If merged, rows of 3 elements from tensors of 3, 6 and 9 would make six rows, but not two for each request."""
     fits = a_key(dtype, [2, 3], tensor_content=b"x" * 6 * element_bytes)
     assert fits is not None
     assert fits == a_key(dtype, [3, 3], tensor_content=b"x" * 9 * element_bytes)
@@ -39,13 +39,13 @@ def test_bytes_of_a_wrong_number_are_computed_alone(dtype: int, element_bytes: i
 
 
 def test_strings_as_bytes_are_computed_alone() -> None:
-    """A string has no number of bytes: the model refuses such a tensor."""
+    """A string has no fixed number of bytes; the model refuses such a tensor."""
     assert a_key(types_pb2.DT_STRING, [2], tensor_content=b"x" * 48) is None
     assert a_key(types_pb2.DT_STRING, [2], string_val=[b"x", b"y"]) is not None
 
 
 def test_values_of_a_wrong_number_are_computed_alone() -> None:
-    """One value stands for all elements, and has no rows."""
+    """A single value is repeated for all elements, and has no rows."""
     assert a_key(types_pb2.DT_FLOAT, [2, 3], float_val=[1.0] * 6) is not None
     for number in (0, 1, 5, 7):
         assert a_key(types_pb2.DT_FLOAT, [2, 3], float_val=[1.0] * number) is None

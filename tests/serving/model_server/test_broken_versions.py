@@ -1,4 +1,4 @@
-"""A version is verified and warmed up before it serves; a broken one is refused."""
+"""Tests that a version is verified and warmed up before it serves, and that a broken one is refused."""
 
 from __future__ import annotations
 

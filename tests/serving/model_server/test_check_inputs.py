@@ -1,4 +1,4 @@
-"""What a request's tensors may have at most, whatever their shapes say; expected numbers are worked out by hand."""
+"""Tests of the limits on a request's tensors, whatever their shapes; expected numbers are computed by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOAT, STRING = types_pb2.DT_FLOAT, types_pb2.DT_STRING
 
 
 def check(dtype: int, *sizes: int, limits: Limits | None = LIMITS) -> None:
-    """Holds a tensor of a shape against a signature of one input, `x`."""
+    """Checks a tensor of a shape against a signature with one input, `x`."""
     definition = meta_graph_pb2.SignatureDef(inputs={"x": meta_graph_pb2.TensorInfo(dtype=dtype)})
     proto = tensor_pb2.TensorProto(dtype=dtype)
     proto.tensor_shape.SetInParent()
@@ -32,7 +32,7 @@ def test_as_many_elements_as_allowed(dtype: int, sizes: tuple[int, ...]) -> None
 
 @pytest.mark.parametrize("sizes", [(101,), (101, 0), (0, 101), (0, 1, 101), (51, 2, 0)])
 def test_an_empty_tensor_has_no_large_size_either(sizes: tuple[int, ...]) -> None:
-    """A size of 0 counts as one of 1: what is done for each row or candidate is done for each of an empty one's."""
+    """A dimension of 0 counts as 1, since an empty tensor's rows and candidates are processed like any others."""
     product = 102 if 51 in sizes else 101
     with pytest.raises(ServingError, match=rf"^input x must have at most 400 bytes\. Received: {4 * product}$"):
         check(FLOAT, *sizes)
@@ -42,7 +42,7 @@ def test_an_empty_tensor_has_no_large_size_either(sizes: tuple[int, ...]) -> Non
 
 @pytest.mark.parametrize("sizes", [(2**62, 2**62, 0), (2**63 - 1,) * 254])
 def test_a_number_of_thousands_of_digits_is_not_written(sizes: tuple[int, ...]) -> None:
-    """254 sizes of 19 digits have a product of some 4,800; Python writes no number of more than 4,300."""
+    """254 dimensions of 19 digits have a product of about 4,800 digits; Python formats at most 4,300."""
     for dtype in (FLOAT, STRING):
         with pytest.raises(ServingError, match=r"Received: more than 9223372036854775807$"):
             check(dtype, *sizes)
@@ -55,7 +55,7 @@ def test_dimensions_are_bounded(limits: Limits | None) -> None:
 
 
 def test_lists_of_json_in_each_other_are_bounded() -> None:
-    """Before they are gone through, which a thousand of them are too deep for."""
+    """The depth is checked before the lists are walked, which would recurse too deep for a thousand of them."""
     value: object = 1.0
     for _ in range(254):
         value = [value]

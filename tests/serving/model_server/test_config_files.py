@@ -1,4 +1,4 @@
-"""TF Serving's configuration files: of the models, read again or not, and of the monitoring."""
+"""Tests of TF Serving's configuration files: of the models, with and without polling, and of monitoring."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_wrong_monitoring_configuration(tmp_path: Path, text: str, error: str)
 
 
 def test_a_server_follows_its_files(tmp_path: Path, saved: Callable[[float], Path]) -> None:
-    """What is wrong in between changes nothing, and is told once."""
+    """An invalid configuration in between changes nothing, and is logged once."""
     for name, bias in (("a", 1.0), ("b", 5.0)):
         push(saved(bias), tmp_path / name / "00000007")
     models = written(tmp_path / "models.config", MODELS.format(name="a", path=tmp_path / "a"))
@@ -113,7 +113,7 @@ def test_a_server_follows_its_files(tmp_path: Path, saved: Callable[[float], Pat
 def test_a_mistake_that_is_made_again_is_told_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And one that stays is told once."""
+    """An invalid configuration that stays is logged once."""
     right = MODELS.format(name="a", path="/a")
     path = str(written(tmp_path / "models.config", right))
     contents = ["wrong", "wrong", right, "wrong", "wrong"]

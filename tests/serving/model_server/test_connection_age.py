@@ -1,4 +1,4 @@
-"""`--connection-age-seconds`: a gRPC connection ends, so that a client looks for addresses again."""
+"""Tests of `--connection-age-seconds`: the server closes a gRPC connection, so that the client resolves names again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AGE_SECONDS = 0.5
 
 
 def seconds_connected(server: Server, at_most: float) -> float | None:
-    """For how long a connection with a call each 0.05 s lasts; None if longer than `at_most`."""
+    """How long a connection lasts with a call every 0.05 s; None if longer than `at_most`."""
     states: queue.Queue[grpc.ChannelConnectivity] = queue.Queue()
     server.channel.subscribe(states.put, try_to_connect=True)
     while states.get(timeout=PATIENCE_SECONDS) is not grpc.ChannelConnectivity.READY:
@@ -32,7 +32,7 @@ def seconds_connected(server: Server, at_most: float) -> float | None:
 
 
 def test_a_connection_ends_at_its_age_and_no_call_fails(models: Path) -> None:
-    """gRPC draws the age up to a tenth shorter or longer."""
+    """gRPC randomizes the age by up to 10 %."""
     with running("--models", models, "--connection-age-seconds", str(_AGE_SECONDS)) as server:
         lasted = seconds_connected(server, at_most=PATIENCE_SECONDS)
     assert lasted is not None

@@ -1,4 +1,4 @@
-"""The results of Classify are bounded by what they take of the event loop."""
+"""Tests that a Classify result is limited, since the event loop builds it."""
 
 from __future__ import annotations
 

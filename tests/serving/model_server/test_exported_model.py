@@ -1,4 +1,4 @@
-"""The server with a model as the trainer exports it: each signature gives the same scores."""
+"""Tests of the server with a model that the trainer exports: all signatures give the same scores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MODEL = "small"
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of a model with weights drawn at random."""
+    """A server of a model with random weights."""
     folder = tmp_path_factory.mktemp("exported")
     config = make_config()
     span = transform_span(config, make_rows(1500, APPS, 1), make_rows(300, APPS, 2), folder / "span")
@@ -58,7 +58,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def rows() -> list[bytes]:
-    """Raw examples: all of one request's context, each with an item of its own."""
+    """Raw examples with the same context, each with a different item."""
     first, *others = make_rows(len(APPS), APPS, 3)
     found = []
     for app, row in zip(APPS, [first, *others], strict=True):
@@ -103,7 +103,7 @@ def test_classify_and_regress_give_the_same_scores(exported: Server, rows: list[
 
 
 def test_large_requests_are_as_small_ones(exported: Server, rows: list[bytes]) -> None:
-    """3,000 rows, and 40 requests of 80 candidates: the server computes both in parts."""
+    """3,000 rows, and 40 requests of 80 candidates, are both computed in parts."""
     many = make_rows(3000, APPS, 4)
     examples = [to_example(row) for row in many]
     small = np.concatenate([scores_of(exported, examples[at : at + 500]) for at in range(0, 3000, 500)])

@@ -1,4 +1,4 @@
-"""Whose turn it is; the virtual times are worked out by hand. A request's work is its elements and 500."""
+"""Tests of the fair queue. Virtual times are computed by hand; a request's work is its elements plus 500."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from serving.model_server.fair_queue import FairQueue
 
 
 def filled(*requests: tuple[str, int, int]) -> FairQueue[str]:
-    """Callers' requests of so many elements, so many of each: those of 10 elements of `a` are `a10`."""
+    """A queue of requests given as (caller, elements, number); those of `a` with 10 elements are named `a10`."""
     queue: FairQueue[str] = FairQueue(max_items=1000, max_elements=10_000_000)
     for caller, elements, number in requests:
         for _ in range(number):
@@ -33,21 +33,21 @@ def test_nor_behind_large_ones_of_the_same_caller() -> None:
 
 
 def test_each_caller_gets_as_much_work_done() -> None:
-    """600 against 3000 a request: five of `a` for one of `b`."""
+    """A request has a work of 600 for `a`, and of 3,000 for `b`: five of `a` run for each of `b`."""
     queue = filled(("a", 100, 20), ("b", 2500, 4))
     assert popped(queue, 18) == (["a100"] * 5 + ["b2500"]) * 3
 
 
 def test_requests_of_two_sizes_give_no_second_share() -> None:
-    """In the time in which `b` gets 12 of 600 done, `a` gets 6 of 600 and 6 or 7 of 550."""
+    """While `b` has 12 requests of work 600 done, `a` has 6 of work 600 and 6 or 7 of work 550."""
     found = popped(filled(("a", 100, 50), ("a", 50, 50), ("b", 100, 50)), 25)
     assert [found.count(name) for name in ("a100", "a50", "b100")] == [6, 7, 12]
 
 
 def test_a_large_request_is_not_put_off_for_ever() -> None:
-    """Each small one, of two callers, brings the virtual time 700 / 2 on, and ends 700 behind it.
+    """With two callers, a small request's finish time is the virtual time plus 700, and it advances that by 700 / 2.
 
-    After 28 of them that is 28 x 350 + 700 = 10,500, where the large one ends.
+    After 28 of them, the next one's finish time is 28 x 350 + 700 = 10,500, the same as the large one's.
     """
     queue = filled(("large", 10_000, 1))
     order = []
@@ -90,10 +90,10 @@ def a_queue(max_items: int, max_elements: int, *requests: tuple[str, int]) -> Fa
 
 
 def test_who_has_the_most_is_refused_itself() -> None:
-    """Of three requests that may wait, `a` has two."""
+    """Three requests may wait, and `a` has two of them."""
     full = 3, 10_000, ("a", 20), ("a", 20), ("b", 20)
     assert a_queue(*full).drop_for("a", 20) is None
-    assert a_queue(*full).drop_for("b", 20) is None  # it would have as much as the other
+    assert a_queue(*full).drop_for("b", 20) is None  # it would have as much as `a`
     assert a_queue(*full).drop_for("c", 20) == ["a20"]
 
 
@@ -104,16 +104,16 @@ def test_a_caller_s_own_large_ones_give_way_to_its_small_ones() -> None:
 
 
 def test_as_many_are_dropped_as_make_room() -> None:
-    """400 elements are 200 too many: they are room once two of `a` have gone, who then has one of 600 as work."""
+    """400 elements are 200 too many; there is room once `a` loses two requests, which leaves it a work of 600."""
     queue = a_queue(10, 600, ("a", 100), ("a", 101), ("a", 99), ("b", 100))
     assert queue.drop_for("c", 400) == ["a99", "a101"]
     assert (len(queue), queue.num_elements) == (2, 200)
 
 
 def test_nothing_is_dropped_for_what_is_refused_all_the_same() -> None:
-    """For 450 elements 251 have to go. `a` has a work of 1,202, more than the new one's 950, but gives way to 102 only.
+    """For 450 elements, 251 must be dropped, and the new request's work would be 950.
 
-    Then nobody has more than `b` with 699.
+    `a` has a work of 1,202, but less than 950 once 102 elements are dropped. Then `b` has the most, 699.
     """
     queue = a_queue(10, 600, ("a", 100), ("a", 102), ("b", 199))
     assert queue.drop_for("c", 450) is None

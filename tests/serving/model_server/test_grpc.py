@@ -1,4 +1,4 @@
-"""PredictionService and ModelService over gRPC."""
+"""Tests of PredictionService and ModelService over gRPC."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tensorflow_serving.apis import (
 from tests.serving.model_server.running import Server
 from tests.serving.model_server.tiny_models import CLASSIFY, DTYPES, MODEL, REGRESS, x_request
 
-#: By dtype, where a TensorProto has its values: `tensorflow/core/framework/tensor.proto`.
+#: By dtype, the TensorProto field that has its values: `tensorflow/core/framework/tensor.proto`.
 VALUES = dict.fromkeys(("int8", "uint8", "int16", "int32"), "int_val") | {
     "float32": "float_val",
     "float64": "double_val",
@@ -71,7 +71,7 @@ def test_predict(server: Server) -> None:
     assert response.model_spec.signature_name == "serving_default"
     (output,) = response.outputs.items()
     assert output[0] == "y"
-    # TF Serving has the values in the field of their dtype, and clients read them there.
+    # TF Serving returns the values in their dtype's field, where clients read them.
     assert list(output[1].float_val) == [3.5, 4.0, 5.5]
     assert [dim.size for dim in output[1].tensor_shape.dim] == [3]
 

@@ -1,4 +1,4 @@
-"""Hostile requests: each gets its code and its sentence, the server lives, and others hardly notice."""
+"""Tests of hostile requests: each gets its code and message, the server survives, and other clients hardly notice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.test_grpc import refusal, request
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
-#: After how long the server gives up on a client that says nothing.
+#: The seconds after which the server gives up on a silent client.
 PATIENCE = 2
 
 
@@ -41,7 +41,7 @@ def impatient(models: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _lives(attacked: Server) -> Iterator[None]:
-    """After each test the server still answers, over both protocols."""
+    """Checks after each test that the server still answers over both protocols."""
     yield
     assert list(attacked.predictions.Predict(x_request([1.0])).outputs["y"].float_val) == [3.5]
     answer = attacked.rest.post(f"/v1/models/{MODEL}:predict", content='{"instances": [1.0]}')
@@ -74,7 +74,7 @@ def test_over_rest(attacked: Server, name: str) -> None:
 
 
 def test_an_expired_deadline(attacked: Server) -> None:
-    """One that passes before the request arrives, and one that passes while it is computed."""
+    """One deadline has passed before the request arrives, the other passes during the computation."""
     code, _ = refusal(attacked.predictions.Predict, x_request([1.0]), timeout=-1)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     code, _ = refusal(attacked.predictions.Predict, request("slow", steps=np.int32(300)), timeout=0.05)
@@ -92,7 +92,7 @@ def connect(port: int) -> socket.socket:
 
 
 def closed(connection: socket.socket) -> bytes:
-    """What the server says until it closes the connection."""
+    """All that the server sends until it closes the connection."""
     said = b""
     with contextlib.suppress(ConnectionError):
         while part := connection.recv(65536):
@@ -193,7 +193,7 @@ def test_a_body_in_chunks_of_a_byte(attacked: Server) -> None:
 
 
 def test_a_body_in_chunks_of_512_bytes(attacked: Server) -> None:
-    """And 99 of one byte before them, and a short last one, for each of two requests of one connection."""
+    """Each of two requests on one connection has 99 chunks of one byte before these, and a short last one."""
     body = chunked(*[b" "] * 99, *[b" " * 512] * 1000, b'{"instances": [1.0]}')
     with connect(attacked.rest_port) as connection:
         for _ in range(2):
@@ -206,14 +206,14 @@ def test_a_body_in_chunks_of_512_bytes(attacked: Server) -> None:
 
 @pytest.fixture(scope="module")
 def tight(models: Path) -> Iterator[Server]:
-    """Five connections at each port, of which the clients' own are one; and unfinished bodies of 16 x 50,000 bytes."""
+    """A server with 5 connections per port, one of them the client's, and unfinished bodies of 16 x 50,000 bytes."""
     limits = ("--max-connections", "5", "--max-message-bytes", "50000", "--threads", "1")
     with running("--models", models, "--timeout-seconds", str(PATIENCE), *limits) as server:
         yield server
 
 
 def is_open(connection: socket.socket) -> bool:
-    """Whether the server has not closed it."""
+    """Whether the server has not closed the connection."""
     connection.settimeout(0.2)
     try:
         return connection.recv(1) != b""
@@ -233,7 +233,7 @@ def test_one_connection_more_closes_the_one_that_waits_for_its_client_longest(mo
         found = [stack.enter_context(connect(server.rest_port)) for _ in range(5)]
         ask_for_health(found[1])
         found += [stack.enter_context(connect(server.rest_port)) for _ in range(2)]
-        ask_for_health(found[6])  # by then the server has all of them
+        ask_for_health(found[6])  # its answer shows that the server has accepted all of them
         assert [is_open(connection) for connection in found] == [False, True, False, True, True, True, True]
 
 
@@ -244,10 +244,11 @@ def test_bodies_that_stall_are_dropped_for_others(models: Path) -> None:
         stalled = [stack.enter_context(connect(server.rest_port)) for _ in range(20)]
         for connection in stalled:
             connection.sendall(head("content-length: 50000") + b" " * 49_000)
-            time.sleep(0.02)  # so that they come in this order
+            time.sleep(0.02)  # so that they arrive in this order
         answer = server.rest.post(f"/v1/models/{MODEL}:predict", content=b" " * 40_000 + b'{"instances": [1.0]}')
         assert answer.json() == {"predictions": [3.5]}
-        # 16 x 50,000 bytes are 16 x 49,000 and 16,000: the first four stalled ones go, and one for the 40,000.
+        # The limit of 16 x 50,000 bytes is 16 x 49,000 and 16,000. The first four stalled bodies are dropped for the
+        # other 16, and one more for the body of 40,000.
         said = stalled[0].recv(65536)
         assert said.startswith(b"HTTP/1.1 429 ")
         assert b"unfinished bodies of 800000 bytes are there already; try again later" in said
@@ -284,7 +285,7 @@ def test_grpc_connections_are_bounded_and_those_that_say_nothing_closed(tight: S
 
 
 def is_silent(connection: socket.socket) -> bool:
-    """Whether the server has not closed it, whatever it has said."""
+    """Whether the server has not closed the connection, whatever it has sent."""
     connection.settimeout(0.01)
     try:
         while connection.recv(65536):
@@ -308,7 +309,7 @@ def is_silent(connection: socket.socket) -> bool:
     ],
 )
 def test_a_flood_over_one_connection(attacked: Server, name: str, end: str) -> None:
-    """Others are answered during it and, by `_lives`, after it."""
+    """Other clients are answered during the flood and, as `_lives` checks, after it."""
     protocol, content = CONNECTIONS[name]
     port = attacked.grpc_port if protocol == "grpc" else attacked.rest_port
     before = attacked.memory_mb()
@@ -321,7 +322,7 @@ def test_a_flood_over_one_connection(attacked: Server, name: str, end: str) -> N
 
 
 def one_round(server: Server) -> None:
-    """All hostile requests that come whole, once each."""
+    """Sends each hostile request that is a complete request once."""
     for method, message, _, _ in GRPC.values():
         with contextlib.suppress(grpc.RpcError):
             call(server, method)(message)
@@ -331,7 +332,7 @@ def one_round(server: Server) -> None:
 
 @pytest.mark.slow
 def test_memory_is_bounded(attacked: Server) -> None:
-    for _ in range(3):  # until the allocator holds what several large requests at once take
+    for _ in range(3):  # until the allocator has the memory that several large requests at once take
         one_round(attacked)
     before = attacked.memory_mb()
     for _ in range(10):
@@ -341,7 +342,7 @@ def test_memory_is_bounded(attacked: Server) -> None:
 
 @pytest.mark.slow
 def test_others_are_answered_meanwhile(attacked: Server) -> None:
-    """The strict bound, three times the usual, is for a machine with nothing else to do; here it is loose."""
+    """The strict bound, three times the usual latency, needs an otherwise idle machine; the bound here is loose."""
 
     def latencies() -> list[float]:
         found = []

@@ -1,4 +1,4 @@
-"""Connections that their client keeps open by not taking what it asked for."""
+"""Tests of connections that their client keeps open by not receiving the response."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def _answer(scope: Any, receive: Any, send: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def _running(seconds: float, most: int | None = None, **options: Any) -> AsyncIterator[tuple[int, set[Any]]]:
-    """A server with this bound on connections: its port, and its connections."""
+    """Runs a server with this bound on connections; yields its port and its connections."""
     protocol = bounded_protocol(seconds, most)
     config = uvicorn.Config(_answer, http=protocol, ws="none", lifespan="off", log_config=None, **options)
     server, listener = uvicorn.Server(config), listen("127.0.0.1", 0)
@@ -90,7 +90,7 @@ def test_many_at_once_end_no_more_than_the_room_that_they_need() -> None:
     async def connect() -> None:
         async with _running(_PATIENCE_SECONDS, 3) as (port, connections), contextlib.AsyncExitStack() as stack:
             for _ in range(7):
-                connection = socket.create_connection(("127.0.0.1", port))  # the event loop sees all at once
+                connection = socket.create_connection(("127.0.0.1", port))  # blocks the event loop, which then sees all
                 stack.enter_context(connection)
             await _until(lambda: bool(connections))
             await _until(lambda: len(connections) == 3)

@@ -1,4 +1,4 @@
-"""REST's JSON of Classify and Regress against tf.Examples that are written out."""
+"""Tests of REST's JSON of Classify and Regress, against tf.Examples in text format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REST's bodies for signatures that the server's tests have none of."""
+"""Tests of REST's bodies for signatures without inputs, which the server's test models do not have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers as REST's JSON, number by number: facts of TF Serving's `util/json_tensor_test.cc`."""
+"""Tests of answers in REST's JSON, number by number, with cases of TF Serving's `util/json_tensor_test.cc`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REST's bodies as tensors, and errors: facts of TF Serving's `util/json_tensor_test.cc` and `json_tensor.cc`."""
+"""Tests of REST's JSON tensors and errors; cases of TF Serving's `util/json_tensor_test.cc` and `json_tensor.cc`."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_dtype_that_json_does_not_have() -> None:
 
 @pytest.mark.parametrize("key", ["instances", "inputs"])
 def test_strings_are_bounded_in_number_and_numbers_in_bytes(key: str) -> None:
-    """A string may stand for a whole example or candidate; 250 floats of 4 bytes take 1,000."""
+    """A string may be a whole example or candidate; 250 floats of 4 bytes take 1,000 bytes."""
     assert len(parsed(json.dumps({key: [1.0] * 250}), x="FLOAT")["x"].float_val) == 250
     assert len(parsed(json.dumps({key: ["a"] * 100}), x="STRING")["x"].string_val) == 100
     with pytest.raises(ServingError, match=r"input x must have at most 100 elements, .*\. Received: 101"):
@@ -136,7 +136,7 @@ def test_strings_are_bounded_in_number_and_numbers_in_bytes(key: str) -> None:
     [("INT8", -128, 127), ("UINT8", 0, 255), ("INT16", -32768, 32767), ("UINT16", 0, 65535)],
 )
 def test_an_integer_out_of_its_range(dtype: str, low: int, high: int) -> None:
-    """TF Serving lets an int8 of 300 wrap around."""
+    """In TF Serving, an int8 of 300 wraps around."""
     assert list(parsed(f'{{"inputs": [{low}, {high}]}}', x=dtype)["x"].int_val) == [low, high]
     for value in (low - 1, high + 1):
         with pytest.raises(ServingError, match=f"JSON Value: {value} Type: Number is not of expected type: "):

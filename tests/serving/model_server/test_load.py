@@ -1,4 +1,4 @@
-"""More than the server can do at once: deadlines, the queue's bound, and requests computed as one."""
+"""Tests of a server with more requests than it can compute at once: deadlines, the queue's limits, and batching."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.test_grpc import refusal, request
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
-#: Of the signature `slow`: about a second, at which others have to wait.
+#: Steps of the signature `slow` that take about a second, so that other requests must wait.
 LONG = 300
 
 
@@ -29,9 +29,9 @@ def gauge(server: Server, name: str) -> int:
 
 
 def fill(server: Server) -> tuple[grpc.Future, list[grpc.Future]]:
-    """A slow request at work, and two that wait for it.
+    """Sends a slow request that is computed, and two that wait for it.
 
-    They are sent once the first has left the queue, where it would take a place of theirs.
+    The two are sent once the first has left the queue, in which it would take one of their places.
     """
     gauges = ("wdr_waiting_requests", "wdr_running_requests")
     wait_for(lambda: not any(gauge(server, name) for name in gauges), "a server at rest")
@@ -44,16 +44,16 @@ def fill(server: Server) -> tuple[grpc.Future, list[grpc.Future]]:
 
 @pytest.fixture(scope="module")
 def narrow(models: Path):
-    """A server with one thread, and room for two requests that wait."""
+    """A server with one thread, and a queue for two requests."""
     with running("--models", models, "--threads", "1", "--max-waiting", "2") as server:
         server.predictions.Predict(slow(1))
         yield server
 
 
 def assert_idle_after(server: Server, at_work: grpc.Future) -> None:
-    """That the two slow requests which waited behind one at work are not computed when that is answered.
+    """Asserts that the slow requests that waited behind `at_work` are not computed after it.
 
-    The next request would wait for both, twice as long as one that is alone.
+    If they were, the next request would wait for them, at least as long as a slow request alone takes.
     """
     at_work.result()
     started = time.monotonic()
@@ -65,7 +65,7 @@ def assert_idle_after(server: Server, at_work: grpc.Future) -> None:
 
 def test_a_request_past_its_deadline_is_not_computed(narrow: Server) -> None:
     at_work = narrow.predictions.Predict.future(slow())
-    late = narrow.predictions.Predict.future(slow(), timeout=0.2)  # two would not fit while the first waits, too
+    late = narrow.predictions.Predict.future(slow(), timeout=0.2)  # while the first waits too, two would not fit
     assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert_idle_after(narrow, at_work)
 
@@ -83,7 +83,7 @@ def test_a_request_past_the_queue_s_bound_is_refused(narrow: Server) -> None:
 
 
 def test_who_fills_the_queue_makes_room_for_another_connection(narrow: Server) -> None:
-    """The newest of those that wait is refused in place of the first request that comes by another connection."""
+    """The newest waiting request is refused to make room for the first request of another connection."""
     at_work, (older, newest) = fill(narrow)
     over_rest = narrow.rest.post(f"/v1/models/{MODEL}:predict", content='{"instances": [1.0]}')
     assert over_rest.json() == {"predictions": [3.5]}
@@ -94,7 +94,7 @@ def test_who_fills_the_queue_makes_room_for_another_connection(narrow: Server) -
 
 
 def test_over_rest_a_full_queue_is_429(narrow: Server) -> None:
-    """Three connections, places for two: none has more than the third, so that this one is refused."""
+    """Three connections share two places: no other has more than the third, so the third is refused."""
     at_work = narrow.predictions.Predict.future(slow())
     wait_for(lambda: gauge(narrow, "wdr_running_requests") == 1, "a request at work")
     with ThreadPoolExecutor(3) as pool:
@@ -122,7 +122,7 @@ def batching(models: Path):
 
 
 def test_requests_that_wait_together_get_their_own_answers(batching: Server) -> None:
-    """Rows, signatures and shapes in all mixtures, of which some can be computed as one."""
+    """Requests with mixed rows, signatures and shapes; some of them can be computed as one."""
     at_work = batching.predictions.Predict.future(slow())
     sent = [x_request([float(row) for row in range(number, number + number % 4)]) for number in range(1, 30)]
     sent[4].output_filter.append("y")
@@ -157,7 +157,7 @@ def test_one_bad_request_does_not_spoil_those_it_waits_with(batching: Server) ->
 
 
 def test_bytes_of_a_wrong_number_change_no_other_request_s_answer(batching: Server) -> None:
-    """Of two elements each, with 4, 8 and 12 bytes: together they would be as many bytes as six elements have."""
+    """Requests of two elements each, with 4, 8 and 12 bytes: merged, they would have the bytes of six elements."""
     at_work = batching.predictions.Predict.future(slow())
     sent = []
     for values in ([1.0], [2.0, 4.0], [6.0, 8.0, 10.0]):

@@ -1,4 +1,4 @@
-"""The log of a flood: some lines of each message, and how many were left out."""
+"""Tests of the log under a flood of messages: some lines of each, and the number of those left out."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def _record(text: str) -> logging.LogRecord:
 def test_a_line_may_be_logged_while_another_one_is_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a garbage collection finds a task whose error nobody has seen."""
+    """This happens when garbage collection finds a task whose exception was never retrieved."""
 
     class Logs:
         def __str__(self) -> str:
             logs.LibraryLog().emit(_record("Task exception was never retrieved"))
             return "written"
 
-    monkeypatch.setattr(logs, "_lock", type(logs._lock)())  # should this one stay locked, the next test has its own
+    monkeypatch.setattr(logs, "_lock", type(logs._lock)())  # if it stays locked, the next test has the original
     thread = threading.Thread(
         target=logs.log, args=("error", "a request failed"), kwargs={"reason": Logs()}, daemon=True
     )
@@ -102,7 +102,7 @@ class _Clock:
         monkeypatch.setattr(logs, "_now", lambda: self.now)
 
     def ring(self) -> None:
-        """As the timer does."""
+        """Does what the timer does."""
         assert logs._timer is not None
         logs._timer.cancel()
         logs._on_time()
@@ -115,7 +115,7 @@ def _flood(message: str, num_left_out: int) -> None:
 
 def test_counts_are_told_once_even_if_one_has_another_line_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     class Nested(io.StringIO):
-        """Logs once, while the first count is written."""
+        """Logs a line, once, while the first count is written."""
 
         logged = False
 
@@ -145,7 +145,7 @@ def test_a_window_that_has_begun_a_moment_ago_goes_on(
     lines(capsys)
     clock.now = logs.WINDOW_SECONDS
     clock.ring()
-    logs.log("error", "second")  # which is one more of the same window
+    logs.log("error", "second")  # one more line in the same window
     assert [(line["of"], line["lines"]) for line in lines(capsys)] == [("first", 1)]
     clock.now = 2 * logs.WINDOW_SECONDS
     clock.ring()

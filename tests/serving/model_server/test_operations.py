@@ -1,4 +1,4 @@
-"""What operations see: health, metrics, logs, reflection, TLS and a token, options, and a graceful end."""
+"""Tests of operations: health, metrics, logs, reflection, TLS and a token, options, and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_reflection_tells_of_services_and_messages(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of `localhost`, signed by itself, and its key."""
+    """A self-signed certificate of `localhost`, and its key."""
     folder = tmp_path_factory.mktemp("tls")
     pair = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
@@ -260,7 +260,7 @@ def test_a_port_that_is_taken_is_told(server: Server, models: Path, option: str)
 
 
 def test_connections_of_rest_hold_nothing_back() -> None:
-    # A head is sent before its body, which must not wait until the client has acknowledged the head.
+    # A response's head is sent before its body, which must not wait until the client has acknowledged the head.
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:

@@ -1,4 +1,4 @@
-"""Who may change what is served: operators, and nobody else who reaches the port."""
+"""Tests that only operators may change which models are served."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ FORBIDDEN = (
     "HandleReloadConfigRequest must come with the operator's token, as `authorization: Bearer TOKEN`, or to a port "
     "that is bound to loopback",
 )
-#: Every address of the machine: a port that others reach.
+#: All addresses of the machine: others can reach such a port.
 ANY = ("--host", "0.0.0.0")
 
 
 def reload(folder: Path) -> model_management_pb2.ReloadConfigRequest:
-    """The same model once more, as `renamed`."""
+    """A request that serves the same model a second time, as `renamed`."""
     configs = [{"name": name, "base_path": str(folder / MODEL)} for name in (MODEL, "renamed")]
     return model_management_pb2.ReloadConfigRequest(config={"model_config_list": {"config": configs}})
 
@@ -43,7 +43,7 @@ def bearer(token: str) -> tuple[tuple[str, str], ...]:
 
 
 def status(stub: model_service_pb2_grpc.ModelServiceStub) -> int:
-    """The version that is served."""
+    """The number of the served version."""
     asked = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": MODEL})
     (version,) = stub.GetModelStatus(asked).model_version_status
     return int(version.version)
@@ -54,7 +54,7 @@ def serves_renamed(server: Server) -> bool:
 
 
 def failed(*options: str | Path) -> str:
-    """The last line of a server that does not start."""
+    """Starts a server that fails; returns the last line of its standard error."""
     command = [sys.executable, "-m", "serving.model_server", "--grpc-port", "0", "--rest-port", "0"]
     done = subprocess.run([*command, *map(str, options)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""The process that parses large bodies: its results and errors, its bounds, and how it ends."""
+"""Tests of the process that parses large bodies: its results and errors, its limits, and how it ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serving.model_server.parsing_process import ParsingProcess
 from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL
 
-#: A body of 10,000 rows in 59 kB: too large to be parsed beside the answers.
+#: The rows of a body of 59 kB, which is too large to be parsed in the server's own process.
 ROWS = [float(row) for row in range(10_000)]
 
 
@@ -61,7 +61,7 @@ def test_it_gives_way(parsing: ParsingProcess) -> None:
 
 
 def test_past_its_bound_a_body_is_refused(parsing: ParsingProcess) -> None:
-    """One is at work, two wait."""
+    """One call is running, and two wait."""
 
     async def calls() -> list[Any]:
         called = (parsing.run(soon(), time.sleep, 0.01) for _ in range(4))
@@ -97,7 +97,7 @@ def test_what_is_at_work_past_its_deadline_is_ended(parsing: ParsingProcess) -> 
 
 
 def during(parsing: ParsingProcess, number: int, seconds: float) -> Any:
-    """Sends the process a signal while it sleeps so long; returns what that came to."""
+    """Sends the process a signal while it sleeps for `seconds`; returns the sleep's result."""
 
     async def call() -> Any:
         pid = await parsing.run(soon(), os.getpid)
@@ -124,12 +124,12 @@ def test_if_it_is_killed_another_one_takes_its_place(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_all_processes_are_told_does_not_end_it(parsing: ParsingProcess, number: int) -> None:
-    """The server answers what is at work first."""
+    """The server answers running requests before it ends."""
     assert during(parsing, number, 1.0) is None
 
 
 def state(pid: int) -> str:
-    """A process's state, as /proc has it; X if there is none."""
+    """A process's state as in /proc; X if it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def state(pid: int) -> str:
 
 
 def parser_of(server: Server) -> int:
-    """The process that a server parses large bodies in."""
+    """The id of the process in which a server parses large bodies."""
     pids = children(server.process.pid)
     (parser,) = [pid for pid in pids if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return parser
@@ -145,7 +145,7 @@ def parser_of(server: Server) -> int:
 
 @pytest.mark.parametrize("end", [Server.stop, lambda server: server.process.kill()])
 def test_a_server_s_large_bodies(models: Path, end: Callable[[Server], object]) -> None:
-    """Answered as small ones are; and their process does not outlive the server, however that ends."""
+    """Large bodies are answered as small ones are, and their process does not outlive the server, however that ends."""
     with running("--models", models) as server:
         by_row = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"instances": ROWS}))
         by_column = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"inputs": ROWS}))
@@ -153,7 +153,7 @@ def test_a_server_s_large_bodies(models: Path, end: Callable[[Server], object]) 
         refused = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps(texts))
         parser = parser_of(server)
         end(server)
-        wait_for(lambda: state(parser) in "ZX", "the parser's end")  # no process may be there to collect it
+        wait_for(lambda: state(parser) in "ZX", "the parser's end")  # a zombie may stay if no parent reaps it
     expected = [row / 2 + 3 for row in ROWS]
     assert (by_row.json(), by_column.json()) == ({"predictions": expected}, {"outputs": expected})
     sentence = "input image_bytes must have at most 10000 elements, such as candidates. Received: 10001"

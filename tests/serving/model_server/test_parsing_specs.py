@@ -1,4 +1,4 @@
-"""The features that a graph parses as floats, by each operation of TensorFlow that parses."""
+"""Tests of finding the features that a graph parses as floats, for each of TensorFlow's parsing operations."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def single(examples: tf.Tensor) -> tf.Tensor:
 )
 @pytest.mark.parametrize("within", [0, 1, 2])
 def test_operations(parse: Callable[[Any], Any], expected: set[str], within: int) -> None:
-    """In the graph itself, as TensorFlow 1 has it, or in functions in each other; what is not asked for is left out."""
+    """The operation is in the graph itself, as in TensorFlow 1, or in nested functions; others are left out."""
     call = parse
     for _ in range(within):
         call = tf.function(call, autograph=False)

@@ -1,4 +1,4 @@
-"""In which order messages that come at once are parsed."""
+"""Tests of the order in which simultaneous messages are parsed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from serving.model_server.parsing_turns import LARGE_BYTES, ParsingTurns
 
 
 def test_small_messages_are_parsed_between_large_ones() -> None:
-    """Three large messages, and a small one with each cycle of the event loop from the time at which they came."""
+    """Three large messages arrive first, and then one small message per cycle of the event loop."""
     order: list[str] = []
 
     async def parse(turns: ParsingTurns, name: str, num_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""A new configuration is taken over whole or not at all, once what it adds is loaded."""
+"""Tests that a new configuration takes effect as a whole or not at all, once its models are loaded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def of(server: Server, model: str) -> tuple[int, float]:
 
 
 def copied(template: Path, folder: Path) -> Path:
-    """A version without a manifest, as by a copy that has just ended."""
+    """A version without a manifest, as after a copy that has just ended."""
     shutil.copytree(template, folder)
     (folder / "assets.extra" / "manifest.json").unlink()
     return folder
@@ -42,7 +42,7 @@ def copied(template: Path, folder: Path) -> Path:
 
 @pytest.fixture
 def other(tmp_path: Path, saved: Saved) -> Path:
-    """The folder of a model whose version 1 answers x / 2 + 5."""
+    """The folder of a model whose version 1 computes x / 2 + 5."""
     push(saved(5.0), tmp_path / "others" / "other" / "1")
     return tmp_path / "others" / "other"
 
@@ -51,7 +51,7 @@ def other(tmp_path: Path, saved: Saved) -> Path:
 def test_a_refused_configuration_changes_nothing(
     changing: Server, folder: Path, other: Path, tmp_path: Path, broken: str
 ) -> None:
-    """Neither does what is right in it take effect: another version, another folder, and a model more."""
+    """Its valid parts have no effect either: another version, another folder, and a further model."""
     name = str(tmp_path / "broken")
     if broken in ("damaged", "empty"):
         Path(name).mkdir()
@@ -79,12 +79,12 @@ def test_a_refused_configuration_changes_nothing(
     assert changing.states(MODEL) == {1: "AVAILABLE"}
     for model in ("other", "third"):
         assert refusal(changing.predictions.Predict, x_request([0.0], model))[0] is grpc.StatusCode.NOT_FOUND
-    push(other / "1", folder / "2")  # and the folder is still looked at
+    push(other / "1", folder / "2")  # the folder is still polled
     wait_for(lambda: answer(changing) == (2, 5.0), "version 2")
 
 
 def test_a_reload_waits_for_what_it_adds(changing: Server, folder: Path, other: Path, saved: Saved) -> None:
-    copied(saved(6.0), other / "2")  # complete once its files have not changed for a while
+    copied(saved(6.0), other / "2")  # complete once its files have been unchanged for a while
     (other / "1").rename(other.parent / "1")
     reloaded(changing, {"name": "other", "base_path": f"file://{other}"})
     assert of(changing, "other") == (2, 6.0)
@@ -106,7 +106,7 @@ def test_all_versions(changing: Server, folder: Path, saved: Saved) -> None:
 
 
 def test_requests_before_the_first_models_are_loaded(tmp_path: Path, saved: Saved) -> None:
-    """In TF Serving the ports are not open yet; clients try again after UNAVAILABLE, and not after NOT_FOUND."""
+    """TF Serving has not opened its ports at that time. Clients retry after UNAVAILABLE, but not after NOT_FOUND."""
     version = copied(saved(1.0), tmp_path / MODEL / "1")
     slow = request("slow", steps=np.int32(600))
     write_warmup(version / "assets.extra" / "tf_serving_warmup_requests", [slow])

@@ -1,4 +1,4 @@
-"""Tokens and certificates that are replaced while the server runs."""
+"""Tests of tokens and certificates that are replaced while the server runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BODY = '{"instances": [1.0]}'
 
 
 def replace(target: Path, source: Path) -> None:
-    """As one step, as it should be done."""
+    """Replaces a file in one step, as it should be done."""
     shutil.copy(source, target.with_suffix(".new"))
     target.with_suffix(".new").replace(target)
 
@@ -62,12 +62,12 @@ def test_a_new_token_holds_and_a_broken_one_does_not(models: Path, tmp_path: Pat
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> list[Pair]:
-    """The server's certificate, a later one, and those of two clients."""
+    """The server's certificate, its replacement, and the certificates of two clients."""
     return [make_pair(tmp_path, name) for name in ("first", "second", "client", "other")]
 
 
 def served_to(server: Server, trusted: Pair, client: Pair) -> tuple[bool, bool]:
-    """Whether new connections of gRPC and of REST are made, by a client that trusts a certificate and has its own."""
+    """Whether a client with its own certificate, which trusts `trusted`, can connect by gRPC and by REST."""
     own = grpc.ssl_channel_credentials(
         *(path.read_bytes() for path in (trusted.certificate, client.key, client.certificate))
     )
@@ -144,7 +144,7 @@ def test_a_new_certificate_is_shown_and_a_broken_one_is_not(models: Path, pairs:
         server.wait_for_log(again)
         assert served_to(server, second, client) == (True, True)
         assert served_to(server, first, client) == (False, False)
-        # Connections that were there go on.
+        # Existing connections continue.
         assert server.predictions.Predict(x_request([1.0])).outputs["y"].float_val[0] == 3.5
         assert server.rest.post(PREDICT, content=BODY).json() == {"predictions": [3.5]}
 

@@ -1,4 +1,4 @@
-"""Each request in TF Serving's page on REST, https://www.tensorflow.org/tfx/serving/api_rest, in its JSON form."""
+"""Sends each request of TF Serving's REST documentation, https://www.tensorflow.org/tfx/serving/api_rest."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_classify_with_binary_values(server: Server) -> None:
 
 
 def test_classify_and_regress_with_context(server: Server) -> None:
-    """A context's features are those of each example; `x / 2 + bias + 3`."""
+    """A context's features are added to each example; the result is `x / 2 + bias + 3`."""
     body = {"context": {"bias": 10.0}, "examples": [{"x": 1.0}, {"x": 2.0}]}
     assert post(server, "regress", {"signature_name": "tensorflow/serving/regress", **body}) == {
         "results": [13.5, 14.0]

@@ -1,4 +1,4 @@
-"""What REST answers to requests that have not the form; the texts are TF Serving's."""
+"""Tests of REST's answers to malformed requests; the messages are TF Serving's."""
 
 from __future__ import annotations
 

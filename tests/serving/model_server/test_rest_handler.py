@@ -1,4 +1,4 @@
-"""Facts of TF Serving's test of its REST handler, `model_servers/http_rest_api_handler_test.cc`."""
+"""Cases of TF Serving's test of its REST handler, `model_servers/http_rest_api_handler_test.cc`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_answers(toy: Server, which: str, verb: str, body: object, answer: objec
     [("regress", "regress_x_to_y", 12.125), ("classify", "classify_x_to_y", [["", 12.125]])],
 )
 def test_a_large_answer(toy: Server, verb: str, signature: str, value: object) -> None:
-    """Such an answer is written by the other process."""
+    """The other process formats such an answer."""
     body = {"signature_name": signature, "examples": [{"x": 20.25}] * 10_000}
     assert toy.rest.post(f"{AT}:{verb}", json=body).json() == {"results": [value] * 10_000}
 

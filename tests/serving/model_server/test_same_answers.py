@@ -1,4 +1,4 @@
-"""REST and gRPC give the same answers: 1,000 requests of all forms, drawn at random."""
+"""Tests that REST and gRPC give the same answers to 1,000 random requests of all forms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def text(rng: random.Random) -> str:
 
 
 def number(rng: random.Random) -> float:
-    """A float32: of any size, whole or not, or none."""
+    """A random float32 of any magnitude, which may be an integer or 0."""
     return float(
         np.float32(rng.choice([rng.uniform(-1, 1), rng.gauss(0, 1) * 10 ** rng.randint(-30, 30), rng.randint(-9, 9)]))
     )
@@ -36,7 +36,7 @@ def special(rng: random.Random) -> float:
 
 
 def drawn_inputs(rng: random.Random) -> tuple[str, dict[str, Any]]:
-    """A signature, and its inputs by column."""
+    """Draws a signature and its inputs by column."""
     rows = rng.randint(1, 5)
     signature = rng.choice(["", "named", "images", "pairs"])
     if not signature:
@@ -69,7 +69,7 @@ def as_array(value: list[Any]) -> np.ndarray:
 
 
 def by_name(answer: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """A REST answer's outputs by column."""
+    """Returns a REST answer's outputs by column."""
     if "outputs" in answer:
         return answer["outputs"] if len(names) > 1 else {names[0]: answer["outputs"]}
     rows = answer["predictions"]

@@ -1,4 +1,4 @@
-"""A version that does not load leaves nothing behind."""
+"""Tests that a version that does not load leaves no session open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's process: what its tasks do when they fail, and what its port of REST takes from a client."""
+"""Tests of the server's process: watchers that fail, the caller's address, and REST's TLS handshakes."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_a_watcher_that_is_cancelled_stops_nothing(capsys: pytest.CaptureFixture
 
 
 async def _tell_client(scope: Any, receive: Any, send: Any) -> None:
-    """An application that answers with the caller's address, as the queue of work gets it."""
+    """An ASGI application that answers with the caller's address, as the work queue gets it."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": scope["client"][0].encode()})
 
 
 @contextlib.asynccontextmanager
 async def _rest(seconds: float = 10.0, certificate: ServerCertificate | None = None) -> AsyncIterator[int]:
-    """A port of REST of this application."""
+    """Runs a REST server of this application; yields its port."""
     flags: Any = SimpleNamespace(timeout_seconds=seconds, max_connections=10, grace_seconds=1.0)
     app: Any = SimpleNamespace(app=_tell_client)
     server, listener = _rest_server(flags, app, certificate), listen("127.0.0.1", 0)
@@ -82,7 +82,7 @@ def test_a_caller_is_the_other_end_of_its_connection_whatever_it_says() -> None:
 
 @pytest.mark.parametrize("begins", [False, True])
 def test_a_tls_handshake_that_is_not_done_in_time_ends(tmp_path: Path, begins: bool) -> None:
-    """Whether the client says nothing at all, or begins; one that is done is as before."""
+    """The client sends nothing at all, or begins the handshake; a complete handshake still works."""
     pair = make_pair(tmp_path, "localhost")
     certificate = ServerCertificate(str(pair.certificate), str(pair.key), None)
     certificate.take((pair.certificate.read_bytes(), pair.key.read_bytes()))

@@ -1,4 +1,4 @@
-"""What is loaded for a new configuration that is then not taken over is freed."""
+"""Tests that versions loaded for a new configuration are freed if it does not take effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from serving.model_server.version_files import VersionFiles
 
 
 class Loaded:
-    """In place of a loaded version, whose loading and freeing alone matter here."""
+    """A fake of a loaded version: only its loading and freeing matter here."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class Loaded:
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
-    """Each version that was loaded."""
+    """The versions that have been loaded."""
     found: list[Loaded] = []
 
     def load(path: str, num_threads: int) -> tuple[float, Loaded]:
@@ -79,7 +79,7 @@ def test_a_staged_version_is_freed_if_the_next_one_s_files_cannot_be_read(
 
 
 def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: Path, loaded: list[Loaded]) -> None:
-    """Such as one of another model's staging: a failure of the server itself."""
+    """For example, a failure of the server itself while it stages another model."""
 
     def break_one(found: Manager) -> None:
         stage = found._stage
@@ -100,7 +100,7 @@ def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: 
 def test_a_model_that_goes_is_gone_once_the_change_is_done(
     tmp_path: Path, loaded: list[Loaded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the watcher began to look after it, by the old configuration, while the change was being prepared."""
+    """The watcher started to update the model by the old configuration while the change was being prepared."""
     inspect = version_files.inspect
 
     def slow_at_a(path: str, settle_seconds: float) -> VersionFiles:

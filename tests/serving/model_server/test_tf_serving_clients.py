@@ -1,4 +1,4 @@
-"""What clients of TF Serving do with ordinary models of TensorFlow 2, as its quickstart has it."""
+"""Tests of what TF Serving's clients do with ordinary TensorFlow 2 models, as in its quickstart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def post(server: Server, verb: str, body: Any) -> Any:
 
 @pytest.mark.parametrize("signature", ["serving_default", SHAPELESS])
 def test_a_shape_is_the_graph_s_own_business(toy: Server, signature: str) -> None:
-    """A column is what the signature says; a list, a single value and a matrix are what the graph takes, too."""
+    """The signature declares a column; the graph also takes a list, a single value and a matrix."""
     values = {"signature_name": signature}
     assert post(toy, "predict", {**values, "instances": [1.0, 2.0, 5.0]}) == {"predictions": [2.5, 3.0, 4.5]}
     assert post(toy, "predict", {**values, "instances": [[1.0], [2.0]]}) == {"predictions": [[2.5], [3.0]]}
@@ -43,7 +43,7 @@ def test_a_shape_is_the_graph_s_own_business(toy: Server, signature: str) -> Non
     ],
 )
 def test_classify_and_regress_by_models_of_tensorflow_2(toy: Server, features: Any, expected: float) -> None:
-    """TensorFlow 2 writes all methods as Predict's; a whole number is a float where the signature parses a float."""
+    """TensorFlow 2 writes Predict's method to all signatures; integers become floats where it parses floats."""
     body = {"examples": [features]}
     assert post(toy, "regress", {"signature_name": "regress_x_to_y", **body}) == {"results": [expected]}
     assert post(toy, "classify", {"signature_name": "classify_x_to_y", **body}) == {"results": [[["", expected]]]}
@@ -77,7 +77,7 @@ def test_a_signature_of_another_kind(toy: Server, method: str, signature: str, e
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
-        ("1435774380, 1435774380.0", [717887168.0] * 2),  # the nearest float32 is 11216987 x 128, half of it and 2
+        ("1435774380, 1435774380.0", [717887168.0] * 2),  # the nearest float32 is 11216987 x 128; half of it, plus 2
         ("16777217.0, 16777217", [8388610.0] * 2),
         ("1e39, -1e39", [float("inf"), float("-inf")]),
     ],
@@ -88,7 +88,7 @@ def test_numbers_are_rounded_to_the_input_s_floats(toy: Server, numbers: str, ex
 
 
 def test_an_image_in_json(toy: Server) -> None:
-    """224 x 224 x 3 numbers of 30 digits: 150,528 elements in 4.9 MB."""
+    """224 x 224 x 3 numbers of 30 digits are 150,528 elements in 4.9 MB."""
     number = "0.25".ljust(31, "0")
     row = f"[{number},{number},{number}],"
     image = f"[{(f'[{row * 223}{row[:-1]}],' * 224)[:-1]}]"
@@ -127,7 +127,7 @@ def test_a_body_of_gzip(toy: Server) -> None:
 
 
 def test_a_body_of_gzip_is_bounded_without_it(toy: Server) -> None:
-    """A gigabyte of spaces in a megabyte is not unpacked."""
+    """1 GB of spaces, compressed to about 1 MB, is not decompressed as a whole."""
     packed = gzip.compress(b" " * (1 << 30), 9)
     assert len(packed) < 2 << 20
     before = toy.memory_mb()
@@ -136,6 +136,6 @@ def test_a_body_of_gzip_is_bounded_without_it(toy: Server) -> None:
 
 
 def test_a_version_without_warm_up_requests_computes_nothing_when_it_is_loaded(toy: Server) -> None:
-    """A signature with a state counts its runs; the first one is a client's, as in TF Serving."""
+    """A stateful signature counts its runs; the first run is a client's, as in TF Serving."""
     response = toy.predictions.Predict(request("count_runs", model=TOY))
     assert list(response.outputs["runs"].int64_val) == [1]

@@ -1,4 +1,4 @@
-"""Bodies that are still to come: the one that has stalled longest makes room for the others."""
+"""Tests of bodies that have not arrived whole: the one that has stalled the longest makes room for the others."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def test_a_body_whose_own_time_has_just_passed_harms_no_other() -> None:
 
         def finish() -> None:
             with bodies.one(asyncio.timeout(60)) as other:
-                other.add(6)  # between the time's passing and the stalled body's end
+                other.add(6)  # after the stalled body's time has passed, and before it ends
             finished.set()
 
         begun, finished = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(stall())
         await begun.wait()
         asyncio.get_running_loop().call_later(0.011, finish)
-        time.sleep(0.05)  # so that both times pass in one cycle of the event loop
+        time.sleep(0.05)  # so that both times pass within one cycle of the event loop
         with pytest.raises(TimeoutError):
             await task
         assert finished.is_set()
@@ -73,7 +73,7 @@ def test_whole_bodies_count_until_they_are_released_and_are_not_ended() -> None:
         with bodies.one(asyncio.timeout(60)) as whole:
             whole.add(3)
             whole.finish()
-            whole.add(5)  # without its encoding
+            whole.add(5)  # the decoded body
             with pytest.raises(TimeoutError):
                 await one_more(3)
             await one_more(2)

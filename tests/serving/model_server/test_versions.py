@@ -1,4 +1,4 @@
-"""Versions appear, serve, are drained and go."""
+"""Tests of versions that appear, serve, are drained and are unloaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Saved = Callable[[float], Path]
 
 
 def answer(server: Server, **choice: object) -> tuple[int, float]:
-    """The version that answers, and what it says of x = 0: its bias."""
+    """The version that answers, and its answer for x = 0, which is its bias."""
     sent = x_request([0.0])
     for key, value in choice.items():
         if key == "version":
@@ -147,7 +147,7 @@ def test_a_label_needs_its_version(changing: Server, folder: Path) -> None:
 
 
 def test_a_version_that_is_still_copied_waits(changing: Server, folder: Path, saved: Saved) -> None:
-    """On a remote filesystem, which has no rename, a file beside the folder says so."""
+    """On a remote file system without renames, a file beside the folder marks it as incomplete."""
     (folder / ".part-2").touch()
     push(saved(2.0), folder / "2")
     push(saved(3.0), folder / "x")
@@ -163,7 +163,7 @@ def test_a_version_that_is_still_copied_waits(changing: Server, folder: Path, sa
 def test_what_serves_stays_when_its_folder_has_no_versions(
     changing: Server, folder: Path, saved: Saved, gone: str
 ) -> None:
-    """Also after the next look, which the other model is found by."""
+    """It also stays after the next poll, which finds the other model."""
     (folder if gone == "the folder" else folder / "1").rename(folder.parent.parent / "elsewhere")
     push(saved(2.0), folder.parent / "other" / "1")
     changing.wait_for_states("other", {1: "AVAILABLE"})
@@ -189,7 +189,7 @@ def test_a_request_at_work_is_finished_by_the_version_that_began_it(
 
 
 def test_an_answer_is_never_older_than_another_before_it(changing: Server, folder: Path, saved: Saved) -> None:
-    """A request that began before a swap and ends after a newer version answered is computed again by that one."""
+    """A request that begins before a swap and ends after a newer version has answered is computed again by that one."""
     at_work = changing.predictions.Predict.future(request("slow", steps=np.int32(600)))
     push(saved(2.0), folder / "2")
     wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
@@ -198,7 +198,7 @@ def test_an_answer_is_never_older_than_another_before_it(changing: Server, folde
 
 
 def test_memory_is_given_back(changing: Server, folder: Path, saved: Saved, tmp_path: Path) -> None:
-    """Versions with 40 MB of variables each, one after another."""
+    """Versions of 40 MB of variables each are loaded one after another."""
     large = tmp_path / "large"
     module = tf.Module()
     module.table = tf.Variable(tf.random.normal([10_000_000]))
@@ -211,7 +211,7 @@ def test_memory_is_given_back(changing: Server, folder: Path, saved: Saved, tmp_
         wait_for(lambda at=number: changing.states(MODEL).get(at) == "AVAILABLE", f"version {number}")
         wait_for(lambda at=number - 1: changing.states(MODEL).get(at) == "END", f"the end of {number - 1}")
         seen.append(changing.memory_mb())
-    assert seen[-1] < seen[1] + 60  # of six more versions, less than two
+    assert seen[-1] < seen[1] + 60  # less than two of the six further versions
 
 
 def test_a_model_may_come_later(tmp_path: Path, saved: Saved) -> None:

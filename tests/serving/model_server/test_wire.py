@@ -1,4 +1,4 @@
-"""Messages of too many parts, told before they are parsed; all are serialized by protobuf itself."""
+"""Tests of finding messages with too many parts before they are parsed. Most are serialized by protobuf itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_parts_of_parts_do_not_count() -> None:
 
 
 def test_numbers_of_all_kinds_are_stepped_over() -> None:
-    """A whole number, a float, and packed numbers; behind them, strings that are counted."""
+    """A varint, a float or packed numbers come before strings that are counted."""
     for known in (
         attr_value_pb2.AttrValue(i=-1),
         attr_value_pb2.AttrValue(f=1.5),
@@ -44,7 +44,7 @@ def test_numbers_of_all_kinds_are_stepped_over() -> None:
         head = known.SerializeToString()
         assert not has_too_many_parts(head + filtered(MAX_PARTS - 1))
         assert has_too_many_parts(head + filtered(MAX_PARTS))
-    fixed64 = b"\x09" + bytes(8)  # field 1 of wire type 1, which no message here has
+    fixed64 = b"\x09" + bytes(8)  # field 1 of wire type 1, which no message here uses
     assert not has_too_many_parts(fixed64 + filtered(MAX_PARTS - 1))
     assert has_too_many_parts(fixed64 + filtered(MAX_PARTS))
 
@@ -69,7 +69,7 @@ def classify(number: int, text: bytes, *, context: bool) -> bytes:
 
 @pytest.mark.parametrize("context", [False, True])
 def test_examples_are_counted(context: bool) -> None:
-    text = b"x" * 1000  # with which a hundred examples make a large message
+    text = b"x" * 1000  # makes a hundred examples a large message
     assert not excess_of_examples(classify(100, text, context=context), 100)
     assert excess_of_examples(classify(101, text, context=context), 100)
 
@@ -79,7 +79,7 @@ def test_few_bytes_are_left_to_the_parser() -> None:
 
 
 def field(number: int, value: bytes) -> bytes:
-    """A serialized field of a message's or a string's."""
+    """Serializes a message or string field."""
     size, length = len(value), b""
     while size > 0x7F:
         length += bytes([size & 0x7F | 0x80])
@@ -87,12 +87,12 @@ def field(number: int, value: bytes) -> bytes:
     return bytes([number << 3 | 2]) + length + bytes([size]) + value
 
 
-#: A part that no Input, list or shape has: field 15, a number.
+#: A field that no Input, list or shape has: number 15, a varint.
 UNKNOWN = b"\x78\x00"
 
 
 def a_list(number: int) -> bytes:
-    """A serialized Input's list of so many examples of 1,002 bytes and a tag, with which 70 make a large message."""
+    """Serializes an Input's list of examples of 1,002 bytes and a tag each; 70 of them make a large message."""
     return field(1, field(1, b"x" * 1000) * number)
 
 
@@ -108,7 +108,7 @@ def test_examples_of_lists_that_become_one_are_counted_together() -> None:
 
 
 def test_what_an_input_has_beside_its_examples_is_counted() -> None:
-    """Two lists are two parts; the others are in front of them, and in them."""
+    """Two lists are two parts; the other parts are before the lists and in them."""
     lists = a_list(50) + field(1, field(1, b"x" * 1000) * 50 + UNKNOWN * 500)
     assert excess_of_examples(field(2, UNKNOWN * (MAX_PARTS - 502) + lists), 100) == ""
     assert excess_of_examples(field(2, UNKNOWN * (MAX_PARTS - 501) + lists), 100) == MORE_BESIDE
@@ -116,7 +116,7 @@ def test_what_an_input_has_beside_its_examples_is_counted() -> None:
     assert excess_of_examples(one_more, 100) == MORE_EXAMPLES
 
 
-#: With which a message is large enough to be looked at.
+#: An input that makes a message large enough to be checked.
 PADDING = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[b"x" * 100_000])
 
 
@@ -169,7 +169,7 @@ def test_handles_and_variants_are_not_parsed() -> None:
 
 
 def test_tensors_that_become_one_are_counted_together() -> None:
-    """An entry of the map of inputs that has several tensors has one of all their values once it is parsed."""
+    """The parser merges several tensors of one entry in the inputs' map into one with all their values."""
     text = field(8, b"x" * 1000)
     assert excess_of_tensors(field(2, field(2, text * 60) + field(2, text * 40)), 100) == ""
     assert excess_of_tensors(field(2, field(2, text * 60) + field(2, text * 41)), 100) == MORE_ELEMENTS
@@ -178,17 +178,17 @@ def test_tensors_that_become_one_are_counted_together() -> None:
     assert excess_of_tensors(field(2, field(2, text * 70) + shape[0] + shape[2]), 100) == MORE_DIMS
 
 
-#: Of an `int_val` that is not packed.
+#: An unpacked element of `int_val`.
 WHOLE_NUMBER = b"\x38\x01"
 
-#: As many parts as inputs of at most 100 elements may have beside strings.
+#: The most parts beside strings in inputs of at most 100 elements.
 MOST_OTHERS = 100 + 20 * MAX_PARTS
 
 
 @pytest.mark.parametrize("inside", ["entry", "tensor", "shape", "two inputs"])
 def test_other_parts_of_inputs_are_counted_wherever_they_are(inside: str) -> None:
-    """Numbers that are not packed, and what has no meaning; a large message is of more than 65,536 bytes."""
-    large = field(2, field(2, field(8, b"x" * 70_000)))  # one such part: a tensor
+    """Unpacked numbers and unknown fields count; a large message has more than 65,536 bytes."""
+    large = field(2, field(2, field(8, b"x" * 70_000)))  # has one such part, the tensor
 
     def padded(number: int) -> bytes:
         if inside == "entry":
@@ -205,7 +205,7 @@ def test_other_parts_of_inputs_are_counted_wherever_they_are(inside: str) -> Non
 
 
 def test_a_short_string_s_size_in_two_bytes_is_another_part() -> None:
-    """Which no serializer writes, and which takes ten times as long to step over."""
+    """No serializer writes this, and stepping over it takes ten times as long."""
     inputs = field(2, field(2, b"\x42\x80\x00" * 100)) * 300
     assert excess_of_tensors(inputs, 100) == MORE_OTHERS
     assert excess_of_tensors(field(2, field(2, b"\x42\x00" * 100)) * 400, 100) == ""
@@ -228,15 +228,15 @@ def test_what_is_no_tensor_is_left_to_the_parser() -> None:
     for end in range(100_000, len(cut_off), 97):
         assert not excess_of_tensors(cut_off[:end], 100)
     for _ in range(200):
-        excess_of_tensors(rng.randbytes(70_000), 100)  # ends
+        excess_of_tensors(rng.randbytes(70_000), 100)  # terminates
 
 
 @pytest.mark.parametrize("hidden_behind", [b"\x0b\x0c", b"\x0a\x00" * 5, b"\x0b\x10\x01\x0c"])
 def test_what_is_hidden_behind_other_fields_is_counted(hidden_behind: bytes) -> None:
-    """Of a number that has no meaning, or a key again: a group, five keys, a group with a field."""
+    """The first fields are an unknown group, five repeated keys, or a group with a field."""
     entry = predict_pb2.PredictRequest(inputs={"x": strings(101, 900)}).SerializeToString()
     assert excess_of_tensors(entry, 100)
-    inside = hidden_behind + entry[4:]  # behind the tag and the three bytes of the entry's length
+    inside = hidden_behind + entry[4:]  # after the tag and the three bytes of the entry's length
     size = len(inside)
     length = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14])
     assert excess_of_tensors(b"\x12" + length + inside, 100)

@@ -1,4 +1,4 @@
-"""The queue by itself: what it counts, and what it does with an error that nobody foresaw."""
+"""Tests of the work queue alone: what it counts, and how it handles unexpected errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.serving.model_server.tiny_models import REGRESS
 
 
 class Broken:
-    """A model that computes one request once it may, and fails for every other in a way of its own."""
+    """A model that computes its first request once it may, and fails for all others."""
 
     def __init__(self) -> None:
         self.may_go_on = threading.Event()
@@ -84,7 +84,7 @@ def test_a_cancelled_call_holds_its_version_until_it_is_computed() -> None:
     async def ask() -> bool:
         calls = [
             asyncio.create_task(queue.run(version, a_signature(), {}, time.monotonic() + 60)) for _ in range(2)
-        ]  # one at work, one that waits
+        ]  # one runs, and one waits
         while not (queue.num_running and queue.num_waiting):
             await asyncio.sleep(0.001)
         for call in calls:
@@ -103,7 +103,7 @@ def test_a_cancelled_call_holds_its_version_until_it_is_computed() -> None:
 
 
 class Halves:
-    """A model that halves, and keeps the rows of each run; the first run waits until it may go on."""
+    """A model that halves its input, and records each run's rows; the first run waits for `may_go_on`."""
 
     def __init__(self) -> None:
         self.may_go_on = threading.Event()
@@ -122,7 +122,7 @@ class Halves:
 def run_beside(
     sent: list[tuple[str, int]], *, max_waiting: int = 99, max_waiting_elements: int = 100_000, method: str = REGRESS
 ) -> tuple[list[int], list[Any]]:
-    """What callers' requests of so many rows are answered that come while the first is computed; and all runs' rows."""
+    """Sends (caller, rows) requests while the first is computed; returns the rows of each run, and the answers."""
     servable = Halves()
     version = Version("m", 1, "")
     version.servable = servable  # type: ignore[assignment]
@@ -151,7 +151,7 @@ def run_beside(
 
 
 def test_a_large_request_is_cut_and_gives_way_after_each_part() -> None:
-    """2,500 rows are 1,024, 1,024 and 452; what comes meanwhile is computed after the first part."""
+    """2,500 rows are computed as 1,024, 1,024 and 452; requests that arrive meanwhile come after the first part."""
     runs, answers = run_beside([("large", 2500), ("other", 10), ("large", 20)])
     assert runs == [1024, 10, 20, 1024, 452]
     for rows, answer in zip((2500, 10, 20), answers, strict=True):
@@ -160,14 +160,14 @@ def test_a_large_request_is_cut_and_gives_way_after_each_part() -> None:
 
 
 def test_what_may_depend_on_other_rows_is_not_cut() -> None:
-    """Nobody has said that the rows of a signature of that name and method are computed each by itself."""
+    """A signature of that name and method is not known to compute its rows independently."""
     runs, answers = run_beside([("large", 2500), ("other", 10)], method="tensorflow/serving/predict")
     assert runs == [2500, 10]
     assert len(answers[0]["y"].float_val) == 2500
 
 
 def test_who_fills_the_queue_is_refused_and_others_are_not() -> None:
-    """Places for two: the third of `greedy` is refused at once, its second when another comes."""
+    """The queue has two places: the third waiting request of `greedy` is refused at once, the second for `other`."""
     sent = [("greedy", 1), ("greedy", 2), ("greedy", 3), ("greedy", 4), ("other", 5)]
     runs, answers = run_beside(sent, max_waiting=2)
     assert runs == [1, 2, 5]
@@ -185,7 +185,7 @@ def test_the_queue_is_bounded_by_work() -> None:
 
 
 def test_nobody_is_refused_for_a_request_that_is_refused_itself() -> None:
-    """Of 600 elements, 401 wait: without 102 of `a`, who has the most, there is no room for 450 either."""
+    """At most 600 elements may wait, and 401 do: even without the 102 of `a`, the heaviest, 450 more have no room."""
     sent = [("first", 1), ("a", 100), ("a", 102), ("b", 199), ("c", 450)]
     runs, answers = run_beside(sent, max_waiting_elements=600)
     assert sorted(runs) == [1, 100, 102, 199]
@@ -193,7 +193,7 @@ def test_nobody_is_refused_for_a_request_that_is_refused_itself() -> None:
 
 
 def test_as_many_are_refused_as_make_room() -> None:
-    """For 400 elements 99 and 101 of `a` give way, who has the most."""
+    """400 elements need room: 99 and 101 of `a`, the heaviest caller, are refused."""
     sent = [("first", 1), ("a", 100), ("a", 101), ("a", 99), ("b", 100), ("c", 400)]
     runs, answers = run_beside(sent, max_waiting_elements=600)
     assert sorted(runs) == [1, 100, 100, 400]
@@ -203,7 +203,7 @@ def test_as_many_are_refused_as_make_room() -> None:
 @pytest.mark.parametrize(
     ("sizes", "part_rows", "parts_done", "elements", "turn"),
     [
-        ([2, 5000], 1, 0, 10_000, 5000),  # a part is at least a row
+        ([2, 5000], 1, 0, 10_000, 5000),  # a part has at least one row
         ([2, 5000], 1, 1, 5000, 5000),
         ([2500], 1024, 0, 2500, 1024),
         ([2500], 1024, 2, 452, 452),  # the last part has fewer rows

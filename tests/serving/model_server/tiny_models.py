@@ -1,4 +1,4 @@
-"""Small SavedModels with known outputs; the first is TF Serving's own toy, `half_plus_three`."""
+"""Small SavedModels with known outputs; the first is like TF Serving's toy model `half_plus_three`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-#: The name that they are served by.
+#: The name under which they are served.
 MODEL = "half_plus_three"
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
-#: By signature, the method name that TF Serving wants; TensorFlow writes that of Predict to all.
+#: The method names that TF Serving requires, by signature; TensorFlow writes Predict's to all signatures.
 METHOD_NAMES = {REGRESS: REGRESS, CLASSIFY: CLASSIFY, "classify_objects": CLASSIFY}
 
-#: The dtypes whose values a request can have, each echoed by the signature `types`.
+#: The dtypes that a request's values can have; the signature `types` echoes each.
 DTYPES = ("float32", "float64", "int8", "uint8", "int16", "int32", "int64", "uint32", "uint64", "bool", "string")
 
 
 class TinyModel(tf.Module):
-    """`serving_default` is x / 2 + `bias`."""
+    """A model whose `serving_default` is x / 2 + `bias`."""
 
     def __init__(self, bias: float) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class TinyModel(tf.Module):
 
     @tf.function(autograph=False)
     def classify_objects(self, inputs):
-        """The label is the caption, the score the image's length in bytes."""
+        """Returns the caption as the label, and the image's length in bytes as the score."""
         text = tf.io.FixedLenFeature([], tf.string)
         parsed = tf.io.parse_example(inputs, {"image": text, "caption": text})
         length = tf.cast(tf.strings.length(parsed["image"]), tf.float32)
@@ -97,7 +97,7 @@ class TinyModel(tf.Module):
 
     @tf.function(autograph=False)
     def slow(self, steps):
-        """Some milliseconds a step."""
+        """Takes some milliseconds per step."""
         matrix = tf.fill([600, 600], 1e-3 * tf.cast(tf.minimum(steps, 1), tf.float32))
         _, result = tf.while_loop(
             lambda step, _: step < steps, lambda step, value: (step + 1, tf.linalg.matmul(value, matrix)), (0, matrix)
@@ -110,13 +110,13 @@ class TinyModel(tf.Module):
 
 
 def save(folder: Path, bias: float = 3.0, warmup: Sequence[float] | None = (1.0,), manifest: bool = True) -> Path:
-    """Writes a version; it appears whole, by a rename, as a push does.
+    """Writes a version; it appears as a whole, by a rename, as a push does.
 
     Args:
       folder: The version's folder, such as `…/half_plus_three/123`.
-      bias: Of `serving_default`.
-      warmup: The `x` of its only warm-up request; none for no such file.
-      manifest: Whether its checksums go with it.
+      bias: The bias of `serving_default`.
+      warmup: The `x` of the only warm-up request; None writes no warm-up file.
+      manifest: Whether to write a manifest with the files' checksums.
 
     Returns:
       The folder.
@@ -136,7 +136,7 @@ def save(folder: Path, bias: float = 3.0, warmup: Sequence[float] | None = (1.0,
 
 
 def push(template: Path, folder: Path) -> Path:
-    """Makes a saved version, under its number, one of a folder's; it appears whole, by a rename."""
+    """Copies a saved version to a version's folder; it appears as a whole, by a rename."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.parent / f".copy-{folder.name}"
     shutil.copytree(template, part)
@@ -152,7 +152,7 @@ def _set_method_names(path: Path, names: Mapping[str, str]) -> None:
 
 
 def x_request(x: Sequence[float], model: str = MODEL) -> predict_pb2.PredictRequest:
-    """A request of `serving_default`."""
+    """A request for `serving_default`."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
     request.inputs["x"].CopyFrom(tf.make_tensor_proto(x, tf.float32, [len(x)]))
@@ -176,5 +176,5 @@ def write_manifest(folder: Path) -> None:
     (folder / "assets.extra" / "manifest.json").write_text(json.dumps({"sha256": sums}), encoding="utf-8")
 
 
-if __name__ == "__main__":  # for who cannot import TensorFlow
+if __name__ == "__main__":  # for programs that cannot import TensorFlow
     save(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""A SavedModel as TensorFlow 2 writes it, for what clients of TF Serving do with such models."""
+"""A SavedModel as TensorFlow 2 writes it, for tests of what TF Serving's clients do with such models."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-#: The name that it is served by.
+#: The name under which it is served.
 TOY = "half_plus_two"
 
-#: Whose TensorInfo is written without a shape.
+#: The signature whose TensorInfo has no shape.
 SHAPELESS = "shapeless"
 
 
 class _Toy(tf.Module):
-    """`serving_default` is x / 2 + 2, of a column as in TF Serving's own `half_plus_two`; all methods are Predict's."""
+    """`serving_default` is x / 2 + 2 of a column, as in TF Serving's `half_plus_two`; all methods are Predict's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class _Toy(tf.Module):
 
 
 def save_toy(folder: Path) -> Path:
-    """Writes it as a version without a manifest and without warm-up requests; returns the folder."""
+    """Writes the model as a version without a manifest and without warm-up requests; returns its folder."""
     model = _Toy()
     tf.saved_model.save(model, str(folder), signatures=model.signatures())
     path = folder / "saved_model.pb"

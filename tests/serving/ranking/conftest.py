@@ -1,4 +1,4 @@
-"""A model server in a process of its own, with a model that ranks and one that only scores."""
+"""Runs a model server in a separate process, with a model that ranks and one that only scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.serving.ranking.tiny_model import export_tiny
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`tiny` has all signatures, `scorer` has `serving_default` only."""
+    """The folder of two models: `tiny` has all signatures, `scorer` only `serving_default`."""
     folder = tmp_path_factory.mktemp("models")
     for name in ("tiny", "scorer"):
         (folder / name).mkdir()
@@ -38,7 +38,7 @@ def _two_servers(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def stoppable(_two_servers: list[Stoppable]) -> Iterator[list[Stoppable]]:
-    """The addresses and processes of two servers that a test may let stand still; after it they go on."""
+    """The addresses and processes of two servers that a test may stop (SIGSTOP); they are continued after it."""
     yield _two_servers
     for _, running in _two_servers:
         running.send_signal(signal.SIGCONT)

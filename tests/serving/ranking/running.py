@@ -1,4 +1,4 @@
-"""Processes of the real model server and of the real ranking service."""
+"""Runs the model server and the ranking service in separate processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a command; ends it in the end, even a stopped one."""
+    """Runs a command, and ends its process at the end of the block, even if it is stopped (SIGSTOP)."""
     with log.open("ab") as output:
         running = subprocess.Popen([sys.executable, *command], stdout=output, stderr=output)
         try:
@@ -58,7 +58,7 @@ def wait_until_up(running: subprocess.Popen[bytes], url: str, log: Path) -> None
 
 @contextlib.contextmanager
 def model_server(models: Path, log: Path) -> Iterator[Stoppable]:
-    """The server of a folder of models, up with each of them."""
+    """Runs a server of a folder of models; the block starts once each model is served."""
     grpc_port, rest_port = free_port(), free_port()
     ports = ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
     often = ["--poll-seconds", "0.1", "--settle-seconds", "0.1"]
@@ -71,7 +71,7 @@ def model_server(models: Path, log: Path) -> Iterator[Stoppable]:
 
 @contextlib.contextmanager
 def forwarded(port: int, address: str) -> Iterator[None]:
-    """Hands what comes to a port on to an address, and back: so a server that is there appears at a new place."""
+    """Forwards a port to an address, both ways: a server that runs already appears at a new address."""
     host, _, to = address.partition(":")
 
     class Forwarder(socketserver.BaseRequestHandler):
@@ -85,7 +85,7 @@ def forwarded(port: int, address: str) -> Iterator[None]:
     def copy(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65536):
             target.sendall(data)
-        with contextlib.suppress(OSError):  # the other side has gone first
+        with contextlib.suppress(OSError):  # the other side has closed first
             target.shutdown(socket.SHUT_WR)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", port), Forwarder) as server:
@@ -98,7 +98,7 @@ def forwarded(port: int, address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ranking_service(server: str, model: str, log: Path, *options: str) -> Iterator[str]:
-    """The HTTP service in front of a server; yields its address."""
+    """Runs the HTTP service in front of a model server; yields its URL."""
     port = free_port()
     command = ["-m", "pipeline.cli", "rank-service", "--server", server, "--model", model, "--port", str(port)]
     with process([*command, *options], log) as running:

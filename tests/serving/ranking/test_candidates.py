@@ -1,4 +1,4 @@
-"""Candidates as a caller gives them, and in parts."""
+"""Tests of encoding candidates and of splitting them into parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both clients against a real server in a process of its own; every score is told by hand."""
+"""Tests of both clients against a model server in a separate process; expected scores are computed from the formula."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.serving.ranking.tiny_model import CATALOG, deep_logit, export_tiny, s
 IDS = list(CATALOG)
 BEST = sorted(IDS, key=lambda item_id: -CATALOG[item_id])
 
-#: Makes a client of some settings, calls its `rank` with each of the arguments, and functions as they come between;
-#: returns the rankings.
+#: Makes a client with some settings, calls its `rank` with each request's arguments, and calls any functions between
+#: the requests; returns the rankings.
 Ask = Callable[..., list[Ranking]]
 Request = Sequence[Any] | Callable[[], None]
 
@@ -153,7 +153,7 @@ def test_parts_come_to_the_same_as_one_call(ask: Ask, settings: ClientSettings, 
         for size in (None, 70)
     )
     assert [item.item_id for item in parts.items] == [item.item_id for item in whole.items]
-    for part, one in zip(parts.items, whole.items, strict=True):  # a vector's last numbers may differ by one bit
+    for part, one in zip(parts.items, whole.items, strict=True):  # the last values of a vector may differ by one bit
         assert part[1:] == pytest.approx(one[1:], rel=1e-6)
 
 
@@ -209,7 +209,7 @@ def test_a_server_that_comes_in_time_is_found(ask: Ask, server: str) -> None:
 
 @pytest.mark.parametrize("change", [{}, {"part_size": 100}, {"hedge_after_seconds": 0.05}])
 def test_one_budget_for_everything(ask: Ask, stoppable: list[Stoppable], change: dict[str, Any]) -> None:
-    """A server that stands still holds nobody longer than the budget, however often it is asked."""
+    """A server that has stopped delays a request no longer than the budget, however often it is asked."""
     (server, running), _ = stoppable
     settings = ClientSettings(model="tiny", server=server, deadline_seconds=2.0, **change)
     stopped_at: list[float] = []

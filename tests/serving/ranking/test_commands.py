@@ -1,4 +1,4 @@
-"""The commands, as a person runs them, against a real server."""
+"""Tests of the client commands of `wdr` against a model server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def wdr(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def client(server: str, tmp_path: Path) -> list[str]:
-    """Options by a settings file, with a deadline that a busy machine keeps."""
+    """Options that name a settings file, with a deadline long enough for a busy machine."""
     write_settings(ClientSettings(model="tiny", server=server, deadline_seconds=20.0), str(tmp_path / "client.json"))
     return ["--settings", str(tmp_path / "client.json")]
 

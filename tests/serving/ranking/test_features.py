@@ -1,4 +1,4 @@
-"""Features to tf.Examples: texts and numbers, what the model tells of them, and what no feature can be."""
+"""Tests of encoding features: strings and numbers, the dtypes that the model declares, and invalid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a call's copies are sent: the rules, at times told by hand."""
+"""Tests of when a call's copies are sent, with times given by the test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.ranking_client.settings import ClientSettings
 
 
 def flight(**settings: float) -> CallAttempts:
-    """One that starts at 100 s and ends at 101 s, with waits of just the mean."""
+    """A call that starts at 100 s and ends at 101 s; its random waits are exactly the mean."""
     return CallAttempts(ClientSettings(model="m", **settings), 100.0, 101.0, draw=lambda: 0.5)
 
 

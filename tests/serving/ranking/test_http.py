@@ -1,4 +1,4 @@
-"""The HTTP service in a process of its own, before a real model server."""
+"""Tests of the HTTP service in a separate process, in front of a model server."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def service(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(service: str, tmp_path: Path) -> None:
-    """No server error, and nothing else that the OpenAPI page does not say, in hundreds of requests, good and bad."""
-    # 413 refuses a bad request too, and schemathesis does not count it among those that do.
+    """In hundreds of valid and invalid requests, no server error and nothing that contradicts the OpenAPI page."""
+    # 413 refuses an invalid request, too; schemathesis does not expect it by default.
     config = '[checks]\nnegative_data_rejection.expected-statuses = ["400", "413", "422"]\n'
     (tmp_path / "schemathesis.toml").write_text(config)
     options = ["--checks", "all", "--max-examples", "100", "--seed", "1", "--no-color", "--wait-for-schema", "10"]

@@ -1,4 +1,4 @@
-"""The load test, of a real server that answers, that stands still for a while, and that is not there."""
+"""Tests of the load test, against a server that answers, one that stops for a while, and one that is not there."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_report_counts_what_was_sent(server: str) -> None:
 
 @pytest.mark.slow
 def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(stoppable: list[Stoppable]) -> None:
-    """A closed loop would see one slow request; open, all that were to leave during the pause waited for its end."""
+    """A closed loop would see one slow request; in an open loop, all that are due during the pause wait for its end."""
     (server, running), _ = stoppable
     settings = ClientSettings(model="tiny", server=server, deadline_seconds=30.0)
     timers = [
@@ -58,7 +58,7 @@ def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(
         timer.join()
     assert len(report.latencies) == 200
     waited = [milliseconds for _, milliseconds in report.latencies if milliseconds >= PAUSE_SECONDS * 1000 / 2]
-    # 40 were to leave during the pause; half of them in its first half, which therefore waited for more than its half.
+    # 40 requests were due during the pause; the 20 of its first half waited for more than half of the pause.
     assert len(waited) >= 18
     assert max(waited) >= PAUSE_SECONDS * 900
     assert report.percentile(95) >= PAUSE_SECONDS * 400
@@ -121,7 +121,7 @@ def test_a_report_as_table_json_and_plot(tmp_path: Path) -> None:
 
 
 def server_that_bears(limit: float) -> Callable[[float], LoadReport]:
-    """A p99 of 5 ms up to a rate, and of 50 ms above."""
+    """Reports a p99 of 5 ms up to a rate, and of 50 ms above it."""
     return lambda rate: report_of([5.0 if rate <= limit else 50.0] * 10, rate=rate)
 
 

@@ -1,4 +1,4 @@
-"""The client's earlier import path works for one release, and says what to change."""
+"""Tests that the client's earlier import path still works, and warns; the next release removes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests from a pushed version and from JSON lines."""
+"""Tests of reading requests from a pushed version and from a JSONL file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transform.feature_spec import TABLE_KEY
 
 
 def write_version(folder: Path, records: list[prediction_log_pb2.PredictionLog], catalog: dict[str, float]) -> str:
-    """A pushed version, as far as a load test looks at it; without a catalog if that is empty."""
+    """Writes the parts of a pushed version that a load test reads; without a catalog if `catalog` is empty."""
     table = folder / "assets.extra" / "catalog" / "apps"
     (table if catalog else folder / "assets.extra").mkdir(parents=True)
     with tf.io.TFRecordWriter(str(folder / "assets.extra" / "tf_serving_warmup_requests")) as writer:

@@ -1,4 +1,4 @@
-"""A server that wants a token and a client's certificate, and clients that do and do not have what it wants."""
+"""Tests of a server that requires a token and a client certificate, and of clients with and without them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEST = ["app_2", "app_1"]
 
 @pytest.fixture(scope="module")
 def settings(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClientSettings]:
-    """Of a client that has what the server wants; the server is up."""
+    """The settings of a client that has what the server requires; the server is running."""
     folder = tmp_path_factory.mktemp("secure")
     server, client, token = make_pair(folder, "server"), make_pair(folder, "client"), folder / "token"
     token.write_text("sesame\n", encoding="ascii")

@@ -1,4 +1,4 @@
-"""A client's settings, in code and as a file."""
+"""Tests of a client's settings, in code and as a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked, and what becomes of the answers: the steps, answered by hand."""
+"""Tests of a ranking's steps: which calls they make, and what they return for answers given by the test."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def answer(version: int, ids: Sequence[str], scores: Sequence[float]) -> predict
 
 
 def started(settings: ClientSettings, candidates: Sequence[Any], names: Sequence[str] = (RANK_SIGNATURE,)) -> Any:
-    """Steps that have the signatures of version 1, and the calls that they want then."""
+    """Starts the steps and answers with the signatures of version 1; returns the steps and their next calls."""
     steps = RankingSteps(settings).rank({}, candidates, None, False)
     (call,) = next(steps)
     assert call.method == "GetModelMetadata"
@@ -79,7 +79,7 @@ def test_signatures_are_asked_once_until_another_version_answers() -> None:
     shared = RankingSteps(ClientSettings(model="m"))
 
     def methods(version: int) -> list[str]:
-        """What one ranking calls, when this version serves."""
+        """The methods that one ranking calls while this version serves."""
         called, steps = [], shared.rank({}, ["a"], None, False)
         calls = next(steps)
         while True:
@@ -94,7 +94,7 @@ def test_signatures_are_asked_once_until_another_version_answers() -> None:
     assert methods(1) == ["Predict"]
     assert methods(2) == ["Predict"]
     assert methods(2) == ["GetModelMetadata", "Predict"]
-    # While two servers answer in turn, one of either version, nothing is asked again.
+    # While two servers answer in turn, each with one of the versions, the signatures are not asked for again.
     assert [methods(version) for version in (1, 2, 1)] == [["Predict"]] * 3
 
 

@@ -1,7 +1,7 @@
-"""A SavedModel with the signatures of an exported model and scores that can be told by hand.
+"""A SavedModel with the signatures of an exported model, and a score with a simple formula.
 
-An item's features are `app_id` and `quality`; a context's are `country` and `age`. The wide logit is the quality, and
-the deep logit is the age, by 100, plus the version; an item that the catalog does not have has quality 0.
+An item has the features `app_id` and `quality`; a context has `country` and `age`. The wide logit is the quality, and
+the deep logit is age / 100 + version. An item that the catalog lacks has quality 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from transform import signature_names as names
 
-#: The catalog: an item's quality by its id, `app_0` to `app_299`, no two alike, and the best in no order of the ids.
+#: The catalog: the quality of each item `app_0` to `app_299`. All differ, and their order is not that of the ids.
 CATALOG = {f"app_{i}": (i * 37 % 300) / 100 for i in range(300)}
 
 _CONTEXT = {"country": tf.io.VarLenFeature(tf.string), "age": tf.io.FixedLenFeature([], tf.float32, 0.0)}
@@ -29,7 +29,7 @@ def score(quality: float, age: float, version: int = 1) -> float:
 
 
 class TinyModel(tf.Module):
-    """Ranks as an exported model does."""
+    """Ranks like an exported model."""
 
     def __init__(self, version: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class TinyModel(tf.Module):
 
 
 def export_tiny(folder: Path, version: int = 1, *, rank: bool = True) -> Path:
-    """Writes a version into a model's folder; without `rank`, it has `serving_default` only."""
+    """Writes a version into a model's folder; without `rank`, its only signature is `serving_default`."""
     model = TinyModel(version)
     signatures = {
         names.SERVING_SIGNATURE: tf.function(
