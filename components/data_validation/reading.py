@@ -32,7 +32,7 @@ _BATCH_SIZE = 10_000
 
 
 def read_examples(examples: types.Artifact) -> list[bytes]:
-    """Reads a span's serialized tf.Examples: at most MAX_EXAMPLES in all, the same number of each split."""
+    """Reads a span's serialized tf.Examples: of each split at most MAX_EXAMPLES divided by the number of splits."""
     found: list[bytes] = []
     splits = artifact_utils.decode_split_names(examples.split_names)
     for split in sorted(splits):
