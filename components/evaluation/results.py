@@ -51,7 +51,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationResult:
-    """The metrics over some examples.
+    """The metrics over all examples, or over those of a slice.
 
     Attributes:
       num_examples: The number of examples.

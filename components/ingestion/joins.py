@@ -42,7 +42,7 @@ class KeepFirst(beam.DoFn):  # type: ignore[misc]
 
 
 class JoinShuffled(beam.DoFn):  # type: ignore[misc]
-    """After CoGroupByKey by a table's key: adds the table's row to each impression."""
+    """Adds a table's row to each impression, after a CoGroupByKey by the table's key."""
 
     def __init__(self, name: str, table: sources.Table):
         self._name, self._table = name, table

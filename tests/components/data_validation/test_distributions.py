@@ -42,7 +42,7 @@ def test_the_divergence_of_a_turned_mix_is_that_by_hand() -> None:
 def test_values_that_have_nothing_in_common_are_as_far_apart_as_can_be() -> None:
     many, others = ({f"{prefix}{i}": 1 + i for i in range(200)} for prefix in "ab")
     assert divergence(tokens(de=5), tokens(us=7)) == 1
-    assert divergence(of_tokens(many, 0, 99), of_tokens(others, 0, 99)) > 0.4  # some share a bucket
+    assert divergence(of_tokens(many, 0, 99), of_tokens(others, 0, 99)) > 0.4  # some values share a hash bucket
 
 
 def test_a_missing_value_is_a_value() -> None:
