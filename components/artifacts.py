@@ -1,4 +1,4 @@
-"""The artifact types that TFX does not have."""
+"""Artifact types that TFX does not provide, and the names of artifacts' files and custom properties."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from tfx.types.artifact import Artifact
 #: In a Quarantine artifact: the counts of the whole ingestion, as `Counts` of components.ingestion.counts.
 COUNTS_FILE = "counts.json"
 
-#: In a Quarantine artifact: what tells the span from others, as `Evidence` of components.ingestion.evidence.
+#: In a Quarantine artifact: the evidence that identifies the span, as `Evidence` of components.ingestion.evidence.
 EVIDENCE_FILE = "evidence.json"
 
-#: In a Quarantine artifact: the rejected rows, a JSON object a line.
+#: In a Quarantine artifact: the prefix of the files with the rejected rows, one JSON object per line.
 REJECTED_PREFIX = "rejected"
 
-#: A property of an ingestion's execution: its log files, by source and split, as JSON.
+#: A property of an ingestion's execution: its input files by source and split, as JSON.
 FILES = "files"
 
-#: A custom property of Examples: why their rows are not fit to learn from; empty if they are.
+#: A custom property of Examples: why their rows are unfit for training; empty if they are fit.
 UNFIT = "unfit"
 
-#: A custom property of Examples: a digest of the config, the data's place and the code they were ingested with; the
-#: same for all Examples of one window.
+#: A custom property of Examples: a digest of the config, the data root and the code that they were ingested with; equal
+#: for all Examples of one window.
 RECIPE = "recipe"
 
 #: In an InfraBlessing artifact: the verdict of the infra validation.
 VERDICT_FILE = "verdict.json"
 
-#: A custom property of Examples: the state of the files they were read from.
+#: A custom property of Examples: the fingerprint of the files that they were read from.
 INPUT_FINGERPRINT = "input_fingerprint"
 
-#: A custom property of Examples: by which rule rows went to a split.
+#: A custom property of Examples: the rule that assigned rows to splits.
 SPLIT_RULE = "split_rule"
 
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as a JSON object.
@@ -46,27 +46,27 @@ class Quarantine(Artifact):  # type: ignore[misc]
 
 
 class VocabularyMemory(Artifact):  # type: ignore[misc]
-    """What the vocabularies remember of the tokens of earlier spans, the run's included."""
+    """The vocabularies' memory of tokens: their counts in the run's span and earlier spans."""
 
     TYPE_NAME = "VocabularyMemory"
 
 
 class Catalog(Artifact):  # type: ignore[misc]
-    """A snapshot of tables, those of items among them: a folder a table, tf.Examples with its features and key."""
+    """A snapshot of tables, including the items' tables: one folder of tf.Examples (features and key) per table."""
 
     TYPE_NAME = "Catalog"
 
 
 class GateRecord(Artifact):  # type: ignore[misc]
-    """What a gate measured of a span and found, as `components.gate_records` writes and reads it.
+    """A gate's measurements of a span and its findings, in the format of `components.gate_records`.
 
-    Its custom properties `gate` and `span` name the gate and the span.
+    The custom properties `gate` and `span` name the gate and the span.
     """
 
     TYPE_NAME = "GateRecord"
 
 
 class GateVerdict(Artifact):  # type: ignore[misc]
-    """That a gate let a span through; its custom properties say where a person accepted what the gate would stop."""
+    """Record that a gate let a span through; custom properties record whether a person accepted what it would stop."""
 
     TYPE_NAME = "GateVerdict"

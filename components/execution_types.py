@@ -1,7 +1,7 @@
-"""The types of executions and contexts by which ML Metadata keeps a workspace's history.
+"""Types of executions and contexts under which ML Metadata stores a workspace's history.
 
-They are part of what a workspace holds, and never change: a class that is renamed or moved keeps its type. Each is the
-place that its class had in the first release.
+They are stored in workspaces and must never change: a class that is renamed or moved keeps its type. Each type is the
+dotted path that its class had in the first release.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ EVALUATOR = "components.progressive.OptionalEvaluator"
 QUALITY_GATE = "components.quality_gate.QualityGate"
 PUSH = "components.push.Push"
 
-#: Executions that no component of a pipeline makes.
+#: Types of executions that are not created by a component of a pipeline.
 ROLLBACK = "components.rollback.Rollback"
 IMPORT = "components.served_models.Import"
 RESERVED_ID = "pipeline.lost_metadata.Reserved"
 
-#: The context that names the workspace which a database belongs to.
+#: The type of the context that names the workspace to which a database belongs.
 WORKSPACE_CONTEXT = "pipeline.owner.Workspace"
 
 
 def recorded_as(execution_type: str) -> Callable[[_Component], _Component]:
-    """Has ML Metadata record a component's executions under a constant type; TFX takes the class's name otherwise.
+    """Makes ML Metadata record a component's executions under a constant type; by default TFX uses the class's name.
 
     Args:
       execution_type: One of the constants of this module.

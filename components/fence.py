@@ -1,13 +1,13 @@
-"""The fence around a workspace: whoever has lost its lock without notice pushes nothing any more.
+"""Fencing token of a workspace: a process that has lost the workspace's lock without notice cannot push.
 
-A lock may be lost while its holder still runs: its file is removed, a file system stops keeping it (an NFS server that
-has not heard of the client for a lease's time), or has never kept it (a folder of an object store). Then another run
-may begin. So each claim writes a random token into a file and makes those of the claims before it void; a push looks at
-its token right before its version appears.
+A process may lose its lock while it still runs: the lock file is removed, a file system releases the lock (an NFS
+server that has not heard from the client for a lease's time), or never held it (a folder of an object store). Then
+another run may begin. So each claim writes a random token into a file, which invalidates all earlier claims, and a push
+checks its token right before its version appears.
 
-Between that look and the rename by which a version appears, a process may be stopped for any time. It does no harm: the
-rename fails if another push has taken the version's number meanwhile. If none has, the version appears as one that was
-pushed before the loss, and the push of a later candidate compares its baseline with it.
+A process may be paused between that check and the rename by which a version appears. That is harmless: the rename fails
+if another push has taken the version's number meanwhile. If none has, the version appears as if it had been pushed
+before the loss, and the push of a later candidate model compares its baseline with it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from transform.errors import UserError
 
 
 class LostClaimError(UserError):
-    """Another process has taken what this one held."""
+    """Another process has claimed the workspace, or removed the copy, that this process held."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Fence:
-    """A claim's token, and where it is.
+    """A claim on a workspace: its token, and the file with the latest claim's token.
 
     Attributes:
-      file: Has the token of the latest claim.
-      token: This claim's.
+      file: The file with the token of the latest claim.
+      token: The token of this claim.
     """
 
     file: Path
@@ -40,20 +40,20 @@ class Fence:
 
     @classmethod
     def put_up(cls, file: Path) -> Fence:
-        """Writes a new token, which makes the one before it void."""
+        """Writes a new token, which invalidates the previous one."""
         fence = cls(file, str(uuid.uuid4()))
-        part = file.with_name(f"{file.name}.{fence.token}")  # without a lock two may put one up at once
+        part = file.with_name(f"{file.name}.{fence.token}")  # without a lock, two processes may write at once
         part.write_text(fence.token + "\n")
         part.replace(file)
         return fence
 
     @property
     def stands(self) -> bool:
-        """Whether no later claim has made this one void."""
+        """Whether no later claim has invalidated this one."""
         return (storage.read_text(str(self.file)) or "").strip() == self.token
 
     def check(self) -> None:
-        """Raises LostClaimError if a later claim has made this one void."""
+        """Raises LostClaimError if a later claim has invalidated this one."""
         if not self.stands:
             raise LostClaimError(
                 "a run must hold its workspace's lock until it has pushed, and another run has taken it meanwhile; "
@@ -61,13 +61,13 @@ class Fence:
             )
 
 
-#: Of the claims that this process holds; whatever runs in it, in any thread, is under them.
+#: The claims that this process holds; they apply to all of its threads.
 _held: list[Fence] = []
 
 
 @contextlib.contextmanager
 def within(fence: Fence) -> Iterator[None]:
-    """Runs what is in the context under a claim."""
+    """Holds a claim while the context's body runs."""
     _held.append(fence)
     try:
         yield
@@ -76,6 +76,6 @@ def within(fence: Fence) -> Iterator[None]:
 
 
 def check_held() -> None:
-    """Raises LostClaimError if a claim of this process is void; a process without any, as of a rollback, passes."""
+    """Raises LostClaimError if a claim of this process is invalid; does nothing without claims, as in a rollback."""
     for fence in _held:
         fence.check()

@@ -1,7 +1,7 @@
-"""Fingerprints of code, which enter TFX's cache keys: with dotted paths TFX itself would not see an edit.
+"""Fingerprints of code that enter TFX's cache keys: with dotted paths, TFX itself does not detect an edit.
 
-A component's fingerprint is of the modules that its entry points import, directly or through other modules of the
-project. They are found in the source text, so that nothing is listed by hand; imports inside functions count too.
+A component's fingerprint covers the modules that its entry points import, directly or through other modules of the
+project. The modules are found by parsing the source, so none is listed manually; imports inside functions count too.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: The project's packages; what other packages are imported, the lock file tells.
+#: The project's packages; the lock file covers all other packages.
 PACKAGES = ("components", "pipeline", "serving", "trainer", "transform")
 
 _LOCK_FILE = "requirements.lock"
 
 
 class SourceTree:
-    """The project's modules below a folder. Each file is read once: an edit after that is not seen.
+    """The project's modules below a folder. Each file is read once: a later edit is not detected.
 
     Args:
-      root: The folder of the packages and of the lock file, which may be missing where the packages were installed
-        without the project around them.
+      root: The folder of the packages and the lock file. The lock file may be missing if the packages were installed
+        outside the project's folder.
     """
 
     def __init__(self, root: Path) -> None:
@@ -35,20 +35,20 @@ class SourceTree:
         self._imported: dict[str, frozenset[str]] = {}
 
     def closure(self, entry_points: Iterable[str]) -> frozenset[str]:
-        """The modules of the project that run, or may run, where something is run.
+        """Returns the project's modules that run, or may run, when the entry points run.
 
-        A module runs if it is an entry point or holds one, if it is a package around a module that runs, or if a module
-        that runs imports it or names it in a string: `"-m", "serving.dry_run"` starts a process.
+        A module runs if it is an entry point or contains one, if it is a package that contains a module that runs, or
+        if a module that runs imports it or names it in a string: `"-m", "serving.dry_run"` starts a process.
 
         Args:
           entry_points: Dotted names of modules, functions or classes, such as `trainer.run_fn.run_fn`. Names outside
-            the project add nothing.
+            the project are ignored.
 
         Returns:
           The modules' names.
 
         Raises:
-          ModuleNotFoundError: If an entry point's name begins as one of the project's packages, and there is no such
+          ModuleNotFoundError: If an entry point's name begins with one of the project's packages, and there is no such
             module.
         """
         found: set[str] = set()
@@ -65,11 +65,11 @@ class SourceTree:
         return frozenset(found)
 
     def fingerprint(self, entry_points: Iterable[str]) -> str:
-        """A hexadecimal digest of all that `closure` finds, and of the lock file."""
+        """Returns a hexadecimal digest of all modules that `closure` finds, and of the lock file."""
         return self._digest(file for module in self.closure(entry_points) if (file := self._file(module)))
 
     def fingerprint_of_all(self) -> str:
-        """A hexadecimal digest of every module of the project, and of the lock file."""
+        """Returns a hexadecimal digest of every module of the project, and of the lock file."""
         return self._digest(file for package in PACKAGES for file in (self._root / package).rglob("*.py"))
 
     def _digest(self, files: Iterable[Path]) -> str:
@@ -84,7 +84,7 @@ class SourceTree:
     def _imports_of(self, module: str) -> frozenset[str]:
         if module not in self._imported:
             file = self._file(module)
-            assert file is not None  # `_modules_of` names no other
+            assert file is not None  # `_modules_of` returns only modules that have a file
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
             source = self._source(file)
             imported = {found for name in imported_names(source, package) for found in self._modules_of(name)}
@@ -94,7 +94,7 @@ class SourceTree:
         return self._imported[module]
 
     def _modules_of(self, name: str) -> set[str]:
-        """The modules that an import of a dotted name runs: each package of its path and, if it is one, itself."""
+        """Returns the modules that importing a dotted name runs: each package of its path and, if a module, itself."""
         parts = name.split(".")
         if parts[0] not in PACKAGES:
             return set()
@@ -116,11 +116,12 @@ class SourceTree:
 
 @functools.cache
 def imported_names(source: bytes, package: str) -> frozenset[str]:
-    """The absolute dotted names of all that a module imports, wherever in it.
+    """Returns the absolute dotted names of everything that a module imports, at any level.
 
     Args:
-      source: The module's text.
-      package: The package that the module stands in, to which relative imports refer; itself, if it is a package.
+      source: The module's source.
+      package: The package that contains the module, to which relative imports refer; the module itself if it is a
+        package.
 
     Returns:
       Modules, and names in modules: `from a import b` gives `a.b`, whatever `b` is.
@@ -138,7 +139,7 @@ def imported_names(source: bytes, package: str) -> frozenset[str]:
 
 @functools.cache
 def _dotted_strings(source: bytes) -> frozenset[str]:
-    """The strings in a module that may be dotted names of the project's."""
+    """Returns the strings in a module that may be dotted names of the project's modules."""
     constants = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
     return frozenset(c for c in constants if isinstance(c, str) and c.partition(".")[0] in PACKAGES and "." in c)
 
@@ -149,14 +150,14 @@ def _project() -> SourceTree:
 
 
 def code_fingerprint(*entry_points: str | type) -> str:
-    """Fingerprints the code that entry points run, as it was when this process first asked.
+    """Fingerprints the code that entry points run, as it was when this process first read it.
 
     Args:
       *entry_points: Classes, and dotted names of modules, functions and classes.
 
     Returns:
-      A hexadecimal digest that changes if a module of the project that may run there is edited, added, renamed or
-      removed, or if a library's version is.
+      A hexadecimal digest that changes if a module of the project that may run is edited, added, renamed or removed,
+      or if a library's version changes.
 
     Raises:
       ModuleNotFoundError: If there is no such module.

@@ -1,8 +1,8 @@
-"""What a gate's decision was made of and what it found: a JSON file that later spans, and a replay, read again.
+"""Gate records: a gate's inputs and findings, as a JSON file that later spans and `wdr gates replay` read.
 
-A gate is three parts. A measuring component writes a `GateRecord` artifact and ends well, whatever it found. A pure
+A gate has three parts. A measuring component writes a `GateRecord` artifact and succeeds, whatever it found. A pure
 function decides: `decide(current inputs, earlier spans' inputs, settings) -> list[Finding]`. The gate component reads
-the record and stops the run, or refuses the model. So the numbers of a span that was stopped are on record too, and
+the record and stops the run, or refuses the model. So the measurements of a stopped span are recorded too, and
 `wdr gates replay` calls the same function again with other settings.
 """
 
@@ -19,17 +19,17 @@ from pydantic.dataclasses import dataclass
 from components import storage
 from transform.errors import InputError
 
-#: Of the files that this code writes, and the only one that it reads.
+#: The schema version of the files that this code writes, and the only one that it reads.
 SCHEMA_VERSION: Final = 1
 
-#: In a GateRecord artifact.
+#: The file in a GateRecord artifact.
 RECORD_FILE = "gate_record.json"
 
 #: Custom properties of a GateRecord artifact: the gate's name and the span.
 GATE, SPAN = "gate", "span"
 
-#: `stop`: the span's data are not learned from. `refuse`: the model is not pushed. `warn`: the summary says it.
-#: `cannot_judge`: the gate has too few rows or too few earlier spans for this rule, and the summary says so.
+#: `stop`: no model is trained on the span's data. `refuse`: the model is not pushed. `warn`: the summary reports the
+#: finding. `cannot_judge`: the gate has too few rows or earlier spans for this rule, and the summary reports that.
 Severity = Literal["stop", "refuse", "warn", "cannot_judge"]
 
 _FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
@@ -38,17 +38,17 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 
 @dataclass(frozen=True, config=_STRICT)
 class Finding:
-    """One thing that a gate found.
+    """One finding of a gate.
 
     Attributes:
       gate: The gate.
-      rule: The config's key that holds the bound, such as `drift.min_rows_ratio`.
-      severity: What follows from it.
+      rule: The config's key of the bound, such as `drift.min_rows_ratio`.
+      severity: The consequence.
       subject: What was measured: a metric, a feature or a slice, such as `auc` or `logloss where country = US`.
-      value: What was measured of it; None if there is no number.
+      value: The measured value; None if there is no number.
       bound: The lowest or highest value allowed; None if there is none.
-      rows: How many rows it was measured on; None if that has no meaning.
-      sentence: All of this for a person: the rule, what was received, and what is allowed.
+      rows: The number of rows that it was measured on; None if that has no meaning.
+      sentence: The finding as text for a user: the rule, the value received, and the values allowed.
     """
 
     gate: str
@@ -63,14 +63,14 @@ class Finding:
 
 @dataclass(frozen=True, config=_STRICT)
 class GateRecord:
-    """What a gate measured of one span, and what it found.
+    """A gate's measurements of one span, and its findings.
 
     Attributes:
       gate: The gate.
       span: The span.
-      inputs: What the decision was made of: plain JSON, its numbers finite. A number that is not defined is null.
-      findings: What was found, the gravest first.
-      schema_version: Of this dataclass.
+      inputs: The inputs of the decision: plain JSON with finite numbers. An undefined number is null.
+      findings: The findings, the most severe first.
+      schema_version: The version of this dataclass's schema.
     """
 
     gate: str
@@ -80,11 +80,11 @@ class GateRecord:
     schema_version: Literal[1] = SCHEMA_VERSION
 
     def of_severity(self, *severities: Severity) -> tuple[Finding, ...]:
-        """The findings of some severities."""
+        """Returns the findings of the given severities."""
         return tuple(finding for finding in self.findings if finding.severity in severities)
 
     def to_json(self) -> str:
-        """The record as JSON; raises ValueError if a number is not finite."""
+        """Returns the record as JSON; raises ValueError if a number is not finite."""
         found = _ADAPTER.dump_python(self, mode="python")
         return json.dumps(found, separators=(",", ":"), sort_keys=True, allow_nan=False)
 
@@ -101,7 +101,7 @@ def read_record(uri: str) -> GateRecord:
     """Reads a GateRecord artifact's record.
 
     Raises:
-      InputError: If there is no record, or it is none that this code understands.
+      InputError: If there is no record, or it does not follow the schema of this code.
     """
     path = os.path.join(uri, RECORD_FILE)
     text = storage.read_text(path)
@@ -119,5 +119,5 @@ def read_record(uri: str) -> GateRecord:
 
 
 def read_records(uris: Iterable[str]) -> list[GateRecord]:
-    """Reads the records of earlier spans, as `EarlierRecords` resolves them: by span, the oldest first."""
+    """Reads the records of earlier spans, which `EarlierRecords` has resolved; sorted by span, the oldest first."""
     return sorted((read_record(uri) for uri in uris), key=lambda record: record.span)

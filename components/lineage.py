@@ -1,4 +1,4 @@
-"""Walks in ML Metadata from an artifact to what it was made from, and to the gates that have read it."""
+"""Lineage queries in ML Metadata: from an artifact to its inputs, and to the gates that have read it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
-#: Custom properties of a GateVerdict: what a person accepted, why and who it was; empty where nothing was to accept.
+#: Custom properties of a GateVerdict: what a person accepted, why, and who; empty if there was nothing to accept.
 ACCEPTED, ACCEPT_REASON, ACCEPTED_BY = "accepted", "accept_reason", "accepted_by"
 
 _EVENT = metadata_store_pb2.Event
@@ -15,13 +15,13 @@ _ENDED_WELL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Executi
 
 
 def producer(store: mlmd.MetadataStore, artifact_id: int) -> int | None:
-    """The execution that made an artifact; None if it is not known. Later ones only took it from the cache."""
+    """Returns the execution that made an artifact, not one that reused it from the cache; None if it is unknown."""
     events = store.get_events_by_artifact_ids([artifact_id])
     return min((e.execution_id for e in events if e.type == _EVENT.OUTPUT), default=None)
 
 
 def producer_type(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
-    """The type of the execution that made an artifact; None if it is not known."""
+    """Returns the type of the execution that made an artifact; None if it is unknown."""
     maker = producer(store, artifact_id)
     if maker is None:
         return None
@@ -30,22 +30,26 @@ def producer_type(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
 
 
 def ended_well(execution: metadata_store_pb2.Execution) -> bool:
-    """Whether an execution has come to its end, or was taken from the cache."""
+    """Returns whether an execution completed, or was taken from the cache."""
     return execution.last_known_state in _ENDED_WELL
 
 
 def was_let_through(store: mlmd.MetadataStore, artifact_id: int, gate: str) -> bool:
-    """Whether a gate, the type of its executions, has read an artifact and come to its end."""
+    """Returns whether a gate, given as the type of its executions, has read an artifact and completed."""
     return any(e.type == gate and ended_well(e) for e in _readers(store, [artifact_id]))
 
 
 def was_stopped(store: mlmd.MetadataStore, examples_ids: Sequence[int], gates: Sequence[str]) -> bool:
-    """Whether one of some gates stopped the run on the rows of Examples, and has let none through.
+    """Returns whether at least one gate stopped a run on the rows of Examples and never let those rows through.
 
-    The Examples are those of the same rows, however often they were ingested. A gate that was killed, and whose run did
-    not go on, has not come to its end either. A span that a person accepted is let through.
+    A gate that was killed, and whose run did not continue, counts as a stop too. A span that a person accepted was let
+    through. A gate that has not read the Examples at all, as for a span that was ingested only for the window of a
+    later span, has not stopped it.
 
-    Where a gate has not read them at all, as of a span that was ingested for a later one's window, it stopped nothing.
+    Args:
+      store: ML Metadata.
+      examples_ids: The ids of all Examples of the same rows, from every ingestion.
+      gates: The types of the gates' executions.
     """
     readers = _readers(store, _judged(store, examples_ids))
     ends = [[ended_well(e) for e in readers if e.type == gate] for gate in gates]
@@ -53,7 +57,7 @@ def was_stopped(store: mlmd.MetadataStore, examples_ids: Sequence[int], gates: S
 
 
 def accepted_stops(store: mlmd.MetadataStore, examples_ids: Sequence[int]) -> dict[str, str]:
-    """What a person accepted of some Examples that gates on data would have stopped: the reason, by what was found."""
+    """Returns what a person accepted of Examples that data gates would have stopped: the reason, by the findings."""
     found = {}
     for gate in _readers(store, _judged(store, examples_ids)):
         for verdict in artifacts_of(store, gate.id, inputs=False):
@@ -63,14 +67,14 @@ def accepted_stops(store: mlmd.MetadataStore, examples_ids: Sequence[int]) -> di
 
 
 def _judged(store: mlmd.MetadataStore, examples_ids: Sequence[int]) -> list[int]:
-    """What gates on data read of Examples: themselves, their statistics, and what was found in either."""
+    """Returns the ids of what data gates read: the Examples, their statistics, and anomalies and records of either."""
     statistics = _made_from(store, examples_ids, "ExampleStatistics")
     found = [*examples_ids, *statistics]
     return [*found, *_made_from(store, found, "ExampleAnomalies", "GateRecord")]
 
 
 def _readers(store: mlmd.MetadataStore, artifact_ids: Sequence[int]) -> list[metadata_store_pb2.Execution]:
-    """The executions that read one of some artifacts."""
+    """Returns the executions that read at least one of the artifacts."""
     events = store.get_events_by_artifact_ids(artifact_ids) if artifact_ids else []
     ids = {e.execution_id for e in events if e.type == _EVENT.INPUT}
     found: list[metadata_store_pb2.Execution] = store.get_executions_by_id(ids) if ids else []
@@ -78,7 +82,7 @@ def _readers(store: mlmd.MetadataStore, artifact_ids: Sequence[int]) -> list[met
 
 
 def _made_from(store: mlmd.MetadataStore, artifact_ids: Sequence[int], *kinds: str) -> list[int]:
-    """The artifacts of some types that were made from some artifacts directly."""
+    """Returns the ids of artifacts, of the given types, that were made directly from the given artifacts."""
     readers = [e.id for e in _readers(store, artifact_ids)]
     events = store.get_events_by_execution_ids(readers) if readers else []
     outputs = {e.artifact_id for e in events if e.type == _EVENT.OUTPUT}
@@ -86,7 +90,7 @@ def _made_from(store: mlmd.MetadataStore, artifact_ids: Sequence[int], *kinds: s
 
 
 def artifacts_of(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) -> list[metadata_store_pb2.Artifact]:
-    """The artifacts that an execution read, or those that it gave out."""
+    """Returns the input artifacts of an execution, or its output artifacts."""
     wanted = _EVENT.INPUT if inputs else _EVENT.OUTPUT
     events = store.get_events_by_execution_ids([execution_id])
     found: list[metadata_store_pb2.Artifact] = store.get_artifacts_by_id(
@@ -96,7 +100,7 @@ def artifacts_of(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) 
 
 
 def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadata_store_pb2.Artifact]:
-    """The ingested Examples that an artifact was made from; for a model, through those that were transformed."""
+    """Returns the ingested Examples that an artifact was made from; for a model, by way of the transformed Examples."""
     maker = producer(store, artifact_id)
     if maker is None:
         return []
@@ -108,5 +112,5 @@ def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadat
 
 
 def last_span(store: mlmd.MetadataStore, artifact_id: int) -> int:
-    """The last span whose examples an artifact was made from; -1 if none is known."""
+    """Returns the last span whose examples an artifact was made from; -1 if none is known."""
     return max((e.custom_properties["span"].int_value for e in examples_behind(store, artifact_id)), default=-1)

@@ -1,4 +1,4 @@
-"""TFX's Transform with a memory: its vocabularies keep tokens of earlier spans that the window does not have."""
+"""TFX's Transform with a memory: its vocabularies keep tokens of earlier spans that are not in the window."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BATCH_SIZE = 4096
 
 
 class RememberingTransformSpec(ComponentSpec):  # type: ignore[misc]
-    """TFX's, and the memory before and after the run."""
+    """The spec of TFX's Transform, plus the memory before and after the run."""
 
     PARAMETERS = TransformSpec.PARAMETERS
     INPUTS = {**TransformSpec.INPUTS, "memory": ChannelParameter(type=VocabularyMemory, optional=True)}
@@ -40,7 +40,7 @@ class RememberingTransformSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class RememberingTransformExecutor(Executor):  # type: ignore[misc]
-    """Tells `preprocessing_fn` where the memory lies, and counts the tokens of the spans that it has not counted."""
+    """Passes the memory's folder to `preprocessing_fn`, and counts the tokens of spans that the memory lacks."""
 
     def Do(
         self,
@@ -73,12 +73,12 @@ def count_tokens(
     """Counts the tokens of vocabularies in transformed examples.
 
     Args:
-      graph: What tf.Transform learned.
+      graph: The transform graph of tf.Transform.
       patterns: Globs of the examples' files.
       spec: The features.
 
     Returns:
-      By vocabulary that remembers tokens, how often the examples have each of its tokens, if at all.
+      For each vocabulary with a memory, the number of occurrences of each of its tokens that occurs in the examples.
     """
     vocabularies = {name: graph.vocabulary_by_name(vocabulary_file_name(name)) for name in rules(spec)}
     inputs = {
@@ -112,7 +112,7 @@ def _ids(values: tf.Tensor | tf.SparseTensor) -> np.ndarray:
 
 @recorded_as(execution_types.TRANSFORM)
 class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
-    """Transforms as TFX's Transform does, with the vocabularies' memory as a further input and output."""
+    """TFX's Transform, with the vocabularies' memory as an additional input and output."""
 
     SPEC_CLASS = RememberingTransformSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(RememberingTransformExecutor)
@@ -131,13 +131,13 @@ class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: igno
 
         Args:
           examples: The window's examples.
-          schema: Their schema.
-          analyzer_cache: An earlier run's, or none.
-          memory: An earlier span's, or none.
-          preprocessing_fn: The dotted path of the function; it finds the memory's folder in `custom_config` under
+          schema: The examples' schema.
+          analyzer_cache: The analyzer cache of an earlier run, or none.
+          memory: The memory of an earlier span, or none.
+          preprocessing_fn: The dotted path of the function; its `custom_config` has the memory's folder under
             `MEMORY_KEY`, and the run's span under `SPAN_KEY`.
           splits_config: The splits that are analyzed and transformed.
-          custom_config: What the function gets; `CONFIG_KEY` is among it.
+          custom_config: The function's `custom_config`; it must have `CONFIG_KEY`.
         """
         transformed_examples = types.Channel(type=standard_artifacts.Examples)
         transformed_examples.matching_channel_name = "examples"

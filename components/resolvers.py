@@ -1,9 +1,9 @@
-"""Which artifacts a run builds on: the window of spans, the analyzer cache, the pushed and the serving model.
+"""Resolvers of a run's inputs: the window of spans, the analyzer cache, the pushed model and the serving model.
 
-What the run learns from is told by lineage, not by "the latest": what was made from the run's own examples, or from a
-later span, is not taken. What was pushed is told by the serving folder, of which a model that is a version already sees
-only what was there before it. So a run that was killed and started again finds the inputs that it had, its finished
-components are taken from the cache, and a backfilled day builds on the day before it.
+The resolvers follow lineage instead of taking the latest artifact: they ignore what was made from the run's own
+examples or from a later span. The serving folder says what was pushed; for a model that is a version already, only the
+versions before it count. So a run that was killed and restarted resolves the same inputs, its completed components are
+taken from the cache, and a backfilled day builds on the day before it.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ def _span(artifact: types.Artifact) -> int:
 
 
 def _rows(examples: types.Artifact) -> tuple[int, str]:
-    """Which rows were ingested, by whatever recipe: the span, and the state of its files."""
+    """Returns a key of the rows that were ingested, by any recipe: the span, and the fingerprint of its files."""
     return _span(examples), examples.get_string_custom_property(INPUT_FINGERPRINT)
 
 
 class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `examples` to the run's span and, newest first, up to `num_spans` - 1 spans right before it.
 
-    What reads them gets them by ML Metadata, which gives them in the order of their ids.
+    A component that reads them receives them from ML Metadata in the order of their ids.
 
-    Of a span that was ingested more than once the last ingestion counts, and only one by the run's own recipe. The span
-    is left out where that one's rows were found unfit, or a gate stopped a run on them and has let none through; one
-    that a person accepted is taken.
+    If a span was ingested several times, the last ingestion by the run's own recipe is used. The resolver leaves the
+    span out if those rows were found unfit, or if a gate stopped a run on them and never let them through. A span that
+    a person accepted is included.
 
     Inputs: `examples`, the run's own; `history`, all Examples that the pipeline ingested.
     """
 
     def __init__(self, num_spans: int, gates: list[str], row_gate: str = ""):
-        """The classes of the components that stop a run.
+        """Sets the window's length and the gates that stop a run.
 
         Args:
-          num_spans: How many spans the window has at most.
-          gates: Those that read Examples' statistics, anomalies or records.
-          row_gate: The one that stops a run on rows that ingestion found unfit.
+          num_spans: The largest number of spans in the window.
+          gates: The execution types of the gates that read Examples' statistics, anomalies or records.
+          row_gate: The execution type of the gate that stops a run on rows that ingestion found unfit.
         """
         self._num_spans, self._gates, self._row_gate = num_spans, gates, row_gate
 
@@ -85,7 +85,7 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -> Callable[[types.Artifact], int]:
-    """A key by which Examples are ordered in time: the last execution that gave them out, from the cache or not."""
+    """Returns a sort key of Examples by time: the id of the last execution that output them, from the cache or not."""
     output = metadata_store_pb2.Event.OUTPUT
     events = [e for e in store.get_events_by_artifact_ids([a.id for a in examples]) if e.type == output]
     last = {e.artifact_id: e.execution_id for e in sorted(events, key=lambda e: e.execution_id)}
@@ -93,7 +93,7 @@ def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -
 
 
 class LatestPrecedingArtifact(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `candidates` to the latest one that was made from earlier examples than the run's; else to none.
+    """Resolves `candidates` to the latest one that was made from earlier examples than the run's, or to none.
 
     Inputs: `examples`, the run's own; `candidates`, artifacts that were made from Examples.
     """
@@ -106,10 +106,11 @@ class LatestPrecedingArtifact(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 class EarlierMemory(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `candidates` to the vocabularies' memory of the last span before the run's; else to none.
+    """Resolves `candidates` to the vocabularies' memory of the last span before the run's, or to none.
 
-    Of a span that was run more than once the last run counts. So a span that is run again, or after a later one,
-    remembers earlier spans alone.
+    If a span was run several times, the last run's memory is used. So the memory of a span that is run again, or after
+    a later span, covers only earlier spans.
+
     Inputs: `examples`, the run's own; `candidates`, VocabularyMemory.
     """
 
@@ -120,28 +121,28 @@ class EarlierMemory(resolver.ResolverStrategy):  # type: ignore[misc]
             span = last_span(store, artifact.id)
             if found_span < span < _span(current):
                 found, found_span = artifact, span
-            if found_span == _span(current) - 1:  # there can be no later one
+            if found_span == _span(current) - 1:  # no later span can follow
                 break
         return {"examples": [], "candidates": [found] if found else []}
 
 
 class EarlierRecords(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `records` to a gate's records of the last spans before the run's, one a span.
+    """Resolves `records` to a gate's records of the last spans before the run's, one per span.
 
-    Of a span with several, as after another ingestion, the newest counts. A span that a gate on data stopped, and that
-    nobody accepted, is no reference. ML Metadata gives the records in the order of their ids: `read_records` puts them
-    in the order of their spans.
+    If a span has several records, as after a second ingestion, the newest is used. A span that a data gate stopped, and
+    that nobody accepted, is left out. ML Metadata returns the records in the order of their ids: `read_records` sorts
+    them by span.
 
     Inputs: `examples`, the run's own; `records`, GateRecords of any gate, made from Examples among others.
     """
 
     def __init__(self, gate: str, num_spans: int, gates: list[str]):
-        """Names what is wanted.
+        """Selects the records.
 
         Args:
-          gate: The gate, as its records name it.
-          num_spans: How many spans' records are wanted at most.
-          gates: The classes of the components that stop a run, and read Examples, statistics, anomalies or records.
+          gate: The gate's name in its records.
+          num_spans: The largest number of spans.
+          gates: The execution types of the gates that stop a run, and read Examples, statistics, anomalies or records.
         """
         self._gate, self._num_spans, self._gates = gate, num_spans, gates
 
@@ -163,15 +164,17 @@ class EarlierRecords(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `model` to the one that was pushed last, from earlier examples than the run's; else to none.
+    """Resolves `model` to the last pushed model that was trained on earlier examples than the run's, or to none.
 
-    One that has trained on the run's own rows is none, whatever features it read of them; nor is one of the same span
-    that was split by another rule, as its training rows may be this run's evaluation rows.
+    Training starts from this model. The resolver skips a model that was trained on the run's own rows, whatever
+    features it read of them, and a model of the same span whose rows were split by another rule, since its training
+    rows may be this run's evaluation rows.
 
-    It is what training starts from. What was pushed, the serving folder's manifests tell: ML Metadata does not know of
-    a push whose process was killed right after its work was done. A rollback pushes the restored model again. A model
-    that ML Metadata does not know is imported if its manifest names earlier spans than the run's alone.
-    Inputs: `examples`, the run's own; `model`, all of the pipeline.
+    The serving folder's manifests say what was pushed: ML Metadata lacks a push whose process was killed right after
+    its work was done. A rollback pushes the restored model again. A model that ML Metadata lacks is imported if its
+    manifest names only spans before the run's.
+
+    Inputs: `examples`, the run's own; `model`, all models of the pipeline.
     """
 
     def __init__(self, serving_root: str):
@@ -181,7 +184,7 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
         (current,) = input_dict["examples"]
         for version, manifest in sorted(history(self._serving_root).items(), reverse=True):
             if max(manifest.get(SPANS, []), default=-1) > _span(current):
-                continue  # without a look at its files
+                continue  # skips reading its files
             model = known_model(input_dict["model"], self._serving_root, version, manifest)
             sources = examples_behind(store, model.id) if model else []
             is_before = _is_before(current, sources) or (not sources and _is_of_earlier_spans(current, manifest))
@@ -191,12 +194,13 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `model` to the one that serves; on a first run to none.
+    """Resolves `model` to the model that serves; on a first run to none.
 
-    It is what evaluation holds the candidate against, whatever it was trained on: a second training on the same
-    examples must not push a worse model. A candidate that is a version already is held against the version before its
-    own, as it was when it was pushed. What ML Metadata does not know is imported from the serving folder.
-    Inputs: `candidate`, the run's own model; `model`, all of the pipeline.
+    It is the baseline of the evaluation, whatever it was trained on: a second training on the same examples must not
+    push a worse model. A candidate model that is a version already is compared with the version before it, as when it
+    was pushed. A model that ML Metadata lacks is imported from the serving folder.
+
+    Inputs: `candidate`, the run's own model; `model`, all models of the pipeline.
     """
 
     def __init__(self, serving_root: str):
@@ -211,12 +215,13 @@ class ServingModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 class AnchorModel(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `model` to the anchor, as the serving folder's manifests tell it; on a first run to none.
+    """Resolves `model` to the anchor that the serving folder's manifests name; on a first run to none.
 
-    Where neither ML Metadata nor the serving folder has the anchor's files any more, as after a rollback to long
-    before, the model that serves stands in. A candidate that is a version already is held against the anchor of the
-    version before its own. What ML Metadata does not know is imported from the serving folder.
-    Inputs: `candidate`, the run's own model; `model`, all of the pipeline.
+    If neither ML Metadata nor the serving folder has the anchor's files any more, as after a rollback to a much older
+    version, the model that serves replaces it. A candidate model that is a version already is compared with the anchor
+    of the version before it. A model that ML Metadata lacks is imported from the serving folder.
+
+    Inputs: `candidate`, the run's own model; `model`, all models of the pipeline.
     """
 
     def __init__(self, serving_root: str):
@@ -242,7 +247,7 @@ class AnchorModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 class ValidatedModel(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `model` to the run's own if infra validation blessed it; else to none.
+    """Resolves `model` to the run's own if infra validation blessed it, or to none.
 
     Inputs: `model`, the run's own; `blessing`, its InfraBlessing.
     """
@@ -254,21 +259,24 @@ class ValidatedModel(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 def _before(root: str, candidate: types.Artifact) -> tuple[int, Manifest] | None:
-    """The version that served before a candidate, and its manifest; None if none did."""
+    """Returns the version that served before a candidate model, and its manifest; None if none did."""
     return version_before(root, place_of(candidate), path_utils.serving_model_path(candidate.uri))
 
 
 def _known_or_imported(
     store: mlmd.MetadataStore, root: str, version: int, models: list[types.Artifact], candidate: types.Artifact
 ) -> types.Artifact | None:
-    """A version's model as ML Metadata knows it, else imported beside the candidate; None if its files are gone."""
+    """Returns a version's model from ML Metadata, or imports it; None if its files are gone.
+
+    An imported model is put into the contexts of the candidate's pipeline.
+    """
     manifest = history(root)[version]
     known = known_model(models, root, version, manifest)
     return known or import_version(store, root, version, manifest, candidate)
 
 
 def _is_before(current: types.Artifact, sources: list[metadata_store_pb2.Artifact]) -> bool:
-    """Whether something was made from Examples, and neither from the rows of `current` nor from a later span's."""
+    """Returns whether an artifact has source Examples, none of them with the rows of `current` or of a later span."""
     return bool(sources) and all(
         source.custom_properties["span"].int_value <= _span(current) and not _has_rows_of(current, source)
         for source in sources
@@ -276,19 +284,19 @@ def _is_before(current: types.Artifact, sources: list[metadata_store_pb2.Artifac
 
 
 def _has_rows_of(current: types.Artifact, source: metadata_store_pb2.Artifact) -> bool:
-    """Whether Examples have the same rows as `current`, or rows of its span that were split by another rule."""
+    """Returns whether Examples have the rows of `current`, or rows of its span that were split by another rule."""
     if source.id == current.id:
         return True
     properties = source.custom_properties
     if properties["span"].int_value != _span(current):
         return False
     same_files = properties[INPUT_FINGERPRINT].string_value == current.get_string_custom_property(INPUT_FINGERPRINT)
-    # Examples of an earlier release have no rule.
+    # Examples of an earlier release have no split rule.
     rules = {properties[SPLIT_RULE].string_value, current.get_string_custom_property(SPLIT_RULE)} - {""}
     return same_files or len(rules) > 1
 
 
 def _is_of_earlier_spans(current: types.Artifact, manifest: Manifest) -> bool:
-    """Whether a pushed model was made from spans before the run's alone, as far as its manifest tells."""
+    """Returns whether a pushed model's manifest names spans, all of them before the run's span."""
     spans = manifest.get(SPANS, [])
     return bool(spans) and max(spans) < _span(current)

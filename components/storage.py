@@ -1,7 +1,7 @@
-"""The few file operations that pushed versions need: local ones by the system, others by TensorFlow's filesystems.
+"""File operations for pushed versions, on local paths with the standard library and on others with `tf.io.gfile`.
 
-On a local path nothing here imports TensorFlow, so that a rollback does not wait for its seconds of start-up. A path
-with `://` (gs://, s3://) goes through `tf.io.gfile`, where there is neither fsync nor a link nor an atomic rename.
+For a local path nothing here imports TensorFlow, so a rollback does not wait for TensorFlow's start-up of some seconds.
+A path with `://` (gs://, s3://) uses `tf.io.gfile`, which has no fsync, no links and no atomic rename.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is on one of TensorFlow's filesystems, not on this machine's."""
+    """Returns whether a path is on one of TensorFlow's filesystems instead of this machine's."""
     return "://" in path
 
 
@@ -36,12 +36,12 @@ def _open(path: str, mode: str) -> IO[Any]:
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file or a folder."""
+    """Returns whether a file or a folder exists."""
     return bool(_gfile().exists(path)) if is_remote(path) else os.path.lexists(path)
 
 
 def names(folder: str) -> list[str]:
-    """The names in a folder, sorted; none if there is no such folder."""
+    """Returns the names in a folder, sorted; empty if there is no such folder."""
     if is_remote(folder):
         found = _gfile().listdir(folder) if _gfile().isdir(folder) else []
         return sorted(name.rstrip("/") for name in found)
@@ -49,14 +49,14 @@ def names(folder: str) -> list[str]:
 
 
 def files(folder: str) -> list[str]:
-    """The paths, relative to a folder, of all files below it, sorted."""
+    """Returns the paths of all files below a folder, relative to it, sorted."""
     walk = _gfile().walk if is_remote(folder) else os.walk
     found = [os.path.join(directory, name) for directory, _, found_names in walk(folder) for name in found_names]
     return sorted(os.path.relpath(path, folder) for path in found)
 
 
 def read_text(path: str) -> str | None:
-    """A file's text; None if there is no such file."""
+    """Returns a file's text; None if there is no such file."""
     if is_remote(path) and not exists(path):
         return None
     try:
@@ -68,7 +68,7 @@ def read_text(path: str) -> str | None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a file, which appears whole or not at all, and, on this machine, survives a power cut."""
+    """Writes a file through a rename, so that it appears complete or not at all; a local file survives a power cut."""
     folder, part = os.path.dirname(path) or ".", f"{path}.part"
     make_folder(folder)
     with _open(part, "w") as file:
@@ -82,7 +82,7 @@ def write_text(path: str, text: str) -> None:
 
 
 def sha256(path: str) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Returns the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with _open(path, "rb") as file:
         while block := file.read(_BLOCK_BYTES):
@@ -91,7 +91,7 @@ def sha256(path: str) -> str:
 
 
 def make_folder(folder: str) -> None:
-    """Makes a folder and those above it, where they are missing."""
+    """Creates a folder and its parents if they are missing."""
     if is_remote(folder):
         _gfile().makedirs(folder)
     else:
@@ -101,13 +101,13 @@ def make_folder(folder: str) -> None:
 def copy_folder(
     source: str, target: str, *, link: bool = False, leave_out: Callable[[str], bool] = lambda relative: False
 ) -> None:
-    """Copies the files below a folder; SavedModel's own file last, since model servers look for it first.
+    """Copies the files below a folder; `saved_model.pb` last, since model servers look for it first.
 
     Args:
       source: The folder.
-      target: Where its files go; made if missing.
-      link: Give the files a second name in place of a copy, if both folders are of one local filesystem that can.
-      leave_out: Of a file's path relative to `source`, whether it is left out.
+      target: The folder to copy to; created if missing.
+      link: Whether to create hard links instead of copies, if both folders are on one local filesystem with links.
+      leave_out: Returns whether to leave out a file, given its path relative to `source`.
     """
     make_folder(target)
     for relative in sorted(files(source), key=lambda name: name == "saved_model.pb"):
@@ -124,13 +124,13 @@ def copy_folder(
 def _linked(old: str, new: str) -> bool:
     try:
         os.link(old, new)
-    except OSError:  # a filesystem without links, or with too many of this file: a copy does as well
+    except OSError:  # a filesystem without links, or too many links to this file: the caller copies
         return False
     return True
 
 
 def remove(path: str) -> None:
-    """Removes a file, or a folder and all below it."""
+    """Removes a file, or a folder with all its contents."""
     if is_remote(path):
         (_gfile().rmtree if _gfile().isdir(path) else _gfile().remove)(path)
     elif os.path.isdir(path) and not os.path.islink(path):
@@ -140,14 +140,14 @@ def remove(path: str) -> None:
 
 
 def sync_all(folder: str) -> None:
-    """Makes all below a local folder survive a power cut."""
+    """Calls fsync on a local folder and everything below it, so that it survives a power cut."""
     for directory, _, found in os.walk(folder):
         for path in [directory, *(os.path.join(directory, name) for name in found)]:
             sync(path)
 
 
 def sync(path: str) -> None:
-    """Makes a local file's content, or a local folder's list of names, survive a power cut."""
+    """Calls fsync on a local file, or on a local folder's list of names, so that it survives a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""TFX's Trainer, told also where raw examples are, to score some itself, and where the catalog is, to rank items."""
+"""TFX's Trainer with two more inputs: raw examples, some of which training scores, and the catalog of items to rank."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.execution_types import recorded_as
 
 
 class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]
-    """TFX's, the raw examples and the catalog."""
+    """The spec of TFX's Trainer, plus the raw examples and the catalog."""
 
     PARAMETERS = TrainerSpec.PARAMETERS
     INPUTS = {
@@ -33,7 +33,7 @@ class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
-    """Puts places into `custom_config`: `raw_eval_files`, the raw evaluation examples' patterns, and `catalog`."""
+    """Adds paths to `custom_config`: `raw_eval_files`, patterns of the raw evaluation examples, and `catalog`."""
 
     def Do(
         self,
@@ -50,7 +50,7 @@ class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
 
 @recorded_as(execution_types.TRAINER)
 class RankingTrainer(base_component.BaseComponent):  # type: ignore[misc]
-    """Trains as TFX's Trainer does: the splits are `train` and `eval`, the rest is `run_fn`'s."""
+    """TFX's Trainer with the splits `train` and `eval`; `run_fn` does the rest."""
 
     SPEC_CLASS = RankingTrainerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(RankingTrainerExecutor)
@@ -73,16 +73,16 @@ class RankingTrainer(base_component.BaseComponent):  # type: ignore[misc]
 
         Args:
           examples: The transformed examples.
-          raw_examples: The raw ones of the run's own span.
-          catalog: The snapshot of the catalog that came with them.
-          transform_graph: What tf.Transform learned.
+          raw_examples: The raw examples of the run's own span.
+          catalog: The catalog snapshot that was ingested with them.
+          transform_graph: The transform graph of tf.Transform.
           schema: The raw examples' schema.
           base_model: The model to start from, or none.
-          hyperparameters: What the Tuner found, if there is one.
+          hyperparameters: The Tuner's result, if there is a Tuner.
           run_fn: The dotted path of the function that trains.
           train_args: The training splits.
           eval_args: The evaluation splits.
-          custom_config: What `run_fn` gets beside the artifacts.
+          custom_config: The `custom_config` that `run_fn` receives beside the artifacts.
         """
         super().__init__(
             spec=RankingTrainerSpec(

@@ -1,4 +1,4 @@
-"""Components that are never taken from the cache, since their result depends on what ML Metadata does not know."""
+"""Drivers for components that are never taken from the cache: their result depends on state outside ML Metadata."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tfx.orchestration.portable import base_driver as portable_driver
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
 
-#: The property that makes a key of the cache a run's own.
+#: The exec property that makes a cache key unique to a run.
 _RUN = "run"
 
 
 class PortableDriver(component_driver.BaseDriver, portable_driver.BaseDriver):  # type: ignore[misc]
-    """A component's driver: TFX checks it against its old base class, and runs it as the new one."""
+    """A component's driver with both of TFX's base classes: TFX checks for the old one and runs the new one."""
 
     def __init__(self, metadata_handle: metadata.Metadata):
         component_driver.BaseDriver.__init__(self, metadata_handle)
@@ -21,7 +21,7 @@ class PortableDriver(component_driver.BaseDriver, portable_driver.BaseDriver):  
 
 
 class UncachedDriver(PortableDriver):
-    """Puts the run's name into the cache's key, so that no other run's execution has the same key."""
+    """Adds the run's id to the cache key, so that no other run's execution has the same key."""
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
         output = driver_output_pb2.DriverOutput()

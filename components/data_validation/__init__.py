@@ -1,1 +1,1 @@
-"""The gate on a span's data: its evidence, the rules that hold it against earlier spans, and the two components."""
+"""The data gate: a span's evidence, the rules that compare it with earlier spans, and the two components."""

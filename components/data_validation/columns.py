@@ -1,4 +1,4 @@
-"""A span's examples as columns of numbers and codes, which is what the evidence is measured of."""
+"""A span's examples as columns of numbers and codes, from which the evidence is measured."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """A categorical feature, or a list.
+    """The values of a categorical feature or a categorical list.
 
     Attributes:
-      values: The different texts.
-      codes: int64 [occurrences], their places in `values`.
-      rows: int64 [occurrences], the example of each; rising. An example without a value has none.
-      num_rows: How many examples there are.
+      values: The distinct strings.
+      codes: int64 [occurrences], the index in `values` of each occurrence.
+      rows: int64 [occurrences], the example of each occurrence, ascending. A missing value has no occurrence.
+      num_rows: The number of examples.
     """
 
     values: Sequence[str]
@@ -35,7 +35,7 @@ class Tokens:
         return self.num_rows - len(np.unique(self.rows))
 
     def of_rows(self) -> Ints:
-        """int64 [num_rows]: the code of each example's first value, -1 where it has none."""
+        """Returns int64 [num_rows]: the code of each example's first value, -1 for a missing value."""
         found = np.full(self.num_rows, -1, dtype=np.int64)
         found[self.rows[::-1]] = self.codes[::-1]
         return found
@@ -47,9 +47,9 @@ class Columns:
 
     Attributes:
       label: int64 [n], 0 or 1.
-      request: int64 [n], a code of the request; each example's own where there are none.
-      tokens: By name, the categorical features and lists.
-      numbers: By name, the numeric features, float64 [n]; NaN where there is no value.
+      request: int64 [n], a code of the request; unique to each example if there are no requests.
+      tokens: The categorical features and lists by name.
+      numbers: The numeric features by name, float64 [n]; NaN for a missing value.
     """
 
     label: Ints
@@ -59,7 +59,7 @@ class Columns:
 
 
 def tokens_of(array: pa.Array | pa.ChunkedArray) -> Tokens:
-    """Reads texts, integers or lists of them, with nulls where there are none, from an Arrow array."""
+    """Reads strings, integers or lists of them from an Arrow array; nulls are missing values."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     num_rows = len(array)

@@ -1,4 +1,4 @@
-"""The components that validate a span's data: one measures and puts it on record, the other stops the run by it."""
+"""The components that validate a span's data: DataValidation measures and records it, DataGate stops the run."""
 
 # TFX reads the annotations of a function component at import, so they are not postponed here.
 
@@ -53,7 +53,7 @@ class DataValidationSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
-    """Measures the span, decides, and writes the record."""
+    """Measures the span, decides, and writes the gate record."""
 
     def Do(
         self,
@@ -90,7 +90,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 @recorded_as(execution_types.DATA_VALIDATION)
 class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
-    """Measures a span's data, holds them against the spans before it, and puts both on record."""
+    """Measures a span's data, compares them with the spans before it, and records the measurements and findings."""
 
     SPEC_CLASS = DataValidationSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(DataValidationExecutor)
@@ -109,14 +109,14 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
         """Declares the component.
 
         Args:
-          examples: The span's.
-          quarantine: Of the same ingestion: it has the evidence that ingestion left.
-          serving_model: A model that has not seen the span; none on a first run.
-          earlier_records: Those of the spans before it that were let through; none on a first span.
-          config: As `transform.config.component_configs.for_data_validation` leaves it.
+          examples: The span's examples.
+          quarantine: The Quarantine of the same ingestion, with the evidence that ingestion wrote.
+          serving_model: A pushed model that was not trained on the span; none on a first run.
+          earlier_records: The records of earlier spans that were let through; none on a first span.
+          config: The config, reduced by `transform.config.component_configs.for_data_validation`.
           settings: The bounds.
-          serving_root: The folder of versions.
-          code_fingerprint: Of the code that measures and decides; part of the cache's key.
+          serving_root: The serving folder.
+          code_fingerprint: The fingerprint of the code that measures and decides; part of the cache key.
         """
         super().__init__(
             spec=DataValidationSpec(
@@ -141,7 +141,7 @@ def DataGate(
     accept_reason: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Stops the run if DataValidation found the span unfit to learn from."""
-    del code_fingerprint  # in the cache's key
+    """Stops the run if DataValidation found the span unfit for training."""
+    del code_fingerprint  # part of the cache key
     stops = read_record(record.uri).of_severity("stop")
     settle([finding.sentence for finding in stops], accept_reason, verdict)

@@ -1,4 +1,4 @@
-"""What the gate on data finds in a span: a pure function of its evidence, and of that of the spans before it."""
+"""The data gate's decision: a pure function of a span's evidence and the evidence of the spans before it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _GRAVEST_FIRST = ("stop", "refuse", "warn", "cannot_judge")
 
 
 def decide(current: SpanEvidence, earlier: Reference, settings: Drift) -> list[Finding]:
-    """Holds a span against the spans before it.
+    """Compares a span with the spans before it.
 
     Args:
       current: The span's evidence.
-      earlier: That of the spans before it that were let through, the oldest first; the last
-        `settings.reference_spans` of them count.
+      earlier: The evidence of earlier spans that were let through, the oldest first; the last
+        `settings.reference_spans` of them are used.
       settings: The bounds.
 
     Returns:
-      What was found, the gravest first: `stop` if the span is not to be learned from.
+      The findings, the most severe first; one of severity `stop` if no model may be trained on the span.
     """
     reference = earlier[-settings.reference_spans :]
     found = [finding for rule in _RULES for finding in rule(current, reference, settings)]
@@ -44,5 +44,5 @@ def decide(current: SpanEvidence, earlier: Reference, settings: Drift) -> list[F
 
 
 def decide_inputs(current: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]], settings: Drift) -> list[Finding]:
-    """The same of recorded inputs, as a replay has them."""
+    """Calls `decide` with recorded inputs, for a replay."""
     return decide(SpanEvidence.from_inputs(current), [SpanEvidence.from_inputs(e) for e in earlier], settings)

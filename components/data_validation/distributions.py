@@ -1,4 +1,4 @@
-"""A feature's distribution in one span, small enough to keep for years, and the distance between two of them."""
+"""A feature's distribution in one span, small enough to store for years, and the distance between two of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-#: How many of a categorical feature's values are kept by name; the others are counted by a hash of their text.
+#: The number of a categorical feature's values that are kept by name; the others are counted by their hash.
 NUM_TOP_VALUES = 50
 NUM_HASH_BUCKETS = 256
 
-#: A numeric feature is kept as its quantiles 0, 1/200, …, 1. A value that many rows share takes many of them.
+#: A numeric feature is kept as its quantiles 0, 1/200, …, 1. A value that many rows share takes many quantiles.
 NUM_QUANTILES = 201
 
-#: The largest of the divergences at all thresholds is expected to be so many times that at one of them, by chance.
+#: By chance, the largest of the divergences at all thresholds is expected to be this many times that at one threshold.
 _LARGEST_BY_CHANCE = 6.0
 
 _MISSING = "<missing>"
@@ -32,13 +32,13 @@ class Distribution:
     """The distribution of one feature over a span's examples.
 
     Attributes:
-      num_values: The values counted: one an example, or as many as a list has; a missing value counts as one.
-      num_draws: How many of them are independent of each other: a request's examples share their context.
-      num_missing: Examples without a value.
-      num_distinct: Different values, a missing one not counted.
-      top: By value, how often it occurs, for the most frequent ones; empty for a numeric feature.
-      rest: The values that are not in `top`, by a hash of their text; empty for a numeric feature.
-      quantiles: Of a numeric feature's values, evenly spaced from the lowest to the highest; else empty.
+      num_values: The number of values: one per example, or as many as a list has; a missing value counts as one.
+      num_draws: The number of independent draws of them: the examples of a request share their context.
+      num_missing: The number of examples with a missing value.
+      num_distinct: The number of distinct values, not counting a missing value.
+      top: The counts of the most frequent values, by value; empty for a numeric feature.
+      rest: The counts of the values that are not in `top`, by hash bucket; empty for a numeric feature.
+      quantiles: A numeric feature's quantiles, evenly spaced from the lowest to the highest value; else empty.
     """
 
     num_values: int
@@ -55,21 +55,21 @@ class Distribution:
 
     @property
     def is_constant(self) -> bool:
-        """Whether there is one value at most, as of a weekday in a span of a day."""
+        """Whether there is at most one value, as of the weekday in a span of one day."""
         return self.num_distinct <= 1
 
     @property
     def is_almost_unique(self) -> bool:
-        """Whether a value is rarely seen twice, as of an id."""
+        """Whether values rarely occur twice, as those of an id."""
         return not self.is_numeric and self.num_distinct > 0.2 * self.num_values
 
 
 def of_tokens(counts: Mapping[str, int], num_missing: int, num_draws: int) -> Distribution:
-    """The distribution of a categorical feature.
+    """Returns the distribution of a categorical feature.
 
     Args:
-      counts: By value, how often it occurs.
-      num_missing: Examples without a value.
+      counts: The number of occurrences by value.
+      num_missing: The number of examples with a missing value.
       num_draws: See `Distribution`.
     """
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -88,7 +88,7 @@ def of_tokens(counts: Mapping[str, int], num_missing: int, num_draws: int) -> Di
 
 
 def of_numbers(values: npt.NDArray[np.floating], num_draws: int) -> Distribution:
-    """The distribution of a numeric feature.
+    """Returns the distribution of a numeric feature.
 
     Args:
       values: float [examples]; NaN is a missing value.
@@ -109,11 +109,11 @@ def of_numbers(values: npt.NDArray[np.floating], num_draws: int) -> Distribution
 
 
 def divergence(one: Distribution, other: Distribution) -> float:
-    """The Jensen-Shannon divergence, to the base 2, of two distributions of one feature.
+    """Returns the Jensen-Shannon divergence, with base-2 logarithms, of two distributions of one feature.
 
-    0 for equal ones, 1 for those that have no value in common. A missing value is a value of its own. Of a numeric
-    feature it is the largest over all thresholds x of that of the shares below and above x, so that a small shift of
-    values that many rows share, such as the age in days of a popular app, is a small change.
+    It is 0 for equal distributions and 1 for distributions without a common value. A missing value counts as a value
+    of its own. For a numeric feature it is the largest divergence, over all thresholds x, of the shares below and above
+    x: so a small shift of values that many rows share, such as the age in days of a popular app, is a small change.
     """
     if one.is_numeric and other.is_numeric:
         return float(_binary_divergences(*_shares_above(one, other)).max())
@@ -121,11 +121,11 @@ def divergence(one: Distribution, other: Distribution) -> float:
 
 
 def divergence_by_chance(one: Distribution, other: Distribution) -> float:
-    """The divergence that two samples of one distribution are expected to have.
+    """Returns the expected divergence of two samples of one distribution.
 
-    Of k values, in samples of n and m independent draws, it is (k - 1) / (8 ln 2) · (1/n + 1/m), as that of a χ²
-    statistic: 10 countries in two spans of 500 requests have 9 / 5.545 · 2 / 500 = 0.0065. A value that neither sample
-    is likely to have does not count.
+    For k values in samples of n and m independent draws it is (k - 1) / (8 ln 2) · (1/n + 1/m), derived from the mean
+    of a χ² statistic: 10 countries in two spans of 500 requests have 9 / 5.545 · 2 / 500 = 0.0065. A value counts only
+    by the probability that one of the samples has it.
     """
     n, m = max(one.num_draws, 1), max(other.num_draws, 1)
     of_two_values = (1 / n + 1 / m) / (8 * math.log(2))
@@ -137,7 +137,7 @@ def divergence_by_chance(one: Distribution, other: Distribution) -> float:
 
 
 def largest_change(one: Distribution, other: Distribution) -> tuple[str, float, float]:
-    """The value whose share differs most, and its share in either; of a numeric feature the median in place of both."""
+    """Returns the value whose share differs most, with both shares; for a numeric feature "median" and both medians."""
     if one.is_numeric and other.is_numeric:
         middle = NUM_QUANTILES // 2
         return "median", one.quantiles[middle], other.quantiles[middle]
@@ -151,10 +151,10 @@ def largest_change(one: Distribution, other: Distribution) -> tuple[str, float, 
 
 
 def _token_shares(one: Distribution, other: Distribution) -> tuple[Floats, Floats]:
-    """The shares of the same values in two distributions, float64 [k] each; each sums to 1, or to 0 without a row.
+    """Returns the shares of the same values in two distributions, float64 [k] each; each sums to 1, or 0 without rows.
 
-    A value that only one of the two has by name is counted by its hash in both. Where only one of them is numeric, as
-    the other one has no value at all, all numbers are one value.
+    A value that only one of the two has by name is counted by its hash in both. If only one of them is numeric, because
+    the other has no values, all numbers count as one value.
     """
     named = sorted(set(one.top) & set(other.top))
     found = []
@@ -171,7 +171,7 @@ def _token_shares(one: Distribution, other: Distribution) -> tuple[Floats, Float
 
 
 def _shares_above(one: Distribution, other: Distribution) -> tuple[Floats, Floats]:
-    """The share of values above each threshold, and that of the missing ones, float64 [thresholds + 1] each."""
+    """Returns the shares of values above each threshold, and of missing values, float64 [thresholds + 1] each."""
     thresholds = np.unique([*one.quantiles, *other.quantiles])
     found = []
     for distribution in (one, other):
@@ -182,7 +182,7 @@ def _shares_above(one: Distribution, other: Distribution) -> tuple[Floats, Float
 
 
 def _binary_divergences(p: Floats, q: Floats) -> Floats:
-    """The divergences of the pairs (p, 1 - p) and (q, 1 - q)."""
+    """Returns the divergences of the pairs (p, 1 - p) and (q, 1 - q)."""
     return _divergence_terms(p, q) + _divergence_terms(1 - p, 1 - q)
 
 
@@ -191,7 +191,7 @@ def _divergence(p: Floats, q: Floats) -> float:
 
 
 def _divergence_terms(p: Floats, q: Floats) -> Floats:
-    """Σ over both of p log2(p / middle) / 2, value by value."""
+    """Returns, for each value, the sum over both sides of p log2(p / middle) / 2."""
     middle = (p + q) / 2
     terms = np.zeros_like(middle)
     for side in (p, q):
@@ -205,6 +205,6 @@ def _bucket(value: str) -> int:
 
 
 def count_tokens(codes: npt.NDArray[np.integer], values: Sequence[str]) -> Counter[str]:
-    """How often each value occurs: `codes`, int [n], are places in `values`; a negative one is a missing value."""
+    """Counts the occurrences of each value: `codes`, int [n], are indices in `values`; a negative code is missing."""
     numbers = np.bincount(codes[codes >= 0], minlength=len(values))
     return Counter({value: int(number) for value, number in zip(values, numbers, strict=True) if number})

@@ -1,4 +1,4 @@
-"""Rules on how much and what a span has: the number of its examples, and the distributions of its features."""
+"""Rules on a span's number of examples and on the distributions of its features."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from components.gate_records import Finding, Severity
 from transform.config.drift import Drift
 from transform.feature_spec import LABEL
 
-#: The distribution of the timestamps' hours, beside those of the features.
+#: The name of the distribution of the timestamps' hours, in addition to those of the features.
 HOUR_OF_DAY = "hour of timestamp"
 
-#: How many times the largest divergence among the reference spans is allowed.
+#: The allowed divergence, as a multiple of the largest divergence among the reference spans.
 _TIMES_USUAL = 3.0
 
-#: Users of many requests make samples of them further apart than independent draws are.
+#: Users with many requests make samples differ more than independent draws do.
 _CHANCE_FACTOR = 2.0
 
 
 def row_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Too few examples, against the median of the reference spans."""
+    """Finds too few examples, compared with the median of the reference spans."""
     if not earlier:
         return
     usual = statistics.median(e.whole.rows for e in earlier)
@@ -47,7 +47,7 @@ def row_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> 
 
 
 def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Features whose distribution is like that of no reference span."""
+    """Finds features whose distribution differs from that of every reference span."""
     if not earlier:
         yield finding(
             "reference_spans",
@@ -69,7 +69,7 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
     for name, distribution in sorted(now.items()):
         spans = [e.span for e, d in zip(earlier, before, strict=True) if name in d]
         reference = [d[name] for d in before if name in d]
-        if name == LABEL and name not in settings.max_divergence:  # the rules on labels are finer
+        if name == LABEL and name not in settings.max_divergence:  # the label rules are more precise
             continue
         if reference:
             is_id = name in current.ids or distribution.is_almost_unique
@@ -84,12 +84,12 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
 
 
 def excess(one: Distribution, other: Distribution) -> float:
-    """The divergence of two distributions beyond what chance makes of it."""
+    """Returns the divergence of two distributions beyond what chance explains."""
     return max(divergence(one, other) - _CHANCE_FACTOR * divergence_by_chance(one, other), 0.0)
 
 
 def nearest(one: Distribution, others: Sequence[Distribution]) -> tuple[float, int]:
-    """The smallest excess to any of the others, and its place."""
+    """Returns the smallest excess to any of the others, and its index."""
     distances = [excess(one, other) for other in others]
     place = min(range(len(distances)), key=distances.__getitem__)
     return distances[place], place
@@ -139,7 +139,7 @@ def _of_feature(
 
 
 def _distributions(evidence: SpanEvidence) -> dict[str, Distribution]:
-    """Those of the features, of the label and of the hours of the timestamps, where they are more than one."""
+    """Returns the distributions of the features, the label and, if there are at least two, the timestamps' hours."""
     whole = evidence.whole
     found = dict(evidence.features)
     found[LABEL] = of_tokens({"1": whole.positives, "0": whole.rows - whole.positives}, 0, whole.rows)

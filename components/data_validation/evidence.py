@@ -1,4 +1,4 @@
-"""What is measured of a span's data: plain numbers, by which the rules judge the span, and later ones."""
+"""Measurements of a span's data: plain numbers by which the rules judge this span and later ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOURS_PER_DAY = 24
 
 @dataclass(frozen=True, config=_STRICT)
 class Labelled:
-    """Examples, how many of them have label 1, and the sum of the serving model's scores where it was asked."""
+    """The number of examples and of label 1 among them, and the sum of the serving model's scores if it scored them."""
 
     rows: int
     positives: int
@@ -32,11 +32,11 @@ class Labelled:
 
 @dataclass(frozen=True, config=_STRICT)
 class ModelEvidence:
-    """How the serving model, which has not seen the span, scores it.
+    """Results of the serving model, which was not trained on the span, on its examples.
 
     Attributes:
-      whole: The examples scored, over all.
-      auc: Of the scores; None if the examples have one label only.
+      whole: All examples that were scored.
+      auc: The AUC of the scores; None if the examples have one label only.
     """
 
     whole: Labelled
@@ -48,15 +48,15 @@ class SpanEvidence:
     """The evidence of one span.
 
     Attributes:
-      ingested: What ingestion left.
-      num_requests: Different requests among the examples measured; the examples where they have no request.
+      ingested: The evidence that ingestion wrote.
+      num_requests: The number of distinct requests among the measured examples; of examples if they have no requests.
       label_version: The config's `sources.label_version`.
-      label_recipe: A digest of all in the config that makes the label.
-      features: By feature, its distribution.
-      label_aucs: By feature, the AUC with which it alone tells the label.
-      slices: By slice, such as `country = us`, its examples.
-      ids: Features that tell users or items apart: how they are distributed is not a mistake by itself.
-      model: None without a serving model, or where it could not score the span.
+      label_recipe: A digest of everything in the config that determines the label.
+      features: The distributions by feature.
+      label_aucs: By feature, the AUC with which it alone predicts the label.
+      slices: The examples by slice, such as `country = us`.
+      ids: Features that identify users or items; a change of their distributions alone is no error.
+      model: The serving model's results; None without a serving model, or if it could not score the span.
     """
 
     ingested: Evidence
@@ -85,7 +85,7 @@ class SpanEvidence:
 
     @property
     def hours(self) -> dict[str, Labelled]:
-        """By hour of the day, UTC, the examples of that hour; empty without timestamps."""
+        """The examples by hour of the day, UTC; empty without timestamps."""
         found: dict[str, Labelled] = {}
         for hour, labels in self.ingested.labels_by_hour.items():
             name = f"{hour % _HOURS_PER_DAY:02d}"
@@ -96,7 +96,7 @@ class SpanEvidence:
         return found
 
     def to_inputs(self) -> dict[str, Any]:
-        """As a GateRecord's inputs."""
+        """Converts the evidence to a GateRecord's inputs."""
         inputs: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return inputs
 
@@ -107,5 +107,5 @@ class SpanEvidence:
 
 _ADAPTER = TypeAdapter(SpanEvidence)
 
-#: The spans before the current one, by which it is judged; the oldest first.
+#: The reference spans: the spans before the current one by which it is judged, the oldest first.
 Reference = Sequence[SpanEvidence]

@@ -1,4 +1,4 @@
-"""How the rules word what they find, and the robust statistics that they share."""
+"""The construction of findings, and the robust statistics that the rules share."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from components.gate_records import Finding, Severity
 #: The gate's name in its records and findings.
 GATE = "data_gate"
 
-#: With fewer reference spans not every weekday has been seen, and what they tell of the spread is little.
+#: With fewer reference spans, not every weekday has occurred, and the estimate of the spread is uncertain.
 ENOUGH_SPANS = 7
 
-#: Examples of one user and one request are alike: this many say as much as one that is independent.
+#: Examples of one user and one request are correlated: this many have the information of one independent example.
 EXAMPLES_PER_DRAW = 2.0
 
 
@@ -28,7 +28,7 @@ def finding(
     bound: float | None = None,
     rows: int | None = None,
 ) -> Finding:
-    """A finding of this gate; `rule` is the key in the config's section `drift`, or another one with its section."""
+    """Creates a finding of this gate; `rule` is a key of the config's section `drift`, or a key with its section."""
     return Finding(
         gate=GATE,
         rule=rule if "." in rule else f"drift.{rule}",
@@ -42,15 +42,15 @@ def finding(
 
 
 def spans_before(number: int) -> str:
-    """The reference spans, in a sentence."""
+    """Returns the words for the reference spans in a sentence."""
     return "the span before it" if number == 1 else f"the {number} spans before it"
 
 
 def spread(values: Sequence[float], at_least: float) -> float:
-    """The standard deviation of values, of which one in ten at either end does not count.
+    """Estimates the standard deviation of values from their 10th and 90th percentiles; at least `at_least`.
 
-    The 10th and the 90th percentile of a normal distribution are 2.56 standard deviations apart. Of fewer than
-    ENOUGH_SPANS values it is at least twice `at_least`, since they tell little of it.
+    These percentiles of a normal distribution are 2.56 standard deviations apart. For fewer than ENOUGH_SPANS values
+    the result is their sample standard deviation, but at least twice `at_least`, since it is uncertain.
     """
     if len(values) < ENOUGH_SPANS:
         return max(2 * at_least, statistics.stdev(values) if len(values) > 1 else 0.0)
@@ -59,7 +59,7 @@ def spread(values: Sequence[float], at_least: float) -> float:
 
 
 def poisson_tail(observed: int, expected: float) -> float:
-    """The probability of at most `observed` events where `expected` are, of draws that are independent."""
+    """Returns the probability of at most `observed` events of a Poisson distribution with the mean `expected`."""
     total, term = 0.0, math.exp(-expected)
     for k in range(observed + 1):
         total += term

@@ -1,4 +1,4 @@
-"""The gates on data: they stop the run, in words, before anything is learned from bad rows."""
+"""The data gates, which stop the run with an explanation before a model is trained on bad rows."""
 
 # TFX reads the annotations of a function component at import, so they are not postponed here.
 
@@ -19,20 +19,20 @@ from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.model_store.versions import user
 from transform.errors import GateError
 
-#: The end of a sentence that stops a run: what a person does who knows better.
+#: The end of the message that stops a run: how a person can release the span.
 RELEASE = "To let this span through, on record: `wdr run --accept-span --reason TEXT`"
 
 
 def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict) -> None:
-    """Stops the run by what a gate found, or lets the span through where a person accepts it, on record.
+    """Stops the run if a gate found something, or lets the span through and records that a person accepted it.
 
     Args:
-      found: What stops the run, a sentence each; none lets the span through.
-      accept_reason: Why a person accepts all of it; empty if nobody does.
-      verdict: The gate's output; what was accepted, why and by whom becomes custom properties of it.
+      found: The findings that stop the run, one sentence each; if empty, the span passes.
+      accept_reason: Why a person accepts all findings; empty if nobody does.
+      verdict: The gate's output; its custom properties record what was accepted, why and by whom.
 
     Raises:
-      GateError: If something was found and nobody accepts it.
+      GateError: If there are findings and nobody accepts them.
     """
     if not found:
         return
@@ -53,13 +53,13 @@ def RowGate(
     code_fingerprint: Parameter[str],
 ) -> None:
     """Stops the run if ingestion found its rows unfit: too many rejected, an unusable file, a label missing."""
-    del code_fingerprint  # in the cache's key
+    del code_fingerprint  # part of the cache key
     problem = examples.get_string_custom_property(UNFIT)
     settle([problem] if problem else [], accept_reason, verdict)
 
 
 def anomalies_found(anomalies: anomalies_pb2.Anomalies, split: str) -> list[str]:
-    """What TFDV found in a split, a sentence or none."""
+    """Returns TFDV's anomalies of a split as one sentence; empty if there are none."""
     of_all = anomalies.dataset_anomaly_info
     found = [f"{name}: {info.description.strip()}" for name, info in sorted(anomalies.anomaly_info.items())]
     words = of_all.description.strip() if of_all.reason else "; ".join(found)
@@ -75,7 +75,7 @@ def AnomalyGate(
     code_fingerprint: Parameter[str],
 ) -> None:
     """Stops the run if ExampleValidator found an anomaly."""
-    del code_fingerprint  # in the cache's key
+    del code_fingerprint  # part of the cache key
     found = []
     for split in artifact_utils.decode_split_names(anomalies.split_names):
         path = os.path.join(anomalies.uri, f"Split-{split}", example_validator.DEFAULT_FILE_NAME)

@@ -1,4 +1,4 @@
-"""How well each feature by itself tells the label."""
+"""How well each feature alone predicts the label."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 
 from components.data_validation.columns import Columns, Floats, Ints, Tokens
 
-#: A value's label share is drawn to that of all by this many examples.
+#: A value's label share is smoothed toward the overall share by this many pseudo-examples.
 _PRIOR_EXAMPLES = 5.0
 
-#: Into how many parts a numeric feature's values are cut.
+#: The number of quantile bins of a numeric feature's values.
 _NUM_PARTS = 20
 
 
 def label_aucs(columns: Columns) -> dict[str, float]:
-    """By feature, the AUC of the label share of its value, learned from the other half of the requests.
+    """Returns, by feature, the AUC of its value's label share as a score, learned from the other half of the requests.
 
-    A feature that tells nothing has 0.5; one that is the label, 1. An example of a list scores the mean of its values.
-    Without examples of both labels there are none.
+    An uninformative feature has 0.5; a feature equal to the label has 1. An example of a list scores the mean over its
+    values. The result is empty without examples of both labels.
     """
     if not 0 < columns.label.sum() < len(columns.label):
         return {}
-    fold = (columns.request * 2_654_435_761 >> 7) & 1  # by request: the rows of one are alike
+    fold = (columns.request * 2_654_435_761 >> 7) & 1  # by request, whose rows are correlated
     return {name: _auc_of(tokens, columns.label, fold) for name, tokens in _as_tokens(columns)}
 
 
 def auc(scores: Floats, label: Ints) -> float | None:
-    """The probability that a positive scores higher than a negative, ties as a half; None without one of the two."""
+    """Returns the AUC, counting ties as a half; None without positives or without negatives."""
     positives = int(label.sum())
     negatives = len(label) - positives
     if not positives or not negatives:
@@ -52,7 +52,7 @@ def _as_tokens(columns: Columns) -> Iterator[tuple[str, Tokens]]:
 
 def _auc_of(tokens: Tokens, label: Ints, fold: Ints) -> float:
     share = label.mean()
-    # A missing value is a value too, the last one.
+    # A missing value counts as a value too, with the last code.
     missing = np.setdiff1d(np.arange(tokens.num_rows), tokens.rows)
     codes = np.concatenate([tokens.codes, np.full(len(missing), len(tokens.values))])
     rows = np.concatenate([tokens.rows, missing])
@@ -66,7 +66,7 @@ def _auc_of(tokens: Tokens, label: Ints, fold: Ints) -> float:
     scores = np.where(fold[rows] == 0, learned[1][codes], learned[0][codes])
     total = np.bincount(rows, weights=scores, minlength=tokens.num_rows)
     mean = total / np.bincount(rows, minlength=tokens.num_rows)
-    # The halves have learned different shares of all: within each, their order counts.
+    # The halves' scores come from different overall shares, so scores are compared within a half only.
     found = [auc(mean[fold == f], label[fold == f]) for f in (0, 1)]
     known = [a for a in found if a is not None]
     return float(np.mean(known)) if known else 0.5

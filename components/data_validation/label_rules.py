@@ -1,8 +1,8 @@
-"""Rules on labels: that none are lost, that they are made as before, and that no feature knows them.
+"""Rules on labels: no labels are lost, they are made as before, and no feature leaks them.
 
-Labels that are lost look like an offer that nobody wants: the share of label 1 falls, and the serving model predicts
-more than there is. So a span is stopped where two kinds of evidence agree, the serving model's and that of the data, or
-where one is beyond doubt: hours or a slice with no label 1 at all, or a share that is far below the usual one.
+Lost labels look like unattractive items: the share of label 1 falls, and the serving model predicts more of label 1
+than there is. So a span is stopped if the serving model's evidence and the data's evidence agree, or if one kind is
+beyond doubt: hours without any label 1, a slice that has lost nearly all of it, or a share far below the usual one.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from components.data_validation.findings import (
 from components.gate_records import Finding
 from transform.config.drift import Drift
 
-#: By how many standard deviations a number must be off to be evidence.
+#: The number of standard deviations by which a number must deviate to count as evidence.
 _BEYOND_CHANCE = 3.0
 
-#: From one span to the next, the share of label 1 and the serving model's calibration differ by this at least.
+#: The least standard deviation, from span to span, of the logarithms of the share of label 1 and of the calibration.
 _USUAL_SPREAD = 0.04
 
-#: How rare a lack of labels must be by chance: several hours and slices are looked at on each of many days.
+#: The largest probability of a lack of labels by chance; it is small because many hours and slices are tested each day.
 _RARE = 1e-6
 
-#: A slice that has this times the label 1 that is usual, or less, has lost them; up to the second, some of them.
+#: A slice with at most the first multiple of its usual number of label 1 has lost them; up to the second, some of them.
 _GONE, _FEWER = 0.2, 0.6
 
-#: How many spans' examples of a slice are taken together, where one span's are too few.
+#: The numbers of spans whose examples of a slice are pooled; the second one if one span has too few.
 _POOLED_SPANS = (1, 4)
 
-#: By how much more of the installs may have no impression, before that is evidence.
+#: The increase in the share of installs without an impression that counts as evidence.
 _MORE_ORPHANS = 0.15
 
 
 def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Labels that are made otherwise, that are lost, or of which there are too many."""
+    """Finds labels that are made by another recipe, lost labels, and too many of label 1."""
     alike = [e for e in earlier if e.label_version == current.label_version]
     if alike and alike[-1].label_recipe != current.label_recipe:
         yield finding(
@@ -54,7 +54,7 @@ def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             f"Received: another recipe than span {alike[-1].span}'s with the same version, {current.label_version}",
         )
         return
-    alike = [e for e in alike if e.label_recipe == current.label_recipe]  # another one may have been accepted
+    alike = [e for e in alike if e.label_recipe == current.label_recipe]  # a person may have accepted another recipe
     if not alike:
         why = (
             f"sources.label_version is {current.label_version} for the first time, so the references restart"
@@ -91,7 +91,7 @@ def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
 
 
 def _share_evidence(current: SpanEvidence, alike: Reference, settings: Drift) -> Iterator[Finding]:
-    """A share of label 1 that is not as usual."""
+    """Finds an unusual share of label 1."""
     shares = [e.whole.label_share for e in alike if e.whole.positives]
     whole = current.whole
     if not shares or not whole.positives:
@@ -121,7 +121,7 @@ def _share_evidence(current: SpanEvidence, alike: Reference, settings: Drift) ->
 
 
 def _hour_evidence(current: SpanEvidence, alike: Reference) -> Iterator[Finding]:
-    """Hours with impressions and no label 1, of which there should be many."""
+    """Finds hours with impressions but without label 1, where many are expected."""
     empty, expected = [], 0.0
     for hour, now in sorted(current.hours.items()):
         usual = _pooled([e.hours[hour] for e in alike if hour in e.hours])
@@ -141,7 +141,7 @@ def _hour_evidence(current: SpanEvidence, alike: Reference) -> Iterator[Finding]
 
 
 def _slice_evidence(current: SpanEvidence, alike: Reference) -> Iterator[Finding]:
-    """Slices that have lost their label 1; small ones over some spans together."""
+    """Finds slices that have lost their label 1; small slices are pooled over several spans."""
     for name in sorted(current.slices):
         for num_pooled in _POOLED_SPANS:
             recent = [*alike[len(alike) - num_pooled + 1 :], current]
@@ -169,7 +169,7 @@ def _slice_evidence(current: SpanEvidence, alike: Reference) -> Iterator[Finding
 
 
 def _orphan_evidence(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
-    """Installs that match no impression."""
+    """Finds an unusual share of installs that match no impression."""
     now = current.ingested.installs
     before = [i for e in earlier if (i := e.ingested.installs) is not None and i.num_installs]
     if now is None or not now.num_installs or not before:
@@ -189,12 +189,12 @@ def _orphan_evidence(current: SpanEvidence, earlier: Reference) -> Iterator[Find
 
 
 def _calibration(model: ModelEvidence) -> float | None:
-    """What a model predicts in all, divided by what there is; None without a label 1."""
+    """Returns the model's sum of scores divided by the number of label 1; None if either is 0 or missing."""
     return model.whole.predicted / model.whole.positives if model.whole.positives and model.whole.predicted else None
 
 
 def _miscalibration(current: SpanEvidence, alike: Reference, settings: Drift) -> Finding | None:
-    """The serving model predicts more, or less, than there is, and than it usually does; by itself it warns."""
+    """Finds an unusual ratio of predicted to actual label 1 of the serving model; alone, the finding only warns."""
     if current.model is None or (now := _calibration(current.model)) is None:
         return None
     before = [c for e in alike if e.model is not None and (c := _calibration(e.model)) is not None]
@@ -219,7 +219,7 @@ def _miscalibration(current: SpanEvidence, alike: Reference, settings: Drift) ->
 
 
 def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """A serving model that ranks the span worse than any before: its features or labels belong to other rows."""
+    """Finds that the serving model ranks the span far worse than usual: features or labels belong to other rows."""
     if current.model is None or current.model.auc is None:
         if earlier:
             yield finding(
@@ -259,7 +259,7 @@ def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
 
 
 def leak_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Features that tell the label far better than they did: they know it."""
+    """Finds features that predict the label far better than before: they leak it."""
     error = auc_error(0.5, current.whole)
     for name, now in sorted(current.label_aucs.items()):
         before = [e.label_aucs[name] for e in earlier if name in e.label_aucs]
@@ -281,7 +281,7 @@ def leak_findings(current: SpanEvidence, earlier: Reference, settings: Drift) ->
 
 
 def auc_error(auc: float, examples: Labelled) -> float:
-    """The standard error of an AUC (Hanley & McNeil, 1982), of examples that are not all independent."""
+    """Returns the standard error of an AUC (Hanley & McNeil, 1982), enlarged for examples that are not independent."""
     positives, negatives = examples.positives, examples.rows - examples.positives
     if not positives or not negatives:
         return 0.5
@@ -291,7 +291,7 @@ def auc_error(auc: float, examples: Labelled) -> float:
 
 
 def _noise(positives: int, usual: Sequence[float]) -> float:
-    """The standard deviation of the logarithm of a number of positives, by chance and from span to span."""
+    """Returns the standard deviation of the logarithm of a number of positives: by chance, and from span to span."""
     few = 1.0 if len(usual) >= ENOUGH_SPANS else 1.2
     return few * math.hypot(math.sqrt(EXAMPLES_PER_DRAW / positives), spread(usual, _USUAL_SPREAD))
 

@@ -1,4 +1,4 @@
-"""Measures a span's evidence: of its examples, of what ingestion has counted, and of the serving model's scores."""
+"""Measures a span's evidence from its examples, ingestion's evidence, and the serving model's scores."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from transform.config.config import Config
 from transform.config.sources import Installs
 from transform.feature_spec import Feature, FeatureSpec
 
-#: Of the sketches of rows and tables, a record, which is kept for years, has this much.
+#: The sizes of the sketches of rows and of keys in a gate record, which is stored for years.
 _NUM_ROWS, _NUM_KEYS = 500, 200
 
-#: A feature of more values makes no slices.
+#: A feature with more distinct values has no slices.
 _MAX_SLICES = 30
 
 
@@ -29,9 +29,9 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
     """Measures a span.
 
     Args:
-      columns: Its examples, or as many of them, drawn at random, as are measured.
-      scores: float64 [n], the serving model's scores of them, NaN of those it has not scored; None without a model.
-      ingested: The evidence that ingestion left.
+      columns: The span's examples, or a random sample of them.
+      scores: float64 [n], the serving model's scores; NaN for an example that was not scored; None without a model.
+      ingested: The evidence that ingestion wrote.
       config: The config.
     """
     columns = with_overlaps(columns, config.spec)
@@ -60,7 +60,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
 
 
 def _for_the_record(ingested: Evidence) -> Evidence:
-    """Smaller sketches: the smallest hashes of a sketch are one, too."""
+    """Reduces the sketches: the smallest hashes of a sketch are a sketch, too."""
     logs = {name: dataclasses.replace(log, sketch=log.sketch[:_NUM_ROWS]) for name, log in ingested.logs.items()}
     tables = {
         name: dataclasses.replace(table, keys=dict(sorted(table.keys.items())[:_NUM_KEYS]))
@@ -70,16 +70,17 @@ def _for_the_record(ingested: Evidence) -> Evidence:
 
 
 def ids(config: Config) -> tuple[str, ...]:
-    """The features that tell users or items apart: the item id, and those by which a table is joined."""
+    """Returns the features that identify users or items: the item id, and the features on which tables are joined."""
     joined = {table.log_column for table in config.sources.tables.values()}
     found = {f.name for f in config.spec.features if f.source_column in joined and not f.is_numeric}
     return tuple(sorted(found | ({config.item_id.name} if config.item_id else set())))
 
 
 def label_recipe(config: Config) -> str:
-    """A digest of all in the config that makes the label.
+    """Returns a digest of everything in the config that determines the label.
 
-    What has its default is left out, so that a key that a later version of this code adds changes no recipe.
+    Settings with their default value are left out, so that a key added by a later version of this code changes no
+    recipe.
     """
     log, installs = config.sources.impressions, config.sources.installs
     recipe: dict[str, Any] = {"label": log.label, "timestamp": log.timestamp if installs else None}
@@ -91,9 +92,9 @@ def label_recipe(config: Config) -> str:
 
 
 def with_overlaps(columns: Columns, spec: FeatureSpec) -> Columns:
-    """Adds, for a list and a value of one vocabulary, whether the value is in the list, as `app_id in installed_apps`.
+    """Adds, for a list and a value with one vocabulary, whether the list has the value: `app_id in installed_apps`.
 
-    It is what a table that was written after the impressions tells of them: the app is installed by then.
+    It detects a table that was written after the impressions and so leaks their labels: the app is installed by then.
     """
     added = {}
     for many in (f for f in spec.features if f.is_list):
@@ -105,7 +106,7 @@ def with_overlaps(columns: Columns, spec: FeatureSpec) -> Columns:
 
 
 def _vocabulary_of(feature: Feature) -> str:
-    """The feature whose vocabulary it has: its own, or another one's."""
+    """Returns the name of the feature whose vocabulary a feature uses: its own or another's."""
     return feature.vocabulary if isinstance(feature.vocabulary, str) else feature.name
 
 
@@ -128,7 +129,7 @@ def _of_model(label: Ints, scores: Floats) -> ModelEvidence:
 
 
 def _slices(columns: Columns) -> dict[str, np.ndarray]:
-    """By slice, the places of its examples."""
+    """Returns the indices of each slice's examples."""
     found = {}
     for name, tokens in columns.tokens.items():
         if 1 < len(tokens.values) <= _MAX_SLICES:

@@ -1,4 +1,4 @@
-"""Reads a span's examples into columns, and the serving model's scores of them."""
+"""Reads a span's examples into columns, and scores them with the serving model."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from transform.config.config import Config
 from transform.feature_spec import LABEL, REQUEST_ID
 from transform.schema import raw_schema
 
-#: How many examples are measured. Ingestion writes them in an order that tells nothing of them, so the first ones are
-#: drawn at random; more make no distribution much more certain.
+#: The largest number of examples measured. Ingestion shuffles them, so the first ones are a random sample; more would
+#: make no distribution much more certain.
 MAX_EXAMPLES = 200_000
 
-#: How many of them the serving model scores: at a share of label 1 of 5 %, 2,500 positives tell its calibration to 3 %.
+#: The largest number of them that the serving model scores. With 5 % of label 1, the 2,500 positives determine its
+#: calibration to 3 %.
 MAX_SCORED = 50_000
 
 _BATCH_SIZE = 10_000
 
 
 def read_examples(examples: types.Artifact) -> list[bytes]:
-    """A span's serialized tf.Examples: of each split its share of MAX_EXAMPLES."""
+    """Reads a span's serialized tf.Examples: of each split at most MAX_EXAMPLES divided by the number of splits."""
     found: list[bytes] = []
     splits = artifact_utils.decode_split_names(examples.split_names)
     for split in sorted(splits):
@@ -42,7 +43,7 @@ def read_examples(examples: types.Artifact) -> list[bytes]:
 
 
 def columns_of(examples: list[bytes], config: Config) -> Columns:
-    """The columns of serialized tf.Examples."""
+    """Converts serialized tf.Examples to columns."""
     decoder = ExamplesToRecordBatchDecoder(raw_schema(config).SerializeToString())
     batches = [decoder.DecodeBatch(batch) for batch in _batches(examples)]
     table = pa.Table.from_batches(batches)
@@ -60,9 +61,9 @@ def columns_of(examples: list[bytes], config: Config) -> Columns:
 
 
 def score(examples: list[bytes], saved_model: str) -> Floats | None:
-    """The serving model's scores of at most MAX_SCORED of the examples, NaN of the others.
+    """Returns the serving model's scores: float64 [n] with at most MAX_SCORED scores, NaN for the other examples.
 
-    None where the model cannot score them, as after a change of the features: then other rules judge alone.
+    Returns None if the model cannot score them, as after a change of the features: then only other rules judge.
     """
     step = -(-len(examples) // MAX_SCORED)
     try:

@@ -1,4 +1,4 @@
-"""Rules against an earlier span's rows that are shipped again: by their files, their contents and their times."""
+"""Rules that detect an earlier span's rows delivered again: by their files, their contents and their times."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from components.gate_records import Finding
 from transform.config.drift import Drift
 from transform.feature_spec import IMPRESSIONS
 
-#: How much of a span's time may be that of an earlier span.
+#: The largest share of a span's time that may overlap with an earlier span.
 _MAX_TIME_OVERLAP = 0.5
 
-#: The sources that are new in each span; a table may be the same for long.
+#: The sources that are new in each span; a table may stay the same over many spans.
 _LOGS = (IMPRESSIONS, "installs")
 
-#: In hours, how far before its UTC midnight a date begins in the east (UTC+14), and how long after it ends in the west.
+#: In hours: a date begins this long before its UTC midnight in the east (UTC+14), and ends this long after it in the
+#: west (UTC-12).
 _EAST, _WEST = 14, 12
 
 _HOURS_PER_DAY = 24
 
-#: How many of a date's rows may be of other days, as rows that come late are.
+#: The largest share of a date's rows that may be of other days, such as late rows.
 _MAX_OUTSIDE_DATE = 0.1
 
-#: A sketch of fewer rows tells nothing.
+#: Sketches with fewer rows are not compared.
 _MIN_SKETCH = 50
 
 
 def repeat_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """A span, or its files, that is an earlier one."""
+    """Finds a span that repeats an earlier span's files, rows or times, or has rows of other days."""
     yield from _repeated_files(current, earlier)
     yield from _repeated_rows(current, earlier, settings)
     yield from _repeated_time(current, earlier)
@@ -79,9 +80,9 @@ def _repeated_rows(current: SpanEvidence, earlier: Reference, settings: Drift) -
 
 
 def shared_rows(one: Sequence[int], other: Sequence[int]) -> float | None:
-    """The share of the rows of `one` that `other` has too, by the smallest hashes of both; None if they are few.
+    """Returns the share of the rows of `one` that are also in `other`, from sketches; None if there are too few hashes.
 
-    Both sketches have all hashes up to the smaller of their largest ones, so that those are compared.
+    Both sketches are complete up to the smaller of their two largest hashes, so only hashes up to it are compared.
     """
     if min(len(one), len(other)) < _MIN_SKETCH:
         return None
@@ -106,7 +107,7 @@ def _repeated_time(current: SpanEvidence, earlier: Reference) -> Iterator[Findin
 
 
 def _overlap(one: SpanEvidence, other: SpanEvidence) -> float:
-    """Which share of the time of `one`, from its 1st to its 99th percentile, lies within that of `other`."""
+    """Returns the share of the time of `one`, from its 1st to its 99th percentile, that overlaps that of `other`."""
     if not one.log.time_quantiles or not other.log.time_quantiles:
         return 0.0
     (start, *_, end), (other_start, *_, other_end) = one.log.time_quantiles, other.log.time_quantiles
@@ -115,7 +116,7 @@ def _overlap(one: SpanEvidence, other: SpanEvidence) -> float:
 
 
 def _outside_date(current: SpanEvidence) -> Iterator[Finding]:
-    """Rows of another day than the span's date, whatever its time zone is. Earlier spans are not needed for it."""
+    """Finds rows of another day than the span's date in every time zone; needs no earlier spans."""
     hours = current.log.rows_by_hour
     if not current.ingested.is_date or not hours:
         return

@@ -1,4 +1,4 @@
-"""Rules on joined tables: their keys are those of the log, and their values belong to the same keys as before."""
+"""Rules on joined tables: their keys match the log's, and their values belong to the same keys as before."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from components.gate_records import Finding
 from components.ingestion.evidence import SketchValue, TableEvidence
 from transform.config.drift import Drift
 
-#: Of a key that many impressions have, all are matched or none: far fewer draws than examples.
+#: Examples per independent draw: all impressions with the same key are matched, or none of them.
 _EXAMPLES_PER_KEY = 10 * EXAMPLES_PER_DRAW
 
-#: With fewer keys in common two spans' tables are not compared.
+#: The tables of two spans with fewer common keys are not compared.
 _MIN_COMMON_KEYS = 30
 
-#: The least agreement where only one earlier span tells what is usual.
+#: The least agreement if the earlier spans do not show the usual one: it takes two of them.
 _AGREEMENT_OF_A_FIRST_PAIR = 0.3
 
-#: A column whose values agree less than this with its nearest reference span belongs to no key in particular.
+#: A column whose values usually agree less than this with the nearest reference span is not judged: they are not bound
+#: to keys.
 _MIN_USUAL_AGREEMENT = 0.3
 
-#: By how many keys values are moved on, to see how far they agree by chance.
+#: The numbers of keys by which values are shifted to estimate the agreement by chance.
 _SHIFTS = (1, 2, 3, 5, 8)
 
 
 def unmatched_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """More impressions than usual whose key a table does not have."""
+    """Finds more impressions than usual whose key is not in a table."""
     for name, table in sorted(current.ingested.tables.items()):
         num_rows = table.matched + table.unmatched
         before = [e.ingested.tables[name].unmatched_share for e in earlier if name in e.ingested.tables]
@@ -66,12 +67,12 @@ def unmatched_findings(current: SpanEvidence, earlier: Reference, settings: Drif
 
 
 def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Columns whose values belong to other keys than before, as of a table whose rows were shuffled or shifted."""
+    """Finds columns whose values belong to other keys than before, as in a table with shuffled or shifted rows."""
     for name, table in sorted(current.ingested.tables.items()):
         before = [e.ingested.tables[name] for e in earlier if name in e.ingested.tables]
         for column in table.columns:
             now = _nearest_agreement(table, before, column)
-            if now is None or now >= settings.min_agreement:  # no bound is higher
+            if now is None or now >= settings.min_agreement:  # higher than every bound below
                 continue
             usual = [
                 agreement
@@ -98,24 +99,25 @@ def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drif
 
 
 def _nearest_agreement(table: TableEvidence, others: Sequence[TableEvidence], column: str) -> float | None:
-    """The best agreement with any of some earlier tables; None if it cannot be told of any."""
+    """Returns the best agreement with any of the other tables; None if none is comparable."""
     found = [a for other in others if (a := agreement(table, other, column)) is not None]
     return max(found, default=None)
 
 
 def agreement(one: TableEvidence, other: TableEvidence, column: str) -> float | None:
-    """How far a column's values of the same keys agree: 1 if all are equal, 0 if no more than by chance.
+    """Returns the agreement of a column's values of the same keys: 1 if all are equal, 0 if no more than by chance.
 
-    Numbers agree by their rank correlation; texts by the share of equal ones and lists by the mean share of texts in
-    common, both less what values of other keys agree, as in Cohen's κ: (a - chance) / (1 - chance).
+    The agreement of numbers is their rank correlation. The agreement a of strings is the share of equal ones, and of
+    lists the mean share of common strings. Both are corrected for the agreement of values of other keys, as in Cohen's
+    κ: (a - chance) / (1 - chance).
 
     Args:
       one: A table.
       other: The same table of another span.
-      column: A feature that both hold.
+      column: A feature; the result is None unless both tables have it.
 
     Returns:
-      From -1 to 1; None if there are too few keys in common, or the values are all alike.
+      From -1 to 1; None if there are too few common keys, or nearly all values are equal.
     """
     if column not in one.columns or column not in other.columns:
         return None
@@ -140,7 +142,7 @@ def _mean_similarity(ours: Sequence[SketchValue], theirs: Sequence[SketchValue])
 
 
 def _similarity(one: SketchValue, other: SketchValue) -> float:
-    """1 or 0 for texts; of lists, the share of texts in common among those of either."""
+    """Returns 1 or 0 for strings; for lists the Jaccard similarity: common strings divided by all strings."""
     if isinstance(one, tuple | list) and isinstance(other, tuple | list):
         either = set(one) | set(other)
         return len(set(one) & set(other)) / len(either) if either else 1.0
@@ -148,7 +150,7 @@ def _similarity(one: SketchValue, other: SketchValue) -> float:
 
 
 def _rank_correlation(ours: Sequence[SketchValue], theirs: Sequence[SketchValue]) -> float | None:
-    """Spearman's, equal values with their mean rank; None if nearly all values of one side are equal."""
+    """Returns Spearman's rank correlation, with mean ranks for ties; None if nearly all values of a side are equal."""
     ranks = []
     for values in (ours, theirs):
         _, inverse, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)

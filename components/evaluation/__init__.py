@@ -1,1 +1,1 @@
-"""What TFMA lacks to judge a ranking model: metrics per request, and how far a change may be chance."""
+"""Extensions of TFMA for ranking models: metrics per request, and standard errors of metrics and their changes."""

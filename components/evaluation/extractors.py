@@ -1,6 +1,6 @@
-"""TFMA's extractors, with slices by a bound of a numeric feature and with the bootstrap's unit of each example.
+"""TFMA's extractors, with slices by a numeric feature's bound and with each example's bootstrap unit.
 
-The features that no metric reads are left out.
+They leave out the features that no metric reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from components.evaluation.bootstrap import unit_hash
 from components.evaluation.inputs import UNIT, hash_of
 from transform.config.evaluation import split_slice
 
-#: The values of a slice's name that has a bound, such as `age_days < 7`.
+#: The values of a slice with a bound, such as `age_days < 7`.
 BELOW, NOT_BELOW = "true", "false"
 
 _KEPT = (
@@ -34,7 +34,7 @@ _KEPT = (
 def custom_extractors(
     eval_shared_model: Any, eval_config: config_pb2.EvalConfig, tensor_adapter_config: Any
 ) -> list[Any]:
-    """What TFX's Evaluator looks for in its `module_path`."""
+    """Returns the extractors; TFX's Evaluator calls the function of this name in its `module_path`."""
     extractors: list[Any] = tfma.default_extractors(
         eval_shared_model=eval_shared_model, eval_config=eval_config, tensor_adapter_config=tensor_adapter_config
     )
@@ -42,21 +42,21 @@ def custom_extractors(
     slices = {key: split_slice(key) for spec in eval_config.slicing_specs for key in spec.feature_keys}
     bounds = {key: (feature, bound) for key, (feature, bound) in slices.items() if bound is not None}
     last = extractors.pop()
-    # The same stage still, since it is the one after which TFMA evaluates.
+    # Keeps the stage's name, since TFMA evaluates after the stage of this name.
     sliced = _Slice(last.ptransform, bounds, groups, _unit_keys(eval_config))
     return [*extractors, tfma.extractors.Extractor(stage_name=last.stage_name, ptransform=sliced)]
 
 
 def _unit_keys(eval_config: config_pb2.EvalConfig) -> list[str]:
-    """The features that name an example's unit of the bootstrap: those of the config's `RowMetrics`."""
+    """Returns the features that name an example's bootstrap unit: the `unit_keys` of the config's `RowMetrics`."""
     configs = [json.loads(m.config or "{}") for spec in eval_config.metrics_specs for m in spec.metrics]
     return next((config["unit_keys"] for config in configs if "unit_keys" in config), [])
 
 
 class _Slice(beam.PTransform):  # type: ignore[misc]
-    """Extracts slice keys, also by bounds, and keeps of the features the groups' keys and the unit alone.
+    """Extracts slice keys, also by bounds, and keeps only the groups' keys and the unit of the features.
 
-    TFMA copies all features of a request when it groups by request.
+    Fewer features cost less: TFMA copies all features of a request when it groups by request.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class _Slice(beam.PTransform):  # type: ignore[misc]
 
 
 def _values(feature: Any) -> Any:
-    """A feature's values, `[num_values]`; a feature that may be missing is sparse."""
+    """Returns a feature's values, `[num_values]`; a feature that may be missing is sparse."""
     return np.asarray(getattr(feature, "values", feature)).reshape(-1)
 
 
@@ -97,7 +97,7 @@ def _pruned(extracts: dict[str, Any], groups: list[str], unit_keys: list[str]) -
 
 
 def _unit(features: dict[str, Any], unit_keys: Sequence[str], example: Any) -> float:
-    """The hash of an example's unit: the value of the first of the keys that it has, else the example itself."""
+    """Returns the hash of an example's unit: of the value of the first key that it has, else of the example itself."""
     for key in unit_keys:
         for value in _values(features[key])[:1] if key in features else ():
             return hash_of(key, value)

@@ -1,6 +1,6 @@
-"""From TFMA's extracts to the rows that are measured, and the combiner that collects them.
+"""Converts TFMA's extracts to rows of numbers, and the combiner that collects and measures the rows.
 
-TFMA makes a row once for each example or group, and gives it to each of its slices.
+TFMA creates a row once for each example or group, and passes it to each of its slices.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from tensorflow_model_analysis.metrics.metric_types import MetricKey
 from components.evaluation.bootstrap import Array, unit_hash
 from components.evaluation.ranking import Measure, of_group
 
-#: The key, among an example's features, of the hash of the bootstrap's unit; `components.evaluation.extractors` adds
-#: it. No feature of a config begins with an underscore.
+#: The key, among an example's features, of its bootstrap unit's hash; `components.evaluation.extractors` adds it. No
+#: feature of a config begins with an underscore.
 UNIT = "_bootstrap_unit"
 
 
 def _of_model(values: Any, model_name: str) -> Array:
-    """A model's values, float64 `[num_rows]`.
+    """Returns a model's values, float64 `[num_rows]`.
 
-    TFMA has them by the model's name where there are several models, unless it is the same for all of them, and by the
-    output's name where that has one. TFMA's own way to look them up takes six times as long.
+    TFMA nests values by the model's name if there are several models, unless the values are the same for all models,
+    and by the output's name if outputs have names. TFMA's own lookup takes six times as long.
     """
     while isinstance(values, Mapping):
         if model_name in values:
@@ -39,17 +39,17 @@ def _of_model(values: Any, model_name: str) -> Array:
 
 
 def hash_of(feature: str, value: Any) -> float:
-    """The hash that stands for a unit of the bootstrap, by a feature and its value, bytes or a number."""
+    """Returns the hash of a bootstrap unit, given a feature and its value, bytes or a number."""
     text = value if isinstance(value, bytes) else str(value).encode()
     return float(unit_hash(feature.encode() + b"=" + text))
 
 
 class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
-    """Makes a row of an example, or of a group of them.
+    """Converts an example, or a group of examples, to a row.
 
     Args:
-      name: Tells it from others: TFMA computes but once what has the same name, keys and combiner.
-      model_names: The models, in the order that they have in a row.
+      name: A unique name: TFMA computes only once what has the same name, keys and combiner.
+      model_names: The models, in their order in a row.
       example_weighted: Whether the examples' weights count.
     """
 
@@ -59,7 +59,7 @@ class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
         self._example_weighted = example_weighted
 
     def _arrays(self, extracts: Any, model_name: str) -> tuple[Array, Array, Array]:
-        """Labels, scores and weights, float64 `[num_rows]` each."""
+        """Returns labels, scores and weights, float64 `[num_rows]` each."""
         labels = _of_model(extracts[constants.LABELS_KEY], model_name)
         scores = _of_model(extracts[constants.PREDICTIONS_KEY], model_name)
         if not self._example_weighted:
@@ -68,11 +68,11 @@ class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
 
 
 class GroupRow(_Preprocessor):
-    """Of a group's extracts, as `MetricsSpec.query_key` makes them: its unit, and each model's values and weights.
+    """Converts a group's extracts, grouped by `MetricsSpec.query_key`, to its unit and each model's values and weights.
 
     Args:
-      measures: What is measured of a group.
-      unit_key: `UNIT`, or the feature that is the same in a group and names its unit.
+      measures: The measures of a group.
+      unit_key: `UNIT`, or the feature that is constant in a group and names its unit.
     """
 
     def __init__(self, measures: Sequence[Measure], unit_key: str, *arguments: Any):
@@ -83,13 +83,13 @@ class GroupRow(_Preprocessor):
     def process(self, extracts: Any) -> Iterator[tuple[float, ...]]:
         of_models = [of_group(self._measures, *self._arrays(extracts, name)) for name in self._model_names]
         values = np.asarray(extracts[constants.FEATURES_KEY][self._unit_key]).reshape(-1)
-        # Should a request be of several users, the smallest hash, whatever the order of its examples.
+        # If a request has several users, takes the smallest hash, independent of the order of its examples.
         unit = float(values.min()) if self._unit_key == UNIT else hash_of(self._unit_key, values[0])
         yield (unit, *(number for of_model in of_models for pair in of_model for number in pair))
 
 
 class ExampleRow(_Preprocessor):
-    """Of an example's extracts: its unit, its label, its weight and each model's score."""
+    """Converts an example's extracts to its unit, label, weight and each model's score."""
 
     def __init__(self, *arguments: Any):
         super().__init__("example_row", *arguments)
@@ -104,13 +104,13 @@ class ExampleRow(_Preprocessor):
 class Rows(beam.CombineFn):  # type: ignore[misc]
     """Collects rows of numbers, 8 bytes each, and measures them all at once.
 
-    A million rows of five numbers are 40 MB for each slice that they are in: a small part of what TFMA's own extracts
-    of them take. They are measured in an order of their own, so that not even the last digit of a sum depends on how
-    Beam bundles them.
+    A million rows of five numbers take 40 MB for each slice that they are in: a small part of the memory of TFMA's own
+    extracts. The rows are sorted before they are measured, so that not even the last digit of a sum depends on how Beam
+    bundles them.
 
     Args:
-      num_columns: Of a row.
-      measure: Makes metrics of the rows, float64 `[num_rows, num_columns]`.
+      num_columns: The number of columns of a row.
+      measure: Computes metrics from the rows, float64 `[num_rows, num_columns]`.
     """
 
     def __init__(self, num_columns: int, measure: Callable[[Array], dict[MetricKey, Any]]):

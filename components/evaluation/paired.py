@@ -1,8 +1,8 @@
 """Differences of two models' metrics on the same rows, with their standard errors.
 
-AUC and log loss are means of one contribution a row (for AUC the placement values of DeLong et al., 1988), so that the
-standard error of a difference follows from the differences of the contributions, without draws. Rows of one unit, such
-as a request or a user, are not independent: their contributions are summed first (Obuchowski, 1997).
+AUC and log loss are means of one contribution per row (for AUC the placement values of DeLong et al., 1988), so the
+standard error of a difference follows from the differences of the contributions, without resampling. Rows of one unit,
+such as a request or a user, are not independent: their contributions are summed first (Obuchowski, 1997).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-#: Scores are kept at least this far from 0 and 1 in a log loss, as Keras does.
+#: Scores are clipped to at least this distance from 0 and 1 in a log loss, as in Keras.
 _EPSILON = 1e-7
 
 
@@ -26,7 +26,7 @@ class Difference:
 
     Attributes:
       estimate: The difference.
-      standard_error: Of the estimate, over draws of the units.
+      standard_error: The standard error of the estimate over samples of units.
     """
 
     estimate: float
@@ -34,7 +34,7 @@ class Difference:
 
 
 def metrics_of(label: Array, weight: Array, score: Array) -> dict[str, float]:
-    """A model's `auc`, `logloss`, `calibration` and `mean_label`; those that are not defined are left out.
+    """Computes a model's `auc`, `logloss`, `calibration` and `mean_label`; undefined metrics are left out.
 
     Args:
       label: float64 `[rows]`, 0 or 1.
@@ -54,14 +54,14 @@ def metrics_of(label: Array, weight: Array, score: Array) -> dict[str, float]:
 
 
 def differences(label: Array, weight: Array, unit: Array, score: Array, other: Array) -> dict[str, Difference]:
-    """The differences of `auc` and `logloss`, a model's minus another's; none if a class is missing.
+    """Computes the differences of `auc` and `logloss`, a model's minus another's; empty if a class is missing.
 
     Args:
       label: float64 `[rows]`, 0 or 1.
       weight: float64 `[rows]`.
-      unit: `[rows]`: what a row's fellows share, such as the request; the draws are of units.
-      score: The model's, float64 `[rows]`.
-      other: The other model's, float64 `[rows]`.
+      unit: `[rows]`: the unit of each row, such as its request; units are the independent samples.
+      score: The model's scores, float64 `[rows]`.
+      other: The other model's scores, float64 `[rows]`.
     """
     positive = float(weight @ label)
     if not 0 < positive < float(weight.sum()):
@@ -77,7 +77,7 @@ def differences(label: Array, weight: Array, unit: Array, score: Array, other: A
     }
     found = {}
     for name, (values, shares) in contributions.items():
-        # Both classes' placements have the AUC as their mean: the difference is the mean over either of them.
+        # The AUC is the mean of either class's placements: the mean over positives is the difference.
         mean = float(shares[label == 1] @ values[label == 1]) if name == "auc" else float(shares @ values)
         by_unit = np.bincount(number, weights=shares * (values - mean))
         num_units = len(by_unit)
@@ -88,9 +88,9 @@ def differences(label: Array, weight: Array, unit: Array, score: Array, other: A
 
 
 def _placements(label: Array, weight: Array, score: Array) -> Array:
-    """Of each row, the share of the other class that stands on its right side: below a positive, above a negative.
+    """Returns each row's placement, float64 `[rows]`: the weighted share of the other class that is ranked correctly.
 
-    Ties count half. float64 `[rows]`.
+    That is the share below a positive, or above a negative. Ties count half.
     """
     order = np.argsort(score, kind="stable")
     _, first, tied = np.unique(score[order], return_index=True, return_inverse=True)
@@ -105,7 +105,7 @@ def _placements(label: Array, weight: Array, score: Array) -> Array:
 
 
 def _losses(label: Array, score: Array) -> Array:
-    """The log loss of each row, in nats, float64 `[rows]`."""
+    """Returns the log loss of each row, in nats, float64 `[rows]`."""
     inside = np.clip(score, _EPSILON, 1 - _EPSILON)
     losses: Array = -np.log(np.where(label == 1, inside, 1 - inside))
     return losses

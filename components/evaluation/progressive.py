@@ -1,4 +1,4 @@
-"""Progressive validation: earlier models are measured on a span that they have not seen, before any learns from it."""
+"""Progressive validation: earlier models are evaluated on a span before any model is trained on it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ Artifacts = dict[str, list[types.Artifact]]
 
 
 class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `model` to the last one that was trained on earlier spans alone, and `baseline` to the one before it.
+    """Resolves `model` to the last model that was trained only on earlier spans, and `baseline` to the one before it.
 
-    The last one counts whether it was pushed or not: that the gates were right, either way, is what shows on the next
-    span. But infra validation must have blessed it, as it runs in this very process. The one before it is the one that
-    its training was given to start from, the serving model of that time.
-    Inputs: `examples`, the run's own; `model`, `baseline` and `blessing` (InfraBlessing), each all of the pipeline.
+    The last model is used whether it was pushed or not: the next span shows whether the gates were right. But infra
+    validation must have blessed it, since it runs in this process. The one before it is the model that its training
+    started from, the serving model of that time.
+
+    Inputs: `examples`, the run's own; `model`, `baseline` and `blessing` (InfraBlessing), all of the pipeline's.
     """
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
@@ -50,7 +51,7 @@ def _is_of_earlier_spans(store: mlmd.MetadataStore, model: types.Artifact, span:
 
 
 class OptionalEvaluatorExecutor(Executor):  # type: ignore[misc]
-    """TFX's, but that no model is nothing to measure. Without thresholds it blesses none: the gate on quality does."""
+    """TFX's Evaluator executor that does nothing without a model. It blesses no model: the quality gate does."""
 
     def Do(
         self,
@@ -66,11 +67,11 @@ class OptionalEvaluatorExecutor(Executor):  # type: ignore[misc]
 
 @recorded_as(execution_types.EVALUATOR)
 class OptionalEvaluator(Evaluator):  # type: ignore[misc]
-    """TFX's Evaluator, for a model that may not be there."""
+    """TFX's Evaluator with an optional model."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(OptionalEvaluatorExecutor)
 
 
 @recorded_as(execution_types.PROGRESSIVE_EVALUATOR)
 class ProgressiveEvaluator(OptionalEvaluator):
-    """The Evaluator of models on a span that they have not seen; on a first span, there are none."""
+    """The Evaluator of earlier models on a span that they were not trained on; a first span has no such models."""

@@ -1,6 +1,6 @@
-"""The quality of one group's ranking, such as a request's. Tied scores stand in every order, and the mean counts.
+"""The quality of one group's ranking, such as a request's. For tied scores, it is the mean over all their orders.
 
-So no value depends on the order of rows, and a model cannot gain by giving all candidates the same score.
+So no value depends on the order of rows, and a model cannot gain by giving all candidate items the same score.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Ranked(NamedTuple):
-    """A group by falling score; all arrays are of shape `[num_rows]`, in that order.
+    """A group sorted by descending score; all arrays have the shape `[num_rows]`, in that order.
 
     Attributes:
       labels: 0 or 1.
-      starts: The first position, from 0, that has the row's score: where its ties begin.
-      sizes: How many rows have the row's score.
-      positives: How many of those are positive.
-      before: How many positives stand before all of those.
+      starts: The first position, from 0, with the row's score: where its ties begin.
+      sizes: The number of rows with the row's score.
+      positives: The number of positives among those.
+      before: The number of positives ranked before all of those.
     """
 
     labels: Array
@@ -33,12 +33,12 @@ class Ranked(NamedTuple):
 
 
 def _ties(scores: Array) -> Array:
-    """Where each distinct one of sorted scores begins."""
+    """Returns the position at which each distinct score begins in sorted scores."""
     return np.flatnonzero(np.concatenate(([True], scores[1:] != scores[:-1])))
 
 
 def ranked(labels: Array, scores: Array) -> Ranked:
-    """Finds a group's ties; its `labels` (0 or 1) and `scores`, of shape `[num_rows]`, are by falling score."""
+    """Finds a group's ties; `labels` (0 or 1) and `scores`, shape `[num_rows]`, must be sorted by descending score."""
     first = _ties(scores)
     sizes = np.diff(np.append(first, len(scores)))
     positives = np.add.reduceat(labels, first)
@@ -47,9 +47,10 @@ def ranked(labels: Array, scores: Array) -> Ranked:
 
 
 def auc(labels: Array, scores: Array, weights: Array) -> float:
-    """The share of pairs of a positive and a negative in which the positive scores higher; a tie is half a pair.
+    """Returns the AUC: the share of (positive, negative) pairs whose positive scores higher; a tie is half a pair.
 
-    A pair counts by the product of its weights. The rows are by falling score, and both classes have some weight.
+    A pair's weight is the product of its rows' weights. The rows are sorted by descending score, and both classes have
+    a positive total weight.
     """
     first = _ties(scores)
     positive = np.add.reduceat(labels * weights, first)
@@ -64,7 +65,7 @@ def _discounts(k: int, num_rows: int) -> Array:
 
 
 def ndcg(group: Ranked, k: int) -> float:
-    """DCG@k ÷ the best possible DCG@k, where DCG@k = Σ_{r ≤ k} label_r / log2(1 + r) (Järvelin and Kekäläinen, 2002).
+    """Returns DCG@k ÷ the best DCG@k, where DCG@k = Σ_{r ≤ k} label_r / log2(1 + r) (Järvelin and Kekäläinen, 2002).
 
     A tied position has the mean label of its ties (McSherry and Najork, 2008, section 2.4).
     """
@@ -74,11 +75,11 @@ def ndcg(group: Ranked, k: int) -> float:
 
 
 def average_precision(group: Ranked, k: int) -> float:
-    """Σ_{r ≤ k} precision_r · label_r ÷ min(k, number of positives).
+    """Returns Σ_{r ≤ k} precision_r · label_r ÷ min(k, number of positives).
 
-    Over the orders of a tie of n rows, m of them positive, that begins behind c positives: the row at its place i, from
-    0, is positive in m / n of them, and then c + 1 + i (m - 1) / (n - 1) positives stand up to it on average (McSherry
-    and Najork, 2008, section 2.3).
+    Consider all orders of a tie of n rows with m positives that follows c positives. The row at position i of the tie,
+    from 0, is positive in m / n of the orders; then c + 1 + i (m - 1) / (n - 1) positives are ranked up to and
+    including it on average (McSherry and Najork, 2008, section 2.3).
     """
     positions = np.arange(len(group.labels))
     others = (positions - group.starts) * (group.positives - 1) / np.maximum(group.sizes - 1, 1)
@@ -88,7 +89,7 @@ def average_precision(group: Ranked, k: int) -> float:
 
 
 def recall(group: Ranked, k: int) -> float:
-    """The share of the positives that stand on the first k positions."""
+    """Returns the share of the positives at the first k positions."""
     return float((group.positives / group.sizes)[:k].sum() / group.labels.sum())
 
 
@@ -104,7 +105,7 @@ class Measure:
 
     Attributes:
       kind: One of `MEASURES`.
-      k: How many positions count; None for `gauc`.
+      k: The number of positions that count; None for `gauc`.
     """
 
     kind: str
@@ -121,7 +122,7 @@ class Measure:
         return self.kind if self.k is None else f"{self.kind}@{self.k}"
 
     def of_sorted(self, labels: Array, scores: Array, weights: Array) -> tuple[float, float]:
-        """A group's value and its weight in the mean; the rows are by falling score. See `of_group`."""
+        """Returns a group's value and its weight in the mean; rows are sorted by descending score. See `of_group`."""
         if self.k is None:
             left_out = not (labels @ weights and (1 - labels) @ weights)
             weight = float(weights.sum())
@@ -141,16 +142,16 @@ def of_group(measures: Sequence[Measure], labels: Array, scores: Array, weights:
     """Measures one group.
 
     Args:
-      measures: What is measured.
+      measures: The measures to compute.
       labels: 0 or 1, shape `[num_rows]`.
       scores: Finite or not, shape `[num_rows]`.
-      weights: Of the examples, at least 0, shape `[num_rows]`.
+      weights: The examples' weights, at least 0, shape `[num_rows]`.
 
     Returns:
-      For each measure the value, not a number if a score is none, and the group's weight in the mean. A group that has
-      no such value is left out by a weight of 0: for gauc one without weight in either class, for the others one
-      without a positive. A group's weight is the sum of its examples' weights for gauc, and their mean for the others.
+      For each measure the value, NaN if a score is NaN, and the group's weight in the mean. A group without a value has
+      a weight of 0: for gauc a group in which a class has no weight, for the others a group without a positive. A
+      group's weight is the sum of its examples' weights for gauc, and their mean for the others.
     """
-    order = np.lexsort((weights, labels, -scores))  # also of equal scores, or the rows' order would show in sums
+    order = np.lexsort((weights, labels, -scores))  # also sorts ties, so that sums do not depend on the rows' order
     labels, scores, weights = labels[order], scores[order], weights[order]
     return [measure.of_sorted(labels, scores, weights) for measure in measures]

@@ -1,7 +1,7 @@
-"""TFMA's form of the metrics of a ranking, each a mean over groups: GAUC, NDCG@k, MAP@k and recall@k.
+"""TFMA metrics of a ranking, each a mean over groups: GAUC, NDCG@k, MAP@k and recall@k.
 
-The groups are those of `MetricsSpec.query_key`, such as the request. A slice by what differs within a group has each
-group of which a row is in it, whole.
+The groups are those of `MetricsSpec.query_key`, such as the request. A slice by a feature that differs within a group
+includes every complete group that has a row in the slice.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from components.evaluation.row_metrics import Keys
 
 
 class RankingMetrics(tfma.metrics.Metric):  # type: ignore[misc]
-    """Means over groups of measures of their ranking: `components.evaluation.ranking` has the formulas.
+    """Means over groups of measures of their ranking; `components.evaluation.ranking` has the formulas.
 
-    Ties count as the mean over their orders. GAUC leaves out groups with one class alone, and weighs the others by
-    their number of examples, or the sum of their examples' weights; within a group a pair counts by its weights too.
-    The measures at k leave out groups without a positive; each of the others counts once, or by the mean of its
-    examples' weights. The bootstrap draws the groups of one unit, such as all requests of a user, together.
+    A tie counts as the mean over its orders. GAUC leaves out groups with one class only, and weights the others by
+    their number of examples, or the sum of their examples' weights; a pair within a group is weighted too. The measures
+    at k leave out groups without a positive; each other group counts once, or by the mean of its examples' weights. The
+    bootstrap draws the groups of one unit, such as all requests of a user, together.
 
     Args:
-      measures: Such as `[{"kind": "gauc"}, {"kind": "ndcg", "k": 10}]`; their metrics are `gauc` and `ndcg@10`.
-      by_group: Whether the bootstrap draws each group by itself: where the groups are not parts of the units.
-      name: Of no metric; TFMA wants one.
+      measures: For example `[{"kind": "gauc"}, {"kind": "ndcg", "k": 10}]`; the metrics are `gauc` and `ndcg@10`.
+      by_group: Whether the bootstrap draws each group separately, because groups are not parts of units.
+      name: Required by TFMA; no metric has this name.
     """
 
     def __init__(self, measures: Sequence[Mapping[str, Any]], by_group: bool = False, name: str = "ranking_metrics"):
@@ -64,7 +64,7 @@ def _ranking_metrics(
 
 
 def _measured(keys: Keys, names: Sequence[str], rows: Array) -> dict[MetricKey, float]:
-    """The means by rows of `GroupRow`: a unit, and by model and measure a value and its weight."""
+    """Computes the means from rows of `GroupRow`: a unit, and a value and its weight for each model and measure."""
     pairs = rows[:, 1:].reshape(len(rows), -1, len(names), 2)
     means = replicates.mean_of_groups(rows[:, 0], pairs[..., 0], pairs[..., 1])
     return keys.values({name: means[:, :, measure] for measure, name in enumerate(names)})

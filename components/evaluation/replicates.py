@@ -1,8 +1,8 @@
-"""Metrics of the data and of each bootstrap replicate of it, exact, from columns of rows.
+"""Exact metrics of the data and of each of its bootstrap replicates, from columns of rows.
 
-A replicate is a weight per unit, so a metric that is made of sums over units is a product of those sums and the
-weights. The replicates are computed in blocks of which each has at most `_BLOCK_ENTRIES` weights of rows: the memory
-beyond the columns themselves is bounded, whatever the number of rows.
+A replicate is a weight per unit, so a metric made of sums over units is computed as the product of those sums and the
+weights. The replicates are computed in blocks with at most `_BLOCK_ENTRIES` row weights each: the memory beyond the
+columns themselves is bounded, whatever the number of rows.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from components.evaluation import bootstrap
 from components.evaluation.bootstrap import Array
 
-#: Weights of rows that are held at once: 8 MB, about what a processor's cache holds. 100,000 rows take 0.5 s, and 2.5 s
-#: with four times as many.
+#: The number of row weights held at once: 8 MB, about the size of a processor's cache. 100,000 rows take 0.5 s, and
+#: 2.5 s with four times as many weights at once.
 _BLOCK_ENTRIES = 1_000_000
 
-#: Scores are compared with the label's logarithm at least this far from 0 and 1, as Keras does.
+#: Scores are clipped to at least this distance from 0 and 1 in a log loss, as in Keras.
 _EPSILON = 1e-7
 
 #: What `of_rows` computes.
@@ -27,7 +27,7 @@ ROW_METRICS = ("auc", "auc_pr", "logloss", "calibration", "mean_prediction", "me
 
 
 def _blocks(hashes: Array, num_rows: int) -> Iterator[tuple[slice, Array]]:
-    """The units' weights in replicates 0 to `NUM_REPLICATES`, some at a time: their place, and `[num_units, some]`."""
+    """Yields blocks of replicates 0 to `NUM_REPLICATES`: their slice, and the units' weights `[num_units, some]`."""
     at_once = max(1, _BLOCK_ENTRIES // max(num_rows, 1))
     for first in range(0, 1 + bootstrap.NUM_REPLICATES, at_once):
         some = range(first, min(first + at_once, 1 + bootstrap.NUM_REPLICATES))
@@ -35,15 +35,15 @@ def _blocks(hashes: Array, num_rows: int) -> Iterator[tuple[slice, Array]]:
 
 
 def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
-    """Weighted means over groups, such as of the requests' NDCG.
+    """Computes weighted means over groups, such as of the requests' NDCG.
 
     Args:
       units: The hash of the unit that each group belongs to, shape `[num_groups]`.
-      values: float64 `[num_groups, ...]`; more than one column for more than one mean.
-      weights: Of each value in its mean, of the same shape.
+      values: float64 `[num_groups, ...]`; several columns for several means.
+      weights: The weight of each value in its mean, of the same shape.
 
     Returns:
-      float64 `[1 + NUM_REPLICATES, ...]`; not a number where there is no weight.
+      float64 `[1 + NUM_REPLICATES, ...]`; NaN where the total weight is 0.
     """
     hashes, unit = np.unique(units, return_inverse=True)
     flat = (len(units), -1)
@@ -58,16 +58,16 @@ def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
 
 
 def of_rows(units: Array, labels: Array, weights: Array, scores: Array) -> dict[str, Array]:
-    """The metrics of single rows: `ROW_METRICS`.
+    """Computes the metrics of single rows, `ROW_METRICS`.
 
     Args:
       units: The hash of the unit that each row belongs to, float64 `[num_rows]`.
       labels: 0 or 1, float64 `[num_rows]`.
       weights: At least 0, float64 `[num_rows]`.
-      scores: float64 `[num_rows, num_models]`. One that is not a number makes all of its model's metrics so.
+      scores: float64 `[num_rows, num_models]`. A NaN makes all metrics of its model NaN.
 
     Returns:
-      By metric, float64 `[1 + NUM_REPLICATES, num_models]`; not a number where it is not defined.
+      By metric, float64 `[1 + NUM_REPLICATES, num_models]`; NaN where the metric is undefined.
     """
     hashes, unit = np.unique(units, return_inverse=True)
     found = {name: np.full((1 + bootstrap.NUM_REPLICATES, scores.shape[1]), np.nan) for name in ROW_METRICS}
@@ -84,14 +84,14 @@ def of_rows(units: Array, labels: Array, weights: Array, scores: Array) -> dict[
 
 
 def _sums_of_units(unit: Array, num_units: int, labels: Array, weights: Array, scores: Array) -> Array:
-    """By unit, the sums of weights, and of weighted losses, scores and labels: `[4, num_units]`."""
+    """Returns, by unit, the sums of weights, and of weighted losses, scores and labels: `[4, num_units]`."""
     inside = np.clip(scores, _EPSILON, 1 - _EPSILON)
     losses = -np.log(np.where(labels == 1, inside, 1 - inside))
     return np.stack([np.bincount(unit, weights * x, num_units) for x in (1.0, losses, scores, labels)])
 
 
 def _ratios(sums: Array) -> dict[str, Array]:
-    """The metrics that are ratios of sums `[4, num_replicates]`, as `_sums_of_units` has them."""
+    """Computes the metrics that are ratios of sums `[4, num_replicates]`, in the order of `_sums_of_units`."""
     weight, loss, predicted, positive = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
@@ -103,16 +103,17 @@ def _ratios(sums: Array) -> dict[str, Array]:
 
 
 class _Ranking(NamedTuple):
-    """Rows by rising score, in segments: each distinct score that a positive has, and the negatives between two.
+    """Rows by ascending score, in segments: each distinct score that a positive has, and the negatives between two.
 
-    The scores of negatives alone need not be told apart: neither of the two areas depends on their order. With P
-    scores that a positive has there are 2 P + 1 segments; the p-th such score is segment 2 p + 1.
+    The scores of negatives between two such scores need not be distinguished: neither of the two areas depends on their
+    order. With P distinct scores of positives there are 2 P + 1 segments; the p-th such score, from 0, is segment
+    2 p + 1.
 
     Attributes:
       num_scores: P.
-      positives: Of each class, the rows' units and weights, ...
-      negatives: ... where each segment that has such rows begins, and the number of that segment (of positives, of the
-        score).
+      positives: The positive rows' units and weights, the position at which each segment with such rows begins, and the
+        index, from 0 to P - 1, of that segment's score.
+      negatives: The same of the negative rows, but with the index of the segment, from 0 to 2 P.
     """
 
     num_scores: int
@@ -120,7 +121,7 @@ class _Ranking(NamedTuple):
     negatives: tuple[Array, Array, Array, Array]
 
     def areas(self, of_units: Array) -> dict[str, Array]:
-        """`auc` and `auc_pr`, float64 `[num_replicates]`, by the units' weights `[num_units, num_replicates]`."""
+        """Computes `auc` and `auc_pr`, float64 `[num_replicates]`, from unit weights `[num_units, num_replicates]`."""
         rise = _sums(of_units, *self.positives, self.num_scores)
         negatives = _sums(of_units, *self.negatives, 2 * self.num_scores + 1)
         tied, all_negatives = negatives[1::2], negatives.sum(axis=0)
@@ -133,15 +134,15 @@ class _Ranking(NamedTuple):
 
 
 def _auc_pr(rise: Array, step: Array, negatives: Array) -> Array:
-    """The area under the precision-recall curve, times the number of positives (Davis and Goadrich, 2006).
+    """Returns the area under the precision-recall curve, times the number of positives (Davis and Goadrich, 2006).
 
-    From one score to the next lower one, the true positives rise in a line with all predicted positives p, from t0 at
-    p0 by the slope s: the area between is s · (Δt + (t0 - s · p0) · ln(p1 / p0)).
+    From one score to the next lower one, the true positives rise linearly with the predicted positives p, from t0 at p0
+    with the slope s: the area between is s · (Δt + (t0 - s · p0) · ln(p1 / p0)).
 
     Args:
-      rise: The positives of each score that a positive has, by rising score, `[num_scores, num_replicates]`.
-      step: All rows of the score.
-      negatives: All negatives of this score and higher ones.
+      rise: The positives of each score that a positive has, by ascending score, `[num_scores, num_replicates]`.
+      step: All rows of the score, of the same shape.
+      negatives: All negatives of this score and higher ones, of the same shape.
     """
     true_positives = np.cumsum(rise[::-1], axis=0)[::-1]
     predicted = true_positives + negatives
@@ -173,7 +174,7 @@ def _segments(unit: Array, weights: Array, segment: Array) -> tuple[Array, Array
 
 
 def _sums(of_units: Array, unit: Array, weights: Array, starts: Array, numbers: Array, num_segments: int) -> Array:
-    """The rows' weights summed by segment, `[num_segments, num_replicates]`."""
+    """Returns the rows' weights summed by segment, `[num_segments, num_replicates]`."""
     sums = np.zeros((num_segments, of_units.shape[1]))
     if len(unit):
         sums[numbers] = np.add.reduceat(np.take(of_units, unit, axis=0) * weights[:, None], starts, axis=0)

@@ -1,4 +1,4 @@
-"""What the Evaluator measured, over all examples and in each slice."""
+"""The Evaluator's results, over all examples and in each slice."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SHOWN = (*HIGHER_IS_BETTER, "mean_label")
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number that was measured on a sample, and how far it may be chance.
+    """A value that was measured on a sample, with its standard error.
 
     Attributes:
-      value: The number; not a number where it is not defined, such as an AUC without a positive.
-      standard_error: By the bootstrap; not a number where most of its replicates do not have the metric.
+      value: The value; NaN if it is undefined, such as an AUC without a positive.
+      standard_error: The bootstrap's standard error; NaN if the metric is undefined for most replicates.
     """
 
     value: float
@@ -51,18 +51,18 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationResult:
-    """The metrics over some examples.
+    """The metrics over all examples, or over those of a slice.
 
     Attributes:
-      num_examples: How many there are.
-      metrics: The candidate's, by name.
-      baseline: The serving model's on the same examples; empty on a first run.
+      num_examples: The number of examples.
+      metrics: The candidate model's metrics by name.
+      baseline: The baseline's metrics on the same examples; empty on a first run.
       changes: By metric, candidate - baseline; empty on a first run. Estimates of several spans can be pooled, since
-        they are of different examples.
-      errors: By metric, the standard error of the candidate's.
-      baseline_errors: The same of the baseline's.
-      num_positives: How many of the examples have label 1 and a weight.
-      num_units: Of how many units of the bootstrap the examples are, such as users.
+        they are measured on different examples.
+      errors: The standard errors of the candidate model's metrics.
+      baseline_errors: The standard errors of the baseline's metrics.
+      num_positives: The number of examples with label 1 and a weight above 0.
+      num_units: The number of bootstrap units of the examples, such as users.
     """
 
     num_examples: int
@@ -75,25 +75,25 @@ class EvaluationResult:
     num_units: int = 0
 
     def without_baseline(self) -> EvaluationResult:
-        """The same of the candidate alone."""
+        """Returns the result of the candidate model only."""
         return dataclasses.replace(self, baseline={}, changes={}, baseline_errors={})
 
     @property
     def num_of_rarer_label(self) -> int:
-        """How many examples have the label that fewer have."""
+        """The number of examples with the rarer label."""
         return min(self.num_positives, self.num_examples - self.num_positives)
 
     def candidate(self, name: str) -> Estimate:
-        """The candidate's metric; raises KeyError if it was not measured."""
+        """Returns the candidate model's metric; raises KeyError if it was not measured."""
         return Estimate(self.metrics[name], self.errors.get(name, math.nan))
 
     def serving(self, name: str) -> Estimate:
-        """The baseline's metric; raises KeyError if it was not measured."""
+        """Returns the baseline's metric; raises KeyError if it was not measured."""
         return Estimate(self.baseline[name], self.baseline_errors.get(name, math.nan))
 
 
 def read_measured(evaluation_uri: str) -> dict[str, EvaluationResult]:
-    """Reads the metrics, by slice: `""` is the whole, others are such as `country = US` and `age_days < 7`."""
+    """Reads the metrics by slice: `""` is all examples, other names are such as `country = US` or `age_days < 7`."""
     return {_slice_name(record): _measured(record) for record in tfma.load_metrics(evaluation_uri)}
 
 
@@ -125,13 +125,13 @@ def _measured(record: tfma.MetricsForSlice) -> EvaluationResult:
 
 
 def to_plain(measured: Mapping[str, EvaluationResult]) -> dict[str, Any]:
-    """Measurements by slice as plain JSON; what is not a number is null."""
+    """Converts results by slice to plain JSON; NaN becomes null."""
     plain: dict[str, Any] = json.loads(_ADAPTER.dump_json(dict(measured)))
     return plain
 
 
 def from_plain(plain: Mapping[str, Any]) -> dict[str, EvaluationResult]:
-    """Reads what `to_plain` wrote; raises pydantic's ValidationError, a ValueError, if it did not."""
+    """Converts the output of `to_plain` back; raises pydantic's ValidationError, a ValueError, for other input."""
     return _ADAPTER.validate_python(_with_nan(dict(plain)))
 
 
@@ -156,10 +156,10 @@ def _condition(column: str, value: Any) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """The interval of a change as a sentence has it."""
+    """Returns the text of a change's 95 % interval."""
     return f"{estimate.low:+.4f} to {estimate.high:+.4f}"
 
 
 def change_words(changes: Mapping[str, Estimate], name: str) -> str:
-    """What stands behind the baseline's value: the interval of a metric's change, where there is one."""
+    """Returns the text after the baseline's value: the interval of a metric's change; empty if there is none."""
     return f", change {interval(changes[name])}" if name in changes else ""

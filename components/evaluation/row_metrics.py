@@ -1,4 +1,4 @@
-"""TFMA's form of the metrics of single examples, with their standard errors and those of their changes."""
+"""TFMA metrics of single examples, with the standard errors of the metrics and of their changes."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from components.evaluation import replicates
 from components.evaluation.bootstrap import Array, standard_errors
 from components.evaluation.inputs import ExampleRow, Rows
 
-#: How many examples and positive examples with a weight there are, whatever it is, and of how many units they are.
+#: The numbers of examples, of positive examples with a weight above 0, and of bootstrap units; weights do not count.
 NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS = "num_examples", "num_positives", "num_units"
 
 
 def error_name(metric: str) -> str:
-    """The name of a metric's standard error."""
+    """Returns the name of a metric's standard error."""
     return f"{metric}_standard_error"
 
 
 def change_error_name(metric: str) -> str:
-    """The name of the standard error of a metric's change, a difference of two models (`is_diff`)."""
+    """Returns the name of the standard error of a metric's change, a difference of two models (`is_diff`)."""
     return f"{metric}_change_standard_error"
 
 
 class RowMetrics(tfma.metrics.Metric):  # type: ignore[misc]
-    """All of `components.evaluation.replicates.ROW_METRICS`, exact, and how far each may be chance.
+    """All of `components.evaluation.replicates.ROW_METRICS`, exact, with their standard errors.
 
-    AUC compares every positive with every negative, a tie counting half. TFMA's own counts rows between 10,000
-    thresholds in [0, 1] at equal distances, below most of which there is nothing where labels are rare: at a rate of
-    4.5e-5 it has 0.681 for 0.767.
+    AUC compares every positive with every negative; a tie counts half. TFMA's own AUC counts rows between 10,000
+    equidistant thresholds in [0, 1]; if labels are rare, nearly all scores are below the first few: at a rate of 4.5e-5
+    it returns 0.681 instead of 0.767.
 
     Args:
-      unit_keys: The features of which the first that an example has names its unit of the bootstrap, such as the user
-        and then the request; if it has none, it is a unit of its own.
-      name: Of no metric; TFMA wants one.
+      unit_keys: The features whose values name an example's bootstrap unit, such as the user, then the request. The
+        first one that an example has is used; an example without any is a unit of its own.
+      name: Required by TFMA; no metric has this name.
     """
 
     def __init__(self, unit_keys: Sequence[str] = (), name: str = "row_metrics"):
@@ -77,11 +77,11 @@ def _measured(keys: Keys, rows: Array) -> dict[MetricKey, float]:
 
 
 class Keys:
-    """TFMA's keys of metrics, of their standard errors and of those of their changes.
+    """TFMA's keys of metrics, of their standard errors, and of the standard errors of their changes.
 
     Args:
-      eval_config: With a baseline there are changes.
-      model_names: The models, in the order that they have in values.
+      eval_config: The config; if it has a baseline, there are changes.
+      model_names: The models, in their order in values.
       example_weighted: Whether the examples' weights count.
     """
 
@@ -102,11 +102,11 @@ class Keys:
         return 0 if self._pair is None else self._pair[0]
 
     def of_counts(self) -> list[MetricKey]:
-        """Those of `NUM_EXAMPLES`, `NUM_POSITIVES` and `NUM_UNITS`, which are the same for every model."""
+        """Returns the keys of `NUM_EXAMPLES`, `NUM_POSITIVES` and `NUM_UNITS`, which are the same for every model."""
         return [self._key(name, self._candidate) for name in (NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS)]
 
     def of_metrics(self, names: Sequence[str]) -> list[MetricKey]:
-        """All keys of some metrics, in the order of `values`."""
+        """Returns all keys of the given metrics, in the order of `values`."""
         return [key for name in names for key in self._of_metric(name)]
 
     def _of_metric(self, name: str) -> list[MetricKey]:
@@ -117,7 +117,7 @@ class Keys:
         )
 
     def values(self, found: Mapping[str, Array]) -> dict[MetricKey, float]:
-        """By key, the values of metrics, of which each is an array `[1 + num_replicates, num_models]`."""
+        """Returns the values of all keys, from each metric's array `[1 + num_replicates, num_models]`."""
         values: dict[MetricKey, float] = {}
         for name, of_models in found.items():
             numbers = [*of_models[0], *standard_errors(of_models)]

@@ -1,4 +1,4 @@
-"""A SavedModel's scores of raw evaluation examples, in batches, as columns that gates compute from without TFMA."""
+"""Reads a split's raw examples as columns, and scores them with a SavedModel in batches, without TFMA."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIG
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-#: Rows that are parsed or scored at once.
+#: The number of rows that are parsed or scored at once.
 BATCH_SIZE = 4096
 
 
 class ScoringError(UserError):
-    """A model that cannot score some rows."""
+    """A model cannot score some rows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Rows:
     Attributes:
       examples: Serialized raw tf.Examples.
       label: float64 `[rows]`, 0 or 1.
-      weight: float64 `[rows]`; 1 where the examples have none.
-      columns: By name, the first value of the features that were asked for: bytes or float64, `[rows]`; `b""` or NaN
-        where a row has no value.
+      weight: float64 `[rows]`; 1 where an example has no weight.
+      columns: The first values of the requested features by name: bytes or float64, `[rows]`; `b""` or NaN for a
+        missing value.
     """
 
     examples: Sequence[bytes]
@@ -43,7 +43,7 @@ class Rows:
 
     @property
     def num_positives(self) -> int:
-        """How many rows have the label 1."""
+        """The number of rows with label 1."""
         return int(np.count_nonzero(self.label == 1))
 
 
@@ -51,8 +51,8 @@ def read_rows(folder: str, texts: Sequence[str] = (), numbers: Sequence[str] = (
     """Reads the examples of a split.
 
     Args:
-      folder: The split's, such as `…/Split-eval`.
-      texts: Features whose values are strings, or what bookkeeping has as such: `request_id`.
+      folder: The split's folder, such as `…/Split-eval`.
+      texts: Features whose values are strings, or bookkeeping entries that are strings, such as `request_id`.
       numbers: Features whose values are floats.
     """
     pattern = os.path.join(folder, "*")
@@ -78,7 +78,7 @@ def read_rows(folder: str, texts: Sequence[str] = (), numbers: Sequence[str] = (
 
 
 def _first_values(values: tf.SparseTensor, num_rows: int, default: Any) -> Array:
-    """The first value of each row; the default where there is none."""
+    """Returns the first value of each row; the default for a missing value."""
     first = tf.boolean_mask(values.values, values.indices[:, 1] == 0).numpy()
     with_value = tf.boolean_mask(values.indices[:, 0], values.indices[:, 1] == 0).numpy()
     result = np.full(num_rows, default, dtype=np.object_ if isinstance(default, bytes) else first.dtype)
@@ -87,7 +87,7 @@ def _first_values(values: tf.SparseTensor, num_rows: int, default: Any) -> Array
 
 
 def scores_of(saved_model: str, examples: Sequence[bytes]) -> Array:
-    """The scores that a SavedModel's `serving_default` gives examples, whatever else they hold.
+    """Scores examples with a SavedModel's `serving_default`; features that the model does not read are ignored.
 
     Args:
       saved_model: The SavedModel's folder.
@@ -97,7 +97,7 @@ def scores_of(saved_model: str, examples: Sequence[bytes]) -> Array:
       float64 `[rows]`.
 
     Raises:
-      ScoringError: If the model cannot be loaded, cannot score the rows, or gives a score that is not finite.
+      ScoringError: If the model cannot be loaded, cannot score the rows, or returns a score that is not finite.
     """
     try:
         signature = tf.saved_model.load(saved_model).signatures[SERVING_SIGNATURE]
@@ -105,7 +105,7 @@ def scores_of(saved_model: str, examples: Sequence[bytes]) -> Array:
             signature(**{EXAMPLES_INPUT: tf.constant(examples[begin : begin + BATCH_SIZE])})[SCORES_OUTPUT].numpy()
             for begin in range(0, len(examples), BATCH_SIZE)
         ]
-    except (OSError, LookupError, ValueError, tf.errors.OpError) as error:  # IndexError: variables that are cut off
+    except (OSError, LookupError, ValueError, tf.errors.OpError) as error:  # IndexError: truncated variables
         first = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise ScoringError(f"the model cannot score the rows: {first} ({saved_model})") from error
     scores: Array = np.concatenate(scored).reshape(-1).astype(np.float64) if scored else np.empty(0)

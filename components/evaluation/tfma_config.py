@@ -1,4 +1,4 @@
-"""The Evaluator and its config: the config's metrics and slices in TFMA's terms."""
+"""The Evaluator and its EvalConfig, derived from the config's metrics and slices."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _WHOLE = config_pb2.SlicingSpec()
 
 
 def metrics_by_group(evaluation: Evaluation, *, has_requests: bool) -> dict[str, tuple[str, ...]]:
-    """The metrics of a ranking that are measured, by the feature whose values are the groups.
+    """Returns the ranking metrics that are measured, by the feature whose values are the groups.
 
     Args:
-      evaluation: The gates on quality.
-      has_requests: Whether the examples have request ids; without, there is no NDCG and its like.
+      evaluation: The config's evaluation section.
+      has_requests: Whether the examples have request ids; without them there are no metrics at k, such as NDCG@k.
     """
     found: dict[str, tuple[str, ...]] = {}
     if has_requests:
@@ -39,11 +39,11 @@ def metrics_by_group(evaluation: Evaluation, *, has_requests: bool) -> dict[str,
 def eval_config(
     evaluation: Evaluation, *, weighted: bool, has_requests: bool, user: str | None = None
 ) -> config_pb2.EvalConfig:
-    """Returns what the Evaluator measures. It has no thresholds: the gate on quality judges.
+    """Returns the EvalConfig. It has no thresholds: the quality gate judges.
 
     Args:
-      evaluation: The gates on quality.
-      weighted: Whether the examples have weights; the metrics, but not the number of examples, then count by them.
+      evaluation: The config's evaluation section.
+      weighted: Whether the examples have weights; if so, the metrics, but not the number of examples, are weighted.
       has_requests: Whether the examples have request ids.
       user: The feature that is the user's id; None if there is none.
     """
@@ -60,7 +60,7 @@ def eval_config(
     )
     for group, names in metrics_by_group(evaluation, has_requests=has_requests).items():
         measures = [{"kind": kind_of(name), "k": k_of(name)} for name in names]
-        by_group = group not in units  # no unit, such as a user, has its examples in one group alone
+        by_group = group not in units  # otherwise every group is a part of one unit, such as a user's requests
         metrics = [_metric("RankingMetrics", ranking_metrics.__name__, measures=measures, by_group=by_group)]
         config.metrics_specs.add(query_key=group, metrics=metrics)
     config.options.include_default_metrics.CopyFrom(BoolValue(value=False))
@@ -79,7 +79,7 @@ def evaluator_of(
     baseline_model: BaseChannel,
     schema: BaseChannel,
 ) -> Evaluator:
-    """An Evaluator, or a component that is one, of the evaluation split."""
+    """Creates an Evaluator, or a component derived from it, for the evaluation split."""
     settings = eval_config(
         config.evaluation,
         weighted=config.sources.impressions.weight is not None,
@@ -95,7 +95,7 @@ def evaluator_of(
         example_splits=["eval"],
         module_path=extractors.__name__,
     )
-    # TFX has no place for it, but its cache compares all properties: an edit of the metrics evaluates anew.
+    # The Evaluator has no parameter for it, but TFX's cache compares all properties: editing a metric must re-evaluate.
     metrics = {metric.module for spec in settings.metrics_specs for metric in spec.metrics if metric.module}
     evaluator.exec_properties["code_fingerprint"] = code_fingerprint(component, extractors.__name__, *sorted(metrics))
     return evaluator

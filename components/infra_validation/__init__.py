@@ -1,1 +1,1 @@
-"""The dry run of the exported model in a process of its own, before it may be pushed."""
+"""Infra validation: a dry run of the exported model in a separate process, before it may be pushed."""

@@ -1,4 +1,4 @@
-"""What a model may cost: absolute budgets, and budgets relative to the serving model as measured in the same run."""
+"""Budgets of a model's costs: absolute ones, and ones relative to the serving model, measured in the same run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transform.config.infra_validation import InfraValidation
 
 
 def missed_budgets(settings: InfraValidation, candidate: Measurements, baseline: Measurements | None) -> Iterator[str]:
-    """A sentence for each budget that the candidate does not keep; the relative ones need a baseline."""
+    """Yields a sentence for each budget that the candidate model exceeds; relative budgets need a baseline."""
     best = candidate.best_latency
     way = f" at {best.threads} × {best.batch_size}"
     for what, unit, limit, value, how in (

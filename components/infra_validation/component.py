@@ -1,4 +1,4 @@
-"""Infra validation without Docker: the exported model must prove itself in a clean process before it may be pushed."""
+"""The InfraValidator component: validates the exported model in a separate process, without Docker, before a push."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transform.config.config import Config
 
 
 class InfraValidatorSpec(ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and parameters of InfraValidation."""
+    """Inputs, outputs and parameters of InfraValidator."""
 
     PARAMETERS = {
         "config": ExecutionParameter(type=str),
@@ -39,7 +39,7 @@ class InfraValidatorSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
-    """Runs the validation and blesses, or says why not."""
+    """Runs the validation, and blesses the model or logs why not."""
 
     def Do(
         self,
@@ -71,7 +71,7 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 @recorded_as(execution_types.INFRA_VALIDATION)
 class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
-    """Blesses a model that answers in a process of its own as trainer and catalog have it, and keeps its budgets."""
+    """Blesses a model whose scores in a separate process agree with trainer and catalog, and that keeps its budgets."""
 
     SPEC_CLASS = InfraValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(InfraValidatorExecutor)
@@ -89,11 +89,11 @@ class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
 
         Args:
           model: The trained model.
-          baseline_model: The serving model, which is measured beside it; none on a first run.
+          baseline_model: The serving model, which is measured in the same run; none on a first run.
           examples: The window of raw examples that the model was trained and evaluated on.
-          catalog: The snapshot of the catalog that the model was exported with.
-          config: The config, as `transform.config.component_configs.for_infra_validation` leaves it.
-          code_fingerprint: Of the code that validates; part of the cache's key.
+          catalog: The catalog snapshot that the model was exported with.
+          config: The config, reduced by `transform.config.component_configs.for_infra_validation`.
+          code_fingerprint: The fingerprint of the code that validates; part of the cache key.
         """
         super().__init__(
             spec=InfraValidatorSpec(

@@ -1,4 +1,4 @@
-"""A model in its dry run: what it answers and what it costs."""
+"""A model in its dry run: its scores and its costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tfx.utils import io_utils, path_utils
 from components.infra_validation.process import DryRunProcess
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE
 
-#: So many examples are scored at once, and for one question; the time that an answer may take is for so many.
+#: The number of examples scored at once, and per call to the process; the timeout applies to one call.
 _BATCH_SIZE = 200
 _EXAMPLES_PER_QUESTION = 50_000
 
@@ -27,11 +27,11 @@ _MB = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """The time for one request's 200 candidates, in milliseconds (paper, table 2).
+    """The time for one request's 200 candidate items, in milliseconds (paper, table 2).
 
     Attributes:
-      batch_size: Candidates per batch.
-      threads: The number of batches, each on a thread of its own.
+      batch_size: Candidate items per batch.
+      threads: The number of batches, each on its own thread.
       p50_ms: The median.
       p95_ms: The 95th percentile.
       p99_ms: The 99th percentile.
@@ -46,14 +46,14 @@ class Latency:
 
 @dataclasses.dataclass(frozen=True)
 class Measurements:
-    """What a model costs.
+    """A model's costs.
 
     Attributes:
-      load_seconds: The time to load it.
+      load_seconds: The time to load the model.
       size_mb: The size of its files.
-      peak_memory_mb: The highest memory of its process, TensorFlow included.
-      memory_mb: What it adds to that of a process that has TensorFlow alone.
-      latency: By the way in which the candidates are scored.
+      peak_memory_mb: The peak memory of its process, TensorFlow included.
+      memory_mb: The memory that the model adds to that of a process with TensorFlow only.
+      latency: The latencies, one for each batch size.
       signature: The signature that was timed, which is the one that serves.
     """
 
@@ -66,16 +66,16 @@ class Measurements:
 
     @property
     def best_latency(self) -> Latency:
-        """The one with the lowest median."""
+        """The latency with the lowest median."""
         return min(self.latency, key=lambda latency: latency.p50_ms)
 
 
 class ModelProcess:
-    """A model in a process of its own, which starts as this is entered.
+    """A model in a separate process; a context manager that starts the process on entry.
 
     Args:
       model_uri: The model artifact's folder.
-      timeout_seconds: For each answer of the process.
+      timeout_seconds: The timeout of each answer of the process.
     """
 
     def __init__(self, model_uri: str, timeout_seconds: float) -> None:
@@ -99,7 +99,7 @@ class ModelProcess:
         self._stack.close()
 
     def load(self) -> None:
-        """Loads the model; raises DryRunError if that does not go well."""
+        """Loads the model; raises DryRunError if that fails."""
         if "://" in self._path:
             local = os.path.join(self._folder, "model")
             io_utils.copy_dir(self._path, local)
@@ -110,12 +110,12 @@ class ModelProcess:
 
     @property
     def served_by(self) -> str:
-        """The signature that a client asks for a ranking: the first of these that the model has."""
+        """The signature that a client calls for a ranking: the first of these that the model has."""
         in_order = (RANK_SIGNATURE, RANK_ITEMS_SIGNATURE, SERVING_SIGNATURE)
         return next(name for name in in_order if name in self.signatures)
 
     def scores(self, requests: Iterable[bytes]) -> np.ndarray:
-        """The scores of serialized raw tf.Examples, float32 `[n]`; raises DryRunError if it does not give them."""
+        """Returns the scores of serialized raw tf.Examples, float32 `[n]`; raises DryRunError if scoring fails."""
         scores = [np.zeros(0, np.float32)]
         left = iter(requests)
         while written := self._write(itertools.islice(left, _EXAMPLES_PER_QUESTION)):
@@ -128,16 +128,16 @@ class ModelProcess:
     def rank_scores(
         self, signature: str, contexts: Sequence[bytes], item_ids: Sequence[bytes], items: Sequence[bytes]
     ) -> np.ndarray:
-        """The scores of candidates when a signature ranks them, float32 `[candidates]`; 0 for an empty id.
+        """Returns the scores of candidate items by a ranking signature, float32 `[candidates]`; 0 for an empty id.
 
         Args:
           signature: `rank`, `rank_named` or `rank_items`.
           contexts: Each request's context, a serialized tf.Example.
-          item_ids: The candidates, as many for each request, one request after the other.
-          items: Their item features, serialized tf.Examples; read for `rank_items` alone.
+          item_ids: The candidate items, the same number for each request, one request after the other.
+          items: Their item features, serialized tf.Examples; read only for `rank_items`.
 
         Raises:
-          DryRunError: If the model does not give them.
+          DryRunError: If the model does not return them.
         """
         out = os.path.join(self._folder, "scores.npy")
         self._process.ask(
@@ -153,7 +153,7 @@ class ModelProcess:
         return scores
 
     def _write(self, requests: Iterable[bytes], name: str = "requests") -> str:
-        """The TFRecord file of the requests; an empty string if there are none."""
+        """Writes the requests to a TFRecord file and returns its path; an empty string if there are none."""
         path, is_empty = os.path.join(self._folder, name), True
         with tf.io.TFRecordWriter(path) as writer:
             for request in requests:
@@ -162,13 +162,13 @@ class ModelProcess:
         return "" if is_empty else path
 
     def time(self, rows: Sequence[bytes], item_ids: Sequence[bytes], batch_size: int, repetitions: int) -> None:
-        """Times requests of the same candidates by `served_by`, and remembers the times.
+        """Times requests with the same candidate items by `served_by`, and stores the times.
 
         Args:
-          rows: The candidates as whole raw tf.Examples; the first one's context is the request's.
+          rows: The candidate items as whole raw tf.Examples; the first one's context is the request's.
           item_ids: Their ids.
-          batch_size: Candidates per batch.
-          repetitions: How many requests.
+          batch_size: Candidate items per batch.
+          repetitions: The number of requests.
 
         Raises:
           DryRunError: If the model does not answer.
@@ -185,11 +185,11 @@ class ModelProcess:
         self._milliseconds.setdefault(batch_size, []).extend(answer["milliseconds"])
 
     def damaged_variables(self) -> list[str]:
-        """The names of the variables that hold values that are not finite."""
+        """Returns the names of the variables with values that are not finite."""
         return list(self._process.ask("show its variables", "damaged_variables")["names"])
 
     def measurements(self, num_candidates: int) -> Measurements:
-        """What was measured so far, of requests of so many candidates."""
+        """Returns the measurements so far, of requests with the given number of candidate items."""
         memory = self._process.ask("tell its memory", "memory")
         latency = [
             Latency(batch_size, -(-num_candidates // batch_size), *map(float, np.percentile(times, [50, 95, 99])))

@@ -1,4 +1,4 @@
-"""A dry run's process, as the component sees it: asked, waited for, and told apart when it does not answer."""
+"""The component's side of a dry run's process: calls it, waits for answers, and explains why one is missing."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from typing import Any
 
 _TOP = Path(__file__).resolve().parents[2]
 
-#: The time to start Python and import TensorFlow on a machine that does much else; no model has a part in it.
+#: The timeout for starting Python and importing TensorFlow on a busy machine; it does not depend on the model.
 _START_SECONDS = 600.0
 
-#: With less left for temporary files, a process that ended says nothing of the model.
+#: With less free space for temporary files, the end of a process is not attributed to the model.
 _LEAST_FREE_BYTES = 2**20
 
 
 class DryRunError(Exception):
-    """A model that is not fit to serve; the text is one sentence."""
+    """The model is not fit to serve; the message is one sentence."""
 
 
 class DryRunProcess:
-    """A process of `serving.dry_run`; entered it runs, and is killed on leaving.
+    """A process of `serving.dry_run`; a context manager that starts it on entry and kills it on exit.
 
     Args:
-      timeout_seconds: For each answer.
+      timeout_seconds: The timeout of each answer.
     """
 
     def __init__(self, timeout_seconds: float) -> None:
@@ -62,12 +62,12 @@ class DryRunProcess:
         self._printed.close()
 
     def ask(self, what_for: str, question: str, **arguments: Any) -> dict[str, Any]:
-        """Asks, and waits for the answer.
+        """Calls a method of the process, and waits for the answer.
 
         Args:
-          what_for: What the model must do, for the sentence on one that does not: `load`, `score requests`.
-          question: A method of `serving.dry_run`'s conversation.
-          **arguments: Its arguments.
+          what_for: What the model must do, for the error message: `load`, `score requests`.
+          question: The name of a method of `serving.dry_run`.
+          **arguments: The method's arguments.
 
         Returns:
           The answer.
@@ -78,7 +78,7 @@ class DryRunProcess:
         return self._ask(what_for, self._timeout_seconds, {"question": question, **arguments})
 
     def wait_for_start(self) -> None:
-        """Waits until the process can be asked; raises DryRunError as `ask` does."""
+        """Waits until the process answers; raises DryRunError as `ask` does."""
         self._ask("have a process to run in", _START_SECONDS, {"question": "greet"})
 
     def _ask(self, what_for: str, seconds: float, question: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class DryRunProcess:
                 raise DryRunError(f"the model must {what_for} within {seconds:g} seconds; it hung")
             answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionError) as error:
-            if shutil.disk_usage(tempfile.gettempdir()).free < _LEAST_FREE_BYTES:  # may be no fault of the model's
+            if shutil.disk_usage(tempfile.gettempdir()).free < _LEAST_FREE_BYTES:  # the disk may be the cause
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tempfile.gettempdir()) from error
             raise DryRunError(f"the model must {what_for}; {self._how_it_ended()}") from error
         if "problem" in answer:

@@ -1,7 +1,7 @@
-"""Requests as production sends them to `rank`: a context and item ids; and the same candidates as whole examples.
+"""Requests as production sends them to `rank` (a context and item ids), and the same candidate items as whole examples.
 
-The whole examples are made from the catalog's snapshot, not from logged rows, which may be of before a change of the
-catalog, and not by the exporter's code.
+The whole examples are made from the catalog snapshot: not from logged rows, which may predate a change of the catalog,
+and not by the exporter's code.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS
 from transform.ranking import item_tables
 
-#: Each request has at least so many items of the catalog, as far as there are so many.
+#: The least number of items of the catalog in each request, if the catalog has as many.
 _ITEMS_PER_REQUEST = 40
 
-#: Of a larger catalog so many items, evenly spread over it, are ranked.
+#: The largest number of items ranked; of a larger catalog, items at even distances are taken.
 _MAX_ITEMS = 50_000
 
-#: The id of an item that no catalog has.
+#: The id of an item that is in no catalog.
 _UNKNOWN = b"\x00unknown"
 
-#: By feature its values, as a tf.Example has them.
+#: The values by feature, as in a tf.Example.
 _Features = Mapping[str, tf.train.Feature]
 
 
 @dataclasses.dataclass(frozen=True)
 class RankingRequests:
-    """Requests of the same number of candidates each, and their candidates one request after the other.
+    """Requests with the same number of candidate items each; the candidates are listed one request after the other.
 
     Attributes:
       contexts: Each request's context features, a serialized tf.Example.
       item_ids: The candidates: items of the catalog, the logged item, an item that is not in the catalog, one that
-        occurs twice, and an empty id, which stands for no candidate.
+        occurs twice, and an empty id, which means no candidate.
       items: Each candidate's item features, a serialized tf.Example.
-      rows: Each candidate as `serving_default` takes it, context and item features in one serialized tf.Example.
-      num_items: How many items of the catalog are among the candidates.
+      rows: Each candidate as input of `serving_default`: context and item features in one serialized tf.Example.
+      num_items: The number of items of the catalog among the candidates.
     """
 
     contexts: list[bytes]
@@ -57,18 +57,18 @@ class RankingRequests:
 
 
 def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) -> RankingRequests:
-    """Makes requests that have all items of the catalog, or `_MAX_ITEMS` of them, among their candidates.
+    """Makes requests whose candidates include all items of the catalog, or `_MAX_ITEMS` of them.
 
     Args:
-      config: The deployment; its models have the signature `rank`.
-      catalog_uri: The catalog's snapshot.
-      logged: Serialized raw tf.Examples of the log; each gives a request its context.
+      config: The config; its models have the signature `rank`.
+      catalog_uri: The catalog snapshot.
+      logged: Serialized raw tf.Examples of the log; each is the context of a request.
 
     Returns:
       A request for each logged example, and one whose context has no feature.
     """
     identity = config.item_id
-    assert identity is not None  # there is no `rank` without
+    assert identity is not None  # `rank` requires an item id
     catalog = _Catalog(config, catalog_uri, identity.name)
     items = _spread(sorted(catalog.ids), _MAX_ITEMS)
     examples = [*(tf.train.Example.FromString(row).features.feature for row in logged), {}]
@@ -89,7 +89,7 @@ def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) 
 
 
 class _Catalog:
-    """The rows of a snapshot's tables of items."""
+    """The rows of the items' tables in a catalog snapshot."""
 
     def __init__(self, config: Config, uri: str, identity: str) -> None:
         self._identity = identity
@@ -104,7 +104,7 @@ class _Catalog:
         return {key for key_feature, rows in self._tables if key_feature == self._identity for key in rows}
 
     def features_of(self, item_id: bytes) -> _Features:
-        """An item's features; the id alone of an item that is in no table."""
+        """Returns an item's features; only the id for an item that is in no table."""
         found = {self._identity: _text(item_id)}
         for key_feature, rows in self._tables:
             key = found[key_feature].bytes_list.value[:1] if key_feature in found else []
@@ -114,7 +114,7 @@ class _Catalog:
 
 
 def _spread(ids: Sequence[bytes], most: int) -> list[bytes]:
-    """At most so many of the ids, at even distances."""
+    """Returns at most `most` of the ids, at even distances."""
     return [ids[i * len(ids) // most] for i in range(most)] if len(ids) > most else list(ids)
 
 

@@ -1,4 +1,4 @@
-"""Logged examples as requests have them."""
+"""Logged examples in the form that requests have."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT
 
 
 def of_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
-    """The Examples of the run's own span, in a window that ML Metadata gives in the order of ids."""
+    """Returns the Examples of the run's own span, the latest, from a window that ML Metadata returns ordered by id."""
     return max(window, key=lambda examples: int(examples.get_int_custom_property("span")))
 
 
 def raw_requests(
     examples: types.Artifact, split: str, number: int = -1, *, as_evaluated: bool = False
 ) -> Iterator[bytes]:
-    """The first examples of a split, serialized; all of them if the number is -1.
+    """Reads the first examples of a split, serialized.
 
     Args:
       examples: The Examples.
       split: The split.
-      number: How many.
-      as_evaluated: Keep what says which counts were known before an example (`trainer.counts`); a request has no such.
+      number: The number of examples; -1 reads all.
+      as_evaluated: Whether to keep the entries that say which counts were known before an example (`trainer.counts`);
+        requests do not have them.
 
     Yields:
       The examples, without label and weight.
@@ -42,6 +43,6 @@ def raw_requests(
 
 
 def value_of(row: bytes, feature: str | None) -> bytes:
-    """The first value of a categorical feature in a serialized tf.Example; empty without a value or a feature."""
+    """Returns a categorical feature's first value in a serialized tf.Example; empty without a value or a feature."""
     values = [] if feature is None else tf.train.Example.FromString(row).features.feature[feature].bytes_list.value
     return bytes((*values, b"")[0])

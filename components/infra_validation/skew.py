@@ -1,4 +1,4 @@
-"""Whether scores agree: the exported model's with the trainer's own, and `rank`'s with those of whole examples."""
+"""Comparisons of scores: the exported model's with the trainer's own, and `rank`'s with those of whole examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 from components.infra_validation.ranked import RankingRequests
 from transform.signature_names import SERVING_SIGNATURE
 
-#: The scores of both differ by at most this. Sums in another order differ by some 1e-7.
+#: The largest difference of scores that agree. Summation in another order changes scores by about 1e-7.
 TOLERANCE = 1e-5
 
 _MAX_ROW_LENGTH = 300
@@ -19,13 +19,13 @@ _MAX_ROW_LENGTH = 300
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Scores of the exported model against those that they must be.
+    """The result of comparing scores of the exported model with the expected ones.
 
     Attributes:
-      num_rows: How many were compared.
-      num_different: How many differ by more than `TOLERANCE`.
-      largest_difference: The largest difference; 1, the most there can be, where a score is missing or not finite.
-      problem: One sentence; empty if none differs.
+      num_rows: The number of scores compared.
+      num_different: The number of scores that differ by more than `TOLERANCE`.
+      largest_difference: The largest difference; 1, the maximum, if a score is missing or not finite.
+      problem: One sentence; empty if no score differs.
     """
 
     num_rows: int
@@ -40,7 +40,7 @@ def compare_rows(rows: Sequence[bytes], expected: np.ndarray, received: np.ndarr
     Args:
       rows: Serialized raw tf.Examples.
       expected: The trainer's scores, float32 `[rows]`.
-      received: The exported model's.
+      received: The exported model's scores, float32 `[rows]`.
     """
     different, worst, difference = _difference(expected, received)
     problem = "" if not different else (
@@ -54,13 +54,13 @@ def compare_rows(rows: Sequence[bytes], expected: np.ndarray, received: np.ndarr
 def compare_ranked(
     rows: Sequence[bytes], item_ids: Sequence[bytes], expected: np.ndarray, received: np.ndarray
 ) -> Comparison:
-    """Compares the scores that the rows' items have when they are ranked; rows without an item's id are left out.
+    """Compares the scores of the rows' items when they are ranked; rows without an item id are left out.
 
     Args:
       rows: Serialized raw tf.Examples.
-      item_ids: The item's id in each; empty where there is none.
+      item_ids: Each row's item id; empty if it has none.
       expected: The trainer's scores, float32 `[rows]`.
-      received: The exported model's when it ranks each row's item for the row's context.
+      received: The exported model's scores, ranking each row's item for the row's context, float32 `[rows]`.
     """
     has_id = np.array([item_id != b"" for item_id in item_ids], bool)
     kept = [row for row, is_kept in zip(rows, has_id, strict=True) if is_kept]
@@ -71,13 +71,13 @@ def compare_ranked(
 def compare_from_catalog(
     signature: str, requests: RankingRequests, expected: np.ndarray, received: np.ndarray
 ) -> Comparison:
-    """Compares what a signature makes of context and ids with the scores of whole examples made from the catalog.
+    """Compares a signature's scores of contexts and item ids with those of whole examples made from the catalog.
 
     Args:
       signature: The signature's name.
-      requests: What it was asked.
+      requests: The requests that it scored.
       expected: `serving_default`'s scores of the whole examples, float32 `[candidates]`; 0 for an empty id.
-      received: The signature's scores of the candidates.
+      received: The signature's scores of the candidates, float32 `[candidates]`.
     """
     different, worst, difference = _difference(expected, received)
     problem = "" if not different else (
@@ -90,14 +90,14 @@ def compare_from_catalog(
 
 
 def compare_sorted(expected: np.ndarray, received: np.ndarray) -> Comparison:
-    """Compares scores as a whole, as the rows of one side have no key: the lowest with the lowest, and so on.
+    """Compares sorted scores, since the rows of one side have no key: the lowest with the lowest, and so on.
 
-    Where no score differs by more than ε, no sorted score does, so this refuses no model that agrees row by row. What
-    it adds to `compare_rows`: the trainer's scores here are of examples as tf.Transform wrote them.
+    If no score differs by more than ε, no sorted score does, so this refuses no model that agrees row by row. It adds
+    to `compare_rows` that the trainer's scores here are of examples that tf.Transform wrote.
 
     Args:
       expected: The trainer's scores of transformed evaluation examples, float32, ascending.
-      received: The exported model's of the raw ones.
+      received: The exported model's scores of the raw examples, in any order.
     """
     if expected.size != received.size:
         problem = (
@@ -115,7 +115,7 @@ def compare_sorted(expected: np.ndarray, received: np.ndarray) -> Comparison:
 
 
 def _difference(expected: np.ndarray, received: np.ndarray) -> tuple[int, int, float]:
-    """How many scores differ, which of them differs most, and by how much."""
+    """Returns how many scores differ, the index of the one that differs most, and its difference."""
     if expected.size == 0:
         return 0, 0, 0.0
     differences = np.abs(expected.astype(np.float64) - received)
@@ -125,7 +125,7 @@ def _difference(expected: np.ndarray, received: np.ndarray) -> tuple[int, int, f
 
 
 def _as_text(row: bytes) -> str:
-    """A row for a person: its features by name, and their values."""
+    """Formats a row for a message: its features by name, and their values."""
     features = tf.train.Example.FromString(row).features.feature
     words = []
     for name in sorted(features):

@@ -1,4 +1,4 @@
-"""The whole infra validation of one model: it loads, answers, agrees with trainer and catalog, keeps its budgets."""
+"""The infra validation of one model: it must load, score, agree with trainer and catalog, and keep its budgets."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from transform.ranking import RANKING_SIGNATURES, absent_signatures
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE
 from transform.trainer_predictions import TrainerPredictions, read_trainer_predictions
 
-#: The paper's table 2: 200 candidates at once, in two batches on two threads, in four on four.
+#: The paper's table 2: 200 candidate items in one batch, in two batches on two threads, in four batches on four.
 NUM_CANDIDATES = 200
 BATCH_SIZES = (200, 100, 50)
 
-#: After so many requests it is the other model's turn, so that what else the machine does slows both.
+#: The number of requests after which the models take turns, so that other load on the machine slows both alike.
 _REQUESTS_PER_TURN = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What the infra validation found.
+    """The result of the infra validation.
 
     Attributes:
-      problems: Why the model must not be pushed, a sentence each.
-      candidate: What it costs; None if it came to no measurement.
-      baseline: What the serving model costs; None without one, or if it could not be run.
-      baseline_problem: Why it could not; else empty.
+      problems: Why the model must not be pushed, one sentence each.
+      candidate: The candidate model's costs; None if they were not measured.
+      baseline: The serving model's costs; None without a serving model, or if it could not be run.
+      baseline_problem: Why the serving model could not be run; else empty.
       row_skew: The comparison with the trainer's own scores, row by row.
-      rank_skew: The same, of the scores that the rows' items have when `rank_items` is given their features.
-      eval_skew: The one over all evaluation examples.
-      catalog_skew: By each signature that ranks, the comparison of its scores of contexts and item ids with
+      rank_skew: The same comparison for the scores of the rows' items by `rank_items`, given their features.
+      eval_skew: The comparison over all evaluation examples.
+      catalog_skew: For each ranking signature, the comparison of its scores of contexts and item ids with
         `serving_default`'s of whole examples made from the run's catalog; empty for a model without `rank`.
-      num_catalog_items: How many items of the catalog were ranked for it.
-      largest_change: How far the scores of the requests, and those of `rank`, are from the serving model's; None
-        without one, or if it could not be run.
+      num_catalog_items: The number of items of the catalog ranked for `catalog_skew`.
+      largest_change: The largest relative difference of the scores of the requests, and of those of `rank`, from the
+        serving model's; None without a serving model, or if it could not be run.
     """
 
     problems: tuple[str, ...]
@@ -81,11 +81,12 @@ def validate(
     """Validates a model.
 
     Args:
-      config: What to measure, the budgets, and by what the model ranks; as `scopes.for_infra_validation` has it.
+      config: The config with the measurements, the budgets and the ranking, reduced by
+        `transform.config.component_configs.for_infra_validation`.
       model_uri: The model artifact's folder, with the SavedModel and the trainer's own scores in it.
-      baseline_uri: The serving model's; None on a first run.
-      catalog_uri: The snapshot of the catalog that the model must have.
-      requests: Recorded raw tf.Examples, serialized, which it must score.
+      baseline_uri: The serving model artifact's folder; None on a first run.
+      catalog_uri: The catalog snapshot that the model must have.
+      requests: Recorded raw tf.Examples, serialized, which the model must score.
       eval_rows: All raw evaluation examples of the run's own span, on which the trainer evaluated, in any order.
 
     Returns:
@@ -102,7 +103,7 @@ def validate(
         ranking = ranking_requests(config, catalog_uri, requests)
     timed = _Timed.of(requests, config.item_id.name if config.item_id else None)
     with contextlib.ExitStack() as stack:
-        # Both start at once: most of their time is TensorFlow's import.
+        # Both processes start at once: most of their start-up time is TensorFlow's import.
         candidate = stack.enter_context(ModelProcess(model_uri, settings.timeout_seconds))
         baseline = stack.enter_context(ModelProcess(baseline_uri, settings.timeout_seconds)) if baseline_uri else None
         try:
@@ -130,9 +131,9 @@ def validate(
 def _change(
     candidate: ModelProcess, baseline: ModelProcess, requests: Sequence[bytes], ranking: RankingRequests | None
 ) -> float:
-    """`largest_change` of all examples and ranked candidates; at least 1 where one of the two models has no `rank`.
+    """Returns `largest_change` of all examples and ranked candidate items; at least 1 if only one model has `rank`.
 
-    A new catalog may change the scores of `rank` alone.
+    It includes `rank`, since a new catalog may change only the scores of `rank`.
     """
     change = largest_change(baseline.scores(requests), candidate.scores(requests))
     if (RANK_SIGNATURE in baseline.signatures) != (RANK_SIGNATURE in candidate.signatures):
@@ -144,21 +145,21 @@ def _change(
 
 
 def largest_change(before: np.ndarray, after: np.ndarray) -> float:
-    """The largest relative difference of two models' scores of the same rows.
+    """Returns the largest relative difference of two models' scores of the same rows.
 
-    It is max |after - before| / before: of the scores 0.1 and 0.2 after 0.1 and 0.16, 0.25.
+    It is max |after - before| / before: 0.25 if the scores 0.1 and 0.16 become 0.1 and 0.2.
 
     Args:
       before: One model's scores, float32 `[n]` in [0, 1].
-      after: The other's.
+      after: The other model's scores, float32 `[n]` in [0, 1].
     """
-    smallest = float(np.finfo(np.float32).tiny)  # a score of 0 that stays one has not changed
+    smallest = float(np.finfo(np.float32).tiny)  # avoids 0 / 0: a score that stays 0 has not changed
     old = before.astype(np.float64)
     return float(np.max(np.abs(after - old) / np.maximum(old, smallest)))
 
 
 def _check_signatures(subject: ModelProcess, config: Config) -> None:
-    """Raises DryRunError if the model lacks a signature that its config has, or ranks by one that it has not."""
+    """Raises DryRunError if the model lacks a ranking signature that its config requires, or has an excluded one."""
     absent = absent_signatures(config)
     for name in RANKING_SIGNATURES:
         if name not in absent and name not in subject.signatures:
@@ -169,11 +170,11 @@ def _check_signatures(subject: ModelProcess, config: Config) -> None:
 
 
 def _compare_from_catalog(subject: ModelProcess, requests: RankingRequests) -> Iterator[tuple[str, Comparison]]:
-    """By signature, what it makes of the requests against `serving_default`'s scores of whole examples."""
+    """Yields, for each ranking signature, the comparison with `serving_default`'s scores of whole examples."""
     is_candidate = np.array([item_id != b"" for item_id in requests.item_ids], bool)
     expected = np.zeros(len(requests.rows), np.float32)
     expected[is_candidate] = subject.scores(itertools.compress(requests.rows, is_candidate))
-    # `rank_items` is given the features of every other candidate, and finds the others'.
+    # `rank_items` receives the features of every other candidate, and looks up the others' in the catalog.
     every_other = [item if i % 2 else b"" for i, item in enumerate(requests.items)]
     for name in RANKING_SIGNATURES:
         scores = subject.rank_scores(name, requests.contexts, requests.item_ids, every_other)
@@ -182,19 +183,19 @@ def _compare_from_catalog(subject: ModelProcess, requests: RankingRequests) -> I
 
 
 def _scores_of_given_items(subject: ModelProcess, own: TrainerPredictions) -> np.ndarray:
-    """The scores that the trainer's rows' items have when `rank_items` is given their features; 0 without an id."""
+    """Returns `rank_items`' scores of the items of the trainer's rows, given their features; 0 without an item id."""
     if not any(own.item_ids):
         return np.zeros(len(own.rows), np.float32)
-    # An Example serves for both: of the context features are read here, of the item features there.
+    # One Example serves as both: the signature reads only context features of the one, only item features of the other.
     return subject.rank_scores(RANK_ITEMS_SIGNATURE, own.rows, own.item_ids, own.rows)
 
 
 def _check_scores(scores: np.ndarray, subject: ModelProcess) -> None:
-    """Raises DryRunError if scores are no probabilities, tell no request from another, or are of damaged variables."""
+    """Raises DryRunError if scores are no probabilities or all equal, or if a value of a variable is not finite."""
     damaged = subject.damaged_variables()
     where = f"; nor are values of its variables {', '.join(damaged[:5])}" if damaged else ""
     _check_probabilities(scores, "", where)
-    if damaged:  # a ReLU makes 0 of a NaN
+    if damaged:  # scores may still be finite: a ReLU turns NaN into 0
         raise DryRunError(
             f"every value of the model's variables must be finite. Received: others in {', '.join(damaged[:5])}"
         )
@@ -215,11 +216,11 @@ def _check_probabilities(scores: np.ndarray, of_what: str, where: str = "") -> N
 
 @dataclasses.dataclass(frozen=True)
 class _Timed:
-    """The request that is timed: `NUM_CANDIDATES` candidates, cycled from those that there are.
+    """The request that is timed: `NUM_CANDIDATES` candidate items, cycled from the available ones.
 
     Attributes:
-      rows: The candidates as whole raw tf.Examples, of which the first has the request's context.
-      item_ids: Their ids; an unknown one where no row has an id.
+      rows: The candidates as whole raw tf.Examples; the first one's context is the request's.
+      item_ids: Their ids; an unknown id if no row has an id.
     """
 
     rows: list[bytes]
@@ -227,7 +228,7 @@ class _Timed:
 
     @classmethod
     def of(cls, requests: Sequence[bytes], identity: str | None) -> _Timed:
-        """The logged requests; of a model with an item id, those that have one."""
+        """Selects logged requests with an item id; all of them if none has one."""
         ids = [value_of(request, identity) for request in requests]
         chosen = [pair for pair in zip(requests, ids, strict=True) if pair[1]] or [(r, b"unknown") for r in requests]
         rows, item_ids = zip(*itertools.islice(itertools.cycle(chosen), NUM_CANDIDATES), strict=True)
@@ -235,7 +236,7 @@ class _Timed:
 
 
 def _problem_of(baseline: ModelProcess, requests: Sequence[bytes], timed: _Timed) -> str:
-    """Why the serving model cannot be measured, which is no fault of the candidate's; empty if it can."""
+    """Returns why the serving model cannot be measured, which does not refuse the candidate model; empty if it can."""
     try:
         baseline.load()
         baseline.scores(requests)
@@ -249,7 +250,7 @@ def _problem_of(baseline: ModelProcess, requests: Sequence[bytes], timed: _Timed
 def _measure(
     settings: InfraValidation, candidate: ModelProcess, baseline: ModelProcess | None, timed: _Timed
 ) -> tuple[Measurements, Measurements | None]:
-    """Measures the candidate and, in turns with it, the serving model, each by the signature that serves."""
+    """Measures the candidate model and, in turns with it, the serving model, each by the signature that serves."""
     subjects = [candidate] if baseline is None else [candidate, baseline]
     turns = range(0, settings.num_measurements, _REQUESTS_PER_TURN)
     for done, batch_size, subject in itertools.product(turns, BATCH_SIZES, subjects):

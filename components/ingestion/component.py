@@ -46,12 +46,12 @@ from transform.feature_spec import IMPRESSIONS
 EXAMPLES, QUARANTINE, CATALOG = "examples", "quarantine", "catalog"
 SPLITS = ("train", "eval")
 
-#: The requested span's exec property when the latest is wanted.
+#: The value of the exec property `requested_span` that requests the latest span.
 LATEST = -1
 
 
 class ImpressionExampleGenSpec(ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and parameters of ImpressionGen."""
+    """Inputs, outputs and parameters of ImpressionExampleGen."""
 
     PARAMETERS = {
         "config": ExecutionParameter(type=str),
@@ -68,7 +68,7 @@ class ImpressionExampleGenSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class ImpressionExampleGenDriver(PortableDriver):
-    """Finds the span and its files before the cache is asked, so that new or rewritten files are read anew."""
+    """Resolves the span and its files before the cache lookup, so that new or rewritten files change the cache key."""
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
         properties = execution_info.exec_properties
@@ -90,7 +90,7 @@ class ImpressionExampleGenDriver(PortableDriver):
 
 
 class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
-    """Runs the ingestion in Beam and writes examples, quarantine and catalog snapshot."""
+    """Runs ingestion in Beam and writes the examples, the quarantine and the catalog snapshot."""
 
     def Do(
         self,
@@ -153,7 +153,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
                 >> beam.io.WriteToText(f"{quarantine.uri}/{EVIDENCE_FILE}", num_shards=1, shard_name_template="")
             )
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        for split in SPLITS:  # a split without a row still has its folder
+        for split in SPLITS:  # an empty split has a folder too
             tf.io.gfile.makedirs(f"{examples.uri}/Split-{split}")
         counts = read_counts(quarantine.uri)
         examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion, quarantine.uri))
@@ -165,10 +165,10 @@ def _row_and_example(impression: Impression, layout: Layout, span: int) -> tuple
 
 @recorded_as(execution_types.EXAMPLE_GEN)
 class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
-    """Ingests one span: the impressions, joined with installs and tables, as tf.Examples in two splits.
+    """Ingests one span: joins impressions with installs and tables, and writes tf.Examples in two splits.
 
-    Outputs `examples` (its custom property `span` is the span), `quarantine` (the rejected rows, each with its
-    reason, and the counts) and `catalog` (a snapshot of the tables that `transform.ranking.snapshot_tables` names).
+    Outputs `examples` (with the custom property `span`), `quarantine` (the rejected rows, each with its reason, and
+    the counts) and `catalog` (a snapshot of the tables that `transform.ranking.snapshot_tables` names).
     """
 
     SPEC_CLASS = ImpressionExampleGenSpec
@@ -179,10 +179,10 @@ class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: igno
         """Declares the component.
 
         Args:
-          config: The config, as `transform.config.component_configs.for_ingestion` leaves it.
-          data_root: The folder below which the sources lie.
-          span: The span, or the parameter of a run that names it; None takes the latest.
-          code_fingerprint: Of the code that ingestion runs; part of the cache's key.
+          config: The config, reduced by `transform.config.component_configs.for_ingestion`.
+          data_root: The folder that the sources' paths are relative to.
+          span: The span, or the runtime parameter that names it; None takes the latest.
+          code_fingerprint: The fingerprint of the code that ingestion runs; part of the cache key.
         """
         super().__init__(
             spec=ImpressionExampleGenSpec(

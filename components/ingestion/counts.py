@@ -1,4 +1,4 @@
-"""What ingestion counted: rows read, kept and rejected."""
+"""Counts of one ingestion: rows read, kept and rejected."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from transform.config.settings import Ingestion
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 
-#: What ingestion's transforms emit to be counted: (("read", source), ("rejected", source, reason),
+#: The key of a count that ingestion's transforms emit together with a number: ("read", source), ("rejected", source,
+#: reason),
 #: ("lines", source, field of LineCounts), ("label", split, label, hour since 1970 or ""), ("unmatched", table),
-#: ("unmatched_rejected", table), ("install", field of InstallEvidence), ("unknown_label",) or ("unusable", sentence)),
-#: each with a number.
+#: ("unmatched_rejected", table), ("install", field of InstallEvidence), ("unknown_label",) or ("unusable", sentence).
 CountKey = tuple[str, ...]
 
 
@@ -29,11 +29,11 @@ class LineCounts:
     """The lines of a text file, or of all text files of a source.
 
     Attributes:
-      total: All lines, counted in the file's bytes apart from the reader of its rows.
+      total: All lines, counted from the file's bytes, independently of the reader of its rows.
       header: Header lines.
       blank: Lines without a field.
-      rows: Lines of rows, kept or rejected.
-      multi_line_rows: Rows that take several lines.
+      rows: Lines that belong to rows, kept or rejected.
+      multi_line_rows: Number of rows that span several lines.
     """
 
     total: int = 0
@@ -52,7 +52,7 @@ class LineCounts:
             )
 
     def pairs(self, source: str) -> Iterator[tuple[CountKey, int]]:
-        """Each count under its key."""
+        """Yields each count with its key."""
         for field in dataclasses.fields(self):
             yield ("lines", source, field.name), getattr(self, field.name)
 
@@ -65,11 +65,11 @@ class Counts:
       span: The span's number.
       read: Rows read, by source.
       rejected: Rows rejected, by source, then by reason.
-      lines: The lines of the sources whose files are text.
+      lines: The line counts of each source whose files are text.
       labels: Examples written, by split, then by label ("0" or "1").
       unknown_labels: Impressions left out because their labels are not known yet.
-      unmatched: Impressions whose key a table does not have, by table.
-      unusable_files: A sentence for each file of which nothing could be used.
+      unmatched: Impressions whose key is missing from a table, by table.
+      unusable_files: One sentence for each file that could not be used.
     """
 
     span: int
@@ -83,12 +83,12 @@ class Counts:
 
     @property
     def num_examples(self) -> dict[str, int]:
-        """Examples written, by split."""
+        """Number of examples written, by split."""
         return {split: sum(by_label.values()) for split, by_label in self.labels.items()}
 
     @property
     def num_rejected(self) -> int:
-        """Impressions rejected."""
+        """Number of impressions rejected."""
         return sum(self.rejected.get(IMPRESSIONS, {}).values())
 
     def to_json(self) -> str:
@@ -103,13 +103,13 @@ _ADAPTER = TypeAdapter(Counts)
 
 
 def read_counts(quarantine_uri: str) -> Counts:
-    """The counts that ingestion left in a Quarantine artifact."""
+    """Reads the counts that ingestion wrote into a Quarantine artifact."""
     with tf.io.gfile.GFile(os.path.join(quarantine_uri, COUNTS_FILE), "rb") as file:
         return Counts.from_json(file.read())
 
 
 def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
-    """Why a span's rows are not fit to learn from, in a sentence; empty if they are."""
+    """Returns the reason why a span's rows are unfit for training, as a sentence; an empty string if they are fit."""
     if counts.unusable_files:
         return "; ".join(counts.unusable_files[:3])
     num_read, max_rejected_fraction = counts.read.get(IMPRESSIONS, 0), ingestion.max_rejected_fraction
@@ -153,7 +153,7 @@ def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
 
 
 def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Counts:
-    """Builds the counts from their sums by key."""
+    """Builds Counts from the sums by key."""
     result: dict[str, Any] = {
         "read": {},
         "rejected": {},
@@ -175,7 +175,7 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
                 by_label = result["labels"].setdefault(split, {})
                 by_label[label] = by_label.get(label, 0) + number
             case ("install" | "unmatched_rejected", _):
-                pass  # for the evidence alone
+                pass  # used in the evidence only
             case ("unknown_label",):
                 result["unknown"] = number
             case ("unmatched", table):

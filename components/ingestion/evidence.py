@@ -1,8 +1,8 @@
-"""Evidence that ingestion leaves about a span: by it a gate on data recognises an earlier span, or an odd one.
+"""Evidence about a span, written by ingestion. A data gate uses it to detect a repeated or an unusual span.
 
-It is small, and that of two files can be merged: counts, checksums, and sketches that keep what has the smallest
-hashes. Equal rows have equal hashes in every span, so two sketches hold the same rows as far as both spans have them
-(a bottom-k sketch; Cohen and Kaplan, 2007).
+The evidence is small and mergeable across files: counts, checksums, and sketches that keep the rows with the smallest
+hashes. Equal rows have equal hashes in every span, so the sketches of two spans sample the rows that both spans
+contain alike (a bottom-k sketch; Cohen and Kaplan, 2007).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 
-#: How many rows of a log, and how many keys of a table, a sketch keeps.
+#: The number of rows of a log, and of keys of a table, that a sketch keeps.
 NUM_ROWS, NUM_KEYS = 2000, 400
 
-#: Of a list, how many of the smallest hashes of its texts a sketch keeps.
+#: The number of hashes, the smallest ones, that a sketch keeps of a list's strings.
 _NUM_LIST_HASHES = 16
 
 _SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
 
-#: Of the timestamps: the quantiles that are kept.
+#: The quantiles of the timestamps that are kept.
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
-#: A value of a table as a sketch keeps it: a number; a text by its hash; a list by the smallest hashes of its texts.
+#: A table's value in a sketch: a number; a string's hash; the smallest hashes of a list's strings.
 SketchValue = float | int | tuple[int, ...] | None
 
 _STRICT = ConfigDict(extra="forbid")
@@ -45,7 +45,7 @@ _STRICT = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True, config=_STRICT)
 class File:
-    """A source's file: its path, the SHA-256 of what it holds, decompressed, and its rows but those rejected."""
+    """A source's file: its path, the SHA-256 of its decompressed content, and its number of rows not rejected."""
 
     source: str
     path: str
@@ -55,14 +55,14 @@ class File:
 
 @dataclass(frozen=True, config=_STRICT)
 class LabelCount:
-    """How many impressions have each label."""
+    """The number of impressions with each label."""
 
     negatives: int = 0
     positives: int = 0
 
     @property
     def share(self) -> float:
-        """The share of label 1; 0 without a row."""
+        """The share of label 1; 0 if there is no row."""
         return self.positives / max(self.negatives + self.positives, 1)
 
 
@@ -71,9 +71,11 @@ class Log:
     """The rows of impressions, or of installs, that were not rejected when they were read.
 
     Attributes:
-      sketch: The smallest different hashes of rows, rising, ids aside; of the timestamp the time of the day is hashed.
-      time_quantiles: The quantiles `QUANTILES` of the sketch's timestamps, seconds since 1970; empty without any.
-      rows_by_hour: Rows by their hour, in hours since 1970; empty without timestamps.
+      sketch: The smallest distinct row hashes, ascending. A hash covers neither ids nor the date: of the timestamp
+        only the time of day.
+      time_quantiles: The quantiles `QUANTILES` of the sketch's timestamps, in seconds since 1970; empty without
+        timestamps.
+      rows_by_hour: Number of rows by hour, in hours since 1970; empty without timestamps.
     """
 
     sketch: tuple[int, ...] = ()
@@ -86,10 +88,10 @@ class TableEvidence:
     """A joined table.
 
     Attributes:
-      matched: Impressions whose key it has.
-      unmatched: Impressions whose key it does not have, rejected or not.
-      columns: The names of the features that it holds.
-      keys: By the hash of the key, the values of `columns`, of the keys with the smallest hashes.
+      matched: Number of impressions whose key is in the table.
+      unmatched: Number of impressions whose key is not in the table, rejected or not.
+      columns: The names of the table's features.
+      keys: The values of `columns` by the key's hash, for the keys with the smallest hashes.
     """
 
     matched: int
@@ -104,12 +106,12 @@ class TableEvidence:
 
 @dataclass(frozen=True, config=_STRICT)
 class InstallEvidence:
-    """The installs, by what they follow.
+    """Number of installs by the impressions that precede them.
 
     Attributes:
-      attributed: Installs that follow an impression of the same keys within the attribution window.
-      outside_window: Installs of which there are such impressions, but none within the window.
-      without_impression: Installs of which there is no such impression.
+      attributed: Installs that follow an impression with the same keys within the attribution window.
+      outside_window: Installs with impressions of the same keys, none of them within the window.
+      without_impression: Installs without any impression of the same keys.
     """
 
     attributed: int = 0
@@ -128,13 +130,13 @@ class Evidence:
     Attributes:
       span: The span's number.
       files: Every file of every source.
-      logs: By source, `impressions` and `installs`.
-      tables: By name.
-      installs: None where labels are read from the log.
-      labels: All examples; not the impressions whose labels are not known yet.
-      labels_by_hour: By hour, in hours since 1970; empty without timestamps.
-      is_date: Whether the span is a date, as the impressions' path names it: its number counts days since 1970.
-      schema_version: Of this dataclass.
+      logs: The logs by source, `impressions` and `installs`.
+      tables: The tables by name.
+      installs: The installs; None if labels are read from the log.
+      labels: The labels of all examples; impressions whose labels are not known yet are not counted.
+      labels_by_hour: The labels by hour, in hours since 1970; empty without timestamps.
+      is_date: Whether the impressions' path names the span as a date; its number then counts days since 1970.
+      schema_version: The version of this dataclass's schema.
     """
 
     span: int
@@ -155,10 +157,10 @@ _ADAPTER = TypeAdapter(Evidence)
 
 
 def read_evidence(quarantine_uri: str) -> Evidence | None:
-    """The evidence in a Quarantine artifact; None in one of an earlier version of this code.
+    """Reads the evidence of a Quarantine artifact; None if an earlier version of this code wrote the artifact.
 
     Raises:
-      InputError: If it is none that this code understands.
+      InputError: If the evidence does not follow the schema of this code.
     """
     path = os.path.join(quarantine_uri, EVIDENCE_FILE)
     if not tf.io.gfile.exists(path):
@@ -173,7 +175,7 @@ def read_evidence(quarantine_uri: str) -> Evidence | None:
 
 
 class FilePart(NamedTuple):
-    """The evidence in one file; `sketch` has for a hash the row's timestamp, of a table the key's values."""
+    """The evidence of one file; `sketch` maps a hash to the row's timestamp or, for a table, to the key's values."""
 
     file: File
     rows_by_hour: dict[int, int]
@@ -181,7 +183,7 @@ class FilePart(NamedTuple):
 
 
 class FileSketch:
-    """Collects the evidence in one file of a source, row by row."""
+    """Collects the evidence of one file of a source, row by row."""
 
     def __init__(self, config: Config, source: str):
         columns, layout = config.columns[source], Layout(config)
@@ -205,7 +207,7 @@ class FileSketch:
         self._limit = 1 << 64
 
     def add(self, values: Sequence[Any]) -> None:
-        """Adds a row, as the row parser has it."""
+        """Adds a row, as returned by the row parser."""
         self._num_rows += 1
         key, kept = self._of_table(values) if self._table else self._of_log(values)
         if key < self._limit:
@@ -230,23 +232,23 @@ class FileSketch:
             self._limit = max(self._sketch)
 
     def part(self, path: str, sha256: str) -> FilePart:
-        """The evidence of all rows added."""
+        """Returns the evidence of all rows added."""
         self._cut()
         return FilePart(File(self._source, path, sha256, self._num_rows), dict(self._hours), self._sketch)
 
 
 def hash_of(text: str, num_bytes: int = 4) -> int:
-    """A hash of a text that is the same in every process."""
+    """Returns a hash of a string that is the same in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=num_bytes).digest(), "big")
 
 
 def key_hash(text: str) -> int:
-    """By which rows and keys are drawn: 53 bits, a number that any reader of JSON keeps exactly."""
+    """Returns the hash by which rows and keys are sampled: 53 bits, which every JSON parser represents exactly."""
     return hash_of(text, 7) >> 3
 
 
 def sketch_value(value: Any) -> SketchValue:
-    """A table's value, as the row parser has it, for a sketch."""
+    """Returns the sketch's form of a table's value, which the row parser returned."""
     if value is None or isinstance(value, float):
         return value
     if isinstance(value, tuple):
@@ -261,11 +263,11 @@ def _smallest(sketch: Mapping[int, Any], number: int) -> dict[int, Any]:
 def evidence_of(
     parts: Iterable[FilePart], counted: Iterable[tuple[CountKey, int]], config: Config, span: int
 ) -> Evidence:
-    """Puts together what was found in each file, and what was counted after the joins.
+    """Combines the evidence of all files with the counts after the joins.
 
     Args:
-      parts: One of each file.
-      counted: The sums by key, as `counts_from_pairs` takes them.
+      parts: The evidence of each file.
+      counted: The sums by key, as for `counts_from_pairs`.
       config: The config.
       span: The span's number.
     """
@@ -331,7 +333,11 @@ def _tables(
     unmatched: Mapping[str, int],
     rejected: Mapping[str, int],
 ) -> dict[str, TableEvidence]:
-    """Each table's evidence. The impressions come to one table after the other; what one rejects goes no further."""
+    """Returns each table's evidence.
+
+    The impressions are joined with one table after the other; an impression that one join rejects does not reach the
+    next one.
+    """
     tables = {}
     for name in reversed(config.sources.tables):
         num_joined += rejected[name]

@@ -1,4 +1,4 @@
-"""From an impression's values to its tf.Example, its key of the split, and its label."""
+"""Converts an impression's values to a tf.Example, and computes its split and its fold."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ KIND_OF_FEATURE: dict[str, ColumnKind] = {"categorical": "string", "categorical_
 
 
 class Impression(NamedTuple):
-    """An impression on its way through the joins.
+    """An impression during ingestion.
 
     Attributes:
       file: The log file.
-      row: The row's number in it, as in `RawRow`.
-      split: The split that the file belongs to; empty if the log is not split yet.
+      row: The row's number in the file, as in `RawRow`.
+      split: The split of the impression; empty until the log is split.
       values: The log row's values, in the order of the config's columns.
       label: 0 or 1; None until installs are joined.
-      joined: By table, the matching row's values; None where there is no match.
-      shares_label: Whether it is a training row whose label can be that of an evaluation row, too.
+      joined: The matching row's values by table; None if there is no match.
+      shares_label: Whether it is a training row that can share its label with an evaluation row.
     """
 
     file: str
@@ -52,7 +52,7 @@ class Impression(NamedTuple):
 
 
 class Layout:
-    """Where each value stands in the tuples that the row parser makes."""
+    """The position of each value in the tuples that the row parser returns."""
 
     def __init__(self, config: Config):
         self._config = config
@@ -65,7 +65,8 @@ class Layout:
         self.impression_id = self._position(IMPRESSIONS, log.impression_id, "string")
         self.request_id = self._position(IMPRESSIONS, log.request_id, "string")
         self.timestamp = self._position(IMPRESSIONS, log.timestamp, "timestamp")
-        #: The positions in a log row of what rows that can share a label agree in; none if each has its own.
+        #: The positions, in a log row, of the columns that are equal in rows that can share a label; empty if no rows
+        #: can.
         self.label_columns = self._label_columns()
         self._features = [
             (f, f.source, self._index[f.source][f.source_column, KIND_OF_FEATURE[f.kind]]) for f in config.spec.features
@@ -75,11 +76,11 @@ class Layout:
         return None if column is None else self._index[source][column, kind]
 
     def key_positions(self, source: str, columns: Sequence[str]) -> tuple[int, ...]:
-        """The positions of key columns in a source's rows."""
+        """Returns the positions of key columns in a source's rows."""
         return tuple(self._index[source][column, "string"] for column in columns)
 
     def feature_positions(self, source: str) -> tuple[int, ...]:
-        """The positions of a source's features in its rows, in the order of the config's features."""
+        """Returns the positions of a source's features in its rows, in the order of the config's features."""
         return tuple(position for _, name, position in self._features if name == source)
 
     def timestamp_of(self, source: str, column: str) -> int:
@@ -90,9 +91,10 @@ class Layout:
         return self.key_positions(IMPRESSIONS, columns if installs is None else installs.keys)
 
     def fold(self, impression: Impression) -> int:
-        """The fold of an impression: the same for all that can share its label (`trainer.counts`).
+        """Returns an impression's fold: the same for all impressions that can share its label (`trainer.counts`).
 
-        Where each row has a label of its own, an evaluation row is in none: all training rows may be known to it.
+        If every row has a label of its own, an evaluation row is in no fold: its count encodings may use all training
+        rows.
         """
         if self.label_columns:
             key = repr([impression.values[at] for at in self.label_columns])
@@ -103,7 +105,7 @@ class Layout:
         return int(hash_fraction(f"fold/{key}") * NUM_FOLDS)
 
     def serialized_example(self, impression: Impression, span: int) -> bytes:
-        """The impression of a span as a serialized tf.Example: one entry a feature, those without a value left out.
+        """Serializes an impression of a span as a tf.Example: one entry per feature; missing values have no entry.
 
         A feature with `renamed_from` has its value under both names.
         """
@@ -131,7 +133,7 @@ class Layout:
         return _serialize(example)
 
     def serialized_table_example(self, table: str, key: str, row: tuple[Any, ...]) -> bytes:
-        """A table's row as a serialized tf.Example: its features, and its key under `table_key`."""
+        """Serializes a table's row as a tf.Example: its features, and its key under `table_key`."""
         example = tf.train.Example()
         entries = example.features.feature
         for feature, source, position in self._features:
@@ -159,7 +161,7 @@ def put_value(entries: Any, feature: Feature, value: Any) -> None:
 
 
 def split_rule(config: Config) -> str:
-    """By which rule a config's rows go to a split: equal for two configs that split the same rows alike."""
+    """Returns a string that identifies a config's split rule; equal for two configs that split the same rows alike."""
     log, rule = config.sources.impressions, config.ingestion
     if log.splits is not None:
         return json.dumps(log.splits, sort_keys=True)
@@ -169,10 +171,10 @@ def split_rule(config: Config) -> str:
 
 
 def split_of_key(key: str, eval_fraction: float) -> str:
-    """The split of a request or an impression: the same on every machine, in every run."""
+    """Returns the split of a request or an impression id: the same on every machine, in every run."""
     return "eval" if hash_fraction(key) < eval_fraction else "train"
 
 
 def hash_fraction(key: str) -> float:
-    """A number from 0 up to, not with, 1 that follows from the key alone."""
+    """Maps a key deterministically to a number in [0, 1)."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64

@@ -1,4 +1,4 @@
-"""Opens a source's file, and checks that it has the columns."""
+"""Opens a source's file and checks its columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transform.errors import InputError
 
 
 def open_file(path: str) -> BinaryIO:
-    """Opens a file on any file system that Beam knows; decompressed if its name ends in `.gz`."""
+    """Opens a file on any file system that Beam supports; decompresses it if its name ends in `.gz`."""
     raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     if path.endswith(".gz"):
         return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
@@ -38,14 +38,14 @@ def check_columns(found: Sequence[str], columns: Sequence[str], path: str) -> No
 
 
 class Contents(NamedTuple):
-    """What a file holds, decompressed: the SHA-256 of its bytes, and its lines, the last one with or without an end."""
+    """The SHA-256 and the line count of a file's decompressed bytes; a last line without a newline counts."""
 
     sha256: str
     num_lines: int
 
 
 def contents_of(path: str) -> Contents:
-    """Reads a file's bytes, apart from what reads its rows."""
+    """Computes a file's checksum and line count from its bytes, independently of the reader of its rows."""
     number, end = 0, b"\n"
     digest = hashlib.sha256()
     with open_file(path) as stream:

@@ -1,4 +1,4 @@
-"""What ingestion does after a grouping: one row a key, a table's row or the installs beside an impression."""
+"""Ingestion's transforms on grouped rows: removing duplicate keys, joining tables, labelling from installs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from components.ingestion.rows import Rejection, kept_text
 from transform.config import sources
 from transform.feature_spec import IMPRESSIONS
 
-#: The outputs beside the main one.
+#: The tags of the side outputs.
 REJECTED = "rejected"
 COUNTED = "counted"
 EVIDENCE = "evidence"
 
 
 class KeepFirst(beam.DoFn):  # type: ignore[misc]
-    """Of rows with the same key keeps the first in file order, and rejects the others."""
+    """Keeps the first row, in file order, of the rows with the same key, and rejects the others."""
 
     def __init__(self, source: str, reason: str, key_name: str, unit: str):
         self._source, self._reason, self._key_name, self._unit = source, reason, key_name, unit
 
     def process(self, element: tuple[str, Iterable[tuple[str, str, int, tuple[Any, ...]]]]) -> Iterator[Any]:
         key, rows = element
-        # The group is gone through twice, not held: a log whose ids are all the same is one group.
+        # Iterates twice over the group instead of holding it in memory: a log whose ids are all equal is one group.
         first = min(rows, key=lambda row: (row[1], row[2]))
         yield first
         for _, path, number, values in rows:
@@ -42,7 +42,7 @@ class KeepFirst(beam.DoFn):  # type: ignore[misc]
 
 
 class JoinShuffled(beam.DoFn):  # type: ignore[misc]
-    """After CoGroupByKey by a table's key: adds the table's row to each impression."""
+    """Adds a table's row to each impression, after a CoGroupByKey by the table's key."""
 
     def __init__(self, name: str, table: sources.Table):
         self._name, self._table = name, table
@@ -55,7 +55,7 @@ class JoinShuffled(beam.DoFn):  # type: ignore[misc]
 
 
 class JoinBroadcast(beam.DoFn):  # type: ignore[misc]
-    """Adds to each impression the row of a table that every worker holds."""
+    """Adds a table's row to each impression; the table is a side input, so every worker holds it."""
 
     def __init__(self, name: str, table: sources.Table, position: int):
         self._name, self._table, self._position = name, table, position
@@ -89,12 +89,13 @@ def _joined(
 
 
 def marked(impressions: Iterable[Impression], time_position: int | None, seconds: float) -> Iterator[Impression]:
-    """Marks the training impressions that can share their label with an evaluation one.
+    """Marks the training impressions that can share their label with an evaluation impression.
 
     Args:
-      impressions: All of which two can share a label, their splits set. They are gone through twice, not held.
-      time_position: Where their time is; None if there is none, or it does not matter.
-      seconds: Two share no label if there is more time between them.
+      impressions: A group of impressions that can share labels, with their splits set. The function iterates over
+        them twice and does not hold them in memory.
+      time_position: The position of the timestamp in their values; None if there is none or it does not matter.
+      seconds: The longest time between two impressions that can share a label.
 
     Yields:
       The impressions, with `shares_label` set.
@@ -111,11 +112,11 @@ def marked(impressions: Iterable[Impression], time_position: int | None, seconds
 
 
 class MarkSharedLabels(beam.DoFn):  # type: ignore[misc]
-    """After GroupByKey by the columns in which rows agree that can share a label: `marked`.
+    """Applies `marked` to each group, after a GroupByKey by the columns that are equal in rows that can share a label.
 
     Args:
-      installs: Where labels come from; None if the log has them.
-      time_position: Where an impression's time is.
+      installs: The installs that labels come from; None if the log has the labels.
+      time_position: The position of the timestamp in an impression's values.
     """
 
     def __init__(self, installs: sources.Installs | None, time_position: int | None):
@@ -127,9 +128,10 @@ class MarkSharedLabels(beam.DoFn):  # type: ignore[misc]
 
 
 class LabelFromInstalls(beam.DoFn):  # type: ignore[misc]
-    """After CoGroupByKey by user and app: label 1 if an install follows within the attribution window.
+    """Labels impressions after a CoGroupByKey by `installs.keys`.
 
-    An install that is earlier than the impression by no more than the clocks may differ follows it too.
+    The label is 1 if an install follows within the attribution window. An install before the impression, by at most
+    `clock_skew_seconds`, counts as following it.
     """
 
     def __init__(self, installs: sources.Installs, timestamp_position: int):

@@ -1,4 +1,4 @@
-"""Reads one file of any format, row by row, holding one row (or one Parquet batch) in memory."""
+"""Reads one file of any supported format, row by row, holding one row (or one Parquet batch) in memory."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from transform.errors import InputError
 #: The formats whose rows are lines of text.
 TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl"})
 
-#: What stands before the first line of a UTF-8 file that some Windows programs write.
+#: Some Windows programs write it before the first line of a UTF-8 file.
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-#: How a gzip-compressed file begins, read as text: the second byte is no UTF-8.
+#: The first two bytes of a gzip file, decoded as text: the second byte is not UTF-8, hence the surrogate.
 GZIP_MAGIC = "\x1f\udc8b"
 
 
 @dataclasses.dataclass
 class LineTally:
-    """The lines of a text file that are part of no row, as a reader has counted them so far.
+    """A reader's running count of a text file's lines that are part of no row.
 
     Attributes:
-      header: 1 once the header line is read; 0 in a format without one.
+      header: 1 once the header line is read; 0 in a format without a header.
       blank: Lines without a field.
     """
 
@@ -45,7 +45,7 @@ class LineTally:
 
 
 def unit_of(file_format: str) -> Literal["line", "row"]:
-    """What a row's number counts in a format: the file's lines, or its rows."""
+    """Returns what row numbers count in a format: the file's lines or its rows."""
     return "line" if file_format in TEXT_FORMATS else "row"
 
 
@@ -54,20 +54,21 @@ def read_rows(
 ) -> Iterator[RawRow]:
     """Reads a file.
 
-    In a csv file, a stray quote opens a field that would take in all lines up to the next quote. So a record is
-    cut back to its first line, which is unreadable, and read anew from its second line on, if it is malformed, has more
-    than `max_record_lines` lines, or if its lines are rows by themselves: each that is not blank has, quotes taken as
-    text, as many fields as the header.
+    In a csv file, a stray quote opens a field that would include all lines up to the next quote. So the reader yields
+    only a record's first line, as an unreadable row, and reads again from its second line on if the record is
+    malformed, has more than `max_record_lines` lines, or consists of lines that are rows by themselves: each line that
+    is not blank has as many fields as the header when quotes are read as text.
 
     Args:
-      path: The file, on any file system that Beam knows; decompressed if its name ends in `.gz`.
+      path: The file, on any file system that Beam supports; decompressed if its name ends in `.gz`.
       file_format: `csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`.
-      columns: The columns wanted; the file must have them (a tfrecord and a jsonl file per row, if at all).
-      limits: Of these, `max_row_bytes` (a longer row is yielded as unreadable, not held) and `max_record_lines`.
-      tally: Takes the lines that are part of no row.
+      columns: The columns to read. The file must have them, except that a row of a tfrecord or jsonl file may lack any.
+      limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory) and
+        `max_record_lines`.
+      tally: Counts the lines that are part of no row.
 
     Yields:
-      Every row, the unreadable ones with their reason. Each line of a text file is part of one row, or in `tally`.
+      Every row; an unreadable row has a reason. Each line of a text file is either part of one row or in `tally`.
 
     Raises:
       InputError: If the file cannot be read, lacks a column, or ends in the middle of its compressed data.
@@ -94,13 +95,13 @@ def _rows(path: str, file_format: str, columns: Sequence[str], limits: Ingestion
 
 
 def read_contents(path: str, file_format: str) -> Contents:
-    """A file's checksum and lines, read apart from its rows; raises InputError if it cannot be read."""
+    """Computes a file's checksum and line count, independently of its rows; raises InputError if it cannot be read."""
     with _told_as_input_error(path, _Progress(unit_of(file_format))):
         return contents_of(path)
 
 
 def read_header(path: str, file_format: str) -> list[str] | None:
-    """The column names of a csv, tsv or Parquet file; None for the formats that name columns in every row."""
+    """Returns the column names of a csv, tsv or Parquet file; None for the formats that name columns in every row."""
     with _told_as_input_error(path, _Progress(unit_of(file_format))):
         if file_format == "parquet":
             return parquet_names(path)
@@ -112,7 +113,7 @@ def read_header(path: str, file_format: str) -> list[str] | None:
 
 @dataclasses.dataclass
 class _Progress:
-    """The number of the last row that a reader has yielded, and what it counts."""
+    """The number of the last row that a reader has yielded, and its unit (`unit_of`)."""
 
     unit: str
     number: int = 0
@@ -120,7 +121,7 @@ class _Progress:
 
 @contextlib.contextmanager
 def _told_as_input_error(path: str, progress: _Progress) -> Iterator[None]:
-    """Makes the libraries' errors about a file an InputError."""
+    """Converts the libraries' errors about a file to InputError."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, tf.errors.DataLossError, pa.ArrowInvalid) as error:
@@ -135,9 +136,9 @@ def _told_as_input_error(path: str, progress: _Progress) -> Iterator[None]:
 
 
 class _Lines:
-    """The lines of a text stream as csv and json want them, with the number and the text of the record being read.
+    """Iterator over a text stream's lines for csv and json; keeps the number and the text of the record being read.
 
-    Bytes that are not UTF-8 pass as surrogates, which the row rules reject column by column.
+    Bytes that are not UTF-8 become surrogates, which the row rules reject column by column.
     """
 
     def __init__(self, stream: BinaryIO, max_bytes: int, max_record_lines: int = 1):
@@ -151,22 +152,22 @@ class _Lines:
 
     @property
     def number(self) -> int:
-        """The number of the record's first line in the file; the file's first line is 1."""
+        """The number, in the file, of the record's first line; the file's first line is 1."""
         return self._num_before + 1
 
     @property
     def num_lines(self) -> int:
-        """How many lines the record has taken so far."""
+        """The number of lines that the record has so far."""
         return len(self._record)
 
     @property
     def texts(self) -> list[str]:
-        """The record's lines; of a line that is too long, its beginning."""
+        """The record's lines; a line that is too long is cut to its beginning."""
         return [text for text, _ in self._record]
 
     @property
     def first_line(self) -> str:
-        """The record's first line; of a line that is too long, its beginning."""
+        """The record's first line; cut to its beginning if it is too long."""
         return self._record[0][0] if self._record else ""
 
     @property
@@ -179,7 +180,7 @@ class _Lines:
         self._record = []
 
     def read_again_after_first(self) -> None:
-        """Gives back all lines of the record but the first: a stray quote must not take in the rows behind it."""
+        """Queues all lines of the record but the first again: a stray quote must not consume the rows after it."""
         self._again.extendleft(reversed(self._record[1:]))
         del self._record[1:]
 
@@ -194,7 +195,7 @@ class _Lines:
             )
         text, too_long = self._again.popleft() if self._again else self._next_line()
         self._record.append((text, too_long))
-        # Of a line that is too long the end alone, so that a quote in the part that was dropped opens nothing.
+        # A line that is too long becomes a bare newline, so that a quote in it opens no field.
         return "\n" if too_long else text
 
     def _next_line(self) -> tuple[str, bool]:
@@ -218,7 +219,7 @@ def _dialect(file_format: str) -> dict[str, Any]:
 
 
 def _rule(error: csv.Error) -> str:
-    """The rule that a line breaks, where the csv module's words are for a programmer."""
+    """Returns the rule that a line breaks, as text for a user; the csv module's messages address programmers."""
     text = str(error)
     if text.startswith("new-line character seen"):
         return "a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes"
@@ -226,11 +227,11 @@ def _rule(error: csv.Error) -> str:
 
 
 def _header(lines: _Lines, file_format: str, path: str) -> list[str]:
-    """The column names; the header is one line, so that a quote left open in it takes in no row."""
+    """Reads the column names from one line only, so that an unclosed quote in the header consumes no row."""
     line = next(lines, "")
     if line.startswith(GZIP_MAGIC):
         raise InputError(f"the name of a gzip-compressed file must end in .gz ({path})")
-    if "\0" in lines.first_line:  # such as UTF-16, or no text at all
+    if "\0" in lines.first_line:  # for example UTF-16 or a binary file
         raise InputError(f"a text file must be UTF-8. Received: {lines.first_line[:40]!a} ({path})")
     if lines.too_long:
         raise InputError(f"the header line must have at most {lines.max_bytes} bytes ({path})")
@@ -287,7 +288,7 @@ def _read_delimited(
 
 
 def _mistake(fields: Sequence[str], header: Sequence[str], lines: _Lines, delimiter: str) -> str:
-    """What is wrong with a record that the csv module has read; empty if nothing is."""
+    """Returns what is wrong with a record that the csv module has read; an empty string if nothing is."""
     if len(fields) != len(header):
         return f"a row must have {len(header)} fields. Received: {len(fields)}"
     texts = [text for text in lines.texts if text.strip("\r\n")] if lines.num_lines > 1 else []

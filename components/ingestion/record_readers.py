@@ -1,4 +1,4 @@
-"""Reads the formats that are no text: Parquet, and TFRecord files of tf.Examples."""
+"""Reads the binary formats: Parquet, and TFRecord files of tf.Examples."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from components.ingestion.files import check_columns, check_unique, open_file
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.errors import InputError
 
-#: Rows of a Parquet file held at once.
+#: The number of rows of a Parquet file held in memory at once.
 PARQUET_BATCH_ROWS = 10_000
 
-#: By the unit of an Arrow timestamp.
+#: Ticks per second, by the unit of an Arrow timestamp.
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def parquet_names(path: str) -> list[str]:
-    """The column names of a Parquet file."""
+    """Returns the column names of a Parquet file."""
     with open_file(path) as stream:
         return list(pq.ParquetFile(stream).schema_arrow.names)
 
@@ -49,7 +49,7 @@ def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
 
 
 def _to_python(column: pa.Array) -> list[Any]:
-    """A column's values; strings as bytes, since one that is not UTF-8 would fail the whole batch."""
+    """Returns a column's values; strings as bytes, since one that is not UTF-8 would fail the whole batch."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _to_python(column.dictionary_decode())
@@ -63,7 +63,7 @@ def _to_python(column: pa.Array) -> list[Any]:
         return [None if length is None else list(itertools.islice(items, length)) for length in lengths]
     elif pa.types.is_timestamp(kind):
         ticks, per_second = column.cast(pa.int64()), TICKS_PER_SECOND[kind.unit]
-        seconds = pc.divide(ticks, per_second)  # whole ones, so that the fraction keeps its digits
+        seconds = pc.divide(ticks, per_second)  # integer division, so that the fraction keeps its precision
         rest = pc.subtract(ticks, pc.multiply(seconds, per_second))
         column = pc.add(seconds.cast(pa.float64(), safe=False), pc.divide(rest.cast(pa.float64()), float(per_second)))
     values: list[Any] = column.to_pylist()
@@ -89,9 +89,9 @@ def read_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iter
 
 
 def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """The length and the bytes of each record; of one that is longer than `max_bytes` the beginning only.
+    """Yields each record's length and bytes; a record longer than `max_bytes` is cut to its beginning.
 
-    TensorFlow's own reader takes a file that ends within a record for one that ends before it.
+    TensorFlow's own reader does not detect that a file ends within a record: it ignores the cut record.
     """
     while header := stream.read(12):
         if len(header) < 12 or struct.unpack("<I", header[8:]) != (_masked_checksum(header[:8]),):
@@ -114,7 +114,7 @@ def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _masked_checksum(data: bytes) -> int:
-    """The CRC-32C as the TFRecord format has it: rotated right by 15 bits, plus a constant."""
+    """Returns the CRC-32C as masked in the TFRecord format: rotated right by 15 bits, plus a constant."""
     checksum: int = google_crc32c.value(data)
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 

@@ -1,4 +1,4 @@
-"""The rules for one row: each column's text becomes a typed value, or the row is rejected with a reason."""
+"""The rules for one row: each column's raw value becomes a typed value, or the row is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from transform.raw_texts import null_numbers, null_words, trimmed
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
 MAX_TIMESTAMP = 4_102_444_800
 
-#: A larger weight, one row against all others, is more likely a mistake.
+#: A larger weight would make one row outweigh all others, and is more likely a mistake.
 MAX_WEIGHT = 1_000_000
 
-#: How much of a rejected row the quarantine keeps, in characters.
+#: The number of characters of a rejected row that the quarantine keeps.
 MAX_KEPT_CHARACTERS = 65_536
 
 
-#: 20260115 is a date of ISO 8601, and would pass for seconds of 1970 too.
+#: 20260115 is an ISO 8601 date that could also be read as seconds since 1970.
 _BASIC_DATE = re.compile(r"(19|20)\d{6}$")
 
 
 class RawRow(NamedTuple):
-    """A row as a reader finds it.
+    """A row as returned by a reader, before parsing.
 
     Attributes:
       number: In a text file the number of its first line, the file's first line being 1; else the number of the row.
-      values: By column, what the file holds: bytes, str, number, list or None; a tuple stands for the values of a
-        format that does not tell a list from a single value. None if the row is unreadable.
-      reason: Why it is unreadable, else the empty string.
-      detail: The reason in words.
-      text: The row for the quarantine, where `values` is None.
-      num_lines: How many lines of a text file it takes.
+      values: The raw value by column: bytes, str, number, list or None; a tuple where the format does not distinguish
+        a list from a single value. None if the row is unreadable.
+      reason: A short code for why the row is unreadable; empty if it is readable.
+      detail: The reason as text.
+      text: The row's text for the quarantine, if `values` is None.
+      num_lines: The number of lines that the row spans in a text file.
     """
 
     number: int
@@ -51,15 +51,15 @@ class RawRow(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A row that does not become an example, and why.
+    """A row that does not become an example, and the reason.
 
     Attributes:
       source: The source.
       file: The file.
       line: In a text file the number of the row's first line, the file's first line being 1; else the row's number.
-      reason: Why, in one word.
-      detail: Why, in words.
-      text: The row, at most `MAX_KEPT_CHARACTERS` of it.
+      reason: A short code for the reason.
+      detail: The reason as text.
+      text: The row's text, at most `MAX_KEPT_CHARACTERS` characters.
     """
 
     source: str
@@ -70,12 +70,12 @@ class Rejection(NamedTuple):
     text: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As the quarantine stores it."""
+        """Returns the dict that the quarantine stores."""
         return self._asdict()
 
 
 def kept_text(text: str) -> str:
-    """A row's text as the quarantine keeps it: cut, and with what is not UTF-8 written as an escape."""
+    """Prepares a row's text for the quarantine: cuts it, and escapes what is not UTF-8."""
     return text[:MAX_KEPT_CHARACTERS].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -91,11 +91,11 @@ class RowError(Exception):
 class RowParser:
     """Turns raw rows of one source into tuples of typed values.
 
-    A text is trimmed first, if its column says so. It is no value if it is empty then or one of the null values, and a
-    number is none if it is one of their numbers: the rule of `transform.raw_texts`.
+    A string is trimmed first if its column says so. It is a missing value if it is then empty or one of the null
+    values; a number is a missing value if a null value spells that number. This is the rule of `transform.raw_texts`.
 
-    A row's values stand in the order of `columns`: str for `string`, tuple of str for `list`, float for `float`,
-    int 0 or 1 for `label`, float for `weight`, float seconds since 1970 for `timestamp`; None where there is none.
+    A row's values are in the order of `columns`: str for `string`, tuple of str for `list`, float for `float`,
+    int 0 or 1 for `label`, float for `weight`, float seconds since 1970 for `timestamp`; None for a missing value.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class RowParser:
         return tuple(values)
 
     def _text(self, text: str, column: Column) -> str | None:
-        """A text as its column's rule leaves it; None if it means "no value"."""
+        """Trims a string if its column says so; returns None for a missing value."""
         text = trimmed(text) if column.trim else text
         return None if text in self._nulls[column.trim] else text
 
@@ -217,7 +217,7 @@ class RowParser:
         name = column.name
         seconds = None if isinstance(value, str) and _BASIC_DATE.match(value) else _number(value)
         if seconds is None and not isinstance(value, bool):
-            with contextlib.suppress(ValueError):  # told below
+            with contextlib.suppress(ValueError):  # rejected below
                 time = datetime.datetime.fromisoformat(str(value))
                 seconds = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)).timestamp()
         if seconds is None or not 0 <= seconds < MAX_TIMESTAMP:
@@ -228,7 +228,7 @@ class RowParser:
 
 
 def _number(value: Any) -> float | None:
-    """A value as a number, NaN and the infinities included; None if it is none."""
+    """Returns a value as a number, NaN and the infinities included; None if it is not a number."""
     if isinstance(value, bool) or (isinstance(value, str) and "_" in value):  # Python reads 1_000 as a number
         return None
     try:

@@ -1,9 +1,9 @@
-"""Examples in an order that tells nothing of them.
+"""Writes examples in a shuffled order, independent of labels and join keys.
 
-Training takes the examples in the order in which they are written, and holds but some of them to shuffle among. A
-grouping leaves an order: impressions with an install came before all others, and a model of a million of them ended
-with negatives alone, its predictions a fortieth of what they should have been. Beam's Reshuffle is no shuffle: on one
-machine it hands elements on as they came.
+Training reads the examples in the order in which they were written; its shuffle buffer holds only some of them. A
+GroupByKey leaves an order behind: impressions with an install came before all others, so training on a million
+impressions ended with negatives only, and the predictions were a fortieth of what they should have been. Beam's
+Reshuffle does not shuffle: on one machine it passes elements on in their order.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 
-#: Of the log's files, for one bucket: some 20,000 rows, which are held in memory, or ten times as many if compressed.
+#: Bytes of log files per bucket: about 20,000 rows, ten times as many if compressed. A bucket is held in memory.
 _BUCKET_BYTES = 2 << 20
 
 _HASH_BYTES = 8
 
 
 class Shuffle(beam.PTransform):  # type: ignore[misc]
-    """Shuffles serialized examples, each with its row's number, by a hash of the two.
+    """Shuffles (row number, serialized example) pairs by a hash of both.
 
-    So equal examples of different rows do not stand together. Each bucket has a random part of all examples, always in
-    the same order; the buckets come one after the other.
+    The row number separates equal examples of different rows. Each bucket has a pseudo-random part of all examples,
+    always in the same order; the buckets are written one after the other.
 
     Args:
-      num_buckets: How many there are; a bucket is held in memory.
+      num_buckets: The number of buckets; a bucket is held in memory.
     """
 
     def __init__(self, num_buckets: int):
@@ -45,7 +45,7 @@ class Shuffle(beam.PTransform):  # type: ignore[misc]
 
 
 def buckets_for(files: Iterable[str]) -> int:
-    """How many buckets are enough for the examples of a log's files."""
+    """Returns the number of buckets for the examples of a log's files."""
     num_bytes: int = sum(tf.io.gfile.stat(file).length for file in files)
     return max(1, -(-num_bytes // _BUCKET_BYTES))
 

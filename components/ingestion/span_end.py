@@ -1,4 +1,4 @@
-"""Until when a span's logs reach, and which impressions' labels are known by then."""
+"""Estimates when a span's logs end, and leaves out impressions whose labels are not known by then."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from apache_beam import pvalue
 from components.ingestion.examples import Impression
 from components.ingestion.joins import COUNTED
 
-#: A log's latest rows, of which so few may have a wrong clock: at most this share of all, or one.
+#: The largest share of a log's rows, or one row, that `EndOfLog` ignores at the end as rows of a wrong clock.
 _MAX_LATE_SHARE = 0.001
 
 _SECONDS_PER_BUCKET = 60
 
-#: By the minute, how many times are in it, and the latest of them.
+#: The number of times in each minute, and the latest of them.
 _Buckets = dict[int, tuple[int, float]]
 
 
 class EndOfLog(beam.CombineFn):  # type: ignore[misc]
-    """The latest of some times, seconds since 1970, but for the few that a wrong clock may have set; 0 of none.
+    """The latest of the times, in seconds since 1970, without outliers of a wrong clock; 0 if there are no times.
 
-    The latest minutes are passed over that together have at most a thousandth of the times, or one. So a row whose
-    clock is years ahead ends no span, and a right log ends a thousandth of its rows early at most.
+    It ignores the latest minutes that together have at most a thousandth of the times, or one time. So a row whose
+    clock is years ahead does not set the end, and the end of a correct log is early by at most a thousandth of its
+    rows.
     """
 
     def create_accumulator(self) -> _Buckets:
@@ -55,12 +56,12 @@ class EndOfLog(beam.CombineFn):  # type: ignore[misc]
 
 
 class LeaveOutUnknown(beam.DoFn):  # type: ignore[misc]
-    """Leaves out and counts the impressions whose attribution window ends after what is known of the installs.
+    """Leaves out and counts the impressions whose attribution window ends after the end of the logs.
 
-    Those that an install has followed already are left out too: without the others they would be too many. What is
-    known reaches until the end of the log of impressions or of that of installs, whichever is later: the last of few
-    installs may be long before the end of a span, and installs may be shipped for longer than impressions. No calendar
-    says where a span ends, nor of which time zone its date is; the logs do.
+    It leaves out those that an install already follows too: keeping only them would overstate the share of positives.
+    The end is that of the impressions' log or of the installs' log, whichever is later: if installs are few, the last
+    one may be long before the end of a span, and the installs' log may cover a longer time than the impressions' log.
+    The end is taken from the logs because no calendar says when a span ends or which time zone its date has.
     """
 
     def __init__(self, attribution_seconds: float, timestamp_position: int):

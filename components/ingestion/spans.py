@@ -1,4 +1,4 @@
-"""Which files a run reads: the span, and every source's files for it."""
+"""Resolves the files that a run reads: the span, and every source's files for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 
-#: What TFX says of a file whose path has something else where the span belongs.
+#: TFX's error messages about a file whose path has no valid span at the span's place.
 _NO_SPAN_IN_PATH = re.compile(
     r"Cannot find span number (?:using date )?from (?P<path>.*) based on "
     r"|Retrieved date is invalid for file: (?P<dated>.*)"
@@ -28,7 +28,7 @@ SPAN_TOKENS = ("{SPAN", "{YYYY}", "{MM}", "{DD}")
 
 
 class NoSpanError(InputError):
-    """There are no impressions for the span asked for, but there are for another."""
+    """There are no impressions for the requested span, but there are for another span."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,9 @@ class SpanFiles:
     """One span's files.
 
     Attributes:
-      span: The span's number; 0 where the config's paths name none. For a date, the days since 1970-01-01.
-      files: By source, then by split (the empty name where the log is not split yet), the sorted paths.
-      fingerprint: Changes if a file is added, removed or rewritten.
+      span: The span's number; 0 if the config's paths name no span. For a date, the days since 1970-01-01.
+      files: The sorted paths by source, then by split (the empty name if the log is not split yet).
+      fingerprint: A digest that changes if a file is added, removed or rewritten.
     """
 
     span: int
@@ -51,15 +51,15 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
 
     Args:
       config: The config with the sources.
-      data_root: The folder below which the sources' paths lie.
-      span: The span wanted; None takes the latest for which there are impressions.
+      data_root: The folder that the sources' paths are relative to.
+      span: The requested span; None takes the latest span that has impressions.
 
     Returns:
       The span and its files.
 
     Raises:
       NoSpanError: If the span has no impressions.
-      InputError: If a source has no file for the span, or a file cannot be looked at.
+      InputError: If a source has no file for the span, or a file's status cannot be read.
     """
     log_paths = config.sources.impressions.paths
     number = _find_span(data_root, max(log_paths.values(), key=_names_span), span)
@@ -94,7 +94,7 @@ def has_dates(config: Config) -> bool:
 
 
 def earlier_spans(config: Config, span: int) -> range:
-    """The spans of a window before its last one, whether there are logs of them or not; none without spans."""
+    """Returns the spans of a window before its last one, whether they have logs or not; empty without spans."""
     return range(max(0, span - config.ingestion.window_spans + 1), span) if has_spans(config) else range(0)
 
 
@@ -118,7 +118,7 @@ def _find_span(data_root: str, pattern: str, span: int | None) -> int:
         _, number, _ = utils.calculate_splits_fingerprint_span_and_version(data_root, [split], wanted)
     except (filesystem.NotFoundError, tf.errors.OpError) as error:
         raise InputError(f"{_GONE} ({posixpath.join(data_root, pattern)})") from error
-    except (ValueError, OverflowError) as error:  # OverflowError: a date so far away that there is none
+    except (ValueError, OverflowError) as error:  # OverflowError: the date is out of range
         place = posixpath.join(data_root, pattern)
         found = _NO_SPAN_IN_PATH.match(str(error))
         if found:

@@ -32,7 +32,7 @@ from transform.ranking import snapshot_tables
 
 
 class ReadRows(beam.DoFn):  # type: ignore[misc]
-    """Reads the files of one source: (split, path) to (split, path, the row's number as in `RawRow`, values)."""
+    """Reads the files of one source: maps (split, path) to (split, path, row number as in `RawRow`, values)."""
 
     def __init__(self, config: Config, name: str, source: sources.Source | sources.Impressions):
         self._config = config
@@ -75,13 +75,13 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
                 for key, count in lines.pairs(self._name):
                     yield pvalue.TaggedOutput(COUNTED, (key, count))
         except InputError as error:
-            # Told by the gate, in words, once everything is counted: an exception in Beam loses its sentence.
+            # The row gate reports it after ingestion; an exception raised inside Beam would lose its message.
             yield pvalue.TaggedOutput(COUNTED, (("unusable", str(error)), 1))
         yield pvalue.TaggedOutput(COUNTED, (("read", self._name), number))
 
 
 class ReadSource(beam.PTransform):  # type: ignore[misc]
-    """Reads all files of a source; yields rows, rejections, counts and the evidence in each file."""
+    """Reads all files of a source; outputs rows, rejections, counts and the evidence of each file."""
 
     def __init__(
         self,
@@ -107,10 +107,11 @@ class ReadSource(beam.PTransform):  # type: ignore[misc]
 
 
 class IngestImpressions(beam.PTransform):  # type: ignore[misc]
-    """The whole ingestion: every source's files to labelled, split impressions.
+    """The whole ingestion: from every source's files to labelled impressions with a split.
 
-    Yields a dict: `impressions` (Impression with its split and label set), `rejected` (Rejection), `counted`
-    ((CountKey, number)), `evidence` (FilePart) and, by the name of each of `snapshot_tables`, `tables` ((key, values)).
+    Returns a dict of PCollections: `impressions` (Impression with its split and label set), `rejected` (Rejection),
+    `counted` ((CountKey, number)), `evidence` (FilePart) and `tables`, a dict of PCollections of (key, values) by the
+    name of each of `snapshot_tables`.
     """
 
     def __init__(self, config: Config, files: dict[str, dict[str, tuple[str, ...]]]):
@@ -207,7 +208,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         log_positions = layout.key_positions(IMPRESSIONS, installs.keys)
         positions = layout.key_positions("installs", installs.keys)
         time_position = layout.timestamp_of("installs", installs.timestamp)
-        assert layout.timestamp is not None  # the config's validation holds this
+        assert layout.timestamp is not None  # the config's validation ensures this
         times = self._read(root, "installs", installs) | "InstallTimes" >> beam.Map(
             _install_time, positions, time_position
         )

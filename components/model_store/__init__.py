@@ -1,1 +1,1 @@
-"""The serving folder: versions with their manifests, pins, retention, rollback and the models behind them."""
+"""The serving folder: pushed versions with their manifests, pins, retention, rollback and their models."""

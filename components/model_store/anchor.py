@@ -1,4 +1,7 @@
-"""The anchor: the pushed model that all losses since are counted from, as the serving folder's manifests tell it."""
+"""The anchor: the pushed model that is kept as a long-term reference, as recorded in the serving folder's manifests.
+
+The loss of quality of all later pushes is measured from it.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,20 @@ from collections.abc import Mapping
 
 from components.model_store.versions import MODEL_URI, Manifest
 
-#: In a manifest: the place of the model that is the anchor from this push on.
+#: In a manifest: the URI of the model that is the anchor from this push on.
 ANCHOR = "anchor"
 
 
 def anchor_of(manifests: Mapping[int, Manifest], before: int | None = None) -> str | None:
-    """The place of the model that is the anchor; None if nothing was pushed.
+    """Returns the URI of the model that is the anchor; None if nothing was pushed.
 
-    It is what the manifest of the version that serves says. A rollback has the manifest of the version that it
-    restores, so that the anchor is again the one of that time. A version without a word of it, as an older release
-    pushed it, is the anchor itself.
+    The manifest of the version that serves names it. A rollback copies the manifest of the version that it restores,
+    and so restores that version's anchor. A version without an anchor in its manifest, pushed by an older release, is
+    the anchor itself.
 
     Args:
-      manifests: By version, oldest first, as `history` reads them.
-      before: Look at the versions before this one alone.
+      manifests: The manifests by version, oldest first, as returned by `history`.
+      before: If given, only versions before this one count.
     """
     of_pushes = [m for version, m in manifests.items() if MODEL_URI in m and (before is None or version < before)]
     if not of_pushes:
@@ -29,5 +32,5 @@ def anchor_of(manifests: Mapping[int, Manifest], before: int | None = None) -> s
 
 
 def versions_of(manifests: Mapping[int, Manifest], model_uri: str) -> list[int]:
-    """The versions that have a model, oldest first: its push, and the rollbacks to it."""
+    """Returns the versions that have a model, oldest first: its push, and the rollbacks to it."""
     return [version for version, manifest in manifests.items() if manifest.get(MODEL_URI) == model_uri]

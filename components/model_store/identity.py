@@ -1,8 +1,8 @@
-"""Which versions of a serving folder have a model: known by the checksums of its files, not by its place.
+"""Matches models with versions of a serving folder, by the checksums of their files instead of their URIs.
 
-A model's place ends in the id of the execution that made it, a counter that begins anew with another ML Metadata. So
-one place may have had two models, of which a manifest means one. The files of two exports always differ: TensorFlow
-writes a random number into `fingerprint.pb`.
+A model's URI ends in the id of the execution that made it, a counter that restarts with a new ML Metadata database. So
+one URI may have had two models, and a manifest refers to one of them. The files of two exports always differ:
+TensorFlow writes a random number into `fingerprint.pb`.
 Source: tensorflow/core/protobuf/fingerprint.proto, `FingerprintDef.uuid`.
 """
 
@@ -14,17 +14,17 @@ from collections.abc import Mapping
 from components import storage
 from components.model_store.versions import EXTRA_ASSETS, MODEL_URI, SHA256, Manifest, checksums, history, version_path
 
-#: What a version has beside the model's own files.
+#: The prefix of a version's files that are not the model's own.
 _EXTRA = f"{EXTRA_ASSETS}/"
 
 
 def own_files(sums: Mapping[str, str]) -> dict[str, str]:
-    """Of the checksums of a version's files, or of a SavedModel's, those of the model's own files."""
+    """Selects the checksums of the model's own files from those of a version or a SavedModel."""
     return {name: sha for name, sha in sums.items() if not name.startswith(_EXTRA)}
 
 
 def pushed_files(root: str, version: int, manifest: Manifest) -> dict[str, str]:
-    """The checksums of the files of a version's model, as they were pushed.
+    """Returns the checksums of the files of a version's model, as they were pushed.
 
     Args:
       root: The serving folder.
@@ -32,20 +32,20 @@ def pushed_files(root: str, version: int, manifest: Manifest) -> dict[str, str]:
       manifest: Its manifest.
 
     Returns:
-      By path in the SavedModel, the SHA-256. Of a version without them in its manifest, as an early release pushed it,
-      those of the files in its folder; none if that is gone too.
+      The SHA-256 by path in the SavedModel. If the manifest has none, as in an early release, those of the files in the
+      version's folder; empty if the folder is gone too.
     """
     return own_files(manifest.get(SHA256) or checksums(version_path(root, version)))
 
 
 def has_files(folder: str, expected: Mapping[str, str]) -> bool:
-    """Whether a SavedModel's own files are some expected ones.
+    """Returns whether a SavedModel's own files are the expected ones.
 
-    Files are read until one differs, `fingerprint.pb` first, as another export always differs in it.
+    Reads files until one differs, `fingerprint.pb` first, which differs in every other export.
 
     Args:
       folder: The SavedModel.
-      expected: By path in it, the SHA-256.
+      expected: The SHA-256 by path in the SavedModel.
     """
     found = [name for name in storage.files(folder) if not name.startswith(_EXTRA)]
     return sorted(found) == sorted(expected) and all(
@@ -55,17 +55,17 @@ def has_files(folder: str, expected: Mapping[str, str]) -> bool:
 
 
 def is_model_of(root: str, version: int, manifest: Manifest, place: str, folder: str) -> bool:
-    """Whether a version's model is a given one.
+    """Returns whether a version's model is the given one.
 
     Args:
       root: The serving folder.
       version: The version, which may have been removed.
       manifest: Its manifest.
-      place: The model's place, as manifests have it. It decides only where files cannot: of a model whose files are
-        gone, or of a version of which neither checksums nor files are there.
+      place: The model's URI, as in manifests. It decides only if files cannot: if the model's files are gone, or the
+        version has neither checksums nor files.
       folder: The model's SavedModel.
     """
-    if MODEL_URI not in manifest:  # put there by hand
+    if MODEL_URI not in manifest:  # added manually, without a push
         return False
     expected = pushed_files(root, version, manifest)
     if not expected or not storage.exists(folder):
@@ -74,20 +74,20 @@ def is_model_of(root: str, version: int, manifest: Manifest, place: str, folder:
 
 
 def versions_with(root: str, place: str, folder: str) -> list[int]:
-    """The versions that have a model, oldest first: its push, and the rollbacks to it.
+    """Returns the versions that have a model, oldest first: its push, and the rollbacks to it.
 
     Args:
       root: The serving folder.
-      place: The model's place, as manifests have it.
+      place: The model's URI, as in manifests.
       folder: The model's SavedModel.
     """
     return [v for v, manifest in history(root).items() if is_model_of(root, v, manifest, place, folder)]
 
 
 def is_same_model(one: Manifest, other: Manifest) -> bool:
-    """Whether two versions have the same model: by their manifests' checksums, or by the place where one has none.
+    """Returns whether two versions have the same model: by checksums, or by the URI if a manifest has no checksums.
 
-    Two versions that were put there by hand have nothing in common.
+    Two versions that were added manually, without manifests, never have the same model.
     """
     sums = [own_files(manifest.get(SHA256) or {}) for manifest in (one, other)]
     if all(sums):
@@ -96,12 +96,14 @@ def is_same_model(one: Manifest, other: Manifest) -> bool:
 
 
 def version_before(root: str, place: str, folder: str) -> tuple[int, Manifest] | None:
-    """The version that served before a model, and its manifest; None if none did.
+    """Returns the version that served before a model, and its manifest; None if none did.
+
+    For a model that is not a version yet, that is the version that serves. For a model that is one, it is the version
+    that served when the model was first pushed.
 
     Args:
       root: The serving folder.
-      place: The model's place. Of one that is not a version, what serves was there before it; of one that is, what
-        served when it was pushed first.
+      place: The model's URI, as in manifests.
       folder: The model's SavedModel.
     """
     pushed = {version: manifest for version, manifest in history(root).items() if MODEL_URI in manifest}

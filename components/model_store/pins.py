@@ -1,4 +1,4 @@
-"""Pinned versions: those that are never removed."""
+"""Pinned versions, which are never removed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from components import storage
 from components.model_store.versions import locked, versions
 from transform.errors import InputError
 
-#: In the serving folder, where TF Serving does not look at it: by version, why it is pinned.
+#: In the serving folder: the reason of each pin, by version. TF Serving ignores the file.
 PINS_FILE = ".pins.json"
 
 
 def pins(root: str) -> dict[int, str]:
-    """By version, why it is pinned."""
+    """Returns the reason of each pin, by version."""
     text = storage.read_text(os.path.join(root, PINS_FILE))
     return {int(version): reason for version, reason in json.loads(text or "{}").items()}
 
@@ -29,7 +29,7 @@ def pin(root: str, version: int, reason: str) -> None:
 
 
 def unpin(root: str, version: int) -> None:
-    """Takes a pin away; raises InputError if the version has none."""
+    """Removes a pin; raises InputError if the version is not pinned."""
     with locked(root):
         pinned = pins(root)
         if version not in pinned:

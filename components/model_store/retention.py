@@ -1,4 +1,4 @@
-"""How many pushed versions are kept."""
+"""Retention: removes old pushed versions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from components.model_store.versions import RESTORES, read_manifest, remove_vers
 
 
 def remove_old(root: str, keep: int) -> list[int]:
-    """Removes all but the highest versions, the pinned ones, the anchor's, and those that a kept one restores.
+    """Removes all versions except the highest, the pinned, the anchor's, and those that a kept version restores.
 
     The caller holds the folder's lock.
 
     Args:
       root: The serving folder.
-      keep: How many of the highest versions stay, at least 1: the one that serves.
+      keep: The number of highest versions to keep, at least 1: the one that serves.
 
     Returns:
       The removed versions, oldest first.
@@ -24,7 +24,7 @@ def remove_old(root: str, keep: int) -> list[int]:
     manifests = {version: read_manifest(version_path(root, version)) for version in found}
     if anchor := anchor_of(manifests):
         kept |= set(versions_of(manifests, anchor)[-1:])
-    for version in reversed(found):  # a version restores an older one
+    for version in reversed(found):  # newest first: a version restores an older one
         restored = manifests[version].get(RESTORES)
         if version in kept and restored is not None:
             kept.add(restored)

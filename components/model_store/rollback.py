@@ -1,6 +1,6 @@
-"""Going back: an earlier version serves again, as a new and higher one, and ML Metadata has it on record.
+"""Rollback: an earlier version serves again as a new, higher version, and ML Metadata records it.
 
-TensorFlow and TFX are not imported here: the version serves before they would have started.
+This module does not import TensorFlow and TFX: the version serves sooner than they would be imported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from components.model_store.versions import (
 )
 from transform.errors import InputError
 
-#: In the manifest of a rollback: who did it, and why.
+#: In the manifest of a rollback: the user, and the reason.
 ROLLBACK_BY, ROLLBACK_REASON = "rollback_by", "rollback_reason"
 
 _PUSHED_MODEL = "PushedModel"
@@ -34,15 +34,15 @@ def roll_back(root: str, reason: str, to: int | None = None) -> int:
 
     Args:
       root: The serving folder.
-      reason: Why; stays in the new version's manifest.
-      to: The version that is to serve again. None takes the one before the version that serves, or, where that is a
-        rollback itself, the one before the version that it restored: twice back is two versions back.
+      reason: The reason; recorded in the new version's manifest.
+      to: The version to serve again. None takes the version before the one that serves or, if that one is a rollback,
+        the version before the one that it restored: two rollbacks go back two versions.
 
     Returns:
       The new version, which has the earlier one's files.
 
     Raises:
-      InputError: If there is no such version, or its files are not those that were pushed.
+      InputError: If the reason is empty, there is no such version, or its files are not those that were pushed.
     """
     if not reason.strip():
         raise InputError("a rollback must have a reason. Received: an empty one")
@@ -64,14 +64,14 @@ def roll_back(root: str, reason: str, to: int | None = None) -> int:
 
 
 def _original(manifests: dict[int, Manifest], version: int) -> int:
-    """The version that a rollback restored, in the end; a version that is no rollback itself."""
+    """Returns the version that a rollback, or a chain of them, restored; a version that is no rollback is returned."""
     while (restored := manifests.get(version, {}).get(RESTORES)) is not None:
         version = restored
     return version
 
 
 def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
-    """Records a rollback: an execution that made a PushedModel from what the restored version's push had read.
+    """Records a rollback: an execution that made a PushedModel from the inputs of the restored version's push.
 
     Args:
       store: ML Metadata.
@@ -79,7 +79,7 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
       version: The version that the rollback added.
 
     Returns:
-      Whether it was recorded: not where ML Metadata does not know the restored version's push.
+      Whether it was recorded: False if ML Metadata lacks the restored version's push.
     """
     manifest = history(root)[version]
     pushed = _pushed_model(store, manifest)
@@ -115,10 +115,10 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
 
 
 def _pushed_model(store: mlmd.MetadataStore, manifest: Manifest) -> metadata_store_pb2.Artifact | None:
-    """The first record of the push that a rollback restored."""
+    """Returns the first PushedModel of the push that a rollback restored; None if there is none."""
     try:
         found = store.get_artifacts_by_type(_PUSHED_MODEL)
-    except mlmd.errors.NotFoundError:  # of the type: nothing was pushed by this workspace
+    except mlmd.errors.NotFoundError:  # the artifact type is unknown: this workspace has pushed nothing
         return None
     restored = {"pushed": 1, "version": manifest[RESTORES], "model_id": manifest["model_id"]}
     of_push = [a for a in found if {key: a.custom_properties[key].int_value for key in restored} == restored]

@@ -1,11 +1,11 @@
-"""The models behind the versions of a serving folder, as ML Metadata knows them, or as the folder alone knows them.
+"""Model artifacts of a serving folder's versions: found in ML Metadata, or imported from the folder.
 
-A manifest names its model by the place of the artifact that was pushed, and has the checksums of its files. Where ML
+A manifest names its model by the URI of the artifact that was pushed, and has the checksums of its files. If ML
 Metadata was lost, or the artifact was removed, the version itself still has the model's files, and its manifest says
-what the model was trained on. Such a version is imported: ML Metadata gets a Model artifact for it, so that a run finds
-its baseline whatever was lost.
+what the model was trained on. Such a version is imported: ML Metadata gets a Model artifact for it, so that a run has a
+baseline even then.
 
-    serving/app_store/.models/3/   the Model artifact of version 3, whose own is gone: links to the version's files
+    serving/app_store/.models/3/   an imported Model artifact of version 3: links to the version's files
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ from components.model_store.versions import (
     versions,
 )
 
-#: Custom properties of an imported Model: the place by which manifests know it, and the version it was imported from.
+#: Custom properties of an imported Model: its URI in manifests, and the version that it was imported from.
 IMPORTED_AS, IMPORTED_FROM = "imported_as", "imported_from_version"
 
-#: The id of the node that trains, among whose outputs a run looks for models.
+#: The id of the node that trains; a run searches its outputs for models.
 TRAINER = "trainer"
 
-#: What a version has beside the model's own files.
+#: The prefix of a version's files that are not the model's own.
 _EXTRA = f"{EXTRA_ASSETS}/"
 
-#: The name of the output, by which a run asks for all models.
+#: The name of the trainer's output, by which a run queries all models.
 _OUTPUT = "model"
 
 
 def place_of(model: types.Artifact) -> str:
-    """The place by which manifests know a model: where it lies, or, of an imported one, where it once lay."""
+    """Returns a model's URI in manifests: its own or, for an imported model, that of the model that was pushed."""
     return str(model.get_string_custom_property(IMPORTED_AS) or model.uri)
 
 
 def known_model(models: Iterable[types.Artifact], root: str, version: int, manifest: Manifest) -> types.Artifact | None:
-    """The last of some models that is a version's: at the place that its manifest has, with the files that were pushed.
+    """Returns the last model that is a version's: it has the URI in the version's manifest, and the files pushed.
 
     Args:
-      models: Those that ML Metadata knows.
+      models: The models in ML Metadata.
       root: The serving folder.
       version: The version.
       manifest: Its manifest.
@@ -75,13 +75,13 @@ def known_model(models: Iterable[types.Artifact], root: str, version: int, manif
 def baseline_words(
     root: str, candidate_uri: str, *, is_found: bool, is_imported: bool, features: Collection[str]
 ) -> str:
-    """What a candidate was held against, and where that came from, for a person.
+    """Returns a text for users: which baseline a candidate model was compared with, and where it was found.
 
     Args:
       root: The serving folder.
-      candidate_uri: The candidate's place.
+      candidate_uri: The candidate model's URI.
       is_found: Whether there was a baseline.
-      is_imported: Whether it was imported, as ML Metadata did not know it.
+      is_imported: Whether the baseline was imported because ML Metadata lacked it.
       features: The names of the features that the examples have.
     """
     before = version_before(root, candidate_uri, path_utils.serving_model_path(candidate_uri))
@@ -102,21 +102,21 @@ def baseline_words(
 
 
 def version_of(root: str, model: types.Artifact) -> int | None:
-    """The newest version whose folder is there of a model; None if there is none."""
+    """Returns the newest version of a model whose folder exists; None if there is none."""
     there = versions(root)
     of_model = versions_with(root, place_of(model), path_utils.serving_model_path(model.uri))
     return next((v for v in reversed(of_model) if v in there), None)
 
 
 def why_not_comparable(root: str, version: int | None, features: Collection[str]) -> str:
-    """Why a version's scores of examples say nothing of the scores that it serves: a sentence; empty if they do.
+    """Returns why a version's scores of examples are not comparable with its scores in serving; empty if they are.
 
-    A model reads a feature that the examples do not have as missing in every row, and scores worse than where it
-    serves: held against it, a worse model would pass.
+    A feature that the examples lack is a missing value in every row, so the model scores worse than in serving.
+    Compared with those scores, a worse candidate model would pass.
 
     Args:
       root: The serving folder.
-      version: The version; of none, nothing is known.
+      version: The version; None if it is unknown, and the result is then empty.
       features: The names of the features that the examples have.
     """
     lacking = [] if version is None else _lacking_features(root, version, features)
@@ -129,9 +129,9 @@ def why_not_comparable(root: str, version: int | None, features: Collection[str]
 
 
 def _lacking_features(root: str, version: int, features: Collection[str]) -> list[str]:
-    """The features that a version's model reads and that examples do not have; none of a version without a config."""
+    """Returns the features that a version's model reads and the examples lack; empty for a version without a config."""
     text = storage.read_text(os.path.join(version_path(root, version), EXTRA_ASSETS, CONFIG_FILE))
-    spec = json.loads(text).get("spec", {}) if text else {}  # not a Config: later code may read other keys
+    spec = json.loads(text).get("spec", {}) if text else {}  # not parsed as a Config: its keys change between releases
     combined = {
         name for kind in ("crosses", "counts") for combination in spec.get(kind, []) for name in combination["features"]
     }
@@ -140,7 +140,7 @@ def _lacking_features(root: str, version: int, features: Collection[str]) -> lis
 
 
 def why_not_served(root: str, version: int) -> str:
-    """Why a version cannot be imported: a sentence; empty if it can."""
+    """Returns why a version cannot be imported, as a sentence; empty if it can."""
     if version not in versions(root):
         return f"its folder is gone ({version_path(root, version)})"
     try:
@@ -153,18 +153,18 @@ def why_not_served(root: str, version: int) -> str:
 def import_version(
     store: mlmd.MetadataStore, root: str, version: int, manifest: Manifest, beside: types.Artifact
 ) -> types.Artifact | None:
-    """Gives ML Metadata a Model artifact for a version.
+    """Adds a Model artifact for a version to ML Metadata.
 
     Args:
       store: ML Metadata.
       root: The serving folder.
-      version: The version, which has a manifest with the model's place.
+      version: The version, whose manifest must have the model's URI.
       manifest: Its manifest.
-      beside: An artifact of the pipeline that is to have the model.
+      beside: An artifact of the pipeline that the model is added to.
 
     Returns:
-      The artifact: the model's own files where they are those that were pushed, else links to the version's; None if
-      neither are there.
+      The artifact. It has the model's own files if they are those that were pushed, else links to the version's files.
+      None if neither exist.
     """
     place = manifest[MODEL_URI]
     if _is_as_pushed(place, manifest):
@@ -180,20 +180,20 @@ def import_version(
 
 
 def _is_as_pushed(place: str, manifest: Manifest) -> bool:
-    """Whether a model's own files are there, and are those of the version that was pushed."""
+    """Returns whether a model's own files exist and are those that were pushed."""
     folder, of_model = path_utils.serving_model_path(place), own_files(manifest.get(SHA256) or {})
     return storage.exists(folder) and bool(of_model) and has_files(folder, of_model)
 
 
 def _restore(version: str, folder: str) -> None:
-    """Gives a version's files a second name, or copies them, as a Model artifact has them."""
-    if storage.exists(folder):  # of a run that was killed here, or of a version that had this number before
+    """Links or copies a version's files into the layout of a Model artifact."""
+    if storage.exists(folder):  # left by a run that was killed here, or by an earlier version with this number
         storage.remove(folder)
     storage.copy_folder(version, folder, link=True, leave_out=lambda name: name.startswith(_EXTRA))
 
 
 def _put(store: mlmd.MetadataStore, version: int, place: str, uri: str, beside: types.Artifact) -> types.Artifact:
-    """Records an execution that made a Model artifact out of a version."""
+    """Records an execution that made a Model artifact from a version."""
     execution = metadata_store_pb2.Execution(last_known_state=metadata_store_pb2.Execution.COMPLETE)
     execution.type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=execution_types.IMPORT))
     model = standard_artifacts.Model()
@@ -209,7 +209,7 @@ def _put(store: mlmd.MetadataStore, version: int, place: str, uri: str, beside: 
 
 
 def _contexts_of_models(store: mlmd.MetadataStore, beside: types.Artifact) -> list[metadata_store_pb2.Context]:
-    """The contexts in which a run looks for all models: its pipeline's, and its trainer's."""
+    """Returns the contexts in which a run searches for models: its pipeline's, and its trainer's."""
     (pipeline,) = [context for context in store.get_contexts_by_artifact(beside.id) if context.type == "pipeline"]
     name = f"{pipeline.name}.{TRAINER}"
     trainer = store.get_context_by_type_and_name("node", name)

@@ -1,21 +1,21 @@
-"""The store of pushed versions: a folder that TF Serving watches, of which it serves the highest number.
+"""The serving folder: the store of pushed versions, which TF Serving watches and whose highest version it serves.
 
     serving/app_store/
-      3/                 a version: a SavedModel and, in `assets.extra/`, what goes with it and its manifest
+      3/                 a version: a SavedModel and, in `assets.extra/`, its manifest, config, catalog and warm-up
       4/
-      .part-5.8c1f02d9/  a version that is still being copied, or was when its process was killed
+      .part-5.8c1f02d9/  a version that is being copied, or whose copying process was killed
       .gone-2/           a version that is being removed
-      .removed/2.json    the manifest of a version that was removed
-      .models/3/         a version's files as ML Metadata has a model's, where the model's own are gone
-      .pins.json         which versions are never removed, and why
+      .removed/2.json    the manifest of a removed version
+      .models/3/         an imported Model artifact: a version's files, if the model's own files are gone
+      .pins.json         the versions that are never removed, with the reasons
 
-A version appears by a rename once all of it is on the disk, and goes by a rename before any of it is removed, so that a
-watcher sees whole versions only. A copy has a random name: where a lock was lost, two processes never write into one
-folder, and the second rename to a number fails.
+A version appears by a rename once it is completely on the disk, and disappears by a rename before any of it is removed,
+so a watcher sees complete versions only. A copy has a random name: even if a lock was lost, two processes never write
+into one folder, and the second rename to a number fails.
 
-A remote filesystem has no such rename. There, `.part-5` is an empty file that says that the folder `5` is not whole; it
-is written first and removed last, after the manifest, and `versions` heeds it. A model server there may look into a
-version too early: it then fails to load it and tries again.
+A remote filesystem has no atomic rename. There, `.part-5` is an empty file that marks the folder `5` as incomplete; it
+is written first and removed last, after the manifest, and `versions` skips a marked folder. A model server may read
+such a version too early: it then fails to load it and tries again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from filelock import FileLock
 from components import fence, storage
 from transform.errors import InputError
 
-#: The prefixes of a version that is still being copied, or being removed; TF Serving takes numbers only for versions.
+#: The prefixes of a version that is being copied or removed; TF Serving takes only numbers as versions.
 PART_PREFIX = ".part-"
 GONE_PREFIX = ".gone-"
 
@@ -45,25 +45,25 @@ REMOVED_FOLDER = ".removed"
 
 _MODELS_FOLDER = ".models"
 
-#: Beside the SavedModel's own files, and not looked at by TF Serving but for its warm-up requests.
+#: The folder for files beside the SavedModel's own; TF Serving reads only its warm-up requests.
 EXTRA_ASSETS = "assets.extra"
 CONFIG_FILE = "config.json"
 CATALOG_FOLDER = "catalog"
 
-#: In a version's extra assets: what was pushed, from what, with the files' checksums.
+#: In a version's extra assets: the manifest with the model's lineage and the files' checksums.
 MANIFEST_FILE = "manifest.json"
 
-#: In a manifest: the place of the model, by which ML Metadata knows it.
+#: In a manifest: the model's URI in ML Metadata.
 MODEL_URI = "model_uri"
 #: In a manifest: the spans that the model was trained on in its run.
 SPANS = "spans"
-#: The version that served before, which the model was held against, and that version's model.
+#: In a manifest: the baseline that the model was compared with, as its version and the URI of its model.
 BASELINE = "baseline"
-#: The names of the model's signatures; and, by name, why it lacks one that ranks.
+#: In a manifest: the names of the model's signatures; and, by name, why the model lacks a ranking signature.
 SIGNATURES, ABSENT_SIGNATURES = "signatures", "absent_signatures"
-#: Of a model that a gate refused: who pushed it all the same, the reason, and the refusals.
+#: In the manifest of a model that was pushed although a gate refused it: the user, the reason, and the refusals.
 FORCED = "forced"
-#: What the store itself writes into a manifest.
+#: In a manifest: the entries that the store itself writes.
 VERSION, PUSHED_AT, SHA256 = "version", "pushed_at", "sha256"
 #: In the manifest of a rollback: the version whose files it has, and the version that served before it.
 RESTORES, ROLLBACK_OF = "restores", "rollback_of"
@@ -78,7 +78,7 @@ class DamagedVersionError(InputError):
 
 
 def user() -> str:
-    """Who runs this process, for the record."""
+    """Returns the name of the user who runs this process, for the record."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
@@ -87,11 +87,10 @@ def user() -> str:
 
 @contextlib.contextmanager
 def locked(root: str) -> Iterator[None]:
-    """Holds the lock of a serving folder, which all that changes it take; waits for it.
+    """Waits for the lock of a serving folder, and holds it; every change to the folder requires it.
 
-    The lock, of `flock`, is a file beside the folder, and holds on the file systems that `pipeline.workspace_lock`
-    names. For a remote folder it is a file on this machine: processes of other machines that push there are not kept
-    apart.
+    The lock is a `flock` on a file beside the folder, and works on the file systems that `pipeline.workspace_lock`
+    names. For a remote folder the file is on this machine: it does not exclude pushes from other machines.
     """
     if storage.is_remote(root):
         path = os.path.join(tempfile.gettempdir(), f"wdr-{hashlib.sha256(root.encode()).hexdigest()[:16]}.lock")
@@ -104,28 +103,28 @@ def locked(root: str) -> Iterator[None]:
 
 
 def version_path(root: str, version: int) -> str:
-    """The folder of a version."""
+    """Returns the folder of a version."""
     return os.path.join(root, str(version))
 
 
 def models_folder(root: str) -> str:
-    """The folder of the models that stand in for some whose own files are gone, by version."""
+    """Returns the folder of imported models, whose own files are gone; it has one folder per version."""
     return os.path.join(root, _MODELS_FOLDER)
 
 
 def versions(root: str) -> list[int]:
-    """The whole versions in a serving folder, oldest first; the last one serves."""
+    """Returns the complete versions in a serving folder, oldest first; the last one serves."""
     found = storage.names(root)
     return sorted(int(name) for name in found if name.isdecimal() and f"{PART_PREFIX}{name}" not in found)
 
 
 def read_manifest(version_path: str) -> Manifest:
-    """The manifest of a version; empty if the version was put there by hand, without one."""
+    """Reads the manifest of a version; empty if the version was added manually, without a manifest."""
     return _parse(os.path.join(version_path, _MANIFEST))
 
 
 def history(root: str) -> dict[int, Manifest]:
-    """By version, oldest first, the manifests of those that are there and of those that were removed."""
+    """Reads the manifests of all versions, existing and removed, by version, oldest first."""
     removed = os.path.join(root, REMOVED_FOLDER)
     found = {
         int(name.removesuffix(".json")): _parse(os.path.join(removed, name))
@@ -137,15 +136,15 @@ def history(root: str) -> dict[int, Manifest]:
 
 
 def pushed_models(root: str) -> list[tuple[int, str]]:
-    """Version and model's place of every push and rollback, oldest first; the last one serves.
+    """Returns the version and the model's URI of every push and rollback, oldest first; the last one serves.
 
-    A version that was put there by hand, without a manifest, is left out.
+    A version that was added manually, without a manifest, is left out.
     """
     return [(v, manifest[MODEL_URI]) for v, manifest in history(root).items() if MODEL_URI in manifest]
 
 
 def newest_span(root: str) -> int | None:
-    """The newest span that the model that serves was trained on; None if no manifest tells."""
+    """Returns the newest span that the model that serves was trained on; None if its manifest names no span."""
     manifests = list(history(root).values())
     return max(manifests[-1].get(SPANS, []), default=None) if manifests else None
 
@@ -162,12 +161,12 @@ def _parse(path: str) -> Manifest:
 
 
 def checksums(folder: str) -> dict[str, str]:
-    """The SHA-256 of every file below a folder, by its path in it; the manifest left out."""
+    """Returns the SHA-256 of every file below a folder, except the manifest, by relative path."""
     return {name: storage.sha256(os.path.join(folder, name)) for name in storage.files(folder) if name != _MANIFEST}
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """In words, by which files two folders' checksums differ; empty if they are the same."""
+    """Describes the files in which two folders' checksums differ; empty if they are the same."""
     words = [f"{name} is missing" for name in expected if name not in found]
     words += [f"{name} was changed" for name in found if found[name] != expected.get(name, found[name])]
     words += [f"{name} was added" for name in found if name not in expected]
@@ -194,21 +193,21 @@ def verify(version_path: str) -> dict[str, str]:
 def add_version(
     root: str, fill: Callable[[str], None], manifest: Mapping[str, Any], sums: Mapping[str, str] | None = None
 ) -> int:
-    """Adds the next version; it appears whole or not at all. The caller holds the folder's lock.
+    """Adds the next version; it appears complete or not at all. The caller must hold the folder's lock.
 
-    A process that runs under a claim on a workspace looks, right before the version appears, whether it still has it.
+    A process that holds a claim on a workspace checks, right before the version appears, that the claim is still valid.
 
     Args:
-      root: The serving folder; made if missing.
-      fill: Writes the version's files into the folder that it is given, which is empty.
-      manifest: What the manifest says beside the version's number, the time and the checksums.
-      sums: The checksums, where they are known.
+      root: The serving folder; created if missing.
+      fill: Writes the version's files into the given empty folder.
+      manifest: The manifest's entries apart from the version's number, the time and the checksums.
+      sums: The checksums, if they are known.
 
     Returns:
-      The version, one above the highest that there ever was, as far as its manifest is kept.
+      The version, one above the highest version that the folder has or has a manifest of.
 
     Raises:
-      LostClaimError: If the workspace is another process's by now, or another has removed the copy.
+      LostClaimError: If another process has claimed the workspace meanwhile, or has removed the copy.
     """
     fence.check_held()
     storage.make_folder(root)
@@ -221,7 +220,7 @@ def add_version(
         storage.write_text(part, "")
     folder = final if remote else part
     storage.make_folder(folder)
-    handle = None if remote else os.open(part, os.O_RDONLY)  # while it is open, its number is no other folder's
+    handle = None if remote else os.open(part, os.O_RDONLY)  # an open handle keeps the inode number from reuse
     try:
         fill(folder)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -238,7 +237,7 @@ def add_version(
             raise _removed_copy(part)
     except BaseException as error:
         if storage.exists(part):
-            _clear(root, name)  # a full disk has room again
+            _clear(root, name)  # frees the space, in case the disk is full
         elif handle is not None and isinstance(error, FileNotFoundError):
             raise _removed_copy(part) from error
         raise
@@ -259,13 +258,13 @@ def _removed_copy(part: str) -> fence.LostClaimError:
 def restore(root: str, version: int, manifest: Mapping[str, Any]) -> int:
     """Adds a version with the files of an earlier one: links to them on a local filesystem, copies elsewhere.
 
-    Nothing here writes into a version that is there, so that a link is as good as a copy. The caller holds the folder's
+    A link is as good as a copy, since no code here writes into an existing version. The caller must hold the folder's
     lock.
 
     Args:
       root: The serving folder.
       version: The earlier version.
-      manifest: What the new version's manifest says beside what the earlier one's does.
+      manifest: The entries that the new version's manifest has in addition to the earlier one's.
 
     Returns:
       The new version.
@@ -283,7 +282,7 @@ def restore(root: str, version: int, manifest: Mapping[str, Any]) -> int:
 
 
 def remove_version(root: str, version: int) -> None:
-    """Removes a version; it goes all at once, and its manifest is kept. The caller holds the folder's lock."""
+    """Removes a version atomically and keeps its manifest. The caller must hold the folder's lock."""
     path = version_path(root, version)
     text = json.dumps(read_manifest(path), indent=2, sort_keys=True)
     storage.write_text(os.path.join(root, REMOVED_FOLDER, f"{version}.json"), text)
@@ -298,9 +297,9 @@ def remove_version(root: str, version: int) -> None:
 
 
 def clear(root: str) -> None:
-    """Removes what is no whole version: of a push or a removal that is done, failed or was killed.
+    """Removes incomplete versions, which a push or a removal has left that is done, failed or was killed.
 
-    The caller holds the folder's lock.
+    The caller must hold the folder's lock.
     """
     for name in storage.names(root):
         if name.startswith((PART_PREFIX, GONE_PREFIX)):
@@ -308,7 +307,7 @@ def clear(root: str) -> None:
 
 
 def _clear(root: str, name: str) -> None:
-    """Removes one that is no whole version: at once on a local filesystem, else before the file that says so."""
+    """Removes an incomplete version: after a rename on a local filesystem; else its folder, then the marker file."""
     path = os.path.join(root, name)
     if storage.is_remote(root):
         folder = os.path.join(root, name.removeprefix(PART_PREFIX))

@@ -1,4 +1,4 @@
-"""The push: a model that the gates let through becomes the next version of a serving folder."""
+"""The Pusher component: pushes a model that the gates accepted as the next version of a serving folder."""
 
 from __future__ import annotations
 
@@ -67,19 +67,19 @@ from transform.ranking import absent_signatures
 #: A custom property of a PushedModel: why the push itself refused the model, forced or not.
 REFUSAL = "refusal"
 
-#: The parameter, and the custom property of a PushedModel: why a model that a gate refused was pushed all the same.
+#: The parameter, and the custom property of a PushedModel: why a model was pushed although a gate refused it.
 FORCE_REASON = "force_reason"
 
-#: A custom property of a PushedModel: what else there is to say of the version; empty for a push like any other.
+#: A custom property of a PushedModel: a remark about the version; empty for an ordinary push.
 NOTE = "note"
 
 
 class Pushed(NamedTuple):
-    """What became of a push.
+    """The result of a push.
 
     Attributes:
       version: The model's version.
-      note: What else there is to say of it; empty for a push like any other.
+      note: A remark about the version; empty for an ordinary push.
     """
 
     version: int
@@ -100,34 +100,34 @@ def push(
     force_reason: str = "",
     unchanged: str = "",
 ) -> Pushed:
-    """Copies a SavedModel to the next version of a serving folder, then removes the versions that are too many.
+    """Copies a SavedModel to the next version of a serving folder, then removes superfluous versions.
 
     Args:
       model_path: The SavedModel.
-      catalog_uri: The Catalog artifact; its tables go with the model.
-      serving_root: The folder of versions.
-      config_json: The config the model was made with.
-      lineage: What is known of the model's making; `model_uri` in it is the model's place.
-      keep_versions: How many versions stay.
-      requests: Serialized raw tf.Examples, for the warm-up records; none leaves those out.
-      validated: The checksums of the SavedModel's files as they were validated. By these, and not by its place, it is
-        told whether the model is a version already.
+      catalog_uri: The Catalog artifact; its tables are copied into the version.
+      serving_root: The serving folder.
+      config_json: The config that the model was trained with.
+      lineage: The manifest's entries about the model's origin; `model_uri` is the model's URI.
+      keep_versions: The number of highest versions to keep.
+      requests: Serialized raw tf.Examples for the warm-up records; if empty, the version has no warm-up records.
+      validated: The checksums of the SavedModel's files as they were validated.
       item_id: The feature that is the item's id, for warm-up records that rank.
-      refusals: Of the gates on quality, a sentence each; there must be a reason then.
-      force_reason: Why a model that is refused is pushed all the same; goes into the manifest, with the refusals.
-      unchanged: Why the model would be no new version but for a reason to force it; empty for one that is.
+      refusals: The quality gate's refusals, one sentence each; if not empty, `force_reason` is required.
+      force_reason: Why the model is pushed although it was refused; recorded in the manifest, with the refusals.
+      unchanged: Why the model counts as unchanged, which requires `force_reason`; empty if it does not.
 
     Returns:
-      The version: one above the highest. Where this model is a version already (its push was killed after its work was
-      done, or only its gates ran again), that version: an old model never becomes the newest. But one that serves, and
-      whose files are no longer those that were pushed, is pushed again.
+      The version: one above the highest. If this model is a version already (its push was killed after its work was
+      done, or only its gates ran again), that version: an old model never becomes the newest. Checksums of its files,
+      not its URI, decide whether it is. A model that serves, but whose files are no longer those that were pushed, is
+      pushed again.
 
     Raises:
       StaleBaselineError: If `baseline` in the lineage is not the model that serves.
-      UnchangedModelError: If the model is no new version, and no reason is given.
+      UnchangedModelError: If `unchanged` is not empty, and no reason is given.
       OlderModelError: If the model that serves was trained on later spans, and no reason is given.
       ChangedModelError: If the files, or their copies, are not those that were validated.
-      LostClaimError: If the workspace is another process's by now.
+      LostClaimError: If another process has claimed the workspace meanwhile.
     """
     name = os.path.basename(serving_root.rstrip("/"))
 
@@ -168,7 +168,7 @@ def push(
 
 
 def _what_is_wrong(serving_root: str, version: int) -> str:
-    """Why a version that was pushed is not there as it was; empty if it is."""
+    """Returns how a pushed version was changed or removed since; empty if it is intact."""
     if version not in versions(serving_root):
         return "removed since, as newer versions were pushed"
     try:
@@ -179,7 +179,7 @@ def _what_is_wrong(serving_root: str, version: int) -> str:
 
 
 def _check_validated(validated: Mapping[str, str], folder: str, model_path: str) -> None:
-    """Raises ChangedModelError if the files in a folder, a model's own or a copy, are not those that were validated."""
+    """Raises ChangedModelError if a folder's files, a model's own or a copy's, are not those that were validated."""
     if wrong := differences(validated, checksums(folder)):
         raise ChangedModelError(
             "a pushed model's files must be those that infra validation has run. "
@@ -190,12 +190,12 @@ def _check_validated(validated: Mapping[str, str], folder: str, model_path: str)
 def _check_baseline(
     serving_root: str, baseline: Mapping[str, Any] | None, others: Mapping[int, Mapping[str, Any]]
 ) -> None:
-    """Raises StaleBaselineError if a candidate was held against another model than the one that serves.
+    """Raises StaleBaselineError if a candidate model was compared with another model than the one that serves.
 
     Args:
       serving_root: The serving folder.
-      baseline: The model that the candidate was held against, and its version.
-      others: By version, oldest first, the manifests of what was pushed of other models than the candidate.
+      baseline: The URI and the version of the baseline that the candidate model was compared with.
+      others: The manifests of the pushed versions of other models than the candidate, by version, oldest first.
     """
     if not baseline:
         return
@@ -211,7 +211,7 @@ def _check_baseline(
 
 
 class PusherSpec(ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and parameters of Push."""
+    """Inputs, outputs and parameters of Pusher."""
 
     PARAMETERS = {
         "config": ExecutionParameter(type=str),
@@ -234,7 +234,7 @@ class PusherSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
-    """Pushes a model that both blessings allow, or that a person forces past the gates on quality or a newer model."""
+    """Pushes a model that has both blessings, or that a person forces past the quality gate or a newer model."""
 
     def Do(
         self,
@@ -293,7 +293,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     def _lineage(
         self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any], whole: EvaluationResult
     ) -> Manifest:
-        """What the manifest says of the model's making."""
+        """Returns the manifest's entries about the model's origin."""
         model = artifact_utils.get_single_instance(input_dict["model"])
         metrics = {"candidate": dict(whole.metrics), **({"baseline": dict(whole.baseline)} if whole.baseline else {})}
         baseline = None
@@ -317,7 +317,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 
 def _next_anchor(model_uri: str, record: GateRecordContent) -> str:
-    """The anchor from a push on: the model itself, or the one that it was held against."""
+    """Returns the URI of the anchor from this push on: the model itself, or the anchor that it was compared with."""
     current = QualityInputs.from_json(record.inputs)
     if current.anchor is None or becomes_anchor(current, record.findings):
         return model_uri
@@ -329,7 +329,7 @@ def _is_blessed(blessing: list[types.Artifact]) -> bool:
 
 
 def _read_json(infra_blessing: types.Artifact, name: str) -> dict[str, Any]:
-    """A file that infra validation has written."""
+    """Reads a JSON file that infra validation has written."""
     text = storage.read_text(os.path.join(infra_blessing.uri, name))
     assert text is not None
     found: dict[str, Any] = json.loads(text)
@@ -346,8 +346,8 @@ class Pusher(base_component.BaseComponent):  # type: ignore[misc]
     """Pushes a blessed model as the next version of a serving folder.
 
     Its output `pushed_model` has the custom properties `pushed` (0 or 1), `model_id`, `version` and
-    `pushed_destination`; `refusal` where the push itself refused; `force_reason` where it was forced; `note` where
-    there is more to say. It is never taken from the cache: whether a model is a whole version, only the folder tells.
+    `pushed_destination`; `refusal` if the push itself refused the model; `force_reason` if the push was forced; `note`
+    with a remark. It is never taken from the cache: only the serving folder shows which versions are complete.
     """
 
     SPEC_CLASS = PusherSpec
@@ -374,18 +374,18 @@ class Pusher(base_component.BaseComponent):  # type: ignore[misc]
 
         Args:
           model: The trained model.
-          baseline_model: The serving model that it was held against; none on a first run.
-          evaluation: The Evaluator's metrics, for the record.
-          quality_record: What the gate on quality found: the anchor, and what a forced push was refused by.
-          model_blessing: The word of the gate on quality.
-          infra_blessing: The infra validation's word.
-          examples: What the model was trained on, the window: for the record, and for the warm-up records.
-          catalog: The catalog snapshot that goes with the model.
-          config_json: The config, which goes with the model too.
-          serving_root: The folder of versions.
-          keep_versions: How many versions stay in it.
-          force_reason: Why a model is pushed though a gate on quality, or the push, refuses it; empty if it is not.
-          code_fingerprint: Of the product's code; goes into the manifest.
+          baseline_model: The baseline that the model was compared with; none on a first run.
+          evaluation: The Evaluator's metrics, for the manifest.
+          quality_record: The quality gate's record: the anchor, and the refusals that a forced push overrides.
+          model_blessing: The quality gate's blessing.
+          infra_blessing: The infra validation's blessing.
+          examples: The window that the model was trained on, for the manifest and the warm-up records.
+          catalog: The catalog snapshot, which is copied into the version.
+          config_json: The config, which is copied into the version.
+          serving_root: The serving folder.
+          keep_versions: The number of highest versions to keep in it.
+          force_reason: Why a model is pushed although the quality gate or the push refuses it; empty without force.
+          code_fingerprint: The fingerprint of the project's code, for the manifest.
         """
         super().__init__(
             spec=PusherSpec(

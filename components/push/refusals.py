@@ -1,31 +1,31 @@
-"""Why a push itself refuses a model that the gates have let through."""
+"""Reasons for which the push itself refuses a model that the gates accepted."""
 
 from __future__ import annotations
 
 from components.model_store.versions import SPANS, Manifest, newest_span
 
-#: Scores that differ by no more than this part of their value are the same.
+#: Scores whose relative difference is at most this count as equal.
 SAME_SCORES = 1e-5
 
 
 class StaleBaselineError(ValueError):
-    """Another model serves by now than the one that the candidate was held against."""
+    """The model that serves is not the baseline that the candidate model was compared with."""
 
 
 class OlderModelError(ValueError):
-    """A model that knows later days serves."""
+    """The model was trained only on older spans than the model that serves."""
 
 
 class UnchangedModelError(ValueError):
-    """The model's scores are those of the model that serves."""
+    """The model's scores equal those of the model that serves."""
 
 
 class ChangedModelError(ValueError):
-    """The model's files are no longer those that infra validation has run."""
+    """The model's files are not those that infra validation has run."""
 
 
 def older_than_serving(serving_root: str, lineage: Manifest) -> str:
-    """Why a model would take what serves back in time, as the run of a past day would; empty if it would not."""
+    """Returns why a model is older than the one that serves, as after the run of a past day; empty if it is not."""
     serves, newest = newest_span(serving_root), max(lineage.get(SPANS, []), default=None)
     if serves is None or newest is None or newest >= serves:
         return ""
@@ -36,10 +36,10 @@ def older_than_serving(serving_root: str, lineage: Manifest) -> str:
 
 
 def same_as_serving(largest_change: float | None) -> str:
-    """Why a model is no news: its scores are those of the model that serves; empty if they are not, or none serves.
+    """Returns why a model counts as unchanged: its scores equal those of the model that serves; empty if it does not.
 
     Args:
-      largest_change: The largest relative difference of a score, as infra validation has measured it.
+      largest_change: The largest relative difference of a score, measured by infra validation; None if no model serves.
     """
     if largest_change is None or largest_change > SAME_SCORES:
         return ""

@@ -1,4 +1,4 @@
-"""Warm-up records: requests that TF Serving answers for itself before a version takes traffic.
+"""Warm-up records: requests that TF Serving replays when it loads a version, before the version takes traffic.
 
 Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord file of `PredictionLog`s.
 """
@@ -25,13 +25,13 @@ from transform.signature_names import (
     SERVING_SIGNATURE,
 )
 
-#: Below a version's extra assets; the name is TF Serving's.
+#: The file's name in a version's extra assets, which TF Serving prescribes.
 WARMUP_FILE = "tf_serving_warmup_requests"
 
-#: How many candidates the requests have: as the paper's servers sent them, table 2.
+#: The numbers of candidate items in the requests: the batch sizes of the paper's table 2.
 BATCH_SIZES = (200, 100, 50)
 
-#: A record's inputs by name: strings, in any nesting.
+#: A record's inputs by name: strings, in nested lists of any depth.
 _Inputs = Mapping[str, Any]
 
 
@@ -40,9 +40,9 @@ def write_warmup(version_path: str, model_name: str, requests: Sequence[bytes], 
 
     Args:
       version_path: The version, with its `saved_model.pb`.
-      model_name: The name that the model is served by.
-      requests: Serialized raw tf.Examples, at least one; the largest record takes 200 of them.
-      item_id: The feature that is the item's id, for records that rank; None leaves those out.
+      model_name: The name under which the model is served.
+      requests: Serialized raw tf.Examples, at least one; the largest record has 200 of them.
+      item_id: The feature that is the item's id, for records that rank; None for no such records.
     """
     folder = os.path.join(version_path, EXTRA_ASSETS)
     tf.io.gfile.makedirs(folder)
@@ -60,7 +60,7 @@ def write_warmup(version_path: str, model_name: str, requests: Sequence[bytes], 
 def _records(
     signatures: Mapping[str, Any], requests: Sequence[bytes], item_id: str | None
 ) -> Iterator[tuple[str, _Inputs]]:
-    """The records: a signature, and what it is given."""
+    """Yields the records: a signature's name and its inputs."""
     sizes = sorted({min(size, len(requests)) for size in BATCH_SIZES}, reverse=True)
     (examples,) = signatures[SERVING_SIGNATURE].inputs
     for size in sizes:
@@ -71,7 +71,7 @@ def _records(
     ids = list(dict.fromkeys(with_ids.values()))
     if not ids:
         return
-    # A raw example has both sides' features: as a context its item features are not read, nor the others as an item.
+    # A raw example has the features of both sides: as a context its item features are ignored, as an item the others.
     if RANK_SIGNATURE in signatures:
         for context, size in zip(requests, BATCH_SIZES, strict=False):
             candidates = list(itertools.islice(itertools.cycle(ids), size))
@@ -83,7 +83,7 @@ def _records(
 
 
 def signatures_of(version_path: str) -> Mapping[str, Any]:
-    """A SavedModel's signature definitions by name, without TensorFlow's own, such as `__saved_model_init_op`."""
+    """Returns a SavedModel's signatures by name, without TensorFlow's own, such as `__saved_model_init_op`."""
     with tf.io.gfile.GFile(os.path.join(version_path, "saved_model.pb"), "rb") as file:
         model = saved_model_pb2.SavedModel.FromString(file.read())
     return {name: value for name, value in model.meta_graphs[0].signature_def.items() if not name.startswith("__")}

@@ -1,1 +1,1 @@
-"""The gate on quality: decides on a push by what the Evaluator measured of this span and of earlier ones."""
+"""The quality gate: decides on a push by the Evaluator's results on this span and on earlier spans."""

@@ -1,4 +1,4 @@
-"""The gate on quality: after the Evaluator, by what was measured of this span and of the spans before it."""
+"""The QualityGate component: runs after the Evaluator, and judges a model by this span and the spans before it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class QualityGateSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
-    """Measures the candidate model against the anchor, decides, and blesses it or not."""
+    """Compares the candidate model with the anchor, decides, and blesses the model or not."""
 
     def Do(
         self,
@@ -82,7 +82,7 @@ class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 def _measured(
     input_dict: dict[str, list[types.Artifact]], config: Config, recipe: str, serving_root: str
 ) -> QualityInputs:
-    """What the gate decides by: the Evaluator's measurements, and those against the anchor."""
+    """Returns the gate's inputs: the Evaluator's results, and the comparison with the anchor."""
     model = artifact_utils.get_single_instance(input_dict["model"])
     examples = artifact_utils.get_single_instance(input_dict["examples"])
     features = config.spec.example_names
@@ -113,7 +113,7 @@ def _measured(
 
 
 def _scored(rows: Rows, model: types.Artifact, rival: types.Artifact, version: int | None) -> Rival:
-    """As `against`; of a rival that cannot score the rows, why."""
+    """Calls `against`; if a model cannot score the rows, returns a Rival with the reason as its `problem`."""
     try:
         return against(rows, model, rival, version)
     except ScoringError as error:
@@ -124,7 +124,7 @@ def against(rows: Rows, model: types.Artifact, rival: types.Artifact, version: i
     """Scores a model and a rival on the same rows.
 
     Args:
-      rows: With the columns of `unit_columns`.
+      rows: The evaluation rows, with the columns that name their units.
       model: The candidate model.
       rival: The rival.
       version: The rival's version.
@@ -143,14 +143,14 @@ def against(rows: Rows, model: types.Artifact, rival: types.Artifact, version: i
 
 
 def _rows(examples: types.Artifact, config: Config) -> Rows:
-    """The evaluation rows, with what names their units: the user if the config does, then the request."""
+    """Reads the evaluation rows with the columns that name their units: the user, if configured, then the request."""
     request = REQUEST_ID if config.sources.impressions.request_id is not None else None
     columns = [name for name in (config.user, request) if name is not None]
     return read_rows(artifact_utils.get_split_uri([examples], "eval"), columns)
 
 
 def _units(rows: Rows) -> Array:
-    """Of each row, what it shares with others: the first of its columns that has a value; else itself."""
+    """Returns each row's unit: the first of its columns that has a value; else the row itself."""
     units: Array = np.array([f"row {number}".encode() for number in range(len(rows.examples))], np.object_)
     for name, column in reversed(list(rows.columns.items())):
         units = np.where(column != b"", np.array([name.encode() + b" " + value for value in column], np.object_), units)
@@ -159,7 +159,7 @@ def _units(rows: Rows) -> Array:
 
 @recorded_as(execution_types.QUALITY_GATE)
 class QualityGate(base_component.BaseComponent):  # type: ignore[misc]
-    """Blesses a model that the bounds on this span and on the last ones let through; puts its record out."""
+    """Blesses a model that keeps the bounds on this span and on the last ones; outputs the gate's record."""
 
     SPEC_CLASS = QualityGateSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(QualityGateExecutor)
@@ -180,16 +180,16 @@ class QualityGate(base_component.BaseComponent):  # type: ignore[misc]
         """Declares the component.
 
         Args:
-          model: The candidate model; none where infra validation refused it.
+          model: The candidate model; none if infra validation refused it.
           serving_model: The model that serves; none on a first run.
           anchor_model: The anchor; none on a first run.
           evaluation: The Evaluator's metrics.
-          examples: The run's own, whose evaluation split is scored.
-          records: This gate's of earlier spans.
-          config_json: The bounds, and what names the units of the rows.
-          recipe: A digest of the config and the code that the model was trained by.
-          serving_root: The folder of versions.
-          code_fingerprint: Of the gate's code.
+          examples: The run's own examples, whose evaluation split is scored.
+          records: This gate's records of earlier spans.
+          config_json: The config: the bounds, and the columns that name the rows' units.
+          recipe: A digest of the config and the code that the model was trained with.
+          serving_root: The serving folder.
+          code_fingerprint: The fingerprint of the gate's code.
         """
         super().__init__(
             spec=QualityGateSpec(

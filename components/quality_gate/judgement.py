@@ -1,8 +1,8 @@
-"""The judgement of a model's quality: pure functions from what was measured to findings, each a whole sentence.
+"""The judgement of a model's quality on one span: pure functions from measurements to findings.
 
-A model is refused for what is beyond chance alone. Where there are few examples a `min` or `max` is held against the
-metric's 95 % interval; a change against the baseline always is, and where its interval is wider than what is allowed it
-cannot tell: that is a finding of its own, and refuses nothing.
+A model is refused only for what is beyond chance. If there are few examples, the metric's 95 % interval is compared
+with `min` and `max`. A change from the baseline is always judged by its interval; if the interval's half-width exceeds
+the allowed change, the change cannot be judged: that is a finding of its own, and refuses nothing.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from components.evaluation.results import Estimate, EvaluationResult, interval
 from components.gate_records import Finding, Severity
 from transform.config.evaluation import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of, split_slice
 
-#: The gate of these findings.
+#: The gate's name in these findings.
 GATE = "quality"
 
-#: In a slice that had examples in earlier spans none are expected by chance only where fewer units than these are: of
-#: 30 expected units, such as users, none come once in e^30 times.
+#: A slice that had examples in earlier spans may have none by chance if fewer units than this are expected: with 30
+#: expected units, such as users, the probability is e^-30.
 MIN_EXPECTED_UNITS = 30
 
 _KEY = "evaluation"
 
 
 class SliceSize(NamedTuple):
-    """How much of the evaluation a slice is.
+    """The size of a slice in an evaluation.
 
     Attributes:
-      examples: How many examples it has.
-      positives: How many of them have label 1.
-      units: Of how many units of the bootstrap, such as users, they are.
+      examples: The number of examples.
+      positives: The number of them with label 1.
+      units: The number of their bootstrap units, such as users.
     """
 
     examples: int
@@ -40,7 +40,7 @@ class SliceSize(NamedTuple):
 
 
 def slice_sizes(measured: Mapping[str, EvaluationResult]) -> dict[str, SliceSize]:
-    """The sizes by slice, `""` being the whole: what `findings` wants to know of earlier spans."""
+    """Returns the sizes by slice, which `findings` takes for earlier spans; `""` is all examples."""
     return {name: SliceSize(m.num_examples, m.num_positives, m.num_units) for name, m in measured.items()}
 
 
@@ -50,16 +50,17 @@ def findings(
     earlier: Sequence[Mapping[str, SliceSize]] = (),
     not_compared: str = "",
 ) -> list[Finding]:
-    """Judges a model by what was measured of it.
+    """Judges a model by its evaluation results.
 
     Args:
-      measured: By slice, `""` being the whole.
-      evaluation: What it is held to.
+      measured: The results by slice; `""` is all examples.
+      evaluation: The bounds.
       earlier: The sizes of the slices in earlier spans' evaluations.
-      not_compared: Why the model that serves is no baseline, a sentence; empty if it is, or if none serves.
+      not_compared: Why the model that serves is not the baseline, as a sentence; empty if it is, or if none serves.
 
     Returns:
-      The findings: refusals first, then what could not be judged, then warnings; each over all examples before slices.
+      The findings: refusals first, then what could not be judged, then warnings; within each, those over all examples
+      before those of slices.
     """
     found = [
         *_of_whole(measured[""], evaluation, not_compared),
@@ -71,7 +72,7 @@ def findings(
 
 
 def refusals(found: Sequence[Finding]) -> list[str]:
-    """The sentences of the findings that refuse the model."""
+    """Returns the sentences of the findings that refuse the model."""
     return [finding.sentence for finding in found if finding.severity == "refuse"]
 
 
@@ -79,12 +80,12 @@ class _Subject(NamedTuple):
     """A metric over some examples, and its rule.
 
     Attributes:
-      metric: Its name.
+      metric: The metric's name.
       place: The slice; empty for all examples.
-      rule: What it is held to.
-      key: Where the rule stands in the config.
-      measured: Of the examples.
-      is_small: Whether the examples are so few that bounds are held against the metric's interval.
+      rule: The bounds.
+      key: The rule's key in the config.
+      measured: The results over the examples.
+      is_small: Whether there are so few examples that the metric's interval is compared with the bounds.
     """
 
     metric: str
@@ -154,9 +155,9 @@ def _undefined(subject: _Subject) -> str:
 
 
 def _small_evaluation(whole: EvaluationResult, evaluation: Evaluation, *, is_first: bool) -> Iterator[Finding]:
-    """What few positives mean: for a first model, that it must rank better than chance beyond doubt."""
+    """Judges a small evaluation: a first model must rank better than chance, by its whole 95 % interval."""
     auc = _above_chance(whole)
-    proven = auc.low > 0.5  # not, if it is not a number
+    proven = auc.low > 0.5  # False for NaN
     what = "a first model is" if is_first else "`min` and `max` are"
     rule = f"{what} judged by at least {evaluation.min_positives} evaluation examples of either label"
     sentence = f"{rule}. Received: {_size(whole)}; "
@@ -183,11 +184,11 @@ def _small_evaluation(whole: EvaluationResult, evaluation: Evaluation, *, is_fir
 
 
 def _above_chance(whole: EvaluationResult) -> Estimate:
-    """AUC with a standard error that is no smaller than that of random scores.
+    """Returns the AUC with a standard error that is at least that of random scores.
 
-    Of few positives the bootstrap's may be far too small: where they happen to stand first, it is 0. Random scores have
-    √((P + N + 1) / (12 P N)) with P positives and N negatives (Mann and Whitney, 1947): 0.29 with one positive, 0.056
-    with 28 of 400.
+    With few positives, the bootstrap's standard error may be far too small: 0 if they happen to be ranked first. Random
+    scores have √((P + N + 1) / (12 P N)) with P positives and N negatives (Mann and Whitney, 1947): 0.29 with one
+    positive, 0.056 with 28 of 400.
     """
     positives, negatives = whole.num_positives, whole.num_examples - whole.num_positives
     auc = whole.candidate("auc")
@@ -202,7 +203,7 @@ def _range(estimate: Estimate) -> str:
 
 
 def _bounds(subject: _Subject) -> Iterator[Finding]:
-    """Whether a metric lies within `min` and `max`; of few examples, whether its interval reaches them."""
+    """Judges whether a metric is within `min` and `max`; with few examples, whether its interval overlaps them."""
     rule, estimate = subject.rule, subject.measured.candidate(subject.metric)
     value = estimate.value
     if rule.min is not None and value < rule.min:
@@ -228,7 +229,7 @@ def _cannot_tell(subject: _Subject, start: str, estimate: Estimate) -> str:
 
 
 def _serving_misses(subject: _Subject, lowest: float) -> str:
-    """Where the serving model misses the bound beyond doubt too, the fault may not be the candidate's."""
+    """Returns a remark if the serving model misses the bound too: the candidate model may not be the cause."""
     if subject.metric not in subject.measured.baseline or not HIGHER_IS_BETTER[kind_of(subject.metric)]:
         return ""
     serving = subject.measured.serving(subject.metric)
@@ -238,12 +239,12 @@ def _serving_misses(subject: _Subject, lowest: float) -> str:
 
 
 def _worsening(subject: _Subject) -> Iterator[Finding]:
-    """Whether a metric is worse than the baseline's by more than `max_worsening` and chance.
+    """Judges whether a metric is worse than the baseline's by more than `max_worsening` and chance.
 
-    It is refused if the good end of the change's 95 % interval is worse by more than the margin, and the change at
-    least twice the half-width of that interval. The second holds by itself where the interval is no wider than the
-    margin; where it is wider, it keeps a slice of few examples from being refused by chance: 3.9 standard errors are
-    passed by 1 in 23,000 equal models, 2 standard errors by 1 in 44.
+    The model is refused if the better end of the change's 95 % interval is worse by more than the margin, and the
+    change is more than twice the interval's half-width. The second condition follows from the first if the half-width
+    is at most the margin. If it is larger, the condition prevents refusals of a slice with few examples by chance:
+    1 in 23,000 equal models exceeds 3.9 standard errors, and 1 in 44 exceeds 2 standard errors.
     """
     margin, change = subject.rule.max_worsening, subject.measured.changes.get(subject.metric)
     if margin is None or change is None:
@@ -303,10 +304,10 @@ def _of_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) -> 
 def _vanished(
     measured: Mapping[str, EvaluationResult], evaluation: Evaluation, earlier: Sequence[Mapping[str, SliceSize]]
 ) -> Iterator[Finding]:
-    """Slices without an example where many are expected.
+    """Finds slices without examples where many are expected.
 
-    Expected are those of each of the earlier spans: a slice that has examples on some days alone, such as a weekday,
-    is missed by none.
+    A slice is expected if every earlier span has examples of it; so a slice with examples on some days only, such as a
+    weekday, is not reported.
     """
     for feature in dict.fromkeys(split_slice(name)[0] for name in evaluation.slices):
         if not any(_feature_of(name) == feature for name in measured if name):
@@ -321,7 +322,7 @@ def _vanished(
 
 
 def _feature_of(slice_name: str) -> str:
-    """The feature of a slice's name: `country` of `country = US`, `age_days` of `age_days < 7`."""
+    """Returns the feature in a slice's name: `country` of `country = US`, `age_days` of `age_days < 7`."""
     return slice_name.split(" ", 1)[0]
 
 

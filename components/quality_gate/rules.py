@@ -1,9 +1,9 @@
-"""The decisions of the gate on quality: pure functions of what was measured of this span and of earlier ones.
+"""The quality gate's decisions: pure functions of the measurements of this span and of earlier ones.
 
-Losses add up. So a candidate model is held not only against the model that serves, which is replaced every day, but
-against an *anchor*: a pushed model that stays the measure until one beats it beyond chance. A day's difference from it
-is uncertain by more than what must not be lost, so the differences of the last spans are pooled, each weighted by the
-rows that it stands on (1 / its variance) and by how recent it is (the newest of 7 counts seven times the oldest).
+Small losses add up. So a candidate model is compared not only with the model that serves, which is replaced every day,
+but also with an *anchor*: a pushed model that stays the reference until a model beats it beyond chance. The uncertainty
+of one day's difference exceeds the loss that must be detected, so the differences of the last spans are pooled, each
+weighted by its precision (1 / its variance) and by its recency (the newest of 7 counts seven times the oldest).
 """
 
 from __future__ import annotations
@@ -28,21 +28,23 @@ from transform.config.quality import Quality
 
 GATE = quality.GATE
 
-#: A difference is beyond chance from so many standard errors on: one good day in 740. Of a rule that also asks for a
-#: loss of some size fewer are refused; `python -m benchmarks.gate_replay` counts them over all rules.
+#: A difference of more than this many standard errors is beyond chance: it occurs on one good day in 740. A rule that
+#: also requires a minimum loss refuses fewer days; `python -m benchmarks.gate_replay` counts them over all rules.
 BEYOND_CHANCE = 3.0
 
-#: A model replaces the anchor from so many standard errors of one span on. Nothing else does, so that in a slow decline
-#: the anchor stays: by chance a model that is no better replaces it on one day in 4,300, one that is worse more rarely.
+#: The number of standard errors, of one span, by which a model must be better to replace the anchor. So the anchor
+#: stays during a slow decline: by chance, an equally good model replaces it on one day in 4,300, a worse one more
+#: rarely.
 BETTER_THAN_ANCHOR = 3.5
 
-#: With fewer examples of a label a standard error is not to be trusted; one of several spans in a slice is.
+#: With fewer examples of a label, a standard error is not reliable. A slice needs fewer: its differences are pooled
+#: over several spans.
 MIN_POSITIVES, MIN_SLICE_POSITIVES = 30, 10
 
-#: The config's keys that hold a candidate model against the anchor.
+#: The config's keys of the bounds relative to the anchor.
 ANCHOR_RULES = ("quality.max_auc_loss", "quality.max_logloss_rise")
 
-#: Half the width of a 95 % interval, in standard errors, by which the Evaluator judges one span.
+#: Half the width of a 95 % interval, in standard errors; the rules on one span use that interval.
 _HALF_WIDTH = 1.96
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -59,14 +61,14 @@ class PairedDifference:
 
 @dataclass(frozen=True, config=_STRICT)
 class Rival:
-    """A model that the candidate model is held against.
+    """A model that the candidate model is compared with.
 
     Attributes:
-      model_uri: The model; empty if there is none.
-      version: Its version; None if it was removed.
-      metrics: On this span's evaluation rows, as `metrics_of` gives them; empty if it could not score them.
-      differences: By metric, the candidate model's minus its own, on the same rows.
-      problem: Why it could not be measured, a sentence; empty if it could.
+      model_uri: The model's URI; empty if there is none.
+      version: The model's version; None if it was removed.
+      metrics: Its metrics on this span's evaluation rows, as returned by `metrics_of`; empty if it could not be scored.
+      differences: By metric, the candidate model's minus this model's, on the same rows.
+      problem: Why it could not be measured, as a sentence; empty if it could.
     """
 
     model_uri: str
@@ -78,15 +80,15 @@ class Rival:
 
 @dataclass(frozen=True, config=_STRICT)
 class QualityInputs:
-    """What the gate on quality decides by, of one span.
+    """The quality gate's inputs of one span.
 
     Attributes:
-      model_uri: The candidate model, by the place that manifests know it by, as all models here.
-      recipe: A digest of the config and the code that it was trained by.
-      serving_uri: The model that serves; empty on a first run.
-      measured: What the Evaluator measured of both, by slice, as `components.evaluation.results.to_plain` has it.
-      anchor: The anchor; None where there is none yet.
-      not_compared: Why the model that serves was not measured, a sentence; empty if it was.
+      model_uri: The candidate model's URI, as in manifests, like all URIs here.
+      recipe: A digest of the config and the code that it was trained with.
+      serving_uri: The URI of the model that serves; empty on a first run.
+      measured: The Evaluator's results of both by slice, as returned by `components.evaluation.results.to_plain`.
+      anchor: The anchor; None if there is none yet.
+      not_compared: Why the model that serves is not compared, as a sentence; empty if it is.
     """
 
     model_uri: str
@@ -98,22 +100,22 @@ class QualityInputs:
 
     @cached_property
     def slices(self) -> dict[str, EvaluationResult]:
-        """What was measured, by slice."""
+        """The Evaluator's results by slice."""
         return from_plain(self.measured)
 
     @property
     def whole(self) -> EvaluationResult:
-        """What was measured over all examples."""
+        """The Evaluator's result over all examples."""
         return self.slices[""]
 
     def to_json(self) -> dict[str, Any]:
-        """As a GateRecord has them."""
+        """Converts the inputs to those of a GateRecord."""
         plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return plain
 
     @classmethod
     def from_json(cls, inputs: Mapping[str, Any]) -> QualityInputs:
-        """Reads what `to_json` wrote; raises pydantic's ValidationError, a ValueError, if it did not."""
+        """Converts the output of `to_json` back; raises pydantic's ValidationError, a ValueError, for other input."""
         return _ADAPTER.validate_python(dict(inputs))
 
 
@@ -122,7 +124,7 @@ _ADAPTER = TypeAdapter(QualityInputs)
 
 @dataclasses.dataclass(frozen=True)
 class EarlierSpan:
-    """What the gate decided by on an earlier span, and whether it refused that span's model."""
+    """The gate's inputs of an earlier span, and whether the gate refused that span's model."""
 
     span: int
     inputs: QualityInputs
@@ -130,7 +132,7 @@ class EarlierSpan:
 
 
 def earlier_spans(records: Iterable[GateRecord]) -> list[EarlierSpan]:
-    """Earlier spans by their records, oldest first; those that had no model to judge are left out."""
+    """Returns the earlier spans of records, oldest first; spans without a model to judge are left out."""
     return [
         EarlierSpan(r.span, QualityInputs.from_json(r.inputs), bool(r.of_severity("refuse")))
         for r in sorted(records, key=lambda record: record.span)
@@ -140,12 +142,12 @@ def earlier_spans(records: Iterable[GateRecord]) -> list[EarlierSpan]:
 
 @dataclasses.dataclass(frozen=True)
 class Pooled:
-    """Differences of some spans together.
+    """Pooled differences of several spans.
 
     Attributes:
-      estimate: Their weighted mean.
-      standard_error: Of the mean.
-      num_spans: How many spans went into it.
+      estimate: The weighted mean of the differences.
+      standard_error: The standard error of the mean.
+      num_spans: The number of spans pooled.
     """
 
     estimate: float
@@ -154,12 +156,13 @@ class Pooled:
 
 
 def pool(differences: Sequence[PairedDifference]) -> Pooled:
-    """The weighted mean of spans' differences, oldest first, one at least.
+    """Returns the weighted mean of spans' differences, given oldest first, at least one.
 
-    A span's weight is its place, 1 for the oldest, divided by its variance. Of two spans with -0.010 and -0.004, both
-    with a standard error of 0.003: (1 · -0.010 + 2 · -0.004) / 3 = -0.006, and 0.003 · √(1² + 2²) / 3 = 0.0022.
+    A span's weight is its position, 1 for the oldest, divided by its variance. For two spans with -0.010 and -0.004,
+    both with a standard error of 0.003, the mean is (1 · -0.010 + 2 · -0.004) / 3 = -0.006, and its standard error is
+    0.003 · √(1² + 2²) / 3 = 0.0022.
     """
-    if any(d.standard_error == 0 for d in differences):  # models whose scores are the same: no weight is finite
+    if any(d.standard_error == 0 for d in differences):  # models with equal scores: the weight would be infinite
         differences = [PairedDifference(d.estimate, max(d.standard_error, 1e-9)) for d in differences]
     weights = [place / d.standard_error**2 for place, d in enumerate(differences, start=1)]
     total = sum(weights)
@@ -175,14 +178,14 @@ def decide(
     """Decides whether a candidate model may be pushed.
 
     Args:
-      current: What was measured on this span.
+      current: The inputs of this span.
       span: The span.
-      earlier: The same of earlier spans, oldest first.
+      earlier: The inputs of earlier spans, oldest first.
       settings: The bounds over several spans.
       evaluation: The bounds on one span.
 
     Returns:
-      What was found: refusals first, then what could not be judged, then warnings.
+      The findings: refusals first, then what could not be judged, then warnings.
     """
     sizes = [quality.slice_sizes(e.inputs.slices) for e in earlier]
     found = [
@@ -197,9 +200,9 @@ def decide(
 
 
 def _too_good(current: QualityInputs, earlier: Sequence[EarlierSpan], settings: Quality) -> Iterator[Finding]:
-    """Holds the AUC against the serving model's, and against those of the last spans' models that were not refused.
+    """Compares the AUC with the baseline's, and with those of the last spans' models that were not refused.
 
-    A model that is rightly much better is pushed by force once; then it serves, and the next ones are held against it.
+    A model that is legitimately much better must be force-pushed once; then it serves and is the next models' baseline.
     """
     whole = current.whole
     counted = [e.inputs.whole.metrics for e in earlier[-settings.pool_spans :] if not e.refused]
@@ -211,15 +214,16 @@ def _too_good(current: QualityInputs, earlier: Sequence[EarlierSpan], settings: 
 
 
 def becomes_anchor(current: QualityInputs, found: Sequence[Finding] = ()) -> bool:
-    """Whether a candidate model, once it is pushed, is the anchor.
+    """Returns whether a candidate model becomes the anchor once it is pushed.
 
-    It is if it is the first, or better beyond chance: its AUC is higher by `BETTER_THAN_ANCHOR` standard errors of this
-    span alone, and its log loss no higher. It also is where the anchor cannot score the rows any more, and where a
-    person forces it past the anchor's refusal: the loss is accepted then, on record, and counts from there.
+    The first model does, and one that is better beyond chance: its AUC is higher by `BETTER_THAN_ANCHOR` standard
+    errors of this span alone, and its log loss is no higher. So does a model if the anchor cannot score the rows any
+    more, and one that a person forces past a refusal by the anchor's bounds: the loss is then accepted and recorded,
+    and later losses are measured from there.
 
     Args:
-      current: What was measured.
-      found: What the gate found of it.
+      current: The gate's inputs.
+      found: The gate's findings.
     """
     if current.anchor is None or current.anchor.problem:
         return True
@@ -232,7 +236,7 @@ def becomes_anchor(current: QualityInputs, found: Sequence[Finding] = ()) -> boo
 
 
 def _against_anchor(current: QualityInputs, earlier: Sequence[EarlierSpan], settings: Quality) -> Iterator[Finding]:
-    """Holds the candidate model against the anchor, by this span and those before it."""
+    """Compares the candidate model with the anchor, pooled over this span and those before it."""
     anchor = current.anchor
     if anchor is None:
         return
@@ -262,9 +266,10 @@ def _against_anchor(current: QualityInputs, earlier: Sequence[EarlierSpan], sett
 def _against_serving(
     current: QualityInputs, earlier: Sequence[EarlierSpan], settings: Quality, evaluation: Evaluation
 ) -> Iterator[Finding]:
-    """Pools what one span cannot tell: a `max_worsening` that is less than half of the change's interval.
+    """Pools the rules that one span cannot judge: `max_worsening` below half the width of the change's interval.
 
-    In a small slice as in the whole: what is worse in a country of a few rows a day shows over some days.
+    This applies to small slices as to all examples: a loss in a country with few rows a day is detectable over several
+    days.
     """
     for place, measured in sorted(current.slices.items()):
         thresholds = evaluation.slice_thresholds if place else evaluation.thresholds
@@ -282,24 +287,25 @@ def _against_serving(
             ]
             pooling = _Pooling(subject, key, rule.max_worsening, words, measured.num_examples, settings.pool_spans)
             found = list(_judged(pooling, own if _has_enough(measured, bool(place)) else None, before))
-            yield from (f for f in found if f.severity == "refuse" or not place)  # the slices are named already
+            yield from (f for f in found if f.severity == "refuse" or not place)  # other rules report slices already
 
 
 def _counted(current: QualityInputs, earlier: Sequence[EarlierSpan]) -> list[EarlierSpan]:
-    """The earlier spans whose differences count.
+    """Returns the earlier spans whose differences count.
 
-    A refused model's difference tells of a candidate model of the same config and code, and not of one that mends them.
+    A refused model's difference counts only if the candidate model has the same config and code: another config or
+    code may be the repair.
     """
     return [e for e in earlier if not e.refused or e.inputs.recipe == current.recipe]
 
 
 def _has_enough(measured: EvaluationResult, is_slice: bool = False) -> bool:
-    """Whether a standard error is to be trusted; of a slice, which stands for many, pooling makes up for some."""
+    """Returns whether a standard error is reliable; slices need fewer examples, since they are pooled over spans."""
     return measured.num_of_rarer_label >= (MIN_SLICE_POSITIVES if is_slice else MIN_POSITIVES)
 
 
 def _change(measured: EvaluationResult, metric: str) -> PairedDifference | None:
-    """The candidate's metric minus the baseline's, where it and its standard error are numbers."""
+    """Returns the candidate model's metric minus the baseline's; None unless it and its standard error are finite."""
     change = measured.changes.get(metric)
     if change is None or not (math.isfinite(change.value) and math.isfinite(change.standard_error)):
         return None
@@ -311,12 +317,12 @@ class _Pooling:
     """A bound on a difference that is pooled over spans.
 
     Attributes:
-      subject: The metric, and the slice if it is of one.
+      subject: The metric, with the slice if there is one.
       rule: The config's key of the bound.
       bound: The largest worsening allowed.
-      words: The bound in words.
-      rows: How many rows this span has.
-      num_spans: How many spans are pooled at most.
+      words: The bound as text.
+      rows: The number of this span's rows.
+      num_spans: The largest number of spans pooled.
     """
 
     subject: str
@@ -330,9 +336,10 @@ class _Pooling:
 def _judged(
     pooling: _Pooling, own: PairedDifference | None, before: Sequence[PairedDifference | None]
 ) -> Iterator[Finding]:
-    """What the differences of some spans say of a bound.
+    """Judges a bound by the pooled differences of several spans.
 
-    A refusal asks for a loss above the bound on this span too: after a repair the spans before it must not refuse it.
+    A refusal requires a loss above the bound on this span too, so that after a repair the earlier spans do not refuse
+    the model.
     """
     rule, bound, words, rows = pooling.rule, pooling.bound, f"{pooling.words} ({pooling.rule})", pooling.rows
     if own is None:
@@ -359,11 +366,11 @@ def _judged(
 
 @dataclasses.dataclass(frozen=True)
 class _Step:
-    """How much worse a model was on the first span that it had not seen than on its own.
+    """How much worse a model was on its first unseen span than on the span it was trained on.
 
     Attributes:
-      calibration: By how much its log calibration is further from 0.
-      logloss: By how much its log loss, as a share of the entropy of the span's label, is higher.
+      calibration: The increase of the absolute value of its log calibration.
+      logloss: The increase of its log loss, as a share of the entropy of the span's label.
     """
 
     calibration: float
@@ -373,9 +380,10 @@ class _Step:
 def _on_unseen_spans(
     current: QualityInputs, span: int, earlier: Sequence[EarlierSpan], settings: Quality
 ) -> Iterator[Finding]:
-    """Holds back a model whose predecessors, made alike, were worse on unseen spans than on their own.
+    """Refuses a model if earlier models of the same config and code were worse on unseen spans than on their own.
 
-    Of the model that serves, made by another config or code, it only says so: a repair must not wait for it.
+    If the model that serves was trained with another config or code, its losses only cause a warning: they must not
+    block a repair.
     """
     if not current.serving_uri:
         return
@@ -405,7 +413,7 @@ def _on_unseen_spans(
 
 
 def _worse_steps(steps: Sequence[_Step], settings: Quality) -> Iterator[tuple[str, str, float, float, str]]:
-    """What was worse on unseen spans, beyond chance: the metric, its rule, the value, the bound and words."""
+    """Yields what was worse on unseen spans beyond chance: the metric, its rule, the value, the bound and a text."""
     if len(steps) < settings.min_spans:
         return
     bounds = {
@@ -426,7 +434,7 @@ def _worse_steps(steps: Sequence[_Step], settings: Quality) -> Iterator[tuple[st
 def _steps(
     current: QualityInputs, span: int, earlier: Sequence[EarlierSpan], settings: Quality
 ) -> dict[str, list[_Step]]:
-    """By recipe, the steps of the models that served first within the last spans."""
+    """Returns, by recipe, the steps of the models that first served within the last spans."""
     own = {e.inputs.model_uri: e for e in earlier}
     met: set[str] = set()
     found: dict[str, list[_Step]] = {}
@@ -442,7 +450,7 @@ def _steps(
 
 
 def _step(own: Mapping[str, float], unseen: Mapping[str, float]) -> _Step | None:
-    """The step between two measurements of a model; None if one of them lacks a label."""
+    """Returns the step between two measurements of a model; None if one of them lacks a label."""
     names = ("calibration", "logloss", "mean_label")
     if not all(math.isfinite(metrics.get(name, math.nan)) for name in names for metrics in (own, unseen)):
         return None
@@ -455,7 +463,7 @@ def _step(own: Mapping[str, float], unseen: Mapping[str, float]) -> _Step | None
 
 
 def _entropy(rate: float) -> float:
-    """The log loss of a model that gives every row the mean label, in nats."""
+    """Returns the log loss, in nats, of a model that predicts the mean label for every row."""
     return -rate * math.log(rate) - (1 - rate) * math.log(1 - rate)
 
 

@@ -1,4 +1,4 @@
-"""A candidate model that is better than models can be: a feature knows the label, as in a table written late."""
+"""Detects a candidate model that is implausibly good: a feature leaks the label, as in a table written late."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from components.data_validation.evidence import Labelled
 from components.data_validation.label_rules import auc_error
 from components.gate_records import Finding
 
-#: By how many standard errors an AUC must be above the bound.
+#: The number of standard errors by which an AUC must exceed the bound.
 _BEYOND_CHANCE = 3.0
 
 
 def too_good(gate: str, auc: float, examples: Labelled, before: Sequence[float], max_rise: float) -> Finding | None:
-    """Holds a candidate model's AUC against the serving model's, and those of earlier spans' models on theirs.
+    """Compares a candidate model's AUC with the baseline's, and with those of earlier spans' models on their spans.
 
     Args:
       gate: The gate's name.
-      auc: The candidate's, on the span's evaluation examples.
-      examples: How many there are.
-      before: The other models'.
-      max_rise: By how much it may be higher than the highest of them, beyond chance (`quality.max_auc_rise`).
+      auc: The candidate model's AUC on the span's evaluation examples.
+      examples: The numbers of those examples.
+      before: The AUCs of the other models.
+      max_rise: How much the AUC may exceed the highest of them, beyond chance (`quality.max_auc_rise`).
 
     Returns:
-      What was found; None if the AUC is credible, or there is no other model.
+      The finding; None if the AUC is credible, or there is no other model.
     """
     if not before or math.isnan(auc):
         return None

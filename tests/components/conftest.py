@@ -1,4 +1,4 @@
-"""What the tests of the resolvers, of the serving folder and of the push share."""
+"""Fixtures shared by the tests of the resolvers, the serving folder and the push."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lineage(tmp_path: Path) -> Lineage:
 
 @pytest.fixture(params=["local", "remote"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A serving folder on this machine, and one on a filesystem that only TensorFlow knows."""
+    """A serving folder on this machine, and one on a filesystem that only TensorFlow supports."""
     return str(tmp_path / "serving" / "m") if request.param == "local" else f"ram://{tmp_path}/serving/m"
 
 

@@ -21,7 +21,7 @@ def fill(folder: str) -> None:
 def main() -> None:
     (root,) = sys.argv[1:]
     while True:
-        with locked(root):  # as a push does
+        with locked(root):  # like a push
             add_version(root, fill, {})
             remove_old(root, keep=2)
         roll_back(root, "a test")

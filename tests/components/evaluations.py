@@ -1,4 +1,4 @@
-"""What the Evaluator leaves of a candidate model, written by hand."""
+"""Writes an Evaluator's output for a candidate model without running TFMA."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
 
 def write_evaluation(folder: Path, auc: float = 0.7, baseline_auc: float | None = 0.8) -> None:
-    """Writes the metrics of 1,000 examples: the AUC of one or two models, and how far they may be chance.
+    """Writes the metrics of 1,000 examples: the AUC of one or two models, with standard errors.
 
     Args:
-      folder: The evaluation's.
-      auc: The candidate's.
-      baseline_auc: The baseline's; None where there is none.
+      folder: The evaluation's folder.
+      auc: The candidate model's AUC.
+      baseline_auc: The baseline's AUC; None if there is no baseline.
     """
     values = [
         ("num_examples", "candidate", 1000.0),

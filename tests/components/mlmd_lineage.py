@@ -1,4 +1,4 @@
-"""Artifacts and executions in a real ML Metadata store, as runs would leave them."""
+"""Artifacts and executions in a real ML Metadata store, as runs would record them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Lineage:
     """Writes artifacts and the executions that made them.
 
     Args:
-      root: Where artifacts lie; a model has a file there.
+      root: The folder of the artifacts; a model has a file there.
     """
 
     def __init__(self, root: Path) -> None:
@@ -31,7 +31,7 @@ class Lineage:
         (self._pipeline,) = self.store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name="store")])
 
     def put(self, kind: type[types.Artifact], *read: types.Artifact, **properties: int | str) -> Any:
-        """An artifact that an execution made from others."""
+        """Adds an artifact that an execution made from others."""
         artifact: Any = kind()
         for name, value in properties.items():
             if isinstance(value, int):
@@ -50,7 +50,7 @@ class Lineage:
         return artifact_utils.deserialize_artifact(self.store.get_artifact_types_by_id([type_id])[0], stored)
 
     def execute(self, read: tuple[types.Artifact, ...], output_id: int) -> None:
-        """An execution that read artifacts and gave out one (made it, or took it from the cache)."""
+        """Adds an execution that read artifacts and output one: made it, or took it from the cache."""
         type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name="Component"))
         (execution_id,) = self.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
         event = metadata_store_pb2.Event
@@ -58,7 +58,7 @@ class Lineage:
         self.store.put_events([*inputs, event(artifact_id=output_id, execution_id=execution_id, type=event.OUTPUT)])
 
     def gate(self, execution_type: str, *read: types.Artifact, passed: bool) -> None:
-        """A gate that read artifacts and let them through, or stopped the run."""
+        """Adds an execution of a gate that read artifacts and let them through, or stopped the run."""
         type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name=execution_type))
         execution = metadata_store_pb2.Execution
         state = execution.COMPLETE if passed else execution.FAILED
@@ -67,7 +67,7 @@ class Lineage:
         self.store.put_events([event(artifact_id=a.id, execution_id=id_, type=event.INPUT) for a in read])
 
     def model(self, *read: types.Artifact) -> Any:
-        """A model that was trained on Examples as Transform gives them out, which have no span."""
+        """Adds a model that was trained on Transform's output Examples, which have no span."""
         model = self.put(standard_artifacts.Model, self.put(standard_artifacts.Examples, *read))
         folder = Path(model.uri) / "Format-Serving"
         folder.mkdir(parents=True)
@@ -75,7 +75,7 @@ class Lineage:
         return model
 
     def examples(self, span: int, unfit: str = "", rows: str = "", split_rule: str = "by request") -> Any:
-        """Examples of a span: of other files than any before, unless `rows` names the files' state."""
+        """Adds Examples of a span, with a new fingerprint of the files unless `rows` gives one."""
         rows = rows or f"files {next(self._numbers)}"
         properties = {UNFIT: unfit, INPUT_FINGERPRINT: rows, SPLIT_RULE: split_rule}
         return self.put(standard_artifacts.Examples, span=span, **properties)

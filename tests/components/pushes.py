@@ -1,4 +1,4 @@
-"""A push of a small model."""
+"""Helpers that push a small model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def raw_example(x: float) -> bytes:
 
 
 def another_export(model: Path, folder: Path, mark: str) -> Path:
-    """A model that answers as another does, but that was exported anew: its `fingerprint.pb` has another number."""
+    """Copies a model as a new export with the same scores: its `fingerprint.pb` has another number."""
     if not folder.exists():
         shutil.copytree(model, folder)
         fingerprint = fingerprint_pb2.FingerprintDef(uuid=mark)
@@ -30,7 +30,7 @@ def another_export(model: Path, folder: Path, mark: str) -> Path:
 
 
 def push_one(model: Path, catalog: Path, root: Path, uri: str, keep: int = 9, **lineage: Any) -> int:
-    """Pushes an export of a model for each place, as each run makes one."""
+    """Pushes an export of a model; each URI has an export of its own, as each run makes one."""
     model = another_export(model, root.parent.parent / "exports" / uri, uri)
     return push(
         str(model / "Format-Serving"),

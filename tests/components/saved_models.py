@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from transform.trainer_predictions import TrainerPredictions, write_trainer_predictions
 
-#: How wide the matrices are that a model with work to do multiplies, and how often: `slow` ten times as often.
+#: The width of the matrices that a model multiplies to spend time, and the number of multiplications.
 _WIDTH, _WORK = 200, {"works": 40, "slow": 400}
-#: The numbers that a large model holds, and one of twice its memory.
+#: The number of values in the variables of a large model, and of one with twice its memory.
 _NUMBERS = {"large": 30_000_000, "twice as large": 60_000_000}
 
 
@@ -29,11 +29,11 @@ class Scorer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """A score an example."""
+        """Returns one score per example."""
         kind = self._kind
         x = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"] * self.weight
         x *= self.numbers[0]
-        x = tf.where(self.hidden > 0, x + self.hidden, x)  # false of a NaN, as a ReLU is 0 of one
+        x = tf.where(self.hidden > 0, x + self.hidden, x)  # false for NaN, as a ReLU turns NaN into 0
         if kind == "nan":
             x = tf.where(x > 1.0, float("nan"), x)
         elif kind == "constant":
@@ -57,7 +57,7 @@ class Scorer(tf.Module):
 
 
 def export(kind: str, folder: Path) -> Path:
-    """Exports a model as TFX's Trainer leaves it and returns its folder: `good`, or what is wrong with it."""
+    """Exports a model in the layout of TFX's Trainer, and returns its folder; `kind` is `good` or its defect."""
     model = Scorer(kind)
     path = folder / "Format-Serving"
     signatures = {"no signature": {}, "renamed signature": {"other": model.score}}
@@ -75,7 +75,7 @@ def export(kind: str, folder: Path) -> Path:
 
 
 def example(x: float, label: int | None = None) -> bytes:
-    """A serialized tf.Example that `Scorer` scores."""
+    """Returns a serialized tf.Example that `Scorer` scores."""
     result = tf.train.Example()
     result.features.feature["x"].float_list.value.append(x)
     if label is not None:
@@ -85,7 +85,7 @@ def example(x: float, label: int | None = None) -> bytes:
 
 
 def write_good_scores(folder: Path, xs: Sequence[float]) -> None:
-    """Writes the trainer's own scores of rows, and of the same as evaluation examples, beside a model."""
+    """Writes the trainer's own scores of rows, and of the same rows as evaluation examples, beside a model."""
     scores = (1 / (1 + np.exp(-np.array(xs)))).astype(np.float32)
     write_trainer_predictions(
         TrainerPredictions([example(x) for x in xs], [b""] * len(xs), scores, np.sort(scores)), str(folder)

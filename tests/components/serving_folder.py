@@ -1,4 +1,4 @@
-"""A serving folder with small versions in it."""
+"""Helpers for a serving folder with small versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.components.endless_changes import FILES
 
 
 def add(root: str, text: str = "", **manifest: Any) -> int:
-    """Adds a version whose files all have `text` in them."""
+    """Adds a version whose files all contain `text`."""
 
     def fill(folder: str) -> None:
         for name, content in FILES.items():

@@ -1,4 +1,4 @@
-"""Which model the anchor is: by the manifests, after rollbacks and removals, and for a model that is pushed already."""
+"""The anchor: from manifests, after rollbacks and removals, and for a candidate model that was pushed already."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Pushes:
         add_version(self.root, lambda folder: None, {"model_uri": self.models[number].uri, **of_anchor})
 
     def anchor(self, candidate: int) -> list[int]:
-        """The number of the model that a candidate model is held against."""
+        """Returns the number of the anchor that a candidate model is compared with; empty if there is none."""
         inputs: dict[str, Any] = {"candidate": [self.models[candidate]], "model": self.models}
         found = AnchorModel(self.root).resolve_artifacts(self._lineage.store, inputs)
         assert found["candidate"] == []

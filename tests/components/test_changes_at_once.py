@@ -1,4 +1,4 @@
-"""While some change the serving folder, are killed, and others read it, all versions are whole."""
+"""All versions in a serving folder are complete while processes change it, are killed, and others read it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Watcher(threading.Thread):
-    """Lists the versions without a pause, and opens the highest as a model server does: all must be whole."""
+    """Lists the versions continuously, and reads the highest like a model server: all must be complete."""
 
     def __init__(self, root: Path):
         super().__init__(daemon=True)
@@ -57,7 +57,7 @@ class Watcher(threading.Thread):
                 verify(folder)
             except DamagedVersionError:
                 whole = False
-        # A version that went while it was looked at went as a whole: then its folder is gone too.
+        # A version removed during the check is removed atomically, so its folder is gone too.
         if not whole and os.path.exists(folder):
             self.problems.append(f"{folder} has {names}")
 
@@ -111,7 +111,7 @@ def test_what_changes_the_folder_waits_for_a_push(root: str, change: Any) -> Non
     add(root)
     pin(root, 2, "")
     thread = threading.Thread(target=change, args=[root])
-    with locked(root):  # as a push does
+    with locked(root):  # like a push
         thread.start()
         thread.join(timeout=0.3)
         assert thread.is_alive()

@@ -1,4 +1,4 @@
-"""Which earlier records a gate is given, asked of a real ML Metadata store."""
+"""Which earlier records a gate receives, resolved from a real ML Metadata store."""
 
 from __future__ import annotations
 

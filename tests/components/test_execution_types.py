@@ -1,4 +1,4 @@
-"""A class may be renamed or moved: what a workspace has recorded of it stays readable."""
+"""Execution types are constant, so a workspace's history stays readable after a class is renamed or moved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transform.config.config import load_config
 
 CONFIG = Path(__file__).parents[2] / "configs" / "app_store.yaml"
 
-#: As the first release recorded them; no later one changes a line.
+#: The types that the first release recorded; no later release may change one.
 RECORDED = {
     "example_gen": "components.ingestion.component.ImpressionGen",
     "row_gate": "components.gates.RowGate",

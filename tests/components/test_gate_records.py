@@ -1,4 +1,4 @@
-"""A gate's record is read as it was written, or refused in words."""
+"""A gate record is read as it was written, or refused with an error message."""
 
 from __future__ import annotations
 

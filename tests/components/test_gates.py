@@ -1,4 +1,4 @@
-"""The gates stop the run in words, or let it pass."""
+"""The data gates stop the run with an explanation, or let it pass."""
 
 from __future__ import annotations
 

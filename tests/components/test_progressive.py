@@ -1,4 +1,4 @@
-"""Which models are measured on a span that they have not seen."""
+"""Which models progressive validation evaluates on a span that they were not trained on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.components.mlmd_lineage import Lineage
 
 
 def model_of(lineage: Lineage, *read: Any, base: Any = None) -> Any:
-    """A model that was trained on transformed Examples, and started from another one."""
+    """Adds a model that was trained on transformed Examples, starting from another model if `base` is given."""
     transformed = lineage.put(standard_artifacts.Examples, *read)
     return lineage.put(standard_artifacts.Model, transformed, *([base] if base else []))
 

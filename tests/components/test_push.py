@@ -1,4 +1,4 @@
-"""The push: the next version has the model and what goes with it, and only what the gates let through is pushed."""
+"""The push: the next version has the model, its config, catalog and warm-up requests, and the right baseline."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_warm_up_records_are_requests_that_the_model_answers(model: Path, ca
         scores = signature(**inputs)["scores"].numpy()
         assert scores[0] == 0.5
         sizes.append(len(scores))
-    assert sizes == [120, 100, 50]  # of the paper's 200, 100 and 50, as many as there are
+    assert sizes == [120, 100, 50]  # the paper's 200, 100 and 50, limited to the 120 requests
 
 
 def test_a_model_is_pushed_to_a_remote_filesystem_by_the_same_code(model: Path, catalog: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_push_removes_the_versions_that_are_too_many(model: Path, catalog: Pat
     for uri in ("m1", "m2", "m3"):
         push_one(model, catalog, local_root, uri, keep=2)
     assert versions(str(local_root)) == [2, 3]
-    push_one(model, catalog, local_root, "m3", keep=1)  # as of a push that was killed before it removed any
+    push_one(model, catalog, local_root, "m3", keep=1)  # as after a push that was killed before it removed any
     assert versions(str(local_root)) == [3]
 
 
@@ -109,7 +109,7 @@ def test_a_catalog_without_tables_is_pushed(model: Path, tmp_path: Path, local_r
 
 
 def test_a_version_without_a_manifest_does_not_stop_the_next_push(model: Path, catalog: Path, local_root: Path) -> None:
-    (local_root / "5").mkdir(parents=True)  # put there by hand
+    (local_root / "5").mkdir(parents=True)  # added manually
     assert push_one(model, catalog, local_root, "m1") == 6
 
 
@@ -118,7 +118,7 @@ def test_a_candidate_that_was_held_against_another_model_than_serves_is_not_push
 ) -> None:
     push_one(model, catalog, local_root, "m1")
     push_one(model, catalog, local_root, "m2", baseline={"model_uri": "m1", "version": 1})
-    roll_back(str(local_root), "m2 is bad")  # while m3 is held against m2
+    roll_back(str(local_root), "m2 is bad")  # while m3 is compared with m2
     with pytest.raises(StaleBaselineError, match="another one serves by now; run again"):
         push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m2", "version": 2})
     assert versions(str(local_root)) == [1, 2, 3]
@@ -126,7 +126,7 @@ def test_a_candidate_that_was_held_against_another_model_than_serves_is_not_push
 
 
 def place_again(model: Path, root: Path, uri: str) -> None:
-    """Another export at the place of one that was pushed, as with an ML Metadata that counts from 1 again."""
+    """Writes another export at the URI of a pushed one, as with a new ML Metadata store, whose ids restart at 1."""
     place = root.parent.parent / "exports" / uri
     shutil.rmtree(place)
     another_export(model, place, f"another at {uri}")

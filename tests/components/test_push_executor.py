@@ -1,4 +1,4 @@
-"""Only what the gates let through is pushed, and its manifest says by what and over whose refusal."""
+"""The Pusher's executor pushes only accepted or forced models, and the manifest records the reasons."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests.transform.small_config import small_config
 from transform.config.config import Config
 from transform.config.settings import Pusher
 
-#: What the candidate of `write_evaluation` is held to, and misses.
+#: Its thresholds refuse the candidate model of `write_evaluation`.
 CONFIG = small_config(("evaluation.thresholds.auc", {"min": 0.75, "max_worsening": 0.05}))
 
 
 @pytest.fixture
 def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any:
-    """Runs the executor on the module's model."""
+    """Returns a function that runs the executor on the module's model."""
     write_evaluation(tmp_path)
     validated = checksums(str(model / "Format-Serving"))
     (tmp_path / CHECKSUMS_FILE).write_text(json.dumps(validated))
@@ -347,4 +347,4 @@ def test_a_version_s_number_is_never_given_again_while_its_manifest_is_kept(
     shutil.rmtree(local_root / "3")  # nothing serves
     assert push_one(model, catalog, local_root, "m4") == 3
     shutil.rmtree(local_root / "3")
-    assert push_one(model, catalog, local_root, "m2") == 3  # which is the last whose manifest is kept
+    assert push_one(model, catalog, local_root, "m2") == 3  # one above version 2, the last one with a manifest

@@ -1,4 +1,4 @@
-"""The judgement of a model: what is refused, what cannot be judged, and the sentences that say so."""
+"""The judgement of a model on one span: what is refused, what cannot be judged, and the findings' sentences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AS_LOW = "by the serving model: the cause may lie in the examples or their label
 
 
 def judged(measured: EvaluationResult, rules: dict[str, Threshold], **sections: Any) -> list[tuple[str, str]]:
-    """The severity and the rule of each finding over all examples."""
+    """Returns the severity and the rule of each finding over all examples."""
     return [(f.severity, f.rule) for f in findings({"": measured}, Evaluation(rules, **sections))]
 
 
@@ -45,7 +45,7 @@ def refused(rules: dict[str, Threshold], measured: EvaluationResult = WHOLE) -> 
     [
         ("auc", Threshold(min=0.71), f"auc must be at least 0.71. Received: 0.7000 {SIZE}"),
         ("auc", Threshold(max=0.69), f"auc must be at most 0.69. Received: 0.7000 {SIZE}{LEAK}"),
-        # The serving model's 0.72 ± 0.002 misses 0.73 beyond doubt, and 0.721 not.
+        # The whole interval of the serving model, 0.72 ± 0.002, is below 0.73, but not below 0.721.
         ("auc", Threshold(min=0.73), f"auc must be at least 0.73. Received: 0.7000 {SIZE}, and 0.7200 {AS_LOW}"),
         ("auc", Threshold(min=0.721), f"auc must be at least 0.721. Received: 0.7000 {SIZE}"),
         ("logloss", Threshold(max=0.4), f"logloss must be at most 0.4. Received: 0.5000 {SIZE}"),
@@ -77,7 +77,7 @@ def test_a_refusal_names_metric_value_bound_and_rows(name: str, rule: Threshold,
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("auc", Threshold(min=0.70)),  # a bound is allowed itself
+        ("auc", Threshold(min=0.70)),  # the bound itself is allowed
         ("auc", Threshold(max=0.70)),
         ("logloss", Threshold(max=0.5, max_worsening=0.0261)),
         ("auc", Threshold(min=0.5, max_worsening=0.0151)),  # worse by 0.02, but that may be chance
@@ -133,7 +133,7 @@ def test_a_change_without_an_interval_cannot_be_judged() -> None:
         (Estimate(0.02, 0.01), ["cannot_judge"]),
         (Estimate(-0.038, 0.01), ["cannot_judge"]),  # beyond 0.01 + 0.0196, not beyond 2 × 0.0196
         (Estimate(-0.040, 0.01), ["refuse"]),
-        (Estimate(-0.0145, 0.0025), []),  # ± 0.0049: -0.0096 may be it
+        (Estimate(-0.0145, 0.0025), []),  # ± 0.0049: -0.0096 is possible
         (Estimate(-0.0150, 0.0025), ["refuse"]),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_comparison_that_cannot_tell_refuses_only_what_is_far_beyond_chance(
     assert [severity for severity, _ in judged(measured, rules)] == severities
 
 
-#: 28 of 400 are what a store of 2,000 impressions a day has.
+#: The 28 positives of 400 examples correspond to a store with 2,000 impressions a day.
 SMALL = dataclasses.replace(WHOLE, num_examples=400, num_positives=28, changes={})
 
 
@@ -161,12 +161,12 @@ def small(auc: float, error: float, *, first: bool, positives: int = 28, example
     [
         (small(0.69, 0.05, first=True), ["cannot_judge"]),  # 0.69 - 1.96 × 0.0565 = 0.579: above chance, let through
         (small(0.60, 0.05, first=True), ["refuse"]),  # 0.60 - 1.96 × 0.0565 = 0.489
-        (small(0.60, 0.001, first=True), ["refuse"]),  # whatever the bootstrap says of so few
-        (small(0.69, 0.12, first=True), ["refuse"]),  # rows of few users: it says more than chance does
+        (small(0.60, 0.001, first=True), ["refuse"]),  # the bootstrap's small error is not used
+        (small(0.69, 0.12, first=True), ["refuse"]),  # few users: the bootstrap's error is the larger one
         (small(0.99, 0.0, first=True, positives=1, examples=50), ["refuse"]),  # 0.99 - 1.96 × 0.292 = 0.418
         (small(math.nan, math.nan, first=True, positives=0), ["refuse", "refuse"]),
         (small(0.69, 0.05, first=False), ["cannot_judge"]),
-        (small(0.55, 0.05, first=False), ["cannot_judge", "cannot_judge"]),  # 0.6 may be it: 0.55 + 0.098
+        (small(0.55, 0.05, first=False), ["cannot_judge", "cannot_judge"]),  # 0.6 is possible: 0.55 + 0.098
         (small(0.50, 0.05, first=False), ["refuse", "cannot_judge"]),  # even 0.598 is below 0.6
     ],
 )
@@ -265,11 +265,11 @@ MEASURED = {"": WHOLE, "country = US": IN_SLICE, "age_days < 7": IN_SLICE, "age_
 @pytest.mark.parametrize(
     ("units", "sentences"),
     [
-        # 5 % of the earlier units are 45 of today's 900; 3 % are 27, which chance may leave out.
+        # 5 % of the earlier units are 45 of today's 900; 3 % are 27, few enough to be absent by chance.
         ([50], ["no example is where country = DE; the last span had 800"]),
         ([30], []),
-        ([50, 30], []),  # by the span with the fewest
-        ([50, 0], []),  # a slice that was not there on one of the days, such as a weekday, is not missed
+        ([50, 30], []),  # the span with the fewest decides
+        ([50, 0], []),  # a slice that was absent on one of the days, such as a weekday, is not reported
     ],
 )
 def test_a_slice_that_has_vanished_is_a_warning(units: list[int], sentences: list[str]) -> None:

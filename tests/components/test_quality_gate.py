@@ -1,4 +1,4 @@
-"""The gate on quality as a component: what it scores, puts on record, and blesses."""
+"""The QualityGate component: what it scores, records, and blesses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = for_quality_gate(small_config(("evaluation.thresholds.auc", {"min": 0.6
 
 
 class Gate:
-    """Runs the gate on a model, with rows, an evaluation and a serving folder of its own."""
+    """Runs the gate on a model, with its own rows, evaluation and serving folder."""
 
     def __init__(self, folder: Path):
         self.root, self._folder, self._runs = str(folder / "serving"), folder, 0
@@ -58,7 +58,7 @@ class Gate:
         records: tuple[Any, ...] = (),
         config: Config = CONFIG,
     ) -> Any:
-        """The blessing, the record's artifact, and what it holds."""
+        """Returns the blessing, the record's artifact, and its content."""
         self._runs += 1
         evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
         record = GateRecord()
@@ -95,7 +95,7 @@ def test_a_first_model_is_judged_by_its_thresholds_and_put_on_record(gate: Gate)
 
 
 def test_a_model_is_scored_beside_the_anchor_on_the_evaluation_rows(gate: Gate) -> None:
-    """`constant` gives every row 0.5, so that its AUC is 0.5."""
+    """`constant` scores every row with 0.5, so its AUC is 0.5."""
     model, anchor = gate.model("good"), gate.model("constant")
     add_version(gate.root, lambda folder: None, {"model_uri": anchor.uri})
     _, _, record = gate.run(model, anchor, serving=anchor)
@@ -118,7 +118,7 @@ def test_an_anchor_that_cannot_score_the_rows_refuses_nothing_and_is_said(gate: 
 
 
 def test_a_serving_model_that_reads_what_the_examples_lack_is_not_compared(gate: Gate) -> None:
-    """The evaluation has 0.7 for the candidate and 0.8 for the serving model: a change of -0.1 ± 0.02."""
+    """The evaluation has an AUC of 0.7 for the candidate and 0.8 for the baseline: a change of -0.1 ± 0.02."""
     serving = gate.model("good")
 
     def fill(folder: str) -> None:

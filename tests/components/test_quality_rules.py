@@ -1,4 +1,4 @@
-"""What the gate on quality decides by several spans, of inputs made by hand."""
+"""The quality gate's decisions over several spans, on hand-written inputs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def inputs(
 
 
 def days(*found: QualityInputs, refused: Sequence[int] = ()) -> list[EarlierSpan]:
-    """Earlier spans 1, 2, …"""
+    """Returns earlier spans 1, 2, …"""
     return [EarlierSpan(span, of_day, span in refused) for span, of_day in enumerate(found, start=1)]
 
 
@@ -76,14 +76,14 @@ def test_differences_are_pooled_by_variance_and_recency() -> None:
     two = pool([PairedDifference(-0.010, 0.003), PairedDifference(-0.004, 0.003)])
     assert two.estimate == pytest.approx((1 * -0.010 + 2 * -0.004) / 3)
     assert two.standard_error == pytest.approx(0.003 * math.sqrt(5) / 3)
-    # One half as sure weighs a quarter: 1 / 4 to 2.
+    # A span with twice the standard error has a quarter of the weight: 1 / 4 to 2.
     unequal = pool([PairedDifference(0.009, 0.006), PairedDifference(0.0, 0.003)])
     assert unequal.estimate == pytest.approx(0.009 * 0.25 / 2.25)
-    assert pool([PairedDifference(0.1, 0.0)]).estimate == pytest.approx(0.1)  # the same scores: no error at all
+    assert pool([PairedDifference(0.1, 0.0)]).estimate == pytest.approx(0.1)  # equal scores: a standard error of 0
 
 
 def test_small_losses_add_up_against_the_anchor() -> None:
-    """0.0019 a day: each day is within a day's chance, 3 · 0.003; all together are not."""
+    """A loss of 0.0019 a day is within chance of a single day, 3 · 0.003, but not over several days."""
     earlier: list[EarlierSpan] = []
     refused_on = None
     for day in range(1, 11):
@@ -202,7 +202,7 @@ def test_a_small_slice_that_is_worse_every_day_is_refused_in_the_end() -> None:
 
 
 def pushed_daily(number: int, own: float, unseen: float, recipe: str = "one") -> list[EarlierSpan]:
-    """Days on each of which the model of the day before serves: calibrations on its own day, and on the next one."""
+    """Returns days on each of which the model of the day before serves, with calibrations `own` and `unseen`."""
     found = [inputs("m/1", recipe=recipe, own={"calibration": own})]
     for day in range(2, number + 1):
         calibrations = {"own": {"calibration": own}, "unseen": {"calibration": unseen}}
@@ -236,7 +236,7 @@ def test_another_config_or_code_is_not_held_back_and_a_rollback_is_recommended()
 
 
 def test_a_day_of_more_installs_does_not_look_like_a_loss() -> None:
-    """The log loss rises with the label's rate, of any model: it is measured as a share of the label's entropy."""
+    """Any model's log loss rises with the label's rate, so it is measured as a share of the label's entropy."""
 
     def entropy(rate: float) -> float:
         return -rate * math.log(rate) - (1 - rate) * math.log(1 - rate)
@@ -261,7 +261,7 @@ def test_inputs_are_read_as_they_were_recorded(tmp_path: Path) -> None:
 
 
 def test_an_auc_that_leaps_is_refused_until_a_model_like_it_serves() -> None:
-    """A model that was refused is no measure; one that a person pushed by force serves, and is."""
+    """A refused model is no reference; a model that a person force-pushed serves, and so is one."""
     leap, usual = {"auc": 0.95}, days(inputs("m/1"), inputs("m/2"))
     assert [f.rule for f in decided(inputs(own=leap, serving="m/2"), usual)] == ["quality.max_auc_rise"]
     refused = days(inputs("m/1"), inputs("m/2", own=leap), refused=[2])

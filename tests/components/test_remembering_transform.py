@@ -1,4 +1,4 @@
-"""Transform with a memory, day after day, by its executor: a token that a day lacks keeps its row."""
+"""The executor of Transform with a memory, over several days: a token that a day lacks keeps its row."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONFIG = parse_config(
 
 @dataclasses.dataclass
 class Days:
-    """Runs of the executor; `rows` are (weekday, app) of the training split, the other split has one row."""
+    """Runs of the executor; `rows` are (weekday, app) of the training split; the evaluation split has one row."""
 
     folder: Path
     config: Config = CONFIG
@@ -54,7 +54,7 @@ class Days:
         return artifact
 
     def run(self, name: str, window: list[Artifact], memory: Artifact | None) -> tuple[tft.TFTransformOutput, Artifact]:
-        """What is learned of the window, and the memory after it."""
+        """Returns the transform output learned from the window, and the updated memory."""
         schema = self._artifact(standard_artifacts.Schema, f"{name}/schema")
         Path(schema.uri).mkdir(parents=True)
         (Path(schema.uri) / "schema.pbtxt").write_text(text_format.MessageToString(raw_schema(self.config)))
@@ -118,7 +118,7 @@ def test_a_token_that_a_window_lacks_keeps_a_row_for_its_memory(tmp_path: Path) 
     assert vocabulary(output, "weekday") == [b"<missing>", b"thu", b"fri"]
     assert vocabulary(output, "app") == [b"<missing>", b"chess"]  # `app` has no memory
     assert vocabulary(output, "weekday_x_app") == [b"thu\x1fchess", b"fri\x1fchess"]
-    # Four Thursdays, three of them with chess, halved after 2 / 2 spans; (thu, maps) was too rare to have a row.
+    # Four rows of Thursday, three of them with chess, halved after 2 / 2 spans; (thu, maps) was too rare for a row.
     remembered = read_memory(memory.uri).vocabularies
     assert remembered["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}
     assert remembered["weekday_x_app"] == {b"fri\x1fchess": Seen(2.0, 2), b"thu\x1fchess": Seen(1.5, 1)}

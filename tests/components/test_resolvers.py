@@ -1,4 +1,4 @@
-"""What a run builds on, asked of a real ML Metadata store."""
+"""The artifacts that a run builds on, resolved from a real ML Metadata store."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_what_was_taken_from_the_cache_is_still_of_its_first_run(lineage: Lineag
 
 
 class Serving:
-    """A serving folder, and what the resolvers make of it."""
+    """A serving folder, and the models that the resolvers return for it."""
 
     def __init__(self, lineage: Lineage, root: str):
         self._lineage, self.root = lineage, root
@@ -79,7 +79,7 @@ class Serving:
         return add_version(self.root, lambda folder: None, {"model_uri": model.uri})
 
     def base(self, current: Any, models: list[Any]) -> list[int]:
-        """The model that a training on `current` starts from."""
+        """Returns the id of the model that training on `current` starts from."""
         resolved = LastPushedModel(self.root).resolve_artifacts(
             self._lineage.store, {"examples": [current], "model": models}
         )
@@ -87,7 +87,7 @@ class Serving:
         return [artifact.id for artifact in resolved["model"]]
 
     def baseline(self, candidate: Any, models: list[Any]) -> list[int]:
-        """The model that a candidate is held against."""
+        """Returns the id of the baseline that a candidate model is compared with."""
         resolved = ServingModel(self.root).resolve_artifacts(
             self._lineage.store, {"candidate": [candidate], "model": models}
         )
@@ -159,12 +159,12 @@ def test_a_candidate_is_held_against_what_serves(lineage: Lineage, serving: Serv
     first = lineage.model(examples)
     assert serving.baseline(first, [first]) == []
     serving.push(first)
-    # Trained on the very same examples with other settings: still held against the first.
+    # Trained on the same examples with other settings: still compared with the first.
     second, third = lineage.model(examples), lineage.model(examples)
     models = [first, second, third]
     assert serving.baseline(second, models) == [first.id]
     serving.push(third)
-    assert serving.baseline(second, models) == [third.id]  # never against a model that serves no more
+    assert serving.baseline(second, models) == [third.id]  # never a model that no longer serves
 
 
 def test_a_candidate_that_was_pushed_has_the_baseline_that_it_had(lineage: Lineage, serving: Serving) -> None:
@@ -186,7 +186,7 @@ def test_a_version_that_was_put_there_by_hand_is_nobody_s_baseline(
 
 
 def test_a_push_that_ml_metadata_never_heard_of_counts(lineage: Lineage, serving: Serving) -> None:
-    """As of a run that was killed after push's rename: nothing but the serving folder knows of it."""
+    """As after a run that was killed right after the push's rename: only the serving folder has the version."""
     one, two, three = (lineage.examples(span) for span in (1, 2, 3))
     models = [lineage.model(one), lineage.model(two)]
     lineage.put(standard_artifacts.PushedModel, models[0], one, pushed=1, model_id=models[0].id, version=1)
@@ -195,7 +195,7 @@ def test_a_push_that_ml_metadata_never_heard_of_counts(lineage: Lineage, serving
     candidate = lineage.model(three)
     assert serving.base(three, models) == [models[1].id]
     assert serving.baseline(candidate, [*models, candidate]) == [models[1].id]
-    # The killed run, started again, has the inputs that it had.
+    # The killed run, restarted, resolves the same inputs.
     assert serving.base(two, models) == [models[0].id]
     assert serving.baseline(models[1], models) == [models[0].id]
 

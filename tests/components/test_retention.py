@@ -1,4 +1,4 @@
-"""Which versions are kept: the highest, the pinned, and what a rollback restores."""
+"""Which versions are kept: the highest, the pinned, the anchor's, and those that a rollback restores."""
 
 from __future__ import annotations
 

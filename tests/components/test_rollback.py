@@ -1,4 +1,4 @@
-"""What serves is taken back: a new version with the files of an earlier one."""
+"""A rollback adds a new version with the files of an earlier one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_damaged_version_is_not_restored(root: str) -> None:
 
 @pytest.fixture
 def big_model(tmp_path: Path) -> Path:
-    """A SavedModel, with a file beside its own that is as large as a real model's variables."""
+    """A SavedModel with an additional file that is as large as a real model's variables."""
     folder = export("good", tmp_path / "model") / "Format-Serving"
     block = os.urandom(1 << 20)
     with (folder / "assets" / "table").open("wb") as file:
@@ -124,7 +124,7 @@ def test_a_rollback_serves_within_two_seconds(big_model: Path, tmp_path: Path) -
 
 
 def test_a_killed_rollback_leaves_what_served(tmp_path: Path) -> None:
-    """Up to its rename there is only a hidden folder."""
+    """Before its rename, a rollback has only made a hidden folder."""
     root = str(tmp_path)
     add(root, "one")
     add(root, "two")

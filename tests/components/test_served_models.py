@@ -1,4 +1,4 @@
-"""What a run builds on where ML Metadata was lost, but the serving folder is kept."""
+"""The models that a run builds on if ML Metadata was lost, but the serving folder is kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.components.mlmd_lineage import Lineage
 
 
 class Served:
-    """A serving folder, and what a run finds in it."""
+    """A serving folder, and the models that a run resolves from it."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root / "serving")
@@ -31,7 +31,7 @@ class Served:
         return add_version(self.root, fill, {"model_uri": model.uri, "spans": list(spans)})
 
     def configure(self, version: int, spec: dict[str, Any]) -> None:
-        """Gives a version's config another feature spec."""
+        """Replaces the feature spec in a version's config."""
         storage.write_text(f"{self.root}/{version}/assets.extra/config.json", json.dumps({"spec": spec}))
 
     def base(self, lineage: Lineage, current: Any, models: list[Any]) -> list[Any]:
@@ -50,7 +50,7 @@ def served(tmp_path: Path) -> Served:
 
 @pytest.fixture
 def anew(tmp_path: Path) -> Lineage:
-    """ML Metadata after a loss: it knows nothing."""
+    """An empty ML Metadata store, as after its loss."""
     return Lineage(tmp_path / "artifacts anew")
 
 
@@ -72,7 +72,7 @@ def test_the_pushed_model_s_own_files_are_taken_where_they_are(lineage: Lineage,
     assert words(served, candidate, found) == (
         "version 1, trained to span 1, found by its manifest: ML Metadata had no files of its model"
     )
-    # The next run, and the run's other resolver, find what was imported.
+    # The next run, and the run's other resolver, find the imported model.
     assert [m.id for m in served.baseline(anew, candidate, [candidate, *found])] == [found[0].id]
     assert [m.id for m in served.base(anew, anew.examples(2), [candidate, *found])] == [found[0].id]
     assert len(anew.store.get_artifacts_by_uri(model.uri)) == 1
@@ -121,7 +121,7 @@ def test_on_a_first_run_there_is_no_baseline(anew: Lineage, served: Served) -> N
 
 
 def test_a_training_starts_from_a_model_of_earlier_spans_only(lineage: Lineage, anew: Lineage, served: Served) -> None:
-    """Of one of the same span ML Metadata can no longer tell whether it was trained on the same rows."""
+    """For a model of the same span, the lost ML Metadata no longer shows whether it was trained on the same rows."""
     models = [lineage.model(lineage.examples(span)) for span in (1, 2, 3)]
     for span, model in enumerate(models, 1):
         served.push(model, span)
@@ -154,8 +154,8 @@ def test_a_model_is_comparable_on_examples_that_have_what_it_reads(lineage: Line
     served.push(model, 1)
     features = [
         {"name": "app", "parts": ["wide", "deep"]},
-        {"name": "device", "parts": []},  # for slices alone
-        {"name": "hour", "parts": []},  # read in a cross
+        {"name": "device", "parts": []},  # for slices only
+        {"name": "hour", "parts": []},  # used in a feature cross
     ]
     served.configure(1, {"features": features, "crosses": [{"features": ["app", "hour"]}], "counts": []})
     version = version_of(served.root, model)
@@ -169,7 +169,7 @@ def test_a_model_is_comparable_on_examples_that_have_what_it_reads(lineage: Line
 
 
 def trained_at_the_place_of(model: Any, lineage: Lineage, span: int) -> Any:
-    """Another model at the place of an earlier one, as with an ML Metadata that counts from 1 again."""
+    """Adds another model at the URI of an earlier one, as with a new ML Metadata store, whose ids restart at 1."""
     another = lineage.model(lineage.examples(span))
     another.uri = model.uri
     (Path(model.uri) / "Format-Serving" / "saved_model.pb").write_text("another model")
@@ -198,6 +198,6 @@ def test_no_training_starts_from_another_model_at_the_place_of_the_pushed_one(li
     (found,) = served.base(lineage, lineage.examples(2), [another])
     assert file_of(found) == text
     (again,) = served.base(lineage, lineage.examples(2), [another, found])
-    assert again.id == found.id  # which was imported once
+    assert again.id == found.id  # imported only once
     assert version_of(served.root, another) is None
     assert version_of(served.root, found) == 1

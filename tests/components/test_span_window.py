@@ -1,4 +1,4 @@
-"""The window of spans that a run learns from, asked of a real ML Metadata store."""
+"""The window of spans that a run is trained on, resolved from a real ML Metadata store."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_span_whose_last_ingestion_is_unfit_is_left_out_though_an_earlier_one_
 
 def test_the_last_ingestion_may_have_come_from_the_cache(lineage: Lineage) -> None:
     first, second, current = lineage.examples(1), lineage.examples(1), lineage.examples(2)
-    lineage.execute((), first.id)  # the files were put back as they had been
+    lineage.execute((), first.id)  # the original files were restored
     assert window(lineage, 2, current, [first, second, current]) == [current.id, first.id]
 
 
@@ -83,7 +83,7 @@ def test_a_span_that_a_gate_stopped_is_left_out_until_a_run_of_it_is_let_through
     ]
     lineage.gate("DataGate", of_drifted, passed=True)  # as with drift.action: warn
     assert window(lineage, 3, current, spans) == [current.id, drifted.id]
-    lineage.gate("DataGate", of_strange, passed=True)  # one gate's word is not the other's
+    lineage.gate("DataGate", of_strange, passed=True)  # but the other gate still stops it
     assert window(lineage, 3, current, spans) == [current.id, drifted.id]
     lineage.gate("AnomalyGate", anomalies, passed=True)
     assert window(lineage, 3, current, spans) == [current.id, strange.id, drifted.id]

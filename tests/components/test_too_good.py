@@ -1,4 +1,4 @@
-"""An AUC that no model can have."""
+"""An implausibly high AUC is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Trainer component passes everything on as TFX's does, and where the raw evaluation examples are."""
+"""The Trainer component passes on what TFX's does, and the paths of the raw evaluation examples and the catalog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.components.infra_validation.validating import examples_artifact
 
 
 def remember(fn_args: Any) -> None:
-    """A `run_fn` that writes down what it is given."""
+    """A `run_fn` that writes its arguments to a file."""
     tf.io.gfile.makedirs(fn_args.serving_model_dir)
     given = {"custom_config": fn_args.custom_config, "train": fn_args.train_files, "eval": fn_args.eval_files}
     (Path(fn_args.serving_model_dir) / "given.json").write_text(json.dumps(given))

@@ -1,4 +1,4 @@
-"""The store of versions: whole or not at all, numbered, and verified."""
+"""The store of versions: complete or absent, numbered, and verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Warm-up records of a model that ranks, answered by its own signatures."""
+"""Warm-up records of a model that ranks, replayed with its own signatures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.push.warmup import WARMUP_FILE, write_warmup
 
 
 class Ranks(tf.Module):
-    """Scores examples with 0, and leaves candidates as they are."""
+    """Scores examples with 0, and returns candidate items unranked."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -58,7 +58,7 @@ def records(folder: Path, requests: list[bytes], item_id: str | None) -> list[tu
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         name = request.model_spec.signature_name
         inputs = {key: tf.constant(tf.make_ndarray(tensor)) for key, tensor in request.inputs.items()}
-        loaded[name](**inputs)  # the model answers
+        loaded[name](**inputs)  # must not raise
         found.append((name, inputs))
     return found
 

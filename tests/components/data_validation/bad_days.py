@@ -1,4 +1,4 @@
-"""The table of bad days for the gate on data: what becomes of a simulated store's day, and the rule that sees it."""
+"""The bad days for the data gate: how a simulated store's day is damaged, and the rule that detects it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SECONDS_PER_HOUR = 3600
 
 @dataclasses.dataclass(frozen=True)
 class BadDay:
-    """A day that goes bad.
+    """A bad day.
 
     Attributes:
-      kind: In words.
-      breaks: The day as it arrives.
-      rule: The rule that stops the run.
-      subject: What it names.
-      says: What its sentence has in it.
-      severity: `warn` where it is not to be stopped.
+      kind: A description.
+      breaks: Returns the damaged day.
+      rule: The rule that detects it.
+      subject: The finding's subject.
+      says: A part of the finding's sentence.
+      severity: The finding's severity; `warn` if the run must not be stopped.
     """
 
     kind: str
@@ -46,7 +46,7 @@ def _with(table: pa.Table, column: str, values: object) -> pa.Table:
 
 
 def _rowwise(day: Day, *columns: str) -> Iterator[tuple[Any, ...]]:
-    """Some columns of the log, impression by impression."""
+    """Iterates over the impressions' values of some columns of the log."""
     return zip(*(day.log[name].to_pylist() for name in columns), strict=True)
 
 
@@ -77,7 +77,7 @@ def _rows(keep: Callable[[Day], np.ndarray]) -> Callable[[Day], Day]:
 
 
 def _label(lost: Callable[[Day], np.ndarray]) -> Callable[[Day], Day]:
-    """The examples of which the label 1 is lost."""
+    """Sets the label of the examples to 0 for which `lost` returns true."""
     return _log(label=lambda day: np.where(lost(day), 0, np.asarray(day.log["label"])))
 
 
@@ -86,7 +86,7 @@ def _hour(day: Day) -> np.ndarray:
 
 
 def _of_user(day: Day, column: str) -> np.ndarray:
-    """A column of the users table for each impression."""
+    """Returns a column of the users table for each impression."""
     by_user = dict(zip(day.users["user_id"].to_pylist(), day.users[column].to_pylist(), strict=True))
     return np.array([by_user[user] for user in day.log["user_id"].to_pylist()])
 
@@ -100,7 +100,7 @@ def _half_upper(day: Day) -> list[str]:
 
 
 def _users_a_day_late(day: Day) -> Day:
-    """The table was written after the impressions: who installed an app has it."""
+    """Simulates a users table written after the impressions: it has the apps that users installed on the day."""
     installed = {(u, a) for u, a, y in _rowwise(day, "user_id", "app_id", "label") if y}
     apps: dict[str, list[str]] = {}
     for user, app in sorted(installed):
@@ -125,7 +125,7 @@ def _from_table(name: str, column: str, other: str) -> Callable[[Day], Day]:
 
 
 def _category_of_label(day: Day) -> Day:
-    """The page is logged when the user leaves it: whoever installed has gone to the app's own page."""
+    """Simulates a page logged when the user leaves: users who installed the app are on the app's own page."""
     pages = ["similar" if y else page for page, y in _rowwise(day, "page", "label")]
     return dataclasses.replace(day, log=_with(day.log, "page", pages))
 
@@ -136,7 +136,7 @@ def _sale(day: Day) -> Day:
     return dataclasses.replace(day, log=_with(day.log, "label", np.maximum(label, more.astype(np.int64))))
 
 
-#: The cases of the issue, by its items.
+#: The required cases; a kind begins with the number of its requirement.
 BAD_DAYS = [
     BadDay("16: half of the catalog keys unmatched", _log(app_id=_half_upper), "max_unmatched_increase", "catalog"),
     BadDay("16: permuted prices", _table("catalog", "price", _permuted), "min_agreement", "price"),
@@ -196,7 +196,7 @@ BAD_DAYS = [
         "label",
     ),
 ]
-#: Invented without a look at the rules.
+#: Cases invented independently of the rules.
 INVENTED = [
     BadDay(
         "countries in full words",

@@ -1,4 +1,4 @@
-"""Bad days of a simulated store, each found by its rule among the days before it; a whole run would say the same."""
+"""Bad days of a simulated store: each is detected by its rule, given the days before it, without a pipeline run."""
 
 from __future__ import annotations
 

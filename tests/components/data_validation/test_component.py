@@ -1,4 +1,4 @@
-"""The components: a span is measured from its examples, put on record, and stopped by its record."""
+"""The components: DataValidation measures and records a span from its examples, and DataGate stops it."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def serialized(number: int, country: str) -> bytes:
 
 
 class Spans:
-    """Validates one span after the other, each with the records of those before it."""
+    """Validates one span after the other, each with the records of the spans before it."""
 
     def __init__(self, folder: Path, config: Config):
         self._folder, self._config, self.serving_root = folder, config, str(folder / "serving")
         self.records: list[GateRecord] = []
 
     def examples(self, span: int, germans: int) -> standard_artifacts.Examples:
-        """200 examples in each of two splits, of which so many in a hundred are of one country."""
+        """Writes 200 examples in each of two splits; `germans` in a hundred are from one country."""
         artifact = standard_artifacts.Examples()
         artifact.uri, artifact.split_names = str(self._folder / f"examples-{span}"), '["train", "eval"]'
         for split in ("train", "eval"):

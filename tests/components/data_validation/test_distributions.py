@@ -1,4 +1,4 @@
-"""Distributions of a span's features, and how far two of them are apart, by hand."""
+"""Distributions of a span's features, and the divergence of two of them, compared with hand-computed values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_divergence_of_a_turned_mix_is_that_by_hand() -> None:
 def test_values_that_have_nothing_in_common_are_as_far_apart_as_can_be() -> None:
     many, others = ({f"{prefix}{i}": 1 + i for i in range(200)} for prefix in "ab")
     assert divergence(tokens(de=5), tokens(us=7)) == 1
-    assert divergence(of_tokens(many, 0, 99), of_tokens(others, 0, 99)) > 0.4  # some share a bucket
+    assert divergence(of_tokens(many, 0, 99), of_tokens(others, 0, 99)) > 0.4  # some values share a hash bucket
 
 
 def test_a_missing_value_is_a_value() -> None:
@@ -50,7 +50,7 @@ def test_a_missing_value_is_a_value() -> None:
 
 
 def test_a_value_that_is_frequent_in_one_span_only_is_counted_by_its_hash_in_both() -> None:
-    """51 values, of which another one is the rarest, and so not among the 50 that are named."""
+    """Of 51 values, a different one is the rarest in each span, and so is not among the 50 kept by name."""
     values = [f"v{i}" for i in range(NUM_TOP_VALUES + 1)]
     one = dict.fromkeys(values, 100) | {values[0]: 99}
     other = dict.fromkeys(values, 100) | {values[-1]: 99}
@@ -58,10 +58,10 @@ def test_a_value_that_is_frequent_in_one_span_only_is_counted_by_its_hash_in_bot
 
 
 def test_numbers_times_1000_are_far_and_a_shift_of_frequent_values_is_near() -> None:
-    """The ages of three apps that share the impressions: a day later each is a day older."""
+    """The ages of three apps that share the impressions: each is older in the next span."""
     ages = np.repeat([100.0, 101.0, 102.0], [20, 30, 50])
     assert divergence(numbers(*ages), numbers(*ages * 1000)) == pytest.approx(1)
-    # Where x is 100, a share of 1 is above it, after 0.8 (in quantiles: 160 of 201 or 161).
+    # At the threshold 102, the share above is 0 before the shift and 0.5 after it; quantiles are accurate to 1/201.
     assert divergence(numbers(*ages), numbers(*(ages + 0.5))) == pytest.approx(
         plain_divergence([0.5, 0.5], [1, 0]), abs=0.01
     )

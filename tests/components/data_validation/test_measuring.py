@@ -1,4 +1,4 @@
-"""A span's examples, measured by hand."""
+"""Measurements of a span's examples, compared with hand-computed values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def config() -> Config:
 
 
 def columns() -> Columns:
-    """Two requests, of two and three impressions."""
+    """Returns two requests, with two and three impressions."""
     return Columns(
         label=np.array([0, 1, 0, 0, 1]),
         request=np.array([0, 0, 1, 1, 1]),
@@ -67,7 +67,7 @@ def test_a_span_is_measured(config: Config) -> None:
     assert found.features["country"].top == {"fr": 3, "de": 2}
     assert (found.features["country"].num_draws, found.features["price"].num_draws) == (2, 5)
     assert (found.features["installed"].num_values, found.features["installed"].num_missing) == (7, 1)
-    # `b` is in (a, b), and `c` in (c); `c` is not in (a, b), and there is no list, or no app, of the others.
+    # `b` is in (a, b), and `c` in (c); `c` is not in (a, b), and the others have no list or no app.
     assert found.features["app_id in installed"].top == {"no": 3, "yes": 2}
     assert (found.slices["country = fr"].rows, found.slices["country = fr"].positives) == (3, 1)
     assert found.model is not None

@@ -15,7 +15,7 @@ from tests.components.saved_models import example, export
 
 
 def test_as_many_examples_are_scored_as_tell_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of five examples and at most two to be scored, every third is."""
+    """With five examples, of which at most two may be scored, every third is scored."""
     model = path_utils.serving_model_path(str(export("good", tmp_path / "model")))
     examples = [example(x) for x in (0.0, 1.0, 2.0, 3.0, 4.0)]
     monkeypatch.setattr(reading, "MAX_SCORED", 2)
@@ -26,6 +26,6 @@ def test_as_many_examples_are_scored_as_tell_enough(tmp_path: Path, monkeypatch:
 
 
 def test_a_model_that_cannot_score_the_span_does_not_judge_it(tmp_path: Path) -> None:
-    """As one that needs a feature that the span's examples do not have."""
+    """The model needs a feature that the span's examples do not have."""
     model = path_utils.serving_model_path(str(export("other input", tmp_path / "model")))
     assert score([example(1.0)], model) is None

@@ -1,4 +1,4 @@
-"""The rules of the gate on data, one span after the other, on evidence made by hand."""
+"""The data gate's rules, span after span, on hand-written evidence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def span(
     orphans: int = 100,
     **more: Any,
 ) -> SpanEvidence:
-    """A day's evidence; without `predicted` the serving model is well calibrated."""
+    """Returns a day's evidence; without `predicted`, the serving model predicts a share of label 1 of 7 %."""
     ingested: dict[str, Any] = {
         "files": (File("impressions", f"day-{number}.csv", f"sum {number}", rows),),
         "logs": {"impressions": Log(time_quantiles=tuple(DAY * (number + q) for q in (0.01, 0.5, 0.99)))},
@@ -53,7 +53,7 @@ def span(
 
 
 def good(number: int) -> list[SpanEvidence]:
-    """Days on which the share of label 1 differs by a few per cent, as days do."""
+    """Returns days whose share of label 1 varies by a few per cent, like that of real days."""
     return [span(n, positives=700 + 15 * (n % 3 - 1)) for n in range(1, number + 1)]
 
 
@@ -66,7 +66,7 @@ def warnings(current: SpanEvidence, earlier: Sequence[SpanEvidence]) -> list[Fin
 
 
 def days_until_stopped(days: Sequence[SpanEvidence], num_good: int = 8) -> int:
-    """How many of some days after good ones are let through before one is stopped."""
+    """Returns how many days, after good days, are let through before one is stopped."""
     earlier = good(num_good)
     for number, day in enumerate(days):
         if stops(day, earlier):
@@ -117,7 +117,7 @@ def test_a_model_that_is_off_by_itself_only_warns() -> None:
 
 
 def test_a_sale_only_warns() -> None:
-    """A half more installs: more than the model foresees, and more than usual."""
+    """Half as many installs again: more than the model predicts, and more than usual."""
     assert stops(span(9, positives=1050), good(8)) == []
     assert len(warnings(span(9, positives=1050), good(8))) == 2
 
@@ -137,7 +137,7 @@ def test_labels_that_go_a_fifth_at_a_time_are_stopped_before_half_is_gone() -> N
 
 
 def test_labels_that_go_a_fifth_at_a_time_in_a_small_store_are_stopped_on_the_third_day() -> None:
-    """280 label 1 a day; the model of each day is trained on the day before."""
+    """280 examples with label 1 a day; the model of each day is trained on the day before."""
     small = [span(n, rows=4000, positives=280 + 10 * (n % 3 - 1)) for n in range(1, 9)]
     days = [span(9 + n, rows=4000, positives=round(280 * 0.8 ** (n + 1)), predicted=280 * 0.8**n) for n in range(5)]
     assert [bool(stops(days[n], [*small, *days[:n]])) for n in range(3)] == [False, False, True]
@@ -160,16 +160,16 @@ def test_rows_that_fall_to_a_ninth_each_day_are_stopped_at_once() -> None:
 
 
 def test_another_recipe_of_the_label_needs_another_version() -> None:
-    """As `attribution_seconds: 300` for 3600, which loses a third of the labels."""
+    """For example `attribution_seconds: 300` instead of 3600, which loses a third of the labels."""
     changed = span(9, positives=400, label_recipe="b")
     assert stops(changed, good(8)) == ["sources.label_version"]
-    # A person may accept it without one; the next span is then held against that one alone.
+    # A person may accept it without a new version; the next span is then compared with that span only.
     assert not stops(span(10, positives=410, predicted=400, label_recipe="b"), [*good(8), changed])
     new_version = dataclasses.replace(changed, label_version=2)
     found = decide(new_version, good(8), Drift())
     assert [f.severity for f in found if f.rule == "drift.min_label_ratio"] == ["cannot_judge"]
     assert not stops(new_version, good(8))
-    # From there on, days are held against days of the new version.
+    # From then on, days are compared with days of the new version.
     anew = [span(n, positives=400, predicted=400, label_recipe="b", label_version=2) for n in (10, 11, 12)]
     assert not stops(anew[-1], [*good(8), new_version, *anew[:-1]])
 
@@ -220,7 +220,7 @@ def test_yesterday_shipped_again_is_known_by_its_files_its_rows_or_its_times() -
     assert stop.sentence == "a span's timestamps must be its own. Received: 100% of its time is that of span 8"
 
     def sketched(number: int, sketch_of: int) -> SpanEvidence:
-        """Each day has other hashes: 1, 11, 21, … on the first."""
+        """Returns a day with its own hashes: 1, 11, 21, … on the first."""
         return span(number, logs={"impressions": Log(sketch=tuple(range(sketch_of, 20_000, 10)))})
 
     days = [sketched(n, n) for n in range(1, 9)]
@@ -239,7 +239,7 @@ def test_an_empty_file_each_day_and_a_table_that_does_not_change_are_no_repetiti
 
 
 def test_rows_are_shared_as_far_as_both_sketches_reach() -> None:
-    """Of the hashes up to 199, the first has 0 to 199 and the second 100 to 199."""
+    """Of the hashes up to 199, the first sketch has 0 to 199, and the second has 100 to 199."""
     assert shared_rows(range(200), range(100, 400)) == 0.5
     assert shared_rows(range(10), range(200)) is None
 
@@ -269,13 +269,13 @@ def test_values_agree_where_they_belong_to_the_same_keys() -> None:
     numbers = table([float(n) for n in range(100)])
     assert agreement(numbers, table([n * 2.0 + 1 for n in range(100)]), "value") == pytest.approx(1)
     assert agreement(numbers, table([float(99 - n) for n in range(100)]), "value") == pytest.approx(-1)
-    hashes = [n * n % 11 % 2 for n in range(110)]  # of two texts
+    hashes = [n * n % 11 % 2 for n in range(110)]  # two distinct strings
     assert agreement(table(hashes), table(hashes), "value") == pytest.approx(1)
     assert agreement(table(hashes), table([1 - h for h in hashes]), "value") < 0  # type: ignore[operator]
     lists = table([(n, n + 1) for n in range(100)])
     assert agreement(lists, lists, "value") == pytest.approx(1)
     assert agreement(lists, table([(n + 50, n + 51) for n in range(100)]), "value") == pytest.approx(0, abs=0.01)
-    assert agreement(numbers, table([1.0] * 100), "value") is None  # nothing to tell
+    assert agreement(numbers, table([1.0] * 100), "value") is None  # all values are equal
     assert agreement(numbers, table([1.0] * 10), "value") is None
 
 
@@ -286,7 +286,7 @@ def test_a_small_change_of_a_mix_passes_and_a_turned_one_stops_or_warns() -> Non
     days = [mix(n, 80) for n in range(1, 9)]
     assert stops(mix(9, 70), days) == []
     turned = [f for f in decide(mix(9, 20), days, Drift()) if f.severity == "stop"]
-    # The divergence is 0.278; 1 / (8 ln 2) · (1/1000 + 1/1000) · 2 = 0.0007 of it is chance.
+    # The divergence is 0.278; of it, 1 / (8 ln 2) · (1/1000 + 1/1000) · 2 = 0.0007 is due to chance.
     assert [f.sentence for f in turned] == [
         "the distribution of country must be within a divergence of 0.0500 of that of an earlier span "
         "(drift.divergence_floor). Received: 0.2774 from the nearest, span 1 (de 20.0% after 80.0%)"
@@ -294,7 +294,7 @@ def test_a_small_change_of_a_mix_passes_and_a_turned_one_stops_or_warns() -> Non
     assert not stops(mix(9, 20), days, action="warn")
     assert not stops(mix(9, 20), days, max_divergence={"country": 0.3})
     assert not stops(dataclasses.replace(mix(9, 20), ids=("country",)), days)
-    # One such day among those before is a like: a Sunday among working days.
+    # It passes if one earlier day is alike, such as a Sunday among working days.
     assert not stops(mix(9, 20), [*days, mix(0, 25)])
 
 
@@ -305,7 +305,7 @@ def test_a_weekday_only_warns_and_a_value_that_all_rows_share_of_a_sudden_stops(
     (found,) = [f for f in decide(weekday(2, "tuesday"), [weekday(1, "monday")], Drift()) if f.subject == "weekday"]
     assert found.severity == "warn"
     assert found.sentence.endswith("; it is constant within a span, which only warns")
-    assert decide(weekday(9, "day 9"), [weekday(n, f"day {n}") for n in range(1, 9)], Drift()) == []  # as usual
+    assert decide(weekday(9, "day 9"), [weekday(n, f"day {n}") for n in range(1, 9)], Drift()) == []  # usual change
     days = [weekday(n, "a", "b") for n in range(1, 9)]
     assert stops(weekday(9, "a"), days) == ["drift.divergence_floor"]
 
@@ -314,7 +314,7 @@ def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
     days = [dataclasses.replace(e, label_aucs={"page": 0.55}) for e in good(8)]
     assert stops(span(9, label_aucs={"page": 0.86}), days) == ["drift.max_label_auc_increase"]
     assert stops(span(9, label_aucs={"page": 0.6}), days) == []
-    assert stops(span(9, label_aucs={"new": 0.86}), days) == []  # nothing to hold it against
+    assert stops(span(9, label_aucs={"new": 0.86}), days) == []  # nothing to compare it with
 
 
 def test_a_serving_model_that_ranks_at_random_stops_and_one_that_is_a_little_worse_does_not() -> None:
@@ -328,7 +328,7 @@ def test_a_span_that_no_serving_model_has_scored_says_so() -> None:
 
 
 def test_the_error_of_an_auc_is_that_of_hanley_and_mcneil() -> None:
-    """At 0.5 it is √((P + N + 1) / 12 P N), the standard error of a rank sum, times √2 for examples that are alike."""
+    """At 0.5 it is √((P + N + 1) / 12 P N), the standard error of a rank sum, times √2 for correlated examples."""
     assert auc_error(0.5, Labelled(1000, 100)) == pytest.approx((2 * 1001 / (12 * 100 * 900)) ** 0.5, rel=0.001)
 
 
@@ -340,7 +340,7 @@ def test_the_spread_leaves_out_one_in_ten() -> None:
 
 
 def dated(hours: dict[int, int], *, is_date: bool = True) -> list[str]:
-    """What is said of the times of span 9, as a date; `hours` are counted from its midnight in UTC."""
+    """Returns the stops by the times of span 9, a date; `hours` are counted from its midnight in UTC."""
     quantiles = tuple(DAY * (9 + q) for q in (0.01, 0.5, 0.99))
     log = Log(time_quantiles=quantiles, rows_by_hour={9 * 24 + hour: rows for hour, rows in hours.items()})
     found = decide(span(9, logs={"impressions": log}, is_date=is_date), good(8), Drift())
@@ -352,8 +352,8 @@ def test_the_rows_of_a_date_are_of_that_day_in_some_time_zone() -> None:
     assert dated(day) == []
     assert dated({hour - 14: rows for hour, rows in day.items()}) == []
     assert dated({hour + 12: rows for hour, rows in day.items()}) == []
-    assert dated(day | {-20: 200}) == []  # 200 of 2,600 came late
-    # Of yesterday's rows, 10 hours of 24 lie before the date began anywhere.
+    assert dated(day | {-20: 200}) == []  # 200 of 2,600 rows are late
+    # 10 of the 24 hours of yesterday's rows are before the date began in any time zone.
     yesterday = {hour - 24: rows for hour, rows in day.items()}
     assert dated(yesterday) == [
         "at most 10% of the rows of a date may be of other days. Received: 42% of those of span 9 are, whatever the "

@@ -1,4 +1,4 @@
-"""The metrics of a ranking in plain Python, from their definitions: a tie is averaged over every order of its rows."""
+"""Ranking metrics in plain Python, from their definitions: a tie is averaged over every order of its rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Request(NamedTuple):
-    """One request: a label, a weight, and the score of either model for each row."""
+    """One request: a label, a weight, and both models' scores for each row."""
 
     labels: list[int]
     weights: list[float]
@@ -20,7 +20,7 @@ class Request(NamedTuple):
 
 
 def random_requests(number: int, seed: int, *, weighted: bool) -> list[Request]:
-    """Requests of 1 to 8 rows, a third of them of one class, with few distinct scores: most have ties."""
+    """Returns requests of 1 to 8 rows, a third drawn without positives, with few distinct scores: most have ties."""
     draw = random.Random(seed)
     requests = []
     for _ in range(number):
@@ -39,7 +39,7 @@ def random_requests(number: int, seed: int, *, weighted: bool) -> list[Request]:
 
 @functools.cache
 def orders(labels: tuple[int, ...], scores: tuple[float, ...]) -> list[list[int]]:
-    """The labels by falling score, once for each way in which tied rows can stand; all ways are equally likely."""
+    """Returns the labels by descending score, once for each order of the tied rows; all orders are equally likely."""
     ways = []
     for score in sorted(set(scores), reverse=True):
         tied = [label for label, s in zip(labels, scores, strict=True) if s == score]
@@ -67,7 +67,7 @@ AT_K = {"ndcg": ndcg, "map": average_precision, "recall": recall}
 
 
 def auc(labels: Sequence[int], scores: Sequence[float], weights: Sequence[float]) -> float | None:
-    """None where a class has no weight."""
+    """Returns the weighted AUC; None if a class has no weight."""
     rows = list(zip(labels, scores, weights, strict=True))
     won = pairs = 0.0
     for (label, score, weight), (other_label, other_score, other_weight) in itertools.product(rows, rows):

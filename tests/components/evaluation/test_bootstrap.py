@@ -1,4 +1,4 @@
-"""The bootstrap draws what it says, paired, in the same way every time, and its interval covers."""
+"""The bootstrap draws paired, reproducible Poisson weights, and replicates have the metrics of their weights."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ Row = tuple[int, int, float, float, float]
 
 
 def rows(number: int, seed: int) -> list[Row]:
-    """Of request, label, weight and both scores; the scores lie in the middle of their buckets, many of them ties."""
+    """Returns rows of request, label, weight and both scores; the scores have 25 distinct values, so many are tied."""
     draw = random.Random(seed)
     scores = [1 / (1 + math.exp(-logit * 24 / 4096 * 40 - 12 / 4096)) for logit in range(-12, 13)]
     requests = [draw.randint(0, number // 4) for _ in range(number)]
@@ -82,7 +82,7 @@ def rows(number: int, seed: int) -> list[Row]:
 
 
 def columns(found: Sequence[Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Units, labels, weights and both scores."""
+    """Returns units, labels, weights and both scores."""
     units = np.array([float(unit_hash(str(row[0]).encode())) for row in found])
     return units, *(np.array([row[i] for row in found], float) for i in (1, 2)), np.array([row[3:] for row in found])
 
@@ -115,7 +115,7 @@ def test_each_replicate_has_the_metrics_of_its_rows_as_often_as_it_draws_them() 
 
 
 def area_under_precision_recall(labels: list[int], scores: list[float], weights: list[float]) -> float:
-    """Between two thresholds the true and false positives go in a line (Davis and Goadrich), in 4,000 small steps."""
+    """Integrates in 4,000 steps; true and false positives are linear between two thresholds (Davis and Goadrich)."""
     steps, area, true, false = 4000, 0.0, 0.0, 0.0
     positives = sum(w for label, w in zip(labels, weights, strict=True) if label)
     for threshold in sorted(set(scores), reverse=True):

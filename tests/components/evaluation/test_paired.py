@@ -1,4 +1,4 @@
-"""Metrics and their differences against plain Python, and standard errors against repeated draws."""
+"""Metrics and their differences compared with plain Python, and standard errors compared with repeated draws."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_model_does_not_differ_from_itself() -> None:
 
 
 def test_the_standard_errors_are_the_spread_over_draws_of_users() -> None:
-    """200 users with 10 rows each, whose error in one model is the user's: rows drawn singly would seem more sure."""
+    """200 users with 10 rows each, and one model's error per user: rows as units would underestimate the error."""
     draw = np.random.default_rng(1)
     estimates: dict[str, list[float]] = {"auc": [], "logloss": []}
     errors: dict[str, list[float]] = {"auc": [], "logloss": []}

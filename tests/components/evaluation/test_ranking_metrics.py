@@ -1,4 +1,4 @@
-"""GAUC, NDCG@k, MAP@k and recall@k are those of plain Python, however Beam bundles the data."""
+"""GAUC, NDCG@k, MAP@k and recall@k equal those of plain Python, for every bundling of the data by Beam."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def expected(measure: Measure, requests: Sequence[plain.Request], model: str) ->
 
 
 def rows_of(requests: Sequence[plain.Request]) -> list[tuple[float, ...]]:
-    """By request its unit, and by model and measure a value and its weight; two requests are of each user."""
+    """Returns, for each request, its unit, and by model and measure a value and its weight; a user has two requests."""
     rows = []
     for number, request in enumerate(requests):
         labels, weights = np.array(request.labels, float), np.array(request.weights)
@@ -47,7 +47,7 @@ def means(rows: Array) -> dict[MetricKey, Array]:
 
 
 def combined(rows: Sequence[Any], draw: random.Random) -> Array:
-    """The combiner's output by bundles and a merge tree that are drawn: in any order, some of them empty."""
+    """Returns the combiner's output for random bundles, some of them empty, and a random merge tree."""
     combiner = Rows(1 + 2 * len(MODELS) * len(MEASURES), means)
     rows = draw.sample(rows, len(rows))
     cuts = sorted(draw.randint(0, len(rows)) for _ in range(draw.randint(0, 20)))
@@ -89,7 +89,7 @@ def test_the_metrics_are_plain_python_s_and_the_same_by_any_merge_tree(weighted:
         ([1, 0, 0], [0.5, 0.1, 0.9], [1, 3, 1], 0.75, 5.0),  # 3 of 4 weighted pairs
         ([1], [0.5], [1], 0.0, 0.0),
         ([0, 0], [0.5, 0.1], [1, 1], 0.0, 0.0),
-        ([1, 0], [0.9, 0.1], [1, 0], 0.0, 0.0),  # no weight in a class
+        ([1, 0], [0.9, 0.1], [1, 0], 0.0, 0.0),  # a class without weight
     ],
 )
 def test_the_auc_of_a_group(
@@ -102,7 +102,7 @@ def test_the_auc_of_a_group(
 @pytest.mark.parametrize(
     ("kind", "k", "value"),
     [
-        ("recall", 1, 1 / 3),  # by falling score the labels are 1, then a tie of 1 and 0, then 1
+        ("recall", 1, 1 / 3),  # by descending score the labels are 1, then a tie of 1 and 0, then 1
         ("recall", 2, 1.5 / 3),
         ("map", 2, (1 + 0.5 * 2 / 2) / 2),
         ("map", 4, (1 + 0.5 * (2 / 2 + 2 / 3) + 3 / 4) / 3),
@@ -137,7 +137,7 @@ def test_a_measure_that_is_none_is_refused(kind: str, k: int | None) -> None:
 
 
 def evaluated(requests: Sequence[plain.Request], output: Path, *, weighted: bool, **how: int) -> dict[str, list[float]]:
-    """By metric, both models' values from a real run of TFMA."""
+    """Returns both models' values by metric, from a real run of TFMA."""
     rows = [
         {
             "request_id": f"r{number}", "country": "x", "category": "x", "label": label, "weight": weight,

@@ -1,4 +1,4 @@
-"""AUC is exact, whatever the scores' range: labels may be as rare as one in 100,000."""
+"""AUC is exact for scores in any range: labels may be as rare as one in 100,000."""
 
 from __future__ import annotations
 

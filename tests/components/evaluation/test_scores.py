@@ -1,4 +1,4 @@
-"""The scores and columns of raw examples, against plain values."""
+"""The scores and columns of raw examples, compared with plain values."""
 
 from __future__ import annotations
 

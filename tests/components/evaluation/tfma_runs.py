@@ -26,7 +26,7 @@ SCHEMA = text_format.Parse(
             ("candidate", "FLOAT"), ("baseline", "FLOAT"),
         ]
     )
-    + 'feature { name: "user_id" type: BYTES }',  # of a shape of its own, as a feature that is not required
+    + 'feature { name: "user_id" type: BYTES }',  # without a fixed shape, like a feature that is not required
     schema_pb2.Schema(),
 )  # fmt: skip
 
@@ -47,7 +47,7 @@ def example(row: Mapping[str, Any]) -> bytes:
 
 
 def with_models(config: config_pb2.EvalConfig, *, paired: bool, weighted: bool = False) -> config_pb2.EvalConfig:
-    """The config with the models as TFX's Evaluator names them, their scores read from the rows."""
+    """Returns the config with models named as by TFX's Evaluator, whose scores are read from the rows."""
     result = config_pb2.EvalConfig()
     result.CopyFrom(config)
     del result.model_specs[:]
@@ -69,10 +69,10 @@ def run(
     """Evaluates rows.
 
     Args:
-      rows: The features of each.
-      config: With models, as above.
+      rows: The features of each row.
+      config: The config, as returned by `with_models`.
       output: A folder for the results.
-      num_workers: Of Beam's local runner, each with bundles of its own.
+      num_workers: The number of workers of Beam's local runner, each with its own bundles.
       batch_size: Rows per record batch.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Budgets: a sentence for each that is not kept, with the rule, what was received, and the serving model's."""
+"""Budgets: a sentence for each exceeded one, with the rule, the value received, and the serving model's."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_first_model_is_held_against_nothing() -> None:
 
 
 def test_budgets_are_absolute_by_default() -> None:
-    """A little more than the last model each day would pass for ever, and a catalog that grows would not."""
+    """A relative budget would let costs grow a little every day, and refuse a catalog that grows."""
     assert list(missed_budgets(InfraValidation(), CANDIDATE, BASELINE)) == []
     slow = (Latency(200, 1, p50_ms=150.0, p95_ms=201.0, p99_ms=210.0),)
     costly = dataclasses.replace(CANDIDATE, peak_memory_mb=4001.0, size_mb=2001.0, latency=slow)

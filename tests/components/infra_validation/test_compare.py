@@ -1,4 +1,4 @@
-"""The comparison of two models' scores, on numbers."""
+"""The comparison of expected and received scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that cost too much beside the serving model, each measured in a process of its own."""
+"""Models that cost too much compared with the serving model, each measured in a separate process."""
 
 from __future__ import annotations
 

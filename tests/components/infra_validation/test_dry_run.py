@@ -1,4 +1,4 @@
-"""Exported models in processes of their own: the good one is blessed, each bad one refused in a sentence of its own."""
+"""Exported models in separate processes: the good one is blessed, each bad one is refused with its own sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 Verdict = dict[str, Any]
 
 SETTINGS = InfraValidation(num_requests=5, num_measurements=10)
-#: Why a model is refused. (`tests/serving/dry_run` has more that can be wrong with one, without the processes.)
+#: Why each kind of model is refused. (`tests/serving/dry_run` tests more defects, without processes.)
 PROBLEMS = {
     "nan weight": "every score must be finite. Received: 5 of 5 that are not; nor are values of its variables weight",
     "hidden nan": "every value of the model's variables must be finite. Received: others in hidden",
@@ -33,7 +33,7 @@ PROBLEMS = {
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
-    """Of each kind of model, and of the good one beside a serving model that cannot be loaded."""
+    """The verdicts by kind of model, and on the good model with a serving model that cannot be loaded."""
     folder = tmp_path_factory.mktemp("models")
     window = [examples_artifact(folder / "examples", train=[], eval=[example(x, label=x % 2) for x in range(8)])]
     models = {kind: export(kind, folder / kind) for kind in ("good", "hangs", *PROBLEMS)}

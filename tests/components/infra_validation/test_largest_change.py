@@ -1,4 +1,4 @@
-"""How far a model's scores are from the serving model's."""
+"""The largest relative difference between a model's scores and the serving model's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.infra_validation.validation import largest_change
         ([0.1, 0.2], [0.1, 0.2], 0.0),
         ([0.0, 0.2], [0.0, 0.2], 0.0),
         ([0.1, 0.2], [0.1, 0.16], 0.2),
-        ([1e-5, 0.5], [2e-5, 0.5], 1.0),  # small scores count as large ones do
+        ([1e-5, 0.5], [2e-5, 0.5], 1.0),  # small scores count like large ones
     ],
 )
 def test_the_change_is_relative_to_the_serving_model_s_score(

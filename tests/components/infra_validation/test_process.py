@@ -1,4 +1,4 @@
-"""A dry run's process that ends: the model's fault, unless there was no room for temporary files."""
+"""A dry run's process that ends refuses the model, unless there was no space for temporary files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models whose `rank` is not what their `serving_default` is: told from production's requests, by the run's catalog."""
+"""Models whose `rank` differs from `serving_default`: detected with production's requests and the run's catalog."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from transform.trainer_predictions import write_trainer_predictions
 
 NAMES = ["country", "installed", "age", "app", "tags", "price", "rating"]
 CONFIG = store_config(NAMES)
-#: Each value of what the catalog has of "app3" is another one.
+#: The app whose catalog values `yesterday` changes.
 CHANGED = "app3"
 SETTINGS = InfraValidation(num_requests=10, num_measurements=20, max_latency_ratio=4.0)
 BY_CATALOG = (
     "`{}` must score items by the model's catalog as `serving_default` scores whole examples made from the run's"
 )
 
-#: By what is wrong: how the sentences on it begin.
+#: By the defect: the beginnings of the sentences about it.
 PROBLEMS = {
     "negated catalog": [BY_CATALOG.format(name) for name in ("rank", "rank_named", "rank_items")],
     "catalog of yesterday": [BY_CATALOG.format(name) for name in ("rank", "rank_named", "rank_items")],
@@ -51,7 +51,7 @@ PROBLEMS = {
 
 
 def write_catalog(folder: Path, tables: Mapping[str, Mapping[str, Values]]) -> Path:
-    """A snapshot as ingestion writes it."""
+    """Writes a catalog snapshot in ingestion's layout."""
     for name in ("catalog", "ratings"):
         (folder / name).mkdir(parents=True)
         with tf.io.TFRecordWriter(str(folder / name / "data_tfrecord.gz"), "GZIP") as writer:
@@ -61,7 +61,7 @@ def write_catalog(folder: Path, tables: Mapping[str, Mapping[str, Values]]) -> P
 
 
 def yesterday(tables: Mapping[str, Mapping[str, Values]]) -> dict[str, Mapping[str, Values]]:
-    """The tables before the price and the tags of one app changed."""
+    """Returns the tables before the price and the tags of one app changed."""
     (price,) = tables["catalog"][CHANGED]["price"]
     before: Values = {"price": [10 - price], "tags": ["game", "free", "new", "kids"]}
     return {**tables, "catalog": {**tables["catalog"], CHANGED: before}}
@@ -69,7 +69,7 @@ def yesterday(tables: Mapping[str, Mapping[str, Values]]) -> dict[str, Mapping[s
 
 @dataclasses.dataclass
 class Made:
-    """A model of random weights, its catalog, and the log."""
+    """A model with random weights, its catalog, and the log."""
 
     prepared: TrainingSetup
     output: tft.TFTransformOutput
@@ -78,7 +78,7 @@ class Made:
     window: list[Any]
 
     def export(self, kind: str, tables: Mapping[str, Mapping[str, Values]]) -> Path:
-        """The model as the trainer leaves it, with the items of these tables."""
+        """Exports the model in the trainer's layout, with the items of the given tables."""
         uri = self.folder / kind
         items = read_items(CONFIG, str(write_catalog(self.folder / f"{kind} tables", tables)))
         export_model(self.prepared.model, self.output, CONFIG, str(uri / "Format-Serving"), items, self.prepared.counts)
@@ -106,7 +106,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             train=[],
             eval=[
                 to_example(row | {"span": [0], "fold": [i % 8]})
-                for i, row in enumerate(rows[:60])  # as transformed
+                for i, row in enumerate(rows[:60])  # the rows of the transformed evaluation split
             ],
         )
     ]
@@ -119,7 +119,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def changed_catalog(value: float) -> Any:
-    """Multiplies the catalog's sums, the floats that have a row for each item and one for an unknown one."""
+    """Returns a function that multiplies the catalog's sums: floats with a row for each item and an unknown one."""
 
     def change(name: str, values: np.ndarray) -> np.ndarray:
         is_sum = values.dtype == np.float32 and values.shape[:1] == (len(IN_CATALOG) + 1,)
@@ -177,7 +177,7 @@ def test_a_model_that_ranks_by_the_catalog_of_its_run_is_blessed(verdicts: dict[
     assert verdict["num_catalog_items"] == len(IN_CATALOG)
     assert [*verdict["catalog_skew"]] == ["rank", "rank_named", "rank_items"]
     for skew in verdict["catalog_skew"].values():
-        # 10 requests and one without a context, each of 10 items, the logged, an unknown, a repeated and an empty one.
+        # 10 requests and one without a context, each with 10 items, the logged, an unknown, a repeated, an empty one.
         assert (skew["num_rows"], skew["num_different"]) == (11 * 14, 0)
         assert skew["largest_difference"] < 1e-6
 
@@ -206,11 +206,11 @@ def config_of(tables: list[str]) -> Config:
 
 def test_requests_have_every_item_and_the_rows_are_made_from_the_catalog(tmp_path: Path) -> None:
     tables = {"catalog": {f"app{i}": {"price": [float(i)]} for i in range(100)}, "ratings": {}}
-    # The log says nothing of a price, and one impression is of an app that the catalog does not have.
+    # The log's price must be ignored, and one impression is of an app that is not in the catalog.
     logged = [to_example({"country": ["de"], "app": ["app7"], "price": [99.0]}), to_example({"app": ["gone"]})]
     requests = ranking_requests(config_of(["catalog"]), str(write_catalog(tmp_path, tables)), logged)
 
-    # 100 items in 3 requests, the third without a context: 40 each, and four more candidates.
+    # 100 items in 3 requests, the third without a context: 40 each, and four more candidate items.
     assert (len(requests.contexts), requests.num_items, requests.num_candidates) == (3, 100, 44)
     assert {item_id for item_id in requests.item_ids if item_id.startswith(b"app")} == {
         f"app{i}".encode() for i in range(100)

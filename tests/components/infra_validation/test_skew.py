@@ -1,4 +1,4 @@
-"""A model that tf.Transform, the trainer and the export made, and what can go wrong between training and serving."""
+"""A model made by tf.Transform, the trainer and the export, with every kind of training-serving skew."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ APPS = [f"app{i}" for i in range(8)]
 ROWS, EXAMPLES = "the exported model must score logged rows as the trainer", "the exported model must score the logged"
 RANKED = "the exported model must rank logged rows as the trainer"
 
-#: By what is wrong: how the sentences on it begin.
+#: By the defect: the beginnings of the sentences about it.
 PROBLEMS = {
     "transform graph of another run": [ROWS, RANKED, EXAMPLES],
     "vocabulary of another day": [ROWS, RANKED, EXAMPLES],
@@ -51,7 +51,7 @@ PROBLEMS = {
 
 
 def config() -> Config:
-    """The small deployment with a second numeric feature, the two read from the log, so that it has no `rank`."""
+    """Returns the small deployment with two numeric features, both read from the log, so that it has no `rank`."""
     small = make_config()
     others = [f for f in small.spec.features if f.name != "price"]
     prices = [
@@ -61,7 +61,7 @@ def config() -> Config:
 
 
 def rows(number: int, seed: int, swapped: bool = False) -> list[Row]:
-    """Impressions with ratings from 3 to 5, and prices from 0 to 10; the two swapped if asked for."""
+    """Returns impressions with ratings from 3 to 5, and prices from 0 to 10; swapped on request."""
     rng = random.Random(seed)
     made = [{**row, "rating": [rng.uniform(3, 5)]} for row in make_rows(number, APPS, seed)]
     return [{**r, "price": r["rating"], "rating": r["price"]} for r in made] if swapped else made
@@ -69,17 +69,17 @@ def rows(number: int, seed: int, swapped: bool = False) -> list[Row]:
 
 @dataclasses.dataclass
 class Made:
-    """A trained model in memory, and what other runs learned.
+    """A trained model in memory, and the transform graphs of other runs.
 
     Attributes:
-      prepared: The training, once it is done.
-      span: What tf.Transform learned for it.
-      other: The same of other training rows.
-      swapped: The same of rows whose two numbers are swapped.
+      prepared: The finished training.
+      span: The model's own transform graph.
+      other: The transform graph of other training rows.
+      swapped: The transform graph of rows whose two numbers are swapped.
       raw_files: The pattern of the logged rows that the trainer scores.
-      window: An earlier span's raw examples, and the model's own span's, on which it was evaluated.
+      window: The raw examples of an earlier span, and of the model's own span, on which it was evaluated.
       half_window: The same with half of the own span's evaluation examples.
-      folder: For exports.
+      folder: The folder for exports.
     """
 
     prepared: TrainingSetup
@@ -92,11 +92,11 @@ class Made:
     folder: Path
 
     def trainer_predictions(self, span: Span) -> TrainerPredictions:
-        """The trainer's own scores, had it been given what a span's tf.Transform learned."""
+        """Returns the trainer's own scores with the transform graph of a given span."""
         return trainer_predictions(self.prepared, tft.TFTransformOutput(span.transform_output), [self.raw_files])
 
     def export(self, kind: str, span: Span, own: TrainerPredictions) -> Path:
-        """The model as the trainer leaves it, exported with what a span's tf.Transform learned."""
+        """Exports the model in the trainer's layout, with the transform graph of a given span."""
         uri = self.folder / kind
         output = tft.TFTransformOutput(span.transform_output)
         export_model(self.prepared.model, output, self.span.config, str(uri / "Format-Serving"))
@@ -131,13 +131,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def models(made: Made) -> dict[str, Path]:
-    """By what is wrong, the model; `good` is one with which nothing is."""
+    """The models by defect; `good` has none."""
     own, others = made.trainer_predictions(made.span), made.trainer_predictions(made.other)
     found = {
         "good": made.export("good", made.span, own),
         "transform graph of another run": made.export("transform graph of another run", made.other, own),
         "quantile boundaries swapped": made.export("quantile boundaries swapped", made.swapped, own),
-        # Graph and export agree with each other, and not with the examples that were trained on.
+        # The trainer's scores and the export agree, but not with the examples that the model was trained on.
         "trained on examples of another transform graph": made.export("other examples", made.other, others),
     }
     for kind, left in (
@@ -165,7 +165,7 @@ def models(made: Made) -> dict[str, Path]:
 
 
 def only(names: tuple[str, ...]) -> Callable[[Any, dict[str, Any]], dict[str, Any]]:
-    """tf.Transform's graph called on some of a request's features."""
+    """Returns a function that calls tf.Transform's graph on only some of a request's features."""
 
     def apply(transform_fn: Any, features: dict[str, Any]) -> dict[str, Any]:
         return apply_transform(transform_fn, {name: features[name] for name in features if name in names})

@@ -1,4 +1,4 @@
-"""The infra validation as the pipeline calls it: on artifacts, through its executor."""
+"""Helpers that run the infra validation as the pipeline does: on artifacts, through its executor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transform.config.infra_validation import InfraValidation
 
 
 def examples_artifact(folder: Path, **splits: Iterable[bytes]) -> standard_artifacts.Examples:
-    """Examples as ingestion leaves them: of each split, every other one in each of two files."""
+    """Writes Examples in ingestion's layout, with two files per split that take the examples in turns."""
     artifact = standard_artifacts.Examples()
     artifact.uri = str(folder)
     artifact.split_names = json.dumps(list(splits))
@@ -33,7 +33,7 @@ def examples_artifact(folder: Path, **splits: Iterable[bytes]) -> standard_artif
     return artifact
 
 
-#: Of the models of `tests.components.saved_models`, which score examples and rank nothing.
+#: The config of the models of `tests.components.saved_models`, which score examples and do not rank.
 RANKS_NOTHING = parse_config(
     {
         "name": "small",
@@ -55,7 +55,7 @@ def validate(
     config: Config = RANKS_NOTHING,
     catalog_folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Runs the executor; returns the verdict, with `blessed` put in."""
+    """Runs the executor; returns the verdict with `blessed` added."""
     catalog = Catalog()
     catalog.uri = str(catalog_folder)
     config = scopes.for_infra_validation(dataclasses.replace(config, infra_validation=settings))

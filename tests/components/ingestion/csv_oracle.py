@@ -1,4 +1,4 @@
-"""What a csv file's rows must be, by a state machine in plain Python, without the csv module."""
+"""The expected rows of a csv file, from a state machine in plain Python, without the csv module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class OracleRow:
-    """A row: the number of its first line, how many lines it takes, and its fields; None if it is rejected."""
+    """A row: the number of its first line, its number of lines, and its fields; None if it is rejected."""
 
     line: int
     num_lines: int
@@ -16,7 +16,7 @@ class OracleRow:
 
 
 def oracle(content: bytes, max_row_bytes: int, max_record_lines: int) -> tuple[list[OracleRow], int]:
-    """The rows of a file behind its header line, and the number of blank lines."""
+    """Returns the rows of a file after its header line, and the number of blank lines."""
     raw = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     ended = [line + b"\n" for line in raw[:-1]] + ([raw[-1]] if raw[-1] else [])
     lines = [line.decode("utf-8", "surrogateescape") for line in ended]
@@ -29,7 +29,7 @@ def oracle(content: bytes, max_row_bytes: int, max_record_lines: int) -> tuple[l
             at += 1
             continue
         end = at + 1
-        # A record goes on while its text is within an open quote, up to the first line that is too long.
+        # A record continues while a quote is open, up to the first line that is too long.
         while (fields := _fields("".join(lines[at:end]), max_row_bytes)) is OPEN and end - at < max_record_lines:
             if end == len(lines) or too_long[end]:
                 break
@@ -49,12 +49,12 @@ OPEN, WRONG = "open", "wrong"
 
 
 def _are_rows(lines: Sequence[str], width: int) -> bool:
-    """Whether several lines are rows of their own, if a quote is no more than a character."""
+    """Returns whether several lines are rows by themselves if quotes are read as text."""
     return len(lines) > 1 and all(line.count(",") + 1 == width for line in lines if line not in ("\n", "\r\n"))
 
 
 def _fields(text: str, max_characters: int) -> tuple[str, ...] | str:
-    """A record's fields; OPEN if it ends within quotes, WRONG if it breaks a rule; none if it is blank."""
+    """Returns a record's fields: OPEN if it ends within quotes, WRONG if it breaks a rule, empty if it is blank."""
     fields, field, state = [], "", "record"
     for c in text:
         if state == "quoted":

@@ -1,4 +1,4 @@
-"""What ingestion must make of the small store's logs, in plain Python."""
+"""The expected result of ingesting the small store's logs, in plain Python."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from tests.components.ingestion.logs import CATALOG, GOOD, IMPRESSIONS, INSTALLS, USERS
 
-#: Catalog and users by key; of the two rows of `a1` the first.
+#: Catalog and users by key; the first of the two rows of `a1`.
 PRICES = {row["app"]: row for row in CATALOG[:3]}
 OWNERS = {row["user"]: row for row in USERS}
 
 
 def split_of(request: str) -> str:
-    """The first 64 bits of the request's BLAKE2b, as a fraction of all: below eval_fraction is eval."""
+    """Returns eval if the first 64 bits of the request's BLAKE2b, as a fraction of all, are below eval_fraction."""
     return "eval" if _fraction(request) < 0.5 else "train"
 
 
 def shares_label(row: dict[str, Any]) -> bool:
-    """Whether one install can label a training row and an evaluation row: of its user and app, within 100 seconds."""
+    """Returns whether an install can label this training row and an evaluation row: same user and app within 100 s."""
     pair = [other for other in IMPRESSIONS[:GOOD] if (other["user"], other["app"]) == (row["user"], row["app"])]
     near = [other for other in pair if abs(other["time"] - row["time"]) <= 100]
     return split_of(row["request"]) == "train" and any(split_of(other["request"]) == "eval" for other in near)
 
 
 def fold_of(installs_keys: str) -> int:
-    """The same of the installs' keys, in eighths."""
+    """Returns the fold, from the hash of the installs' keys in eighths."""
     return int(_fraction(f"fold/{installs_keys}") * 8)
 
 
@@ -39,7 +39,7 @@ def label_of(row: dict[str, Any]) -> int:
 
 
 def expected_example(row: dict[str, Any]) -> dict[str, list[Any]]:
-    """The tf.Example of an impression, features without a value left out."""
+    """Returns an impression's tf.Example; missing values have no entry."""
     values: dict[str, list[Any]] = {
         "app": [row["app"]],
         "page": [row["page"]],
@@ -61,7 +61,7 @@ def expected_example(row: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def expected_examples() -> dict[str, dict[str, dict[str, list[Any]]]]:
-    """By split, then by impression id."""
+    """Returns the examples by split, then by impression id."""
     result: dict[str, dict[str, dict[str, list[Any]]]] = {"train": {}, "eval": {}}
     for row in IMPRESSIONS[:GOOD]:
         result[split_of(row["request"])][row["impression"]] = expected_example(row)

@@ -1,4 +1,4 @@
-"""A small store's logs for the ingestion tests: its config, its rows, good and bad, and writers of every format."""
+"""A small store's logs for the ingestion tests: its config, good and bad rows, and writers for every format."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store_config(
     leave_out_unknown_labels: bool = False,
     **sections: Any,
 ) -> Config:
-    """Impressions with installs, a catalog and users; `sections` replaces or adds sections."""
+    """Returns a config of impressions with installs, a catalog and users; `sections` replaces or adds sections."""
 
     def source(name: str, **more: Any) -> Row:
         return {"path": f"{name}/*.{file_format}{suffix}", "format": file_format, **more}
@@ -115,7 +115,7 @@ def write_store(root: Path, file_format: str, suffix: str = "", **replaced: list
 
 
 def write_rows(path: Path, file_format: str, rows: list[Row]) -> None:
-    """Writes rows; a list is joined by `|` in csv and tsv, where a tab, a line's end or a quote has no place in tsv."""
+    """Writes rows; csv and tsv join lists by `|`; in tsv, values must have no tab, line end or quote."""
     names = list(rows[0])
     if file_format == "parquet":
         pq.write_table(pa.table({name: [row[name] for row in rows] for name in names}), path)

@@ -1,4 +1,4 @@
-"""ImpressionGen's executor on the same logs in every format, with good and bad rows."""
+"""ImpressionExampleGen's executor on the same logs in every format, with good and bad rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FORMATS = [
 
 @dataclasses.dataclass(frozen=True)
 class Ingested:
-    """What one run of the executor left."""
+    """The outputs of one run of the executor."""
 
     examples: dict[str, list[dict[str, list[Any]]]]
     rejected: list[dict[str, Any]]
@@ -147,7 +147,7 @@ def format_of(data: Path) -> str:
 
 
 def expected_lines(data: Path) -> dict[str, LineCounts]:
-    """Of a text format, the lines that `write_store` has written: two files of impressions, else one a source."""
+    """Returns the line counts of a text format, as written by `write_store`: impressions have two files, others one."""
     rows = {"impressions": (2, 45), "installs": (1, 12), "catalog": (1, 4), "users": (1, 3)}
     match format_of(data):
         case "csv" | "tsv":
@@ -162,7 +162,7 @@ def test_each_rejected_row_is_kept_with_its_place_reason_and_text(ingested: tupl
     rejected = result.rejected
     assert [set(r) for r in rejected] == [{"source", "file", "line", "reason", "detail", "text"}] * 6
     assert [r["source"] for r in rejected] == ["catalog"] + ["impressions"] * 5
-    # The log's second file holds rows 21 to 45 of the log; the bad ones are its last five. A header is line 1.
+    # The log's second file has rows 21 to 45 of the log; the bad rows are its last five. A header is line 1.
     unit = unit_of(format_of(data))
     header = int(format_of(data) in ("csv", "tsv"))
     assert [Path(r["file"]).parent for r in rejected] == [data / "catalog"] + [data / "impressions"] * 5
@@ -198,7 +198,7 @@ def test_every_format_gives_the_same_evidence(ingested: tuple[Ingested, Path]) -
     rows = {"impressions": [20, GOOD // 2 + 1], "installs": [12], "catalog": [4], "users": [3]}
     paths = sorted((name, str(path)) for name in rows for path in (data / name).iterdir())
     assert [(f.source, f.path) for f in evidence.files] == paths
-    # The row whose id stands twice is not rejected when it is read, but by a grouping behind.
+    # The row with a duplicate id is rejected not when it is read, but after a later GroupByKey.
     assert [f.num_rows for f in evidence.files] == [n for name in sorted(rows) for n in rows[name]]
     opened = [gzip.open if path.endswith(".gz") and format_of(data) != "tfrecord" else open for _, path in paths]
     contents = [open_path(path, "rb").read() for open_path, (_, path) in zip(opened, paths, strict=True)]
@@ -214,7 +214,7 @@ def test_every_format_gives_the_same_evidence(ingested: tuple[Ingested, Path]) -
     good = [e for examples in expected_examples().values() for e in examples.values()]
     assert evidence.labels == LabelCount(len(good) - labelled(good), labelled(good))
     assert evidence.labels_by_hour == {0: evidence.labels}  # 1000 to 1390 seconds
-    # Of each install: is there an impression of its user and app, and one at most 100 seconds before it?
+    # For each install: is there an impression of its user and app, and one at most 100 seconds before it?
     kinds: dict[str, int] = {}
     for install in INSTALLS:
         shown = [r["time"] for r in IMPRESSIONS[:GOOD] if (r["user"], r["app"]) == (install["user"], install["app"])]
@@ -232,7 +232,7 @@ def labelled(examples: list[dict[str, list[Any]]]) -> int:
 
 
 def test_a_shuffled_table_of_items_is_kept_too_and_one_of_users_is_not(tmp_path: Path) -> None:
-    """`rank` finds an item's features in it; of a key that stands twice in it, the first row."""
+    """`rank` looks up an item's features in it; the first row of a duplicate key is kept."""
     write_store(tmp_path / "data", "csv")
     result = ingest(store_config("csv", broadcast=False), tmp_path / "data", tmp_path / "out")
     assert {row["table_key"][0]: row.get("price") for row in result.catalog} == {"a0": [0.5], "a1": [1.25], "a2": None}
@@ -266,7 +266,7 @@ def test_rows_that_cannot_even_be_read_are_kept_too(tmp_path: Path) -> None:
 
 
 def test_two_stray_quotes_far_apart_cost_their_own_rows_only(tmp_path: Path) -> None:
-    # The column `note` is read by nobody; without a limit the two quotes would take in all 3,000 rows between them.
+    # No feature uses the column `note`; without a limit, the two quotes would include all 3,000 rows between them.
     data = tmp_path / "data"
     rows = [impression(i, f"u{i % 4}", f"a{i % 5}", 1000.0) | {"note": "n"} for i in range(3002)]
     write_store(data, "csv", impressions=rows)
@@ -297,7 +297,7 @@ def test_a_file_whose_lines_are_not_those_that_were_read_makes_the_rows_unfit(tm
     read.setup()
     process = read.process(("", str(path)))
     next(process)
-    # The rest of the file is replaced while it is read, as by an upload that is not done.
+    # The file is replaced while it is read, as by an unfinished upload.
     longer = path.with_suffix(".new")
     longer.write_bytes(path.read_bytes() * 2)
     longer.replace(path)

@@ -1,4 +1,4 @@
-"""The counts, and the sentence about rows that are not fit to learn from."""
+"""The counts, and the sentence about rows that are unfit for training."""
 
 from __future__ import annotations
 

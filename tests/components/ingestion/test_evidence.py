@@ -1,4 +1,4 @@
-"""The evidence about a span: sketches that know the same rows again, and the file that holds it."""
+"""The evidence about a span: sketches that identify equal rows, and the evidence file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAY = 86_400.0
 
 
 def row(number: int, at: float, prefix: str = "i") -> tuple[object, ...]:
-    """A row in the order of the config's columns."""
+    """Returns a row in the order of the config's columns."""
     values = {
         ("impression", "string"): f"{prefix}{number}",
         ("request", "string"): f"{prefix}r{number // 2}",
@@ -67,7 +67,7 @@ def test_a_log_in_parts_has_the_sketch_of_the_whole() -> None:
     whole = log_of(part_of(rows))
     assert log_of(part_of(rows[::2], "b"), part_of(rows[1::2], "a")) == whole
     assert whole.rows_by_hour == {24: 3600, 25: 1400}
-    # Half of the rows are before the 2,500th. The sketch draws 2,000 of 5,000, whose median is some 50 rows off.
+    # The median row is the 2,500th. The sketch samples 2,000 of 5,000 rows, so its median is off by about 50 rows.
     assert whole.time_quantiles[3] == pytest.approx(DAY + 2500, abs=200)
 
 
@@ -84,8 +84,8 @@ def test_impressions_come_to_one_table_after_the_other() -> None:
         (("install", "without_impression"), 2),
     ]
     found = evidence_of([], counted, CONFIG, 3)
-    # 102 come to the catalog, which rejects 4; of the 98 left, users rejects 3 and has no row for 7 others. The labels
-    # of 5 of the 95 that are joined are not known yet.
+    # 102 impressions reach the join with the catalog, which rejects 4. Of the other 98, the join with users rejects 3
+    # and finds no row for 7 more. The labels of 5 of the 95 joined impressions are not known yet.
     assert list(CONFIG.sources.tables) == ["catalog", "users"]
     tables = {name: (table.matched, table.unmatched) for name, table in found.tables.items()}
     assert tables == {"users": (88, 10), "catalog": (98, 4)}

@@ -1,4 +1,4 @@
-"""From typed values to a tf.Example, and the split of a key."""
+"""The conversion of typed values to a tf.Example, and the split of a key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse(serialized: bytes) -> dict[str, list[object]]:
 
 
 def fold_of(key: str) -> int:
-    """The first 64 bits of the key's BLAKE2b, as a fraction of all, in eighths."""
+    """Returns the fold from the first 64 bits of the key's BLAKE2b, as a fraction of all, in eighths."""
     return int.from_bytes(hashlib.blake2b(f"fold/{key}".encode(), digest_size=8).digest(), "big") // 2**61
 
 
@@ -53,7 +53,7 @@ def test_an_impression_becomes_a_tf_example() -> None:
         "request_id": [b"r3"],
         "timestamp": [1234],
         "span": [5],
-        "fold": [fold_of("['u2', 'a1']")],  # of the installs' keys
+        "fold": [fold_of("['u2', 'a1']")],  # from the installs' keys
         "shares_label": [0],
     }
 
@@ -103,7 +103,7 @@ def test_a_row_with_a_label_of_its_own_has_a_fold_of_its_own_in_training_and_non
 
 
 def labelled_config(**impressions: Any) -> Config:
-    """The store's config with labels in the log, and the columns that it had."""
+    """Returns the store's config with labels in the log instead of installs; its columns are unchanged."""
     config = store_config()
     log = dataclasses.replace(config.sources.impressions, label="clicked", **impressions)
     return dataclasses.replace(config, sources=dataclasses.replace(config.sources, installs=None, impressions=log))

@@ -1,4 +1,4 @@
-"""A thousand random logs: quotes, line ends, encodings, NUL, damage and duplicates; no line is lost."""
+"""A thousand random logs with quotes, line ends, encodings, NUL, damage and duplicates: no line is lost."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from transform.config.settings import Ingestion
 HEADER = b"id,clicked,app,note\n"
 MAX_ROW_BYTES = 100
 
-#: Pieces of a field that nobody reads, or of damage: what the states of a csv reader tell apart, and what is no text.
+#: Pieces of an unused field or of damage: characters that a csv reader treats differently, and bytes that are not text.
 PIECES = [
     b"x", b"y", b" ", b'"', b'"', b'""', b"'", b"\0", b"\xe9", b"\xc3\xa9", b"\xff", b"\xef\xbb\xbf", b"\\", b"z" * 60,
     "xé".encode("utf-16-le"),
 ]  # fmt: skip
 ENDS = [b"\n", b"\n", b"\n", b"\r\n"]
 texts = st.lists(st.sampled_from(PIECES), max_size=4).map(b"".join)
-# Few ids, so that some stand twice.
+# Few ids, so that some occur twice.
 fields = st.tuples(st.sampled_from([b"i1", b"i2", b"i3", b"i4", b"i5", b""]), st.sampled_from([b"0", b"1", b"2"]))
 
 
 @st.composite
 def lines_of_rows(draw: st.DrawFn) -> bytes:
-    """A line with as many commas as the header has, and odd texts in its last two fields."""
+    """Draws a line with as many commas as the header, and odd strings in its last two fields."""
     return b",".join([*draw(fields), draw(texts), draw(texts)]) + draw(st.sampled_from(ENDS))
 
 
@@ -45,9 +45,9 @@ damage = st.lists(
 quoted_rows = st.tuples(fields, st.sampled_from([b'"x, y"', b'"two\nlines"', b'"two\r\n\n, lines"', b'""""'])).map(
     lambda row: b",".join([*row[0], b"a", row[1]]) + b"\n"
 )
-#: Whatever a file may hold, multi-line fields among it.
+#: Any content of a file, including multi-line fields.
 any_log = st.lists(st.one_of(lines_of_rows(), quoted_rows, damage, blank_lines), max_size=12).map(b"".join)
-#: Lines of which each is a row of its own, or blank: a quote in them is a stray one.
+#: Lines that are each a row or blank: every quote in them is stray.
 log_of_lines = st.lists(st.one_of(lines_of_rows(), blank_lines), max_size=12).map(b"".join)
 
 thousand = settings(max_examples=1000, deadline=None, derandomize=True)
@@ -114,8 +114,8 @@ def test_rows_and_line_numbers_are_those_of_an_independent_reader(
 def test_each_line_is_kept_or_rejected_where_no_field_has_several(
     folder: Path, log: tuple[bytes, int], compress: bool
 ) -> None:
-    # By the shipped limit each line is a row of its own, as all of them have the header's commas; where a row may have
-    # one line only, whatever they hold.
+    # With the default limit, each line is a row, since all lines have the header's number of commas. With a limit of
+    # one line per row, each line is a row, whatever its content.
     content = HEADER + log[0]
     path = write(folder, content, compress)
     settings = config(Ingestion(max_row_bytes=MAX_ROW_BYTES, max_record_lines=log[1]))

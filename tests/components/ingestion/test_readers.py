@@ -1,4 +1,4 @@
-"""Reads real text files, whole and broken, and tells of files of any format that cannot be used."""
+"""Reads real text files, intact and damaged, and reports files of any format that cannot be used."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_stray_quote_far_from_the_end_swallows_its_own_line_only(tmp_path: Pat
 
 def test_several_stray_quotes_swallow_their_own_lines_only(tmp_path: Path) -> None:
     rows = read_csv(tmp_path, b'a,b\n1,"x\n2,y\n3,"w\n4,z\n5,v\n')
-    # The second quote closes the first one's field and has text behind it: both lines are malformed.
+    # The second quote closes the first one's field and is followed by text: both lines are malformed.
     assert [(r.number, r.reason, r.values) for r in rows] == [
         (2, "malformed", None),
         (3, "", {"a": "2", "b": "y"}),
@@ -164,7 +164,7 @@ def test_a_field_of_ten_megabytes_is_one_row_that_is_too_long(tmp_path: Path, fi
             "the columns ['a', 'b'] are missing. Received: ['a,b']; is the delimiter right? ({path})",
         ),
         ("csv", b'"a"x,b\n', "the header line cannot be read: ',' expected after '\"' ({path})"),
-        # A quote that opens in the header takes in no row, though another one closes it.
+        # A quote opened in the header includes no row, although a later quote would close it.
         ("csv", b'a,b,"c\n1,2,3\n4,5,x"\n', "the header line cannot be read: a quoted field must be closed ({path})"),
     ],
 )
@@ -235,5 +235,5 @@ def test_json_values_keep_their_types(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file_format", ["jsonl", "tfrecord"])
 def test_an_empty_part_has_no_rows(tmp_path: Path, file_format: str) -> None:
-    # A distributed job leaves such parts; that a whole source is empty is told once all of it is counted.
+    # A distributed job leaves such parts; the row gate reports a source that is empty as a whole.
     assert read(write(tmp_path / "a", b""), file_format, ["a"]) == []

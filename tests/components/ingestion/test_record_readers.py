@@ -1,4 +1,4 @@
-"""Reads real Parquet and TFRecord files, whole and broken."""
+"""Reads real Parquet and TFRecord files, intact and damaged."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_parquet_columns_of_every_type(tmp_path: Path) -> None:
 
 
 def _as_strings(lists: pa.ListArray) -> pa.ListArray:
-    """The same bytes said to be strings, as a writer that checks nothing leaves them."""
+    """Returns the same bytes with the type string, like those of a writer that does not validate UTF-8."""
     values = lists.values.view(pa.string())
     return pa.ListArray.from_arrays(lists.offsets, values, mask=lists.is_null())
 
@@ -145,7 +145,7 @@ def test_a_tfrecord_file_that_is_cut_off_is_told(tmp_path: Path, name: str) -> N
     path = write_tfrecord(tmp_path / name, [example(a=[b"abc"]), example(a=[b"def"])])
     whole = path.read_bytes()
     record = len(example(a=[b"abc"])) + 16  # length and two checksums
-    # Between two records, an uncompressed file tells nothing of what is missing.
+    # An uncompressed file cut between two records does not show that anything is missing.
     ends = () if name.endswith(".gz") else (record,)
     for length in range(1, len(whole)):
         if length not in ends:

@@ -28,7 +28,7 @@ def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
         ("string", "0", "0"),
         ("string", " ", None),
         ("string", "\t chess\r\n", "chess"),
-        ("string", "\xa0chess", "\xa0chess"),  # what TensorFlow does not strip
+        ("string", "\xa0chess", "\xa0chess"),  # TensorFlow does not strip it
         ("string", " unknown", None),
         ("string", b" unknown ", None),
         ("string", 99, None),
@@ -185,7 +185,7 @@ def test_a_required_column_needs_a_value(kind: ColumnKind, value: Any) -> None:
     [
         ("string", " a ", " a "),
         ("string", " unknown", " unknown"),
-        ("string", "unknown ", None),  # as the null value is written
+        ("string", "unknown ", None),  # exactly the null value
         ("string", "", None),
         ("list", " a |unknown |b", (" a ", "b")),
     ],

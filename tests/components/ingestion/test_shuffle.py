@@ -1,4 +1,4 @@
-"""Examples are written in an order that has nothing to do with what they are."""
+"""Examples are written in a shuffled order, independent of their content."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.components.ingestion.test_component import BEAM_ARGS
 
 NUM_EXAMPLES, NUM_POSITIVES = 20_000, 1_000
 
-#: As a grouping by install leaves them.
+#: The order after a GroupByKey by install.
 POSITIVES_FIRST = [(i, b"%d:%d" % (i < NUM_POSITIVES, i)) for i in range(NUM_EXAMPLES)]
 
-#: As of a log without ids and of few values: all of a label are equal.
+#: Examples of a log without ids and with few values: all examples with the same label are equal.
 ALIKE = [(i, b"%d:" % (i < NUM_POSITIVES)) for i in range(NUM_EXAMPLES)]
 
 
 def shuffled(
     examples: list[tuple[int, bytes]], num_buckets: int, folder: Path, *behind: beam.PTransform
 ) -> list[bytes]:
-    """The examples as they are written, with some more transforms behind the shuffle."""
+    """Returns the examples in the order in which they are written, after the shuffle and the given transforms."""
     with beam.Pipeline(argv=BEAM_ARGS) as pipeline:
         found = pipeline | beam.Create(examples, reshuffle=False) | Shuffle(num_buckets)
         for transform in behind:
@@ -38,7 +38,7 @@ def shuffled(
 def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(
     examples: list[tuple[int, bytes]], num_buckets: int, tmp_path: Path
 ) -> None:
-    found = shuffled(examples, num_buckets, tmp_path, beam.Reshuffle())  # as TFX writes a split
+    found = shuffled(examples, num_buckets, tmp_path, beam.Reshuffle())  # TFX reshuffles when it writes a split
     assert sorted(found) == sorted(example for _, example in examples)
     size, expected = NUM_EXAMPLES // 10, NUM_POSITIVES // 10
     for start in range(0, NUM_EXAMPLES, size):
@@ -47,7 +47,7 @@ def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(
 
 
 def test_the_order_does_not_depend_on_the_one_before(tmp_path: Path) -> None:
-    # Without Beam's Reshuffle: if two of its random keys, of 32 bits, are the same, their examples stand together.
+    # Without Beam's Reshuffle, which keeps examples together whose random 32-bit keys are equal.
     (tmp_path / "a").mkdir()
     assert shuffled(POSITIVES_FIRST, 1, tmp_path) == shuffled(POSITIVES_FIRST[::-1], 1, tmp_path / "a")
     assert shuffled([(1, b"same"), (2, b"other"), (1, b"same")], 1, tmp_path / "a").count(b"same") == 2

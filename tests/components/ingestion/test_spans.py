@@ -1,4 +1,4 @@
-"""Which span and which files a run reads."""
+"""The resolution of the span and the files that a run reads."""
 
 from __future__ import annotations
 

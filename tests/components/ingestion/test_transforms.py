@@ -23,7 +23,7 @@ from transform.config.sources import Installs
 
 
 def ingest(config: Config, folder: Path, **replaced: Any) -> dict[str, list[Any]]:
-    """Runs the whole ingestion on the small store; each output as a list of what JSON makes of it."""
+    """Runs the whole ingestion on the small store; returns each output as a list of JSON values."""
     data, out = folder / "data", folder / "out"
     if not data.exists():
         write_store(data, "jsonl", **replaced)
@@ -53,7 +53,7 @@ def test_a_join_keeps_an_impression_without_a_match(tmp_path: Path, broadcast: b
     assert len(out["impressions"]) == len(found) == GOOD
     for row in IMPRESSIONS[:GOOD]:
         joined = found[row["impression"]].joined
-        # Of the two rows of a1 in the catalog, the first.
+        # The first of the two rows of a1 in the catalog is joined.
         match = next((c for c in CATALOG if c["app"] == row["app"]), None)
         assert joined["catalog"] == (match and [match["app"], match["price"], match["title"]])
         assert (joined["users"] is None) == (row["user"] == "u3")
@@ -111,7 +111,7 @@ def test_a_split_by_impression_may_part_a_request(tmp_path: Path) -> None:
 
 
 def test_a_split_by_time_takes_the_last_part_for_eval(tmp_path: Path) -> None:
-    # The latest is 1390; the last 90 seconds begin after 1300.
+    # The latest time is 1390; the last 90 seconds begin after 1300.
     rows = [impression(i, "u0", "a0", 1000.0 + 10 * i) for i in range(GOOD)]
     config = store_config("jsonl", ingestion={"split_by": "time", "eval_seconds": 90})
     found = by_id(ingest(config, tmp_path, impressions=rows)["impressions"])
@@ -120,7 +120,7 @@ def test_a_split_by_time_takes_the_last_part_for_eval(tmp_path: Path) -> None:
 
 
 def labels(shown: list[float], installed: list[float], window: float = 100.0) -> list[int | None]:
-    """The labels of one user's impressions of one app."""
+    """Returns the labels of one user's impressions of one app."""
     installs = Installs(path="i.csv", format="csv", attribution_seconds=window)
     log = [Impression("log", i, "", (at,), None, {}) for i, at in enumerate(shown)]
     groups: dict[str, Any] = {"log": log, "installs": installed}
@@ -132,7 +132,7 @@ def labels(shown: list[float], installed: list[float], window: float = 100.0) ->
     ("shown", "installed", "expected"),
     [
         ([1000.0], [], [0]),
-        ([1000.0], [1000.0], [1]),  # both edges of the window belong to it
+        ([1000.0], [1000.0], [1]),  # the window includes both of its ends
         ([1000.0], [1100.0], [1]),
         ([1000.0], [995.0], [1]),  # the clocks of the logs may differ by 5 seconds
         ([1000.0], [994.999], [0]),
@@ -159,7 +159,7 @@ def test_the_tolerance_for_clocks_is_a_setting() -> None:
 
 
 def end_of(times: list[float]) -> float:
-    """What a combiner that gets the times in parts finds, as Beam calls it."""
+    """Returns the combiner's output for times in two parts, called as Beam does."""
     combine = EndOfLog()
     accumulators = []
     for part in (times[::2], times[1::2]):
@@ -180,7 +180,7 @@ FAR = 4_000_000_000.0
         ([1000.0], 1000.0),
         ([1000.0, 1010.0], 1010.0),  # in one minute
         ([1000.0, 1010.0, FAR], 1010.0),
-        ([1000.0, 1010.0, FAR, FAR - 90], FAR - 90),  # two of four are no mistake of a clock
+        ([1000.0, 1010.0, FAR, FAR - 90], FAR - 90),  # only one of four times may have a wrong clock
         ([float(i) for i in range(60, 6060)], 6059.0),  # the last minute has 60 of 6,000
         ([*(float(i) for i in range(60, 6060)), *[FAR] * 6], 6059.0),  # 6 of 6,006
         ([*(float(i) for i in range(60, 6060)), *[FAR] * 7], FAR),
@@ -196,10 +196,10 @@ def test_impressions_whose_labels_are_not_known_yet_are_left_out(tmp_path: Path,
     rows = [impression(i, f"u{i % 4}", f"a{i % 5}", 1000.0 + 10 * i) for i in range(GOOD)]
     rows.append(impression(99, "u0", "a0", FAR))
     installs = [{"user": "u0", "app": "a0", "at": at} for at in (1050.0, 1395.0, 1440.0, FAR)]
-    if late_install:  # 1441 and 1450 are in one minute, so that the latter is no single row of a wrong clock
+    if late_install:  # 1441 and 1450 are in one minute, so 1450 is not ignored as a single row of a wrong clock
         installs += [{"user": "u0", "app": "a0", "at": at} for at in (1441.0, 1450.0)]
     out = ingest(store_config("jsonl", leave_out_unknown_labels=True), tmp_path, impressions=rows, installs=installs)
-    # The logs end at 1440 (of 4 installs, the one years ahead is passed over), or at 1450.
+    # The logs end at 1440 (of 4 installs, the one years ahead is ignored), or at 1450.
     end = 1450.0 if late_install else 1440.0
     known = {row["impression"] for row in rows if row["time"] + 100 <= end}
     assert len(known) == (36 if late_install else 35)
@@ -216,7 +216,7 @@ def test_an_install_of_another_user_or_app_gives_no_label(tmp_path: Path) -> Non
 
 
 def shared(*impressions: tuple[str, float], window: float = 100.0) -> list[bool]:
-    """Which of one user's impressions of one app, each a split and a time, are marked."""
+    """Returns which of one user's impressions of one app, given as splits and times, are marked."""
     log = [Impression("log", i, split, (at,), None, {}) for i, (split, at) in enumerate(impressions)]
     return [row.shares_label for row in marked(log, 0, window)]
 
@@ -234,7 +234,7 @@ def test_rows_of_a_log_with_labels_share_them_by_its_label_columns(tmp_path: Pat
     log = dataclasses.replace(config.sources.impressions, label="clicked", label_columns=("user",))
     sources = dataclasses.replace(config.sources, installs=None, impressions=log)
     ingested = ingest(dataclasses.replace(config, sources=sources), tmp_path, impressions=rows)["impressions"]
-    found = {row[3][2]: Impression(*row) for row in ingested}  # behind the label and the user
+    found = {row[3][2]: Impression(*row) for row in ingested}  # the id follows the label and the user
     assert len(found) == 60
     evaluated = {i % 20 for i in range(60) if found[f"i{i}"].split == "eval"}
     assert 0 < len(evaluated) < 20
