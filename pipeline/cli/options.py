@@ -60,9 +60,10 @@ class Group(click.Group):
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Keeps TensorFlow's start-up notes off the terminal; shows them after all if an import fails.
+    """Hides TensorFlow's start-up messages; prints them if an import fails.
 
-    What is imported stays: looking for garbage in it while it comes in takes a quarter of a start's time.
+    Garbage collection is off meanwhile: imported modules stay in memory, and scanning them takes a quarter of the
+    start-up time.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the notes that come later, at its first use
     sys.stderr.flush()
