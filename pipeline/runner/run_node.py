@@ -138,7 +138,7 @@ def _prepare(
     """Checks the span's files, and ingests the earlier spans of the window whose logs are complete.
 
     Raises:
-      GateError: If the span's logs are missing or cannot be read: the span is skipped, so that no later run waits for it.
+      GateError: If the span's logs are missing or cannot be read: the span is skipped, and no later run waits for it.
       InputError: If the schedule requires the previous span's run to have ended, and it has not.
     """
     first_span = topology["schedule"]["first_span"]
