@@ -164,7 +164,7 @@ def _inputs(
 
 
 def refused_share(noise: Noise, num_days: int, draw: np.random.Generator, settings: Quality) -> float:
-    """Returns the share of good days that are refused, in stretches of `STRETCH` days, each with an anchor of its own."""
+    """Returns the share of good days that are refused, in stretches of `STRETCH` days, each with a first anchor."""
     stretches = [days(noise, 0.0, STRETCH, draw, settings) for _ in range(num_days // STRETCH)]
     return sum(day.refused for stretch in stretches for day in stretch) / num_days
 
