@@ -74,7 +74,7 @@ def environment(version: str, home: Path, commands: Path, port: int, data: Path,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__PARALLELISM": str(os.cpu_count() or 1),
-        # In Airflow 3, anyone who reaches the loopback interface is an admin; Airflow 2 writes a password to its folder.
+        # In Airflow 3, anyone who reaches the loopback interface is an admin; Airflow 2 writes a password file.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW_CONN_FS_DEFAULT": "fs://",
         "WDR_COMMAND": str(Path(sys.executable).parent / "wdr"),
