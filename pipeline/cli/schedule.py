@@ -93,7 +93,7 @@ def kubeflow_step(node: str, executor_input: str) -> None:
 def _run(
     compiled: Path, place: RunEnvironment, node: str, span: int, run_id: str, accept_reason: str = ""
 ) -> NodeResult:
-    """Runs a node and prints its result; the last line, which schedulers show, is the path of the run's report."""
+    """Runs a node and prints its result; after the last node, the final line, shown by schedulers, names the report."""
     from rich.console import Console
 
     from transform.errors import GateError, UserError

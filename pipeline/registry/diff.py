@@ -72,7 +72,8 @@ def metric_rows(
 
     Returns:
       The metrics on the last span that was new to both models. If there is none, the metrics on the span of the version
-      whose baseline was the other one. If neither was, a row that says that the metrics are not comparable.
+      whose baseline was the other one. If neither was, a row that says that the metrics are not comparable. Empty if
+      both versions have the same model, or a manifest lacks the model or the metrics.
     """
     one, other = first.get(MODEL_URI), second.get(MODEL_URI)
     if one is None or other is None or is_same_model(first, second):

@@ -115,9 +115,9 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
 
 
 def _put_inputs(store: mlmd.MetadataStore, execution_id: int, inputs: ArtifactMultiMap | None) -> None:
-    """Records a node's inputs as events if TFX has not: a retry reuses the execution of an attempt without inputs.
+    """Records a node's inputs as events, on which lineage depends, if TFX has not recorded them.
 
-    Lineage depends on these events.
+    TFX omits them if a retry reuses the execution of an attempt whose inputs had not resolved.
     """
     kind = metadata_store_pb2.Event.INPUT
     if any(event.type == kind for event in store.get_events_by_execution_ids([execution_id])):

@@ -16,7 +16,7 @@ from pipeline.simulator.store import Store
 from pipeline.simulator.tables import catalog_table, impressions_table, installs_table, truth_table, users_table
 from pipeline.simulator.writers import COMPRESSIBLE_FORMATS, FORMATS
 
-MIN_APPS = 100  # so that a user with 25 apps can still be shown 10 other apps on every kind of page
+MIN_APPS = 100  # so that a user with 25 apps can still be shown 10 other apps of every kind
 _ORGANIC_PER_IMPRESSION = 0.01
 _USERS_PER_PART = 250_000
 
