@@ -1,1 +1,1 @@
-"""Every number that README quotes, one command each."""
+"""Benchmarks: one command for each number that README quotes."""

@@ -1,9 +1,9 @@
-"""A client of a model server that means no good, in a process of its own.
+"""A hostile client of a model server, in a process of its own.
 
-It sends the kinds of `tests/serving/model_server/hostile_requests.py`, which are of a small model, and a few more of
-the model that others rank with, one after the other without a pause, and those of `hostile_connections.py`, each over a
-connection of its own. Beside them it holds connections that say nothing, and some that send a request's head a byte at
-a time.
+It sends, one after the other without a pause: the requests of `tests/serving/model_server/hostile_requests.py`, which
+are for a small model; a few oversized or broken requests for the model that other clients rank with; and those of
+`hostile_connections.py`, each over a connection of its own. Meanwhile it holds idle connections, and some connections
+that send a request's head one byte at a time.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from benchmarks.model_server import MODEL
 
 NUM_IDLE = 500
 NUM_SLOW = 20
-#: Between the bytes of a slow connection, far below any server's patience.
+#: Pause between two bytes of a slow connection; much shorter than any server's timeout.
 _SLOW_SECONDS = 0.2
 
-#: The kinds of the small model name it so.
+#: The small model's name in the hostile requests.
 _SMALL_MODEL = "half_plus_three"
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
-#: Candidates, or values of a list: what a request to rank is blown up to.
+#: Number of candidates, or of values in a list, of an oversized request.
 _MANY = 100_000
 
-#: Candidates of the largest request that is answered, and how many of these are sent at once by how many connections.
+#: Candidates of the largest request that is answered; number of such requests sent at once; connections they share.
 _MOST = 10_000
 _NUM_AT_ONCE = 150
 _NUM_CHANNELS = 3
 
-#: Sends a request once and returns the code of its answer.
+#: Sends a request once and returns the code of the response.
 Kind = Callable[[], str]
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A server.
+    """A server to attack.
 
     Attributes:
-      grpc_port: Its port of gRPC.
-      rest_port: And of REST.
+      grpc_port: Its gRPC port.
+      rest_port: Its REST port.
       version: The version that it serves as `MODEL`.
     """
 
@@ -62,20 +62,20 @@ class Target:
 
 
 def push_small_model(models: Path) -> None:
-    """Makes the model of the hostile requests one of a folder's, in a process that may import TensorFlow."""
+    """Adds the small model of the hostile requests to a folder of models; a subprocess builds it with TensorFlow."""
     folder = models / _SMALL_MODEL / "1"
     folder.parent.mkdir(parents=True)
     subprocess.run([sys.executable, "-m", "tests.serving.model_server.tiny_models", str(folder)], check=True)
 
 
 class Attacker:
-    """The process. It waits to be told, so that its start is no part of what is measured."""
+    """The attacking process. It waits for an order, so that measurements exclude its start."""
 
     def __init__(self, target: Target) -> None:
-        """Starts it.
+        """Starts the process.
 
         Args:
-          target: What it attacks.
+          target: The server to attack.
         """
         context = multiprocessing.get_context("spawn")
         self._orders, theirs = context.Pipe()
@@ -86,13 +86,13 @@ class Attacker:
 
     @contextlib.contextmanager
     def attacking(self, kinds: Sequence[str] | None = None) -> Iterator[collections.Counter[str]]:
-        """Attacks meanwhile.
+        """Attacks while the context is open.
 
         Args:
-          kinds: To send these alone, and to hold no connections; none for all of it.
+          kinds: The kinds to send, without holding connections; None for all kinds, with held connections.
 
         Yields:
-          The answers by code, empty until the end.
+          The number of responses by code; filled when the context ends.
         """
         answers: collections.Counter[str] = collections.Counter()
         self._orders.send((kinds or self.kinds, kinds is None))
@@ -109,7 +109,7 @@ class Attacker:
 
 
 def _obey(orders: Connection, target: Target) -> None:
-    """Attacks from one order to the next."""
+    """Runs in the process: attacks from each order to the next."""
     with sending(target) as kinds:
         orders.send(list(kinds))
         while True:
@@ -136,7 +136,7 @@ def _send(kinds: Sequence[Kind], answers: collections.Counter[str], stop: thread
 
 
 def _hold(target: Target, stop: threading.Event) -> None:
-    """Holds idle connections at both ports, and slow ones at REST's."""
+    """Holds idle connections at both ports, and slow ones at the REST port."""
     ports = itertools.islice(itertools.cycle((target.grpc_port, target.rest_port)), NUM_IDLE)
     head = b"POST /v1/models/m:predict HTTP/1.1\r\nx: " + b"x" * 10_000
     with contextlib.ExitStack() as stack:
@@ -145,7 +145,7 @@ def _hold(target: Target, stop: threading.Event) -> None:
         slow = [stack.enter_context(socket.create_connection(("127.0.0.1", target.rest_port))) for _ in range(NUM_SLOW)]
         for byte in head:
             for connection in slow:
-                with contextlib.suppress(ConnectionError):  # the server has given up on it
+                with contextlib.suppress(ConnectionError):  # the server has closed the connection
                     connection.send(bytes([byte]))
             if stop.wait(_SLOW_SECONDS):
                 return
@@ -153,13 +153,13 @@ def _hold(target: Target, stop: threading.Event) -> None:
 
 @contextlib.contextmanager
 def sending(target: Target) -> Iterator[dict[str, Kind]]:
-    """All kinds, by name.
+    """Prepares all kinds of hostile requests.
 
     Args:
-      target: Where they are sent.
+      target: The server they are sent to.
 
     Yields:
-      What sends each, over connections that stay open.
+      By name, a function that sends one; the functions share connections that stay open.
     """
     import grpc
     import httpx
@@ -204,7 +204,7 @@ def sending(target: Target) -> Iterator[dict[str, Kind]]:
 
 
 def _at_once(target: Target, message: bytes) -> str:
-    """Sends a request many times at once, over a few connections."""
+    """Sends a request many times at once, over a few connections; returns the codes."""
     import grpc
 
     options = [("grpc.use_local_subchannel_pool", 1)]
@@ -222,18 +222,18 @@ def _at_once(target: Target, message: bytes) -> str:
 
 @functools.cache
 def _most(version: Path) -> bytes:
-    """A request to rank as many candidates as are allowed."""
+    """Returns a request to rank as many candidates as are allowed."""
     return _with_candidates(version, _MOST)
 
 
 def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
-    """Requests to rank that are too much.
+    """Returns requests to rank that are oversized or broken.
 
     Args:
-      version: The version whose warm-up requests they are made of.
+      version: The version from whose warm-up requests they are derived.
 
     Returns:
-      By name, a serialized PredictRequest and the same as a REST body.
+      By name, a serialized PredictRequest, and the same request as a REST body.
     """
     from tensorflow.core.example import example_pb2
 
@@ -259,7 +259,7 @@ def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
 
 
 def _with_candidates(version: Path, number: int) -> bytes:
-    """A recorded context's request to rank so many candidates."""
+    """Returns a request to rank `number` candidates for a recorded context."""
     from serving.load_test.recorded import read_recorded
 
     recorded = read_recorded(str(version))

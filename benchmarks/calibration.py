@@ -1,9 +1,9 @@
-"""Whether the scores of the next day are right on average: `python -m benchmarks.calibration --seeds 5`.
+"""Measures the calibration of scores on the next day: `python -m benchmarks.calibration --seeds 5`.
 
-A store is simulated for three days. Version 1 learns from day 1; version 2 starts from it and learns from the window up
-to day 2. Each version scores all rows of the day after, whose weekday its training has never seen: as they are logged,
-and for each feature once with that feature missing in all rows and once, unless it is a number, with an unknown value.
-Printed are the calibration, which is the mean score divided by the share of installs, the log loss and the AUC.
+Simulates a store for three days. Version 1 is trained on day 1; version 2 is warm-started from it and trained on the
+window up to day 2. Each version scores all rows of the day after its own, whose weekday it was not trained on: once as
+logged; for each feature, once with that feature missing in all rows; and for each feature that is not numeric, once
+with an unknown value. Prints the calibration (mean score divided by the share of installs), the log loss and the AUC.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ NUM_IMPRESSIONS = 100_000
 NUM_USERS = 5_000
 NUM_APPS = 1_000
 
-#: The rows as they are logged.
+#: The rows without a change.
 AS_LOGGED = "as logged"
 
 _UNKNOWN = b"\x00never seen"
 _BATCH_SIZE = 4096
-#: Values are changed in so many batches of rows: 1,450 installs, whose number has a standard deviation of 2.6 %.
+#: Number of batches whose rows are changed: 1,450 installs, a number with a standard deviation of 2.6 %.
 _CHANGED_BATCHES = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class NextDay:
-    """The rows of the day after a version's, transformed as that version reads them.
+    """The rows of the day after a version's own, transformed with that version's tf.Transform graph.
 
     Attributes:
       labels: float32 `[rows]`.
-      batches: By what was changed (`AS_LOGGED`: nothing), batches of transformed features: of the first rows, with the
-        change in all of them.
+      batches: By change (`AS_LOGGED`: none), batches of transformed features. A changed feature is changed in all rows
+        of its batches, which are the first ones.
     """
 
     labels: np.ndarray
@@ -65,7 +65,7 @@ class NextDay:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A version's scores of some rows.
+    """Metrics of a version's scores on some rows.
 
     Attributes:
       calibration: The mean score divided by the mean label.
@@ -77,7 +77,7 @@ class Measured:
 
 
 def changes(spec: FeatureSpec) -> Iterator[tuple[str, Feature, list[bytes]]]:
-    """What is changed in the rows: a name, the feature, and its values in place of the logged ones."""
+    """Yields the changes: a name, the feature, and the values that replace its logged ones."""
     for feature in spec.features:
         yield f"{feature.name} missing", feature, []
         if not feature.is_numeric:
@@ -85,14 +85,14 @@ def changes(spec: FeatureSpec) -> Iterator[tuple[str, Feature, list[bytes]]]:
 
 
 def read_next_day(day: Transformed, raw_examples: Path) -> NextDay:
-    """Transforms the rows of the day after a version's, once for each of `changes`.
+    """Transforms the rows of the day after a version's own, once for each of `changes`.
 
     Args:
       day: The version's window.
       raw_examples: The folder of the next day's raw examples.
 
     Returns:
-      The rows.
+      The transformed rows.
     """
     output = tft.TFTransformOutput(str(day.graph))
     transform_fn = tf.saved_model.load(output.transform_savedmodel_dir).transform_fn
@@ -119,7 +119,7 @@ def _in_all_rows(logged: tf.SparseTensor, values: Sequence[bytes]) -> tf.SparseT
 
 
 def score(prepared: TrainingSetup, rows: NextDay) -> dict[str, Measured]:
-    """Measures a trained model's scores of the rows, by what was changed in them."""
+    """Measures a trained model's scores on the rows, by change."""
     model, counts = prepared.model, prepared.counts
     logits_of, names = logits_function(model), model.feature_names
     measured = {}
@@ -134,16 +134,16 @@ def score(prepared: TrainingSetup, rows: NextDay) -> dict[str, Measured]:
 def train_versions(
     days: Sequence[Transformed], next_days: Sequence[NextDay], seed: int, folder: Path
 ) -> list[dict[str, Measured]]:
-    """Trains a version a day, each from the one before, and scores each on the day after its own.
+    """Trains one version per day, each warm-started from the one before, and scores each on the day after its own.
 
     Args:
       days: The versions' windows.
-      next_days: The rows of the day after each.
-      seed: Of all trainings.
-      folder: Where what a version starts from is put.
+      next_days: For each version, the rows of the day after.
+      seed: The seed of all trainings.
+      folder: Where the states for warm starts are saved.
 
     Returns:
-      For each version what `score` gives.
+      For each version, the return value of `score`.
     """
     measured, base_model = [], None
     for number, (day, rows) in enumerate(zip(days, next_days, strict=True), start=1):
@@ -159,14 +159,14 @@ def train_versions(
 
 
 def prepare_days(config: Config, data: Path, workspace: Path, num_days: int) -> tuple[list[Transformed], list[NextDay]]:
-    """Ingests all days, and transforms all but the last one."""
+    """Ingests all days, and transforms all of them except the last."""
     days = [transform_span(config, data, workspace, span) for span in range(1, num_days)]
     raw = [ingest_span(config, data, workspace, span) for span in range(2, num_days + 1)]
     return days, [read_next_day(day, examples) for day, examples in zip(days, raw, strict=True)]
 
 
 def to_table(seeds: Sequence[list[dict[str, Measured]]]) -> Table:
-    """A row per version and change: calibration and log loss over the seeds."""
+    """Returns a table with one row per version and change: calibration, log loss and AUC over the seeds."""
     table = Table(title=f"on the day after a version's own, {len(seeds)} seeds")
     for column in ("version", "rows", "calibration, mean", "lowest to highest", "log loss, mean", "AUC, mean"):
         table.add_column(column, justify="left" if column == "rows" else "right")

@@ -1,14 +1,14 @@
-"""What count features do to evaluation: `python -m benchmarks.counts`.
+"""Effects of count encodings on evaluation metrics: `python -m benchmarks.counts`.
 
-Three logs, made and trained on in memory:
+Trains on three logs, generated in memory:
 
-* No signal: labels are drawn by pair of user and item, three impressions of a pair share theirs, as one install labels
-  all impressions before it, and each impression is for evaluation or not by itself. As in a run, a training impression
-  of the evaluated span is left out where its pair is evaluated. A model must have an AUC of 0.5, whatever it counts and
-  whether the window has an earlier span or not.
-* Few rows: 1,000 items of 20 training rows each, whose rates differ. An item's counts say what its id says, so that
-  counts can only harm: their share of positives is taken from rows that the id's weights were trained on.
-* A longer window: a model that was trained with the counts of one span reads those of more.
+* No signal: labels are drawn per pair of user and item. The three impressions of a pair share the label, as one install
+  labels all impressions before it; each impression is assigned to evaluation independently. As in a run, a training
+  impression of the evaluated span is left out if its pair is evaluated. Whatever a model counts, and with or without an
+  earlier span in the window, its AUC must be 0.5.
+* Few rows: 1,000 items with 20 training rows each and different rates. An item's counts carry the same information as
+  its id, so counts can only harm: their share of positives comes from rows that the id's weights were trained on.
+* A longer window: a model trained with the counts of one span is evaluated with the counts of more spans.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EVAL_BATCH_SIZE = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Log:
-    """Rows, each of an int64 `[rows]`.
+    """Rows of a log; each array is int64 `[rows]`.
 
     Attributes:
       values: By feature, ids.
@@ -55,12 +55,12 @@ class Log:
     folds: np.ndarray
 
     def where(self, rows: np.ndarray) -> Log:
-        """Some of the rows: by a mask or by their numbers."""
+        """Returns some of the rows, by a mask or by their indices."""
         values = {name: ids[rows] for name, ids in self.values.items()}
         return Log(values, self.labels[rows], self.spans[rows], self.folds[rows])
 
     def keys(self, features: tuple[str, ...]) -> np.ndarray:
-        """A number for each combination of some features' ids."""
+        """Returns a number for each row that identifies the combination of some features' ids."""
         keys = np.zeros_like(self.labels)
         for name in features:
             keys = keys * 1_000_000 + self.values[name]
@@ -69,7 +69,7 @@ class Log:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A model, what it read its counts from, and its training."""
+    """A trained model, the count tables it was trained with, and the training's result."""
 
     config: Config
     model: WideDeep
@@ -77,7 +77,7 @@ class Trained:
     result: TrainingResult
 
     def evaluate(self, log: Log, counts: CountTables | None = None) -> tuple[Metrics, float]:
-        """The quality on a log's rows, and mean score / mean label; by other counts than the training's, if given."""
+        """Returns the metrics on a log's rows, and mean score / mean label; `counts` replaces the training's counts."""
         logits_of = logits_function(self.model)
         batches = _batches(self.config, self.model, log, counts or self.counts, np.arange(log.labels.size))
         logits = np.concatenate([logits_of(features).numpy() for features, _, _ in batches])
@@ -88,7 +88,7 @@ class Trained:
 def config_of(
     features: tuple[str, ...], counts: tuple[tuple[str, ...], ...], parts: Parts = "wide_and_deep", num_epochs: int = 2
 ) -> Config:
-    """A config of categorical features and counts; one that only counts read is in neither part."""
+    """Returns a config of categorical features and counts; a feature used by counts only is in neither part."""
     transform_state = [{"name": f, "side": "item", "kind": "categorical", "vocabulary": {}} for f in features]
     read = {f for count in counts for f in count} - set(features)
     only_counted = [
@@ -114,7 +114,7 @@ def config_of(
 
 
 def counts_of(config: Config, train_log: Log, eval_log: Log) -> CountTables:
-    """Counts a window's rows of both splits, as the trainer does."""
+    """Counts the rows of both splits of a window, as the trainer does."""
     splits = ((train_log, train_log.folds), (eval_log, np.full_like(eval_log.folds, NO_FOLD)))
     return count_rows(
         config.spec,
@@ -126,7 +126,7 @@ def counts_of(config: Config, train_log: Log, eval_log: Log) -> CountTables:
 
 
 def trained(config: Config, train_log: Log, eval_log: Log, seed: int) -> Trained:
-    """Trains a model from scratch."""
+    """Trains a model from a cold start."""
     training = dataclasses.replace(config.training, seed=seed)
     sizes = {name: int(ids.max()) + 1 for name, ids in train_log.values.items()}
     model = WideDeep(config.spec, config.model, sizes, seed)
@@ -171,14 +171,14 @@ def _batches(
 def no_signal(
     seed: int, num_pairs: int, num_spans: int = 1, impressions: int = 3, *, withhold: bool = True
 ) -> tuple[Log, Log]:
-    """A training and an evaluation log in which nothing but the pair's own install tells the label.
+    """Draws a training and an evaluation log in which only impressions of the same pair carry information on a label.
 
     Args:
-      seed: Of all that is drawn.
-      num_pairs: Pairs of all spans.
-      num_spans: Spans; evaluation is on a fifth of the last one's impressions.
-      impressions: Impressions of a pair.
-      withhold: Leave the training impressions out whose pair is evaluated.
+      seed: The seed of all draws.
+      num_pairs: Number of pairs, over all spans.
+      num_spans: Number of spans; a fifth of the last span's impressions are for evaluation.
+      impressions: Number of impressions per pair.
+      withhold: Whether to leave out the training impressions whose pair is evaluated.
     """
     rng = np.random.default_rng(seed)
     users, items = rng.integers(num_pairs // 10, size=num_pairs), rng.integers(300, size=num_pairs)
@@ -192,7 +192,7 @@ def no_signal(
 
 
 def few_rows(seed: int, num_items: int = 1000, rows: int = 20, eval_rows: int = 10) -> tuple[Log, Log]:
-    """A training and an evaluation log of items with so many rows each, of log-normal odds around 0.3."""
+    """Draws logs for training and evaluation: items with so many rows each, and log-normal odds with median 0.3."""
     rng = np.random.default_rng(seed)
     rates = 1 / (1 + np.exp(1.2 - rng.normal(size=num_items)))
 
@@ -206,7 +206,7 @@ def few_rows(seed: int, num_items: int = 1000, rows: int = 20, eval_rows: int = 
 
 
 def longer_windows(seed: int, num_spans: int, num_items: int = 3000, rows: int = 60_000) -> Log:
-    """A log of spans in which items have rates and popularities of their own, the same in each span."""
+    """Draws a log of several spans; each item has its own rate and popularity, the same in all spans."""
     rng = np.random.default_rng(seed)
     rates = 1 / (1 + np.exp(2.2 - rng.normal(size=num_items)))
     popularity = rng.lognormal(sigma=1.5, size=num_items)
@@ -217,7 +217,7 @@ def longer_windows(seed: int, num_spans: int, num_items: int = 3000, rows: int =
 
 
 def show_no_signal(console: Console, seeds: range, num_pairs: int) -> None:
-    """Prints the AUC of counts on a log without a signal; 0.5 is right."""
+    """Prints the AUC with counts on a log without signal; the correct value is 0.5."""
     table = Table(title="no signal, 3 impressions a pair: evaluation AUC")
     for column in ("counts", "model", "spans", "mean", "lowest to highest"):
         table.add_column(column)
@@ -243,7 +243,7 @@ def show_no_signal(console: Console, seeds: range, num_pairs: int) -> None:
 
 
 def show_few_rows(console: Console, seeds: range, num_epochs: int) -> None:
-    """Prints the quality after each epoch with counts and without."""
+    """Prints the metrics after each epoch, with and without counts."""
     table = Table(title="1,000 items × 20 rows: evaluation AUC / log loss, mean over the seeds")
     table.add_column("counts")
     for epoch in range(1, num_epochs + 1):
@@ -263,7 +263,7 @@ def show_few_rows(console: Console, seeds: range, num_epochs: int) -> None:
 
 
 def show_longer_windows(console: Console, seed: int, num_spans: int = 8) -> None:
-    """Prints what becomes of a model's log loss and calibration as its counts are of more and more spans."""
+    """Prints a model's AUC, log loss and calibration as its counts cover more and more spans."""
     log = longer_windows(seed, num_spans)
     config = config_of((), (("item",),), "wide")
     last = log.where(log.spans == num_spans - 1)
@@ -281,7 +281,7 @@ def show_longer_windows(console: Console, seed: int, num_spans: int = 8) -> None
 
 
 def main() -> None:
-    """Prints all three."""
+    """Runs and prints the benchmarks, or the one named by `--only`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=100_000, help="of a span of the log without a signal")

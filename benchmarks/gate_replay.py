@@ -1,10 +1,10 @@
 """Good days that the gate on quality refuses, and declines that it stops: `python -m benchmarks.gate_replay`.
 
-Each day's recorded inputs are drawn as the pipeline records them, and decided by the gate's own functions with the
-default bounds, refused models leaving the anchor and the pool as a run would. The differences of two models have the
-standard errors that rows of that number give: 20,000 evaluation rows of the simulated store gave 95 % intervals of ±
-0.0065 in AUC. A good day's model is as good as the anchor but for the chance of training; in a decline each day's model
-is worse than the day before's by a fixed AUC, and what is reported is the largest loss that served.
+Draws each day's inputs as the pipeline would record them, and applies the gate's own functions with the default bounds;
+after a refusal, the serving model, the anchor and the pool are those of a real run. Differences between two models have
+the standard errors that this number of rows gives: on 20,000 evaluation rows of the simulated store, the 95 % intervals
+of AUC were ± 0.0065. On a good day the model is as good as the anchor, apart from the randomness of training. In a
+decline, each day's model is worse than the previous day's by a fixed AUC; the largest loss that served is reported.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ from transform.config.quality import Quality
 ROWS = (4_000, 10_000, 20_000, 30_000)
 DECLINES = (0.002, 0.005)
 
-#: What must not be lost in all before a decline is stopped.
+#: The loss of AUC, in all, before which a decline must be stopped.
 MAX_LOSS = 0.02
 NUM_DAYS = 30
 
-#: So many good days in a row: nearly three years.
+#: Number of consecutive good days: nearly three years.
 STRETCH = 1_000
 
-#: A row's label is 1 with the probability of a logit of this mean and spread: 7 % of all, and an AUC of about 0.70.
+#: Mean and standard deviation of the rows' true logits: 7 % of the labels are 1, and the AUC is about 0.70.
 _LOGIT_MEAN, _LOGIT_SPREAD = -2.85, 0.75
-#: By how much each model's logit errs on a row, so that 20,000 rows give intervals of ± 0.0065.
+#: Standard deviation of a model's logit error per row, set so that 20,000 rows give intervals of ± 0.0065.
 _MODEL_ERROR = 0.25
-#: By how much the chance of training moves a model's AUC.
+#: Standard deviation of a model's AUC due to the randomness of training.
 _TRAINING_ERROR = 0.0007
-#: The spread of the log calibration, on a model's own span and on the next one.
+#: Standard deviation of the log calibration, on a model's own span and on the next one.
 _OWN_CALIBRATION, _UNSEEN_CALIBRATION = 0.02, 0.05
 
-#: The thresholds on one span, wide of what these days have but for the worsening.
+#: The thresholds on one span; these days are far from all of them except the worsening.
 EVALUATION = Evaluation(
     thresholds={"auc": Threshold(min=0.6, max_worsening=0.02), "calibration": Threshold(min=0.7, max=1.4)}
 )
 
 _NAMES = ("auc", "logloss")
 
-#: What a lower AUC costs in log loss: of the model above, d logloss / d AUC.
+#: d logloss / d AUC of the model above, with the sign reversed.
 _LOGLOSS_PER_AUC = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-    """The standard errors of one model's metrics on a day's rows, beside what all models share."""
+    """Standard errors of one model's metrics on a day's rows, apart from the errors that all models share."""
 
     rows: int
     positives: int
@@ -74,7 +74,7 @@ class Noise:
 
 
 def noise_of(rows: int, draw: np.random.Generator) -> Noise:
-    """Draws rows, scores them by two models, and takes the errors of their differences: √2 those of one model."""
+    """Draws rows, scores them with two models, and divides the standard errors of their differences by √2."""
     logit = draw.normal(_LOGIT_MEAN, _LOGIT_SPREAD, rows)
     label = (draw.random(rows) < _sigmoid(logit)).astype(np.float64)
     one, other = (_sigmoid(logit + draw.normal(0, _MODEL_ERROR, rows)) for _ in range(2))
@@ -91,21 +91,21 @@ def _sigmoid(logit: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Day:
-    """A day: whether its model was refused, and what the model that then serves has lost in AUC since the first."""
+    """One day: whether its model was refused, and the AUC that the then serving model has lost since the first day."""
 
     refused: bool
     lost: float
 
 
 def days(noise: Noise, decline: float, num_days: int, draw: np.random.Generator, settings: Quality) -> Iterator[Day]:
-    """Decides day after day.
+    """Yields the gate's decisions, day after day.
 
     Args:
-      noise: Of each day's rows.
-      decline: By how much each model is worse than the last one in AUC.
-      num_days: How many days there are, after the first, whose model is the anchor.
-      draw: Of all chance.
-      settings: The bounds.
+      noise: The noise of each day's metrics.
+      decline: By how much each model's AUC is lower than that of the day before.
+      num_days: Number of days after the first one, whose model is the anchor.
+      draw: The random number generator.
+      settings: The gate's bounds.
     """
     quality = {"0": 0.0}
     serving, anchor = "0", "0"
@@ -130,7 +130,7 @@ def _inputs(
     anchor: str | None,
     quality: dict[str, float],
 ) -> QualityInputs:
-    """What a day's run would record; the chance of its rows is a model's own, whatever it is held against.
+    """Draws what a day's run would record; a model has the same error in its comparisons with all other models.
 
     `serving` is empty and `anchor` None on the first day.
     """
@@ -164,18 +164,18 @@ def _inputs(
 
 
 def refused_share(noise: Noise, num_days: int, draw: np.random.Generator, settings: Quality) -> float:
-    """The share of good days that are refused, in stretches of `STRETCH` days, each with a first anchor of its own."""
+    """Returns the share of good days that are refused, in stretches of `STRETCH` days, each with a first anchor."""
     stretches = [days(noise, 0.0, STRETCH, draw, settings) for _ in range(num_days // STRETCH)]
     return sum(day.refused for stretch in stretches for day in stretch) / num_days
 
 
 def largest_loss(noise: Noise, decline: float, draw: np.random.Generator, settings: Quality) -> float:
-    """The largest loss of AUC that served in a decline of `NUM_DAYS` days."""
+    """Returns the largest loss of AUC that served in a decline of `NUM_DAYS` days."""
     return max(day.lost for day in days(noise, decline, NUM_DAYS, draw, settings))
 
 
 def main() -> None:
-    """Prints, by rows a day, how many good days are refused, and what declines cost before they are stopped."""
+    """Prints, by evaluation rows a day, the refused good days, and the loss in declines before they are stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--good-days", type=int, default=10_000, help="For each number of rows.")
     parser.add_argument("--declines", type=int, default=300, help="Of each kind, for each number of rows.")

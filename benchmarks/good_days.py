@@ -1,9 +1,9 @@
-"""How many good days the gate on data stops: `python -m benchmarks.good_days --rows 4000 --days 250 --stores 4`.
+"""False alarms of the gate on data: `python -m benchmarks.good_days --rows 4000 --days 250 --stores 4`.
 
-The days are those of the simulator, in memory, with what its stores lack: weekends with more impressions, other hours
-and another share of installs, a store that grows, and a serving model that is a little off, differently each day. Each
-day is measured and decided as the pipeline does, against the days before it that were let through. Prints the stopped
-days by rule, and all together with the 95 % interval.
+Draws good days of the simulator in memory, and adds variation that its stores lack: weekends with more impressions,
+other hours and another share of installs; a growing store; and a serving model whose small errors vary by day. Measures
+each day and decides on it as the pipeline does, with the earlier days that passed as references. Prints the stopped
+days by rule, and their total share with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from transform.config.drift import Drift
 from transform.feature_spec import IMPRESSIONS
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "app_store.yaml"
-_WEEKEND = (2, 3)  # days of the simulated weeks, which start on a Thursday
+_WEEKEND = (2, 3)  # day numbers modulo 7; day 1 is a Thursday, so these are Fridays and Saturdays
 _WEEKEND_ROWS, _WEEKEND_LABELS = 1.3, 1.15
 _GROWTH_PER_DAY = 0.004
 
 
 @dataclasses.dataclass(frozen=True)
 class Day:
-    """A simulated day as tables, which can be made a bad one before it is measured.
+    """A simulated day as tables; a caller may corrupt them before they are measured.
 
     Attributes:
-      number: From 1.
-      log: The impressions, with their label.
+      number: The day's number, from 1.
+      log: The impressions, with their labels.
       users, catalog: The joined tables, by key.
       scores: float64 [n], of the serving model.
     """
@@ -69,7 +69,7 @@ class Day:
 
 
 def days(seed: int, num_rows: int, num_days: int, num_users: int, num_apps: int) -> Iterator[Day]:
-    """A store's good days."""
+    """Yields a store's good days."""
     store = Store(seed, num_users, num_apps)
     rng = np.random.default_rng(seed)
     for number in range(1, num_days + 1):
@@ -81,7 +81,7 @@ def days(seed: int, num_rows: int, num_days: int, num_users: int, num_apps: int)
 
 
 def _day(store: Store, chunk: Chunk, rng: np.random.Generator, is_weekend: bool) -> Day:
-    """One day in five hours of which some requests are left out; on weekends other ones."""
+    """Returns one day; in four hours, 60 % of the requests are left out, in other hours on weekends."""
     quiet = np.isin(chunk.hour, (11, 12, 13, 14) if is_weekend else (21, 22, 23, 0))
     keep = ~(quiet & (rng.random(chunk.request.max() + 1)[chunk.request] < 0.6))
     logit = np.log(chunk.probability / (1 - chunk.probability)) + (math.log(_WEEKEND_LABELS) if is_weekend else 0)
@@ -147,14 +147,14 @@ def evidence_of(day: Day, config: Config) -> SpanEvidence:
 
 
 def _parsed(value: object, is_numeric: bool) -> object:
-    """A value as ingestion parses it."""
+    """Returns a value as ingestion parses it."""
     if is_numeric and value is not None:
         return float(value)  # type: ignore[arg-type]
     return tuple(value) if isinstance(value, list) else value
 
 
 def stops(evidence: list[SpanEvidence], settings: Drift) -> list[list[Finding]]:
-    """By day, what stopped it, if anything; a stopped day is no reference for later ones."""
+    """Returns, by day, the findings that stopped it, if any; a stopped day is no reference for later ones."""
     let_through: list[SpanEvidence] = []
     found = []
     for current in evidence:
@@ -166,14 +166,14 @@ def stops(evidence: list[SpanEvidence], settings: Drift) -> list[list[Finding]]:
 
 
 def _wilson(number: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927): 0 of 500 is at most 0.76 %."""
+    """Returns the 95 % interval of a share (Wilson, 1927): 0 of 500 is at most 0.76 %."""
     z2 = 1.96**2
     middle, half = number + z2 / 2, 1.96 * math.sqrt(number * (of - number) / of + z2 / 4)
     return max(middle - half, 0.0) / (of + z2), (middle + half) / (of + z2)
 
 
 def main() -> None:
-    """Prints the stopped days."""
+    """Prints the stopped days, and their number by rule."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--days", type=int, default=250)

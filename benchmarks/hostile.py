@@ -1,10 +1,10 @@
-"""What others notice of hostile requests: `python -m benchmarks.hostile [VERSION]`.
+"""Effect of hostile requests on other clients: `python -m benchmarks.hostile [VERSION]`.
 
-A client ranks at a steady rate, in turns with nobody else there and beside an attacker in a process of its own, which
-sends all kinds of hostile requests one after the other without a pause, and holds idle and slow connections. Printed
-are both latencies, their ratio, and the server's memory. With `--each-kind`, each kind is sent alone instead, to find
-the one that others notice. Client, attacker and server share the machine; the client's time is in its latency, which
-counts from the time at which a request was to be sent.
+A client ranks at a steady rate, alternately alone and next to an attacker. The attacker runs in a process of its own,
+sends all kinds of hostile requests one after the other without a pause, and holds idle and slow connections. Prints
+both latencies, their ratio, and the server's memory. With `--each-kind`, each kind is sent on its own instead, to find
+the one that affects other clients. Client, attacker and server share the machine. A latency counts from the time at
+which the request was scheduled and includes the client's own time.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from benchmarks.model_server import MODEL, Running, free_port, push, running
 from pipeline.cli.display import console_for
 from serving.model_server.protos import import_protos_alone
 
-#: How many times its normal the 99th percentile of others may be.
+#: Maximum 99th percentile of other clients' latency, relative to its value without the attacker.
 ALLOWED_RATIO = 3.0
 
 
 @dataclasses.dataclass
 class Round:
-    """One turn without and one with the attacker.
+    """One turn without the attacker and one with it.
 
     Attributes:
-      usual: Milliseconds of the requests with nobody else there.
-      attacked: Of those beside the attacker.
+      usual: Latencies in milliseconds without the attacker.
+      attacked: Latencies in milliseconds with the attacker.
     """
 
     usual: list[float]
@@ -46,20 +46,20 @@ class Round:
 
     @property
     def ratio(self) -> float:
-        """Of the 99th percentiles."""
+        """The ratio of the 99th percentiles."""
         return float(np.percentile(self.attacked, 99) / np.percentile(self.usual, 99))
 
 
 @dataclasses.dataclass
 class Report:
-    """What was seen.
+    """The measurements.
 
     Attributes:
       rounds: The rounds.
       errors: Failed requests of the client that ranks, by code.
-      answers: What the attacker was answered, by code.
-      attack_seconds: How long it attacked, in all.
-      memory: The server's resident memory in MB, its processes' in all, before the first attack and after each.
+      answers: Responses to the attacker, by code.
+      attack_seconds: Total duration of the attacks.
+      memory: Resident memory of the server's processes in MB, before the first attack and after each.
     """
 
     rounds: list[Round] = dataclasses.field(default_factory=list)
@@ -71,7 +71,7 @@ class Report:
 
 @dataclasses.dataclass
 class Scene:
-    """A server, who attacks it, and who ranks by it."""
+    """A server, the attacker, and the settings of the client that ranks."""
 
     server: Running
     attacker: Attacker
@@ -81,7 +81,7 @@ class Scene:
     num_candidates: int
 
     def latencies(self, seconds: float, errors: collections.Counter[str]) -> list[float]:
-        """Ranks at the steady rate; returns milliseconds, and counts what failed by code."""
+        """Ranks at the steady rate; returns latencies in milliseconds, and counts failures by code."""
         from serving.load_test.load import load
         from serving.load_test.recorded import read_recorded
         from serving.ranking_client.settings import ClientSettings
@@ -95,12 +95,12 @@ class Scene:
 
 @contextlib.contextmanager
 def scene(version: Path, rate: float, num_candidates: int) -> Iterator[Scene]:
-    """Starts server and attacker.
+    """Starts a server and an attacker.
 
     Args:
       version: A pushed version.
       rate: Requests per second of the client that ranks.
-      num_candidates: Of each of them.
+      num_candidates: Number of candidate items per request.
     """
     with tempfile.TemporaryDirectory() as folder:
         models, port = Path(folder) / "models", free_port()
@@ -116,15 +116,15 @@ def scene(version: Path, rate: float, num_candidates: int) -> Iterator[Scene]:
 
 
 def measure(scene: Scene, num_rounds: int, seconds: float) -> Report:
-    """Ranks without and beside the attacker, in turns.
+    """Ranks alternately without and with the attacker.
 
     Args:
-      scene: Where.
-      num_rounds: How often.
-      seconds: Of each turn.
+      scene: The server, attacker and client.
+      num_rounds: Number of rounds.
+      seconds: Duration of each turn.
     """
     report = Report()
-    scene.latencies(seconds, report.errors)  # the server's threads start, and its memory grows to its usual size
+    scene.latencies(seconds, report.errors)  # starts the server's threads; its memory grows to its usual size
     report.memory.append(scene.server.memory_mb)
     for _ in range(num_rounds):
         usual = scene.latencies(seconds, report.errors)
@@ -138,15 +138,15 @@ def measure(scene: Scene, num_rounds: int, seconds: float) -> Report:
 
 
 def measure_each(scene: Scene, seconds: float, kinds: Sequence[str]) -> dict[str, list[float]]:
-    """Ranks beside each kind alone.
+    """Ranks next to each kind of hostile request on its own.
 
     Args:
-      scene: Where.
-      seconds: For each kind.
+      scene: The server, attacker and client.
+      seconds: Duration per kind.
       kinds: The kinds.
 
     Returns:
-      Milliseconds by kind; those of nobody else there by the empty name.
+      Latencies in milliseconds by kind; under the empty name, those without the attacker.
     """
     errors: collections.Counter[str] = collections.Counter()
     found = {"": scene.latencies(seconds, errors)}
@@ -157,7 +157,7 @@ def measure_each(scene: Scene, seconds: float, kinds: Sequence[str]) -> dict[str
 
 
 def print_report(console: Console, report: Report) -> None:
-    """Prints latencies, ratio, failures and memory."""
+    """Prints latencies, their ratio, failures and memory."""
     table = Table("milliseconds", "p50", "p99", "requests")
     usual = [latency for each in report.rounds for latency in each.usual]
     attacked = [latency for each in report.rounds for latency in each.attacked]
@@ -180,7 +180,7 @@ def print_report(console: Console, report: Report) -> None:
 
 
 def print_each(console: Console, found: dict[str, list[float]]) -> None:
-    """Prints the latencies beside each kind, the worst first."""
+    """Prints the latencies next to each kind, the slowest first."""
     table = Table("beside", "p50", "p99", "largest, ms")
     for kind, latencies in sorted(found.items(), key=lambda item: -float(np.percentile(item[1], 99))):
         table.add_row(kind or "(nobody else)", *(f"{np.percentile(latencies, p):.2f}" for p in (50, 99, 100)))
@@ -188,7 +188,7 @@ def print_each(console: Console, found: dict[str, list[float]]) -> None:
 
 
 def main() -> None:
-    """Prints what others notice of the attacker, or of each kind."""
+    """Prints the effect of the attacker, or of each kind, on the client that ranks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", type=Path, nargs="?", help="a pushed version; without it, one is made")
     parser.add_argument("--rounds", type=int, default=5)

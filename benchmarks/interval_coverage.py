@@ -1,8 +1,8 @@
-"""How often the 95 % interval of a change covers the true one: `python -m benchmarks.interval_coverage`.
+"""How often the 95 % interval of a change covers the true change: `python -m benchmarks.interval_coverage`.
 
-Pairs of models are simulated that err alike, so that the true change of every metric is 0. A user has several requests,
-and both the level of a model's error and its error about the user's taste are the same in all of them. The bootstrap
-draws examples, requests or users; only an interval by users knows how much alike a user's rows are.
+Simulates pairs of models with the same error distribution, so that the true change of every metric is 0. A user has
+several requests; in all of them, a model's error has the same level and the same slope along the user's taste. The
+bootstrap resamples examples, requests or users; only resampling users accounts for the correlation of a user's rows.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from pipeline.cli.display import console_for
 METRICS = ("auc", "auc_pr", "logloss", "calibration", "gauc", "ndcg@5")
 _MEASURES = (Measure("gauc"), Measure("ndcg", 5))
 
-#: Candidates of a request, and the mean and standard deviation of the true logit: about 7 % of the labels are 1.
+#: Candidates per request, and the true logit's mean and standard deviation: about 7 % of the labels are 1.
 _SIZE, _MEAN_LOGIT, _LOGIT_DEVIATION = 8, -3.0, 1.0
 
-#: The standard deviations of a model's error by row, of its level by user, and of its slope along the user's taste.
+#: Standard deviations of a model's error: its part per row, its level per user, and its slope along the user's taste.
 _BY_ROW, _BY_USER, _BY_TASTE = 0.4, 0.5, 0.4
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """What two models say of the same rows, which are by request.
+    """Scores of two models on the same rows, grouped by request.
 
     Attributes:
-      users: Of each request, its user, int64 `[num_requests]`.
+      users: The user of each request, int64 `[num_requests]`.
       labels: 0 or 1, float64 `[num_requests, size]`.
       scores: float64 `[num_requests, size, 2]`.
     """
@@ -48,8 +48,8 @@ class Pair:
 
 
 def equal_models(draw: np.random.Generator, num_users: int) -> Pair:
-    """Draws users, four requests of each on average, and two models' scores of them."""
-    activity = np.exp(draw.normal(0, 1, num_users))  # as the simulated store's
+    """Draws users, four requests of each on average, and the scores of two models."""
+    activity = np.exp(draw.normal(0, 1, num_users))  # as in the simulated store
     users = np.repeat(np.arange(num_users), draw.poisson(4 * activity / activity.mean()))
     shape = (len(users), _SIZE)
     taste = draw.normal(0, 1, shape)
@@ -65,7 +65,7 @@ def _hashes(keys: Array) -> Array:
     return np.array([float(unit_hash(str(key).encode())) for key in distinct])[places]
 
 
-#: What the bootstrap draws: by its name, the units of the rows and those of the requests.
+#: The units that the bootstrap resamples: by name, a function that returns those of the rows and of the requests.
 UNITS: dict[str, Callable[[Pair], tuple[Array, Array]]] = {
     "example": lambda pair: (_hashes(np.arange(pair.labels.size)), _hashes(np.arange(len(pair.users)))),
     "request": lambda pair: (
@@ -77,7 +77,7 @@ UNITS: dict[str, Callable[[Pair], tuple[Array, Array]]] = {
 
 
 def changes(pair: Pair) -> dict[tuple[str, str], tuple[float, float]]:
-    """By metric and unit, the estimated change and half the width of its 95 % interval."""
+    """Returns, by metric and unit, the estimated change and half the width of its 95 % interval."""
     labels, weights, scores = pair.labels.ravel(), np.ones(pair.labels.size), pair.scores.reshape(-1, 2)
     values = np.array(
         [
@@ -99,11 +99,11 @@ def changes(pair: Pair) -> dict[tuple[str, str], tuple[float, float]]:
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """How the intervals of one metric by one kind of unit did.
+    """Coverage of the intervals of one metric with one kind of unit.
 
     Attributes:
-      share: Of the intervals, those that have the true change in them.
-      half_width: Half their width, on average.
+      share: The share of intervals that contain the true change.
+      half_width: The mean of half their width.
     """
 
     share: float
@@ -121,7 +121,7 @@ def coverage(num_pairs: int, num_users: int, seed: int = 1) -> dict[tuple[str, s
 
 
 def _coverage(of_pairs: Array) -> Coverage:
-    """Of the changes and half-widths of all pairs, `[num_pairs, 2]`."""
+    """Returns the coverage from all pairs' changes and half-widths, `[num_pairs, 2]`."""
     values, half_widths = of_pairs.T
     return Coverage(float((abs(values) <= half_widths).mean()), float(half_widths.mean()))
 

@@ -1,4 +1,4 @@
-"""What the machine can do: the rate of the dense layers' matrix products, with nothing else around them."""
+"""The machine's upper bound: the rate of the dense layers' matrix products alone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-#: Matrix products of training per layer: the output, the weights' gradient and the input's gradient.
+#: Matrix products per layer in training: the output, the weights' gradient and the input's gradient.
 _PRODUCTS = 3
 
 
 def flops_per_example(widths: Sequence[int]) -> int:
-    """Of one training step's matrix products: 6 × the dense layers' weights; the embeddings need the input's gradient.
+    """Returns the floating-point operations of one training step's matrix products: 6 × the dense layers' weights.
+
+    The input's gradient counts in the first layer too, since the embeddings need it.
 
     Args:
-      widths: Of the network's input, its hidden layers and its output.
+      widths: The widths of the network's input, hidden layers and output.
     """
     return 2 * _PRODUCTS * sum(a * b for a, b in itertools.pairwise(widths))
 
@@ -24,15 +26,15 @@ def flops_per_example(widths: Sequence[int]) -> int:
 def matmul_rates(
     batch_size: int, widths: Sequence[int], dtype: tf.DType = tf.float32
 ) -> Callable[[], tuple[float, float]]:
-    """A measurement of the network's own matrix products, all processors at work.
+    """Prepares a measurement of the network's matrix products, on all processors.
 
     Args:
-      batch_size: Examples.
+      batch_size: Number of examples.
       widths: As in `flops_per_example`.
-      dtype: Of the factors.
+      dtype: The dtype of the factors.
 
     Returns:
-      A function that does them once and returns examples per wall-clock second and per processor second.
+      A function that computes them once and returns examples per wall-clock second and per processor second.
     """
     pairs = list(itertools.pairwise(widths))
     inputs = [tf.cast(tf.random.normal([batch_size, a]), dtype) for a, _ in pairs]
@@ -44,7 +46,7 @@ def matmul_rates(
         results = []
         for x, w, g in zip(inputs, kernels, gradients, strict=True):
             results += [tf.matmul(x, w), tf.matmul(x, g, transpose_a=True), tf.matmul(g, w, transpose_b=True)]
-        return results  # all of them, or TensorFlow would leave out what nobody reads
+        return results  # returns all of them, since TensorFlow prunes results that are not used
 
     def measure() -> tuple[float, float]:
         wall, processor = time.perf_counter(), time.process_time()

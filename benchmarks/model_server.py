@@ -1,4 +1,4 @@
-"""A model server in a process of its own, for benchmarks: started, given new versions, and its log read."""
+"""A model server in a process of its own, for benchmarks: starts it, pushes versions to it and reads its log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from transform.errors import UserError
 #: The model's name.
 MODEL = "benchmark"
 
-#: For the server to be ready.
+#: Maximum time for the server to become ready.
 _PATIENCE_SECONDS = 120
 
 
@@ -31,8 +31,8 @@ class Running:
 
     Attributes:
       process: Its process.
-      log: Its log's file.
-      rest_port: Where it tells whether it is ready.
+      log: The path of its log.
+      rest_port: Its REST port, which also serves `/readyz`.
     """
 
     process: subprocess.Popen[bytes]
@@ -41,7 +41,7 @@ class Running:
 
     @property
     def ready(self) -> bool:
-        """Whether its model answers."""
+        """Whether the server is ready: its model answers."""
         with contextlib.suppress(OSError):
             url = f"http://127.0.0.1:{self.rest_port}/readyz"
             with urllib.request.urlopen(url, timeout=1) as response:
@@ -49,19 +49,19 @@ class Running:
         return False
 
     def lines(self) -> list[dict[str, Any]]:
-        """Its log."""
+        """Returns the log's entries."""
         return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
 
     @property
     def memory_mb(self) -> float:
-        """Its resident memory."""
+        """The resident memory of the server's processes, in MB."""
         return memory_mb(self.process.pid)
 
     def wait_until_ready(self) -> None:
-        """Waits until its model answers.
+        """Waits until the model answers.
 
         Raises:
-          UserError: If it never does.
+          UserError: If it does not become ready in time.
         """
         end = time.monotonic() + _PATIENCE_SECONDS
         while not self.ready:
@@ -71,32 +71,32 @@ class Running:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """Returns the ids of a process's child processes."""
     found: list[int] = []
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
             found += map(int, file.read_text(encoding="ascii").split())
     return found
 
 
 def memory_mb(pid: int) -> float:
-    """The resident memory of a process and of those that it has started, what they share counted for each.
+    """Returns the resident memory of a process and its descendants in MB; shared pages count for each process.
 
-    Not the share that each has in it, which depends on what else the machine runs.
+    It is not the proportional set size, which depends on the machine's other processes.
     """
     pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(map(memory_mb, children(pid)))
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """Returns a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
 def running(models: Path, grpc_port: int, *arguments: str) -> Iterator[Running]:
-    """A server of a folder of models, its log beside it; killed at the end, if it still runs."""
+    """Runs a server of a folder of models, with its log next to the folder; kills it at the end."""
     rest_port = free_port()
     ports = ("--grpc-port", str(grpc_port), "--rest-port", str(rest_port))
     command = [sys.executable, "-m", "serving.model_server", "--models", str(models), *ports, *arguments]
@@ -111,7 +111,7 @@ def running(models: Path, grpc_port: int, *arguments: str) -> Iterator[Running]:
 
 
 def push(version: Path, models: Path, number: int) -> None:
-    """Makes a copy of a pushed version the one of a number; its files appear together, by a rename."""
+    """Pushes a copy of a version under a number; its files appear atomically, by a rename."""
     folder = models / MODEL
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".copy-{number}"

@@ -1,4 +1,4 @@
-"""The paper's architecture with made-up features, and transformed examples for it, written as TFX writes them."""
+"""The paper's architecture with synthetic features, and transformed examples for it in TFX's format."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _NUMERIC = tuple(f"number_{i:02}" for i in range(NUM_NUMERIC))
 
 @dataclasses.dataclass(frozen=True)
 class PaperModel:
-    """36 categorical features, wide and deep; 20 numeric ones, deep; 8 hashed crosses.
+    """36 categorical features in both parts, 20 numeric ones in the deep part, and 8 hashed crosses.
 
     Attributes:
-      rows: The rows of each table, of features and of crosses.
+      rows: Number of rows of each table, of features and of crosses.
     """
 
     rows: int
@@ -42,12 +42,12 @@ class PaperModel:
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
-        """Tokens per vocabulary; each table has a row more, for out-of-vocabulary tokens."""
+        """Number of tokens per vocabulary; each table has one more row, for out-of-vocabulary tokens."""
         return dict.fromkeys(_CATEGORICAL, self.rows - 1)
 
     @property
     def parse_spec(self) -> dict[str, Any]:
-        """How the transformed examples are parsed, as `TFTransformOutput.transformed_feature_spec()` says it."""
+        """The parsing spec of the transformed examples, as from `TFTransformOutput.transformed_feature_spec()`."""
         parsed: dict[str, Any] = {LABEL: tf.io.FixedLenFeature([], tf.int64)}
         for name in _CATEGORICAL:
             parsed[transformed_name(name)] = tf.io.FixedLenFeature([], tf.int64)
@@ -58,7 +58,7 @@ class PaperModel:
         return parsed
 
     def write_examples(self, folder: Path, num_examples: int, num_files: int) -> str:
-        """Writes gzipped TFRecord files with ids uniform over each table's rows; returns their pattern."""
+        """Writes gzipped TFRecord files with ids uniform over each table's rows; returns their glob pattern."""
         rng = np.random.default_rng(1)
         names = [*self.vocabulary_sizes, *(cross.name for cross in self.spec.crosses)]
         columns = {transformed_name(name): rng.integers(self.rows, size=num_examples) for name in names}

@@ -1,9 +1,9 @@
-"""What `rank` takes against `serving_default` and against its own matrix products: `python -m benchmarks.rank_latency`.
+"""Latency of `rank`, `serving_default` and the bare matrix products: `python -m benchmarks.rank_latency`.
 
-One client asks `wdr serve` over gRPC on loopback for the same candidates, by either signature in turn; its own time,
-from features to ranked items, counts. The matrix products that no way of ranking avoids are done in between, in this
-process, by TensorFlow with as many threads as the server has: the context's part of the first hidden layer, and
-each candidate's way through the layers after it.
+One client sends requests for the same candidates to `wdr serve`, over gRPC on loopback, alternately by each signature;
+the client's own time, from features to ranked items, counts. In between, this process computes the matrix products that
+every way of ranking needs, with TensorFlow and as many threads as the server has: those of the context's part of the
+first hidden layer, and those of each candidate in the layers after it.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from transform.config.config import Config
 from transform.signature_names import RANK_SIGNATURE, SERVING_SIGNATURE
 
 NUM_ROUNDS = 300
-#: So many rounds, then as many times the products; the first of each do not count.
+#: Number of rounds, and of measurements of the products, per block; the first block of each does not count.
 _BLOCK = 10
 _PAUSE_SECONDS = 0.05
 PRODUCTS = "matrix products"
 
-#: How far the scores of the two signatures may be apart.
+#: Maximum difference between the scores of the two signatures.
 TOLERANCE = 1e-5
 
 
 class Asker:
-    """Ranks by a signature of one's choice, where the client would take `rank`."""
+    """A client that ranks by a given signature; the ranking client itself would choose `rank`."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
@@ -53,14 +53,14 @@ class Asker:
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
     def ask(self, signature: str, context: bytes, candidates: Sequence[Candidate]) -> list[RankedItem]:
-        """Asks for all candidates in one call."""
+        """Requests the ranking of all candidates in one call."""
         encoded = encode_candidates(candidates, self._settings)
         request = predict_request(self._settings, signature, context, encoded, logits=False)
         return read_ranking(self._stub.Predict(request, timeout=self._settings.deadline_seconds), signature, encoded)
 
 
 def context_of(config: Config, serialized: bytes) -> bytes:
-    """The context features alone of a recorded tf.Example, which may have an item's too."""
+    """Removes item features from a recorded tf.Example; returns the context features."""
     example = tf.train.Example.FromString(serialized)
     for feature in config.spec.features:
         if feature.side == "item":
@@ -69,7 +69,7 @@ def context_of(config: Config, serialized: bytes) -> bytes:
 
 
 def layer_widths(config: Config) -> tuple[int, tuple[int, ...]]:
-    """How many columns of the deep part's input are the context's, and how wide the other layers are."""
+    """Returns the number of the context's columns in the deep part's input, and the widths of the other layers."""
     names = [feature.name for feature in config.spec.features]
     model = WideDeep(config.spec, config.model, dict.fromkeys([*names, *(c.name for c in config.spec.crosses)], 1))
     context = {feature.name for feature in config.spec.features if feature.side == "context"}
@@ -78,22 +78,22 @@ def layer_widths(config: Config) -> tuple[int, tuple[int, ...]]:
 
 
 def matrix_products(context_width: int, widths: Sequence[int], num_candidates: int) -> Callable[[], None]:
-    """The products of one request.
+    """Prepares the matrix products of one request.
 
     Args:
-      context_width: Columns of the context.
-      widths: Of the hidden layers and the output.
-      num_candidates: Rows.
+      context_width: Number of the context's columns.
+      widths: The widths of the hidden layers and the output.
+      num_candidates: Number of candidates.
 
     Returns:
-      A function that does them.
+      A function that computes the products.
     """
     shapes = [(1, context_width, widths[0]), *((num_candidates, a, b) for a, b in itertools.pairwise(widths))]
     factors = [(tf.random.normal([rows, a]), tf.random.normal([a, b])) for rows, a, b in shapes]
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def products() -> list[tf.Tensor]:
-        return [tf.matmul(x, w) for x, w in factors]  # all, or TensorFlow would leave out what nobody reads
+        return [tf.matmul(x, w) for x, w in factors]  # returns all, since TensorFlow prunes results that are not used
 
     return lambda: products()[-1].numpy()
 
@@ -101,17 +101,17 @@ def matrix_products(context_width: int, widths: Sequence[int], num_candidates: i
 def measure(
     ways: dict[str, Callable[[], object]], products: Callable[[], object], num_rounds: int
 ) -> dict[str, list[float]]:
-    """Does each way once a round, in an order that alternates, and after every few rounds the products as often.
+    """Times each way once per round, in alternating order, and the products equally often, after each block of rounds.
 
-    Not after each round, since TensorFlow's threads then still spin for a while, on the server's processors.
+    The products do not run after each round, since TensorFlow's threads then keep spinning on the server's processors.
 
     Args:
-      ways: By name, what a request is done by.
-      products: The matrix products.
-      num_rounds: The rounds that count.
+      ways: By name, a function that performs a request.
+      products: The function that computes the matrix products.
+      num_rounds: Number of rounds that count.
 
     Returns:
-      By name, milliseconds.
+      By name, times in milliseconds.
     """
     milliseconds: dict[str, list[float]] = {name: [] for name in (*ways, PRODUCTS)}
 
@@ -132,7 +132,7 @@ def measure(
 
 
 def compare(console: Console, version: Path, settings: ClientSettings, num_candidates: int, num_rounds: int) -> None:
-    """Measures and prints."""
+    """Measures and prints the latencies, their ratios, and the difference of the scores."""
     recorded = read_recorded(str(version))
     catalog = read_catalog(str(version))
     config = model_config(str(version))
@@ -166,7 +166,7 @@ def compare(console: Console, version: Path, settings: ClientSettings, num_candi
 
 
 def main() -> None:
-    """Serves a version and compares."""
+    """Serves a version and compares the signatures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     parser.add_argument("--rounds", type=int, default=NUM_ROUNDS)

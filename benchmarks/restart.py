@@ -1,7 +1,7 @@
-"""A server killed under load and started again: `python -m benchmarks.restart VERSION`.
+"""A server killed under load and restarted: `python -m benchmarks.restart VERSION`.
 
-Printed are the seconds from the start of the new process until its model answers, and the latency of the first request
-that it answers beside the median of the following ones.
+Prints the seconds from the start of the new process until its model answers, and the latency of its first request
+compared with the median of the following ones.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Report:
-    """What was seen.
+    """The measurements.
 
     Attributes:
-      num_answered: Requests answered before the kill.
-      ready_seconds: From the new process's start until it was ready.
-      first: Milliseconds of the first request after it.
-      following: Of those behind it.
+      num_answered: Number of requests answered before the kill.
+      ready_seconds: Time from the new process's start until it was ready.
+      first: Latency of the first request after the restart, in milliseconds.
+      following: Latencies of the requests after it, in milliseconds.
     """
 
     num_answered: int
@@ -42,12 +42,12 @@ class Report:
 
 
 def measure(version: Path, num_candidates: int, num_requests: int, load_seconds: float) -> Report:
-    """Kills a server under load, starts another one at the same ports, and ranks.
+    """Kills a server under load, starts another one at the same gRPC port, and ranks.
 
     Args:
       version: A pushed version.
-      num_candidates: Of each request.
-      num_requests: After the restart.
+      num_candidates: Number of candidate items per request.
+      num_requests: Number of requests after the restart.
       load_seconds: How long the first server is under load.
     """
     from serving.load_test.recorded import read_recorded
@@ -72,7 +72,7 @@ def measure(version: Path, num_candidates: int, num_requests: int, load_seconds:
 def _rank_until_killed(
     settings: ClientSettings, requests: Iterator[Request], kill: Callable[[], None], seconds: float
 ) -> int:
-    """Ranks without a pause, and kills the server meanwhile; returns how many requests it answered."""
+    """Ranks without a pause until the server is killed; returns the number of requests it answered."""
     from serving.ranking_client.client import RankingClient
     from serving.ranking_client.errors import RankingError
 
@@ -85,11 +85,11 @@ def _rank_until_killed(
             except RankingError:
                 killer.join()
                 return number
-    raise AssertionError  # there is no end of requests
+    raise AssertionError  # `requests` is infinite
 
 
 def _latencies(settings: ClientSettings, requests: Iterator[Request], number: int) -> list[float]:
-    """Milliseconds of requests one after another; the connection is there before the first."""
+    """Returns the latencies of consecutive requests in milliseconds; the connection exists before the first."""
     from serving.ranking_client.client import RankingClient
 
     milliseconds = []
@@ -103,7 +103,7 @@ def _latencies(settings: ClientSettings, requests: Iterator[Request], number: in
 
 
 def main() -> None:
-    """Prints the seconds to the first answer, and its latency beside the others'."""
+    """Prints the seconds until the first response, and its latency compared with the others'."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", type=Path, help="a pushed version, such as WORKSPACE/serving/app_store/1")
     parser.add_argument("--candidates", type=int, default=200)

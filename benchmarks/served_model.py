@@ -25,12 +25,12 @@ CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
 NUM_IMPRESSIONS = 1_000_000
 NUM_USERS = 50_000
 NUM_APPS = 5_000
-#: With the store's 12 embeddings, the deep part's input is 1,206 wide, as the paper's about 1,200.
+#: With the store's 12 embeddings, the deep part's input has 1,206 columns; the paper's has about 1,200.
 EMBEDDING_DIM = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what says which version is served."""
+    """Adds the options that select the version to serve."""
     parser.add_argument("--version", type=Path, help="a pushed version; without it, one is made")
     parser.add_argument("--impressions", type=int, default=NUM_IMPRESSIONS, help="of the simulated store")
     parser.add_argument("--candidates", type=int, default=200, help="of a request")
@@ -38,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def served_version(arguments: argparse.Namespace) -> Iterator[tuple[Path, ClientSettings]]:
-    """Makes the version if none is given, and serves it.
+    """Serves a version; makes one if none is given.
 
     Args:
-      arguments: Parsed, of `add_arguments`.
+      arguments: The parsed options of `add_arguments`.
 
     Yields:
-      The version, and the settings of a client of its server.
+      The version, and the settings for a client of its server.
     """
     with tempfile.TemporaryDirectory() as folder:
         version = arguments.version or push_in_other_process(Path(folder), arguments.impressions)
@@ -61,7 +61,7 @@ def served_version(arguments: argparse.Namespace) -> Iterator[tuple[Path, Client
 
 
 def push_in_other_process(folder: Path, num_impressions: int) -> Path:
-    """Does `push_paper_model` in a process of its own, so that the measurements find a clean one."""
+    """Runs `push_paper_model` in a process of its own, so that the measurements run in a clean one."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as process:
         return process.submit(push_paper_model, folder, num_impressions).result()
@@ -87,7 +87,7 @@ def push_paper_model(folder: Path, num_impressions: int) -> Path:
 
 
 def item_id_feature(version: Path) -> str:
-    """The feature by which a version's catalog is looked up."""
+    """Returns the feature that is the key of a version's catalog."""
     identity = model_config(str(version)).item_id
     assert identity is not None  # the paper's model has one
     return identity.name

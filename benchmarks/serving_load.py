@@ -1,8 +1,8 @@
-"""How `wdr serve` bears a steady load, and the largest one that it bears: `python -m benchmarks.serving_load`.
+"""Latency of `wdr serve` under a steady load, and the largest load it sustains: `python -m benchmarks.serving_load`.
 
-`wdr load-test` sends requests of 200 candidates on schedule, from a process of its own on the same machine, and
-measures from when each was to be sent to its ranked items. The limit of the 99th percentile is the paper's best row,
-14 ms for 200 candidates (table 2).
+`wdr load-test` sends requests of 200 candidates on schedule, from a process of its own on the same machine; a latency
+counts from the scheduled time to the ranked items. The limit of the 99th percentile is the best row of the paper's
+table 2: 14 ms for 200 candidates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RATE = 50.0
 
 
 def load_test(settings: ClientSettings, version: Path, *options: str) -> list[dict[str, Any]]:
-    """Runs `wdr load-test` and returns its reports, one a rate; also of a search whose first rate is not borne."""
+    """Runs `wdr load-test`; returns one report per rate, also if a search fails at its first rate."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         write_settings(settings, file.name)
         command = [
@@ -42,12 +42,12 @@ def load_test(settings: ClientSettings, version: Path, *options: str) -> list[di
 
 
 def borne(report: dict[str, Any], p99_milliseconds: float) -> bool:
-    """Whether all requests were answered, and 99 % of them in time."""
+    """Returns whether all requests were answered, and 99 % of them in time."""
     return not report["errors"] and bool(report["milliseconds"]) and report["milliseconds"]["p99"] <= p99_milliseconds
 
 
 def main() -> None:
-    """Prints the latency at the steady rate, and the largest rate that is borne."""
+    """Prints the latency at the steady rate, and the largest rate that meets the limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     parser.add_argument("--rate", type=float, default=RATE, help="requests per second")

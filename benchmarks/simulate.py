@@ -17,7 +17,7 @@ FORMATS = ("csv", "parquet")
 
 
 def impressions_per_second(file_format: str) -> float:
-    """Simulates one day from nothing, all its files included, and returns impressions per second."""
+    """Simulates one day from scratch, with all its files; returns impressions per second."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         simulate(
@@ -32,7 +32,7 @@ def impressions_per_second(file_format: str) -> float:
 
 
 def main() -> None:
-    """Prints the speed of each format: median, min and max over the repeats, after one that is not counted."""
+    """Prints the speed for each format: median, min and max over the repeats, after one warm-up."""
     print(f"one day of {NUM_IMPRESSIONS:,} impressions, {NUM_USERS:,} users, {NUM_APPS:,} apps; {NUM_REPEATS} repeats")
     for file_format in FORMATS:
         impressions_per_second(file_format)

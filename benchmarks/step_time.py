@@ -1,9 +1,9 @@
 """Whether a step takes longer with larger tables: `python -m benchmarks.step_time`.
 
-One feature with a 32-wide embedding and a wide weight per id, and the paper's hidden layers. The same steps are done
-with 10,000 and with 1,000,000 rows, a few of each in turn. Ids are drawn uniformly, once from all rows, so that larger
-tables have fewer rows twice in a batch and fewer in the processor's caches, and once from 10,000 ids spread over the
-table, so that both have the same number of distinct ids per batch.
+The model has one feature, with a 32-wide embedding and one wide weight per id, and the paper's hidden layers. The same
+steps are run with 10,000 and with 1,000,000 rows, alternately, a few steps at a time. Ids are drawn uniformly in two
+ways. Drawn from all rows, larger tables have fewer repeated rows per batch, and fewer rows in the processor's caches.
+Drawn from 10,000 ids spread over the table, both sizes have the same number of distinct ids per batch.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ SMALL_ROWS = 10_000
 LARGE_ROWS = 1_000_000
 BATCH_SIZES = (512, 4096)
 NUM_ROUNDS = 25
-#: Steps of one size in a row, and different batches: more than the caches hold rows of.
+#: Consecutive steps of one size, and number of different batches: they have more rows than the caches hold.
 NUM_STEPS = 4
 NUM_BATCHES = 64
 
 _FEATURE = "item"
 
-#: Does one step with the batch of a number, and waits for it.
+#: Runs one step on the batch with the given number, and waits for it.
 Step = Callable[[int], None]
 
 
@@ -49,17 +49,17 @@ class Times:
 
     @property
     def ratios(self) -> list[float]:
-        """Large ÷ small in wall-clock time, round by round: the two are measured right after each other."""
+        """Large ÷ small in wall-clock time, by round: within a round, one is measured right after the other."""
         return [large / small for (small, _), (large, _) in zip(self.small, self.large, strict=True)]
 
     @property
     def processor_ratio(self) -> float:
-        """The median large ÷ small in processor time, which other load on the machine hardly enters."""
+        """The median of large ÷ small in processor time, which other load on the machine hardly affects."""
         return statistics.median(large / small for (_, small), (_, large) in zip(self.small, self.large, strict=True))
 
 
 def make_step(rows: int, distinct_ids: int, batch_size: int, hidden_units: Sequence[int]) -> Step:
-    """A step of a model whose tables have so many rows, on ids drawn uniformly from some of them, evenly spread."""
+    """Returns a step of a model with `rows` rows per table, on ids drawn uniformly from `distinct_ids` spread rows."""
     feature = Feature(name=_FEATURE, side="item", kind="categorical", vocabulary=Vocabulary())
     architecture = settings.Model(embedding_dim=32, hidden_units=tuple(hidden_units))
     model = WideDeep(FeatureSpec(features=(feature,)), architecture, {_FEATURE: rows - 1})
@@ -80,7 +80,7 @@ def make_step(rows: int, distinct_ids: int, batch_size: int, hidden_units: Seque
 
 
 def measure(small: Step, large: Step, num_rounds: int) -> Times:
-    """Times both in turn, after two rounds that are not counted; which of them begins alternates."""
+    """Times both alternately, after two rounds that are not counted; the order alternates."""
     seconds: dict[Step, list[tuple[float, float]]] = {small: [], large: []}
     for number in range(num_rounds + 2):
         for step in (small, large) if number % 2 else (large, small):
@@ -93,7 +93,7 @@ def measure(small: Step, large: Step, num_rounds: int) -> Times:
 
 
 def main() -> None:
-    """Prints, for each batch size and way of drawing ids, the median step times and their ratio with its spread."""
+    """Prints, for each batch size and way of drawing ids, the median step times, and their ratio with its spread."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=NUM_ROUNDS)
     parser.add_argument("--rows", type=int, nargs=2, default=(SMALL_ROWS, LARGE_ROWS), metavar=("SMALL", "LARGE"))

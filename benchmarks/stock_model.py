@@ -1,4 +1,4 @@
-"""The peer: `tf_keras.experimental.WideDeepModel` with stock optimizers, on the same features and batches."""
+"""The reference: `tf_keras.experimental.WideDeepModel` with stock optimizers, on the same features and batches."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from transform.feature_spec import transformed_name
 
 
 class StockModel:
-    """What a user of Keras would write for the model's features: a linear model of one-hot ids, and an MLP.
+    """A typical Keras model for the same features: a linear model of one-hot ids, and an MLP.
 
     Args:
-      model: The model whose architecture it takes over.
-      training: The learning rates and λ1.
+      model: The model whose architecture it copies.
+      training: The learning rates and the L1 strength λ1.
     """
 
     def __init__(self, model: WideDeep, training: settings.Training) -> None:
@@ -44,21 +44,21 @@ class StockModel:
         )
 
     def inputs(self, features: Mapping[str, Any], labels: tf.Tensor, weights: tf.Tensor) -> Any:
-        """A batch of `trainer.data` as the model takes it: one-hot ids as SparseTensors, and the MLP's columns."""
+        """Converts a batch of `trainer.data` into the model's inputs: one-hot SparseTensors, and the MLP's columns."""
         wide = {name: _one_hot(features[name], rows) for name, rows in self._wide_rows.items()}
         deep = {name: features[name][:, tf.newaxis] for name in self._embedded_names}
         deep |= {name: numeric_columns(features[name]) for name in self._numeric_names}
         return (wide, deep), labels[:, tf.newaxis], weights
 
     def fit(self, batches: tf.data.Dataset) -> Clock:
-        """Trains on all batches of `trainer.data`; the clock starts at the end of the first one."""
+        """Trains on all batches of `trainer.data`; the clock starts at the end of the first batch."""
         clock = Clock()
         self.model.fit(batches.map(self.inputs), verbose=0, callbacks=[clock])
         return clock
 
 
 class Clock(tf_keras.callbacks.Callback):  # type: ignore[misc]
-    """The wall-clock and processor seconds between the first and the last batch of an epoch."""
+    """Wall-clock and processor seconds from the end of an epoch's first batch to its end."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if batch == 0:
@@ -70,7 +70,7 @@ class Clock(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _one_hot(ids: tf.Tensor | tf.SparseTensor, rows: int) -> tf.SparseTensor:
-    """Ids as a float32 SparseTensor `[batch, rows]` of ones."""
+    """Returns ids as a float32 SparseTensor of ones, `[batch, rows]`."""
     if isinstance(ids, tf.SparseTensor):
         examples, values, batch_size = ids.indices[:, 0], ids.values, ids.dense_shape[0]
     else:
@@ -81,7 +81,7 @@ def _one_hot(ids: tf.Tensor | tf.SparseTensor, rows: int) -> tf.SparseTensor:
 
 
 def _mlp(model: WideDeep) -> tf_keras.Model:
-    """The deep part in Keras's functional form."""
+    """Builds the deep part with Keras's functional API."""
     rows = {name: (table.rows, table.width) for table in model.embedding_tables for name in table.inputs}
     inputs, columns = {}, []
     for block in model.layout:

@@ -1,9 +1,9 @@
 """New versions under load: `python -m benchmarks.swaps VERSION`.
 
-A client ranks at a steady rate while the same model is pushed again and again as a new version. Printed are the failed
-requests, the answers of a version older than one already answered, and the latency of the requests that were on their
-way during a swap, from the push until the old version is dropped, beside that of the others. Client and server share
-the machine; the client's time is in its latency, which counts from the time at which a request was to be sent.
+A client ranks at a steady rate while the same model is pushed again and again as a new version. Prints the failed
+requests, the responses of a version older than one that has already answered, and the latency of the requests in flight
+during a swap (from the push until the old version is dropped), compared with that of the others. Client and server
+share the machine. A latency counts from the time at which the request was scheduled and includes the client's own time.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from benchmarks.model_server import MODEL, free_port, push, running
 from pipeline.cli.display import console_for
 from serving.model_server.protos import import_protos_alone
 
-#: A swap: from the push until the old version is dropped, in seconds since 1970.
+#: A swap, from the push until the old version is dropped, in seconds since 1970.
 Span = tuple[float, float]
 
 
 @dataclasses.dataclass
 class Report:
-    """What was seen.
+    """The measurements.
 
     Attributes:
-      num_requests: Answered requests.
-      errors: Failed ones, by code.
-      num_older: Answers of a version older than one that had answered before.
-      num_versions: Versions that answered.
-      during: Milliseconds of the requests on their way during a swap.
-      between: Of the others.
+      num_requests: Number of answered requests.
+      errors: Number of failed requests, by code.
+      num_older: Number of responses of a version older than one that had answered before.
+      num_versions: Number of versions that answered.
+      during: Latencies in milliseconds of the requests in flight during a swap.
+      between: Latencies in milliseconds of the other requests.
       swaps: The swaps.
     """
 
@@ -59,10 +59,10 @@ def measure(version: Path, seconds: float, every: float, rate: float, num_candid
 
     Args:
       version: A pushed version.
-      seconds: How long.
-      every: Seconds from push to push.
+      seconds: Duration of the load.
+      every: Seconds between two pushes.
       rate: Requests per second.
-      num_candidates: Of each request.
+      num_candidates: Number of candidate items per request.
     """
     from serving.load_test.load import load
     from serving.load_test.recorded import read_recorded
@@ -100,11 +100,11 @@ def measure(version: Path, seconds: float, every: float, rate: float, num_candid
 
 
 def swaps_of(pushes: dict[int, float], log: Sequence[dict[str, Any]]) -> list[Span]:
-    """The swaps that came to their end.
+    """Returns the swaps that were completed.
 
     Args:
-      pushes: By version, when it was pushed.
-      log: The server's.
+      pushes: By version, the time of its push.
+      log: The server's log.
     """
     dropped = {
         line["version"]: datetime.datetime.fromisoformat(line["time"]).timestamp()
@@ -115,11 +115,11 @@ def swaps_of(pushes: dict[int, float], log: Sequence[dict[str, Any]]) -> list[Sp
 
 
 def split(latencies: Sequence[tuple[float, float]], swaps: Sequence[Span]) -> tuple[list[float], list[float]]:
-    """The latencies of requests that were on their way during a swap, and those of the others.
+    """Returns the latencies of requests in flight during a swap, and those of the others.
 
     Args:
-      latencies: When each request was to be sent, in seconds, and its milliseconds.
-      swaps: On the same clock.
+      latencies: For each request, its scheduled time in seconds and its latency in milliseconds.
+      swaps: The swaps, on the same clock.
     """
     during: list[float] = []
     between: list[float] = []
@@ -130,7 +130,7 @@ def split(latencies: Sequence[tuple[float, float]], swaps: Sequence[Span]) -> tu
 
 
 def main() -> None:
-    """Prints the failures, the older answers and both latencies."""
+    """Prints the failures, the responses of older versions, and both latencies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", type=Path, help="a pushed version, such as WORKSPACE/serving/app_store/1")
     parser.add_argument("--seconds", type=float, default=120)

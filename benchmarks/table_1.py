@@ -1,10 +1,10 @@
-"""The paper's Table 1, its offline column: `python -m benchmarks.table_1 --frappe DIR`.
+"""The offline column of the paper's Table 1: `python -m benchmarks.table_1 --frappe DIR`.
 
-Trains the wide part alone, the deep part alone and both jointly, several seeds each, on Frappe and on the simulated
-store, and prints AUC and logistic loss on the examples held out for evaluation. The work is divided as in the paper's
-figure 4: what memorizes combinations, crosses and counts, belongs to the wide part alone, and the features to the deep
-part alone. Each config is trained as it stands, too. Frappe's data, the files that README names, is read from DIR; the
-store is simulated.
+Trains the wide part alone, the deep part alone and both jointly, with several seeds each, on Frappe and on the
+simulated store; prints AUC and logistic loss on the examples held out for evaluation. The features are divided as in
+the paper's figure 4: crosses and counts, which memorize combinations, belong to the wide part only, and the single
+features to the deep part only. Each config is also trained unchanged. Frappe's data, the files that README names, is
+read from DIR; the store is simulated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transform.config.settings import Parts
 CONFIGS = Path(__file__).parent.parent / "configs"
 PARTS: tuple[Parts, ...] = ("wide", "deep", "wide_and_deep")
 
-#: Enough impressions per user and app that there is something to memorize, as in a real store's log.
+#: Enough impressions per user and app that a model can memorize combinations, as in a real store's log.
 NUM_IMPRESSIONS = 600_000
 NUM_USERS = 3_000
 NUM_APPS = 300
@@ -37,7 +37,7 @@ NUM_APPS = 300
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """One training: the validation metrics of what it would export, and its seconds."""
+    """One training: its validation metrics, and its duration."""
 
     auc: float
     logloss: float
@@ -45,7 +45,7 @@ class Trained:
 
 
 def variants(config: Config) -> dict[str, Config]:
-    """What is trained, by the name of its row."""
+    """Returns the configs to train, by the name of the table's row."""
     spec = dataclasses.replace(
         config.spec,
         features=tuple(dataclasses.replace(feature, parts=("deep",)) for feature in config.spec.features),
@@ -68,7 +68,7 @@ def train(data: Transformed, config: Config, seed: int, folder: Path) -> Trained
 
 
 def show(console: Console, name: str, trained: dict[str, list[Trained]]) -> None:
-    """Prints one data set's table, and by how much the joint model is above either part."""
+    """Prints one data set's table, and the joint model's AUC minus that of each part."""
     table = Table(title=name)
     for column in ("model", "AUC, mean", "lowest to highest", "logloss, mean", "lowest to highest", "seconds, mean"):
         table.add_column(column, justify="left" if column == "model" else "right")
@@ -92,7 +92,7 @@ def show(console: Console, name: str, trained: dict[str, list[Trained]]) -> None
 
 
 def run(console: Console, config: Config, data_root: Path, folder: Path, seeds: range) -> None:
-    """Transforms one data set and trains all models on it, seed by seed, so that noise hits all alike."""
+    """Transforms one data set and trains all models on it, seed by seed, so that noise affects all models alike."""
     data = transform_span(config, data_root, folder / "workspace")
     configs = variants(config)
     trained: dict[str, list[Trained]] = {row: [] for row in configs}
@@ -106,7 +106,7 @@ def run(console: Console, config: Config, data_root: Path, folder: Path, seeds: 
 
 
 def main() -> None:
-    """Runs both data sets, or the one that is named."""
+    """Runs both data sets, or the one named by `--only`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("frappe", "app_store"), help="this data set alone")
     parser.add_argument("--frappe", type=Path, metavar="DIR", help="the folder of Frappe's files")

@@ -1,13 +1,14 @@
-"""How fast the paper's architecture trains: `python -m benchmarks.training_speed`.
+"""Training speed of the paper's architecture: `python -m benchmarks.training_speed`.
 
-Examples per second, input reading included, against what the machine could do at most, the rate of the dense layers'
-matrix products alone, and against `tf_keras.experimental.WideDeepModel` with stock optimizers on the same examples;
-this trainer in float32 and with `model.bfloat16`. Each has a process of its own in each turn, as two would not fit into
-the memory. The matrix products are measured before and behind each of this trainer's passes over the examples. A
-process's first pass, which traces the graphs and touches the tables' memory first, is not counted, and of any pass not
-the first batch. Shares are also given of processor seconds, as other load on the machine does not enter them.
+Measures examples per second, including input reading, with this trainer in float32 and with `model.bfloat16`. They are
+compared with the machine's upper bound (the rate of the dense layers' matrix products alone) and with
+`tf_keras.experimental.WideDeepModel` with stock optimizers on the same examples. In each turn, each of the three runs
+in a process of its own, since two would not fit into memory. The matrix products are measured before and after each of
+this trainer's passes over the examples. The first pass of a process, which traces the graphs and touches the tables'
+memory for the first time, is not counted, nor is the first batch of any pass. Shares are also given in processor
+seconds, which other load on the machine does not affect.
 
-All tables are in huge pages, where glibc can ask the kernel for them (`HUGE_PAGES`).
+All tables are in huge pages where glibc can request them from the kernel (`HUGE_PAGES`).
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ NUM_EXAMPLES = 65_536
 NUM_FILES = 2
 NUM_TURNS = 2
 NUM_PASSES = 3
-#: Small against the examples, so that a pass is mostly training; filling it costs as much per example as reading.
+#: Small compared with the examples, so that a pass is mostly training; filling it costs as much per example as reading.
 SHUFFLE_BUFFER = 8_192
 TRAINING = settings.Training(shuffle_buffer=SHUFFLE_BUFFER, wide_optimizer=settings.Ftrl(l1=0.001))
-#: An environment that has glibc put large arrays into huge pages: rows all over a table then cost fewer page walks.
+#: Environment that makes glibc put large arrays into huge pages: rows all over a table then need fewer page walks.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 Measured = TypeVar("Measured")
@@ -64,7 +65,7 @@ class Speed:
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-    """One pass of this trainer over the examples, and the matrix products alone around it."""
+    """One pass of this trainer over the examples, and the rate of the bare matrix products around it."""
 
     ours: Speed
     bound: Speed
@@ -72,7 +73,7 @@ class Pass:
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """What one process of each trainer measured, pass by pass, by batch size."""
+    """Measurements of one process per trainer: passes by batch size."""
 
     float32: dict[int, list[Pass]]
     bfloat16: dict[int, list[Pass]]
@@ -81,14 +82,14 @@ class Turn:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What every process gets.
+    """Input of every process.
 
     Attributes:
       paper: The features.
-      pattern: The files of examples.
+      pattern: The glob pattern of the example files.
       num_examples: Their number, a multiple of each batch size.
       batch_sizes: The batch sizes.
-      num_passes: The passes over the examples that count.
+      num_passes: The number of passes over the examples that count.
     """
 
     paper: PaperModel
@@ -98,12 +99,12 @@ class Job:
     num_passes: int
 
     def batches(self, batch_size: int, number: int) -> tf.data.Dataset:
-        """The examples, in the order of a pass."""
+        """Returns the batches of a pass, in its order."""
         training = dataclasses.replace(TRAINING, batch_size=batch_size)
         return train_dataset([self.pattern], self.paper.parse_spec, training, epoch=number + 1)
 
     def measure_passes(self, measure: Callable[[int, int], Measured]) -> dict[int, list[Measured]]:
-        """Calls `measure` with each batch size and a pass's number, in turn, and keeps what counts."""
+        """Calls `measure` with each batch size and pass number in turn; returns the results of passes that count."""
         measured: defaultdict[int, list[Measured]] = defaultdict(list)
         for number in range(self.num_passes + 1):
             for batch_size in self.batch_sizes:
@@ -114,7 +115,7 @@ class Job:
 
 
 def our_passes(job: Job, bfloat16: bool) -> dict[int, list[Pass]]:
-    """This trainer's passes, and the matrix products of the same kind."""
+    """Measures this trainer's passes, and the matrix products in the same dtype."""
     kind = tf.bfloat16 if bfloat16 else tf.float32
     model = WideDeep(job.paper.spec, dataclasses.replace(MODEL, bfloat16=bfloat16), job.paper.vocabulary_sizes)
     do_steps = steps_function(model, JointOptimizer(model, TRAINING), TRAINING.negative_fraction)
@@ -137,7 +138,7 @@ def our_passes(job: Job, bfloat16: bool) -> dict[int, list[Pass]]:
 
 
 def stock_passes(job: Job) -> dict[int, list[Speed]]:
-    """The stock model's passes."""
+    """Measures the stock model's passes."""
     stock = StockModel(WideDeep(job.paper.spec, MODEL, job.paper.vocabulary_sizes), TRAINING)
 
     def measure(batch_size: int, number: int) -> Speed:
@@ -149,7 +150,7 @@ def stock_passes(job: Job) -> dict[int, list[Speed]]:
 
 
 def measure(job: Job, num_turns: int) -> list[Turn]:
-    """The turns, each in two new processes, one after the other."""
+    """Measures the turns; each uses three new processes, one after the other."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context, max_tasks_per_child=1) as new_process:
         return [
@@ -163,12 +164,12 @@ def measure(job: Job, num_turns: int) -> list[Turn]:
 
 
 def layer_widths(model: WideDeep) -> tuple[int, ...]:
-    """The widths of the deep part's input, hidden layers and output."""
+    """Returns the widths of the deep part's input, hidden layers and output."""
     return (sum(block.width for block in model.layout), *model.settings.hidden_units, 1)
 
 
 def results(turns: Sequence[Turn], batch_sizes: Sequence[int]) -> Table:
-    """The table of medians over all passes, with the lowest and the highest."""
+    """Returns a table of the medians over all passes, with the lowest and the highest values."""
     table = Table(title="training speed over the passes")
     for column in ("batch", "", "median", "lowest", "highest"):
         table.add_column(column, justify="right" if column else "left")

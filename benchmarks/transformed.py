@@ -1,4 +1,4 @@
-"""Data sets for benchmarks of the trainer: ingested and transformed by the pipeline, then trained on as TFX would."""
+"""Data sets for the trainer's benchmarks: ingested and transformed by the pipeline, trained on as by TFX."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from transform.preprocessing import CONFIG_KEY
 
 @dataclasses.dataclass(frozen=True)
 class Transformed:
-    """A span's window as the trainer gets it.
+    """A span's window as the trainer receives it.
 
     Attributes:
       config: The deployment.
-      examples: The folders of the transformed examples, one for each span of the window.
-      graph: The folder of what tf.Transform learned.
+      examples: The folders of the transformed examples, one per span of the window.
+      graph: The folder of the transform graph.
     """
 
     config: Config
@@ -35,16 +35,16 @@ class Transformed:
     graph: Path
 
     def patterns(self, split: str) -> list[str]:
-        """The globs of a split's files."""
+        """Returns the glob patterns of a split's files."""
         return [str(folder / f"Split-{split}" / "*") for folder in self.examples]
 
     def train(self, config: Config, folder: Path, base_model: str | None = None) -> dict[str, Any]:
-        """Trains with another model or training than the deployment's.
+        """Trains with a model or training config that may differ from the deployment's.
 
         Args:
           config: The deployment with the changes.
-          folder: Where the model goes.
-          base_model: The SavedModel to start from.
+          folder: The folder for the model.
+          base_model: The SavedModel to start from; None for a cold start.
 
         Returns:
           The training report.
@@ -63,13 +63,13 @@ class Transformed:
         return report
 
     def prepare(self, config: Config, base_model: str | None = None) -> TrainingSetup:
-        """What `train` would train, before its first step; arguments as there."""
+        """Returns the setup of `train` before its first step; the arguments are the same."""
         tft_output = tft.TFTransformOutput(str(self.graph))
         return prepare(config, tft_output, self.patterns("train"), self.patterns("eval"), base_model)
 
 
 def serving_model_dir(folder: Path) -> Path:
-    """Where a model in a folder has its SavedModel."""
+    """Returns the folder of the SavedModel in a model's folder."""
     return folder / "Format-Serving"
 
 
@@ -77,13 +77,13 @@ def transform_span(config: Config, data_root: Path, folder: Path, span: int | No
     """Runs the pipeline up to tf.Transform.
 
     Args:
-      config: The deployment; the earlier spans of its window must be in the workspace already.
+      config: The deployment; the earlier spans of its window must already be in the workspace.
       data_root: The folder below which its sources lie.
       folder: The workspace.
       span: The span; None takes the latest.
 
     Returns:
-      What the trainer would get.
+      The trainer's input.
     """
     outputs = _run_until("transform", config, data_root, folder, span)
     newest = _newest(outputs / "transformed_examples")
@@ -92,7 +92,7 @@ def transform_span(config: Config, data_root: Path, folder: Path, span: int | No
 
 
 def ingest_span(config: Config, data_root: Path, folder: Path, span: int) -> Path:
-    """Runs the ingestion alone; arguments as in `transform_span`. Returns the folder of the raw examples."""
+    """Runs only the ingestion; the arguments are those of `transform_span`. Returns the folder of the raw examples."""
     return _newest(_run_until(EXAMPLE_GEN, config, data_root, folder, span) / "examples")
 
 

@@ -1,7 +1,8 @@
-"""How much sooner a warm start is as good as a cold one: `python -m benchmarks.warm_start`.
+"""How much sooner a warm start reaches the quality of a cold start: `python -m benchmarks.warm_start`.
 
-On the simulated store, each day is trained from the model of the day before, the first one cold. The last day is also
-trained cold, to the end, and compared, by its own validation examples, with a warm start after a fifth of those steps.
+On the simulated store, each day's model is warm-started from that of the day before; the first day's is cold-started.
+The last day's model is also cold-started and trained to the end. On the last day's validation examples, it is compared
+with the warm start after up to a fifth of the cold start's steps.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ NUM_APPS = 2_000
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One seed's trainings of the last day.
+    """One seed's trainings on the last day.
 
     Attributes:
       seed: The seed.
-      cold_steps: The cold start's steps.
-      cold_auc: Its validation AUC at the end.
-      warm_aucs: The warm start's after each of `SHARES`.
+      cold_steps: Number of steps of the cold start.
+      cold_auc: The cold start's validation AUC at the end.
+      warm_aucs: The warm start's validation AUC after each of `SHARES`.
     """
 
     seed: int
@@ -52,12 +53,12 @@ class Comparison:
 
     @property
     def share_needed(self) -> float | None:
-        """The share of the cold start's steps after which the warm start is as good; None if not within them."""
+        """The share of the cold start's steps at which the warm start is as good; None if it is at none of `SHARES`."""
         return next((s for s, auc in zip(SHARES, self.warm_aucs, strict=True) if auc >= self.cold_auc), None)
 
 
 def aucs_after(prepared: TrainingSetup, steps: Sequence[int]) -> tuple[float, ...]:
-    """Trains until each of some numbers of steps, ascending and within one epoch, and validates there."""
+    """Trains up to each of `steps` (ascending, within one epoch) and validates there."""
     do_steps = steps_function(prepared.model, prepared.optimizers, prepared.config.training.negative_fraction)
     logits_of = logits_function(prepared.model)
     batches, done, aucs = iter(prepared.train_data(1)), 0, []
@@ -71,12 +72,12 @@ def aucs_after(prepared: TrainingSetup, steps: Sequence[int]) -> tuple[float, ..
 
 
 def compare(days: Sequence[Transformed], seed: int, folder: Path) -> Comparison:
-    """Trains day after day, and the last one cold and warm.
+    """Trains day after day, and on the last day both cold and warm.
 
     Args:
       days: The days, at least two.
-      seed: Of all trainings.
-      folder: Where the earlier days' models go.
+      seed: The seed of all trainings.
+      folder: The folder for the earlier days' models.
 
     Returns:
       The comparison.
@@ -95,7 +96,7 @@ def compare(days: Sequence[Transformed], seed: int, folder: Path) -> Comparison:
 
 
 def transform_days(config: Config, data: Path, workspace: Path, num_days: int) -> list[Transformed]:
-    """Ingests and transforms days 1 to `num_days`, each by itself."""
+    """Ingests and transforms days 1 to `num_days`, each with a window of its own span only."""
     alone = dataclasses.replace(config, ingestion=dataclasses.replace(config.ingestion, window_spans=1))
     return [transform_span(alone, data, workspace, span) for span in range(1, num_days + 1)]
 

@@ -1,4 +1,4 @@
-"""Reads config and data and says what is wrong, before anything runs."""
+"""Checks config and data, and reports what is wrong, before a run starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transform.raw_texts import trimmed
 
 @dataclasses.dataclass(frozen=True)
 class Rejections:
-    """The rows read that would be rejected for one reason: how many, and the first of them in words."""
+    """The rows read that ingestion would reject for one reason: their number, and a description of the first one."""
 
     number: int
     first: str
@@ -26,17 +26,17 @@ class Rejections:
 
 @dataclasses.dataclass(frozen=True)
 class SourceReport:
-    """What was found in the first rows of a source.
+    """Findings in the first rows of a source.
 
     Attributes:
       name: The source.
-      num_files: Its files.
-      num_rows: Rows read.
-      rejected: Rows that would be rejected, by reason, the most frequent first.
-      labels: How often each label was seen, where the rows have one.
-      num_trimmed: By column, texts with white space at an end, which does not count.
-      num_null: By column, texts other than the empty one that mean "no value".
-      seconds: From the earliest to the latest time of the rows read; None without a timestamp or without a row.
+      num_files: Number of its files.
+      num_rows: Number of rows read.
+      rejected: Rows that would be rejected, by reason, the most frequent reason first.
+      labels: Number of rows with each label, if the source has a label.
+      num_trimmed: By column, number of texts with leading or trailing white space, which ingestion ignores.
+      num_null: By column, number of non-empty texts that mean "missing value".
+      seconds: Time between the earliest and the latest row read; None without a timestamp column or without rows.
       is_whole: Whether all rows of the source were read.
     """
 
@@ -56,11 +56,11 @@ class SourceReport:
 
 
 def check_files(config: Config, found: SpanFiles) -> None:
-    """Checks what can be checked without reading a source.
+    """Checks a span's files: reads at most the first row of each.
 
     Raises:
-      InputError: If a file cannot be opened or lacks a column, all files of a source are empty, or a window is asked
-        for of logs that have no spans.
+      InputError: If a file cannot be opened or lacks a column, all files of a source are empty, or the config has a
+        window of several spans but its logs have no spans.
     """
     window = config.ingestion.window_spans
     if window > 1 and not has_spans(config):
@@ -84,13 +84,13 @@ def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceRe
     Args:
       config: The config.
       found: The span's files.
-      max_rows: How many rows of each source.
+      max_rows: Maximum number of rows to read of each source.
 
     Returns:
-      A report for each source.
+      One report per source.
 
     Raises:
-      InputError: If a file cannot be used at all, or the rows read are not fit for a run.
+      InputError: If a file cannot be read, or the rows read are not fit for a run.
     """
     reports = [_check_source(config, found, name, max_rows) for name in found.files]
     for report in reports:
@@ -127,13 +127,13 @@ def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> No
 
 
 def most_frequent(report: SourceReport) -> str:
-    """The most frequent reason for which rows would be rejected, with its number and its first row."""
+    """Describes the most frequent reason for rejection, with its number of rows and its first row."""
     reason, found = next(iter(report.rejected.items()))
     return f"most often {reason} ({found.number:,}), the first: {found.first}"
 
 
 def described(report: SourceReport) -> str:
-    """A source's report as a line."""
+    """Returns a source's report as one line of text."""
     parts = [f"{report.name}: {report.num_files} files, the first {report.num_rows:,} rows read"]
     if report.rejected:
         rejected = ", ".join(f"{reason} {found.number:,}" for reason, found in report.rejected.items())
@@ -200,7 +200,7 @@ def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) ->
 
 
 def _texts(columns: Sequence[Column], raw: Mapping[str, Any], values: Sequence[Any]) -> Iterator[tuple[str, str, Any]]:
-    """Of a row's columns that hold one text: name, text, and the value that it was read as."""
+    """Yields, for each column of a row that holds a single text: name, text, and the value parsed from it."""
     for column, value in zip(columns, values, strict=True):
         text = raw.get(column.name)
         if isinstance(text, bytes):

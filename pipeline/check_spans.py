@@ -1,4 +1,4 @@
-"""What `wdr check` finds across sources and spans: keys without a row, and values that a window of spans lacks."""
+"""Checks of `wdr check` across sources and spans: join keys without a row, and values that a window lacks."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from transform.config.config import Column, Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS, Feature
 
-#: How many spans before the one that is checked are looked at.
+#: Maximum number of spans to read before the span being checked.
 _MAX_EARLIER_SPANS = 13
 
-#: If more of a span's rows than this have a value that the window before it lacks, the feature is named.
+#: A feature is reported if more than this share of a span's rows has a value that does not occur in its window.
 _MAX_UNSEEN_SHARE = 0.5
 
-#: A feature of more values, such as an id, has new ones in each span.
+#: Features with more distinct values are not checked: an id, for example, has new values in each span.
 _MAX_VALUES = 50
 
 
 def unmatched_joins(config: Config, found: SpanFiles, max_rows: int) -> list[str]:
-    """Looks the first impressions' keys up in each table.
+    """Looks up the keys of the first impressions in each table.
 
     Args:
       config: The config.
       found: The span's files.
-      max_rows: How many impressions; of a table all rows are read.
+      max_rows: Maximum number of impressions to read; of a table, all rows are read.
 
     Returns:
-      A sentence for each table that lacks a key.
+      One sentence for each table that lacks a key.
 
     Raises:
-      InputError: If a table with `reject_unmatched` lacks more keys than rows may be rejected.
+      InputError: If a table with `reject_unmatched` lacks the keys of more rows than may be rejected.
     """
     sentences = []
     for name, table in config.sources.tables.items():
@@ -62,19 +62,20 @@ def unmatched_joins(config: Config, found: SpanFiles, max_rows: int) -> list[str
 
 
 def values_outside_windows(config: Config, data_root: str, found: SpanFiles, max_rows: int) -> list[str]:
-    """Looks for features of which a window holds other values than the span that is scored after it, as of a weekday.
+    """Finds features whose values in a span differ from those in the window before it, such as a weekday.
 
-    A span's first rows are compared with those of the `window_spans` spans before it, for each span that has all of
-    them. Where there are too few spans for that, a feature with one value in each span that was read whole is named.
+    For each span whose `window_spans` preceding spans are all available, compares its first rows with theirs. If no
+    span has a complete window, reports the features that have a single value in each span; this needs spans that were
+    read completely.
 
     Args:
       config: The config.
       data_root: The folder below which the sources lie.
-      found: The files of the span that is checked.
-      max_rows: How many rows, of all spans together.
+      found: The files of the span being checked.
+      max_rows: Maximum number of rows to read, over all spans.
 
     Returns:
-      A sentence for each such feature.
+      One sentence for each such feature.
     """
     features = [f for f in config.features_of(IMPRESSIONS) if f.kind == "categorical"]
     if not features or not has_spans(config):
@@ -83,7 +84,7 @@ def values_outside_windows(config: Config, data_root: str, found: SpanFiles, max
     for number in range(found.span - 1, max(-1, found.span - 1 - _MAX_EARLIER_SPANS), -1):
         try:
             spans.append(resolve_span(config, data_root, number))
-        except (NoSpanError, InputError):  # a day without logs is no mistake of the one that is checked
+        except (NoSpanError, InputError):  # an earlier day without logs is not an error of the span being checked
             continue
     rows = max(1, max_rows // len(spans))
     values = {span.span: _values(config, span, features, rows) for span in spans}
@@ -91,7 +92,7 @@ def values_outside_windows(config: Config, data_root: str, found: SpanFiles, max
 
 
 def _sentence(feature: Feature, values: Mapping[int, collections.Counter[str]], config: Config, max_rows: int) -> str:
-    """What is to be said of a feature, by its values in each span; empty if nothing is."""
+    """Returns the sentence about a feature, from its value counts in each span; empty if there is nothing to report."""
     window = config.ingestion.window_spans
     last, counts = max(values), values[max(values)]
     if not counts or any(len(c) > _MAX_VALUES for c in values.values()):
@@ -117,7 +118,7 @@ def _sentence(feature: Feature, values: Mapping[int, collections.Counter[str]], 
 def _values(
     config: Config, span: SpanFiles, features: Sequence[Feature], max_rows: int
 ) -> dict[str, collections.Counter[str]]:
-    """How often each value of some features stands in a span's first rows."""
+    """Counts each value of some features in the first rows of a span."""
     names = [f.source_column for f in features]
     columns = [c for c in config.columns[IMPRESSIONS] if c.name in names and c.kind == "string"]
     found: dict[str, collections.Counter[str]] = {f.name: collections.Counter() for f in features}
@@ -131,13 +132,13 @@ def _values(
 
 
 def _column(config: Config, span: SpanFiles, source: str, name: str) -> Iterator[str]:
-    """A key's column, row by row."""
+    """Yields the values of a key's column."""
     column = next(c for c in config.columns[source] if (c.name, c.kind) == (name, "string"))
     return (row[0] for row in _rows(config, span, source, [column]))
 
 
 def _rows(config: Config, span: SpanFiles, source: str, columns: Sequence[Column]) -> Iterator[tuple[Any, ...]]:
-    """Some columns of the rows that none of their rules rejects."""
+    """Yields some columns of a source's rows, without the rows that break a rule of one of these columns."""
     settings = config.sources.of(source)
     parser = RowParser(columns, settings.null_values, settings.list_separator, config.ingestion)
     names = [column.name for column in columns]

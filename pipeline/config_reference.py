@@ -1,6 +1,6 @@
-"""Writes the key tables of `configs/YOUR-OWN-LOGS.md` from the dataclasses that a config is parsed into.
+"""Generates the tables of config keys in `configs/YOUR-OWN-LOGS.md` from the dataclasses that a config is parsed into.
 
-`python -m pipeline.config_reference` prints them; with `--write` it puts them between the page's two markers.
+`python -m pipeline.config_reference` prints them; with `--write` it writes them between the page's two markers.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PAGE = ROOT / "configs" / "YOUR-OWN-LOGS.md"
 BEGIN = "<!-- The tables from here on are written by `python -m pipeline.config_reference --write`. -->"
 END = "<!-- The written tables end here. -->"
 
-#: Keys that have no `Attributes:` entry and lead to no section whose docstring would tell.
+#: Meanings of the keys that have neither an `Attributes:` entry nor a section whose docstring describes them.
 _OWN_WORDS = {"name": "The deployment's name. It names the pipeline, and the folder below `serving/`."}
 
-#: A docstring that sends its reader to `Source`, which has no section of its own.
+#: Beginning of a docstring that refers to `Source`, which has no section of its own.
 _AS_IN_SOURCE = "As in any source"
 
 JsonSchema = Mapping[str, Any]
@@ -44,9 +44,9 @@ class Section:
     """One table of keys.
 
     Attributes:
-      place: Where the keys stand in the file, such as `features[].vocabulary`; empty for the top.
-      summary: What the keys are about, one sentence.
-      rows: A row for each key: its name, allowed values, default and meaning.
+      place: The path of the keys in the file, such as `features[].vocabulary`; empty for the top level.
+      summary: What the keys describe, in one sentence.
+      rows: One row per key: its name, allowed values, default and meaning.
     """
 
     place: str
@@ -54,7 +54,7 @@ class Section:
     rows: tuple[tuple[str, str, str, str], ...]
 
     def to_markdown(self) -> str:
-        """The section as Markdown: a heading, the sentence and the table."""
+        """Returns the section as Markdown: a heading, the summary and the table."""
         cells = [[text.replace("|", r"\|") for text in row] for row in self.rows]
         rows = [f"| `{name}` | {' | '.join(rest)} |" for name, *rest in cells]
         table = "\n".join(["| key | allowed | default | meaning |", "| --- | --- | --- | --- |", *rows])
@@ -62,10 +62,10 @@ class Section:
 
 
 def sections() -> list[Section]:
-    """All tables, in the order of the file: each section, then the sections below it."""
+    """Returns all tables in the order of the file: each section, then its subsections."""
     schema = TypeAdapter(Config).json_schema()
     definitions: dict[str, Any] = schema["$defs"]
-    spec = definitions["FeatureSpec"]  # its two keys stand at the top of the file
+    spec = definitions["FeatureSpec"]  # its two keys are at the top level of the file
     properties: dict[str, Any] = {}
     for name, node in schema["properties"].items():
         properties |= spec["properties"] if name == "spec" else {name: node}
@@ -74,12 +74,12 @@ def sections() -> list[Section]:
 
 
 def to_markdown() -> str:
-    """All tables as the page has them between its markers."""
+    """Returns all tables as they appear between the page's markers."""
     return "\n".join(section.to_markdown() for section in sections())
 
 
 def rewritten(page: str) -> str:
-    """The page with fresh tables; raises ValueError if it does not have each marker once."""
+    """Returns the page with regenerated tables; raises ValueError unless it has each marker exactly once."""
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise ValueError(f"the page must have each marker once: {BEGIN!r}, then {END!r} ({PAGE})")
     before, rest = page.split(BEGIN)
@@ -105,7 +105,7 @@ def _sections(place: str, cls: type, schema: JsonSchema, definitions: JsonSchema
 
 
 def _child(node: JsonSchema) -> tuple[type | None, str]:
-    """The dataclass that a key leads to, and what stands between the key and that dataclass's own keys."""
+    """Returns the dataclass that a key's value is parsed into, and the suffix between the key and that class's keys."""
     for branch in node.get("anyOf", [node]):
         for part, suffix in (
             (branch, ""),
@@ -129,7 +129,7 @@ def _child(node: JsonSchema) -> tuple[type | None, str]:
 
 
 def _values(node: JsonSchema) -> JsonSchema:
-    """The schema of a mapping's values; empty if the node is no mapping."""
+    """Returns the schema of a mapping's values; empty if the node is not a mapping."""
     if "patternProperties" in node:
         (node,) = node["patternProperties"].values()
         return node
@@ -141,7 +141,7 @@ def _summary(cls: type) -> str:
 
 
 def _attribute_docs(cls: type) -> dict[str, str]:
-    """What the `Attributes:` parts of a class's docstring, and of those it derives from, say of each attribute."""
+    """Collects the entries of the `Attributes:` parts in the docstrings of a class and its base classes."""
     found: dict[str, str] = {}
     for ancestor in reversed(cls.__mro__):
         text = inspect.cleandoc(ancestor.__dict__.get("__doc__") or "")
@@ -159,7 +159,7 @@ def _meaning(words: str, name: str, following: str) -> str:
 
 
 def _allowed(node: JsonSchema) -> str:
-    """The values that a key takes, in words."""
+    """Describes the values that a key takes."""
     if "anyOf" in node:
         return ", or ".join(_allowed(branch) for branch in node["anyOf"] if branch.get("type") != "null")
     if "enum" in node:
@@ -198,7 +198,7 @@ def _bounds(node: JsonSchema) -> str:
 def _default(name: str, node: JsonSchema, schema: JsonSchema) -> str:
     if name in schema.get("required", ()):
         return "**required**"
-    if "$ref" in node:  # a section of its own, whose keys have their own defaults
+    if "$ref" in node:  # a section of its own; its keys have their own defaults
         return "see there"
     return f"`{json.dumps(node.get('default', {} if node.get('type') == 'object' else None))}`"
 

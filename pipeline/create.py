@@ -1,4 +1,4 @@
-"""The pipeline: the way of the data from log files to a pushed model. Runners only supply settings."""
+"""Builds the pipeline, from log files to a pushed model. Runners only supply settings."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ from transform.config import component_configs as scopes
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
 
-#: One process, rows in memory: asked for by name, since "DirectRunner" may pick a runner that downloads itself.
-#: There is no container; but where one is named, TFX does not pack itself, 42 MB, for each component's remote workers.
+#: Beam options of a local run: one process, rows in memory. The runner is named, since "DirectRunner" may select one
+#: that downloads itself. No container is used; but if an image is named, TFX does not package itself (42 MB) for the
+#: remote workers of each component.
 LOCAL_BEAM_ARGS = (
     "--runner=FnApiRunner",
     "--direct_running_mode=in_memory",
@@ -60,7 +61,7 @@ LOCAL_BEAM_ARGS = (
     "--sdk_container_image=none",
 )
 
-#: The gates that stop a run on its data: a span that one of them has read and not let through is no reference.
+#: The gates that stop a span because of its data. A span that one of them read and did not pass is never a reference.
 _GATES_ON_DATA = [execution_types.ANOMALY_GATE, execution_types.DATA_GATE]
 
 EXAMPLE_GEN = "example_gen"
@@ -70,7 +71,7 @@ DATA_VALIDATION = "data_validation"
 QUALITY_GATE = "quality_gate"
 PROGRESSIVE_VALIDATION = "progressive_validation"
 
-#: The functions that TFX's Transform, Trainer and Tuner run, by their dotted paths.
+#: The functions that TFX's Transform, Trainer and Tuner call, as dotted paths.
 PREPROCESSING_FN = "transform.preprocessing.preprocessing_fn"
 RUN_FN = "trainer.run_fn.run_fn"
 TUNER_FN = "trainer.tuner_fn.tuner_fn"
@@ -78,16 +79,16 @@ TUNER_FN = "trainer.tuner_fn.tuner_fn"
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """What a runner supplies.
+    """The settings that a runner supplies.
 
     Attributes:
       data_root: The folder below which the config's sources lie.
-      workspace: Where the run puts everything.
+      workspace: The folder for everything that the run writes.
       span: The span; None takes the latest.
       beam_args: Beam's pipeline options.
-      force_reason: Why a model is pushed though a gate on quality, or the push, refuses it; empty if it is not.
-      accept_reason: Why what the gates on data find does not stop the run; empty if it does. A compiled pipeline's
-        runs name it by a parameter.
+      force_reason: Why a model is pushed although the gate on quality, or the push, refuses it; empty if it is not.
+      accept_reason: Why findings of the gates on data do not stop the run; empty if they do. In a compiled pipeline, a
+        runtime parameter.
     """
 
     data_root: str
@@ -105,9 +106,9 @@ def create_pipeline(
 
     Args:
       config: The deployment.
-      settings: What the runner supplies.
-      only_ingest: Stop after ingestion: for the earlier spans of a window.
-      span_parameter: What names the span of a run of a compiled pipeline; `settings.span` is not used then.
+      settings: The runner's settings.
+      only_ingest: Whether to stop after ingestion; used for the earlier spans of a window.
+      span_parameter: The runtime parameter for the span of a compiled pipeline's runs; replaces `settings.span`.
 
     Returns:
       A pipeline for any TFX runner; the runner supplies the connection to ML Metadata.
@@ -129,7 +130,7 @@ def create_pipeline(
 
 
 def _of_all_runs(artifact_type: type[Artifact], output_name: str) -> Channel:
-    """All that the pipeline's runs gave out as an output of this name and type."""
+    """Returns a channel of all artifacts that the pipeline's runs produced as an output of this name and type."""
     return Channel(type=artifact_type, output_key=output_name)
 
 
@@ -145,7 +146,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         code_fingerprint=code_fingerprint(RowGate),
     ).with_id("row_gate")
 
-    # Is the data fit to learn from?
+    # Is the data fit for training?
     statistics_gen = StatisticsGen(examples=examples).with_id("statistics_gen")
     statistics_gen.add_upstream_node(row_gate)
     schema_gen = ImportSchemaGen(schema_file=str(schema_path(config, settings.workspace))).with_id(SCHEMA_GEN)
@@ -188,7 +189,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         code_fingerprint=code_fingerprint(DataGate),
     ).with_id("data_gate")
 
-    # How did the last model do on data that it has not seen?
+    # How good is the last model on data that it has not seen?
     unseeing_models = Resolver(
         strategy_class=PreviousModels,
         examples=examples,
@@ -206,7 +207,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     ).with_id(PROGRESSIVE_VALIDATION)
     progressive_validation.add_upstream_nodes([anomaly_gate, data_gate])
 
-    # What the run builds on: earlier spans, their analysis, and the model that was pushed last.
+    # Inputs from earlier runs: earlier spans, their analysis, and the model that was pushed last.
     span_window = Resolver(
         strategy_class=SpanWindow,
         config={
@@ -228,7 +229,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         candidates=_of_all_runs(VocabularyMemory, "updated_memory"),
     ).with_id("vocabulary_memory")
 
-    # Learn.
+    # Transform, tune, train.
     transform = RememberingTransform(
         examples=span_window.outputs["examples"],
         schema=schema,
@@ -272,7 +273,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         **to_train,
     ).with_id(TRAINER)
 
-    # May the model serve?
+    # May the candidate model serve?
     serving_model = Resolver(
         strategy_class=ServingModel,
         config={"serving_root": serving_root},
@@ -287,7 +288,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         config=scopes.for_infra_validation(config),
         code_fingerprint=code_fingerprint(InfraValidator),
     ).with_id("infra_validation")
-    # The Evaluator runs a model in this very process, which a bad one would take along.
+    # The Evaluator runs a model in this process, which a broken model would crash: it gets only a validated one.
     validated_model = Resolver(
         strategy_class=ValidatedModel, model=trainer.outputs["model"], blessing=infra_validation.outputs["blessing"]
     ).with_id("validated_model")
@@ -337,7 +338,7 @@ def _quality_gate(
     serving_model: Channel,
     evaluation: Channel,
 ) -> tuple[QualityGate, list[Resolver]]:
-    """The gate that decides on a push by several spans, and the resolvers of what it is held against."""
+    """Returns the gate that decides on a push from several spans, and the resolvers of its anchor and records."""
     anchor = Resolver(
         strategy_class=AnchorModel, config={"serving_root": serving_root}, candidate=candidate, model=_all_models()
     ).with_id("anchor_model")

@@ -1,4 +1,4 @@
-"""An error as one sentence for the user."""
+"""Formats errors as one sentence for the user."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 
 import click
 
-#: What Beam writes behind an error's text, and where in a worker's report the error itself stands.
+#: The suffix that Beam appends to an error's text, and the line with which a traceback begins in a worker's report.
 _BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
 _TRACEBACK = "Traceback (most recent call last):"
 
 
 def first_line(error: BaseException) -> str:
-    """An unexpected error in one line: its kind, and the first line of what it says."""
+    """Returns an unexpected error as one line: its type and the first line of its message."""
     head, worker, report = str(error).rpartition(_TRACEBACK)
-    if worker:  # a Beam worker's error, as text: the first line behind its traceback's indented ones tells it
+    if worker:  # the text of a Beam worker's error: its message is the first unindented line after the traceback
         raised = [line for line in report.splitlines() if line[:1].strip()] or head.splitlines()
         lines = [_BEAM_STEP.sub("", line) for line in raised]
         return lines[0][:300] if lines else type(error).__name__
@@ -23,7 +23,7 @@ def first_line(error: BaseException) -> str:
 
 
 def sentence(error: Exception) -> str:
-    """An error as one sentence for the user."""
+    """Returns an error as one sentence for the user."""
     from transform.errors import UserError
 
     if isinstance(error, UserError):

@@ -1,7 +1,7 @@
 """The pipeline for TFX's own command line: `tfx pipeline create --engine=local` and `tfx run create --engine=local`.
 
-It takes what it needs from the environment, since the local engine has no runtime parameters: WDR_CONFIG (a YAML
-file), WDR_DATA, WDR_WORKSPACE and WDR_SPAN. Left out, they are the simulated store's, as `make run` has it.
+Its settings come from environment variables, since the local engine has no runtime parameters: WDR_CONFIG (a YAML
+file), WDR_DATA, WDR_WORKSPACE and WDR_SPAN. The defaults are those of the simulated store, as in `make run`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from transform.config.config import load_config
 
 
 def workspace_from_environment() -> Workspace:
-    """The workspace that the environment asks for."""
+    """Returns the workspace that WDR_WORKSPACE names."""
     return Workspace.at(os.environ.get("WDR_WORKSPACE", ROOT / "runs" / "workspace"))
 
 
 def pipeline_from_environment() -> tfx_pipeline.Pipeline:
-    """The pipeline that the environment's variables ask for, with SQLite for ML Metadata."""
+    """Builds the pipeline that the environment variables describe, with the workspace's connection to ML Metadata."""
     config = load_config(os.environ.get("WDR_CONFIG", str(ROOT / "configs" / "app_store.yaml")))
     data_root = Path(os.environ.get("WDR_DATA", ROOT / "runs" / "data")).absolute()
     workspace = workspace_from_environment()
@@ -41,7 +41,7 @@ def pipeline_from_environment() -> tfx_pipeline.Pipeline:
 
 
 class _Runner(LocalDagRunner):  # type: ignore[misc]
-    """TFX's runner, of a pipeline whose executions a claim on the workspace knows as its own; `tfx` wants its `run`."""
+    """TFX's local runner; adds the contexts by which a workspace recognizes its own executions. `tfx` patches `run`."""
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> None:
         super().run_with_ir(with_node_runs(pipeline), run_options)

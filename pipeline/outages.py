@@ -1,6 +1,6 @@
-"""Errors that are the machine's, which a retry gets over once the cause is mended: a full disk, an absent database.
+"""Recognizes outages: errors such as a full disk or an unreachable database, after whose repair a retry succeeds.
 
-What is recognised by other software's words is recognised here alone.
+All recognition by the text of other software's messages is in this module.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pipeline.errors import first_line
 from pipeline.metadata.connection import place_of
 from pipeline.workspace import Workspace
 
-#: A full disk in the words of Python, TensorFlow or SQLite, which Beam quotes.
+#: Messages of Python, TensorFlow or SQLite on a full disk; Beam quotes them.
 _DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
 
-#: In TFX's and ML Metadata's words: no connection at the start, or lost on the way. MySQL's client has the numbers from
-#: 2000 on; what a server answers to a query (`ERROR: …`) is no outage.
+#: Messages of TFX and ML Metadata: no connection at the start, or a lost connection. Error numbers of MySQL's client
+#: begin at 2000; an error that a server returns to a query (`ERROR: …`) is not an outage.
 _NO_METADATA = re.compile(
     r"Failed to establish connection to Metadata storage"
     r"|PostgreSQL metadata source error: (?!\s*ERROR)"
@@ -31,7 +31,7 @@ _MB = 2**20
 
 
 def outage(error: BaseException, workspace: Workspace) -> str | None:
-    """One sentence on an error that a retry gets over, once the cause is mended; None for any other error."""
+    """Returns one sentence on an outage, which a retry overcomes once it is repaired; None for any other error."""
     if is_disk_full(error):
         return disk_full(workspace)
     connection = workspace.metadata_connection()
@@ -43,7 +43,7 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or one of its causes, is that a disk has no room left."""
+    """Returns whether an error, or one of its causes, is that a disk is full."""
     cause: BaseException | None = error
     while cause is not None:
         if any(sign in str(cause) for sign in _DISK_FULL):
@@ -53,7 +53,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def disk_full(workspace: Workspace) -> str:
-    """One sentence on the full disk of a workspace; where it lies on several disks, on the fullest one."""
+    """Returns one sentence on a workspace's full disk; of several disks, on the one with the least free space."""
     folders = [workspace.root, *sorted(path for path in workspace.root.iterdir() if path.is_dir())]
     usage = {folder: shutil.disk_usage(folder) for folder in folders}
     fullest = min(folders, key=lambda folder: usage[folder].free)

@@ -1,4 +1,4 @@
-"""Where a run puts what it makes."""
+"""The workspace: the folder that holds everything that runs write."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 
 def new_run_id() -> str:
-    """A name for a run, by which runs sort in time."""
+    """Returns a new run id: the time in UTC, so that ids sort chronologically."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 @dataclasses.dataclass(frozen=True)
 class Workspace:
-    """A folder that holds everything of one deployment's runs."""
+    """A folder that holds everything that a deployment's runs write."""
 
     root: Path
 
     @classmethod
     def at(cls, path: str | Path) -> Workspace:
-        """The workspace in a local folder, which need not exist; the path is made absolute, as TFX wants it."""
+        """Returns the workspace at a local path, which need not exist; TFX needs the path absolute."""
         if "://" in str(path):
             raise InputError(f"a workspace must be a local folder. Received: {path}")
         return cls(Path(path).absolute())
 
     @classmethod
     def existing(cls, path: str | Path) -> Workspace:
-        """The workspace in a local folder, which a run has made.
+        """Returns the workspace at a local path, which a run must have created.
 
         Raises:
-          InputError: If there is none, such as at a mistyped path.
+          InputError: If there is no workspace, for example because the path is mistyped.
         """
         workspace = cls.at(path)
         if not any((workspace.root / name).is_dir() for name in ("metadata", "artifacts", "serving")):
@@ -50,7 +50,7 @@ class Workspace:
 
     @property
     def checkpoints(self) -> Path:
-        """Of trainings that are running or were killed."""
+        """Checkpoints of trainings that are running or were killed."""
         return self.root / "checkpoints"
 
     @property
@@ -59,12 +59,12 @@ class Workspace:
 
     @property
     def id_file(self) -> Path:
-        """Has the workspace's random id, by which a database of ML Metadata knows it."""
+        """The file with the workspace's random id, by which an ML Metadata database identifies its workspace."""
         return self.root / ".workspace_id"
 
     @property
     def locks(self) -> Path:
-        """Of single nodes, and the tokens of their claims."""
+        """Locks of single nodes, and the tokens of their claims."""
         return self.root / ".locks"
 
     @property
@@ -73,7 +73,7 @@ class Workspace:
 
     @property
     def metrics(self) -> Path:
-        """For monitoring: a file for each pipeline."""
+        """Metrics for Prometheus: one file per pipeline."""
         return self.root / "metrics"
 
     @property
@@ -82,16 +82,16 @@ class Workspace:
 
     @property
     def temporary(self) -> Path:
-        """Of the run that is going on."""
+        """Temporary files of the run in progress."""
         return self.root / "tmp"
 
     def serving(self, config_name: str) -> Path:
-        """The folder of a config's pushed versions, as TF Serving wants it."""
+        """Returns the serving folder of a config: its pushed versions, in TF Serving's layout."""
         return self.root / "serving" / config_name
 
     def metadata_connection(self) -> metadata_store_pb2.ConnectionConfig:
-        """ML Metadata: the server that the environment names, else SQLite in this workspace, whose folder it makes."""
-        from ml_metadata.proto import metadata_store_pb2  # late: few commands need it
+        """Returns the connection to the server in WDR_METADATA_URL, else to SQLite in `metadata/`, which it creates."""
+        from ml_metadata.proto import metadata_store_pb2  # imported here, as few commands need it
 
         from pipeline.metadata.connection import METADATA_URL, connection_from
 

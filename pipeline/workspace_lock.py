@@ -1,16 +1,16 @@
-"""A run's claim on its workspace: no other run is in it meanwhile, and nothing is left of those that were killed.
+"""A run's claim on its workspace: excludes other runs, and removes what killed runs have left.
 
-    .lock              a whole run's lock, which nodes share: POSIX record locks, `fcntl`, by SQLite
-    .locks/push        a node's lock: `flock`, which an NFS client of Linux turns into a record lock, as of .lock
-    .claim             the token of the whole run that claimed the workspace last; none once a node did
-    .locks/push.claim  the token of the process that claimed the node last; none once a whole run did
+    .lock              the lock of a whole run, shared by nodes: POSIX record locks (`fcntl`), taken by SQLite
+    .locks/push        the lock of a node: `flock`, which Linux's NFS client turns into a record lock, like .lock
+    .claim             the token of the last whole run that claimed the workspace; removed by a node's claim
+    .locks/push.claim  the token of the last process that claimed the node; removed by a whole run's claim
 
-All processes of a workspace, on whatever machines, must see the same locks. They do on a local file system, and on
-NFS 4, whose server keeps the locks: of a client for as long as it hears of it once in its lease time, 90 seconds unless
-it was set otherwise, and over its own restarts only with a grace period. On NFS 3 they do with lock daemons on both
-sides, and not if mounted with `nolock` or `local_lock`. On a folder of an object store, such as s3fs or gcsfuse mount
-it, locks hold within one machine at best, and a rename is no single step: no workspace may be there. What loses its
-lock, wherever that is, pushes nothing afterwards: see `components.fence`.
+All processes of a workspace, on all machines, must see the same locks. This holds on a local file system, and on NFS 4,
+whose server keeps the locks: those of a client as long as it hears from the client once per lease time, 90 seconds by
+default, and across its own restarts only with a grace period. On NFS 3 it holds with lock daemons on both sides, but
+not if mounted with `nolock` or `local_lock`. On a mounted object store, such as by s3fs or gcsfuse, locks hold within
+one machine at best, and a rename is not atomic: a workspace must not be there. On any file system, a process that loses
+its lock pushes nothing afterwards: see `components.fence`.
 Source: SQLite, "File Locking And Concurrency", section 6; Linux, flock(2) and nfs(5); RFC 8881, section 8.4.
 """
 
@@ -35,7 +35,7 @@ from pipeline.workspace import Workspace
 from pipeline.workspace_owner import check_owner, is_own
 from transform.errors import UserError
 
-#: Some days' executions. Those that were killed are the last that were written to, but for what single nodes did since.
+#: The executions of some days. Killed ones are the last that were updated, except for what single nodes ran since.
 _LATEST = mlmd.ListOptions(limit=200, order_by=mlmd.OrderByField.UPDATE_TIME, is_asc=False)
 
 
@@ -44,17 +44,17 @@ class WorkspaceBusyError(UserError):
 
 
 class NoLockError(UserError):
-    """The workspace's lock cannot be had, whoever uses the workspace."""
+    """The workspace's lock cannot be taken, whether or not the workspace is in use."""
 
 
 @contextlib.contextmanager
 def claimed(workspace: Workspace) -> Iterator[None]:
-    """Holds the workspace for one run, whose temporary files are in it; first removes what killed runs have left.
+    """Holds the workspace for one run, and keeps its temporary files in it; first removes what killed runs have left.
 
     Raises:
       WorkspaceBusyError: If another run, or a node of one, holds it.
-      NoLockError: If the file system keeps no locks, or the lock's file is none.
-      ForeignDatabaseError: If ML Metadata is another workspace's.
+      NoLockError: If the file system keeps no locks, or the lock's file is not an SQLite file.
+      ForeignDatabaseError: If ML Metadata belongs to another workspace.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -81,21 +81,21 @@ def claimed(workspace: Workspace) -> Iterator[None]:
 
 @contextlib.contextmanager
 def node_claimed(workspace: Workspace, pipeline_name: str, node_id: str, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Holds one node in a workspace, for a scheduler that runs several at once, each in its own process.
+    """Holds one node in a workspace, for a scheduler that runs several nodes at once, each in a process of its own.
 
-    Other nodes can be held meanwhile, but no whole run, nor this node of another pipeline, whose files lie in the same
-    folders. First removes what killed processes have left of this one.
+    Other nodes can be held at the same time, but not a whole run, nor the node of the same name of another pipeline,
+    whose files are in the same folders. First removes what killed processes of this node have left.
 
     Args:
       workspace: The workspace.
       pipeline_name: The node's pipeline.
       node_id: The node.
-      wait_seconds: How long to wait for whoever holds it, such as the last try, whose scheduler alone was killed.
+      wait_seconds: How long to wait for another holder, such as a previous attempt that outlived its killed scheduler.
 
     Raises:
-      WorkspaceBusyError: If a run, or another process with this node, still holds it then.
-      NoLockError: If the file system keeps no locks, or the lock's file is none.
-      ForeignDatabaseError: If ML Metadata is another workspace's.
+      WorkspaceBusyError: If a run, or another process with this node, still holds it after that time.
+      NoLockError: If the file system keeps no locks, or the lock's file is not an SQLite file.
+      ForeignDatabaseError: If ML Metadata belongs to another workspace.
     """
     workspace.locks.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -134,21 +134,21 @@ def _no_lock(workspace: Workspace, error: sqlite3.Error) -> NoLockError:
 def _remove_remains(
     store: mlmd.MetadataStore, workspace: Workspace, executions: list[metadata_store_pb2.Execution], node: str
 ) -> None:
-    """Removes what executions have written that were killed, and marks them as failed.
+    """Removes the outputs of killed executions, and marks these as failed.
 
-    TFX's launcher does so for an executor that raises. The caller holds their lock, so none of them is running. Those
-    of other pipelines of TFX, which may be in the same database, are left alone.
+    TFX's launcher does the same for an executor that raises. The caller holds the lock, so that none of the executions
+    is running. Executions of other TFX pipelines, which may share the database, are left alone.
 
     Args:
       store: ML Metadata.
-      workspace: Where they wrote.
-      executions: The executions that are held.
-      node: Their node's folder below the artifacts; a glob.
+      workspace: The workspace they wrote to.
+      executions: The executions that the caller's lock covers.
+      node: The folder of their node below the artifacts; a glob.
     """
     running = [e for e in executions if e.last_known_state == metadata_store_pb2.Execution.RUNNING]
     killed = [execution for execution in running if is_own(store, execution)]
     for execution in killed:
-        # As TFX names them: outputs, and the executor's own folder.
+        # TFX's naming of outputs and of the executor's own folder.
         for pattern in (f"{node}/*/{execution.id}", f"{node}/.system/executor_execution/{execution.id}"):
             for folder in workspace.artifacts.glob(pattern):
                 shutil.rmtree(folder)
@@ -162,9 +162,9 @@ def _remove_remains(
 
 @contextlib.contextmanager
 def _temporary_files_in(folder: Path, fence: Fence) -> Iterator[None]:
-    """Puts the temporary files of this process, and of those that it starts, into a folder that goes on leaving.
+    """Puts the temporary files of this process and its children into a folder, which is removed at the end.
 
-    TFX, Beam and TensorFlow leave some behind when they are killed, and TFX does even when it is not.
+    TFX, Beam and TensorFlow leave temporary files behind when they are killed; TFX does so even when it is not.
     """
     if folder.exists():
         shutil.rmtree(folder)
@@ -179,5 +179,5 @@ def _temporary_files_in(folder: Path, fence: Fence) -> Iterator[None]:
             del os.environ["TMPDIR"]
         else:
             os.environ["TMPDIR"] = saved
-        if fence.stands:  # else the folder is another's
-            shutil.rmtree(folder, ignore_errors=True)  # what is still in use goes when the next run starts
+        if fence.stands:  # otherwise the folder belongs to another process
+            shutil.rmtree(folder, ignore_errors=True)  # files still in use are removed when the next run starts

@@ -1,6 +1,6 @@
-"""The workspace that an ML Metadata database belongs to: one, as executions, artifacts and caches of two would mix.
+"""Binds an ML Metadata database to one workspace: executions, artifacts and caches of two would mix.
 
-The workspace has a random id in a file; the database has it too, in a context that exists once, from the first run on.
+The workspace keeps a random id in a file; the database keeps it in a unique context, from the first run on.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from pipeline.metadata.connection import place_of
 from pipeline.workspace import Workspace
 from transform.errors import UserError
 
-#: The only name of a context of that type: ML Metadata refuses a second one.
+#: The only name of a context of this type: ML Metadata rejects a second context of the same name.
 _NAME = "owner"
 
-#: Custom properties of the context: the workspace's id, and its folder when it took the database.
+#: Custom properties of the context: the workspace's id, and its folder when it was bound to the database.
 _ID, _ROOT = "id", "root"
 
 
 class ForeignDatabaseError(UserError):
-    """ML Metadata's database is another workspace's."""
+    """The ML Metadata database belongs to another workspace."""
 
 
 def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
-    """Makes a database that is nobody's the workspace's own.
+    """Checks that a database belongs to the workspace; binds it to the workspace if it belongs to none.
 
     Args:
       store: ML Metadata.
-      workspace: The workspace, which the caller holds, or holds a node of.
+      workspace: The workspace; the caller holds it, or one of its nodes.
 
     Raises:
-      ForeignDatabaseError: If the database is another workspace's, or this one is a copy of the one that has it.
+      ForeignDatabaseError: If the database belongs to another workspace, or this workspace is a copy of its owner.
     """
     workspace.locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(workspace.locks / "owner"):  # nodes of a first run begin side by side
+    with FileLock(workspace.locks / "owner"):  # nodes of a first run start at the same time
         own_id = _id_of(workspace)
         owner = _owner(store) or _take(store, workspace, own_id)
     owner_id, root = (owner.custom_properties[key].string_value for key in (_ID, _ROOT))
@@ -56,15 +56,15 @@ def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
 
 
 def is_own(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -> bool:
-    """Whether an execution is of this project's pipelines, and so, in a database that is the workspace's, its own.
+    """Returns whether an execution is of this project's pipelines; in the workspace's database, it is then its own.
 
-    Other pipelines of TFX may be in the same database.
+    Other TFX pipelines may share the database.
     """
     return any(context.type == NODE_RUN for context in store.get_contexts_by_execution(execution.id))
 
 
 def _id_of(workspace: Workspace) -> str:
-    """The id of a workspace, which gets one if it has none."""
+    """Returns the id of a workspace; creates it if there is none."""
     found = (storage.read_text(str(workspace.id_file)) or "").strip()
     if not found:
         found = str(uuid.uuid4())
@@ -78,7 +78,7 @@ def _owner(store: mlmd.MetadataStore) -> metadata_store_pb2.Context | None:
 
 
 def _take(store: mlmd.MetadataStore, workspace: Workspace, own_id: str) -> metadata_store_pb2.Context:
-    """Writes the owner; returns whoever is written, as another workspace may have been first."""
+    """Records the workspace as owner; returns the recorded owner, as another workspace may have been first."""
     context = metadata_store_pb2.Context(name=_NAME)
     context.custom_properties[_ID].string_value = own_id
     context.custom_properties[_ROOT].string_value = str(workspace.root)
@@ -93,7 +93,7 @@ def _take(store: mlmd.MetadataStore, workspace: Workspace, own_id: str) -> metad
 
 
 def _is_copy(workspace: Workspace, root: str) -> bool:
-    """Whether a workspace with the owner's id is a copy of it, on a server's database, which is not copied along."""
+    """Returns whether a workspace is a copy of its owner, with the same id and the same database on a server."""
     if workspace.metadata_connection().WhichOneof("config") == "sqlite":
         return False
     return os.path.isdir(root) and not os.path.samefile(root, workspace.root)

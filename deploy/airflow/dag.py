@@ -1,16 +1,16 @@
-"""The DAG of a compiled pipeline: `wdr compile CONFIG --target airflow --out FOLDER` puts this file beside it.
+"""The DAG of a compiled pipeline: `wdr compile CONFIG --target airflow --out FOLDER` copies this file to FOLDER.
 
-It imports nothing of TFX and nothing of this project, only Airflow (2.11 and 3), and so it is parsed in a moment. Each
-node is a task that runs `wdr run-node` in the pipeline's own environment, or, where WDR_IMAGE is set, in a pod.
+It imports only Airflow (2.11 or 3), nothing of TFX or of this project, so that Airflow parses it quickly. Each node is
+a task that runs `wdr run-node` in the pipeline's own environment, or in a pod if WDR_IMAGE is set.
 
-What it takes from the environment of Airflow's scheduler and workers:
-  WDR_DATA, WDR_WORKSPACE  The folder of logs, and the folder for everything a run makes.
-  WDR_COMMAND              The `wdr` of the pipeline's environment; `wdr` if left out.
-  WDR_METADATA_URL         ML Metadata on a database server (a secret: for the tasks alone).
+Environment variables of Airflow's scheduler and workers:
+  WDR_DATA, WDR_WORKSPACE  The folder of logs, and the folder for everything that a run writes.
+  WDR_COMMAND              The `wdr` of the pipeline's environment; default `wdr`.
+  WDR_METADATA_URL         ML Metadata on a database server (a secret: only for the tasks).
   WDR_IMAGE, WDR_NAMESPACE, WDR_CLAIM, WDR_SECRET
                            For pods: the image, the namespace, the persistent volume claim that holds both folders, and
                            the secret whose entries become the pods' environment.
-  WDR_ALERT_URL            Where a failed run is told of: a POST with a JSON object.
+  WDR_ALERT_URL            Receives a POST with a JSON object for each failed run.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ SCHEDULE = TOPOLOGY["schedule"]
 ZONE = ZoneInfo(SCHEDULE["timezone"])
 START = datetime.date.fromisoformat(SCHEDULE["start"])
 
-#: Airflow 2 takes a wait that was too long for a failure, and tries again.
+#: Airflow 2 treats a sensor's timeout as a failure and retries it, so the waiting time is divided by the attempts.
 NUM_WAITS = SCHEDULE["retries"] + 1 if IS_AIRFLOW_2 else 1
 
-#: `wdr run-node` ends so where a gate on data stopped the run: the rest of it is skipped.
+#: Exit code of `wdr run-node` if a gate on data stopped the run; Airflow then skips the rest of the run.
 SKIPPED = 99
 
-#: What a run says of itself, to every task.
+#: Environment variables that describe the run, for every task.
 RUN = {
     "WDR_RUN_ID": "{{ run_id }}",
     "WDR_SPAN": "{{ span_of(data_interval_start | default(none), dag_run) }}",
@@ -58,10 +58,10 @@ RUN = {
 
 
 def day_of(interval_start: datetime.datetime | None, run: Any) -> datetime.date:
-    """The day whose logs a run is for.
+    """Returns the day whose logs a run reads.
 
-    That of the `span` it was asked for; else the one that its interval begins on; else, of a run that was started by
-    hand and has no interval, the day before.
+    It is the day of the `span` given in the run's conf; without one, the day on which the run's data interval begins;
+    for a run that was triggered manually and has no interval, the day before.
     """
     if run.conf and "span" in run.conf:
         return START + datetime.timedelta(days=int(run.conf["span"]) - SCHEDULE["first_span"])
@@ -72,12 +72,12 @@ def day_of(interval_start: datetime.datetime | None, run: Any) -> datetime.date:
 
 
 def span_of(interval_start: datetime.datetime | None, run: Any) -> int:
-    """The span of a run's logs: where paths have dates, the days since 1970-01-01, as TFX counts."""
+    """Returns the span of a run's logs; if paths contain dates, the days since 1970-01-01, as TFX numbers spans."""
     return int(SCHEDULE["first_span"]) + (day_of(interval_start, run) - START).days
 
 
 def marker_of(interval_start: datetime.datetime | None, run: Any) -> str:
-    """The file that tells that a run's logs are complete."""
+    """Returns the path of the file whose existence means that a run's logs are complete."""
     day, span = day_of(interval_start, run), str(span_of(interval_start, run))
     marker = re.sub(r"\{SPAN(?::(\d+))?\}", lambda found: span.zfill(int(found[1] or 0)), SCHEDULE["marker"])
     for token, value in {"{YYYY}": f"{day:%Y}", "{MM}": f"{day:%m}", "{DD}": f"{day:%d}"}.items():
@@ -86,7 +86,7 @@ def marker_of(interval_start: datetime.datetime | None, run: Any) -> str:
 
 
 def tell_failure(context: dict[str, Any]) -> None:
-    """Tells of a failed run, once its retries are used up."""
+    """Reports a failed run to WDR_ALERT_URL, after its retries are exhausted."""
     url = os.environ.get("WDR_ALERT_URL")
     if not url:
         return
@@ -100,7 +100,7 @@ def tell_failure(context: dict[str, Any]) -> None:
 
 
 def node_task(node: str) -> BashOperator:
-    """The task of a node."""
+    """Returns the task of a node."""
     if os.environ.get("WDR_IMAGE"):
         return pod_task(node)
     command = f'exec "${{WDR_COMMAND:-wdr}}" run-node --compiled "$WDR_COMPILED" --node {node}'
@@ -114,7 +114,7 @@ def node_task(node: str) -> BashOperator:
 
 
 def pod_task(node: str) -> Any:
-    """The task of a node on a cluster."""
+    """Returns the task of a node in a Kubernetes pod."""
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
     from kubernetes.client import models as k8s
 
@@ -140,7 +140,7 @@ def pod_task(node: str) -> Any:
         volume_mounts=[k8s.V1VolumeMount(name="storage", mount_path="/storage")],
         container_resources=k8s.V1ResourceRequirements(requests=asked, limits={"memory": pod["memory"]}),
         node_selector=pod["node_selector"],
-        automount_service_account_token=False,  # it asks nothing of Kubernetes
+        automount_service_account_token=False,  # the pod does not call the Kubernetes API
         skip_on_exit_code=SKIPPED,
         on_finish_action="delete_succeeded_pod",
     )

@@ -1,10 +1,10 @@
-"""Tries the pipeline's DAG in a real Airflow on this machine, without Docker.
+"""Runs the pipeline's DAG in a real Airflow on this machine, without Docker.
 
     .venv/bin/python deploy/airflow/standalone.py --data DATA --workspace WORKSPACE [CONFIG]
 
-Installs Airflow in an environment of its own, from the lock file beside this one; compiles the config; starts Airflow's
-`standalone` (scheduler, triggerer and pages, in a folder of its own, on loopback alone) with the DAG; and opens the
-pages in a browser. Ctrl-C ends it.
+Installs Airflow into an environment of its own, from the lock file next to this script; compiles the config; starts
+Airflow's `standalone` (scheduler, triggerer and web pages, in a folder of its own, on loopback only) with the DAG; and
+opens the pages in a browser. Ctrl-C stops it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ VERSIONS = ("3.3", "2.11")
 
 
 def install(version: str, folder: Path) -> Path:
-    """Installs Airflow, unless this lock file's is there already.
+    """Installs Airflow, unless the environment already has the packages of this lock file.
 
     Args:
       version: One of `VERSIONS`.
-      folder: The environment's.
+      folder: The environment's folder.
 
     Returns:
-      The environment's folder of commands.
+      The environment's folder of executables.
     """
     lock, installed = HERE / f"requirements-{version}.lock", folder / "installed"
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
@@ -46,15 +46,15 @@ def install(version: str, folder: Path) -> Path:
 
 
 def environment(version: str, home: Path, commands: Path, port: int, data: Path, workspace: Path) -> dict[str, str]:
-    """The environment variables of Airflow, and of the DAG's tasks.
+    """Returns the environment variables for Airflow and for the DAG's tasks.
 
     Args:
       version: One of `VERSIONS`.
-      home: Airflow's own folder; the DAG is in `dags` there.
-      commands: The folder of Airflow's commands.
-      port: Of the pages.
+      home: Airflow's own folder, with the DAG in `dags`.
+      commands: The folder of Airflow's executables.
+      port: The port of the web pages.
       data: The folder of logs.
-      workspace: The pipeline's.
+      workspace: The pipeline's workspace.
     """
     pages = (
         {
@@ -74,7 +74,7 @@ def environment(version: str, home: Path, commands: Path, port: int, data: Path,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__PARALLELISM": str(os.cpu_count() or 1),
-        # Whoever reaches the loopback may do all, in Airflow 3; Airflow 2 writes a password into its folder.
+        # In Airflow 3, anyone who reaches the loopback interface is an admin; Airflow 2 writes a password file.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW_CONN_FS_DEFAULT": "fs://",
         "WDR_COMMAND": str(Path(sys.executable).parent / "wdr"),
@@ -85,7 +85,7 @@ def environment(version: str, home: Path, commands: Path, port: int, data: Path,
 
 
 def open_pages(port: int, airflow: subprocess.Popen[bytes]) -> None:
-    """Opens the pages in a browser, as soon as they are there."""
+    """Opens the pages in a browser as soon as Airflow serves them."""
     while airflow.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

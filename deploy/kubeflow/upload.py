@@ -1,9 +1,9 @@
-"""Uploads a compiled pipeline to Kubeflow Pipelines and, with `--cron`, has it run on a schedule.
+"""Uploads a compiled pipeline to Kubeflow Pipelines and, with `--cron`, schedules it.
 
     .venv/bin/python deploy/kubeflow/upload.py FILE --host http://localhost:8888 [--cron "0 0 4 * * *"]
 
-Uploaded again under the same name, it is a new version of the pipeline, and a recurring run of that name is replaced.
-The client takes credentials from where Kubeflow's own does.
+A further upload under the same name adds a version to the pipeline; with `--cron`, it replaces the recurring run of
+that name. Credentials come from where Kubeflow's own client takes them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
     pipeline_id = client.get_pipeline_id(name)
     if pipeline_id is None:
         pipeline_id = client.upload_pipeline(str(options.file), name, namespace=options.namespace).pipeline_id
-        # The upload of a new pipeline has made its first version, which has the pipeline's name.
+        # The upload of a new pipeline creates its first version, which has the pipeline's name.
         (uploaded,) = client.list_pipeline_versions(pipeline_id, page_size=2).pipeline_versions
     else:
         uploaded = client.upload_pipeline_version(str(options.file), version, pipeline_id=pipeline_id)

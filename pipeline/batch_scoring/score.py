@@ -27,7 +27,7 @@ from transform.signature_names import SERVING_SIGNATURE
 
 SCORE = "score"
 BATCH_SIZE = 1000
-#: Of how many unscored rows the reason is told.
+#: The reason is reported for at most this many unscored rows.
 MAX_PROBLEMS = 5
 INPUT_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
@@ -35,7 +35,7 @@ OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
 
 @dataclasses.dataclass(frozen=True)
 class ScoreReport:
-    """How many rows were scored, and a sentence for each of the first rows that could not be."""
+    """Numbers of scored and unscored rows, and one sentence for each of the first unscored rows."""
 
     num_scored: int
     num_unscored: int
@@ -45,23 +45,23 @@ class ScoreReport:
 def score_file(
     model_path: str, input_path: str, output_path: str, data_root: str | None = None, span: int | None = None
 ) -> ScoreReport:
-    """Scores a file.
+    """Scores a file of raw rows.
 
-    A row that cannot be scored (a text where a number belongs, say) is written with an empty score, in its place.
+    A row that cannot be scored (for example, text in a numeric column) keeps its place and gets an empty score.
 
     Args:
       model_path: A pushed version.
-      input_path: csv, tsv, jsonl (these also with `.gz`) or parquet; the name's ending says which.
-      output_path: csv, tsv or jsonl; the name's ending says which.
-      data_root: Where the config's tables are read anew; without it, the catalog that went with the model is used.
+      input_path: csv, tsv, jsonl (each also with `.gz`) or parquet, by the name's ending.
+      output_path: csv, tsv or jsonl, by the name's ending.
+      data_root: The folder from which the config's tables are read; None uses the catalog stored with the model.
       span: The span of those tables; None takes the latest.
 
     Returns:
-      The counts, and what was wrong.
+      The numbers of rows, and the first problems.
 
     Raises:
-      InputError: If the input cannot be read or lacks a column, a name has another ending, or the model's files are not
-        those that were pushed.
+      InputError: If the input cannot be read or lacks a column, a file name has another ending, or the model's files
+        differ from those that were pushed.
     """
     input_format, output_format = _format_of(input_path), _format_of(output_path)
     if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
@@ -93,7 +93,7 @@ def score_file(
             for row, example in zip(batch, examples, strict=True):
                 try:
                     write(row.values or {}, None if example is None else next(scores))
-                except csv.Error as error:  # of tsv alone
+                except csv.Error as error:  # only when writing tsv
                     raise InputError(
                         f"a tsv file cannot hold a tab or a line end in a value; write csv or jsonl. "
                         f"Received: {unit_of(input_format)} {row.number} ({input_path})"
@@ -105,7 +105,7 @@ def score_file(
 
 @contextlib.contextmanager
 def _whole_or_not_at_all(path: str) -> Iterator[TextIO]:
-    """Opens a file for writing that appears under its name only once all of it is written."""
+    """Opens a file for writing; the file appears under its name only after it has been written completely."""
     part = Path(f"{path}.part")
     try:
         with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -123,7 +123,7 @@ def _format_of(path: str) -> str:
 
 
 def _jsonl_columns(path: str) -> list[str]:
-    """The keys of the first row; every row of a file to be scored must have the same."""
+    """Returns the keys of the first row; every row of the file must have the same keys."""
     with open_file(path) as stream:
         line = stream.readline(1_000_000)
     try:
@@ -162,7 +162,7 @@ def _score(signature: Any, examples: list[bytes]) -> Iterator[np.float32]:
 
 
 def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
-    """A function that writes one row and its score; scores have nine digits, which give a float32 back exactly."""
+    """Returns a function that writes a row and its score; nine significant digits restore a float32 exactly."""
     if output_format == "jsonl":
 
         def write_json(row: Mapping[str, Any], score: np.float32 | None) -> None:
@@ -184,7 +184,7 @@ def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """A value for csv and tsv: a list as ingestion reads it back."""
+    """Returns a value for csv and tsv; a list is joined so that ingestion can read it."""
     plain = _plain(value)
     return DEFAULT_LIST_SEPARATOR.join(map(str, plain)) if isinstance(plain, list) else plain
 

@@ -1,1 +1,1 @@
-"""The command line `wdr`: one module for each group of commands."""
+"""The command line `wdr`: one module per group of commands."""

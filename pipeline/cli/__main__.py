@@ -1,4 +1,4 @@
-"""`python -m pipeline.cli` is `wdr`."""
+"""Entry point: `python -m pipeline.cli` runs `wdr`."""
 
 from pipeline.cli.main import main
 

@@ -1,4 +1,4 @@
-"""A run that a person can watch: the terminal shows the run, and everything else that is printed goes to a log file."""
+"""Live display of a run: the terminal shows its progress; all other output goes to a log file."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from trainer.progress import PROGRESS_LOGGER
 from trainer.progress import Progress as TrainingProgress
 
-if TYPE_CHECKING:  # importing it imports TFX, whose chatter the display is there to keep off the terminal
+if TYPE_CHECKING:  # importing it imports TFX, whose start-up messages must not reach the terminal
     from pipeline.runner.launch import NodeEvent
 
-#: Without a terminal: at most this often a line shows the training's progress, and after this long without a line, one
-#: says which node is running.
+#: Without a terminal: the training's progress is printed at most once in PLAIN_SECONDS; after HEARTBEAT_SECONDS without
+#: any output, the display prints which node is running.
 PLAIN_SECONDS = 15.0
 HEARTBEAT_SECONDS = 60.0
 
 
 class _Trimmed:
-    """Writes lines without the spaces at their ends, with which Rich fills up a table's last column.
+    """Writes text without the trailing spaces with which Rich pads a table's last column.
 
-    (No `io.TextIOBase`, which closes the file when it is collected.)
+    It does not derive from `io.TextIOBase`, which closes the file when it is garbage-collected.
     """
 
     def __init__(self, file: TextIO):
@@ -48,14 +48,14 @@ class _Trimmed:
 
 
 def console_for(file: TextIO) -> Console:
-    """A console; in a file or a pipe there is no width to keep to, and a path that is cut in two helps nobody."""
+    """Returns a console; for a file or a pipe it is 1,000 columns wide, so that paths are not wrapped."""
     if file.isatty():
         return Console(file=file, highlight=False)
     return Console(file=cast(TextIO, _Trimmed(file)), width=1000, highlight=False)
 
 
 def _flush(stream: TextIO) -> None:
-    """Writes what a stream has buffered; what a full disk does not take is lost, so that no other place gets it."""
+    """Writes what a stream has buffered; if the disk is full, discards it, so that it reaches no other file later."""
     try:
         stream.flush()
     except OSError:
@@ -65,14 +65,14 @@ def _flush(stream: TextIO) -> None:
 
 
 class RunDisplay(logging.Handler):
-    """Shows nodes as they start and end, and the training's progress in between.
+    """Shows when nodes start and end, and the training's progress in between.
 
-    While it is entered, the process's standard output and error (TensorFlow's C++ prints there too) are the log
-    file; `console` still is the terminal.
+    Inside its context, the process's standard output and error (which TensorFlow's C++ code writes to as well) go to
+    the log file; `console` still writes to the terminal.
     """
 
     def __init__(self, log_path: Path):
-        """Opens nothing yet; `log_path` is made when the display is entered."""
+        """Sets the log's path; the file is created when the context is entered."""
         super().__init__()
         self._log_path = log_path
         self.console = Console(highlight=False)
@@ -108,7 +108,7 @@ class RunDisplay(logging.Handler):
             self._progress.start()
         else:
             self._heartbeat.start()
-        logging.getLogger("trainer").setLevel(logging.INFO)  # the log has all that it tells
+        logging.getLogger("trainer").setLevel(logging.INFO)  # the log file takes all its messages
         logging.getLogger(PROGRESS_LOGGER).addHandler(self)
         return self
 
@@ -130,7 +130,7 @@ class RunDisplay(logging.Handler):
         self.console = Console(highlight=False)
 
     def show(self, event: NodeEvent) -> None:
-        """Shows that a node started or ended."""
+        """Shows that a node has started or ended."""
         if event.state == "running":
             self.node = event.node_id
             self._last_line = 0.0
@@ -146,7 +146,7 @@ class RunDisplay(logging.Handler):
         self.console.print(f"[green]✓[/green] {event.node_id}: {how}")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Shows the training's progress; called by logging."""
+        """Shows the training's progress; called by `logging`."""
         stage, progress = getattr(record, "stage", None), getattr(record, "progress", None)
         if isinstance(stage, str):
             text, step, num_steps = stage, None, None
@@ -165,7 +165,7 @@ class RunDisplay(logging.Handler):
             self.console.print(f"  {self.node}: {text}")
 
     def _tell_that_it_runs(self) -> None:
-        """Without a terminal: prints a line whenever there was none for a while."""
+        """Prints the running node after a time without output; used without a terminal."""
         while not self._is_over.wait(HEARTBEAT_SECONDS / 4):
             now = time.monotonic()
             if self.node and now - self._last_printed >= HEARTBEAT_SECONDS:

@@ -1,4 +1,4 @@
-"""`wdr gates …`: what the gates have decided, and would decide by other thresholds."""
+"""The commands `wdr gates …`: past decisions of the gates, replayed with other thresholds."""
 
 from __future__ import annotations
 

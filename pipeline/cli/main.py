@@ -1,4 +1,4 @@
-"""The command line `wdr`: the whole product for a person."""
+"""The command line `wdr`: the root command, `simulate`, `check` and `score`."""
 
 from __future__ import annotations
 
@@ -126,9 +126,9 @@ def score(model: str, input_path: str, output_path: str, data: str | None, span:
 
 
 def main() -> None:
-    """Runs the command; an error is one sentence, and exits with 1, or with 2 if the command itself is not right."""
+    """Runs a command; an error is printed as one sentence, and exits with 1, or with 2 for wrong usage."""
     try:
-        code = cli(prog_name="wdr", standalone_mode=False)  # a command's own code, where it ends by `Exit`
+        code = cli(prog_name="wdr", standalone_mode=False)  # the exit code of a command that raises `Exit`
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""The commands `wdr models …`: what was pushed, what serves, and going back."""
+"""The commands `wdr models …`: pushed versions, the version that serves, and rollback."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def diff(first: int, second: int, workspace: str, name: str | None) -> None:
         from pipeline.registry.progressive import ProgressiveValidation, read_common
 
     def unseen(one: str, other: str) -> ProgressiveValidation | None:
-        with quiet_imports():  # and a quiet reader of metrics, which TensorFlow calls deprecated each time
+        with quiet_imports():  # also hides TensorFlow's deprecation warning at each reading of metrics
             return read_common(place.metadata_connection(), one, other)
 
     table = diff_table(root, first, second, unseen)
@@ -154,7 +154,7 @@ def tf_serving(
 
 
 def _label(text: str) -> tuple[str, int]:
-    """The label and the version of LABEL=VERSION."""
+    """Parses LABEL=VERSION; returns the label and the version."""
     label, _, version = text.partition("=")
     if not label or not version.isdecimal() or not version.isascii() or int(version) < 1:
         raise click.UsageError(f"`--label` must be of the form LABEL=VERSION. Received: {text}")
@@ -170,7 +170,7 @@ def history(workspace: str) -> None:
     from transform.errors import InputError
 
     place = Workspace.existing(workspace)
-    with quiet_imports():  # and a quiet reader of metrics, as above
+    with quiet_imports():  # also hides TensorFlow's deprecation warning, as above
         from pipeline.registry.progressive import history_table, read_history
 
         found = read_history(place.metadata_connection())

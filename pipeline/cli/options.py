@@ -1,4 +1,4 @@
-"""What the commands of `wdr` have in common."""
+"""Options and helpers shared by the commands of `wdr`."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such a
 
 
 def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:
-    """The reason for which gates are overruled, without the space around it; empty if none is.
+    """Returns the reason for overruling a gate, without surrounding white space; empty if no gate is overruled.
 
     Args:
-      reason: As it was given.
-      overruling: By option that overrules a gate, whether it was given.
+      reason: The text of `--reason`.
+      overruling: For each option that overrules a gate, whether it was given.
 
     Raises:
-      click.UsageError: If there is a reason without such an option, or such an option without a reason.
+      click.UsageError: If a reason is given without such an option, or such an option without a reason.
     """
     reason, options = reason.strip(), " or ".join(f"`{option}`" for option in overruling)
     if any(overruling.values()) != bool(reason):
@@ -49,7 +49,7 @@ def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:
 
 
 class Group(click.Group):
-    """Commands that all take `--debug` too, since a person adds it at the end of the line that failed."""
+    """A group that adds `--debug` to each of its commands: users append it to the command line that failed."""
 
     group_class = type
 
@@ -60,11 +60,12 @@ class Group(click.Group):
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Keeps TensorFlow's start-up notes off the terminal; shows them after all if an import fails.
+    """Hides TensorFlow's start-up messages; prints them if an import fails.
 
-    What is imported stays: looking for garbage in it while it comes in takes a quarter of a start's time.
+    Garbage collection is off meanwhile: imported modules stay in memory, and scanning them takes a quarter of the
+    start-up time.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the notes that come later, at its first use
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for later messages, at TensorFlow's first use
     sys.stderr.flush()
     saved = os.dup(2)
     gc.disable()
@@ -73,7 +74,7 @@ def quiet_imports() -> Iterator[None]:
         try:
             yield
             if "tensorflow" in sys.modules:
-                sys.modules["tensorflow"].config.list_physical_devices()  # where it looks for a GPU, and tells
+                sys.modules["tensorflow"].config.list_physical_devices()  # looks for a GPU now, and prints messages
         except BaseException:
             notes.seek(0)
             os.write(saved, notes.read())

@@ -1,4 +1,4 @@
-"""The commands that ask a model server: `wdr rank`, `rank-service`, `load-test` and `tune-client`."""
+"""The commands that query a model server: `wdr rank`, `rank-service`, `load-test` and `tune-client`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
     from serving.model_server.protos import import_protos_alone
     from serving.ranking_client.settings import make_settings
 
-    import_protos_alone()  # before the first import of TF Serving's protos, or they would bring all of TensorFlow
+    import_protos_alone()  # must precede the first import of TF Serving's protos, which would import all of TensorFlow
     return make_settings(settings_path, **given)
 
 

@@ -1,4 +1,4 @@
-"""`wdr run`: the whole pipeline once, or once for each of several spans."""
+"""The command `wdr run`: runs the pipeline for one span, or for each of several spans."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPANS = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
 
 
 class Spans(click.ParamType[range]):
-    """`FROM..TO`, both included."""
+    """A range of spans, `FROM..TO`, both included."""
 
     name = "FROM..TO"
 
@@ -84,7 +84,7 @@ def run(
     for each in backfill:
         try:
             _run_once(loaded, place, data_root, each, beam_args, {})
-        except (GateError, InputError) as error:  # InputError: its logs are not there, or cannot be read
+        except (GateError, InputError) as error:  # InputError: the span's logs are missing or cannot be read
             click.echo(f"span {each} is skipped, the next one builds on the last good one: {error}", err=True)
 
 
@@ -117,8 +117,8 @@ def _run_once(
             run_result = run_pipeline(config, settings, run_id, display.show)
         except UserError:
             raise
-        except (Exception, SystemExit) as error:  # SystemExit: what parses Beam's options ends the process
-            with contextlib.suppress(OSError):  # a full disk has no room for the log either
+        except (Exception, SystemExit) as error:  # SystemExit: Beam's option parser exits the process
+            with contextlib.suppress(OSError):  # on a full disk the log cannot be written either
                 traceback.print_exc()  # to the log
             what = outage(error, place) or first_line(error)
             raise UserError(f"{display.node or 'the run'} failed: {what} (log: {log_path})") from error

@@ -1,4 +1,4 @@
-"""`wdr compile` and `wdr run-node`: the pipeline for a scheduler, and one of its tasks."""
+"""The commands for schedulers: `wdr compile`, `run-node` and `kubeflow-step`; and `wdr gc`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pipeline.compile.compiled import RunEnvironment
     from pipeline.runner.run_node import NodeResult
 
-#: The exit code of a node that its gate stopped: the span is skipped, and the next one builds on the last good one.
-#: Airflow's BashOperator takes it for "skipped".
+#: Exit code of a node whose gate stopped the span: the span is skipped, and the next run builds on the last good span.
+#: Airflow's BashOperator treats this code as "skipped".
 SKIPPED = 99
 
 
@@ -93,7 +93,7 @@ def kubeflow_step(node: str, executor_input: str) -> None:
 def _run(
     compiled: Path, place: RunEnvironment, node: str, span: int, run_id: str, accept_reason: str = ""
 ) -> NodeResult:
-    """Runs a node and tells how it went; its last line, which schedulers show, names the whole run's report."""
+    """Runs a node and prints its result; after the last node, the final line, shown by schedulers, names the report."""
     from rich.console import Console
 
     from transform.errors import GateError, UserError

@@ -1,1 +1,1 @@
-"""The pipeline in TFX's intermediate representation, and the files by which schedulers run it."""
+"""Compiles the pipeline into TFX's intermediate representation, and writes the files that schedulers read."""

@@ -1,7 +1,7 @@
-"""The pipeline, compiled once for a scheduler: what each node is, and which nodes it comes after.
+"""The compiled pipeline: a folder that `wdr compile` writes once and a scheduler runs, node by node.
 
-A compiled pipeline is a folder. It names neither the folders of a machine nor a database: those come in where a node
-runs (`pipeline/runner/run_node.py`), and so the same folder serves a laptop, a scheduler's machine and a cluster.
+It names no folder of a machine and no database: these are supplied where a node runs (`pipeline/runner/run_node.py`),
+so that the same compiled pipeline runs on a laptop, on a scheduler's machine and in a cluster.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ IR_FILE, INGESTION_IR_FILE = "pipeline.json", "ingestion.json"
 
 TOPOLOGY_FILE, CONFIG_FILE = "topology.json", "config.json"
 
-#: What stands in a compiled pipeline for the folders that a node is told when it runs.
+#: Placeholders for the folders that are known only when a node runs.
 _WORKSPACE, _DATA = "/@workspace@", "/@data@"
 _SPAN_PARAMETER = "span"
 _ACCEPT_PARAMETER = "accept_reason"
 
-#: What a path may hold to be put into JSON text, and into JSON within JSON, as it is.
+#: A path of these characters can be inserted unescaped into JSON text, and into JSON within JSON.
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 
 _EPOCH = datetime.date(1970, 1, 1)
@@ -54,7 +54,7 @@ class RunEnvironment:
 
     Attributes:
       data_root: The folder of logs.
-      workspace: Where everything goes that a run makes.
+      workspace: The folder for everything that a run writes.
     """
 
     data_root: str
@@ -62,15 +62,15 @@ class RunEnvironment:
 
 
 def write_compiled(config: Config, folder: Path) -> dict[str, Any]:
-    """Compiles a config's pipeline.
+    """Compiles a config's pipeline and writes it into a folder.
 
     Args:
       config: The deployment.
-      folder: Where to write; made if need be.
+      folder: Where to write; created if missing.
 
     Returns:
-      The topology: the pipeline's `name`, its `schedule`, the `code` it was compiled with, and its `nodes`, each with
-      `id` and `upstream`, in an order in which they can run.
+      The topology: the pipeline's `name`, its `schedule`, `code` (the fingerprint of the code it was compiled with) and
+      its `nodes`, each with `id` and `upstream`, in an order in which they can run.
     """
     accept_reason = RuntimeParameter(_ACCEPT_PARAMETER, ptype=str)
     settings = RunSettings(_DATA, Workspace(Path(_WORKSPACE)), accept_reason=accept_reason)
@@ -98,7 +98,7 @@ def write_compiled(config: Config, folder: Path) -> dict[str, Any]:
 
 
 def _schedule(config: Config) -> dict[str, Any]:
-    """The schedule as a scheduler's file reads it, which imports none of this: plain values only."""
+    """Returns the schedule as plain values, for a scheduler's file, which imports nothing of this project."""
     schedule = config.schedule
     log_path = max(config.sources.impressions.paths.values(), key=lambda path: any(t in path for t in SPAN_TOKENS))
     plain: dict[str, Any] = json.loads(TypeAdapter(Schedule).dump_json(schedule))
@@ -106,13 +106,13 @@ def _schedule(config: Config) -> dict[str, Any]:
         **plain,
         "pods": {"default": dataclasses.asdict(Pod()), **plain["pods"]},
         "marker": schedule.marker or posixpath.join(posixpath.dirname(log_path), SUCCESS_MARKER),
-        # Where paths have dates, TFX counts the days since 1970.
+        # If paths contain dates, TFX numbers spans by days since 1970-01-01.
         "first_span": (schedule.start - _EPOCH).days if "{YYYY}" in log_path else schedule.first_span,
     }
 
 
 def marker_of(topology: Mapping[str, Any], data_root: str, span: int) -> str:
-    """The file that tells that a span's logs are complete."""
+    """Returns the path of the file whose existence means that a span's logs are complete."""
     schedule = topology["schedule"]
     day = datetime.date.fromisoformat(schedule["start"]) + datetime.timedelta(days=span - schedule["first_span"])
     tokens = {"{YYYY}": f"{day:%Y}", "{MM}": f"{day:%m}", "{DD}": f"{day:%d}"}
@@ -126,7 +126,7 @@ def read_topology(folder: Path) -> dict[str, Any]:
     """Reads a compiled pipeline's topology.
 
     Raises:
-      InputError: If the folder holds no compiled pipeline, or one that was compiled with other code.
+      InputError: If the folder has no compiled pipeline, or one that was compiled with different code.
     """
     text = storage.read_text(str(folder / TOPOLOGY_FILE))
     if text is None:
@@ -145,7 +145,7 @@ def read_config(folder: Path) -> Config:
 def read_ir(
     folder: Path, name: str, place: RunEnvironment, span: int, run_id: str, accept_reason: str = ""
 ) -> pipeline_pb2.Pipeline:
-    """Reads a compiled pipeline, for one run of it.
+    """Reads a compiled pipeline and fills in the values of one run.
 
     Args:
       folder: The compiled pipeline.
@@ -153,10 +153,10 @@ def read_ir(
       place: Where it runs.
       span: The run's span.
       run_id: The run's name.
-      accept_reason: Why what the gates on data find does not stop the run; empty if it does.
+      accept_reason: Why findings of the gates on data do not stop the run; empty if they do.
 
     Raises:
-      InputError: If a path of the place has a character that cannot stand in it.
+      InputError: If a path of `place` has a quote, a backslash or a control character.
     """
     text = (folder / name).read_text(encoding="utf-8")
     for mark, path in ((_WORKSPACE, str(place.workspace.root)), (_DATA, place.data_root)):

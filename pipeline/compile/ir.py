@@ -1,8 +1,9 @@
-"""The pipeline in TFX's intermediate representation, with questions to ML Metadata that stay small over the years.
+"""Compiles a pipeline into TFX's intermediate representation, with ML Metadata queries whose cost does not grow.
 
-TFX's compiler has each input asked for among the executions of the pipeline, twenty more a day, of its run and of its
-node, one more a day. ML Metadata has no query for all three: all of each are fetched, for every input of every node. So
-each node gets one more context, which is of the node in the run alone.
+TFX's compiler queries each input in three contexts at once: the pipeline's, which gains twenty executions a day; the
+run's; and the node's, which gains one a day. ML Metadata cannot intersect the three in one query, so TFX fetches all
+executions of each context, for every input of every node. This module therefore gives each node one more context, which
+belongs to that node in that run alone.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils import name_utils
 
-#: The type of the context that a node's executions in one run are in.
+#: The type of the context that holds the executions of one node in one run.
 NODE_RUN = "node_run"
 
 _Channel: TypeAlias = Any  # a message without types: pipeline_pb2.InputSpec.Channel
 
 
 def compile_ir(pipeline: tfx_pipeline.Pipeline) -> pipeline_pb2.Pipeline:
-    """Compiles a pipeline; it holds a connection to ML Metadata only if the pipeline does."""
+    """Compiles a pipeline; the result has a connection to ML Metadata only if the pipeline has one."""
     return with_node_runs(compiler.Compiler().compile(pipeline))
 
 
 def with_node_runs(ir: pipeline_pb2.Pipeline) -> pipeline_pb2.Pipeline:
-    """Gives each node of a compiled pipeline its context in the run; returns the same pipeline, changed.
+    """Adds to each node of a compiled pipeline its node-run context; changes `ir` in place and returns it.
 
-    An input of the run's is asked for among the executions of its node in the run. One that is of all runs is asked for
-    among the executions of the nodes that have an output of its name and type.
+    An input from the same run is then queried in the context of its producer in that run. An input from all runs is
+    queried in the contexts of the nodes that have an output of its name and artifact type.
     """
     nodes = [node.pipeline_node for node in ir.nodes]
     makers = _makers(nodes)
@@ -53,7 +54,7 @@ def with_node_runs(ir: pipeline_pb2.Pipeline) -> pipeline_pb2.Pipeline:
 
 
 def _makers(nodes: Iterable[pipeline_pb2.PipelineNode]) -> dict[tuple[str, str], list[str]]:
-    """By an output's name and type of artifact, the nodes that make it; a resolver only takes what others made."""
+    """Maps each output name and artifact type to its producers, without resolvers, which only pass artifacts on."""
     makers: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         if node.node_info.type.name != name_utils.get_full_name(Resolver):
@@ -63,7 +64,7 @@ def _makers(nodes: Iterable[pipeline_pb2.PipelineNode]) -> dict[tuple[str, str],
 
 
 def _narrow(channel: _Channel, ir: pipeline_pb2.Pipeline, makers: dict[tuple[str, str], list[str]]) -> list[_Channel]:
-    """The channels that together give what one does that asks all of the pipeline."""
+    """Returns channels that together yield the same artifacts as `channel`, with queries of fewer executions."""
     asked = {query.type.name for query in channel.context_queries}
     if asked == {PIPELINE_CONTEXT_TYPE_NAME, PIPELINE_RUN_CONTEXT_TYPE_NAME, NODE_CONTEXT_TYPE_NAME}:
         narrow, query = _asking_one(channel, NODE_RUN)
@@ -82,7 +83,7 @@ def _narrow(channel: _Channel, ir: pipeline_pb2.Pipeline, makers: dict[tuple[str
 
 
 def _asking_one(channel: _Channel, context_type: str) -> tuple[_Channel, Any]:
-    """A channel that asks one context alone, and the query, which has no name yet."""
+    """Returns a copy of a channel with a single context query, and that query, which has no name yet."""
     narrow = pipeline_pb2.InputSpec.Channel()
     narrow.CopyFrom(channel)
     del narrow.context_queries[:]
@@ -92,12 +93,12 @@ def _asking_one(channel: _Channel, context_type: str) -> tuple[_Channel, Any]:
 
 
 def node_run_name(run: str, node: str) -> str:
-    """The name of the context of a node's executions in a run."""
+    """Returns the name of the context that holds a node's executions in a run."""
     return f"{run}.{node}"
 
 
 def _name_node_run(name: Any, node: str) -> None:
-    """Makes a value the name of a node's context in the run that is yet to come."""
+    """Sets `name` to the name of a node's context in a run whose id is a runtime parameter."""
     parts = name.structural_runtime_parameter.parts
     run = parts.add().runtime_parameter
     run.name, run.type = PIPELINE_RUN_ID_PARAMETER_NAME, pipeline_pb2.RuntimeParameter.STRING

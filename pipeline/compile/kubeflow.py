@@ -1,10 +1,10 @@
-"""The pipeline for Kubeflow Pipelines 2: a step for each node, which runs it in the product's image.
+"""The pipeline for Kubeflow Pipelines 2: one step per node, which runs the node in the product's image.
 
-The steps are those of every other scheduler (`pipeline/runner/run_node.py`): what a run builds on, it finds in the
-workspace and in ML Metadata, not in Kubeflow's own. Kubeflow gets a report of each step.
+The steps run the same code as under every other scheduler (`pipeline/runner/run_node.py`): a run reads its inputs from
+the workspace and ML Metadata, not from Kubeflow's own metadata. Each step returns a report to Kubeflow.
 """
 
-# Kubeflow reads the annotations of steps and pipeline, so they are not postponed here.
+# No `from __future__ import annotations` here: Kubeflow evaluates the annotations of steps and pipeline.
 
 import dataclasses
 from pathlib import Path
@@ -12,22 +12,22 @@ from typing import Any
 
 from kfp import compiler, dsl, kubernetes
 
-#: Where the steps find the persistent volume.
+#: The folder at which the persistent volume is mounted in each step.
 STORAGE = "/storage"
 
-#: The span of a run that is scheduled: the day before it.
+#: The parameter `span` of a scheduled run: its span is the day before its scheduled time.
 DAY_BEFORE = -1
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """What a cluster has for the pipeline.
+    """What a cluster provides to the pipeline.
 
     Attributes:
       image: The product's image.
       claim: A persistent volume claim with the logs in `data/`, the workspace in `workspace/`, and the compiled
         pipeline in `compiled/NAME/`.
-      secret: A secret whose entry WDR_METADATA_URL names ML Metadata's database; empty for SQLite on the volume.
+      secret: A secret whose entry WDR_METADATA_URL is ML Metadata's database URL; empty for SQLite on the volume.
     """
 
     image: str
@@ -39,9 +39,9 @@ def write_kubeflow(topology: dict[str, Any], cluster: Cluster, file: Path) -> No
     """Writes a pipeline's specification (version 2.1) as YAML.
 
     Args:
-      topology: As `write_compiled` returns it.
-      cluster: What the steps run on.
-      file: The file, whose name ends in `.yaml`.
+      topology: The return value of `write_compiled`.
+      cluster: What the cluster provides to the steps.
+      file: The file to write, whose name ends in `.yaml`.
     """
     name, schedule = topology["name"], topology["schedule"]
     steps = {node["id"]: _step(node["id"], cluster.image) for node in topology["nodes"]}
@@ -63,7 +63,7 @@ def write_kubeflow(topology: dict[str, Any], cluster: Cluster, file: Path) -> No
                 workspace=workspace,
             )
             task.set_display_name(node["id"])
-            task.set_caching_options(enable_caching=False)  # TFX's looks at the outside world, Kubeflow's does not
+            task.set_caching_options(enable_caching=False)  # TFX's cache considers external files; Kubeflow's does not
             first_wait = f"{schedule['retry_seconds']:.0f}s"
             task.set_retry(schedule["retries"], backoff_duration=first_wait, backoff_factor=2.0)
             pod = schedule["pods"].get(node["id"], schedule["pods"]["default"])

@@ -1,4 +1,4 @@
-"""The file that a scheduler reads, beside the compiled pipeline."""
+"""Writes the file that a scheduler reads, next to the compiled pipeline."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def write_target(target: str, topology: dict[str, Any], folder: Path, **cluster:
 
     Args:
       target: `local`, a shell script that runs the nodes one after another; `airflow`, a DAG file; or `kubeflow`, a
-        pipeline's specification.
-      topology: As `write_compiled` returns it.
-      folder: The compiled pipeline's.
+        pipeline specification.
+      topology: The return value of `write_compiled`.
+      folder: The compiled pipeline's folder.
       **cluster: For Kubeflow, the attributes of `pipeline.compile.kubeflow.Cluster`.
 
     Returns:
-      The file.
+      The path of the file.
     """
     if target == "airflow":
         file = folder / f"{topology['name']}_dag.py"
         shutil.copyfile(AIRFLOW_DAG, file)
         return file
     if target == "kubeflow":
-        from pipeline.compile.kubeflow import Cluster, write_kubeflow  # late: it imports Kubeflow's client
+        from pipeline.compile.kubeflow import Cluster, write_kubeflow  # imported here, as it imports Kubeflow's client
 
         file = folder / f"{topology['name']}.yaml"
         write_kubeflow(topology, Cluster(**cluster), file)

@@ -1,1 +1,1 @@
-"""ML Metadata: the connection, the store and how long a connection is held."""
+"""ML Metadata: the connection URL, the store with its repairs, and TFX's handle to it."""

@@ -1,4 +1,4 @@
-"""The connection to ML Metadata on a database server: a URL in the environment, and never in a file of ours."""
+"""The connection to ML Metadata on a database server: a URL in the environment, never in one of the project's files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from transform.errors import InputError
 
-#: The environment's variable; without it ML Metadata is an SQLite file in the workspace.
+#: The environment variable with the URL; without it, ML Metadata is an SQLite file in the workspace.
 METADATA_URL = "WDR_METADATA_URL"
 
 _PORTS = {"postgresql": 5432, "mysql": 3306}
@@ -22,12 +22,12 @@ def connection_from(url: str) -> metadata_store_pb2.ConnectionConfig:
     """Parses a URL such as `postgresql://user:password@host:5432/database`.
 
     Raises:
-      InputError: If it is none; the text repeats nothing of it.
+      InputError: If it is not such a URL; the message repeats no part of it.
     """
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError as error:  # its text may have a part of the password
+    except ValueError as error:  # its message may contain part of the password
         raise InputError(_FORM) from error
     database = parts.path.removeprefix("/")
     fits = parts.scheme in _PORTS and parts.hostname and parts.username and database and "/" not in database
@@ -51,7 +51,7 @@ def connection_from(url: str) -> metadata_store_pb2.ConnectionConfig:
 
 
 def place_of(connection: metadata_store_pb2.ConnectionConfig) -> str:
-    """Where ML Metadata is, for people: an SQLite file's path, or a server's address without its credentials."""
+    """Returns ML Metadata's location for messages: an SQLite file's path, or a server's URL without credentials."""
     match connection.WhichOneof("config"):
         case "postgresql":
             server = connection.postgresql

@@ -1,4 +1,4 @@
-"""TFX's handle to ML Metadata, and what its tables on PostgreSQL need before a run writes to them."""
+"""TFX's handle to ML Metadata, and a change to its tables on PostgreSQL that a run needs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tfx.orchestration import metadata
 
 from pipeline.metadata.store import is_postgresql, open_store
 
-#: ML Metadata indexes the values of all properties as they are. A row of such an index takes 2,704 bytes; a list of log
-#: files, a config or a schema is longer. TFX asks for nothing by a property's value.
+#: ML Metadata indexes the values of all string properties. PostgreSQL limits an index row to 2,704 bytes, and a list of
+#: log files, a config or a schema is longer. TFX never queries by a property's value.
 _INDEXES_ON_VALUES = (
     "idx_artifact_property_string",
     "idx_context_property_string",
@@ -18,7 +18,7 @@ _INDEXES_ON_VALUES = (
 
 
 class Metadata(metadata.Metadata):  # type: ignore[misc]
-    """TFX's handle to ML Metadata, with our store."""
+    """TFX's handle to ML Metadata, with the store of `pipeline.metadata.store`."""
 
     def __enter__(self) -> Metadata:
         super().__enter__()
@@ -27,10 +27,10 @@ class Metadata(metadata.Metadata):  # type: ignore[misc]
 
 
 def allow_long_values(connection: metadata.ConnectionConfigType) -> None:
-    """Drops the indexes that refuse long values, where ML Metadata is on PostgreSQL and has them.
+    """Drops the indexes that reject long values, if ML Metadata is on PostgreSQL and has them.
 
     Args:
-      connection: To ML Metadata, which makes its tables if need be.
+      connection: The connection to ML Metadata; opening it creates missing tables.
 
     Raises:
       psycopg.Error: If the server cannot be reached, or its user does not own the tables.
@@ -38,7 +38,7 @@ def allow_long_values(connection: metadata.ConnectionConfigType) -> None:
     if not is_postgresql(connection):
         return
     with Metadata(connection):
-        pass  # makes the tables
+        pass  # creates the tables
     server = connection.postgresql
     with psycopg.connect(
         host=server.host, port=server.port, user=server.user, password=server.password or None, dbname=server.dbname

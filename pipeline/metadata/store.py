@@ -1,11 +1,11 @@
-"""A store of ML Metadata, with repairs.
+"""ML Metadata's store, with repairs of ML Metadata 1.21.
 
-ML Metadata 1.21 has given up queries. TFX asks by one which execution a node has in a run, and else fetches all of the
-pipeline's, twenty more each day.
+ML Metadata 1.21 no longer supports filter queries. TFX uses one to find a node's execution in a run; the alternative is
+to fetch all executions of the pipeline, twenty more each day.
 
-On PostgreSQL it writes an SQL statement that PostgreSQL cannot read where a string has a backslash, as JSON within JSON
-has; and it gives what is asked for by ids in no order, while SQLite gives it in the order of the ids: which a window's
-examples must have, as a training depends on it.
+On PostgreSQL it has two more defects. It writes invalid SQL for a string with a backslash, such as JSON within JSON.
+And it returns what is requested by ids in no fixed order, while SQLite returns it in the order of the ids; a window's
+examples must come in that order, as the training depends on it.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ import ml_metadata as mlmd
 from google.protobuf.message import Message
 from ml_metadata.proto import metadata_store_pb2
 
-#: The query that TFX asks, of executions that are in several contexts.
+#: The only filter query that TFX uses: executions that are in several contexts.
 _IN_CONTEXTS = re.compile(r"\(contexts_\d+\.id = \d+\)( AND \(contexts_\d+\.id = \d+\))+")
 
-#: What stands in PostgreSQL for a backslash: a control character that is in no path, config or text of TFX's.
+#: Replaces a backslash in PostgreSQL: a control character that occurs in no path, config or text of TFX.
 _STAND_IN = "\x1a"
 
-#: The calls whose answers are in the order of ids elsewhere, and the field that has them.
+#: The calls whose results must be sorted by id, and the response field that holds them.
 _BY_ID = {"GetArtifactsByID": "artifacts", "GetContextsByID": "contexts", "GetExecutionsByID": "executions"}
 
 
 def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.MetadataStore:
-    """Opens a store."""
+    """Opens a store, with the repairs for its database."""
     return (_StoreOnPostgreSQL if is_postgresql(connection) else _Store)(connection)
 
 
 def is_postgresql(connection: metadata_store_pb2.ConnectionConfig) -> bool:
-    """Whether ML Metadata is on PostgreSQL."""
+    """Returns whether ML Metadata is on PostgreSQL."""
     return bool(connection.WhichOneof("config") == "postgresql")
 
 
 class _Store(mlmd.MetadataStore):  # type: ignore[misc]
-    """A store that knows which executions are in several contexts."""
+    """A store that answers TFX's query for the executions that are in several contexts."""
 
     def get_executions(
         self, list_options: mlmd.ListOptions | None = None, extra_options: Any = None
@@ -47,14 +47,14 @@ class _Store(mlmd.MetadataStore):  # type: ignore[misc]
         if not query or not _IN_CONTEXTS.fullmatch(query):
             found: list[metadata_store_pb2.Execution] = super().get_executions(list_options, extra_options)
             return found
-        # The newest context is the node's in the run, see `pipeline.compile.ir`, and has the fewest executions.
+        # The newest context is that of the node in the run (`pipeline.compile.ir`) and has the fewest executions.
         *others, newest = sorted({int(id_) for id_ in re.findall(r"= (\d+)", query)})
         in_newest = sorted(self.get_executions_by_context(newest), key=lambda e: e.id)
         return [e for e in in_newest if {c.id for c in self.get_contexts_by_execution(e.id)}.issuperset(others)]
 
 
 class _StoreOnPostgreSQL(_Store):
-    """A store with another character in place of each backslash of a property, there and back, and with an order."""
+    """A store on PostgreSQL: replaces backslashes in properties when writing and back when reading; sorts by id."""
 
     def _call_method(self, method_name: str, request: Message, response: Message) -> None:
         changed = type(request)()
@@ -67,7 +67,7 @@ class _StoreOnPostgreSQL(_Store):
 
 
 def _replace(message: Any, old: str, new: str) -> None:
-    """Replaces a character in all properties' texts of a message."""
+    """Replaces a character in the text of all properties of a message."""
     for field, value in message.ListFields():
         if field.name == "string_value" and field.type == field.TYPE_STRING:
             message.string_value = value.replace(old, new)
@@ -77,7 +77,7 @@ def _replace(message: Any, old: str, new: str) -> None:
 
 
 def _parts(field: Any, value: Any) -> list[Any]:
-    """The messages in a field of messages: one, several, or a map's values."""
+    """Returns the messages in a message field: one, several, or a map's values."""
     if field.message_type.GetOptions().map_entry:
         is_of_messages = field.message_type.fields_by_name["value"].type == field.TYPE_MESSAGE
         return list(value.values()) if is_of_messages else []

@@ -1,1 +1,1 @@
-"""The pushed versions as ML Metadata and their manifests record them, and the artifacts that nothing needs any more."""
+"""Pushed versions, as recorded in their manifests and in ML Metadata; and artifacts that are no longer needed."""

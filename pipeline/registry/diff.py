@@ -1,4 +1,4 @@
-"""In what two pushed versions differ."""
+"""Differences between two pushed versions."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from pipeline.batch_scoring.raw_rows import read_catalog
 from pipeline.registry.progressive import ProgressiveValidation
 from transform.errors import InputError
 
-#: What stands in place of a value where a version has none.
+#: Shown where a version lacks a value.
 NONE = "–"
 
 _VOCABULARY_SUFFIX = "_vocabulary"
 
 
 def diff_table(root: str, first: int, second: int, unseen: Callable[[str, str], ProgressiveValidation | None]) -> Table:
-    """A table of all in which two versions differ: what, and its value in each.
+    """Returns a table of all differences between two versions: what differs, and its value in each.
 
     Args:
       root: The serving folder.
       first: A version.
-      second: Another.
-      unseen: Gives the progressive validation of two models, by their places, on a span that was new to both.
+      second: Another version.
+      unseen: Given two models' URIs, returns their progressive validation on a span that was new to both, or None.
 
     Raises:
-      InputError: If there is no such version.
+      InputError: If one of the versions does not exist.
     """
     found = versions(root)
     for version in (first, second):
@@ -63,16 +63,17 @@ def diff_table(root: str, first: int, second: int, unseen: Callable[[str, str], 
 def metric_rows(
     first: Manifest, second: Manifest, unseen: Callable[[str, str], ProgressiveValidation | None]
 ) -> dict[str, tuple[str, str]]:
-    """The metrics of two versions on the same rows, by what they are.
+    """Returns the metrics of two versions on the same rows, by their description.
 
     Args:
       first: A version's manifest.
-      second: Another's.
-      unseen: As of `diff_table`.
+      second: Another version's manifest.
+      unseen: As in `diff_table`.
 
     Returns:
-      The metrics on the last span that was new to both models; else on the span of one of them that was held against
-      the other; else, in place of the metrics, that there is no such span.
+      The metrics on the last span that was new to both models. If there is none, the metrics on the span of the version
+      whose baseline was the other one. If neither was, a row that says that the metrics are not comparable. Empty if
+      both versions have the same model, or a manifest lacks the model or the metrics.
     """
     one, other = first.get(MODEL_URI), second.get(MODEL_URI)
     if one is None or other is None or is_same_model(first, second):
@@ -102,7 +103,7 @@ def _rows(first: Mapping[str, float], second: Mapping[str, float], where: str) -
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """What a version is made of, as words by what they are about; the order is that of the table."""
+    """Returns the contents of a version as text by topic, in the order of the table's rows."""
     manifest = read_manifest(str(folder))
     extra = folder / EXTRA_ASSETS
     found = {
@@ -117,7 +118,7 @@ def contents(folder: Path) -> dict[str, str]:
     config = extra / CONFIG_FILE
     if config.exists():
         keys = json.loads(config.read_text(encoding="utf-8"))
-        keys |= keys.pop("spec")  # the features, and what is made of them: a config file has them at its top
+        keys |= keys.pop("spec")  # features and crosses: a config file has them at its top level
         found |= {f"config {place}": text for place, text in _flat((), keys)}
     return found
 
@@ -128,7 +129,7 @@ def _num_lines(path: Path) -> int:
 
 
 def _flat(place: tuple[str, ...], value: Any) -> Iterator[tuple[str, str]]:
-    """A config's values, each with its place: `features.price.quantiles`."""
+    """Yields a config's values, each with its path, such as `features.price.quantiles`."""
     entries = _entries(value)
     if entries is None:
         yield ".".join(place), json.dumps(value)
@@ -138,7 +139,7 @@ def _flat(place: tuple[str, ...], value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _entries(value: Any) -> dict[str, Any] | None:
-    """The entries of a mapping, or of a list of features or crosses, by their names; None for what has none."""
+    """Returns the entries of a mapping, or of a list of features or crosses, by name; None for any other value."""
     if isinstance(value, dict):
         return value or None
     if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):

@@ -1,4 +1,4 @@
-"""What a workspace can do without: artifacts that nothing which serves, is pinned or is recent was made from."""
+"""Garbage collection in a workspace: finds and removes artifacts that no recent run and no version needs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ _Artifact = metadata_store_pb2.Artifact
 _INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
 _MB = 2**20
 
-#: The inputs by which a day's run goes on from that of the day before: through them, everything is behind a model.
+#: Inputs through which a run continues the one before it. The walk back from a model does not follow them: they lead to
+#: every earlier artifact.
 _EARLIER = ("base_model", "analyzer_cache", "memory")
 
-#: What a later run asks of a model that may be older than the runs that are kept.
+#: Types of artifacts that a later run looks up for a model, which may be older than the runs that are kept.
 _VERDICTS = ("InfraBlessing", "ModelBlessing", "PushedModel")
 
 
 @dataclasses.dataclass(frozen=True)
 class Garbage:
-    """What can go.
+    """Removable files.
 
     Attributes:
-      num_bytes: By folder of an artifact, or file of an old run's log, its size.
+      num_bytes: The size of each removable artifact's folder and of each log file of an old run.
     """
 
     num_bytes: Mapping[Path, int]
@@ -45,19 +46,20 @@ class Garbage:
 
 
 def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> Garbage:
-    """Finds what can go, and removes it. ML Metadata keeps the record of it, as deleted.
+    """Finds removable artifacts and logs, and removes them. ML Metadata keeps their records, in the state DELETED.
 
-    What stays: all that the latest runs read or made; all that the model of any version in a serving folder (the one
-    that serves, its baseline, those that are kept or pinned) was made from, back to the examples; and the versions.
+    Three groups are kept: everything that the latest runs read or wrote; everything that the model of any version in a
+    serving folder (the one that serves, its baseline, kept and pinned ones) was made from, back to the examples; and
+    the versions themselves.
 
     Args:
-      workspace: The workspace, which no run may be using.
-      keep_runs: How many of each pipeline's latest runs stay, at least 1.
-      dry_run: Only find.
+      workspace: The workspace; no run may be using it.
+      keep_runs: Number of each pipeline's latest runs to keep, at least 1.
+      dry_run: Whether to only find, and remove nothing.
 
     Raises:
       WorkspaceBusyError: If a run is using the workspace.
-      LostClaimError: If one has taken it meanwhile.
+      LostClaimError: If a run has taken the workspace meanwhile.
     """
     with claimed(workspace), Metadata(workspace.metadata_connection()) as handle:
         store = handle.store
@@ -76,9 +78,9 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
 def _remove(
     workspace: Workspace, store: mlmd.MetadataStore, artifacts: Sequence[metadata_store_pb2.Artifact], paths: list[Path]
 ) -> None:
-    """Takes the files out of the cache's sight, which looks for folders, then out of the resolvers', then away."""
+    """Moves the files away from TFX's cache, which checks for folders; hides the artifacts from resolvers; deletes."""
     bin_ = workspace.root / ".garbage"
-    if bin_.exists():  # of a clean-up that was killed
+    if bin_.exists():  # left by a garbage collection that was killed
         shutil.rmtree(bin_)
     bin_.mkdir()
     for number, path in enumerate(paths):
@@ -90,9 +92,10 @@ def _remove(
 
 
 def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> tuple[set[int], float]:
-    """The artifacts that the latest runs of each pipeline, and whatever ran since, read or made.
+    """Finds the artifacts that the latest runs of each pipeline, and all later executions, read or wrote.
 
-    And when the oldest of these runs began, in seconds since 1970; 0 if there is none.
+    Returns:
+      The artifacts' ids, and the time at which the oldest of these runs began, in seconds since 1970; 0 without runs.
     """
     kept: set[int] = set()
     beginnings: list[float] = []
@@ -102,27 +105,27 @@ def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> tuple[set[int]
             (min(executions), run.create_time_since_epoch / 1000)
             for run in store.get_contexts_by_type("pipeline_run")
             if len(executions := {e.id for e in store.get_executions_by_context(run.id)} & in_pipeline) > 1
-        ]  # one execution alone is the ingestion of an earlier span
+        ]  # a run with one execution only is the ingestion of an earlier span
         latest = sorted(runs)[-keep_runs:]
         since = [execution for execution in in_pipeline if latest and execution >= latest[0][0]]
-        kept |= {event.artifact_id for event in store.get_events_by_execution_ids(since)}  # a resolver's outputs, too
+        kept |= {event.artifact_id for event in store.get_events_by_execution_ids(since)}  # includes resolvers' outputs
         beginnings += [beginning for _, beginning in latest]
     return kept, min(beginnings, default=0.0)
 
 
 def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
-    """What each pipeline's next run is held against and goes on analyzing from, however long ago it was made."""
+    """Returns the artifacts that each pipeline's next run reads, of any age: analysis caches and gate records."""
     kept: set[int] = set()
     for pipeline in store.get_contexts_by_type("pipeline"):
         live = [a for a in store.get_artifacts_by_context(pipeline.id) if a.state == _Artifact.LIVE]
         for kind in ("TransformCache", VocabularyMemory.TYPE_NAME):
             kept |= set(sorted(a.id for a in live if a.type == kind)[-1:])
-        kept |= {a.id for a in live if a.type == "GateRecord"}  # small, and a replay reads them all
+        kept |= {a.id for a in live if a.type == "GateRecord"}  # they are small, and `wdr gates replay` reads all
     return kept
 
 
 def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int]:
-    """The models of all versions, what they were made from, what was made along, and the gates' verdicts."""
+    """Returns the models of all versions, their inputs back to the examples, side outputs, and the gates' verdicts."""
     uris: set[str] = set()
     for folder in (workspace.root / "serving").glob("*"):
         there = versions(str(folder))
@@ -131,7 +134,7 @@ def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int
     kept, found = set(models), models
     while found:
         makers = _executions(store, found, _OUTPUT)
-        along = _artifacts(store, makers, _OUTPUT)  # such as the quarantine, with the rows' counts
+        along = _artifacts(store, makers, _OUTPUT)  # such as the quarantine, which has the row counts
         found = _artifacts(store, makers, _INPUT, leave_out=_EARLIER) - kept
         kept |= found | along
     made = store.get_artifacts_by_id(list(_artifacts(store, _executions(store, models, _INPUT), _OUTPUT)))
@@ -139,13 +142,13 @@ def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int
 
 
 def _executions(store: mlmd.MetadataStore, artifacts: set[int], kind: int) -> set[int]:
-    """The executions that made artifacts, or that read them."""
+    """Returns the executions that wrote (`_OUTPUT`) or read (`_INPUT`) the artifacts."""
     events = store.get_events_by_artifact_ids(list(artifacts)) if artifacts else []
     return {event.execution_id for event in events if event.type == kind}
 
 
 def _artifacts(store: mlmd.MetadataStore, executions: set[int], kind: int, leave_out: Collection[str] = ()) -> set[int]:
-    """The artifacts that executions made, or that they read, but for some inputs."""
+    """Returns the artifacts that the executions wrote or read, without the inputs named in `leave_out`."""
     events = store.get_events_by_execution_ids(list(executions)) if executions else []
     return {e.artifact_id for e in events if e.type == kind and not (e.path.steps and e.path.steps[0].key in leave_out)}
 
@@ -156,7 +159,7 @@ def _num_bytes(path: Path) -> int:
 
 
 def garbage_table(garbage: Garbage) -> Table:
-    """What can go, by component and output."""
+    """Returns a table of the garbage by component and output."""
     table = Table("what", "how many", "MB", box=None, pad_edge=False)
     by_kind: dict[str, list[int]] = {}
     for path, num_bytes in garbage.num_bytes.items():

@@ -1,4 +1,4 @@
-"""The gates' recorded inputs, decided again: what other thresholds would have stopped or refused."""
+"""Replays the gates' decisions on their recorded inputs with other thresholds."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from pipeline.workspace import Workspace
 from transform.config.config import Config
 from transform.errors import InputError
 
-#: The severities that keep a span or a model back, and what a person calls it.
+#: The severities of findings that stop a span or refuse a model, and the word that the table shows for each.
 _BLOCKS = {"stop": "stopped", "refuse": "refused"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Replayed:
-    """A gate's decision on a span, as it was and as it would be.
+    """A gate's decision on a span, recorded and replayed.
 
     Attributes:
       gate: The gate.
       span: The span.
-      was: What the gate found.
-      would_be: What it finds by the other thresholds.
+      was: The gate's recorded findings.
+      would_be: Its findings with the other thresholds.
     """
 
     gate: str
@@ -44,17 +44,18 @@ class Replayed:
 
 
 def replay(records: Iterable[GateRecord], config: Config) -> list[Replayed]:
-    """Decides on recorded inputs by the thresholds of a config.
+    """Decides on recorded inputs with the thresholds of a config.
 
-    A span or model that this would keep back is none of those that later spans are held against, but for a span that a
-    person accepted: the gate on quality has a record of it though it was stopped. Each span's anchor is what it was.
+    A span that the replay stops, or a model that it refuses, is not a reference for later spans. The exception is a
+    span that a person accepted: it was stopped, but the gate on quality has a record of it. Each span keeps its
+    recorded anchor.
 
     Args:
-      records: One of each gate and span.
-      config: The thresholds.
+      records: One record per gate and span.
+      config: The config with the thresholds.
 
     Returns:
-      By gate, then by span.
+      The decisions, by gate, then by span.
     """
     by_gate: dict[str, list[GateRecord]] = {}
     for record in sorted(records, key=lambda r: (r.gate, r.span)):
@@ -91,7 +92,7 @@ def _replay_quality(records: Sequence[GateRecord], config: Config) -> list[Repla
 
 
 def recorded(connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str) -> list[GateRecord]:
-    """The records of a pipeline's gates, the newest of each gate and span."""
+    """Reads the records of a pipeline's gates, the newest of each gate and span."""
     store = open_store(connection)
     context = store.get_context_by_type_and_name("pipeline", pipeline_name)
     artifacts = store.get_artifacts_by_context(context.id) if context else []
@@ -105,10 +106,10 @@ def recorded(connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str
 
 
 def replay_tables(workspace: Workspace, config: Config) -> list[Table]:
-    """Two tables: the spans of which something was or would be kept back, and the block rate of each threshold.
+    """Returns two tables: the spans with a recorded or replayed block, and the block rate of each threshold.
 
     Raises:
-      InputError: If no gate of the config's pipeline has left a record.
+      InputError: If no gate of the config's pipeline has written a record.
     """
     replayed = replay(recorded(workspace.metadata_connection(), config.name), config)
     if not replayed:
@@ -134,7 +135,7 @@ def _spans_table(replayed: Sequence[Replayed]) -> Table:
 
 
 def _rules_table(replayed: Sequence[Replayed]) -> Table:
-    """Of each threshold that kept something back, or would, on how many of its gate's spans it does."""
+    """For each threshold that blocked or would block a span: on how many of its gate's spans it does."""
     table = Table(box=None, pad_edge=False)
     table.add_column("threshold", overflow="fold")
     for header in ("spans", "blocked", "would block", "rate"):
@@ -153,7 +154,7 @@ def _rules_table(replayed: Sequence[Replayed]) -> Table:
 
 
 def _rate(num_spans: int, was: int, would_be: int) -> tuple[str, str, str, str]:
-    """The cells behind a threshold: spans, how many it blocked, would block, and the share of these."""
+    """Returns a threshold's cells: numbers of spans, of blocked spans, of spans it would block, and their share."""
     return str(num_spans), str(was), str(would_be), f"{would_be / num_spans:.1%}"
 
 

@@ -1,4 +1,4 @@
-"""The pushed versions of a workspace, for a person."""
+"""Lists the pushed versions of a workspace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transform.errors import InputError
 
 
 def model_names(workspace: Workspace) -> list[str]:
-    """The models that were pushed, sorted; raises InputError if there is none."""
+    """Returns the names of the models that were pushed, sorted; raises InputError if there is none."""
     serving = workspace.root / "serving"
     names = sorted(path.name for path in serving.iterdir() if path.is_dir()) if serving.is_dir() else []
     if not names:
@@ -33,11 +33,11 @@ def model_names(workspace: Workspace) -> list[str]:
 
 
 def serving_root(workspace: Workspace, name: str | None) -> str:
-    """The folder of a model's versions.
+    """Returns the serving folder of a model.
 
     Args:
       workspace: The workspace.
-      name: The model; None where there is one only.
+      name: The model; may be None if the workspace has only one.
 
     Raises:
       InputError: If there is no such model, or there are several and none is named.
@@ -51,7 +51,7 @@ def serving_root(workspace: Workspace, name: str | None) -> str:
 
 
 def versions_table(workspace: Workspace, name: str | None = None) -> Table:
-    """A table of all pushed versions, or of one model's; TF Serving serves the highest of each model."""
+    """Returns a table of all pushed versions, or of one model's; TF Serving serves each model's highest version."""
     table = Table(box=None, pad_edge=False)
     for header in ("model", "version", "spans", "serves", "pinned", "pushed", "note", "where"):
         table.add_column(header, overflow="fold")
@@ -75,7 +75,7 @@ def versions_table(workspace: Workspace, name: str | None = None) -> Table:
 
 
 def note(manifest: Manifest) -> str:
-    """What is unusual about a version, and why it is so; empty for a push that the gates let through."""
+    """Returns what is unusual about a version, with the reason; empty for a push that the gates allowed."""
     notes = []
     if RESTORES in manifest:
         notes.append(f"restores {manifest[RESTORES]}: {manifest[ROLLBACK_REASON]}")
@@ -85,7 +85,7 @@ def note(manifest: Manifest) -> str:
 
 
 def record(workspace: Workspace, root: str, version: int) -> str:
-    """Records a rollback in ML Metadata, where it knows the restored version; returns a sentence that tells."""
+    """Records a rollback in ML Metadata, if it has the restored version; returns a sentence that says where it is."""
     connection = workspace.metadata_connection()
     try:
         recorded = record_rollback(open_store(connection), root, version)

@@ -1,4 +1,4 @@
-"""How each model did on the span after those that it was trained on: the history of progressive validation."""
+"""History of progressive validation: each model's metrics on the span after those that it was trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ProgressiveValidation:
     """One progressive validation.
 
     Attributes:
-      span: The span that was new to both models.
+      span: The span, which was new to both models.
       trained_to: The last span that the model was trained on.
       model_uri: The model.
       measured: Its metrics on the span's evaluation examples, and those of the model before it.
@@ -36,12 +36,12 @@ class ProgressiveValidation:
 
 
 def read_progress(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> ProgressiveValidation | None:
-    """Reads one validation from its ModelEvaluation; None if there was no model to validate."""
+    """Reads a validation from its ModelEvaluation artifact; None if there was no model to validate."""
     inputs = _inputs(store, evaluation)
     models = sorted((a for a in inputs if a.type == "Model"), key=lambda artifact: artifact.id)
     if not models:
         return None
-    before, model = models[:-1], models[-1]  # the other one, if there are two, was there before it
+    before, model = models[:-1], models[-1]  # of two models, the one with the lower id is the one before
     return ProgressiveValidation(
         span=max(a.custom_properties["span"].int_value for a in inputs if a.type == "Examples"),
         trained_to=max(a.custom_properties["span"].int_value for a in examples_behind(store, model.id)),
@@ -52,7 +52,7 @@ def read_progress(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Arti
 
 
 def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[ProgressiveValidation]:
-    """All progressive validations of a workspace, by span; of one that was done again, the last."""
+    """Reads all progressive validations of a workspace, by span; of a repeated one, the last."""
     with Metadata(connection) as handle:
         found = [read_progress(handle.store, a) for a in _evaluations(handle.store)]
     by_span = {progress.span: progress for progress in found if progress is not None}
@@ -62,7 +62,7 @@ def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[Progre
 def read_common(
     connection: metadata_store_pb2.ConnectionConfig, one_uri: str, other_uri: str
 ) -> ProgressiveValidation | None:
-    """The last validation of two models on the same span, which was new to both; None if there is none."""
+    """Reads the last validation of two models on a span that was new to both; None if there is none."""
     with Metadata(connection) as handle:
         for evaluation in reversed(_evaluations(handle.store)):
             if {a.uri for a in _inputs(handle.store, evaluation) if a.type == "Model"} == {one_uri, other_uri}:
@@ -71,23 +71,23 @@ def read_common(
 
 
 def _evaluations(store: mlmd.MetadataStore) -> list[metadata_store_pb2.Artifact]:
-    """The ModelEvaluations of progressive validation whose files are there, first to last."""
+    """Returns the ModelEvaluations of progressive validation whose files still exist, oldest first."""
     try:
         found = store.get_artifacts_by_type("ModelEvaluation")
-    except mlmd.errors.NotFoundError:  # of the type: nothing was evaluated yet
+    except mlmd.errors.NotFoundError:  # the type does not exist: nothing has been evaluated yet
         return []
     ours = [a for a in found if producer_type(store, a.id) == PROGRESSIVE_EVALUATOR and fileio.exists(a.uri)]
     return sorted(ours, key=lambda artifact: artifact.id)
 
 
 def _inputs(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> list[metadata_store_pb2.Artifact]:
-    """What an evaluation was made from."""
+    """Returns the input artifacts of an evaluation."""
     made_by = producer(store, evaluation.id)
     return [] if made_by is None else artifacts_of(store, made_by, inputs=True)
 
 
 def history_table(history: Sequence[ProgressiveValidation]) -> Table:
-    """A row per span and metric: how the last model did there, and the one before it. It is 78 characters wide."""
+    """Returns a table with one row per span and metric: the last model's and the one's before. 78 characters wide."""
     table = Table(box=None, pad_edge=False)
     table.add_column("span", justify="right")
     table.add_column("trained\nto", justify="right")
@@ -106,7 +106,7 @@ def history_table(history: Sequence[ProgressiveValidation]) -> Table:
 
 
 def against_baseline(measured: EvaluationResult, name: str) -> str:
-    """A metric beside the baseline's, with the interval of the change where there is one."""
+    """Formats a metric with the baseline's, and with the interval of the change if there is one."""
     value = f"{measured.metrics[name]:.4f}"
     if name not in measured.baseline:
         return value

@@ -1,4 +1,4 @@
-"""What a pushed version was made from: its manifest, and by ML Metadata back to log files and row counts."""
+"""Provenance of a pushed version, from its manifest and, through ML Metadata, back to log files and row counts."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ from transform.ranking import absence_words
 
 @dataclasses.dataclass(frozen=True)
 class SpanRecord:
-    """What a model learned from one span.
+    """One span in a model's training data.
 
     Attributes:
       span: The span's number.
       examples_uri: The ingested examples.
-      quarantine_uri: The rejected rows, and the counts.
-      counts: Of the rows; None if the quarantine was removed.
+      quarantine_uri: The rejected rows, and the row counts.
+      counts: The row counts; None if the quarantine was removed.
       files: The log files, by source.
-      accepted: Why a person accepted what a gate on data would have stopped, by what it found.
+      accepted: By finding of a gate on data, the reason for which a person accepted it.
     """
 
     span: int
@@ -61,12 +61,12 @@ class SpanRecord:
 
 
 def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
-    """Walks from a model back to the spans that it learned from, newest first; none if ML Metadata does not know it."""
+    """Finds the spans that a model was trained on, newest first; empty if ML Metadata does not have the model."""
     records = []
     for model in store.get_artifacts_by_uri(model_uri):
         for examples in examples_behind(store, model.id):
             ingestion = producer(store, examples.id)
-            assert ingestion is not None  # Examples with a span are of an ingestion
+            assert ingestion is not None  # Examples with a span come from an ingestion
             (quarantine,) = [a for a in artifacts_of(store, ingestion, inputs=False) if a.type == "Quarantine"]
             (execution,) = store.get_executions_by_id([ingestion])
             there = os.path.exists(os.path.join(quarantine.uri, COUNTS_FILE))
@@ -84,21 +84,21 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
 
 
 def files_of(execution: metadata_store_pb2.Execution) -> dict[str, list[str]]:
-    """The log files that an ingestion read, by source."""
+    """Returns the log files that an ingestion read, by source."""
     by_source = json.loads(execution.custom_properties[FILES].string_value)
     return {source: [path for paths in by_split.values() for path in paths] for source, by_split in by_source.items()}
 
 
 def record_table(root: str, version: int | None, connection: metadata_store_pb2.ConnectionConfig) -> Table:
-    """A table of two columns: what, and how much or where.
+    """Returns a table of two columns: what, and how much or where.
 
     Args:
       root: The serving folder.
       version: The version, which may have been removed since; None takes the one that serves.
-      connection: To ML Metadata.
+      connection: The connection to ML Metadata.
 
     Raises:
-      InputError: If there never was such a version.
+      InputError: If such a version was never pushed.
     """
     manifests, found = history(root), versions(root)
     if version is None and found:
@@ -122,7 +122,7 @@ def record_table(root: str, version: int | None, connection: metadata_store_pb2.
 
 
 def _state(root: str, version: int, found: list[int]) -> str:
-    """Whether a version serves, is there or was removed; and whether it is pinned."""
+    """Says whether a version serves, exists or was removed, and whether it is pinned."""
     if version not in found:
         return "removed, since newer ones were pushed"
     state = "which serves" if version == found[-1] else "which does not serve"
@@ -132,7 +132,7 @@ def _state(root: str, version: int, found: list[int]) -> str:
 
 
 def _made_from(manifest: Manifest) -> dict[str, str]:
-    """What the manifest tells, line by line."""
+    """Returns the manifest's contents as lines of text, by their label."""
     lines = {}
     if unusual := note(manifest):
         lines["note"] = unusual

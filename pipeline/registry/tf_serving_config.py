@@ -1,12 +1,13 @@
-"""TF Serving's `models.config` for a workspace: which versions are loaded, and which labels they have.
+"""Writes TF Serving's `models.config` for a workspace: the versions to load, and their labels.
 
-In TF Serving a label keeps no version loaded: the version policy alone says which are, and a label at a version that is
-not loaded answers NOT_FOUND. `latest` unloads the version of `stable` once enough newer ones are pushed. So a model
-with labels gets `specific` versions: those of its labels and the newest.
+In TF Serving a label does not keep a version loaded: only the version policy decides which versions are loaded, and a
+request to a label whose version is not loaded returns NOT_FOUND. The policy `latest` unloads the version labelled
+`stable` once enough newer ones are pushed. So a model with labels gets the policy `specific`, with the versions of its
+labels and the newest one.
 
-TF Serving refuses a whole file, on each reading again, that moves a label to a version that it has not loaded yet
-(`ServerCore::UpdateModelVersionLabelMap`, of 2.19: FAILED_PRECONDITION, before it loads anything). So a version comes
-with one file and gets an old label with a later one.
+If a file moves a label to a version that TF Serving has not loaded yet, TF Serving rejects the whole file at each
+reading, before it loads anything (`ServerCore::UpdateModelVersionLabelMap` in TF Serving 2.19: FAILED_PRECONDITION). So
+one file has to load the version, and a later one moves the label.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pipeline.registry.list import serving_root
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 
-#: By what a pin's reason begins that a label set; a pin that a person set has another reason and stays.
+#: Beginning of the reason of each pin that was set for a label; pins that a person set have other reasons and stay.
 LABELLED = "TF Serving's labels: "
 
 _HEADER = """\
@@ -34,7 +35,7 @@ _HEADER = """\
 
 
 def read_config(path: str) -> Any:
-    """A `ModelServerConfig`: the file's, or an empty one where there is no file.
+    """Reads a `ModelServerConfig` from a file; returns an empty one if there is no file.
 
     Raises:
       InputError: If the file is not a `ModelServerConfig` with a list of models.
@@ -60,25 +61,25 @@ def write_config(
     load: Sequence[int] = (),
     base_path: str = "/models",
 ) -> str:
-    """Writes what TF Serving is to load of one model; a label that is not named stays where it is.
+    """Writes the versions and labels of one model; labels that are not named keep their versions.
 
-    Versions with a label are pinned, so that no push removes them, until they have none.
+    Versions with a label are pinned, so that no push removes them, as long as they have one.
 
     Args:
       workspace: The workspace with the pushed versions.
-      path: The file; what it says of other models stays.
+      path: The file to write; its entries for other models are kept.
       name: The model.
-      labels: By label, the version that is to have it.
-      unlabel: Labels that are taken away.
-      load: Versions to load beside those with a label and the newest, to go back to without waiting.
-      base_path: The folder in which TF Serving finds the models; for a model that the file does not have yet.
+      labels: For each label to set, its version.
+      unlabel: Labels to remove.
+      load: Versions to load besides the labelled ones and the newest, so that a rollback to them needs no loading.
+      base_path: The folder in which TF Serving finds the models; used for a model that the file does not have yet.
 
     Returns:
-      A sentence: which versions are loaded, and which labels they have.
+      A sentence with the versions that are loaded, and the labels.
 
     Raises:
-      InputError: If a version was not pushed or is not there any more, a label to take away is not in the file, or a
-        label would move to a version that the file does not load yet.
+      InputError: If a version was never pushed or no longer exists, a label to remove is not in the file, or a label
+        would move to a version that the file does not load yet.
     """
     root = serving_root(workspace, name)
     pushed = versions(root)
@@ -112,7 +113,7 @@ def write_config(
 
 
 def _moved(before: Mapping[str, int], labels: Mapping[str, int], unlabel: Sequence[str], path: str) -> dict[str, int]:
-    """The labels after a change; raises InputError if one to take away is not there."""
+    """Returns the labels after a change; raises InputError if a label to remove does not exist."""
     for label in unlabel:
         if label not in before:
             raise InputError(
@@ -122,7 +123,7 @@ def _moved(before: Mapping[str, int], labels: Mapping[str, int], unlabel: Sequen
 
 
 def _loaded(model: Any, pushed: Sequence[int]) -> list[int]:
-    """The versions that a model's policy loads of those that were pushed; TF Serving's default is the newest."""
+    """Returns the pushed versions that a model's policy loads; TF Serving's default is the newest one."""
     policy = model.model_version_policy
     kind = policy.WhichOneof("policy_choice")
     if kind == "specific":
@@ -133,7 +134,7 @@ def _loaded(model: Any, pushed: Sequence[int]) -> list[int]:
 
 
 def _fill(model: Any, labels: Mapping[str, int], load: Sequence[int], newest: int) -> None:
-    """Writes policy and labels; without either the newest version, whichever it is."""
+    """Writes policy and labels; without labels and without `load`, the policy is the latest version."""
     model.ClearField("version_labels")
     model.ClearField("model_version_policy")
     if labels or load:
@@ -144,7 +145,7 @@ def _fill(model: Any, labels: Mapping[str, int], load: Sequence[int], newest: in
 
 
 def _pin(root: str, labels: Mapping[str, int]) -> None:
-    """Pins the versions that have a label, but for those that a person has pinned."""
+    """Pins the versions that have a label, except those that a person has pinned."""
     pinned = pins(root)
     for version in sorted(set(labels.values())):
         if pinned.get(version, LABELLED).startswith(LABELLED):
@@ -152,7 +153,7 @@ def _pin(root: str, labels: Mapping[str, int]) -> None:
 
 
 def _unpin(root: str, labels: Mapping[str, int]) -> None:
-    """Takes the pins away of versions that had a label and have none."""
+    """Unpins the versions that had a label and have none any more."""
     for version, reason in pins(root).items():
         if reason.startswith(LABELLED) and version not in labels.values():
             unpin(root, version)

@@ -1,1 +1,1 @@
-"""What a run gives out: its report, the summary at the terminal, Prometheus metrics and OpenLineage events."""
+"""The outputs of a run: its report, the terminal's summary, Prometheus metrics and OpenLineage events."""

@@ -1,4 +1,4 @@
-"""What infra validation found, for a person: what the model costs, beside the serving model, and its skew."""
+"""Formats the result of infra validation: the model's cost next to the serving model's, and its skew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 def infra_rows(verdict: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
-    """What, and how much, of a `components.infra_validation.validation.Verdict` as JSON."""
+    """Yields the rows (what, how much) of a `components.infra_validation.validation.Verdict` as JSON."""
     measured = {"candidate": verdict["candidate"], "serving model": verdict["baseline"]}
     costs = {name: cost for name, cost in measured.items() if cost is not None}
     if costs:
@@ -40,7 +40,7 @@ def infra_rows(verdict: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType
 
 
 def _latency(costs: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """The paper's table 2, with percentiles."""
+    """Returns the latencies as a table: the paper's table 2, with percentiles."""
     table = Table(box=None, pad_edge=False)
     table.add_column("model", no_wrap=True)
     table.add_column("signature", no_wrap=True)

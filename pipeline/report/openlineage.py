@@ -1,7 +1,7 @@
-"""A run's lineage for a catalog of data: OpenLineage events, of each node from what it read to what it made.
+"""A run's lineage as OpenLineage events for a data catalog: for each node, the data sets that it read and wrote.
 
-They are sent by OpenLineage's own client, and only where its variables (`OPENLINEAGE_URL`, `OPENLINEAGE__TRANSPORT__…`,
-`OPENLINEAGE_CONFIG`) say where to.
+OpenLineage's own client sends them, and only if its environment variables (`OPENLINEAGE_URL`,
+`OPENLINEAGE__TRANSPORT__…`, `OPENLINEAGE_CONFIG`) name a destination.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from components.lineage import artifacts_of
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.record import files_of
 
-#: The variable that names the jobs' namespace, and what it is without one.
+#: The variable with the jobs' namespace, and its default.
 NAMESPACE_VARIABLE, NAMESPACE = "OPENLINEAGE_NAMESPACE", "wide-deep-ranker"
 
 _PRODUCER = "https://pypi.org/project/wide-deep-ranker"
 
-#: The variables that say where events go to: these, and those that begin so.
+#: The variables that name a destination: exact names, and a prefix.
 _WHERE_TO, _WHERE_TO_PREFIX = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG"), "OPENLINEAGE__TRANSPORT__"
 
 _ENDS = {
@@ -43,10 +43,10 @@ _ENDS = {
 def send_lineage(
     connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str, run_id: str, executions: Mapping[str, int]
 ) -> None:
-    """Sends the events of a run's nodes, if the environment says where to; a failure is logged, and fails no run.
+    """Sends the events of a run's nodes if the environment names a destination; a failure is logged and not raised.
 
     Args:
-      connection: To ML Metadata.
+      connection: The connection to ML Metadata.
       pipeline_name: The run's pipeline.
       run_id: The run's name.
       executions: By node, its execution in ML Metadata.
@@ -57,16 +57,16 @@ def send_lineage(
         with contextlib.closing(OpenLineageClient()) as client:
             for event in lineage_events(connection, pipeline_name, run_id, executions):
                 client.emit(event)
-    except Exception:  # the catalog may be away, and its transport raises what it likes
+    except Exception:  # the catalog may be unreachable, and its transport may raise any exception
         logging.exception("the lineage of the run %s was not sent", run_id)
 
 
 def lineage_events(
     connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str, run_id: str, executions: Mapping[str, int]
 ) -> Iterator[RunEvent]:
-    """The events of a run's nodes: of each its start, and its end, if it has come to one.
+    """Yields the events of a run's nodes: each node's start, and its end if it has ended.
 
-    The arguments are those of `send_lineage`. The same run gives the same ids.
+    The arguments are those of `send_lineage`. The events of a run always have the same ids.
     """
     namespace = os.environ.get(NAMESPACE_VARIABLE, NAMESPACE)
     parent = parent_run.ParentRunFacet(
@@ -91,7 +91,7 @@ def lineage_events(
 
 
 def _read(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -> Iterable[tuple[str, str]]:
-    """The places of what an execution read: artifacts, and log files."""
+    """Yields the data sets that an execution read: artifacts and log files."""
     yield from (_place(artifact.uri) for artifact in artifacts_of(store, execution.id, inputs=True))
     if FILES in execution.custom_properties:
         for paths in files_of(execution).values():
@@ -99,7 +99,7 @@ def _read(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) ->
 
 
 def _place(uri: str) -> tuple[str, str]:
-    """A dataset's namespace and name: of a local file `file` and its path, of another `scheme://host` and the rest."""
+    """Returns a data set's namespace and name: `file` and the path, or `scheme://host` and the rest of the URI."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return "file", uri

@@ -1,4 +1,4 @@
-"""What monitoring reads of a run: a file in Prometheus' text format, for the node exporter's textfile collector."""
+"""Prometheus metrics of a run: a file in the text format, for the node exporter's textfile collector."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class RunRecord:
       pipeline_name: Its pipeline.
       span: Its span.
       executions: By node, its execution in ML Metadata.
-      run_result: What it came to; None if a gate on data stopped it.
-      skipped_by: That gate; the next run builds on the last good one.
-      reason: Its sentence.
+      run_result: Its result; None if a gate on data stopped it.
+      skipped_by: The gate that stopped it; the next run then builds on the last good span.
+      reason: That gate's sentence.
     """
 
     pipeline_name: str
@@ -44,7 +44,7 @@ class RunRecord:
 
 
 def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> None:
-    """Writes the metrics of a pipeline's last run in a workspace, in place of those of the run before."""
+    """Writes the metrics of a pipeline's last run, replacing those of the run before."""
     registry = CollectorRegistry()
 
     def gauge(name: str, words: str, *labels: str) -> Gauge:
@@ -77,7 +77,7 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
 
 
 def _first_pushed(root: str) -> float | None:
-    """When the model that serves was pushed for the first time, in seconds since 1970; None if no manifest tells."""
+    """Returns when the serving model was first pushed, in seconds since 1970; None if no manifest has the time."""
     manifests = list(history(root).values())
     pushes = [m[PUSHED_AT] for m in manifests if is_same_model(m, manifests[-1]) and PUSHED_AT in m]
     return min((datetime.datetime.fromisoformat(at).timestamp() for at in pushes), default=None)

@@ -1,4 +1,4 @@
-"""What the summary says of a model's quality: its metrics, its slices, and what could not be judged."""
+"""Formats a model's quality for the summary: metrics, slices, and what could not be judged."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
 from pipeline.report.run_result import RunResult
 
-#: So many slices, and findings of one kind, are shown; the report has all.
+#: Maximum number of slices, and of findings of one kind, in the summary; the report has all of them.
 MAX_SLICES, MAX_FINDINGS = 12, 5
 
-#: Of the metrics of a slice.
+#: The metrics shown for a slice.
 _SHOWN = ("auc", "logloss", "calibration")
 
 
 def quality_rows(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
-    """What, and how much: the summary's rows."""
+    """Yields the summary's rows: what, and how much."""
     for name, value in run_result.metrics.items():
         yield name, f"{value:.4f}  ({_against(run_result, name)})"
     if run_result.slices:
@@ -31,7 +31,7 @@ def quality_rows(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
 
 
 def _against(run_result: RunResult, metric: str) -> str:
-    """What a metric stands against: the serving model's, and how far the change may be chance."""
+    """Compares a metric with the serving model's: its value, and the confidence interval of the change."""
     if metric not in run_result.baseline:
         return "no baseline"
     against = f"serving model {run_result.baseline[metric]:.4f}"
@@ -51,7 +51,7 @@ def _findings(what: str, found: Sequence[Finding]) -> Iterator[tuple[str, str]]:
 
 
 def _slices(run_result: RunResult) -> RenderableType:
-    """The slices of which something was refused, then the largest."""
+    """Returns a table of slices: those with a refusal first, then the largest."""
     refused = {finding.subject for finding in run_result.findings if finding.severity == "refuse"}
 
     def rank(name: str) -> tuple[bool, int]:
@@ -74,7 +74,7 @@ def _slices(run_result: RunResult) -> RenderableType:
 
 
 def _cell(measured: EvaluationResult, metric: str) -> str:
-    """A metric, and its change's half-width where there is one."""
+    """Formats a metric, with its change and the change's half-width if there is one."""
     value = measured.metrics[metric]
     if math.isnan(value):
         return "-"

@@ -1,4 +1,4 @@
-"""The result of a run, read from its artifacts, so that a cached node reports the same as an executed one."""
+"""Run result, rebuilt from artifacts, so that a cached node reports the same as an executed one."""
 
 from __future__ import annotations
 
@@ -33,25 +33,26 @@ class RunResult:
     """The result of one run.
 
     Attributes:
-      counts: Of the rows.
-      spans: The window that was trained on, newest first.
-      data_findings: What the gate on data found, the gravest first.
-      progress: How the model before this run's did on the span, which it had not seen; None on a first span.
+      counts: Row counts of the ingestion.
+      spans: The window that was trained on, newest span first.
+      data_findings: Findings of the gate on data, the most severe first.
+      progress: Metrics of the previous model on this span, which it had not seen; None on a first span.
       training: The trainer's report.
-      metrics: The candidate's, by name; empty if infra validation refused it, as it is not evaluated then.
-      baseline: The serving model's on the same examples; empty on a first run.
-      changes: By metric, the 95 % interval of the candidate's minus the serving model's; empty on a first run.
-      num_eval_examples: How many they were measured on.
-      slices: What was measured in each slice, by its name.
-      findings: What the gate on quality found, refusals first.
-      infra: The verdict of the infra validation.
-      refusals: Why the model was not to be pushed, a sentence each; empty if the gates let it through.
-      forced: Why it was pushed though there are refusals; empty if it was not.
+      metrics: The candidate model's metrics, by name; empty if infra validation refused it, since it is not evaluated
+        then.
+      baseline: The serving model's metrics on the same examples; empty on a first run.
+      changes: By metric, the 95 % interval of the candidate's value minus the serving model's; empty on a first run.
+      num_eval_examples: Number of examples on which they were measured.
+      slices: By the slice's name, what was measured in it.
+      findings: Findings of the gate on quality, refusals first.
+      infra: The verdict of infra validation.
+      refusals: Why the model was not to be pushed, one sentence per reason; empty if the gates allowed the push.
+      forced: Why it was pushed despite refusals; empty if it was not.
       version: The pushed version; None if there is none.
-      places: Where what lies, by what it is.
-      accepted: What gates on data found that a person accepted, a sentence each, with the person and the reason.
-      held_against: Which version the model was held against and where it was found, or why there was none.
-      push_note: What else there is to say of the pushed version, such as that it was removed since; else empty.
+      places: Locations of files and folders, by what they contain.
+      accepted: Findings of the gates on data that a person accepted, one sentence each, with the person and the reason.
+      push_note: A further note on the pushed version, for example that it was removed since; else empty.
+      held_against: The version that was the baseline and where it was found, or why there was none.
     """
 
     counts: Counts
@@ -91,7 +92,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
     """Reads the result of a finished run.
 
     Args:
-      connection: To ML Metadata.
+      connection: The connection to ML Metadata.
       executions: By node, its execution in the run.
     """
     with Metadata(connection) as handle:
@@ -115,7 +116,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
     reasons = [f"infra validation: {problem}" for problem in verdict["problems"]]
     measured = {"": EvaluationResult(num_examples=0, metrics={}, baseline={}, changes={})}
     findings: list[Finding] = []
-    if not reasons:  # else the Evaluator was not given the model
+    if not reasons:  # otherwise the Evaluator did not get the model
         record = read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri)
         measured = QualityInputs.from_json(record.inputs).slices
         findings = list(record.findings)
@@ -156,7 +157,7 @@ def _held_against(
     candidate: metadata_store_pb2.Artifact,
     resolved: Sequence[metadata_store_pb2.Artifact],
 ) -> str:
-    """What the candidate was held against, in words; `resolved` is what the resolver of the serving model gave out."""
+    """Describes the candidate's baseline; `resolved` is the output of the resolver of the serving model."""
     found = next((artifact for artifact in resolved if artifact.type == "Model"), None)
     return baseline_words(
         push.custom_properties["serving_root"].string_value,
@@ -168,7 +169,7 @@ def _held_against(
 
 
 def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:
-    """What a person accepted, if the artifact is a gate's verdict that says so."""
+    """Yields what a person accepted, if the artifact is a gate's verdict that records an acceptance."""
     if artifact.type == GateVerdict.TYPE_NAME:
         what, why, who = (
             artifact.custom_properties[key].string_value for key in (ACCEPTED, ACCEPT_REASON, ACCEPTED_BY)
@@ -178,7 +179,7 @@ def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:
 
 
 def _defined(value: Any) -> Any:
-    """A tree of JSON with null for what is not a number: a slice may lack a label, and AUC with it."""
+    """Replaces non-finite numbers in a JSON tree by null: without one of the labels, a slice has no AUC."""
     if isinstance(value, dict):
         return {key: _defined(of_key) for key, of_key in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""The summary table at the end of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transform.ranking import absence_words
 
 
 def summary(run_result: RunResult) -> RenderableType:
-    """The outcome as a table of two columns: what, and how much or where."""
+    """Returns the run's result as a table of two columns: what, and how much or where."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -57,7 +57,7 @@ def summary(run_result: RunResult) -> RenderableType:
         f"{training['num_steps']:,} steps in {training['seconds']:.0f} s, "
         f"{training['examples_per_second']:,.0f} examples/s",
     )
-    if withheld := training.get("num_withheld_examples"):  # a model of an earlier release has none
+    if withheld := training.get("num_withheld_examples"):  # models of earlier releases lack the key
         sentence = f"{withheld:,} training examples that can share their label with an evaluation example of this span"
         table.add_row("  left out", sentence)
     if training["num_trained_examples"] < training["num_examples"] * training["num_epochs"]:
@@ -92,7 +92,7 @@ def summary(run_result: RunResult) -> RenderableType:
 
 
 def _cold(training: Mapping[str, Any]) -> str:
-    """That a training started from nothing, and why."""
+    """Says that a training started cold, and why."""
     return "; ".join(["cold", *training["warm_start"]["not_carried"]])
 
 
@@ -101,7 +101,7 @@ def _short(value: Any) -> str:
 
 
 def _carried(tables: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """What a warm start took along, table by table."""
+    """Returns a table of what a warm start carried over, by weight table."""
     carried = Table(box=None, pad_edge=False)
     carried.add_column("rows of", no_wrap=True)
     for column in ("kept", "new", "dropped", "norm"):
@@ -119,7 +119,7 @@ def _rows(run_result: RunResult) -> str:
 
 
 def _multi_line(counts: Counts, source: str) -> list[str]:
-    """The source's rows of several lines, if there are any: a stray quote may make one of several rows."""
+    """Reports the source's rows that span several lines, if any: a stray quote can merge several rows into one."""
     number = counts.lines[source].multi_line_rows if source in counts.lines else 0
     return [f"{number:,} of several lines"] if number else []
 

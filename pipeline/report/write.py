@@ -1,4 +1,4 @@
-"""What is left of a run when it has ended: its report, the metrics for monitoring, the lineage for a catalog."""
+"""Writes the outputs of an ended run: its report, the metrics for monitoring, and the lineage for a data catalog."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pipeline.workspace import Workspace
 def write_report(
     workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: RunRecord
 ) -> Path:
-    """Writes the report and the metrics of a run, and sends its lineage.
+    """Writes a run's report and metrics, and sends its lineage.
 
-    The run of a past day, run again while a later day's model serves, leaves the last run's metrics alone.
+    A run of a past span, repeated while the model of a later span serves, does not overwrite the metrics.
 
     Args:
-      workspace: The run's.
-      connection: To ML Metadata.
+      workspace: The run's workspace.
+      connection: The connection to ML Metadata.
       run_id: The run's name.
       ended: The run.
 
     Returns:
-      The report's file.
+      The path of the report.
     """
     report = workspace.reports / f"{run_id}.json"
     if ended.run_result is None:

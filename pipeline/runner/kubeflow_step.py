@@ -1,8 +1,8 @@
-"""A step of Kubeflow Pipelines: takes what its launcher gives, runs the node, and gives back what the launcher expects.
+"""A step of Kubeflow Pipelines: reads the launcher's input, and writes the output that the launcher expects.
 
-The launcher gives an `ExecutorInput`: the parameters' values, the places of the step's output artifacts, and the file
-that it reads afterwards, an `ExecutorOutput`. A place on an object store, such as `minio://bucket/key`, is a path in
-the step's container, `/minio/bucket/key`, whose files the launcher uploads.
+The launcher passes an `ExecutorInput`: the parameters' values, the URIs of the step's output artifacts, and the path of
+the `ExecutorOutput` file that it reads afterwards. A URI on an object store, such as `minio://bucket/key`, is mapped to
+a path in the step's container, `/minio/bucket/key`, whose files the launcher uploads.
 Source: kfp.pipeline_spec, pipeline_spec.proto; the launcher of Kubeflow Pipelines 2, `LocalPathForURI`.
 """
 
@@ -26,21 +26,21 @@ from pipeline.runner.launch import NodeEvent
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 
-#: The schemes whose places the launcher stages, each below a folder of its name.
+#: The URI schemes that the launcher stages, each below a folder of its own.
 STAGED = ("gs", "minio", "s3")
 
 _FOLDERS = {"gs": "gcs", "minio": "minio", "s3": "s3"}
 
 
 class Step:
-    """A step, as the launcher described it.
+    """A step, as the launcher describes it.
 
     Args:
       executor_input: The serialized ExecutorInput, JSON.
-      root: The folder below which places are staged: `/`, but in tests.
+      root: The folder below which URIs are staged; `/`, except in tests.
 
     Raises:
-      InputError: If it is none, or lacks a parameter.
+      InputError: If it is not an ExecutorInput, or lacks a parameter.
     """
 
     def __init__(self, executor_input: str, root: Path = Path("/")):
@@ -57,7 +57,7 @@ class Step:
 
     @property
     def span(self) -> int:
-        """The span that was asked for; in a run that was scheduled, that of the day before."""
+        """The requested span; in a scheduled run, the span of the day before the scheduled time."""
         asked = int(self._value("span").number_value)
         if asked != DAY_BEFORE:
             return asked
@@ -73,11 +73,11 @@ class Step:
         return int(schedule["first_span"]) + (day - datetime.date.fromisoformat(schedule["start"])).days
 
     def tell(self, event: NodeEvent, run_result: RunResult | None) -> None:
-        """Writes the report, and the ExecutorOutput that tells Kubeflow of it.
+        """Writes the report, and the ExecutorOutput that passes it to Kubeflow.
 
         Args:
-          event: How the node ended.
-          run_result: After the last node, what the run came to.
+          event: The node's end.
+          run_result: The run's result, after the last node; else None.
         """
         told: dict[str, Any] = {"node": event.node_id, "state": event.state, "execution": event.execution_id}
         if run_result is not None:
@@ -93,7 +93,7 @@ class Step:
         storage.write_text(self._input.outputs.output_file, json_format.MessageToJson(output))
 
     def staged(self, uri: str) -> Path:
-        """Where the launcher has a place on an object store in this container."""
+        """Returns the path in this container at which the launcher stages a URI on an object store."""
         scheme, separator, key = uri.partition("://")
         if not separator or scheme not in _FOLDERS or ".." in key.split("/"):
             raise InputError(f"an artifact's place begins with one of {[f'{s}://' for s in STAGED]}. Received: {uri!r}")
@@ -110,5 +110,5 @@ class Step:
 
 
 def staging_root() -> Path:
-    """The folder below which places are staged."""
+    """Returns the folder below which URIs are staged."""
     return Path(os.environ.get("WDR_STAGING_ROOT", "/"))

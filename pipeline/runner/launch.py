@@ -1,4 +1,4 @@
-"""Runs a compiled pipeline node by node, each through TFX's own launcher, and tells how each ended."""
+"""Runs a compiled pipeline node by node, each with TFX's own launcher, and reports how each node ended."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _STATES: dict[int, State] = {
 
 @dataclasses.dataclass(frozen=True)
 class NodeEvent:
-    """A node that starts or ends.
+    """The start or end of a node.
 
     Attributes:
       node_id: The node.
-      state: `running` at its start; at its end `done`, or `cached` if an earlier result was taken.
-      seconds: Since its start.
+      state: `running` at its start; at its end `done`, or `cached` if an earlier result was used.
+      seconds: Time since its start.
       execution_id: Its execution in ML Metadata; None at its start.
     """
 
@@ -46,11 +46,11 @@ class NodeEvent:
 
 
 class NodeFailedError(RuntimeError):
-    """A node that did not run and raised nothing: its inputs did not resolve."""
+    """A node did not run although nothing was raised: its inputs did not resolve."""
 
 
 def compile_pipeline(pipeline: tfx_pipeline.Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
-    """Compiles a pipeline for one run; it holds no connection to ML Metadata."""
+    """Compiles a pipeline for one run; the result has no connection to ML Metadata."""
     ir = compile_ir(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(ir, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     return ir
@@ -61,14 +61,14 @@ def run_nodes(ir: pipeline_pb2.Pipeline, connection: metadata_store_pb2.Connecti
 
     Args:
       ir: The compiled pipeline.
-      connection: To ML Metadata.
+      connection: The connection to ML Metadata.
 
     Yields:
       An event at the start and at the end of each node.
 
     Raises:
       NodeFailedError: If a node's inputs did not resolve.
-      Exception: Whatever a node's executor raises.
+      Exception: Any exception of a node's executor.
     """
     for node in ir.nodes:
         node_id = node.pipeline_node.node_info.id
@@ -77,19 +77,19 @@ def run_nodes(ir: pipeline_pb2.Pipeline, connection: metadata_store_pb2.Connecti
 
 
 def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.ConnectionConfig) -> NodeEvent:
-    """Runs one node, unless it is done already in this run.
+    """Runs one node, unless it is already done in this run.
 
     Args:
       ir: The compiled pipeline.
       node_id: The node.
-      connection: To ML Metadata.
+      connection: The connection to ML Metadata.
 
     Returns:
       The event of its end.
 
     Raises:
       NodeFailedError: If its inputs did not resolve.
-      Exception: Whatever its executor raises.
+      Exception: Any exception of its executor.
     """
     (node,) = [n.pipeline_node for n in ir.nodes if n.pipeline_node.node_info.id == node_id]
     deployment = runner_utils.extract_local_deployment_config(ir)
@@ -102,7 +102,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
         executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
     ).launch()
-    # A launcher whose inputs do not resolve returns as if all were well.
+    # If its inputs do not resolve, TFX's launcher returns normally.
     state = None
     if info and info.execution_id is not None:
         with Metadata(connection) as handle:
@@ -115,9 +115,9 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
 
 
 def _put_inputs(store: mlmd.MetadataStore, execution_id: int, inputs: ArtifactMultiMap | None) -> None:
-    """Records what a node read where TFX does not: a retry takes the execution of a try whose inputs had not resolved.
+    """Records a node's inputs as events, on which lineage depends, if TFX has not recorded them.
 
-    Lineage follows these events.
+    TFX omits them if a retry reuses the execution of an attempt whose inputs had not resolved.
     """
     kind = metadata_store_pb2.Event.INPUT
     if any(event.type == kind for event in store.get_events_by_execution_ids([execution_id])):

@@ -1,8 +1,8 @@
-"""A workspace whose ML Metadata was lost, or is older than its artifacts: its next executions get ids that are new.
+"""Reserves execution ids in a workspace whose ML Metadata was lost, or is older than its artifacts.
 
-TFX names an artifact's folder by the id of the execution that makes it. A database that begins anew would give ids
-again: new examples would be written beside old ones and be read together, and a new model would take the place of a
-pushed one, which its baseline or a resumed training still needs.
+TFX names an artifact's folder by the id of the execution that writes it. A new database would assign the same ids
+again: new examples would be written next to old ones and be read together with them, and a new model would replace a
+pushed one, which is still needed as a baseline or by a resumed training.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _PER_CALL = 1000
 
 
 def reserve_ids(connection: metadata_store_pb2.ConnectionConfig, workspace: Workspace) -> int:
-    """Takes up the ids of executions that ML Metadata does not know, but that the workspace has folders of.
+    """Uses up the execution ids that ML Metadata does not have but the workspace has folders for.
 
     Args:
-      connection: To ML Metadata.
+      connection: The connection to ML Metadata.
       workspace: The workspace.
 
     Returns:
-      How many; 0 where ML Metadata knows all that the workspace has.
+      The number of reserved ids; 0 if ML Metadata has all of the workspace's executions.
     """
     with Metadata(connection) as handle:
         store, highest = handle.store, max(_ids_in(workspace), default=0)
@@ -50,7 +50,7 @@ def _last_id(store: mlmd.MetadataStore) -> int:
 
 
 def _ids_in(workspace: Workspace) -> Iterator[int]:
-    """The ids in the names of folders of artifacts, and in the places of models that were pushed."""
+    """Yields the ids in the names of artifact folders, and in the URIs of models that were pushed."""
     for folder in workspace.artifacts.glob("*/*/*"):
         if folder.name.isdecimal():
             yield int(folder.name)

@@ -1,4 +1,4 @@
-"""One run: the earlier spans of the window are ingested, then the whole pipeline runs."""
+"""Runs the pipeline once: ingests the earlier spans of the window, then runs all nodes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[
 
     Args:
       config: The deployment.
-      settings: Where the data and the workspace are, and the span.
+      settings: The runner's settings, with the data, the workspace and the span.
       run_id: The run's name.
-      on_event: Called as nodes start and end.
+      on_event: Called when a node starts or ends.
 
     Returns:
-      What the run came to; a model that the gates refused is a run that went well.
+      The run's result; a run whose model the gates refuse is a successful run.
 
     Raises:
       UserError: If the data is not fit, or another run is using the workspace.
@@ -46,7 +46,7 @@ def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[
 
 
 def _check_beam_args(beam_args: Sequence[str]) -> None:
-    """Raises UserError if Beam cannot parse its options; it would end the process, its reason in the log only."""
+    """Raises UserError if Beam cannot parse its options; Beam itself would exit, with the reason in the log only."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -68,7 +68,7 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
         for span in earlier_spans(config, found.span):
             try:
                 earlier = resolve_span(config, settings.data_root, span)
-            except NoSpanError as error:  # the store's first days, or logs that are kept no longer
+            except NoSpanError as error:  # before the store's first day, or logs that are no longer kept
                 logging.warning("span %d is not ingested: %s", span, error)
                 continue
             pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)

@@ -1,4 +1,4 @@
-"""Runs exactly one node of a compiled pipeline, as a scheduler's task does."""
+"""Runs exactly one node of a compiled pipeline, as a task of a scheduler."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from pipeline.workspace_lock import node_claimed
 from transform.config.config import Config
 from transform.errors import GateError, InputError
 
-#: The last node, after which a run is told of.
+#: The last node; the run's report is written after it.
 PUSH = "push"
 
-#: The nodes that come after no other, one of which is the first to write into a new database.
+#: The nodes without upstream nodes; one of them is the first to write into a new database.
 _FIRST = (EXAMPLE_GEN, SCHEMA_GEN)
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_.:+-]{1,200}")
@@ -51,12 +51,12 @@ _Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
 
 
 class NodeResult(NamedTuple):
-    """How a node ended.
+    """The result of a node.
 
     Attributes:
-      event: The end.
-      run_result: After the last node, what the run came to; else None.
-      report: The file that has it; else None.
+      event: The node's end.
+      run_result: The run's result, after the last node; else None.
+      report: The path of the run's report, after the last node; else None.
     """
 
     event: NodeEvent
@@ -67,27 +67,27 @@ class NodeResult(NamedTuple):
 def run_node(
     compiled: Path, place: RunEnvironment, node_id: str, span: int, run_id: str, accept_reason: str = ""
 ) -> NodeResult:
-    """Runs a node, unless it is done already in this run; what a killed process has left of it is removed first.
+    """Runs a node, unless it is already done in this run; first removes what a killed process has left of it.
 
-    The first node also ingests the earlier spans of the window, as far as they are not, or were rewritten since. If it
-    is asked for again when it is done, the run begins anew, which takes from the cache whatever has not changed.
+    The first node also ingests the earlier spans of the window that are not ingested yet, or whose files have changed.
+    If it is requested again after it is done, the run starts again, and takes unchanged nodes from the cache.
 
     Args:
       compiled: The folder of the compiled pipeline.
       place: Where it runs.
       node_id: The node.
       span: The run's span.
-      run_id: The run's name, the same for all of its nodes and for all retries of them.
-      accept_reason: Why what a gate on data finds does not stop the run; empty if it does.
+      run_id: The run's name, the same for all of its nodes and for all their retries.
+      accept_reason: Why findings of a gate on data do not stop the run; empty if they do.
 
     Returns:
-      How it ended.
+      The node's result.
 
     Raises:
-      GateError: If the span's data is not fit, or not there; a report says so.
+      GateError: If the span's data is missing or not fit; a report is written.
       UserError: If the node is unknown, another process holds it, or a file cannot be read.
       NodeFailedError: If its inputs did not resolve.
-      Exception: Whatever its executor raises.
+      Exception: Any exception of its executor.
     """
     topology = read_topology(compiled)
     known = [node["id"] for node in topology["nodes"]]
@@ -106,7 +106,7 @@ def run_node(
         if node_id == SCHEMA_GEN:
             write_schema(config, place.workspace)
         try:
-            if done:  # TFX would run a resolver again, and those behind it would read the outputs of both
+            if done:  # TFX would run a resolver again, and downstream nodes would read the outputs of both executions
                 event = NodeEvent(node_id, "done", execution_id=done[node_id])
             else:
                 if node_id == EXAMPLE_GEN:
@@ -135,11 +135,11 @@ def _prepare(
     run: str,
     connection: _Connection,
 ) -> None:
-    """Checks the span's files, and ingests the earlier spans of the window, as far as their logs are complete.
+    """Checks the span's files, and ingests the earlier spans of the window whose logs are complete.
 
     Raises:
-      GateError: If the span's logs are not there or cannot be read: another day's run does not wait for them.
-      InputError: If the span before it has no run that has ended, and the schedule wants it so.
+      GateError: If the span's logs are missing or cannot be read: the span is skipped, and no later run waits for it.
+      InputError: If the schedule requires the previous span's run to have ended, and it has not.
     """
     first_span = topology["schedule"]["first_span"]
     if config.schedule.block_on_failure and not _is_settled(config, place, span - 1, first_span):
@@ -148,13 +148,13 @@ def _prepare(
         check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
     except InputError as error:
         raise GateError(str(error)) from error
-    has_marker = storage.exists(marker_of(topology, place.data_root, span))  # a store may write none
+    has_marker = storage.exists(marker_of(topology, place.data_root, span))  # a store may write no markers
     for earlier in earlier_spans(config, span):
         try:
             resolve_span(config, place.data_root, earlier)
             if has_marker and not storage.exists(marker := marker_of(topology, place.data_root, earlier)):
                 raise InputError(f"the span's logs are not complete: there is no {marker}")
-        except InputError as error:  # the store's first days, logs that are kept no longer, or that never came
+        except InputError as error:  # before the store's first day, or logs that were deleted or never written
             logging.warning("span %d is not ingested: %s", earlier, error)
             continue
         ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
@@ -162,20 +162,20 @@ def _prepare(
 
 
 def _is_settled(config: Config, place: RunEnvironment, span: int, first_span: int) -> bool:
-    """Whether a span is before the schedule's first, or is one whose run has pushed, was refused, or was skipped."""
+    """Returns whether a span precedes the schedule's first span or has a report: pushed, refused or skipped."""
     files = place.workspace.reports.glob(f"{config.name}.*.json")
     reports = (json.loads(file.read_text(encoding="utf-8")) for file in files)
     return span < first_span or any(span in (r.get("span"), r.get("counts", {}).get("span")) for r in reports)
 
 
 def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, begins: bool) -> str:
-    """The name in ML Metadata of a run, which takes a node's execution once: of its latest beginning.
+    """Returns the name in ML Metadata of a run's latest start; each start has at most one execution per node.
 
     Args:
-      connection: To ML Metadata.
-      pipeline_name: The pipeline; schedulers name the runs of several alike.
+      connection: The connection to ML Metadata.
+      pipeline_name: The pipeline; schedulers may give runs of several pipelines the same name.
       run_id: The scheduler's name for the run.
-      begins: Whether the node is the first one; if it is done already, the run begins anew.
+      begins: Whether the node is the first one; if it is already done, the run starts again under a new name.
     """
 
     def name(number: int) -> str:
@@ -190,7 +190,7 @@ def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, be
 
 
 def _executions(connection: _Connection, run: str, nodes: list[str], *, only_done: bool = False) -> dict[str, int]:
-    """By node, its execution in a run; the nodes that have one, or one that is done."""
+    """Returns, by node, its execution in a run; omits nodes without one, or, if `only_done`, without a done one."""
     with Metadata(connection) as handle:
         found = {node: _execution(handle.store, run, node) for node in nodes}
     return {node: e.id for node, e in found.items() if e is not None and (ended_well(e) or not only_done)}
@@ -198,4 +198,4 @@ def _executions(connection: _Connection, run: str, nodes: list[str], *, only_don
 
 def _execution(store: mlmd.MetadataStore, run: str, node: str) -> metadata_store_pb2.Execution | None:
     context = store.get_context_by_type_and_name(NODE_RUN, node_run_name(run, node))
-    return next(iter(store.get_executions_by_context(context.id)), None) if context else None  # the newest comes first
+    return next(iter(store.get_executions_by_context(context.id)), None) if context else None  # the newest is first

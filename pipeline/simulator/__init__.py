@@ -1,4 +1,4 @@
-"""A simulated app store, whose logs the pipeline can be run on and whose hidden truth is known."""
+"""A simulated app store with a known ground truth; writes logs that the pipeline can run on."""
 
 from pipeline.simulator.simulate import MIN_APPS, DayCounts, simulate
 from pipeline.simulator.writers import FORMATS

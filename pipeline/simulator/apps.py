@@ -1,4 +1,4 @@
-"""The store's apps: what the catalog shows of them, and what only the simulator knows."""
+"""The store's apps: attributes that the catalog shows, and hidden ones that only the simulator uses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pipeline.simulator.sampling import weighted_table
 
 LATENT_DIM = 8
 NUM_PARTNERS = 5  # exceptions per app
-MAX_HUBS = 24  # few, so that each pair of apps is seen often; at most 64, the bits of a uint64
+MAX_HUBS = 24  # few, so that each (app, hub) pair occurs often in the logs; at most 64, the bits of a uint64
 PRICES = np.array([0.99, 1.99, 2.99, 4.99, 9.99])
 _PAID_SHARE = 0.15
-_EXCEPTION_LOGIT = (1.1, 2.0)  # smallest and largest size; the sign is drawn
-_HUB_FREQUENCY = 0.009  # the mean share of a hub in the popularity at which these sizes hold
+_EXCEPTION_LOGIT = (1.1, 2.0)  # smallest and largest absolute value; the sign is drawn
+_HUB_FREQUENCY = 0.009  # the mean popularity share of a hub for which these values are set
 _NEGATIVE_EXCEPTION_SHARE = 0.4
-_QUALITY_MEMORY = 0.98  # of a day's quality in the next day's; the rest is new, so that the spread stays 1
+_QUALITY_MEMORY = 0.98  # weight of a day's quality in the next day's; the rest is noise, so that the variance stays 1
 _ZIPF_OFFSET = 3.0  # flattens the head: the most popular app is shown 4 times as often as the 13th, not 13 times
 _APP_TABLE_SIZE = 1 << 18
 _CATEGORY_TABLE_SIZE = 1 << 12
@@ -26,24 +26,24 @@ _YOUNG_DAYS = 30
 
 
 class Apps:
-    """All apps on offer, one slot each. A retired app's slot goes to a new app, with a new number.
+    """All apps on offer, one slot each. When an app retires, a new app with a new number takes its slot.
 
-    The slots are in order of popularity (Zipf): slot s is drawn in proportion to 1 / (s + 4). The first slots are the
-    hubs: they never retire, and every app's memorizable exceptions are with some of them.
+    Slots are ordered by popularity (Zipf): slot s is drawn in proportion to 1 / (s + 4). The first slots are the hubs:
+    they never retire, and each app's exceptions, which a model can only memorize, are pairs with some of the hubs.
 
     Attributes:
-      number: int64 [apps], N of `com.store.appN`; never given twice.
+      number: int64 [apps], N of `com.store.appN`; never reused.
       category: int32 [apps], index into CATEGORIES.
       developer: int32 [apps].
       language: int32 [apps], index into LANGUAGES.
       price: float64 [apps], in dollars; 0 for free apps.
       size_mb: float64 [apps].
-      born: int32 [apps], the day the app appeared; 0 and below for apps older than the simulation.
+      born: int32 [apps], the day the app appeared; 0 or less for apps older than the simulation.
       num_downloads: int64 [apps].
       quality: float32 [apps], hidden; standard normal, drifts from day to day.
-      latent: float32 [apps, LATENT_DIM], hidden; category + developer + the app's own.
-      partner: uint8 [apps, NUM_PARTNERS], hidden; hub slots with which the app has an exception.
-      partner_logit: float32 [apps, NUM_PARTNERS], hidden; added where the user has that partner installed.
+      latent: float32 [apps, LATENT_DIM], hidden; sum of a category, a developer and an own vector.
+      partner: uint8 [apps, NUM_PARTNERS], hidden; slots of the hubs with which the app has an exception.
+      partner_logit: float32 [apps, NUM_PARTNERS], hidden; added to the logit if the user has that hub installed.
       popularity: float64 [apps], hidden; sums to 1.
     """
 
@@ -54,10 +54,10 @@ class Apps:
         self.developer_latent = rng.normal(size=(max(10, num_apps // 5), LATENT_DIM)).astype(np.float32)
         weights = 1 / (np.arange(num_apps) + 1 + _ZIPF_OFFSET)
         self.popularity = weights / weights.sum()
-        # Few apps make few hubs, each on more phones; smaller exceptions then keep the logit's spread the same.
+        # With few apps there are few hubs, each installed by more users; smaller exceptions keep the logit's variance.
         hub_frequency = self.popularity[: self.num_hubs].mean()
         self._exception_scale = min(1.5, math.sqrt(_HUB_FREQUENCY / hub_frequency))
-        # English apps are made everywhere; the other languages in proportion to their speakers.
+        # Apps in English come from everywhere; those in other languages in proportion to the number of speakers.
         speakers = np.array([sum(w for spoken, w in COUNTRIES.values() if spoken == name) for name in LANGUAGES])
         self._language_weights = speakers + (np.array(LANGUAGES) == "en") * speakers.sum()
         self.number = np.zeros(num_apps, dtype=np.int64)
@@ -100,17 +100,17 @@ class Apps:
             + 0.55 * rng.normal(size=(n, LATENT_DIM))
         )
         keys = rng.random((n, self.num_hubs))
-        keys[slots[:, None] == np.arange(self.num_hubs)] = 2  # last: no app is its own partner
+        keys[slots[:, None] == np.arange(self.num_hubs)] = 2  # sorts last: no app is its own partner
         self.partner[slots] = np.argsort(keys, axis=1)[:, :NUM_PARTNERS]
         sign = np.where(rng.random((n, NUM_PARTNERS)) < _NEGATIVE_EXCEPTION_SHARE, -1, 1)
         size = self._exception_scale * rng.uniform(*_EXCEPTION_LOGIT, (n, NUM_PARTNERS))
         self.partner_logit[slots] = sign * size
 
     def advance(self, rng: np.random.Generator, day: int, num_new: int) -> Ints:
-        """Goes to the next day: qualities drift, downloads grow, `num_new` apps retire for new ones.
+        """Moves to the next day: qualities drift, downloads grow, `num_new` apps are replaced by new ones.
 
         Returns:
-          int64 [num_new], the slots that changed hands.
+          int64 [num_new], the slots with new apps.
         """
         noise = rng.normal(0, np.sqrt(1 - _QUALITY_MEMORY**2), self.num_apps)
         self.quality[:] = _QUALITY_MEMORY * self.quality + noise
@@ -121,7 +121,7 @@ class Apps:
         return slots
 
     def rating(self, day: int) -> Floats:
-        """Returns the displayed ratings, float64 [apps], 1 to 5; NaN for the young apps that have none yet."""
+        """Returns the displayed ratings, float64 [apps], 1 to 5; NaN for young apps that have none yet."""
         rating = np.clip(np.round(3.7 + 0.55 * self.quality.astype(np.float64) + self._rating_noise, 1), 1, 5)
         unrated = (day - self.born < _YOUNG_DAYS) & (self.number % 2 == 0)
         return np.where(unrated, np.nan, rating)
@@ -131,7 +131,7 @@ class Apps:
         self._by_category = np.empty((len(CATEGORIES), _CATEGORY_TABLE_SIZE), dtype=np.int32)
         for category in range(len(CATEGORIES)):
             weights = self.popularity * (self.category == category)
-            if not weights.any():  # a tiny store may lack a category
+            if not weights.any():  # a very small store may have no app of a category
                 weights = self.popularity
             self._by_category[category] = weighted_table(rng, weights, _CATEGORY_TABLE_SIZE)
 

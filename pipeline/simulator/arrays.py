@@ -1,4 +1,4 @@
-"""The array types of the simulator's annotations."""
+"""NumPy array types for the simulator's annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One day's impressions, chunk by chunk, with their hidden truth and what they lead to."""
+"""Draws one day's impressions in chunks, with their true probabilities and the resulting installs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_CANDIDATES = 10
 _MIN_CANDIDATES = 4
 _FULL_PAGE_SHARE = 0.7
 _DRAWS = 24
-# Per page: its share of the requests, and the share of its candidates drawn by popularity, not by category.
+# Per page: its share of the requests, and the share of its candidates that are drawn by popularity, not by category.
 _PAGE_WEIGHT = np.array([0.45, 0.25, 0.15, 0.15])
 _POPULAR_SHARE = np.array([0.5, 0.3, 0.1, 0.3], dtype=np.float32)
 _HOUR_WEIGHT = np.array([3, 2, 1, 1, 1, 2, 3, 4, 5, 5, 5, 6, 7, 6, 5, 5, 6, 7, 8, 9, 10, 10, 8, 5], dtype=np.float64)
@@ -29,12 +29,12 @@ _HOUR_CDF = np.r_[0, np.cumsum(_HOUR_WEIGHT) / _HOUR_WEIGHT.sum()]
 
 
 def midnight(day: int) -> int:
-    """Returns the second at which the day (from 1) starts."""
+    """Returns the time at which the day (counted from 1) starts, in seconds since 1970."""
     return FIRST_MIDNIGHT + (day - 1) * SECONDS_PER_DAY
 
 
 def diurnal_seconds(quantile: Floats) -> Ints:
-    """Returns int64 [n]: the seconds after midnight by which a share `quantile` of the day's requests has come."""
+    """Returns int64 [n]: the second of the day by which a share `quantile` of its requests has arrived."""
     seconds: Ints = np.interp(quantile, _HOUR_CDF, np.arange(25) * 3600.0).astype(np.int64)
     np.minimum(seconds, SECONDS_PER_DAY - 1, out=seconds)
     return seconds
@@ -42,20 +42,20 @@ def diurnal_seconds(quantile: Floats) -> Ints:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some of a day's impressions, in the order of time; a request's impressions stand together.
+    """A chunk of a day's impressions, in order of time; the impressions of a request are adjacent.
 
     Attributes:
-      first_impression: The number within the day of the first impression, from 0.
+      first_impression: Number of the first impression within the day, from 0.
       request: int64 [n], the request's number within the day.
       timestamp: int64 [n], seconds since 1970.
       user, app: int32 [n], slots.
       position: int64 [n], 1 to MAX_CANDIDATES.
       page: int64 [n], index into PAGES.
       hour: int64 [n], 0 to 23.
-      logit_parts: float32 [n] per part of the logit.
+      logit_parts: float32 [n] for each part of the logit.
       probability: float32 [n], the true probability of an install.
       is_installed: bool [n], whether the impression leads to an install, however late.
-      installs: The installs these impressions lead to.
+      installs: The installs that these impressions cause.
     """
 
     first_impression: int
@@ -73,14 +73,14 @@ class Chunk:
 
 
 def impression_chunks(store: Store, num_impressions: int) -> Iterator[Chunk]:
-    """Draws the current day's impressions, `num_impressions` in all.
+    """Draws the current day's impressions.
 
     Args:
-      store: The store, which stays as it is.
-      num_impressions: At least 1.
+      store: The store; not changed.
+      num_impressions: Number of impressions in all, at least 1.
 
     Yields:
-      The day's chunks in the order of time, none larger than IMPRESSIONS_PER_CHUNK.
+      The day's chunks in order of time, each of at most IMPRESSIONS_PER_CHUNK impressions.
     """
     first_request = 0
     for index, start in enumerate(range(0, num_impressions, IMPRESSIONS_PER_CHUNK)):
@@ -131,7 +131,7 @@ def _draw_chunk(
 
 
 def _request_sizes(rng: np.random.Generator, n: int) -> Ints:
-    """Returns the numbers of impressions of the requests, int64, with the sum n."""
+    """Returns the number of impressions of each request, int64; they sum to n."""
     most = n // _MIN_CANDIDATES + 1
     is_full = rng.random(most) < _FULL_PAGE_SHARE
     sizes = np.where(is_full, MAX_CANDIDATES, rng.integers(_MIN_CANDIDATES, MAX_CANDIDATES, most))
@@ -143,16 +143,16 @@ def _request_sizes(rng: np.random.Generator, n: int) -> Ints:
 
 
 def _draw_candidates(rng: np.random.Generator, store: Store, users: Ints, pages: Ints) -> Ints:
-    """Draws each request's candidates: a mixture of popular apps and apps of a category that suits the page.
+    """Draws each request's candidates: popular apps, mixed with apps of a category that suits the page.
 
     Returns:
-      int32 [requests, _DRAWS], app slots, with repeats.
+      int32 [requests, _DRAWS], app slots, with repetitions.
     """
     shape = (len(users), _DRAWS)
     favourite = store.users.favourites[users]
-    # home: every candidate from a favourite category of its own.
+    # Home: each candidate is from one of the user's favourite categories, drawn per candidate.
     category = np.take_along_axis(favourite, rng.integers(0, NUM_FAVOURITES, shape, dtype=np.int8), axis=1)
-    # category, similar and search: one category for the request (a favourite, an installed app's, any).
+    # Category, similar and search: one category per request (a favourite one, that of an installed app, any one).
     similar_to = store.users.installed[users, rng.integers(0, MAX_INSTALLED, len(users))]
     similar_category = np.where(similar_to >= 0, store.apps.category[similar_to], favourite[:, 0])
     any_category = rng.integers(0, len(CATEGORIES), len(users))

@@ -1,4 +1,4 @@
-"""The folders of one simulated day: written under a temporary name, then published as a whole."""
+"""Folders of one simulated day: written under a temporary name, then published together."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LOGS = ("catalog", "users", "installs", "impressions")  # in the order of public
 
 
 def published_paths(out: Path, day: int) -> list[Path]:
-    """Returns every path that the day would have in `out`."""
+    """Returns all paths of the day below `out`."""
     return [*(out / log / f"day-{day}" for log in LOGS), out / "truth" / f"day-{day}.parquet"]
 
 
 class DayFolders:
     """Writes one day. A second thread writes while the caller draws the next rows.
 
-    Use as a context manager: leaving it publishes the day, unless an exception is on its way, which removes what was
-    written. The impressions appear last, and in them the empty file `_SUCCESS`.
+    Used as a context manager: on exit the day is published, or, if an exception was raised, removed. The impressions
+    are published last, and then the empty file `_SUCCESS` is written into their folder.
     """
 
     def __init__(self, out: Path, day: int, file_format: str, *, compress: bool) -> None:
@@ -53,13 +53,13 @@ class DayFolders:
         self._submit(write_part, table, self._hidden / log, part, self._format, compress=self._compress)
 
     def write_truth(self, table: pa.Table) -> None:
-        """Appends the table to the day's truth."""
+        """Appends the table to the file of the day's ground truth."""
         if self._truth is None:
             self._truth = pq.ParquetWriter(self._hidden / "truth.parquet", table.schema, use_dictionary=False)
         self._submit(self._truth.write_table, table)
 
     def _submit(self, function: Callable[..., object], *args: object, **kwargs: object) -> None:
-        while len(self._pending) >= 2:  # so that the queue holds no more than one chunk
+        while len(self._pending) >= 2:  # limits the queue to one chunk
             self._pending.pop(0).result()
         self._pending.append(self._executor.submit(function, *args, **kwargs))
 

@@ -1,4 +1,4 @@
-"""Installs: caused by impressions, some of them late, and organic ones."""
+"""Installs: those caused by impressions, some of them late, and organic ones."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pipeline.simulator.arrays import Bools, Floats, Ints
 from pipeline.simulator.store import Store
 
 _MEAN_DELAY_SECONDS = 300.0
-_LATE_SHARE, _MEAN_LATE_DELAY_SECONDS = 0.05, 7200.0  # those who come back to the app's page later
-MAX_DELAY_SECONDS = 86_400  # so that an install falls on the impression's day or on the next one
+_LATE_SHARE, _MEAN_LATE_DELAY_SECONDS = 0.05, 7200.0  # users who return to the app's page later
+MAX_DELAY_SECONDS = 86_400  # so that an install happens on the day of the impression or on the next day
 
 
 @dataclass(frozen=True)
 class Installs:
-    """Installs, each by its user, app and time.
+    """Installs, each with its user, app and time.
 
     Attributes:
-      user, app: int32 [n], slots, which may have changed hands since.
-      user_number, app_number: int64 [n], the ids' numbers.
+      user, app: int32 [n], slots, which may hold another user or app by now.
+      user_number, app_number: int64 [n], the numbers in their ids.
       timestamp: int64 [n], seconds since 1970.
     """
 
@@ -32,18 +32,18 @@ class Installs:
 
     @classmethod
     def of(cls, store: Store, user: Ints, app: Ints, timestamp: Ints) -> Installs:
-        """Makes installs from slots of today's store."""
+        """Creates installs from slots of the current day's store."""
         return cls(user, app, store.users.number[user], store.apps.number[app], timestamp)
 
     @classmethod
     def none(cls) -> Installs:
-        """Returns no installs."""
+        """Returns an empty set of installs."""
         empty = np.zeros(0, dtype=np.int64)
         return cls(empty, empty, empty, empty, empty)
 
     @classmethod
     def concatenate(cls, parts: list[Installs]) -> Installs:
-        """Returns the installs of all parts, in the order of time."""
+        """Returns the installs of all parts, in order of time."""
         columns = [
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("user", "app", "user_number", "app_number", "timestamp")
@@ -62,17 +62,17 @@ class Installs:
 
 
 def install_delay(rng: np.random.Generator, n: int) -> Ints:
-    """Returns int64 [n]: the seconds from impression to install, exponential; a few take hours."""
+    """Returns int64 [n]: seconds from impression to install; exponential, with a share of late ones that take hours."""
     mean = np.where(rng.random(n) < _LATE_SHARE, _MEAN_LATE_DELAY_SECONDS, _MEAN_DELAY_SECONDS)
     return np.clip(np.ceil(rng.exponential(mean)), 1, MAX_DELAY_SECONDS).astype(np.int64)
 
 
 def organic_installs(store: Store, rng: np.random.Generator, timestamp: Ints) -> Installs:
-    """Draws installs that no impression caused, one for each time; the ones a user has already are left out.
+    """Draws installs that no impression caused, one per time; omits those of apps that the user has already.
 
     Args:
       store: The store.
-      rng: The source of randomness.
+      rng: The random number generator.
       timestamp: int64 [n], seconds since 1970.
 
     Returns:
@@ -86,7 +86,7 @@ def organic_installs(store: Store, rng: np.random.Generator, timestamp: Ints) ->
 
 
 def record(store: Store, rng: np.random.Generator, installs: Installs) -> None:
-    """Puts the day's installs on the users' phones, except for users and apps that have left since."""
+    """Adds the day's installs to the users' apps, except for users and apps that have left since."""
     users, apps = store.users, store.apps
     stays = (users.number[installs.user] == installs.user_number) & (apps.number[installs.app] == installs.app_number)
     users.install(rng, installs.user[stays], installs.app[stays], apps.num_hubs)

@@ -1,4 +1,4 @@
-"""The names that occur in the simulated store's logs."""
+"""Categories, countries, languages, devices, pages and weekdays in the simulated store's logs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CATEGORIES = [
     "travel",
 ]
 
-# Country: the language most of its users speak, and its share of the users before normalization.
+# Country: the language most of its users speak, and its unnormalized share of the users.
 COUNTRIES = {
     "us": ("en", 20.0),
     "in": ("hi", 16.0),
@@ -61,7 +61,7 @@ COUNTRIES = {
 COUNTRY_NAMES = list(COUNTRIES)
 LANGUAGES = sorted({language for language, _ in COUNTRIES.values()})
 
-# Device: how little its owners like to pay for an app (multiplies the price's part of the logit).
+# Device: its users' reluctance to pay for an app (a factor of the price's part of the logit).
 DEVICES = {
     "budget_phone": 1.8,
     "mid_phone": 1.2,

@@ -1,4 +1,4 @@
-"""Fast draws: weighted draws from a table, and rows of distinct apps."""
+"""Fast sampling: weighted draws from a table, and rows of distinct apps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _EXACT_ROWS_AT_ONCE = 1024
 def weighted_table(rng: np.random.Generator, weights: Floats, size: int) -> Ints:
     """Returns `size` indices in which index i occurs in proportion to `weights[i]`.
 
-    A uniform draw from the table is a weighted draw at the price of one look-up. The sample is stratified: index i
+    A uniform draw from the table is a weighted draw at the cost of one look-up. The sample is stratified: index i
     occurs `size * weights[i] / sum(weights)` times, rounded up or down at random.
 
     Args:
-      rng: The source of randomness.
+      rng: The random number generator.
       weights: float64 [n], not negative, not all 0.
       size: The number of entries.
 
@@ -33,19 +33,19 @@ def weighted_table(rng: np.random.Generator, weights: Floats, size: int) -> Ints
 def choose_distinct(
     rng: np.random.Generator, candidates: Ints, sizes: Ints, num_apps: int, excluded: Ints | None = None
 ) -> Ints:
-    """Takes from each row its first `sizes[r]` candidates that are neither repeated nor excluded.
+    """Selects from each row its first `sizes[r]` candidates that are neither repeated nor excluded.
 
     A row with too few such candidates is filled with uniform draws from all apps.
 
     Args:
-      rng: The source of randomness.
+      rng: The random number generator.
       candidates: int32 [rows, draws], app slots in order of preference.
-      sizes: int [rows], how many apps each row gets.
+      sizes: int [rows], number of apps to select in each row.
       num_apps: The number of app slots; at least `max(sizes)` plus the excluded apps of a row.
-      excluded: int32 [rows, k], app slots a row must not get, padded with -1; None for none.
+      excluded: int32 [rows, k], app slots that the row must not contain, padded with -1; None for no exclusions.
 
     Returns:
-      int32 [rows, max(sizes)], padded with -1 behind each row's `sizes[r]` apps.
+      int32 [rows, max(sizes)], padded with -1 after each row's `sizes[r]` apps.
     """
     chosen = np.full((len(candidates), int(sizes.max(initial=0))), -1, dtype=np.int32)
     short = _fill(chosen, np.arange(len(candidates)), candidates, sizes, excluded)
@@ -53,7 +53,7 @@ def choose_distinct(
         uniform = rng.integers(0, num_apps, (len(short), _NUM_UNIFORM_DRAWS), dtype=np.int32)
         extended = np.concatenate([candidates[short], uniform], axis=1)
         short = _fill(chosen, short, extended, sizes, excluded)
-    # Only reached where there are hardly more apps than a row excludes: every app in random order is enough.
+    # Reached only if a row excludes nearly all apps: then all apps in random order are enough.
     for start in range(0, len(short), _EXACT_ROWS_AT_ONCE):
         rows = short[start : start + _EXACT_ROWS_AT_ONCE]
         shuffled = rng.permuted(np.tile(np.arange(num_apps, dtype=np.int32), (len(rows), 1)), axis=1)
@@ -76,7 +76,7 @@ def _fill(chosen: Ints, rows: Ints, candidates: Ints, sizes: Ints, excluded: Int
 
 
 def _repeated(candidates: Ints) -> Bools:
-    """Returns bool [rows, draws]: whether the same app stands further left in the row."""
+    """Returns bool [rows, draws]: whether the same app occurs earlier in the row."""
     repeated = np.zeros(candidates.shape, dtype=bool)
     if candidates.shape[1] > 64:
         order = np.argsort(candidates, axis=1, kind="stable")

@@ -16,14 +16,14 @@ from pipeline.simulator.store import Store
 from pipeline.simulator.tables import catalog_table, impressions_table, installs_table, truth_table, users_table
 from pipeline.simulator.writers import COMPRESSIBLE_FORMATS, FORMATS
 
-MIN_APPS = 100  # enough that a user with 25 apps can still be shown 10 others of every kind
+MIN_APPS = 100  # so that a user with 25 apps can still be shown 10 other apps of every kind
 _ORGANIC_PER_IMPRESSION = 0.01
 _USERS_PER_PART = 250_000
 
 
 @dataclass(frozen=True)
 class DayCounts:
-    """What one simulated day holds: the rows of its logs, and its requests."""
+    """Numbers of rows in one simulated day's logs, and its number of requests."""
 
     num_impressions: int
     num_requests: int
@@ -45,27 +45,27 @@ def simulate(
     first_day: int = 1,
     on_day: Callable[[int, DayCounts], None] | None = None,
 ) -> None:
-    """Writes a simulated app store's daily logs, and apart from them the hidden truth.
+    """Writes a simulated app store's daily logs and, in separate files, the ground truth.
 
     Day N is `impressions/day-N/`, `installs/day-N/`, `users/day-N/`, `catalog/day-N/` and `truth/day-N.parquet` below
-    `out`. A day becomes visible as a whole; the file `impressions/day-N/_SUCCESS` comes last. The same seed and sizes
-    give the same rows in every format. A run that starts at a later `first_day` continues the same store: the days
-    before are drawn again, but not written.
+    `out`. A day's files appear together; the file `impressions/day-N/_SUCCESS` is written last. The same seed and sizes
+    give the same rows in every format. A call with a later `first_day` continues the same store: the days before are
+    drawn again, but not written.
 
     Args:
-      out: The folder to write to; made if absent.
-      num_days: How many days to write.
-      impressions_per_day: Exactly so many impressions each day.
+      out: The folder to write to; created if missing.
+      num_days: Number of days to write.
+      impressions_per_day: Exact number of impressions of each day.
       format: One of FORMATS.
-      compress: Whether to gzip the files (not parquet, which is compressed by itself).
-      seed: Of all randomness.
-      num_users: The users at any one time; 1 % leave every day for new ones.
-      num_apps: The apps on offer at any one time; 1 % retire every day for new ones.
+      compress: Whether to gzip the files (not for parquet, which has its own compression).
+      seed: The seed of all random draws.
+      num_users: Number of users at any time; 1 % are replaced by new ones every day.
+      num_apps: Number of apps on offer at any time; 1 % are replaced by new ones every day.
       first_day: The number of the first day to write; day 1 is 2026-01-01.
       on_day: Called with the day's number and counts after each written day.
 
     Raises:
-      ValueError: An argument is not allowed, or one of the days exists already.
+      ValueError: An argument is not allowed, or one of the days already exists.
     """
     for name, value, least in (
         ("num_days", num_days, 1),
@@ -118,10 +118,10 @@ def _check_output(out: Path, file_format: str, compress: bool, days: range) -> N
 def _simulate_day(
     store: Store, pending: Installs, num_impressions: int, folders: DayFolders | None
 ) -> tuple[Installs, DayCounts]:
-    """Draws the current day, writes it where there are folders, and puts its installs on the phones.
+    """Draws the current day, writes it if `folders` is given, and adds its installs to the users' apps.
 
     Returns:
-      The installs that will happen only after midnight, and the day's counts.
+      The installs that happen after midnight, and the day's counts.
     """
     is_active = np.zeros(store.users.num_users, dtype=bool)
     num_requests = 0
@@ -151,7 +151,7 @@ def _simulate_day(
 
 
 def _active_users(store: Store, is_active: Bools, installs: Installs) -> Ints:
-    """Returns int64: the slots of the users with an impression or an install today, in the order of their ids."""
+    """Returns int64: the slots of the users with an impression or an install today, in the order of their numbers."""
     still_here = store.users.number[installs.user] == installs.user_number
     is_active[installs.user[still_here]] = True
     slots = np.flatnonzero(is_active)

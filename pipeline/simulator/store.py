@@ -1,4 +1,4 @@
-"""The simulated store: its apps, its users and the hidden truth of who installs what."""
+"""The simulated store: its apps, its users and the true probabilities of an install."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.simulator.names import CATEGORIES, COUNTRY_NAMES, DEVICES, LANGUAG
 from pipeline.simulator.users import Users
 
 DAILY_TURNOVER = 0.01  # share of the apps, and of the users, that is replaced every day
-# The logit's constants; together they give an install rate of 5 to 10 % and an oracle AUC of 0.80 to 0.88.
+# Constants of the logit, set so that the install rate is 5 to 10 % and the oracle AUC 0.80 to 0.88.
 BIAS = -3.35
 _TASTE = 0.32
 _QUALITY = 0.35
@@ -23,15 +23,15 @@ _TREND_MEMORY, _TREND_SPREAD = 0.95, 0.3
 _ENGLISH = LANGUAGES.index("en")
 _DEVICE_THRIFT = np.array(list(DEVICES.values()), dtype=np.float32)
 
-# The parts of the logit, in the order of the truth file's columns; their sum is the logit.
+# The parts of the logit, in the order of the truth file's columns; the logit is their sum.
 LOGIT_PARTS = ("bias", "taste", "context", "item", "memorized", "position")
 
 
 class Store:
-    """The state that goes from day to day; its size does not depend on the number of days.
+    """The state that is carried from day to day; its size does not depend on the number of days.
 
-    Randomness comes from one generator per day (and one per chunk of a day), seeded with the store's seed and the
-    day's number.
+    Each day, and each chunk of a day, has its own random number generator, seeded with the store's seed and the day's
+    number.
 
     Attributes:
       day: The current day, from 1.
@@ -52,12 +52,12 @@ class Store:
         self._set_day()
 
     def rng(self, purpose: str, chunk: int = 0) -> np.random.Generator:
-        """Returns the generator of one purpose (and chunk) of the current day."""
+        """Returns the random number generator for a purpose (and chunk) on the current day."""
         key = (self.day, ("start", "advance", "chunk", "close").index(purpose), chunk)
         return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=key))
 
     def advance(self) -> None:
-        """Goes to the next day: qualities and trends drift, and apps and users come and go."""
+        """Moves to the next day: qualities and trends drift, and some apps and users are replaced."""
         self.day += 1
         rng = self.rng("advance")
         num_hubs = self.apps.num_hubs
@@ -70,18 +70,18 @@ class Store:
         self._set_day()
 
     def _set_day(self) -> None:
-        """Computes what is looked up during the day."""
+        """Precomputes the tables that are looked up during the day."""
         context = self._country_category + self._hour_category + self._trend
         self._context = context.astype(np.float32)
         self._hub_bits = self.users.hub_bits(self.apps.num_hubs)
         self.activity = np.cumsum(self.users.activity)
 
     def logit_parts(self, user: Ints, app: Ints, hour: Ints, position: Ints) -> dict[str, Floats]:
-        """Computes the hidden truth: the logit of P(install | impression), as the sum of its parts.
+        """Computes the true logit of P(install | impression) as a sum of parts.
 
         `taste` (user · app), `context` (country x category, hour x category, the category's trend) and `item`
-        (quality, price for the device, language) generalize from app to app. `memorized` does not: it is the sum of the
-        exceptions of the app with those of its partners that the user has installed.
+        (quality, price for the device, language) generalize across apps. `memorized` does not: it is the sum of the
+        app's exceptions with those of its partners that the user has installed.
 
         Args:
           user: int [n], user slots.

@@ -1,4 +1,4 @@
-"""The rows of the simulated logs, as Arrow tables. Only `truth_table` shows what is hidden."""
+"""Builds the simulated logs as Arrow tables. Only `truth_table` contains hidden values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _named(names: Sequence[str], indices: Ints) -> pa.Array:
 
 def impressions_table(store: Store, chunk: Chunk) -> pa.Table:
     """Returns one row per impression of the chunk; it has no label."""
-    # All impressions of a chunk are of one day, so of one weekday.
+    # All impressions of a chunk are of the same day, hence of the same weekday.
     weekday = WEEKDAYS[(midnight(store.day) // _SECONDS_PER_DAY + _FIRST_WEEKDAY) % 7]
     return pa.table(
         {
@@ -74,7 +74,7 @@ def installs_table(installs: Installs) -> pa.Table:
 
 
 def users_table(store: Store, slots: Ints) -> pa.Table:
-    """Returns one row per user slot: the users as the day began."""
+    """Returns one row per user slot, with the users' state at the start of the day."""
     users = store.users
     installed = users.installed[slots]
     is_app = installed >= 0
@@ -93,7 +93,7 @@ def users_table(store: Store, slots: Ints) -> pa.Table:
 
 
 def catalog_table(store: Store) -> pa.Table:
-    """Returns one row per app on offer, in no telling order."""
+    """Returns one row per app on offer, ordered by app number, which is independent of popularity."""
     apps = store.apps
     slots = np.argsort(apps.number)
     return pa.table(
@@ -112,7 +112,7 @@ def catalog_table(store: Store) -> pa.Table:
 
 
 def truth_table(store: Store, chunk: Chunk) -> pa.Table:
-    """Returns one row per impression: the true probability, the parts of its logit, and whether it was acted on."""
+    """Returns one row per impression: the true probability, its logit's parts, and whether the app was installed."""
     return pa.table(
         {
             "impression_id": impression_ids(store.day, chunk),

@@ -1,4 +1,4 @@
-"""The store's users: what the logs show of them, and their hidden taste."""
+"""The store's users: attributes that the logs show, and hidden ones such as their taste."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _COUNTRY_WEIGHT = np.array([weight for _, weight in COUNTRIES.values()])
 
 
 class Users:
-    """All users, one slot each. A user who leaves makes room for a new one, with a new number.
+    """All users, one slot each. When a user leaves, a new user with a new number takes the slot.
 
     Attributes:
-      number: int64 [users], N of `uN`; never given twice.
+      number: int64 [users], N of `uN`; never reused.
       country, device, language: int32 [users], indices into COUNTRY_NAMES, DEVICE_NAMES and LANGUAGES.
-      born: int32 [users], the day the account was opened; 0 and below if before the simulation.
+      born: int32 [users], the day the account was opened; 0 or less if before the simulation.
       installed: int32 [users, MAX_INSTALLED], the slots of the installed apps, padded with -1.
-      capacity: int32 [users], how many apps a user keeps; one more install and another app goes.
-      activity: float64 [users], hidden; the requests are drawn in proportion to it.
+      capacity: int32 [users], maximum number of apps; a further install replaces another app.
+      activity: float64 [users], hidden; requests are drawn in proportion to it.
       latent: float32 [users, LATENT_DIM], hidden; the taste.
-      favourites: int8 [users, NUM_FAVOURITES], hidden; categories drawn by taste, repeats allowed.
+      favourites: int8 [users, NUM_FAVOURITES], hidden; categories drawn by taste, with repetitions.
     """
 
     def __init__(self, rng: np.random.Generator, num_users: int, apps: Apps) -> None:
@@ -64,7 +64,7 @@ class Users:
         self.language[slots] = np.where(speaks < _NATIVE_SHARE, _COUNTRY_LANGUAGE[self.country[slots]], other)
         self.activity[slots] = np.exp(rng.normal(0, 1, n))
         self.latent[slots] = rng.normal(size=(n, LATENT_DIM))
-        # Gumbel's trick: the argmax of logit + Gumbel noise is a softmax draw.
+        # Gumbel-max trick: the argmax of logit + Gumbel noise is a draw from the softmax.
         appeal = 0.5 * self.latent[slots] @ apps.category_centre.T
         for k in range(NUM_FAVOURITES):
             self.favourites[slots, k] = np.argmax(appeal + rng.gumbel(size=appeal.shape), axis=1)
@@ -78,8 +78,8 @@ class Users:
         self.installed[slots, : chosen.shape[1]] = chosen
 
     def advance(self, rng: np.random.Generator, day: int, num_new: int, retired_apps: Ints, apps: Apps) -> None:
-        """Goes to the next day: retired apps disappear from the phones, `num_new` users leave for new ones."""
-        is_retired = np.zeros(apps.num_apps + 1, dtype=bool)  # the last entry answers for the padding, -1
+        """Moves to the next day: removes retired apps from the users' apps, and replaces `num_new` users."""
+        is_retired = np.zeros(apps.num_apps + 1, dtype=bool)  # the last entry is for the padding, -1
         is_retired[retired_apps] = True
         row, column = np.nonzero(is_retired[self.installed])
         self.installed[row, column] = -1
@@ -87,13 +87,13 @@ class Users:
         self._fill(rng, slots, np.full(num_new, day, dtype=np.int32), apps)
 
     def install(self, rng: np.random.Generator, users: Ints, app_slots: Ints, num_hubs: int) -> None:
-        """Puts apps on the users' phones; a phone that is full loses another app.
+        """Adds apps to the users' installed apps; for a user at capacity, an app replaces another one.
 
         Args:
-          rng: The source of randomness.
+          rng: The random number generator.
           users: int [n], user slots.
-          app_slots: int [n], the app that `users[i]` installs; apps that the user has already are passed over.
-          num_hubs: The app slots below it are the hubs.
+          app_slots: int [n], the app that `users[i]` installs; skipped if the user has it already.
+          num_hubs: The number of hubs, which have the first app slots.
         """
         order = np.argsort(users, kind="stable")
         users, app_slots = users[order], app_slots[order]
@@ -101,23 +101,23 @@ class Users:
         rank = np.arange(len(users)) - np.repeat(first, np.diff(np.r_[first, len(users)]))
         by_rank = np.argsort(rank, kind="stable")
         for of_rank in np.split(by_rank, np.cumsum(np.bincount(rank))[:-1]) if len(users) else []:
-            user, app = users[of_rank], app_slots[of_rank]  # every user at most once
+            user, app = users[of_rank], app_slots[of_rank]  # each user occurs at most once
             new = ~(self.installed[user] == app[:, None]).any(axis=1)
             user, app = user[new], app[new]
             self.installed[user, self._column_for(rng, user, app < num_hubs, num_hubs)] = app
 
     def _column_for(self, rng: np.random.Generator, user: Ints, is_hub: Bools, num_hubs: int) -> Ints:
-        """Returns int64 [n]: for each user the column of `installed` that a new app goes to.
+        """Returns int64 [n]: for each user, the column of `installed` for a new app.
 
-        A hub takes the place of a hub, and another app a free place or that of another app, so that the number of hubs
-        on the phones, and with it the weight of the exceptions, stays what it was.
+        A hub replaces a hub; another app takes a free column or replaces another app. So the number of installed hubs,
+        and with it the influence of the exceptions, stays constant.
         """
         installed = self.installed[user]
         is_used = installed >= 0
         same_kind = is_used & ((installed < num_hubs) == is_hub[:, None])
         has_room = is_used.sum(axis=1) < self.capacity[user]
         is_free = ~is_used & (has_room & ~(is_hub & same_kind.any(axis=1)))[:, None]
-        # The smallest key wins: free places, then apps of the same kind, then other apps, never the padding.
+        # The smallest key wins: free columns, then apps of the same kind, then other apps, never the padding.
         key = rng.random(installed.shape) + np.where(same_kind, 1, np.where(is_used, 2, 3))
         column: Ints = np.argmin(np.where(is_free, 0, key), axis=1)
         return column

@@ -10,7 +10,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "tfrecord")
-COMPRESSIBLE_FORMATS = ("csv", "tsv", "jsonl", "tfrecord")  # parquet compresses its own pages
+COMPRESSIBLE_FORMATS = ("csv", "tsv", "jsonl", "tfrecord")  # parquet compresses its pages itself
 LIST_SEPARATOR = "|"
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _JSONL_ROWS_AT_ONCE = 100_000
@@ -64,7 +64,7 @@ def _write_jsonl(table: pa.Table, stream: pa.NativeFile) -> None:
 
 
 def _write_tfrecord(table: pa.Table, path: Path, compress: bool) -> None:
-    # Imported here: TensorFlow takes seconds to load, and only this format needs it.
+    # Imported here: TensorFlow takes seconds to import, and only this format needs it.
     import tensorflow as tf
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
@@ -79,14 +79,14 @@ def _write_tfrecord(table: pa.Table, path: Path, compress: bool) -> None:
 
 
 def _as_feature(column: pa.Array) -> pa.ListArray:
-    """Returns the column as a tf.Example's feature: a list of bytes, int64 or float32 per row; null where missing."""
+    """Returns the column as a tf.Example feature: a list of bytes, int64 or float32 per row; null if missing."""
     if pa.types.is_list(column.type):
         return column.cast(pa.list_(pa.binary()))
     if pa.types.is_string(column.type):
         column = column.cast(pa.binary())
     elif pa.types.is_floating(column.type):
         column = column.cast(pa.float32())
-    # Row i's list is entry i alone; a null offset makes the row null, whose (null) entry is dropped first.
+    # Row i's list holds entry i only; a null offset makes the row null, and null entries are dropped first.
     present = column.is_valid()
     ends = pc.cumulative_sum(present.cast(pa.int32()))
     offsets = pc.subtract(ends, present.cast(pa.int32()))

@@ -1,4 +1,4 @@
-"""Counts tell no label: short forms of `benchmarks.counts`."""
+"""Counts do not leak labels: short forms of `benchmarks.counts`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_where_there_is_no_signal_counts_have_none(num_spans: int) -> None:
     assert eval_log.labels.sum() > 2000
     config = config_of(("user", "item"), (("user", "item"), ("user",)), "wide", num_epochs=1)
     model = trained(config, train_log, eval_log, seed=1)
-    # Some 1,700 pairs with a positive: a deviation of 0.29 / √1700 = 0.007.
+    # About 1,700 pairs with a positive: a standard deviation of 0.29 / √1700 = 0.007.
     assert model.result.validation.auc == pytest.approx(0.5, abs=0.025)
 
 

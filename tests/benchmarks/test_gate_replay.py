@@ -1,4 +1,4 @@
-"""Good days pass and declines are stopped: the benchmark's short form, with fixed chance."""
+"""Good days pass and declines are stopped: the benchmark's short form, with a fixed seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_decline_is_stopped_before_too_much_is_lost(decline: float) -> None:
 
 
 def test_without_a_bound_a_decline_goes_on() -> None:
-    """The test above would see a gate that does not hold."""
+    """Shows that the test above would detect a gate that does not stop a decline."""
     draw = np.random.default_rng(7)
     lax = Quality(max_auc_loss=1.0, max_logloss_rise=1.0)
     assert largest_loss(noise_of(20_000, draw), 0.002, draw, lax) > 2 * MAX_LOSS

@@ -1,4 +1,4 @@
-"""The benchmark of hostile requests, in short: its report's form, not its times."""
+"""Short form of the benchmark of hostile requests: checks its report's form, not its times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.serving.ranking.tiny_model import CATALOG, export_tiny
 
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version that ranks, with warm-up requests whose contexts have a list."""
+    """A version with `rank`, and with warm-up requests whose contexts have a list."""
     folder = tmp_path_factory.mktemp("tiny")
     export_tiny(folder)
     write_warmup(str(folder / "1"), "tiny", [_example(app_id) for app_id in list(CATALOG)[:50]], "app_id")
@@ -78,10 +78,10 @@ def test_lists_are_blown_up_and_single_values_are_not(version: Path) -> None:
 
 @pytest.mark.slow
 def test_in_short(version: Path) -> None:
-    """All kinds are answered, and the client that ranks has no failure."""
+    """All kinds get a response, and the client that ranks has no failure."""
     with hostile.scene(version, rate=20, num_candidates=20) as scene:
         assert len(scene.attacker.kinds) == len(GRPC) + len(REST) + len(CONNECTIONS) + 9
-        # Long enough for all kinds, one after the other, on a busy machine too.
+        # Long enough for all kinds, one after the other, even on a busy machine.
         report = hostile.measure(scene, num_rounds=2, seconds=8)
         each = hostile.measure_each(scene, 0.5, scene.attacker.kinds[:2])
     assert [(len(r.usual), len(r.attacked)) for r in report.rounds] == [(160, 160)] * 2

@@ -1,4 +1,4 @@
-"""Intervals by user cover the true change more often than those by request, which are too narrow."""
+"""Intervals by user cover the true change more often than intervals by request, which are too narrow."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def test_the_two_models_of_a_pair_err_alike() -> None:
 
 @pytest.mark.slow
 def test_intervals_by_user_cover_and_those_by_request_are_too_narrow() -> None:
-    """150 users, a few of whom have most requests, are few: 0.91 of the intervals by user cover, not 0.95."""
+    """With only 150 users, a few of whom have most requests, 0.91 of the intervals by user cover, not 0.95."""
     found = coverage(num_pairs=80, num_users=150)
     by_user, by_request = ({name: found[name, unit] for name in METRICS} for unit in ("user", "request"))
-    assert min(of.share for of in by_user.values()) >= 0.81, by_user  # 0.91 less three standard errors of 80 draws
+    assert min(of.share for of in by_user.values()) >= 0.81, by_user  # 0.91 minus three standard errors of 80 draws
     assert statistics.fmean(of.share for of in by_user.values()) >= 0.90, by_user
     assert statistics.fmean(of.share for of in by_request.values()) < 0.87, by_request
     for name in METRICS:

@@ -1,4 +1,4 @@
-"""What the comparison of `rank` measures, and with what."""
+"""What the comparison of `rank` measures: order of measurements, inputs and layer widths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of step time against table size, in short."""
+"""Short form of the benchmark of step time against table size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_rounds_time_is_that_of_one_step() -> None:
     done: dict[str, list[int]] = {"small": [], "large": []}
     times = measure(done["small"].append, done["large"].append, num_rounds=3)
     assert len(times.small) == len(times.large) == 3
-    assert done["small"] == done["large"] == list(range(20))  # 2 rounds that do not count and 3, of 4 steps each
+    assert done["small"] == done["large"] == list(range(20))  # 2 uncounted rounds and 3 counted ones, of 4 steps each
 
 
 @pytest.mark.parametrize("distinct_ids", [100, 2_000])

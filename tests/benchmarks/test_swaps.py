@@ -1,4 +1,4 @@
-"""The benchmarks of new versions under load and of a killed server: their sums by hand, and both in short."""
+"""Benchmarks of new versions under load and of a killed server: their computations by hand, and short forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.serving.ranking.tiny_model import CATALOG, export_tiny
 
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version that ranks, with warm-up requests and the checksums of its files."""
+    """A version with `rank`, warm-up requests and the checksums of its files."""
     folder = tmp_path_factory.mktemp("tiny")
     export_tiny(folder)
     write_warmup(str(folder / "1"), "tiny", [_example(app_id) for app_id in list(CATALOG)[:50]], "app_id")
@@ -43,14 +43,14 @@ def test_a_swap_is_from_the_push_until_the_old_version_is_dropped() -> None:
 
 
 def test_requests_on_their_way_during_a_swap() -> None:
-    """Sent before, within and after the swap from 1 to 2; the second one is answered within it."""
+    """Requests scheduled before, within and after the swap from 1 to 2; the second one is answered within it."""
     latencies = [(0.0, 900.0), (0.5, 600.0), (1.5, 10.0), (2.0, 20.0), (2.1, 30.0)]
     assert split(latencies, [(1.0, 2.0)]) == ([600.0, 10.0, 20.0], [900.0, 30.0])
 
 
 @pytest.mark.slow
 def test_swaps_in_short(version: Path) -> None:
-    """No request fails and no answer is older than one before it; the times are for the benchmark."""
+    """No request fails, and no response is of an older version than one before; times are left to the benchmark."""
     report = swaps.measure(version, seconds=6, every=1.5, rate=40, num_candidates=20)
     assert (report.errors, report.num_older) == ({}, 0)
     assert report.num_requests == len(report.during) + len(report.between) == 240

@@ -1,4 +1,4 @@
-"""Table 1: what is trained, and what is said of it."""
+"""Table 1: which models are trained, and what is printed about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of training speed, in short."""
+"""Short form of the benchmark of training speed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAPER = PaperModel(rows=50)
 
 def test_the_architecture_is_the_papers() -> None:
     widths = layer_widths(WideDeep(PAPER.spec, MODEL, PAPER.vocabulary_sizes))
-    assert widths == (36 * 32 + 20 * 2, 1024, 512, 256, 1)  # a number, and whether it is missing
+    assert widths == (36 * 32 + 20 * 2, 1024, 512, 256, 1)  # two per number: its value, and whether it is missing
     assert flops_per_example(widths) == 6 * (1192 * 1024 + 1024 * 512 + 512 * 256 + 256)
 
 
@@ -32,7 +32,7 @@ def test_the_stock_model_computes_the_same_logits(tmp_path: Path) -> None:
     training = dataclasses.replace(TRAINING, batch_size=16)
     (batch,) = train_dataset([pattern], PAPER.parse_spec, training, epoch=1)
     (wide, deep), labels, _ = stock.inputs(*batch)
-    stock.model((wide, deep))  # builds it
+    stock.model((wide, deep))  # builds the model
     rng = np.random.default_rng(1)
     for table in model.wide_tables:
         model.table_weights[table.name].assign(rng.normal(size=table.rows))

@@ -1,4 +1,4 @@
-"""The deploy files as data, and the published schemas of their kinds."""
+"""Loads the deploy files as data, and validates them by the published schemas of their kinds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 _SCHEMAS = Path(__file__).parent / "schemas"
 
-#: By the client's names of plain types, their schema. `object` stands for int-or-string too.
+#: Schemas of plain types, by the client's names. `object` also covers int-or-string.
 _PLAIN: dict[str, dict[str, Any]] = {
     "str": {"type": "string"},
     "int": {"type": "integer"},
@@ -28,7 +28,7 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "object": {},
 }
 
-#: By apiVersion, how the client's models of it are called.
+#: For each apiVersion, the name prefix of the client's models.
 _PREFIXES = {
     "v1": "V1",
     "apps/v1": "V1",
@@ -40,19 +40,19 @@ _PREFIXES = {
 
 @functools.cache
 def kubernetes_files() -> list[Path]:
-    """Every file of Kubernetes' and KServe's objects."""
+    """Returns all files with Kubernetes or KServe objects."""
     found = sorted(path for path in DEPLOY.rglob("*.yaml") if "apiVersion:" in path.read_text(encoding="utf-8"))
     return [path for path in found if path.name != "kustomization.yaml"]
 
 
 @functools.cache
 def documents(path: Path) -> list[Any]:
-    """A file's documents; a test that changes one copies it."""
+    """Returns a file's documents; they are cached, so a test must copy one before changing it."""
     return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
 def objects(kind: str) -> list[Any]:
-    """All objects of a kind, in the order of their files' paths."""
+    """Returns all objects of a kind, in the order of their files' paths."""
     return [found for path in kubernetes_files() for found in documents(path) if found["kind"] == kind]
 
 
@@ -62,13 +62,13 @@ def named(kind: str, name: str) -> Any:
 
 
 def pods() -> dict[str, Any]:
-    """By name, the pod specifications of what runs all the time; KServe's has its container as `model`."""
+    """Returns the pod specs of all long-running workloads, by name; KServe's has its container under `model`."""
     found = {each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in objects("Deployment")}
     return found | {each["metadata"]["name"]: each["spec"]["predictor"] for each in objects("InferenceService")}
 
 
 def container(pod: Any) -> Any:
-    """A pod's only container."""
+    """Returns a pod's only container."""
     if "model" in pod:
         return pod["model"]
     (found,) = pod["containers"]
@@ -80,7 +80,7 @@ def flags(arguments: list[str]) -> dict[str, str]:
 
 
 def errors(document: Any) -> list[str]:
-    """What of a Kubernetes or KServe object is not as its schema says."""
+    """Returns the violations of its schema by a Kubernetes or KServe object."""
     if document["kind"] == "InferenceService":
         schema = _inference_service()
     else:
@@ -89,7 +89,7 @@ def errors(document: Any) -> list[str]:
 
 
 def compose_errors(document: Any) -> list[str]:
-    """What of a file of docker compose is not as the Compose Specification says."""
+    """Returns the violations of the Compose Specification by a Docker Compose file."""
     return _errors(json.loads((_SCHEMAS / "compose_spec.json").read_text(encoding="utf-8")), document)
 
 
@@ -103,7 +103,7 @@ def _reference(name: str) -> dict[str, Any]:
 
 
 def _type(name: str) -> dict[str, Any]:
-    """The schema of a type by the client's name of it: `list[V1Container]`, `dict(str, str)`, `int` …"""
+    """Returns the schema of a type by the client's name for it: `list[V1Container]`, `dict(str, str)`, `int` …"""
     if found := re.fullmatch(r"list\[(.*)\]", name):
         return {"type": "array", "items": _type(found[1])}
     if found := re.fullmatch(r"dict\(str, (.*)\)", name):
@@ -112,7 +112,7 @@ def _type(name: str) -> dict[str, Any]:
 
 
 def _model(name: str) -> dict[str, Any]:
-    """The schema of one of the client's models; required is what it does not take None for."""
+    """Returns the schema of one of the client's models; a field that rejects None is required."""
     model = getattr(client, name)
     properties = {model.attribute_map[field]: _type(kind) for field, kind in model.openapi_types.items()}
     blank = model.__new__(model)
@@ -147,7 +147,7 @@ def _references(schema: Any) -> Iterator[str]:
 
 @functools.cache
 def _definitions() -> dict[str, Any]:
-    """The models that the manifests' kinds reach."""
+    """Returns the schemas of all models that the manifests' kinds refer to."""
     open_names = [
         "V1PodSpec",
         "V1ConfigMap",
@@ -168,7 +168,7 @@ def _plain_objects() -> list[Any]:
 
 
 def _inference_service() -> dict[str, Any]:
-    """KServe's kind: its predictor is a pod's specification, and its model a container, each with more fields."""
+    """Returns KServe's schema: its predictor is a pod spec, and its model a container, each with more fields."""
     own = json.loads((_SCHEMAS / "kserve_inference_service.json").read_text(encoding="utf-8"))
     container = _model("V1Container")["properties"] | own["model"]
     model = {"type": "object", "properties": container, "additionalProperties": False}

@@ -1,4 +1,4 @@
-"""The DAG in the Airflows that it is for: its tasks, what each runs, which span and which logs a run is for."""
+"""The DAG in the supported Airflow versions: its tasks, their commands, and the span and the logs of a run."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ print(json.dumps({
 
 @pytest.fixture(scope="module", params=STANDALONE["VERSIONS"])
 def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an Airflow's environment."""
+    """The Python of an environment with one Airflow version."""
     commands: Path = STANDALONE["install"](request.param, tmp_path_factory.mktemp("airflow") / "environment")
     return commands / "python"
 
 
 def tell(python: Path, folder: Path, sections: dict[str, Any], **environment: str) -> dict[str, Any]:
-    """What the DAG of a config declares; the small store's, with other sections."""
+    """Returns what the DAG declares, for the small store's config with other sections."""
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({**yaml.safe_load(CONFIG.read_text()), **sections}))
     dag = write_target("airflow", write_compiled(load_config(config), folder / "compiled"), folder / "compiled")
@@ -82,16 +82,16 @@ def test_each_node_is_a_task_and_comes_after_the_logs(python: Path, tmp_path: Pa
 
 
 def test_a_run_is_for_the_day_on_which_its_interval_begins(python: Path, tmp_path: Path) -> None:
-    """2026-03-01 is 59 days after 2026-01-01."""
+    """2026-03-01 is 59 days after 2026-01-01, which is span 10."""
     marker = "impressions/{SPAN:4}.done"
     told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10, "marker": marker}})
     assert (told["span"], told["marker"]) == (69, "/logs/impressions/0069.done")
     assert (told["asked_span"], told["asked_marker"]) == (7, "/logs/impressions/0007.done")
-    assert told["by_hand"] == 76  # of 2026-03-08, the day before
+    assert told["by_hand"] == 76  # the span of 2026-03-08, the day before
 
 
 def test_dates_are_counted_as_tfx_counts_them(python: Path, tmp_path: Path) -> None:
-    """2026-03-01 is 20,513 days after 1970-01-01, span 0; in Honolulu it still is the day before."""
+    """2026-03-01 is 20,513 days after 1970-01-01, which is span 0; in Honolulu it is still the day before."""
     sources = yaml.safe_load(CONFIG.read_text())["sources"]
     sources["impressions"]["path"] = "impressions/{YYYY}-{MM}-{DD}/part-*.csv"
     told = tell(python, tmp_path, {"sources": sources, "schedule": {"timezone": "Pacific/Honolulu"}})
@@ -107,6 +107,6 @@ def test_on_a_cluster_each_node_is_a_pod(python: Path, tmp_path: Path) -> None:
     assert image == "store/wdr:7"
     assert command == ["wdr", "run-node", "--compiled", str(tmp_path / "compiled"), "--node", "trainer"]
     assert (asked, selector) == ({"cpu": "8", "memory": "32Gi"}, {"pool": "training"})
-    assert told["tokens"] == ["False"]  # of Kubernetes: a node asks nothing of it
+    assert told["tokens"] == ["False"]  # a node does not call the Kubernetes API
     assert told["pods"]["push"][2:] == [{"cpu": "1", "memory": "4Gi"}, {}]
     assert set(told["kinds"]) - set(told["pods"]) == {"wait_for_logs"}

@@ -1,4 +1,4 @@
-"""A day on a real Airflow, by the campaign's script, which also runs days one after another."""
+"""One day on a real Airflow, by the soak test's script, which also runs several consecutive days."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.timeout(2400)
 def test_a_day_by_itself_with_a_task_killed(tmp_path: Path) -> None:
-    """As `python -m tests.soak.airflow` runs three of them, each from the day before's model; the page in a browser."""
+    """`python -m tests.soak.airflow` runs three such days, each from the previous day's model. Takes a screenshot."""
     screenshot = tmp_path / "graph.png"
     (day,), found, _ = airflow.run(tmp_path, "3.3", 1, Console(), None, screenshot)
     assert found == []

@@ -1,4 +1,4 @@
-"""The alerts fire when they must, by Prometheus' own tool."""
+"""The alerts fire when they must, according to Prometheus' own tool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The alerts on serving name metrics, labels and codes that the servers export."""
+"""The alerts on serving use metrics, labels and codes that the servers export."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.serving.model_server.conftest import models, saved  # noqa: F401
 from tests.serving.model_server.running import running
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
-#: Of TF Serving 2.19: `servables/tensorflow/util.cc`, and `cc/saved_model/loader.cc` of TensorFlow; its exporter writes
-#: `:` for `/` (`util/prometheus_exporter.cc`), and a histogram's `_bucket`, `_sum` and `_count`.
+#: Metrics of TF Serving 2.19 (`servables/tensorflow/util.cc`, and TensorFlow's `cc/saved_model/loader.cc`). It replaces
+#: `/` by `:` (`util/prometheus_exporter.cc`), and exports a histogram as `_bucket`, `_sum` and `_count`.
 TF_SERVING = {
     ":tensorflow:serving:request_count": {"model_name", "status"},
     ":tensorflow:serving:request_latency_bucket": {"model_name", "API", "entrypoint", "le"},
     ":tensorflow:cc:saved_model:load_attempt_count": {"model_path", "status"},
 }
 
-#: What Prometheus itself writes of each target.
+#: The metric that Prometheus itself adds for each target.
 UP = {"up": {"job", "instance"}}
 
 _WORDS = "on|ignoring|by|sum|max|min|rate|increase|absent|and|or|time|histogram_quantile|label_replace"
@@ -34,14 +34,14 @@ _SELECTOR = re.compile(r"(?<![\w:$])(:?[a-z_][\w:]*)(?:\{([^}]*)\})?(?=[\s\[)/<>
 
 
 def serving_rules() -> dict[str, str]:
-    """By alert, its expression."""
+    """Returns the alerts' expressions, by alert."""
     groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"]
     (group,) = (group for group in groups if group["name"] == "wide-deep-ranker-serving")
     return {rule["alert"]: rule["expr"] for rule in group["rules"]}
 
 
 def named(expression: str) -> set[tuple[str, frozenset[str]]]:
-    """The metrics of an expression, each with the labels that its selector names."""
+    """Returns the metrics in an expression, each with the labels in its selector."""
     without = re.sub(r"\b(?:by|on) \([^)]*\)|\"(?:[^\"\\]|\\.)*\"(?=[,)])", "", expression)
     found = set()
     for metric, matchers in _SELECTOR.findall(without):
@@ -51,12 +51,12 @@ def named(expression: str) -> set[tuple[str, frozenset[str]]]:
 
 
 def grouped(expression: str) -> set[str]:
-    """The labels that an expression groups by."""
+    """Returns the labels that an expression groups by."""
     return {label.strip() for each in re.findall(r"by \(([^)]*)\)", expression) for label in each.split(",")}
 
 
 def on_page(text: str) -> dict[str, set[str]]:
-    """By metric of a page in Prometheus' format, the labels of its series."""
+    """Returns the metrics of a page in Prometheus' format, each with the labels of its series."""
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -67,7 +67,7 @@ def on_page(text: str) -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:  # noqa: F811
-    """What the servers export, by metric its labels: `wdr serve` and the ranking service as they run."""
+    """The metrics that running servers (`wdr serve` and the ranking service) export, each with its labels."""
     broken = tmp_path_factory.mktemp("broken")
     (broken / "7").mkdir()
     (broken / "7" / "saved_model.pb").write_text("no model")

@@ -1,4 +1,4 @@
-"""The manifests of all servers: valid by the published schemas, and right by what these cannot say."""
+"""The manifests of all servers are valid by the published schemas, and consistent where schemas do not apply."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ PRODUCT = "wdr"
 WORKLOADS = ("app-store", "model-server", "rank-service", "tf-serving")
 TF_SERVING = ("app-store", "tf-serving")
 
-#: The flags of TF Serving 2.19.1 that its files give (`model_servers/main.cc`); it does not start with another.
+#: The flags of TF Serving 2.19.1 that the deploy files use (`model_servers/main.cc`); it rejects unknown flags.
 _TF_SERVING_FLAGS = {
     "allow_version_labels_for_unavailable_models", "enable_model_warmup", "file_system_poll_wait_seconds",
     "grpc_channel_arguments", "model_config_file", "model_config_file_poll_wait_seconds", "monitoring_config_file",
     "port", "rest_api_port", "tensorflow_inter_op_parallelism", "tensorflow_intra_op_parallelism",
 }  # fmt: skip
 
-#: Of those, what KServe's runtime gives itself (`config/runtimes/kserve-tensorflow-serving.yaml`).
+#: Flags that KServe's runtime sets itself (`config/runtimes/kserve-tensorflow-serving.yaml`).
 _RUNTIME_S_FLAGS = {"model_name", "model_base_path", "port", "rest_api_port", "rest_api_timeout_in_ms"}
 
-#: Of gRPC: a server draws the age of a connection up to a tenth longer, and a channel asks for addresses at most every
-#: 30 s (`grpc.dns_min_time_between_resolutions_ms`).
+#: Properties of gRPC: a server prolongs the maximum age of a connection by up to a tenth, and a channel resolves
+#: addresses at most once in 30 s (`grpc.dns_min_time_between_resolutions_ms`).
 _AGE_JITTER = 1.1
 _SECONDS_BETWEEN_RESOLUTIONS = 30
 
 
 def selected(selector: Any, labels: dict[str, str]) -> bool:
-    """Whether Kubernetes' label selector takes an object with these labels."""
+    """Returns whether a Kubernetes label selector matches an object with these labels."""
     for each in selector.get("matchExpressions", []):
         assert each["operator"] == "In"
         if labels.get(each["key"]) not in each["values"]:
@@ -49,7 +49,7 @@ def selected(selector: Any, labels: dict[str, str]) -> bool:
 
 
 def pod_labels(name: str) -> dict[str, str]:
-    if name == "app-store":  # KServe's own label of an InferenceService's pods
+    if name == "app-store":  # KServe's label on an InferenceService's pods
         return {"serving.kserve.io/inferenceservice": name}
     labels: dict[str, str] = named("Deployment", name)["spec"]["template"]["metadata"]["labels"]
     return labels
@@ -110,14 +110,14 @@ def test_each_kustomization_has_all_files_of_its_folder() -> None:
 
 @pytest.mark.parametrize("name", TF_SERVING)
 def test_tf_serving_is_not_pid_1_of_its_pod(name: str) -> None:
-    """It has no handler of SIGTERM (`model_servers/main.cc`), and a PID 1 without one does not get the signal."""
+    """It has no SIGTERM handler (`model_servers/main.cc`), and a PID 1 without one does not receive the signal."""
     assert pods()[name]["shareProcessNamespace"] is True
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_a_pod_runs_as_a_number_that_is_not_root(name: str) -> None:
     own = container(pods()[name])["securityContext"]
-    # KServe's runtime sets a user of the container, which comes before the pod's.
+    # KServe's runtime sets a user on the container, which takes precedence over the pod's.
     securities = [pods()[name]["securityContext"], *([own] if name == "app-store" else [])]
     for security in securities:
         assert security["runAsNonRoot"] is True
@@ -128,7 +128,7 @@ def test_a_pod_runs_as_a_number_that_is_not_root(name: str) -> None:
 
 
 def test_the_image_s_user_is_the_pods_number() -> None:
-    """`runAsNonRoot` refuses an image whose user is a name."""
+    """`runAsNonRoot` rejects an image whose user is a name."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     user, group = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)[-1]
     assert re.findall(r"^USER .*$", dockerfile, re.MULTILINE) == [f"USER {user}:{group}"]
@@ -139,7 +139,7 @@ def test_the_image_s_user_is_the_pods_number() -> None:
 
 
 def test_the_image_has_an_init() -> None:
-    """What does not handle SIGTERM, such as a run, would not get it as PID 1."""
+    """A process without a SIGTERM handler, such as a run, would not receive the signal as PID 1."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert 'ENTRYPOINT ["tini", "--", "wdr"]' in dockerfile
     assert re.search(r"apt-get install .*\btini\b", dockerfile)
@@ -185,25 +185,25 @@ def test_the_ranking_service_reaches_grpc_and_prometheus_reaches_the_metrics(ser
         if selected(peer.get("podSelector", {"matchLabels": {"": "none"}}), pod_labels(server))
     ]
     assert [{port["port"] for port in rule["ports"]} for rule in leaving] == [numbers]
-    if server != "app-store":  # KServe's runtime has no metrics
+    if server != "app-store":  # KServe's runtime exports no metrics
         assert any(port["port"] == "rest" for other in policy["ingress"] for port in other["ports"])
 
 
 def test_headless_services_have_servers_that_end_connections() -> None:
-    """A gRPC channel asks for addresses again only when a connection ends; without that no client finds a new pod."""
+    """A gRPC channel resolves addresses again only after a connection ends; otherwise no client finds a new pod."""
     headless = [each["metadata"]["name"] for each in objects("Service") if each["spec"].get("clusterIP") == "None"]
     assert sorted(headless) == ["model-server", "tf-serving"]
     arguments = flags(container(pods()["tf-serving"])["args"])
     channel = dict(each.split("=") for each in arguments["grpc_channel_arguments"].split(","))
     age_ms, grace_ms = int(channel["grpc.max_connection_age_ms"]), int(channel["grpc.max_connection_age_grace_ms"])
     assert 1_000 <= age_ms <= 60_000
-    assert grace_ms >= 1_000  # a client's longest deadline, by default
+    assert grace_ms >= 1_000  # the default deadline of a client
     assert 1 <= float(flags(container(pods()["model-server"])["args"])["connection-age-seconds"]) <= 60
 
 
 @pytest.mark.parametrize("name", TF_SERVING)
 def test_tf_serving_stops_once_no_client_is_connected(name: str) -> None:
-    """SIGTERM ends it at once, so its clients have to be gone by then."""
+    """SIGTERM stops it at once, so its clients must be disconnected by then."""
     pod = pods()[name]
     channel = flags(container(pod)["args"])["grpc_channel_arguments"]
     age = int(dict(each.split("=") for each in channel.split(","))["grpc.max_connection_age_ms"]) / 1000
@@ -225,7 +225,7 @@ def test_the_volume_can_be_mounted_by_pods_on_several_nodes() -> None:
 
 
 def test_servers_read_the_folder_that_the_pipeline_pushes_to() -> None:
-    """The pipeline's volume has the workspace in `workspace/`; a server sees its `serving/` and cannot write it."""
+    """The pipeline's volume has the workspace in `workspace/`; a server mounts its `serving/` read-only."""
     pushed = Workspace.at(Path(kubeflow.STORAGE) / "workspace").serving("app_store")
     inside = pushed.relative_to(kubeflow.STORAGE).as_posix()
     assert inside == "workspace/serving/app_store"
@@ -237,11 +237,11 @@ def test_servers_read_the_folder_that_the_pipeline_pushes_to() -> None:
 
 
 def knative_refuses(service: Any) -> list[str]:
-    """What Knative's admission refuses of what KServe makes of an InferenceService in Knative mode.
+    """Returns what Knative's admission rejects of what KServe creates from an InferenceService in Knative mode.
 
     Knative Serving's `pkg/apis/autoscaling/annotation_validation.go`, `validateMetric`: its own autoscaler, the default
-    class, takes `concurrency` and `rps`. `pkg/apis/serving/k8s_validation.go` and `fieldmask.go`: a container has one
-    port, and a pod shares no process namespace unless its operator allows that.
+    class, accepts `concurrency` and `rps`. `pkg/apis/serving/k8s_validation.go` and `fieldmask.go`: a container has one
+    port, and a pod has no shared process namespace unless Knative's operator allows it.
     """
     annotations, predictor = service["metadata"].get("annotations", {}), service["spec"]["predictor"]
     if annotations.get("serving.kserve.io/deploymentMode") in ("Standard", "RawDeployment"):
@@ -268,7 +268,7 @@ def test_knative_does_not_refuse_kserve_s_manifest() -> None:
 
 
 def test_kserve_s_manifest_says_nothing_that_its_mode_ignores() -> None:
-    """`canaryTrafficPercent` is read by `ksvc_reconciler.go` alone, in Knative mode; `scaleMetric` becomes an HPA's."""
+    """Only `ksvc_reconciler.go` reads `canaryTrafficPercent`, in Knative mode; `scaleMetric` goes to an HPA."""
     service = named("InferenceService", "app-store")
     mode = service["metadata"].get("annotations", {}).get("serving.kserve.io/deploymentMode")
     assert mode == "Standard"
@@ -284,7 +284,7 @@ def test_tf_serving_has_the_flags_that_it_is_given() -> None:
 
 
 def test_kserve_s_ports_are_its_runtime_s() -> None:
-    """REST at 8080, gRPC at 9000 (`config/runtimes/kserve-tensorflow-serving.yaml`); the first is the service's 80."""
+    """REST at 8080, gRPC at 9000 (`config/runtimes/kserve-tensorflow-serving.yaml`); the service maps 80 to 8080."""
     ports = container(pods()["app-store"])["ports"]
     assert [(port["name"], port["containerPort"]) for port in ports] == [("http1", 8080), ("h2c", 9000)]
     for probe in ("startupProbe", "readinessProbe"):
@@ -333,11 +333,11 @@ def test_everything_is_about_the_same_pods(name: str) -> None:
 def test_a_product_s_command_takes_its_arguments_and_listens_at_the_pod_s_ports(name: str, command: Any) -> None:
     found = container(pods()[name])
     assert found["image"] == PRODUCT
-    assert "command" not in found  # the image's init and `wdr` are before them
+    assert "command" not in found  # so that the image's entrypoint, an init and `wdr`, stays
     first, *arguments = found["args"]
     assert first == command.name
     if name == "model-server":
-        arguments.remove("--models=/models")  # a folder that has to exist
+        arguments.remove("--models=/models")  # this folder does not exist here
     options = command.make_context(command.name, arguments).params
     assert options["host"] == "0.0.0.0"
     ports = {port["name"]: port["containerPort"] for port in found["ports"]}

@@ -1,4 +1,4 @@
-"""TF Serving's configuration: its own protos read it, and the files agree on names, paths and ports."""
+"""TF Serving's configuration: its own protos parse it, and the files agree on names, paths and ports."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CONFIGS = ("models.config", "batching.config", "monitoring.config")
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 
-#: Of TF Serving's `session_bundle_config.proto` and `monitoring_config.proto`, which `tensorflow-serving-api` lacks:
-#: by message, each field's name, number and type.
+#: Messages of TF Serving's `session_bundle_config.proto` and `monitoring_config.proto`, which `tensorflow-serving-api`
+#: lacks: by message, each field's name, number and type.
 PUBLISHED: dict[str, list[tuple[str, int, Any]]] = {
     "BatchingParameters": [
         ("max_batch_size", 1, ".google.protobuf.Int64Value"),
@@ -39,7 +39,7 @@ PUBLISHED: dict[str, list[tuple[str, int, Any]]] = {
 
 
 def published(name: str) -> Any:
-    """A new message of one of the published kinds."""
+    """Returns a new message of one of the published types."""
     file = descriptor_pb2.FileDescriptorProto(name="published.proto", package="tensorflow.serving", syntax="proto3")
     file.dependency.append("google/protobuf/wrappers.proto")
     for message, fields in PUBLISHED.items():
@@ -87,7 +87,7 @@ def flags(arguments: list[str]) -> dict[str, str]:
 
 
 def test_the_model_is_the_config_s_and_no_label_can_lose_its_version(model: Any) -> None:
-    """A label keeps no version loaded: `latest` unloads it when newer ones come, only `specific` does not."""
+    """A label does not keep its version loaded: `latest` unloads it when newer versions come, `specific` does not."""
     assert model.name == load_config(ROOT / "configs" / "app_store.yaml").name
     assert model.base_path == f"/models/{model.name}"
     assert set(model.version_labels.values()) <= set(model.model_version_policy.specific.versions)
@@ -168,7 +168,7 @@ def test_probes_ask_for_the_model(model: Any, container: Any) -> None:
 
 
 def test_compose_has_an_init_before_tf_serving_and_a_user_by_number() -> None:
-    """TF Serving has no handler of SIGTERM, so as PID 1 it would be killed at the end of `stop_grace_period`."""
+    """TF Serving has no SIGTERM handler, so as PID 1 it would be killed at the end of `stop_grace_period`."""
     service = read("compose.yaml")["services"]["tf-serving"]
     assert service["init"] is True
     assert service["entrypoint"] == ["tensorflow_model_server"]  # no shell between the init and the server

@@ -1,4 +1,4 @@
-"""`deploy/kubeflow/upload.py` by Kubeflow's own client, against a server that keeps pipelines, versions and runs."""
+"""`deploy/kubeflow/upload.py` with Kubeflow's own client, against a server that keeps pipelines, versions and runs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _API = "/apis/v2beta1"
 
 
 class Kubeflow(http.server.ThreadingHTTPServer):
-    """What Kubeflow Pipelines' API server does, as far as an upload needs it.
+    """A fake of Kubeflow Pipelines' API server, limited to what an upload needs.
 
-    The upload of a pipeline makes its first version, of the pipeline's name (`CreatePipelineAndPipelineVersion` in
+    The upload of a pipeline creates its first version, under the pipeline's name (`CreatePipelineAndPipelineVersion` in
     `backend/src/apiserver`).
     """
 
@@ -34,7 +34,7 @@ class Kubeflow(http.server.ThreadingHTTPServer):
         self.made = 0
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
-        """The answer to a request; KeyError for one that is not known."""
+        """Returns the response to a request; raises KeyError for an unknown request."""
         if (method, path) == ("POST", "/pipelines/upload"):
             self._add(query["name"])
             return {"pipeline_id": "p", "display_name": query["name"]}
@@ -94,7 +94,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._handle()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Suppresses the log."""
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ def kubeflow() -> Iterator[Kubeflow]:
 def upload(
     kubeflow: Kubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., list[str]]:
-    """Runs the script on a pipeline's file; returns what it says of versions and recurring runs."""
-    monkeypatch.setenv("HOME", str(tmp_path))  # where Kubeflow's client keeps settings
+    """Runs the script on a pipeline file; returns its output lines on versions and recurring runs."""
+    monkeypatch.setenv("HOME", str(tmp_path))  # Kubeflow's client keeps its settings there
     file = tmp_path / "store.yaml"
     file.write_text(
         "components: {comp-a: {executorLabel: exec-a}}\n"

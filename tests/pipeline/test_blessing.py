@@ -1,4 +1,4 @@
-"""What a run of TFMA measures by the Evaluator's config, and what is found in it."""
+"""A TFMA run with the Evaluator's config: its measurements, and the gate on quality's findings in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def rows(noise: float, noise_in_b: float | None = None) -> list[dict[str, Any]]:
-    """Requests from the countries a and b; the serving model errs by 0.5, the candidate by `noise`."""
+    """Requests from countries a and b; the serving model's error has deviation 0.5, the candidate model's `noise`."""
     draw = np.random.default_rng(5)
     found = []
     for request in range(NUM_REQUESTS):
@@ -44,7 +44,7 @@ def rows(noise: float, noise_in_b: float | None = None) -> list[dict[str, Any]]:
     return found
 
 
-#: A candidate that may not be worse at all; only chance excuses it.
+#: Thresholds by which a candidate model must not be worse at all, except by chance.
 NO_WORSE = {
     name: Threshold(min=low, max=high, max_worsening=0.0)
     for name, low, high in [
@@ -57,7 +57,7 @@ NO_WORSE = {
 def evaluated(
     found: list[dict[str, Any]], folder: Path, *, paired: bool = True, user: str | None = None, **sections: Any
 ) -> tuple[list[str], dict[str, EvaluationResult]]:
-    """The sentences of the refusals, and what was measured."""
+    """Runs TFMA; returns the refusals' sentences, and the measurements."""
     evaluation = Evaluation(**{"thresholds": NO_WORSE, "top_ks": (2,), **sections})
     config = eval_config(evaluation, weighted=False, has_requests=True, user=user)
     tfma_runs.run(found, tfma_runs.with_models(config, paired=paired), folder)
@@ -70,7 +70,7 @@ def test_a_model_that_errs_otherwise_but_no_more_is_blessed(tmp_path: Path) -> N
     assert sentences == []
     whole = measured[""]
     worse = [n for n in NO_WORSE if (whole.metrics[n] < whole.baseline[n]) == (n != "logloss")]
-    assert worse  # it is worse in something, but not beyond chance
+    assert worse  # some metrics are worse, but not beyond chance
     assert whole.num_examples == NUM_REQUESTS * SIZE
     assert set(whole.changes) == {*NO_WORSE, "calibration", "mean_prediction"}
     for name, change in whole.changes.items():
@@ -100,7 +100,7 @@ def test_a_first_model_is_compared_with_nothing(tmp_path: Path) -> None:
 def test_the_bootstrap_draws_users_and_requests_where_there_is_none(
     user: str | None, units: int, tmp_path: Path
 ) -> None:
-    """A tenth of the requests has no user, which is a raw feature alone; the others have one of 50."""
+    """A tenth of the requests has no user (only a raw feature has it); the others have one of 50 users."""
     _, measured = evaluated(rows(noise=0.5), tmp_path, user=user)
     assert measured[""].num_units == units
 
@@ -121,7 +121,7 @@ def test_one_bad_slice_is_refused_if_it_is_not_too_small(refused: bool, tmp_path
         "": 1000, "country = a": 800, "country = b": 200, "category = x": 500, "category = y": 500,
         "weight < 1.5": 500, "weight ≥ 1.5": 500,
     }  # fmt: skip
-    subjects = [sentence.split(" m")[0] for sentence in sentences]  # what must, or may
+    subjects = [sentence.split(" m")[0] for sentence in sentences]  # the text before "must" or "may"
     assert subjects == (["auc where country = b", "gauc where country = b"] if refused else [])
     size = f"on 200 examples, {positives} of them positive"
     assert all(sentence.endswith(size) for sentence in sentences)

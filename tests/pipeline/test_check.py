@@ -1,4 +1,4 @@
-"""What `wdr check` finds in files and rows, beside the sentences that tests/e2e/test_bad_input.py holds."""
+"""Findings of `wdr check` in files and rows, in addition to the messages in tests/e2e/test_bad_input.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADER = "clicked,request,app,installed\n"
 
 
 def write(folder: Path, *logs: str, apps: str = "app,price\na,1\nb,2\n") -> SpanFiles:
-    """Writes the log's files and the catalog."""
+    """Writes the log files and the catalog."""
     for i, log in enumerate(logs):
         (folder / f"log-{i}.csv").write_text(log)
     (folder / "apps.csv").write_text(apps)
@@ -194,7 +194,7 @@ def test_an_evaluation_part_must_be_shorter_than_the_span(tmp_path: Path) -> Non
         "`ingestion.eval_seconds` must be shorter than the span, or nothing is left to train on. Received: 201 for a "
         f"span of 200 seconds ({tmp_path}/log-0.csv)"
     )
-    check(201, max_rows=4)  # how long the span is, its first rows do not say
+    check(201, max_rows=4)  # the first rows do not determine the length of the span
 
 
 def test_a_window_needs_spans(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `wdr check` finds across sources and spans."""
+"""Findings of `wdr check` across sources and spans."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_keys_that_a_table_lacks_are_counted(tmp_path: Path) -> None:
 
 
 def windows(folder: Path, spans: dict[int, list[str]], window: int, max_rows: int = 10_000) -> list[str]:
-    """What is found of a feature with those values in each span; `app` has the same values in all."""
+    """Returns the findings on a feature with these values in each span; `app` has the same values in all spans."""
     config = small_config(
         ("sources.impressions.path", "log-{SPAN}.csv"),
         ("ingestion.window_spans", window),
@@ -91,6 +91,6 @@ def test_one_span_alone_with_one_value(tmp_path: Path) -> None:
         "`weekday` has one value in each span, such as 'mon' in span 5: if it changes from span to span, a window "
         "holds at most 2 of its values (ingestion.window_spans)"
     ]
-    # Its first rows alone do not say that all are so.
+    # The first rows do not show that all rows have the same value.
     assert windows(tmp_path, {5: ["mon"] * 4}, window=2, max_rows=4) == []
     assert windows(tmp_path, {5: ["mon", "tue"]}, window=2) == []

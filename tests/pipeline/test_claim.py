@@ -1,4 +1,4 @@
-"""A run has its workspace to itself, and what killed runs have left in it goes."""
+"""A run has exclusive use of its workspace, and removes what killed runs have left in it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ with claimed(Workspace.at(sys.argv[1])):
 def put_executions(
     workspace: Workspace, *states: metadata_store_pb2.Execution.State, context: str = NODE_RUN
 ) -> list[int]:
-    """Executions in a context: by default the one that this project's pipelines alone have."""
+    """Writes executions in a context, by default one of the type that only this project's pipelines use."""
     with metadata.Metadata(workspace.metadata_connection()) as handle:
         type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
         executions = [metadata_store_pb2.Execution(type_id=type_id, last_known_state=state) for state in states]
@@ -42,7 +42,7 @@ def put_executions(
 
 
 def associate(store: mlmd.MetadataStore, executions: list[int], kind: str, name: str) -> None:
-    """Puts executions into a context."""
+    """Associates executions with a context."""
     type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
     (context,) = store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
     links = [metadata_store_pb2.Association(execution_id=id_, context_id=context) for id_ in executions]
@@ -100,7 +100,7 @@ def test_a_workspace_is_held_by_one_process_until_that_ends(tmp_path: Path) -> N
     sentence = rf"the workspace takes one run at a time, and another is using it \({tmp_path}\)"
     with pytest.raises(WorkspaceBusyError, match=sentence), claimed(Workspace.at(tmp_path)):
         pass
-    assert temporary.exists()  # what was not let in has removed nothing
+    assert temporary.exists()  # the process that was refused has removed nothing
     holder.kill()
     holder.communicate()
     assert temporary.exists()
@@ -128,7 +128,7 @@ def test_nodes_are_held_side_by_side_and_a_run_alone(tmp_path: Path) -> None:
 
 
 def test_a_node_removes_what_its_own_killed_executions_wrote(tmp_path: Path) -> None:
-    """Another node may be at work."""
+    """Another node may be running."""
     workspace, state = Workspace.at(tmp_path), metadata_store_pb2.Execution
     own, other = put_executions(workspace, state.RUNNING, state.RUNNING)
     with metadata.Metadata(workspace.metadata_connection()) as handle:
@@ -143,7 +143,7 @@ def test_a_node_removes_what_its_own_killed_executions_wrote(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("claim", ["run", "node"])
 def test_an_execution_of_another_pipeline_in_the_same_database_is_left_alone(tmp_path: Path, claim: str) -> None:
-    """Another team's, which runs; its ids may be those of folders from when this workspace had another database."""
+    """Another team's pipeline is running; its ids may equal those of folders from this workspace's earlier database."""
     workspace, state = Workspace.at(tmp_path), metadata_store_pb2.Execution
     (own,) = put_executions(workspace, state.RUNNING)
     (other,) = put_executions(workspace, state.RUNNING, context="pipeline_run")
@@ -163,7 +163,7 @@ def test_a_database_of_another_workspace_is_refused(tmp_path: Path, claim: str) 
     state = metadata_store_pb2.Execution
     (running,) = put_executions(first, state.RUNNING)
     second.root.mkdir()
-    (second.root / "metadata").symlink_to(first.root / "metadata")  # one database, as a server's
+    (second.root / "metadata").symlink_to(first.root / "metadata")  # one shared database, as on a server
     with node_claimed(first, "store", "transform"):
         own_id = first.id_file.read_text().strip()
         with (
@@ -186,13 +186,13 @@ def test_a_database_of_another_workspace_is_refused(tmp_path: Path, claim: str) 
 def test_a_copied_workspace_whose_database_was_not_copied_along_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The copy has the id of the first one."""
+    """The copy has the same id as the original."""
     first, copy = (Workspace.at(tmp_path / name) for name in ("first", "copy"))
     connection = metadata_store_pb2.ConnectionConfig()
     connection.fake_database.SetInParent()  # SQLite in memory
     store = mlmd.MetadataStore(connection)
     first.root.mkdir()
-    monkeypatch.setenv("WDR_METADATA_URL", "postgresql://wdr:secret@database/wdr")  # only its place is asked for
+    monkeypatch.setenv("WDR_METADATA_URL", "postgresql://wdr:secret@database/wdr")  # used only for the error message
     check_owner(store, first)
     check_owner(store, first)
     shutil.copytree(first.root, copy.root)
@@ -209,7 +209,7 @@ def test_of_two_workspaces_that_take_a_database_at_once_one_has_it(tmp_path: Pat
     workspaces = [Workspace.at(tmp_path / name) for name in ("first", "second")]
 
     class Late(mlmd.MetadataStore):
-        """Sees no owner at first, as in the moment before another process writes itself down."""
+        """Finds no owner at first, as just before another process records itself."""
 
         asked = 0
 

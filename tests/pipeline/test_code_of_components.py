@@ -1,4 +1,4 @@
-"""Each component's fingerprint is of the modules that it imports when it runs, as Python itself tells."""
+"""Each component's fingerprint covers exactly the modules that Python imports when the component runs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
 from transform.config.config import parse_config
 
-#: TFX's own code, which the lock file fixes.
+#: Components that run only TFX's own code, whose version the lock file fixes.
 WITHOUT_OURS = {"statistics_gen", "schema_gen", "example_validator"}
 
-#: What a component imports while it runs: in a function, or as a process of its own.
+#: Modules that a component imports while it runs: in a function, or in a subprocess.
 LATE = {
     "infra_validation": ("serving.dry_run.__main__", "serving.dry_run.worker_commands"),
 }
 
-#: In a fresh interpreter: imports each component's entry points in a process of its own; prints the project's modules.
+#: Runs in a fresh interpreter: imports each component's entry points in a process of its own; prints our modules.
 IMPORTER = """
 import importlib, json, os, sys
 import tensorflow, tensorflow_model_analysis, tfx.components
@@ -50,7 +50,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def entry_points(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """By component, the names that its fingerprint is made of; none where it has no fingerprint."""
+    """For each component, the names that its fingerprint is computed from; empty if it has no fingerprint."""
     raw = yaml.safe_load(Path(CONFIG).read_text(encoding="utf-8"))
     raw["tuning"] = {"ranges": {"training.deep_optimizer.learning_rate": {"choices": [0.01, 0.1]}}}
     settings = RunSettings("/data", Workspace.at(tmp_path_factory.mktemp("workspace")), 1)
@@ -59,7 +59,7 @@ def entry_points(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str
         components = create_pipeline(parse_config(raw, str(CONFIG)), settings).components
     found = {}
     for component in components:
-        if isinstance(component, Resolver):  # runs in every run
+        if isinstance(component, Resolver):  # resolvers are never cached
             continue
         properties = component.exec_properties
         custom_config = json.loads(properties.get("custom_config") or "null") or {}
@@ -70,7 +70,7 @@ def entry_points(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str
 
 @pytest.fixture(scope="module")
 def imported(entry_points: dict[str, list[str]]) -> dict[str, set[str]]:
-    """By component, the project's modules that Python has imported after the component's entry points."""
+    """For each component, the project's modules that Python has imported after the component's entry points."""
     modules = {
         node: [*(module_of(name) for name in names), *LATE.get(node, ())]
         for node, names in entry_points.items()
@@ -84,7 +84,7 @@ def imported(entry_points: dict[str, list[str]]) -> dict[str, set[str]]:
 
 
 def module_of(name: str) -> str:
-    """The module of a function or class; of a module, itself."""
+    """Returns the module of a function or class; of a module, the module itself."""
     return name if (ROOT / f"{name.replace('.', '/')}.py").exists() else name.rpartition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""A compiled pipeline names no place and no secret; a run puts them in."""
+"""A compiled pipeline contains no paths and no secrets; a run fills them in."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_it_names_no_place_and_no_secret(compiled: Path) -> None:
 
 
 def test_a_run_is_the_pipeline_that_wdr_run_would_run(compiled: Path, place: RunEnvironment) -> None:
-    """To the last property, so that one finds what the other left in the cache."""
+    """They are equal in every property, so that each uses the other's cached results."""
     found = read_ir(compiled, IR_FILE, place, 7, "a-run")
     settings = RunSettings(place.data_root, place.workspace, 7)
     expected = compile_pipeline(create_pipeline(load_config(CONFIG), settings), "a-run")

@@ -1,4 +1,4 @@
-"""The documents say what the program does: every key, examples that are valid, every command and no other."""
+"""The documents match the program: all keys, valid examples, and exactly the existing commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = PAGE.read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: Where each dataclass stands in a config; `Source` is only derived from.
+#: The place of each dataclass in a config; `Source` is only a base class.
 PLACES: dict[type, str] = {
     sources.Sources: "`sources`",
     sources.Impressions: "`sources.impressions`",
@@ -60,12 +60,12 @@ PLACES: dict[type, str] = {
     schedule_settings.Pod: "`schedule.pods.NAME`",
 }
 
-#: The page's numbered steps: each its text, with files in it and the config that reads them.
+#: The page's numbered steps: the text of each, with example files and the config that reads them.
 STEPS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:5]
 
 
 def tables() -> dict[str, dict[str, list[str]]]:
-    """By heading, the rows of the table below it: the cells by the first."""
+    """Returns the tables by heading; for each row, its cells by the first cell."""
     found: dict[str, dict[str, list[str]]] = {}
     for part in TEXT.split("### ")[1:]:
         heading, _, body = part.partition("\n")
@@ -153,7 +153,7 @@ def test_every_yaml_example_is_a_valid_config() -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_the_files_of_a_step_pass_the_check(number: int, tmp_path: Path) -> None:
-    for step in STEPS[:number]:  # a later step keeps the files of an earlier one
+    for step in STEPS[:number]:  # a later step also uses the files of earlier ones
         for name, text in re.findall(r"`(\w+\.csv)`:\n\n```csv\n(.*?)```", step, re.DOTALL):
             (tmp_path / name).write_text(text, encoding="utf-8")
     config = parse_config(yaml_examples()[number - 1], PAGE.name)
@@ -166,7 +166,7 @@ def test_the_files_of_a_step_pass_the_check(number: int, tmp_path: Path) -> None
 
 
 def commands(group: click.Group, before: str = "") -> set[str]:
-    """The full names of all commands below a group."""
+    """Returns the full names of all commands below a group."""
     found: set[str] = set()
     for name, command in group.commands.items():
         found |= commands(command, f"{before}{name} ") if isinstance(command, click.Group) else {before + name}

@@ -1,4 +1,4 @@
-"""The display of a run: what the terminal shows, and what goes to the log instead."""
+"""The display of a run: what the terminal shows, and what goes to the log file instead."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
 class Terminal:
-    """Stands in for the process's standard output: what comes there is read with `text`."""
+    """Replaces the process's standard output; `text` returns what was written to it."""
 
     def __init__(self, reading: int):
         self._reading = reading
         self._received = b""
 
     def text(self, until: str = "", timeout_seconds: float = 10.0) -> str:
-        """What came so far, once `until` has come; at once if it is left out."""
+        """Returns the text received so far: at once, or, if `until` is given, after receiving `until`."""
         end = time.monotonic() + timeout_seconds
         while until.encode() not in self._received or not until:
             ready, _, _ = select.select([self._reading], [], [], max(0.0, end - time.monotonic()) if until else 0.0)
@@ -47,7 +47,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def standard_output(reading: int, writing: int) -> Iterator[Terminal]:
-    """Makes a descriptor the process's standard output. (No fixture: pytest puts its own there after the setup.)"""
+    """Redirects standard output to a descriptor. Not a fixture, as pytest redirects it after the setup."""
     sys.stdout.flush()
     saved = os.dup(1)
     os.dup2(writing, 1)
@@ -67,7 +67,7 @@ def _terminal_of_140_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(step: int) -> None:
-    """The trainer reports its progress, as it does in a run: through a logger."""
+    """Reports progress through the logger, as the trainer does in a run."""
     progress = Progress(step, 200, 1, 2, 51234.5, 0.32109, 7.4)
     logging.getLogger(PROGRESS_LOGGER).info("step %d", step, extra={"progress": progress})
 
@@ -81,10 +81,10 @@ def test_without_a_terminal_each_event_is_a_plain_line(tmp_path: Path, monkeypat
         assert display.node == "trainer"
         train(5)
         train(6)  # too soon after the last line
-        log_stage("exporting the model")  # so is this
+        log_stage("exporting the model")  # also too soon
         logging.getLogger(PROGRESS_LOGGER).info("no progress at all")
         display.show(NodeEvent("trainer", "done", 12.345, 7))
-        display.console.print("x" * 300)  # a path, say: it must stay in one piece
+        display.console.print("x" * 300)  # such as a path: it must not be wrapped
         text = terminal.text()
     assert text.splitlines() == [
         "example_gen …",
@@ -152,7 +152,7 @@ def test_a_terminal_has_a_live_bar(tmp_path: Path) -> None:
 
 
 def chatter() -> None:
-    """The ways in which a library talks to the terminal."""
+    """Writes to the terminal in the ways that libraries do."""
     os.write(1, b"C++ out\n")
     os.write(2, b"C++ err\n")
     subprocess.run([sys.executable, "-c", "print('child')"], check=True)
@@ -167,13 +167,13 @@ def test_what_libraries_print_goes_to_the_log(tmp_path: Path) -> None:
         os.write(1, b"after\n")
         assert terminal.text() == "told\nafter\n"
         assert log.read_text().splitlines() == ["C++ out", "C++ err", "child"]
-        with RunDisplay(log):  # a log that there is already is added to
+        with RunDisplay(log):  # appends to an existing log
             os.write(2, b"again\n")
     assert log.read_text().splitlines() == ["C++ out", "C++ err", "child", "again"]
 
 
 def state() -> tuple[list[tuple[int, int]], list[logging.Handler], int]:
-    """Where standard output and error go, who listens to the training, and how many descriptors are open."""
+    """Returns the files of standard output and error, the progress logger's handlers, and the number of descriptors."""
     files = [os.fstat(descriptor) for descriptor in (1, 2)]
     listeners = list(logging.getLogger(PROGRESS_LOGGER).handlers)
     return [(file.st_dev, file.st_ino) for file in files], listeners, len(os.listdir("/dev/fd"))
@@ -194,7 +194,7 @@ def test_the_terminal_is_back_after_an_error(error: BaseException, tmp_path: Pat
         with pytest.raises(type(error)):
             fail(tmp_path / "run.log", error)
         assert state() == before
-        train(2)  # nobody listens any more
+        train(2)  # no handler is left
         os.write(1, b"after the error\n")
         text = terminal.text(until="after the error")
     assert text.index(SHOW_CURSOR) < text.index("after the error")

@@ -1,4 +1,4 @@
-"""Which execution a node has in a run is found without fetching all of the pipeline's."""
+"""Finding a node's execution in a run does not fetch all executions of the pipeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.metadata.handle import Metadata
 
 
 class Days:
-    """Three days of two nodes each, in the contexts of TFX and of `pipeline.compile.ir`."""
+    """Three days with two nodes each, in the contexts of TFX and of `pipeline.compile.ir`."""
 
     def __init__(self) -> None:
         connection = mlmd_pb2.ConnectionConfig()
@@ -21,7 +21,7 @@ class Days:
         self.handle = Metadata(connection)
         with self.handle:
             self.store = self.handle.store
-        self.handle._store, self.handle._users = self.store, 1  # a store in memory is gone with its handle
+        self.handle._store, self.handle._users = self.store, 1  # an in-memory store is lost when its handle closes
         kind = self.store.put_execution_type(mlmd_pb2.ExecutionType(name="a_component"))
         self.pipeline = self.context("pipeline", "store")
         self.nodes = [self.context("node", f"store.{name}") for name in ("trainer", "push")]
@@ -45,7 +45,7 @@ class Days:
         return found
 
     def found(self, *contexts: mlmd_pb2.Context) -> list[int]:
-        """What TFX finds in all of the contexts."""
+        """Returns what TFX finds in all of the contexts."""
         return [e.id for e in execution_lib.get_executions_associated_with_all_contexts(self.handle, contexts)]
 
 

@@ -1,4 +1,4 @@
-"""What infra validation found, as the end of a run shows it."""
+"""The result of infra validation in the summary of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BASELINE = Measurements(0.9, 30.0, 700.0, 100.0, (Latency(200, 1, 20.0, 21.0, 22
 
 
 def lines_of(verdict: Verdict) -> dict[str, list[str]]:
-    """By what, the lines of how much, with single spaces."""
+    """Returns the rows: for each label, the lines of its value, with single spaces."""
     shown = {}
     for what, found in infra_rows(verdict.to_dict()):
         console = Console(file=io.StringIO(), width=200)

@@ -1,4 +1,4 @@
-"""A full disk is told from other failures, whoever found it full."""
+"""A full disk is distinguished from other failures, whichever library reports it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.workspace import Workspace
 
 
 def raised_on_the_way_to(error: Exception, last: Exception) -> Exception:
-    """An error that was raised while another one was handled."""
+    """Returns an error that was raised while another one was handled."""
     try:
         try:
             raise error

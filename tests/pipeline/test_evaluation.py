@@ -1,4 +1,4 @@
-"""The Evaluator's config measures what the YAML file names, and leaves the judgement to `components.quality_gate`."""
+"""The Evaluator's config measures what the YAML file names; `components.quality_gate` judges the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def config_of(has_requests: bool = True, weighted: bool = False, **sections: Any
 
 
 def settings_of(config: config_pb2.EvalConfig, class_name: str) -> dict[str, dict[str, Any]]:
-    """By group, the settings of the metrics of a class."""
+    """Returns, by group, the settings of the metrics of a class."""
     return {
         spec.query_key: json.loads(metric.config)
         for spec in config.metrics_specs

@@ -1,4 +1,4 @@
-"""A run that has lost its workspace's lock without notice pushes nothing, and removes nothing of what has it now."""
+"""A run that has lost its workspace's lock without notice pushes nothing, and removes no files of the new holder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.registry.garbage import collect_garbage
 from pipeline.workspace import Workspace
 from pipeline.workspace_lock import claimed, node_claimed
 
-#: Claims of the workspace's: a whole run's, and a node's.
+#: Claims on the workspace: of a whole run, and of a node.
 Claim = Callable[[Workspace], contextlib.AbstractContextManager[None]]
 
 
@@ -27,14 +27,14 @@ def node(name: str) -> Claim:
 
 
 def lose_lock(workspace: Workspace, claim: Claim = claimed) -> None:
-    """Removes the lock's file, as a clean-up of hidden files does; then the workspace is claimed again."""
+    """Removes the lock's file, as a clean-up of hidden files may; then claims the workspace again."""
     (workspace.root / ".lock").unlink()
     with claim(workspace):
         pass
 
 
 def add(workspace: Workspace, text: str, meanwhile: Callable[[], object] = lambda: None) -> int:
-    """Adds a version, as a push does; something happens while its files are copied."""
+    """Adds a version, as a push does; calls `meanwhile` while its files are copied."""
     root = str(workspace.serving("store"))
 
     def fill(folder: str) -> None:
@@ -69,7 +69,7 @@ def test_a_workspace_that_is_lost_while_a_version_is_copied_gets_no_version(tmp_
 
 
 def test_of_pushes_at_once_without_a_lock_the_last_to_begin_adds_a_version_of_its_own_files(tmp_path: Path) -> None:
-    """As where a file system keeps no locks: what begins removes what seems left over, the others' copies."""
+    """As on a file system without locks: each push removes what looks like leftovers, namely the others' copies."""
     root = str(tmp_path / "store")
     write = storage.write_text
 
@@ -153,7 +153,7 @@ def test_a_rollback_needs_no_claim(tmp_path: Path) -> None:
 def test_what_lost_the_workspace_leaves_the_temporary_files_of_what_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # both are put back, which claims that end in this order do not
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # restores both afterwards; claims that end in this order do not
     monkeypatch.setattr(tempfile, "tempdir", None)
     workspace = Workspace.at(tmp_path / "workspace")
     with contextlib.ExitStack() as other:
@@ -170,7 +170,7 @@ def test_a_clean_up_that_lost_the_workspace_removes_nothing(tmp_path: Path, monk
     log = workspace.logs / "a.log"
     log.parent.mkdir()
     log.touch()
-    os.utime(log, (-1, -1))  # older than the oldest run: where there is none, than 1970
+    os.utime(log, (-1, -1))  # older than the oldest run; without a run, older than 1970
     found = Path.exists
 
     def lost_meanwhile(path: Path) -> bool:

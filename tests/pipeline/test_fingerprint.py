@@ -10,7 +10,7 @@ import pytest
 
 from components.fingerprint import PACKAGES, ROOT, SourceTree, code_fingerprint, fingerprint_of_all_code
 
-#: A project: `trainer.run` imports what the comments say.
+#: The files of a small project.
 FILES = {
     "requirements.lock": "numpy==1\n",
     "README.md": "A project.\n",

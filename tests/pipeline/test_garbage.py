@@ -1,4 +1,4 @@
-"""What gc removes of a workspace of several runs, and what it must never."""
+"""`wdr gc` in a workspace with several runs: what it removes, and what it must keep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.workspace import Workspace
 
 
 class Runs:
-    """Writes what runs leave, each artifact with a file of 1,000 bytes."""
+    """Writes what runs leave behind; each artifact has a file of 1,000 bytes."""
 
     def __init__(self, workspace: Workspace):
         self.workspace = workspace
@@ -29,7 +29,7 @@ class Runs:
         self._last: dict[str, Any] = {}
 
     def begin(self, name: str, pipeline: str = "store") -> None:
-        """From now on, executions are of this run."""
+        """Starts a run; further executions belong to it."""
         self._contexts = []
         for kind, context_name in (("pipeline", pipeline), ("pipeline_run", name)):
             context = self.store.get_context_by_type_and_name(kind, context_name)
@@ -42,7 +42,7 @@ class Runs:
         (self.workspace.logs / f"{name}.log").write_bytes(bytes(1000))
 
     def put(self, node: str, read: list[Any], *made: str, is_done: bool = True, span: int = 0) -> list[Any]:
-        """An execution that made artifacts of these types from others, some of them under an input's own name."""
+        """Writes an execution with outputs of these types; some inputs have their own name. Returns the outputs."""
         type_id = self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node))
         state = mlmd_pb2.Execution.COMPLETE if is_done else mlmd_pb2.Execution.FAILED
         execution = mlmd_pb2.Execution(type_id=type_id, last_known_state=state)
@@ -64,7 +64,7 @@ class Runs:
         return list(self.store.get_artifacts_by_id(ids[len(read) :]))
 
     def run(self, name: str, *, pushed: bool = True) -> dict[str, Any]:
-        """A run that goes on from the one before it; its artifacts."""
+        """Writes a run that continues the one before it; returns its artifacts."""
         self.begin(name)
         raw, quarantine = self.put("ImpressionGen", [], "Examples", "Quarantine")
         (statistics,) = self.put("StatisticsGen", [raw], "ExampleStatistics")
@@ -91,7 +91,7 @@ class Runs:
         return [(name, self._last[name])] if self._last else []
 
 
-#: What the model of a version that is there was made from, what was made along, and its verdict.
+#: What must be kept for an existing version's model: its inputs, side outputs and verdict.
 NEEDED = {"record", "raw", "quarantine", "transformed", "cache", "memory", "model", "blessing"}
 
 
@@ -110,7 +110,7 @@ def test_the_latest_runs_and_what_versions_were_made_from_stay(runs: Runs) -> No
     assert (there(refused), there(first), there(second)) == ({"record"}, NEEDED, NEEDED)
     assert there(last) == set(last)
     assert [path.name for path in runs.workspace.logs.iterdir()] == ["d.log"]
-    # Of `refused` nine, of `first` and `second` statistics and evaluation, and three logs.
+    # Nine artifacts of `refused`, statistics and evaluation of `first` and `second`, and three logs.
     assert sorted(garbage.num_bytes.values()) == [1000] * (9 + 2 + 2 + 3)
 
 
@@ -125,18 +125,18 @@ def test_a_version_that_was_removed_needs_nothing_and_one_that_is_pinned_does(ru
 
 
 def test_what_a_latest_run_took_from_an_earlier_one_stays(runs: Runs) -> None:
-    """An earlier span's statistics."""
+    """Here: the statistics of an earlier span."""
     first, second = runs.run("a", pushed=False), runs.run("b", pushed=False)
     runs.begin("c")
     runs.put("ImpressionGen", [], "Examples")
     runs.put("ExampleValidator", [first["statistics"]], "ExampleAnomalies")
     collect_garbage(runs.workspace, 1, dry_run=False)
     assert there(first) == {"statistics", "record"}
-    assert there(second) == {"cache", "memory", "record"}  # the newest, for the next run
+    assert there(second) == {"cache", "memory", "record"}  # the newest ones, for the next run
 
 
 def test_all_records_of_gates_stay(runs: Runs) -> None:
-    """The next run is held against them, and a replay reads them, those of stopped spans too."""
+    """The next run compares with them, and a replay reads all of them, including those of stopped spans."""
     good = runs.run("a", pushed=False)
     runs.begin("b")
     (examples,) = runs.put("ImpressionGen", [], "Examples", span=2)
@@ -145,7 +145,7 @@ def test_all_records_of_gates_stay(runs: Runs) -> None:
     runs.run("c", pushed=False)
     collect_garbage(runs.workspace, 1, dry_run=False)
     kept = there({**good, "of stopped": record, "examples of stopped": examples})
-    assert kept == {"record", "of stopped", "cache", "memory", "model"}  # the last three, the latest run has read
+    assert kept == {"record", "of stopped", "cache", "memory", "model"}  # the latest run has read the last three
 
 
 def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -> None:
@@ -176,7 +176,7 @@ def test_ml_metadata_knows_what_is_gone(runs: Runs) -> None:
     found = runs.store.get_artifacts_by_id([artifact.id for artifact in old.values()])
     states = dict(zip(old, (artifact.state for artifact in found), strict=True))
     live = {name for name, state in states.items() if state == mlmd_pb2.Artifact.LIVE}
-    assert live == there(old) == {"cache", "memory", "model", "record"}  # the first three the last run has read
+    assert live == there(old) == {"cache", "memory", "model", "record"}  # the last run has read the first three
     assert set(states.values()) == {mlmd_pb2.Artifact.LIVE, mlmd_pb2.Artifact.DELETED}
     assert collect_garbage(runs.workspace, 1, dry_run=False).num_bytes == {}
 

@@ -1,4 +1,4 @@
-"""Recorded decisions, made again by other thresholds."""
+"""Recorded decisions of the gates, replayed with other thresholds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def config() -> Config:
 
 
 def records(config: Config) -> list[GateRecord]:
-    """Four days, the third of which the gate refused."""
+    """Returns the records of four days; the gate refused the third day's model."""
     found: list[GateRecord] = []
     earlier: list[EarlierSpan] = []
     for span, loss in enumerate(LOSSES, start=1):
@@ -64,7 +64,7 @@ def test_other_thresholds_decide_otherwise(config: Config) -> None:
 
 
 def test_the_gate_on_data_is_replayed(config: Config) -> None:
-    """The ninth day of ten has 4,000 rows where 10,000 are usual, and the tenth as many."""
+    """The ninth and tenth day have 4,000 rows each, instead of the usual 10,000."""
     spans = [*good(8), day_of(9, rows=4_000, positives=280), day_of(10, rows=4_000, positives=280)]
     few = dataclasses.replace(config, drift=Drift(min_rows_ratio=0.5))
     found: list[GateRecord] = []
@@ -89,7 +89,7 @@ def test_the_command_prints_days_and_block_rates(config: Config, tmp_path: Path)
     type_id = store.put_artifact_type(mlmd_pb2.ArtifactType(name="GateRecord"))
     context_type = store.put_context_type(mlmd_pb2.ContextType(name="pipeline"))
     (context,) = store.put_contexts([mlmd_pb2.Context(type_id=context_type, name=config.name)])
-    for number, record in enumerate([records(config)[2], *records(config)]):  # span 3 was run twice
+    for number, record in enumerate([records(config)[2], *records(config)]):  # span 3 ran twice
         write_record(str(tmp_path / str(number)), record)
         artifact = mlmd_pb2.Artifact(type_id=type_id, uri=str(tmp_path / str(number)), state=mlmd_pb2.Artifact.LIVE)
         artifact.custom_properties["gate"].string_value = "quality"

@@ -1,4 +1,4 @@
-"""A model that was imported from the serving folder is one of the pipeline's, as TFX itself resolves its inputs."""
+"""TFX's own input resolution finds a model that was imported from the serving folder among the pipeline's models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a compiled pipeline asks of ML Metadata."""
+"""The ML Metadata queries of a compiled pipeline."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def context_of(query: Any) -> str:
 
 
 def questions(ir: pipeline_pb2.Pipeline) -> Questions:
-    """By node, input and type of artifact: each channel's contexts, by kind, and of which node."""
+    """Returns, by node, input and artifact type, each channel's contexts, with the node where there is one."""
     found: Questions = {}
     for node in (n.pipeline_node for n in ir.nodes):
         for key, of_input in node.inputs.inputs.items():
@@ -42,7 +42,7 @@ def questions(ir: pipeline_pb2.Pipeline) -> Questions:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Questions, Questions]:
-    """As TFX compiles the pipeline, and as it is run."""
+    """The queries of the pipeline as TFX compiles it, and as it is run."""
     settings = RunSettings("/data", Workspace.at(tmp_path_factory.mktemp("workspace")), 1)
     pipeline = create_pipeline(load_config(CONFIG), settings)
     return questions(compiler.Compiler().compile(pipeline)), questions(compile_pipeline(pipeline, "night-1"))
@@ -76,7 +76,7 @@ def test_what_is_of_all_runs_is_asked_for_in_the_node_that_makes_it(found: tuple
 
 
 def asking_for(output_name: str) -> tfx_pipeline.Pipeline:
-    """Two nodes with statistics, and one that asks for an output of all runs."""
+    """A pipeline of two nodes that produce statistics, and a resolver that reads an output of all runs."""
     example_gen = CsvExampleGen(input_base="/data")
     one, two = (StatisticsGen(examples=example_gen.outputs["examples"]).with_id(name) for name in ("one", "two"))
     asked = Channel(type=standard_artifacts.ExampleStatistics, output_key=output_name)

@@ -1,4 +1,4 @@
-"""The specification for Kubeflow Pipelines, as its own reader and its backend take it, and its steps."""
+"""The pipeline specification for Kubeflow Pipelines, validated by its own reader and backend rules; and its steps."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def file(compiled: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def documents(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The specification, and what it asks of the platform."""
+    """The pipeline specification, and the platform-specific one."""
     spec, platform = yaml.safe_load_all(file.read_text())
     return spec, platform
 
@@ -74,7 +74,7 @@ def keys(document: Any) -> Iterator[str]:
 
 
 def test_nothing_in_it_is_what_open_source_kubeflow_rejects(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """It runs containers alone: neither resolvers nor importers; names are legal, and values constant."""
+    """It runs only containers, no resolvers or importers; its names are legal, and its values constant."""
     spec, _ = documents
     executors = spec["deploymentSpec"]["executors"]
     assert {kind for executor in executors.values() for kind in executor} == {"container"}
@@ -113,7 +113,7 @@ def test_each_node_is_a_step_and_none_is_cached(
 
 
 def executor_input(compiled: Path, folder: Path, **values: Any) -> str:
-    """As Kubeflow's launcher gives it to a step."""
+    """Returns the executor input as Kubeflow's launcher passes it to a step."""
     parameters = {
         "span": DAY_BEFORE, "scheduled": "2026-03-01T20:00:00Z", "run_id": "7d0c", "compiled": str(compiled),
         "data": "/storage/data", "workspace": str(folder / "workspace"), **values,
@@ -129,7 +129,7 @@ def executor_input(compiled: Path, folder: Path, **values: Any) -> str:
 
 
 def test_a_scheduled_step_is_for_the_day_before(compiled: Path, tmp_path: Path) -> None:
-    """20:00 UTC on 2026-03-01 is 2026-03-02 in Tokyo; the day before is 59 days after the first, whose span is 10."""
+    """20:00 UTC on 2026-03-01 is 2026-03-02 in Tokyo; the day before is 59 days after the first day, span 10."""
     assert Step(executor_input(compiled, tmp_path)).span == 69
     assert Step(executor_input(compiled, tmp_path, span=7)).span == 7
 

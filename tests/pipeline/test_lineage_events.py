@@ -1,4 +1,4 @@
-"""A run's lineage, as a server of OpenLineage receives it."""
+"""A run's lineage, as an OpenLineage server receives it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Execution, Event = mlmd_pb2.Execution, mlmd_pb2.Event
 
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
-    """Without any of OpenLineage's variables, and afterwards as it was: its client leaves some of its own."""
+    """Removes OpenLineage's variables, and restores the environment afterwards: its client sets some of its own."""
     saved = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("OPENLINEAGE")]:
         del os.environ[name]
@@ -35,7 +35,7 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture
 def received() -> Iterator[list[dict[str, Any]]]:
-    """What a server on loopback, which the environment names, is sent."""
+    """The events sent to a server on loopback, which the environment names."""
     events: list[dict[str, Any]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ def received() -> Iterator[list[dict[str, Any]]]:
 
 @pytest.fixture
 def executions(tmp_path: Path) -> dict[str, int]:
-    """"""
+    """Executions of three nodes: a complete ingestion, a failed gate and a running resolver."""
     store = mlmd.MetadataStore(Workspace.at(tmp_path).metadata_connection())
     kind = store.put_execution_type(mlmd_pb2.ExecutionType(name="a_component"))
     type_id = store.put_artifact_type(mlmd_pb2.ArtifactType(name="Examples"))
@@ -128,7 +128,7 @@ def test_a_catalog_that_is_away_fails_no_run(
     tmp_path: Path, executions: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     os.environ["OPENLINEAGE__TRANSPORT__TYPE"] = "http"
-    os.environ["OPENLINEAGE__TRANSPORT__URL"] = "http://127.0.0.1:9"  # where nobody listens
+    os.environ["OPENLINEAGE__TRANSPORT__URL"] = "http://127.0.0.1:9"  # no server listens on this port
     os.environ["OPENLINEAGE__TRANSPORT__RETRY"] = json.dumps({"total": 0})
     with caplog.at_level(logging.ERROR):
         send(tmp_path, executions)

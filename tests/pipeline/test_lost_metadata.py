@@ -1,4 +1,4 @@
-"""After a loss of ML Metadata, no execution gets the id of one whose folders are still there."""
+"""After ML Metadata was lost, no execution gets the id of an earlier one whose folders still exist."""
 
 from __future__ import annotations
 

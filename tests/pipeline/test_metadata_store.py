@@ -1,4 +1,4 @@
-"""ML Metadata on a real PostgreSQL takes properties of any text and any length."""
+"""ML Metadata on a real PostgreSQL accepts properties with any text of any length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.soak import postgresql
 
 pytestmark = pytest.mark.slow  # it may have to install PostgreSQL
 
-#: Does not get shorter by compression, which PostgreSQL tries: 4,000 numbers, in an order that has no pattern.
+#: Incompressible, since PostgreSQL compresses long values: 4,000 numbers in an order without a pattern.
 LONG = " ".join(str(pow(3, i, 1_000_003)) for i in range(4000))
 
 
@@ -26,7 +26,7 @@ def connection() -> Iterator[metadata_store_pb2.ConnectionConfig]:
 
 
 def put(store: mlmd.MetadataStore, text: str) -> str:
-    """Writes an execution with a property, and reads it."""
+    """Writes an execution with a property, and reads it back."""
     type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
     execution = metadata_store_pb2.Execution(type_id=type_id)
     execution.custom_properties["files"].string_value = text
@@ -41,11 +41,11 @@ def test_long_values_are_refused_until_they_are_allowed(connection: metadata_sto
     allow_long_values(connection)
     with Metadata(connection) as handle:
         assert put(handle.store, LONG) == LONG
-    allow_long_values(connection)  # each run does it again
+    allow_long_values(connection)  # each run repeats the call
 
 
 def test_a_backslash_comes_back_as_it_was(connection: metadata_store_pb2.ConnectionConfig) -> None:
-    """ML Metadata by itself still cannot: once it can, the repair may go."""
+    """ML Metadata alone still fails; once it no longer does, the repair can be removed."""
     text = json.dumps({"config": json.dumps({"name": "M\u00fcnchen", "path": "it's a \\ path"})})
     assert "\\" in text
     with pytest.raises(mlmd.errors.InternalError, match="syntax error"):
@@ -64,7 +64,7 @@ def put_artifact(store: mlmd.MetadataStore, text: str) -> int:
 
 
 def test_artifacts_by_ids_come_in_the_order_of_the_ids(connection: metadata_store_pb2.ConnectionConfig) -> None:
-    """PostgreSQL moves a row that is written again behind the others."""
+    """PostgreSQL moves an updated row behind the others."""
     with Metadata(connection) as handle:
         ids = [put_artifact(handle.store, "x") for _ in range(3)]
         (first,) = handle.store.get_artifacts_by_id(ids[:1])

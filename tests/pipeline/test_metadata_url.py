@@ -1,4 +1,4 @@
-"""ML Metadata on a server is named by a URL, and a wrong one is told of without its password."""
+"""A URL names ML Metadata on a server; the error for a wrong URL does not contain its password."""
 
 from __future__ import annotations
 

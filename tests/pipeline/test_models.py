@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Store:
-    """Writes what a pipeline's nodes leave in ML Metadata and in the serving folder."""
+    """Writes what a pipeline's nodes write into ML Metadata and into the serving folder."""
 
     def __init__(self, workspace: Workspace):
         self.workspace = workspace
@@ -42,7 +42,7 @@ class Store:
         (self.context,) = self.store.get_contexts_by_id([context_id])
 
     def put(self, node: str, read: list[Any], made: dict[str, str], **properties: str) -> list[Any]:
-        """An execution that made artifacts, by type and place, from others."""
+        """Writes an execution with outputs, given by type and URI; returns the outputs."""
         execution = mlmd_pb2.Execution(type_id=self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node)))
         for name, value in properties.items():
             execution.custom_properties[name].string_value = value
@@ -56,7 +56,7 @@ class Store:
         return list(self.store.get_artifacts_by_id(ids[len(read) :]))
 
     def ingest(self, span: int, data: Path) -> Any:
-        """The Examples of a span: 100 rows read, 3 of them rejected."""
+        """Writes a span's Examples: 100 rows read, 3 of them rejected."""
         quarantine = self.workspace.artifacts / f"quarantine-{span}"
         counts = Counts(
             span=span,
@@ -77,7 +77,7 @@ class Store:
         return examples
 
     def push(self, examples: list[Any], config: dict[str, Any] | None = None, **manifest: Any) -> int:
-        """Trains a model on Examples and pushes it."""
+        """Writes a model trained on Examples and pushes it; returns the version."""
         number = len(versions(self.root)) + 1
         (transformed,) = self.put("Transform", examples, {"Examples": f"/t/{number}"})
         (model,) = self.put("Trainer", [transformed], {"Model": f"/m/{number}"})
@@ -105,14 +105,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def wdr(store: Store, *arguments: str) -> str:
-    """Runs `wdr models …`, which must end well; returns what it printed, with single spaces."""
+    """Runs `wdr models …`, which must succeed; returns what it printed, with single spaces."""
     done = CliRunner().invoke(cli, ["models", *arguments, "--workspace", str(store.workspace.root)])
     assert done.exception is None, done.exception
     return "\n".join(" ".join(line.split()) for line in done.stdout.splitlines())
 
 
 def refused(store: Store, *arguments: str) -> str:
-    """Runs `wdr models …`, which must refuse; returns the sentence."""
+    """Runs `wdr models …`, which must fail; returns the message."""
     done = CliRunner().invoke(cli, ["models", *arguments, "--workspace", str(store.workspace.root)])
     assert done.exception is not None
     return str(done.exception)
@@ -273,7 +273,7 @@ def test_a_rollback_is_on_record_in_ml_metadata_with_what_the_restored_push_had_
     assert set(read) == {model.id, examples.id}
     assert [c.name for c in store.store.get_contexts_by_artifact(pushed.id)] == ["store"]
 
-    # A rollback of a rollback finds its record.
+    # A rollback of a rollback finds the record of the first one.
     roll_back(store.root, "the second was good", to=2)
     assert (
         wdr(store, "rollback", "--to", "3", "--reason", "no, it was not").splitlines()[1].startswith("recorded in ML")
@@ -289,7 +289,7 @@ def test_a_rollback_that_ml_metadata_cannot_place_is_in_the_manifest(store: Stor
 
 
 def test_the_command_makes_the_previous_version_serve_within_two_seconds(store: Store, tmp_path: Path) -> None:
-    """The whole command, its start-up and the record in ML Metadata too; others may use the processor meanwhile."""
+    """Measures processor time, as others may use the processor: of the whole command, with start-up and record."""
     examples = store.ingest(1, tmp_path)
     store.push([examples])
     store.push([examples])
@@ -342,7 +342,7 @@ def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) 
 
 
 def evaluate(store: Store, examples: Any, *models: Any, auc: float, before: float | None = None) -> None:
-    """A progressive validation of models, the one before first, on the examples of a span."""
+    """Writes a progressive validation of models, the earlier model first, on the examples of a span."""
     folder = store.workspace.artifacts / f"evaluation-{examples.custom_properties['span'].int_value}"
     folder.mkdir(parents=True)
     write_evaluation(folder, auc, before)
@@ -356,7 +356,7 @@ def model_of(store: Store, version: int) -> Any:
 
 @pytest.fixture
 def three_days(store: Store, tmp_path: Path) -> Store:
-    """A version a day; versions 1 and 2 have met span 3, versions 2 and 3 span 4."""
+    """One version per day; versions 1 and 2 were validated on span 3, versions 2 and 3 on span 4."""
     examples = [store.ingest(span, tmp_path) for span in (1, 2, 3, 4)]
     store.push(examples[:1], metrics={"candidate": {"auc": 0.9}})
     store.push(
@@ -373,7 +373,7 @@ def three_days(store: Store, tmp_path: Path) -> Store:
 
 
 def test_diff_compares_metrics_on_the_span_that_was_new_to_both(three_days: Store) -> None:
-    """By their own days, version 2 would be worse."""
+    """Compared on their own days, version 2 would be worse."""
     assert "auc on span 3, new to both 0.61 0.65" in wdr(three_days, "diff", "1", "2").splitlines()
     assert "auc on span 3, new to both 0.65 0.61" in wdr(three_days, "diff", "2", "1").splitlines()
     assert "auc on span 4, new to both 0.62 0.64" in wdr(three_days, "diff", "2", "3").splitlines()

@@ -1,4 +1,4 @@
-"""An outage of the machine's is told from other errors, in one sentence."""
+"""An outage is distinguished from other errors, and reported in one sentence."""
 
 from __future__ import annotations
 

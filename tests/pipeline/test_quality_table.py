@@ -1,4 +1,4 @@
-"""The summary's part on quality: slices and what could not be judged, of bounded length, the refused ones first."""
+"""The summary's part on quality: slices and what could not be judged, limited in length, refused slices first."""
 
 from __future__ import annotations
 

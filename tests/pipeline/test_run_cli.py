@@ -1,4 +1,4 @@
-"""`wdr run` for several spans: which they are, and what does not go together."""
+"""`wdr run` for several spans: the range of spans, and options that exclude each other."""
 
 from __future__ import annotations
 

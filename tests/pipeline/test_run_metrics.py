@@ -1,4 +1,4 @@
-"""The metrics of a run, and the alerts on them."""
+"""The Prometheus metrics of a run, and the alerts on them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_result(version: int | None) -> RunResult:
 
 
 def samples(workspace: Workspace) -> dict[tuple[str, ...], float]:
-    """By name and labels other than the pipeline's, the values."""
+    """Returns the metrics' values, by name and labels other than `pipeline`."""
     text = (workspace.metrics / "store.prom").read_text()
     found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     assert {sample.labels["pipeline"] for sample in found} == {"store"}
@@ -43,7 +43,7 @@ def samples(workspace: Workspace) -> dict[tuple[str, ...], float]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """One in which a version serves."""
+    """A workspace with a pushed version."""
     found = Workspace.at(tmp_path)
     add_version(str(found.serving("store")), lambda folder: storage.write_text(f"{folder}/x", "x"), {})
     return found
@@ -78,7 +78,7 @@ def test_a_run_that_pushed(workspace: Workspace) -> None:
 
 
 def test_a_rollback_makes_no_model_younger(workspace: Workspace) -> None:
-    """Version 2 serves, then what version 1 was is version 3: its age is that of version 1. All lie at one place."""
+    """Version 2 serves, then version 3 restores version 1 and has its age. All three have the same model URI."""
     root = str(workspace.serving("store"))
 
     def add(text: str) -> float:
@@ -87,13 +87,13 @@ def test_a_rollback_makes_no_model_younger(workspace: Workspace) -> None:
         return samples(workspace)[("wdr_served_model_pushed_timestamp_seconds",)]
 
     first = add("m1")
-    time.sleep(1.1)  # the manifests tell whole seconds
+    time.sleep(1.1)  # the manifests have times in whole seconds
     assert add("m2") > first
     assert add("m1") == first
 
 
 def test_the_run_of_a_past_day_is_not_the_last_run(workspace: Workspace) -> None:
-    """The runs here are of span 7."""
+    """The runs in this test are of span 7."""
     root = str(workspace.serving("store"))
     write(workspace, run_result(1))
     add_version(root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"spans": [7, 8]})

@@ -1,4 +1,4 @@
-"""Raw rows to scores, with a SavedModel that adds up what it was given instead of a trained one."""
+"""Scores raw rows with a SavedModel that, instead of being trained, adds up its inputs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from transform.config.config import parse_config
 from transform.errors import InputError
 
 CONFIG = small_config()
-#: The price of each app in the catalog that goes with the model.
+#: The price of each app in the catalog stored with the model.
 PRICES = {"a": 1.0, "b": 2.0}
 
 
 class Adder(tf.Module):  # type: ignore[misc]
-    """score = price / 10 (0 if there is none) + installed apps / 100 + 1/3 if the app has a name."""
+    """score = price / 10 (0 if missing) + installed apps / 100 + 1/3 if the app has a name."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -54,7 +54,7 @@ def adder(price: float, installed: int, named: bool = True) -> np.float32:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder as a push leaves it: the SavedModel, the config and the catalog."""
+    """A pushed version: the SavedModel, the config and the catalog."""
     folder = tmp_path_factory.mktemp("model") / "1"
     module = Adder()
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.score})
@@ -88,7 +88,7 @@ def test_a_row_is_scored_with_the_catalog_s_price(model: str, tmp_path: Path) ->
     assert header == ["note", "app", "installed", "score"]
     assert [row[:3] for row in rows] == [["x, y", "a", "a|b"], ["", "b", ""], ["z", "never seen", "a"], ["w", "", ""]]
     expected = [adder(1, 2), adder(2, 0), adder(0, 1), adder(0, 0, named=False)]
-    assert [np.float32(row[3]) for row in rows] == expected  # nine digits give every float32 back
+    assert [np.float32(row[3]) for row in rows] == expected  # nine digits restore every float32
 
 
 def test_the_rows_own_price_goes_before_the_catalog_s(model: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_the_rows_own_price_goes_before_the_catalog_s(model: str, tmp_path: Path
 
 
 def test_a_table_can_be_read_anew(model: str, tmp_path: Path) -> None:
-    # Of a key that stands twice the first counts; rows that ingestion would reject are left out.
+    # A repeated key keeps its first row; rows that ingestion would reject are skipped.
     (tmp_path / "apps.csv").write_text("app,price\na,5\na,6\nb,free\nc,3\n,9\nd\n")
     (tmp_path / "log.csv").write_text("clicked,request,app,installed\n")
     scored(model, tmp_path, "in.csv", b"app,installed\na,\nb,\nc,\nd,\n", data_root=str(tmp_path))
@@ -158,7 +158,7 @@ def test_every_format_gives_the_same_scores(model: str, tmp_path: Path, name: st
         found = [json.loads(line) for line in text.splitlines()]
     elif output.endswith("csv"):
         found = list(csv.DictReader(text.splitlines()))
-    else:  # no quoting: a quote is text
+    else:  # tsv has no quoting: a quote is text
         header, *values = [line.split("\t") for line in text.splitlines()]
         found = [dict(zip(header, row, strict=True)) for row in values]
     assert [{"app": row["app"], "note": row["note"]} for row in found] == rows

@@ -1,4 +1,4 @@
-"""The simulated store: its logs, its hidden truth, and how it goes from day to day."""
+"""The simulated store: its logs, its ground truth, and its state from day to day."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def installed_sets(out: Path, day: int) -> dict[str, set[str]]:
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """P(a positive's score is above a negative's), from the ranks."""
+    """Returns P(a positive's score is above a negative's), computed from ranks."""
     ranks = pd.Series(scores).rank().to_numpy()
     positives, negatives = labels.sum(), (~labels).sum()
     return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
@@ -139,7 +139,7 @@ def test_what_a_user_installs_is_on_the_phone_the_next_day(store_dir: Path) -> N
     once = once[once.user_id.isin(after)]
     share = np.mean([app in after[user] for user, app in zip(once.user_id, once.app_id, strict=True)])
     assert len(once) > 100
-    assert share > 0.97  # the rest retired over night
+    assert share > 0.97  # the other apps retired overnight
     sizes = [len(apps) for apps in [*before.values(), *after.values()]]
     assert max(sizes) <= 25
     assert 10 < np.mean(sizes) < 20
@@ -175,7 +175,7 @@ def test_installs_happen_on_their_day_in_order_and_over_midnight(store_dir: Path
         pairs = set(zip(installs.user_id, installs.app_id, strict=True))
         assert pairs - today - shown  # organic
         if day > 1:
-            assert (pairs & shown) - today  # from an impression before midnight
+            assert (pairs & shown) - today  # caused by an impression before midnight
         shown = today
 
 
@@ -222,7 +222,7 @@ def test_ids_are_never_reused_and_the_state_does_not_grow() -> None:
         before = {"apps": set(store.apps.number.tolist()), "users": set(store.users.number.tolist())}
         store.advance()
         after = {"apps": set(store.apps.number.tolist()), "users": set(store.users.number.tolist())}
-        for kind, number in (("apps", 1), ("users", 2)):  # 1 % of 126 apps that are no hub, 1 % of 200 users
+        for kind, number in (("apps", 1), ("users", 2)):  # 1 % of 126 apps that are not hubs, 1 % of 200 users
             assert len(after[kind] - before[kind]) == len(before[kind] - after[kind]) == number
             gone[kind] |= before[kind] - after[kind]
             assert not gone[kind] & after[kind]
@@ -281,4 +281,4 @@ def test_choose_distinct_skips_repeats_and_excluded_apps() -> None:
     chosen = choose_distinct(np.random.default_rng(1), candidates, sizes, num_apps=6, excluded=excluded)
     assert chosen[0].tolist() == [3, 2, -1, -1]
     assert chosen[1, 0] == 4
-    assert sorted(chosen[1].tolist()) == [1, 2, 3, 4]  # filled up with all that is left
+    assert sorted(chosen[1].tolist()) == [1, 2, 3, 4]  # filled up with all remaining apps

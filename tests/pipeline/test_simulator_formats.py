@@ -1,4 +1,4 @@
-"""The simulated store's logs say the same in every format."""
+"""The simulated store's logs have the same content in every format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows_of_csv(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict
 
 
 def read_rows(out: Path, log: str, file_format: str, *, compress: bool) -> list[dict[str, Any]]:
-    """Returns the rows of day 2, missing values as None; read, where there is one, with another library."""
+    """Returns the rows of day 2, with None for missing values; reads them with another library if there is one."""
     (path,) = (out / log / "day-2").glob("part-*")
     assert path.name == f"part-00000.{file_format}{'.gz' if compress else ''}"
     if file_format in ("csv", "tsv"):
@@ -72,7 +72,7 @@ def test_every_format_has_the_same_rows(
         rows = read_rows(tmp_path, log, file_format, compress=compress)
         assert len(rows) == len(expected) > 0
         for row, expected_row in zip(rows, expected, strict=True):
-            row = {name: row.get(name) for name in expected_row} | row  # a tf.Example may leave a missing value out
+            row = {name: row.get(name) for name in expected_row} | row  # a tf.Example may omit a missing value
             assert row == {
                 name: pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
                 for name, value in expected_row.items()

@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""The summary table at the end of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRAINING: dict[str, Any] = {
 
 
 def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
-    """The summary of a run with that training, its lines with single spaces; `more` are fields of its outcome."""
+    """Returns the lines, with single spaces, of the summary of a run; `more` are fields of its result."""
     run_result = RunResult(
         counts=Counts(span=1),
         spans=(1,),
@@ -132,7 +132,7 @@ def test_a_push_tells_why_it_was_done_or_not() -> None:
 
 
 def test_what_the_gate_on_data_found_and_let_through_is_in_the_summary() -> None:
-    """What stops a span and was accepted has a line of its own."""
+    """Findings that stop a span and were accepted have a line of their own."""
     found = [
         Finding("data_gate", "drift.max_divergence", severity, "country", 0.2, 0.1, 9, f"country drifted [{severity}]")
         for severity in ("stop", "warn", "cannot_judge")

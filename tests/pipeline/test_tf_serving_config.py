@@ -1,4 +1,4 @@
-"""`wdr models tf-serving`, held against TF Serving's rules for labels and versions in plain Python."""
+"""`wdr models tf-serving`, tested against TF Serving's rules for labels and versions, modelled in plain Python."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from pipeline.workspace import Workspace
 
 
 class TFServing:
-    """What TF Serving 2.19 does with `models.config`, of one model: `ServerCore::ReloadConfig`, and its file source.
+    """A model of TF Serving 2.19's use of `models.config` with one model: `ServerCore::ReloadConfig` and file source.
 
-    Started with `--allow_version_labels_for_unavailable_models`, by which a label may be new at a version that is not
-    loaded; an old one moves only to one that is. The labels come first; where they are refused, nothing is loaded.
+    The server is started with `--allow_version_labels_for_unavailable_models`: a new label may point to a version that
+    is not loaded, but an existing label can only move to a loaded version. Labels are checked first; if they are
+    rejected, nothing is loaded.
     """
 
     def __init__(self, path: Path, root: Path):
@@ -47,7 +48,7 @@ class TFServing:
             self.loaded = set(there[-(self._policy.latest.num_versions or 1) :])
 
     def answers(self, label: str | None = None) -> int:
-        """The version that answers a client of a label, or of none."""
+        """Returns the version that answers a client with this label, or without a label."""
         version = max(self.loaded) if label is None else self.labels[label]
         assert version in self.loaded, f"NOT_FOUND: {label} is {version}, loaded {self.loaded}"
         return version
@@ -55,7 +56,7 @@ class TFServing:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The folder of a model's versions; there is none yet."""
+    """The serving folder of a model; it does not exist yet."""
     return Workspace.at(tmp_path / "workspace").serving("store")
 
 
@@ -87,7 +88,7 @@ def refused(root: Path, *arguments: str) -> str:
 
 
 def test_a_label_answers_however_many_versions_come_after_it(root: Path, server: TFServing) -> None:
-    """With `latest { num_versions: 2 }` the third version takes the first away, and `stable` is NOT_FOUND."""
+    """With `latest { num_versions: 2 }`, the third version would unload the first, and `stable` would be NOT_FOUND."""
     push(root)
     told = write(root, "--label", "stable=1")
     assert told.startswith("store: versions [1] are loaded; stable is 1")
