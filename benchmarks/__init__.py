@@ -1,1 +1,1 @@
-"""Every number that README quotes, one command each."""
+"""Every number that the documents quote, one command each."""

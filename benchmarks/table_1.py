@@ -3,8 +3,8 @@
 Trains the wide part alone, the deep part alone and both jointly, several seeds each, on Frappe and on the simulated
 store, and prints AUC and logistic loss on the examples held out for evaluation. The work is divided as in the paper's
 figure 4: what memorizes combinations, crosses and counts, belongs to the wide part alone, and the features to the deep
-part alone. Each config is trained as it stands, too. Frappe's data, the files that README names, is read from DIR; the
-store is simulated.
+part alone. Each config is trained as it stands, too. Frappe's data, the files that docs/tutorials/your_own_logs.md
+names, is read from DIR; the store is simulated.
 """
 
 from __future__ import annotations
