@@ -15,12 +15,12 @@ PLATFORM := x86_64-manylinux_2_39
 # A file of tests shares its fixtures, and stays on one core; in the order of their names, in which the longest come early.
 ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 30
 
-.PHONY: setup run airflow test test-all soak lint lock clean
+.PHONY: setup run airflow test test-all soak lint lock docs clean
 
 setup: $(INSTALLED)
 
 # Bytecode: where PYTHONDONTWRITEBYTECODE is set, as in many images, each process would compile 9,000 modules again, 10 s.
-$(INSTALLED): requirements.lock setup.py deploy/old_glibc/relink.py deploy/old_glibc/compat.c
+$(INSTALLED): requirements.lock pyproject.toml deploy/old_glibc/relink.py deploy/old_glibc/compat.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --python-platform $(PLATFORM) --no-deps --require-hashes --compile-bytecode -r requirements.lock
@@ -69,9 +69,13 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation as HTML; a warning, such as a link that leads nowhere, is an error.
+docs: setup
+	$(BIN)/sphinx-build -W --keep-going -n -b html docs docs/_build/html
+
 # Every version, with hashes, for the one platform that TFX's Linux wheels allow.
 lock:
-	$(BIN)/uv pip compile setup.py --extra dev --extra setup --python-version 3.11 --python-platform $(PLATFORM) \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra setup --python-version 3.11 --python-platform $(PLATFORM) \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" \
 	  --allow-unsafe --output-file requirements.lock
 	for version in 2.11 3.3; do \
@@ -81,4 +85,4 @@ lock:
 	done
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) runs build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache
