@@ -20,7 +20,7 @@ ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 30
 setup: $(INSTALLED)
 
 # Bytecode: where PYTHONDONTWRITEBYTECODE is set, as in many images, each process would compile 9,000 modules again, 10 s.
-$(INSTALLED): requirements.lock pyproject.toml deploy/old_glibc/relink.py deploy/old_glibc/compat.c
+$(INSTALLED): requirements.lock pyproject.toml setup.py deploy/old_glibc/relink.py deploy/old_glibc/compat.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --python-platform $(PLATFORM) --no-deps --require-hashes --compile-bytecode -r requirements.lock

@@ -14,9 +14,10 @@ from serving.model_server.errors import ServingError, invalid
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
-from serving.model_server.parsing_turns import ParsingTurns
+from serving.model_server.parsing_process import ParsingProcess
+from serving.model_server.parsing_turns import LARGE_BYTES, ParsingTurns
 from serving.model_server.services import METHODS, PACKAGE
-from serving.model_server.wire import MAX_PARTS, excess_of_examples, excess_of_tensors, has_too_many_parts
+from serving.model_server.wire import Counted, excess_of_parts
 
 #: The most characters of an error message: gRPC sends it in HTTP/2 trailers, which have at most 8 kB in all.
 _MAX_MESSAGE = 2000
@@ -27,19 +28,28 @@ _Answer = Callable[[Any, Call], Awaitable[Any]]
 class GrpcServices:
     """Both gRPC services, on top of the objects that answer their requests."""
 
-    def __init__(self, inference: Inference, models: ModelStatus, metrics: Metrics, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        inference: Inference,
+        models: ModelStatus,
+        metrics: Metrics,
+        timeout_seconds: float,
+        parsing: ParsingProcess,
+    ) -> None:
         """Makes the services.
 
         Args:
           inference: Answers PredictionService's requests.
           models: Answers ModelService's requests.
           metrics: Counts requests.
+          parsing: Counts the parts of large messages.
           timeout_seconds: The deadline of a request that brings none.
         """
         self._metrics = metrics
         self._max_examples = inference.limits.max_strings
         self._timeout_seconds = timeout_seconds
         self._turns = ParsingTurns()
+        self._parsing = parsing
         self._answers: dict[str, _Answer] = {
             "Predict": inference.predict,
             "Classify": inference.classify,
@@ -57,28 +67,24 @@ class GrpcServices:
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{service}", handlers),))
 
     def _handler(self, method: str, request_type: type[Message]) -> grpc.RpcMethodHandler:
-        takes_tensors = method == "Predict"
-        takes_examples = "input" in request_type.DESCRIPTOR.fields_by_name
+        name = request_type.DESCRIPTOR.name
+        counted = Counted.TENSORS if method == "Predict" else Counted.NOTHING
+        if "input" in request_type.DESCRIPTOR.fields_by_name:
+            counted = Counted.EXAMPLES
 
-        def parsed(serialized: bytes) -> Message:
-            name = request_type.DESCRIPTOR.name
-            if has_too_many_parts(serialized):
-                raise invalid(f"a {name} must have at most {MAX_PARTS} parts, such as inputs or tasks. Received: more")
-            excess = ""
-            if takes_examples:
-                excess = excess_of_examples(serialized, self._max_examples)
-            elif takes_tensors:
-                excess = excess_of_tensors(serialized, self._max_examples)
-            if excess:
-                raise invalid(f"a {name} must have {excess}")
-            try:
-                return request_type.FromString(serialized)
-            except DecodeError as error:
-                raise ServingError(grpc.StatusCode.INTERNAL, f"a request must be a serialized {name}") from error
+        async def excess_of(serialized: bytes, call: Call) -> str:
+            if len(serialized) <= LARGE_BYTES:
+                return excess_of_parts(serialized, counted, self._max_examples)
+            return await self._parsing.run(call.deadline, excess_of_parts, serialized, counted, self._max_examples)
 
         async def answer(serialized: bytes, call: Call) -> Any:
+            if excess := await excess_of(serialized, call):
+                raise invalid(f"a {name} must have {excess}")
             async with self._turns.turn(len(serialized)):
-                request = parsed(serialized)
+                try:
+                    request = request_type.FromString(serialized)
+                except DecodeError as error:
+                    raise ServingError(grpc.StatusCode.INTERNAL, f"a request must be a serialized {name}") from error
             return await self._answers[method](request, call)
 
         async def handle(serialized: bytes, context: grpc.aio.ServicerContext) -> Any:

@@ -1,4 +1,4 @@
-"""Parses large JSON bodies in a separate process, which has a lower priority than the server's.
+"""Parses large JSON bodies, and counts the parts of large gRPC messages, in a separate process of lower priority.
 
 Python runs one thread at a time: parsing a million small values, in a body of 4 MB, would block all other requests for
 tens of milliseconds. If the parser yielded to them, they would still wait for it at each of their turns.

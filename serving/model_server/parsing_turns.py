@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-#: A message with more bytes is large: 10,000 candidates have about 150 kB, and take 5 to 10 ms to count and to parse.
+#: A message with more bytes is large: 10,000 candidates have about 150 kB. Another process counts its parts; parsing it
+#: takes some milliseconds.
 LARGE_BYTES = 64 << 10
 
 

@@ -89,7 +89,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     ports = [_Port("gRPC", flags.host, flags.grpc_port, tuple(services.METHODS))]
     if flags.admin_port is not None:
         ports.append(_Port("admin", flags.admin_host, flags.admin_port, ("ModelService",)))
-    grpc_services = GrpcServices(inference, status, metrics, flags.timeout_seconds)
+    grpc_services = GrpcServices(inference, status, metrics, flags.timeout_seconds, parsing)
     grpc_servers = [await _start_grpc(flags, grpc_services, credentials, port) for port in ports]
     rest = Rest(
         inference,
