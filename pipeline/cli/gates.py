@@ -27,7 +27,7 @@ def replay(config: str, workspace: str) -> None:
         from pipeline.cli.display import console_for
         from pipeline.registry.gates_replay import replay_tables
     console = console_for(sys.stdout)
-    for number, table in enumerate(replay_tables(Workspace.at(workspace), loaded)):
+    for number, table in enumerate(replay_tables(Workspace.existing(workspace), loaded)):
         if number:
             console.print()
         console.print(table)

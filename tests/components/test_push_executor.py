@@ -30,7 +30,7 @@ from tests.components.evaluations import write_evaluation
 from tests.components.pushes import another_export, push_one, raw_example
 from tests.transform.small_config import small_config
 from transform.config.config import Config
-from transform.config.settings import Pusher
+from transform.config.settings import Push
 
 #: Its thresholds refuse the candidate model of `write_evaluation`.
 CONFIG = small_config(("evaluation.thresholds.auc", {"min": 0.75, "max_worsening": 0.05}))
@@ -289,7 +289,7 @@ def test_a_model_that_scores_as_the_serving_one_is_no_new_version(
     "asked",
     [
         {"largest_change": 2e-5},
-        {"largest_change": 0.0, "config": dataclasses.replace(CONFIG, push=Pusher(unchanged=True))},
+        {"largest_change": 0.0, "config": dataclasses.replace(CONFIG, push=Push(unchanged=True))},
         {"largest_change": 0.0, "force_reason": "for its catalog"},
     ],
     ids=["other scores", "config", "forced"],

@@ -48,9 +48,9 @@ def unchained(workspace: Path, spans: Sequence[int]) -> list[str]:
     return found
 
 
-def learned_of(report: dict[str, Any]) -> TransformState:
+def transform_state_of(report: dict[str, Any]) -> TransformState:
     """The vocabularies and boundaries of a run's model."""
-    return read_files(warm_start_dir(path_utils.serving_model_path(report["places"]["model"]))).learned
+    return read_files(warm_start_dir(path_utils.serving_model_path(report["places"]["model"]))).transform_state
 
 
 def differences(span: int, expected_workspace: Path, workspace: Path) -> list[str]:
@@ -66,7 +66,7 @@ def differences(span: int, expected_workspace: Path, workspace: Path) -> list[st
     ]
     if _is_warm(expected) != _is_warm(received):
         found.append(f"span {span} must start {'warm' if _is_warm(expected) else 'cold'} in both")
-    was, now = learned_of(expected), learned_of(received)
+    was, now = transform_state_of(expected), transform_state_of(received)
     if was.vocabularies != now.vocabularies:
         found.append(f"the vocabularies of span {span} must be the same")
     if was.boundaries.keys() != now.boundaries.keys() or any(

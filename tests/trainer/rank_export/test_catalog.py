@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from tests.trainer.ranking.items_store import Values, store_config
 
+from tests.trainer.rank_export.items_store import Values, store_config
 from tests.trainer.small_deployment import to_example
 from trainer.rank_export import catalog
 from trainer.rank_export.catalog import Catalog, read_items

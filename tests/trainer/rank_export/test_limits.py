@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
-from tests.trainer.ranking.test_signatures import CONFIG
 
+from tests.trainer.rank_export.test_signatures import CONFIG
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
 from trainer.model import WideDeep
 from trainer.rank_export.limits import MAX_COMBINATIONS, bounded, bounded_lists, row_lengths
