@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfx.components import (
     ExampleValidator,
@@ -12,6 +12,7 @@ from tfx.components import (
     Tuner,
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.data_types import RuntimeParameter
@@ -47,7 +48,7 @@ from components.trainer import RankingTrainer
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY
-from transform.config import component_configs as scopes
+from transform.config import component_configs
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
 
@@ -114,7 +115,7 @@ def create_pipeline(
       A pipeline for any TFX runner; the runner supplies the connection to ML Metadata.
     """
     example_gen = ImpressionExampleGen(
-        config=scopes.for_ingestion(config),
+        config=component_configs.for_ingestion(config),
         data_root=settings.data_root,
         span=span_parameter or settings.span,
         code_fingerprint=code_fingerprint(ImpressionExampleGen),
@@ -138,15 +139,53 @@ def _all_models() -> Channel:
     return _of_all_runs(standard_artifacts.Model, "model")
 
 
-def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionExampleGen) -> list:  # type: ignore[type-arg]
+class _Data(NamedTuple):
+    """The nodes that decide whether a span's data is fit to learn from, and what later nodes read of them."""
+
+    nodes: list[BaseNode]
+    schema: Channel
+    pushed_model: Channel
+    #: Nodes that learn run after these.
+    gates: list[BaseNode]
+
+
+class _Window(NamedTuple):
+    """The resolvers of earlier spans, of their analysis and of their vocabularies."""
+
+    span_window: Resolver
+    analyzer_cache: Resolver
+    vocabulary_memory: Resolver
+
+
+class _Training(NamedTuple):
+    """The nodes that make a candidate model."""
+
+    nodes: list[BaseNode]
+    model: Channel
+
+
+def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionExampleGen) -> list[BaseNode]:
+    """Returns all nodes, each behind those that it reads from."""
+    data = _data_gates(config, settings, example_gen)
+    window = _window(config, example_gen.outputs["examples"])
+    training = _training(config, settings, example_gen, data, window)
+    return [
+        example_gen,
+        *data.nodes,
+        *_progressive_validation(config, example_gen.outputs["examples"], data),
+        *window,
+        *training.nodes,
+        *_model_gates_and_push(config, settings, example_gen, data, window, training.model),
+    ]
+
+
+def _data_gates(config: Config, settings: RunSettings, example_gen: ImpressionExampleGen) -> _Data:
     examples = example_gen.outputs["examples"]
     row_gate = RowGate(
         examples=examples,
         accept_reason=settings.accept_reason,
         code_fingerprint=code_fingerprint(RowGate),
     ).with_id("row_gate")
-
-    # Is the data fit for training?
     statistics_gen = StatisticsGen(examples=examples).with_id("statistics_gen")
     statistics_gen.add_upstream_node(row_gate)
     schema_gen = ImportSchemaGen(schema_file=str(schema_path(config, settings.workspace))).with_id(SCHEMA_GEN)
@@ -177,7 +216,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         quarantine=example_gen.outputs["quarantine"],
         serving_model=pushed_model.outputs["model"],
         earlier_records=earlier_records.outputs["records"],
-        config=scopes.for_data_validation(config),
+        config=component_configs.for_data_validation(config),
         settings=config.drift,
         serving_root=serving_root,
         code_fingerprint=code_fingerprint(DataValidation),
@@ -188,9 +227,16 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         accept_reason=settings.accept_reason,
         code_fingerprint=code_fingerprint(DataGate),
     ).with_id("data_gate")
+    nodes = [
+        row_gate, statistics_gen, schema_gen, example_validator, anomaly_gate,
+        pushed_model, earlier_records, data_validation, data_gate,
+    ]  # fmt: skip
+    return _Data(nodes, schema, pushed_model.outputs["model"], [anomaly_gate, data_gate])
 
-    # How good is the last model on data that it has not seen?
-    unseeing_models = Resolver(
+
+def _progressive_validation(config: Config, examples: Channel, data: _Data) -> list[BaseNode]:
+    """Measures the last model, and the one before it, on a span that neither has seen."""
+    previous_models = Resolver(
         strategy_class=PreviousModels,
         examples=examples,
         model=_all_models(),
@@ -201,13 +247,15 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         ProgressiveEvaluator,
         config,
         examples,
-        unseeing_models.outputs["model"],
-        unseeing_models.outputs["baseline"],
-        schema,
+        previous_models.outputs["model"],
+        previous_models.outputs["baseline"],
+        data.schema,
     ).with_id(PROGRESSIVE_VALIDATION)
-    progressive_validation.add_upstream_nodes([anomaly_gate, data_gate])
+    progressive_validation.add_upstream_nodes(data.gates)
+    return [previous_models, progressive_validation]
 
-    # Inputs from earlier runs: earlier spans, their analysis, and the model that was pushed last.
+
+def _window(config: Config, examples: Channel) -> _Window:
     span_window = Resolver(
         strategy_class=SpanWindow,
         config={
@@ -228,26 +276,30 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
         examples=examples,
         candidates=_of_all_runs(VocabularyMemory, "updated_memory"),
     ).with_id("vocabulary_memory")
+    return _Window(span_window, analyzer_cache, vocabulary_memory)
 
-    # Transform, tune, train.
+
+def _training(
+    config: Config, settings: RunSettings, example_gen: ImpressionExampleGen, data: _Data, window: _Window
+) -> _Training:
     transform = RememberingTransform(
-        examples=span_window.outputs["examples"],
-        schema=schema,
+        examples=window.span_window.outputs["examples"],
+        schema=data.schema,
         preprocessing_fn=PREPROCESSING_FN,
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
-        analyzer_cache=analyzer_cache.outputs["candidates"],
-        memory=vocabulary_memory.outputs["candidates"],
+        analyzer_cache=window.analyzer_cache.outputs["candidates"],
+        memory=window.vocabulary_memory.outputs["candidates"],
         custom_config={
-            CONFIG_KEY: scopes.for_transform(config).to_json(),
+            CONFIG_KEY: component_configs.for_transform(config).to_json(),
             "code_fingerprint": code_fingerprint(RememberingTransform, PREPROCESSING_FN),
         },
     ).with_id("transform")
-    transform.add_upstream_nodes([anomaly_gate, data_gate])
+    transform.add_upstream_nodes(data.gates)
     to_train: dict[str, Any] = {
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
-        "schema": schema,
-        "base_model": pushed_model.outputs["model"],
+        "schema": data.schema,
+        "base_model": data.pushed_model,
         "train_args": trainer_pb2.TrainArgs(splits=["train"]),
         "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
     }
@@ -255,65 +307,82 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
     tuners = []
     if config.tuning is not None:
         custom_config = {
-            CONFIG_KEY: scopes.for_tuner(config).to_json(),
+            CONFIG_KEY: component_configs.for_tuner(config).to_json(),
             **checkpoints,
             "code_fingerprint": code_fingerprint(TUNER_FN),
         }
         tuners = [Tuner(tuner_fn=TUNER_FN, custom_config=custom_config, **to_train).with_id(TUNER)]
     trainer = RankingTrainer(
-        raw_examples=examples,
+        raw_examples=example_gen.outputs["examples"],
         catalog=example_gen.outputs["catalog"],
         run_fn=RUN_FN,
         custom_config={
-            CONFIG_KEY: scopes.for_trainer(config).to_json(),
+            CONFIG_KEY: component_configs.for_trainer(config).to_json(),
             **checkpoints,
             "code_fingerprint": code_fingerprint(RankingTrainer, RUN_FN),
         },
         hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
         **to_train,
     ).with_id(TRAINER)
+    return _Training([transform, *tuners, trainer], trainer.outputs["model"])
 
-    # May the candidate model serve?
+
+def _model_gates_and_push(
+    config: Config,
+    settings: RunSettings,
+    example_gen: ImpressionExampleGen,
+    data: _Data,
+    window: _Window,
+    candidate: Channel,
+) -> list[BaseNode]:
+    """Decides whether the candidate model may serve, and pushes it."""
+    examples, catalog = example_gen.outputs["examples"], example_gen.outputs["catalog"]
+    serving_root = str(settings.workspace.serving(config.name))
     serving_model = Resolver(
         strategy_class=ServingModel,
         config={"serving_root": serving_root},
-        candidate=trainer.outputs["model"],
+        candidate=candidate,
         model=_all_models(),
     ).with_id("serving_model")
     infra_validation = InfraValidator(
-        model=trainer.outputs["model"],
+        model=candidate,
         baseline_model=serving_model.outputs["model"],
-        examples=span_window.outputs["examples"],
-        catalog=example_gen.outputs["catalog"],
-        config=scopes.for_infra_validation(config),
+        examples=window.span_window.outputs["examples"],
+        catalog=catalog,
+        config=component_configs.for_infra_validation(config),
         code_fingerprint=code_fingerprint(InfraValidator),
     ).with_id("infra_validation")
-    # The Evaluator runs a model in this process, which a broken model would crash: it gets only a validated one.
+    # The Evaluator runs a model in this process, which a bad one would end.
     validated_model = Resolver(
-        strategy_class=ValidatedModel, model=trainer.outputs["model"], blessing=infra_validation.outputs["blessing"]
+        strategy_class=ValidatedModel, model=candidate, blessing=infra_validation.outputs["blessing"]
     ).with_id("validated_model")
     evaluator = evaluator_of(
-        OptionalEvaluator, config, examples, validated_model.outputs["model"], serving_model.outputs["model"], schema
+        OptionalEvaluator,
+        config,
+        examples,
+        validated_model.outputs["model"],
+        serving_model.outputs["model"],
+        data.schema,
     ).with_id("evaluator")
     quality_gate, resolvers = _quality_gate(
         config,
         serving_root,
         examples,
-        trainer.outputs["model"],
+        candidate,
         validated_model.outputs["model"],
         serving_model.outputs["model"],
         evaluator.outputs["evaluation"],
     )
     push = Pusher(
-        model=trainer.outputs["model"],
+        model=candidate,
         baseline_model=serving_model.outputs["model"],
         evaluation=evaluator.outputs["evaluation"],
         quality_record=quality_gate.outputs["record"],
         model_blessing=quality_gate.outputs["blessing"],
         infra_blessing=infra_validation.outputs["blessing"],
-        examples=span_window.outputs["examples"],
-        catalog=example_gen.outputs["catalog"],
-        config_json=scopes.for_push(config).to_json(),
+        examples=window.span_window.outputs["examples"],
+        catalog=catalog,
+        config_json=component_configs.for_push(config).to_json(),
         serving_root=serving_root,
         keep_versions=config.push.keep_versions,
         force_reason=settings.force_reason,
@@ -321,12 +390,7 @@ def _whole_pipeline(config: Config, settings: RunSettings, example_gen: Impressi
             Pusher, ImpressionExampleGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN
         ),
     ).with_id("push")
-    return [
-        example_gen, row_gate, statistics_gen, schema_gen, example_validator, anomaly_gate,
-        pushed_model, earlier_records, data_validation, data_gate, unseeing_models, progressive_validation,
-        span_window, analyzer_cache, vocabulary_memory, transform, *tuners, trainer,
-        serving_model, infra_validation, validated_model, evaluator, *resolvers, quality_gate, push,
-    ]  # fmt: skip
+    return [serving_model, infra_validation, validated_model, evaluator, *resolvers, quality_gate, push]
 
 
 def _quality_gate(
@@ -348,7 +412,10 @@ def _quality_gate(
         examples=examples,
         records=_of_all_runs(GateRecord, "record"),
     ).with_id("earlier_quality")
-    trained_by = [scopes.for_trainer(config).to_json(), code_fingerprint(RankingTrainer, RUN_FN, PREPROCESSING_FN)]
+    trained_by = [
+        component_configs.for_trainer(config).to_json(),
+        code_fingerprint(RankingTrainer, RUN_FN, PREPROCESSING_FN),
+    ]
     gate = QualityGate(
         model=validated_model,
         serving_model=serving_model,
@@ -356,7 +423,7 @@ def _quality_gate(
         evaluation=evaluation,
         examples=examples,
         records=earlier.outputs["records"],
-        config_json=scopes.for_quality_gate(config).to_json(),
+        config_json=component_configs.for_quality_gate(config).to_json(),
         recipe=hashlib.sha256("".join(trained_by).encode()).hexdigest(),
         serving_root=serving_root,
         code_fingerprint=code_fingerprint(QualityGate),

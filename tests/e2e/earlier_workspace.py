@@ -17,6 +17,7 @@ The archive has the folders `data/` (five spans and the rows that were scored) a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sqlite3
 import tarfile
 import tempfile
@@ -31,8 +32,8 @@ NUM_SPANS = 5
 NUM_IMPRESSIONS = 3000
 NUM_SCORED = 50
 
-#: The file with the path of the archived workspace, which all its files contain; `restore` replaces it.
-_MADE_AT = "made_at"
+#: The path that stands in the archive for the folder in which the workspace was made.
+_MADE_AT = "/made_at"
 
 #: The columns of ML Metadata's database that contain paths.
 _PATHS = (
@@ -40,8 +41,8 @@ _PATHS = (
     ("ContextProperty", "string_value"),
 )  # fmt: skip
 
-#: Folders that are not archived: later code does not need logs and temporary files.
-_LEFT_OUT = ("logs", "tmp")
+#: Not archived: later code does not need logs and temporary files.
+_LEFT_OUT = ("log", "workspace/logs", "workspace/tmp")
 
 
 def make(folder: Path) -> None:
@@ -76,7 +77,7 @@ def make(folder: Path) -> None:
     (folder / "expected").mkdir()
     for version in store.versions(workspace):
         score(workspace, version, data, rows, folder / "expected" / f"version-{version}.csv")
-    (folder / _MADE_AT).write_text(str(folder))
+    _replace_paths(folder, str(folder), _MADE_AT)
 
 
 def score(workspace: Path, version: int, data: Path, rows: Path, out: Path) -> None:
@@ -93,7 +94,9 @@ def archive(folder: Path, out: Path) -> None:
     """Packs the folder that `make` has filled."""
 
     def kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if any(entry.name.startswith(f"workspace/{name}") for name in _LEFT_OUT) else entry
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        return None if entry.name in _LEFT_OUT else entry
 
     with tarfile.open(out, "w:xz", preset=9) as file:  # a dictionary larger than all files: each model is there twice
         for path in sorted(folder.iterdir()):
@@ -104,15 +107,21 @@ def restore(packed: Path, folder: Path) -> None:
     """Unpacks an archive into an empty folder and adapts its paths, because TFX stores absolute paths."""
     with tarfile.open(packed) as file:
         file.extractall(folder, filter="data")
-    made_at = (folder / _MADE_AT).read_text()
+    _replace_paths(folder, _MADE_AT, str(folder))
+
+
+def _replace_paths(folder: Path, old: str, new: str) -> None:
+    """Replaces a path in JSON files and in ML Metadata's database."""
     for path in folder.rglob("*.json"):
         text = path.read_text()
-        if made_at in text:
-            path.write_text(text.replace(made_at, str(folder)))
-    with sqlite3.connect(folder / "workspace" / "metadata" / "metadata.db") as database:
+        if old in text:
+            path.write_text(text.replace(old, new))
+    database = sqlite3.connect(folder / "workspace" / "metadata" / "metadata.db")
+    with contextlib.closing(database), database:
         for table, column in _PATHS:
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (made_at, str(folder)))
-    database.close()
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))
+        database.commit()
+        database.execute("VACUUM")  # the pages that the old paths were in
 
 
 def main() -> None:
