@@ -231,9 +231,10 @@ def ask_for_health(connection: socket.socket) -> None:
 def test_one_connection_more_closes_the_one_that_waits_for_its_client_longest(models: Path) -> None:
     with running("--models", models, "--max-connections", "5") as server, contextlib.ExitStack() as stack:
         found = [stack.enter_context(connect(server.rest_port)) for _ in range(5)]
+        ask_for_health(found[4])  # its answer shows that the server has accepted all of them
         ask_for_health(found[1])
         found += [stack.enter_context(connect(server.rest_port)) for _ in range(2)]
-        ask_for_health(found[6])  # its answer shows that the server has accepted all of them
+        ask_for_health(found[6])
         assert [is_open(connection) for connection in found] == [False, True, False, True, True, True, True]
 
 
