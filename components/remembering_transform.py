@@ -18,7 +18,6 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TransformSpec
 from tfx.utils import json_utils
 
-from components import execution_types
 from components.artifacts import VocabularyMemory
 from components.execution_types import recorded_as
 from transform.config.config import Config
@@ -110,7 +109,7 @@ def _ids(values: tf.Tensor | tf.SparseTensor) -> np.ndarray:
     return ids.reshape(-1)
 
 
-@recorded_as(execution_types.TRANSFORM)
+@recorded_as("components.remembering_transform.RememberingTransform")
 class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
     """TFX's Transform, with the vocabularies' memory as an additional input and output."""
 

@@ -14,7 +14,6 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TrainerSpec
 from tfx.utils import json_utils
 
-from components import execution_types
 from components.artifacts import Catalog
 from components.execution_types import recorded_as
 
@@ -48,7 +47,7 @@ class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
         super().Do(input_dict, output_dict, {**exec_properties, "custom_config": json_utils.dumps(custom_config)})
 
 
-@recorded_as(execution_types.TRAINER)
+@recorded_as("components.trainer.RankingTrainer")
 class RankingTrainer(base_component.BaseComponent):  # type: ignore[misc]
     """TFX's Trainer with the splits `train` and `eval`; `run_fn` does the rest."""
 

@@ -19,7 +19,6 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Artifact, Channel, standard_artifacts
 
-from components import execution_types
 from components.artifacts import GateRecord, VocabularyMemory
 from components.data_validation.component import DataGate, DataValidation
 from components.data_validation.findings import GATE
@@ -63,7 +62,7 @@ LOCAL_BEAM_ARGS = (
 )
 
 #: The gates that stop a span because of its data. A span that one of them read and did not pass is never a reference.
-_GATES_ON_DATA = [execution_types.ANOMALY_GATE, execution_types.DATA_GATE]
+_GATES_ON_DATA = [AnomalyGate.get_class_type(), DataGate.get_class_type()]
 
 EXAMPLE_GEN = "example_gen"
 SCHEMA_GEN = "schema_gen"
@@ -261,7 +260,7 @@ def _window(config: Config, examples: Channel) -> _Window:
         config={
             "num_spans": config.ingestion.window_spans,
             "gates": _GATES_ON_DATA,
-            "row_gate": execution_types.ROW_GATE,
+            "row_gate": RowGate.get_class_type(),
         },
         examples=examples,
         history=_of_all_runs(standard_artifacts.Examples, "examples"),

@@ -13,11 +13,13 @@ from filelock import FileLock
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
-from components.execution_types import WORKSPACE_CONTEXT
 from pipeline.compile.ir import NODE_RUN
 from pipeline.metadata.connection import place_of
 from pipeline.workspace import Workspace
 from transform.errors import UserError
+
+#: Never changes: databases have it on record, as the first release named it.
+CONTEXT_TYPE = "pipeline.owner.Workspace"
 
 #: The only name of a context of this type: ML Metadata rejects a second context of the same name.
 _NAME = "owner"
@@ -73,7 +75,7 @@ def _id_of(workspace: Workspace) -> str:
 
 
 def _owner(store: mlmd.MetadataStore) -> metadata_store_pb2.Context | None:
-    found: metadata_store_pb2.Context | None = store.get_context_by_type_and_name(WORKSPACE_CONTEXT, _NAME)
+    found: metadata_store_pb2.Context | None = store.get_context_by_type_and_name(CONTEXT_TYPE, _NAME)
     return found
 
 
@@ -83,7 +85,7 @@ def _take(store: mlmd.MetadataStore, workspace: Workspace, own_id: str) -> metad
     context.custom_properties[_ID].string_value = own_id
     context.custom_properties[_ROOT].string_value = str(workspace.root)
     try:
-        context.type_id = store.put_context_type(metadata_store_pb2.ContextType(name=WORKSPACE_CONTEXT))
+        context.type_id = store.put_context_type(metadata_store_pb2.ContextType(name=CONTEXT_TYPE))
         store.put_contexts([context])
     except mlmd.errors.AlreadyExistsError:
         found = _owner(store)

@@ -14,7 +14,7 @@ from transform.errors import InputError, UserError
 Contents: TypeAlias = tuple[bytes, ...]
 
 #: Takes a log level, a message, and a reason or None.
-Tell: TypeAlias = Callable[[str, str, str | None], None]
+Report: TypeAlias = Callable[[str, str, str | None], None]
 
 _MAX_BYTES = 1 << 20
 
@@ -29,7 +29,7 @@ class WatchedFiles:
       paths: The files.
       take: Called with the files' bytes, first in the constructor. From then on, if it raises UserError or OSError, the
         new bytes are refused.
-      tell: Called when new bytes are taken (`info`, a message, None) or refused (`error`, a message, the reason).
+      report: Called when new bytes are taken (`info`, a message, None) or refused (`error`, a message, the reason).
       looks: New bytes are taken once this many checks in a row have found the same bytes. With two, a half-written file
         or a new certificate beside the old key is seldom taken.
 
@@ -39,9 +39,9 @@ class WatchedFiles:
     """
 
     def __init__(
-        self, what: str, paths: Sequence[str], take: Callable[[Contents], None], tell: Tell, looks: int = 2
+        self, what: str, paths: Sequence[str], take: Callable[[Contents], None], report: Report, looks: int = 2
     ) -> None:
-        self._what, self._paths, self._take, self._tell, self._looks = what, paths, take, tell, looks
+        self._what, self._paths, self._take, self._report, self._looks = what, paths, take, report, looks
         self._taken = tuple(_first_bytes(path) for path in paths)
         take(self._taken)
         self._last: Contents | str = self._taken
@@ -72,11 +72,11 @@ class WatchedFiles:
             self._take(found)
         except (UserError, OSError) as error:
             if found != self._refused:
-                self._tell("error", f"{self._what} cannot be read again; the earlier stays in use", str(error))
+                self._report("error", f"{self._what} cannot be read again; the earlier stays in use", str(error))
             self._refused = found
         else:
             self._taken, self._refused = found, None
-            self._tell("info", f"{self._what} was read again", None)
+            self._report("info", f"{self._what} was read again", None)
 
 
 def _first_bytes(path: str) -> bytes:

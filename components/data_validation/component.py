@@ -13,7 +13,6 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components import execution_types
 from components.artifacts import GateRecord, GateVerdict, Quarantine
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
@@ -88,7 +87,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         output.set_int_custom_property(SPAN, current.span)
 
 
-@recorded_as(execution_types.DATA_VALIDATION)
+@recorded_as("components.data_validation.component.DataValidation")
 class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
     """Measures a span's data, compares them with the spans before it, and records the measurements and findings."""
 
@@ -133,7 +132,7 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
         )
 
 
-@recorded_as(execution_types.DATA_GATE)
+@recorded_as("components.data_validation.component.DataGate")
 @component  # type: ignore[untyped-decorator]
 def DataGate(
     record: InputArtifact[GateRecord],

@@ -12,7 +12,6 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import execution_types
 from components.artifacts import UNFIT, GateVerdict
 from components.execution_types import recorded_as
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
@@ -44,7 +43,7 @@ def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict) -> No
     verdict.set_string_custom_property(ACCEPTED_BY, user())
 
 
-@recorded_as(execution_types.ROW_GATE)
+@recorded_as("components.gates.RowGate")
 @component  # type: ignore[untyped-decorator]
 def RowGate(
     examples: InputArtifact[standard_artifacts.Examples],
@@ -66,7 +65,7 @@ def anomalies_found(anomalies: anomalies_pb2.Anomalies, split: str) -> list[str]
     return [f"the {split} split does not fit the schema: {words.removesuffix('.')}"] if words else []
 
 
-@recorded_as(execution_types.ANOMALY_GATE)
+@recorded_as("components.gates.AnomalyGate")
 @component  # type: ignore[untyped-decorator]
 def AnomalyGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],

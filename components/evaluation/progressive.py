@@ -12,7 +12,6 @@ from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common import resolver
 
-from components import execution_types
 from components.artifacts import MODEL_ID
 from components.execution_types import recorded_as
 from components.lineage import artifacts_of, examples_behind, producer
@@ -65,13 +64,13 @@ class OptionalEvaluatorExecutor(Executor):  # type: ignore[misc]
         super().Do(input_dict, output_dict, exec_properties)
 
 
-@recorded_as(execution_types.EVALUATOR)
+@recorded_as("components.progressive.OptionalEvaluator")
 class OptionalEvaluator(Evaluator):  # type: ignore[misc]
     """TFX's Evaluator with an optional model."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(OptionalEvaluatorExecutor)
 
 
-@recorded_as(execution_types.PROGRESSIVE_EVALUATOR)
+@recorded_as("components.progressive.ProgressiveEvaluator")
 class ProgressiveEvaluator(OptionalEvaluator):
     """The Evaluator of earlier models on a span that they were not trained on; a first span has no such models."""

@@ -13,7 +13,6 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
-from components import execution_types
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog
 from components.execution_types import recorded_as
 from components.infra_validation.requests import of_latest_span, raw_requests
@@ -69,7 +68,7 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             logging.error("infra validation: %s", problem)
 
 
-@recorded_as(execution_types.INFRA_VALIDATION)
+@recorded_as("components.infra_validation.component.InfraValidation")
 class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
     """Blesses a model whose scores in a separate process agree with trainer and catalog, and that keeps its budgets."""
 

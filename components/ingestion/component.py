@@ -19,7 +19,6 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components import execution_types
 from components.artifacts import (
     COUNTS_FILE,
     EVIDENCE_FILE,
@@ -163,7 +162,7 @@ def _row_and_example(impression: Impression, layout: Layout, span: int) -> tuple
     return impression.row, layout.serialized_example(impression, span)
 
 
-@recorded_as(execution_types.EXAMPLE_GEN)
+@recorded_as("components.ingestion.component.ImpressionGen")
 class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
     """Ingests one span: joins impressions with installs and tables, and writes tf.Examples in two splits.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
-from components import execution_types
 from components.lineage import producer
 from components.model_store.versions import (
     RESTORES,
@@ -22,6 +21,9 @@ from components.model_store.versions import (
     versions,
 )
 from transform.errors import InputError
+
+#: Never changes: workspaces have it on record, as the first release named it.
+EXECUTION_TYPE = "components.rollback.Rollback"
 
 #: In the manifest of a rollback: the user, and the reason.
 ROLLBACK_BY, ROLLBACK_REASON = "rollback_by", "rollback_reason"
@@ -90,7 +92,7 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
     artifacts = {a.id: a for a in store.get_artifacts_by_id([e.artifact_id for e in read])}
 
     execution = metadata_store_pb2.Execution(last_known_state=metadata_store_pb2.Execution.COMPLETE)
-    execution.type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=execution_types.ROLLBACK))
+    execution.type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE))
     for key in (ROLLBACK_BY, ROLLBACK_REASON):
         execution.custom_properties[key].string_value = manifest[key]
     for key in (ROLLBACK_OF, RESTORES):

@@ -21,7 +21,7 @@ from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
-from components import execution_types, storage
+from components import storage
 from components.model_store.identity import has_files, is_model_of, own_files, version_before, versions_with
 from components.model_store.versions import (
     CONFIG_FILE,
@@ -36,6 +36,9 @@ from components.model_store.versions import (
     version_path,
     versions,
 )
+
+#: Never changes: workspaces have it on record, as the first release named it.
+EXECUTION_TYPE = "components.served_models.Import"
 
 #: Custom properties of an imported Model: its URI in manifests, and the version that it was imported from.
 IMPORTED_AS, IMPORTED_FROM = "imported_as", "imported_from_version"
@@ -195,7 +198,7 @@ def _restore(version: str, folder: str) -> None:
 def _put(store: mlmd.MetadataStore, version: int, place: str, uri: str, beside: types.Artifact) -> types.Artifact:
     """Records an execution that made a Model artifact from a version."""
     execution = metadata_store_pb2.Execution(last_known_state=metadata_store_pb2.Execution.COMPLETE)
-    execution.type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=execution_types.IMPORT))
+    execution.type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE))
     model = standard_artifacts.Model()
     type_id = store.put_artifact_type(model.artifact_type)
     output = metadata_store_pb2.Artifact(type_id=type_id, uri=uri, state=metadata_store_pb2.Artifact.LIVE)

@@ -15,7 +15,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components import execution_types, storage
+from components import storage
 from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog, GateRecord
 from components.evaluation.results import EvaluationResult, read_measured
 from components.execution_types import recorded_as
@@ -341,7 +341,7 @@ def _refuse(pushed_model: types.Artifact, why: str) -> None:
     logging.warning("not pushed: %s", why)
 
 
-@recorded_as(execution_types.PUSH)
+@recorded_as("components.push.Push")
 class Pusher(base_component.BaseComponent):  # type: ignore[misc]
     """Pushes a blessed model as the next version of a serving folder.
 

@@ -14,7 +14,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
-from components import execution_types, gate_records
+from components import gate_records
 from components.artifacts import GateRecord
 from components.evaluation.paired import Array, differences, metrics_of
 from components.evaluation.results import read_measured, to_plain
@@ -157,7 +157,7 @@ def _units(rows: Rows) -> Array:
     return units.astype(np.bytes_)
 
 
-@recorded_as(execution_types.QUALITY_GATE)
+@recorded_as("components.quality_gate.QualityGate")
 class QualityGate(base_component.BaseComponent):  # type: ignore[misc]
     """Blesses a model that keeps the bounds on this span and on the last ones; outputs the gate's record."""
 

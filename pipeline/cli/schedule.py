@@ -87,7 +87,7 @@ def kubeflow_step(node: str, executor_input: str) -> None:
         from pipeline.runner.kubeflow_step import Step, staging_root
     step = Step(executor_input, staging_root())
     result = _run(step.compiled, step.place, node, step.span, step.run_id)
-    step.tell(result.event, result.run_result)
+    step.report(result.event, result.run_result)
 
 
 def _run(

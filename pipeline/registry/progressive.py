@@ -10,8 +10,8 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 from tfx.dsl.io import fileio
 
+from components.evaluation.progressive import ProgressiveEvaluator
 from components.evaluation.results import EvaluationResult, change_words, interval, read_measured
-from components.execution_types import PROGRESSIVE_EVALUATOR
 from components.lineage import artifacts_of, examples_behind, producer, producer_type
 from pipeline.metadata.handle import Metadata
 
@@ -76,7 +76,9 @@ def _evaluations(store: mlmd.MetadataStore) -> list[metadata_store_pb2.Artifact]
         found = store.get_artifacts_by_type("ModelEvaluation")
     except mlmd.errors.NotFoundError:  # the type does not exist: nothing has been evaluated yet
         return []
-    ours = [a for a in found if producer_type(store, a.id) == PROGRESSIVE_EVALUATOR and fileio.exists(a.uri)]
+    ours = [
+        a for a in found if producer_type(store, a.id) == ProgressiveEvaluator.get_class_type() and fileio.exists(a.uri)
+    ]
     return sorted(ours, key=lambda artifact: artifact.id)
 
 

@@ -72,7 +72,7 @@ class Step:
         day = when.astimezone(ZoneInfo(schedule["timezone"])).date() - datetime.timedelta(days=1)
         return int(schedule["first_span"]) + (day - datetime.date.fromisoformat(schedule["start"])).days
 
-    def tell(self, event: NodeEvent, run_result: RunResult | None) -> None:
+    def report(self, event: NodeEvent, run_result: RunResult | None) -> None:
         """Writes the report, and the ExecutorOutput that passes it to Kubeflow.
 
         Args:

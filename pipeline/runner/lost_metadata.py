@@ -13,10 +13,12 @@ import ml_metadata as mlmd
 from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 
-from components import execution_types
 from components.model_store.versions import pushed_models
 from pipeline.metadata.handle import Metadata
 from pipeline.workspace import Workspace
+
+#: Never changes: workspaces have it on record, as the first release named it.
+EXECUTION_TYPE = "pipeline.lost_metadata.Reserved"
 
 _PER_CALL = 1000
 
@@ -36,7 +38,7 @@ def reserve_ids(connection: metadata_store_pb2.ConnectionConfig, workspace: Work
         number = max(0, highest - _last_id(store))
         if number:
             logging.warning("ML Metadata does not know the last %d executions of %s", number, workspace.root)
-            type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=execution_types.RESERVED_ID))
+            type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE))
             state = metadata_store_pb2.Execution.CANCELED
             reserved = metadata_store_pb2.Execution(type_id=type_id, last_known_state=state)
             for done in range(0, number, _PER_CALL):

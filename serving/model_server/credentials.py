@@ -60,7 +60,7 @@ def read_credentials(flags: Flags) -> Credentials:
             )
         if flags.tls_certificate and flags.tls_key:
             certificate = ServerCertificate(flags.tls_certificate, flags.tls_key, flags.tls_client_ca)
-            files.append(WatchedFiles("the certificate", certificate.paths, certificate.take, _tell))
+            files.append(WatchedFiles("the certificate", certificate.paths, certificate.take, _report))
     except OSError as error:
         raise UserError(f"a file of a token or a certificate must be readable. Received: {error}") from error
     return Credentials(access, certificate, files)
@@ -71,8 +71,8 @@ def _token(what: str, path: str, use: Callable[[Sequence[str]], None]) -> Watche
         (content,) = contents
         use(parse_tokens(content, path))
 
-    return WatchedFiles(what, (path,), take, _tell)
+    return WatchedFiles(what, (path,), take, _report)
 
 
-def _tell(level: str, message: str, reason: str | None) -> None:
+def _report(level: str, message: str, reason: str | None) -> None:
     log(level, message, **({"reason": reason} if reason else {}))

@@ -15,9 +15,9 @@ from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_process import ParsingProcess
-from serving.model_server.parsing_turns import LARGE_BYTES, ParsingTurns
+from serving.model_server.parsing_turns import ParsingTurns
 from serving.model_server.services import METHODS, PACKAGE
-from serving.model_server.wire import Counted, excess_of_parts
+from serving.model_server.wire import LARGE_BYTES, Counted, excess_of_parts
 
 #: The most characters of an error message: gRPC sends it in HTTP/2 trailers, which have at most 8 kB in all.
 _MAX_MESSAGE = 2000

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-#: A message with more bytes is large: 10,000 candidates have about 150 kB. Another process counts its parts; parsing it
-#: takes some milliseconds.
-LARGE_BYTES = 64 << 10
+from serving.model_server.wire import LARGE_BYTES
 
 
 class ParsingTurns:

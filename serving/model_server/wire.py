@@ -14,8 +14,9 @@ from collections.abc import Iterator
 #: or output.
 MAX_PARTS = 1000
 
-#: A message up to this size is parsed at once, and its examples and elements are counted afterwards.
-_SMALL_BYTES = 64 << 10
+#: A message with more bytes is large: 10,000 candidates have about 150 kB. Another process counts its parts; parsing it
+#: takes some milliseconds. A smaller one is parsed at once, and its examples and elements are counted afterwards.
+LARGE_BYTES = 64 << 10
 
 #: TensorFlow's limit: `MaxDimensions` in `tensorflow/core/framework/tensor_shape.h`.
 MAX_RANK = 254
@@ -93,7 +94,7 @@ def excess_of_examples(serialized: bytes, max_examples: int) -> str:
     Returns:
       The rule that the request breaks and what was received; empty if it breaks none.
     """
-    if len(serialized) <= _SMALL_BYTES:
+    if len(serialized) <= LARGE_BYTES:
         return ""
     num_examples = num_others = 0
     for is_example in _examples(serialized):
@@ -128,7 +129,7 @@ def excess_of_tensors(serialized: bytes, max_elements: int) -> str:
     Returns:
       The rule that the request breaks and what was received; empty if it breaks none.
     """
-    if len(serialized) <= _SMALL_BYTES:
+    if len(serialized) <= LARGE_BYTES:
         return ""
     tensors = _Tensors(serialized, max_elements)
     inputs = (part for part in _parts(serialized, 0, len(serialized)) if part[0] == _INPUTS)

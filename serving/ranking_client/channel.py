@@ -67,7 +67,7 @@ class CallMetadata:
     def __init__(self, settings: ClientSettings) -> None:
         self._metadata: tuple[tuple[str, str], ...] = ()
         self._path = settings.token_file or ""
-        self._file = WatchedFiles("the token", (self._path,), self._take, _tell, looks=1) if self._path else None
+        self._file = WatchedFiles("the token", (self._path,), self._take, _report, looks=1) if self._path else None
         self._looked = time.monotonic()
         self._looking = threading.Lock()
 
@@ -87,6 +87,6 @@ class CallMetadata:
         self._metadata = (("authorization", f"Bearer {token}"),)
 
 
-def _tell(level: str, message: str, reason: str | None) -> None:
+def _report(level: str, message: str, reason: str | None) -> None:
     number = logging.ERROR if level == "error" else logging.INFO
     logging.getLogger(__name__).log(number, "%s", f"{message}: {reason}" if reason else message)

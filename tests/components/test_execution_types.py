@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components import execution_types
+from components.model_store import rollback, served_models
+from pipeline import workspace_owner
 from pipeline.create import RunSettings, create_pipeline
+from pipeline.runner import lost_metadata
 from pipeline.workspace import Workspace
 from transform.config.config import load_config
 
@@ -36,7 +38,7 @@ def test_each_component_is_recorded_under_the_type_of_the_first_release(tmp_path
 
 
 def test_what_no_component_records_has_the_types_of_the_first_release() -> None:
-    assert execution_types.ROLLBACK == "components.rollback.Rollback"
-    assert execution_types.IMPORT == "components.served_models.Import"
-    assert execution_types.RESERVED_ID == "pipeline.lost_metadata.Reserved"
-    assert execution_types.WORKSPACE_CONTEXT == "pipeline.owner.Workspace"
+    assert rollback.EXECUTION_TYPE == "components.rollback.Rollback"
+    assert served_models.EXECUTION_TYPE == "components.served_models.Import"
+    assert lost_metadata.EXECUTION_TYPE == "pipeline.lost_metadata.Reserved"
+    assert workspace_owner.CONTEXT_TYPE == "pipeline.owner.Workspace"

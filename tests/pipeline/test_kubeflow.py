@@ -144,7 +144,7 @@ def test_a_backend_that_does_not_tell_the_time_is_told_of(compiled: Path, tmp_pa
 
 def test_what_became_of_a_node_is_told_where_the_launcher_looks(compiled: Path, tmp_path: Path) -> None:
     step = Step(executor_input(compiled, tmp_path), tmp_path / "staged")
-    step.tell(NodeEvent("trainer", "done", 12.5, 40), None)
+    step.report(NodeEvent("trainer", "done", 12.5, 40), None)
     told = {"node": "trainer", "state": "done", "execution": 40}
     place = "minio/mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
     assert json.loads((tmp_path / "staged" / place).read_text()) == told

@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
 from components import storage
-from components.execution_types import PROGRESSIVE_EVALUATOR, ROW_GATE
+from components.data_validation.gates import RowGate
+from components.evaluation.progressive import ProgressiveEvaluator
 from components.ingestion.counts import Counts
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, read_manifest, remove_version, versions
@@ -206,7 +207,7 @@ def test_show_says_which_model_the_anchor_is(store: Store, tmp_path: Path) -> No
 
 def test_show_says_what_a_person_accepted_of_a_span_s_data(store: Store, tmp_path: Path) -> None:
     accepted, other = (store.ingest(span, tmp_path) for span in (1, 2))
-    (verdict,) = store.put(ROW_GATE, [accepted], {"GateVerdict": "/v/1"})
+    (verdict,) = store.put(RowGate.get_class_type(), [accepted], {"GateVerdict": "/v/1"})
     verdict.custom_properties["accepted"].string_value = "too many rejected"
     verdict.custom_properties["accept_reason"].string_value = "bots"
     store.store.put_artifacts([verdict])
@@ -346,7 +347,7 @@ def evaluate(store: Store, examples: Any, *models: Any, auc: float, before: floa
     folder = store.workspace.artifacts / f"evaluation-{examples.custom_properties['span'].int_value}"
     folder.mkdir(parents=True)
     write_evaluation(folder, auc, before)
-    store.put(PROGRESSIVE_EVALUATOR, [examples, *models], {"ModelEvaluation": str(folder)})
+    store.put(ProgressiveEvaluator.get_class_type(), [examples, *models], {"ModelEvaluation": str(folder)})
 
 
 def model_of(store: Store, version: int) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from serving.model_server.parsing_turns import LARGE_BYTES, ParsingTurns
+from serving.model_server.parsing_turns import ParsingTurns
+from serving.model_server.wire import LARGE_BYTES
 
 
 def test_small_messages_are_parsed_between_large_ones() -> None:
