@@ -141,7 +141,3 @@ def main() -> None:
         click.echo(f"error: {sentence(error)}", err=True)
         sys.exit(error.exit_code if isinstance(error, click.ClickException) else 1)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

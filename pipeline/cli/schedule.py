@@ -127,7 +127,7 @@ def _run(
 @click.command()
 @WORKSPACE
 @click.option("--keep-runs", type=click.IntRange(min=1), default=30, help="The latest runs, of which all stays.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+@click.option("--dry-run", is_flag=True, help="Report what would be removed, and remove nothing.")
 def gc(workspace: str, keep_runs: int, dry_run: bool) -> None:
     """Remove old runs' artifacts; never what a version that is still there was made from."""
     from pipeline.workspace import Workspace
