@@ -30,7 +30,7 @@ def sentence(error: Exception) -> str:
         return _BEAM_STEP.sub("", str(error))
     if isinstance(error, click.ClickException):
         context = error.ctx if isinstance(error, click.UsageError) else None
-        return error.format_message() + (f" (`{context.command_path} --help` tells more)" if context else "")
+        return error.format_message() + (f" (`{context.command_path} --help` lists the options)" if context else "")
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
-    return f"{first_line(error)} (`--debug` shows where)"
+    return f"{first_line(error)} (`--debug` shows the traceback)"

@@ -38,7 +38,10 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
     is_away = isinstance(error, psycopg.OperationalError) or _NO_METADATA.search(str(error))
     if connection.WhichOneof("config") != "sqlite" and is_away:
         place = place_of(connection)
-        return f"ML Metadata cannot be used at {place}; when it can, the same command goes on ({first_line(error)})"
+        return (
+            f"ML Metadata at {place} is not available; once it is, run the same command again to continue "
+            f"({first_line(error)})"
+        )
     return None
 
 
@@ -60,5 +63,5 @@ def disk_full(workspace: Workspace) -> str:
     free, total = usage[fullest].free / _MB, usage[fullest].total / _MB
     return (
         f"no space left on the disk of {fullest}: {free:,.1f} of its {total:,.1f} MB are free now; "
-        "make room, and the same command goes on from there"
+        "free some space, then run the same command again to continue"
     )

@@ -56,7 +56,7 @@ def remove_stale_folders(root: str) -> None:
     for name in tf.io.gfile.listdir(root) if tf.io.gfile.exists(root) else ():
         folder = os.path.join(root, name.rstrip("/"))
         if time.time() - tf.io.gfile.stat(folder).mtime_nsec / 1e9 > _STALE_SECONDS:
-            _logger.info("removing the checkpoints of a training that never came back: %s", folder)
+            _logger.info("removing the checkpoints of an abandoned training: %s", folder)
             tf.io.gfile.rmtree(folder)
 
 
@@ -120,7 +120,7 @@ class Checkpoints:
                 position = self._saved.position
                 break
         if position is None or problems:
-            goes_on = "starts anew" if position is None else f"goes on from step {position.step}"
+            goes_on = "starts from the beginning" if position is None else f"resumes from step {position.step}"
             why = "; ".join(problems) or "the first one was not finished"
             _logger.warning("the training %s, as a checkpoint in %s cannot be used: %s", goes_on, self._folder, why)
         return position

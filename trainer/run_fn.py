@@ -66,7 +66,7 @@ def run_fn(fn_args: Any) -> None:
     log_stage("exporting the model")
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
     signatures = export_model(model, tft_output, config, directory, items, prepared.counts)
-    log_stage("writing what the next training starts from")
+    log_stage("writing the warm-start files")
     save_warm_start(model, prepared.optimizers, config.spec, config.training, transform_state, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))
     _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned, signatures), indent=1))

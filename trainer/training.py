@@ -155,7 +155,7 @@ class _Loop:
         position = self._checkpoints.restore() if self._checkpoints else None
         if position is None:
             return None
-        _logger.info("the training goes on from step %d, in epoch %d", position.step, position.epoch)
+        _logger.info("the training resumes from step %d, in epoch %d", position.step, position.epoch)
         return dataclasses.replace(position, resumed_at=(*position.resumed_at, position.step))
 
     def _is_over(self, position: TrainingProgress) -> bool:

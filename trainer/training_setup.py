@@ -83,7 +83,7 @@ class TrainingSetup:
         result = train(
             self.model, self.optimizers, self.train_data, self.eval_data, training, label_counts, checkpoint_folder
         )
-        log_stage("filling the rows that no training example has")
+        log_stage("initializing the rows that no training example contains")
         examples = data.eval_dataset(self.window.train_files, self._parsing, counts=self.counts)
         fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
         return result

@@ -18,10 +18,10 @@ from transform.feature_spec import CROSS_SEPARATOR, NUM_COUNT_BUCKETS
 NUM_STRONGEST = 20
 
 _INTRODUCTION = """\
-# What the wide part has learned
+# Weights of the wide part
 
-An example's score is the sigmoid of the bias, plus one weight for each row below that the example names, plus the deep
-part's logit. So a weight w multiplies the odds of an acquisition by e^w, the rest being equal.
+An example's score is the sigmoid of the bias, plus the weight of each row below that applies to the example, plus the
+deep part's logit. So a weight w multiplies the odds of an acquisition by e^w, the rest being equal.
 """
 
 
@@ -113,7 +113,7 @@ def _strongest(table: Table, weights: np.ndarray, transform_state: TransformStat
                 [f"{weights[row]:+.4f}", f"{np.exp(weights[row]):.3g}", *row_names(table.keys, row, transform_state)]
                 for row in rows
             ]
-            sides.append(f"What {title}s the score most:\n")
+            sides.append(f"Rows that {title} the score most:\n")
             sides.append(_table(["weight", "odds ×", *columns], lines, numbers=slice(0, 2)))
     return "\n".join(sides)
 

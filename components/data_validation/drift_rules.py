@@ -61,7 +61,7 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             "reference_spans",
             "cannot_judge",
             "drift",
-            f"drift is judged by {spans_before(len(earlier))} only: until there are {ENOUGH_SPANS}, bounds are wider",
+            f"drift is judged by {spans_before(len(earlier))} only; until there are {ENOUGH_SPANS}, bounds are wider",
             value=len(earlier),
             bound=ENOUGH_SPANS,
         )

@@ -61,7 +61,7 @@ def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             if earlier
             else "there is no earlier span that was let through"
         )
-        yield finding("min_label_ratio", "cannot_judge", "label", f"lost labels cannot be told: {why}")
+        yield finding("min_label_ratio", "cannot_judge", "label", f"lost labels cannot be detected: {why}")
         return
     evidence = list(_share_evidence(current, alike, settings))
     evidence += _hour_evidence(current, alike)
@@ -219,7 +219,7 @@ def _miscalibration(current: SpanEvidence, alike: Reference, settings: Drift) ->
 
 
 def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Finds that the serving model ranks the span far worse than usual: features or labels belong to other rows."""
+    """Finds that the serving model ranks the span far worse than usual, as if labels were joined to the wrong rows."""
     if current.model is None or current.model.auc is None:
         if earlier:
             yield finding(
@@ -251,7 +251,7 @@ def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             "auc of the serving model",
             f"the serving model's AUC on the span may be lower than usual by at most {settings.max_auc_loss:g} "
             f"(drift.max_auc_loss), beyond chance at least {bound:.4f}. Received: {now.auc:.4f}, usually {usual:.4f}: "
-            "features or labels belong to other rows",
+            "features or labels may be joined to the wrong rows",
             value=now.auc,
             bound=bound,
             rows=now.whole.rows,
@@ -271,7 +271,7 @@ def leak_findings(current: SpanEvidence, earlier: Reference, settings: Drift) ->
                 "max_label_auc_increase",
                 "stop",
                 name,
-                f"{name} alone tells the label with an AUC of {now:.3f}, in earlier spans at most {max(before):.3f} "
+                f"{name} alone predicts the label with an AUC of {now:.3f}, in earlier spans at most {max(before):.3f} "
                 f"(drift.max_label_auc_increase: {settings.max_label_auc_increase:g}): too good to be true, as if it "
                 "were written after the fact",
                 value=now,

@@ -69,7 +69,7 @@ def score(examples: list[bytes], saved_model: str) -> Floats | None:
     try:
         scored = scores_of(saved_model, examples[::step])
     except ScoringError as error:
-        logging.warning("the serving model does not judge the span: %s", error)
+        logging.warning("the serving model's scores of the span are not used: %s", error)
         return None
     scores = np.full(len(examples), np.nan)
     scores[::step] = scored

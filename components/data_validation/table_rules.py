@@ -43,7 +43,7 @@ def unmatched_findings(current: SpanEvidence, earlier: Reference, settings: Drif
                     "max_unmatched_increase",
                     "warn",
                     name,
-                    f"{share:.1%} of the impressions have a key that `{name}` does not have, and no earlier span tells "
+                    f"{share:.1%} of the impressions have a key that `{name}` does not have, and no earlier span shows "
                     "whether that is usual",
                     value=share,
                     rows=num_rows,
@@ -91,7 +91,8 @@ def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drif
                     "stop",
                     column,
                     f"the values of {column} must belong to the same keys of `{name}` as before, with an agreement of "
-                    f"at least {bound:.2f} (drift.min_agreement; 0 is that of values drawn anew). Received: {now:.2f}",
+                    f"at least {bound:.2f} (drift.min_agreement; 0 is the agreement of values assigned at random). "
+                    f"Received: {now:.2f}",
                     value=now,
                     bound=bound,
                     rows=len(table.keys),

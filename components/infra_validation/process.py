@@ -79,13 +79,13 @@ class DryRunProcess:
 
     def wait_for_start(self) -> None:
         """Waits until the process answers; raises DryRunError as `ask` does."""
-        self._ask("have a process to run in", _START_SECONDS, {"question": "greet"})
+        self._ask("start its process", _START_SECONDS, {"question": "greet"})
 
     def _ask(self, what_for: str, seconds: float, question: dict[str, Any]) -> dict[str, Any]:
         try:
             self._connection.send_bytes(json.dumps(question).encode())
             if not self._connection.poll(seconds):
-                raise DryRunError(f"the model must {what_for} within {seconds:g} seconds; it hung")
+                raise DryRunError(f"the model must {what_for} within {seconds:g} seconds; it did not answer")
             answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionError) as error:
             if shutil.disk_usage(tempfile.gettempdir()).free < _LEAST_FREE_BYTES:  # the disk may be the cause
@@ -99,9 +99,9 @@ class DryRunProcess:
         code = self._process.wait()
         self._printed.seek(0)
         printed = self._printed.read().decode(errors="replace").splitlines()
-        last_line = next((line.strip() for line in reversed(printed) if line.strip()), "no word")
+        last_line = next((line.strip() for line in reversed(printed) if line.strip()), "nothing was printed")
         if code >= 0:
             return f"its process ended with exit code {code}: {last_line}"
         name = signal.Signals(-code).name
-        hint = ", as one is that takes too much memory" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{hint}: {last_line}"
+        hint = ", as happens when memory runs out" if name == "SIGKILL" else ""
+        return f"its process was killed by {name}{hint}: {last_line}"

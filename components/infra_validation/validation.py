@@ -97,7 +97,7 @@ def validate(
         return Verdict((f"there must be at least 2 examples to score. Received: {len(requests)}",))
     own = read_trainer_predictions(model_uri)
     if own is None:
-        return Verdict((f"the trainer must leave its own scores beside the model. There are none in {model_uri}",))
+        return Verdict((f"the trainer must write its predictions beside the model. There are none in {model_uri}",))
     ranking = None
     if RANK_SIGNATURE not in absent_signatures(config):
         ranking = ranking_requests(config, catalog_uri, requests)

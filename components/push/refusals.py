@@ -31,7 +31,7 @@ def older_than_serving(serving_root: str, lineage: Manifest) -> str:
         return ""
     return (
         f"a pushed model's newest span must be that of the model that serves, {serves}, or a later one. Received: "
-        f"{newest} ({serving_root}). `wdr run --force-push --reason TEXT` pushes it all the same"
+        f"{newest} ({serving_root}). `wdr run --force-push --reason TEXT` pushes it anyway"
     )
 
 
@@ -46,5 +46,5 @@ def same_as_serving(largest_change: float | None) -> str:
     return (
         f"a new version's scores must differ from the serving model's by more than {SAME_SCORES:g} of their value. "
         f"Received: {largest_change:.1e} at most. `push.unchanged: true`, or `wdr run --force-push --reason TEXT`, "
-        "pushes it all the same"
+        "pushes it anyway"
     )

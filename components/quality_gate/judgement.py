@@ -146,7 +146,7 @@ def _of_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: str
             rows=whole.num_examples,
             sentence=f"{rules} cannot be judged, only `min` and `max`: {not_compared}"
             if not_compared
-            else f"there is no serving model to compare with: {rules} holds from the first push on",
+            else f"there is no serving model to compare with: {rules} applies from the first push on",
         )
 
 
@@ -164,12 +164,12 @@ def _small_evaluation(whole: EvaluationResult, evaluation: Evaluation, *, is_fir
     if not is_first:
         sentence += "a metric is refused only where its whole 95 % interval is out of bounds"
     elif proven:
-        sentence += f"it is let through as it ranks better than chance: auc {auc.value:.4f}, {_range(auc)}"
+        sentence += f"it passes because it ranks better than chance: auc {auc.value:.4f}, {_range(auc)}"
     else:
         sentence += (
-            f"and it must then rank better than chance beyond doubt: auc {auc.value:.4f}, {_range(auc)}. More "
-            "evaluation rows (`ingestion.eval_fraction`) or a smaller `evaluation.min_positives` can mend it, and "
-            "`wdr run --force-push --reason TEXT` pushes it all the same"
+            f"with fewer, its AUC's whole 95 % interval must be above 0.5: auc {auc.value:.4f}, {_range(auc)}. More "
+            "evaluation rows (`ingestion.eval_fraction`) or a smaller `evaluation.min_positives` can help, and "
+            "`wdr run --force-push --reason TEXT` pushes it anyway"
         )
     yield Finding(
         gate=GATE,
@@ -216,7 +216,9 @@ def _bounds(subject: _Subject) -> Iterator[Finding]:
     if rule.max is not None and value > rule.max:
         start = f"{subject.name} must be at most {rule.max:g}. Received: {value:.4f}"
         leak = (
-            ": too good to be true, as if a feature knew the label" if HIGHER_IS_BETTER[kind_of(subject.metric)] else ""
+            ": too good to be true, as if a feature contained the label"
+            if HIGHER_IS_BETTER[kind_of(subject.metric)]
+            else ""
         )
         if not subject.is_small or estimate.low > rule.max:
             yield subject.finding("refuse", "max", value, rule.max, f"{start} on {subject.size}{leak}")

@@ -41,5 +41,5 @@ def too_good(gate: str, auc: float, examples: Labelled, before: Sequence[float],
         examples.rows,
         f"auc may be higher than those of the serving model and of the last spans' models, {max(before):.4f}, by at "
         f"most {max_rise:g} beyond chance (quality.max_auc_rise). Received: {auc:.4f}: too good to be true, as if a "
-        "feature knew the label",
+        "feature contained the label",
     )

@@ -53,7 +53,7 @@ def environment(version: str, home: Path, commands: Path, port: int, data: Path,
       home: Airflow's own folder, with the DAG in `dags`.
       commands: The folder of Airflow's executables.
       port: The port of the web pages.
-      data: The folder of logs.
+      data: The folder that holds the logs.
       workspace: The pipeline's workspace.
     """
     pages = (
@@ -100,8 +100,10 @@ def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("config", nargs="?", type=Path, default=ROOT / "configs" / "app_store.yaml")
-    parser.add_argument("--data", type=Path, required=True, help="The folder of logs.")
-    parser.add_argument("--workspace", type=Path, required=True, help="The folder for everything a run makes.")
+    parser.add_argument("--data", type=Path, required=True, help="The folder that holds the logs.")
+    parser.add_argument(
+        "--workspace", type=Path, required=True, help="The workspace: the folder for everything that runs produce."
+    )
     parser.add_argument("--airflow", choices=VERSIONS, default=VERSIONS[0], help="Which Airflow.")
     parser.add_argument("--home", type=Path, default=ROOT / "runs" / "airflow", help="Airflow's own folder.")
     parser.add_argument("--start", type=datetime.date.fromisoformat, help="The first day with logs.")

@@ -86,7 +86,9 @@ def simulate(
 @click.argument("config", type=click.Path())
 @DATA
 @SPAN
-@click.option("--rows", "max_rows", type=click.IntRange(min=1), default=100_000, help="Rows to read of each source.")
+@click.option(
+    "--rows", "max_rows", type=click.IntRange(min=1), default=100_000, help="Number of rows to read from each source."
+)
 def check(config: str, data: str, span: int | None, max_rows: int) -> None:
     """Read config and data and say what is wrong, before anything runs."""
     from transform.config.config import load_config
@@ -112,7 +114,11 @@ def check(config: str, data: str, span: int | None, max_rows: int) -> None:
 @click.option("--model", required=True, type=click.Path(exists=True, file_okay=False), help="A pushed version.")
 @click.option("--input", "input_path", required=True, type=click.Path(exists=True, dir_okay=False), help="Raw rows.")
 @click.option("--output", "output_path", required=True, type=click.Path(dir_okay=False), help="Where to write.")
-@click.option("--data", type=click.Path(exists=True, file_okay=False), help="Read the config's tables from here.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False),
+    help="The data folder, from which the config's tables are read.",
+)
 @SPAN
 def score(model: str, input_path: str, output_path: str, data: str | None, span: int | None) -> None:
     """Score raw rows with a pushed model: the input's columns, plus `score`."""

@@ -9,7 +9,9 @@ import click
 
 from pipeline.cli.options import WORKSPACE, Group, quiet_imports
 
-_MODEL = click.option("--model", "name", help="The model, where the workspace has several: its config's name.")
+_MODEL = click.option(
+    "--model", "name", help="The model's name (`name` in its config); required if the workspace has several."
+)
 _VERSION = click.argument("version", type=click.IntRange(min=1))
 
 
@@ -77,8 +79,8 @@ def diff(first: int, second: int, workspace: str, name: str | None) -> None:
 @models.command()
 @WORKSPACE
 @_MODEL
-@click.option("--to", type=click.IntRange(min=1), help="The version that is to serve again; the previous if left out.")
-@click.option("--reason", required=True, help="Why; it stays on record.")
+@click.option("--to", type=click.IntRange(min=1), help="The version to restore; by default the previous one.")
+@click.option("--reason", required=True, help="The reason; it is recorded.")
 def rollback(workspace: str, name: str | None, to: int | None, reason: str) -> None:
     """Make the previous version serve again, as a new version with its files."""
     from components.model_store.rollback import roll_back
@@ -96,7 +98,7 @@ def rollback(workspace: str, name: str | None, to: int | None, reason: str) -> N
 @_VERSION
 @WORKSPACE
 @_MODEL
-@click.option("--reason", default="", help="Why; `list` shows it.")
+@click.option("--reason", default="", help="The reason; `wdr models list` shows it.")
 def pin(version: int, workspace: str, name: str | None, reason: str) -> None:
     """Keep a version: it is not removed, however many are pushed."""
     from components.model_store.pins import pin as pin_version
@@ -120,7 +122,7 @@ def unpin(version: int, workspace: str, name: str | None) -> None:
 
     root = serving_root(Workspace.existing(workspace), name)
     unpin_version(root, version)
-    click.echo(f"version {version} is not pinned any more ({root}/{version})")
+    click.echo(f"version {version} is no longer pinned ({root}/{version})")
 
 
 @models.command("tf-serving")
@@ -128,11 +130,11 @@ def unpin(version: int, workspace: str, name: str | None) -> None:
 @_MODEL
 @click.option("--out", "path", required=True, type=click.Path(dir_okay=False), help="TF Serving's models.config.")
 @click.option(
-    "--label", "labels", multiple=True, metavar="LABEL=VERSION", help="A label, such as stable, of a version."
+    "--label", "labels", multiple=True, metavar="LABEL=VERSION", help="Assign a label, such as stable, to a version."
 )
-@click.option("--unlabel", multiple=True, metavar="LABEL", help="A label to take away.")
-@click.option("--load", multiple=True, type=click.IntRange(min=1), help="A version to load beside the newest.")
-@click.option("--base-path", default="/models", help="Where TF Serving finds the models.  [default: /models]")
+@click.option("--unlabel", multiple=True, metavar="LABEL", help="Remove a label.")
+@click.option("--load", multiple=True, type=click.IntRange(min=1), help="A version to load in addition to the newest.")
+@click.option("--base-path", default="/models", help="The models' folder as TF Serving sees it.  [default: /models]")
 def tf_serving(
     workspace: str,
     name: str | None,
@@ -175,5 +177,5 @@ def history(workspace: str) -> None:
 
         found = read_history(place.metadata_connection())
     if not found:
-        raise InputError(f"no model has met a span after its own yet ({place.root})")
+        raise InputError(f"no model has been evaluated on a span after its own yet ({place.root})")
     console_for(sys.stdout).print(history_table(found))

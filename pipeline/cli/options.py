@@ -18,18 +18,20 @@ WORKSPACE = click.option(
     required=True,
     envvar="WDR_WORKSPACE",
     type=click.Path(file_okay=False),
-    help="The folder for everything a run makes.",
+    help="The workspace: the folder for everything that runs produce.",
 )
 
-DATA = click.option("--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder of logs.")
+DATA = click.option(
+    "--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder that holds the logs."
+)
 
 ACCEPT_SPAN = click.option(
-    "--accept-span", is_flag=True, help="Let this span through though a gate on data would stop it; needs --reason."
+    "--accept-span", is_flag=True, help="Accept this span although a gate on data stops it; requires --reason."
 )
 
-REASON = click.option("--reason", default="", help="Why a gate is overruled; it stays on record.")
+REASON = click.option("--reason", default="", help="The reason for overriding a gate; it is recorded.")
 
-SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; the latest if left out.")
+SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; by default the latest.")
 
 
 def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:
@@ -44,7 +46,9 @@ def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:
     """
     reason, options = reason.strip(), " or ".join(f"`{option}`" for option in overruling)
     if any(overruling.values()) != bool(reason):
-        raise click.UsageError(f"{options} and `--reason TEXT` go together: who overrules a gate gives a reason")
+        raise click.UsageError(
+            f"{options} and `--reason TEXT` must be given together: overriding a gate requires a reason"
+        )
     return reason
 
 

@@ -20,18 +20,22 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--server", metavar="HOST:PORT", help="The model server's gRPC address.  [default: 127.0.0.1:8500]"),
     click.option("--model", help="The model's name; required without --settings."),
-    click.option("--version", type=click.IntRange(min=1), help="Ask this version, not the newest."),
-    click.option("--label", help="Ask the version with this label, such as `stable`."),
-    click.option("--deadline-seconds", type=float, help="The budget of one ranking.  [default: 1]"),
-    click.option("--ca-certificate", type=click.Path(dir_okay=False), help="Speak TLS; the authority's PEM file."),
-    click.option("--client-certificate", type=click.Path(dir_okay=False), help="A PEM file: what the client shows."),
-    click.option("--client-key", type=click.Path(dir_okay=False), help="Its private key, not encrypted."),
-    click.option("--token-file", type=click.Path(dir_okay=False), help="A file with the token that the server wants."),
-    click.option("--settings", "settings_path", type=click.Path(dir_okay=False), help="A client's settings, as JSON."),
+    click.option("--version", type=click.IntRange(min=1), help="Use this version instead of the newest."),
+    click.option("--label", help="Use the version with this label, such as `stable`."),
+    click.option("--deadline-seconds", type=float, help="The time limit of one ranking.  [default: 1]"),
+    click.option(
+        "--ca-certificate", type=click.Path(dir_okay=False), help="Use TLS; the certificate authority's PEM file."
+    ),
+    click.option("--client-certificate", type=click.Path(dir_okay=False), help="The client's certificate, a PEM file."),
+    click.option("--client-key", type=click.Path(dir_okay=False), help="The certificate's private key, unencrypted."),
+    click.option("--token-file", type=click.Path(dir_okay=False), help="A file with the server's bearer token."),
+    click.option(
+        "--settings", "settings_path", type=click.Path(dir_okay=False), help="A JSON file of client settings."
+    ),
 )
 _REQUESTS = click.option(
     "--requests", "requests_path", required=True, type=click.Path(exists=True), metavar="VERSION|FILE",
-    help="A pushed version, whose warm-up requests and catalog are taken, or JSON lines with a body of /rank each.",
+    help="A pushed version, whose warm-up requests and catalog are used, or a JSON Lines file of bodies of /rank.",
 )  # fmt: skip
 _CANDIDATES = click.option("--candidates", type=click.IntRange(min=1), default=200, help="Candidates per request.")
 
@@ -53,10 +57,12 @@ def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
 @click.command()
 @_client_options
 @click.option("--context", required=True, help='The context\'s features as JSON: {"country": "us", "hour": 20}.')
-@click.option("--items", required=True, help="Item ids with commas between, or @FILE: an id or an item's JSON a line.")
-@click.option("-k", type=click.IntRange(min=1), help="Show the best k.")
-@click.option("--logits", is_flag=True, help="Show the wide and deep logits too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, as /rank answers.")
+@click.option(
+    "--items", required=True, help="Item ids, comma-separated, or @FILE with an id or an item as JSON per line."
+)
+@click.option("-k", type=click.IntRange(min=1), help="Print only the k best candidates.")
+@click.option("--logits", is_flag=True, help="Print the wide and deep logits as well.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as /rank returns it.")
 def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, **client: Any) -> None:
     """Rank candidates for one user; a feature that the model does not have is an error."""
     settings = _settings(**client, strict=True)
@@ -89,12 +95,16 @@ def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, *
 
 @click.command("rank-service")
 @_client_options
-@click.option("--host", default="127.0.0.1", help="Where to listen; the default is reached from this machine only.")
+@click.option("--host", default="127.0.0.1", help="The address to listen on; the default accepts this machine only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080)
 @click.option("--max-body-bytes", type=click.IntRange(min=1), default=4 * 1024 * 1024, help="The longest body.")
 @click.option("--strict", is_flag=True, help="Refuse a context with a feature that the model does not have.")
-@click.option("--timeout-seconds", type=click.FloatRange(min=0.1), default=30.0, help="For a request's head, and body.")
-@click.option("--max-concurrent", type=click.IntRange(min=1), default=64, help="Rankings at once; more are refused.")
+@click.option(
+    "--timeout-seconds", type=click.FloatRange(min=0.1), default=30.0, help="Limit for a request's head, and its body."
+)
+@click.option(
+    "--max-concurrent", type=click.IntRange(min=1), default=64, help="Concurrent rankings; others are refused."
+)
 def rank_service(
     host: str, port: int, max_body_bytes: int, max_concurrent: int, timeout_seconds: float, strict: bool, **client: Any
 ) -> None:
@@ -110,9 +120,11 @@ def rank_service(
 @_REQUESTS
 @_CANDIDATES
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=50.0, help="Requests per second.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, help="How long, at each rate.")
-@click.option("--p99-ms", type=click.FloatRange(min=0, min_open=True), help="Find the largest rate with this p99.")
-@click.option("--plot", type=click.Path(dir_okay=False), help="Plot the latencies into this file: .png, .svg, .pdf.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Duration of each rate.")
+@click.option(
+    "--p99-ms", type=click.FloatRange(min=0, min_open=True), help="Find the largest rate with at most this p99."
+)
+@click.option("--plot", type=click.Path(dir_okay=False), help="Plot the latencies to this file (.png, .svg or .pdf).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def load_test(
     requests_path: str,
@@ -166,9 +178,9 @@ def load_test(
 @_client_options
 @_REQUESTS
 @_CANDIDATES
-@click.option("--sizes", default="25,50,100", help="Candidates per part to try, with commas between.")
-@click.option("--repetitions", type=click.IntRange(min=1), default=200, help="Requests in each way.")
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Write the client's settings here.")
+@click.option("--sizes", default="25,50,100", help="Numbers of candidates per part to try, comma-separated.")
+@click.option("--repetitions", type=click.IntRange(min=1), default=200, help="Requests per setting.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="The file for the client settings.")
 def tune_client(requests_path: str, candidates: int, sizes: str, repetitions: int, out: str, **client: Any) -> None:
     """Measure whether requests are faster in parallel parts, and write settings with the best size."""
     import dataclasses
@@ -184,7 +196,7 @@ def tune_client(requests_path: str, candidates: int, sizes: str, repetitions: in
     try:
         numbers = sorted({int(size) for size in sizes.split(",")})
     except ValueError as error:
-        raise InputError(f"--sizes must be numbers with commas between. Received: {sizes!r}") from error
+        raise InputError(f"--sizes must be comma-separated numbers. Received: {sizes!r}") from error
     requests = read_recorded(requests_path).requests(candidates)
     milliseconds = measure_part_sizes(settings, requests, numbers, repetitions)
     for size, times in milliseconds.items():

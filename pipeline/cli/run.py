@@ -41,13 +41,19 @@ class Spans(click.ParamType[range]):
 @DATA
 @WORKSPACE
 @SPAN
-@click.option("--backfill", type=Spans(), help="A run for each of these spans, in order; one not fit is skipped.")
-@click.option("--rolling-window", type=click.IntRange(min=1), help="Train on so many spans, in place of the config's.")
-@click.option("--beam-arg", "beam_args", multiple=True, help="A Beam pipeline option; replaces the local runner's.")
+@click.option(
+    "--backfill",
+    type=Spans(),
+    help="Run once for each of these spans, in order; a span that a gate on data stops is skipped.",
+)
+@click.option("--rolling-window", type=click.IntRange(min=1), help="Number of spans to train on; overrides the config.")
+@click.option(
+    "--beam-arg", "beam_args", multiple=True, help="A Beam pipeline option; overrides those of the local runner."
+)
 @click.option(
     "--force-push",
     is_flag=True,
-    help="Push though a gate on quality refuses the model, or a later day's serves; needs --reason.",
+    help="Push although a gate on quality refuses the model, or a later span's model serves; requires --reason.",
 )
 @ACCEPT_SPAN
 @REASON
@@ -66,7 +72,7 @@ def run(
     """Run the pipeline once: ingest, train, validate and, if the model passes, push."""
     reason = needed_reason(reason, {"--force-push": force_push, "--accept-span": accept_span})
     if backfill is not None and (span is not None or force_push or accept_span):
-        raise click.UsageError("`--backfill` goes neither with `--span` nor with `--force-push` or `--accept-span`")
+        raise click.UsageError("`--backfill` cannot be combined with `--span`, `--force-push` or `--accept-span`")
     from pipeline.workspace import Workspace
     from transform.config.config import load_config
 
@@ -85,7 +91,7 @@ def run(
         try:
             _run_once(loaded, place, data_root, each, beam_args, {})
         except (GateError, InputError) as error:  # InputError: the span's logs are missing or cannot be read
-            click.echo(f"span {each} is skipped, the next one builds on the last good one: {error}", err=True)
+            click.echo(f"span {each} is skipped; the next run starts from the last good span: {error}", err=True)
 
 
 def _run_once(

@@ -27,11 +27,11 @@ _EXISTING = click.Path(exists=True, file_okay=False)
 @click.command(name="compile")
 @click.argument("config", type=click.Path())
 @click.option("--target", required=True, type=click.Choice(["local", "airflow", "kubeflow"]), help="The scheduler.")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write.")
-@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="The first day with logs, in place of the config's.")
-@click.option("--image", default="wide-deep-ranker", help="For Kubeflow: the image of the steps.")
-@click.option("--claim", default="storage", help="For Kubeflow: a persistent volume claim with data and workspace.")
-@click.option("--secret", default="", help="For Kubeflow: a secret with WDR_METADATA_URL.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The output folder.")
+@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="The first day with logs; overrides the config.")
+@click.option("--image", default="wide-deep-ranker", help="Kubeflow: the steps' container image.")
+@click.option("--claim", default="storage", help="Kubeflow: the persistent volume claim that holds data and workspace.")
+@click.option("--secret", default="", help="Kubeflow: the secret that holds WDR_METADATA_URL.")
 def compile_command(
     config: str, target: str, out: Path, start: datetime.datetime | None, image: str, claim: str, secret: str
 ) -> None:
@@ -56,8 +56,8 @@ def compile_command(
 )
 @click.option("--node", required=True, help="The node to run.")
 @click.option("--span", required=True, envvar="WDR_SPAN", type=click.IntRange(min=0), help="The run's span.")
-@click.option("--run-id", required=True, envvar="WDR_RUN_ID", help="The run's name, the same for all of its nodes.")
-@click.option("--data", required=True, envvar="WDR_DATA", type=_EXISTING, help="The folder of logs.")
+@click.option("--run-id", required=True, envvar="WDR_RUN_ID", help="The run's id, the same for all nodes of a run.")
+@click.option("--data", required=True, envvar="WDR_DATA", type=_EXISTING, help="The folder that holds the logs.")
 @WORKSPACE
 @ACCEPT_SPAN
 @REASON
@@ -80,7 +80,7 @@ def run_node_command(
 
 @click.command(name="kubeflow-step")
 @click.option("--node", required=True, help="The node to run.")
-@click.option("--executor-input", required=True, help="By Kubeflow's launcher, JSON.")
+@click.option("--executor-input", required=True, help="Kubeflow's ExecutorInput, as JSON.")
 def kubeflow_step(node: str, executor_input: str) -> None:
     """Run one node as a step of Kubeflow Pipelines."""
     with quiet_imports():
@@ -108,7 +108,7 @@ def _run(
     try:
         result = run_node(compiled, place, node, span, run_id, accept_reason)
     except GateError as error:
-        click.echo(f"span {span} is skipped, the next one builds on the last good one: {error}", err=True)
+        click.echo(f"span {span} is skipped; the next run starts from the last good span: {error}", err=True)
         raise click.exceptions.Exit(SKIPPED) from error
     except UserError:
         raise
@@ -126,7 +126,7 @@ def _run(
 
 @click.command()
 @WORKSPACE
-@click.option("--keep-runs", type=click.IntRange(min=1), default=30, help="The latest runs, of which all stays.")
+@click.option("--keep-runs", type=click.IntRange(min=1), default=30, help="The number of latest runs to keep whole.")
 @click.option("--dry-run", is_flag=True, help="Report what would be removed, and remove nothing.")
 def gc(workspace: str, keep_runs: int, dry_run: bool) -> None:
     """Remove old runs' artifacts; never what a version that is still there was made from."""

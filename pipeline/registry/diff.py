@@ -81,7 +81,7 @@ def metric_rows(
     if one != other and (found := unseen(one, other)) is not None:
         measured = found.measured
         of_models = {found.model_uri: measured.metrics, found.before_uri: measured.baseline}
-        return _rows(of_models[one], of_models[other], f"on span {found.span}, new to both")
+        return _rows(of_models[one], of_models[other], f"on span {found.span}, unseen by both")
     for manifest, held_against in ((first, other), (second, one)):
         if one != other and (manifest.get(BASELINE) or {}).get(MODEL_URI) == held_against and SPANS in manifest:
             metrics = manifest["metrics"]

@@ -113,7 +113,7 @@ def replay_tables(workspace: Workspace, config: Config) -> list[Table]:
     """
     replayed = replay(recorded(workspace.metadata_connection(), config.name), config)
     if not replayed:
-        raise InputError(f"no gate of `{config.name}` has left a record yet ({workspace.root})")
+        raise InputError(f"no gate of `{config.name}` has recorded a measurement yet ({workspace.root})")
     return [_spans_table(replayed), _rules_table(replayed)]
 
 

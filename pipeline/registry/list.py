@@ -91,9 +91,9 @@ def record(workspace: Workspace, root: str, version: int) -> str:
         recorded = record_rollback(open_store(connection), root, version)
     except mlmd.errors.StatusError as error:
         raise InputError(
-            f"version {version} serves and its manifest tells of the rollback, but ML Metadata could not be written: "
+            f"version {version} serves and its manifest records the rollback, but ML Metadata could not be written: "
             f"{error} ({place_of(connection)})"
         ) from error
     if recorded:
         return f"recorded in ML Metadata ({place_of(connection)})"
-    return f"recorded in the manifest only: ML Metadata does not know the push ({place_of(connection)})"
+    return f"recorded in the manifest only: ML Metadata has no record of the push ({place_of(connection)})"

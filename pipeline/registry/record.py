@@ -115,7 +115,7 @@ def record_table(root: str, version: int | None, connection: metadata_store_pb2.
     if MODEL_URI in manifest:
         spans = spans_behind(open_store(connection), manifest[MODEL_URI])
         if not spans:
-            table.add_row("rows", f"ML Metadata does not know the model ({place_of(connection)})")
+            table.add_row("rows", f"ML Metadata has no record of the model ({place_of(connection)})")
         for span in spans:
             _add_span(table, span)
     return table

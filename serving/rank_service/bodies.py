@@ -99,7 +99,9 @@ class RankResponse(BaseModel):
     model: str
     version: int = Field(description="The model's version; all candidates were scored by it.")
     items: list[ScoredItem] = Field(description="The candidates, best first.")
-    warnings: list[str] | None = Field(None, description="What of the context the model ignores, a sentence each.")
+    warnings: list[str] | None = Field(
+        None, description="One sentence for each part of the context that the model ignores."
+    )
 
     @classmethod
     def of(cls, ranking: Ranking) -> RankResponse:

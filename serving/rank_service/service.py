@@ -34,14 +34,14 @@ STATUSES = {
 _BAD_GATEWAY = 502
 
 _SENTENCES = {
-    400: "The body is no JSON, or the model does not take the request.",
+    400: "The body is not JSON, or the model rejects the request.",
     404: "The model server does not have the model.",
     408: "The body did not come in time.",
     413: "The body is too long.",
     422: "The body is not as the schema says.",
-    429: "The model server, or this service, is full.",
+    429: "The model server, or this service, is overloaded.",
     502: "The model server failed.",
-    503: "The model server is not there.",
+    503: "The model server cannot be reached.",
     504: "The model server did not answer in time.",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

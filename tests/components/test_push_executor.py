@@ -230,7 +230,7 @@ def test_what_serves_never_goes_back_to_earlier_days_by_itself(
     refusal = pushed.get_string_custom_property("refusal")
     assert refusal == (
         "a pushed model's newest span must be that of the model that serves, 5, or a later one. Received: 4 "
-        f"({local_root}). `wdr run --force-push --reason TEXT` pushes it all the same"
+        f"({local_root}). `wdr run --force-push --reason TEXT` pushes it anyway"
     )
     assert versions(str(local_root)) == [1]
     forced = execute(force_reason="day 5 was fraud", by_model=0)

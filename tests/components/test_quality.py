@@ -27,7 +27,7 @@ WHOLE = EvaluationResult(
 FIRST = dataclasses.replace(WHOLE, baseline={}, changes={}, baseline_errors={})
 
 SIZE = "on 5,000 examples, 400 of them positive"
-LEAK = ": too good to be true, as if a feature knew the label"
+LEAK = ": too good to be true, as if a feature contained the label"
 AS_LOW = "by the serving model: the cause may lie in the examples or their labels"
 
 
@@ -103,7 +103,7 @@ def test_a_first_model_is_compared_with_nothing_and_the_findings_say_so() -> Non
     (finding,) = findings({"": FIRST}, Evaluation(rules))
     assert finding.severity == "cannot_judge"
     assert finding.sentence == (
-        "there is no serving model to compare with: `max_worsening` of auc, logloss holds from the first push on"
+        "there is no serving model to compare with: `max_worsening` of auc, logloss applies from the first push on"
     )
     assert findings({"": FIRST}, Evaluation({"auc": Threshold(min=0.5)})) == []
 
@@ -178,9 +178,10 @@ def test_a_first_model_that_cannot_be_judged_is_told_how_to_be_pushed() -> None:
     (sentence,) = refused({"auc": Threshold(min=0.6)}, small(0.60, 0.05, first=True))
     assert sentence == (
         "a first model is judged by at least 200 evaluation examples of either label. Received: 400 examples, 28 of "
-        "them positive; and it must then rank better than chance beyond doubt: auc 0.6000, its 95 % interval 0.4890 to "
-        "0.7110. More evaluation rows (`ingestion.eval_fraction`) or a smaller `evaluation.min_positives` can mend it, "
-        "and `wdr run --force-push --reason TEXT` pushes it all the same"
+        "them positive; with fewer, its AUC's whole 95 % interval must be above 0.5: auc 0.6000, its 95 % interval "
+        "0.4890 to "
+        "0.7110. More evaluation rows (`ingestion.eval_fraction`) or a smaller `evaluation.min_positives` can help, "
+        "and `wdr run --force-push --reason TEXT` pushes it anyway"
     )
 
 

@@ -205,7 +205,7 @@ BAD_DATA = [
         "a feature that knows the label, as it is logged after the fact",
         _leak_the_label,
         "data_gate",
-        "seconds_open alone tells the label with an AUC of ",
+        "seconds_open alone predicts the label with an AUC of ",
     ),
     BadData(
         "shuffled labels",
@@ -294,7 +294,7 @@ BAD_DATA = [
         "a table of users that was written a day late",
         _users_a_day_late,
         "data_gate",
-        "app_id in installed_apps alone tells the label with an AUC of ",
+        "app_id in installed_apps alone predicts the label with an AUC of ",
         in_suite=False,
     ),
 ]

@@ -231,11 +231,16 @@ BAD_MODELS = [
     ),
     _infra(
         "a crash",
-        "the model must score requests; its process was ended by SIGABRT: ",
+        "the model must score requests; its process was killed by SIGABRT: ",
         damages=_wrap(_crash),
         in_suite=False,
     ),
-    _infra("a hang", "the model must score requests within 60 seconds; it hung", damages=_wrap(_hang), in_suite=False),
+    _infra(
+        "a hang",
+        "the model must score requests within 60 seconds; it did not answer",
+        damages=_wrap(_hang),
+        in_suite=False,
+    ),
     _infra(
         "3 × slower",
         "the median time for 200 candidates must be at most 2 times the serving model's. Received: ",
@@ -258,7 +263,7 @@ BAD_MODELS = [
     ),
     _infra(
         "no scores of the trainer to compare with",
-        "the trainer must leave its own scores beside the model. There are none in ",
+        "the trainer must write its predictions beside the model. There are none in ",
         damages=lambda candidate: shutil.rmtree(candidate.uri / "own_scores"),
         in_suite=False,
     ),

@@ -142,12 +142,12 @@ WRONG_COMMANDS: list[tuple[str, list[str], str, int]] = [
 def test_a_wrong_command_is_told(command: str, options: list[str], expected: str, code: int, tmp_path: Path) -> None:
     good = Store(tmp_path)
     done = in_process(command, good.config_path, *(good.fill(o) for o in options))
-    more = f" (`wdr {command} --help` tells more)" if code == 2 else ""
+    more = f" (`wdr {command} --help` lists the options)" if code == 2 else ""
     assert_told(done, good.fill(expected) + more, code)
 
 
 def test_a_command_that_there_is_not_is_told() -> None:
-    assert_told(in_process("publish"), "No such command 'publish'. (`wdr --help` tells more)", 2)
+    assert_told(in_process("publish"), "No such command 'publish'. (`wdr --help` lists the options)", 2)
 
 
 def test_a_file_that_goes_away_while_the_run_starts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def test_a_full_disk_is_told_and_with_room_the_run_goes_on(
             (log,) = sorted((workspace / "logs").iterdir())[-1:]
             *_, last_line = run.output.splitlines()
             full = rf"no space left on the disk of {workspace}: 0\.\d of its {DISK_MB}\.0 MB are free now"
-            then = rf"make room, and the same command goes on from there \(log: {log}\)"
+            then = rf"free some space, then run the same command again to continue \(log: {log}\)"
             assert re.fullmatch(f"error: {node} failed: {full}; {then}", last_line)
             assert store.versions(workspace) == [1]
             finished |= store.nodes(run.output).keys()

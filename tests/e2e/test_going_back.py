@@ -53,7 +53,7 @@ def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_recor
 
     done = store.wdr(*arguments, "--force-push")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "go together: who overrules a gate gives a reason" in done.stderr
+    assert "must be given together: overriding a gate requires a reason" in done.stderr
 
     output = store.wdr_ok(*arguments, "--force-push", "--reason", "the threshold is a typing error")
     assert {"trainer", "evaluator", "infra_validation"} <= store.cached(output)

@@ -143,7 +143,7 @@ def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: RunEn
     )  # fmt: skip
     assert done.returncode == 99
     told = done.stderr.strip().splitlines()[-1]
-    assert told.startswith("span 3 is skipped, the next one builds on the last good one: ")
+    assert told.startswith("span 3 is skipped; the next run starts from the last good span: ")
     found = report(broken, "day-3.1")
     assert (found["span"], found["skipped_by"]) == (3, "row_gate")
     with pytest.raises(GateError):

@@ -72,5 +72,5 @@ def test_a_trainer_killed_three_times_ends_as_one_that_was_not(
     assert list((workspace / "checkpoints").iterdir()) == []
     assert f"resumed after a kill, at step {', '.join(map(str, killed_at))}" in " ".join(output.split())
     logs = sorted((workspace / "logs").iterdir())[-3:]
-    told = [re.findall(r"the training goes on from step (\d+)", log.read_text(errors="replace")) for log in logs]
+    told = [re.findall(r"the training resumes from step (\d+)", log.read_text(errors="replace")) for log in logs]
     assert told == [[str(step)] for step in killed_at]

@@ -156,7 +156,7 @@ def test_a_bad_day_is_skipped_on_record(what: str, compiled: Path, data: Path, w
     run_id = re.sub(r"\W+", "-", what)
     done = run(compiled, broken, workspace, ALL_GATES, 2, run_id)
     assert (done.returncode, done.args[done.args.index("--node") + 1]) == (99, gate), done.stderr
-    assert last_line(done).startswith("span 2 is skipped, the next one builds on the last good one: ")
+    assert last_line(done).startswith("span 2 is skipped; the next run starts from the last good span: ")
     assert sentence in last_line(done)
     report: dict[str, Any] = json.loads((workspace / "reports" / f"{store.NAME}.{run_id}-2.1.json").read_text())
     assert (report["span"], report["skipped_by"]) == (2, gate)
@@ -210,7 +210,7 @@ def test_a_task_without_ml_metadata_fails_and_its_retry_goes_on(
         done = run(compiled, data, workspace, ["statistics_gen"], 1)
         assert done.returncode == 1
         place = server.url.replace("wdr@", "")
-        assert last_line(done).startswith(f"error: statistics_gen failed: ML Metadata cannot be used at {place}; when ")
-        assert "`ML Metadata cannot be used at …`" in RUNBOOK
+        assert last_line(done).startswith(f"error: statistics_gen failed: ML Metadata at {place} is not available; ")
+        assert "`ML Metadata at … is not available`" in RUNBOOK
         server.start()
         assert run(compiled, data, workspace, ["statistics_gen"], 1).returncode == 0

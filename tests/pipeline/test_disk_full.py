@@ -51,7 +51,7 @@ def test_the_sentence_says_where_and_how_much_there_is(tmp_path: Path) -> None:
     usage = os.statvfs(tmp_path)
     told = re.fullmatch(
         r"no space left on the disk of (.+): ([\d,.]+) of its ([\d,.]+) MB are free now; "
-        r"make room, and the same command goes on from there",
+        r"free some space, then run the same command again to continue",
         disk_full(Workspace.at(tmp_path)),
     )
     assert told is not None

@@ -113,7 +113,7 @@ def test_the_command_prints_days_and_block_rates(config: Config, tmp_path: Path)
 def test_a_workspace_without_records_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "metadata").mkdir()
     done = CliRunner().invoke(cli, ["gates", "replay", str(CONFIG), "--workspace", str(tmp_path)])
-    assert "has left a record yet" in str(done.exception)
+    assert "has recorded a measurement yet" in str(done.exception)
 
 
 def test_a_mistyped_workspace_is_refused_and_not_made(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store,
         f"store 2 1 {times[1]} forced: a holiday {store.root}/2",
         f"store 3 1 yes {times[2]} restores 1: no holiday {store.root}/3",
     ]
-    assert wdr(store, "unpin", "1") == f"version 1 is not pinned any more ({store.root}/1)"
+    assert wdr(store, "unpin", "1") == f"version 1 is no longer pinned ({store.root}/1)"
     assert "audit" not in wdr(store, "list")
 
 
@@ -242,7 +242,7 @@ def test_show_says_what_is_not_known_any_more(store: Store, tmp_path: Path) -> N
     (quarantine / "counts.json").unlink()
     assert f"rows the counts were removed ({quarantine})" in wdr(store, "show").splitlines()
     (store.workspace.root / "metadata" / "metadata.db").unlink()
-    assert "rows ML Metadata does not know the model" in wdr(store, "show")
+    assert "rows ML Metadata has no record of the model" in wdr(store, "show")
 
 
 def test_a_rollback_is_on_record_in_ml_metadata_with_what_the_restored_push_had_read(
@@ -375,9 +375,9 @@ def three_days(store: Store, tmp_path: Path) -> Store:
 
 def test_diff_compares_metrics_on_the_span_that_was_new_to_both(three_days: Store) -> None:
     """Compared on their own days, version 2 would be worse."""
-    assert "auc on span 3, new to both 0.61 0.65" in wdr(three_days, "diff", "1", "2").splitlines()
-    assert "auc on span 3, new to both 0.65 0.61" in wdr(three_days, "diff", "2", "1").splitlines()
-    assert "auc on span 4, new to both 0.62 0.64" in wdr(three_days, "diff", "2", "3").splitlines()
+    assert "auc on span 3, unseen by both 0.61 0.65" in wdr(three_days, "diff", "1", "2").splitlines()
+    assert "auc on span 3, unseen by both 0.65 0.61" in wdr(three_days, "diff", "2", "1").splitlines()
+    assert "auc on span 4, unseen by both 0.62 0.64" in wdr(three_days, "diff", "2", "3").splitlines()
     assert "metrics of span 1 of span 3: not comparable" in wdr(three_days, "diff", "1", "3").splitlines()
 
 

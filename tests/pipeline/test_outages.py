@@ -14,7 +14,7 @@ from pipeline.outages import outage
 from pipeline.workspace import Workspace
 
 LOST = "PostgreSQL metadata source error: server closed the connection unexpectedly"
-TOLD = "ML Metadata cannot be used at postgresql://db:5432/mlmd; when it can, the same command goes on"
+TOLD = "ML Metadata at postgresql://db:5432/mlmd is not available; once it is, run the same command again to continue"
 REFUSED = "Failed to establish connection to Metadata storage with error: FATAL:  password authentication failed"
 
 

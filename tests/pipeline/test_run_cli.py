@@ -32,7 +32,7 @@ def test_a_gate_is_overruled_for_a_reason_only(more: list[str], tmp_path: Path) 
     arguments = ["run", str(CONFIG), "--data", str(tmp_path), "--workspace", str(tmp_path), *more]
     result = CliRunner().invoke(cli, arguments, terminal_width=200)
     assert result.exit_code == 2
-    assert "`--force-push` or `--accept-span` and `--reason TEXT` go together" in result.output
+    assert "`--force-push` or `--accept-span` and `--reason TEXT` must be given together" in result.output
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_a_backfill_is_of_no_single_span_and_forces_nothing(more: list[str], tmp
     arguments = ["run", str(CONFIG), "--data", str(tmp_path), "--workspace", str(tmp_path), "--backfill", "1..2", *more]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2
-    assert "`--backfill` goes neither with `--span` nor with `--force-push`" in result.output
+    assert "`--backfill` cannot be combined with `--span`, `--force-push`" in result.output

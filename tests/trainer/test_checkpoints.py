@@ -185,7 +185,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert position == dataclasses.replace(POSITION, step=2)
     assert variable.numpy().tolist() == [2.0, 2.0]
     (record,) = warnings(caplog)
-    assert record.getMessage().startswith(f"the training goes on from step 2, as a checkpoint in {tmp_path} cannot be")
+    assert record.getMessage().startswith(f"the training resumes from step 2, as a checkpoint in {tmp_path} cannot be")
 
     damage(tmp_path / f"ckpt-2.{kind}")
     caplog.clear()
@@ -194,7 +194,7 @@ def test_a_damaged_checkpoint_is_passed_over(
         assert checkpoints.restore() is None
     assert variable.numpy().tolist() == [9.0, 10.0]
     (record,) = warnings(caplog)
-    assert record.getMessage().startswith(f"the training starts anew, as a checkpoint in {tmp_path} cannot be used")
+    assert record.getMessage().startswith("the training starts from the beginning, as a checkpoint in ")
 
     checkpoints.save_if_due(dataclasses.replace(POSITION, step=1))
     assert checkpoints_of(tmp_path, 0.0)[0].restore() == dataclasses.replace(POSITION, step=1)
@@ -218,7 +218,7 @@ def test_a_checkpoint_of_other_variables_is_passed_over(
     with caplog.at_level(logging.WARNING, "trainer.checkpoints"):
         assert Checkpoints(str(tmp_path), 0.0, others).restore() is None
     assert [variable.numpy().tolist() for variable in others] == before
-    assert "the training starts anew" in caplog.text
+    assert "the training starts from the beginning" in caplog.text
 
 
 def test_a_folder_without_a_whole_checkpoint_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

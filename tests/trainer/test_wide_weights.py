@@ -88,14 +88,14 @@ def test_the_strongest_weights_are_listed_by_name(weighted: Trained) -> None:
         app
         == """app
 
-What raises the score most:
+Rows that raise the score most:
 
 | weight | odds × | app |
 | ---: | ---: | --- |
 | +2.0000 | 7.39 | maps |
 | +0.2500 | 1.28 | (out of vocabulary, bucket 0 of 1) |
 
-What lowers the score most:
+Rows that lower the score most:
 
 | weight | odds × | app |
 | ---: | ---: | --- |

@@ -27,7 +27,7 @@ PROBLEMS = {
     "no signature": "the model must have the signature 'serving_default'. Received: []",
     "renamed signature": "the model must have the signature 'serving_default'. Received: ['other']",
     "truncated": "the model's variables must be readable. Received: ",
-    "aborts": "the model must score requests; its process was ended by SIGABRT: ",
+    "aborts": "the model must score requests; its process was killed by SIGABRT: ",
 }
 
 
@@ -71,7 +71,7 @@ def test_a_bad_model_is_refused(verdicts: dict[str, Verdict], kind: str) -> None
 
 
 def test_a_model_that_hangs_is_not_waited_for(verdicts: dict[str, Verdict]) -> None:
-    assert verdicts["hangs"]["problems"] == ["the model must score requests within 15 seconds; it hung"]
+    assert verdicts["hangs"]["problems"] == ["the model must score requests within 15 seconds; it did not answer"]
     assert verdicts["hangs"]["blessed"] == 0
 
 

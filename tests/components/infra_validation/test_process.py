@@ -19,7 +19,7 @@ def killed(running: DryRunProcess) -> DryRunProcess:
 
 
 def test_a_process_that_ends_tells_of_the_model() -> None:
-    with DryRunProcess(10) as running, pytest.raises(DryRunError, match="its process was ended by SIGKILL"):
+    with DryRunProcess(10) as running, pytest.raises(DryRunError, match="its process was killed by SIGKILL"):
         killed(running).wait_for_start()
 
 

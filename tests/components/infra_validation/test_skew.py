@@ -45,7 +45,7 @@ PROBLEMS = {
     "a ranking without its cross": [RANKED],
     "trained on examples of another transform graph": [EXAMPLES],
     "a span's evaluation examples missing": ["the trainer must have evaluated on as many examples as were logged."],
-    "no scores of the trainer": ["the trainer must leave its own scores beside the model. There are none in "],
+    "no scores of the trainer": ["the trainer must write its predictions beside the model. There are none in "],
     "missing vocabulary": ["the model must have all of its 3 assets. Missing: app_vocabulary"],
 }
 

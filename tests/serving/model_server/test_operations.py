@@ -228,7 +228,7 @@ def test_a_stop_answers_what_is_at_work(models: Path) -> None:
             "`--specific` must have a version, a number. Received: x",
         ),
         (["--models", "/no/such"], 2, "Invalid value for '--models': Directory '/no/such' does not exist."),
-        (["--model", "a=/", "--tls-key", __file__], 2, "`--tls-certificate` and `--tls-key` go together"),
+        (["--model", "a=/", "--tls-key", __file__], 2, "`--tls-certificate` and `--tls-key` must be given together"),
         (["--model", "a=/", "--threads", "0"], 2, "Invalid value for '--threads': 0 is not in the range x>=1."),
     ],
 )
