@@ -85,7 +85,7 @@ def test_a_good_day_after_good_days_says_nothing() -> None:
     assert decide(span(9, positives=705), good(8), Drift()) == []
     few = decide(span(3), good(2), Drift())
     assert [f.sentence for f in few] == [
-        "drift is judged by the 2 spans before it only: until there are 7, bounds are wider"
+        "drift is judged by the 2 spans before it only; until there are 7, bounds are wider"
     ]
 
 
