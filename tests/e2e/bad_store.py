@@ -137,3 +137,10 @@ def in_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
             file.seek(0)
             printed.append(file.read().decode())
     return subprocess.CompletedProcess(command, code or 0, *printed)
+
+
+def ok_in_process(*arguments: str | Path) -> str:
+    """Runs `wdr` in this process, which must succeed; returns its standard output."""
+    done = in_process(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

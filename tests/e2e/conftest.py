@@ -1,4 +1,4 @@
-"""A store of two days, and a workspace in which the first day was run."""
+"""A store of three days, and a workspace in which the first day was run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import store
+from tests.e2e import shared
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,11 +15,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return store.simulate(tmp_path_factory.mktemp("store") / "data", days=2)
+    """The logs, which all tests share; a test that changes them takes a copy."""
+    return shared.logs(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def first_day(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The workspace, and the output of `wdr run`."""
-    workspace = tmp_path_factory.mktemp("first_day")
-    return workspace, store.wdr_ok(*store.run_arguments(data, workspace, 1))
+def first_day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The workspace, and the output of `wdr run`; a test that changes the workspace takes a copy."""
+    return shared.first_day(tmp_path_factory)

@@ -17,8 +17,6 @@ The archive has the folders `data/` (five spans and the rows that were scored) a
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sqlite3
 import tarfile
 import tempfile
 from pathlib import Path
@@ -26,6 +24,8 @@ from pathlib import Path
 import yaml
 
 from tests.e2e import store
+from tests.e2e.bad_store import ok_in_process
+from tests.e2e.own_copy import replace_paths
 from tests.e2e.prepared_store import read_rows, write_rows
 
 NUM_SPANS = 5
@@ -34,12 +34,6 @@ NUM_SCORED = 50
 
 #: The path that stands in the archive for the folder in which the workspace was made.
 _MADE_AT = "/made_at"
-
-#: The columns of ML Metadata's database that contain paths.
-_PATHS = (
-    ("Artifact", "uri"), ("ArtifactProperty", "string_value"), ("ExecutionProperty", "string_value"),
-    ("ContextProperty", "string_value"),
-)  # fmt: skip
 
 #: Not archived: later code does not need logs and temporary files.
 _LEFT_OUT = ("log", "workspace/logs", "workspace/tmp")
@@ -77,13 +71,14 @@ def make(folder: Path) -> None:
     (folder / "expected").mkdir()
     for version in store.versions(workspace):
         score(workspace, version, data, rows, folder / "expected" / f"version-{version}.csv")
-    _replace_paths(folder, str(folder), _MADE_AT)
+    replace_paths(folder, str(folder), _MADE_AT)
 
 
 def score(workspace: Path, version: int, data: Path, rows: Path, out: Path) -> None:
     """Scores rows with a version, joined with the tables of the last span."""
     model = workspace / "serving" / store.NAME / str(version)
-    store.wdr_ok("score", "--model", model, "--input", rows, "--output", out, "--data", data, "--span", str(NUM_SPANS))
+    span = str(NUM_SPANS)
+    ok_in_process("score", "--model", model, "--input", rows, "--output", out, "--data", data, "--span", span)
 
 
 def _keep_one_in_a_hundred(log: Path) -> None:
@@ -107,21 +102,7 @@ def restore(packed: Path, folder: Path) -> None:
     """Unpacks an archive into an empty folder and adapts its paths, because TFX stores absolute paths."""
     with tarfile.open(packed) as file:
         file.extractall(folder, filter="data")
-    _replace_paths(folder, _MADE_AT, str(folder))
-
-
-def _replace_paths(folder: Path, old: str, new: str) -> None:
-    """Replaces a path in JSON files and in ML Metadata's database."""
-    for path in folder.rglob("*.json"):
-        text = path.read_text()
-        if old in text:
-            path.write_text(text.replace(old, new))
-    database = sqlite3.connect(folder / "workspace" / "metadata" / "metadata.db")
-    with contextlib.closing(database), database:
-        for table, column in _PATHS:
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))
-        database.commit()
-        database.execute("VACUUM")  # the pages that the old paths were in
+    replace_paths(folder, _MADE_AT, str(folder))
 
 
 def main() -> None:

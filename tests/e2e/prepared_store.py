@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from tests.e2e import store
+from tests.e2e.bad_store import ok_in_process
 
 CONFIG = store.ROOT / "tests" / "e2e" / "guarded_store.yaml"
 NAME = "guarded_store"
@@ -50,7 +51,7 @@ class PreparedStore:
         store.simulate(prepared.data, days=2, impressions=NUM_IMPRESSIONS)
         for day in (1, 2):
             add_seconds_open(prepared.file("impressions", day), random.Random(day))
-        store.wdr_ok(*store.run_arguments(prepared.data, prepared.workspace, 1, CONFIG))
+        ok_in_process(*store.run_arguments(prepared.data, prepared.workspace, 1, CONFIG))
         assert store.versions(prepared.workspace, NAME) == [1]
         arguments, log = store.run_arguments(prepared.data, prepared.workspace, 2, CONFIG), folder / "log"
         store.kill_when(arguments, log, lambda: "✓ trainer" in log.read_text(), timeout_seconds=900)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +51,11 @@ def simulate(out: Path, days: int, impressions: int = 4000) -> Path:
 
 def run_arguments(data: Path, workspace: Path, span: int, config: Path = CONFIG) -> list[str | Path]:
     return ["run", config, "--data", data, "--workspace", workspace, "--span", str(span)]
+
+
+def copy_of(workspace: Path, place: Path) -> Path:
+    """Copies a workspace. TFX stores absolute paths: the copy reads the artifacts so far in the original place."""
+    return Path(shutil.copytree(workspace, place))
 
 
 def nodes(output: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +27,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_a_full_disk_is_told_and_with_room_the_run_goes_on(
     small_disk: Path, first_day: tuple[Path, str], data: Path
 ) -> None:
-    workspace, filler = small_disk / "workspace", small_disk / "filler"
-    shutil.copytree(first_day[0], workspace)
+    workspace, filler = store.copy_of(first_day[0], small_disk / "workspace"), small_disk / "filler"
     arguments = store.run_arguments(data, workspace, 2)
     finished: set[str] = set()
     with Watcher(workspace / "serving" / store.NAME) as watcher:

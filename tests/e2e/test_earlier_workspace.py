@@ -9,6 +9,7 @@ import pytest
 
 from components.model_store.versions import read_manifest, verify
 from tests.e2e import earlier_workspace, store
+from tests.e2e.bad_store import ok_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -42,20 +43,20 @@ def test_the_next_day_builds_on_it_and_an_earlier_version_can_serve_again(folder
     assert [path.name for path in (workspace / "checkpoints").iterdir()] != []
     config = folder / "three_spans.yaml"
     config.write_text((folder / "config.yaml").read_text().replace("window_spans: 2", "window_spans: 3"))
-    output = store.wdr_ok(*store.run_arguments(folder / "data", workspace, 5, config))
+    output = ok_in_process(*store.run_arguments(folder / "data", workspace, 5, config))
     assert "yes, as version 5" in output
 
     report = store.last_report(workspace)
     assert report["held_against"] == "version 4, trained to span 4"
     assert report["spans"] == [5, 4]  # of the window of 3, 4 and 5: a gate on data stopped 3
     assert report["training"]["warm_started_from"].startswith(read_manifest(str(serving / "4"))["model_uri"])
-    history = store.wdr_ok("models", "history", "--workspace", workspace)
+    history = ok_in_process("models", "history", "--workspace", workspace)
     measured = {tuple(line.split()[:2]) for line in history.splitlines()[2:]}  # the span, and the last one trained on
     assert {("2", "1"), ("5", "4")} <= measured
     assert "3" not in {span for span, _ in measured}
-    listed = store.wdr_ok("models", "list", "--workspace", workspace)
+    listed = ok_in_process("models", "list", "--workspace", workspace)
     assert "shown to the press" in listed
     assert "the threshold is a typing error" in listed
-    store.wdr_ok("models", "rollback", "--workspace", workspace, "--to", "1", "--reason", "as it was")
+    ok_in_process("models", "rollback", "--workspace", workspace, "--to", "1", "--reason", "as it was")
     assert verify(str(serving / "6")) == verify(str(serving / "1"))
     assert store.versions(workspace) == [1, 2, 3, 4, 5, 6]

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from components.model_store.versions import EXTRA_ASSETS, MANIFEST_FILE, checksums
 from tests.e2e import store
+from tests.e2e.bad_store import ok_in_process
 
 NUM_ROWS = 1000
 
@@ -130,7 +131,7 @@ def test_score_gives_what_the_saved_model_gives(
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(raw_rows)
-    output = store.wdr_ok("score", "--model", model, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv")
+    output = ok_in_process("score", "--model", model, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv")
     assert f"{NUM_ROWS:,} rows scored" in output
     scored = _read(tmp_path / "out.csv")
     assert [{c: row[c] for c in columns} for row in scored] == [{c: row[c] for c in columns} for row in raw_rows]
@@ -158,7 +159,7 @@ def test_score_names_what_is_missing(first_day: tuple[Path, str], tmp_path: Path
 
 
 def test_models_list_shows_the_version(first_day: tuple[Path, str]) -> None:
-    output = store.wdr_ok("models", "list", "--workspace", first_day[0])
+    output = ok_in_process("models", "list", "--workspace", first_day[0])
     assert output.split()[:8] == ["model", "version", "spans", "serves", "pinned", "pushed", "note", "where"]
     place = first_day[0] / "serving" / store.NAME / "1"
     (line,) = [line.split() for line in output.splitlines()[1:]]
@@ -167,7 +168,7 @@ def test_models_list_shows_the_version(first_day: tuple[Path, str]) -> None:
 
 @pytest.mark.slow
 def test_models_show_walks_back_to_the_log_files_and_their_rows(first_day: tuple[Path, str], data: Path) -> None:
-    lines = store.wdr_ok("models", "show", "--workspace", first_day[0]).splitlines()
+    lines = ok_in_process("models", "show", "--workspace", first_day[0]).splitlines()
     shown = [" ".join(line.split()) for line in lines]
     logs = shown.index("impressions 4,000 rows read, 0 rejected")
     assert shown[logs + 1] == str(data / "impressions" / "day-1" / "part-00000.csv")

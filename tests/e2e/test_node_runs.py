@@ -17,6 +17,7 @@ from pipeline.runner.launch import NodeEvent
 from pipeline.runner.run_node import run_node
 from pipeline.workspace import Workspace
 from tests.e2e import store
+from tests.e2e.bad_store import ok_in_process
 from tests.e2e.prepared_store import read_rows, write_rows
 from transform.config.config import load_config
 from transform.errors import GateError, InputError
@@ -61,7 +62,7 @@ def test_wdr_run_finds_all_but_the_push_in_the_cache(first_day: dict[str, NodeEv
     assert {event.state for event in first_day.values()} == {"done"}
     assert store.versions(place.workspace.root) == [1]
     assert report(place, "scheduled__2026-01-02T04:00:00+00:00.1")["version"] == 1
-    printed = store.wdr_ok(*store.run_arguments(Path(place.data_root), place.workspace.root, 1))
+    printed = ok_in_process(*store.run_arguments(Path(place.data_root), place.workspace.root, 1))
     assert set(store.nodes(printed)) - store.cached(printed) == store.RESOLVERS | {"push"}
     assert store.versions(place.workspace.root) == [1]
 
@@ -101,7 +102,7 @@ def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
         _, outcome, written = run_node(compiled, place, node, 2, run_id)
     assert outcome is not None
     assert written == place.workspace.reports / "small_store.day-2.1.json"
-    printed = store.wdr_ok(
+    printed = ok_in_process(
         "run-node", "--compiled", compiled, "--node", "push", "--span", "2", "--run-id", run_id,
         "--data", place.data_root, "--workspace", place.workspace.root,
     )  # fmt: skip

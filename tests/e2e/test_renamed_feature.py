@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from tests.e2e import store
+from tests.e2e.bad_store import ok_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.slow
 def test_the_model_that_serves_is_compared_under_the_feature_s_old_name(
     first_day: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
-    workspace = tmp_path / "workspace"
-    shutil.copytree(first_day[0], workspace)
+    workspace = store.copy_of(first_day[0], tmp_path / "workspace")
     sections = yaml.safe_load(store.CONFIG.read_text())
     country = next(feature for feature in sections["features"] if feature["name"] == "country")
     country.update(name="land", column="country", renamed_from="country")
@@ -28,7 +27,7 @@ def test_the_model_that_serves_is_compared_under_the_feature_s_old_name(
     config = tmp_path / "renamed.yaml"
     config.write_text(yaml.safe_dump(sections))
 
-    store.wdr_ok(*store.run_arguments(data, workspace, 2, config))
+    ok_in_process(*store.run_arguments(data, workspace, 2, config))
 
     report = store.last_report(workspace)
     assert report["held_against"] == "version 1, trained to span 1"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,7 @@ def last_checkpoint(workspace: Path) -> int:
 def test_a_trainer_killed_three_times_ends_as_one_that_was_not(
     first_day: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
-    # A copy. TFX stores absolute paths: it reads the first day's artifacts in the original place.
-    workspace = first_day[0].parent / "resumed-training"
-    shutil.copytree(first_day[0], workspace)
+    workspace = store.copy_of(first_day[0], tmp_path / "workspace")
     config = long_training(tmp_path / "config.yaml")
     expected = undisturbed(config, first_day[0] / "artifacts" / "transform", tmp_path / "model")
     assert expected["resumed_at"] == []

@@ -10,6 +10,7 @@ import tensorflow as tf
 import yaml
 
 from tests.e2e import store
+from tests.e2e.bad_store import ok_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ def test_what_the_search_found_is_trained_and_told(data: Path, tmp_path: Path) -
     config.write_text(yaml.safe_dump({**yaml.safe_load(store.CONFIG.read_text()), "tuning": TUNING}))
     workspace = tmp_path / "workspace"
     arguments = store.run_arguments(data, workspace, 1, config)
-    output = store.wdr_ok(*arguments)
+    output = ok_in_process(*arguments)
     nodes = list(store.nodes(output))
     assert nodes[nodes.index("transform") : nodes.index("trainer") + 1] == ["transform", "tuner", "trainer"]
 
@@ -47,4 +48,4 @@ def test_what_the_search_found_is_trained_and_told(data: Path, tmp_path: Path) -
     shapes = [shape for _, shape in tf.train.list_variables(str(pushed))]
     assert tuned["model.hidden_units"] in shapes  # the second hidden layer's weights
     assert not list((workspace / "checkpoints").iterdir())
-    assert {"tuner", "trainer"} <= store.cached(store.wdr_ok(*arguments))
+    assert {"tuner", "trainer"} <= store.cached(ok_in_process(*arguments))

@@ -1,0 +1,39 @@
+"""Copies of a workspace that share no file with the original, though TFX stores absolute paths."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from pathlib import Path
+
+#: The columns of ML Metadata's database that contain paths.
+_PATHS = (
+    ("Artifact", "uri"), ("ArtifactProperty", "string_value"), ("ExecutionProperty", "string_value"),
+    ("ContextProperty", "string_value"),
+)  # fmt: skip
+
+
+def own_copy_of(workspace: Path, place: Path) -> Path:
+    """Copies a workspace and adapts its paths, so that even the artifacts so far may be changed or removed.
+
+    What depends on the workspace's path, from the Trainer on, is not taken from the cache in the copy.
+    """
+    shutil.copytree(workspace, place)
+    replace_paths(place, str(workspace), str(place))
+    return place
+
+
+def replace_paths(folder: Path, old: str, new: str) -> None:
+    """Replaces a path in the JSON files of a folder, and in the database of the workspace that it is or contains."""
+    for path in folder.rglob("*.json"):
+        text = path.read_text()
+        if old in text:
+            path.write_text(text.replace(old, new))
+    (file,) = folder.rglob("metadata.db")
+    database = sqlite3.connect(file)
+    with contextlib.closing(database), database:
+        for table, column in _PATHS:
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))
+        database.commit()
+        database.execute("VACUUM")  # the pages that the old paths were in
