@@ -1,16 +1,24 @@
-"""The second day is warm-started from the first, and done only once."""
+"""The second day is warm-started from the first, and done only once; a rollback is what the next run builds on.
+
+The tests change one workspace, in their order.
+"""
 
 from __future__ import annotations
 
 import collections
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
-from components.model_store.versions import verify
+from components.model_store.versions import read_manifest, verify
 from tests.e2e import store
+from tests.e2e.bad_store import in_process, ok_in_process
+from tests.e2e.own_copy import own_copy_of
+from tests.e2e.prepared_store import read_rows, write_rows
+from tests.soak.many_days import cleaned_up, problems
 
 pytestmark = pytest.mark.slow
 
@@ -25,18 +33,19 @@ def train_records(workspace: Path) -> list[list[bytes]]:
 
 
 @pytest.fixture(scope="module")
-def two_days(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[bytes]]:
+def two_days(
+    first_day: tuple[Path, str], data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str, list[bytes]]:
     """A workspace after two days, the second run's output, and the first day's training examples.
 
     Before the second day, all of those examples but one are removed: only the cached analysis still includes them.
     """
-    workspace = tmp_path_factory.mktemp("two_days")
-    store.wdr_ok(*store.run_arguments(data, workspace, 1))
+    workspace = own_copy_of(first_day[0], tmp_path_factory.mktemp("two_days") / "workspace")
     (first,) = train_records(workspace)
     (file,) = (workspace / "artifacts" / "example_gen" / "examples").glob("*/Split-train/*")
     with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
         writer.write(first[0])
-    return workspace, store.wdr_ok(*store.run_arguments(data, workspace, 2)), first
+    return workspace, ok_in_process(*store.run_arguments(data, workspace, 2)), first
 
 
 def test_the_second_day_starts_warm_and_is_held_against_the_first(two_days: tuple[Path, str, list[bytes]]) -> None:
@@ -60,7 +69,7 @@ def test_the_first_day_s_model_is_measured_on_the_second_before_it_learns_from_i
     assert 0 < progress["measured"]["metrics"]["auc"] < 1
     assert progress["measured"]["baseline"] == {}  # the first model had no baseline
     assert "unseen span" in output
-    _, header, *rows = store.wdr_ok("models", "history", "--workspace", workspace).splitlines()
+    _, header, *rows = ok_in_process("models", "history", "--workspace", workspace).splitlines()
     assert header.split()[:4] == ["span", "to", "examples", "metric"]
     assert {tuple(row.split()[:2]) for row in rows} == {("2", "1")}
 
@@ -77,25 +86,91 @@ def test_the_window_s_first_day_is_not_analysed_again(two_days: tuple[Path, str,
     assert store.last_report(workspace)["training"]["vocabulary_sizes"]["app_id"] == expected
 
 
+def test_a_clean_up_leaves_what_versions_were_made_from(
+    two_days: tuple[Path, str, list[bytes]], tmp_path: Path
+) -> None:
+    """The short form of `python -m tests.soak.many_days`."""
+    workspace = own_copy_of(two_days[0], tmp_path / "workspace")
+    day = cleaned_up(workspace, 2, [], keep_runs=1)
+    assert (problems([day], keep_runs=1), day.is_warm) == ([], True)
+    # The examples of a day from which a version was made are kept; its evaluation is removed.
+    assert len(list((workspace / "artifacts" / "example_gen" / "examples").iterdir())) == 2
+    assert len(list((workspace / "artifacts" / "evaluator" / "evaluation").iterdir())) == 1
+
+
 def test_the_same_day_again_only_pushes_the_version_that_was_deleted(
     two_days: tuple[Path, str, list[bytes]], data: Path
 ) -> None:
     workspace, _, _ = two_days
     shutil.rmtree(workspace / "serving" / store.NAME / "2")
-    output = store.wdr_ok(*store.run_arguments(data, workspace, 2))
+    output = ok_in_process(*store.run_arguments(data, workspace, 2))
     assert set(store.nodes(output)) - store.cached(output) == store.RESOLVERS | {"push"}
     assert store.versions(workspace) == [1, 2]
     verify(str(workspace / "serving" / store.NAME / "2"))
     assert store.last_report(workspace)["version"] == 2
 
 
+def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_record(
+    two_days: tuple[Path, str, list[bytes]], data: Path, tmp_path: Path
+) -> None:
+    workspace, _, _ = two_days
+    serving = workspace / "serving" / store.NAME
+    arguments = store.run_arguments(data, workspace, 2)
+
+    output = ok_in_process("models", "rollback", "--workspace", workspace, "--reason", "the second is bad")
+    assert output.startswith(f"version 3 serves ({serving}/3)\nrecorded in ML Metadata")
+    assert verify(str(serving / "3")) == verify(str(serving / "1"))
+    restored = read_manifest(str(serving / "1"))["model_uri"]
+
+    # The second day's run, repeated, uses its cached results and does not push the second model again.
+    output = ok_in_process(*arguments)
+    assert {"transform", "trainer", "evaluator", "infra_validation"} <= store.cached(output)
+    assert "yes, as version 2, pushed before this run: version 3 serves\n" in output
+    assert store.versions(workspace) == [1, 2, 3]
+
+    # Another model starts from the serving version and is compared with it, though ML Metadata is lost. A gate refuses
+    # it.
+    shutil.rmtree(workspace / "metadata")
+    strict = tmp_path / "strict.yaml"
+    text = store.CONFIG.read_text()
+    assert (text.count("auc: {min: 0.4"), text.count("\ntraining:\n")) == (1, 1)
+    text = text.replace("\ntraining:\n", "\ntraining:\n  seed: 7\n").replace("auc: {min: 0.4", "auc: {min: 0.99")
+    strict.write_text(text)
+    arguments = store.run_arguments(data, workspace, 2, strict)
+    output = ok_in_process(*arguments)
+    assert "no: auc must be at least 0.99" in output
+    report = store.last_report(workspace)
+    assert report["training"]["warm_started_from"].startswith(restored)
+    assert set(report["baseline"]) >= {"auc", "logloss"}
+    assert report["held_against"].startswith("version 3, trained to span 1, found by its manifest")
+    assert store.versions(workspace) == [1, 2, 3]
+
+    done = in_process(*arguments, "--force-push")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "must be given together: overriding a gate requires a reason" in done.stderr
+
+    output = ok_in_process(*arguments, "--force-push", "--reason", "the threshold is a typing error")
+    assert {"trainer", "evaluator", "infra_validation"} <= store.cached(output)
+    assert "yes, as version 4" in output
+    assert "the threshold is a typing error; refused: auc must be at least 0.99" in output
+    manifest = read_manifest(str(serving / "4"))
+    assert manifest["baseline"] == {"model_uri": restored, "version": 3}
+    assert manifest["forced"]["reason"] == "the threshold is a typing error"
+    assert manifest["forced"]["refusals"]
+    verify(str(serving / "4"))
+
+
 def test_a_rewritten_log_is_read_again(two_days: tuple[Path, str, list[bytes]], data: Path, tmp_path: Path) -> None:
+    """No row of the rewritten log is fit, so that the first gate ends the run."""
     workspace, _, _ = two_days
     late = tmp_path / "data"
     shutil.copytree(data, late)
-    path = late / "impressions" / "day-2" / "part-00000.csv"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(lines[:-100]))
-    output = store.wdr_ok(*store.run_arguments(late, workspace, 2))
-    assert "example_gen" not in store.cached(output)
-    assert store.last_report(workspace)["counts"]["read"]["impressions"] == 3900
+    log = late / "impressions" / "day-2" / "part-00000.csv"
+    write_rows(log, [{**row, "timestamp": "never"} for row in read_rows(log)[:-100]])
+    done = in_process(*store.run_arguments(late, workspace, 2))
+    assert done.returncode == 1
+    assert "example_gen" in store.nodes(done.stdout).keys() - store.cached(done.stdout)
+    report = store.last_report(workspace)
+    assert (report["span"], report["skipped_by"]) == (2, "row_gate")
+    newest = max((workspace / "artifacts" / "example_gen" / "quarantine").iterdir(), key=lambda path: int(path.name))
+    assert json.loads((newest / "counts.json").read_text())["read"]["impressions"] == 3900

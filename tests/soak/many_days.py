@@ -106,7 +106,11 @@ def run_day(folder: Path, span: int, keep_runs: int) -> Day:
         "simulate", "--out", folder / "data", "--first-day", str(span), "--days", "1", "--impressions-per-day", "2000",
         "--users", "200", "--apps", "100",
     )  # fmt: skip
-    seconds = timed_run(folder, span)
+    return cleaned_up(workspace, span, timed_run(folder, span), keep_runs)
+
+
+def cleaned_up(workspace: Path, span: int, seconds: Sequence[tuple[float, float]], keep_runs: int) -> Day:
+    """Cleans up after a day's run, whose calls of ML Metadata took these seconds."""
     report = store.last_report(workspace)
     cleaned = in_process("gc", "--workspace", workspace, "--keep-runs", str(keep_runs))
     assert cleaned.returncode == 0, cleaned.stderr
