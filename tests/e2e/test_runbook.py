@@ -110,18 +110,9 @@ def compiled(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return store.simulate(tmp_path_factory.mktemp("store") / "data", days=3)
-
-
-@pytest.fixture(scope="module")
-def workspace(compiled: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace in which the first day was pushed."""
-    folder = tmp_path_factory.mktemp("workspace")
-    everything = [node["id"] for node in read_topology(compiled)["nodes"]]
-    assert run(compiled, data, folder, everything, 1).returncode == 0
-    assert store.versions(folder) == [1]
-    return folder
+def workspace(first_day: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the first day was pushed; `test_node_runs.py` has one that was run node by node."""
+    return store.copy_of(first_day[0], tmp_path_factory.mktemp("runbook") / "workspace")
 
 
 def task(compiled: Path, data: Path, workspace: Path, node: str, span: int, run_id: str = "night") -> list[str | Path]:

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from pipeline.cli.options import quiet_imports
 from tests.e2e import store
-from tests.e2e.bad_store import in_process
+from tests.e2e.bad_store import ok_in_process
 from tests.soak import postgresql
 from tests.soak.airflow_deployment import Deployment, await_node, running
 from tests.soak.airflow_page import graph_of
@@ -115,14 +115,12 @@ def problems(deployment: Deployment, days: Sequence[Day]) -> list[str]:
     return found
 
 
-def compare(deployment: Deployment, days: Sequence[Day]) -> list[str]:
-    """The differences from the results of `wdr run` with ML Metadata in a file, one sentence each."""
-    by_run, found = deployment.folder / "by-run", []
+def run_by_wdr(deployment: Deployment, days: Sequence[Day]) -> Path:
+    """Runs the days with `wdr run`, with ML Metadata in a file; returns the workspace."""
+    by_run = deployment.folder / "by-run"
     for day in days:
-        done = in_process(*store.run_arguments(deployment.data, by_run, day.span))
-        assert done.returncode == 0, done.stdout + done.stderr
-        found += differences(day.span, by_run, deployment.workspace)
-    return found
+        ok_in_process(*store.run_arguments(deployment.data, by_run, day.span))
+    return by_run
 
 
 def wrong_graph(graph: Mapping[str, str], deployment: Deployment) -> list[str]:
@@ -136,7 +134,13 @@ def wrong_graph(graph: Mapping[str, str], deployment: Deployment) -> list[str]:
 
 
 def run(
-    folder: Path, airflow: str, num_days: int, console: Console, database: PostgreSQL | None, screenshot: Path | None
+    folder: Path,
+    airflow: str,
+    num_days: int,
+    console: Console,
+    database: PostgreSQL | None,
+    screenshot: Path | None,
+    by_run: Path | None = None,
 ) -> tuple[list[Day], list[str], float]:
     """Runs the campaign.
 
@@ -147,6 +151,7 @@ def run(
       console: Shows the progress.
       database: The PostgreSQL server for ML Metadata; None for SQLite.
       screenshot: The file for a picture of Airflow's page; None to check no page.
+      by_run: A workspace in which `wdr run` has run the days of the same store; None to run them.
 
     Returns:
       The days; the violated requirements; and how long Airflow takes to parse the DAG, in seconds.
@@ -172,7 +177,9 @@ def run(
             found += wrong_graph(graph, deployment)
         (dag,) = json.loads(deployment.airflow_says("dags", "report", "-o", "json"))
     hours, minutes, seconds = map(float, dag["duration"].split(":"))
-    return days, found + compare(deployment, days), seconds + 60 * minutes + 3600 * hours
+    by_run = by_run or run_by_wdr(deployment, days)
+    found += [words for day in days for words in differences(day.span, by_run, deployment.workspace)]
+    return days, found, seconds + 60 * minutes + 3600 * hours
 
 
 def table_of(days: Sequence[Day]) -> Table:
