@@ -212,12 +212,14 @@ BAD_DATA = [
         _shuffle_the_labels,
         "quality_gate",
         "by the serving model: the cause may lie in the examples or their labels",
+        in_suite=False,
     ),
     BadData(
         "yesterday shipped again as today",
         lambda store: [shutil.copy(store.file(source, 1), store.file(source)) for source in (*_SOURCES, *_TABLES)],
         "data_gate",
         "/impressions/day-2/part-00000.csv has the contents of a file of span 1, and so have 1 others",
+        in_suite=False,
     ),
     BadData(
         "yesterday shipped again, with new ids and times",
@@ -268,6 +270,7 @@ BAD_DATA = [
         _rewrite("installs", lambda rows: [row for i, row in enumerate(rows) if i % 2]),
         "data_gate",
         "the share of label 1 is ",
+        in_suite=False,
     ),
     BadData(
         "installs that end at 18 h",

@@ -202,6 +202,7 @@ BAD_MODELS = [
         "NaN weights",
         "every value of the model's variables must be finite. Received: others in ",
         damages=lambda candidate: candidate.change_variables(_nan),
+        in_suite=False,
     ),
     _infra(
         "constant scores",
@@ -210,7 +211,12 @@ BAD_MODELS = [
         in_suite=False,
     ),
     _infra("logits for scores", "scores must lie in [0, 1]. Received: -", damages=_wrap(_logits), in_suite=False),
-    _infra("a truncated variables file", "the model's variables must be readable. Received: ", damages=_cut_off),
+    _infra(
+        "a truncated variables file",
+        "the model's variables must be readable. Received: ",
+        damages=_cut_off,
+        in_suite=False,
+    ),
     _infra(
         "a damaged graph",
         "the model's saved_model.pb must be readable. Received: ",
@@ -282,12 +288,13 @@ BAD_MODELS = [
         patches=_serves_only("app_id", "country", "device", "installed_apps", "size_mb", "seconds_open"),
         in_suite=False,
     ),
-    _infra("quantile boundaries swapped", _ROWS, _EXAMPLES, patches=_swap_boundaries),
+    _infra("quantile boundaries swapped", _ROWS, _EXAMPLES, patches=_swap_boundaries, in_suite=False),
     BadModel(
         "calibration off 2 ×",
         "quality_gate",
         ("calibration must be at most 1.4. Received: ",),
         damages=_wrap(_twice, as_trained=True),
+        in_suite=False,
     ),
     BadModel(
         "one slice worse",
