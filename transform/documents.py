@@ -1,0 +1,115 @@
+"""JSON documents: each is a frozen dataclass with a `schema_version`, written and read through one validator.
+
+A document's dataclass has the field `schema_version: Literal[n] = n` and the config `CONFIG`. Its `Document` converts
+it to JSON and back, and migrates the form that releases before 0.2.0 wrote, which has no version. The JSON schemas are
+in `docs/reference/schemas/`, written by `python -m pipeline.schema_reference --write`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import pydantic_core
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema
+
+from transform.errors import InputError
+
+#: The config of a document's dataclass and of the dataclasses in it. In its schema, keys with a default are required,
+#: since a document is written with all of its keys.
+CONFIG: Final = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+#: A number that may be undefined, such as an AUC without a positive: NaN in Python, null in JSON.
+FloatOrNaN = Annotated[
+    float,
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
+]
+
+_VERSION = "schema_version"
+
+#: The most characters of a received value in a message.
+_MAX_RECEIVED = 80
+
+Plain = dict[str, Any]
+T = TypeVar("T")
+
+
+def with_same_keys(plain: Plain) -> Plain:
+    """Migrates a document whose form without a version has the keys of version 1."""
+    return plain
+
+
+class Document(Generic[T]):
+    """The validator of one kind of document.
+
+    Args:
+      cls: The document's dataclass.
+      name: What a message calls it, with its article, such as `a run's report`.
+      migrated: Returns a document without a version, as releases before 0.2.0 wrote it, as one of version 1; None if
+        there is none. It gets a JSON object whose values nothing has checked yet.
+    """
+
+    def __init__(self, cls: type[T], name: str, migrated: Callable[[Plain], Plain] | None = None) -> None:
+        self._adapter: TypeAdapter[T] = TypeAdapter(cls)
+        self._name = name
+        self._migrated = migrated
+        fields: Any = dataclasses.fields(cls)  # type: ignore[arg-type]
+        self._version: int = next(field.default for field in fields if field.name == _VERSION)
+
+    def to_json(self, value: T) -> str:
+        """Returns a document as JSON; a number that is not finite becomes null."""
+        return self._adapter.dump_json(value, indent=2).decode() + "\n"
+
+    def from_json(self, text: str | bytes, where: str) -> T:
+        """Reads a document.
+
+        Args:
+          text: Its JSON.
+          where: The path that a message names.
+
+        Raises:
+          InputError: If it is damaged, or of a version that this release does not read.
+        """
+        try:
+            plain = pydantic_core.from_json(text)
+        except ValueError as error:
+            raise InputError(f"{self._name} must be JSON. Received: {error} ({where})") from error
+        if not isinstance(plain, dict):
+            raise InputError(f"{self._name} must be a JSON object. Received: {_shortened(plain)} ({where})")
+        plain = self._of_this_version(plain, where)
+        try:
+            # Strict validation of Python values takes no list for a tuple; strict validation of JSON does.
+            return self._adapter.validate_json(pydantic_core.to_json(plain, inf_nan_mode="constants"), strict=True)
+        except ValidationError as error:
+            raise InputError(f"{self._name} {_first_mistake(error)} ({where})") from error
+
+    def _of_this_version(self, plain: Plain, where: str) -> Plain:
+        """Migrates a document without a version; raises InputError if its version is not one that is read."""
+        if _VERSION not in plain and self._migrated is not None:
+            return self._migrated(plain) | {_VERSION: self._version}
+        version = plain.get(_VERSION)
+        if type(version) is not int or version != self._version:
+            allowed = str(self._version) + (", or none, as before release 0.2.0" if self._migrated else "")
+            received = _shortened(version) if _VERSION in plain else "none"
+            raise InputError(f"{self._name} must have `{_VERSION}` {allowed}. Received: {received} ({where})")
+        return plain
+
+
+def _first_mistake(error: ValidationError) -> str:
+    """Describes the first mistake in a document: where in it, the rule and the value received."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the document"
+    if first["type"] == "missing":
+        return f"must have the key `{place}`. Received: none"
+    if first["type"] == "unexpected_keyword_argument":
+        return f"must have no key that its schema lacks. Received: `{place}`"
+    rule = first["msg"][:1].lower() + first["msg"][1:]
+    return f"must follow its schema: `{place}`: {rule}. Received: {_shortened(first['input'])}"
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_RECEIVED else f"{text[: _MAX_RECEIVED - 1]}…"
