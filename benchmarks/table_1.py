@@ -63,8 +63,10 @@ def train(data: Transformed, config: Config, seed: int, folder: Path) -> Trained
     """Trains one model."""
     seeded = dataclasses.replace(config, training=dataclasses.replace(config.training, seed=seed))
     start = time.perf_counter()
-    validation = data.train(seeded, folder)["validation"]
-    return Trained(validation["auc"], validation["logloss"], time.perf_counter() - start)
+    validation = data.train(seeded, folder).validation
+    assert validation.auc is not None, "the evaluation split must have both labels"
+    assert validation.logloss is not None, "an evaluation example must have a weight above 0"
+    return Trained(validation.auc, validation.logloss, time.perf_counter() - start)
 
 
 def show(console: Console, name: str, trained: dict[str, list[Trained]]) -> None:

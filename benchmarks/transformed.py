@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -14,7 +12,8 @@ from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
 from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace, new_run_id
-from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from trainer.run_fn import run_fn
+from trainer.training_report import TrainingReport, read_training_report
 from trainer.training_setup import TrainingSetup, prepare
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
@@ -38,7 +37,7 @@ class Transformed:
         """Returns the glob patterns of a split's files."""
         return [str(folder / f"Split-{split}" / "*") for folder in self.examples]
 
-    def train(self, config: Config, folder: Path, base_model: str | None = None) -> dict[str, Any]:
+    def train(self, config: Config, folder: Path, base_model: str | None = None) -> TrainingReport:
         """Trains with a model or training config that may differ from the deployment's.
 
         Args:
@@ -59,8 +58,7 @@ class Transformed:
                 custom_config={CONFIG_KEY: config.to_json()},
             )
         )
-        report: dict[str, Any] = json.loads((folder / TRAINING_REPORT_FILE).read_text(encoding="utf-8"))
-        return report
+        return read_training_report(str(folder))
 
     def prepare(self, config: Config, base_model: str | None = None) -> TrainingSetup:
         """Returns the setup of `train` before its first step; the arguments are the same."""

@@ -23,7 +23,7 @@ UNFIT = "unfit"
 #: for all Examples of one window.
 RECIPE = "recipe"
 
-#: In an InfraBlessing artifact: the verdict of the infra validation.
+#: In an InfraBlessing artifact: the verdict, as `Verdict` of components.infra_validation.verdict.
 VERDICT_FILE = "verdict.json"
 
 #: A custom property of Examples: the fingerprint of the files that they were read from.
@@ -32,7 +32,11 @@ INPUT_FINGERPRINT = "input_fingerprint"
 #: A custom property of Examples: the rule that assigned rows to splits.
 SPLIT_RULE = "split_rule"
 
-#: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as a JSON object.
+#: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as `Checksums` of
+#: components.infra_validation.verdict.
+VALIDATED_FILE = "checksums.json"
+
+#: The same as a plain JSON object, the only form before release 0.2.0; the push reads it.
 CHECKSUMS_FILE = "sha256.json"
 
 #: A custom property of an InfraBlessing and of a PushedModel: the id of the model.

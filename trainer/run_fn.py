@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +16,7 @@ from trainer.rank_export.catalog import CATALOG_KEY, read_items
 from trainer.signatures import export_model
 from trainer.trainer_predictions import RAW_EVAL_FILES_KEY, trainer_predictions
 from trainer.training import TrainingResult
+from trainer.training_report import TRAINING_REPORT_FILE, TrainingReport
 from trainer.training_setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start import save_warm_start
 from trainer.wide_weights import non_zero_rows, to_markdown
@@ -27,10 +26,7 @@ from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
 from transform.trainer_predictions import write_trainer_predictions
 
-#: The training report's file name, in the folder that contains the SavedModel's.
-TRAINING_REPORT_FILE = "training_report.json"
-
-#: In the same folder: the wide part's weights, in readable form.
+#: The wide part's weights, in readable form; in the folder that contains the SavedModel's, beside the training report.
 WIDE_WEIGHTS_FILE = "wide_weights.md"
 
 
@@ -69,36 +65,36 @@ def run_fn(fn_args: Any) -> None:
     log_stage("writing the warm-start files")
     save_warm_start(model, prepared.optimizers, config.spec, config.training, transform_state, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))
-    _write(directory, TRAINING_REPORT_FILE, json.dumps(_report(result, prepared, tuned, signatures), indent=1))
+    _write(directory, TRAINING_REPORT_FILE, _report(result, prepared, tuned, signatures).to_json())
     if folder is not None:
         remove_folder(folder)
 
 
 def _report(
     result: TrainingResult, prepared: TrainingSetup, tuned: Mapping[str, Any], signatures: Sequence[str]
-) -> dict[str, Any]:
+) -> TrainingReport:
     model, warm_start_report = prepared.model, prepared.warm_start_report
-    return {
-        "tuned": tuned,
-        "num_steps": result.num_steps,
-        "num_examples": result.num_examples,
-        "num_withheld_examples": prepared.label_counts.withheld,
-        "num_trained_examples": sum(epoch.num_examples for epoch in result.epochs),
-        "num_epochs": len(result.epochs),
-        "exported_epoch": result.exported_epoch,
-        "seconds": result.seconds,
-        "examples_per_second": result.examples_per_second,
-        "resumed_at": list(result.resumed_at),
-        "validation": dataclasses.asdict(result.validation),
-        "epochs": [dataclasses.asdict(epoch) for epoch in result.epochs],
-        "vocabulary_sizes": prepared.transform_state.vocabulary_sizes,
-        "wide_table_sizes": {table.name: table.rows for table in model.wide_tables},
-        "wide_non_zero_rows": non_zero_rows(model),
-        "signatures": list(signatures),
-        "absent_signatures": absent_signatures(prepared.config),
-        "warm_started_from": warm_start_report.warm_started_from,
-        "warm_start": warm_start_report.to_dict(),
-    }
+    return TrainingReport(
+        tuned=tuned,
+        num_steps=result.num_steps,
+        num_examples=result.num_examples,
+        num_withheld_examples=prepared.label_counts.withheld,
+        num_trained_examples=sum(epoch.num_examples for epoch in result.epochs),
+        num_epochs=len(result.epochs),
+        exported_epoch=result.exported_epoch,
+        seconds=result.seconds,
+        examples_per_second=result.examples_per_second,
+        resumed_at=result.resumed_at,
+        validation=result.validation,
+        epochs=result.epochs,
+        vocabulary_sizes=prepared.transform_state.vocabulary_sizes,
+        wide_table_sizes={table.name: table.rows for table in model.wide_tables},
+        wide_non_zero_rows=non_zero_rows(model),
+        signatures=tuple(signatures),
+        absent_signatures=absent_signatures(prepared.config),
+        warm_started_from=warm_start_report.warm_started_from,
+        warm_start=warm_start_report,
+    )
 
 
 def _write(serving_model_dir: str, name: str, text: str) -> None:

@@ -16,6 +16,7 @@ from trainer.tables import Table
 from trainer.transform_state import TransformState
 from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
 from transform.config import settings
+from transform.documents import FloatOrNaN
 from transform.feature_spec import FeatureSpec
 
 #: Model settings whose change makes a hidden layer's previous weights meaningless.
@@ -36,7 +37,7 @@ class TableReport:
     kept: int
     new: int
     dropped: int
-    carried_norm: float
+    carried_norm: FloatOrNaN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +55,6 @@ class WarmStartReport:
     tables: dict[str, TableReport] = dataclasses.field(default_factory=dict)
     dense: tuple[str, ...] = ()
     not_carried: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
 
 def save_warm_start(

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from components.evaluation.extractors import BELOW
 from components.evaluation.row_metrics import NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS, change_error_name, error_name
 from transform.config.evaluation import HIGHER_IS_BETTER, kind_of, split_slice
+from transform.documents import FloatOrNaN
 
 #: Half the width of a 95 % interval, in standard errors.
 Z = 1.959964
@@ -30,8 +31,8 @@ class Estimate:
       standard_error: The bootstrap's standard error; NaN if the metric is undefined for most replicates.
     """
 
-    value: float
-    standard_error: float
+    value: FloatOrNaN
+    standard_error: FloatOrNaN
 
     @property
     def half_width(self) -> float:
@@ -66,11 +67,11 @@ class EvaluationResult:
     """
 
     num_examples: int
-    metrics: Mapping[str, float]
-    baseline: Mapping[str, float]
+    metrics: Mapping[str, FloatOrNaN]
+    baseline: Mapping[str, FloatOrNaN]
     changes: Mapping[str, Estimate]
-    errors: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    baseline_errors: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    errors: Mapping[str, FloatOrNaN] = dataclasses.field(default_factory=dict)
+    baseline_errors: Mapping[str, FloatOrNaN] = dataclasses.field(default_factory=dict)
     num_positives: int = 0
     num_units: int = 0
 
@@ -132,13 +133,7 @@ def to_plain(measured: Mapping[str, EvaluationResult]) -> dict[str, Any]:
 
 def from_plain(plain: Mapping[str, Any]) -> dict[str, EvaluationResult]:
     """Converts the output of `to_plain` back; raises pydantic's ValidationError, a ValueError, for other input."""
-    return _ADAPTER.validate_python(_with_nan(dict(plain)))
-
-
-def _with_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_nan(of_key) for key, of_key in value.items()}
-    return math.nan if value is None else value
+    return _ADAPTER.validate_python(dict(plain))
 
 
 _ADAPTER = TypeAdapter(dict[str, EvaluationResult])

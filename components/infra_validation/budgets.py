@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.infra_validation.model_process import Measurements
+from components.infra_validation.verdict import Measurements
 from transform.config.infra_validation import InfraValidation
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from typing import Any
 
 from absl import logging
@@ -11,12 +9,13 @@ from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
-from tfx.utils import io_utils, path_utils
+from tfx.utils import path_utils
 
-from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog
+from components.artifacts import MODEL_ID, Catalog
 from components.execution_types import recorded_as
 from components.infra_validation.requests import of_latest_span, raw_requests
 from components.infra_validation.validation import validate
+from components.infra_validation.verdict import write_verdict
 from components.model_store.versions import checksums
 from transform.config.config import Config
 
@@ -60,8 +59,7 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             list(raw_requests(own, "eval", config.infra_validation.num_requests)),
             raw_requests(own, "eval", as_evaluated=True),
         )
-        io_utils.write_string_file(os.path.join(blessing.uri, VERDICT_FILE), json.dumps(verdict.to_dict(), indent=2))
-        io_utils.write_string_file(os.path.join(blessing.uri, CHECKSUMS_FILE), json.dumps(validated, indent=2))
+        write_verdict(blessing.uri, verdict, validated)
         blessing.set_int_custom_property(MODEL_ID, model.id)
         blessing.set_int_custom_property("blessed", int(not verdict.problems))
         for problem in verdict.problems:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import os
 import tempfile
@@ -16,6 +15,7 @@ import tensorflow as tf
 from tfx.utils import io_utils, path_utils
 
 from components.infra_validation.process import DryRunProcess
+from components.infra_validation.verdict import Latency, Measurements
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE
 
 #: The number of examples scored at once, and per call to the process; the timeout applies to one call.
@@ -23,51 +23,6 @@ _BATCH_SIZE = 200
 _EXAMPLES_PER_QUESTION = 50_000
 
 _MB = 2**20
-
-
-@dataclasses.dataclass(frozen=True)
-class Latency:
-    """The time for one request's 200 candidate items, in milliseconds (paper, table 2).
-
-    Attributes:
-      batch_size: Candidate items per batch.
-      threads: The number of batches, each on its own thread.
-      p50_ms: The median.
-      p95_ms: The 95th percentile.
-      p99_ms: The 99th percentile.
-    """
-
-    batch_size: int
-    threads: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Measurements:
-    """A model's costs.
-
-    Attributes:
-      load_seconds: The time to load the model.
-      size_mb: The size of its files.
-      peak_memory_mb: The peak memory of its process, TensorFlow included.
-      memory_mb: The memory that the model adds to that of a process with TensorFlow only.
-      latency: The latencies, one for each batch size.
-      signature: The signature that was timed, which is the one that serves.
-    """
-
-    load_seconds: float
-    size_mb: float
-    peak_memory_mb: float
-    memory_mb: float
-    latency: tuple[Latency, ...]
-    signature: str = SERVING_SIGNATURE
-
-    @property
-    def best_latency(self) -> Latency:
-        """The latency with the lowest median."""
-        return min(self.latency, key=lambda latency: latency.p50_ms)
 
 
 class ModelProcess:

@@ -9,29 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from components.infra_validation.ranked import RankingRequests
+from components.infra_validation.verdict import Comparison
 from transform.signature_names import SERVING_SIGNATURE
 
 #: The largest difference of scores that agree. Summation in another order changes scores by about 1e-7.
 TOLERANCE = 1e-5
 
 _MAX_ROW_LENGTH = 300
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """The result of comparing scores of the exported model with the expected ones.
-
-    Attributes:
-      num_rows: The number of scores compared.
-      num_different: The number of scores that differ by more than `TOLERANCE`.
-      largest_difference: The largest difference; 1, the maximum, if a score is missing or not finite.
-      problem: One sentence; empty if no score differs.
-    """
-
-    num_rows: int
-    num_different: int
-    largest_difference: float
-    problem: str
 
 
 def compare_rows(rows: Sequence[bytes], expected: np.ndarray, received: np.ndarray) -> Comparison:

@@ -5,23 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from components.infra_validation.budgets import missed_budgets
-from components.infra_validation.model_process import Measurements, ModelProcess
+from components.infra_validation.model_process import ModelProcess
 from components.infra_validation.process import DryRunError
 from components.infra_validation.ranked import RankingRequests, ranking_requests
 from components.infra_validation.requests import value_of
-from components.infra_validation.skew import (
-    Comparison,
-    compare_from_catalog,
-    compare_ranked,
-    compare_rows,
-    compare_sorted,
-)
+from components.infra_validation.skew import compare_from_catalog, compare_ranked, compare_rows, compare_sorted
+from components.infra_validation.verdict import Comparison, Measurements, Verdict
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
@@ -34,40 +28,6 @@ BATCH_SIZES = (200, 100, 50)
 
 #: The number of requests after which the models take turns, so that other load on the machine slows both alike.
 _REQUESTS_PER_TURN = 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """The result of the infra validation.
-
-    Attributes:
-      problems: Why the model must not be pushed, one sentence each.
-      candidate: The candidate model's costs; None if they were not measured.
-      baseline: The serving model's costs; None without a serving model, or if it could not be run.
-      baseline_problem: Why the serving model could not be run; else empty.
-      row_skew: The comparison with the trainer's own scores, row by row.
-      rank_skew: The same comparison for the scores of the rows' items by `rank_items`, given their features.
-      eval_skew: The comparison over all evaluation examples.
-      catalog_skew: For each ranking signature, the comparison of its scores of contexts and item ids with
-        `serving_default`'s of whole examples made from the run's catalog; empty for a model without `rank`.
-      num_catalog_items: The number of items of the catalog ranked for `catalog_skew`.
-      largest_change: The largest relative difference of the scores of the requests, and of those of `rank`, from the
-        serving model's; None without a serving model, or if it could not be run.
-    """
-
-    problems: tuple[str, ...]
-    candidate: Measurements | None = None
-    baseline: Measurements | None = None
-    baseline_problem: str = ""
-    row_skew: Comparison | None = None
-    rank_skew: Comparison | None = None
-    eval_skew: Comparison | None = None
-    catalog_skew: Mapping[str, Comparison] = dataclasses.field(default_factory=dict)
-    num_catalog_items: int = 0
-    largest_change: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
 
 def validate(

@@ -39,7 +39,26 @@ except ImportError:
     IS_AIRFLOW_2 = True
 
 HERE = Path(__file__).resolve().parent
-TOPOLOGY = json.loads((HERE / "topology.json").read_text(encoding="utf-8"))
+
+#: The schema version of the topology that this file reads. `wdr compile` writes both files.
+SCHEMA_VERSION = 1
+
+
+def read_topology(file: Path) -> dict[str, Any]:
+    """Reads the topology; raises ValueError if another version of `wdr compile` wrote it.
+
+    The product's own validator of this document is not in Airflow's environment.
+    """
+    topology: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if topology.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(
+            f"a compiled pipeline's topology must have `schema_version` {SCHEMA_VERSION}; compile it again. "
+            f"Received: {topology.get('schema_version', 'none')} ({file})"
+        )
+    return topology
+
+
+TOPOLOGY = read_topology(HERE / "topology.json")
 SCHEDULE = TOPOLOGY["schedule"]
 ZONE = ZoneInfo(SCHEDULE["timezone"])
 START = datetime.date.fromisoformat(SCHEDULE["start"])

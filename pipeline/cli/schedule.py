@@ -47,7 +47,7 @@ def compile_command(
         from pipeline.compile.targets import write_target
     topology = write_compiled(loaded, out.absolute())
     file = write_target(target, topology, out.absolute(), image=image, claim=claim, secret=secret)
-    click.echo(f"{len(topology['nodes'])} nodes of {loaded.name} for {target}: {file}")
+    click.echo(f"{len(topology.nodes)} nodes of {loaded.name} for {target}: {file}")
 
 
 @click.command(name="run-node")

@@ -12,6 +12,8 @@ from typing import Any
 
 from kfp import compiler, dsl, kubernetes
 
+from pipeline.compile.topology import Topology
+
 #: The folder at which the persistent volume is mounted in each step.
 STORAGE = "/storage"
 
@@ -35,7 +37,7 @@ class Cluster:
     secret: str = ""
 
 
-def write_kubeflow(topology: dict[str, Any], cluster: Cluster, file: Path) -> None:
+def write_kubeflow(topology: Topology, cluster: Cluster, file: Path) -> None:
     """Writes a pipeline's specification (version 2.1) as YAML.
 
     Args:
@@ -43,8 +45,8 @@ def write_kubeflow(topology: dict[str, Any], cluster: Cluster, file: Path) -> No
       cluster: What the cluster provides to the steps.
       file: The file to write, whose name ends in `.yaml`.
     """
-    name, schedule = topology["name"], topology["schedule"]
-    steps = {node["id"]: _step(node["id"], cluster.image) for node in topology["nodes"]}
+    name, schedule = topology.name, topology.schedule
+    steps = {node.id: _step(node.id, cluster.image) for node in topology.nodes}
 
     def pipeline(
         span: int = DAY_BEFORE,
@@ -53,8 +55,8 @@ def write_kubeflow(topology: dict[str, Any], cluster: Cluster, file: Path) -> No
         workspace: str = f"{STORAGE}/workspace",
     ) -> None:
         tasks: dict[str, Any] = {}
-        for node in topology["nodes"]:
-            task = steps[node["id"]](
+        for node in topology.nodes:
+            task = steps[node.id](
                 span=span,
                 scheduled=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -62,19 +64,19 @@ def write_kubeflow(topology: dict[str, Any], cluster: Cluster, file: Path) -> No
                 data=data,
                 workspace=workspace,
             )
-            task.set_display_name(node["id"])
+            task.set_display_name(node.id)
             task.set_caching_options(enable_caching=False)  # TFX's cache considers external files; Kubeflow's does not
-            first_wait = f"{schedule['retry_seconds']:.0f}s"
-            task.set_retry(schedule["retries"], backoff_duration=first_wait, backoff_factor=2.0)
-            pod = schedule["pods"].get(node["id"], schedule["pods"]["default"])
-            task.set_cpu_request(pod["cpu"]).set_memory_request(pod["memory"]).set_memory_limit(pod["memory"])
-            for label, value in pod["node_selector"].items():
+            first_wait = f"{schedule.retry_seconds:.0f}s"
+            task.set_retry(schedule.retries, backoff_duration=first_wait, backoff_factor=2.0)
+            pod = schedule.pods.get(node.id, schedule.pods["default"])
+            task.set_cpu_request(pod.cpu).set_memory_request(pod.memory).set_memory_limit(pod.memory)
+            for label, value in pod.node_selector.items():
                 kubernetes.add_node_selector(task, label, value)
             kubernetes.mount_pvc(task, pvc_name=cluster.claim, mount_path=STORAGE)
-            kubernetes.set_timeout(task, seconds=int(schedule["timeout_seconds"]))
+            kubernetes.set_timeout(task, seconds=int(schedule.timeout_seconds))
             if cluster.secret:
                 kubernetes.use_secret_as_env(task, cluster.secret, {"WDR_METADATA_URL": "WDR_METADATA_URL"})
-            tasks[node["id"]] = task.after(*(tasks[upstream] for upstream in node["upstream"]))
+            tasks[node.id] = task.after(*(tasks[upstream] for upstream in node.upstream))
 
     compiler.Compiler().compile(dsl.pipeline(name=name.replace("_", "-"))(pipeline), str(file))
 

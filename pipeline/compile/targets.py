@@ -6,14 +6,14 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from components.fingerprint import ROOT
+from pipeline.compile.topology import Topology
 
 AIRFLOW_DAG = ROOT / "deploy" / "airflow" / "dag.py"
 
 
-def write_target(target: str, topology: dict[str, Any], folder: Path, **cluster: str) -> Path:
+def write_target(target: str, topology: Topology, folder: Path, **cluster: str) -> Path:
     """Writes the scheduler's own file.
 
     Args:
@@ -27,13 +27,13 @@ def write_target(target: str, topology: dict[str, Any], folder: Path, **cluster:
       The path of the file.
     """
     if target == "airflow":
-        file = folder / f"{topology['name']}_dag.py"
+        file = folder / f"{topology.name}_dag.py"
         shutil.copyfile(AIRFLOW_DAG, file)
         return file
     if target == "kubeflow":
         from pipeline.compile.kubeflow import Cluster, write_kubeflow  # imported here, as it imports Kubeflow's client
 
-        file = folder / f"{topology['name']}.yaml"
+        file = folder / f"{topology.name}.yaml"
         write_kubeflow(topology, Cluster(**cluster), file)
         return file
     file = folder / "run.sh"
@@ -42,11 +42,11 @@ def write_target(target: str, topology: dict[str, Any], folder: Path, **cluster:
     return file
 
 
-def _script(topology: dict[str, Any]) -> str:
-    nodes = " ".join(node["id"] for node in topology["nodes"])
+def _script(topology: Topology) -> str:
+    nodes = " ".join(node.id for node in topology.nodes)
     command = shlex.join([sys.executable, "-m", "pipeline.cli", "run-node"])
     return f"""#!/bin/sh
-# Runs the pipeline {topology["name"]} node by node: WDR_DATA=… WDR_WORKSPACE=… WDR_SPAN=… WDR_RUN_ID=… run.sh
+# Runs the pipeline {topology.name} node by node: WDR_DATA=… WDR_WORKSPACE=… WDR_SPAN=… WDR_RUN_ID=… run.sh
 set -e
 for node in {nodes}; do
   {command} --compiled "$(dirname "$0")" --node "$node"

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from components.model_store.identity import is_same_model
 from components.model_store.versions import PUSHED_AT, history, versions
 from pipeline.metadata.handle import Metadata
-from pipeline.report.run_result import RunResult
+from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 
 
@@ -22,25 +22,15 @@ class RunRecord:
 
     Attributes:
       pipeline_name: Its pipeline.
-      span: Its span.
+      run_id: Its name.
       executions: By node, its execution in ML Metadata.
-      run_result: Its result; None if a gate on data stopped it.
-      skipped_by: The gate that stopped it; the next run then builds on the last good span.
-      reason: That gate's sentence.
+      report: Its report.
     """
 
     pipeline_name: str
-    span: int
+    run_id: str
     executions: Mapping[str, int]
-    run_result: RunResult | None
-    skipped_by: str = ""
-    reason: str = ""
-
-    @property
-    def result(self) -> str:
-        if self.run_result is None:
-            return "skipped"
-        return "refused" if self.run_result.version is None else "pushed"
+    report: RunReport
 
 
 def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> None:
@@ -50,10 +40,10 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
     def gauge(name: str, words: str, *labels: str) -> Gauge:
         return Gauge(name, words, ("pipeline", *labels), registry=registry)
 
-    name, run_result = ended.pipeline_name, ended.run_result
+    name, report = ended.pipeline_name, ended.report
     last = gauge("wdr_last_run_timestamp_seconds", "When the last run ended.", "result")
-    last.labels(name, ended.result).set_to_current_time()
-    gauge("wdr_last_run_span", "The last run's span.").labels(name).set(ended.span)
+    last.labels(name, report.status).set_to_current_time()
+    gauge("wdr_last_run_span", "The last run's span.").labels(name).set(report.span)
     took = gauge("wdr_node_seconds", "How long each node of the last run took; a cached one, nothing.", "node")
     for node, duration in _durations(connection, ended.executions).items():
         took.labels(name, node).set(duration)
@@ -63,13 +53,13 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
         if (when := _first_pushed(root)) is not None:
             words = "When its model was first pushed; a rollback makes no model younger."
             gauge("wdr_served_model_pushed_timestamp_seconds", words).labels(name).set(when)
-    if run_result is not None:
+    if report.counts is not None:
         rows = gauge("wdr_rows", "Rows of the last run's span.", "source", "state")
-        for source, number in run_result.counts.read.items():
+        for source, number in report.counts.read.items():
             rows.labels(name, source, "read").set(number)
-            rows.labels(name, source, "rejected").set(sum(run_result.counts.rejected.get(source, {}).values()))
+            rows.labels(name, source, "rejected").set(sum(report.counts.rejected.get(source, {}).values()))
         value = gauge("wdr_metric", "The last run's evaluation.", "metric", "model")
-        for model, metrics in (("candidate", run_result.metrics), ("serving", run_result.baseline)):
+        for model, metrics in (("candidate", report.metrics), ("serving", report.baseline)):
             for metric, measured in metrics.items():
                 value.labels(name, metric, model).set(measured)
     workspace.metrics.mkdir(parents=True, exist_ok=True)

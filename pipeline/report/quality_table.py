@@ -11,7 +11,7 @@ from rich.table import Table
 
 from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
-from pipeline.report.run_result import RunResult
+from pipeline.report.run_report import RunResult
 
 #: Maximum number of slices, and of findings of one kind, in the summary; the report has all of them.
 MAX_SLICES, MAX_FINDINGS = 12, 5

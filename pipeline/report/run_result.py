@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx.dsl.io import fileio
 
-from components.artifacts import VERDICT_FILE, GateRecord, GateVerdict
+from components.artifacts import GateRecord, GateVerdict
 from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding, read_record
-from components.ingestion.counts import Counts, read_counts
+from components.infra_validation.verdict import read_verdict
+from components.ingestion.counts import read_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.model_store.served_models import IMPORTED_FROM, baseline_words
 from components.push.component import FORCE_REASON, NOTE, REFUSAL
@@ -23,69 +20,11 @@ from components.quality_gate import judgement as quality
 from components.quality_gate.rules import QualityInputs
 from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.metadata.handle import Metadata
-from pipeline.registry.progressive import ProgressiveValidation, read_progress
-from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
+from pipeline.registry.progressive import read_progress
+from pipeline.report.run_report import RunResult
+from trainer.run_fn import WIDE_WEIGHTS_FILE
+from trainer.training_report import read_training_report
 from transform.config.config import Config
-
-
-@dataclasses.dataclass(frozen=True)
-class RunResult:
-    """The result of one run.
-
-    Attributes:
-      counts: Row counts of the ingestion.
-      spans: The window that was trained on, newest span first.
-      data_findings: Findings of the gate on data, the most severe first.
-      progress: Metrics of the previous model on this span, which it had not seen; None on a first span.
-      training: The trainer's report.
-      metrics: The candidate model's metrics, by name; empty if infra validation refused it, since it is not evaluated
-        then.
-      baseline: The serving model's metrics on the same examples; empty on a first run.
-      changes: By metric, the 95 % interval of the candidate's value minus the serving model's; empty on a first run.
-      num_eval_examples: Number of examples on which they were measured.
-      slices: By the slice's name, what was measured in it.
-      findings: Findings of the gate on quality, refusals first.
-      infra: The verdict of infra validation.
-      refusals: Why the model was not to be pushed, one sentence per reason; empty if the gates allowed the push.
-      forced: Why it was pushed despite refusals; empty if it was not.
-      version: The pushed version; None if there is none.
-      places: Locations of files and folders, by what they contain.
-      accepted: Findings of the gates on data that a person accepted, one sentence each, with the person and the reason.
-      push_note: A further note on the pushed version, for example that it was removed since; else empty.
-      held_against: The version that was the baseline and where it was found, or why there was none.
-    """
-
-    counts: Counts
-    spans: tuple[int, ...]
-    data_findings: tuple[Finding, ...]
-    progress: ProgressiveValidation | None
-    training: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    baseline: Mapping[str, float]
-    changes: Mapping[str, tuple[float, float]]
-    num_eval_examples: int
-    slices: Mapping[str, EvaluationResult]
-    findings: tuple[Finding, ...]
-    infra: Mapping[str, Any]
-    refusals: tuple[str, ...]
-    forced: str
-    version: int | None
-    places: Mapping[str, str]
-    accepted: tuple[str, ...] = ()
-    push_note: str = ""
-    held_against: str = ""
-
-    def to_json(self) -> str:
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        progress = dataclasses.asdict(self.progress) if self.progress else None
-        rest = {
-            "counts": json.loads(self.counts.to_json()),
-            "progress": progress,
-            "slices": {name: _defined(dataclasses.asdict(measured)) for name, measured in self.slices.items()},
-            "data_findings": [dataclasses.asdict(finding) for finding in self.data_findings],
-            "findings": [dataclasses.asdict(finding) for finding in self.findings],
-        }
-        return json.dumps({**fields, **rest}, indent=2)
 
 
 def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> RunResult:
@@ -112,8 +51,8 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
     }
     if TUNER in outputs:
         places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
-    verdict = json.loads(_read(os.path.join(infra.uri, VERDICT_FILE)))
-    reasons = [f"infra validation: {problem}" for problem in verdict["problems"]]
+    verdict = read_verdict(infra.uri)
+    reasons = [f"infra validation: {problem}" for problem in verdict.problems]
     measured = {"": EvaluationResult(num_examples=0, metrics={}, baseline={}, changes={})}
     findings: list[Finding] = []
     if not reasons:  # otherwise the Evaluator did not get the model
@@ -129,12 +68,15 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
     if pushed.custom_properties["pushed"].int_value:
         version = pushed.custom_properties["version"].int_value
         places["pushed model"] = pushed.custom_properties["pushed_destination"].string_value
+    counts = read_counts(quarantine.uri)
     return RunResult(
-        counts=read_counts(quarantine.uri),
+        status="refused" if version is None else "pushed",
+        span=counts.span,
+        counts=counts,
         spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
         data_findings=read_record(_only(outputs[DATA_VALIDATION], "GateRecord").uri).findings,
         progress=progress,
-        training=json.loads(_read(os.path.join(model.uri, TRAINING_REPORT_FILE))),
+        training=read_training_report(model.uri),
         metrics=whole.metrics,
         baseline=whole.baseline,
         changes={name: (change.low, change.high) for name, change in whole.changes.items()},
@@ -178,13 +120,6 @@ def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:
             yield f"{what}; accepted by {who}: {why}"
 
 
-def _defined(value: Any) -> Any:
-    """Replaces non-finite numbers in a JSON tree by null: without one of the labels, a slice has no AUC."""
-    if isinstance(value, dict):
-        return {key: _defined(of_key) for key, of_key in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _outputs(store: Any, execution_id: int) -> list[metadata_store_pb2.Artifact]:
     output = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
     events = store.get_events_by_execution_ids([execution_id])
@@ -195,9 +130,3 @@ def _outputs(store: Any, execution_id: int) -> list[metadata_store_pb2.Artifact]
 def _only(artifacts: list[metadata_store_pb2.Artifact], type_name: str) -> metadata_store_pb2.Artifact:
     (artifact,) = [a for a in artifacts if a.type == type_name]
     return artifact
-
-
-def _read(path: str) -> str:
-    with fileio.open(path, "r") as file:
-        text: str = file.read()
-    return text

@@ -13,7 +13,9 @@ from components.ingestion.counts import Counts
 from pipeline.registry.progressive import against_baseline
 from pipeline.report.cost_table import infra_rows
 from pipeline.report.quality_table import quality_rows
-from pipeline.report.run_result import RunResult
+from pipeline.report.run_report import RunResult
+from trainer.training_report import TrainingReport
+from trainer.warm_start import TableReport
 from transform.feature_spec import IMPRESSIONS
 from transform.ranking import absence_words
 
@@ -41,34 +43,34 @@ def summary(run_result: RunResult) -> RenderableType:
             table.add_row("data", escape(finding.sentence))
     for sentence in run_result.accepted:
         table.add_row("accepted", f"[yellow]{escape(sentence)}[/yellow]")
-    sizes = training["vocabulary_sizes"]
+    sizes = training.vocabulary_sizes
     table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
-    start = f"warm, from {training['warm_started_from']}" if training["warm_started_from"] else _cold(training)
+    start = f"warm, from {training.warm_started_from}" if training.warm_started_from else _cold(training)
     table.add_row("start", start)
-    if training["warm_started_from"]:
-        table.add_row("  carried", _carried(training["warm_start"]["tables"]))
-        for sentence in training["warm_start"]["not_carried"]:
+    if training.warm_started_from:
+        table.add_row("  carried", _carried(training.warm_start.tables))
+        for sentence in training.warm_start.not_carried:
             table.add_row("  not carried", sentence)
-    if tuned := training["tuned"]:
+    if tuned := training.tuned:
         table.add_row("tuned", ", ".join(f"{place} {_short(value)}" for place, value in tuned.items()))
     table.add_row(
         "training",
-        f"{training['num_examples']:,} examples of span {spans}: {training['num_epochs']} epochs, "
-        f"{training['num_steps']:,} steps in {training['seconds']:.0f} s, "
-        f"{training['examples_per_second']:,.0f} examples/s",
+        f"{training.num_examples:,} examples of span {spans}: {training.num_epochs} epochs, "
+        f"{training.num_steps:,} steps in {training.seconds:.0f} s, "
+        f"{training.examples_per_second:,.0f} examples/s",
     )
-    if withheld := training.get("num_withheld_examples"):  # models of earlier releases lack the key
+    if withheld := training.num_withheld_examples:
         sentence = f"{withheld:,} training examples that can share their label with an evaluation example of this span"
         table.add_row("  left out", sentence)
-    if training["num_trained_examples"] < training["num_examples"] * training["num_epochs"]:
-        table.add_row("  drawn", f"{training['num_trained_examples']:,} examples in all epochs together")
-    if steps := training["resumed_at"]:
+    if training.num_trained_examples < training.num_examples * training.num_epochs:
+        table.add_row("  drawn", f"{training.num_trained_examples:,} examples in all epochs together")
+    if steps := training.resumed_at:
         table.add_row("  resumed", f"after a kill, at step {', '.join(f'{step:,}' for step in steps)}")
-    if sizes := training["wide_table_sizes"]:
-        non_zero = sum(training["wide_non_zero_rows"].values())
+    if sizes := training.wide_table_sizes:
+        non_zero = sum(training.wide_non_zero_rows.values())
         table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
-    table.add_row("signatures", ", ".join(training["signatures"]))
-    for words in absence_words(training["absent_signatures"]):
+    table.add_row("signatures", ", ".join(training.signatures))
+    for words in absence_words(training.absent_signatures):
         table.add_row("", words)
     if progress := run_result.progress:
         metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
@@ -91,23 +93,23 @@ def summary(run_result: RunResult) -> RenderableType:
     return table
 
 
-def _cold(training: Mapping[str, Any]) -> str:
+def _cold(training: TrainingReport) -> str:
     """Says that a training started cold, and why."""
-    return "; ".join(["cold", *training["warm_start"]["not_carried"]])
+    return "; ".join(["cold", *training.warm_start.not_carried])
 
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _carried(tables: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+def _carried(tables: Mapping[str, TableReport]) -> RenderableType:
     """Returns a table of what a warm start carried over, by weight table."""
     carried = Table(box=None, pad_edge=False)
     carried.add_column("rows of", no_wrap=True)
     for column in ("kept", "new", "dropped", "norm"):
         carried.add_column(column, justify="right")
     for name, rows in tables.items():
-        carried.add_row(name, *(f"{rows[key]:,}" for key in ("kept", "new", "dropped")), f"{rows['carried_norm']:.3g}")
+        carried.add_row(name, f"{rows.kept:,}", f"{rows.new:,}", f"{rows.dropped:,}", f"{rows.carried_norm:.3g}")
     return carried
 
 

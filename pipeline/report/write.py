@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
@@ -14,9 +13,7 @@ from pipeline.report.prometheus import RunRecord, write_run_metrics
 from pipeline.workspace import Workspace
 
 
-def write_report(
-    workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, run_id: str, ended: RunRecord
-) -> Path:
+def write_report(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> Path:
     """Writes a run's report and metrics, and sends its lineage.
 
     A run of a past span, repeated while the model of a later span serves, does not overwrite the metrics.
@@ -24,20 +21,15 @@ def write_report(
     Args:
       workspace: The run's workspace.
       connection: The connection to ML Metadata.
-      run_id: The run's name.
       ended: The run.
 
     Returns:
       The path of the report.
     """
-    report = workspace.reports / f"{run_id}.json"
-    if ended.run_result is None:
-        text = json.dumps({"span": ended.span, "skipped_by": ended.skipped_by, "reason": ended.reason}, indent=2)
-    else:
-        text = ended.run_result.to_json()
-    storage.write_text(str(report), text)
+    file = workspace.reports / f"{ended.run_id}.json"
+    storage.write_text(str(file), ended.report.to_json())
     served = newest_span(str(workspace.serving(ended.pipeline_name)))
-    if served is None or ended.span >= served:
+    if served is None or ended.report.span >= served:
         write_run_metrics(workspace, connection, ended)
-    send_lineage(connection, ended.pipeline_name, run_id, ended.executions)
-    return report
+    send_lineage(connection, ended.pipeline_name, ended.run_id, ended.executions)
+    return file

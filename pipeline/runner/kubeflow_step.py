@@ -13,7 +13,6 @@ import json
 import os
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -21,7 +20,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components import storage
 from pipeline.compile.compiled import RunEnvironment, read_topology
 from pipeline.compile.kubeflow import DAY_BEFORE
-from pipeline.report.run_result import RunResult
+from pipeline.report.run_report import RunResult
 from pipeline.runner.launch import NodeEvent
 from pipeline.workspace import Workspace
 from transform.errors import InputError
@@ -61,7 +60,7 @@ class Step:
         asked = int(self._value("span").number_value)
         if asked != DAY_BEFORE:
             return asked
-        schedule = read_topology(self.compiled)["schedule"]
+        schedule = read_topology(self.compiled).schedule
         try:
             when = datetime.datetime.fromisoformat(self._text("scheduled"))
         except ValueError as error:
@@ -69,8 +68,8 @@ class Step:
                 "a scheduled run's steps are told its time, by Kubeflow's backend from the version after 2.16.1 on; "
                 f"before it, give the parameter `span`. Received: {self._text('scheduled')!r}"
             ) from error
-        day = when.astimezone(ZoneInfo(schedule["timezone"])).date() - datetime.timedelta(days=1)
-        return int(schedule["first_span"]) + (day - datetime.date.fromisoformat(schedule["start"])).days
+        day = when.astimezone(schedule.zone).date() - datetime.timedelta(days=1)
+        return schedule.first_span + (day - schedule.start).days
 
     def report(self, event: NodeEvent, run_result: RunResult | None) -> None:
         """Writes the report, and the ExecutorOutput that passes it to Kubeflow.
@@ -81,7 +80,8 @@ class Step:
         """
         told: dict[str, Any] = {"node": event.node_id, "state": event.state, "execution": event.execution_id}
         if run_result is not None:
-            told |= {"version": run_result.version, "refusals": " ".join(run_result.refusals), **run_result.metrics}
+            told |= {"status": run_result.status, "version": run_result.version}
+            told |= {"refusals": " ".join(run_result.refusals), **run_result.metrics}
         report = self._input.outputs.artifacts["report"].artifacts[0]
         storage.write_text(str(self.staged(report.uri)), json.dumps(told, indent=2))
         for name, value in told.items():

@@ -5,24 +5,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import logging
 from collections.abc import Callable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.ingestion.spans import NoSpanError, earlier_spans, has_spans, resolve_span
+from components.ingestion.spans import has_spans, resolve_span
 from pipeline.check import check_files
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.handle import allow_long_values
-from pipeline.report.prometheus import RunRecord
-from pipeline.report.run_result import RunResult, read_run_result
-from pipeline.report.write import write_report
+from pipeline.report.run_report import RunResult
 from pipeline.runner.launch import NodeEvent, compile_pipeline, run_nodes
 from pipeline.runner.lost_metadata import reserve_ids
+from pipeline.runner.recorder import RunRecorder
+from pipeline.runner.window import spans_to_ingest
 from pipeline.schema_file import write_schema
 from pipeline.workspace_lock import claimed
 from transform.config.config import Config
-from transform.errors import GateError, UserError
+from transform.errors import UserError
 
 
 def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> RunResult:
@@ -65,26 +64,17 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     reserve_ids(connection, settings.workspace)
     if has_spans(config):
         settings = dataclasses.replace(settings, span=found.span)
-        for span in earlier_spans(config, found.span):
-            try:
-                earlier = resolve_span(config, settings.data_root, span)
-            except NoSpanError as error:  # before the store's first day, or logs that are no longer kept
-                logging.warning("span %d is not ingested: %s", span, error)
-                continue
-            pipeline = create_pipeline(config, dataclasses.replace(settings, span=earlier.span), only_ingest=True)
+        for span in spans_to_ingest(config, settings.data_root, found.span):
+            pipeline = create_pipeline(config, dataclasses.replace(settings, span=span), only_ingest=True)
             for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):
                 on_event(dataclasses.replace(event, node_id=f"{event.node_id} (span {span})"))
-    executions, node = {}, ""
-    try:
+    executions: dict[str, int] = {}
+    node = ""
+    recorder = RunRecorder(settings.workspace, connection, config.name, run_id, found.span)
+    with recorder.recording_errors(lambda: node, lambda: executions):
         for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection):
             on_event(event)
             node = event.node_id
             if event.execution_id is not None:
                 executions[node] = event.execution_id
-    except GateError as error:
-        ended = RunRecord(config.name, found.span, executions, None, skipped_by=node, reason=str(error))
-        write_report(settings.workspace, connection, run_id, ended)
-        raise
-    run_result = read_run_result(connection, executions)
-    write_report(settings.workspace, connection, run_id, RunRecord(config.name, found.span, executions, run_result))
-    return run_result
+    return recorder.ended(executions)[0]

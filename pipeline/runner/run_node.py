@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import ml_metadata as mlmd
-from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
 from components.ingestion.component import LATEST
-from components.ingestion.spans import earlier_spans, has_spans, resolve_span
+from components.ingestion.spans import has_spans, resolve_span
 from components.lineage import ended_well
 from pipeline.check import check_files
-from pipeline.compile.compiled import (
-    INGESTION_IR_FILE,
-    IR_FILE,
-    RunEnvironment,
-    marker_of,
-    read_config,
-    read_ir,
-    read_topology,
-)
+from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, RunEnvironment, read_config, read_ir, read_topology
 from pipeline.compile.ir import NODE_RUN, node_run_name
+from pipeline.compile.topology import Topology, marker_of
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.metadata.handle import Metadata, allow_long_values
-from pipeline.report.prometheus import RunRecord
-from pipeline.report.run_result import RunResult, read_run_result
-from pipeline.report.write import write_report
+from pipeline.report.run_report import RunResult, has_ended
 from pipeline.runner.launch import NodeEvent, launch_node
 from pipeline.runner.lost_metadata import reserve_ids
+from pipeline.runner.recorder import RunRecorder
+from pipeline.runner.window import spans_to_ingest
 from pipeline.schema_file import write_schema
 from pipeline.workspace_lock import node_claimed
 from transform.config.config import Config
@@ -84,18 +75,18 @@ def run_node(
       The node's result.
 
     Raises:
-      GateError: If the span's data is missing or not fit; a report is written.
+      GateError: If the span's data is missing or not fit; a report is written, as of any error of the node.
       UserError: If the node is unknown, another process holds it, or a file cannot be read.
       NodeFailedError: If its inputs did not resolve.
       Exception: Any exception of its executor.
     """
     topology = read_topology(compiled)
-    known = [node["id"] for node in topology["nodes"]]
+    known = [node.id for node in topology.nodes]
     if node_id not in known:
         raise InputError(f"a node is one of {known}. Received: {node_id!r} ({compiled})")
     if not _RUN_ID.fullmatch(run_id):
         raise InputError(f"a run's name has 1 to 200 of A-Z, a-z, 0-9 and `_.:+-`. Received: {run_id!r}")
-    name, config = topology["name"], read_config(compiled)
+    name, config = topology.name, read_config(compiled)
     connection = place.workspace.metadata_connection()
     with node_claimed(place.workspace, name, node_id, config.schedule.timeout_seconds):
         if node_id in _FIRST:
@@ -105,7 +96,8 @@ def run_node(
         done = _executions(connection, run, [node_id], only_done=True)
         if node_id == SCHEMA_GEN:
             write_schema(config, place.workspace)
-        try:
+        recorder = RunRecorder(place.workspace, connection, name, run, span)
+        with recorder.recording_errors(lambda: node_id, lambda: _executions(connection, run, known)):
             if done:  # TFX would run a resolver again, and downstream nodes would read the outputs of both executions
                 event = NodeEvent(node_id, "done", execution_id=done[node_id])
             else:
@@ -113,22 +105,14 @@ def run_node(
                     _prepare(compiled, topology, config, place, span, run, connection)
                 ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run, accept_reason)
                 event = launch_node(ir, node_id, connection)
-        except GateError as error:
-            executions = _executions(connection, run, known)
-            ended = RunRecord(name, span, executions, None, skipped_by=node_id, reason=str(error))
-            write_report(place.workspace, connection, run, ended)
-            raise
         if node_id != PUSH:
             return NodeResult(event)
-        executions = _executions(connection, run, known)
-        run_result = read_run_result(connection, executions)
-        report = write_report(place.workspace, connection, run, RunRecord(name, span, executions, run_result))
-        return NodeResult(event, run_result, report)
+        return NodeResult(event, *recorder.ended(_executions(connection, run, known)))
 
 
 def _prepare(
     compiled: Path,
-    topology: Mapping[str, Any],
+    topology: Topology,
     config: Config,
     place: RunEnvironment,
     span: int,
@@ -141,31 +125,23 @@ def _prepare(
       GateError: If the span's logs are missing or cannot be read: the span is skipped, and no later run waits for it.
       InputError: If the schedule requires the previous span's run to have ended, and it has not.
     """
-    first_span = topology["schedule"]["first_span"]
+    first_span = topology.schedule.first_span
     if config.schedule.block_on_failure and not _is_settled(config, place, span - 1, first_span):
         raise InputError(f"span {span} waits for the run of span {span - 1}, as `schedule.block_on_failure` has it")
     try:
         check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
     except InputError as error:
         raise GateError(str(error)) from error
-    has_marker = storage.exists(marker_of(topology, place.data_root, span))  # a store may write no markers
-    for earlier in earlier_spans(config, span):
-        try:
-            resolve_span(config, place.data_root, earlier)
-            if has_marker and not storage.exists(marker := marker_of(topology, place.data_root, earlier)):
-                raise InputError(f"the span's logs are not complete: there is no {marker}")
-        except InputError as error:  # before the store's first day, or logs that were deleted or never written
-            logging.warning("span %d is not ingested: %s", earlier, error)
-            continue
+    marker = functools.partial(marker_of, topology.schedule, place.data_root)
+    has_marker = storage.exists(marker(span))  # a store may write no markers
+    for earlier in spans_to_ingest(config, place.data_root, span, marker if has_marker else None, InputError):
         ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
         launch_node(ir, EXAMPLE_GEN, connection)
 
 
 def _is_settled(config: Config, place: RunEnvironment, span: int, first_span: int) -> bool:
-    """Returns whether a span precedes the schedule's first span or has a report: pushed, refused or skipped."""
-    files = place.workspace.reports.glob(f"{config.name}.*.json")
-    reports = (json.loads(file.read_text(encoding="utf-8")) for file in files)
-    return span < first_span or any(span in (r.get("span"), r.get("counts", {}).get("span")) for r in reports)
+    """Returns whether a span precedes the schedule's first span, or its run has ended: pushed, refused or skipped."""
+    return span < first_span or has_ended(place.workspace.reports, config.name, span)
 
 
 def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, begins: bool) -> str:

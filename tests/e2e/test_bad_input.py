@@ -18,6 +18,7 @@ import pipeline.runner.run
 from components.data_validation.gates import RELEASE
 from pipeline.create import LOCAL_BEAM_ARGS
 from pipeline.errors import first_line, sentence
+from pipeline.report.run_report import read_report
 from tests.e2e import store
 from tests.e2e.bad_input import STOPS, Stop, stops
 from tests.e2e.bad_rows import BAD_ROWS, NUM_GOOD, ODD_ROWS, write_bad_rows
@@ -42,8 +43,8 @@ def assert_nothing_pushed(broken: Store) -> None:
     of_claims = {".claim", ".lock", ".locks", ".workspace_id"}
     assert left <= of_claims | {"logs", "metadata", "artifacts", "compiled", "reports", "metrics"}
     assert not list(broken.workspace.glob("artifacts/trainer"))
-    reports = [json.loads(path.read_text()) for path in broken.workspace.glob("reports/*.json")]
-    assert [set(report) for report in reports] in ([], [{"span", "skipped_by", "reason"}])
+    reports = [read_report(path) for path in broken.workspace.glob("reports/*.json")]
+    assert [report.status for report in reports] in ([], ["skipped"], ["failed"])
 
 
 def test_the_table_has_every_kind_once() -> None:
@@ -154,6 +155,9 @@ def test_a_file_that_goes_away_while_the_run_starts_is_told(tmp_path: Path, monk
     monkeypatch.setattr(pipeline.runner.run, "check_files", lambda *_: good.catalog.unlink())
     assert_told(in_process(*good.arguments("run")), good.fill("the source `catalog` has no file (<catalog>)"))
     assert_nothing_pushed(good)
+    (report,) = map(read_report, good.workspace.glob("reports/*.json"))
+    sentence_of_run = good.fill("the source `catalog` has no file (<catalog>)")
+    assert (report.status, report.failed_node, report.reason) == ("failed", "example_gen", sentence_of_run)
 
 
 def test_an_unexpected_error_names_the_component_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

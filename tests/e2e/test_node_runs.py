@@ -40,7 +40,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def nodes(compiled: Path) -> list[str]:
-    return [node["id"] for node in read_topology(compiled)["nodes"]]
+    return [node.id for node in read_topology(compiled).nodes]
 
 
 def run_nodes(compiled: Path, place: RunEnvironment, span: int, run_id: str) -> dict[str, NodeEvent]:
@@ -109,7 +109,7 @@ def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
     assert printed.splitlines()[-1] == f"report: {written}"
     assert outcome.version == 2
     manifest = json.loads((place.workspace.serving("small_store") / "1/assets.extra/manifest.json").read_text())
-    assert outcome.training["warm_started_from"] == f"{manifest['model_uri']}/Format-Serving"
+    assert outcome.training.warm_started_from == f"{manifest['model_uri']}/Format-Serving"
     assert store.versions(place.workspace.root) == [1, 2]
 
 

@@ -150,7 +150,7 @@ def test_a_bad_day_is_skipped_on_record(what: str, compiled: Path, data: Path, w
     assert last_line(done).startswith("span 2 is skipped; the next run starts from the last good span: ")
     assert sentence in last_line(done)
     report: dict[str, Any] = json.loads((workspace / "reports" / f"{store.NAME}.{run_id}-2.1.json").read_text())
-    assert (report["span"], report["skipped_by"]) == (2, gate)
+    assert (report["status"], report["span"], report["skipped_by"]) == ("skipped", 2, gate)
     assert sentence in report["reason"]
     assert in_runbook in RUNBOOK[SKIPPED]
     assert store.versions(workspace) == [1]
@@ -163,7 +163,7 @@ def test_the_night_after_builds_on_the_last_good_one(
     shutil.copytree(data, broken)
     one_percent(broken)
     assert run(compiled, broken, workspace, ALL_GATES, 2).returncode == 99
-    everything = [node["id"] for node in read_topology(compiled)["nodes"]]
+    everything = [node.id for node in read_topology(compiled).nodes]
     done = run(compiled, broken, workspace, everything, 3)
     assert done.returncode == 0, done.stderr
     report = json.loads((workspace / "reports" / f"{store.NAME}.night-3.1.json").read_text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,13 @@ from pipeline.compile.compiled import (
     IR_FILE,
     TOPOLOGY_FILE,
     RunEnvironment,
-    marker_of,
     read_config,
     read_ir,
     read_topology,
     write_compiled,
 )
+from pipeline.compile.targets import AIRFLOW_DAG
+from pipeline.compile.topology import CompiledSchedule, marker_of
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.connection import METADATA_URL
 from pipeline.runner.launch import compile_pipeline
@@ -84,26 +87,27 @@ def as_dict(message: Any) -> dict[str, Any]:
 
 def test_the_topology_is_in_an_order_in_which_nodes_can_run(compiled: Path) -> None:
     topology = read_topology(compiled)
-    assert topology["name"] == "small_store"
+    assert topology.name == "small_store"
     done: set[str] = set()
-    for node in topology["nodes"]:
-        assert set(node["upstream"]) <= done
-        done.add(node["id"])
+    for node in topology.nodes:
+        assert set(node.upstream) <= done
+        done.add(node.id)
     assert {"example_gen", "transform", "trainer", "infra_validation", "evaluator", "push"} <= done
-    (push,) = [node for node in topology["nodes"] if node["id"] == "push"]
-    assert {"evaluator", "infra_validation"} <= set(push["upstream"])
+    (push,) = [node for node in topology.nodes if node.id == "push"]
+    assert {"evaluator", "infra_validation"} <= set(push.upstream)
 
 
 def test_a_run_waits_for_the_impressions_marker(compiled: Path) -> None:
-    topology = read_topology(compiled)
-    assert topology["schedule"]["marker"] == "impressions/day-{SPAN}/_SUCCESS"
-    assert marker_of(topology, "/logs", 7) == "/logs/impressions/day-7/_SUCCESS"
+    schedule = read_topology(compiled).schedule
+    assert schedule.marker == "impressions/day-{SPAN}/_SUCCESS"
+    assert marker_of(schedule, "/logs", 7) == "/logs/impressions/day-7/_SUCCESS"
 
 
 def test_a_marker_has_the_span_in_its_width_or_its_date() -> None:
     """2026-01-05 is 20,458 days after 1970-01-01."""
-    schedule = {"start": "2026-01-01", "first_span": 20454, "marker": "{YYYY}/{MM}-{DD}.{SPAN:6}"}
-    assert marker_of({"schedule": schedule}, "/logs", 20458) == "/logs/2026/01-05.020458"
+    start = datetime.date(2026, 1, 1)
+    schedule = CompiledSchedule(start=start, first_span=20454, marker="{YYYY}/{MM}-{DD}.{SPAN:6}", pods={})
+    assert marker_of(schedule, "/logs", 20458) == "/logs/2026/01-05.020458"
 
 
 def test_the_config_comes_back(compiled: Path) -> None:
@@ -117,9 +121,50 @@ def test_other_code_does_not_run_it(compiled: Path, tmp_path: Path) -> None:
         read_topology(tmp_path)
 
 
+def test_an_earlier_release_s_is_to_be_compiled_again(compiled: Path, tmp_path: Path) -> None:
+    """Release 0.1 wrote the same keys without a version."""
+    topology = json.loads((compiled / TOPOLOGY_FILE).read_text())
+    assert topology.pop("schema_version") == 1
+    (tmp_path / TOPOLOGY_FILE).write_text(json.dumps({**topology, "code": "0" * 64}))
+    with pytest.raises(InputError, match=r"^a pipeline runs with the code that it was compiled with; compile it again"):
+        read_topology(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"schema_version": 1', '"schema_version": 2', "must have `schema_version` 1, or none"),
+        ('"retries": 3', '"retries": "3"', r"must follow its schema: `schedule\.retries`: .* Received: '3' \("),
+        ('"name"', '"names"', "must have the key `name`"),
+        ("{", "", "must be JSON"),
+    ],
+)
+def test_a_damaged_topology_is_named(compiled: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (compiled / TOPOLOGY_FILE).read_text()
+    assert old in text
+    (tmp_path / TOPOLOGY_FILE).write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=f"^a compiled pipeline's topology {message}.*{TOPOLOGY_FILE}"):
+        read_topology(tmp_path)
+
+
 def test_another_folder_is_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^a compiled pipeline is what `wdr compile` wrote; there is no "):
         read_topology(tmp_path)
+
+
+def test_the_dag_reads_the_same_version(compiled: Path, tmp_path: Path) -> None:
+    """Only Airflow's environment can import the DAG's file; its reader needs the standard library alone."""
+    body = ast.parse(AIRFLOW_DAG.read_text(encoding="utf-8")).body
+    wanted = [part for part in body if ast.unparse(part).startswith(("SCHEMA_VERSION = ", "def read_topology("))]
+    assert len(wanted) == 2
+    scope: dict[str, Any] = {"json": json, "Path": Path, "Any": Any}
+    exec(compile(ast.Module(wanted, []), str(AIRFLOW_DAG), "exec"), scope)
+    file = compiled / TOPOLOGY_FILE
+    topology = scope["read_topology"](file)
+    assert topology == json.loads(file.read_text())
+    (tmp_path / TOPOLOGY_FILE).write_text(json.dumps({**topology, "schema_version": 2}))
+    with pytest.raises(ValueError, match=r"must have `schema_version` 1; compile it again\. Received: 2 \("):
+        scope["read_topology"](tmp_path / TOPOLOGY_FILE)
 
 
 def test_a_path_that_would_break_the_text_is_refused(compiled: Path, place: RunEnvironment) -> None:

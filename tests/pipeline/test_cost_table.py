@@ -6,9 +6,7 @@ import io
 
 from rich.console import Console
 
-from components.infra_validation.model_process import Latency, Measurements
-from components.infra_validation.skew import Comparison
-from components.infra_validation.validation import Verdict
+from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
 from pipeline.report.cost_table import infra_rows
 
 CANDIDATE = Measurements(
@@ -25,7 +23,7 @@ BASELINE = Measurements(0.9, 30.0, 700.0, 100.0, (Latency(200, 1, 20.0, 21.0, 22
 def lines_of(verdict: Verdict) -> dict[str, list[str]]:
     """Returns the rows: for each label, the lines of its value, with single spaces."""
     shown = {}
-    for what, found in infra_rows(verdict.to_dict()):
+    for what, found in infra_rows(verdict):
         console = Console(file=io.StringIO(), width=200)
         console.print(found)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]

@@ -16,11 +16,12 @@ from google.protobuf import json_format
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from pipeline.compile.compiled import write_compiled
+from pipeline.compile.compiled import read_topology, write_compiled
 from pipeline.compile.kubeflow import DAY_BEFORE, Cluster, write_kubeflow
 from pipeline.runner.kubeflow_step import Step
 from pipeline.runner.launch import NodeEvent
 from tests.e2e.store import CONFIG
+from tests.pipeline.run_results import run_result
 from transform.config.config import load_config
 from transform.config.schedule import Pod, Schedule
 from transform.errors import InputError
@@ -40,8 +41,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file(compiled: Path) -> Path:
-    topology = json.loads((compiled / "topology.json").read_text())
-    write_kubeflow(topology, Cluster("store/wdr:7", "storage", "mlmd"), compiled / "small_store.yaml")
+    write_kubeflow(read_topology(compiled), Cluster("store/wdr:7", "storage", "mlmd"), compiled / "small_store.yaml")
     return compiled / "small_store.yaml"
 
 
@@ -153,6 +153,16 @@ def test_what_became_of_a_node_is_told_where_the_launcher_looks(compiled: Path, 
     (report,) = output.artifacts["report"].artifacts
     assert report.uri == "minio://mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
     assert json_format.MessageToDict(report.metadata) == told
+
+
+def test_after_the_last_node_the_step_has_the_run_s_result(compiled: Path, tmp_path: Path) -> None:
+    step = Step(executor_input(compiled, tmp_path), tmp_path / "staged")
+    step.report(NodeEvent("push", "done", 1.5, 41), run_result(status="refused", version=None, refusals=("a", "b")))
+    place = "minio/mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
+    assert json.loads((tmp_path / "staged" / place).read_text()) == {
+        "node": "push", "state": "done", "execution": 41,
+        "status": "refused", "version": None, "refusals": "a b", "auc": 0.75,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("uri", ["file:///etc/passwd", "/etc/passwd", "minio://a/../../etc/passwd"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -17,20 +16,23 @@ from components import storage
 from components.ingestion.counts import Counts
 from components.model_store.versions import add_version
 from pipeline.report.prometheus import RunRecord
-from pipeline.report.run_result import RunResult
+from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.write import write_report
 from pipeline.workspace import Workspace
 from tests.e2e.store import ROOT
+from tests.pipeline.run_results import run_result
 
 COUNTS = Counts(span=7, read={"impressions": 100, "apps": 7}, rejected={"impressions": {"bad_label": 2, "no_id": 1}})
 
 
-def run_result(version: int | None) -> RunResult:
-    return RunResult(
-        counts=COUNTS, spans=(7, 6), data_findings=(), progress=None, training={}, metrics={"auc": 0.75},
-        baseline={"auc": 0.5}, changes={}, num_eval_examples=20, slices={}, findings=(), infra={}, refusals=(),
-        forced="", version=version, places={},
-    )  # fmt: skip
+def result(version: int | None) -> RunResult:
+    return run_result(
+        status="refused" if version is None else "pushed", span=7, counts=COUNTS, baseline={"auc": 0.5}, version=version
+    )
+
+
+def skipped() -> RunReport:
+    return RunReport(status="skipped", span=7, skipped_by="row_gate", reason="too few rows")
 
 
 def samples(workspace: Workspace) -> dict[tuple[str, ...], float]:
@@ -49,17 +51,17 @@ def workspace(tmp_path: Path) -> Workspace:
     return found
 
 
-def write(workspace: Workspace, found: RunResult | None, **skipped: Any) -> None:
+def write(workspace: Workspace, report: RunReport) -> None:
     connection = workspace.metadata_connection()
     with metadata.Metadata(connection) as handle:
         type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
         (execution,) = handle.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
-    write_report(workspace, connection, "a-run", RunRecord("store", 7, {"trainer": execution}, found, **skipped))
+    write_report(workspace, connection, RunRecord("store", "a-run", {"trainer": execution}, report))
 
 
 def test_a_run_that_pushed(workspace: Workspace) -> None:
     before = time.time()
-    write(workspace, run_result(1))
+    write(workspace, result(1))
     found = samples(workspace)
     ended = found.pop(("wdr_last_run_timestamp_seconds", "pushed"))
     pushed = found.pop(("wdr_served_model_pushed_timestamp_seconds",))
@@ -83,7 +85,7 @@ def test_a_rollback_makes_no_model_younger(workspace: Workspace) -> None:
 
     def add(text: str) -> float:
         add_version(root, lambda folder: storage.write_text(f"{folder}/x", text), {"model_uri": "m"})
-        write(workspace, run_result(1))
+        write(workspace, result(1))
         return samples(workspace)[("wdr_served_model_pushed_timestamp_seconds",)]
 
     first = add("m1")
@@ -95,28 +97,27 @@ def test_a_rollback_makes_no_model_younger(workspace: Workspace) -> None:
 def test_the_run_of_a_past_day_is_not_the_last_run(workspace: Workspace) -> None:
     """The runs in this test are of span 7."""
     root = str(workspace.serving("store"))
-    write(workspace, run_result(1))
+    write(workspace, result(1))
     add_version(root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"spans": [7, 8]})
-    write(workspace, run_result(None))
+    write(workspace, result(None))
     assert ("wdr_last_run_timestamp_seconds", "pushed") in samples(workspace)
 
 
 def test_a_run_that_was_refused_or_skipped(workspace: Workspace) -> None:
-    write(workspace, run_result(None))
+    write(workspace, result(None))
     assert ("wdr_last_run_timestamp_seconds", "refused") in samples(workspace)
-    write(workspace, None, skipped_by="row_gate", reason="too few rows")
+    write(workspace, skipped())
     found = samples(workspace)
     assert {name for name, *_ in found} == {
         "wdr_last_run_timestamp_seconds", "wdr_last_run_span", "wdr_node_seconds", "wdr_served_version",
         "wdr_served_model_pushed_timestamp_seconds",
     }  # fmt: skip
     assert ("wdr_last_run_timestamp_seconds", "skipped") in found
-    report = (workspace.reports / "a-run.json").read_text()
-    assert yaml.safe_load(report) == {"span": 7, "skipped_by": "row_gate", "reason": "too few rows"}
+    assert read_report(workspace.reports / "a-run.json") == skipped()
 
 
 def test_the_alerts_are_on_metrics_that_there_are(workspace: Workspace) -> None:
-    write(workspace, run_result(1))
+    write(workspace, result(1))
     there = {name for name, *_ in samples(workspace)}
     groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())["groups"]
     (of_runs,) = [group for group in groups if group["name"] == "wide-deep-ranker"]

@@ -12,54 +12,25 @@ from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from components.ingestion.counts import Counts, LineCounts
 from pipeline.registry.progressive import ProgressiveValidation
-from pipeline.report.run_result import RunResult
+from pipeline.report.run_report import RunResult
 from pipeline.report.summary import summary
-
-TRAINING: dict[str, Any] = {
-    "vocabulary_sizes": {"app": 3},
-    "wide_table_sizes": {"wide/app": 1200, "wide/app_x_price": 50},
-    "wide_non_zero_rows": {"wide/app": 1000, "wide/app_x_price": 2},
-    "signatures": ["rank", "serving_default"],
-    "absent_signatures": {},
-    "warm_started_from": None,
-    "warm_start": {"not_carried": ["there is no previous model"]},
-    "tuned": {},
-    "num_examples": 100,
-    "num_trained_examples": 100,
-    "resumed_at": [],
-    "num_epochs": 1,
-    "num_steps": 10,
-    "seconds": 2.0,
-    "examples_per_second": 50.0,
-}
+from tests.pipeline.run_results import TRAINING, run_result
+from trainer.training_report import TrainingReport
+from trainer.warm_start import TableReport, WarmStartReport
 
 
-def lines_of(training: dict[str, Any], **more: Any) -> list[str]:
+def trained(**changes: Any) -> TrainingReport:
+    return dataclasses.replace(TRAINING, **changes)
+
+
+def lines_of(training: TrainingReport, **more: Any) -> list[str]:
     """Returns the lines, with single spaces, of the summary of a run; `more` are fields of its result."""
-    run_result = RunResult(
-        counts=Counts(span=1),
-        spans=(1,),
-        data_findings=(),
-        progress=None,
-        training=training,
-        metrics={"auc": 0.75},
-        baseline={},
-        changes={},
-        num_eval_examples=20,
-        slices={},
-        findings=(),
-        infra={"candidate": None, "baseline": None, "baseline_problem": "", "row_skew": None, "catalog_skew": {}},
-        refusals=(),
-        forced="",
-        version=1,
-        places={},
-    )
-    return lines_of_outcome(dataclasses.replace(run_result, **more))
+    return lines_of_outcome(run_result(training=training, **more))
 
 
-def lines_of_outcome(run_result: RunResult) -> list[str]:
+def lines_of_outcome(found: RunResult) -> list[str]:
     console = Console(file=io.StringIO(), width=200)
-    console.print(summary(run_result))
+    console.print(summary(found))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return [" ".join(line.split()) for line in text.splitlines()]
 
@@ -84,37 +55,35 @@ def test_rows_of_several_lines_are_named() -> None:
 
 
 def test_drawn_negatives_and_kills() -> None:
-    lines = lines_of(TRAINING | {"num_trained_examples": 42, "resumed_at": [3, 1007]})
+    lines = lines_of(trained(num_trained_examples=42, resumed_at=(3, 1007)))
     assert "drawn 42 examples in all epochs together" in lines
     assert "resumed after a kill, at step 3, 1,007" in lines
     assert not any(line.startswith(("drawn", "resumed")) for line in lines_of(TRAINING))
 
 
 def test_a_model_without_a_wide_part_has_no_wide_weights() -> None:
-    lines = lines_of(TRAINING | {"wide_table_sizes": {}, "wide_non_zero_rows": {}})
+    lines = lines_of(trained(wide_table_sizes={}, wide_non_zero_rows={}))
     assert not any("wide weights" in line for line in lines)
 
 
 def test_the_signatures_that_a_model_has_and_why_others_are_absent() -> None:
     assert "signatures rank, serving_default" in lines_of(TRAINING)
-    lines = lines_of(TRAINING | {"absent_signatures": {"rank": "no item id", "rank_named": "no item id"}})
+    lines = lines_of(trained(absent_signatures={"rank": "no item id", "rank_named": "no item id"}))
     assert lines[lines.index("signatures rank, serving_default") + 1] == "no rank, rank_named: no item id"
 
 
 def test_what_was_tuned() -> None:
     tuned = {"model.hidden_units": [400, 400], "training.deep_optimizer.learning_rate": 0.00123456}
     assert "tuned model.hidden_units [400, 400], training.deep_optimizer.learning_rate 0.001235" in lines_of(
-        TRAINING | {"tuned": tuned}
+        trained(tuned=tuned)
     )
     assert not any(line.startswith("tuned") for line in lines_of(TRAINING))
 
 
 def test_a_warm_start_tells_what_it_carried() -> None:
-    warm_start = {
-        "tables": {"wide/app": {"kept": 1100, "new": 100, "dropped": 7, "carried_norm": 12.345}},
-        "not_carried": ["wide/size: not in the previous model"],
-    }
-    lines = lines_of(TRAINING | {"warm_started_from": "models/1", "warm_start": warm_start})
+    tables = {"wide/app": TableReport(kept=1100, new=100, dropped=7, carried_norm=12.345)}
+    warm_start = WarmStartReport("models/1", tables, not_carried=("wide/size: not in the previous model",))
+    lines = lines_of(trained(warm_started_from="models/1", warm_start=warm_start))
     assert "start warm, from models/1" in lines
     assert "carried rows of kept new dropped norm" in lines
     assert "wide/app 1,100 100 7 12.3" in lines

@@ -25,7 +25,7 @@ def report_of(workspace: Path, span: int) -> dict[str, Any] | None:
     """The report of a span's run; None if there is none yet, or the span was skipped."""
     for path in sorted((workspace / "reports").glob("*.json")):
         report: dict[str, Any] = json.loads(path.read_text())
-        if report.get("counts", {}).get("span") == span:
+        if report["span"] == span and report["status"] in ("pushed", "refused"):
             return report
     return None
 

@@ -22,9 +22,10 @@ from trainer.checkpoints import CHECKPOINT_ROOT_KEY, Checkpoints, checkpoint_fol
 from trainer.evaluation import Metrics
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from trainer.run_fn import run_fn
 from trainer.training import TrainingResult, steps_per_epoch, train
 from trainer.training_progress import Epoch, TrainingProgress
+from trainer.training_report import TRAINING_REPORT_FILE
 from transform.feature_spec import LABEL
 
 POSITION = TrainingProgress(

@@ -12,7 +12,8 @@ import tensorflow as tf
 from components.ingestion.examples import Impression, Layout
 from components.ingestion.rows import RowParser
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
-from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from trainer.run_fn import run_fn
+from trainer.training_report import TRAINING_REPORT_FILE
 from transform.config.config import Config
 from transform.schema import raw_schema
 

@@ -16,8 +16,9 @@ from tests.trainer.small_deployment import Span, make_rows, to_example
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.pruning import PrunedTable
-from trainer.run_fn import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, run_fn
+from trainer.run_fn import WIDE_WEIGHTS_FILE, run_fn
 from trainer.signatures import serving_feature_spec
+from trainer.training_report import TRAINING_REPORT_FILE
 from trainer.transform_graph import apply_transform
 from trainer.transform_state import read_transform_state
 from trainer.warm_start import warm_start

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from tests.trainer.small_deployment import Span, to_example
 from trainer.evaluation import measure
-from trainer.run_fn import TRAINING_REPORT_FILE, run_fn
+from trainer.run_fn import run_fn
 from trainer.training import TrainingError
+from trainer.training_report import TRAINING_REPORT_FILE, read_training_report
 
 
 def report_of(model_dir: Path) -> dict[str, Any]:
@@ -46,6 +47,8 @@ def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
     ranking = ["rank", "rank_items", "rank_named"]
     assert report["signatures"] == sorted(["classify", *ranking, "regress", "serving_default", "transform_features"])
     assert report["absent_signatures"] == {}
+    read = read_training_report(str(first_model))
+    assert (read.schema_version, read.validation.auc, read.num_steps) == (1, report["validation"]["auc"], 3 * 94)
 
     scores = scores_of(first_model, first_span).astype(np.float64)
     labels = np.array([row["label"][0] for row in first_span.eval_rows], np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.infra_validation.budgets import missed_budgets
-from components.infra_validation.model_process import Latency, Measurements
+from components.infra_validation.verdict import Latency, Measurements
 from transform.config.infra_validation import InfraValidation
 
 NONE = InfraValidation(max_latency_ms=None, max_memory_mb=None, max_size_mb=None)

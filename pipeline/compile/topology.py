@@ -1,0 +1,102 @@
+"""The topology of a compiled pipeline: its nodes and its schedule, as a scheduler's file reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import posixpath
+import re
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from components.ingestion.spans import SPAN_TOKENS
+from transform.config.config import Config
+from transform.config.schedule import SUCCESS_MARKER, Pod, Schedule
+from transform.documents import CONFIG, Document, with_same_keys
+
+_EPOCH = datetime.date(1970, 1, 1)
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Node:
+    """A node of the pipeline.
+
+    Attributes:
+      id: Its name.
+      upstream: The nodes that it runs after.
+    """
+
+    id: str
+    upstream: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class CompiledSchedule(Schedule):
+    """The config's schedule, with the values that a scheduler needs and the config leaves to defaults.
+
+    Attributes:
+      first_span: The span of the logs of the day `start`; where paths have dates, days since 1970-01-01, as TFX numbers
+        spans.
+      marker: The file below the data folder that tells that a span's logs are complete.
+      pods: By node, what it asks of a cluster; `default`, for the others, is always there.
+    """
+
+    marker: str = Field()
+    pods: dict[str, Pod] = Field()
+
+    @classmethod
+    def of(cls, config: Config) -> CompiledSchedule:
+        """Returns a deployment's schedule."""
+        schedule = config.schedule
+        log_path = max(config.sources.impressions.paths.values(), key=lambda path: any(t in path for t in SPAN_TOKENS))
+        return cls(
+            **{field.name: getattr(schedule, field.name) for field in dataclasses.fields(schedule)}
+            | {
+                "pods": {"default": Pod(), **schedule.pods},
+                "marker": schedule.marker or posixpath.join(posixpath.dirname(log_path), SUCCESS_MARKER),
+                "first_span": (schedule.start - _EPOCH).days if "{YYYY}" in log_path else schedule.first_span,
+            }
+        )
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Topology:
+    """The topology of a compiled pipeline, `topology.json` in its folder.
+
+    Attributes:
+      name: The pipeline's name.
+      code: The fingerprint of the code that it was compiled with.
+      schedule: When a run is due, and how it is retried.
+      nodes: The nodes, in an order in which they can run.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    name: str
+    code: str
+    schedule: CompiledSchedule
+    nodes: tuple[Node, ...]
+    schema_version: Literal[1] = 1
+
+    def to_json(self) -> str:
+        """Returns the topology as JSON."""
+        return _DOCUMENT.to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> Topology:
+        """Reads a topology; raises InputError for another text, which it says was found at `where`."""
+        return _DOCUMENT.from_json(text, where)
+
+
+_DOCUMENT = Document(Topology, "a compiled pipeline's topology", with_same_keys)
+
+
+def marker_of(schedule: CompiledSchedule, data_root: str, span: int) -> str:
+    """Returns the path of the file whose existence means that a span's logs are complete."""
+    day = schedule.start + datetime.timedelta(days=span - schedule.first_span)
+    tokens = {"{YYYY}": f"{day:%Y}", "{MM}": f"{day:%m}", "{DD}": f"{day:%d}"}
+    marker = re.sub(r"\{SPAN(?::(\d+))?\}", lambda found: str(span).zfill(int(found[1] or 0)), schedule.marker)
+    for token, value in tokens.items():
+        marker = marker.replace(token, value)
+    return posixpath.join(data_root, marker)

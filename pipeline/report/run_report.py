@@ -1,0 +1,138 @@
+"""The run report: one JSON document per run, of one shape whether it pushed, was refused, was skipped or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from components.evaluation.results import EvaluationResult
+from components.gate_records import Finding
+from components.infra_validation.verdict import Verdict
+from components.ingestion.counts import Counts
+from pipeline.registry.progressive import ProgressiveValidation
+from trainer.training_report import TrainingReport
+from transform.documents import CONFIG, Document, FloatOrNaN, Plain
+
+#: `pushed`: the model serves. `refused`: a gate or the push refused the model. `skipped`: a gate stopped the run on the
+#: span's data, and the next run builds on the last good span. `failed`: a node failed.
+Status = Literal["pushed", "refused", "skipped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class RunReport:
+    """The report of a run, `reports/<run>.json` in the workspace.
+
+    All keys are present in every report. A run that was skipped or failed has null, or nothing, for what it did not
+    come to.
+
+    Attributes:
+      status: How the run ended.
+      span: The run's span.
+      skipped_by: The gate that stopped the run; empty unless it was skipped.
+      failed_node: The node that failed; empty unless the run failed.
+      reason: The gate's sentence, or the failed node's error; else empty.
+      counts: Row counts of the ingestion.
+      spans: The window that was trained on, newest span first.
+      data_findings: Findings of the gate on data, the most severe first.
+      progress: Metrics of the previous model on this span, which it had not seen; None on a first span.
+      training: The trainer's report.
+      metrics: The candidate model's metrics, by name; empty if infra validation refused it, since it is not evaluated
+        then.
+      baseline: The serving model's metrics on the same examples; empty on a first run.
+      changes: By metric, the 95 % interval of the candidate's value minus the serving model's; empty on a first run.
+      num_eval_examples: Number of examples on which they were measured.
+      slices: By the slice's name, what was measured in it.
+      findings: Findings of the gate on quality, refusals first.
+      infra: The verdict of infra validation.
+      refusals: Why the model was not to be pushed, one sentence per reason; empty if the gates allowed the push.
+      forced: Why it was pushed despite refusals; empty if it was not.
+      version: The pushed version; None if there is none.
+      places: Locations of files and folders, by what they contain.
+      accepted: Findings of the gates on data that a person accepted, one sentence each, with the person and the reason.
+      push_note: A further note on the pushed version, for example that it was removed since; else empty.
+      held_against: The version that was the baseline and where it was found, or why there was none.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    status: Status
+    span: int
+    skipped_by: str = ""
+    failed_node: str = ""
+    reason: str = ""
+    counts: Counts | None = None
+    spans: tuple[int, ...] = ()
+    data_findings: tuple[Finding, ...] = ()
+    progress: ProgressiveValidation | None = None
+    training: TrainingReport | None = None
+    metrics: Mapping[str, FloatOrNaN] = Field(default_factory=dict)
+    baseline: Mapping[str, FloatOrNaN] = Field(default_factory=dict)
+    changes: Mapping[str, tuple[FloatOrNaN, FloatOrNaN]] = Field(default_factory=dict)
+    num_eval_examples: int = 0
+    slices: Mapping[str, EvaluationResult] = Field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    infra: Verdict | None = None
+    refusals: tuple[str, ...] = ()
+    forced: str = ""
+    version: int | None = None
+    places: Mapping[str, str] = Field(default_factory=dict)
+    accepted: tuple[str, ...] = ()
+    push_note: str = ""
+    held_against: str = ""
+    schema_version: Literal[1] = 1
+
+    def to_json(self) -> str:
+        """Returns the report as JSON."""
+        return _DOCUMENT.to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> RunReport:
+        """Reads a report; raises InputError for another text, which it says was found at `where`."""
+        return _DOCUMENT.from_json(text, where)
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class RunResult(RunReport):
+    """The report of a run that came to its last node: it pushed, or its model was refused."""
+
+    counts: Counts = Field()
+    training: TrainingReport = Field()
+    infra: Verdict = Field()
+
+
+def _of_first_form(plain: Plain) -> Plain:
+    """Returns a report without a version, as releases before 0.2.0 wrote it, as one of version 1.
+
+    A skipped span's had the keys `span`, `skipped_by` and `reason` only. Others had neither `status` nor `span`.
+    """
+    if "skipped_by" in plain:
+        return {"status": "skipped", **plain}
+    counts = plain.get("counts")
+    span = counts.get("span") if isinstance(counts, dict) else None
+    return {"status": "refused" if plain.get("version") is None else "pushed", "span": span, **plain}
+
+
+_DOCUMENT = Document(RunReport, "a run's report", _of_first_form)
+
+
+def read_report(file: Path) -> RunReport:
+    """Reads a run's report; raises InputError if it is damaged, or of a version that this release does not read."""
+    return RunReport.from_json(file.read_bytes(), str(file))
+
+
+def has_ended(reports: Path, pipeline_name: str, span: int) -> bool:
+    """Returns whether a scheduled run of a span has ended: it pushed, was refused or was skipped; not if it failed.
+
+    Args:
+      reports: The folder of reports.
+      pipeline_name: The pipeline, with which the names of its scheduled runs begin.
+      span: The span.
+
+    Raises:
+      InputError: If a report is damaged.
+    """
+    found = map(read_report, sorted(reports.glob(f"{pipeline_name}.*.json")))
+    return any(report.span == span and report.status != "failed" for report in found)

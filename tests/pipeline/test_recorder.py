@@ -1,0 +1,136 @@
+"""A run is on record however it ends, and a scheduler waits for the span before only until its run has ended."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+
+from pipeline.report.run_report import RunReport, has_ended, read_report
+from pipeline.runner.recorder import RunRecorder
+from pipeline.runner.window import spans_to_ingest
+from pipeline.workspace import Workspace
+from tests.e2e.store import CONFIG
+from tests.earlier_documents import text_of
+from transform.config.config import load_config
+from transform.errors import GateError, InputError
+
+RUN = "store.night.1"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.at(tmp_path)
+
+
+def record(workspace: Workspace, node: str, error: Exception) -> RunReport:
+    """Runs a node of span 7 that raises an error; returns the report of the run."""
+    connection = workspace.metadata_connection()
+    with metadata.Metadata(connection) as handle:
+        type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
+        (execution,) = handle.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
+    recorder = RunRecorder(workspace, connection, "store", RUN, 7)
+    with pytest.raises(type(error)) as raised, recorder.recording_errors(lambda: node, lambda: {node: execution}):
+        raise error
+    assert raised.value is error
+    return read_report(workspace.reports / f"{RUN}.json")
+
+
+def metrics(workspace: Workspace) -> str:
+    file = workspace.metrics / "store.prom"
+    return file.read_text() if file.exists() else ""
+
+
+def test_a_gate_that_stops_the_run_is_recorded(workspace: Workspace) -> None:
+    report = record(workspace, "row_gate", GateError("too few rows"))
+    assert report == RunReport(status="skipped", span=7, skipped_by="row_gate", reason="too few rows")
+    assert 'result="skipped"' in metrics(workspace)
+
+
+def test_a_node_that_fails_is_recorded(workspace: Workspace) -> None:
+    """Its metrics are not: a retry may follow, and the alert on a run that does not end is on them."""
+    report = record(workspace, "trainer", ValueError("a shape is wrong\nand more"))
+    why = "ValueError: a shape is wrong"
+    assert report == RunReport(status="failed", span=7, failed_node="trainer", reason=why)
+    assert record(workspace, "push", InputError("no file x")).reason == "no file x"
+    assert metrics(workspace) == ""
+
+
+def test_a_full_disk_is_named(workspace: Workspace) -> None:
+    report = record(workspace, "trainer", OSError(28, "No space left on device"))
+    assert report.reason.startswith(f"no space left on the disk of {workspace.root}")
+
+
+def test_a_failure_does_not_replace_the_end_of_the_run(workspace: Workspace) -> None:
+    """Nodes that a scheduler runs at the same time belong to one run."""
+    skipped = record(workspace, "row_gate", GateError("too few rows"))
+    assert record(workspace, "serving_model", ValueError("x")) == skipped
+
+
+def test_a_retry_s_end_replaces_a_failure(workspace: Workspace) -> None:
+    record(workspace, "row_gate", ValueError("x"))
+    assert record(workspace, "row_gate", GateError("too few rows")).status == "skipped"
+
+
+def test_what_prevents_the_report_does_not_hide_the_error(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace.reports.parent.mkdir(parents=True, exist_ok=True)
+    workspace.reports.write_text("a file in the folder's place")
+    recorder = RunRecorder(workspace, workspace.metadata_connection(), "store", RUN, 7)
+    with (
+        caplog.at_level(logging.ERROR),
+        pytest.raises(ValueError, match=r"^x$"),
+        recorder.recording_errors(lambda: "push", dict),
+    ):
+        raise ValueError("x")
+    assert f"the report of the failed run {RUN} was not written" in caplog.text
+
+
+def test_a_name_that_is_not_utf_8_can_be_recorded(workspace: Workspace) -> None:
+    name = b"day-1/caf\xe9".decode(errors="surrogateescape")
+    report = record(workspace, "row_gate", GateError(f"no file {name}"))
+    assert report.reason == r"no file day-1/caf\udce9"
+
+
+def test_a_run_that_failed_has_not_ended(tmp_path: Path) -> None:
+    def write(name: str, text: str) -> None:
+        (tmp_path / f"{name}.json").write_text(text)
+
+    write("store.a.1", text_of("report_skipped"))  # of span 3
+    write("store.b.1", text_of("report_pushed"))  # of span 1
+    write("store.c.1", RunReport(status="failed", span=5, failed_node="trainer", reason="x").to_json())
+    write("other.d.1", RunReport(status="skipped", span=6).to_json())
+    assert [span for span in range(8) if has_ended(tmp_path, "store", span)] == [1, 3]
+    write("store.e.1", "{")
+    with pytest.raises(InputError, match=r"^a run's report must be JSON\. .*store\.e\.1\.json"):
+        has_ended(tmp_path, "store", 5)
+
+
+def test_of_the_window_the_spans_with_complete_logs_are_ingested(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The window of span 6 is 3 to 6. Span 3 has no logs; span 4 has no table of apps; span 5 has both."""
+    config = load_config(CONFIG)
+    window = config.__class__.from_json(config.to_json().replace('"window_spans": 2', '"window_spans": 4'))
+    assert window.ingestion.window_spans == 4
+    sources = {"impressions": window.sources.impressions.path, "installs": window.sources.installs.path}
+    sources |= {name: table.path for name, table in window.sources.tables.items()}
+    for span in (4, 5, 6):
+        for name, path in sources.items():
+            assert path is not None
+            file = tmp_path / path.replace("{SPAN}", str(span)).replace("*", "part-0")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if (span, name) != (4, "catalog"):
+                file.write_text("x\n")
+    with pytest.raises(InputError):
+        list(spans_to_ingest(window, str(tmp_path), 6))
+    with caplog.at_level(logging.WARNING):
+        assert list(spans_to_ingest(window, str(tmp_path), 6, None, InputError)) == [5]
+    assert [f"span {span} is not ingested" in caplog.text for span in (3, 4, 5)] == [True, True, False]
+    marker = str(tmp_path / "done")
+    assert list(spans_to_ingest(window, str(tmp_path), 6, lambda span: f"{marker}-{span}", InputError)) == []
+    assert f"its logs are not complete: there is no {marker}-5" in caplog.text
