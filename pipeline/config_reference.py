@@ -87,18 +87,18 @@ def rewritten(page: str) -> str:
 
 
 def _sections(place: str, cls: type, schema: JsonSchema, definitions: JsonSchema) -> Iterator[Section]:
-    docs = _attribute_docs(cls)
+    docs = attribute_docs(cls)
     names = list(schema["properties"])
     rows, below = [], []
     for index, (name, node) in enumerate(schema["properties"].items()):
         child, suffix = _child(node)
         following = names[index + 1] if index + 1 < len(names) else ""
-        meaning = _meaning(docs.get(name, ""), name, following) or (_summary(child) if child else _OWN_WORDS[name])
+        meaning = _meaning(docs.get(name, ""), name, following) or (summary_of(child) if child else _OWN_WORDS[name])
         rows.append((name, _allowed(node), _default(name, node, schema), meaning))
         if child:
             child_place = f"{place}.{name}{suffix}" if place else f"{name}{suffix}"
             below.append((child_place, child, definitions[child.__name__]))
-    summary = "The sections of the file." if cls is Config else _summary(cls)
+    summary = "The sections of the file." if cls is Config else summary_of(cls)
     yield Section(place, summary, tuple(rows))
     for child_place, child, child_schema in below:
         yield from _sections(child_place, child, child_schema, definitions)
@@ -136,11 +136,12 @@ def _values(node: JsonSchema) -> JsonSchema:
     return node.get("additionalProperties") or {}
 
 
-def _summary(cls: type) -> str:
+def summary_of(cls: type) -> str:
+    """Returns the first paragraph of a class's docstring."""
     return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
 
 
-def _attribute_docs(cls: type) -> dict[str, str]:
+def attribute_docs(cls: type) -> dict[str, str]:
     """Collects the entries of the `Attributes:` parts in the docstrings of a class and its base classes."""
     found: dict[str, str] = {}
     for ancestor in reversed(cls.__mro__):
@@ -153,7 +154,7 @@ def _attribute_docs(cls: type) -> dict[str, str]:
 
 def _meaning(words: str, name: str, following: str) -> str:
     if words.startswith(_AS_IN_SOURCE):
-        words = _attribute_docs(sources.Source)[name].removesuffix(".") + words.removeprefix(_AS_IN_SOURCE)
+        words = attribute_docs(sources.Source)[name].removesuffix(".") + words.removeprefix(_AS_IN_SOURCE)
     words = re.sub(r"[,;] or$", f". Or `{following}`.", words.replace("None", "`null`"))
     return re.sub(r"^[a-z]", lambda first: first[0].upper(), words)
 

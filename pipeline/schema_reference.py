@@ -1,0 +1,106 @@
+"""Generates the JSON schemas of the documents that one part of the project writes and another reads.
+
+`python -m pipeline.schema_reference` prints the page's table of them; with `--write` it writes the schemas into
+`docs/reference/schemas/`, and the table between the two markers of `docs/reference/schemas.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from components.fingerprint import ROOT
+from components.gate_records import GateRecord
+from components.infra_validation.verdict import Checksums, Verdict
+from pipeline.compile.topology import Topology
+from pipeline.config_reference import attribute_docs, summary_of
+from pipeline.report.run_report import RunReport
+from trainer.training_report import TrainingReport
+
+#: The documents: for each, the name of its schema's file, and its dataclass.
+DOCUMENTS: Final[dict[str, type]] = {
+    "run_report": RunReport,
+    "training_report": TrainingReport,
+    "verdict": Verdict,
+    "checksums": Checksums,
+    "gate_record": GateRecord,
+    "topology": Topology,
+}
+
+FOLDER = ROOT / "docs" / "reference" / "schemas"
+PAGE = ROOT / "docs" / "reference" / "schemas.md"
+BEGIN = "<!-- The table is written by `python -m pipeline.schema_reference --write`. -->"
+END = "<!-- The written table ends here. -->"
+
+
+class _WithDocstrings(GenerateJsonSchema):
+    """Describes dataclasses by the first paragraph of their docstrings, and fields by the entries in `Attributes:`."""
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        generated = super().dataclass_schema(schema)
+        described = attribute_docs(schema["cls"])
+        for name, field in generated.get("properties", {}).items():
+            if name in described:
+                field["description"] = described[name]
+        return {**generated, "description": summary_of(schema["cls"])}
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False  # a title would be the key in other letters
+
+
+def schema_of(cls: type) -> dict[str, Any]:
+    """Returns the JSON schema of a document as it is written: keys with a default are there too."""
+    generated = TypeAdapter(cls).json_schema(schema_generator=_WithDocstrings, mode="serialization")
+    return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
+
+
+def schemas() -> dict[str, str]:
+    """Returns the text of each schema's file, by the file's name."""
+    return {f"{name}.json": json.dumps(schema_of(cls), indent=2) + "\n" for name, cls in DOCUMENTS.items()}
+
+
+def to_markdown() -> str:
+    """Returns the table as it appears between the page's markers."""
+    rows = [
+        f"| [`{name}.json`](schemas/{name}.json) | {summary_of(cls)} | {_version(cls)} |"
+        for name, cls in DOCUMENTS.items()
+    ]
+    return "\n".join(["| schema | document | version |", "| --- | --- | --- |", *rows])
+
+
+def rewritten(page: str) -> str:
+    """Returns the page with a regenerated table; raises ValueError unless it has each marker exactly once."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise ValueError(f"the page must have each marker once: {BEGIN!r}, then {END!r} ({PAGE})")
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{to_markdown()}\n\n{END}{rest.split(END)[1]}"
+
+
+def _version(cls: type) -> int:
+    version: int = schema_of(cls)["properties"]["schema_version"]["const"]
+    return version
+
+
+def main() -> None:
+    """Prints the table, or writes schemas and table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help=f"write them into {FOLDER.relative_to(ROOT)}")
+    if not parser.parse_args().write:
+        sys.stdout.write(to_markdown() + "\n")
+        return
+    FOLDER.mkdir(exist_ok=True)
+    for file in FOLDER.glob("*.json"):
+        file.unlink()
+    for name, text in schemas().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
