@@ -44,6 +44,7 @@ for command in (run, *RANKING_COMMANDS, *SCHEDULE_COMMANDS):
 @click.option("--format", default="csv", type=click.Choice(["csv", "tsv", "jsonl", "parquet", "tfrecord"]))
 @click.option("--gzip", "compress", is_flag=True, help="Compress the files.")
 @click.option("--seed", type=int, default=1)
+@click.option("--label", "with_label", is_flag=True, help="Add the label to the impressions: `installed`, 0 or 1.")
 def simulate(
     out: Path,
     num_days: int,
@@ -54,6 +55,7 @@ def simulate(
     format: str,
     compress: bool,
     seed: int,
+    with_label: bool,
 ) -> None:
     """Write a simulated app store's daily logs, installs, users and catalog."""
     from transform.errors import UserError
@@ -76,6 +78,7 @@ def simulate(
             num_users=num_users,
             num_apps=num_apps,
             first_day=first_day,
+            with_label=with_label,
             on_day=on_day,
         )
     except ValueError as error:

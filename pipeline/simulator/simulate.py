@@ -43,6 +43,7 @@ def simulate(
     num_users: int,
     num_apps: int,
     first_day: int = 1,
+    with_label: bool = False,
     on_day: Callable[[int, DayCounts], None] | None = None,
 ) -> None:
     """Writes a simulated app store's daily logs and, in separate files, the ground truth.
@@ -62,6 +63,8 @@ def simulate(
       num_users: Number of users at any time; 1 % are replaced by new ones every day.
       num_apps: Number of apps on offer at any time; 1 % are replaced by new ones every day.
       first_day: The number of the first day to write; day 1 is 2026-01-01.
+      with_label: Whether the impressions have the label too, in the column `installed`: 1 if the impression leads to an
+        install, however late, else 0.
       on_day: Called with the day's number and counts after each written day.
 
     Raises:
@@ -84,10 +87,10 @@ def simulate(
     pending = Installs.none()
     while True:
         if store.day < first_day:
-            pending, _ = _simulate_day(store, pending, impressions_per_day, None)
+            pending, _ = _simulate_day(store, pending, impressions_per_day)
         else:
             with DayFolders(out, store.day, format, compress=compress) as folders:
-                pending, counts = _simulate_day(store, pending, impressions_per_day, folders)
+                pending, counts = _simulate_day(store, pending, impressions_per_day, folders, with_label=with_label)
             if on_day is not None:
                 on_day(store.day, counts)
         if store.day == last_day:
@@ -116,7 +119,12 @@ def _check_output(out: Path, file_format: str, compress: bool, days: range) -> N
 
 
 def _simulate_day(
-    store: Store, pending: Installs, num_impressions: int, folders: DayFolders | None
+    store: Store,
+    pending: Installs,
+    num_impressions: int,
+    folders: DayFolders | None = None,
+    *,
+    with_label: bool = False,
 ) -> tuple[Installs, DayCounts]:
     """Draws the current day, writes it if `folders` is given, and adds its installs to the users' apps.
 
@@ -131,7 +139,7 @@ def _simulate_day(
         num_requests = int(chunk.request[-1]) + 1
         parts.append(chunk.installs)
         if folders is not None:
-            folders.write("impressions", impressions_table(store, chunk))
+            folders.write("impressions", impressions_table(store, chunk, with_label=with_label))
             folders.write_truth(truth_table(store, chunk))
     rng = store.rng("close")
     quantiles = rng.random(rng.poisson(_ORGANIC_PER_IMPRESSION * num_impressions))

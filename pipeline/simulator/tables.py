@@ -1,4 +1,4 @@
-"""Builds the simulated logs as Arrow tables. Only `truth_table` contains hidden values."""
+"""Builds the simulated logs as Arrow tables. Hidden values are in `truth_table` only."""
 
 from __future__ import annotations
 
@@ -43,11 +43,17 @@ def _named(names: Sequence[str], indices: Ints) -> pa.Array:
     return pa.array(names, pa.string()).take(pa.array(indices))
 
 
-def impressions_table(store: Store, chunk: Chunk) -> pa.Table:
-    """Returns one row per impression of the chunk; it has no label."""
+def impressions_table(store: Store, chunk: Chunk, *, with_label: bool = False) -> pa.Table:
+    """Returns one row per impression of the chunk.
+
+    Args:
+      store: The store.
+      chunk: The impressions.
+      with_label: Whether the table has the column `installed`, int64: 1 if the impression leads to an install, else 0.
+    """
     # All impressions of a chunk are of the same day, hence of the same weekday.
     weekday = WEEKDAYS[(midnight(store.day) // _SECONDS_PER_DAY + _FIRST_WEEKDAY) % 7]
-    return pa.table(
+    table = pa.table(
         {
             "impression_id": impression_ids(store.day, chunk),
             "request_id": _ids(f"{store.day}-r", chunk.request),
@@ -60,6 +66,7 @@ def impressions_table(store: Store, chunk: Chunk) -> pa.Table:
             "weekday": _named([weekday], np.zeros(len(chunk.user), dtype=np.int8)),
         }
     )
+    return table.append_column("installed", pa.array(chunk.is_installed.astype(np.int64))) if with_label else table
 
 
 def installs_table(installs: Installs) -> pa.Table:

@@ -163,6 +163,20 @@ def test_labels_can_be_joined_within_an_hour(store_dir: Path) -> None:
     assert drawn.mean() == pytest.approx(truth.probability.mean(), abs=0.006)
 
 
+def test_the_label_is_added_on_request_and_changes_nothing_else(tmp_path: Path) -> None:
+    simulate(tmp_path / "without", **SIZES)  # type: ignore[arg-type]
+    simulate(tmp_path / "with", with_label=True, **SIZES)  # type: ignore[arg-type]
+    for day in (1, 2):
+        labelled = read_csv(tmp_path / "with", "impressions", day)
+        truth = pq.read_table(tmp_path / "with" / "truth" / f"day-{day}.parquet").to_pandas()
+        assert labelled.pop("installed").tolist() == truth.is_installed.astype(int).tolist()
+        assert 0 < truth.is_installed.sum() < len(truth)
+        pd.testing.assert_frame_equal(labelled, read_csv(tmp_path / "without", "impressions", day))
+    unlabelled = logs_as_bytes(tmp_path / "without")
+    others = {name: text for name, text in unlabelled.items() if not name.startswith("impressions/day-")}
+    assert others.items() <= logs_as_bytes(tmp_path / "with").items()
+
+
 def test_installs_happen_on_their_day_in_order_and_over_midnight(store_dir: Path) -> None:
     shown: set[tuple[str, str]] = set()
     for day in (1, 2, 3):
