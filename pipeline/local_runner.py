@@ -1,7 +1,8 @@
 """The pipeline for TFX's own command line: `tfx pipeline create --engine=local` and `tfx run create --engine=local`.
 
 Its settings come from environment variables, since the local engine has no runtime parameters: WDR_CONFIG (a YAML
-file), WDR_DATA, WDR_WORKSPACE and WDR_SPAN. The defaults are those of the simulated store, as in `make run`.
+file), WDR_DATA, WDR_WORKSPACE and WDR_SPAN. In a checkout, the defaults are those of the simulated store, as in
+`make run`; an installed package has no folders of its own.
 """
 
 from __future__ import annotations
@@ -21,17 +22,34 @@ from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace
 from pipeline.workspace_lock import claimed
 from transform.config.config import load_config
+from transform.errors import InputError
+
+
+def path_from_environment(name: str, default: str) -> Path:
+    """Returns the absolute path in an environment variable.
+
+    Args:
+      name: The variable.
+      default: The path in the checkout that is taken if the variable is not set.
+
+    Raises:
+      InputError: If the variable is not set and the project does not run from a checkout.
+    """
+    value = os.environ.get(name)
+    if value is None and not (ROOT / "pyproject.toml").is_file():
+        raise InputError(f"{name} must be set where the project runs without its checkout. Received: nothing ({ROOT})")
+    return Path(ROOT / default if value is None else value).absolute()
 
 
 def workspace_from_environment() -> Workspace:
     """Returns the workspace that WDR_WORKSPACE names."""
-    return Workspace.at(os.environ.get("WDR_WORKSPACE", ROOT / "runs" / "workspace"))
+    return Workspace.at(path_from_environment("WDR_WORKSPACE", "runs/workspace"))
 
 
 def pipeline_from_environment() -> tfx_pipeline.Pipeline:
     """Builds the pipeline that the environment variables describe, with the workspace's connection to ML Metadata."""
-    config = load_config(os.environ.get("WDR_CONFIG", str(ROOT / "configs" / "app_store.yaml")))
-    data_root = Path(os.environ.get("WDR_DATA", ROOT / "runs" / "data")).absolute()
+    config = load_config(path_from_environment("WDR_CONFIG", "configs/app_store.yaml"))
+    data_root = path_from_environment("WDR_DATA", "runs/data")
     workspace = workspace_from_environment()
     span = os.environ.get("WDR_SPAN")
     write_schema(config, workspace)

@@ -90,6 +90,7 @@ def test_no_other_distribution_has_a_package_of_our_names() -> None:
     assert {name: set(providers.get(name, ())) for name in PACKAGES} == {
         name: {"wide-deep-ranker"} for name in PACKAGES
     }
+    assert set(providers.get("configs", ())) <= {"wide-deep-ranker"}  # without modules: not in an editable install
 
 
 def test_the_environment_has_all_of_the_lock_file() -> None:

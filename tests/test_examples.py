@@ -115,7 +115,7 @@ def test_an_example_differs_from_the_one_before_by_one_idea(before: Path, after:
 
 def test_the_minimal_example_has_one_log_and_three_features() -> None:
     raw = yaml.safe_load(FILES[0].read_text(encoding="utf-8"))
-    assert list(raw) == ["name", "sources", "features", "evaluation"]
+    assert list(raw) == ["name", "sources", "features", "training", "evaluation"]
     assert list(raw["sources"]) == ["impressions"]
     assert len(raw["features"]) == 3
 

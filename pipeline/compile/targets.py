@@ -7,10 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from components.fingerprint import ROOT
 from pipeline.compile.topology import Topology
 
-AIRFLOW_DAG = ROOT / "deploy" / "airflow" / "dag.py"
+AIRFLOW_DAG = Path(__file__).with_name("airflow_dag.py")
 
 
 def write_target(target: str, topology: Topology, folder: Path, **cluster: str) -> Path:
