@@ -115,8 +115,8 @@ def embedding_tables(
     for owner, rule in spec.vocabularies.items():
         inputs = tuple(transformed_name(f.name) for f in spec.sharers(owner) if "deep" in f.parts)
         if inputs:
-            keys = RowKeys("vocabulary", owner, rule.oov_buckets, has_missing_row=spec.has_missing_row(owner))
-            rows = vocabulary_sizes[owner] + rule.oov_buckets
+            keys = RowKeys("vocabulary", owner, rule.num_oov_buckets, has_missing_row=spec.has_missing_row(owner))
+            rows = vocabulary_sizes[owner] + rule.num_oov_buckets
             tables.append(Table(f"embedding/{owner}", rows, keys, inputs, _embedding_width(rows, model)))
     for name in spec.counts_of_part("deep"):
         tables.append(_count_table("embedding", name, _embedding_width(NUM_COUNT_BUCKETS + 1, model)))
@@ -175,7 +175,7 @@ def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: M
         keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.quantiles})
         return Table(name, feature.quantiles + 1, keys, (transformed_name(feature.bucket_name),))
     owner = spec.vocabulary_owner(feature).name
-    oov_buckets = spec.vocabularies[owner].oov_buckets
+    oov_buckets = spec.vocabularies[owner].num_oov_buckets
     keys = RowKeys("vocabulary", owner, oov_buckets, has_missing_row=spec.has_missing_row(owner))
     return Table(name, vocabulary_sizes[owner] + oov_buckets, keys, (transformed_name(feature.name),))
 

@@ -45,7 +45,7 @@ class TokenDropout:
         }
         #: The first out-of-vocabulary row and the number of such rows, by feature.
         self._oov_rows = {
-            name: (vocabulary_sizes[owner], spec.vocabularies[owner].oov_buckets) for name, owner in owners.items()
+            name: (vocabulary_sizes[owner], spec.vocabularies[owner].num_oov_buckets) for name, owner in owners.items()
         }
 
     def __call__(

@@ -22,6 +22,7 @@ from trainer.unseen_rows import fill_unseen_rows
 from trainer.warm_start import WarmStartReport, warm_start
 from transform.config.config import Config
 from transform.feature_spec import FOLD, LABEL, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec
+from transform.preprocessing import CONFIG_KEY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,5 +169,7 @@ def resumable_folder(fn_args: Any) -> str | None:
         return None
     remove_stale_folders(root)
     graph, base_model = fn_args.transform_graph_path, fn_args.base_model
-    determinants = [fn_args.custom_config, graph, base_model, fn_args.hyperparameters]
+    config = Config.from_json(fn_args.custom_config[CONFIG_KEY])
+    custom_config = {**fn_args.custom_config, CONFIG_KEY: config.identity_json()}
+    determinants = [custom_config, graph, base_model, fn_args.hyperparameters]
     return checkpoint_folder(root, determinants, data.expand_patterns([*fn_args.train_files, *fn_args.eval_files]))

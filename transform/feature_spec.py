@@ -80,14 +80,14 @@ class Vocabulary:
       min_count: A token gets an id only if it occurs at least this often in the training split.
       max_size: Keep at most this many of the most frequent tokens; None keeps all. As many again may be kept by
         `memory_spans`.
-      oov_buckets: The other tokens are hashed into this many ids behind the vocabulary's.
+      num_oov_buckets: The other tokens are hashed into this many ids behind the vocabulary's.
       memory_spans: A token that had an id keeps it, and a warm start its row, for this many spans after the last one
         that had it: a weekday, which a short window lacks, comes back after 7 days. 0 forgets at once.
     """
 
     min_count: Annotated[int, Field(ge=1)] = 1
     max_size: Annotated[int, Field(ge=1)] | None = None
-    oov_buckets: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    num_oov_buckets: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     memory_spans: Annotated[int, Field(ge=0, le=10_000)] = MEMORY_SPANS
 
 

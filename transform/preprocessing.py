@@ -152,7 +152,7 @@ def _add_ids(
     )
     for f in sharers:
         outputs[transformed_name(f.name)] = tft.apply_vocabulary(
-            tokens[f.name], vocabulary, num_oov_buckets=rule.oov_buckets, name=f"{f.name}_lookup"
+            tokens[f.name], vocabulary, num_oov_buckets=rule.num_oov_buckets, name=f"{f.name}_lookup"
         )
 
 

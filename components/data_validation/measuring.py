@@ -85,10 +85,16 @@ def label_recipe(config: Config) -> str:
     log, installs = config.sources.impressions, config.sources.installs
     recipe: dict[str, Any] = {"label": log.label, "timestamp": log.timestamp if installs else None}
     if installs is not None:
-        defaults = Installs(path=installs.path, format=installs.format)
-        same = dataclasses.asdict(defaults)
-        recipe |= {name: value for name, value in dataclasses.asdict(installs).items() if value != same[name]}
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=list).encode()).hexdigest()[:16]
+        by_default = dataclasses.replace(config.sources, installs=Installs(path=installs.path, format=installs.format))
+        same = _installs(dataclasses.replace(config, sources=by_default))
+        recipe |= {name: value for name, value in _installs(config).items() if value != same[name]}
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _installs(config: Config) -> dict[str, Any]:
+    """Returns the settings of the installs by their first names, so that renaming a key changes no recipe."""
+    found: dict[str, Any] = json.loads(config.identity_json())["sources"]["installs"]
+    return found
 
 
 def with_overlaps(columns: Columns, spec: FeatureSpec) -> Columns:

@@ -82,7 +82,7 @@ class ImpressionExampleGenDriver(PortableDriver):
         examples.custom_properties["span"].int_value = found.span
         examples.custom_properties[INPUT_FINGERPRINT].string_value = found.fingerprint
         examples.custom_properties[SPLIT_RULE].string_value = split_rule(config)
-        recipe = "\0".join(properties[name] for name in ("config", "data_root", "code_fingerprint"))
+        recipe = "\0".join([config.identity_json(), properties["data_root"], properties["code_fingerprint"]])
         examples.custom_properties[RECIPE].string_value = hashlib.sha256(recipe.encode()).hexdigest()
         output.output_artifacts[EXAMPLES].artifacts.append(examples)
         return output

@@ -36,6 +36,7 @@ from components.model_store.versions import (
     version_path,
     versions,
 )
+from transform.config import renamed_keys
 
 #: Never changes: workspaces have it on record, as the first release named it.
 EXECUTION_TYPE = "components.served_models.Import"
@@ -134,7 +135,8 @@ def why_not_comparable(root: str, version: int | None, features: Collection[str]
 def _lacking_features(root: str, version: int, features: Collection[str]) -> list[str]:
     """Returns the features that a version's model reads and the examples lack; empty for a version without a config."""
     text = storage.read_text(os.path.join(version_path(root, version), EXTRA_ASSETS, CONFIG_FILE))
-    spec = json.loads(text).get("spec", {}) if text else {}  # not parsed as a Config: its keys change between releases
+    # Not parsed as a Config: a release may drop a key.
+    spec = renamed_keys.in_json(json.loads(text)).get("spec", {}) if text else {}
     combined = {
         name for kind in ("crosses", "counts") for combination in spec.get(kind, []) for name in combination["features"]
     }

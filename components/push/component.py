@@ -295,6 +295,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     ) -> Manifest:
         """Returns the manifest's entries about the model's origin."""
         model = artifact_utils.get_single_instance(input_dict["model"])
+        config = Config.from_json(exec_properties["config"])
         metrics = {"candidate": dict(whole.metrics), **({"baseline": dict(whole.baseline)} if whole.baseline else {})}
         baseline = None
         for served in input_dict.get("baseline_model", []):
@@ -306,11 +307,11 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             MODEL_ID: model.id,
             "run_id": self._context.pipeline_run_id if self._context else None,
             SPANS: sorted(a.get_int_custom_property("span") for a in input_dict["examples"]),
-            "config_fingerprint": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
+            "config_fingerprint": hashlib.sha256(config.identity_json().encode()).hexdigest(),
             "code_fingerprint": exec_properties["code_fingerprint"],
             BASELINE: baseline,
             SIGNATURES: sorted(signatures_of(path_utils.serving_model_path(model.uri))),
-            ABSENT_SIGNATURES: absent_signatures(Config.from_json(exec_properties["config"])),
+            ABSENT_SIGNATURES: absent_signatures(config),
             ANCHOR: _next_anchor(model.uri, read_record(artifact_utils.get_single_uri(input_dict["quality_record"]))),
             "metrics": metrics,
         }

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from pipeline.cli.options import WORKSPACE, Group, quiet_imports
+from pipeline.cli.options import WORKSPACE, Group, quiet_imports, read_config
 
 
 @click.group(cls=Group)
@@ -20,9 +20,8 @@ def gates() -> None:
 def replay(config: str, workspace: str) -> None:
     """Decide again on the recorded inputs of past spans' gates, by CONFIG's thresholds."""
     from pipeline.workspace import Workspace
-    from transform.config.config import load_config
 
-    loaded = load_config(config)
+    loaded = read_config(config)
     with quiet_imports():
         from pipeline.cli.display import console_for
         from pipeline.registry.gates_replay import replay_tables

@@ -9,7 +9,7 @@ import click
 
 from pipeline.cli.gates import gates
 from pipeline.cli.models import models
-from pipeline.cli.options import DATA, DEBUG_HELP, SPAN, Group, quiet_imports
+from pipeline.cli.options import DEBUG_HELP, SPAN, Group, quiet_imports, read_config
 from pipeline.cli.ranking import COMMANDS as RANKING_COMMANDS
 from pipeline.cli.run import run
 from pipeline.cli.schedule import COMMANDS as SCHEDULE_COMMANDS
@@ -87,16 +87,21 @@ def simulate(
 
 @cli.command()
 @click.argument("config", type=click.Path())
-@DATA
+@click.option("--data", type=click.Path(exists=True, file_okay=False), help="The folder that holds the logs.")
 @SPAN
 @click.option(
     "--rows", "max_rows", type=click.IntRange(min=1), default=100_000, help="Number of rows to read from each source."
 )
-def check(config: str, data: str, span: int | None, max_rows: int) -> None:
+@click.option("--migrate", is_flag=True, help="Rewrite old names of keys in CONFIG first; needs no --data.")
+def check(config: str, data: str | None, span: int | None, max_rows: int, migrate: bool) -> None:
     """Read config and data and say what is wrong, before anything runs."""
-    from transform.config.config import load_config
-
-    loaded = load_config(config)
+    if migrate:
+        _migrate(config)
+    if data is None:
+        if migrate:
+            return
+        raise click.MissingParameter(param_type="option", param_hint="'--data'")
+    loaded = read_config(config)
     with quiet_imports():
         from components.ingestion.spans import resolve_span
         from pipeline.check import check_files, check_rows, described
@@ -111,6 +116,16 @@ def check(config: str, data: str, span: int | None, max_rows: int) -> None:
         click.echo(f"joins: {line}")
     for line in values_outside_windows(loaded, data_root, found, max_rows):
         click.echo(f"values: {line}")
+
+
+def _migrate(config: str) -> None:
+    from transform.config.file_migration import migrate_file
+
+    changes = migrate_file(config)
+    for change in changes:
+        click.echo(f"{config}: {change}")
+    if not changes:
+        click.echo(f"{config} has no old names of keys")
 
 
 @cli.command()

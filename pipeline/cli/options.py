@@ -8,8 +8,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from transform.config.config import Config
 
 DEBUG_HELP = "Show the traceback of an error."
 
@@ -32,6 +36,13 @@ ACCEPT_SPAN = click.option(
 REASON = click.option("--reason", default="", help="The reason for overriding a gate; it is recorded.")
 
 SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; by default the latest.")
+
+
+def read_config(path: str) -> Config:
+    """Reads a config file; prints a warning on stderr for each old name of a key."""
+    from transform.config.config import load_config
+
+    return load_config(path, warn=lambda sentence: click.echo(f"warning: {sentence}", err=True))
 
 
 def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:

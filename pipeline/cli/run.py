@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import ACCEPT_SPAN, DATA, REASON, SPAN, WORKSPACE, needed_reason
+from pipeline.cli.options import ACCEPT_SPAN, DATA, REASON, SPAN, WORKSPACE, needed_reason, read_config
 from pipeline.errors import first_line
 
 if TYPE_CHECKING:
@@ -74,9 +74,8 @@ def run(
     if backfill is not None and (span is not None or force_push or accept_span):
         raise click.UsageError("`--backfill` cannot be combined with `--span`, `--force-push` or `--accept-span`")
     from pipeline.workspace import Workspace
-    from transform.config.config import load_config
 
-    loaded = load_config(config)
+    loaded = read_config(config)
     if rolling_window is not None:
         ingestion = dataclasses.replace(loaded.ingestion, window_spans=rolling_window)
         loaded = dataclasses.replace(loaded, ingestion=ingestion)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import ACCEPT_SPAN, REASON, WORKSPACE, needed_reason, quiet_imports
+from pipeline.cli.options import ACCEPT_SPAN, REASON, WORKSPACE, needed_reason, quiet_imports, read_config
 
 if TYPE_CHECKING:
     from pipeline.compile.compiled import RunEnvironment
@@ -36,9 +36,7 @@ def compile_command(
     config: str, target: str, out: Path, start: datetime.datetime | None, image: str, claim: str, secret: str
 ) -> None:
     """Write the pipeline for a scheduler: what its nodes are, and the scheduler's own file."""
-    from transform.config.config import load_config
-
-    loaded = load_config(config)
+    loaded = read_config(config)
     if start is not None:
         schedule = dataclasses.replace(loaded.schedule, start=start.date())
         loaded = dataclasses.replace(loaded, schedule=schedule)

@@ -24,6 +24,7 @@ from components.model_store.versions import (
 )
 from pipeline.batch_scoring.raw_rows import read_catalog
 from pipeline.registry.progressive import ProgressiveValidation
+from transform.config.renamed_keys import in_json
 from transform.errors import InputError
 
 #: Shown where a version lacks a value.
@@ -117,7 +118,7 @@ def contents(folder: Path) -> dict[str, str]:
         found[f"table {table.name}"] = f"{len(read_catalog(str(folder), table.name)):,} rows"
     config = extra / CONFIG_FILE
     if config.exists():
-        keys = json.loads(config.read_text(encoding="utf-8"))
+        keys = in_json(json.loads(config.read_text(encoding="utf-8")))
         keys |= keys.pop("spec")  # features and crosses: a config file has them at its top level
         found |= {f"config {place}": text for place, text in _flat((), keys)}
     return found

@@ -342,6 +342,16 @@ def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) 
     assert refused(store, "diff", "1", "7").startswith("a version to compare must be one of [1, 2]. Received: 7")
 
 
+def test_a_key_s_new_name_is_no_difference(store: Store, tmp_path: Path) -> None:
+    examples = [store.ingest(span, tmp_path) for span in (1, 2)]
+    for name in ("oov_buckets", "num_oov_buckets"):
+        vocabulary = {"min_count": 2, name: 3}
+        store.push(examples, {"spec": {"features": [{"name": "app", "vocabulary": vocabulary}]}})
+    differences = wdr(store, "diff", "1", "2").splitlines()
+    assert [line for line in differences if line.startswith("config")] == []
+    assert "model /m/1 /m/2" in differences
+
+
 def evaluate(store: Store, examples: Any, *models: Any, auc: float, before: float | None = None) -> None:
     """Writes a progressive validation of models, the earlier model first, on the examples of a span."""
     folder = store.workspace.artifacts / f"evaluation-{examples.custom_properties['span'].int_value}"

@@ -41,7 +41,7 @@ def make_config(**sections: Any) -> Config:
                     "name": "country",
                     "side": "context",
                     "kind": "categorical",
-                    "vocabulary": {"oov_buckets": 2},
+                    "vocabulary": {"num_oov_buckets": 2},
                     "parts": ["deep"],
                 },
             ],

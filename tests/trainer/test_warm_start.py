@@ -109,7 +109,7 @@ def test_other_ftrl_settings_leave_the_weights_where_they_are(old: Trained, base
 
 def test_merged_oov_buckets_start_from_the_mean(old: Trained, base: str) -> None:
     def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        features[3]["vocabulary"]["oov_buckets"] = 1
+        features[3]["vocabulary"]["num_oov_buckets"] = 1
         return features
 
     new = build(with_features(change), OLD)
@@ -127,7 +127,7 @@ def test_merged_oov_buckets_start_from_the_mean(old: Trained, base: str) -> None
 
 def test_split_oov_buckets_start_as_copies(old: Trained, base: str) -> None:
     def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        features[0]["vocabulary"]["oov_buckets"] = 3
+        features[0]["vocabulary"]["num_oov_buckets"] = 3
         return features
 
     new = build(with_features(change), OLD)

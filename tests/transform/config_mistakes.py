@@ -69,7 +69,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("features.0.vocabulary.mincount", 2)],
         "`mincount` is not a known key (small.yaml, features.app.vocabulary.mincount); "
-        "allowed: ['max_size', 'memory_spans', 'min_count', 'oov_buckets'].",
+        "allowed: ['max_size', 'memory_spans', 'min_count', 'num_oov_buckets'].",
     ),
     (
         [("features.0.kind", "text")],

@@ -30,7 +30,7 @@ def test_sharing_features_have_one_vocabulary() -> None:
     app, installed, price = spec.features
     assert spec.vocabulary_owner(installed) is app
     assert spec.vocabulary_owner(app) is app
-    assert spec.vocabularies == {"app": Vocabulary(min_count=2, max_size=None, oov_buckets=1)}
+    assert spec.vocabularies == {"app": Vocabulary(min_count=2, max_size=None, num_oov_buckets=1)}
     assert spec.sharers("app") == (app, installed)
     assert (app.is_numeric, installed.is_numeric, price.is_numeric) == (False, False, True)
     assert (app.is_list, installed.is_list, price.is_list) == (False, True, False)

@@ -17,7 +17,12 @@ CONFIG = parse_config(
         "name": "x",
         "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
         "features": [
-            {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"min_count": 3, "oov_buckets": 4}},
+            {
+                "name": "app",
+                "side": "item",
+                "kind": "categorical",
+                "vocabulary": {"min_count": 3, "num_oov_buckets": 4},
+            },
             {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
             {"name": "city", "side": "context", "kind": "categorical", "vocabulary": {"max_size": 2}},
             {"name": "rare", "side": "context", "kind": "categorical", "vocabulary": {"min_count": 99}},

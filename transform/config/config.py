@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.config import infra_validation as infra_settings
-from transform.config import settings, tuning
+from transform.config import renamed_keys, settings, tuning
 from transform.config import sources as source_sections
 from transform.config import validation_errors as mistakes
 from transform.config.drift import Drift
@@ -203,9 +205,17 @@ class Config:
         """The whole config as canonical JSON, which `from_json` reads back."""
         return json.dumps(_ADAPTER.dump_python(self, mode="json"), sort_keys=True)
 
+    def identity_json(self) -> str:
+        """The whole config as canonical JSON with the first name of each key.
+
+        It is for hashes and comparisons with what an earlier release recorded: renaming a key changes no config.
+        """
+        return json.dumps(renamed_keys.first_names(_ADAPTER.dump_python(self, mode="json")), sort_keys=True)
+
     @classmethod
     def from_json(cls, text: str) -> Config:
-        return _ADAPTER.validate_json(text)
+        """Reads the JSON that `to_json` of this or an earlier release wrote."""
+        return _ADAPTER.validate_json(json.dumps(renamed_keys.in_json(json.loads(text))))
 
 
 _ADAPTER = TypeAdapter(Config)
@@ -223,11 +233,16 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_config(path: str | Path) -> Config:
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, FutureWarning, stacklevel=4)  # of the caller of `load_config`
+
+
+def load_config(path: str | Path, warn: Callable[[str], None] = _warn) -> Config:
     """Reads and validates a YAML file.
 
     Args:
       path: The file.
+      warn: Called with a sentence for each old name of a key that the file has.
 
     Returns:
       The config.
@@ -235,30 +250,54 @@ def load_config(path: str | Path) -> Config:
     Raises:
       ConfigError: If the file cannot be read, is not YAML, or breaks a rule.
     """
+    return parse_config(parse_yaml(read_text(path), path), str(path), warn)
+
+
+def read_text(path: str | Path) -> str:
+    """Reads a config file's text, with its line ends as they are; raises ConfigError if it is none."""
     path = Path(path)
     try:
         size = path.stat().st_size
-        text = path.read_text(encoding="utf-8") if size <= MAX_CONFIG_BYTES else ""
+        text = path.read_bytes().decode("utf-8") if size <= MAX_CONFIG_BYTES else ""
     except OSError as error:
         raise ConfigError(f"the config cannot be read: {error.strerror} ({path})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"a config must be UTF-8 text: {error.reason} at byte {error.start} ({path})") from error
     if size > MAX_CONFIG_BYTES:
         raise ConfigError(f"a config has at most {MAX_CONFIG_BYTES} bytes. Received: {size} ({path})")
+    return text
+
+
+def parse_yaml(text: str, where: str | Path) -> dict[str, Any]:
+    """Parses a config file's text into its mapping of keys; raises ConfigError, which names `where`, if it has none."""
     try:
         raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date, a number too long
-        raise ConfigError(f"the config is not valid YAML: {' '.join(str(error).split())} ({path})") from error
+        raise ConfigError(f"the config is not valid YAML: {' '.join(str(error).split())} ({where})") from error
     except RecursionError as error:
-        raise ConfigError(f"the config is nested too deeply ({path})") from error
+        raise ConfigError(f"the config is nested too deeply ({where})") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"a config must be a mapping of keys. Received: {type(raw).__name__} ({path})")
-    return parse_config(raw, str(path))
+        raise ConfigError(f"a config must be a mapping of keys. Received: {type(raw).__name__} ({where})")
+    return raw
 
 
-def parse_config(raw: dict[str, Any], where: str) -> Config:
-    """Validates a config that is already a mapping; `where` names its origin in errors. Raises ConfigError."""
-    raw = dict(raw)
+def parse_config(raw: dict[str, Any], where: str, warn: Callable[[str], None] = _warn) -> Config:
+    """Validates a config that is already a mapping.
+
+    Args:
+      raw: The mapping.
+      where: Its origin, for errors and warnings.
+      warn: Called with a sentence for each old name of a key.
+
+    Returns:
+      The config.
+
+    Raises:
+      ConfigError: If it breaks a rule.
+    """
+    raw, found = renamed_keys.in_file(dict(raw), where)
+    for old in found:
+        warn(renamed_keys.warning_of(old, where))
     if "spec" in raw:
         raise ConfigError(f"`spec` is not a known key; did you mean `features`? ({where})")
     raw["spec"] = {key: raw.pop(key) for key in mistakes.SPEC_KEYS if key in raw}

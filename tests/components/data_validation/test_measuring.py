@@ -127,3 +127,8 @@ def test_the_recipe_is_of_what_makes_the_label_and_of_nothing_else(config: Confi
     assert label_recipe(with_installs(attribution_seconds=300)) != same
     assert label_recipe(with_installs(timestamp="when")) != same
     assert ids(config) == ("app_id",)
+
+
+def test_the_recipe_of_a_config_is_the_first_release_s(config: Config) -> None:
+    """Another value would compare the next span's labels with no earlier span's."""
+    assert label_recipe(config) == "d4d800f2f7f4dca1"

@@ -27,7 +27,7 @@ FEATURES: dict[str, dict[str, Any]] = {
         {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
         {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
         {"name": "age", "side": "context", "kind": "numeric", "quantiles": 5},
-        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"oov_buckets": 3}},
+        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 3}},
         {"name": "discount", "side": "item", "kind": "numeric", "quantiles": 4},
         {"name": "maker", "column": "developer", "side": "item", "kind": "categorical", "vocabulary": {}},
         {"name": "shelf", "side": "item", "kind": "categorical", "vocabulary": {}},

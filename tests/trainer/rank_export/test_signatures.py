@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
         {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
         {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
         {"name": "age", "side": "context", "kind": "numeric", "quantiles": 5},
-        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"oov_buckets": 3}},
+        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 3}},
         {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
         {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
     ],
