@@ -99,7 +99,7 @@ def config_of(
             "name": "counts",
             "sources": {"impressions": {"path": "log", "format": "csv", "label": "label", "request_id": "request"}},
             "features": [*transform_state, *only_counted],
-            "counts": [{"features": list(count)} for count in counts],
+            "count_encodings": [{"features": list(count)} for count in counts],
             "model": {"parts": parts, "embedding_dim": 32, "hidden_units": [256, 128], "dropout": 0.5},
             "training": {
                 "batch_size": 128,
@@ -119,7 +119,7 @@ def counts_of(config: Config, train_log: Log, eval_log: Log) -> CountTables:
     return count_rows(
         config.spec,
         [
-            Rows({c.name: log.keys(c.features) for c in config.spec.counts}, log.labels, log.spans, folds)
+            Rows({c.name: log.keys(c.features) for c in config.spec.count_encodings}, log.labels, log.spans, folds)
             for log, folds in splits
         ],
     )
@@ -154,7 +154,7 @@ def _batches(
 ) -> tf.data.Dataset:
     rows = log.where(order)
     columns = {transformed_name(name): ids for name, ids in rows.values.items()}
-    columns |= {transformed_name(count.key_name): rows.keys(count.features) for count in config.spec.counts}
+    columns |= {transformed_name(count.key_name): rows.keys(count.features) for count in config.spec.count_encodings}
     columns |= {SPAN: rows.spans, FOLD: rows.folds}
     labels = rows.labels.astype(np.float32)
 

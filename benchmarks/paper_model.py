@@ -35,9 +35,9 @@ class PaperModel:
     @property
     def spec(self) -> FeatureSpec:
         categorical = [Feature(name=n, side="item", kind="categorical", vocabulary=Vocabulary()) for n in _CATEGORICAL]
-        numeric = [Feature(name=n, side="item", kind="numeric", quantiles=100, parts=("deep",)) for n in _NUMERIC]
+        numeric = [Feature(name=n, side="item", kind="numeric", num_quantiles=100, parts=("deep",)) for n in _NUMERIC]
         pairs = itertools.islice(itertools.pairwise(_CATEGORICAL), NUM_CROSSES)
-        crosses = tuple(Cross(features=pair, hash_buckets=self.rows) for pair in pairs)
+        crosses = tuple(Cross(features=pair, num_hash_buckets=self.rows) for pair in pairs)
         return FeatureSpec(features=(*categorical, *numeric), crosses=crosses)
 
     @property

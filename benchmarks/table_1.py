@@ -49,7 +49,7 @@ def variants(config: Config) -> dict[str, Config]:
     spec = dataclasses.replace(
         config.spec,
         features=tuple(dataclasses.replace(feature, parts=("deep",)) for feature in config.spec.features),
-        counts=tuple(dataclasses.replace(count, parts=("wide",)) for count in config.spec.counts),
+        count_encodings=tuple(dataclasses.replace(count, parts=("wide",)) for count in config.spec.count_encodings),
     )
     models = {parts: dataclasses.replace(config.model, parts=parts, count_dropout=0.0) for parts in PARTS}
     divided = {

@@ -1,12 +1,12 @@
 """Training speed of the paper's architecture: `python -m benchmarks.training_speed`.
 
-Measures examples per second, including input reading, with this trainer in float32 and with `model.bfloat16`. They are
-compared with the machine's upper bound (the rate of the dense layers' matrix products alone) and with
-`tf_keras.experimental.WideDeepModel` with stock optimizers on the same examples. In each turn, each of the three runs
-in a process of its own, since two would not fit into memory. The matrix products are measured before and after each of
-this trainer's passes over the examples. The first pass of a process, which traces the graphs and touches the tables'
-memory for the first time, is not counted, nor is the first batch of any pass. Shares are also given in processor
-seconds, which other load on the machine does not affect.
+Measures examples per second, including input reading, with this trainer in float32 and with `model.compute_dtype:
+bfloat16`. They are compared with the machine's upper bound (the rate of the dense layers' matrix products alone) and
+with `tf_keras.experimental.WideDeepModel` with stock optimizers on the same examples. In each turn, each of the three
+runs in a process of its own, since two would not fit into memory. The matrix products are measured before and after
+each of this trainer's passes over the examples. The first pass of a process, which traces the graphs and touches the
+tables' memory for the first time, is not counted, nor is the first batch of any pass. Shares are also given in
+processor seconds, which other load on the machine does not affect.
 
 All tables are in huge pages where glibc can request them from the kernel (`HUGE_PAGES`).
 """
@@ -25,7 +25,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import tensorflow as tf
 from rich.table import Table
@@ -114,11 +114,12 @@ class Job:
         return dict(measured)
 
 
-def our_passes(job: Job, bfloat16: bool) -> dict[int, list[Pass]]:
+def our_passes(job: Job, compute_dtype: Literal["float32", "bfloat16"]) -> dict[int, list[Pass]]:
     """Measures this trainer's passes, and the matrix products in the same dtype."""
-    kind = tf.bfloat16 if bfloat16 else tf.float32
-    model = WideDeep(job.paper.spec, dataclasses.replace(MODEL, bfloat16=bfloat16), job.paper.vocabulary_sizes)
-    do_steps = steps_function(model, JointOptimizer(model, TRAINING), TRAINING.negative_fraction)
+    kind = tf.dtypes.as_dtype(compute_dtype)
+    settings_of_model = dataclasses.replace(MODEL, compute_dtype=compute_dtype)
+    model = WideDeep(job.paper.spec, settings_of_model, job.paper.vocabulary_sizes)
+    do_steps = steps_function(model, JointOptimizer(model, TRAINING), TRAINING.negative_sampling_rate)
     zero = tf.zeros([], tf.float64)
 
     def measure(batch_size: int, number: int) -> Pass:
@@ -155,8 +156,8 @@ def measure(job: Job, num_turns: int) -> list[Turn]:
     with concurrent.futures.ProcessPoolExecutor(1, context, max_tasks_per_child=1) as new_process:
         return [
             Turn(
-                float32=new_process.submit(our_passes, job, False).result(),
-                bfloat16=new_process.submit(our_passes, job, True).result(),
+                float32=new_process.submit(our_passes, job, "float32").result(),
+                bfloat16=new_process.submit(our_passes, job, "bfloat16").result(),
                 stock=new_process.submit(stock_passes, job).result(),
             )
             for _ in range(num_turns)

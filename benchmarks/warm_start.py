@@ -59,7 +59,7 @@ class Comparison:
 
 def aucs_after(prepared: TrainingSetup, steps: Sequence[int]) -> tuple[float, ...]:
     """Trains up to each of `steps` (ascending, within one epoch) and validates there."""
-    do_steps = steps_function(prepared.model, prepared.optimizers, prepared.config.training.negative_fraction)
+    do_steps = steps_function(prepared.model, prepared.optimizers, prepared.config.training.negative_sampling_rate)
     logits_of = logits_function(prepared.model)
     batches, done, aucs = iter(prepared.train_data(1)), 0, []
     for until in steps:

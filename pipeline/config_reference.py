@@ -1,6 +1,7 @@
-"""Generates the tables of config keys in `configs/YOUR-OWN-LOGS.md` from the dataclasses that a config is parsed into.
+"""Generates the tables of config keys, and the JSON schema, from the dataclasses that a config is parsed into.
 
-`python -m pipeline.config_reference` prints them; with `--write` it writes them between the page's two markers.
+`python -m pipeline.config_reference` prints the tables; with `--write` it writes them between the two markers of
+`configs/YOUR-OWN-LOGS.md`, and the schema, by which editors complete and check a config, into `configs/schema.json`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from transform.config import settings, sources
 from transform.config.config import Config
 
 PAGE = ROOT / "configs" / "YOUR-OWN-LOGS.md"
+SCHEMA = ROOT / "configs" / "schema.json"
 BEGIN = "<!-- The tables from here on are written by `python -m pipeline.config_reference --write`. -->"
 END = "<!-- The written tables end here. -->"
 
@@ -45,11 +47,13 @@ class Section:
 
     Attributes:
       place: The path of the keys in the file, such as `features[].vocabulary`; empty for the top level.
+      definition: The name of the keys' definition in the JSON schema: their dataclass.
       summary: What the keys describe, in one sentence.
       rows: One row per key: its name, allowed values, default and meaning.
     """
 
     place: str
+    definition: str
     summary: str
     rows: tuple[tuple[str, str, str, str], ...]
 
@@ -63,19 +67,60 @@ class Section:
 
 def sections() -> list[Section]:
     """Returns all tables in the order of the file: each section, then its subsections."""
+    top, definitions = _schema_of_files()
+    return list(_sections("", Config, top, definitions))
+
+
+def _schema_of_files() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns pydantic's JSON schema of a config file's top level, and the definitions that it refers to."""
     schema = TypeAdapter(Config).json_schema()
     definitions: dict[str, Any] = schema["$defs"]
-    spec = definitions["FeatureSpec"]  # its two keys are at the top level of the file
+    spec = definitions.pop("FeatureSpec")  # its keys are at the top level of the file
     properties: dict[str, Any] = {}
     for name, node in schema["properties"].items():
         properties |= spec["properties"] if name == "spec" else {name: node}
-    top = {"properties": properties, "required": [*schema["required"], *spec["required"]]}
-    return list(_sections("", Config, top, definitions))
+    required = [name for name in [*schema["required"], *spec["required"]] if name != "spec"]
+    return {"properties": properties, "required": required}, definitions
+
+
+def json_schema() -> dict[str, Any]:
+    """Returns the JSON schema (draft 7) of a config file, with the tables' texts as descriptions."""
+    top, definitions = _schema_of_files()
+    described = {"": top, **definitions}
+    for section in sections():
+        node = described["" if section.definition == Config.__name__ else section.definition]
+        node["description"] = section.summary
+        for name, _, _, meaning in section.rows:
+            if "$ref" not in node["properties"][name]:  # draft 7 ignores what is beside a reference
+                node["properties"][name]["description"] = meaning
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A deployment's config",
+        "type": "object",
+        "additionalProperties": False,
+        **_strict(top),
+        "$defs": {name: _strict(node) for name, node in definitions.items()},
+    }
+
+
+def _strict(node: Any) -> Any:
+    """Returns a schema without pydantic's titles, in which a mapping has no other keys than those of its pattern."""
+    if isinstance(node, list):
+        return [_strict(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    strict = {name: _strict(entry) for name, entry in node.items() if name != "title" or not isinstance(entry, str)}
+    return {**strict, "additionalProperties": False} if "patternProperties" in strict else strict
 
 
 def to_markdown() -> str:
     """Returns all tables as they appear between the page's markers."""
     return "\n".join(section.to_markdown() for section in sections())
+
+
+def schema_text() -> str:
+    """Returns the JSON schema as its file has it."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def rewritten(page: str) -> str:
@@ -99,7 +144,7 @@ def _sections(place: str, cls: type, schema: JsonSchema, definitions: JsonSchema
             child_place = f"{place}.{name}{suffix}" if place else f"{name}{suffix}"
             below.append((child_place, child, definitions[child.__name__]))
     summary = "The sections of the file." if cls is Config else summary_of(cls)
-    yield Section(place, summary, tuple(rows))
+    yield Section(place, cls.__name__, summary, tuple(rows))
     for child_place, child, child_schema in below:
         yield from _sections(child_place, child, child_schema, definitions)
 
@@ -205,11 +250,12 @@ def _default(name: str, node: JsonSchema, schema: JsonSchema) -> str:
 
 
 def main() -> None:
-    """Prints the tables, or writes them into the page."""
+    """Prints the tables, or writes them into the page, and the JSON schema."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"write them into {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write them into {PAGE.name}, and {SCHEMA.name}")
     if parser.parse_args().write:
         PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        SCHEMA.write_text(schema_text(), encoding="utf-8")
     else:
         sys.stdout.write(to_markdown())
 

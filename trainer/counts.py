@@ -164,8 +164,10 @@ class CountTables(tf.Module):  # type: ignore[misc]
         Returns:
           The features with the counts' inputs, int64 `[rows]`, in place of the counts' keys, SPAN and FOLD.
         """
-        counts = [c for c in self._spec.counts if c.name in self._keys and transformed_name(c.key_name) in features]
-        replaced = {SPAN, FOLD, *(transformed_name(count.key_name) for count in self._spec.counts)}
+        counts = [
+            c for c in self._spec.count_encodings if c.name in self._keys and transformed_name(c.key_name) in features
+        ]
+        replaced = {SPAN, FOLD, *(transformed_name(count.key_name) for count in self._spec.count_encodings)}
         found = {name: value for name, value in features.items() if name not in replaced}
         seen = None
         if counts and SPAN in features:
@@ -242,7 +244,7 @@ def count_rows(spec: FeatureSpec, batches: Iterable[Rows]) -> CountTables:
       The tables. For each count, they keep the `max_size` combinations with the most rows, ties going to the lowest
       fingerprints.
     """
-    sums = {count.name: _Sums() for count in spec.counts}
+    sums = {count.name: _Sums() for count in spec.count_encodings}
     for rows in batches:
         for name, keys in rows.keys.items():
             sums[name].add(np.stack([keys, rows.spans, rows.folds, rows.labels]))
@@ -251,7 +253,7 @@ def count_rows(spec: FeatureSpec, batches: Iterable[Rows]) -> CountTables:
     cells = Cells(tuple(spans.tolist()) or (0,))
     by_label = np.zeros(2, np.int64)
     keys_of, numbers_of = {}, {}
-    for count in (count for count in spec.counts if count.name in found):
+    for count in (count for count in spec.count_encodings if count.name in found):
         (keys, of_span, folds, labels), number = found[count.name]
         by_label = np.bincount(labels, number, minlength=2)
         distinct, places = np.unique(keys, return_inverse=True)

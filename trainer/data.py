@@ -47,9 +47,9 @@ class LabelCounts:
         """ln((positives + 1/2) / (negatives + 1/2)); the halves keep it finite."""
         return math.log((self.positives + 0.5) / (self.negatives + 0.5))
 
-    def after_drawing(self, negative_fraction: float) -> int:
+    def after_drawing(self, negative_sampling_rate: float) -> int:
         """The expected number of examples after drawing negatives."""
-        return self.positives + round(negative_fraction * self.negatives)
+        return self.positives + round(negative_sampling_rate * self.negatives)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +158,8 @@ def train_dataset(
     if withheld is not None:
         batches = records.batch(EVAL_BATCH_SIZE)
         records = batches.map(lambda batch: tf.boolean_mask(batch, ~withheld.among(batch))).unbatch()
-    if training.negative_fraction < 1:
-        records = _with_drawn_negatives(records, feature_spec, training.negative_fraction, draw_seed)
+    if training.negative_sampling_rate < 1:
+        records = _with_drawn_negatives(records, feature_spec, training.negative_sampling_rate, draw_seed)
     records = records.shuffle(training.shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
     numbered = records.batch(training.batch_size).enumerate().skip(skip_batches)
     return _parsed(numbered, feature_spec, counts, counts_seed)
@@ -189,7 +189,7 @@ def counted_rows(
     Yields:
       Batches of rows.
     """
-    keys = {count.name: transformed_name(count.key_name) for count in spec.counts}
+    keys = {count.name: transformed_name(count.key_name) for count in spec.count_encodings}
     keys = {name: key for name, key in keys.items() if key in feature_spec}
     read = {name: feature_spec[name] for name in (*keys.values(), LABEL, SPAN, FOLD)}
     batches = read_records(expand_patterns(patterns)).batch(EVAL_BATCH_SIZE)
@@ -209,11 +209,11 @@ def _column(values: tf.Tensor) -> tf.Tensor:
 
 
 def _with_drawn_negatives(
-    records: tf.data.Dataset, feature_spec: Mapping[str, Any], negative_fraction: float, seed: Sequence[int]
+    records: tf.data.Dataset, feature_spec: Mapping[str, Any], negative_sampling_rate: float, seed: Sequence[int]
 ) -> tf.data.Dataset:
     def draw(number: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         batch_seed = tf.random.fold_in(tf.constant(seed, tf.int64), number)
-        drawn = tf.random.stateless_uniform(tf.shape(batch), batch_seed) < negative_fraction
+        drawn = tf.random.stateless_uniform(tf.shape(batch), batch_seed) < negative_sampling_rate
         return tf.boolean_mask(batch, drawn | (_labels(batch, feature_spec) > 0.5))
 
     batches = records.batch(EVAL_BATCH_SIZE).enumerate()

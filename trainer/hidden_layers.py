@@ -18,8 +18,8 @@ _INITIALIZERS = {"relu": "HeUniform", "elu": "HeUniform", "gelu": "HeUniform", "
 class HiddenLayers(tf.Module):  # type: ignore[misc]
     """A multilayer perceptron: a^(l+1) = dropout(f(norm(W^(l) a^(l) + b^(l)))), and a last layer without f and b.
 
-    `norm` is batch normalization if the settings enable it, else the identity. With `bfloat16`, training rounds the
-    factors of the matrix products W^(l) a^(l), and of their gradients, to bfloat16; all else is float32.
+    `norm` is batch normalization if the settings enable it, else the identity. With `compute_dtype: bfloat16`, training
+    rounds the factors of the matrix products W^(l) a^(l), and of their gradients, to bfloat16; all else is float32.
 
     Args:
       width: The input's width.
@@ -36,7 +36,7 @@ class HiddenLayers(tf.Module):  # type: ignore[misc]
         step_seed_of: Callable[[str], tf.Tensor],
     ) -> None:
         super().__init__(name="hidden_layers")
-        self._dropout, self._bfloat16, self._step_seed_of = model.dropout, model.bfloat16, step_seed_of
+        self._dropout, self._compute_dtype, self._step_seed_of = model.dropout, model.compute_dtype, step_seed_of
         self._activation = tf_keras.activations.get(model.activation)
         self._dense: list[tf_keras.layers.Dense] = []
         self._norm: list[tf_keras.layers.BatchNormalization] = []
@@ -84,7 +84,7 @@ class HiddenLayers(tf.Module):  # type: ignore[misc]
         return self._after_first_sum(first_sum, training=False)
 
     def _sum(self, i: int, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        dense, factors = self._dense[i], tf.bfloat16 if training and self._bfloat16 else tf.float32
+        dense, factors = self._dense[i], self._compute_dtype if training else tf.float32
         product = tf.matmul(tf.cast(inputs, factors), tf.cast(dense.kernel, factors))
         return tf.nn.bias_add(tf.cast(product, tf.float32), dense.bias)
 

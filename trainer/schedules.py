@@ -27,7 +27,7 @@ def learning_rate(deep: settings.DeepOptimizer, step: tf.Tensor, num_steps: int)
     """
     done = tf.cast(step, tf.float32)
     p = tf.clip_by_value((done - deep.warmup_steps) / max(num_steps - deep.warmup_steps, 1), 0.0, 1.0)
-    f = deep.final_fraction
+    f = deep.min_lr_ratio
     factor = {
         "constant": lambda: tf.ones_like(p),
         "cosine": lambda: f + (1 - f) * (1 + tf.cos(math.pi * p)) / 2,

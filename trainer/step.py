@@ -14,7 +14,7 @@ from trainer.optimizers import JointOptimizer
 
 
 def train_step(
-    model: WideDeep, optimizers: JointOptimizer, batch: Batch, negative_fraction: float = 1.0
+    model: WideDeep, optimizers: JointOptimizer, batch: Batch, negative_sampling_rate: float = 1.0
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Updates the model once.
 
@@ -26,7 +26,7 @@ def train_step(
       model: The model.
       optimizers: Its optimizers.
       batch: Features, labels and weights.
-      negative_fraction: f.
+      negative_sampling_rate: f.
 
     Returns:
       Σ w·l before the update and Σ w, both float32 scalars.
@@ -34,7 +34,7 @@ def train_step(
     features, labels, weights = batch
     with tf.GradientTape() as tape:
         logits, penalty = model.training_logits(features)
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits - math.log(negative_fraction))
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits - math.log(negative_sampling_rate))
         loss_sum, weight_sum = tf.reduce_sum(weights * losses), tf.reduce_sum(weights)
         loss = tf.math.divide_no_nan(loss_sum, weight_sum) + penalty  # a batch without weight has no loss
     optimizers.apply(tape.gradient(loss, optimizers.variables))
@@ -42,7 +42,7 @@ def train_step(
     return loss_sum, weight_sum
 
 
-def steps_function(model: WideDeep, optimizers: JointOptimizer, negative_fraction: float) -> Callable[..., Any]:
+def steps_function(model: WideDeep, optimizers: JointOptimizer, negative_sampling_rate: float) -> Callable[..., Any]:
     """Returns a graph function that runs many steps.
 
     Its arguments are an iterator of batches, the number of steps, int64, and the epoch's Σ w·l and Σ w so far, float64.
@@ -56,7 +56,7 @@ def steps_function(model: WideDeep, optimizers: JointOptimizer, negative_fractio
 
             def step() -> Any:
                 batch = optional.get_value()
-                losses = train_step(model, optimizers, batch, negative_fraction)
+                losses = train_step(model, optimizers, batch, negative_sampling_rate)
                 added = (1, tf.size(batch[1]), *losses)
                 return (more, *(total + tf.cast(value, total.dtype) for total, value in zip(done, added, strict=True)))
 

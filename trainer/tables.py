@@ -94,7 +94,7 @@ class InputBlock:
 
 def counted_vocabularies(spec: FeatureSpec) -> tuple[str, ...]:
     """The names of all vocabularies that tf.Transform learns: of features that declare one and of counted crosses."""
-    crosses = [cross.name for cross in spec.crosses if cross.hash_buckets is None]
+    crosses = [cross.name for cross in spec.crosses if cross.num_hash_buckets is None]
     return (*spec.vocabularies, *crosses)
 
 
@@ -171,9 +171,9 @@ def _count_table(part: Literal["wide", "embedding"], name: str, width: int) -> T
 def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> Table:
     name = f"wide/{feature.name}"
     if feature.is_numeric:
-        assert feature.quantiles is not None  # ensured by the spec's validation
-        keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.quantiles})
-        return Table(name, feature.quantiles + 1, keys, (transformed_name(feature.bucket_name),))
+        assert feature.num_quantiles is not None  # ensured by the spec's validation
+        keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.num_quantiles})
+        return Table(name, feature.num_quantiles + 1, keys, (transformed_name(feature.bucket_name),))
     owner = spec.vocabulary_owner(feature).name
     oov_buckets = spec.vocabularies[owner].num_oov_buckets
     keys = RowKeys("vocabulary", owner, oov_buckets, has_missing_row=spec.has_missing_row(owner))
@@ -181,10 +181,10 @@ def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: M
 
 
 def _cross_table(spec: FeatureSpec, cross: Cross, vocabulary_sizes: Mapping[str, int]) -> Table:
-    quantiles = {name: n for name in cross.features if (n := spec.by_name[name].quantiles) is not None}
+    quantiles = {name: n for name in cross.features if (n := spec.by_name[name].num_quantiles) is not None}
     inputs = (transformed_name(cross.name),)
-    if cross.hash_buckets is not None:
+    if cross.num_hash_buckets is not None:
         keys = RowKeys("hash", features=cross.features, quantiles=quantiles)
-        return Table(f"wide/{cross.name}", cross.hash_buckets, keys, inputs)
+        return Table(f"wide/{cross.name}", cross.num_hash_buckets, keys, inputs)
     keys = RowKeys("vocabulary", cross.name, features=cross.features, quantiles=quantiles)
     return Table(f"wide/{cross.name}", vocabulary_sizes[cross.name], keys, inputs)

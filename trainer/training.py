@@ -65,7 +65,7 @@ class TrainingResult:
 
 def steps_per_epoch(counts: LabelCounts, training: settings.Training) -> int:
     """The number of steps per epoch; the expected number if negatives are drawn."""
-    return math.ceil(counts.after_drawing(training.negative_fraction) / training.batch_size)
+    return math.ceil(counts.after_drawing(training.negative_sampling_rate) / training.batch_size)
 
 
 def train(
@@ -123,7 +123,7 @@ class _Loop:
         if checkpoint_folder is not None:
             variables = [*self._state, *self._best]
             self._checkpoints = Checkpoints(checkpoint_folder, training.checkpoint_seconds, variables)
-        self._do_steps = steps_function(model, optimizers, training.negative_fraction)
+        self._do_steps = steps_function(model, optimizers, training.negative_sampling_rate)
         self._logits_of = logits_function(model)
         num_steps = training.num_epochs * steps_per_epoch(counts, training)
         self._progress = ProgressLog(num_steps, training.num_epochs)

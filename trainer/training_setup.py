@@ -121,7 +121,7 @@ def prepare(
         *config.spec.stored_names(model.feature_names),
         LABEL,
         WEIGHT,
-        *((SPAN, FOLD) if config.spec.counts else ()),
+        *((SPAN, FOLD) if config.spec.count_encodings else ()),
     ]
     parsing = {name: all_features[name] for name in stored if name in all_features}
     counts = _counts(config.spec, window, parsing)
@@ -147,7 +147,7 @@ def _window(train_patterns: Sequence[str], eval_patterns: Sequence[str], feature
 
 
 def _counts(spec: FeatureSpec, window: Window, parsing: Mapping[str, Any]) -> CountTables | None:
-    if not spec.counts:
+    if not spec.count_encodings:
         return None
     splits = ((window.train_files, True), (window.eval_files, False))
     rows = (data.counted_rows(files, parsing, spec, in_folds=in_folds) for files, in_folds in splits)

@@ -1,4 +1,4 @@
-"""The feature spec: every feature, cross and count, declared once in the config.
+"""The feature spec: every feature, cross and count encoding, declared once in the config.
 
 The reading columns, the TFDV schema, ``preprocessing_fn``, the model's inputs and the request
 format are all derived from the objects of this module.
@@ -55,7 +55,7 @@ MEMORY_SPANS = 14
 #: Joins the tokens of a cross; a control character, so that it does not occur in tokens.
 CROSS_SEPARATOR = "\x1f"
 
-#: The model's two inputs from a count feature: the share of positives, and the number of rows.
+#: The model's two inputs from a count encoding: the share of positives, and the number of rows.
 CountInput = Literal["share", "rows"]
 COUNT_INPUTS: tuple[CountInput, ...] = ("share", "rows")
 
@@ -102,7 +102,7 @@ class Feature:
       source: The source it is read from: `impressions` or the name of a table.
       column: The source's column; the feature's name if left out.
       vocabulary: For the categorical kinds: a rule, or the name of the feature whose vocabulary it shares.
-      quantiles: For `numeric`: the number n_q of quantiles.
+      num_quantiles: For `numeric`: the number n_q of quantiles.
       parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile. With `[]`
         none does, and it is in the examples alone: for slices of the evaluation, or to compare a model that does
         without it with one that serves and reads it.
@@ -120,7 +120,7 @@ class Feature:
     source: Name = IMPRESSIONS
     column: str | None = None
     vocabulary: Vocabulary | Name | None = None
-    quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    num_quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
     parts: tuple[Part, ...] = ("wide", "deep")
     renamed_from: Name | None = None
     trim: bool = True
@@ -138,12 +138,14 @@ class Feature:
     def _rule_fits_kind(self) -> Feature:
         if self.kind == "numeric":
             if self.vocabulary is not None:
-                raise ValueError("`vocabulary` goes with the categorical kinds only; a numeric feature has `quantiles`")
-            if self.quantiles is None:
-                raise ValueError("`quantiles` is required for a numeric feature; allowed: 2 to 10000")
+                raise ValueError(
+                    "`vocabulary` goes with the categorical kinds only; a numeric feature has `num_quantiles`"
+                )
+            if self.num_quantiles is None:
+                raise ValueError("`num_quantiles` is required for a numeric feature; allowed: 2 to 10000")
         else:
-            if self.quantiles is not None:
-                raise ValueError("`quantiles` goes with kind numeric only; a categorical feature has `vocabulary`")
+            if self.num_quantiles is not None:
+                raise ValueError("`num_quantiles` goes with kind numeric only; a categorical feature has `vocabulary`")
             if self.vocabulary is None:
                 raise ValueError("`vocabulary` is required for a categorical feature: a rule, or a feature's name")
         return self
@@ -176,7 +178,7 @@ class Cross:
 
     Attributes:
       features: The names of at least two features; a numeric one enters as its quantile.
-      hash_buckets: Hash every combination into this many weights, or
+      num_hash_buckets: Hash every combination into this many weights, or
       min_count: give a weight to each combination that occurs at least this often in training.
       max_size: With `min_count`: keep at most this many of the most frequent combinations. As many again may be kept by
         `memory_spans`.
@@ -185,15 +187,15 @@ class Cross:
     """
 
     features: Annotated[tuple[Name, ...], Field(min_length=2, max_length=5)]
-    hash_buckets: Annotated[int, Field(ge=2, le=100_000_000)] | None = None
+    num_hash_buckets: Annotated[int, Field(ge=2, le=100_000_000)] | None = None
     min_count: Annotated[int, Field(ge=1)] | None = None
     max_size: Annotated[int, Field(ge=1)] | None = None
     memory_spans: Annotated[int, Field(ge=0, le=10_000)] | None = None
 
     @model_validator(mode="after")
     def _one_rule(self) -> Cross:
-        if (self.hash_buckets is None) == (self.min_count is None):
-            raise ValueError("a cross has exactly one of `hash_buckets` and `min_count`")
+        if (self.num_hash_buckets is None) == (self.min_count is None):
+            raise ValueError("a cross has exactly one of `num_hash_buckets` and `min_count`")
         for name in ("max_size", "memory_spans"):
             if getattr(self, name) is not None and self.min_count is None:
                 raise ValueError(f"`{name}` goes with `min_count` only")
@@ -206,8 +208,8 @@ class Cross:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Count:
-    """A count feature: how many rows with a combination of values were known before a row, and what share was positive.
+class CountEncoding:
+    """A count encoding: how many rows with a combination of values were known before a row, and their positive share.
 
     A cross memorizes a combination only once it has learned a weight for it; a count says in one look what is known of
     it, and what that is worth is learned from all combinations. A row of training or evaluation sees the labels of
@@ -224,8 +226,8 @@ class Count:
     parts: tuple[Part, ...] = ("wide", "deep")
 
     @model_validator(mode="after")
-    def _features_differ(self) -> Count:
-        _check_distinct("a count", self.features)
+    def _features_differ(self) -> CountEncoding:
+        _check_distinct("a count encoding", self.features)
         return self
 
     @property
@@ -249,11 +251,11 @@ def _check_distinct(what: str, names: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, config=STRICT)
 class FeatureSpec:
-    """All features, crosses and counts of a config, and what follows from them together."""
+    """All features, crosses and count encodings of a config, and what follows from them together."""
 
     features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=1000)]
     crosses: Annotated[tuple[Cross, ...], Field(max_length=1000)] = ()
-    counts: Annotated[tuple[Count, ...], Field(max_length=1000)] = ()
+    count_encodings: Annotated[tuple[CountEncoding, ...], Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _names_resolve(self) -> FeatureSpec:
@@ -261,7 +263,7 @@ class FeatureSpec:
         for name in [f.name for f in self.features] + [c.name for c in self.combinations]:
             if name in taken:
                 raise ValueError(
-                    f"`{name}` is declared twice in features, crosses and counts; each name must be unique"
+                    f"`{name}` is declared twice in features, crosses and count_encodings; each name must be unique"
                 )
             taken.add(name)
         for f in self.features:
@@ -284,7 +286,7 @@ class FeatureSpec:
                         f"feature `{f.name}` shares the vocabulary of `{f.vocabulary}`, which has no vocabulary "
                         f"rule of its own; allowed: {owners}"
                     )
-        for what, combinations in (("cross", self.crosses), ("count", self.counts)):
+        for what, combinations in (("cross", self.crosses), ("count encoding", self.count_encodings)):
             for combination in combinations:
                 for name in combination.features:
                     if name not in by_name:
@@ -292,9 +294,9 @@ class FeatureSpec:
                             f"{what} `{combination.name}` names the feature `{name}`, which is not declared; "
                             f"allowed: {sorted(by_name)}"
                         )
-                    if what == "count" and by_name[name].is_list:
+                    if what == "count encoding" and by_name[name].is_list:
                         raise ValueError(
-                            f"count `{combination.name}` names the list `{name}`; a list cannot be counted"
+                            f"count encoding `{combination.name}` names the list `{name}`; a list cannot be counted"
                         )
         return self
 
@@ -308,9 +310,9 @@ class FeatureSpec:
         return frozenset({name for f in self.features for name in (f.name, f.renamed_from) if name is not None})
 
     @property
-    def combinations(self) -> tuple[Cross | Count, ...]:
-        """The crosses and the counts."""
-        return (*self.crosses, *self.counts)
+    def combinations(self) -> tuple[Cross | CountEncoding, ...]:
+        """The crosses and the count encodings."""
+        return (*self.crosses, *self.count_encodings)
 
     def vocabulary_owner(self, feature: Feature) -> Feature:
         """The feature whose vocabulary, and so whose embedding table, `feature` uses; often `feature` itself."""
@@ -334,7 +336,7 @@ class FeatureSpec:
 
     def counts_of_part(self, part: Part) -> tuple[str, ...]:
         """The untransformed names of the count inputs that a part of the model reads."""
-        return tuple(c.input_name(which) for c in self.counts if part in c.parts for which in COUNT_INPUTS)
+        return tuple(c.input_name(which) for c in self.count_encodings if part in c.parts for which in COUNT_INPUTS)
 
     def stored_names(self, inputs: Iterable[str]) -> tuple[str, ...]:
         """The outputs of tf.Transform that some of the model's inputs come from: for a count's inputs, its key.
@@ -347,13 +349,13 @@ class FeatureSpec:
         """
         keys = {
             transformed_name(c.input_name(which)): transformed_name(c.key_name)
-            for c in self.counts
+            for c in self.count_encodings
             for which in COUNT_INPUTS
         }
         return tuple(dict.fromkeys(keys.get(name, name) for name in inputs))
 
     def needs_bucket(self, feature: Feature) -> bool:
-        """Whether a numeric feature's quantile is needed as an id: for the wide part, a cross or a count."""
+        """Whether a numeric feature's quantile is needed as an id: for the wide part, a cross or a count encoding."""
         return feature.is_numeric and (
             "wide" in feature.parts or any(feature.name in c.features for c in self.combinations)
         )

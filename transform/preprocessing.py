@@ -85,7 +85,7 @@ def transform_features(
         outputs[transformed_name(cross.name)] = _cross_ids(
             [tokens[name] for name in cross.features], cross, remembered.get(cross.name, [])
         )
-    for count in spec.counts:
+    for count in spec.count_encodings:
         combinations = tf.strings.join([tokens[name] for name in count.features], separator=CROSS_SEPARATOR)
         outputs[transformed_name(count.key_name)] = _count_key(combinations)
     for name in (LABEL, WEIGHT):
@@ -109,7 +109,7 @@ def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.
 
     A missing value gives `MISSING_QUANTILE` and n_q.
     """
-    num_quantiles = feature.quantiles
+    num_quantiles = feature.num_quantiles
     assert num_quantiles is not None  # ensured by the spec's validation
     boundaries = tft.quantiles(
         values.values, num_quantiles, epsilon=min(0.01, 0.1 / num_quantiles), name=f"{feature.name}_quantiles"
@@ -168,8 +168,8 @@ def as_column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
 def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross, remembered: list[bytes]) -> tf.SparseTensor:
     """The ids of every combination of the features' values, without the combinations that have no weight."""
     combinations = tf.sparse.cross([as_column(part) for part in parts], separator=CROSS_SEPARATOR)
-    if cross.hash_buckets is not None:
-        ids = tf.strings.to_hash_bucket_fast(combinations.values, cross.hash_buckets)
+    if cross.num_hash_buckets is not None:
+        ids = tf.strings.to_hash_bucket_fast(combinations.values, cross.num_hash_buckets)
         return tf.SparseTensor(combinations.indices, ids, combinations.dense_shape)
     vocabulary = tft.vocabulary(
         combinations,

@@ -138,7 +138,10 @@ def _lacking_features(root: str, version: int, features: Collection[str]) -> lis
     # Not parsed as a Config: a release may drop a key.
     spec = renamed_keys.in_json(json.loads(text)).get("spec", {}) if text else {}
     combined = {
-        name for kind in ("crosses", "counts") for combination in spec.get(kind, []) for name in combination["features"]
+        name
+        for kind in ("crosses", "count_encodings")
+        for combination in spec.get(kind, [])
+        for name in combination["features"]
     }
     read = {f["name"] for f in spec.get("features", []) if f.get("parts", True) or f["name"] in combined}
     return sorted(read - set(features))

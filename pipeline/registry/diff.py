@@ -130,7 +130,7 @@ def _num_lines(path: Path) -> int:
 
 
 def _flat(place: tuple[str, ...], value: Any) -> Iterator[tuple[str, str]]:
-    """Yields a config's values, each with its path, such as `features.price.quantiles`."""
+    """Yields a config's values, each with its path, such as `features.price.num_quantiles`."""
     entries = _entries(value)
     if entries is None:
         yield ".".join(place), json.dumps(value)

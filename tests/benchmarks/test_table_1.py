@@ -12,14 +12,14 @@ from tests.trainer.trained_model import COUNTS
 
 
 def test_features_are_the_deep_part_s_alone_and_crosses_and_counts_the_wide_part_s() -> None:
-    config = make_config(counts=COUNTS)
+    config = make_config(count_encodings=COUNTS)
     trained = variants(config)
     assert list(trained) == ["wide", "deep", "wide & deep", "configs/small.yaml"]
     assert trained["configs/small.yaml"] == config
     for row, parts in {"wide": "wide", "deep": "deep", "wide & deep": "wide_and_deep"}.items():
         assert trained[row].model.parts == parts
         assert {feature.parts for feature in trained[row].spec.features} == {("deep",)}
-        assert {count.parts for count in trained[row].spec.counts} == {("wide",)}
+        assert {count.parts for count in trained[row].spec.count_encodings} == {("wide",)}
         assert trained[row].spec.crosses == config.spec.crosses
 
 

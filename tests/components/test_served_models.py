@@ -160,6 +160,11 @@ def test_a_model_is_comparable_on_examples_that_have_what_it_reads(lineage: Line
     served.configure(1, {"features": features, "crosses": [{"features": ["app", "hour"]}], "counts": []})
     version = version_of(served.root, model)
     assert version == 1
+    for name in ("counts", "count_encodings"):  # by the key's first name, and by its name now
+        served.configure(1, {"features": features, name: [{"features": ["hour"]}]})
+        assert why_not_comparable(served.root, version, {"app", "hour"}) == ""
+        assert "reads hour" in why_not_comparable(served.root, version, {"app", "device"})
+    served.configure(1, {"features": features, "crosses": [{"features": ["app", "hour"]}], "counts": []})
     assert why_not_comparable(served.root, version, {"app", "hour"}) == ""
     assert why_not_comparable(served.root, version, {"app", "device"}).startswith(
         "version 1 reads hour, which the examples do not have ("

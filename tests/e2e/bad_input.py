@@ -106,7 +106,7 @@ STOPS = [
         "an unknown config key",
         _set("model.embedding_dims", 8),
         "`embedding_dims` is not a known key (<config_path>, model.embedding_dims); allowed: ['activation', "
-        "'batch_norm', 'bfloat16', 'count_dropout', 'dropout', 'embedding_dim', 'embedding_dim_factor', "
+        "'batch_norm', 'compute_dtype', 'count_dropout', 'dropout', 'embedding_dim', 'embedding_dim_factor', "
         "'embedding_l2', 'hidden_units', 'list_combiner', 'parts', 'token_dropout'].",
     ),
     Stop(
@@ -117,8 +117,8 @@ STOPS = [
     ),
     Stop(
         "quantiles 0",
-        _set("features.1.quantiles", 0),
-        "`quantiles` must be at least 2. Received: 0 (<config_path>, features.hour.quantiles).",
+        _set("features.1.num_quantiles", 0),
+        "`num_quantiles` must be at least 2. Received: 0 (<config_path>, features.hour.num_quantiles).",
     ),
     Stop(
         "a feature of an unknown table",

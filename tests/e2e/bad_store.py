@@ -36,10 +36,10 @@ _CONFIG: dict[str, Any] = {
     },
     "features": [
         {"name": "country", "side": "context", "kind": "categorical", "source": "users", "vocabulary": {}},
-        {"name": "hour", "side": "context", "kind": "numeric", "quantiles": 4},
+        {"name": "hour", "side": "context", "kind": "numeric", "num_quantiles": 4},
         {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"min_count": 2}},
         {"name": "genres", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
     ],
     "crosses": [{"features": ["country", "app"], "min_count": 2}],
     "model": {"embedding_dim": 4, "hidden_units": [8]},

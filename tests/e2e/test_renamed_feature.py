@@ -23,7 +23,7 @@ def test_the_model_that_serves_is_compared_under_the_feature_s_old_name(
     sections = yaml.safe_load(store.CONFIG.read_text())
     country = next(feature for feature in sections["features"] if feature["name"] == "country")
     country.update(name="land", column="country", renamed_from="country")
-    sections["counts"] = [{"features": ["land", "app_id"]}]
+    sections["count_encodings"] = [{"features": ["land", "app_id"]}]
     config = tmp_path / "renamed.yaml"
     config.write_text(yaml.safe_dump(sections))
 

@@ -45,7 +45,7 @@ PLACES: dict[type, str] = {
     feature_spec.Feature: "`features[]`",
     feature_spec.Vocabulary: "`features[].vocabulary`",
     feature_spec.Cross: "`crosses[]`",
-    feature_spec.Count: "`counts[]`",
+    feature_spec.CountEncoding: "`count_encodings[]`",
     settings.Ingestion: "`ingestion`",
     settings.Model: "`model`",
     settings.Training: "`training`",
@@ -114,7 +114,7 @@ def test_the_places_are_all_dataclasses_of_a_config() -> None:
 
 def test_every_field_is_in_its_table_and_nothing_else_is() -> None:
     expected = {place: {f.name for f in dataclasses.fields(cls)} for cls, place in PLACES.items()}
-    top = {f.name for f in dataclasses.fields(Config)} - {"spec"} | {"features", "crosses", "counts"}
+    top = {f.name for f in dataclasses.fields(Config)} - {"spec"} | {"features", "crosses", "count_encodings"}
     assert {heading: set(rows) for heading, rows in tables().items()} == {**expected, "The top of the file": top}
 
 
@@ -128,7 +128,7 @@ def test_every_key_has_allowed_values_a_default_and_a_meaning() -> None:
     [
         ("`training`", "batch_size", ["a whole number, at least 1", "`512`", "Examples per step."]),
         ("`features[]`", "side", ["`context`, `item`", "**required**"]),
-        ("`features[]`", "quantiles", ["a whole number, at least 2 and at most 10,000", "`null`"]),
+        ("`features[]`", "num_quantiles", ["a whole number, at least 2 and at most 10,000", "`null`"]),
         ("`ingestion`", "eval_fraction", ["a number, above 0 and below 1", "`0.2`"]),
         ("`sources`", "tables", ["a mapping; a key: a name; a value: a mapping of keys", "`{}`"]),
         (

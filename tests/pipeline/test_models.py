@@ -306,13 +306,13 @@ def test_the_command_makes_the_previous_version_serve_within_two_seconds(store: 
 
 def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) -> None:
     examples = [store.ingest(span, tmp_path) for span in (1, 2)]
-    feature = {"name": "price", "quantiles": 10, "parts": ["wide", "deep"]}
+    feature = {"name": "price", "quantiles": 10, "parts": ["wide", "deep"]}  # as an earlier release wrote it
     config = {"model": {"dropout": 0.0, "hidden_units": [8, 4]}, "spec": {"features": [feature], "crosses": []}}
     store.push(examples[:1], config, code_fingerprint="f", metrics={"candidate": {"auc": 0.75, "logloss": 0.5}})
     config = {
         "model": {"dropout": 0.1, "hidden_units": [8, 4]},
         "spec": {
-            "features": [{**feature, "quantiles": 20}],
+            "features": [{"name": "price", "num_quantiles": 20, "parts": ["wide", "deep"]}],
             "crosses": [{"features": ["app", "user"], "buckets": 9}],
         },
     }
@@ -332,7 +332,7 @@ def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) 
         "vocabulary app 11 12",
         "table apps 2 rows 3 rows",
         "config model.dropout 0.0 0.1",
-        "config features.price.quantiles 10 20",
+        "config features.price.num_quantiles 10 20",
         "config crosses [] –",
         'config crosses.app x user.features – ["app", "user"]',
         "config crosses.app x user.buckets – 9",

@@ -36,7 +36,7 @@ def make_config(**sections: Any) -> Config:
             "features": [
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"min_count": 2}},
                 {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-                {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
+                {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
                 {
                     "name": "country",
                     "side": "context",
@@ -47,7 +47,7 @@ def make_config(**sections: Any) -> Config:
             ],
             "crosses": [
                 {"features": ["installed", "app"], "min_count": 2},
-                {"features": ["app", "price"], "hash_buckets": 50},
+                {"features": ["app", "price"], "num_hash_buckets": 50},
             ],
             "model": {"embedding_dim": 4, "hidden_units": [16, 8], "token_dropout": 0.0},
             "training": {"batch_size": 32, "num_epochs": 3, "shuffle_buffer": 1000},

@@ -57,7 +57,7 @@ def demanding(first_span: Span) -> Span:
         batch_size=64,
         num_epochs=3,
         patience=2,
-        negative_fraction=0.7,
+        negative_sampling_rate=0.7,
         deep_optimizer=deep,
         checkpoint_seconds=0.0,
     )

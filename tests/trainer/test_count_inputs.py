@@ -24,7 +24,7 @@ def config_of(**model: Any) -> Config:
                 {"name": "user", "side": "context", "kind": "categorical", "vocabulary": {}, "parts": ["deep"]},
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}, "parts": ["deep"]},
             ],
-            "counts": [{"features": ["user", "app"]}],
+            "count_encodings": [{"features": ["user", "app"]}],
             "model": {"embedding_dim": 3, "hidden_units": [4]} | model,
             "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
         },

@@ -31,7 +31,7 @@ def config_of(**count: Any) -> Config:
                 {"name": "user", "side": "context", "kind": "categorical", "vocabulary": {}},
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}},
             ],
-            "counts": [{"features": ["user", "app"], **count}],
+            "count_encodings": [{"features": ["user", "app"], **count}],
             "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
         },
         "test",

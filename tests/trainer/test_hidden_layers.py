@@ -69,7 +69,7 @@ def test_bfloat16_rounds_the_factors_of_trainings_products_alone() -> None:
     def rounded(x: np.ndarray) -> np.ndarray:
         return tf.cast(tf.cast(x, tf.bfloat16), tf.float32).numpy()
 
-    layers = layers_of(bfloat16=True, hidden_units=(5,))
+    layers = layers_of(compute_dtype="bfloat16", hidden_units=(5,))
     v = {name: variable.numpy() for name, variable in layers.named_variables.items()}
     product = rounded(rounded(INPUTS) @ rounded(v["dense_0/kernel"]))
     expected = np.maximum(product + v["dense_0/bias"], 0) @ v["dense_1/kernel"]

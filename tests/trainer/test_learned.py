@@ -41,7 +41,7 @@ def test_boundaries_are_found_exactly_whatever_they_are() -> None:
         }
 
     features = [
-        Feature(name=name, side="item", kind="numeric", quantiles=boundaries.size + 1)
+        Feature(name=name, side="item", kind="numeric", num_quantiles=boundaries.size + 1)
         for name, boundaries in expected.items()
     ]
     found = _boundaries(transform.get_concrete_function(), features)

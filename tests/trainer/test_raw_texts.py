@@ -44,16 +44,16 @@ CONFIG = make_config(
             "trim": False,
         },
         {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-        {"name": "age", "side": "context", "kind": "numeric", "quantiles": 5},
+        {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 5},
         {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 7}},
         {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
     ],
     crosses=[
         {"features": ["installed", "app"], "min_count": 1},
-        {"features": ["country", "tags"], "hash_buckets": 50},
+        {"features": ["country", "tags"], "num_hash_buckets": 50},
         {"features": ["country", "installed"], "min_count": 1},
-        {"features": ["age", "app", "country"], "hash_buckets": 25},
+        {"features": ["age", "app", "country"], "num_hash_buckets": 25},
     ],
 )
 

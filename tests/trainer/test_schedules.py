@@ -33,7 +33,7 @@ from transform.config.config import Config
     ],
 )
 def test_learning_rates_by_hand(schedule: Any, warmup: int, expected: dict[int, float]) -> None:
-    deep = settings.DeepOptimizer(learning_rate=0.2, schedule=schedule, warmup_steps=warmup, final_fraction=0.1)
+    deep = settings.DeepOptimizer(learning_rate=0.2, schedule=schedule, warmup_steps=warmup, min_lr_ratio=0.1)
     rates = {step: float(learning_rate(deep, tf.constant(step, tf.int64), 100)) for step in expected}
     assert rates == pytest.approx(expected, rel=1e-5)
 
@@ -57,7 +57,7 @@ def moved(config: Config, deep: settings.DeepOptimizer, step: int) -> tuple[np.n
 @pytest.mark.parametrize("name", ["adagrad", "adam"])
 def test_the_deep_parts_steps_follow_the_schedule_and_the_wide_parts_do_not(config: Config, name: Any) -> None:
     constant = settings.DeepOptimizer(name=name, learning_rate=0.01)
-    cosine = dataclasses.replace(constant, schedule="cosine", final_fraction=0.1)
+    cosine = dataclasses.replace(constant, schedule="cosine", min_lr_ratio=0.1)
     deep, wide = moved(config, constant, 50)
     assert np.abs(deep).max() > 1e-4
     assert np.abs(wide).max() > 1e-4

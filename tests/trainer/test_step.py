@@ -62,7 +62,9 @@ def test_drawn_negatives_leave_the_scores_calibrated_on_all(config: Config) -> N
     everything = batches_of(same, labels, np.ones_like(labels), 1000)
     kept = np.array([1] * num_positives + [0] * (num_negatives // 10), np.float32)
     drawn = batches_of(same[: len(kept)], kept, np.ones_like(kept), 1000)
-    training = settings.Training(num_epochs=1, negative_fraction=0.1, wide_optimizer=settings.Ftrl(learning_rate=1.0))
+    training = settings.Training(
+        num_epochs=1, negative_sampling_rate=0.1, wide_optimizer=settings.Ftrl(learning_rate=1.0)
+    )
     model = wide_model_of(config)
     result = train(
         model,

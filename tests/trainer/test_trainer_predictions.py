@@ -74,7 +74,7 @@ def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_an
 ) -> None:
     """With two spans: the trainer's scores of the last span's evaluation rows, and of the same rows as requests."""
     counts = [{"features": ["country", "app"]}, {"features": ["app"], "parts": ["wide"]}]
-    config = make_config(counts=counts, skew={"num_rows": 20})
+    config = make_config(count_encodings=counts, skew={"num_rows": 20})
     rows = make_rows(1200, [f"app{i}" for i in range(5)], seed=3)
     for i, row in enumerate(rows):
         row |= {"span": [i % 2], "fold": [i // 2 % 8], "shares_label": [int(i < 1000 and i % 10 in (0, 1))]}

@@ -144,7 +144,7 @@ def test_a_quantile_starts_from_the_one_that_it_lies_in(old: Trained, base: str)
     """The quantiles' boundaries were 1, 2 and 4."""
 
     def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        features[2]["quantiles"] = 6
+        features[2]["num_quantiles"] = 6
         return features
 
     new = build(with_features(change), OLD, boundaries=np.array([1, 1.4, 2, 3, 4], np.float32))
@@ -162,7 +162,7 @@ def test_a_quantile_starts_from_the_one_that_it_lies_in(old: Trained, base: str)
 
 def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, base: str) -> None:
     def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        added = {"name": "age", "side": "context", "kind": "numeric", "quantiles": 3, "parts": ["deep"]}
+        added = {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 3, "parts": ["deep"]}
         return [added, features[3], features[0], features[1]]  # price is removed, country comes first
 
     config = with_features(change, crosses=[])
@@ -257,7 +257,10 @@ def test_of_another_embedding_width_the_columns_of_both_are_carried(
 
 
 def test_another_number_of_hash_buckets_starts_cold(base: str) -> None:
-    crosses = [{"features": ["installed", "app"], "min_count": 2}, {"features": ["app", "price"], "hash_buckets": 60}]
+    crosses = [
+        {"features": ["installed", "app"], "min_count": 2},
+        {"features": ["app", "price"], "num_hash_buckets": 60},
+    ]
     report = start(build(make_config(crosses=crosses), OLD), base)
     assert report.tables["wide/app_x_price"].kept == 0
     assert report.not_carried == ("wide/app_x_price: the number of hash buckets changed from 50 to 60",)

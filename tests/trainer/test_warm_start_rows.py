@@ -55,7 +55,7 @@ class Pair:
 
 @pytest.fixture(params=SETTINGS)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
-    config = make_config(training=request.param, counts=COUNTS)
+    config = make_config(training=request.param, count_encodings=COUNTS)
     old = build(config, OLD)
     old.train(100, seed=1)
     new = build(config, NEW, seed=2)

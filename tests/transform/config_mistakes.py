@@ -8,16 +8,16 @@ from tests.transform.small_config import REMOVED
 
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
 TOP_KEYS = (
-    "['counts', 'crosses', 'drift', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', 'name', "
-    "'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
+    "['count_encodings', 'crosses', 'drift', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', "
+    "'name', 'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
-    "['column', 'kind', 'min_present_fraction', 'name', 'parts', 'quantiles', 'renamed_from', 'required', 'side', "
-    "'source', 'trim', 'vocabulary']"
+    "['column', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'parts', 'renamed_from', 'required', "
+    "'side', 'source', 'trim', 'vocabulary']"
 )
 TRAINING_KEYS = (
-    "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_fraction', 'num_epochs', 'patience', "
-    "'seed', 'shuffle_buffer', 'warm_start', 'warm_start_hidden_layers', 'wide_optimizer']"
+    "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_sampling_rate', 'num_epochs', "
+    "'patience', 'seed', 'shuffle_buffer', 'warm_start', 'warm_start_hidden_layers', 'wide_optimizer']"
 )
 INSTALLS = {"path": "installs.csv", "format": "csv"}
 
@@ -38,25 +38,26 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ([("features", [])], "`features` must have at least 1 entries. Received: [] (small.yaml, features)."),
     ([("features.0", "app")], "`features.0` must be a mapping of keys. Received: 'app' (small.yaml, features.0)."),
     (
-        [("features.2.quantiles", 0)],
-        "`quantiles` must be at least 2. Received: 0 (small.yaml, features.price.quantiles).",
+        [("features.2.num_quantiles", 0)],
+        "`num_quantiles` must be at least 2. Received: 0 (small.yaml, features.price.num_quantiles).",
     ),
     (
-        [("features.2.quantiles", 10_001)],
-        "`quantiles` must be at most 10000. Received: 10001 (small.yaml, features.price.quantiles).",
+        [("features.2.num_quantiles", 10_001)],
+        "`num_quantiles` must be at most 10000. Received: 10001 (small.yaml, features.price.num_quantiles).",
     ),
     (
-        [("features.2.quantiles", REMOVED)],
-        "`quantiles` is required for a numeric feature; allowed: 2 to 10000 (small.yaml, features.price).",
+        [("features.2.num_quantiles", REMOVED)],
+        "`num_quantiles` is required for a numeric feature; allowed: 2 to 10000 (small.yaml, features.price).",
     ),
     (
         [("features.2.vocabulary", {})],
-        "`vocabulary` goes with the categorical kinds only; a numeric feature has `quantiles` "
+        "`vocabulary` goes with the categorical kinds only; a numeric feature has `num_quantiles` "
         "(small.yaml, features.price).",
     ),
     (
-        [("features.0.quantiles", 3)],
-        "`quantiles` goes with kind numeric only; a categorical feature has `vocabulary` (small.yaml, features.app).",
+        [("features.0.num_quantiles", 3)],
+        "`num_quantiles` goes with kind numeric only; a categorical feature has `vocabulary` "
+        "(small.yaml, features.app).",
     ),
     (
         [("features.0.vocabulary", REMOVED)],
@@ -101,7 +102,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.1.name", "app")],
-        "`app` is declared twice in features, crosses and counts; each name must be unique (small.yaml).",
+        "`app` is declared twice in features, crosses and count_encodings; each name must be unique (small.yaml).",
     ),
     (
         [("features.0.name", "price_bucket"), ("crosses", []), ("features.1.vocabulary", "price_bucket")],
@@ -113,11 +114,11 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "allowed: ['app', 'installed', 'price'] (small.yaml).",
     ),
     (
-        [("crosses.0.hash_buckets", 9)],
-        "a cross has exactly one of `hash_buckets` and `min_count` (small.yaml, crosses.0).",
+        [("crosses.0.num_hash_buckets", 9)],
+        "a cross has exactly one of `num_hash_buckets` and `min_count` (small.yaml, crosses.0).",
     ),
     (
-        [("crosses.0.hash_buckets", 9), ("crosses.0.min_count", REMOVED), ("crosses.0.memory_spans", 9)],
+        [("crosses.0.num_hash_buckets", 9), ("crosses.0.min_count", REMOVED), ("crosses.0.memory_spans", 9)],
         "`memory_spans` goes with `min_count` only (small.yaml, crosses.0).",
     ),
     (

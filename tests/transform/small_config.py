@@ -18,7 +18,7 @@ _RAW: dict[str, Any] = {
     "features": [
         {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"min_count": 2}},
         {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
     ],
     "crosses": [{"features": ["installed", "app"], "min_count": 2}],
     "evaluation": {"thresholds": {"auc": {"min": 0.5}}},

@@ -18,9 +18,9 @@ def config_of(*counts: dict[str, Any]) -> Config:
             "features": [
                 {"name": "user", "side": "context", "kind": "categorical", "vocabulary": {}},
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}},
-                {"name": "price", "side": "item", "kind": "numeric", "quantiles": 2, "parts": ["deep"]},
+                {"name": "price", "side": "item", "kind": "numeric", "num_quantiles": 2, "parts": ["deep"]},
             ],
-            "counts": list(counts),
+            "count_encodings": list(counts),
             "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
         },
         "test",

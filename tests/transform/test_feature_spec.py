@@ -11,7 +11,7 @@ from transform.feature_spec import Cross, Vocabulary, transformed_name, vocabula
 def test_names() -> None:
     assert transformed_name("app") == "app_xf"
     assert vocabulary_file_name("app") == "app_vocabulary"
-    assert Cross(features=("a", "b", "c"), hash_buckets=5).name == "a_x_b_x_c"
+    assert Cross(features=("a", "b", "c"), num_hash_buckets=5).name == "a_x_b_x_c"
 
 
 @pytest.mark.parametrize("name", ["", "../app", "App", "1st", "a b", "app\n"])
@@ -42,7 +42,7 @@ def test_sharing_features_have_one_vocabulary() -> None:
         (["wide", "deep"], [], True),
         (["wide"], [], True),
         (["deep"], [], False),
-        (["deep"], [{"features": ["app", "price"], "hash_buckets": 10}], True),
+        (["deep"], [{"features": ["app", "price"], "num_hash_buckets": 10}], True),
         ([], [{"features": ["app", "price"], "min_count": 1}], True),
         (["deep"], [{"features": ["app", "installed"], "min_count": 1}], False),
     ],

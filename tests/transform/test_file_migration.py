@@ -18,6 +18,10 @@ sources: {impressions: {path: a.csv, format: csv, label: y, request_id: r}}
 evaluation: {thresholds: {auc: {min: 0.5}}}
 """
 
+FEATURE = "features: [{{name: a, side: item, kind: categorical, vocabulary: {}}}]"
+
+BY_HAND = "an old name is rewritten only where it, and its value, stand as plain text; rename by hand"
+
 
 def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     path = folder / "store.yaml"
@@ -93,6 +97,40 @@ def test_the_names_are_replaced_and_nothing_else(tmp_path: Path, before: str, af
     assert warnings == []
 
 
+def test_every_key_is_renamed_and_values_whose_form_has_changed(tmp_path: Path) -> None:
+    features = "features: [{{name: a, side: item, kind: numeric, {quantiles}: 4}}]\n"
+    before = (
+        "counts: [{features: [a]}]\n" + features.format(quantiles="quantiles") + "crosses: []\n"
+        "model: {bfloat16: yes, dropout: 0.5} # yes\n"
+        "training:\n"
+        "  deep_optimizer: {final_fraction: 0.1}\n"
+        "tuning:\n"
+        "  ranges:\n"
+        "    model.bfloat16: {choices: [true, False, true]}\n"
+        '    "training.negative_fraction": {min: 0.1, max: 1}\n'
+    )
+    path = write(tmp_path, before)
+    assert migrate_file(path) == [
+        "line 4: `counts` is now `count_encodings`",
+        "line 5: `quantiles` is now `num_quantiles`",
+        "line 7: `bfloat16: yes` is now `compute_dtype: bfloat16`",
+        "line 9: `final_fraction` is now `min_lr_ratio`",
+        "line 12: `model.bfloat16: {choices: [true, False, true]}` is now "
+        "`model.compute_dtype: {choices: [bfloat16, float32, bfloat16]}`",
+        "line 13: `training.negative_fraction` is now `training.negative_sampling_rate`",
+    ]
+    assert path.read_text() == HEAD + (
+        "count_encodings: [{features: [a]}]\n" + features.format(quantiles="num_quantiles") + "crosses: []\n"
+        "model: {compute_dtype: bfloat16, dropout: 0.5} # yes\n"
+        "training:\n"
+        "  deep_optimizer: {min_lr_ratio: 0.1}\n"
+        "tuning:\n"
+        "  ranges:\n"
+        "    model.compute_dtype: {choices: [bfloat16, float32, bfloat16]}\n"
+        '    "training.negative_sampling_rate": {min: 0.1, max: 1}\n'
+    )
+
+
 def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
     path = write(
         tmp_path, "features: [{name: a, side: item, kind: categorical, vocabulary: {oov_buckets: 2}}]", "utf-8-sig"
@@ -111,23 +149,27 @@ def test_a_file_without_old_names_is_not_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "sentence"),
+    ("text", "sentence"),
     [
         (
-            "{oov_buckets: 2, num_oov_buckets: 2}",
+            FEATURE.format("{oov_buckets: 2, num_oov_buckets: 2}"),
             "`num_oov_buckets` and its old name `oov_buckets` are both given; keep one of them ({path}, "
             "features.a.vocabulary)",
         ),
         (
-            r'{"oov\x5fbuckets": 2}',
-            "`oov_buckets` cannot be renamed where they stand; rename them by hand ({path})",
+            FEATURE.format(r'{"oov\x5fbuckets": 2}'),
+            f"{BY_HAND}. Received: `oov_buckets` ({{path}})",
         ),
-        ("{oov_buckets: 2", "the config is not valid YAML: "),
+        (
+            FEATURE.format("{}") + "\nmodel: {batch_norm: &yes true, bfloat16: *yes}",
+            f"{BY_HAND}. Received: `bfloat16` ({{path}})",
+        ),
+        (FEATURE.format("{oov_buckets: 2"), "the config is not valid YAML: "),
     ],
-    ids=["both names", "escaped", "no YAML"],
+    ids=["both names", "escaped", "one value of two keys", "no YAML"],
 )
-def test_a_file_that_cannot_be_migrated_stays(tmp_path: Path, vocabulary: str, sentence: str) -> None:
-    path = write(tmp_path, f"features: [{{name: a, side: item, kind: categorical, vocabulary: {vocabulary}}}]")
+def test_a_file_that_cannot_be_migrated_stays(tmp_path: Path, text: str, sentence: str) -> None:
+    path = write(tmp_path, text)
     content = path.read_bytes()
     with pytest.raises(ConfigError) as caught:
         migrate_file(path)

@@ -58,6 +58,41 @@ def test_a_key_in_several_places_has_one_warning() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("counts", [{"features": ["app"]}]), ("count_encodings", [{"features": ["app"]}])),
+        (("crosses.0", {"features": ["installed", "app"], "hash_buckets": 9}),
+         ("crosses.0", {"features": ["installed", "app"], "num_hash_buckets": 9})),
+        (("model.bfloat16", True), ("model.compute_dtype", "bfloat16")),
+        (("model.bfloat16", False), ("model.compute_dtype", "float32")),
+        (("training.negative_fraction", 0.5), ("training.negative_sampling_rate", 0.5)),
+        (("training.deep_optimizer", {"schedule": "cosine", "final_fraction": 0.2}),
+         ("training.deep_optimizer", {"schedule": "cosine", "min_lr_ratio": 0.2})),
+        (("tuning.ranges", {"training.negative_fraction": {"min": 0.1, "max": 1.0}}),
+         ("tuning.ranges", {"training.negative_sampling_rate": {"min": 0.1, "max": 1.0}})),
+        (("tuning.ranges", {"model.bfloat16": {"choices": [True, False]}}),
+         ("tuning.ranges", {"model.compute_dtype": {"choices": ["bfloat16", "float32"]}})),
+    ],
+    ids=lambda change: f"{change[0]} {change[1]}"[:60],
+)  # fmt: skip
+def test_an_old_name_stands_for_the_new_one(old: tuple[str, Any], new: tuple[str, Any]) -> None:
+    config, warnings = parsed(old)
+    assert len(warnings) == 1
+    assert config == small_config(new)
+    first = config.identity_json()
+    assert Config.from_json(first) == config
+    assert Config.from_json(config.to_json()).identity_json() == first
+
+
+def test_a_value_that_never_was_one_is_an_error_of_the_new_key() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parsed(("model.bfloat16", "half"))
+    assert str(caught.value) == (
+        "`compute_dtype` must be one of 'float32' or 'bfloat16'. Received: 'half' (small.yaml, model.compute_dtype)."
+    )
+
+
 def test_a_config_with_new_names_has_no_warning() -> None:
     assert parsed(("features.0.vocabulary.num_oov_buckets", 3))[1] == []
 

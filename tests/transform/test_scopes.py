@@ -29,7 +29,7 @@ SCOPES = {
         (("model.parts", "wide"), {"transform", "trainer"}),
         (("features.0.vocabulary.min_count", 3), {"transform", "trainer"}),
         (("features.1.vocabulary", {}), {"data_validation", "transform", "trainer"}),
-        (("features.2.quantiles", 8), {"transform", "trainer"}),
+        (("features.2.num_quantiles", 8), {"transform", "trainer"}),
         (("features.2.parts", ["deep"]), {"transform", "trainer"}),
         (("crosses.0.min_count", 3), {"transform", "trainer"}),
         (("crosses", []), {"transform", "trainer"}),

@@ -33,7 +33,7 @@ def spec_of(*crosses: dict[str, Any], **weekday: Any) -> FeatureSpec:
             "features": [
                 {"name": "weekday", "side": "context", "kind": "categorical", "vocabulary": weekday},
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"memory_spans": 0}},
-                {"name": "price", "side": "item", "kind": "numeric", "quantiles": 2},
+                {"name": "price", "side": "item", "kind": "numeric", "num_quantiles": 2},
             ],
             "crosses": list(crosses),
             "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
@@ -95,7 +95,7 @@ def test_what_has_no_memory_is_not_remembered() -> None:
         {"features": ["weekday", "app"], "min_count": 2},
         {"features": ["app", "weekday"], "min_count": 2, "max_size": 10, "memory_spans": 3},
         {"features": ["app", "price"], "min_count": 2},
-        {"features": ["weekday", "price"], "hash_buckets": 10},
+        {"features": ["weekday", "price"], "num_hash_buckets": 10},
     )
     assert rules(spec_of(*crosses)) == {
         "weekday": Rule(14, None),

@@ -168,7 +168,7 @@ class HashedPairs(Pairs):
 
     def __init__(self, spec: FeatureSpec, cross: Cross, weights_of: Callable[[tf.Tensor], tf.Tensor]) -> None:
         super().__init__(spec, cross)
-        self._num_rows, self._weights_of = cross.hash_buckets, weights_of
+        self._num_rows, self._weights_of = cross.num_hash_buckets, weights_of
         self._context_first = spec.by_name[cross.features[0]].side == "context"
 
     @property
@@ -195,7 +195,7 @@ def pairs_of(
         table = tables.get(f"wide/{cross.name}")
         if table is None or set(sides) != BOTH:
             continue
-        if cross.hash_buckets is None:
+        if cross.num_hash_buckets is None:
             vocabulary = tft_output.vocabulary_by_name(vocabulary_file_name(cross.name))
             pairs.append(VocabularyCrossLookup(spec, cross, vocabulary, model.table_weights[table.name].numpy()))
         elif sum(a != b for a, b in itertools.pairwise(sides)) == 1:

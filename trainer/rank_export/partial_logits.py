@@ -29,7 +29,7 @@ def input_sides(spec: FeatureSpec) -> dict[str, Sides]:
             sides[transformed_name(name)] = frozenset({feature.side})
     for cross in spec.crosses:
         sides[transformed_name(cross.name)] = sides_of(spec, cross.features)
-    for count in spec.counts:
+    for count in spec.count_encodings:
         for which in COUNT_INPUTS:
             sides[transformed_name(count.input_name(which))] = sides_of(spec, count.features)
     return sides

@@ -31,7 +31,7 @@ def _as_read(feature: Feature) -> Feature:
     return dataclasses.replace(
         feature,
         vocabulary=None if feature.is_numeric else Vocabulary(),
-        quantiles=2 if feature.is_numeric else None,
+        num_quantiles=2 if feature.is_numeric else None,
         parts=("wide", "deep"),
         min_present_fraction=0.0,
     )

@@ -54,7 +54,8 @@ def migrate_file(path: str | Path) -> list[str]:
     migrated = _replaced(text, edits)
     if not _has_content(migrated, expected, path):
         names = ", ".join(f"`{old.key.old}`" for old in found)
-        raise ConfigError(f"{names} cannot be renamed where they stand; rename them by hand ({path})")
+        rule = "an old name is rewritten only where it, and its value, stand as plain text; rename by hand"
+        raise ConfigError(f"{rule}. Received: {names} ({path})")
     _replace_file(Path(path), migrated.encode())
     return [change for _, change in sorted(changes.items())]
 

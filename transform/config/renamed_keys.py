@@ -75,7 +75,17 @@ def _with_places(keys: Sequence[RenamedKey]) -> tuple[RenamedKey, ...]:
 
 
 #: The keys with new names, as in a file.
-RENAMED_KEYS = _with_places([RenamedKey(("features", EACH, "vocabulary"), "oov_buckets", "num_oov_buckets")])
+RENAMED_KEYS = _with_places(
+    [
+        RenamedKey((), "counts", "count_encodings"),
+        RenamedKey(("features", EACH), "quantiles", "num_quantiles"),
+        RenamedKey(("features", EACH, "vocabulary"), "oov_buckets", "num_oov_buckets"),
+        RenamedKey(("crosses", EACH), "hash_buckets", "num_hash_buckets"),
+        RenamedKey(("model",), "bfloat16", "compute_dtype", {False: "float32", True: "bfloat16"}),
+        RenamedKey(("training",), "negative_fraction", "negative_sampling_rate"),
+        RenamedKey(("training", "deep_optimizer"), "final_fraction", "min_lr_ratio"),
+    ]
+)
 
 
 def _embedded(key: RenamedKey) -> RenamedKey:

@@ -70,8 +70,8 @@ class Model:
         missing, so that the scores of unknown and missing values are learned.
       count_dropout: The share of examples whose counts are hidden in training, so that the rest of the model learns to
         do without them.
-      bfloat16: Round the factors of the hidden layers' matrix products to bfloat16 in training, which is quicker on
-        processors with AVX512-BF16 or AMX. Scores are always float32's.
+      compute_dtype: With `bfloat16`, the factors of the hidden layers' matrix products are rounded to bfloat16 in
+        training, which is quicker on processors with AVX512-BF16 or AMX. Scores are always float32's.
     """
 
     parts: Parts = "wide_and_deep"
@@ -85,7 +85,7 @@ class Model:
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.02
     count_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    bfloat16: bool = False
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -123,7 +123,7 @@ class DeepOptimizer:
       schedule: How the step size goes down over the training: not at all, along half a cosine, or by the same factor in
         each step. FTRL has no schedule: its state stands for its weights at one learning rate only.
       warmup_steps: Over so many steps at first, the step size grows evenly from nothing.
-      final_fraction: With `cosine` or `exponential`: what is left of the step size in the end.
+      min_lr_ratio: With `cosine` or `exponential`: what is left of the step size in the end.
     """
 
     name: Literal["adagrad", "adam"] = "adagrad"
@@ -131,7 +131,7 @@ class DeepOptimizer:
     initial_accumulator: NonNegativeFloat = 0.1
     schedule: Literal["constant", "cosine", "exponential"] = "constant"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    final_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
+    min_lr_ratio: Annotated[float, Field(gt=0, le=1)] = 0.01
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -145,8 +145,8 @@ class Training:
         None trains all epochs and keeps the last.
       monitor: With `patience`: the validation metric that tells which epoch is best.
       shuffle_buffer: Examples held to shuffle among, anew in each epoch; they are written in a random order already.
-      negative_fraction: Train on this share of the negatives, drawn anew in each epoch. The scores stay calibrated on
-        all of them.
+      negative_sampling_rate: Train on this share of the negatives, drawn anew in each epoch. The scores stay
+        calibrated on all of them.
       warm_start: Start from the last pushed model.
       warm_start_hidden_layers: With `warm_start`: take the hidden layers along too, not the tables alone.
       wide_optimizer: FTRL.
@@ -160,7 +160,7 @@ class Training:
     patience: PositiveInt | None = None
     monitor: Literal["auc", "logloss"] = "auc"
     shuffle_buffer: PositiveInt = 100_000
-    negative_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    negative_sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     warm_start: bool = True
     warm_start_hidden_layers: bool = True
     wide_optimizer: Ftrl = Field(default_factory=Ftrl)

@@ -25,7 +25,7 @@ CONFIG = {
         {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
         {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app_id"},
         {"name": "app_id", "side": "item", "kind": "categorical", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "apps", "quantiles": 4},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "apps", "num_quantiles": 4},
     ],
     "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
 }

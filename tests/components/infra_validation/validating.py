@@ -38,7 +38,7 @@ RANKS_NOTHING = parse_config(
     {
         "name": "small",
         "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
-        "features": [{"name": "x", "side": "item", "kind": "numeric", "quantiles": 2}],
+        "features": [{"name": "x", "side": "item", "kind": "numeric", "num_quantiles": 2}],
         "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
     },
     "test",

@@ -54,7 +54,7 @@ def store_config(
             "features": [
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}},
                 {"name": "page", "side": "context", "kind": "categorical", "vocabulary": {}, "required": True},
-                {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
+                {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
                 {"name": "title", "side": "item", "kind": "categorical", "source": "catalog", "vocabulary": {}},
                 {"name": "owned", "side": "context", "kind": "categorical_list", "source": "users", "vocabulary": {}},
             ],

@@ -26,15 +26,15 @@ FEATURES: dict[str, dict[str, Any]] = {
     for feature in [
         {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
         {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-        {"name": "age", "side": "context", "kind": "numeric", "quantiles": 5},
+        {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 5},
         {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 3}},
-        {"name": "discount", "side": "item", "kind": "numeric", "quantiles": 4},
+        {"name": "discount", "side": "item", "kind": "numeric", "num_quantiles": 4},
         {"name": "maker", "column": "developer", "side": "item", "kind": "categorical", "vocabulary": {}},
         {"name": "shelf", "side": "item", "kind": "categorical", "vocabulary": {}},
         {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
         {"name": "developer", "side": "item", "kind": "categorical", "source": "catalog", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
-        {"name": "rating", "side": "item", "kind": "numeric", "source": "ratings", "quantiles": 5},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
+        {"name": "rating", "side": "item", "kind": "numeric", "source": "ratings", "num_quantiles": 5},
         {"name": "size", "side": "item", "kind": "categorical", "source": "developers", "vocabulary": {}},
     ]
 }
@@ -47,9 +47,9 @@ CROSSES: list[dict[str, Any]] = [
     {"features": ["installed", "app"], "min_count": 1},
     {"features": ["tags", "installed"], "min_count": 1},
     {"features": ["age", "price"], "min_count": 1},
-    {"features": ["country", "tags"], "hash_buckets": 50},
-    {"features": ["age", "rating", "country"], "hash_buckets": 25},
-    {"features": ["app", "price"], "hash_buckets": 40},
+    {"features": ["country", "tags"], "num_hash_buckets": 50},
+    {"features": ["age", "rating", "country"], "num_hash_buckets": 25},
+    {"features": ["app", "price"], "num_hash_buckets": 40},
     {"features": ["country", "discount"], "min_count": 1},
 ]
 COUNTS: list[dict[str, Any]] = [
@@ -73,7 +73,7 @@ def store_config(
     features = [FEATURES[name] for name in names]
     combined = {
         key: [c for c in combinations if set(c["features"]) <= {*names}]
-        for key, combinations in (("crosses", CROSSES), ("counts", COUNTS))
+        for key, combinations in (("crosses", CROSSES), ("count_encodings", COUNTS))
     }
     used = {f["source"] for f in features if "source" in f}
     log = {"path": "log.csv", "format": "csv", "label": "y", "request_id": "r", "item_id": item_id}

@@ -51,7 +51,7 @@ CASES = {
     "shuffled table": Case(["country", "age", "app", "rating"]),
     "lists of both sides": Case(["installed", "app", "tags"]),
     "counts alone": Case(["country", "app", "rating"], sections={"crosses": []}),
-    "crosses alone": Case(FROM_TABLES, sections={"counts": []}),
+    "crosses alone": Case(FROM_TABLES, sections={"count_encodings": []}),
     "broadcast and shuffled tables": Case(FROM_TABLES),
     "table of developers, by the catalog's developer": Case(
         ["country", "app", "developer", "price", "size"], sections={"tables": {"developers": {"item_key": "developer"}}}

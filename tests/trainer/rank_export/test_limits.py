@@ -22,9 +22,9 @@ INVALID = tf.errors.InvalidArgumentError
 #: Counted and hashed crosses with lists, from either side, and one that goes through tf.Transform's graph.
 CROSSES = [
     {"features": ["installed", "app"], "min_count": 1},
-    {"features": ["app", "installed"], "hash_buckets": 20},
+    {"features": ["app", "installed"], "num_hash_buckets": 20},
     {"features": ["tags", "installed"], "min_count": 1},
-    {"features": ["country", "app", "installed"], "hash_buckets": 20},
+    {"features": ["country", "app", "installed"], "num_hash_buckets": 20},
 ]
 
 
@@ -71,7 +71,7 @@ def span_spec() -> FeatureSpec:
 )
 def signatures(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The signatures of a model with one cross."""
-    config = make_config(**CONFIG | {"crosses": [request.param], "counts": []})
+    config = make_config(**CONFIG | {"crosses": [request.param], "count_encodings": []})
     rows: list[Row] = [
         {
             "country": ["a"],

@@ -28,23 +28,23 @@ CONFIG: dict[str, Any] = {
     "features": [
         {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
         {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-        {"name": "age", "side": "context", "kind": "numeric", "quantiles": 5},
+        {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 5},
         {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 3}},
         {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "quantiles": 4},
+        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
     ],
     "crosses": [
         {"features": ["installed", "app"], "min_count": 1},
         {"features": ["tags", "installed"], "min_count": 1},
         {"features": ["age", "price"], "min_count": 1},
         {"features": ["country", "app", "installed"], "min_count": 1},
-        {"features": ["country", "tags"], "hash_buckets": 50},
-        {"features": ["price", "installed"], "hash_buckets": 30},
+        {"features": ["country", "tags"], "num_hash_buckets": 50},
+        {"features": ["price", "installed"], "num_hash_buckets": 30},
         {"features": ["country", "installed"], "min_count": 1},
-        {"features": ["app", "price"], "hash_buckets": 40},
-        {"features": ["age", "app", "country"], "hash_buckets": 25},
+        {"features": ["app", "price"], "num_hash_buckets": 40},
+        {"features": ["age", "app", "country"], "num_hash_buckets": 25},
     ],
-    "counts": [{"features": ["country", "app"]}, {"features": ["app"]}],
+    "count_encodings": [{"features": ["country", "app"]}, {"features": ["app"]}],
 }
 
 
@@ -155,7 +155,7 @@ def test_a_side_without_inputs_of_its_own_ranks(
     sections = {
         "features": [f | {"parts": of_context if f["side"] == "context" else of_items} for f in CONFIG["features"]],
         "crosses": CONFIG["crosses"][:1],
-        "counts": [],
+        "count_encodings": [],
         "model": {"parts": parts, "embedding_dim": 4, "hidden_units": [16, 8]},
     }
     deployed = Deployed(span, make_config(**(CONFIG | sections)), catalog, tmp_path)
