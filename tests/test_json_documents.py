@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 OTHER_JSON = {
     "benchmarks/model_server.py": "the model server's log",
     "benchmarks/serving_load.py": "the output of `wdr load-test`",
+    "components/data_validation/measuring.py": "its own config, with the first names of its keys",
     "components/evaluation/extractors.py": "the settings of a metric, in TFMA's config",
     "components/evaluation/results.py": "its own output, as plain values",
     "components/infra_validation/process.py": "answers of the dry run's process",
@@ -26,15 +27,16 @@ OTHER_JSON = {
     "components/model_store/served_models.py": "the config of a version, of any release",
     "components/model_store/versions.py": "a manifest",
     "components/push/component.py": "the dry run's checksums in their first form, and the verdict's `largest_change`",
-    "deploy/airflow/dag.py": "the topology: Airflow's environment has none of this project's modules",
     "pipeline/batch_scoring/score.py": "a row to score",
     "pipeline/cli/ranking.py": "an argument",
+    "pipeline/compile/airflow_dag.py": "the topology: Airflow's environment has none of this project's modules",
     "pipeline/registry/diff.py": "the config of a version, of any release",
     "pipeline/registry/record.py": "an execution's property with its input files",
     "serving/dry_run/worker_commands.py": "questions to the dry run's process",
     "serving/model_server/version_files.py": "a manifest",
     "trainer/hyperparameters.py": "a value of the Tuner",
     "trainer/warm_start_files.py": "the index of warm-start files",
+    "transform/config/config.py": "the config of a version, of any release, whose old keys are renamed first",
     "transform/documents.py": "every document: this is the validator",
 }
 
