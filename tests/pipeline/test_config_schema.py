@@ -36,7 +36,8 @@ def test_a_shipped_config_names_the_schema_and_follows_it(path: Path) -> None:
     line = text.partition("\n")[0]
     assert line.startswith("# yaml-language-server: $schema=")
     assert (path.parent / line.partition("=")[2]).resolve() == SCHEMA
-    assert errors(yaml.safe_load(text)) == []
+    # To the language server a date is a text, as in YAML 1.2.
+    assert errors(json.loads(json.dumps(yaml.safe_load(text), default=str))) == []
 
 
 def test_the_configs_of_the_page_follow_it() -> None:
