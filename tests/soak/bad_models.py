@@ -3,8 +3,8 @@
     python -m tests.soak.bad_models [PYTEST OPTIONS]
 
 Each case is a whole run, from the logs or from a trained model on. Its gate must stop it while the served version keeps
-answering. The slow tests contain only the cases that no test of the components covers. Exits with code 1 if a case is
-not stopped.
+answering. The slow tests contain a case for each gate; tests of the components cover the rules without a run. Exits
+with code 1 if a case is not stopped.
 """
 
 from __future__ import annotations
