@@ -13,7 +13,8 @@ DAYS := 3
 PLATFORM := x86_64-manylinux_2_39
 
 # A file of tests shares its fixtures, and stays on one core; in the order of their names, in which the longest come early.
-ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 30
+# The ten slowest tests are listed at the end.
+ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
 .PHONY: setup run airflow test test-all soak lint lock docs clean
 
