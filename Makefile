@@ -46,8 +46,9 @@ airflow: setup
 test: setup
 	$(BIN)/python -m pytest $(ON_TWO_CORES) -m "not slow"
 
-test-all: test
-	$(BIN)/python -m pytest $(ON_TWO_CORES) -m slow
+# Quick and slow tests in one run: many files have both, and make what these share only once.
+test-all: setup
+	$(BIN)/python -m pytest $(ON_TWO_CORES)
 
 # Campaigns that take longer than tests may; each has a short form in `make test-all`.
 soak: setup
