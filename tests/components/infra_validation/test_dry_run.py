@@ -19,13 +19,12 @@ pytestmark = pytest.mark.slow
 Verdict = dict[str, Any]
 
 SETTINGS = InfraValidation(num_requests=5, num_measurements=10)
-#: Why each kind of model is refused. (`tests/serving/dry_run` tests more defects, without processes.)
+#: Why each kind of model is refused. (`tests/serving/dry_run` tests more defects, without processes, such as
+#: signatures that are not there.)
 PROBLEMS = {
     "nan weight": "every score must be finite. Received: 5 of 5 that are not; nor are values of its variables weight",
     "hidden nan": "every value of the model's variables must be finite. Received: others in hidden",
     "constant": "scores must differ between requests. Received: 0.5 for all 5",
-    "no signature": "the model must have the signature 'serving_default'. Received: []",
-    "renamed signature": "the model must have the signature 'serving_default'. Received: ['other']",
     "truncated": "the model's variables must be readable. Received: ",
     "aborts": "the model must score requests; its process was killed by SIGABRT: ",
 }
