@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ import yaml
 
 from pipeline.compile.compiled import write_compiled
 from pipeline.compile.targets import write_target
-from tests.e2e.store import CONFIG, ROOT
+from tests.deploy.airflow_environment import STANDALONE, environment
+from tests.e2e.store import CONFIG
 from transform.config.config import load_config
 
 pytestmark = pytest.mark.slow
-
-STANDALONE = runpy.run_path(str(ROOT / "deploy" / "airflow" / "standalone.py"))
 
 #: Prints what a DAG file declares.
 _TELL = """
@@ -53,16 +51,15 @@ print(json.dumps({
 @pytest.fixture(scope="module", params=STANDALONE["VERSIONS"])
 def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with one Airflow version."""
-    commands: Path = STANDALONE["install"](request.param, tmp_path_factory.mktemp("airflow") / "environment")
-    return commands / "python"
+    return environment(tmp_path_factory, request.param) / "bin" / "python"
 
 
-def tell(python: Path, folder: Path, sections: dict[str, Any], **environment: str) -> dict[str, Any]:
+def tell(python: Path, folder: Path, sections: dict[str, Any], **more: str) -> dict[str, Any]:
     """Returns what the DAG declares, for the small store's config with other sections."""
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({**yaml.safe_load(CONFIG.read_text()), **sections}))
     dag = write_target("airflow", write_compiled(load_config(config), folder / "compiled"), folder / "compiled")
-    variables = {**os.environ, "AIRFLOW_HOME": str(folder), "WDR_DATA": "/logs", **environment}
+    variables = {**os.environ, "AIRFLOW_HOME": str(folder), "WDR_DATA": "/logs", **more}
     command = [str(python), "-c", _TELL, str(dag)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
