@@ -53,7 +53,7 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
         if (when := _first_pushed(root)) is not None:
             words = "When its model was first pushed; a rollback makes no model younger."
             gauge("wdr_served_model_pushed_timestamp_seconds", words).labels(name).set(when)
-    if report.counts is not None:
+    if report.status in ("pushed", "refused"):
         rows = gauge("wdr_rows", "Rows of the last run's span.", "source", "state")
         for source, number in report.counts.read.items():
             rows.labels(name, source, "read").set(number)

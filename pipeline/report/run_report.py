@@ -26,8 +26,8 @@ Status = Literal["pushed", "refused", "skipped", "failed"]
 class RunReport:
     """The report of a run, `reports/<run>.json` in the workspace.
 
-    All keys are present in every report. A run that was skipped or failed has null, or nothing, for what it did not
-    come to.
+    All keys are present in every report. A run that was skipped or failed has null, or an empty value, for what it did
+    not come to.
 
     Attributes:
       status: How the run ended.
@@ -35,7 +35,7 @@ class RunReport:
       skipped_by: The gate that stopped the run; empty unless it was skipped.
       failed_node: The node that failed; empty unless the run failed.
       reason: The gate's sentence, or the failed node's error; else empty.
-      counts: Row counts of the ingestion.
+      counts: Row counts of the ingestion; the span alone if the run was skipped or failed.
       spans: The window that was trained on, newest span first.
       data_findings: Findings of the gate on data, the most severe first.
       progress: Metrics of the previous model on this span, which it had not seen; None on a first span.
@@ -63,7 +63,7 @@ class RunReport:
     skipped_by: str = ""
     failed_node: str = ""
     reason: str = ""
-    counts: Counts | None = None
+    counts: Counts
     spans: tuple[int, ...] = ()
     data_findings: tuple[Finding, ...] = ()
     progress: ProgressiveValidation | None = None
@@ -84,6 +84,16 @@ class RunReport:
     held_against: str = ""
     schema_version: Literal[1] = 1
 
+    @classmethod
+    def skipped(cls, span: int, gate: str, reason: str) -> RunReport:
+        """Returns the report of a run that a gate stopped on the span's data."""
+        return cls(status="skipped", span=span, skipped_by=gate, reason=reason, counts=Counts(span=span))
+
+    @classmethod
+    def failed(cls, span: int, node: str, reason: str) -> RunReport:
+        """Returns the report of a run whose node failed."""
+        return cls(status="failed", span=span, failed_node=node, reason=reason, counts=Counts(span=span))
+
     def to_json(self) -> str:
         """Returns the report as JSON."""
         return _DOCUMENT.to_json(self)
@@ -98,7 +108,6 @@ class RunReport:
 class RunResult(RunReport):
     """The report of a run that came to its last node: it pushed, or its model was refused."""
 
-    counts: Counts = Field()
     training: TrainingReport = Field()
     infra: Verdict = Field()
 
@@ -109,7 +118,7 @@ def _of_first_form(plain: Plain) -> Plain:
     A skipped span's had the keys `span`, `skipped_by` and `reason` only. Others had neither `status` nor `span`.
     """
     if "skipped_by" in plain:
-        return {"status": "skipped", **plain}
+        return {"status": "skipped", "counts": {"span": plain.get("span")}, **plain}
     counts = plain.get("counts")
     span = counts.get("span") if isinstance(counts, dict) else None
     return {"status": "refused" if plain.get("version") is None else "pushed", "span": span, **plain}

@@ -50,8 +50,7 @@ class RunRecorder:
         try:
             yield
         except GateError as error:
-            report = RunReport(status="skipped", span=self.span, skipped_by=node(), reason=_writable(str(error)))
-            self._write(executions(), report)
+            self._write(executions(), RunReport.skipped(self.span, node(), _writable(str(error))))
             raise
         except Exception as error:
             self._record_failure(node(), error)
@@ -75,7 +74,7 @@ class RunRecorder:
         file = self.workspace.reports / f"{self.run_id}.json"
         try:
             why = str(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
-            report = RunReport(status="failed", span=self.span, failed_node=node, reason=_writable(why))
+            report = RunReport.failed(self.span, node, _writable(why))
             if not file.exists() or read_report(file).status == "failed":
                 storage.write_text(str(file), report.to_json())
         except (OSError, InputError):

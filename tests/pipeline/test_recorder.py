@@ -46,7 +46,7 @@ def metrics(workspace: Workspace) -> str:
 
 def test_a_gate_that_stops_the_run_is_recorded(workspace: Workspace) -> None:
     report = record(workspace, "row_gate", GateError("too few rows"))
-    assert report == RunReport(status="skipped", span=7, skipped_by="row_gate", reason="too few rows")
+    assert report == RunReport.skipped(7, "row_gate", "too few rows")
     assert 'result="skipped"' in metrics(workspace)
 
 
@@ -54,7 +54,7 @@ def test_a_node_that_fails_is_recorded(workspace: Workspace) -> None:
     """Its metrics are not: a retry may follow, and the alert on a run that does not end is on them."""
     report = record(workspace, "trainer", ValueError("a shape is wrong\nand more"))
     why = "ValueError: a shape is wrong"
-    assert report == RunReport(status="failed", span=7, failed_node="trainer", reason=why)
+    assert report == RunReport.failed(7, "trainer", why)
     assert record(workspace, "push", InputError("no file x")).reason == "no file x"
     assert metrics(workspace) == ""
 
@@ -102,8 +102,8 @@ def test_a_run_that_failed_has_not_ended(tmp_path: Path) -> None:
 
     write("store.a.1", text_of("report_skipped"))  # of span 3
     write("store.b.1", text_of("report_pushed"))  # of span 1
-    write("store.c.1", RunReport(status="failed", span=5, failed_node="trainer", reason="x").to_json())
-    write("other.d.1", RunReport(status="skipped", span=6).to_json())
+    write("store.c.1", RunReport.failed(5, "trainer", "x").to_json())
+    write("other.d.1", RunReport.skipped(6, "row_gate", "x").to_json())
     assert [span for span in range(8) if has_ended(tmp_path, "store", span)] == [1, 3]
     write("store.e.1", "{")
     with pytest.raises(InputError, match=r"^a run's report must be JSON\. .*store\.e\.1\.json"):

@@ -32,7 +32,7 @@ def result(version: int | None) -> RunResult:
 
 
 def skipped() -> RunReport:
-    return RunReport(status="skipped", span=7, skipped_by="row_gate", reason="too few rows")
+    return RunReport.skipped(7, "row_gate", "too few rows")
 
 
 def samples(workspace: Workspace) -> dict[tuple[str, ...], float]:

@@ -44,7 +44,7 @@ def test_every_key_is_described(name: str) -> None:
     "report",
     [
         run_result(metrics={"auc": float("nan")}),
-        RunReport(status="skipped", span=3, skipped_by="row_gate", reason="too few rows"),
+        RunReport.skipped(3, "row_gate", "too few rows"),
         RunReport.from_json(text_of("report_forced"), "here"),
     ],
     ids=["pushed", "skipped", "of release 0.1"],
