@@ -383,7 +383,7 @@ def _model_gates_and_push(
         catalog=catalog,
         config_json=component_configs.for_push(config).to_json(),
         serving_root=serving_root,
-        keep_versions=config.push.keep_versions,
+        keep_versions=config.push.num_kept_versions,
         force_reason=settings.force_reason,
         code_fingerprint=code_fingerprint(
             Pusher, ImpressionExampleGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN

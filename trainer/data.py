@@ -160,7 +160,7 @@ def train_dataset(
         records = batches.map(lambda batch: tf.boolean_mask(batch, ~withheld.among(batch))).unbatch()
     if training.negative_sampling_rate < 1:
         records = _with_drawn_negatives(records, feature_spec, training.negative_sampling_rate, draw_seed)
-    records = records.shuffle(training.shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
+    records = records.shuffle(training.shuffle_buffer_size, seed=shuffle_seed, reshuffle_each_iteration=False)
     numbered = records.batch(training.batch_size).enumerate().skip(skip_batches)
     return _parsed(numbered, feature_spec, counts, counts_seed)
 

@@ -17,7 +17,7 @@ FEATURE_KEYS = (
 )
 TRAINING_KEYS = (
     "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_sampling_rate', 'num_epochs', "
-    "'patience', 'seed', 'shuffle_buffer', 'warm_start', 'warm_start_hidden_layers', 'wide_optimizer']"
+    "'patience', 'seed', 'shuffle_buffer_size', 'warm_start', 'warm_start_hidden_layers', 'wide_optimizer']"
 )
 INSTALLS = {"path": "installs.csv", "format": "csv"}
 
@@ -297,5 +297,8 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "`max_latency_ratio` must be at least 1.0. Received: 0.5 (small.yaml, infra_validation.max_latency_ratio).",
     ),
     ([("skew.num_rows", 0)], "`num_rows` must be at least 1. Received: 0 (small.yaml, skew.num_rows)."),
-    ([("push.keep_versions", 0)], "`keep_versions` must be at least 1. Received: 0 (small.yaml, push.keep_versions)."),
+    (
+        [("push.num_kept_versions", 0)],
+        "`num_kept_versions` must be at least 1. Received: 0 (small.yaml, push.num_kept_versions).",
+    ),
 ]

@@ -82,8 +82,10 @@ RENAMED_KEYS = _with_places(
         RenamedKey(("features", EACH, "vocabulary"), "oov_buckets", "num_oov_buckets"),
         RenamedKey(("crosses", EACH), "hash_buckets", "num_hash_buckets"),
         RenamedKey(("model",), "bfloat16", "compute_dtype", {False: "float32", True: "bfloat16"}),
+        RenamedKey(("training",), "shuffle_buffer", "shuffle_buffer_size"),
         RenamedKey(("training",), "negative_fraction", "negative_sampling_rate"),
         RenamedKey(("training", "deep_optimizer"), "final_fraction", "min_lr_ratio"),
+        RenamedKey(("push",), "keep_versions", "num_kept_versions"),
     ]
 )
 

@@ -144,7 +144,8 @@ class Training:
       patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch;
         None trains all epochs and keeps the last.
       monitor: With `patience`: the validation metric that tells which epoch is best.
-      shuffle_buffer: Examples held to shuffle among, anew in each epoch; they are written in a random order already.
+      shuffle_buffer_size: Examples held to shuffle among, anew in each epoch; they are written in a random order
+        already.
       negative_sampling_rate: Train on this share of the negatives, drawn anew in each epoch. The scores stay
         calibrated on all of them.
       warm_start: Start from the last pushed model.
@@ -159,7 +160,7 @@ class Training:
     num_epochs: PositiveInt = 1
     patience: PositiveInt | None = None
     monitor: Literal["auc", "logloss"] = "auc"
-    shuffle_buffer: PositiveInt = 100_000
+    shuffle_buffer_size: PositiveInt = 100_000
     negative_sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     warm_start: bool = True
     warm_start_hidden_layers: bool = True
@@ -225,10 +226,10 @@ class Push:
     """The push of a model that the gates let through.
 
     Attributes:
-      keep_versions: How many of the highest versions stay. Older ones are removed after a push, but for pinned ones and
-        those that a rollback among the kept ones restored.
+      num_kept_versions: How many of the highest versions stay. Older ones are removed after a push, but for pinned
+        ones and those that a rollback among the kept ones restored.
       unchanged: Whether a model is pushed whose scores are those of the model that serves, to 0.001 %.
     """
 
-    keep_versions: PositiveInt = 5
+    num_kept_versions: PositiveInt = 5
     unchanged: bool = False
