@@ -25,6 +25,8 @@ from transform.feature_spec import (
 class RowKeys:
     """What the rows of a table represent, so that a later model can match them.
 
+    The warm-start files of all releases have these names; they do not follow the config's.
+
     Attributes:
       kind: `vocabulary`: row i is the vocabulary's token i, and the out-of-vocabulary rows follow. `hash`: row i is
         hash bucket i. `quantiles`: row i is quantile i, and the last row represents a missing value. `share` and
