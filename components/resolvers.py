@@ -22,8 +22,9 @@ from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, last_span, was_let_through, was_stopped
 from components.model_store.anchor import anchor_of, versions_of
 from components.model_store.identity import is_same_model, version_before
+from components.model_store.manifest import Manifest
 from components.model_store.served_models import import_version, known_model, place_of
-from components.model_store.versions import MODEL_URI, SPANS, Manifest, history
+from components.model_store.versions import history
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -183,7 +184,7 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
         for version, manifest in sorted(history(self._serving_root).items(), reverse=True):
-            if max(manifest.get(SPANS, []), default=-1) > _span(current):
+            if manifest.newest_span is not None and manifest.newest_span > _span(current):
                 continue  # skips reading its files
             model = known_model(input_dict["model"], self._serving_root, version, manifest)
             sources = examples_behind(store, model.id) if model else []
@@ -234,11 +235,11 @@ class AnchorModel(resolver.ResolverStrategy):  # type: ignore[misc]
             return {"candidate": [], "model": []}
         version, manifest = before
         manifests = history(self._serving_root)
-        for place in (anchor_of({version: manifest}) or "", manifest[MODEL_URI]):
+        for place in (anchor_of({version: manifest}) or "", manifest.model_uri or ""):
             named = [v for v in versions_of(manifests, place) if v <= version]
             of_model = [v for v, m in manifests.items() if named and is_same_model(m, manifests[named[-1]])]
             if not of_model:  # its manifest is gone
-                found = known_model(input_dict["model"], self._serving_root, 0, {MODEL_URI: place})
+                found = known_model(input_dict["model"], self._serving_root, 0, Manifest(model_uri=place))
             else:
                 found = _known_or_imported(store, self._serving_root, of_model[-1], input_dict["model"], candidate)
             if found is not None:
@@ -298,5 +299,4 @@ def _has_rows_of(current: types.Artifact, source: metadata_store_pb2.Artifact) -
 
 def _is_of_earlier_spans(current: types.Artifact, manifest: Manifest) -> bool:
     """Returns whether a pushed model's manifest names spans, all of them before the run's span."""
-    spans = manifest.get(SPANS, [])
-    return bool(spans) and max(spans) < _span(current)
+    return manifest.newest_span is not None and manifest.newest_span < _span(current)

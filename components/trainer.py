@@ -16,6 +16,8 @@ from tfx.utils import json_utils
 
 from components.artifacts import Catalog
 from components.execution_types import recorded_as
+from transform.catalog import CATALOG_KEY
+from transform.trainer_predictions import RAW_EVAL_FILES_KEY
 
 
 class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]
@@ -32,7 +34,7 @@ class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
-    """Adds paths to `custom_config`: `raw_eval_files`, patterns of the raw evaluation examples, and `catalog`."""
+    """Adds paths to `custom_config`: the patterns of the raw evaluation examples, and the catalog's folder."""
 
     def Do(
         self,
@@ -42,8 +44,8 @@ class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
     ) -> None:
         uris = artifact_utils.get_split_uris(input_dict["raw_examples"], "eval")
         custom_config = json_utils.loads(exec_properties["custom_config"])
-        custom_config["raw_eval_files"] = [os.path.join(uri, "*") for uri in uris]
-        custom_config["catalog"] = artifact_utils.get_single_uri(input_dict["catalog"])
+        custom_config[RAW_EVAL_FILES_KEY] = [os.path.join(uri, "*") for uri in uris]
+        custom_config[CATALOG_KEY] = artifact_utils.get_single_uri(input_dict["catalog"])
         super().Do(input_dict, output_dict, {**exec_properties, "custom_config": json_utils.dumps(custom_config)})
 
 

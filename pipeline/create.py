@@ -29,7 +29,7 @@ from components.fingerprint import code_fingerprint
 from components.infra_validation.component import InfraValidator
 from components.ingestion.component import ImpressionExampleGen
 from components.model_store.served_models import TRAINER
-from components.push.component import Pusher
+from components.push.component import Pusher, PusherInputs, PusherParameters
 from components.quality_gate import judgement as quality
 from components.quality_gate.component import QualityGate
 from components.remembering_transform import RememberingTransform
@@ -373,20 +373,24 @@ def _model_gates_and_push(
         evaluator.outputs["evaluation"],
     )
     push = Pusher(
-        model=candidate,
-        baseline_model=serving_model.outputs["model"],
-        evaluation=evaluator.outputs["evaluation"],
-        quality_record=quality_gate.outputs["record"],
-        model_blessing=quality_gate.outputs["blessing"],
-        infra_blessing=infra_validation.outputs["blessing"],
-        examples=window.span_window.outputs["examples"],
-        catalog=catalog,
-        config_json=component_configs.for_push(config).to_json(),
-        serving_root=serving_root,
-        keep_versions=config.push.num_kept_versions,
-        force_reason=settings.force_reason,
-        code_fingerprint=code_fingerprint(
-            Pusher, ImpressionExampleGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN
+        PusherInputs(
+            model=candidate,
+            baseline_model=serving_model.outputs["model"],
+            evaluation=evaluator.outputs["evaluation"],
+            quality_record=quality_gate.outputs["record"],
+            model_blessing=quality_gate.outputs["blessing"],
+            infra_blessing=infra_validation.outputs["blessing"],
+            examples=window.span_window.outputs["examples"],
+            catalog=catalog,
+        ),
+        PusherParameters(
+            config=component_configs.for_push(config).to_json(),
+            serving_root=serving_root,
+            keep_versions=config.push.num_kept_versions,
+            force_reason=settings.force_reason,
+            code_fingerprint=code_fingerprint(
+                Pusher, ImpressionExampleGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN
+            ),
         ),
     ).with_id("push")
     return [serving_model, infra_validation, validated_model, evaluator, *resolvers, quality_gate, push]

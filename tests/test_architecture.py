@@ -28,7 +28,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "components": ("transform",),
     "trainer": ("transform",),
-    "serving": ("transform.errors", "transform.feature_spec", "transform.signature_names"),
+    "serving": (
+        "transform.errors",
+        "transform.feature_spec",
+        "transform.signature_names",
+        "transform.version_layout",
+    ),
     "transform": (),
 }
 

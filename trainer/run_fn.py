@@ -12,19 +12,20 @@ import tensorflow_transform as tft
 from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded
 from trainer.progress import log_stage
-from trainer.rank_export.catalog import CATALOG_KEY, read_items
+from trainer.rank_export.catalog import read_items
 from trainer.signatures import export_model
-from trainer.trainer_predictions import RAW_EVAL_FILES_KEY, trainer_predictions
+from trainer.trainer_predictions import trainer_predictions
 from trainer.training import TrainingResult
 from trainer.training_report import TRAINING_REPORT_FILE, TrainingReport
 from trainer.training_setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start import save_warm_start
 from trainer.wide_weights import non_zero_rows, to_markdown
+from transform.catalog import CATALOG_KEY
 from transform.config.config import Config
 from transform.config.tuning import with_values
 from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
-from transform.trainer_predictions import write_trainer_predictions
+from transform.trainer_predictions import RAW_EVAL_FILES_KEY, write_trainer_predictions
 
 #: The wide part's weights, in readable form; in the folder that contains the SavedModel's, beside the training report.
 WIDE_WEIGHTS_FILE = "wide_weights.md"

@@ -16,9 +16,6 @@ from trainer.transform_graph import apply_transform
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT, Feature, FeatureSpec
 from transform.trainer_predictions import TrainerPredictions
 
-#: The key of `custom_config` that holds the patterns of the raw evaluation examples' files.
-RAW_EVAL_FILES_KEY = "raw_eval_files"
-
 _UNSEEN = b"\x00never seen"
 _LARGEST = float(np.finfo(np.float32).max)
 

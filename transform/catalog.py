@@ -9,6 +9,9 @@ import tensorflow as tf
 
 from transform.feature_spec import TABLE_KEY
 
+#: The key of the Trainer's `custom_config` with the folder of the catalog's snapshot, one folder per table.
+CATALOG_KEY = "catalog"
+
 
 def table_rows(folder: str) -> Iterator[tuple[bytes, tf.train.Example]]:
     """Yields each row's key and features, from the TFRecord files in a table's folder; nothing if it has no file."""

@@ -16,6 +16,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
+#: The key of the Trainer's `custom_config` with the patterns of the raw evaluation examples' files, which it scores.
+RAW_EVAL_FILES_KEY = "raw_eval_files"
+
 _FOLDER = "own_scores"
 _ROWS_FILE = "rows.tfrecord"
 _ITEM_IDS_FILE = "item_ids.tfrecord"

@@ -21,10 +21,10 @@ from transform.config.infra_validation import InfraValidation
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE
 from transform.trainer_predictions import TrainerPredictions, read_trainer_predictions
+from transform.version_layout import CANDIDATE_COUNTS
 
-#: The paper's table 2: 200 candidate items in one batch, in two batches on two threads, in four batches on four.
-NUM_CANDIDATES = 200
-BATCH_SIZES = (200, 100, 50)
+#: The number of candidate items in the request that is timed.
+NUM_CANDIDATES = max(CANDIDATE_COUNTS)
 
 #: The number of requests after which the models take turns, so that other load on the machine slows both alike.
 _REQUESTS_PER_TURN = 20
@@ -213,7 +213,7 @@ def _measure(
     """Measures the candidate model and, in turns with it, the serving model, each by the signature that serves."""
     subjects = [candidate] if baseline is None else [candidate, baseline]
     turns = range(0, settings.num_measurements, _REQUESTS_PER_TURN)
-    for done, batch_size, subject in itertools.product(turns, BATCH_SIZES, subjects):
+    for done, batch_size, subject in itertools.product(turns, CANDIDATE_COUNTS, subjects):
         repetitions = min(_REQUESTS_PER_TURN, settings.num_measurements - done)
         subject.time(timed.rows, timed.item_ids, batch_size, repetitions)
     before = None if baseline is None else baseline.measurements(NUM_CANDIDATES)

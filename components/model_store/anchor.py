@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.model_store.versions import MODEL_URI, Manifest
-
-#: In a manifest: the URI of the model that is the anchor from this push on.
-ANCHOR = "anchor"
+from components.model_store.manifest import Manifest
 
 
 def anchor_of(manifests: Mapping[int, Manifest], before: int | None = None) -> str | None:
@@ -24,13 +21,12 @@ def anchor_of(manifests: Mapping[int, Manifest], before: int | None = None) -> s
       manifests: The manifests by version, oldest first, as returned by `history`.
       before: If given, only versions before this one count.
     """
-    of_pushes = [m for version, m in manifests.items() if MODEL_URI in m and (before is None or version < before)]
-    if not of_pushes:
-        return None
-    anchor: str = of_pushes[-1].get(ANCHOR) or of_pushes[-1][MODEL_URI]
-    return anchor
+    of_pushes = [
+        m for version, m in manifests.items() if m.model_uri is not None and (before is None or version < before)
+    ]
+    return (of_pushes[-1].anchor or of_pushes[-1].model_uri) if of_pushes else None
 
 
 def versions_of(manifests: Mapping[int, Manifest], model_uri: str) -> list[int]:
     """Returns the versions that have a model, oldest first: its push, and the rollbacks to it."""
-    return [version for version, manifest in manifests.items() if manifest.get(MODEL_URI) == model_uri]
+    return [version for version, manifest in manifests.items() if manifest.model_uri == model_uri]

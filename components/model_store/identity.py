@@ -12,7 +12,9 @@ import os
 from collections.abc import Mapping
 
 from components import storage
-from components.model_store.versions import EXTRA_ASSETS, MODEL_URI, SHA256, Manifest, checksums, history, version_path
+from components.model_store.manifest import Manifest
+from components.model_store.versions import checksums, history, version_path
+from transform.version_layout import EXTRA_ASSETS
 
 #: The prefix of a version's files that are not the model's own.
 _EXTRA = f"{EXTRA_ASSETS}/"
@@ -35,7 +37,7 @@ def pushed_files(root: str, version: int, manifest: Manifest) -> dict[str, str]:
       The SHA-256 by path in the SavedModel. If the manifest has none, as in an early release, those of the files in the
       version's folder; empty if the folder is gone too.
     """
-    return own_files(manifest.get(SHA256) or checksums(version_path(root, version)))
+    return own_files(manifest.sha256 or checksums(version_path(root, version)))
 
 
 def has_files(folder: str, expected: Mapping[str, str]) -> bool:
@@ -65,23 +67,24 @@ def is_model_of(root: str, version: int, manifest: Manifest, place: str, folder:
         version has neither checksums nor files.
       folder: The model's SavedModel.
     """
-    if MODEL_URI not in manifest:  # added manually, without a push
+    if manifest.model_uri is None:  # added manually, without a push
         return False
     expected = pushed_files(root, version, manifest)
     if not expected or not storage.exists(folder):
-        return bool(manifest[MODEL_URI] == place)
+        return manifest.model_uri == place
     return has_files(folder, expected)
 
 
-def versions_with(root: str, place: str, folder: str) -> list[int]:
+def versions_with(root: str, manifests: Mapping[int, Manifest], place: str, folder: str) -> list[int]:
     """Returns the versions that have a model, oldest first: its push, and the rollbacks to it.
 
     Args:
       root: The serving folder.
+      manifests: The manifests by version, oldest first, as returned by `history`.
       place: The model's URI, as in manifests.
       folder: The model's SavedModel.
     """
-    return [v for v, manifest in history(root).items() if is_model_of(root, v, manifest, place, folder)]
+    return [v for v, manifest in manifests.items() if is_model_of(root, v, manifest, place, folder)]
 
 
 def is_same_model(one: Manifest, other: Manifest) -> bool:
@@ -89,10 +92,10 @@ def is_same_model(one: Manifest, other: Manifest) -> bool:
 
     Two versions that were added manually, without manifests, never have the same model.
     """
-    sums = [own_files(manifest.get(SHA256) or {}) for manifest in (one, other)]
+    sums = [own_files(manifest.sha256 or {}) for manifest in (one, other)]
     if all(sums):
         return sums[0] == sums[1]
-    return MODEL_URI in one and one[MODEL_URI] == other.get(MODEL_URI)
+    return one.model_uri is not None and one.model_uri == other.model_uri
 
 
 def version_before(root: str, place: str, folder: str) -> tuple[int, Manifest] | None:
@@ -106,7 +109,7 @@ def version_before(root: str, place: str, folder: str) -> tuple[int, Manifest] |
       place: The model's URI, as in manifests.
       folder: The model's SavedModel.
     """
-    pushed = {version: manifest for version, manifest in history(root).items() if MODEL_URI in manifest}
+    pushed = {version: manifest for version, manifest in history(root).items() if manifest.model_uri is not None}
     own = next((v for v, manifest in pushed.items() if is_model_of(root, v, manifest, place, folder)), None)
     earlier = [version for version in pushed if own is None or version < own]
     return (earlier[-1], pushed[earlier[-1]]) if earlier else None

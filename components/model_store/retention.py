@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from components.model_store.anchor import anchor_of, versions_of
+from components.model_store.manifest import read_manifest
 from components.model_store.pins import pins
-from components.model_store.versions import RESTORES, read_manifest, remove_version, version_path, versions
+from components.model_store.versions import remove_version, version_path, versions
 
 
 def remove_old(root: str, keep: int) -> list[int]:
@@ -25,7 +26,7 @@ def remove_old(root: str, keep: int) -> list[int]:
     if anchor := anchor_of(manifests):
         kept |= set(versions_of(manifests, anchor)[-1:])
     for version in reversed(found):  # newest first: a version restores an older one
-        restored = manifests[version].get(RESTORES)
+        restored = manifests[version].restores
         if version in kept and restored is not None:
             kept.add(restored)
     old = [version for version in found if version not in kept]

@@ -9,24 +9,12 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.lineage import producer
-from components.model_store.versions import (
-    RESTORES,
-    ROLLBACK_OF,
-    Manifest,
-    history,
-    locked,
-    restore,
-    user,
-    version_path,
-    versions,
-)
+from components.model_store.manifest import Manifest
+from components.model_store.versions import history, locked, restore, version_path, versions
 from transform.errors import InputError
 
 #: Never changes: workspaces have it on record, as the first release named it.
 EXECUTION_TYPE = "components.rollback.Rollback"
-
-#: In the manifest of a rollback: the user, and the reason.
-ROLLBACK_BY, ROLLBACK_REASON = "rollback_by", "rollback_reason"
 
 _PUSHED_MODEL = "PushedModel"
 
@@ -62,12 +50,12 @@ def roll_back(root: str, reason: str, to: int | None = None) -> int:
                 )
         elif to not in earlier:
             raise InputError(f"a version to go back to must be one of {earlier}. Received: {to} ({root})")
-        return restore(root, to, {ROLLBACK_OF: serving, ROLLBACK_BY: user(), ROLLBACK_REASON: reason})
+        return restore(root, to, rollback_of=serving, reason=reason)
 
 
 def _original(manifests: dict[int, Manifest], version: int) -> int:
     """Returns the version that a rollback, or a chain of them, restored; a version that is no rollback is returned."""
-    while (restored := manifests.get(version, {}).get(RESTORES)) is not None:
+    while version in manifests and (restored := manifests[version].restores) is not None:
         version = restored
     return version
 
@@ -93,14 +81,14 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
 
     execution = metadata_store_pb2.Execution(last_known_state=metadata_store_pb2.Execution.COMPLETE)
     execution.type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE))
-    for key in (ROLLBACK_BY, ROLLBACK_REASON):
-        execution.custom_properties[key].string_value = manifest[key]
-    for key in (ROLLBACK_OF, RESTORES):
-        execution.custom_properties[key].int_value = manifest[key]
+    for key in ("rollback_by", "rollback_reason"):
+        execution.custom_properties[key].string_value = getattr(manifest, key)
+    for key in ("rollback_of", "restores"):
+        execution.custom_properties[key].int_value = getattr(manifest, key)
     place = version_path(root, version)
     output = metadata_store_pb2.Artifact(type_id=pushed.type_id, uri=place, state=metadata_store_pb2.Artifact.LIVE)
     output.custom_properties["pushed"].int_value = 1
-    output.custom_properties["model_id"].int_value = manifest["model_id"]
+    output.custom_properties["model_id"].int_value = manifest.model_id
     output.custom_properties["version"].int_value = version
     output.custom_properties["pushed_destination"].string_value = place
     step = event.Path.Step
@@ -122,6 +110,6 @@ def _pushed_model(store: mlmd.MetadataStore, manifest: Manifest) -> metadata_sto
         found = store.get_artifacts_by_type(_PUSHED_MODEL)
     except mlmd.errors.NotFoundError:  # the artifact type is unknown: this workspace has pushed nothing
         return None
-    restored = {"pushed": 1, "version": manifest[RESTORES], "model_id": manifest["model_id"]}
+    restored = {"pushed": 1, "version": manifest.restores, "model_id": manifest.model_id}
     of_push = [a for a in found if {key: a.custom_properties[key].int_value for key in restored} == restored]
     return min(of_push, key=lambda a: a.id, default=None)

@@ -23,20 +23,10 @@ from tfx.utils import path_utils
 
 from components import storage
 from components.model_store.identity import has_files, is_model_of, own_files, version_before, versions_with
-from components.model_store.versions import (
-    CONFIG_FILE,
-    EXTRA_ASSETS,
-    MODEL_URI,
-    SHA256,
-    SPANS,
-    DamagedVersionError,
-    Manifest,
-    models_folder,
-    verify,
-    version_path,
-    versions,
-)
+from components.model_store.manifest import Manifest
+from components.model_store.versions import history, models_folder, verify, version_path, versions
 from transform.config import renamed_keys
+from transform.version_layout import CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError
 
 #: Never changes: workspaces have it on record, as the first release named it.
 EXECUTION_TYPE = "components.served_models.Import"
@@ -68,7 +58,7 @@ def known_model(models: Iterable[types.Artifact], root: str, version: int, manif
       version: The version.
       manifest: Its manifest.
     """
-    at_place = [model for model in models if place_of(model) == manifest.get(MODEL_URI)]
+    at_place = [model for model in models if place_of(model) == manifest.model_uri]
     for model in sorted(at_place, key=lambda model: -model.id):
         folder = path_utils.serving_model_path(model.uri)
         if storage.exists(folder) and is_model_of(root, version, manifest, place_of(model), folder):
@@ -98,7 +88,7 @@ def baseline_words(
             f"none: of the model of version {version} ML Metadata has no files, and {why}; "
             "thresholds on changes judge nothing"
         )
-    trained = f", trained to span {max(manifest[SPANS])}" if manifest.get(SPANS) else ""
+    trained = "" if manifest.newest_span is None else f", trained to span {manifest.newest_span}"
     where = ", found by its manifest: ML Metadata had no files of its model" if is_imported else ""
     lacking = ", ".join(_lacking_features(root, version, features))
     not_compared = f"; not compared, as it reads {lacking}, which the examples do not have"
@@ -108,7 +98,7 @@ def baseline_words(
 def version_of(root: str, model: types.Artifact) -> int | None:
     """Returns the newest version of a model whose folder exists; None if there is none."""
     there = versions(root)
-    of_model = versions_with(root, place_of(model), path_utils.serving_model_path(model.uri))
+    of_model = versions_with(root, history(root), place_of(model), path_utils.serving_model_path(model.uri))
     return next((v for v in reversed(of_model) if v in there), None)
 
 
@@ -174,7 +164,8 @@ def import_version(
       The artifact. It has the model's own files if they are those that were pushed, else links to the version's files.
       None if neither exist.
     """
-    place = manifest[MODEL_URI]
+    place = manifest.model_uri
+    assert place is not None
     if _is_as_pushed(place, manifest):
         uri = place
     elif why := why_not_served(root, version):
@@ -189,7 +180,7 @@ def import_version(
 
 def _is_as_pushed(place: str, manifest: Manifest) -> bool:
     """Returns whether a model's own files exist and are those that were pushed."""
-    folder, of_model = path_utils.serving_model_path(place), own_files(manifest.get(SHA256) or {})
+    folder, of_model = path_utils.serving_model_path(place), own_files(manifest.sha256 or {})
     return storage.exists(folder) and bool(of_model) and has_files(folder, of_model)
 
 

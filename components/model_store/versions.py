@@ -21,60 +21,34 @@ such a version too early: it then fails to load it and tries again.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import getpass
 import hashlib
-import json
 import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from filelock import FileLock
 
 from components import fence, storage
-from transform.errors import InputError
-
-#: The prefixes of a version that is being copied or removed; TF Serving takes only numbers as versions.
-PART_PREFIX = ".part-"
-GONE_PREFIX = ".gone-"
+from components.model_store.manifest import Manifest, read_manifest, read_manifest_file
+from transform.version_layout import (
+    GONE_PREFIX,
+    MANIFEST_PATH,
+    PART_PREFIX,
+    DamagedVersionError,
+    check_files,
+    check_regular,
+    pushed_versions,
+    version_number,
+)
 
 #: The folder of the manifests of removed versions.
 REMOVED_FOLDER = ".removed"
 
 _MODELS_FOLDER = ".models"
-
-#: The folder for files beside the SavedModel's own; TF Serving reads only its warm-up requests.
-EXTRA_ASSETS = "assets.extra"
-CONFIG_FILE = "config.json"
-CATALOG_FOLDER = "catalog"
-
-#: In a version's extra assets: the manifest with the model's lineage and the files' checksums.
-MANIFEST_FILE = "manifest.json"
-
-#: In a manifest: the model's URI in ML Metadata.
-MODEL_URI = "model_uri"
-#: In a manifest: the spans that the model was trained on in its run.
-SPANS = "spans"
-#: In a manifest: the baseline that the model was compared with, as its version and the URI of its model.
-BASELINE = "baseline"
-#: In a manifest: the names of the model's signatures; and, by name, why the model lacks a ranking signature.
-SIGNATURES, ABSENT_SIGNATURES = "signatures", "absent_signatures"
-#: In the manifest of a model that was pushed although a gate refused it: the user, the reason, and the refusals.
-FORCED = "forced"
-#: In a manifest: the entries that the store itself writes.
-VERSION, PUSHED_AT, SHA256 = "version", "pushed_at", "sha256"
-#: In the manifest of a rollback: the version whose files it has, and the version that served before it.
-RESTORES, ROLLBACK_OF = "restores", "rollback_of"
-
-_MANIFEST = f"{EXTRA_ASSETS}/{MANIFEST_FILE}"
-
-Manifest = dict[str, Any]
-
-
-class DamagedVersionError(InputError):
-    """A version's files are not those that were pushed."""
 
 
 def user() -> str:
@@ -113,26 +87,29 @@ def models_folder(root: str) -> str:
 
 
 def versions(root: str) -> list[int]:
-    """Returns the complete versions in a serving folder, oldest first; the last one serves."""
-    found = storage.names(root)
-    return sorted(int(name) for name in found if name.isdecimal() and f"{PART_PREFIX}{name}" not in found)
+    """Returns the complete versions in a serving folder, oldest first; the last one serves.
 
-
-def read_manifest(version_path: str) -> Manifest:
-    """Reads the manifest of a version; empty if the version was added manually, without a manifest."""
-    return _parse(os.path.join(version_path, _MANIFEST))
+    Raises:
+      InputError: If the name of a version's folder has leading zeros.
+    """
+    return pushed_versions(storage.names(root), root)
 
 
 def history(root: str) -> dict[int, Manifest]:
     """Reads the manifests of all versions, existing and removed, by version, oldest first."""
-    removed = os.path.join(root, REMOVED_FOLDER)
-    found = {
-        int(name.removesuffix(".json")): _parse(os.path.join(removed, name))
-        for name in storage.names(removed)
-        if name.removesuffix(".json").isdecimal()
-    }
+    found = {version: read_manifest_file(_removed_manifest(root, version)) for version in _removed(root)}
     found |= {version: read_manifest(version_path(root, version)) for version in versions(root)}
     return dict(sorted(found.items()))
+
+
+def _removed(root: str) -> list[int]:
+    """Returns the removed versions whose manifests are kept."""
+    names = [name.removesuffix(".json") for name in storage.names(os.path.join(root, REMOVED_FOLDER))]
+    return [number for name in names if (number := version_number(name)) is not None and name == str(number)]
+
+
+def _removed_manifest(root: str, version: int) -> str:
+    return os.path.join(root, REMOVED_FOLDER, f"{version}.json")
 
 
 def pushed_models(root: str) -> list[tuple[int, str]]:
@@ -140,58 +117,42 @@ def pushed_models(root: str) -> list[tuple[int, str]]:
 
     A version that was added manually, without a manifest, is left out.
     """
-    return [(v, manifest[MODEL_URI]) for v, manifest in history(root).items() if MODEL_URI in manifest]
+    return [(version, m.model_uri) for version, m in history(root).items() if m.model_uri is not None]
 
 
-def newest_span(root: str) -> int | None:
-    """Returns the newest span that the model that serves was trained on; None if its manifest names no span."""
-    manifests = list(history(root).values())
-    return max(manifests[-1].get(SPANS, []), default=None) if manifests else None
+def newest_span(manifests: Mapping[int, Manifest]) -> int | None:
+    """Returns the newest span that the model that serves was trained on; None if its manifest names no span.
 
-
-def _parse(path: str) -> Manifest:
-    text = storage.read_text(path)
-    if text is None:
-        return {}
-    try:
-        manifest: Manifest = json.loads(text)
-    except ValueError as error:
-        raise DamagedVersionError(f"a manifest must be JSON. Received: {error} ({path})") from error
-    return manifest
+    Args:
+      manifests: The manifests by version, oldest first, as returned by `history`.
+    """
+    return manifests[max(manifests)].newest_span if manifests else None
 
 
 def checksums(folder: str) -> dict[str, str]:
     """Returns the SHA-256 of every file below a folder, except the manifest, by relative path."""
-    return {name: storage.sha256(os.path.join(folder, name)) for name in storage.files(folder) if name != _MANIFEST}
-
-
-def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """Describes the files in which two folders' checksums differ; empty if they are the same."""
-    words = [f"{name} is missing" for name in expected if name not in found]
-    words += [f"{name} was changed" for name in found if found[name] != expected.get(name, found[name])]
-    words += [f"{name} was added" for name in found if name not in expected]
-    return words
+    return {name: storage.sha256(os.path.join(folder, name)) for name in storage.files(folder) if name != MANIFEST_PATH}
 
 
 def verify(version_path: str) -> dict[str, str]:
     """Checks a version's files against its manifest; returns their checksums.
 
     Raises:
-      DamagedVersionError: If there is no manifest, or a file is missing, was changed or is not in the manifest.
+      DamagedVersionError: If there is no manifest, or a file is missing, was changed, is not in the manifest or is not
+        regular.
     """
-    expected = read_manifest(version_path).get(SHA256)
+    expected = read_manifest(version_path).sha256
     if expected is None:
         raise DamagedVersionError(f"a pushed version must have a manifest with checksums ({version_path})")
+    if not storage.is_remote(version_path):
+        check_regular(version_path, storage.files(version_path))
     found = checksums(version_path)
-    if wrong := differences(expected, found):
-        raise DamagedVersionError(
-            f"a version's files must be those that were pushed. Received: {', '.join(wrong)} ({version_path})"
-        )
+    check_files(version_path, expected, found)
     return found
 
 
 def add_version(
-    root: str, fill: Callable[[str], None], manifest: Mapping[str, Any], sums: Mapping[str, str] | None = None
+    root: str, fill: Callable[[str], None], manifest: Manifest, sums: Mapping[str, str] | None = None
 ) -> int:
     """Adds the next version; it appears complete or not at all. The caller must hold the folder's lock.
 
@@ -200,7 +161,7 @@ def add_version(
     Args:
       root: The serving folder; created if missing.
       fill: Writes the version's files into the given empty folder.
-      manifest: The manifest's entries apart from the version's number, the time and the checksums.
+      manifest: The manifest, in which the version's number, the time and the checksums are set.
       sums: The checksums, if they are known.
 
     Returns:
@@ -212,7 +173,7 @@ def add_version(
     fence.check_held()
     storage.make_folder(root)
     clear(root)
-    version = max(history(root), default=0) + 1
+    version = max([*versions(root), *_removed(root)], default=0) + 1
     remote, final = storage.is_remote(root), version_path(root, version)
     name = f"{PART_PREFIX}{version}" if remote else f"{PART_PREFIX}{version}.{secrets.token_hex(4)}"
     part = os.path.join(root, name)
@@ -224,8 +185,9 @@ def add_version(
     try:
         fill(folder)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        whole = {**manifest, VERSION: version, PUSHED_AT: now, SHA256: dict(sums or checksums(folder))}
-        storage.write_text(os.path.join(folder, _MANIFEST), json.dumps(whole, indent=2, sort_keys=True))
+        found = dict(sums or checksums(folder))
+        whole = dataclasses.replace(manifest, version=version, pushed_at=now, sha256=found)
+        storage.write_text(os.path.join(folder, MANIFEST_PATH), whole.to_json())
         if not remote:
             storage.sync_all(part)
         fence.check_held()
@@ -255,7 +217,7 @@ def _removed_copy(part: str) -> fence.LostClaimError:
     )
 
 
-def restore(root: str, version: int, manifest: Mapping[str, Any]) -> int:
+def restore(root: str, version: int, *, rollback_of: int, reason: str) -> int:
     """Adds a version with the files of an earlier one: links to them on a local filesystem, copies elsewhere.
 
     A link is as good as a copy, since no code here writes into an existing version. The caller must hold the folder's
@@ -264,10 +226,11 @@ def restore(root: str, version: int, manifest: Mapping[str, Any]) -> int:
     Args:
       root: The serving folder.
       version: The earlier version.
-      manifest: The entries that the new version's manifest has in addition to the earlier one's.
+      rollback_of: The version that serves.
+      reason: The reason of the rollback.
 
     Returns:
-      The new version.
+      The new version. Its manifest is the earlier one's, with the user, the reason and the two versions.
 
     Raises:
       DamagedVersionError: If the earlier version's files are not those that were pushed.
@@ -276,16 +239,22 @@ def restore(root: str, version: int, manifest: Mapping[str, Any]) -> int:
     sums = verify(source)
 
     def fill(folder: str) -> None:
-        storage.copy_folder(source, folder, link=True, leave_out=lambda name: name == _MANIFEST)
+        storage.copy_folder(source, folder, link=True, leave_out=lambda name: name == MANIFEST_PATH)
 
-    return add_version(root, fill, {**read_manifest(source), **manifest, RESTORES: version}, sums)
+    manifest = dataclasses.replace(
+        read_manifest(source),
+        restores=version,
+        rollback_of=rollback_of,
+        rollback_by=user(),
+        rollback_reason=reason,
+    )
+    return add_version(root, fill, manifest, sums)
 
 
 def remove_version(root: str, version: int) -> None:
     """Removes a version atomically and keeps its manifest. The caller must hold the folder's lock."""
     path = version_path(root, version)
-    text = json.dumps(read_manifest(path), indent=2, sort_keys=True)
-    storage.write_text(os.path.join(root, REMOVED_FOLDER, f"{version}.json"), text)
+    storage.write_text(_removed_manifest(root, version), read_manifest(path).to_json())
     if storage.exists(model := os.path.join(models_folder(root), str(version))):
         storage.remove(model)
     if storage.is_remote(root):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from components.model_store.versions import SPANS, Manifest, newest_span
+from collections.abc import Mapping
+
+from components.model_store.manifest import Manifest
+from components.model_store.versions import newest_span
 
 #: Scores whose relative difference is at most this count as equal.
 SAME_SCORES = 1e-5
@@ -24,9 +27,15 @@ class ChangedModelError(ValueError):
     """The model's files are not those that infra validation has run."""
 
 
-def older_than_serving(serving_root: str, lineage: Manifest) -> str:
-    """Returns why a model is older than the one that serves, as after the run of a past day; empty if it is not."""
-    serves, newest = newest_span(serving_root), max(lineage.get(SPANS, []), default=None)
+def older_than_serving(serving_root: str, manifests: Mapping[int, Manifest], candidate: Manifest) -> str:
+    """Returns why a model is older than the one that serves, as after the run of a past day; empty if it is not.
+
+    Args:
+      serving_root: The serving folder.
+      manifests: The manifests of its versions, oldest first, as returned by `history`.
+      candidate: The model's manifest.
+    """
+    serves, newest = newest_span(manifests), candidate.newest_span
     if serves is None or newest is None or newest >= serves:
         return ""
     return (

@@ -15,7 +15,6 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.infra_validation.requests import value_of
-from components.model_store.versions import EXTRA_ASSETS
 from transform.signature_names import (
     CONTEXT_INPUT,
     ITEM_IDS,
@@ -24,12 +23,7 @@ from transform.signature_names import (
     RANK_SIGNATURE,
     SERVING_SIGNATURE,
 )
-
-#: The file's name in a version's extra assets, which TF Serving prescribes.
-WARMUP_FILE = "tf_serving_warmup_requests"
-
-#: The numbers of candidate items in the requests: the batch sizes of the paper's table 2.
-BATCH_SIZES = (200, 100, 50)
+from transform.version_layout import CANDIDATE_COUNTS, EXTRA_ASSETS, SAVED_MODEL_FILE, WARMUP_FILE
 
 #: A record's inputs by name: strings, in nested lists of any depth.
 _Inputs = Mapping[str, Any]
@@ -61,7 +55,7 @@ def _records(
     signatures: Mapping[str, Any], requests: Sequence[bytes], item_id: str | None
 ) -> Iterator[tuple[str, _Inputs]]:
     """Yields the records: a signature's name and its inputs."""
-    sizes = sorted({min(size, len(requests)) for size in BATCH_SIZES}, reverse=True)
+    sizes = sorted({min(size, len(requests)) for size in CANDIDATE_COUNTS}, reverse=True)
     (examples,) = signatures[SERVING_SIGNATURE].inputs
     for size in sizes:
         yield SERVING_SIGNATURE, {examples: requests[:size]}
@@ -73,7 +67,7 @@ def _records(
         return
     # A raw example has the features of both sides: as a context its item features are ignored, as an item the others.
     if RANK_SIGNATURE in signatures:
-        for context, size in zip(requests, BATCH_SIZES, strict=False):
+        for context, size in zip(requests, CANDIDATE_COUNTS, strict=False):
             candidates = list(itertools.islice(itertools.cycle(ids), size))
             yield RANK_SIGNATURE, {CONTEXT_INPUT: [context], ITEM_IDS: [candidates]}
         sizes = [1]
@@ -84,6 +78,6 @@ def _records(
 
 def signatures_of(version_path: str) -> Mapping[str, Any]:
     """Returns a SavedModel's signatures by name, without TensorFlow's own, such as `__saved_model_init_op`."""
-    with tf.io.gfile.GFile(os.path.join(version_path, "saved_model.pb"), "rb") as file:
+    with tf.io.gfile.GFile(os.path.join(version_path, SAVED_MODEL_FILE), "rb") as file:
         model = saved_model_pb2.SavedModel.FromString(file.read())
     return {name: value for name, value in model.meta_graphs[0].signature_def.items() if not name.startswith("__")}

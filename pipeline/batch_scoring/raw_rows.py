@@ -12,12 +12,12 @@ import tensorflow as tf
 from components.ingestion.examples import KIND_OF_FEATURE, put_value
 from components.ingestion.readers import read_rows
 from components.ingestion.rows import RowError, RowParser
-from components.model_store.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 from transform.catalog import table_rows
 from transform.config.config import Column, Config
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS, Feature
+from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 
 
 def model_config(model_path: str) -> Config:

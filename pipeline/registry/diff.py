@@ -10,22 +10,13 @@ from typing import Any
 from rich.table import Table
 
 from components.model_store.identity import is_same_model
-from components.model_store.versions import (
-    BASELINE,
-    CATALOG_FOLDER,
-    CONFIG_FILE,
-    EXTRA_ASSETS,
-    MODEL_URI,
-    SPANS,
-    Manifest,
-    read_manifest,
-    version_path,
-    versions,
-)
+from components.model_store.manifest import Manifest, read_manifest
+from components.model_store.versions import version_path, versions
 from pipeline.batch_scoring.raw_rows import read_catalog
 from pipeline.registry.progressive import ProgressiveValidation
 from transform.config.renamed_keys import in_json
 from transform.errors import InputError
+from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 
 #: Shown where a version lacks a value.
 NONE = "–"
@@ -76,7 +67,7 @@ def metric_rows(
       whose baseline was the other one. If neither was, a row that says that the metrics are not comparable. Empty if
       both versions have the same model, or a manifest lacks the model or the metrics.
     """
-    one, other = first.get(MODEL_URI), second.get(MODEL_URI)
+    one, other = first.model_uri, second.model_uri
     if one is None or other is None or is_same_model(first, second):
         return {}
     if one != other and (found := unseen(one, other)) is not None:
@@ -84,17 +75,18 @@ def metric_rows(
         of_models = {found.model_uri: measured.metrics, found.before_uri: measured.baseline}
         return _rows(of_models[one], of_models[other], f"on span {found.span}, unseen by both")
     for manifest, held_against in ((first, other), (second, one)):
-        if one != other and (manifest.get(BASELINE) or {}).get(MODEL_URI) == held_against and SPANS in manifest:
-            metrics = manifest["metrics"]
-            of_models = {manifest[MODEL_URI]: metrics["candidate"], held_against: metrics.get("baseline", {})}
-            return _rows(of_models[one], of_models[other], f"on span {max(manifest[SPANS])}")
-    if not ("metrics" in first and "metrics" in second):
+        baseline, metrics = manifest.baseline, manifest.metrics
+        if one != other and baseline and baseline.model_uri == held_against and metrics and manifest.spans:
+            before, after = (metrics.candidate if m is manifest else metrics.baseline for m in (first, second))
+            return _rows(before, after, f"on span {manifest.newest_span}")
+    if first.metrics is None or second.metrics is None:
         return {}
     return {"metrics": (_measured_on(first), f"{_measured_on(second)}: not comparable")}
 
 
 def _measured_on(manifest: Manifest) -> str:
-    return f"of span {max(manifest[SPANS])}" if manifest.get(SPANS) else "of a span that its manifest does not name"
+    span = manifest.newest_span
+    return "of a span that its manifest does not name" if span is None else f"of span {span}"
 
 
 def _rows(first: Mapping[str, float], second: Mapping[str, float], where: str) -> dict[str, tuple[str, str]]:
@@ -108,9 +100,9 @@ def contents(folder: Path) -> dict[str, str]:
     manifest = read_manifest(str(folder))
     extra = folder / EXTRA_ASSETS
     found = {
-        "spans": ", ".join(str(span) for span in manifest.get(SPANS, [])),
-        "code fingerprint": manifest.get("code_fingerprint", NONE),
-        "model": manifest.get("model_uri", NONE),
+        "spans": ", ".join(str(span) for span in manifest.spans or ()),
+        "code fingerprint": manifest.code_fingerprint or NONE,
+        "model": manifest.model_uri or NONE,
     }
     for path in sorted((folder / "assets").glob(f"*{_VOCABULARY_SUFFIX}")):
         found[f"vocabulary {path.name.removesuffix(_VOCABULARY_SUFFIX)}"] = f"{_num_lines(path):,}"

@@ -5,18 +5,10 @@ from __future__ import annotations
 import ml_metadata as mlmd
 from rich.table import Table
 
+from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.pins import pins
-from components.model_store.rollback import ROLLBACK_REASON, record_rollback
-from components.model_store.versions import (
-    FORCED,
-    PUSHED_AT,
-    RESTORES,
-    SPANS,
-    Manifest,
-    read_manifest,
-    version_path,
-    versions,
-)
+from components.model_store.rollback import record_rollback
+from components.model_store.versions import version_path, versions
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
@@ -64,10 +56,10 @@ def versions_table(workspace: Workspace, name: str | None = None) -> Table:
             table.add_row(
                 model,
                 str(version),
-                ", ".join(str(span) for span in manifest.get(SPANS, ["?"])),
+                "?" if manifest.spans is None else ", ".join(str(span) for span in manifest.spans),
                 "yes" if version == found[-1] else "",
                 (pinned[version] or "yes") if version in pinned else "",
-                manifest.get(PUSHED_AT, "?"),
+                manifest.pushed_at or "?",
                 note(manifest),
                 path,
             )
@@ -77,10 +69,10 @@ def versions_table(workspace: Workspace, name: str | None = None) -> Table:
 def note(manifest: Manifest) -> str:
     """Returns what is unusual about a version, with the reason; empty for a push that the gates allowed."""
     notes = []
-    if RESTORES in manifest:
-        notes.append(f"restores {manifest[RESTORES]}: {manifest[ROLLBACK_REASON]}")
-    if FORCED in manifest:
-        notes.append(f"forced: {manifest[FORCED]['reason']}")
+    if manifest.restores is not None:
+        notes.append(f"restores {manifest.restores}: {manifest.rollback_reason}")
+    if manifest.forced is not None:
+        notes.append(f"forced: {manifest.forced.reason}")
     return "; ".join(notes)
 
 

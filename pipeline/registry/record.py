@@ -14,24 +14,9 @@ from rich.table import Table
 from components.artifacts import COUNTS_FILE, FILES
 from components.ingestion.counts import Counts, read_counts
 from components.lineage import accepted_stops, artifacts_of, examples_behind, producer
-from components.model_store.anchor import ANCHOR
+from components.model_store.manifest import Manifest, Metrics
 from components.model_store.pins import pins
-from components.model_store.rollback import ROLLBACK_BY
-from components.model_store.versions import (
-    ABSENT_SIGNATURES,
-    BASELINE,
-    FORCED,
-    MODEL_URI,
-    PUSHED_AT,
-    RESTORES,
-    ROLLBACK_OF,
-    SHA256,
-    SIGNATURES,
-    Manifest,
-    history,
-    version_path,
-    versions,
-)
+from components.model_store.versions import history, version_path, versions
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
 from pipeline.registry.list import note
@@ -112,8 +97,8 @@ def record_table(root: str, version: int | None, connection: metadata_store_pb2.
     table.add_row("version", f"{version}, {_state(root, version, found)}")
     for what, text in _made_from(manifest).items():
         table.add_row(what, text)
-    if MODEL_URI in manifest:
-        spans = spans_behind(open_store(connection), manifest[MODEL_URI])
+    if manifest.model_uri is not None:
+        spans = spans_behind(open_store(connection), manifest.model_uri)
         if not spans:
             table.add_row("rows", f"ML Metadata has no record of the model ({place_of(connection)})")
         for span in spans:
@@ -136,33 +121,37 @@ def _made_from(manifest: Manifest) -> dict[str, str]:
     lines = {}
     if unusual := note(manifest):
         lines["note"] = unusual
-    if RESTORES in manifest:
-        versions_named = f"from version {manifest[ROLLBACK_OF]} to version {manifest[RESTORES]}"
-        lines["rolled back"] = f"{versions_named}, by {manifest[ROLLBACK_BY]}"
-    if FORCED in manifest:
-        lines["refused"] = "; ".join(manifest[FORCED]["refusals"])
-        lines["forced by"] = manifest[FORCED]["by"]
-    if PUSHED_AT in manifest:
-        run = f", by run {manifest['run_id']}" if manifest.get("run_id") else ""
-        lines["pushed"] = f"{manifest[PUSHED_AT]}{run}"
-    for key in (MODEL_URI, "config_fingerprint", "code_fingerprint"):
-        if key in manifest:
-            lines[key.removesuffix("_uri").replace("_", " ")] = str(manifest[key])
-    if BASELINE in manifest:
-        baseline = manifest[BASELINE]
-        held = f"version {baseline['version']} ({baseline[MODEL_URI]})" if baseline else "none served yet"
+    if manifest.restores is not None:
+        versions_named = f"from version {manifest.rollback_of} to version {manifest.restores}"
+        lines["rolled back"] = f"{versions_named}, by {manifest.rollback_by}"
+    if manifest.forced is not None:
+        lines["refused"] = "; ".join(manifest.forced.refusals)
+        lines["forced by"] = manifest.forced.by
+    if manifest.pushed_at is not None:
+        run = f", by run {manifest.run_id}" if manifest.run_id else ""
+        lines["pushed"] = f"{manifest.pushed_at}{run}"
+    of_model = {
+        "model": manifest.model_uri,
+        "config fingerprint": manifest.config_fingerprint,
+        "code fingerprint": manifest.code_fingerprint,
+    }
+    lines |= {what: text for what, text in of_model.items() if text is not None}
+    if manifest.metrics is not None:  # measured by the run that compared the model
+        baseline = manifest.baseline
+        held = f"version {baseline.version} ({baseline.model_uri})" if baseline else "none served yet"
         lines["held against"] = held
-    if ANCHOR in manifest:
-        itself = manifest[ANCHOR] == manifest.get(MODEL_URI)
-        lines["anchor"] = "this model, from its push on" if itself else str(manifest[ANCHOR])
-    if SIGNATURES in manifest:
-        lines["signatures"] = "; ".join([", ".join(manifest[SIGNATURES]), *absence_words(manifest[ABSENT_SIGNATURES])])
-    metrics = manifest.get("metrics", {})
-    for name, value in metrics.get("candidate", {}).items():
-        before = metrics.get("baseline", {}).get(name)
+    if manifest.anchor is not None:
+        itself = manifest.anchor == manifest.model_uri
+        lines["anchor"] = "this model, from its push on" if itself else manifest.anchor
+    if manifest.signatures is not None:
+        absent = absence_words(manifest.absent_signatures or {})
+        lines["signatures"] = "; ".join([", ".join(manifest.signatures), *absent])
+    metrics = manifest.metrics or Metrics()
+    for name, value in metrics.candidate.items():
+        before = metrics.baseline.get(name)
         lines[name] = f"{value:.6g}" + (f"  (version before {before:.6g})" if before is not None else "")
-    if SHA256 in manifest:
-        lines["files"] = f"{len(manifest[SHA256]):,}, with checksums"
+    if manifest.sha256 is not None:
+        lines["files"] = f"{len(manifest.sha256):,}, with checksums"
     return lines
 
 

@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from components.model_store.identity import is_same_model
-from components.model_store.versions import PUSHED_AT, history, versions
+from components.model_store.versions import history, versions
 from pipeline.metadata.handle import Metadata
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
@@ -69,7 +69,7 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
 def _first_pushed(root: str) -> float | None:
     """Returns when the serving model was first pushed, in seconds since 1970; None if no manifest has the time."""
     manifests = list(history(root).values())
-    pushes = [m[PUSHED_AT] for m in manifests if is_same_model(m, manifests[-1]) and PUSHED_AT in m]
+    pushes = [m.pushed_at for m in manifests if is_same_model(m, manifests[-1]) and m.pushed_at is not None]
     return min((datetime.datetime.fromisoformat(at).timestamp() for at in pushes), default=None)
 
 

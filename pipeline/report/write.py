@@ -7,7 +7,7 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
-from components.model_store.versions import newest_span
+from components.model_store.versions import history, newest_span
 from pipeline.report.openlineage import send_lineage
 from pipeline.report.prometheus import RunRecord, write_run_metrics
 from pipeline.workspace import Workspace
@@ -28,7 +28,7 @@ def write_report(workspace: Workspace, connection: metadata_store_pb2.Connection
     """
     file = workspace.reports / f"{ended.run_id}.json"
     storage.write_text(str(file), ended.report.to_json())
-    served = newest_span(str(workspace.serving(ended.pipeline_name)))
+    served = newest_span(history(str(workspace.serving(ended.pipeline_name))))
     if served is None or ended.report.span >= served:
         write_run_metrics(workspace, connection, ended)
     send_lineage(connection, ended.pipeline_name, ended.run_id, ended.executions)

@@ -22,10 +22,7 @@ from serving.tfrecords import read_records
 from transform.errors import InputError
 from transform.feature_spec import TABLE_KEY
 from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, RANK_SIGNATURE
-
-#: Paths within a pushed version; the first is prescribed by TF Serving.
-_WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
-_CATALOGS = os.path.join("assets.extra", "catalog")
+from transform.version_layout import CATALOG_FOLDER, EXTRA_ASSETS, WARMUP_FILE
 
 #: A request's context and candidates.
 Request: TypeAlias = tuple[Features | bytes, Sequence[Candidate]]
@@ -96,7 +93,7 @@ def _of_version(path: str) -> Recorded:
     ids: dict[bytes, None] = {}
     items: dict[bytes, bytes] = {}
     has_rank = False
-    for record in read_records(os.path.join(path, _WARMUP_FILE)):
+    for record in read_records(os.path.join(path, EXTRA_ASSETS, WARMUP_FILE)):
         try:
             request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         except DecodeError as error:
@@ -140,4 +137,4 @@ def read_catalog(path: str) -> dict[str, bytes]:
 
 
 def _tables(path: str) -> list[str]:
-    return sorted(glob.glob(os.path.join(path, _CATALOGS, "*")))
+    return sorted(glob.glob(os.path.join(path, EXTRA_ASSETS, CATALOG_FOLDER, "*")))

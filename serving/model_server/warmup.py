@@ -15,8 +15,7 @@ from serving.model_server import examples, servable
 from serving.model_server.errors import invalid
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
 from serving.tfrecords import read_records
-
-WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+from transform.version_layout import EXTRA_ASSETS, WARMUP_FILE
 
 #: The most records, as in TF Serving.
 MAX_RECORDS = 1000
@@ -29,7 +28,7 @@ def warm_up(model: Servable, path: str) -> None:
       ServingError: If the model refuses one of them, or there are too many.
       InputError: If the file cannot be read.
     """
-    file = os.path.join(path, WARMUP_FILE)
+    file = os.path.join(path, EXTRA_ASSETS, WARMUP_FILE)
     if not os.path.exists(file):
         return
     for number, record in enumerate(read_records(file)):

@@ -6,6 +6,7 @@ import os
 import sys
 
 from components import storage
+from components.model_store.manifest import Manifest
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, locked
@@ -22,7 +23,7 @@ def main() -> None:
     (root,) = sys.argv[1:]
     while True:
         with locked(root):  # like a push
-            add_version(root, fill, {})
+            add_version(root, fill, Manifest())
             remove_old(root, keep=2)
         roll_back(root, "a test")
 

@@ -9,8 +9,9 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
+from components.model_store.manifest import Manifest
 from components.model_store.versions import checksums
-from components.push.component import push
+from components.push.push_version import Candidate, push
 
 
 def raw_example(x: float) -> bytes:
@@ -33,12 +34,12 @@ def push_one(model: Path, catalog: Path, root: Path, uri: str, keep: int = 9, **
     """Pushes an export of a model; each URI has an export of its own, as each run makes one."""
     model = another_export(model, root.parent.parent / "exports" / uri, uri)
     return push(
-        str(model / "Format-Serving"),
-        str(catalog),
-        str(root),
-        '{"name": "x"}',
-        {"model_uri": uri, "spans": [1], **lineage},
-        keep,
-        [raw_example(x) for x in range(120)],
-        checksums(str(model / "Format-Serving")),
+        candidate(model, catalog, Manifest(**{"model_uri": uri, "spans": (1,), **lineage})), str(root), keep
     ).version
+
+
+def candidate(model: Path, catalog: Path, manifest: Manifest) -> Candidate:
+    """Returns a model to push, with 120 requests."""
+    path = str(model / "Format-Serving")
+    requests = [raw_example(x) for x in range(120)]
+    return Candidate(path, manifest, checksums(path), str(catalog), '{"name": "x"}', requests)

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from components import storage
+from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from tests.components.endless_changes import FILES
 
@@ -17,7 +18,7 @@ def add(root: str, text: str = "", **manifest: Any) -> int:
         for name, content in FILES.items():
             storage.write_text(os.path.join(folder, name), content + text)
 
-    return add_version(root, fill, manifest)
+    return add_version(root, fill, Manifest(**manifest))
 
 
 def place(root: str, version: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.model_store.anchor import anchor_of
+from components.model_store.manifest import Manifest
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, history
@@ -24,8 +25,8 @@ class Pushes:
         self.models = [lineage.model(examples) for _ in range(5)]
 
     def push(self, number: int, anchor: int | None = None) -> None:
-        of_anchor = {} if anchor is None else {"anchor": self.models[anchor].uri}
-        add_version(self.root, lambda folder: None, {"model_uri": self.models[number].uri, **of_anchor})
+        of_anchor = None if anchor is None else self.models[anchor].uri
+        add_version(self.root, lambda folder: None, Manifest(model_uri=self.models[number].uri, anchor=of_anchor))
 
     def anchor(self, candidate: int) -> list[int]:
         """Returns the number of the anchor that a candidate model is compared with; empty if there is none."""

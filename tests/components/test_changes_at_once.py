@@ -13,18 +13,14 @@ from typing import Any
 import pytest
 
 from components import storage
+from components.model_store.manifest import read_manifest
 from components.model_store.pins import pin, pins, unpin
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
-from components.model_store.versions import (
-    DamagedVersionError,
-    locked,
-    read_manifest,
-    verify,
-    versions,
-)
+from components.model_store.versions import locked, verify, versions
 from tests.components.endless_changes import FILES
 from tests.components.serving_folder import add, place
+from transform.version_layout import DamagedVersionError
 
 ROOT = Path(__file__).parents[2]
 
@@ -131,4 +127,4 @@ def test_many_at_once_each_add_a_version(root: str) -> None:
     assert versions(root) == list(range(1, 9))
     for version in range(3, 9):
         assert verify(place(root, version)) == verify(place(root, 1))
-        assert read_manifest(place(root, version))["rollback_of"] == version - 1
+        assert read_manifest(place(root, version)).rollback_of == version - 1

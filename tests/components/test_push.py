@@ -10,13 +10,14 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from components.model_store.manifest import Manifest
 from components.model_store.pins import pin
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
-from components.model_store.versions import checksums, verify, versions
-from components.push.component import push
+from components.model_store.versions import verify, versions
+from components.push.push_version import push
 from components.push.refusals import StaleBaselineError
-from tests.components.pushes import another_export, push_one, raw_example
+from tests.components.pushes import another_export, candidate, push_one, raw_example
 
 
 def test_a_pushed_version_serves_and_carries_config_and_catalog(model: Path, catalog: Path, local_root: Path) -> None:
@@ -50,8 +51,7 @@ def test_the_warm_up_records_are_requests_that_the_model_answers(model: Path, ca
 def test_a_model_is_pushed_to_a_remote_filesystem_by_the_same_code(model: Path, catalog: Path, tmp_path: Path) -> None:
     root = f"ram://{tmp_path}/store"
     for uri in ("m1", "m2"):
-        path = str(another_export(model, tmp_path / uri, uri) / "Format-Serving")
-        push(path, str(catalog), root, "{}", {"model_uri": uri}, 1, [raw_example(0.0)], checksums(path))
+        push(candidate(another_export(model, tmp_path / uri, uri), catalog, Manifest(model_uri=uri)), root, 1)
     assert versions(root) == [2]
     sums = verify(f"{root}/2")
     assert {"saved_model.pb", "assets.extra/tf_serving_warmup_requests", "assets.extra/config.json"} <= set(sums)

@@ -20,9 +20,10 @@ from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE, Catalog, GateReco
 from components.evaluation.results import read_measured, to_plain
 from components.gate_records import Finding, write_record
 from components.gate_records import GateRecord as GateRecordContent
+from components.model_store.manifest import Baseline, Forced, read_manifest
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
-from components.model_store.versions import checksums, read_manifest, verify, versions
+from components.model_store.versions import checksums, verify, versions
 from components.push.component import PusherExecutor
 from components.quality_gate.judgement import findings
 from components.quality_gate.rules import PairedDifference, QualityInputs, Rival
@@ -103,6 +104,13 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
     return run
 
 
+def refusals(version_path: str) -> tuple[str, ...]:
+    """Returns the refusals that a version's push was forced past."""
+    forced = read_manifest(version_path).forced
+    assert forced is not None
+    return forced.refusals
+
+
 def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model: Path, local_root: Path) -> None:
     pushed = execute()
     assert (pushed.get_int_custom_property("pushed"), pushed.get_int_custom_property("model_id")) == (1, 7)
@@ -119,11 +127,11 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
         "spans": [3, 4],
         "config_fingerprint": hashlib.sha256(CONFIG.identity_json().encode()).hexdigest(),
         "code_fingerprint": "f",
-        "baseline": None,
         "signatures": ["serving_default"],
         "absent_signatures": {},
         "anchor": str(model),
         "metrics": {"candidate": {"auc": 0.7}, "baseline": {"auc": 0.8}},
+        "schema_version": 1,
     }
 
 
@@ -142,7 +150,7 @@ def test_the_manifest_names_the_version_that_served_before(
     push_one(model, catalog, local_root, "m2")
     roll_back(str(local_root), "m2 is bad")
     execute(baseline="m1")
-    assert read_manifest(str(local_root / "4"))["baseline"] == {"model_uri": "m1", "version": 3}
+    assert read_manifest(str(local_root / "4")).baseline == Baseline("m1", 3)
 
 
 @pytest.mark.parametrize(("by_model", "by_infra"), [(0, 1), (1, 0), (0, 0)])
@@ -157,15 +165,15 @@ def test_a_model_that_one_does_not_bless_is_not_pushed(
 def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, local_root: Path) -> None:
     pushed = execute(by_model=0, force_reason="the threshold is wrong")
     assert pushed.get_int_custom_property("version") == 1
-    assert read_manifest(str(local_root / "1"))["forced"] == {
-        "by": getpass.getuser(),
-        "reason": "the threshold is wrong",
-        "refusals": [
+    assert read_manifest(str(local_root / "1")).forced == Forced(
+        by=getpass.getuser(),
+        reason="the threshold is wrong",
+        refusals=(
             "auc must be at least 0.75. Received: 0.7000 on 1,000 examples, 300 of them positive",
             "auc may be worse than the serving model's by at most 0.05, beyond chance. Received: 0.7000 after 0.8000, "
             "a change of -0.1196 to -0.0804, on 1,000 examples, 300 of them positive",
-        ],
-    }
+        ),
+    )
 
 
 BETTER = {"auc": PairedDifference(0.04, 0.01), "logloss": PairedDifference(-0.001, 0.001)}
@@ -175,12 +183,12 @@ REFUSED = Finding("quality", "quality.max_auc_loss", "refuse", "auc", 0.04, 0.00
 
 def test_the_anchor_stays_until_a_better_model_is_pushed(execute: Any, model: Path, local_root: Path) -> None:
     execute(anchor=Rival("m1", 1, differences=WORSE))
-    assert read_manifest(str(local_root / "1"))["anchor"] == "m1"
+    assert read_manifest(str(local_root / "1")).anchor == "m1"
 
 
 def test_a_better_model_is_the_anchor(execute: Any, model: Path, local_root: Path) -> None:
     execute(anchor=Rival("m1", 1, differences=BETTER))
-    assert read_manifest(str(local_root / "1"))["anchor"] == str(model)
+    assert read_manifest(str(local_root / "1")).anchor == str(model)
 
 
 def test_a_model_forced_past_the_anchor_is_the_anchor_and_one_forced_past_a_threshold_is_not(
@@ -188,17 +196,17 @@ def test_a_model_forced_past_the_anchor_is_the_anchor_and_one_forced_past_a_thre
 ) -> None:
     anchor = Rival("m1", 1, differences=WORSE)
     execute(by_model=0, force_reason="a holiday", anchor=anchor)
-    assert read_manifest(str(local_root / "1"))["anchor"] == "m1"
+    assert read_manifest(str(local_root / "1")).anchor == "m1"
     again = another_export(model, tmp_path / "again", "again")
     (tmp_path / CHECKSUMS_FILE).write_text(json.dumps(checksums(str(again / "Format-Serving"))))
     execute(by_model=0, force_reason="the feature is gone", uri=again, anchor=anchor, anchor_findings=(REFUSED,))
-    assert read_manifest(str(local_root / "2"))["anchor"] == str(again)
-    assert read_manifest(str(local_root / "2"))["forced"]["refusals"][-1] == "auc is below the anchor's"
+    assert read_manifest(str(local_root / "2")).anchor == str(again)
+    assert refusals(str(local_root / "2"))[-1] == "auc is below the anchor's"
 
 
 def test_a_reason_that_was_not_needed_is_not_on_record(execute: Any, local_root: Path) -> None:
     execute(force_reason="to be sure")
-    assert "forced" not in read_manifest(str(local_root / "1"))
+    assert read_manifest(str(local_root / "1")).forced is None
 
 
 @pytest.mark.parametrize("by_model", [0, 1])
@@ -237,7 +245,7 @@ def test_what_serves_never_goes_back_to_earlier_days_by_itself(
     assert forced.get_int_custom_property("version") == 2
     assert forced.get_string_custom_property("force_reason") == "day 5 was fraud"
     assert forced.get_string_custom_property("refusal") == refusal
-    *by_gates, by_push = read_manifest(str(local_root / "2"))["forced"]["refusals"]
+    *by_gates, by_push = refusals(str(local_root / "2"))
     assert (len(by_gates), by_push) == (2, refusal)
 
 
@@ -299,7 +307,7 @@ def test_a_model_with_other_scores_or_that_is_wanted_all_the_same_is_a_new_versi
 ) -> None:
     push_one(model, catalog, local_root, "m1")
     assert execute(baseline="m1", **asked).get_int_custom_property("version") == 2
-    assert ("forced" in read_manifest(str(local_root / "2"))) == ("force_reason" in asked)
+    assert (read_manifest(str(local_root / "2")).forced is not None) == ("force_reason" in asked)
 
 
 def test_a_version_that_was_deleted_is_pushed_again(execute: Any, local_root: Path) -> None:

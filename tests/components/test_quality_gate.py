@@ -15,6 +15,7 @@ from tfx.types import standard_artifacts
 from components import gate_records
 from components.artifacts import GateRecord
 from components.evaluation.paired import differences
+from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from components.quality_gate.component import QualityGateExecutor
 from components.quality_gate.rules import QualityInputs
@@ -97,7 +98,7 @@ def test_a_first_model_is_judged_by_its_thresholds_and_put_on_record(gate: Gate)
 def test_a_model_is_scored_beside_the_anchor_on_the_evaluation_rows(gate: Gate) -> None:
     """`constant` scores every row with 0.5, so its AUC is 0.5."""
     model, anchor = gate.model("good"), gate.model("constant")
-    add_version(gate.root, lambda folder: None, {"model_uri": anchor.uri})
+    add_version(gate.root, lambda folder: None, Manifest(model_uri=anchor.uri))
     _, _, record = gate.run(model, anchor, serving=anchor)
     found = QualityInputs.from_json(record.inputs).anchor
     assert found is not None
@@ -126,7 +127,7 @@ def test_a_serving_model_that_reads_what_the_examples_lack_is_not_compared(gate:
         config = {"spec": {"features": [{"name": "app"}, {"name": "gone"}]}}
         Path(folder, "assets.extra", "config.json").write_text(json.dumps(config))
 
-    add_version(gate.root, fill, {"model_uri": serving.uri})
+    add_version(gate.root, fill, Manifest(model_uri=serving.uri))
     rule = {"min": 0.65, "max_worsening": 0.01}
     config = for_quality_gate(small_config(("evaluation.thresholds.auc", rule)))
     blessing, _, record = gate.run(gate.model("constant"), serving, serving, config=config)

@@ -9,6 +9,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.artifacts import VocabularyMemory
+from components.model_store.manifest import Manifest
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version
@@ -76,7 +77,7 @@ class Serving:
         self._lineage, self.root = lineage, root
 
     def push(self, model: Any) -> int:
-        return add_version(self.root, lambda folder: None, {"model_uri": model.uri})
+        return add_version(self.root, lambda folder: None, Manifest(model_uri=model.uri))
 
     def base(self, current: Any, models: list[Any]) -> list[int]:
         """Returns the id of the model that training on `current` starts from."""

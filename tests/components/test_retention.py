@@ -46,7 +46,7 @@ def test_retention_keeps_the_highest_the_pinned_and_what_a_kept_rollback_restore
     add(root, "i", model_uri="i")
     assert remove_old(root, keep=1) == [2, 4, 8]
     assert versions(root) == [9]
-    assert {v: m["model_uri"] for v, m in history(root).items()} == dict(zip(range(1, 10), "abcdefgdi", strict=True))
+    assert {v: m.model_uri for v, m in history(root).items()} == dict(zip(range(1, 10), "abcdefgdi", strict=True))
 
 
 def test_retention_keeps_the_anchor_until_another_model_is(root: str) -> None:

@@ -12,19 +12,14 @@ import pytest
 import tensorflow as tf
 
 from components import storage
+from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.rollback import roll_back
-from components.model_store.versions import (
-    DamagedVersionError,
-    add_version,
-    read_manifest,
-    remove_version,
-    verify,
-    versions,
-)
+from components.model_store.versions import add_version, remove_version, verify, versions
 from tests.components.endless_changes import FILES
 from tests.components.saved_models import export
 from tests.components.serving_folder import add, place
 from transform.errors import InputError
+from transform.version_layout import DamagedVersionError
 
 
 def test_a_rollback_is_a_new_version_with_the_files_of_the_one_before(root: str) -> None:
@@ -33,16 +28,17 @@ def test_a_rollback_is_a_new_version_with_the_files_of_the_one_before(root: str)
     assert roll_back(root, "two is bad") == 3
     manifest = read_manifest(place(root, 3))
     assert verify(place(root, 3)) == verify(place(root, 1)) != verify(place(root, 2))
-    del manifest["pushed_at"], manifest["sha256"]
-    assert manifest == {
-        "version": 3,
-        "model_uri": "one",
-        "spans": [1],
-        "rollback_of": 2,
-        "restores": 1,
-        "rollback_by": getpass.getuser(),
-        "rollback_reason": "two is bad",
-    }
+    assert manifest == Manifest(
+        version=3,
+        model_uri="one",
+        spans=(1,),
+        pushed_at=manifest.pushed_at,
+        sha256=verify(place(root, 3)),
+        rollback_of=2,
+        restores=1,
+        rollback_by=getpass.getuser(),
+        rollback_reason="two is bad",
+    )
 
 
 def test_a_rollback_costs_no_room_on_a_local_disk(tmp_path: Path) -> None:
@@ -60,7 +56,7 @@ def test_twice_back_is_two_versions_back(root: str) -> None:
     for text in ("one", "two", "three"):
         add(root, text)
     assert [roll_back(root, "a test"), roll_back(root, "a test")] == [4, 5]
-    assert [read_manifest(place(root, version))["restores"] for version in (4, 5)] == [2, 1]
+    assert [read_manifest(place(root, version)).restores for version in (4, 5)] == [2, 1]
     with pytest.raises(InputError, match="there must be a version below 1 to go back to"):
         roll_back(root, "a test")
     assert roll_back(root, "three was good after all", to=3) == 6
@@ -112,7 +108,7 @@ def big_model(tmp_path: Path) -> Path:
 def test_a_rollback_serves_within_two_seconds(big_model: Path, tmp_path: Path) -> None:
     root = str(tmp_path / "serving")
     for _ in range(2):
-        add_version(root, lambda folder: storage.copy_folder(str(big_model), folder), {})
+        add_version(root, lambda folder: storage.copy_folder(str(big_model), folder), Manifest())
     started = time.monotonic()
     version = roll_back(root, "a test")
     seconds = time.monotonic() - started

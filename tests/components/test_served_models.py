@@ -11,6 +11,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components import storage
+from components.model_store.manifest import Manifest
 from components.model_store.served_models import baseline_words, place_of, version_of, why_not_comparable
 from components.model_store.versions import add_version, models_folder, remove_version
 from components.resolvers import AnchorModel, LastPushedModel, ServingModel
@@ -28,7 +29,7 @@ class Served:
             storage.copy_folder(f"{model.uri}/Format-Serving", folder)
             storage.write_text(f"{folder}/assets.extra/config.json", "{}")
 
-        return add_version(self.root, fill, {"model_uri": model.uri, "spans": list(spans)})
+        return add_version(self.root, fill, Manifest(model_uri=model.uri, spans=spans))
 
     def configure(self, version: int, spec: dict[str, Any]) -> None:
         """Replaces the feature spec in a version's config."""

@@ -11,16 +11,11 @@ from typing import Any
 import pytest
 
 from components import storage
-from components.model_store.versions import (
-    DamagedVersionError,
-    add_version,
-    checksums,
-    read_manifest,
-    verify,
-    versions,
-)
+from components.model_store.manifest import Manifest, read_manifest
+from components.model_store.versions import add_version, checksums, verify, versions
 from tests.components.endless_changes import FILES
 from tests.components.serving_folder import add, place
+from transform.version_layout import DamagedVersionError
 
 
 def test_versions_grow_by_one(root: str) -> None:
@@ -53,7 +48,7 @@ def test_a_version_whose_writing_fails_leaves_nothing(root: str) -> None:
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):
-        add_version(root, fill, {})
+        add_version(root, fill, Manifest())
     assert storage.names(root) == ["1"]
     assert add(root) == 2
 
@@ -84,8 +79,9 @@ def test_the_manifest_has_what_is_given_and_the_checksum_of_every_file(root: str
     add(root, model_uri="m1", spans=[1])
     manifest = read_manifest(place(root, 1))
     sums = {name: hashlib.sha256(content.encode()).hexdigest() for name, content in FILES.items()}
-    pushed_at = manifest.pop("pushed_at")
-    assert manifest == {"version": 1, "model_uri": "m1", "spans": [1], "sha256": sums}
+    pushed_at = manifest.pushed_at
+    assert manifest == Manifest(version=1, model_uri="m1", spans=(1,), sha256=sums, pushed_at=pushed_at)
+    assert pushed_at is not None
     assert before - 1 <= datetime.datetime.fromisoformat(pushed_at).timestamp() <= time.time()
     assert verify(place(root, 1)) == checksums(place(root, 1)) == sums
 
@@ -117,7 +113,7 @@ def test_a_version_that_is_not_as_it_was_pushed_is_told_in_a_sentence(root: str,
 
 def test_a_version_without_a_manifest_or_with_half_of_one_is_told(root: str) -> None:
     storage.write_text(f"{root}/5/saved_model.pb", "by hand")
-    assert read_manifest(place(root, 5)) == {}
+    assert read_manifest(place(root, 5)) == Manifest()
     with pytest.raises(DamagedVersionError, match="must have a manifest with checksums"):
         verify(place(root, 5))
     storage.write_text(f"{root}/5/assets.extra/manifest.json", '{"sha')

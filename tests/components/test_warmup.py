@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.push.warmup import WARMUP_FILE, write_warmup
+from components.push.warmup import write_warmup
+from transform.version_layout import EXTRA_ASSETS, WARMUP_FILE
 
 
 class Ranks(tf.Module):
@@ -51,7 +52,7 @@ def records(folder: Path, requests: list[bytes], item_id: str | None) -> list[tu
     signatures = {"serving_default": ranks.score, "rank": ranks.rank, "rank_items": ranks.rank_items}
     tf.saved_model.save(ranks, str(folder), signatures=signatures)
     write_warmup(str(folder), "store", requests, item_id)
-    path = os.path.join(folder, "assets.extra", WARMUP_FILE)
+    path = os.path.join(folder, EXTRA_ASSETS, WARMUP_FILE)
     loaded = tf.saved_model.load(str(folder)).signatures
     found = []
     for record in tf.data.TFRecordDataset(path).as_numpy_iterator():

@@ -10,6 +10,7 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from pipeline.cli.ranking import rank_service
 from pipeline.registry.tf_serving_config import write_config
@@ -95,7 +96,7 @@ def test_the_model_is_the_config_s_and_no_label_can_lose_its_version(model: Any)
 
 def test_the_models_config_is_what_the_command_writes_of_one_version(tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
-    add_version(str(workspace.serving("app_store")), lambda folder: None, {})
+    add_version(str(workspace.serving("app_store")), lambda folder: None, Manifest())
     write_config(workspace, str(tmp_path / "models.config"), "app_store", {})
     assert (tmp_path / "models.config").read_text() == (FOLDER / "models.config").read_text()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components.model_store.versions import read_manifest, verify
+from components.model_store.manifest import read_manifest
+from components.model_store.versions import verify
 from tests.e2e import earlier_workspace, store
 from tests.e2e.bad_store import ok_in_process
 
@@ -49,7 +50,7 @@ def test_the_next_day_builds_on_it_and_an_earlier_version_can_serve_again(folder
     report = store.last_report(workspace)
     assert report["held_against"] == "version 4, trained to span 4"
     assert report["spans"] == [5, 4]  # of the window of 3, 4 and 5: a gate on data stopped 3
-    assert report["training"]["warm_started_from"].startswith(read_manifest(str(serving / "4"))["model_uri"])
+    assert report["training"]["warm_started_from"].startswith(str(read_manifest(str(serving / "4")).model_uri))
     history = ok_in_process("models", "history", "--workspace", workspace)
     measured = {tuple(line.split()[:2]) for line in history.splitlines()[2:]}  # the span, and the last one trained on
     assert {("2", "1"), ("5", "4")} <= measured

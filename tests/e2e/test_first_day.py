@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.model_store.versions import EXTRA_ASSETS, MANIFEST_FILE, checksums
+from components.model_store.versions import checksums
 from tests.e2e import store
 from tests.e2e.bad_store import ok_in_process
+from transform.version_layout import EXTRA_ASSETS, MANIFEST_FILE, WARMUP_FILE
 
 NUM_ROWS = 1000
 
@@ -65,7 +66,7 @@ def test_the_pushed_folder_is_whole(first_day: tuple[Path, str]) -> None:
     assert manifest["version"] == 1
     assert manifest["spans"] == [1]
     assert manifest["sha256"] == checksums(str(version))
-    warm_up = f"{EXTRA_ASSETS}/tf_serving_warmup_requests"
+    warm_up = f"{EXTRA_ASSETS}/{WARMUP_FILE}"
     assert {"saved_model.pb", "variables/variables.index", warm_up} <= set(manifest["sha256"])
     assert [p.name for p in version.parent.iterdir()] == ["1"]  # no half-copied folder remains
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from components.model_store.versions import PART_PREFIX
 from tests.e2e import store
 from tests.e2e.bad_store import ok_in_process
 from tests.soak.backfill import problems
 from tests.soak.kill_series import Series, draw, run_series
 from tests.soak.remains import remains
 from tests.soak.watcher import Watcher
+from transform.version_layout import PART_PREFIX
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.model_store.versions import read_manifest, verify
+from components.model_store.manifest import Baseline, read_manifest
+from components.model_store.versions import verify
 from tests.e2e import store
 from tests.e2e.bad_store import in_process, ok_in_process
 from tests.e2e.own_copy import own_copy_of
@@ -120,7 +121,8 @@ def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_recor
     output = ok_in_process("models", "rollback", "--workspace", workspace, "--reason", "the second is bad")
     assert output.startswith(f"version 3 serves ({serving}/3)\nrecorded in ML Metadata")
     assert verify(str(serving / "3")) == verify(str(serving / "1"))
-    restored = read_manifest(str(serving / "1"))["model_uri"]
+    restored = read_manifest(str(serving / "1")).model_uri
+    assert restored is not None
 
     # The second day's run, repeated, uses its cached results and does not push the second model again.
     output = ok_in_process(*arguments)
@@ -154,9 +156,10 @@ def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_recor
     assert "yes, as version 4" in output
     assert "the threshold is a typing error; refused: auc must be at least 0.99" in output
     manifest = read_manifest(str(serving / "4"))
-    assert manifest["baseline"] == {"model_uri": restored, "version": 3}
-    assert manifest["forced"]["reason"] == "the threshold is a typing error"
-    assert manifest["forced"]["refusals"]
+    assert manifest.baseline == Baseline(restored, 3)
+    assert manifest.forced is not None
+    assert manifest.forced.reason == "the threshold is a typing error"
+    assert manifest.forced.refusals
     verify(str(serving / "4"))
 
 

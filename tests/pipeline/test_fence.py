@@ -12,6 +12,7 @@ import pytest
 
 from components import storage
 from components.fence import LostClaimError
+from components.model_store.manifest import Manifest
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, locked, verify, versions
 from pipeline.registry.garbage import collect_garbage
@@ -42,7 +43,7 @@ def add(workspace: Workspace, text: str, meanwhile: Callable[[], object] = lambd
         meanwhile()
 
     with locked(root):
-        return add_version(root, fill, {"model_uri": text, "spans": [1]})
+        return add_version(root, fill, Manifest(model_uri=text, spans=(1,)))
 
 
 def names(workspace: Workspace) -> list[str]:
@@ -76,8 +77,8 @@ def test_of_pushes_at_once_without_a_lock_the_last_to_begin_adds_a_version_of_it
     def first(folder: str) -> None:
         write(os.path.join(folder, "saved_model.pb"), "first")
         with pytest.raises(OSError, match="no room"):
-            add_version(root, failing, {})
-        add_version(root, last, {})
+            add_version(root, failing, Manifest())
+        add_version(root, last, Manifest())
         write(os.path.join(folder, "more"), "first")
 
     def failing(folder: str) -> None:
@@ -87,7 +88,7 @@ def test_of_pushes_at_once_without_a_lock_the_last_to_begin_adds_a_version_of_it
         write(os.path.join(folder, "saved_model.pb"), "last")
 
     with pytest.raises(LostClaimError, match="another has removed this one's copy"):
-        add_version(root, first, {})
+        add_version(root, first, Manifest())
     assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["1"]
     assert (tmp_path / "store" / "1" / "saved_model.pb").read_text() == "last"
     assert set(verify(f"{root}/1")) == {"saved_model.pb"}
@@ -97,11 +98,11 @@ def test_a_push_whose_copy_was_removed_while_it_copied_has_lost_the_workspace(tm
     root = str(tmp_path / "store")
 
     def copy(folder: str) -> None:
-        add_version(root, lambda other: None, {})
+        add_version(root, lambda other: None, Manifest())
         (Path(folder) / "saved_model.pb").write_text("first")
 
     with pytest.raises(LostClaimError, match="another has removed this one's copy"):
-        add_version(root, copy, {})
+        add_version(root, copy, Manifest())
     assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["1"]
 
 
@@ -113,7 +114,7 @@ def test_a_push_that_fails_removes_its_own_copy_alone(tmp_path: Path) -> None:
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        add_version(root, failing, {})
+        add_version(root, failing, Manifest())
     assert [path.name for path in (tmp_path / "store").iterdir()] == [".part-1.of-another"]
 
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
 from components import storage
+from components.model_store.manifest import Manifest
 from components.model_store.pins import pin
 from components.model_store.versions import add_version, remove_version
 from pipeline.cli.main import cli
@@ -80,7 +81,7 @@ class Runs:
         (blessing,) = self.put("InfraValidation", [model], "InfraBlessing")
         (evaluation,) = self.put("Evaluator", [model, raw], "ModelEvaluation")
         if pushed:
-            add_version(self.root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"model_uri": model.uri})
+            add_version(self.root, lambda folder: storage.write_text(f"{folder}/x", "x"), Manifest(model_uri=model.uri))
         return {
             "raw": raw, "quarantine": quarantine, "statistics": statistics, "record": record,
             "transformed": transformed, "cache": cache, "memory": memory,

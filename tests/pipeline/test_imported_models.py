@@ -9,8 +9,9 @@ from tfx.orchestration.portable.input_resolution.channel_resolver import resolve
 from tfx.types import standard_artifacts
 
 from components import storage
+from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.served_models import import_version
-from components.model_store.versions import add_version, read_manifest, version_path
+from components.model_store.versions import add_version, version_path
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.handle import Metadata
 from pipeline.runner.launch import compile_pipeline
@@ -25,7 +26,7 @@ def test_the_resolvers_of_a_later_run_find_the_imported_model(tmp_path: Path) ->
     add_version(
         root,
         lambda folder: storage.write_text(f"{folder}/saved_model.pb", "x"),
-        {"model_uri": "/gone/model/7", "spans": [1]},
+        Manifest(model_uri="/gone/model/7", spans=(1,)),
     )
     with Metadata(workspace.metadata_connection()) as handle:
         store = handle.store

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from pipeline.metadata.handle import Metadata
 from pipeline.runner.lost_metadata import reserve_ids
@@ -39,7 +40,7 @@ def test_ids_go_on_behind_those_of_the_artifacts(workspace: Workspace) -> None:
 
 
 def test_ids_go_on_behind_those_of_the_pushed_models_whose_artifacts_are_gone(workspace: Workspace) -> None:
-    add_version(str(workspace.serving("store")), lambda folder: None, {"model_uri": "/gone/trainer/model/20"})
+    add_version(str(workspace.serving("store")), lambda folder: None, Manifest(model_uri="/gone/trainer/model/20"))
     assert reserve_ids(workspace.metadata_connection(), workspace) == 20
 
 

@@ -21,8 +21,9 @@ from components import storage
 from components.data_validation.gates import RowGate
 from components.evaluation.progressive import ProgressiveEvaluator
 from components.ingestion.counts import Counts
+from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.rollback import roll_back
-from components.model_store.versions import add_version, read_manifest, remove_version, versions
+from components.model_store.versions import add_version, remove_version, versions
 from pipeline.cli.main import cli
 from pipeline.workspace import Workspace
 from tests.components.evaluations import write_evaluation
@@ -89,7 +90,7 @@ class Store:
             storage.write_text(f"{folder}/assets.extra/config.json", json.dumps({"spec": {}, **(config or {})}))
 
         spans = sorted(a.custom_properties["span"].int_value for a in examples)
-        lineage = {"model_uri": model.uri, "model_id": model.id, "spans": spans, **manifest}
+        lineage = Manifest(model_uri=model.uri, model_id=model.id, spans=tuple(spans), **manifest)
         version = add_version(self.root, fill, lineage)
         (pushed,) = self.put("Push", [model, *examples], {"PushedModel": f"/p/{number}"})
         pushed.custom_properties["pushed"].int_value = 1
@@ -125,7 +126,7 @@ def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store,
     store.push([examples], forced={"by": "ann", "reason": "a holiday", "refusals": ["auc is low"]})
     wdr(store, "rollback", "--reason", "no holiday")
     assert wdr(store, "pin", "1", "--reason", "audit") == f"version 1 is pinned ({store.root}/1)"
-    times = [read_manifest(f"{store.root}/{version}")["pushed_at"] for version in (1, 2, 3)]
+    times = [read_manifest(f"{store.root}/{version}").pushed_at for version in (1, 2, 3)]
     assert wdr(store, "list").splitlines() == [
         "model version spans serves pinned pushed note where",
         f"store 1 1 audit {times[0]} {store.root}/1",
@@ -139,7 +140,7 @@ def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store,
 def test_which_model_is_meant(store: Store, tmp_path: Path) -> None:
     assert refused(store, "list").startswith("nothing was pushed yet")
     store.push([store.ingest(1, tmp_path)])
-    add_version(str(store.workspace.serving("other")), lambda folder: None, {})
+    add_version(str(store.workspace.serving("other")), lambda folder: None, Manifest())
     assert [line.split()[0] for line in wdr(store, "list").splitlines()] == ["model", "other", "store"]
     assert [line.split()[0] for line in wdr(store, "list", "--model", "other").splitlines()] == ["model", "other"]
     assert refused(store, "pin", "1").startswith("`--model` must name one of ['other', 'store']. Received: none")
@@ -283,10 +284,10 @@ def test_a_rollback_is_on_record_in_ml_metadata_with_what_the_restored_push_had_
 
 def test_a_rollback_that_ml_metadata_cannot_place_is_in_the_manifest(store: Store) -> None:
     for uri in ("/m/1", "/m/2"):
-        add_version(store.root, lambda folder: None, {"model_uri": uri, "model_id": 1})
+        add_version(store.root, lambda folder: None, Manifest(model_uri=uri, model_id=1))
     printed = wdr(store, "rollback", "--reason", "a test").splitlines()
     assert printed[1].startswith("recorded in the manifest only")
-    assert read_manifest(f"{store.root}/3")["rollback_reason"] == "a test"
+    assert read_manifest(f"{store.root}/3").rollback_reason == "a test"
 
 
 def test_the_command_makes_the_previous_version_serve_within_two_seconds(store: Store, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tfx.orchestration import metadata
 
 from components import storage
 from components.ingestion.counts import Counts
+from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from pipeline.report.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
@@ -47,7 +48,7 @@ def samples(workspace: Workspace) -> dict[tuple[str, ...], float]:
 def workspace(tmp_path: Path) -> Workspace:
     """A workspace with a pushed version."""
     found = Workspace.at(tmp_path)
-    add_version(str(found.serving("store")), lambda folder: storage.write_text(f"{folder}/x", "x"), {})
+    add_version(str(found.serving("store")), lambda folder: storage.write_text(f"{folder}/x", "x"), Manifest())
     return found
 
 
@@ -84,7 +85,7 @@ def test_a_rollback_makes_no_model_younger(workspace: Workspace) -> None:
     root = str(workspace.serving("store"))
 
     def add(text: str) -> float:
-        add_version(root, lambda folder: storage.write_text(f"{folder}/x", text), {"model_uri": "m"})
+        add_version(root, lambda folder: storage.write_text(f"{folder}/x", text), Manifest(model_uri="m"))
         write(workspace, result(1))
         return samples(workspace)[("wdr_served_model_pushed_timestamp_seconds",)]
 
@@ -98,7 +99,7 @@ def test_the_run_of_a_past_day_is_not_the_last_run(workspace: Workspace) -> None
     """The runs in this test are of span 7."""
     root = str(workspace.serving("store"))
     write(workspace, result(1))
-    add_version(root, lambda folder: storage.write_text(f"{folder}/x", "x"), {"spans": [7, 8]})
+    add_version(root, lambda folder: storage.write_text(f"{folder}/x", "x"), Manifest(spans=(7, 8)))
     write(workspace, result(None))
     assert ("wdr_last_run_timestamp_seconds", "pushed") in samples(workspace)
 

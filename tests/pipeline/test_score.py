@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from components.model_store.versions import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE, checksums
+from components.model_store.versions import checksums
 from pipeline.batch_scoring import score
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from pipeline.batch_scoring.score import ScoreReport, score_file
 from tests.transform.small_config import small_config, small_raw
 from transform.config.config import parse_config
 from transform.errors import InputError
+from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE
 
 CONFIG = small_config()
 #: The price of each app in the catalog stored with the model.

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from components.model_store.manifest import Manifest
 from components.model_store.pins import pin, pins
 from components.model_store.versions import add_version
 from pipeline.cli.main import cli
@@ -66,7 +67,7 @@ def server(root: Path, tmp_path: Path) -> TFServing:
 
 
 def push(root: Path) -> int:
-    return add_version(str(root), lambda folder: None, {})
+    return add_version(str(root), lambda folder: None, Manifest())
 
 
 def run(root: Path, *arguments: str) -> Result:

@@ -21,8 +21,9 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from components.model_store.versions import EXTRA_ASSETS, DamagedVersionError, verify
+from components.model_store.versions import verify
 from tests.e2e.store import ROOT
+from transform.version_layout import EXTRA_ASSETS, WARMUP_FILE, DamagedVersionError
 
 POLL_SECONDS = 0.01
 
@@ -134,7 +135,7 @@ def _score(version: Path) -> None:
     from tensorflow_serving.apis import prediction_log_pb2
 
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
-    records = tf.data.TFRecordDataset(str(version / EXTRA_ASSETS / "tf_serving_warmup_requests"))
+    records = tf.data.TFRecordDataset(str(version / EXTRA_ASSETS / WARMUP_FILE))
     log = prediction_log_pb2.PredictionLog.FromString(next(records.as_numpy_iterator()))
     (examples,) = log.predict_log.request.inputs.values()
     (scores,) = signature(tf.constant(tf.make_ndarray(examples))).values()

@@ -14,10 +14,10 @@ from tests.trainer.small_deployment import Span, make_config, make_rows, to_exam
 from trainer.data import expand_patterns, read_records
 from trainer.run_fn import run_fn
 from trainer.signatures import export_model
-from trainer.trainer_predictions import RAW_EVAL_FILES_KEY, changed_rows, trainer_predictions
+from trainer.trainer_predictions import changed_rows, trainer_predictions
 from trainer.training_setup import TrainingSetup, prepare
 from transform.config.infra_validation import Skew
-from transform.trainer_predictions import TrainerPredictions, read_trainer_predictions
+from transform.trainer_predictions import RAW_EVAL_FILES_KEY, TrainerPredictions, read_trainer_predictions
 
 NUM_ROWS = 40
 

@@ -13,9 +13,6 @@ from transform.config.config import Config
 from transform.ranking import absent_signatures, item_tables
 from transform.signature_names import RANK_SIGNATURE
 
-#: The key of `custom_config` that holds the folder of the catalog's snapshot.
-CATALOG_KEY = "catalog"
-
 #: The number of items that are encoded at once.
 _BATCH_SIZE = 4096
 

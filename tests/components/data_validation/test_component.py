@@ -18,6 +18,7 @@ from components.data_validation.gates import RELEASE
 from components.data_validation.reading import columns_of, read_examples
 from components.gate_records import read_record
 from components.ingestion.evidence import Evidence, LabelCount
+from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from tests.components.data_validation.test_measuring import CONFIG
 from transform.config.config import Config, parse_config
@@ -123,7 +124,7 @@ def test_a_serving_model_that_reads_what_the_examples_lack_does_not_score_the_sp
         version_config = {"spec": {"features": [{"name": "country"}, {"name": "gone"}]}}
         storage.write_text(f"{folder}/assets.extra/config.json", json.dumps(version_config))
 
-    add_version(spans.serving_root, fill, {"model_uri": model.uri})
+    add_version(spans.serving_root, fill, Manifest(model_uri=model.uri))
     record = read_record(spans.validate(1, germans=80, serving=model).uri)
     assert SpanEvidence.from_inputs(record.inputs).model is None
     sentence = "the serving model's scores of the span are not measured: version 1 reads gone, which the examples"

@@ -1,0 +1,156 @@
+"""The manifest of a pushed version: the model's lineage, and the checksums of the version's files."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from components import storage
+from components.model_store.stored_json import validated
+from transform.version_layout import MANIFEST_PATH, SHA256, DamagedVersionError
+
+#: The schema version of the manifests that this code writes, and the only one that it reads. A manifest of release 0.1
+#: names none, and follows version 1.
+SCHEMA_VERSION: Final = 1
+
+_STRICT = ConfigDict(extra="forbid")
+
+#: One of these keys is in every manifest of a push. A JSON object without them is of other software.
+_OWN_KEYS = {"schema_version", "model_uri", SHA256}
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Baseline:
+    """The model that a candidate model was compared with.
+
+    Attributes:
+      model_uri: The model's URI in ML Metadata.
+      version: Its version; None if it was removed.
+    """
+
+    model_uri: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Forced:
+    """A push of a model that was refused.
+
+    Attributes:
+      by: The user who forced it.
+      reason: The user's reason.
+      refusals: The refusals, one sentence each.
+    """
+
+    by: str
+    reason: str
+    refusals: tuple[str, ...]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Metrics:
+    """The Evaluator's metrics over all examples, by name. An undefined one is NaN.
+
+    Attributes:
+      candidate: Those of the pushed model.
+      baseline: Those of the model that served; empty if there was none, or it could not be compared.
+    """
+
+    candidate: dict[str, float] = Field(default_factory=dict)
+    baseline: dict[str, float] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Manifest:
+    """The manifest of a pushed version. An entry is None if the version has none, as one added without a push.
+
+    Attributes:
+      model_uri: The URI of the version's model in ML Metadata.
+      model_id: The model's id in ML Metadata.
+      run_id: The run that pushed it.
+      spans: The spans that the model was trained on in its run.
+      config_fingerprint: The SHA-256 of the config, in hexadecimal.
+      code_fingerprint: The fingerprint of the project's code.
+      baseline: The model that it was compared with; None if no model served.
+      signatures: The names of the model's signatures.
+      absent_signatures: Why the model lacks a ranking signature, by the signature's name.
+      anchor: The URI of the model that is the anchor from this push on.
+      metrics: The Evaluator's metrics.
+      forced: The reason and the refusals, if the push was forced.
+      version: The version's number.
+      pushed_at: When it was pushed, in ISO 8601 with a time zone.
+      sha256: The SHA-256 of each file but the manifest, in hexadecimal, by path in the version.
+      restores: Of a rollback: the version whose files it has.
+      rollback_of: Of a rollback: the version that served before it.
+      rollback_by: Of a rollback: the user.
+      rollback_reason: Of a rollback: the user's reason.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    model_uri: str | None = None
+    model_id: int | None = None
+    run_id: str | None = None
+    spans: tuple[int, ...] | None = None
+    config_fingerprint: str | None = None
+    code_fingerprint: str | None = None
+    baseline: Baseline | None = None
+    signatures: tuple[str, ...] | None = None
+    absent_signatures: dict[str, str] | None = None
+    anchor: str | None = None
+    metrics: Metrics | None = None
+    forced: Forced | None = None
+    version: Annotated[int, Field(ge=0)] | None = None
+    pushed_at: str | None = None
+    sha256: dict[str, str] | None = None
+    restores: int | None = None
+    rollback_of: int | None = None
+    rollback_by: str | None = None
+    rollback_reason: str | None = None
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    @property
+    def newest_span(self) -> int | None:
+        """The newest span that the model was trained on; None if the manifest names none."""
+        return max(self.spans or (), default=None)
+
+    def to_json(self) -> str:
+        """Returns the manifest as JSON, without the entries that it does not have."""
+        found = MANIFEST_ADAPTER.dump_python(self, mode="json", exclude_none=True)
+        return json.dumps(found, indent=2, sort_keys=True)
+
+
+#: Validates manifests, and gives their JSON schema.
+MANIFEST_ADAPTER = TypeAdapter(Manifest)
+
+
+def read_manifest(version_path: str) -> Manifest:
+    """Reads the manifest of a version.
+
+    Returns:
+      The manifest; an empty one if the version was added without a push: without a manifest, or with a JSON object of
+      other software.
+
+    Raises:
+      DamagedVersionError: If the manifest is not JSON, or does not follow the schema.
+    """
+    return read_manifest_file(os.path.join(version_path, MANIFEST_PATH))
+
+
+def read_manifest_file(path: str) -> Manifest:
+    """Reads a manifest's file, as `read_manifest` does."""
+    text = storage.read_text(path)
+    if text is None or _is_of_other_software(text):
+        return Manifest()
+    return validated(MANIFEST_ADAPTER, text, "a manifest", path, DamagedVersionError)
+
+
+def _is_of_other_software(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:  # described by `validated`
+        return False
+    return isinstance(found, dict) and not found.keys() & _OWN_KEYS

@@ -1,0 +1,187 @@
+"""The manifests and the file of pins: the forms that are read, and a sentence for each kind of damage."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.model_store.manifest import (
+    MANIFEST_ADAPTER,
+    Baseline,
+    Forced,
+    Manifest,
+    Metrics,
+    read_manifest,
+    read_manifest_file,
+)
+from components.model_store.pins import PINS_ADAPTER, pin, pins
+from components.model_store.versions import history, verify
+from tests.components.serving_folder import add
+from transform.errors import InputError
+from transform.version_layout import DamagedVersionError
+
+#: A manifest as release 0.1 wrote it, of a forced push; the first one of that release's workspace has the same keys.
+OF_0_1: dict[str, Any] = {
+    "absent_signatures": {"rank": "no item table"},
+    "anchor": "/m/18",
+    "baseline": {"model_uri": "/m/18", "version": None},
+    "code_fingerprint": "c2cb",
+    "config_fingerprint": "65f6",
+    "forced": {"by": "root", "reason": "a holiday", "refusals": ["auc is low"]},
+    "metrics": {"baseline": {"auc": 0.5}, "candidate": {"auc": 1, "gauc": math.nan}},
+    "model_id": 83,
+    "model_uri": "/m/79",
+    "pushed_at": "2026-11-27T23:03:41+00:00",
+    "run_id": None,
+    "sha256": {"saved_model.pb": "812c"},
+    "signatures": ["rank_items", "serving_default"],
+    "spans": [3, 4],
+    "version": 4,
+}
+
+
+def written(folder: Path, text: str) -> str:
+    (folder / "assets.extra").mkdir(exist_ok=True)
+    (folder / "assets.extra" / "manifest.json").write_text(text)
+    return str(folder)
+
+
+def test_a_manifest_of_release_0_1_is_read(tmp_path: Path) -> None:
+    found = read_manifest(written(tmp_path, json.dumps(OF_0_1)))
+    assert found.metrics is not None
+    assert math.isnan(found.metrics.candidate.pop("gauc"))
+    assert found == Manifest(
+        model_uri="/m/79",
+        model_id=83,
+        spans=(3, 4),
+        config_fingerprint="65f6",
+        code_fingerprint="c2cb",
+        baseline=Baseline("/m/18", None),
+        signatures=("rank_items", "serving_default"),
+        absent_signatures={"rank": "no item table"},
+        anchor="/m/18",
+        metrics=Metrics({"auc": 1.0}, {"auc": 0.5}),
+        forced=Forced("root", "a holiday", ("auc is low",)),
+        version=4,
+        pushed_at="2026-11-27T23:03:41+00:00",
+        sha256={"saved_model.pb": "812c"},
+    )
+    assert found.newest_span == 4
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
+    manifest = Manifest(
+        model_uri="/m/1",
+        spans=(7,),
+        baseline=Baseline("/m/0", 3),
+        metrics=Metrics({"auc": 0.75}),
+        forced=Forced("ann", "a test", ("auc is low",)),
+        restores=1,
+        rollback_of=2,
+        rollback_by="ann",
+        rollback_reason="a test",
+    )
+    text = manifest.to_json()
+    assert json.loads(text)["schema_version"] == 1
+    assert "anchor" not in json.loads(text)
+    assert read_manifest(written(tmp_path, text)) == manifest
+
+
+@pytest.mark.parametrize("text", ["{}", '{"name": "half_plus_two", "version": "1.0", "files": []}'])
+def test_a_manifest_of_other_software_is_none_of_a_push(tmp_path: Path, text: str) -> None:
+    assert read_manifest(written(tmp_path, text)) == Manifest()
+    with pytest.raises(DamagedVersionError, match="must have a manifest with checksums"):
+        verify(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"spans": ["4"]}, "must follow its schema. Received: `spans.0`: '4' (PATH): Input should be a valid integer"),
+        ({"forced": {"by": "ann", "reason": "x"}}, "must have the key `forced.refusals`. Received: none (PATH)"),
+        ({"schema_version": 2, "spans": "all"}, "must have 1 as `schema_version`. Received: 2 (PATH)"),
+        (
+            {"baseline": {"model_uri": "/m/1", "span": 3}},
+            "must have known keys only. Received: `baseline.span` (PATH); allowed: model_uri, version",
+        ),
+    ],
+)
+def test_a_damaged_manifest_is_described_in_one_sentence(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    folder = written(tmp_path, json.dumps({**OF_0_1, **change}))
+    with pytest.raises(DamagedVersionError) as error:
+        read_manifest(folder)
+    assert str(error.value) == f"a manifest {sentence.replace('PATH', f'{folder}/assets.extra/manifest.json')}"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"sha', "a manifest must be JSON. Received: EOF while parsing a string at line 1 column 5 (PATH)"),
+        ("[1]", "a manifest must be a JSON object. Received: [1] (PATH)"),
+        ("", "a manifest must be JSON. Received: EOF while parsing a value at line 1 column 0 (PATH)"),
+    ],
+)
+def test_a_manifest_that_is_no_json_object_is_damaged(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "2.json"
+    path.write_text(text)
+    with pytest.raises(DamagedVersionError) as error:
+        read_manifest_file(str(path))
+    assert str(error.value) == sentence.replace("PATH", str(path))
+
+
+def test_an_unknown_key_of_a_manifest_is_named_with_the_allowed_ones(tmp_path: Path) -> None:
+    folder = written(tmp_path, json.dumps({**OF_0_1, "spam": 1}))
+    with pytest.raises(DamagedVersionError, match=r"Received: `spam` .* allowed: absent_signatures, anchor, baseline,"):
+        read_manifest(folder)
+
+
+def test_pins_of_release_0_1_are_read_and_written_with_a_schema_version(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    for _ in range(3):
+        add(root)
+    (tmp_path / ".pins.json").write_text('{"2": "shown to the press"}')
+    assert pins(root) == {2: "shown to the press"}
+    pin(root, 1, "")
+    assert json.loads((tmp_path / ".pins.json").read_text()) == {
+        "reasons": {"1": "", "2": "shown to the press"},
+        "schema_version": 1,
+    }
+    assert pins(root) == {1: "", 2: "shown to the press"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"1": 2}', "must follow its schema. Received: `reasons.1`: 2 (PATH): Input should be a valid string"),
+        ("[]", "must be a JSON object. Received: [] (PATH)"),
+        ('{"1"', "must be JSON. Received: EOF while parsing an object at line 1 column 4 (PATH)"),
+        ('{"schema_version": 2, "pins": {}}', "must have 1 as `schema_version`. Received: 2 (PATH)"),
+        (
+            '{"schema_version": 1, "pins": {}}',
+            "must have known keys only. Received: `pins` (PATH); allowed: reasons, schema_version",
+        ),
+    ],
+)
+def test_a_damaged_file_of_pins_is_described_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / ".pins.json").write_text(text)
+    with pytest.raises(InputError) as error:
+        pins(str(tmp_path))
+    assert str(error.value) == f"the file of pins {sentence.replace('PATH', f'{tmp_path}/.pins.json')}"
+
+
+def test_the_next_version_is_counted_without_reading_the_manifests(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    add(root)
+    written(tmp_path / "1", "[]")
+    with pytest.raises(DamagedVersionError):
+        history(root)
+    assert add(root) == 2
+
+
+def test_the_adapters_give_json_schemas() -> None:
+    assert set(MANIFEST_ADAPTER.json_schema()["properties"]) >= {"schema_version", "model_uri", "sha256"}
+    assert set(PINS_ADAPTER.json_schema()["properties"]) == {"schema_version", "reasons"}
