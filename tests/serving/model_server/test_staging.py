@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tensorflow_serving.apis import model_pb2
 
-from serving.model_server import manager, version_files
+from serving.model_server import loading, version_files
 from serving.model_server.errors import ServingError
 from serving.model_server.manager import Manager
 from serving.model_server.models import ModelConfig
@@ -38,7 +38,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
         found.append(Loaded(path))
         return 0.0, found[-1]
 
-    monkeypatch.setattr(manager, "_load", load)
+    monkeypatch.setattr(loading, "load_version", load)
     return found
 
 
@@ -82,12 +82,12 @@ def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: 
     """For example, a failure of the server itself while it stages another model."""
 
     def break_one(found: Manager) -> None:
-        stage = found._stage
+        stage = found._staging.stage
 
         def stage_or_fail(config: ModelConfig) -> Awaitable[object]:
             return _fail() if config.name == "b" else stage(config)
 
-        found._stage = stage_or_fail  # type: ignore[method-assign,assignment]
+        found._staging.stage = stage_or_fail  # type: ignore[method-assign,assignment]
 
     async def _fail() -> None:
         raise ZeroDivisionError
@@ -111,13 +111,13 @@ def test_a_model_that_goes_is_gone_once_the_change_is_done(
         found = Manager(list, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
         await found.reconfigure([_config(tmp_path, "a")])
         assert found.resolve(model_pb2.ModelSpec(name="a")).number == 2
-        stage = found._stage
+        stage = found._staging.stage
 
         def stage_meanwhile(config: ModelConfig) -> Awaitable[object]:
             found._start_updates()
             return stage(config)
 
-        found._stage = stage_meanwhile  # type: ignore[method-assign,assignment]
+        found._staging.stage = stage_meanwhile  # type: ignore[method-assign,assignment]
         monkeypatch.setattr(version_files, "inspect", slow_at_a)
         await found.reconfigure([_config(tmp_path, "b")])
         with pytest.raises(ServingError, match="a"):
