@@ -20,14 +20,8 @@ from rich.table import Table
 
 from components.evaluation.paired import Array, differences, metrics_of
 from components.evaluation.results import Estimate, EvaluationResult, to_plain
-from components.quality_gate.rules import (
-    EarlierSpan,
-    PairedDifference,
-    QualityInputs,
-    Rival,
-    becomes_anchor,
-    decide,
-)
+from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs, Rival
+from components.quality_gate.rules import becomes_anchor, decide
 from pipeline.cli.display import console_for
 from transform.config.evaluation import Evaluation, Threshold
 from transform.config.quality import Quality

@@ -16,7 +16,8 @@ from components.model_store.manifest import Baseline, Manifest, Metrics
 from components.model_store.served_models import place_of
 from components.model_store.versions import history
 from components.push.warmup import signatures_of
-from components.quality_gate.rules import QualityInputs, becomes_anchor
+from components.quality_gate.inputs import QualityInputs
+from components.quality_gate.rules import becomes_anchor
 from transform.config.config import Config
 from transform.ranking import absent_signatures
 

@@ -21,7 +21,9 @@ from components.evaluation.results import read_measured, to_plain
 from components.evaluation.scores import Rows, ScoringError, read_rows, scores_of
 from components.execution_types import recorded_as
 from components.model_store.served_models import place_of, version_of, why_not_comparable
-from components.quality_gate.rules import GATE, PairedDifference, QualityInputs, Rival, decide, earlier_spans
+from components.quality_gate.inputs import PairedDifference, QualityInputs, Rival, earlier_spans
+from components.quality_gate.judgement import GATE
+from components.quality_gate.rules import decide
 from transform.config.config import Config
 from transform.feature_spec import REQUEST_ID
 

@@ -317,10 +317,10 @@ def _vanished(
     if not earlier:
         return
     for name in sorted(set.intersection(*(set(sizes) for sizes in earlier)) - set(measured)):
-        shares = [(sizes[name].units / max(sizes[""].units, 1), sizes[name].examples) for sizes in earlier]
-        expected = min(share for share, _ in shares) * measured[""].num_units
+        expected = min(sizes[name].units / max(sizes[""].units, 1) for sizes in earlier) * measured[""].num_units
         if _feature_of(name) in {split_slice(s)[0] for s in evaluation.slices} and expected >= MIN_EXPECTED_UNITS:
-            yield _none(name, f"no example is where {name}; the last span had {shares[-1][1]:,}", measured[""])
+            last = earlier[-1][name].examples
+            yield _none(name, f"no example is where {name}; the last span had {last:,}", measured[""])
 
 
 def _feature_of(slice_name: str) -> str:

@@ -16,7 +16,8 @@ from components.data_validation import findings as data_gate
 from components.data_validation.decision import decide_inputs
 from components.gate_records import Finding, GateRecord, read_record
 from components.quality_gate import judgement as quality
-from components.quality_gate.rules import EarlierSpan, QualityInputs, decide
+from components.quality_gate.inputs import EarlierSpan, QualityInputs
+from components.quality_gate.rules import decide
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
 from transform.config.config import Config

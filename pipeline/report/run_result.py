@@ -17,7 +17,7 @@ from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.model_store.served_models import IMPORTED_FROM, baseline_words
 from components.push.component import FORCE_REASON, NOTE, REFUSAL
 from components.quality_gate import judgement as quality
-from components.quality_gate.rules import QualityInputs
+from components.quality_gate.inputs import QualityInputs
 from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.progressive import read_progress

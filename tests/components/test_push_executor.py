@@ -25,8 +25,8 @@ from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
 from components.model_store.versions import checksums, verify, versions
 from components.push.component import PusherExecutor
+from components.quality_gate.inputs import PairedDifference, QualityInputs, Rival
 from components.quality_gate.judgement import findings
-from components.quality_gate.rules import PairedDifference, QualityInputs, Rival
 from tests.components.evaluations import write_evaluation
 from tests.components.pushes import another_export, push_one, raw_example
 from tests.transform.small_config import small_config

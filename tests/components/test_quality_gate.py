@@ -18,7 +18,7 @@ from components.evaluation.paired import differences
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from components.quality_gate.component import QualityGateExecutor
-from components.quality_gate.rules import QualityInputs
+from components.quality_gate.inputs import QualityInputs
 from tests.components.evaluations import write_evaluation
 from tests.components.saved_models import example, export
 from tests.transform.small_config import small_config

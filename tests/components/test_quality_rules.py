@@ -11,16 +11,9 @@ import pytest
 
 from components.evaluation.results import Estimate, EvaluationResult, to_plain
 from components.gate_records import Finding, GateRecord, read_record, write_record
-from components.quality_gate.rules import (
-    EarlierSpan,
-    PairedDifference,
-    QualityInputs,
-    Rival,
-    becomes_anchor,
-    decide,
-    earlier_spans,
-    pool,
-)
+from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs, Rival, earlier_spans
+from components.quality_gate.pooling import pool
+from components.quality_gate.rules import becomes_anchor, decide
 from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 from transform.config.quality import Quality
 

@@ -15,7 +15,8 @@ from rich.console import Console
 from components.data_validation.decision import decide as decide_data
 from components.data_validation.evidence import SpanEvidence
 from components.gate_records import GateRecord, write_record
-from components.quality_gate.rules import EarlierSpan, decide
+from components.quality_gate.inputs import EarlierSpan
+from components.quality_gate.rules import decide
 from pipeline.cli.main import cli
 from pipeline.registry.gates_replay import replay, replay_tables
 from pipeline.workspace import Workspace

@@ -1,0 +1,106 @@
+"""The quality gate's inputs: measurements of a candidate model, of the model that serves and of the anchor, by span."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from components.evaluation.results import EvaluationResult, from_plain
+from components.gate_records import GateRecord
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PairedDifference:
+    """The candidate model's metric minus another model's on the same rows, and its standard error."""
+
+    estimate: _Finite
+    standard_error: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Rival:
+    """A model that the candidate model is compared with.
+
+    Attributes:
+      model_uri: The model's URI; empty if there is none.
+      version: The model's version; None if it was removed.
+      metrics: Its metrics on this span's evaluation rows, as returned by `metrics_of`; empty if it could not be scored.
+      differences: By metric, the candidate model's minus this model's, on the same rows.
+      problem: Why it could not be measured, as a sentence; empty if it could.
+    """
+
+    model_uri: str
+    version: int | None = None
+    metrics: dict[str, _Finite] = Field(default_factory=dict)
+    differences: dict[str, PairedDifference] = Field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class QualityInputs:
+    """The quality gate's inputs of one span.
+
+    Attributes:
+      model_uri: The candidate model's URI, as in manifests, like all URIs here.
+      recipe: A digest of the config and the code that it was trained with.
+      serving_uri: The URI of the model that serves; empty on a first run.
+      measured: The Evaluator's results of both by slice, as returned by `components.evaluation.results.to_plain`.
+      anchor: The anchor; None if there is none yet.
+      not_compared: Why the model that serves is not compared, as a sentence; empty if it is.
+    """
+
+    model_uri: str
+    recipe: str
+    serving_uri: str
+    measured: dict[str, Any]
+    anchor: Rival | None = None
+    not_compared: str = ""
+
+    @cached_property
+    def slices(self) -> dict[str, EvaluationResult]:
+        """The Evaluator's results by slice."""
+        return from_plain(self.measured)
+
+    @property
+    def whole(self) -> EvaluationResult:
+        """The Evaluator's result over all examples."""
+        return self.slices[""]
+
+    def to_json(self) -> dict[str, Any]:
+        """Converts the inputs to those of a GateRecord."""
+        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_json(cls, inputs: Mapping[str, Any]) -> QualityInputs:
+        """Converts the output of `to_json` back; raises pydantic's ValidationError, a ValueError, for other input."""
+        return _ADAPTER.validate_python(dict(inputs))
+
+
+_ADAPTER = TypeAdapter(QualityInputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlierSpan:
+    """The gate's inputs of an earlier span, and whether the gate refused that span's model."""
+
+    span: int
+    inputs: QualityInputs
+    refused: bool
+
+
+def earlier_spans(records: Iterable[GateRecord]) -> list[EarlierSpan]:
+    """Returns the earlier spans of records, oldest first; spans without a model to judge are left out."""
+    return [
+        EarlierSpan(r.span, QualityInputs.from_json(r.inputs), bool(r.of_severity("refuse")))
+        for r in sorted(records, key=lambda record: record.span)
+        if r.inputs
+    ]
