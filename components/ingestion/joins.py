@@ -14,6 +14,10 @@ from components.ingestion.rows import Rejection, kept_text
 from transform.config import sources
 from transform.feature_spec import IMPRESSIONS
 
+#: A row that was read: its split, its file, its number in the file, and its values by position. No NamedTuple: Beam
+#: pickles those between workers, and encodes plain tuples faster.
+ReadRow = tuple[str, str, int, tuple[Any, ...]]
+
 #: The tags of the side outputs.
 REJECTED = "rejected"
 COUNTED = "counted"
@@ -26,19 +30,26 @@ class KeepFirst(beam.DoFn):  # type: ignore[misc]
     def __init__(self, source: str, reason: str, key_name: str, unit: str):
         self._source, self._reason, self._key_name, self._unit = source, reason, key_name, unit
 
-    def process(self, element: tuple[str, Iterable[tuple[str, str, int, tuple[Any, ...]]]]) -> Iterator[Any]:
+    def process(self, element: tuple[str, Iterable[ReadRow]]) -> Iterator[Any]:
         key, rows = element
         # Iterates twice over the group instead of holding it in memory: a log whose ids are all equal is one group.
-        first = min(rows, key=lambda row: (row[1], row[2]))
+        first = min(rows, key=_place)
+        first_path, first_number = _place(first)
         yield first
         for _, path, number, values in rows:
-            if (path, number) == (first[1], first[2]):
+            if (path, number) == (first_path, first_number):
                 continue
-            place = f"{self._unit} {first[2]} of {first[1]}"
+            place = f"{self._unit} {first_number} of {first_path}"
             detail = f"`{self._key_name}` must be unique. Received {key!r} again; first in {place}"
             yield pvalue.TaggedOutput(
                 REJECTED, Rejection(self._source, path, number, self._reason, detail, kept_text(repr(values)))
             )
+
+
+def _place(row: ReadRow) -> tuple[str, int]:
+    """Returns a row's file and its number in the file."""
+    _, path, number, _ = row
+    return path, number
 
 
 class JoinShuffled(beam.DoFn):  # type: ignore[misc]

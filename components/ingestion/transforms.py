@@ -20,6 +20,7 @@ from components.ingestion.joins import (
     KeepFirst,
     LabelFromInstalls,
     MarkSharedLabels,
+    ReadRow,
 )
 from components.ingestion.readers import TEXT_FORMATS, LineTally, read_contents, read_rows, unit_of
 from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
@@ -252,17 +253,19 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         return impressions | "SplitByHash" >> beam.Map(_split_by_hash, position, rule.eval_fraction)
 
 
-def _impression(row: tuple[str, str, int, tuple[Any, ...]], label_position: int | None) -> Impression:
+def _impression(row: ReadRow, label_position: int | None) -> Impression:
     split, path, number, values = row
     return Impression(path, number, split, values, None if label_position is None else values[label_position], {})
 
 
-def _by_row_key(row: tuple[str, str, int, tuple[Any, ...]], position: int) -> tuple[str, Any]:
-    return row[3][position], row
+def _by_row_key(row: ReadRow, position: int) -> tuple[str, Any]:
+    _, _, _, values = row
+    return values[position], row
 
 
-def _keyed_values(row: tuple[str, str, int, tuple[Any, ...]], position: int) -> tuple[str, tuple[Any, ...]]:
-    return row[3][position], row[3]
+def _keyed_values(row: ReadRow, position: int) -> tuple[str, tuple[Any, ...]]:
+    _, _, _, values = row
+    return values[position], values
 
 
 def _by_position(impression: Impression, position: int) -> tuple[str, Impression]:
@@ -278,10 +281,9 @@ def _time(impression: Impression, position: int) -> float:
     return time
 
 
-def _install_time(
-    row: tuple[str, str, int, tuple[Any, ...]], positions: tuple[int, ...], time_position: int
-) -> tuple[tuple[str, ...], float]:
-    return tuple(row[3][p] for p in positions), row[3][time_position]
+def _install_time(row: ReadRow, positions: tuple[int, ...], time_position: int) -> tuple[tuple[str, ...], float]:
+    _, _, _, values = row
+    return tuple(values[p] for p in positions), values[time_position]
 
 
 def _split_by_time(impression: Impression, position: int, eval_seconds: float, latest: float) -> Impression:

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
@@ -28,6 +29,13 @@ _EARLIER = ("base_model", "analyzer_cache", "memory")
 
 #: Types of artifacts that a later run looks up for a model, which may be older than the runs that are kept.
 _VERDICTS = ("InfraBlessing", "ModelBlessing", "PushedModel")
+
+
+class _Run(NamedTuple):
+    """A pipeline's run: the id of its first execution, and when it began, in seconds since 1970."""
+
+    first_execution: int
+    began: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,14 +110,14 @@ def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> tuple[set[int]
     for pipeline in store.get_contexts_by_type("pipeline"):
         in_pipeline = {execution.id for execution in store.get_executions_by_context(pipeline.id)}
         runs = [
-            (min(executions), run.create_time_since_epoch / 1000)
+            _Run(min(executions), run.create_time_since_epoch / 1000)
             for run in store.get_contexts_by_type("pipeline_run")
             if len(executions := {e.id for e in store.get_executions_by_context(run.id)} & in_pipeline) > 1
         ]  # a run with one execution only is the ingestion of an earlier span
         latest = sorted(runs)[-keep_runs:]
-        since = [execution for execution in in_pipeline if latest and execution >= latest[0][0]]
+        since = [execution for execution in in_pipeline if latest and execution >= latest[0].first_execution]
         kept |= {event.artifact_id for event in store.get_events_by_execution_ids(since)}  # includes resolvers' outputs
-        beginnings += [beginning for _, beginning in latest]
+        beginnings += [run.began for run in latest]
     return kept, min(beginnings, default=0.0)
 
 
