@@ -18,6 +18,8 @@ from pydantic_core import core_schema
 from components.fingerprint import ROOT
 from components.gate_records import GateRecord
 from components.infra_validation.verdict import Checksums, Verdict
+from components.model_store.manifest import Manifest
+from components.model_store.pins import Pins
 from pipeline.compile.topology import Topology
 from pipeline.config_reference import attribute_docs, summary_of
 from pipeline.report.run_report import RunReport
@@ -31,6 +33,8 @@ DOCUMENTS: Final[dict[str, type]] = {
     "checksums": Checksums,
     "gate_record": GateRecord,
     "topology": Topology,
+    "manifest": Manifest,
+    "pins": Pins,
 }
 
 FOLDER = ROOT / "docs" / "reference" / "schemas"

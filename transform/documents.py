@@ -50,18 +50,30 @@ class Document(Generic[T]):
       name: What a message calls it, with its article, such as `a run's report`.
       migrated: Returns a document without a version, as releases before 0.2.0 wrote it, as one of version 1; None if
         there is none. It gets a JSON object whose values nothing has checked yet.
+      error_type: The type of the error for a document that is damaged.
+      omits_none: Whether a document is written without the keys whose value is None.
     """
 
-    def __init__(self, cls: type[T], name: str, migrated: Callable[[Plain], Plain] | None = None) -> None:
+    def __init__(
+        self,
+        cls: type[T],
+        name: str,
+        migrated: Callable[[Plain], Plain] | None = None,
+        *,
+        error_type: type[InputError] = InputError,
+        omits_none: bool = False,
+    ) -> None:
         self._adapter: TypeAdapter[T] = TypeAdapter(cls)
         self._name = name
         self._migrated = migrated
+        self._error_type = error_type
+        self._omits_none = omits_none
         fields: Any = dataclasses.fields(cls)  # type: ignore[arg-type]
         self._version: int = next(field.default for field in fields if field.name == _VERSION)
 
     def to_json(self, value: T) -> str:
         """Returns a document as JSON; a number that is not finite becomes null."""
-        return self._adapter.dump_json(value, indent=2).decode() + "\n"
+        return self._adapter.dump_json(value, indent=2, exclude_none=self._omits_none).decode() + "\n"
 
     def from_json(self, text: str | bytes, where: str) -> T:
         """Reads a document.
@@ -71,20 +83,20 @@ class Document(Generic[T]):
           where: The path that a message names.
 
         Raises:
-          InputError: If it is damaged, or of a version that this release does not read.
+          InputError: If it is damaged, or of a version that this release does not read; of the type `error_type`.
         """
         try:
             plain = pydantic_core.from_json(text)
         except ValueError as error:
-            raise InputError(f"{self._name} must be JSON. Received: {error} ({where})") from error
+            raise self._error_type(f"{self._name} must be JSON. Received: {error} ({where})") from error
         if not isinstance(plain, dict):
-            raise InputError(f"{self._name} must be a JSON object. Received: {_shortened(plain)} ({where})")
+            raise self._error_type(f"{self._name} must be a JSON object. Received: {_shortened(plain)} ({where})")
         plain = self._of_this_version(plain, where)
         try:
             # Strict validation of Python values takes no list for a tuple; strict validation of JSON does.
             return self._adapter.validate_json(pydantic_core.to_json(plain, inf_nan_mode="constants"), strict=True)
         except ValidationError as error:
-            raise InputError(f"{self._name} {_first_mistake(error)} ({where})") from error
+            raise self._error_type(f"{self._name} {_first_mistake(error)} ({where})") from error
 
     def _of_this_version(self, plain: Plain, where: str) -> Plain:
         """Migrates a document without a version; raises InputError if its version is not one that is read."""
@@ -94,7 +106,7 @@ class Document(Generic[T]):
         if type(version) is not int or version != self._version:
             allowed = str(self._version) + (", or none, as before release 0.2.0" if self._migrated else "")
             received = _shortened(version) if _VERSION in plain else "none"
-            raise InputError(f"{self._name} must have `{_VERSION}` {allowed}. Received: {received} ({where})")
+            raise self._error_type(f"{self._name} must have `{_VERSION}` {allowed}. Received: {received} ({where})")
         return plain
 
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from components import storage
-from components.model_store.stored_json import validated
+from transform.documents import Document, FloatOrNaN, with_same_keys
 from transform.version_layout import MANIFEST_PATH, SHA256, DamagedVersionError
 
-#: The schema version of the manifests that this code writes, and the only one that it reads. A manifest of release 0.1
-#: names none, and follows version 1.
-SCHEMA_VERSION: Final = 1
-
-_STRICT = ConfigDict(extra="forbid")
+#: In a manifest's schema, keys with a default are optional: those whose value is None are not written.
+_CONFIG = ConfigDict(extra="forbid")
 
 #: One of these keys is in every manifest of a push. A JSON object without them is of other software.
 _OWN_KEYS = {"schema_version", "model_uri", SHA256}
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_CONFIG)
 class Baseline:
     """The model that a candidate model was compared with.
 
@@ -36,7 +33,7 @@ class Baseline:
     version: int | None = None
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_CONFIG)
 class Forced:
     """A push of a model that was refused.
 
@@ -51,7 +48,7 @@ class Forced:
     refusals: tuple[str, ...]
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_CONFIG)
 class Metrics:
     """The Evaluator's metrics over all examples, by name. An undefined one is NaN.
 
@@ -60,11 +57,11 @@ class Metrics:
       baseline: Those of the model that served; empty if there was none, or it could not be compared.
     """
 
-    candidate: dict[str, float] = Field(default_factory=dict)
-    baseline: dict[str, float] = Field(default_factory=dict)
+    candidate: dict[str, FloatOrNaN] = Field(default_factory=dict)
+    baseline: dict[str, FloatOrNaN] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_CONFIG)
 class Manifest:
     """The manifest of a pushed version. An entry is None if the version has none, as one added without a push.
 
@@ -110,7 +107,7 @@ class Manifest:
     rollback_of: int | None = None
     rollback_by: str | None = None
     rollback_reason: str | None = None
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
 
     @property
     def newest_span(self) -> int | None:
@@ -119,12 +116,10 @@ class Manifest:
 
     def to_json(self) -> str:
         """Returns the manifest as JSON, without the entries that it does not have."""
-        found = MANIFEST_ADAPTER.dump_python(self, mode="json", exclude_none=True)
-        return json.dumps(found, indent=2, sort_keys=True)
+        return _DOCUMENT.to_json(self)
 
 
-#: Validates manifests, and gives their JSON schema.
-MANIFEST_ADAPTER = TypeAdapter(Manifest)
+_DOCUMENT = Document(Manifest, "a manifest", with_same_keys, error_type=DamagedVersionError, omits_none=True)
 
 
 def read_manifest(version_path: str) -> Manifest:
@@ -145,12 +140,12 @@ def read_manifest_file(path: str) -> Manifest:
     text = storage.read_text(path)
     if text is None or _is_of_other_software(text):
         return Manifest()
-    return validated(MANIFEST_ADAPTER, text, "a manifest", path, DamagedVersionError)
+    return _DOCUMENT.from_json(text, path)
 
 
 def _is_of_other_software(text: str) -> bool:
     try:
         found = json.loads(text)
-    except ValueError:  # described by `validated`
+    except ValueError:  # described by `Document.from_json`
         return False
     return isinstance(found, dict) and not found.keys() & _OWN_KEYS
