@@ -109,6 +109,12 @@ def test_an_undefined_metric_is_null() -> None:
     assert math.isnan(read.slices["country = US"].metrics["auc"])
 
 
+def test_an_undefined_metric_of_an_earlier_release_is_read() -> None:
+    """Release 0.1 wrote `NaN` for it, which Python's reader takes for a number."""
+    text = text_of("report_pushed").replace('"auc": 0.4189080150618612', '"auc": NaN')
+    assert math.isnan(RunReport.from_json(text, "here").metrics["auc"])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
