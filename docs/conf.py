@@ -63,7 +63,6 @@ INCLUDED = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
-    "configs/YOUR-OWN-LOGS.md": "tutorials/your_own_logs.md",
     "deploy/airflow/README.md": "tutorials/airflow.md",
     "deploy/kubeflow/README.md": "tutorials/kubeflow.md",
     "deploy/tf-serving/README.md": "tutorials/tf_serving.md",

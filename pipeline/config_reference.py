@@ -1,7 +1,7 @@
 """Generates the tables of config keys, and the JSON schema, from the dataclasses that a config is parsed into.
 
 `python -m pipeline.config_reference` prints the tables; with `--write` it writes them between the two markers of
-`configs/YOUR-OWN-LOGS.md`, and the schema, by which editors complete and check a config, into `configs/schema.json`.
+`docs/reference/config.md`, and the schema, by which editors complete and check a config, into `configs/schema.json`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from transform.config import schedule as schedule_settings
 from transform.config import settings, sources
 from transform.config.config import Config
 
-PAGE = ROOT / "configs" / "YOUR-OWN-LOGS.md"
+PAGE = ROOT / "docs" / "reference" / "config.md"
 SCHEMA = ROOT / "configs" / "schema.json"
 BEGIN = "<!-- The tables from here on are written by `python -m pipeline.config_reference --write`. -->"
 END = "<!-- The written tables end here. -->"

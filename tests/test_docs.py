@@ -20,7 +20,7 @@ DOCS = ROOT / "docs"
 SITE = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
-    *(ROOT / name for name in ("configs/YOUR-OWN-LOGS.md", "serving/model_server/README.md")),
+    ROOT / "serving/model_server/README.md",
     *sorted((ROOT / "deploy").glob("*/README.md")),
     *sorted((ROOT / ".github").rglob("*.md")),
     *SITE,

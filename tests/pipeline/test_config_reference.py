@@ -29,6 +29,7 @@ from transform.config.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
 TEXT = PAGE.read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorials" / "your_own_logs.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
@@ -65,8 +66,8 @@ PLACES: dict[type, str] = {
     schedule_settings.Pod: "`schedule.pods.NAME`",
 }
 
-#: The page's numbered steps: the text of each, with example files and the config that reads them.
-STEPS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:5]
+#: The tutorial's numbered steps: the text of each, with example files and the config that reads them.
+STEPS = re.split(r"^## ", TUTORIAL, flags=re.MULTILINE)[1:5]
 
 
 def tables() -> dict[str, dict[str, list[str]]]:
@@ -80,7 +81,7 @@ def tables() -> dict[str, dict[str, list[str]]]:
 
 
 def yaml_examples() -> list[dict[str, Any]]:
-    return [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
+    return [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TUTORIAL, re.DOTALL)]
 
 
 def test_the_page_is_what_the_generator_writes() -> None:
