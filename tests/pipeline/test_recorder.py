@@ -117,6 +117,7 @@ def test_of_the_window_the_spans_with_complete_logs_are_ingested(
     config = load_config(CONFIG)
     window = config.__class__.from_json(config.to_json().replace('"window_spans": 2', '"window_spans": 4'))
     assert window.ingestion.window_spans == 4
+    assert window.sources.installs is not None
     sources = {"impressions": window.sources.impressions.path, "installs": window.sources.installs.path}
     sources |= {name: table.path for name, table in window.sources.tables.items()}
     for span in (4, 5, 6):
