@@ -73,14 +73,16 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
             "  - {<<: *a, name: b}\n"
             "  - {name: c, side: item, kind: categorical, vocabulary: *v}\n"
             "  - {name: d, side: item, kind: categorical, vocabulary: {<<: [*v], min_count: 4}}\n"
-            "  - {name: e, side: item, kind: categorical, vocabulary: {<<: *v, oov_buckets: 4}}\n",
+            "  - {name: e, side: item, kind: categorical, vocabulary: {<<: *v, oov_buckets: 4}}\n"
+            "  - {name: f, side: item, kind: categorical, vocabulary: {<<: [{oov_buckets: 6}]}}\n",
             "features:\n"
             "  - &a {name: a, side: item, kind: categorical, vocabulary: &v {&k num_oov_buckets: 3}}\n"
             "  - {<<: *a, name: b}\n"
             "  - {name: c, side: item, kind: categorical, vocabulary: *v}\n"
             "  - {name: d, side: item, kind: categorical, vocabulary: {<<: [*v], min_count: 4}}\n"
-            "  - {name: e, side: item, kind: categorical, vocabulary: {<<: *v, num_oov_buckets: 4}}\n",
-            [5, 9],
+            "  - {name: e, side: item, kind: categorical, vocabulary: {<<: *v, num_oov_buckets: 4}}\n"
+            "  - {name: f, side: item, kind: categorical, vocabulary: {<<: [{num_oov_buckets: 6}]}}\n",
+            [5, 9, 10],
         ),
     ],
     ids=["block and flow", "quotes", "CRLF", "anchors and merges"],
