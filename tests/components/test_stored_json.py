@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from components.model_store.versions import history, verify
 from tests.components.serving_folder import add
 from transform.errors import InputError
 from transform.version_layout import DamagedVersionError
+
+ARCHIVE = Path(__file__).parents[1] / "e2e" / "workspace-of-0.1.tar.xz"
 
 #: A manifest as release 0.1 wrote it, of a forced push; the first one of that release's workspace has the same keys.
 OF_0_1: dict[str, Any] = {
@@ -72,6 +75,25 @@ def test_a_manifest_of_release_0_1_is_read(tmp_path: Path) -> None:
         sha256={"saved_model.pb": "812c"},
     )
     assert found.newest_span == 4
+
+
+def test_the_serving_folder_of_release_0_1_is_read(tmp_path: Path) -> None:
+    """The manifests and pins of a real workspace: a rollback, a forced push and a pin."""
+    with tarfile.open(ARCHIVE) as archive:
+        for member in archive:
+            if member.name.endswith(("assets.extra/manifest.json", ".pins.json")):
+                archive.extract(member, tmp_path, filter="data")
+    root = str(tmp_path / "workspace" / "serving" / "small_store")
+    assert {v: (m.spans, m.restores, m.baseline and m.baseline.version) for v, m in history(root).items()} == {
+        1: ((1,), None, None),
+        2: ((1, 2), None, 1),
+        3: ((1,), 1, None),
+        4: ((4,), None, 3),
+    }
+    forced = history(root)[4].forced
+    assert forced is not None
+    assert forced.reason == "the threshold is a typing error"
+    assert pins(root) == {2: "shown to the press"}
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,15 @@ def test_a_version_that_is_not_as_it_was_pushed_is_told_in_a_sentence(root: str,
     assert str(error.value) == (
         f"a version's files must be those that were pushed. Received: {sentence} ({place(root, 1)})"
     )
+
+
+def test_a_version_with_a_pipe_is_refused_before_any_file_is_read(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    add(root)
+    os.mkfifo(tmp_path / "1" / "variables" / "pipe")
+    with pytest.raises(DamagedVersionError) as error:
+        verify(place(root, 1))
+    assert str(error.value) == (f"a version must have regular files only. Received: variables/pipe ({place(root, 1)})")
 
 
 def test_a_version_without_a_manifest_or_with_half_of_one_is_told(root: str) -> None:

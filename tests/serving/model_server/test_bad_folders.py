@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.model_server.version_files import VersionFiles, inspect, versions
+from serving.model_server.version_files import VersionFiles, inspect, verify, versions
 from tests.serving.model_server.running import POLL, Server, running, wait_for
 from tests.serving.model_server.test_versions import Saved, answer
 from tests.serving.model_server.tiny_models import MODEL, push, save, write_manifest
+from transform.version_layout import DamagedVersionError
 
 
 def _loop(models: Path) -> None:
@@ -174,3 +175,26 @@ def test_what_inspect_sees(tmp_path: Path) -> None:
     (tmp_path / "assets.extra").mkdir()
     write_manifest(tmp_path)
     assert inspect(str(tmp_path), settle_seconds=3600.0).unfinished == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"sha256": ["saved_model.pb"]}', "a manifest's `sha256` must be a JSON object. Received: a list (PATH)"),
+        ("[]", "a manifest must be a JSON object. Received: 'list' object has no attribute 'get' (PATH)"),
+    ],
+)
+def test_a_manifest_of_another_form_is_damaged(tmp_path: Path, text: str, sentence: str) -> None:
+    manifest = tmp_path / "assets.extra" / "manifest.json"
+    manifest.parent.mkdir()
+    manifest.write_text(text)
+    with pytest.raises(DamagedVersionError) as error:
+        verify(str(tmp_path))
+    assert str(error.value) == sentence.replace("PATH", str(manifest))
+
+
+@pytest.mark.parametrize("text", ["{}", '{"name": "half_plus_two"}', '{"sha256": null}'])
+def test_a_manifest_of_other_software_has_nothing_to_compare(tmp_path: Path, text: str) -> None:
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / "manifest.json").write_text(text)
+    assert verify(str(tmp_path)) is False
