@@ -16,7 +16,8 @@ def recorded_as(execution_type: str) -> Callable[[_Component], _Component]:
     """Makes ML Metadata record a component's executions under a constant type; by default TFX uses the class's name.
 
     Args:
-      execution_type: The type, which `get_class_type` of the component then returns.
+      execution_type: The type, which `get_class_type` of the component then returns; TFX 1.21.0
+        does not document that method.
     """
 
     def record(component: _Component) -> _Component:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.transform.executor import Executor
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.proto import transform_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TransformSpec
-from tfx.utils import json_utils
 
 from components.artifacts import VocabularyMemory
 from components.execution_types import recorded_as
@@ -47,7 +49,7 @@ class RememberingTransformExecutor(Executor):  # type: ignore[misc]
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        custom_config = json_utils.loads(exec_properties["custom_config"])
+        custom_config = json.loads(exec_properties["custom_config"])
         spec = Config.from_json(custom_config[CONFIG_KEY]).spec
         spans = [int(examples.get_int_custom_property("span")) for examples in input_dict["examples"]]
         span = max(spans)
@@ -56,7 +58,10 @@ class RememberingTransformExecutor(Executor):  # type: ignore[misc]
             uri = artifact_utils.get_single_uri(input_dict["memory"])
             memory = read_memory(uri)
             custom_config |= {MEMORY_KEY: uri, SPAN_KEY: span}
-        super().Do(input_dict, output_dict, {**exec_properties, "custom_config": json_utils.dumps(custom_config)})
+        # Of several Examples, TFX 1.21.0 makes several outputs: it exchanges the list in `output_dict`.
+        super().Do(
+            input_dict, output_dict, {**exec_properties, "custom_config": json.dumps(custom_config, sort_keys=True)}
+        )
         graph = tft.TFTransformOutput(artifact_utils.get_single_uri(output_dict["transform_graph"]))
         counts = {
             of_span: count_tokens(graph, [os.path.join(artifact_utils.get_split_uri([examples], _TRAIN), "*")], spec)
@@ -138,8 +143,6 @@ class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: igno
           splits_config: The splits that are analyzed and transformed.
           custom_config: The function's `custom_config`; it must have `CONFIG_KEY`.
         """
-        transformed_examples = types.Channel(type=standard_artifacts.Examples)
-        transformed_examples.matching_channel_name = "examples"
         super().__init__(
             spec=RememberingTransformSpec(
                 examples=examples,
@@ -148,11 +151,11 @@ class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: igno
                 memory=memory,
                 preprocessing_fn=preprocessing_fn,
                 splits_config=splits_config,
-                custom_config=json_utils.dumps(dict(custom_config)),
+                custom_config=json.dumps(dict(custom_config), sort_keys=True),
                 force_tf_compat_v1=0,
                 disable_statistics=0,
                 transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
-                transformed_examples=transformed_examples,
+                transformed_examples=types.Channel(type=standard_artifacts.Examples),
                 updated_analyzer_cache=types.Channel(type=standard_artifacts.TransformCache),
                 updated_memory=types.Channel(type=VocabularyMemory),
                 pre_transform_schema=types.Channel(type=standard_artifacts.Schema),

@@ -15,6 +15,8 @@ from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.dsl.components.common import resolver
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.utils import path_utils
 
 from components.artifacts import INPUT_FINGERPRINT, RECIPE, SPLIT_RULE, UNFIT

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.trainer.executor import GenericExecutor
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import trainer_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TrainerSpec
-from tfx.utils import json_utils
 
 from components.artifacts import Catalog
 from components.execution_types import recorded_as
@@ -43,10 +45,12 @@ class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
         exec_properties: dict[str, Any],
     ) -> None:
         uris = artifact_utils.get_split_uris(input_dict["raw_examples"], "eval")
-        custom_config = json_utils.loads(exec_properties["custom_config"])
+        custom_config = json.loads(exec_properties["custom_config"])
         custom_config[RAW_EVAL_FILES_KEY] = [os.path.join(uri, "*") for uri in uris]
         custom_config[CATALOG_KEY] = artifact_utils.get_single_uri(input_dict["catalog"])
-        super().Do(input_dict, output_dict, {**exec_properties, "custom_config": json_utils.dumps(custom_config)})
+        super().Do(
+            input_dict, output_dict, {**exec_properties, "custom_config": json.dumps(custom_config, sort_keys=True)}
+        )
 
 
 @recorded_as("components.trainer.RankingTrainer")
@@ -97,7 +101,7 @@ class RankingTrainer(base_component.BaseComponent):  # type: ignore[misc]
                 run_fn=run_fn,
                 train_args=train_args,
                 eval_args=eval_args,
-                custom_config=json_utils.dumps(custom_config),
+                custom_config=json.dumps(custom_config, sort_keys=True),
                 model=types.Channel(type=standard_artifacts.Model),
                 model_run=types.Channel(type=standard_artifacts.ModelRun),
             )

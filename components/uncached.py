@@ -1,4 +1,7 @@
-"""Drivers for components that are never taken from the cache: their result depends on state outside ML Metadata."""
+"""Drivers for components that are never taken from the cache: their result depends on state outside ML Metadata.
+
+TFX 1.21.0 documents no custom drivers: a component takes one as `DRIVER_CLASS`, and the launcher calls its `run`.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import re
 
 import click
 
-#: The suffix that Beam appends to an error's text, and the line with which a traceback begins in a worker's report.
+#: The suffix that Beam 2.77.0 appends to an error's text, and the line before a traceback in a worker's report.
 _BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
 _TRACEBACK = "Traceback (most recent call last):"
 

@@ -59,7 +59,10 @@ def pipeline_from_environment() -> tfx_pipeline.Pipeline:
 
 
 class _Runner(LocalDagRunner):  # type: ignore[misc]
-    """TFX's local runner; adds the contexts by which a workspace recognizes its own executions. `tfx` patches `run`."""
+    """TFX's local runner; adds the contexts by which a workspace recognizes its own executions.
+
+    `tfx` patches `run`; as of TFX 1.21.0, that calls `run_with_ir`, which `tfx.v1` does not document.
+    """
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> None:
         super().run_with_ir(with_node_runs(pipeline), run_options)

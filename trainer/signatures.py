@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+
+# tf.Transform 1.21.0 has no public name for it; TFX's examples use this one.
 from tensorflow_transform.tf_metadata import schema_utils
 
 from trainer.counts import CountTables

@@ -1,4 +1,8 @@
-"""Calls tf.Transform's saved graph on a request's features."""
+"""Calls tf.Transform's saved graph on a request's features.
+
+A part of the graph is taken out with `WrappedFunction` of TensorFlow 2.21.0 and `tf2_utils` of tf.Transform 1.21.0,
+which tf.Transform itself uses for it; neither is public.
+"""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Search(BaseTuner):  # type: ignore[misc]
         """Removes the search's files; raises TrainingError if no trial completed."""
         trials = self.oracle.trials.values()
         if not any(trial.status == TrialStatus.COMPLETED for trial in trials):
-            *_, last_line = list(trials)[-1].message.splitlines()  # a traceback's last line: error class and message
+            *_, last_line = list(trials)[-1].message.splitlines()  # KerasTuner 1.4.8 keeps a traceback
             _, _, why = last_line.partition(": ")
             raise TrainingError(f"none of the search's {len(trials)} trials could be trained; the last one: {why}")
         remove_folder(self._folder)

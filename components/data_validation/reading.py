@@ -11,7 +11,11 @@ import pyarrow as pa
 import tensorflow as tf
 from absl import logging
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.types import artifact_utils
+
+# tfx-bsl 1.21.0 has no public decoder outside of Beam.
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.data_validation.columns import Columns, Floats, numbers_of, tokens_of

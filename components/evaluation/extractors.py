@@ -12,8 +12,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis import constants
-from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
 from components.evaluation.bootstrap import unit_hash
 from components.evaluation.inputs import UNIT, hash_of
@@ -23,25 +22,25 @@ from transform.config.evaluation import split_slice
 BELOW, NOT_BELOW = "true", "false"
 
 _KEPT = (
-    constants.INPUT_KEY,
-    constants.LABELS_KEY,
-    constants.EXAMPLE_WEIGHTS_KEY,
-    constants.PREDICTIONS_KEY,
-    constants.SLICE_KEY_TYPES_KEY,
+    tfma.INPUT_KEY,
+    tfma.LABELS_KEY,
+    tfma.EXAMPLE_WEIGHTS_KEY,
+    tfma.PREDICTIONS_KEY,
+    tfma.SLICE_KEY_TYPES_KEY,
 )
 
 
 def custom_extractors(
     eval_shared_model: Any, eval_config: config_pb2.EvalConfig, tensor_adapter_config: Any
 ) -> list[Any]:
-    """Returns the extractors; TFX's Evaluator calls the function of this name in its `module_path`."""
+    """Returns the extractors; the Evaluator of TFX 1.21.0 calls the function of this name in its `module_path`."""
     extractors: list[Any] = tfma.default_extractors(
         eval_shared_model=eval_shared_model, eval_config=eval_config, tensor_adapter_config=tensor_adapter_config
     )
     groups = sorted({spec.query_key for spec in eval_config.metrics_specs} - {""})
     slices = {key: split_slice(key) for spec in eval_config.slicing_specs for key in spec.feature_keys}
     bounds = {key: (feature, bound) for key, (feature, bound) in slices.items() if bound is not None}
-    last = extractors.pop()
+    last = extractors.pop()  # as of TFMA 0.52.0, the one that extracts slice keys
     # Keeps the stage's name, since TFMA evaluates after the stage of this name.
     sliced = _Slice(last.ptransform, bounds, groups, _unit_keys(eval_config))
     return [*extractors, tfma.extractors.Extractor(stage_name=last.stage_name, ptransform=sliced)]
@@ -83,17 +82,17 @@ def _values(feature: Any) -> Any:
 
 
 def _with_bounds(extracts: dict[str, Any], bounds: dict[str, tuple[str, float]]) -> dict[str, Any]:
-    features = dict(extracts[constants.FEATURES_KEY])
+    features = dict(extracts[tfma.FEATURES_KEY])
     for name, (feature, bound) in bounds.items():
         features[name] = np.array([BELOW if value < bound else NOT_BELOW for value in _values(features[feature])])
-    return {**extracts, constants.FEATURES_KEY: features}
+    return {**extracts, tfma.FEATURES_KEY: features}
 
 
 def _pruned(extracts: dict[str, Any], groups: list[str], unit_keys: list[str]) -> dict[str, Any]:
     kept = {key: extracts[key] for key in _KEPT if key in extracts}
-    features = extracts[constants.FEATURES_KEY]
-    unit = np.array([_unit(features, unit_keys, kept[constants.INPUT_KEY])])
-    return {**kept, constants.FEATURES_KEY: {UNIT: unit, **{key: features[key] for key in groups}}}
+    features = extracts[tfma.FEATURES_KEY]
+    unit = np.array([_unit(features, unit_keys, kept[tfma.INPUT_KEY])])
+    return {**kept, tfma.FEATURES_KEY: {UNIT: unit, **{key: features[key] for key in groups}}}
 
 
 def _unit(features: dict[str, Any], unit_keys: Sequence[str], example: Any) -> float:

@@ -11,9 +11,8 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from tensorflow_model_analysis import constants
-from tensorflow_model_analysis.metrics import metric_types
-from tensorflow_model_analysis.metrics.metric_types import MetricKey
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.metrics import MetricKey
 
 from components.evaluation.bootstrap import Array, unit_hash
 from components.evaluation.ranking import Measure, of_group
@@ -44,7 +43,7 @@ def hash_of(feature: str, value: Any) -> float:
     return float(unit_hash(feature.encode() + b"=" + text))
 
 
-class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
+class _Preprocessor(tfma.metrics.Preprocessor):  # type: ignore[misc]
     """Converts an example, or a group of examples, to a row.
 
     Args:
@@ -60,11 +59,11 @@ class _Preprocessor(metric_types.Preprocessor):  # type: ignore[misc]
 
     def _arrays(self, extracts: Any, model_name: str) -> tuple[Array, Array, Array]:
         """Returns labels, scores and weights, float64 `[num_rows]` each."""
-        labels = _of_model(extracts[constants.LABELS_KEY], model_name)
-        scores = _of_model(extracts[constants.PREDICTIONS_KEY], model_name)
+        labels = _of_model(extracts[tfma.LABELS_KEY], model_name)
+        scores = _of_model(extracts[tfma.PREDICTIONS_KEY], model_name)
         if not self._example_weighted:
             return labels, scores, np.ones_like(scores)
-        return labels, scores, _of_model(extracts[constants.EXAMPLE_WEIGHTS_KEY], model_name)
+        return labels, scores, _of_model(extracts[tfma.EXAMPLE_WEIGHTS_KEY], model_name)
 
 
 class GroupRow(_Preprocessor):
@@ -82,7 +81,7 @@ class GroupRow(_Preprocessor):
 
     def process(self, extracts: Any) -> Iterator[tuple[float, ...]]:
         of_models = [of_group(self._measures, *self._arrays(extracts, name)) for name in self._model_names]
-        values = np.asarray(extracts[constants.FEATURES_KEY][self._unit_key]).reshape(-1)
+        values = np.asarray(extracts[tfma.FEATURES_KEY][self._unit_key]).reshape(-1)
         # If a request has several users, takes the smallest hash, independent of the order of its examples.
         unit = float(values.min()) if self._unit_key == UNIT else hash_of(self._unit_key, values[0])
         yield (unit, *(number for of_model in of_models for pair in of_model for number in pair))
@@ -97,7 +96,7 @@ class ExampleRow(_Preprocessor):
     def process(self, extracts: Any) -> Iterator[tuple[float, ...]]:
         arrays = [self._arrays(extracts, name) for name in self._model_names]
         labels, _, weights = arrays[0]
-        unit = float(extracts[constants.FEATURES_KEY][UNIT].item())
+        unit = float(extracts[tfma.FEATURES_KEY][UNIT].item())
         yield (unit, labels.item(), weights.item(), *(scores.item() for _, scores, _ in arrays))
 
 

@@ -8,6 +8,8 @@ import ml_metadata as mlmd
 from absl import logging
 from tfx import types
 from tfx.components import Evaluator
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common import resolver

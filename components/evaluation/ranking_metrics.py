@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.metrics import metric_types
-from tensorflow_model_analysis.metrics.metric_types import MetricKey
-from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.metrics import MetricKey
+from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
 from components.evaluation import replicates
 from components.evaluation.bootstrap import Array
@@ -55,7 +54,7 @@ def _ranking_metrics(
         raise ValueError(f"{names} need the `query_key` of a MetricsSpec: the feature that names a row's group")
     keys = Keys(eval_config, model_names, example_weighted)
     return [
-        metric_types.MetricComputation(
+        tfma.metrics.MetricComputation(
             keys=keys.of_metrics(names),
             preprocessors=[GroupRow(of_groups, query_key if by_group else UNIT, model_names, example_weighted)],
             combiner=Rows(1 + 2 * len(names) * len(model_names), functools.partial(_measured, keys, names)),

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.metrics import metric_types
-from tensorflow_model_analysis.metrics.metric_types import MetricKey
-from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.utils import model_util
+from tensorflow_model_analysis.metrics import MetricKey
+from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
 from components.evaluation import replicates
 from components.evaluation.bootstrap import Array, standard_errors
@@ -59,7 +57,7 @@ def _row_metrics(
     keys = Keys(eval_config, model_names, example_weighted)
     measure = functools.partial(_measured, keys)
     return [
-        metric_types.MetricComputation(
+        tfma.metrics.MetricComputation(
             keys=[*keys.of_metrics(replicates.ROW_METRICS), *keys.of_counts()],
             preprocessors=[ExampleRow(model_names, example_weighted)],
             combiner=Rows(3 + len(model_names), measure),
@@ -86,7 +84,7 @@ class Keys:
     """
 
     def __init__(self, eval_config: config_pb2.EvalConfig, model_names: Sequence[str], example_weighted: bool):
-        baseline = model_util.get_baseline_model_spec(eval_config)
+        baseline = tfma.utils.get_baseline_model_spec(eval_config)
         self._model_names = tuple(model_names)
         self._example_weighted = example_weighted
         self._pair: tuple[int, int] | None = None

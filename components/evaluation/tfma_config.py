@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from google.protobuf.wrappers_pb2 import BoolValue
-from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 from tfx.components import Evaluator
 from tfx.types import BaseChannel
 
@@ -96,6 +96,7 @@ def evaluator_of(
         module_path=extractors.__name__,
     )
     # The Evaluator has no parameter for it, but TFX's cache compares all properties: editing a metric must re-evaluate.
+    # TFX 1.21.0 compiles what the dict holds by then; it does not say that the dict may be changed.
     metrics = {metric.module for spec in settings.metrics_specs for metric in spec.metrics if metric.module}
     evaluator.exec_properties["code_fingerprint"] = code_fingerprint(component, extractors.__name__, *sorted(metrics))
     return evaluator

@@ -12,8 +12,11 @@ from types import TracebackType
 
 import numpy as np
 import tensorflow as tf
-from tfx.utils import io_utils, path_utils
 
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
+from tfx.utils import path_utils
+
+from components import storage
 from components.infra_validation.process import DryRunProcess
 from components.infra_validation.verdict import Latency, Measurements
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE
@@ -57,7 +60,7 @@ class ModelProcess:
         """Loads the model; raises DryRunError if that fails."""
         if "://" in self._path:
             local = os.path.join(self._folder, "model")
-            io_utils.copy_dir(self._path, local)
+            storage.copy_folder(self._path, local)
             self._path = local
         self._process.wait_for_start()
         answer = self._process.ask("load", "load", model=self._path)

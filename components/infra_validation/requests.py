@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.types import artifact_utils
 
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT

@@ -11,6 +11,8 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.example_gen import write_split
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.orchestration.data_types import RuntimeParameter
@@ -107,6 +109,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         (catalog,) = output_dict[CATALOG]
         layout, span = Layout(config), int(exec_properties["requested_span"])
         num_buckets = buckets_for(path for paths in files[IMPRESSIONS].values() for path in paths)
+        # As TFX 1.21.0's own executors do; there is no public name for it.
         with self._make_beam_pipeline() as pipeline:
             ingested = pipeline | "Ingest" >> IngestImpressions(config, files)
             by_split = ingested["impressions"] | "BySplit" >> beam.Partition(

@@ -8,15 +8,17 @@ import posixpath
 import re
 
 import tensorflow as tf
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.example_gen import utils
-from tfx.dsl.io import filesystem
+from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2, range_config_pb2
 
 from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 
-#: TFX's error messages about a file whose path has no valid span at the span's place.
+#: The error messages of TFX 1.21.0 about a file whose path has no valid span at the span's place.
 _NO_SPAN_IN_PATH = re.compile(
     r"Cannot find span number (?:using date )?from (?P<path>.*) based on "
     r"|Retrieved date is invalid for file: (?P<dated>.*)"
@@ -116,7 +118,7 @@ def _find_span(data_root: str, pattern: str, span: int | None) -> int:
         wanted.static_range.start_span_number = wanted.static_range.end_span_number = span
     try:
         _, number, _ = utils.calculate_splits_fingerprint_span_and_version(data_root, [split], wanted)
-    except (filesystem.NotFoundError, tf.errors.OpError) as error:
+    except (fileio.NotFoundError, tf.errors.OpError) as error:
         raise InputError(f"{_GONE} ({posixpath.join(data_root, pattern)})") from error
     except (ValueError, OverflowError) as error:  # OverflowError: the date is out of range
         place = posixpath.join(data_root, pattern)

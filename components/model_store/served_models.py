@@ -18,6 +18,8 @@ import ml_metadata as mlmd
 from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from absl import logging
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
@@ -108,6 +110,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         """Reads the model and what its version has beside it from the inputs."""
         config = Config.from_json(exec_properties["config"])
         measured = read_measured(artifact_utils.get_single_uri(input_dict["evaluation"]))
+        # Without a public way to the run's id in TFX 1.21.0.
         run_id = self._context.pipeline_run_id if self._context else None
         return Candidate(
             model_path=path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import saved_model_pb2  # TensorFlow 2.21.0 has no public name for it
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.infra_validation.requests import value_of
@@ -77,7 +77,7 @@ def _records(
 
 
 def signatures_of(version_path: str) -> Mapping[str, Any]:
-    """Returns a SavedModel's signatures by name, without TensorFlow's own, such as `__saved_model_init_op`."""
+    """Returns a SavedModel's signatures by name, without TensorFlow 2.21.0's own, such as `__saved_model_init_op`."""
     with tf.io.gfile.GFile(os.path.join(version_path, SAVED_MODEL_FILE), "rb") as file:
         model = saved_model_pb2.SavedModel.FromString(file.read())
     return {name: value for name, value in model.meta_graphs[0].signature_def.items() if not name.startswith("__")}

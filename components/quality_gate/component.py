@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from absl import logging
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.evaluator import constants
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
-from tfx.utils import io_utils, path_utils
+from tfx.utils import path_utils
 
-from components import gate_records
+from components import gate_records, storage
 from components.artifacts import GateRecord
 from components.evaluation.paired import Array, differences, metrics_of
 from components.evaluation.results import read_measured, to_plain
@@ -78,7 +80,7 @@ class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         blessed = bool(record.inputs) and not record.of_severity("refuse")
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(blessed))
         file = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
-        io_utils.write_string_file(os.path.join(blessing.uri, file), "")
+        storage.write_text(os.path.join(blessing.uri, file), "")
 
 
 def _measured(

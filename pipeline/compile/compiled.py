@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 
 from google.protobuf import json_format
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.portable import runtime_parameter_utils

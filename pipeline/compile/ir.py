@@ -1,9 +1,9 @@
 """Compiles a pipeline into TFX's intermediate representation, with ML Metadata queries whose cost does not grow.
 
-TFX's compiler queries each input in three contexts at once: the pipeline's, which gains twenty executions a day; the
-run's; and the node's, which gains one a day. ML Metadata cannot intersect the three in one query, so TFX fetches all
-executions of each context, for every input of every node. This module therefore gives each node one more context, which
-belongs to that node in that run alone.
+The compiler of TFX 1.21.0, which is not part of `tfx.v1`, queries each input in three contexts at once: the pipeline's,
+which gains twenty executions a day; the run's; and the node's, which gains one a day. ML Metadata cannot intersect the
+three in one query, so TFX fetches all executions of each context, for every input of every node. This module therefore
+gives each node one more context, which belongs to that node in that run alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from tfx.dsl.compiler.constants import (
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import pipeline_pb2
-from tfx.utils import name_utils
 
 #: The type of the context that holds the executions of one node in one run.
 NODE_RUN = "node_run"
@@ -57,7 +56,7 @@ def _makers(nodes: Iterable[pipeline_pb2.PipelineNode]) -> dict[tuple[str, str],
     """Maps each output name and artifact type to its producers, without resolvers, which only pass artifacts on."""
     makers: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
-        if node.node_info.type.name != name_utils.get_full_name(Resolver):
+        if node.node_info.type.name != Resolver.get_class_type():
             for name, output in node.outputs.outputs.items():
                 makers.setdefault((name, output.artifact_spec.type.name), []).append(node.node_info.id)
     return makers

@@ -97,5 +97,5 @@ def _step(node: str, image: str) -> Any:
             args=["--node", node, "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
         )
 
-    step.__name__ = node
+    step.__name__ = node  # by which Kubeflow's SDK (kfp 2.16.1) names the step
     return dsl.container_component(step)

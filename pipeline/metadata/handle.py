@@ -1,4 +1,7 @@
-"""TFX's handle to ML Metadata, and a change to its tables on PostgreSQL that a run needs."""
+"""TFX's handle to ML Metadata, and a change to its tables on PostgreSQL that a run needs.
+
+The handle is not part of `tfx.v1`: as of TFX 1.21.0, its `__enter__` opens `_store` by `_connection_config`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from tfx.orchestration import metadata
 
 from pipeline.metadata.store import is_postgresql, open_store
 
-#: ML Metadata indexes the values of all string properties. PostgreSQL limits an index row to 2,704 bytes, and a list of
-#: log files, a config or a schema is longer. TFX never queries by a property's value.
+#: ML Metadata 1.21.0 indexes the values of all string properties. PostgreSQL limits an index row to 2,704 bytes, and a
+#: list of log files, a config or a schema is longer. TFX never queries by a property's value.
 _INDEXES_ON_VALUES = (
     "idx_artifact_property_string",
     "idx_context_property_string",

@@ -1,7 +1,7 @@
-"""ML Metadata's store, with repairs of ML Metadata 1.21.
+"""ML Metadata's store, with repairs of ML Metadata 1.21.0.
 
-ML Metadata 1.21 no longer supports filter queries. TFX uses one to find a node's execution in a run; the alternative is
-to fetch all executions of the pipeline, twenty more each day.
+ML Metadata 1.21.0 no longer supports filter queries. TFX uses one to find a node's execution in a run; the alternative
+is to fetch all executions of the pipeline, twenty more each day.
 
 On PostgreSQL it has two more defects. It writes invalid SQL for a string with a backslash, such as JSON within JSON.
 And it returns what is requested by ids in no fixed order, while SQLite returns it in the order of the ids; a window's
@@ -17,7 +17,7 @@ import ml_metadata as mlmd
 from google.protobuf.message import Message
 from ml_metadata.proto import metadata_store_pb2
 
-#: The only filter query that TFX uses: executions that are in several contexts.
+#: The only filter query that TFX 1.21.0 uses in a run: executions that are in several contexts.
 _IN_CONTEXTS = re.compile(r"\(contexts_\d+\.id = \d+\)( AND \(contexts_\d+\.id = \d+\))+")
 
 #: Replaces a backslash in PostgreSQL: a control character that occurs in no path, config or text of TFX.
@@ -54,7 +54,10 @@ class _Store(mlmd.MetadataStore):  # type: ignore[misc]
 
 
 class _StoreOnPostgreSQL(_Store):
-    """A store on PostgreSQL: replaces backslashes in properties when writing and back when reading; sorts by id."""
+    """A store on PostgreSQL: replaces backslashes in properties when writing and back when reading; sorts by id.
+
+    All of the store's requests go through `_call_method`, as of ML Metadata 1.21.0.
+    """
 
     def _call_method(self, method_name: str, request: Message, response: Message) -> None:
         changed = type(request)()

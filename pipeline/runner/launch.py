@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import event_lib
 from tfx.proto.orchestration import pipeline_pb2
-from tfx.utils.typing_utils import ArtifactMultiMap
 
 from pipeline.compile.ir import compile_ir
 from pipeline.metadata.handle import Metadata
@@ -114,7 +116,9 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
     return NodeEvent(node_id, state, time.monotonic() - started, info.execution_id)
 
 
-def _put_inputs(store: mlmd.MetadataStore, execution_id: int, inputs: ArtifactMultiMap | None) -> None:
+def _put_inputs(
+    store: mlmd.MetadataStore, execution_id: int, inputs: Mapping[str, Sequence[types.Artifact]] | None
+) -> None:
     """Records a node's inputs as events, on which lineage depends, if TFX has not recorded them.
 
     TFX omits them if a retry reuses the execution of an attempt whose inputs had not resolved.

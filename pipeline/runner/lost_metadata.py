@@ -1,8 +1,8 @@
 """Reserves execution ids in a workspace whose ML Metadata was lost, or is older than its artifacts.
 
-TFX names an artifact's folder by the id of the execution that writes it. A new database would assign the same ids
-again: new examples would be written next to old ones and be read together with them, and a new model would replace a
-pushed one, which is still needed as a baseline or by a resumed training.
+TFX 1.21.0 names an artifact's folder by the id of the execution that writes it. A new database would assign the same
+ids again: new examples would be written next to old ones and be read together with them, and a new model would replace
+a pushed one, which is still needed as a baseline or by a resumed training.
 """
 
 from __future__ import annotations

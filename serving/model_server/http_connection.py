@@ -1,4 +1,7 @@
-"""HTTP connections with bounds on their number, on the time until a request's head, and on the chunks of a body."""
+"""HTTP connections with bounds on their number, on the time until a request's head, and on the chunks of a body.
+
+uvicorn 0.54.0 documents neither its protocol class, from which the bounded one derives, nor the class's attributes.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,8 @@ def bounded_protocol(seconds: float, max_connections: int | None = None) -> type
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.conn: _Connection = _Connection(h11.SERVER, self.conn._max_incomplete_event_size)
+            most = self.config.h11_max_incomplete_event_size
+            self.conn: _Connection = _Connection(h11.SERVER, *(() if most is None else (most,)))
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)

@@ -23,7 +23,7 @@ PREDICT_METHOD = "tensorflow/serving/predict"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
-#: The operation that initializes a SavedModel at its load; it is listed among the signatures, but is none.
+#: The operation that initializes a SavedModel at its load. TensorFlow 2.21.0 lists it among the signatures.
 _INIT_SIGNATURE = "__saved_model_init_op"
 
 #: The loading thread runs all of a load's operations itself, at its low priority. A request's operations are spread

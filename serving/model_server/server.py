@@ -199,7 +199,7 @@ def _connection_age(flags: Flags) -> list[tuple[str, int]]:
 
 
 class _RestServer(uvicorn.Server):
-    """The REST server.
+    """The REST server. It overrides methods of uvicorn's server that uvicorn 0.54.0 does not document.
 
     Args:
       config: Its configuration.

@@ -31,8 +31,8 @@ _FIELDS: dict[int, tuple[str, str]] = {
 #: Converting this many values to Python numbers takes about 0.3 ms, during which no other thread runs.
 _VALUES_AT_ONCE = 10_000
 
-#: A string in a tensor takes 24 bytes (`tensorflow/core/platform/ctstring.h`). A short string is stored in them, with
-#: its size times four in the first byte. The last two bits of that byte say how a longer string is stored.
+#: A string in a tensor takes 24 bytes (`ctstring_internal.h` of TensorFlow 2.21.0). A short string is stored in them,
+#: with its size times four in the first byte. The last two bits of that byte say how a longer string is stored.
 _STRING_BYTES = 24
 _KIND_BITS = 3
 _SHORT = 0

@@ -1,9 +1,10 @@
 """The part of TensorFlow's C API that a model server needs: load a SavedModel, run it, free it.
 
-It uses the same loader and session as TF Serving; `tensorflow/c/c_api.h` is public and stable. It releases Python's
-lock while a model loads and while it runs. Measured on two cores with the app store's model: a load takes 0.4 s, but
-1.2 s with `tf.saved_model.load`, which makes a concurrent request wait up to 200 ms for the lock. A process is ready to
-load after 0.5 s instead of 6 s. A run executes no Python between its inputs and its outputs.
+It uses the same loader and session as TF Serving; `tensorflow/c/c_api.h` is public and stable, but for
+`TF_TensorFromProto` of `c_api_experimental.h` and the library's name, which are those of TensorFlow 2.21.0. It releases
+Python's lock while a model loads and while it runs. Measured on two cores with the app store's model: a load takes
+0.4 s, but 1.2 s with `tf.saved_model.load`, which makes a concurrent request wait up to 200 ms for the lock. A process
+is ready to load after 0.5 s instead of 6 s. A run executes no Python between its inputs and its outputs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,713 @@
+"""The table of private uses: what the project relies on in other packages that their public APIs do not promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.canaries import metadata_checks as of_metadata
+from tests.canaries import tensorflow_checks as of_tensorflow
+from tests.canaries import tfx_checks as of_tfx
+from tests.canaries import uvicorn_checks as of_uvicorn
+
+#: By package, its name in comments.
+TITLES = {
+    "apache-beam": "Beam",
+    "keras-tuner": "KerasTuner",
+    "kfp": "kfp",
+    "ml-metadata": "ML Metadata",
+    "tensorflow": "TensorFlow",
+    "tensorflow-model-analysis": "TFMA",
+    "tensorflow-transform": "tf.Transform",
+    "tf-keras": "tf-keras",
+    "tfx": "TFX",
+    "tfx-bsl": "tfx-bsl",
+    "uvicorn": "uvicorn",
+}
+
+
+class PrivateUse(NamedTuple):
+    """A private use.
+
+    Attributes:
+      package: The package as `requirements.lock` names it.
+      version: The version that the code relies on, which is the one in `requirements.lock`.
+      upstream: The module or class, or in words what is not a name.
+      names: The names in it, as `tests.canaries.scan` finds them, without `upstream`; an attribute begins with a dot.
+      places: The project's files that use it; each names the package and the version in a comment or docstring.
+      why: Why there is no public way.
+      check: The canary.
+      marks: What each place has in its text, if reading found the use, which the scan cannot.
+    """
+
+    package: str
+    version: str
+    upstream: str
+    names: tuple[str, ...]
+    places: tuple[str, ...]
+    why: str
+    check: Callable[[], None]
+    marks: tuple[str, ...] = ()
+
+    @property
+    def found_as(self) -> set[str]:
+        """The names as the scan reports them."""
+        return {
+            name if name.startswith(".") else f"{self.upstream}.{name}" if name else self.upstream
+            for name in self.names
+        }
+
+
+TFX, MLMD, TF, TFT = (
+    ("tfx", "1.21.0"),
+    ("ml-metadata", "1.21.0"),
+    ("tensorflow", "2.21.0"),
+    ("tensorflow-transform", "1.21.0"),
+)
+TFMA, KERAS, UVICORN = ("tensorflow-model-analysis", "0.52.0"), ("tf-keras", "2.21.0"), ("uvicorn", "0.54.0")
+
+_OWN_COMPONENT = "a component with an executor of its own: `tfx.v1` has only function components, without drivers"
+_OWN_RUNNER = "nodes are run one by one, with the errors of each; `tfx.v1` runs whole pipelines only"
+_ARTIFACTS = "the folders of splits and models are TFX's; `tfx.v1` has the artifacts, not their layout"
+
+PRIVATE_USES = (
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.components.base.executor_spec",
+        ("ExecutorClassSpec",),
+        (
+            "components/data_validation/component.py",
+            "components/infra_validation/component.py",
+            "components/push/component.py",
+            "components/quality_gate/component.py",
+            "components/trainer.py",
+        ),
+        _OWN_COMPONENT,
+        of_tfx.check_component_bases,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.components.base.executor_spec",
+        ("BeamExecutorSpec",),
+        (
+            "components/evaluation/progressive.py",
+            "components/ingestion/component.py",
+            "components/remembering_transform.py",
+        ),
+        _OWN_COMPONENT,
+        of_tfx.check_beam_executor_spec,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.components.base.base_executor",
+        ("BaseExecutor",),
+        (
+            "components/data_validation/component.py",
+            "components/infra_validation/component.py",
+            "components/push/component.py",
+            "components/quality_gate/component.py",
+        ),
+        _OWN_COMPONENT,
+        of_tfx.check_component_bases,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.types.component_spec",
+        ("ChannelParameter", "ComponentSpec", "ExecutionParameter"),
+        (
+            "components/data_validation/component.py",
+            "components/infra_validation/component.py",
+            "components/ingestion/component.py",
+            "components/push/component.py",
+            "components/quality_gate/component.py",
+            "components/remembering_transform.py",
+            "components/trainer.py",
+        ),
+        _OWN_COMPONENT,
+        of_tfx.check_component_bases,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.components.base.base_executor.BaseExecutor",
+        ("._context",),
+        ("components/push/component.py",),
+        "the run's id in a version's manifest; an executor has no public way to it",
+        of_tfx.check_executor_context,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.components.base.base_beam_executor",
+        ("BaseBeamExecutor", "._make_beam_pipeline"),
+        ("components/ingestion/component.py",),
+        "ingestion in Beam with the options that the runner has",
+        of_tfx.check_beam_pipeline,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.components.base.base_driver",
+        ("BaseDriver",),
+        ("components/uncached.py",),
+        "a driver that changes the key of TFX's cache; custom drivers are not documented",
+        of_tfx.check_custom_driver,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.orchestration.portable.base_driver",
+        ("BaseDriver",),
+        ("components/uncached.py",),
+        "as above; the launcher calls this class's `run`",
+        of_tfx.check_custom_driver,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.orchestration.portable.data_types",
+        ("ExecutionInfo",),
+        ("components/ingestion/component.py", "components/uncached.py"),
+        "what a driver is given",
+        of_tfx.check_custom_driver,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.proto.orchestration.driver_output_pb2",
+        ("DriverOutput",),
+        ("components/ingestion/component.py", "components/uncached.py"),
+        "what a driver returns",
+        of_tfx.check_driver_output,
+    ),
+    PrivateUse(
+        *TFX,
+        "`get_class_type` of a component",
+        (),
+        ("components/execution_types.py",),
+        "an execution's type stays when its class is renamed",
+        of_tfx.check_class_type,
+        ("component.get_class_type =",),
+    ),
+    PrivateUse(
+        *TFX,
+        "a component's `exec_properties`, changed after it was made",
+        (),
+        ("components/evaluation/tfma_config.py",),
+        "an edit of a metric's code evaluates again; the Evaluator has no parameter for it",
+        of_tfx.check_exec_properties,
+        ("evaluator.exec_properties[",),
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.types.artifact_utils",
+        (
+            "decode_split_names",
+            "deserialize_artifact",
+            "encode_split_names",
+            "get_single_instance",
+            "get_single_uri",
+            "get_split_uri",
+            "get_split_uris",
+        ),
+        (
+            "components/data_validation/gates.py",
+            "components/data_validation/reading.py",
+            "components/infra_validation/component.py",
+            "components/infra_validation/requests.py",
+            "components/ingestion/component.py",
+            "components/model_store/served_models.py",
+            "components/push/component.py",
+            "components/quality_gate/component.py",
+            "components/remembering_transform.py",
+            "components/trainer.py",
+        ),
+        _ARTIFACTS,
+        of_tfx.check_artifact_utils,
+    ),
+    PrivateUse(
+        *TFX,
+        "a split's folder, `Split-NAME`",
+        (),
+        ("components/data_validation/gates.py", "components/ingestion/component.py"),
+        _ARTIFACTS,
+        of_tfx.check_artifact_utils,
+        ("Split-{split}",),
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.utils.path_utils",
+        ("serving_model_path",),
+        (
+            "components/data_validation/component.py",
+            "components/infra_validation/component.py",
+            "components/infra_validation/model_process.py",
+            "components/model_store/served_models.py",
+            "components/push/component.py",
+            "components/quality_gate/component.py",
+            "components/resolvers.py",
+        ),
+        _ARTIFACTS,
+        of_tfx.check_serving_model_path,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.components.evaluator.constants",
+        ("ARTIFACT_PROPERTY_BLESSED_KEY", "BLESSED_FILE_NAME", "NOT_BLESSED_FILE_NAME"),
+        ("components/quality_gate/component.py",),
+        "the quality gate blesses in the Evaluator's place",
+        of_tfx.check_evaluator_constants,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.components.evaluator.executor",
+        ("Executor",),
+        ("components/evaluation/progressive.py",),
+        "an Evaluator that does nothing on a first span, which has no model",
+        of_tfx.check_evaluator_executor,
+    ),
+    PrivateUse(
+        *TFX,
+        "`custom_extractors` in the Evaluator's `module_path`",
+        (),
+        ("components/evaluation/extractors.py",),
+        "slices by a bound, and the bootstrap's units; the Evaluator documents the name, not the arguments",
+        of_tfx.check_evaluator_executor,
+        ("def custom_extractors(",),
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.components.example_gen.utils",
+        (
+            "calculate_splits_fingerprint_span_and_version",
+            "get_pattern_for_span_version",
+            "verify_split_pattern_specs",
+        ),
+        ("components/ingestion/spans.py",),
+        "spans in paths are resolved as TFX's own ExampleGens do",
+        of_tfx.check_span_utils,
+    ),
+    PrivateUse(
+        *TFX,
+        "messages about a path without a valid span",
+        (),
+        ("components/ingestion/spans.py",),
+        "TFX raises a ValueError for each reason",
+        of_tfx.check_span_messages,
+        ("_NO_SPAN_IN_PATH = re.compile(",),
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.components.example_gen.write_split",
+        ("WriteSplit",),
+        ("components/ingestion/component.py",),
+        "examples are written as TFX's own ExampleGens write them",
+        of_tfx.check_write_split,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.components.example_validator.executor",
+        ("DEFAULT_FILE_NAME",),
+        ("components/data_validation/gates.py",),
+        "the file of the ExampleValidator's anomalies",
+        of_tfx.check_example_validator,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.components.trainer.executor",
+        ("GenericExecutor",),
+        ("components/trainer.py",),
+        "a Trainer with two more inputs",
+        of_tfx.check_trainer,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.types.standard_component_specs",
+        ("TrainerSpec",),
+        ("components/trainer.py",),
+        "a Trainer with two more inputs",
+        of_tfx.check_trainer,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.components.transform.executor",
+        ("Executor",),
+        ("components/remembering_transform.py",),
+        "a Transform with the vocabularies' memory",
+        of_tfx.check_transform,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.types.standard_component_specs",
+        ("TransformSpec",),
+        ("components/remembering_transform.py",),
+        "a Transform with the vocabularies' memory",
+        of_tfx.check_transform,
+    ),
+    PrivateUse(
+        *TFX,
+        "several outputs of Transform for several Examples, by an exchange in `output_dict`",
+        (),
+        ("components/remembering_transform.py",),
+        "the tokens of each span are counted in its own output",
+        of_tfx.check_transformed_examples,
+        ('zip(spans, output_dict["transformed_examples"], strict=True)',),
+    ),
+    PrivateUse(
+        *TFX,
+        "no package of TFX for Beam's workers if an image is named",
+        (),
+        ("pipeline/create.py",),
+        "packaging takes seconds in each component; there is no option against it",
+        of_tfx.check_no_packaging,
+        ('"--sdk_container_image=none"',),
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.compiler.compiler",
+        ("Compiler",),
+        ("pipeline/compile/ir.py",),
+        _OWN_RUNNER,
+        of_tfx.check_compiler,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.compiler.constants",
+        ("NODE_CONTEXT_TYPE_NAME", "PIPELINE_CONTEXT_TYPE_NAME", "PIPELINE_RUN_CONTEXT_TYPE_NAME"),
+        ("pipeline/compile/ir.py",),
+        "queries of ML Metadata whose cost does not grow",
+        of_tfx.check_compiler_constants,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.dsl.compiler.constants",
+        ("PIPELINE_RUN_ID_PARAMETER_NAME",),
+        ("pipeline/compile/compiled.py", "pipeline/compile/ir.py", "pipeline/runner/launch.py"),
+        _OWN_RUNNER,
+        of_tfx.check_compiler_constants,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.proto.orchestration.pipeline_pb2",
+        ("InputSpec", "Pipeline", "PipelineNode", "RunOptions", "RuntimeParameter"),
+        (
+            "pipeline/compile/compiled.py",
+            "pipeline/compile/ir.py",
+            "pipeline/local_runner.py",
+            "pipeline/runner/launch.py",
+        ),
+        _OWN_RUNNER,
+        of_tfx.check_pipeline_ir,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.orchestration.portable.runtime_parameter_utils",
+        ("substitute_runtime_parameter",),
+        ("pipeline/compile/compiled.py", "pipeline/runner/launch.py"),
+        _OWN_RUNNER,
+        of_tfx.check_runtime_parameters,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.orchestration.portable.launcher",
+        ("Launcher",),
+        ("pipeline/runner/launch.py",),
+        _OWN_RUNNER,
+        of_tfx.check_launcher,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.orchestration.local.runner_utils",
+        ("extract_custom_driver_spec", "extract_executor_spec", "extract_local_deployment_config"),
+        ("pipeline/runner/launch.py",),
+        _OWN_RUNNER,
+        of_tfx.check_launcher,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.orchestration.portable.mlmd.event_lib",
+        ("generate_event",),
+        ("pipeline/runner/launch.py",),
+        "TFX leaves out a retried node's inputs, on which lineage depends",
+        of_tfx.check_event,
+    ),
+    PrivateUse(
+        *TFX,
+        "the folders of a node's outputs, its executor and its state",
+        (),
+        ("pipeline/workspace_lock.py",),
+        "what a killed execution has written is removed",
+        of_tfx.check_output_folders,
+        (".system/executor_execution/", ".system/stateful_working_dir/"),
+    ),
+    PrivateUse(
+        *TFX,
+        "the folder of an output, which ends with the execution's id",
+        (),
+        ("pipeline/runner/lost_metadata.py",),
+        "a new database must not give an id again that has a folder",
+        of_tfx.check_output_folders,
+        ('artifacts.glob("*/*/*")',),
+    ),
+    PrivateUse(
+        *TFX,
+        "`LocalDagRunner.run_with_ir`",
+        (),
+        ("pipeline/local_runner.py",),
+        "`tfx run create` with the contexts of `pipeline/compile/ir.py`",
+        of_tfx.check_local_runner,
+        ("def run_with_ir(",),
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.orchestration.metadata",
+        ("Metadata", "._connection_config", "._store"),
+        ("components/uncached.py", "pipeline/metadata/handle.py"),
+        "the launcher's handle to ML Metadata, with the repaired store",
+        of_metadata.check_handle,
+    ),
+    PrivateUse(
+        *TFX,
+        "the filter query for the executions in several contexts",
+        (),
+        ("pipeline/metadata/store.py",),
+        "TFX asks what ML Metadata no longer answers",
+        of_metadata.check_filter_query,
+        ("_IN_CONTEXTS = re.compile(",),
+    ),
+    PrivateUse(
+        *MLMD,
+        "the refusal of filter queries",
+        (),
+        ("pipeline/metadata/store.py",),
+        "once it ends, the repair can go",
+        of_metadata.check_no_filter_queries,
+        ("no longer supports filter queries",),
+    ),
+    PrivateUse(
+        *MLMD,
+        "ml_metadata.MetadataStore",
+        ("._call_method",),
+        ("pipeline/metadata/store.py",),
+        "on PostgreSQL, strings with backslashes and the order of results are repaired in one place",
+        of_metadata.check_call_method,
+    ),
+    PrivateUse(
+        *MLMD,
+        "the names of the indexes on PostgreSQL",
+        (),
+        ("pipeline/metadata/handle.py",),
+        "indexes that refuse long values are dropped",
+        of_metadata.check_index_names,
+        ("_INDEXES_ON_VALUES = (",),
+    ),
+    PrivateUse(
+        *MLMD,
+        "messages about a database that is away, and about a full disk",
+        (),
+        ("pipeline/outages.py",),
+        "its errors have no code for an outage",
+        of_metadata.check_connection_messages,
+        ("_NO_METADATA = re.compile(",),
+    ),
+    PrivateUse(
+        *TF,
+        "messages about a full disk",
+        (),
+        ("pipeline/outages.py",),
+        "Beam passes errors on as text",
+        of_metadata.check_disk_full_messages,
+        ("_DISK_FULL = (",),
+    ),
+    PrivateUse(
+        "apache-beam",
+        "2.77.0",
+        "the step's name at the end of an error's text",
+        (),
+        ("pipeline/errors.py",),
+        "an error is shown as one sentence",
+        of_tfx.check_beam_errors,
+        ("_BEAM_STEP = re.compile(",),
+    ),
+    PrivateUse(
+        *TFMA,
+        "tensorflow_model_analysis.proto.config_pb2",
+        ("EvalConfig", "MetricConfig", "MetricsSpec", "ModelSpec", "SlicingSpec"),
+        (
+            "components/evaluation/extractors.py",
+            "components/evaluation/ranking_metrics.py",
+            "components/evaluation/row_metrics.py",
+            "components/evaluation/tfma_config.py",
+        ),
+        "the documented `tfma.EvalConfig` is not there until TFX puts it there",
+        of_tfx.check_eval_config,
+    ),
+    PrivateUse(
+        *TFMA,
+        "the last of the default extractors",
+        (),
+        ("components/evaluation/extractors.py",),
+        "slices by a bound are added before slice keys are extracted",
+        of_tfx.check_default_extractors,
+        ("last = extractors.pop()",),
+    ),
+    PrivateUse(
+        "kfp",
+        "2.16.1",
+        "a step's name, which is its function's `__name__`",
+        (),
+        ("pipeline/compile/kubeflow.py",),
+        "one function makes the steps of all nodes",
+        of_tfx.check_kubeflow_step,
+        ("step.__name__ =",),
+    ),
+    PrivateUse(
+        *TF,
+        "tensorflow.python.eager.wrap_function",
+        ("VariableHolder", "WrappedFunction"),
+        ("trainer/transform_graph.py",),
+        "a saved function is reduced to some of its outputs, without table lookups that are not needed",
+        of_tensorflow.check_pruned,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.tf2_utils",
+        ("strip_and_get_tensors_and_control_dependencies",),
+        ("trainer/transform_graph.py",),
+        "as above",
+        of_tensorflow.check_strip,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.tf_metadata.schema_utils",
+        ("schema_as_feature_spec",),
+        ("trainer/signatures.py",),
+        "a request is parsed by the schema; TFX's own examples use this function",
+        of_tensorflow.check_feature_spec,
+    ),
+    PrivateUse(
+        *KERAS,
+        "tf_keras.optimizers.legacy.Optimizer",
+        (
+            "._create_all_weights",
+            "._create_slots",
+            "._fallback_apply_state",
+            "._resource_apply_sparse",
+            "._resource_scatter_add",
+            "._resource_scatter_update",
+        ),
+        ("trainer/optimizers.py",),
+        "a step updates only the batch's rows, and a warm start fills slots before the first step",
+        of_tensorflow.check_legacy_optimizers,
+    ),
+    PrivateUse(
+        "keras-tuner",
+        "1.4.8",
+        "a failed trial's message",
+        (),
+        ("trainer/tuner_fn.py",),
+        "a search without a result says why",
+        of_tensorflow.check_failed_trial,
+        (".message.splitlines()",),
+    ),
+    PrivateUse(
+        "tfx-bsl",
+        "1.21.0",
+        "tfx_bsl.coders.example_coder",
+        ("ExamplesToRecordBatchDecoder",),
+        ("components/data_validation/reading.py",),
+        "examples are read into columns without a Beam pipeline",
+        of_tensorflow.check_example_decoder,
+    ),
+    PrivateUse(
+        *TF,
+        "tensorflow.core.protobuf.saved_model_pb2",
+        ("SavedModel",),
+        ("components/push/warmup.py", "serving/dry_run/loading.py"),
+        "a SavedModel's signatures and assets are read without loading it",
+        of_tensorflow.check_saved_model,
+    ),
+    PrivateUse(
+        *TF,
+        "`__saved_model_init_op` among a SavedModel's signatures",
+        (),
+        ("components/push/warmup.py", "serving/model_server/servable.py"),
+        "it is no signature that a client can call",
+        of_tensorflow.check_saved_model,
+        ("__saved_model_init_op",),
+    ),
+    PrivateUse(
+        *TF,
+        "ctypes.CDLL",
+        ("",),
+        ("serving/model_server/tf_library.py",),
+        "the model server loads and runs models without TensorFlow's Python code",
+        of_tensorflow.check_c_library,
+    ),
+    PrivateUse(
+        *TF,
+        "the layout of strings in a tensor",
+        (),
+        ("serving/model_server/tensors.py",),
+        "a call of the library for each string takes too long",
+        of_tensorflow.check_strings,
+        ("_STRING_BYTES = 24",),
+    ),
+    PrivateUse(
+        *TF,
+        "sys.modules =",
+        ("",),
+        ("serving/model_server/protos.py",),
+        "the model server imports TensorFlow's protos without TensorFlow",
+        of_tensorflow.check_protos_alone,
+    ),
+    PrivateUse(
+        *TF,
+        "sys.modules =",
+        ("",),
+        ("serving/dry_run/__main__.py",),
+        "a model that needs Keras must not load where the server has none",
+        of_tensorflow.check_import_without_keras,
+    ),
+    PrivateUse(
+        *UVICORN,
+        "uvicorn.protocols.http.h11_impl",
+        ("H11Protocol",),
+        ("serving/model_server/http_connection.py",),
+        "uvicorn has no option for the number of connections, for slow requests or for small chunks",
+        of_uvicorn.check_h11_protocol,
+    ),
+    PrivateUse(
+        *UVICORN,
+        "`Server.startup` and `Server.capture_signals`, and the attributes that they set",
+        (),
+        ("serving/model_server/server.py",),
+        "uvicorn has no option for the time of a TLS handshake",
+        of_uvicorn.check_server,
+        ("class _RestServer(uvicorn.Server)", "async def startup(", "def capture_signals("),
+    ),
+)
+
+CHECKS = {use.check.__name__: use.check for use in PRIVATE_USES}
+
+_HEAD = """# Private uses
+
+The project relies on parts of other packages that those packages do not promise to keep: names that are not in a public
+API, private attributes, messages and layouts. This page lists them all. Each has a canary, a test that fails when an
+upgrade moves it and names the places to look at. How to add one is in
+[Contributing](../contributing.md#private-uses).
+
+A package's public API is what its documents say: of TFX, what `tfx.v1` exports (by whichever path it is imported, as
+`tfx.v1` itself loads 1,700 modules more); of TFMA, tf.Transform and tfx-bsl, what their packages export; of all others,
+names without an underscore.
+
+`tests/canaries/test_private_uses.py` finds private uses in the code and compares them with this table;
+`python -m tests.canaries --write` writes this page from `tests/canaries/table.py`.
+"""
+
+
+def page() -> str:
+    """The page of the documentation."""
+    lines = [_HEAD, "| upstream | relied on as of | place | why | canary |", "| --- | --- | --- | --- | --- |"]
+    for use in PRIVATE_USES:
+        named = [name for name in use.names if name]
+        upstream = use.upstream if "`" in use.upstream or " " in use.upstream.rstrip(" =") else f"`{use.upstream}`"
+        what = f"{upstream}: {', '.join(f'`{name}`' for name in named)}" if named else upstream
+        places = ", ".join(f"`{place}`" for place in use.places)
+        version = f"{TITLES[use.package]} {use.version}"
+        lines.append(f"| {what} | {version} | {places} | {use.why} | `{use.check.__name__}` |")
+    return "\n".join(lines) + "\n"
