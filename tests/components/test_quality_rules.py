@@ -9,44 +9,16 @@ from typing import Any
 
 import pytest
 
-from components.evaluation.results import Estimate, EvaluationResult, to_plain
+from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding, GateRecord, read_record, write_record
 from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs, Rival, earlier_spans
 from components.quality_gate.pooling import pool
 from components.quality_gate.rules import becomes_anchor, decide
+from tests.components.quality_inputs import against_anchor, inputs
 from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 from transform.config.quality import Quality
 
 BOUNDS = Evaluation(thresholds={"auc": Threshold(min=0.6)})
-METRICS = {"auc": 0.7, "logloss": 0.25, "calibration": 1.0, "mean_label": 0.07}
-
-
-def against_anchor(auc: float, error: float = 0.003, *, uri: str = "m/0", logloss: float = 0.0) -> Rival:
-    differences = {"auc": PairedDifference(auc, error), "logloss": PairedDifference(logloss, 0.0005)}
-    return Rival(uri, 1, dict(METRICS), differences)
-
-
-def inputs(
-    uri: str = "m/9",
-    anchor: Rival | None = None,
-    *,
-    recipe: str = "one",
-    serving: str = "",
-    own: dict[str, float] | None = None,
-    unseen: dict[str, float] | None = None,
-    positives: int = 1400,
-    change: Estimate | None = None,
-    **slices: EvaluationResult,
-) -> QualityInputs:
-    whole = EvaluationResult(
-        num_examples=20_000,
-        metrics={**METRICS, **(own or {})},
-        baseline={**METRICS, **(unseen or {})} if serving else {},
-        changes={} if change is None else {"auc": change},
-        num_positives=positives,
-        num_units=2000,
-    )
-    return QualityInputs(uri, recipe, serving, to_plain({"": whole, **slices}), anchor)
 
 
 def days(*found: QualityInputs, refused: Sequence[int] = ()) -> list[EarlierSpan]:

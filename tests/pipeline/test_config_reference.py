@@ -6,11 +6,9 @@ import dataclasses
 import inspect
 import re
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
-import yaml
 
 from components.ingestion.spans import resolve_span
 from pipeline.check import check_files, check_rows
@@ -18,6 +16,7 @@ from pipeline.cli.main import cli
 from pipeline.config_reference import BEGIN, END, PAGE, rewritten
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
+from tests.pipeline.tutorial_configs import TUTORIAL, yaml_examples
 from transform import feature_spec
 from transform.config import drift as drift_settings
 from transform.config import evaluation as evaluation_settings
@@ -29,7 +28,6 @@ from transform.config.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
 TEXT = PAGE.read_text(encoding="utf-8")
-TUTORIAL = (ROOT / "docs" / "tutorials" / "your_own_logs.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
@@ -78,10 +76,6 @@ def tables() -> dict[str, dict[str, list[str]]]:
         lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in body.splitlines() if line.startswith("| `")]
         found[heading] = {line[0].strip(" `"): [cell.strip() for cell in line[1:]] for line in lines}
     return found
-
-
-def yaml_examples() -> list[dict[str, Any]]:
-    return [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TUTORIAL, re.DOTALL)]
 
 
 def test_the_page_is_what_the_generator_writes() -> None:

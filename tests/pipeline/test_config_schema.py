@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.config_reference import PAGE, SCHEMA, json_schema, schema_text
-from tests.pipeline.test_config_reference import yaml_examples
+from tests.pipeline.tutorial_configs import yaml_examples
 from transform.config.renamed_keys import RENAMED_KEYS
 
 CONFIGS = sorted(SCHEMA.parent.rglob("*.yaml"))

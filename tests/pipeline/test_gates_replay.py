@@ -20,9 +20,9 @@ from components.quality_gate.rules import decide
 from pipeline.cli.main import cli
 from pipeline.registry.gates_replay import replay, replay_tables
 from pipeline.workspace import Workspace
-from tests.components.data_validation.test_rules import good
-from tests.components.data_validation.test_rules import span as day_of
-from tests.components.test_quality_rules import against_anchor, inputs
+from tests.components.data_validation.hand_written import good
+from tests.components.data_validation.hand_written import span as day_of
+from tests.components.quality_inputs import against_anchor, inputs
 from tests.e2e.store import CONFIG
 from transform.config.config import Config, load_config
 from transform.config.drift import Drift

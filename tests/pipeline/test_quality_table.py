@@ -9,7 +9,7 @@ from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from pipeline.report.quality_table import MAX_FINDINGS, MAX_SLICES
 from tests.pipeline.run_results import TRAINING
-from tests.pipeline.test_summary import lines_of
+from tests.pipeline.summaries import lines_of
 
 
 def in_slice(number: int, auc: float = 0.7, **more: Any) -> EvaluationResult:

@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import io
-from typing import Any
-
-from rich.console import Console
-
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from components.ingestion.counts import Counts, LineCounts
 from pipeline.registry.progressive import ProgressiveValidation
-from pipeline.report.run_report import RunResult
-from pipeline.report.summary import summary
-from tests.pipeline.run_results import TRAINING, run_result
-from trainer.training_report import TrainingReport
+from tests.pipeline.run_results import TRAINING
+from tests.pipeline.summaries import lines_of, trained
 from trainer.warm_start import TableReport, WarmStartReport
-
-
-def trained(**changes: Any) -> TrainingReport:
-    return dataclasses.replace(TRAINING, **changes)
-
-
-def lines_of(training: TrainingReport, **more: Any) -> list[str]:
-    """Returns the lines, with single spaces, of the summary of a run; `more` are fields of its result."""
-    return lines_of_outcome(run_result(training=training, **more))
-
-
-def lines_of_outcome(found: RunResult) -> list[str]:
-    console = Console(file=io.StringIO(), width=200)
-    console.print(summary(found))
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return [" ".join(line.split()) for line in text.splitlines()]
 
 
 def test_a_cold_start_and_the_wide_weights() -> None:

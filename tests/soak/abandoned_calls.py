@@ -23,8 +23,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from tests.serving.model_server.requests import request
 from tests.serving.model_server.running import POLL, Server, running, wait_for
-from tests.serving.model_server.test_grpc import request
 from tests.serving.model_server.tiny_models import MODEL, push, save, x_request
 
 #: The steps of the signature `slow`: some 100 ms, ten times the impatient clients' deadline.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.trainer.identical_examples import NUM_EXAMPLES, SIZES, batch
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
@@ -17,29 +18,8 @@ from transform.config import settings
 from transform.config.config import Config
 from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW
 
-#: `app` has one out-of-vocabulary row, 5; `country` has two, 3 and 4.
-SIZES = {"app": 5, "country": 3, "installed_x_app": 5}
-NUM_EXAMPLES = 20_000
 #: Four standard deviations of a share of 0.1 or less of all examples: 4 · √(0.1 · 0.9 / 20,000).
 TOLERANCE = 0.009
-
-
-def batch(num_examples: int = NUM_EXAMPLES) -> dict[str, Any]:
-    """Identical examples: app 2, installed apps 1 and 4, and so on."""
-    indices = np.stack([np.repeat(np.arange(num_examples), 2), np.tile([0, 1], num_examples)], axis=1)
-
-    def lists(first: int, second: int) -> tf.SparseTensor:
-        return tf.SparseTensor(indices, np.tile(np.array([first, second], np.int64), num_examples), [num_examples, 2])
-
-    return {
-        "app_xf": tf.fill([num_examples], tf.constant(2, tf.int64)),
-        "installed_xf": lists(1, 4),
-        "price_xf": tf.fill([num_examples], 1 / 3),
-        "price_bucket_xf": tf.fill([num_examples], tf.constant(1, tf.int64)),
-        "country_xf": tf.fill([num_examples], tf.constant(1, tf.int64)),
-        "installed_x_app_xf": lists(3, 4),
-        "app_x_price_xf": lists(7, 9),
-    }
 
 
 def seed_of(name: str) -> tf.Tensor:

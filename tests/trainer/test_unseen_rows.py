@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tests.trainer.test_token_dropout import SIZES, batch
+from tests.trainer.identical_examples import SIZES, batch
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.unseen_rows import fill_unseen_rows

@@ -20,7 +20,7 @@ from components.gate_records import read_record
 from components.ingestion.evidence import Evidence, LabelCount
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
-from tests.components.data_validation.test_measuring import CONFIG
+from tests.components.data_validation.store_config import CONFIG
 from transform.config.config import Config, parse_config
 from transform.errors import GateError
 

@@ -12,23 +12,8 @@ from components.data_validation.columns import Columns, Tokens, numbers_of, toke
 from components.data_validation.label_aucs import auc, label_aucs
 from components.data_validation.measuring import ids, label_recipe, measure, with_overlaps
 from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
+from tests.components.data_validation.store_config import CONFIG
 from transform.config.config import Config, parse_config
-
-CONFIG = {
-    "name": "store",
-    "sources": {
-        "impressions": {"path": "log.csv", "format": "csv", "request_id": "request", "timestamp": "time"},
-        "installs": {"path": "installs.csv", "format": "csv", "attribution_seconds": 3600},
-        "tables": {"apps": {"path": "apps.csv", "format": "csv", "key": "app_id"}},
-    },
-    "features": [
-        {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
-        {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app_id"},
-        {"name": "app_id", "side": "item", "kind": "categorical", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "apps", "num_quantiles": 4},
-    ],
-    "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
-}
 
 
 @pytest.fixture(scope="module")

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
-from tfx.dsl.components.base import base_beam_executor
-from tfx.types import standard_artifacts
 
-from components.artifacts import UNFIT, Catalog, Quarantine
-from components.ingestion.component import ImpressionExampleGenExecutor
-from components.ingestion.counts import Counts, LineCounts, read_counts
-from components.ingestion.evidence import Evidence, InstallEvidence, LabelCount, read_evidence
+from components.ingestion.counts import Counts, LineCounts
+from components.ingestion.evidence import InstallEvidence, LabelCount
 from components.ingestion.joins import COUNTED
 from components.ingestion.readers import unit_of
-from components.ingestion.spans import resolve_span
 from components.ingestion.transforms import ReadRows
 from tests.components.ingestion.expected import PRICES, expected_examples
+from tests.components.ingestion.ingested import Ingested, ingest
 from tests.components.ingestion.logs import GOOD, IMPRESSIONS, INSTALLS, REASONS, impression, store_config, write_store
-from transform.config.config import Config
 
-BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 FORMATS = [
     ("csv", ""),
     ("csv", ".gz"),
@@ -36,61 +27,6 @@ FORMATS = [
     ("parquet", ""),
     ("tfrecord", ".gz"),
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Ingested:
-    """The outputs of one run of the executor."""
-
-    examples: dict[str, list[dict[str, list[Any]]]]
-    rejected: list[dict[str, Any]]
-    catalog: list[dict[str, list[Any]]]
-    counts: Counts
-    evidence: Evidence
-    unfit: str
-
-
-def to_dict(record: bytes) -> dict[str, list[Any]]:
-    result = {}
-    for name, feature in tf.train.Example.FromString(record).features.feature.items():
-        values = list(getattr(feature, feature.WhichOneof("kind")).value)
-        result[name] = [v.decode() if isinstance(v, bytes) else v for v in values]
-    return result
-
-
-def records(folder: Path) -> list[dict[str, list[Any]]]:
-    files = [str(path) for path in sorted(folder.iterdir())]
-    return [to_dict(r) for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()]
-
-
-def ingest(config: Config, data: Path, out: Path) -> Ingested:
-    found = resolve_span(config, str(data))
-    examples, quarantine, catalog = standard_artifacts.Examples(), Quarantine(), Catalog()
-    for name, artifact in (("examples", examples), ("quarantine", quarantine), ("catalog", catalog)):
-        artifact.uri = str(out / name)
-        (out / name).mkdir(parents=True)
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out / "tmp"), unique_id="1"
-    )
-    ImpressionExampleGenExecutor(context).Do(
-        {},
-        {"examples": [examples], "quarantine": [quarantine], "catalog": [catalog]},
-        {"config": config.to_json(), "files": json.dumps(found.files), "requested_span": found.span},
-    )
-    assert json.loads(examples.split_names) == ["train", "eval"]
-    rejected = []
-    for path in (out / "quarantine").glob("rejected*"):
-        with gzip.open(path, "rt", encoding="ascii") as file:
-            rejected += [json.loads(line) for line in file]
-    tables = out / "catalog" / "catalog"
-    return Ingested(
-        {split: records(out / "examples" / f"Split-{split}") for split in ("train", "eval")},
-        sorted(rejected, key=lambda r: (r["source"], r["file"], r["line"])),
-        records(tables) if tables.exists() else [],
-        read_counts(quarantine.uri),
-        read_evidence(quarantine.uri) or pytest.fail("there is no evidence"),
-        examples.get_string_custom_property(UNFIT),
-    )
 
 
 @pytest.fixture(scope="module", params=FORMATS, ids="".join)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from components.ingestion import shuffle
 from components.ingestion.shuffle import Shuffle, buckets_for
-from tests.components.ingestion.test_component import BEAM_ARGS
+from tests.components.ingestion.ingested import BEAM_ARGS
 
 NUM_EXAMPLES, NUM_POSITIVES = 20_000, 1_000
 

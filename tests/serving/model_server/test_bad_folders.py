@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from serving.model_server.version_files import VersionFiles, inspect, verify, versions
+from tests.serving.model_server.answers import Saved, answer
 from tests.serving.model_server.running import POLL, Server, running, wait_for
-from tests.serving.model_server.test_versions import Saved, answer
 from tests.serving.model_server.tiny_models import MODEL, push, save, write_manifest
 from transform.version_layout import DamagedVersionError
 

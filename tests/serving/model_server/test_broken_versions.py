@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2
 
+from tests.serving.model_server.answers import Saved, answer
+from tests.serving.model_server.requests import request
 from tests.serving.model_server.running import Server, running, wait_for
-from tests.serving.model_server.test_grpc import request
-from tests.serving.model_server.test_versions import Saved, answer
 from tests.serving.model_server.tiny_models import MODEL, push, write_manifest, write_warmup
 
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
+from tests.serving.model_server.requests import request
 from tests.serving.model_server.running import Server, running
-from tests.serving.model_server.test_grpc import request
 from tests.trainer.small_deployment import make_config, make_rows, to_example, transform_span
 from trainer.model import WideDeep
 from trainer.signatures import export_model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -14,11 +13,11 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
-    input_pb2,
     predict_pb2,
     regression_pb2,
 )
 
+from tests.serving.model_server.requests import example, examples, refusal, request, spec
 from tests.serving.model_server.running import Server
 from tests.serving.model_server.tiny_models import CLASSIFY, DTYPES, MODEL, REGRESS, x_request
 
@@ -32,36 +31,6 @@ VALUES = dict.fromkeys(("int8", "uint8", "int16", "int32"), "int_val") | {
     "bool": "bool_val",
     "string": "string_val",
 }
-
-
-def request(signature: str = "", *output_filter: str, model: str = MODEL, **inputs: Any) -> predict_pb2.PredictRequest:
-    found = predict_pb2.PredictRequest(output_filter=output_filter)
-    found.model_spec.name, found.model_spec.signature_name = model, signature
-    for name, value in inputs.items():
-        found.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    return found
-
-
-def example(**features: float) -> tf.train.Example:
-    floats = {name: tf.train.Feature(float_list=tf.train.FloatList(value=[v])) for name, v in features.items()}
-    return tf.train.Example(features=tf.train.Features(feature=floats))
-
-
-def examples(*found: tf.train.Example, context: tf.train.Example | None = None) -> input_pb2.Input:
-    if context is None:
-        return input_pb2.Input(example_list=input_pb2.ExampleList(examples=found))
-    with_context = input_pb2.ExampleListWithContext(examples=found, context=context)
-    return input_pb2.Input(example_list_with_context=with_context)
-
-
-def spec(signature: str = "", model: str = MODEL) -> Mapping[str, str]:
-    return {"name": model, "signature_name": signature}
-
-
-def refusal(call: Any, message: Any, **kwargs: Any) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.RpcError) as caught:
-        call(message, **kwargs)
-    return caught.value.code(), caught.value.details()
 
 
 def test_predict(server: Server) -> None:

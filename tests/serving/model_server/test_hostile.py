@@ -19,8 +19,8 @@ import pytest
 
 from tests.serving.model_server.hostile_connections import CONNECTIONS, send
 from tests.serving.model_server.hostile_requests import GRPC, PREDICTION, REST
+from tests.serving.model_server.requests import refusal, request
 from tests.serving.model_server.running import Server, running, wait_for
-from tests.serving.model_server.test_grpc import refusal, request
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
 #: The seconds after which the server gives up on a silent client.

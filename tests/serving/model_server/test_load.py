@@ -11,8 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.serving.model_server.requests import refusal, request
 from tests.serving.model_server.running import Server, running, wait_for
-from tests.serving.model_server.test_grpc import refusal, request
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
 #: Steps of the signature `slow` that take about a second, so that other requests must wait.

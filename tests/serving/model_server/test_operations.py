@@ -18,8 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from serving.model_server.server import listen
+from tests.serving.model_server.requests import refusal, request
 from tests.serving.model_server.running import Server, running, wait_for
-from tests.serving.model_server.test_grpc import refusal, request
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
 PREDICT = f"/v1/models/{MODEL}:predict"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import grpc
@@ -12,34 +10,17 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_status_pb2,
-    model_management_pb2,
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
 
 from serving.model_server.auth import is_loopback
+from tests.serving.model_server.operator_calls import ANY, FORBIDDEN, bearer, failed, reload
+from tests.serving.model_server.requests import refusal
 from tests.serving.model_server.running import Server, running
-from tests.serving.model_server.test_grpc import refusal
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
 Code = grpc.StatusCode
-FORBIDDEN = (
-    Code.PERMISSION_DENIED,
-    "HandleReloadConfigRequest must come with the operator's token, as `authorization: Bearer TOKEN`, or to a port "
-    "that is bound to loopback",
-)
-#: All addresses of the machine: others can reach such a port.
-ANY = ("--host", "0.0.0.0")
-
-
-def reload(folder: Path) -> model_management_pb2.ReloadConfigRequest:
-    """A request that serves the same model a second time, as `renamed`."""
-    configs = [{"name": name, "base_path": str(folder / MODEL)} for name in (MODEL, "renamed")]
-    return model_management_pb2.ReloadConfigRequest(config={"model_config_list": {"config": configs}})
-
-
-def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {token}"),)
 
 
 def status(stub: model_service_pb2_grpc.ModelServiceStub) -> int:
@@ -51,14 +32,6 @@ def status(stub: model_service_pb2_grpc.ModelServiceStub) -> int:
 
 def serves_renamed(server: Server) -> bool:
     return server.rest.get("/v1/models/renamed").status_code == 200
-
-
-def failed(*options: str | Path) -> str:
-    """Starts a server that fails; returns the last line of its standard error."""
-    command = [sys.executable, "-m", "serving.model_server", "--grpc-port", "0", "--rest-port", "0"]
-    done = subprocess.run([*command, *map(str, options)], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    return done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
 
+from tests.serving.model_server.answers import answer, of
+from tests.serving.model_server.requests import refusal, request
 from tests.serving.model_server.running import Server, running, wait_for
-from tests.serving.model_server.test_grpc import refusal, request
-from tests.serving.model_server.test_versions import answer
 from tests.serving.model_server.tiny_models import MODEL, push, write_warmup, x_request
 
 Saved = Callable[[float], Path]
@@ -26,11 +26,6 @@ def reload_request(*configs: dict[str, Any]) -> model_management_pb2.ReloadConfi
 
 def reloaded(server: Server, *configs: dict[str, Any]) -> None:
     assert server.models.HandleReloadConfigRequest(reload_request(*configs)).status.error_code == 0
-
-
-def of(server: Server, model: str) -> tuple[int, float]:
-    response = server.predictions.Predict(x_request([0.0], model))
-    return response.model_spec.version.value, response.outputs["y"].float_val[0]
 
 
 def copied(template: Path, folder: Path) -> Path:

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tests.serving.certificates import Pair, make_pair
+from tests.serving.model_server.operator_calls import ANY, FORBIDDEN, bearer, failed, reload
+from tests.serving.model_server.requests import refusal
 from tests.serving.model_server.running import POLL, Server, running, wait_for
-from tests.serving.model_server.test_grpc import refusal
-from tests.serving.model_server.test_operators import ANY, FORBIDDEN, bearer, failed, reload
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
 PREDICT = f"/v1/models/{MODEL}:predict"

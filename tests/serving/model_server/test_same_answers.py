@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
+from tests.serving.model_server.requests import examples, request, spec
 from tests.serving.model_server.running import Server
-from tests.serving.model_server.test_grpc import examples, request, spec
 from tests.serving.model_server.tiny_models import CLASSIFY, MODEL, REGRESS
 
 NUM_REQUESTS = 1000

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import inference_pb2
 
+from tests.serving.model_server.requests import example, examples, request
 from tests.serving.model_server.running import Server
-from tests.serving.model_server.test_grpc import example, examples, request
 from tests.serving.model_server.tiny_models import CLASSIFY, REGRESS
 from tests.serving.model_server.toy_models import SHAPELESS, TOY
 

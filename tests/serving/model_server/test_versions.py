@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -13,23 +12,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import model_management_pb2, predict_pb2
 
+from tests.serving.model_server.answers import Saved, answer
+from tests.serving.model_server.requests import refusal, request
 from tests.serving.model_server.running import POLL, Server, running, wait_for
-from tests.serving.model_server.test_grpc import refusal, request
 from tests.serving.model_server.tiny_models import MODEL, push, x_request
-
-Saved = Callable[[float], Path]
-
-
-def answer(server: Server, **choice: object) -> tuple[int, float]:
-    """The version that answers, and its answer for x = 0, which is its bias."""
-    sent = x_request([0.0])
-    for key, value in choice.items():
-        if key == "version":
-            sent.model_spec.version.value = value
-        else:
-            sent.model_spec.version_label = value
-    response = server.predictions.Predict(sent)
-    return response.model_spec.version.value, response.outputs["y"].float_val[0]
 
 
 def test_a_new_version_takes_over_and_the_old_one_goes(changing: Server, folder: Path, saved: Saved) -> None:

@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from serving.ranking_client.aio_client import AsyncRankingClient
-from serving.ranking_client.client import RankingClient
 from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.features import encode_example
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
+from tests.serving.ranking.asking import Ask, ask_async, ask_sync
 from tests.serving.ranking.running import Stoppable, forwarded, free_port, model_server
 from tests.serving.ranking.tiny_model import CATALOG, deep_logit, export_tiny, score
 
 IDS = list(CATALOG)
 BEST = sorted(IDS, key=lambda item_id: -CATALOG[item_id])
-
-#: Makes a client with some settings, calls its `rank` with each request's arguments, and calls any functions between
-#: the requests; returns the rankings.
-Ask = Callable[..., list[Ranking]]
-Request = Sequence[Any] | Callable[[], None]
-
-
-def ask_sync(settings: ClientSettings, *requests: Request, **options: Any) -> list[Ranking]:
-    rankings = []
-    with RankingClient(settings) as client:
-        for request in requests:
-            if callable(request):
-                request()
-            else:
-                rankings.append(client.rank(*request, **options))
-    return rankings
-
-
-def ask_async(settings: ClientSettings, *requests: Request, **options: Any) -> list[Ranking]:
-    async def ask() -> list[Ranking]:
-        rankings = []
-        async with AsyncRankingClient(settings) as client:
-            for request in requests:
-                if callable(request):
-                    request()
-                else:
-                    rankings.append(await client.rank(*request, **options))
-        return rankings
-
-    return asyncio.run(ask())
 
 
 @pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])

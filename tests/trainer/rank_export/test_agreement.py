@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from tests.components.ingestion.test_component import ingest
+from tests.components.ingestion.ingested import ingest
 from tests.trainer.rank_export.items_store import FEATURES, IN_CATALOG, Store, Values, store_config
 from tests.trainer.small_deployment import Row, to_example, transform_span
 from trainer.rank_export.catalog import read_items

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from tests.trainer.rank_export.test_signatures import CONFIG
+from tests.trainer.rank_export.every_cross import CONFIG
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
 from trainer.model import WideDeep
 from trainer.rank_export.limits import MAX_COMBINATIONS, bounded, bounded_lists, row_lengths

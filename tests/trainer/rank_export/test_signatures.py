@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from tests.trainer.rank_export.every_cross import CONFIG
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
 from trainer.signatures import export_model
 from trainer.training_setup import prepare
@@ -19,33 +20,6 @@ from transform.config.config import Config
 APPS = [f"app{i}" for i in range(12)]
 CONTEXT = ("country", "installed", "age")
 ITEM = ("app", "tags", "price")
-
-CONFIG: dict[str, Any] = {
-    "sources": {
-        "impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"},
-        "tables": {"catalog": {"path": "c.csv", "format": "csv", "key": "app", "broadcast": True}},
-    },
-    "features": [
-        {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
-        {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-        {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 5},
-        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 3}},
-        {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
-    ],
-    "crosses": [
-        {"features": ["installed", "app"], "min_count": 1},
-        {"features": ["tags", "installed"], "min_count": 1},
-        {"features": ["age", "price"], "min_count": 1},
-        {"features": ["country", "app", "installed"], "min_count": 1},
-        {"features": ["country", "tags"], "num_hash_buckets": 50},
-        {"features": ["price", "installed"], "num_hash_buckets": 30},
-        {"features": ["country", "installed"], "min_count": 1},
-        {"features": ["app", "price"], "num_hash_buckets": 40},
-        {"features": ["age", "app", "country"], "num_hash_buckets": 25},
-    ],
-    "count_encodings": [{"features": ["country", "app"]}, {"features": ["app"]}],
-}
 
 
 def make_catalog(rng: random.Random) -> dict[str, Row]:

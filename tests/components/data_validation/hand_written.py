@@ -1,0 +1,47 @@
+"""Hand-written evidence of days."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from components.data_validation.distributions import of_tokens
+from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
+from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log
+
+DAY = 86_400
+
+
+def span(
+    number: int,
+    *,
+    rows: int = 10_000,
+    positives: int = 700,
+    predicted: float | None = None,
+    auc: float = 0.7,
+    orphans: int = 100,
+    **more: Any,
+) -> SpanEvidence:
+    """Returns a day's evidence; without `predicted`, the serving model predicts a share of label 1 of 7 %."""
+    ingested: dict[str, Any] = {
+        "files": (File("impressions", f"day-{number}.csv", f"sum {number}", rows),),
+        "logs": {"impressions": Log(time_quantiles=tuple(DAY * (number + q) for q in (0.01, 0.5, 0.99)))},
+        "installs": InstallEvidence(attributed=positives, without_impression=orphans),
+        "labels": LabelCount(rows - positives, positives),
+    }
+    ingested |= {key: more.pop(key) for key in list(more) if key in Evidence.__dataclass_fields__}
+    whole = Labelled(rows, positives, 700 * rows / 10_000 if predicted is None else predicted)
+    evidence = SpanEvidence(
+        ingested=Evidence(span=number, **ingested),
+        num_requests=rows // 10,
+        label_version=1,
+        label_recipe="a",
+        features={"country": of_tokens({"de": 80, "fr": 20}, 0, 1000)},
+        model=ModelEvidence(whole, auc),
+    )
+    return dataclasses.replace(evidence, **more)
+
+
+def good(number: int) -> list[SpanEvidence]:
+    """Returns days whose share of label 1 varies by a few per cent, like that of real days."""
+    return [span(n, positives=700 + 15 * (n % 3 - 1)) for n in range(1, number + 1)]

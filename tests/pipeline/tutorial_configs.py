@@ -1,0 +1,14 @@
+"""The configs of the tutorial `Your own logs`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+TUTORIAL = (ROOT / "docs" / "tutorials" / "your_own_logs.md").read_text(encoding="utf-8")
+
+
+def yaml_examples() -> list[dict[str, Any]]:
+    return [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TUTORIAL, re.DOTALL)]
