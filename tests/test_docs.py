@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,6 +226,16 @@ def test_readme_is_short_and_leads_into_the_documentation() -> None:
     readme = text_of(ROOT / "README.md")
     assert len(readme.splitlines()) <= 150
     assert len([link for link in links(readme) if link.startswith("docs/")]) >= 5
+
+
+def test_the_changelog_s_newest_release_is_the_project_s_version() -> None:
+    headings = re.findall(r"^## (.+)$", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    releases = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}", heading) for heading in headings[1:]]
+    version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
+    assert None not in releases
+    assert releases[0] is not None
+    assert releases[0][1] == version
 
 
 def test_every_page_is_in_a_table_of_contents() -> None:
