@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from components.fingerprint import ROOT
+
 TUTORIAL = (ROOT / "docs" / "tutorials" / "your_own_logs.md").read_text(encoding="utf-8")
 
 
