@@ -17,7 +17,7 @@ _PATHS = (
 def own_copy_of(workspace: Path, place: Path) -> Path:
     """Copies a workspace and adapts its paths, so that even the artifacts so far may be changed or removed.
 
-    What depends on the workspace's path, from the Trainer on, is not taken from the cache in the copy.
+    In the copy, what depends on the workspace's path, such as the schema's file, is not taken from the cache.
     """
     shutil.copytree(workspace, place)
     replace_paths(place, str(workspace), str(place))
