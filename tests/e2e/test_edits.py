@@ -25,7 +25,7 @@ def test_only_what_was_edited_runs_again(first_day: tuple[Path, str], data: Path
     arguments = store.run_arguments(data, workspace, 1, config)
 
     # The copy of the code is no edit; what depends on the workspace's path, such as the schema's file, runs again.
-    assert {"example_gen", "statistics_gen"} <= store.cached(store.wdr_ok(*arguments, root=root))
+    assert "example_gen" in store.cached(store.wdr_ok(*arguments, root=root))
 
     (root / "README.md").write_text("A page, <!-- with a comment. -->\n")
     again = store.wdr_ok(*arguments, root=root)
