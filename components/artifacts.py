@@ -36,7 +36,7 @@ SPLIT_RULE = "split_rule"
 #: components.infra_validation.verdict.
 VALIDATED_FILE = "checksums.json"
 
-#: The same as a plain JSON object, the only form before release 0.2.0; the push reads it.
+#: The same as a plain JSON object, the only form before release 0.2.0; written for one more release.
 CHECKSUMS_FILE = "sha256.json"
 
 #: A custom property of an InfraBlessing and of a PushedModel: the id of the model.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from typing import Any
 
 from absl import logging
@@ -16,13 +14,13 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components import storage
-from components.artifacts import CHECKSUMS_FILE, MODEL_ID, VERDICT_FILE, Catalog, GateRecord
+from components.artifacts import MODEL_ID, Catalog, GateRecord
 from components.evaluation.results import read_measured
 from components.execution_types import recorded_as
 from components.gate_records import GateRecord as GateRecordContent
 from components.gate_records import read_record
 from components.infra_validation.requests import of_latest_span, raw_requests
+from components.infra_validation.verdict import read_checksums, read_verdict
 from components.model_store.versions import version_path
 from components.push.new_manifest import new_manifest
 from components.push.push_version import Candidate, Objections, Pushed, push
@@ -115,7 +113,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         return Candidate(
             model_path=path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])),
             manifest=new_manifest(input_dict, exec_properties, run_id, measured[""], record),
-            validated=_read_json(artifact_utils.get_single_instance(input_dict["infra_blessing"]), CHECKSUMS_FILE),
+            validated=read_checksums(artifact_utils.get_single_uri(input_dict["infra_blessing"])),
             catalog_uri=artifact_utils.get_single_uri(input_dict["catalog"]),
             config_json=exec_properties["config"],
             requests=list(raw_requests(of_latest_span(input_dict["examples"]), "eval", max(CANDIDATE_COUNTS))),
@@ -129,8 +127,8 @@ def _objections(
     """Reads from the inputs what speaks against the push."""
     unchanged = ""
     if not Config.from_json(exec_properties["config"]).push.unchanged:
-        infra_blessing = artifact_utils.get_single_instance(input_dict["infra_blessing"])
-        unchanged = same_as_serving(_read_json(infra_blessing, VERDICT_FILE)["largest_change"])
+        verdict = read_verdict(artifact_utils.get_single_uri(input_dict["infra_blessing"]))
+        unchanged = same_as_serving(verdict.largest_change)
     refusals = tuple(finding.sentence for finding in record.of_severity("refuse"))
     return Objections(refusals, unchanged, exec_properties[FORCE_REASON])
 
@@ -149,14 +147,6 @@ def _record(pushed_model: types.Artifact, pushed: Pushed, serving_root: str, obj
 
 def _is_blessed(blessing: list[types.Artifact]) -> bool:
     return bool(artifact_utils.get_single_instance(blessing).get_int_custom_property("blessed"))
-
-
-def _read_json(infra_blessing: types.Artifact, name: str) -> dict[str, Any]:
-    """Reads a JSON file that infra validation has written."""
-    text = storage.read_text(os.path.join(infra_blessing.uri, name))
-    assert text is not None
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 def _refuse(pushed_model: types.Artifact, why: str) -> None:

@@ -6,6 +6,8 @@ import hashlib
 from typing import Any
 
 from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
