@@ -267,7 +267,7 @@ def _worsening(subject: _Subject) -> Iterator[Finding]:
         doubt = (
             "not beyond chance for one of many comparisons"
             if worse > margin + change.half_width
-            else "too wide to tell"
+            else "the interval is too wide to decide"
         )
         sentence = f"{start}, a change of {interval(change)}: {doubt}, on {subject.size}"
         yield subject.finding("cannot_judge", "max_worsening", worse, margin, sentence)

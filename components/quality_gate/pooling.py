@@ -99,8 +99,8 @@ def judged(
         yield Finding(GATE, rule, "refuse", pooling.subject, loss, bound, rows, sentence)
     elif half_width > bound:
         sentence = (
-            f"{words}: so little cannot be told from chance yet, only more than {half_width:.4f}, by "
-            f"{pooled.num_spans} of {pooling.num_spans} spans"
+            f"{words}: cannot be judged yet: with {pooled.num_spans} of {pooling.num_spans} spans, only a difference "
+            f"above {half_width:.4f} is beyond chance"
         )
         yield Finding(GATE, rule, "cannot_judge", pooling.subject, loss, bound, rows, sentence)
 

@@ -65,7 +65,7 @@ class Step:
             when = datetime.datetime.fromisoformat(self._text("scheduled"))
         except ValueError as error:
             raise InputError(
-                "a scheduled run's steps are told its time, by Kubeflow's backend from the version after 2.16.1 on; "
+                "a scheduled run's steps receive its time from Kubeflow's backend after version 2.16.1; "
                 f"before it, give the parameter `span`. Received: {self._text('scheduled')!r}"
             ) from error
         day = when.astimezone(schedule.zone).date() - datetime.timedelta(days=1)
@@ -78,13 +78,13 @@ class Step:
           event: The node's end.
           run_result: The run's result, after the last node; else None.
         """
-        told: dict[str, Any] = {"node": event.node_id, "state": event.state, "execution": event.execution_id}
+        content: dict[str, Any] = {"node": event.node_id, "state": event.state, "execution": event.execution_id}
         if run_result is not None:
-            told |= {"status": run_result.status, "version": run_result.version}
-            told |= {"refusals": " ".join(run_result.refusals), **run_result.metrics}
+            content |= {"status": run_result.status, "version": run_result.version}
+            content |= {"refusals": " ".join(run_result.refusals), **run_result.metrics}
         report = self._input.outputs.artifacts["report"].artifacts[0]
-        storage.write_text(str(self.staged(report.uri)), json.dumps(told, indent=2))
-        for name, value in told.items():
+        storage.write_text(str(self.staged(report.uri)), json.dumps(content, indent=2))
+        for name, value in content.items():
             if value is not None:
                 key = "number_value" if isinstance(value, int | float) else "string_value"
                 setattr(report.metadata.fields[name], key, value)

@@ -142,14 +142,14 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
 def _start_watcher(watching: Coroutine[Any, Any, None], stop: asyncio.Event) -> asyncio.Task[None]:
     """Starts a task that runs until it is cancelled. If it fails, the server stops rather than go on without it."""
 
-    def tell(task: asyncio.Task[None]) -> None:
+    def log_end(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             name = getattr(watching, "__qualname__", "")
             log("error", "a watcher failed", watcher=name, reason=f"{type(error).__name__}: {error}")
             stop.set()
 
     task = asyncio.create_task(watching)
-    task.add_done_callback(tell)
+    task.add_done_callback(log_end)
     return task
 
 

@@ -352,7 +352,7 @@ def _messages(pattern: str, *names: str) -> str:
 
 
 def check_span_messages() -> None:
-    """The messages by which a path without a valid span is told from a span without files."""
+    """The messages by which a path without a valid span is distinguished from a span without files."""
     assert spans._NO_SPAN_IN_PATH.match(_messages("day-{SPAN}", "day-x"))
     dated = spans._NO_SPAN_IN_PATH.match(_messages("{YYYY}-{MM}-{DD}", "2026-02-31"))
     assert dated

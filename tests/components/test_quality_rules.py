@@ -99,7 +99,10 @@ def test_what_cannot_be_told_yet_is_said_and_refuses_nothing() -> None:
     current = inputs(anchor=against_anchor(-0.010, error=0.008))
     assert decided(current) == []
     sentences = [f.sentence for f in decided(current, severity="cannot_judge")]
-    assert any("cannot be told from chance yet, only more than 0.0240, by 1 of 7 spans" in s for s in sentences)
+    assert any(
+        "cannot be judged yet: with 1 of 7 spans, only a difference above 0.0240 is beyond chance" in s
+        for s in sentences
+    )
     few = inputs(anchor=against_anchor(-0.5), positives=29)
     assert decided(few) == []
     assert any("too few examples of either label" in f.sentence for f in decided(few, severity="cannot_judge"))

@@ -55,10 +55,10 @@ def check_ranges(config: Any, ranges: Mapping[str, Range]) -> None:
                 with_values(config, {place: value})
             except ValidationError as error:
                 detail, *_ = error.errors()
-                told = rule(detail)
-                link = " " if told.startswith("must") else ": "
+                broken = rule(detail)
+                link = " " if broken.startswith("must") else ": "
                 received = f"Received: {short(detail['input'])}"
-                raise ValueError(f"`tuning.ranges.{place}`{link}{told}. {received}") from error
+                raise ValueError(f"`tuning.ranges.{place}`{link}{broken}. {received}") from error
 
 
 def _check_place(section: Any, place: str) -> None:

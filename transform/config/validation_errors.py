@@ -27,9 +27,9 @@ def sentences(error: ValidationError, raw: dict[str, Any], where: str, schema: d
       schema: The config's JSON schema.
     """
     details = _first_causes(error.errors())
-    told = [_sentence(detail, raw, where, schema) for detail in details[:_MAX_SENTENCES]]
+    sentences = [_sentence(detail, raw, where, schema) for detail in details[:_MAX_SENTENCES]]
     more = len(details) - _MAX_SENTENCES
-    return list(dict.fromkeys(told + ([f"and {more} more mistakes."] if more > 0 else [])))
+    return list(dict.fromkeys(sentences + ([f"and {more} more mistakes."] if more > 0 else [])))
 
 
 def _first_causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -49,10 +49,10 @@ def _sentence(detail: ErrorDetails, raw: dict[str, Any], where: str, schema: dic
             return f"{key} is required ({where}, {place})."
         case "unexpected_keyword_argument" | "extra_forbidden":
             return f"{key} is not a known key ({where}, {place}); allowed: {_known_keys(keys[:-1], schema)}."
-    told = rule(detail)
-    if detail["type"] == "value_error" and not told.startswith("must"):
-        return f"{told} ({where}{', ' + place if place else ''})."
-    return f"{key} {told}. Received: {short(detail['input'])} ({where}, {place})."
+    broken = rule(detail)
+    if detail["type"] == "value_error" and not broken.startswith("must"):
+        return f"{broken} ({where}{', ' + place if place else ''})."
+    return f"{key} {broken}. Received: {short(detail['input'])} ({where}, {place})."
 
 
 def rule(detail: ErrorDetails) -> str:
