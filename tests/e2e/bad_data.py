@@ -109,7 +109,7 @@ def _yesterday_renewed(store: PreparedStore) -> None:
             {**row, "impression_id": f"new-{row['impression_id']}"} if "impression_id" in row else row for row in later
         ]
         write_rows(store.file(source), renewed)
-    # Users leave the store from day to day: with the new day's tables, the anomaly gate would miss their features first.
+    # Users leave the store from day to day: with the new day's tables, the anomaly gate misses their features first.
     for table in ("users", "catalog"):
         write_rows(store.file(table), read_rows(store.file(table, 1))[::-1])
 
