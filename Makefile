@@ -12,7 +12,7 @@ DAYS := 3
 # TFX's wheels name glibc 2.39 as their platform; deploy/old_glibc makes them run on older ones.
 PLATFORM := x86_64-manylinux_2_39
 
-# A file of tests shares its fixtures, and stays on one core; in the order of their names, in which the longest come early.
+# A file of tests shares its fixtures and runs on one worker. The files start in the order of their names.
 # The ten slowest tests are listed at the end.
 ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 

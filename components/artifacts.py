@@ -34,10 +34,11 @@ SPLIT_RULE = "split_rule"
 
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as `Checksums` of
 #: components.infra_validation.verdict.
-VALIDATED_FILE = "checksums.json"
+CHECKSUMS_FILE = "checksums.json"
 
-#: The same as a plain JSON object, the only form before release 0.2.0; written for one more release.
-CHECKSUMS_FILE = "sha256.json"
+#: The same as a plain JSON object, the only form before release 0.2.0: written for one more release, read
+#: for ever, since cached artifacts have no other.
+FIRST_CHECKSUMS_FILE = "sha256.json"
 
 #: A custom property of an InfraBlessing and of a PushedModel: the id of the model.
 MODEL_ID = "model_id"

@@ -43,6 +43,11 @@ BEGIN = "<!-- The table is written by `python -m pipeline.schema_reference --wri
 END = "<!-- The written table ends here. -->"
 
 
+def _of_json(words: str) -> str:
+    """Returns a docstring's words in the terms of JSON."""
+    return words.replace("None", "null")
+
+
 class _WithDocstrings(GenerateJsonSchema):
     """Describes dataclasses by the first paragraph of their docstrings, and fields by the entries in `Attributes:`."""
 
@@ -51,8 +56,8 @@ class _WithDocstrings(GenerateJsonSchema):
         described = attribute_docs(schema["cls"])
         for name, field in generated.get("properties", {}).items():
             if name in described:
-                field["description"] = described[name]
-        return {**generated, "description": summary_of(schema["cls"])}
+                field["description"] = _of_json(described[name])
+        return {**generated, "description": _of_json(summary_of(schema["cls"]))}
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False  # a title would be the key in other letters

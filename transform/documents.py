@@ -101,7 +101,7 @@ class Document(Generic[T]):
     def _of_this_version(self, plain: Plain, where: str) -> Plain:
         """Migrates a document without a version; raises InputError if its version is not one that is read."""
         if _VERSION not in plain and self._migrated is not None:
-            return self._migrated(plain) | {_VERSION: self._version}
+            return self._migrated(plain) | {_VERSION: 1}
         version = plain.get(_VERSION)
         if type(version) is not int or version != self._version:
             allowed = str(self._version) + (", or none, as before release 0.2.0" if self._migrated else "")

@@ -13,5 +13,9 @@ class InputError(UserError, ValueError):
     """Data that cannot be read at all: no file, a column missing, a file that ends in the middle of a row."""
 
 
+class UnusableLogsError(InputError):
+    """A span's logs are missing, or their files lack what the config reads."""
+
+
 class GateError(UserError):
     """A gate stopped the run."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from components import storage
-from components.artifacts import CHECKSUMS_FILE, VALIDATED_FILE, VERDICT_FILE
+from components.artifacts import CHECKSUMS_FILE, FIRST_CHECKSUMS_FILE, VERDICT_FILE
 from transform.documents import CONFIG, Document, with_same_keys
 from transform.errors import InputError
 from transform.signature_names import SERVING_SIGNATURE
@@ -156,8 +156,8 @@ def write_verdict(uri: str, verdict: Verdict, sha256: Mapping[str, str]) -> None
       sha256: The checksums of the SavedModel's files, as before the model ran.
     """
     storage.write_text(os.path.join(uri, VERDICT_FILE), verdict.to_json())
-    storage.write_text(os.path.join(uri, VALIDATED_FILE), Checksums(sha256).to_json())
-    storage.write_text(os.path.join(uri, CHECKSUMS_FILE), json.dumps(dict(sha256), indent=2) + "\n")
+    storage.write_text(os.path.join(uri, CHECKSUMS_FILE), Checksums(sha256).to_json())
+    storage.write_text(os.path.join(uri, FIRST_CHECKSUMS_FILE), json.dumps(dict(sha256), indent=2) + "\n")
 
 
 def read_verdict(uri: str) -> Verdict:
@@ -174,8 +174,8 @@ def read_checksums(uri: str) -> Mapping[str, str]:
 
     Releases before 0.2.0 wrote them as a plain object, into a file of another name.
     """
-    for name in (VALIDATED_FILE, CHECKSUMS_FILE):
+    for name in (CHECKSUMS_FILE, FIRST_CHECKSUMS_FILE):
         path = os.path.join(uri, name)
         if (text := storage.read_text(path)) is not None:
             return Checksums.from_json(text, path).sha256
-    raise InputError(f"a dry run must leave checksums of the model's files. Received: no {VALIDATED_FILE} in {uri}")
+    raise InputError(f"a dry run must leave checksums of the model's files. Received: no {CHECKSUMS_FILE} in {uri}")

@@ -16,8 +16,8 @@ from transform.version_layout import MANIFEST_PATH, SHA256, DamagedVersionError
 #: In a manifest's schema, keys with a default are optional: those whose value is None are not written.
 _CONFIG = ConfigDict(extra="forbid")
 
-#: One of these keys is in every manifest of a push. A JSON object without them is of other software.
-_OWN_KEYS = {"schema_version", "model_uri", SHA256}
+#: A JSON object without either set of keys is of other software. Releases before 0.2.0 wrote no `schema_version`.
+_OWN_KEYS = ({"schema_version"}, {"model_uri", SHA256})
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -63,14 +63,15 @@ class Metrics:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Manifest:
-    """The manifest of a pushed version. An entry is None if the version has none, as one added without a push.
+    """The manifest of a pushed version. What does not apply is None, and left out of the file.
 
     Attributes:
       model_uri: The URI of the version's model in ML Metadata.
       model_id: The model's id in ML Metadata.
       run_id: The run that pushed it.
       spans: The spans that the model was trained on in its run.
-      config_fingerprint: The SHA-256 of the config, in hexadecimal.
+      config_fingerprint: The SHA-256 of the config with the first name of each key (`Config.identity_json`), in
+        hexadecimal.
       code_fingerprint: The fingerprint of the project's code.
       baseline: The model that it was compared with; None if no model served.
       signatures: The names of the model's signatures.
@@ -148,4 +149,4 @@ def _is_of_other_software(text: str) -> bool:
         found = json.loads(text)
     except ValueError:  # described by `Document.from_json`
         return False
-    return isinstance(found, dict) and not found.keys() & _OWN_KEYS
+    return isinstance(found, dict) and not any(keys <= found.keys() for keys in _OWN_KEYS)

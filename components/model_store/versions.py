@@ -141,11 +141,11 @@ def verify(version_path: str) -> dict[str, str]:
       DamagedVersionError: If there is no manifest, or a file is missing, was changed, is not in the manifest or is not
         regular.
     """
+    if not storage.is_remote(version_path):  # first, since a pipe in the manifest's place would never end
+        check_regular(version_path, storage.files(version_path))
     expected = read_manifest(version_path).sha256
     if expected is None:
         raise DamagedVersionError(f"a pushed version must have a manifest with checksums ({version_path})")
-    if not storage.is_remote(version_path):
-        check_regular(version_path, storage.files(version_path))
     found = checksums(version_path)
     check_files(version_path, expected, found)
     return found

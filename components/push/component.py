@@ -108,7 +108,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         """Reads the model and what its version has beside it from the inputs."""
         config = Config.from_json(exec_properties["config"])
         measured = read_measured(artifact_utils.get_single_uri(input_dict["evaluation"]))
-        # Without a public way to the run's id in TFX 1.21.0.
+        # TFX 1.21.0 has no public way to read the run's id.
         run_id = self._context.pipeline_run_id if self._context else None
         return Candidate(
             model_path=path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])),

@@ -84,12 +84,12 @@ def run(
         overruled = {"force_reason": reason if force_push else "", "accept_reason": reason if accept_span else ""}
         _run_once(loaded, place, data_root, span, beam_args, overruled)
         return
-    from transform.errors import GateError, InputError
+    from transform.errors import GateError, UnusableLogsError
 
     for each in backfill:
         try:
             _run_once(loaded, place, data_root, each, beam_args, {})
-        except (GateError, InputError) as error:  # InputError: the span's logs are missing or cannot be read
+        except (GateError, UnusableLogsError) as error:
             click.echo(f"span {each} is skipped; the next run starts from the last good span: {error}", err=True)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from absl import logging
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from components.ingestion.counts import Counts
 from pipeline.registry.progressive import ProgressiveValidation
 from trainer.training_report import TrainingReport
 from transform.documents import CONFIG, Document, FloatOrNaN, Plain
+from transform.errors import InputError
 
 #: `pushed`: the model serves. `refused`: a gate or the push refused the model. `skipped`: a gate stopped the run on the
 #: span's data, and the next run builds on the last good span. `failed`: a node failed.
@@ -140,8 +142,15 @@ def has_ended(reports: Path, pipeline_name: str, span: int) -> bool:
       pipeline_name: The pipeline, with which the names of its scheduled runs begin.
       span: The span.
 
-    Raises:
-      InputError: If a report is damaged.
+    A report that cannot be read is logged, and counts as none: it must not stop the runs of all later spans.
     """
-    found = map(read_report, sorted(reports.glob(f"{pipeline_name}.*.json")))
-    return any(report.span == span and report.status != "failed" for report in found)
+    return any(_is_of_end(file, span) for file in sorted(reports.glob(f"{pipeline_name}.*.json")))
+
+
+def _is_of_end(file: Path, span: int) -> bool:
+    try:
+        report = read_report(file)
+    except InputError as error:
+        logging.warning("a run's report is passed over: %s", error)
+        return False
+    return report.span == span and report.status != "failed"

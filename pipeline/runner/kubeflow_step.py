@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,9 @@ class Step:
         """
         content: dict[str, Any] = {"node": event.node_id, "state": event.state, "execution": event.execution_id}
         if run_result is not None:
+            metrics = {name: value if math.isfinite(value) else None for name, value in run_result.metrics.items()}
             content |= {"status": run_result.status, "version": run_result.version}
-            content |= {"refusals": " ".join(run_result.refusals), **run_result.metrics}
+            content |= {"refusals": " ".join(run_result.refusals), **metrics}
         report = self._input.outputs.artifacts["report"].artifacts[0]
         storage.write_text(str(self.staged(report.uri)), json.dumps(content, indent=2))
         for name, value in content.items():

@@ -1,4 +1,4 @@
-"""The record of a run: its report is written however the run ends, by `wdr run` and by a scheduler's nodes alike."""
+"""The record of a run: the report of its end, or of the gate or error that stopped it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from absl import logging
+from filelock import FileLock
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
+from components.fence import LostClaimError
 from pipeline.errors import first_line
 from pipeline.outages import outage
 from pipeline.report.prometheus import RunRecord
@@ -49,12 +51,22 @@ class RunRecorder:
         """
         try:
             yield
+        except LostClaimError:  # another process runs this run's nodes, and writes its report
+            raise
         except GateError as error:
-            self._write(executions(), RunReport.skipped(self.span, node(), _writable(str(error))))
+            with self._logging_errors():
+                self._write(executions(), RunReport.skipped(self.span, node(), _writable(str(error))))
             raise
         except Exception as error:
-            self._record_failure(node(), error)
+            with self._logging_errors():
+                self._record_failure(node(), error)
             raise
+
+    def node_ended(self, node: str) -> None:
+        """Removes the report of a gate or error of a node that has now ended well, as of an accepted span's gate."""
+        with self._logging_errors(), self._locked():
+            if self._file.exists() and node in (self._report().skipped_by, self._report().failed_node):
+                self._file.unlink()
 
     def ended(self, executions: Mapping[str, int]) -> tuple[RunResult, Path]:
         """Writes the report of a run whose last node is done; returns the run's result and the report's path.
@@ -68,21 +80,40 @@ class RunRecorder:
     def _record_failure(self, node: str, error: Exception) -> None:
         """Writes the report of a run that failed; its metrics and lineage wait for the run's end, after a retry.
 
-        It does not replace the report that another node of the run has written of the run's end. What prevents the
-        report, such as the full disk on which the node failed, is logged, since the caller raises the node's error.
+        It does not replace the report that another node of the run has written of the run's end.
         """
-        file = self.workspace.reports / f"{self.run_id}.json"
-        try:
-            why = str(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
-            report = RunReport.failed(self.span, node, _writable(why))
-            if not file.exists() or read_report(file).status == "failed":
-                storage.write_text(str(file), report.to_json())
-        except (OSError, InputError):
-            logging.exception("the report of the failed run %s was not written", self.run_id)
+        why = str(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
+        report = RunReport.failed(self.span, node, _writable(why))
+        with self._locked():
+            if not self._file.exists() or self._report().status == "failed":
+                storage.write_text(str(self._file), report.to_json())
 
     def _write(self, executions: Mapping[str, int], report: RunReport) -> Path:
         record = RunRecord(self.pipeline_name, self.run_id, executions, report)
-        return write_report(self.workspace, self.connection, record)
+        with self._locked():
+            return write_report(self.workspace, self.connection, record)
+
+    @property
+    def _file(self) -> Path:
+        return self.workspace.reports / f"{self.run_id}.json"
+
+    def _report(self) -> RunReport:
+        return read_report(self._file)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds the lock of the reports: a scheduler runs nodes of one run at the same time."""
+        self.workspace.reports.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.workspace.reports / ".lock"):
+            yield
+
+    @contextlib.contextmanager
+    def _logging_errors(self) -> Iterator[None]:
+        """Logs what prevents a report, such as the full disk on which a node failed; the node's error is raised."""
+        try:
+            yield
+        except (OSError, InputError):
+            logging.exception("the report of the run %s was not written", self.run_id)
 
 
 def _writable(text: str) -> str:

@@ -14,6 +14,7 @@ from components import storage
 from components.ingestion.component import LATEST
 from components.ingestion.spans import has_spans, resolve_span
 from components.lineage import ended_well
+from components.model_store.versions import history
 from pipeline.check import check_files
 from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, RunEnvironment, read_config, read_ir, read_topology
 from pipeline.compile.ir import NODE_RUN, node_run_name
@@ -105,9 +106,10 @@ def run_node(
                     _prepare(compiled, topology, config, place, span, run, connection)
                 ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run, accept_reason)
                 event = launch_node(ir, node_id, connection)
-        if node_id != PUSH:
+            if node_id == PUSH:
+                return NodeResult(event, *recorder.ended(_executions(connection, run, known)))
+            recorder.node_ended(node_id)
             return NodeResult(event)
-        return NodeResult(event, *recorder.ended(_executions(connection, run, known)))
 
 
 def _prepare(
@@ -128,6 +130,7 @@ def _prepare(
     first_span = topology.schedule.first_span
     if config.schedule.block_on_failure and not _is_settled(config, place, span - 1, first_span):
         raise InputError(f"span {span} waits for the run of span {span - 1}, as `schedule.block_on_failure` has it")
+    history(str(place.workspace.serving(config.name)))  # in a resolver, TFX would hide what is wrong with a version
     try:
         check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
     except InputError as error:

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
-from components.artifacts import VALIDATED_FILE, VERDICT_FILE, Catalog, GateRecord
+from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE, Catalog, GateRecord
 from components.evaluation.results import read_measured, to_plain
 from components.gate_records import Finding, write_record
 from components.gate_records import GateRecord as GateRecordContent
@@ -43,7 +43,7 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
     """Returns a function that runs the executor on the module's model."""
     write_evaluation(tmp_path)
     validated = checksums(str(model / "Format-Serving"))
-    (tmp_path / VALIDATED_FILE).write_text(Checksums(validated).to_json())
+    (tmp_path / CHECKSUMS_FILE).write_text(Checksums(validated).to_json())
     spans = [standard_artifacts.Examples() for _ in range(2)]
     for span, artifact in zip((3, 4), spans, strict=True):
         folder = tmp_path / f"span-{span}"
@@ -199,7 +199,7 @@ def test_a_model_forced_past_the_anchor_is_the_anchor_and_one_forced_past_a_thre
     execute(by_model=0, force_reason="a holiday", anchor=anchor)
     assert read_manifest(str(local_root / "1")).anchor == "m1"
     again = another_export(model, tmp_path / "again", "again")
-    (tmp_path / VALIDATED_FILE).write_text(Checksums(checksums(str(again / "Format-Serving"))).to_json())
+    (tmp_path / CHECKSUMS_FILE).write_text(Checksums(checksums(str(again / "Format-Serving"))).to_json())
     execute(by_model=0, force_reason="the feature is gone", uri=again, anchor=anchor, anchor_findings=(REFUSED,))
     assert read_manifest(str(local_root / "2")).anchor == str(again)
     assert refusals(str(local_root / "2"))[-1] == "auc is below the anchor's"

@@ -174,7 +174,6 @@ BAD_DATA = [
         _rewrite("users", lambda rows: rows[::2]),
         "anomaly_gate",
         "the train split does not fit the schema: country: The feature was present in fewer examples than expected",
-        in_suite=False,
     ),
     BadData(
         "a drifted country mix",

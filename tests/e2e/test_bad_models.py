@@ -1,7 +1,7 @@
 """For each bad day or bad model, its gate reports it, nothing is pushed, and the served version keeps answering.
 
-Here are rows for each gate; `python -m tests.soak.bad_models` has all of both tables, whose rules the components' tests
-cover without a run: `tests/components/data_validation`, `tests/components/infra_validation`, `test_quality.py`.
+The suite has a row for each gate; `python -m tests.soak.bad_models` runs all rows of both tables. Without a run, their
+rules are tested in `tests/components/data_validation`, `tests/components/infra_validation` and `test_quality.py`.
 """
 
 from __future__ import annotations

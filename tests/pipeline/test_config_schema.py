@@ -10,8 +10,8 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from pipeline.config_reference import PAGE, SCHEMA, json_schema, schema_text
-from tests.pipeline.tutorial_configs import yaml_examples
+from pipeline.config_reference import SCHEMA, json_schema, schema_text
+from tests.pipeline.tutorial_configs import TUTORIAL_PAGE, yaml_examples
 from transform.config.renamed_keys import RENAMED_KEYS
 
 CONFIGS = sorted(SCHEMA.parent.rglob("*.yaml"))
@@ -40,8 +40,8 @@ def test_a_shipped_config_names_the_schema_and_follows_it(path: Path) -> None:
     assert errors(json.loads(json.dumps(yaml.safe_load(text), default=str))) == []
 
 
-def test_the_configs_of_the_page_follow_it() -> None:
-    assert [errors(example) for example in yaml_examples()] == [[]] * 4, PAGE
+def test_the_configs_of_the_tutorial_follow_it() -> None:
+    assert [errors(example) for example in yaml_examples()] == [[]] * 4, TUTORIAL_PAGE
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import yaml
 
 from components.fingerprint import ROOT
 
-TUTORIAL = (ROOT / "docs" / "tutorials" / "your_own_logs.md").read_text(encoding="utf-8")
+TUTORIAL_PAGE = ROOT / "docs" / "tutorials" / "your_own_logs.md"
+TUTORIAL = TUTORIAL_PAGE.read_text(encoding="utf-8")
 
 
 def yaml_examples() -> list[dict[str, Any]]:

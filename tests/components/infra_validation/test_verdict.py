@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.artifacts import CHECKSUMS_FILE, VALIDATED_FILE, VERDICT_FILE
+from components.artifacts import CHECKSUMS_FILE, FIRST_CHECKSUMS_FILE, VERDICT_FILE
 from components.infra_validation.verdict import (
     Comparison,
     Latency,
@@ -32,13 +32,13 @@ def test_both_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_verdict(str(tmp_path)) == VERDICT
     assert read_checksums(str(tmp_path)) == SHA256
     assert json.loads((tmp_path / VERDICT_FILE).read_text())["schema_version"] == 1
-    assert json.loads((tmp_path / VALIDATED_FILE).read_text()) == {"sha256": SHA256, "schema_version": 1}
+    assert json.loads((tmp_path / CHECKSUMS_FILE).read_text()) == {"sha256": SHA256, "schema_version": 1}
 
 
 def test_the_checksums_are_there_in_their_first_form_too(tmp_path: Path) -> None:
     write_verdict(str(tmp_path), VERDICT, SHA256)
-    assert json.loads((tmp_path / CHECKSUMS_FILE).read_text()) == SHA256
-    (tmp_path / VALIDATED_FILE).unlink()
+    assert json.loads((tmp_path / FIRST_CHECKSUMS_FILE).read_text()) == SHA256
+    (tmp_path / CHECKSUMS_FILE).unlink()
     assert read_checksums(str(tmp_path)) == SHA256
 
 
@@ -53,7 +53,7 @@ def test_the_verdict_of_an_earlier_release_is_read(tmp_path: Path) -> None:
 
 
 def test_the_checksums_of_an_earlier_release_are_read(tmp_path: Path) -> None:
-    (tmp_path / CHECKSUMS_FILE).write_text(text_of("sha256"))
+    (tmp_path / FIRST_CHECKSUMS_FILE).write_text(text_of("sha256"))
     found = read_checksums(str(tmp_path))
     assert found["fingerprint.pb"] == "f2e6bdc97de232523f0166536cd0442e5280acf35f682a250fea0820b1f36bd8"
     assert found == json.loads(text_of("sha256"))
@@ -67,6 +67,6 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / VERDICT_FILE).write_text(text_of("verdict").replace('"num_rows": 1000', '"num_rows": "1000"'))
     with pytest.raises(InputError, match=r"^the dry run's verdict must follow its schema: `row_skew\.num_rows`: "):
         read_verdict(str(tmp_path))
-    (tmp_path / CHECKSUMS_FILE).write_text('{"saved_model.pb": "../x"}')
+    (tmp_path / FIRST_CHECKSUMS_FILE).write_text('{"saved_model.pb": "../x"}')
     with pytest.raises(InputError, match=r"^the dry run's checksums must follow its schema: `sha256\.saved_model\.pb`"):
         read_checksums(str(tmp_path))
