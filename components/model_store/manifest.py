@@ -16,8 +16,8 @@ from transform.version_layout import MANIFEST_PATH, SHA256, DamagedVersionError
 #: In a manifest's schema, keys with a default are optional: those whose value is None are not written.
 _CONFIG = ConfigDict(extra="forbid")
 
-#: A JSON object without either set of keys is of other software. Releases before 0.2.0 wrote no `schema_version`.
-_OWN_KEYS = ({"schema_version"}, {"model_uri", SHA256})
+#: A JSON object without any of these keys is of other software. Releases before 0.2.0 wrote no `schema_version`.
+_OWN_KEYS = {"schema_version", SHA256}
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -149,4 +149,4 @@ def _is_of_other_software(text: str) -> bool:
         found = json.loads(text)
     except ValueError:  # described by `Document.from_json`
         return False
-    return isinstance(found, dict) and not any(keys <= found.keys() for keys in _OWN_KEYS)
+    return isinstance(found, dict) and not found.keys() & _OWN_KEYS
