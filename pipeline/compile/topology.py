@@ -39,7 +39,7 @@ class CompiledSchedule(Schedule):
     Attributes:
       first_span: The span of the logs of the day `start`; where paths have dates, days since 1970-01-01, as TFX numbers
         spans.
-      marker: The file below the data folder that tells that a span's logs are complete.
+      marker: The file below the data folder whose existence means that a span's logs are complete.
       pods: By node, what it asks of a cluster; `default`, for the others, is always there.
     """
 

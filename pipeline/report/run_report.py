@@ -108,7 +108,7 @@ class RunReport:
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class RunResult(RunReport):
-    """The report of a run that came to its last node: it pushed, or its model was refused."""
+    """The report of a run whose last node ended: the model was pushed, or refused."""
 
     training: TrainingReport = Field()
     infra: Verdict = Field()

@@ -65,8 +65,10 @@ class RunRecorder:
     def node_ended(self, node: str) -> None:
         """Removes the report of a gate or error of a node that has now ended well, as of an accepted span's gate."""
         with self._logging_errors(), self._locked():
-            if self._file.exists() and node in (self._report().skipped_by, self._report().failed_node):
-                self._file.unlink()
+            if self._file.exists():
+                report = read_report(self._file)
+                if node in (report.skipped_by, report.failed_node):
+                    self._file.unlink()
 
     def ended(self, executions: Mapping[str, int]) -> tuple[RunResult, Path]:
         """Writes the report of a run whose last node is done; returns the run's result and the report's path.
@@ -85,7 +87,7 @@ class RunRecorder:
         why = str(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
         report = RunReport.failed(self.span, node, _writable(why))
         with self._locked():
-            if not self._file.exists() or self._report().status == "failed":
+            if not self._file.exists() or read_report(self._file).status == "failed":
                 storage.write_text(str(self._file), report.to_json())
 
     def _write(self, executions: Mapping[str, int], report: RunReport) -> Path:
@@ -96,9 +98,6 @@ class RunRecorder:
     @property
     def _file(self) -> Path:
         return self.workspace.reports / f"{self.run_id}.json"
-
-    def _report(self) -> RunReport:
-        return read_report(self._file)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -45,8 +45,8 @@ class Drift:
       max_repeated_rows: The largest share of a span's rows that may be those of a reference span, ids and times aside.
       max_auc_loss: The serving model's AUC on the span may be lower than the median of the reference spans' by at most
         this, beyond chance.
-      max_label_auc_increase: By how much a single feature may tell the label better than in any reference span, as AUC:
-        by more, the feature knows the label.
+      max_label_auc_increase: By how much a single feature may predict the label better than in any reference span, as
+        AUC: by more, the feature knows the label.
     """
 
     reference_spans: Annotated[int, Field(ge=1, le=400)] = 14

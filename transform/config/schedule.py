@@ -41,8 +41,8 @@ class Schedule:
       timezone: Of `cron`, such as `Europe/Berlin`.
       start: The first day with logs. Where a path has `{SPAN}`, its logs are those of span `first_span`.
       first_span: The span of the logs of the day `start`; not used where paths have dates.
-      marker: A file below the data folder that tells that a span's logs are complete, `{SPAN}` or the date in its path
-        as in the impressions'. `_SUCCESS` in the impressions' folder if left out.
+      marker: A file below the data folder whose existence means that a span's logs are complete, `{SPAN}` or the date
+        in its path as in the impressions'. `_SUCCESS` in the impressions' folder if left out.
       wait_seconds: How long a run waits for it before it fails.
       poll_seconds: How often it looks.
       catchup: Run the spans since `start` that have not been run, in order.

@@ -143,7 +143,7 @@ class Training:
       num_epochs: Passes over the training examples, at most.
       patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch;
         None trains all epochs and keeps the last.
-      monitor: With `patience`: the validation metric that tells which epoch is best.
+      monitor: With `patience`: the validation metric by which the best epoch is chosen.
       shuffle_buffer_size: Examples held to shuffle among, anew in each epoch; they are written in a random order
         already.
       negative_sampling_rate: Train on this share of the negatives, drawn anew in each epoch. The scores stay
