@@ -12,6 +12,7 @@ import yaml
 
 from benchmarks.transformed import Transformed
 from tests.e2e import store
+from trainer.training_report import TrainingReport
 from transform.config.config import load_config
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,7 @@ def long_training(path: Path) -> Path:
     return path
 
 
-def undisturbed(config: Path, transform: Path, model_dir: Path) -> dict[str, Any]:
+def undisturbed(config: Path, transform: Path, model_dir: Path) -> TrainingReport:
     """The report of the same training in this process, without checkpoints."""
     (graph,), (examples,) = (list((transform / name).iterdir()) for name in ("transform_graph", "transformed_examples"))
     loaded = load_config(str(config))
@@ -48,10 +49,10 @@ def test_a_trainer_killed_three_times_ends_as_one_that_was_not(
     workspace = store.copy_of(first_day[0], tmp_path / "workspace")
     config = long_training(tmp_path / "config.yaml")
     expected = undisturbed(config, first_day[0] / "artifacts" / "transform", tmp_path / "model")
-    assert expected["resumed_at"] == []
+    assert expected.resumed_at == ()
 
     arguments = store.run_arguments(data, workspace, 1, config)
-    rng, quarter = random.Random(7), expected["num_steps"] // 4
+    rng, quarter = random.Random(7), expected.num_steps // 4
     killed_at = []
     for i in range(3):
         step = i * quarter + rng.randrange(10, quarter)
@@ -63,9 +64,9 @@ def test_a_trainer_killed_three_times_ends_as_one_that_was_not(
     assert {"example_gen", "transform"} <= store.cached(output)
     assert resumed["resumed_at"] == killed_at
     assert 10 <= killed_at[0] < quarter + 100
-    assert (resumed["num_steps"], resumed["num_epochs"]) == (expected["num_steps"], NUM_EPOCHS)
-    assert resumed["validation"]["auc"] == pytest.approx(expected["validation"]["auc"], abs=1e-4)
-    assert resumed["validation"]["logloss"] == pytest.approx(expected["validation"]["logloss"], abs=1e-4)
+    assert (resumed["num_steps"], resumed["num_epochs"]) == (expected.num_steps, NUM_EPOCHS)
+    assert resumed["validation"]["auc"] == pytest.approx(expected.validation.auc, abs=1e-4)
+    assert resumed["validation"]["logloss"] == pytest.approx(expected.validation.logloss, abs=1e-4)
     assert list((workspace / "checkpoints").iterdir()) == []
     assert f"resumed after a kill, at step {', '.join(map(str, killed_at))}" in " ".join(output.split())
     logs = sorted((workspace / "logs").iterdir())[-3:]

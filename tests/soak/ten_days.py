@@ -4,12 +4,14 @@
 
 A series starts with an empty workspace and the same simulated days. On day d the trainer's model has (d - 1) · loss
 less AUC on the day's evaluation rows than the first version has on them: before the export, the necessary amount of
-noise is added to its rows for apps. The first version's AUC is the measure, since a young store's models get better
-from day to day, and a model that loses just that is no worse than the serving one. The state from which the next day's
-training starts is left as trained. A day has some 11,000 evaluation rows by default: with the 3,000 in the other tests'
-store, a loss of 0.02 would be within chance. Reports the result of each day, and repeats the gates' decisions on the
-series' records, as `wdr gates replay` does. Exits with code 1 if a day without a loss is stopped or refused, if a
-serving model has lost 0.02 or more, or if a replay decides differently from the run.
+noise is added to its rows for apps, and its logits are scaled and shifted to the lowest log loss, since the gates of
+log loss and calibration would otherwise stop the noise before the AUC shows it. The first version's AUC is the measure,
+since a young store's models get better from day to day, and a model that loses just that is no worse than the serving
+one. The state from which the next day's training starts is left as trained. A day has some 11,000 evaluation rows by
+default: with the 3,000 in the other tests' store, a loss of 0.02 would be within chance. Reports the result of each
+day, and repeats the gates' decisions on the series' records, as `wdr gates replay` does. Exits with code 1 if a day
+without a loss is stopped or refused, if a serving model has lost 0.02 or more, or if a replay decides differently from
+the run.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
+from sklearn.linear_model import LogisticRegression
 
 import trainer.run_fn
 from components.evaluation.paired import metrics_of
@@ -41,6 +44,7 @@ from pipeline.workspace import Workspace, new_run_id
 from tests.e2e import store
 from tests.e2e.prepared_store import CONFIG, add_seconds_open
 from trainer.evaluation import evaluate, logits_function
+from trainer.model import WideDeep
 from trainer.training_setup import TrainingSetup
 from transform.config.config import load_config
 from transform.errors import GateError
@@ -51,6 +55,7 @@ _MAX_LOSS = 0.02
 #: The tolerance within which the noise reaches the target AUC.
 _TOLERANCE = 0.0002
 
+#: The tables to whose rows noise is added.
 _TABLES = ("wide/app_id", "embedding/app_id")
 
 
@@ -80,10 +85,36 @@ def _first_version_auc(workspace: Path, name: str) -> float:
     return metrics_of(rows.label, rows.weight, scores)["auc"]
 
 
+def _changed_variables(model: WideDeep) -> list[tf.Variable]:
+    """The variables that `_lose` changes; the noisy wide table is in the list twice."""
+    return [*_linear_variables(model), model.bias, *(model.table_weights[name] for name in _TABLES)]
+
+
+def _linear_variables(model: WideDeep) -> list[tf.Variable]:
+    """The wide tables and the kernel of the last layer, in which the logit without the bias is linear."""
+    assert model.hidden_layers is not None, "the config must have a deep part"
+    (*_, last_kernel) = model.hidden_layers.named_variables.values()
+    return [*model.wide_variables, last_kernel]
+
+
+def _calibrate(prepared: TrainingSetup) -> None:
+    """Replaces the model's logits by slope · logit + intercept with the lowest log loss on the evaluation rows."""
+    model = prepared.model
+    logits_of = logits_function(model)
+    batches = [(logits_of(features).numpy(), labels.numpy()) for features, labels, _ in prepared.eval_data]
+    logits, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    fitted = LogisticRegression(C=np.inf).fit(logits[:, None], labels > 0.5)
+    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    assert slope > 0, f"the noisy logits must still rank; the slope is {slope}"
+    for variable in _linear_variables(model):
+        variable.assign(slope * variable)
+    model.bias.assign(slope * model.bias + intercept)
+
+
 def _lose(prepared: TrainingSetup, target: float) -> float:
     """Adds noise to the rows for apps until the model has the target AUC; returns the AUC that it reaches.
 
-    A model whose AUC is not above the target as trained is left unchanged.
+    A model whose AUC is not above the target as trained is left unchanged; another one is calibrated again.
     """
     logits_of, weights = logits_function(prepared.model), prepared.model.table_weights
 
@@ -102,6 +133,7 @@ def _lose(prepared: TrainingSetup, target: float) -> float:
         for table, values, of_table in zip(tables, clean, noise, strict=True):
             table.assign(values + scale * of_table)
         if abs((reached := auc()) - target) <= _TOLERANCE:
+            _calibrate(prepared)
             return reached
         low, high = (scale, high) if reached > target else (low, scale)
     raise AssertionError(f"no noise brings the AUC to {target:.4f}; the last was {reached:.4f}")
@@ -111,11 +143,11 @@ def _lose(prepared: TrainingSetup, target: float) -> float:
 def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Iterator[None]:
     """In this context, a trained model is exported with a loss of AUC, which is appended to `lost`."""
     train, save_warm_start = TrainingSetup.train, trainer.run_fn.save_warm_start
-    clean: dict[str, np.ndarray[Any, Any]] = {}
+    clean: list[tuple[tf.Variable, np.ndarray[Any, Any]]] = []
 
     def train_and_lose(prepared: TrainingSetup, *arguments: Any) -> Any:
         result = train(prepared, *arguments)
-        clean.update({name: prepared.model.table_weights[name].numpy() for name in _TABLES})
+        clean.extend((variable, variable.numpy()) for variable in _changed_variables(prepared.model))
         if loss:
             first = _first_version_auc(workspace, name)
             lost.append(first - _lose(prepared, first - loss))
@@ -124,8 +156,8 @@ def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Itera
         return result
 
     def save_clean(model: Any, *arguments: Any) -> None:
-        for name, values in clean.items():
-            model.table_weights[name].assign(tf.constant(values))
+        for variable, values in clean:
+            variable.assign(values)
         save_warm_start(model, *arguments)
 
     with (
