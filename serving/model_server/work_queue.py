@@ -6,7 +6,7 @@ so this costs nothing while the queue is empty. With eight clients that never pa
 
 A large request whose rows are independent is computed in parts, and lets other requests run after each part. One that
 cannot be split, such as one list of candidates to rank, runs to its end; if there are several threads, one of them
-computes no large requests.
+computes no large requests. Within TensorFlow, the operations of a large request give way to those of others.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Job:
     def compute(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> Tensors:
         """Computes the outputs of these inputs; raises the errors that `run` raises."""
         assert self.version.servable is not None  # held by this job
-        return self.version.servable.run(self.signature, inputs, self.wanted, deadline=self.deadline)
+        servable, large = self.version.servable, self.is_large
+        return servable.run(self.signature, inputs, self.wanted, deadline=self.deadline, is_large=large)
 
 
 class WorkQueue:

@@ -1,12 +1,13 @@
-"""Tests that a version that does not load leaves no session open."""
+"""Tests that a version that does not load leaves no session open, and of the options of runs."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from serving.model_server import servable
 from serving.model_server.errors import ServingError
@@ -33,3 +34,15 @@ def test_a_signature_of_a_missing_tensor_leaves_no_session(
         servable.Servable(str(path), 1)
     (session,) = sessions
     assert session._session is None
+
+
+def test_a_large_run_gives_way_to_others() -> None:
+    deadline = time.monotonic() + 60
+    small, large = (
+        config_pb2.RunOptions.FromString(servable._run_options(deadline, is_large)) for is_large in (False, True)
+    )
+    for options in (small, large):
+        assert 0 < options.timeout_in_ms <= 60_000
+        assert options.experimental.use_run_handler_pool
+    priorities = [o.experimental.run_handler_pool_options.priority for o in (small, large)]
+    assert priorities[0] > priorities[1]

@@ -28,7 +28,7 @@ class Broken:
         self.num_running: list[int] = []
         self.queue: WorkQueue | None = None
 
-    def run(self, *_: Any, deadline: float) -> dict[str, Any]:
+    def run(self, *_: Any, deadline: float, is_large: bool) -> dict[str, Any]:
         assert self.queue is not None
         self.num_running.append(self.queue.num_running)
         if len(self.num_running) == 1:
@@ -103,15 +103,24 @@ def test_a_cancelled_call_holds_its_version_until_it_is_computed() -> None:
 
 
 class Halves:
-    """A model that halves its input, and records each run's rows; the first run waits for `may_go_on`."""
+    """A model that halves its input, and records each run's rows; the first run waits for `may_go_on`.
+
+    Attributes:
+      may_go_on: Ends the first run.
+      runs: The rows of each run.
+      large_runs: The rows of those that give way to others.
+    """
 
     def __init__(self) -> None:
         self.may_go_on = threading.Event()
         self.runs: list[int] = []
+        self.large_runs: list[int] = []
 
-    def run(self, _: Signature, inputs: Any, __: Any, *, deadline: float) -> dict[str, Any]:
+    def run(self, _: Signature, inputs: Any, __: Any, *, deadline: float, is_large: bool) -> dict[str, Any]:
         x = tf.make_ndarray(inputs["x"])
         self.runs.append(len(x))
+        if is_large:
+            self.large_runs.append(len(x))
         if len(self.runs) == 1:
             assert self.may_go_on.wait(60)
         y = tf.make_tensor_proto(0.0).__class__(dtype=1, float_val=(x / 2).tolist())
@@ -120,10 +129,15 @@ class Halves:
 
 
 def run_beside(
-    sent: list[tuple[str, int]], *, max_waiting: int = 99, max_waiting_elements: int = 100_000, method: str = REGRESS
+    sent: list[tuple[str, int]],
+    *,
+    max_waiting: int = 99,
+    max_waiting_elements: int = 100_000,
+    method: str = REGRESS,
+    servable: Halves | None = None,
 ) -> tuple[list[int], list[Any]]:
     """Sends (caller, rows) requests while the first is computed; returns the rows of each run, and the answers."""
-    servable = Halves()
+    servable = servable or Halves()
     version = Version("m", 1, "")
     version.servable = servable  # type: ignore[assignment]
     signature = a_signature()
@@ -151,9 +165,14 @@ def run_beside(
 
 
 def test_a_large_request_is_cut_and_gives_way_after_each_part() -> None:
-    """2,500 rows are computed as 1,024, 1,024 and 452; requests that arrive meanwhile come after the first part."""
-    runs, answers = run_beside([("large", 2500), ("other", 10), ("large", 20)])
+    """2,500 rows are computed as 1,024, 1,024 and 452; requests that arrive meanwhile come after the first part.
+
+    Before the last part, 452 rows are left, which are not large any more.
+    """
+    servable = Halves()
+    runs, answers = run_beside([("large", 2500), ("other", 10), ("large", 20)], servable=servable)
     assert runs == [1024, 10, 20, 1024, 452]
+    assert servable.large_runs == [1024, 1024]
     for rows, answer in zip((2500, 10, 20), answers, strict=True):
         np.testing.assert_array_equal(list(answer["y"].float_val), np.arange(rows) / 2)
         assert [dim.size for dim in answer["y"].tensor_shape.dim] == [rows]
