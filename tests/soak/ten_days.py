@@ -2,16 +2,17 @@
 
     python -m tests.soak.ten_days [--days 10] [--losses 0 0.002 0.005] [--impressions 60000]
 
-A series starts with an empty workspace and the same simulated days. On day d the trainer's model has (d - 1) · loss
-less AUC on the day's evaluation rows than the first version has on them: before the export, the necessary amount of
-noise is added to its rows for apps, and its logits are scaled and shifted to the lowest log loss, since the gates of
-log loss and calibration would otherwise stop the noise before the AUC shows it. The first version's AUC is the measure,
-since a young store's models get better from day to day, and a model that loses just that is no worse than the serving
-one. The state from which the next day's training starts is left as trained. A day has some 11,000 evaluation rows by
-default: with the 3,000 in the other tests' store, a loss of 0.02 would be within chance. Reports the result of each
-day, and repeats the gates' decisions on the series' records, as `wdr gates replay` does. Exits with code 1 if a day
-without a loss is stopped or refused, if a serving model has lost 0.02 or more, or if a replay decides differently from
-the run.
+A series starts with an empty workspace and the same simulated days. On day d of a series with a loss, the exported
+model is version 1 with the day's vocabularies, and with so much noise in its rows for apps that it has (d - 1) · loss
+less AUC on the day's evaluation rows than version 1 itself; its logits are then scaled and shifted to the lowest log
+loss. So the AUC is all that gets worse, by differences that are as small as those of two models of one trainer. (A
+model that is trained on the day is better on the day's rows than any earlier one. The noise that hides this would make
+its scores so different that a day's interval is three times as wide; and uncalibrated scores would be refused for their
+log loss before the AUC shows the noise.) The state from which the next day's training starts is left as trained. A day
+has some 11,000 evaluation rows by default: with the 3,000 in the other tests' store, a loss of 0.02 would be within
+chance. Reports the result of each day, and repeats the gates' decisions on the series' records, as `wdr gates replay`
+does. Exits with code 1 if a day without a loss is stopped or refused, if a serving model has lost 0.02 or more, or if a
+replay decides differently from the run.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
+from tfx.utils import path_utils
 
 import trainer.run_fn
 from components.evaluation.paired import metrics_of
@@ -43,9 +45,12 @@ from pipeline.runner.run import run
 from pipeline.workspace import Workspace, new_run_id
 from tests.e2e import store
 from tests.e2e.prepared_store import CONFIG, add_seconds_open
+from tests.soak.same_days import report_of
 from trainer.evaluation import evaluate, logits_function
 from trainer.model import WideDeep
+from trainer.optimizers import JointOptimizer
 from trainer.training_setup import TrainingSetup
+from trainer.warm_start import warm_start
 from transform.config.config import load_config
 from transform.errors import GateError
 
@@ -85,9 +90,14 @@ def _first_version_auc(workspace: Path, name: str) -> float:
     return metrics_of(rows.label, rows.weight, scores)["auc"]
 
 
-def _changed_variables(model: WideDeep) -> list[tf.Variable]:
-    """The variables that `_lose` changes; the noisy wide table is in the list twice."""
-    return [*_linear_variables(model), model.bias, *(model.table_weights[name] for name in _TABLES)]
+def _become_first_version(prepared: TrainingSetup, workspace: Path) -> None:
+    """Replaces the model's variables by version 1's; tokens that version 1 does not know keep their own rows."""
+    first = report_of(workspace, 1)
+    assert first is not None, "version 1 must have been pushed"
+    training = prepared.config.training
+    optimizers = JointOptimizer(prepared.model, training, num_steps=1)  # its state is not used
+    path = path_utils.serving_model_path(first["places"]["model"])
+    warm_start(prepared.model, optimizers, training, prepared.transform_state, path)
 
 
 def _linear_variables(model: WideDeep) -> list[tf.Variable]:
@@ -147,8 +157,11 @@ def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Itera
 
     def train_and_lose(prepared: TrainingSetup, *arguments: Any) -> Any:
         result = train(prepared, *arguments)
-        clean.extend((variable, variable.numpy()) for variable in _changed_variables(prepared.model))
+        model = prepared.model
+        variables = (*model.table_weights.values(), *model.dense_variables.values())
+        clean.extend((variable, variable.numpy()) for variable in variables)
         if loss:
+            _become_first_version(prepared, workspace)
             first = _first_version_auc(workspace, name)
             lost.append(first - _lose(prepared, first - loss))
         else:
