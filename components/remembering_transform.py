@@ -153,15 +153,10 @@ class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: igno
                 splits_config=splits_config,
                 custom_config=json.dumps(dict(custom_config), sort_keys=True),
                 force_tf_compat_v1=0,
-                disable_statistics=0,
+                disable_statistics=1,  # nothing reads them; StatisticsGen has those of the raw examples
                 transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
                 transformed_examples=types.Channel(type=standard_artifacts.Examples),
                 updated_analyzer_cache=types.Channel(type=standard_artifacts.TransformCache),
                 updated_memory=types.Channel(type=VocabularyMemory),
-                pre_transform_schema=types.Channel(type=standard_artifacts.Schema),
-                pre_transform_stats=types.Channel(type=standard_artifacts.ExampleStatistics),
-                post_transform_schema=types.Channel(type=standard_artifacts.Schema),
-                post_transform_stats=types.Channel(type=standard_artifacts.ExampleStatistics),
-                post_transform_anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
             )
         )

@@ -10,10 +10,11 @@ import tensorflow_transform as tft
 from google.protobuf import text_format
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.proto import transform_pb2
-from tfx.types import Artifact, artifact_utils, standard_artifacts
+from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
-from components.remembering_transform import RememberingTransformExecutor, RememberingTransformSpec
+from components.artifacts import VocabularyMemory
+from components.remembering_transform import RememberingTransform, RememberingTransformExecutor
 from transform.config.config import Config, parse_config
 from transform.preprocessing import CONFIG_KEY
 from transform.schema import raw_schema
@@ -58,10 +59,7 @@ class Days:
         schema = self._artifact(standard_artifacts.Schema, f"{name}/schema")
         Path(schema.uri).mkdir(parents=True)
         (Path(schema.uri) / "schema.pbtxt").write_text(text_format.MessageToString(raw_schema(self.config)))
-        outputs = {
-            key: [self._artifact(parameter.type, f"{name}/{key}")]
-            for key, parameter in RememberingTransformSpec.OUTPUTS.items()
-        }
+        outputs = {key: [self._artifact(channel.type, f"{name}/{key}")] for key, channel in component().outputs.items()}
         outputs["transformed_examples"] = [
             self._artifact(standard_artifacts.Examples, f"{name}/transformed/{i}") for i in range(len(window))
         ]
@@ -76,7 +74,7 @@ class Days:
                 transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"])
             ),
             "force_tf_compat_v1": 0,
-            "disable_statistics": 0,
+            "disable_statistics": component().exec_properties["disable_statistics"],
         }
         context = BaseBeamExecutor.Context(
             beam_pipeline_args=["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"],
@@ -92,6 +90,19 @@ class Days:
         return artifact
 
 
+def component() -> RememberingTransform:
+    """The component as the pipeline makes it."""
+    return RememberingTransform(
+        examples=Channel(type=standard_artifacts.Examples),
+        schema=Channel(type=standard_artifacts.Schema),
+        analyzer_cache=Channel(type=standard_artifacts.TransformCache),
+        memory=Channel(type=VocabularyMemory),
+        preprocessing_fn="transform.preprocessing.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        custom_config={},
+    )
+
+
 def _example(weekday: str, app: str) -> bytes:
     def of(value: str) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
@@ -105,6 +116,16 @@ def _example(weekday: str, app: str) -> bytes:
 def vocabulary(output: tft.TFTransformOutput, name: str) -> list[bytes]:
     found: list[bytes] = output.vocabulary_by_name(f"{name}_vocabulary")
     return found
+
+
+def test_statistics_that_nobody_reads_are_not_computed() -> None:
+    assert component().exec_properties["disable_statistics"] == 1
+    assert set(component().outputs) == {
+        "transform_graph",
+        "transformed_examples",
+        "updated_analyzer_cache",
+        "updated_memory",
+    }
 
 
 def test_a_token_that_a_window_lacks_keeps_a_row_for_its_memory(tmp_path: Path) -> None:
