@@ -79,6 +79,16 @@ def test_a_link_that_leads_elsewhere_is_followed(path: Path, tmp_path: Path) -> 
     assert taken.tokens == [b"one", b"two"]
 
 
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -88,8 +98,8 @@ def test_a_link_that_leads_elsewhere_is_followed(path: Path, tmp_path: Path) -> 
             "a token or a certificate must have at most 1048576 bytes.",
         ),
         (lambda path: path.unlink(), "[Errno 2] No such file or directory: "),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "a file must be a regular one to be read again."),
-        (lambda path: (path.unlink(), path.mkdir()), "a file must be a regular one to be read again."),
+        (make_pipe, "a file must be a regular one to be read again."),
+        (make_folder, "a file must be a regular one to be read again."),
     ],
     ids=["refused", "large", "missing", "pipe", "folder"],
 )

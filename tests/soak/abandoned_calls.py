@@ -108,7 +108,7 @@ def swap(folder: Path, num_swaps: int) -> tuple[Calls, int]:
             for number in track(range(2, num_swaps + 2), "swaps", disable=not sys.stderr.isatty()):
                 push(templates[number % 2], model / str(number))
                 states = {**dict.fromkeys(range(1, number), "END"), number: "AVAILABLE"}
-                wait_for(lambda states=states: server.states(MODEL) == states, str(states), server.process)
+                server.wait_for_states(MODEL, states)
         return calls, server.stop()
 
 

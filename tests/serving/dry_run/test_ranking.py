@@ -36,7 +36,7 @@ def test_what_is_no_ranking_of_the_candidates(ranked: list[bytes], scores: list[
         in_given_order("rank", GIVEN, ranked, np.array(scores))
 
 
-class Ranks(tf.Module):
+class Ranks(tf.Module):  # type: ignore[misc]
     """Scores the i-th candidate of each request with sigmoid(-i); `rank_named` adds 0.01, unlike its logits."""
 
     def outputs(self, item_ids: tf.Tensor, off: float) -> dict[str, tf.Tensor]:
@@ -48,11 +48,11 @@ class Ranks(tf.Module):
             "deep_logits": tf.zeros_like(logits),
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])  # type: ignore[untyped-decorator]
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"scores": tf.zeros(tf.shape(examples))}
 
-    @tf.function(
+    @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
             tf.TensorSpec([None], tf.string, "context"),
             tf.TensorSpec([None, None], tf.string, "item_ids"),
@@ -61,7 +61,7 @@ class Ranks(tf.Module):
     def rank(self, context: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.outputs(item_ids, 0.0)
 
-    @tf.function(
+    @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
             tf.TensorSpec([None, None], tf.string, "item_ids"),
             tf.TensorSpec([None], tf.string, "country"),

@@ -77,8 +77,12 @@ class Server:
         answer = self.rest.get(f"/v1/models/{model}").json()
         return {int(found["version"]): found["state"] for found in answer.get("model_version_status", [])}
 
+    def wait_for_state(self, model: str, version: int, expected: str) -> None:
+        wait_for(lambda: self.states(model).get(version) == expected, f"{expected} of version {version}", self.process)
+
     def wait_for_states(self, model: str, expected: dict[int, str]) -> None:
-        wait_for(lambda: self.states(model) == expected, f"the states {expected}, not {self.states(model)}")
+        what = f"the states {expected}, not {self.states(model)}"
+        wait_for(lambda: self.states(model) == expected, what, self.process)
 
     def memory_mb(self) -> float:
         """Its resident memory in MB."""
@@ -121,7 +125,7 @@ def running(
     assert server.not_json == []
 
 
-def wait_for(condition: Callable[[], _T], what: str, process: subprocess.Popen[str] | None = None) -> _T:
+def wait_for(condition: Callable[[], _T | None], what: str, process: subprocess.Popen[str] | None = None) -> _T:
     """Waits until a condition is true, and returns its result."""
     end = time.monotonic() + PATIENCE_SECONDS
     while not (found := condition()):

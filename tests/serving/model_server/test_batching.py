@@ -18,7 +18,7 @@ def a_key(dtype: int, sizes: list[int], **values: object) -> Hashable:
     info.tensor_shape.dim.add(size=-1)
     definition = meta_graph_pb2.SignatureDef(inputs={"x": info}, outputs={"y": info})
     signature = Signature("s", definition, feeds={"x": None}, fetches={"y": None})  # type: ignore[dict-item]
-    proto = tensor_pb2.TensorProto(dtype=dtype, **values)  # type: ignore[arg-type]
+    proto = tensor_pb2.TensorProto(dtype=dtype, **values)
     for size in sizes:
         proto.tensor_shape.dim.add(size=size)
     return batching.key(signature, {"x": proto})

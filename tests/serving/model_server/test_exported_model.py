@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,8 @@ def rows() -> list[bytes]:
 
 
 def scores_of(server: Server, rows: list[bytes]) -> np.ndarray:
-    response = server.predictions.Predict(request(model=MODEL, **{EXAMPLES_INPUT: rows}))
+    inputs: dict[str, Any] = {EXAMPLES_INPUT: rows}
+    response = server.predictions.Predict(request(model=MODEL, **inputs))
     return np.array(response.outputs[SCORES_OUTPUT].float_val, np.float32)
 
 

@@ -84,7 +84,7 @@ def test_every_dtype_comes_back_as_it_was(server: Server, in_content: bool) -> N
 
 
 def test_only_the_outputs_asked_for(server: Server) -> None:
-    inputs = {"tag": [b"a"], "signal": np.array([[1, 2]]), "sensor": np.array([[[3]]])}
+    inputs: dict[str, Any] = {"tag": [b"a"], "signal": np.array([[1, 2]]), "sensor": np.array([[[3]]])}
     response = server.predictions.Predict(request("named", "total", "tag", **inputs))
     assert sorted(response.outputs) == ["tag", "total"]
     assert list(response.outputs["total"].int64_val) == [6]

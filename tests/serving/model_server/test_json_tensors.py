@@ -25,7 +25,9 @@ def signature(**dtypes: str) -> dict[str, meta_graph_pb2.SignatureDef]:
 def parsed(
     body: str, max_strings: int = 100, max_bytes: int = 1000, **dtypes: str
 ) -> Mapping[str, tensor_pb2.TensorProto]:
-    return predict_request(body.encode(), Limits(max_strings, max_bytes), signature(**dtypes))[0].inputs
+    request, _ = predict_request(body.encode(), Limits(max_strings, max_bytes), signature(**dtypes))
+    inputs: Mapping[str, tensor_pb2.TensorProto] = request.inputs
+    return inputs
 
 
 @pytest.mark.parametrize(

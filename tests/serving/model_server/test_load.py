@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def fill(server: Server) -> tuple[grpc.Future, list[grpc.Future]]:
 
 
 @pytest.fixture(scope="module")
-def narrow(models: Path):
+def narrow(models: Path) -> Iterator[Server]:
     """A server with one thread, and a queue for two requests."""
     with running("--models", models, "--threads", "1", "--max-waiting", "2") as server:
         server.predictions.Predict(slow(1))
@@ -115,7 +116,7 @@ def test_a_client_that_goes_makes_room(narrow: Server) -> None:
 
 
 @pytest.fixture(scope="module")
-def batching(models: Path):
+def batching(models: Path) -> Iterator[Server]:
     with running("--models", models, "--threads", "1", "--max-batch", "8") as server:
         server.predictions.Predict(slow(1))
         yield server

@@ -20,6 +20,7 @@ from benchmarks.model_server import children
 from serving.model_server import json_requests
 from serving.model_server.errors import ServingError
 from serving.model_server.parsing_process import ParsingProcess
+from serving.model_server.servable import Limits
 from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL
 
@@ -38,15 +39,15 @@ def soon(seconds: float = 60.0) -> float:
     return time.monotonic() + seconds
 
 
-def code_of(refused: Any) -> tuple[grpc.StatusCode, str]:
+def code_of(refused: object) -> tuple[grpc.StatusCode, str]:
     assert isinstance(refused, ServingError)
     return refused.code, refused.message
 
 
 def test_results_and_errors_are_the_function_s(parsing: ParsingProcess) -> None:
-    async def calls() -> list[Any]:
-        called = (parsing.run(soon(), os.getpid), parsing.run(soon(), json_requests.predict_request, b"", 1, {}))
-        return await asyncio.gather(*called, return_exceptions=True)
+    async def calls() -> tuple[object, object]:
+        parse = parsing.run(soon(), json_requests.predict_request, b"", Limits(100, 1000), {})
+        return await asyncio.gather(parsing.run(soon(), os.getpid), parse, return_exceptions=True)
 
     pid, refused = asyncio.run(calls())
     assert pid != os.getpid()
@@ -63,7 +64,7 @@ def test_it_gives_way(parsing: ParsingProcess) -> None:
 def test_past_its_bound_a_body_is_refused(parsing: ParsingProcess) -> None:
     """One call is running, and two wait."""
 
-    async def calls() -> list[Any]:
+    async def calls() -> list[BaseException | None]:
         called = (parsing.run(soon(), time.sleep, 0.01) for _ in range(4))
         return await asyncio.gather(*called, return_exceptions=True)
 
@@ -75,7 +76,7 @@ def test_past_its_bound_a_body_is_refused(parsing: ParsingProcess) -> None:
 
 
 def test_what_waits_past_its_deadline_is_not_parsed(parsing: ParsingProcess, tmp_path: Path) -> None:
-    async def calls() -> list[Any]:
+    async def calls() -> tuple[object, object]:
         called = (parsing.run(soon(), time.sleep, 1.0), parsing.run(soon(0.1), os.mkdir, tmp_path / "late"))
         return await asyncio.gather(*called, return_exceptions=True)
 
@@ -87,7 +88,7 @@ def test_what_waits_past_its_deadline_is_not_parsed(parsing: ParsingProcess, tmp
 
 
 def test_what_is_at_work_past_its_deadline_is_ended(parsing: ParsingProcess) -> None:
-    async def calls() -> list[Any]:
+    async def calls() -> tuple[object, object]:
         called = (parsing.run(soon(0.5), time.sleep, 600.0), parsing.run(soon(), abs, -1))
         return await asyncio.gather(*called, return_exceptions=True)
 

@@ -42,11 +42,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
     return found
 
 
-def _config(folder: Path, name: str, **options: int) -> ModelConfig:
+def _config(folder: Path, name: str, num_latest: int = 1) -> ModelConfig:
     for number in ("1", "2"):
         (folder / name / number).mkdir(parents=True)
         (folder / name / number / "saved_model.pb").write_bytes(b"")
-    return ModelConfig(name, str(folder / name), **options)
+    return ModelConfig(name, str(folder / name), num_latest)
 
 
 def _reconfigured(error: type[Exception], *configs: ModelConfig, then: Callable[[Manager], None] | None = None) -> None:

@@ -53,7 +53,7 @@ def test_swaps_under_load_fail_no_request_and_never_go_back(changing: Server, fo
         for number in range(2, 8):
             biases[number] = float(number % 3)
             push(saved(biases[number]), folder / str(number))
-            wait_for(lambda at=number: changing.states(MODEL).get(at) == "AVAILABLE", f"version {number}")
+            changing.wait_for_state(MODEL, number, "AVAILABLE")
     finally:
         stop.set()
         for thread in threads:
@@ -194,8 +194,8 @@ def test_memory_is_given_back(changing: Server, folder: Path, saved: Saved, tmp_
     seen = []
     for number in range(2, 10):
         push(large, folder / str(number))
-        wait_for(lambda at=number: changing.states(MODEL).get(at) == "AVAILABLE", f"version {number}")
-        wait_for(lambda at=number - 1: changing.states(MODEL).get(at) == "END", f"the end of {number - 1}")
+        changing.wait_for_state(MODEL, number, "AVAILABLE")
+        changing.wait_for_state(MODEL, number - 1, "END")
         seen.append(changing.memory_mb())
     assert seen[-1] < seen[1] + 60  # less than two of the six further versions
 

@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -24,8 +25,11 @@ METHOD_NAMES = {REGRESS: REGRESS, CLASSIFY: CLASSIFY, "classify_objects": CLASSI
 #: The dtypes that a request's values can have; the signature `types` echoes each.
 DTYPES = ("float32", "float64", "int8", "uint8", "int16", "int32", "int64", "uint32", "uint64", "bool", "string")
 
+#: `tf.function` without AutoGraph. TensorFlow publishes no types, so the decorator itself is untyped.
+graph_function: Callable[[Callable[..., Any]], tf.types.experimental.PolymorphicFunction] = tf.function(autograph=False)
 
-class TinyModel(tf.Module):
+
+class TinyModel(tf.Module):  # type: ignore[misc]
     """A model whose `serving_default` is x / 2 + `bias`."""
 
     def __init__(self, bias: float) -> None:
@@ -51,52 +55,52 @@ class TinyModel(tf.Module):
             "types": self.types.get_concrete_function(*(tf.TensorSpec([None], dtype, dtype) for dtype in DTYPES)),
         }
 
-    @tf.function(autograph=False)
-    def half_plus(self, x):
+    @graph_function
+    def half_plus(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": x / 2 + self.bias}
 
-    def _x(self, examples):
+    def _x(self, examples: tf.Tensor) -> tf.Tensor:
         features = {"x": tf.io.FixedLenFeature([], tf.float32, 0.0), "bias": tf.io.FixedLenFeature([], tf.float32, 0.0)}
         parsed = tf.io.parse_example(examples, features)
         return parsed["x"] / 2 + parsed["bias"] + self.bias
 
-    @tf.function(autograph=False)
-    def regress(self, inputs):
+    @graph_function
+    def regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": self._x(inputs)}
 
-    @tf.function(autograph=False)
-    def classify(self, inputs):
+    @graph_function
+    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         score = self._x(inputs)
         classes = tf.tile(tf.constant([["low", "high"]]), [tf.shape(inputs)[0], 1])
         return {"classes": classes, "scores": tf.stack([-score, score], axis=1)}
 
-    @tf.function(autograph=False)
-    def classify_objects(self, inputs):
+    @graph_function
+    def classify_objects(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the caption as the label, and the image's length in bytes as the score."""
         text = tf.io.FixedLenFeature([], tf.string)
         parsed = tf.io.parse_example(inputs, {"image": text, "caption": text})
         length = tf.cast(tf.strings.length(parsed["image"]), tf.float32)
         return {"classes": parsed["caption"][:, None], "scores": length[:, None]}
 
-    @tf.function(autograph=False)
-    def named(self, tag, signal, sensor):
+    @graph_function
+    def named(self, tag: tf.Tensor, signal: tf.Tensor, sensor: tf.Tensor) -> dict[str, tf.Tensor]:
         total = tf.reduce_sum(signal, axis=1) + tf.reduce_sum(sensor, axis=[1, 2])
         return {"total": total, "tag": tf.strings.upper(tag), "doubled": sensor * 2}
 
-    @tf.function(autograph=False)
-    def images(self, image_bytes):
+    @graph_function
+    def images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"reversed_bytes": tf.strings.substr(image_bytes, 1, 2), "length": tf.strings.length(image_bytes)}
 
-    @tf.function(autograph=False)
-    def pairs(self, pair):
+    @graph_function
+    def pairs(self, pair: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"sum": tf.reduce_sum(pair, axis=[1, 2])}
 
-    @tf.function(autograph=False)
-    def sizes(self, x):
+    @graph_function
+    def sizes(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"mean": tf.reduce_mean(x), "x": x}
 
-    @tf.function(autograph=False)
-    def slow(self, steps):
+    @graph_function
+    def slow(self, steps: tf.Tensor) -> dict[str, tf.Tensor]:
         """Takes some milliseconds per step."""
         matrix = tf.fill([600, 600], 1e-3 * tf.cast(tf.minimum(steps, 1), tf.float32))
         _, result = tf.while_loop(
@@ -104,8 +108,8 @@ class TinyModel(tf.Module):
         )
         return {"corner": result[0, 0]}
 
-    @tf.function(autograph=False)
-    def types(self, *inputs):
+    @graph_function
+    def types(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {f"{dtype}_out": tf.identity(value) for dtype, value in zip(DTYPES, inputs, strict=True)}
 
 

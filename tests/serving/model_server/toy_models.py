@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -13,8 +15,11 @@ TOY = "half_plus_two"
 #: The signature whose TensorInfo has no shape.
 SHAPELESS = "shapeless"
 
+#: `tf.function` without AutoGraph. TensorFlow publishes no types, so the decorator itself is untyped.
+graph_function: Callable[[Callable[..., Any]], tf.types.experimental.PolymorphicFunction] = tf.function(autograph=False)
 
-class _Toy(tf.Module):
+
+class _Toy(tf.Module):  # type: ignore[misc]
     """`serving_default` is x / 2 + 2 of a column, as in TF Serving's `half_plus_two`; all methods are Predict's."""
 
     def __init__(self) -> None:
@@ -33,16 +38,16 @@ class _Toy(tf.Module):
             "count_runs": self.count.get_concrete_function(),
         }
 
-    @tf.function(autograph=False)
-    def half(self, x):
+    @graph_function
+    def half(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": x / 2 + self.two}
 
-    @tf.function(autograph=False)
-    def mean(self, image):
+    @graph_function
+    def mean(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"mean": tf.reduce_mean(image, axis=[1, 2, 3])}
 
-    @tf.function(autograph=False)
-    def _parsed(self, examples):
+    @graph_function
+    def _parsed(self, examples: tf.Tensor) -> tf.Tensor:
         features = {
             "x": tf.io.FixedLenFeature([], tf.float32, 0.0),
             "ages": tf.io.VarLenFeature(tf.float32),
@@ -53,16 +58,16 @@ class _Toy(tf.Module):
         ages = tf.sparse.reduce_sum(parsed["ages"], axis=1) + tf.reduce_sum(parsed["days"], axis=1)
         return parsed["x"] / 2 + self.two + ages + tf.cast(parsed["count"], tf.float32)
 
-    @tf.function(autograph=False)
-    def regress(self, inputs):
+    @graph_function
+    def regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": self._parsed(inputs)}
 
-    @tf.function(autograph=False)
-    def classify(self, inputs):
+    @graph_function
+    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"scores": self._parsed(inputs)[:, None]}
 
-    @tf.function(autograph=False)
-    def count(self):
+    @graph_function
+    def count(self) -> dict[str, tf.Tensor]:
         return {"runs": self.runs.assign_add(1)}
 
 

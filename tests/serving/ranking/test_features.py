@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from serving.ranking_client.errors import RequestError
-from serving.ranking_client.features import encode_example
+from serving.ranking_client.features import Features, encode_example
 
 KINDS = {"hour": types_pb2.DT_STRING, "age": types_pb2.DT_FLOAT}
 
@@ -20,7 +20,7 @@ def decoded(serialized: bytes) -> dict[str, list[Any]]:
 
 
 def test_texts_are_bytes_numbers_are_floats_and_nothing_is_missing() -> None:
-    features = {
+    features: Features = {
         "country": "Åland",
         "raw": b"\xff",
         "age": 30,
@@ -41,7 +41,7 @@ def test_texts_are_bytes_numbers_are_floats_and_nothing_is_missing() -> None:
 
 
 def test_the_model_s_kinds_tell_what_an_integer_is() -> None:
-    features = {"hour": 7, "age": 7, "other": 7}
+    features: Features = {"hour": 7, "age": 7, "other": 7}
     assert decoded(encode_example(features, "x", 1000, KINDS)) == {"hour": [b"7"], "age": [7.0], "other": [7.0]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypedDict, Unpack
 
 import pytest
 from grpc import StatusCode
@@ -11,7 +12,13 @@ from serving.ranking_client.call_attempts import CallAttempts
 from serving.ranking_client.settings import ClientSettings
 
 
-def flight(**settings: float) -> CallAttempts:
+class Settings(TypedDict, total=False):
+    max_attempts: int
+    backoff_seconds: float
+    hedge_after_seconds: float
+
+
+def flight(**settings: Unpack[Settings]) -> CallAttempts:
     """A call that starts at 100 s and ends at 101 s; its random waits are exactly the mean."""
     return CallAttempts(ClientSettings(model="m", **settings), 100.0, 101.0, draw=lambda: 0.5)
 

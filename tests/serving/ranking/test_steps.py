@@ -80,7 +80,8 @@ def test_signatures_are_asked_once_until_another_version_answers() -> None:
 
     def methods(version: int) -> list[str]:
         """The methods that one ranking calls while this version serves."""
-        called, steps = [], shared.rank({}, ["a"], None, False)
+        called: list[str] = []
+        steps = shared.rank({}, ["a"], None, False)
         calls = next(steps)
         while True:
             called.append(calls[0].method)

@@ -28,7 +28,7 @@ def score(quality: float, age: float, version: int = 1) -> float:
     return 1 / (1 + math.exp(-quality - deep_logit(age, version)))
 
 
-class TinyModel(tf.Module):
+class TinyModel(tf.Module):  # type: ignore[misc]
     """Ranks like an exported model."""
 
     def __init__(self, version: int) -> None:
