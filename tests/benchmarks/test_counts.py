@@ -23,11 +23,10 @@ def test_where_there_is_no_signal_counts_have_none(num_spans: int) -> None:
 
 def test_counts_that_see_other_impressions_of_the_same_install_tell_the_label() -> None:
     train_log, eval_log = no_signal(1, 20_000, withhold=False)
-    each_alone = [
-        dataclasses.replace(log, folds=np.arange(log.labels.size) % NUM_FOLDS) for log in (train_log, eval_log)
-    ]
-    each_alone[1] = dataclasses.replace(each_alone[1], folds=np.full_like(eval_log.folds, NO_FOLD))
-    auc = trained(config_of((), (("user", "item"),), "wide", num_epochs=1), *each_alone, seed=1).result.validation.auc
+    each_alone = dataclasses.replace(train_log, folds=np.arange(train_log.labels.size) % NUM_FOLDS)
+    no_folds = dataclasses.replace(eval_log, folds=np.full_like(eval_log.folds, NO_FOLD))
+    config = config_of((), (("user", "item"),), "wide", num_epochs=1)
+    auc = trained(config, each_alone, no_folds, seed=1).result.validation.auc
     assert auc is not None
     assert auc > 0.95
 

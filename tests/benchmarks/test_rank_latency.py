@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,7 +18,7 @@ CONFIG = load_config(Path(__file__).parents[2] / "configs" / "app_store.yaml")
 
 def test_the_ways_take_turns_and_the_products_come_in_between() -> None:
     done: list[str] = []
-    ways = {name: lambda name=name: done.append(name) for name in ("a", "b")}
+    ways: dict[str, Callable[[], object]] = {name: functools.partial(done.append, name) for name in ("a", "b")}
     milliseconds = measure(ways, lambda: done.append("p"), num_rounds=20)
     assert {name: len(times) for name, times in milliseconds.items()} == {"a": 20, "b": 20, PRODUCTS: 20}
     in_turn = ["b", "a", "a", "b"] * 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from components.evaluation.results import Estimate, EvaluationResult, to_plain
 from components.quality_gate.inputs import PairedDifference, QualityInputs, Rival
 
@@ -23,7 +25,7 @@ def inputs(
     unseen: dict[str, float] | None = None,
     positives: int = 1400,
     change: Estimate | None = None,
-    **slices: EvaluationResult,
+    slices: Mapping[str, EvaluationResult] | None = None,
 ) -> QualityInputs:
     whole = EvaluationResult(
         num_examples=20_000,
@@ -33,4 +35,4 @@ def inputs(
         num_positives=positives,
         num_units=2000,
     )
-    return QualityInputs(uri, recipe, serving, to_plain({"": whole, **slices}), anchor)
+    return QualityInputs(uri, recipe, serving, to_plain({"": whole, **(slices or {})}), anchor)

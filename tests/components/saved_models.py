@@ -17,7 +17,7 @@ _WIDTH, _WORK = 200, {"works": 40, "slow": 400}
 _NUMBERS = {"large": 30_000_000, "twice as large": 60_000_000}
 
 
-class Scorer(tf.Module):
+class Scorer(tf.Module):  # type: ignore[misc]
     """Scores serialized tf.Examples by their feature `x`."""
 
     def __init__(self, kind: str):
@@ -27,7 +27,7 @@ class Scorer(tf.Module):
         self.numbers = tf.Variable(tf.ones(_NUMBERS.get(kind, 1)), name="numbers")
         self._kind = kind
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns one score per example."""
         kind = self._kind

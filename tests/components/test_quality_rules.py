@@ -50,6 +50,7 @@ def test_differences_are_pooled_by_variance_and_recency() -> None:
 def test_small_losses_add_up_against_the_anchor() -> None:
     """A loss of 0.0019 a day is within chance of a single day, 3 · 0.003, but not over several days."""
     earlier: list[EarlierSpan] = []
+    found: list[Finding] = []
     refused_on = None
     for day in range(1, 11):
         current = inputs(f"m/{day}", against_anchor(-0.0019 * day))
@@ -88,10 +89,10 @@ def test_days_against_another_anchor_do_not_count() -> None:
 
 
 def test_a_rise_of_the_log_loss_is_a_loss() -> None:
-    found = decided(inputs(anchor=against_anchor(0.0, logloss=0.006)))
-    assert [(f.rule, f.value, f.bound) for f in found] == [
-        ("quality.max_logloss_rise", pytest.approx(0.006), pytest.approx(0.02 * 0.25))
-    ]
+    (found,) = decided(inputs(anchor=against_anchor(0.0, logloss=0.006)))
+    assert found.rule == "quality.max_logloss_rise"
+    assert found.value == pytest.approx(0.006)
+    assert found.bound == pytest.approx(0.02 * 0.25)
     assert decided(inputs(anchor=against_anchor(0.0, logloss=-0.006))) == []
 
 
@@ -160,7 +161,7 @@ def test_a_small_slice_that_is_worse_every_day_is_refused_in_the_end() -> None:
     )
 
     def day(number: int) -> QualityInputs:
-        return inputs(f"m/{number}", serving="m/0", **{"country = br": inverted})
+        return inputs(f"m/{number}", serving="m/0", slices={"country = br": inverted})
 
     assert decided(day(1), evaluation=bounds) == []
     earlier = days(*(day(number) for number in range(1, 5)))
@@ -173,8 +174,10 @@ def pushed_daily(number: int, own: float, unseen: float, recipe: str = "one") ->
     """Returns days on each of which the model of the day before serves, with calibrations `own` and `unseen`."""
     found = [inputs("m/1", recipe=recipe, own={"calibration": own})]
     for day in range(2, number + 1):
-        calibrations = {"own": {"calibration": own}, "unseen": {"calibration": unseen}}
-        found.append(inputs(f"m/{day}", recipe=recipe, serving=f"m/{day - 1}", **calibrations))
+        serving, calibration = f"m/{day - 1}", {"calibration": own}
+        found.append(
+            inputs(f"m/{day}", recipe=recipe, serving=serving, own=calibration, unseen={"calibration": unseen})
+        )
     return days(*found)
 
 
@@ -218,7 +221,7 @@ def test_a_day_of_more_installs_does_not_look_like_a_loss() -> None:
 
 def test_inputs_are_read_as_they_were_recorded(tmp_path: Path) -> None:
     undefined = EvaluationResult(5, {"auc": math.nan}, {}, {"auc": Estimate(math.nan, math.nan)})
-    current = inputs(anchor=against_anchor(-0.02), serving="m/8", **{"country = br": undefined})
+    current = inputs(anchor=against_anchor(-0.02), serving="m/8", slices={"country = br": undefined})
     write_record(str(tmp_path), GateRecord("quality", 4, current.to_json(), tuple(decided(current))))
     (read,) = earlier_spans([read_record(str(tmp_path))])
     assert (read.span, read.refused) == (4, True)

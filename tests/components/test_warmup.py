@@ -13,14 +13,14 @@ from components.push.warmup import write_warmup
 from transform.version_layout import EXTRA_ASSETS, WARMUP_FILE
 
 
-class Ranks(tf.Module):
+class Ranks(tf.Module):  # type: ignore[misc]
     """Scores examples with 0, and returns candidate items unranked."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])  # type: ignore[untyped-decorator]
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"scores": tf.zeros(tf.shape(examples))}
 
-    @tf.function(
+    @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
             tf.TensorSpec([None], tf.string, name="context"),
             tf.TensorSpec([None, None], tf.string, name="item_ids"),
@@ -29,7 +29,7 @@ class Ranks(tf.Module):
     def rank(self, context: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"item_ids": item_ids, "num_contexts": tf.size(context)}
 
-    @tf.function(
+    @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
             tf.TensorSpec([None], tf.string, name="context"),
             tf.TensorSpec([None, None], tf.string, name="item_ids"),

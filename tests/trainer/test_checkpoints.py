@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import random
@@ -25,7 +24,7 @@ from trainer.optimizers import JointOptimizer
 from trainer.run_fn import run_fn
 from trainer.training import TrainingResult, steps_per_epoch, train
 from trainer.training_progress import Epoch, TrainingProgress
-from trainer.training_report import TRAINING_REPORT_FILE
+from trainer.training_report import TrainingReport, read_training_report
 from transform.feature_spec import LABEL
 
 POSITION = TrainingProgress(
@@ -272,12 +271,11 @@ def test_run_fn_goes_on_and_removes_the_checkpoints_in_the_end(
 ) -> None:
     root = tmp_path / "checkpoints"
 
-    def report(name: str) -> dict[str, object]:
+    def report(name: str) -> TrainingReport:
         fn_args = demanding.fn_args(tmp_path / name)
         fn_args.custom_config[CHECKPOINT_ROOT_KEY] = str(root)
         run_fn(fn_args)
-        found: dict[str, object] = json.loads((tmp_path / name / TRAINING_REPORT_FILE).read_text())
-        return found
+        return read_training_report(str(tmp_path / name))
 
     with monkeypatch.context() as patched:
         kill_at(patched, 60)
@@ -287,7 +285,7 @@ def test_run_fn_goes_on_and_removes_the_checkpoints_in_the_end(
     resumed = report("resumed")  # each attempt has its own output folder
     assert list(root.iterdir()) == []
     whole = report("whole")
-    assert whole["resumed_at"] == []
-    (step,) = resumed["resumed_at"]  # type: ignore[misc, union-attr]
+    assert whole.resumed_at == ()
+    (step,) = resumed.resumed_at
     assert 0 < step < 60
-    assert resumed["epochs"] == whole["epochs"]
+    assert resumed.epochs == whole.epochs

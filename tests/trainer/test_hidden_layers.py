@@ -24,7 +24,8 @@ def layers_of(**changes: Any) -> HiddenLayers:
 
 
 def logits(layers: HiddenLayers, *, training: bool) -> np.ndarray:
-    return layers(tf.constant(INPUTS), training=training).numpy()
+    found: np.ndarray = layers(tf.constant(INPUTS), training=training).numpy()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,9 @@ def test_batch_norm_takes_the_batch_in_training_and_the_moving_averages_else() -
     before = INPUTS @ v["dense_0/kernel"] + v["dense_0/bias"]
 
     def normalized(mean: Any, variance: Any) -> np.ndarray:
-        return (np.maximum((before - mean) / np.sqrt(variance + 1e-3), 0) @ v["dense_1/kernel"])[:, 0]
+        hidden = np.maximum((before - mean) / np.sqrt(variance + 1e-3), 0)
+        found: np.ndarray = (hidden @ v["dense_1/kernel"])[:, 0]
+        return found
 
     # The moving mean starts at 0, the variance at 1.
     np.testing.assert_allclose(logits(layers, training=False), normalized(0, 1), rtol=1e-4, atol=1e-5)
@@ -67,7 +70,8 @@ def test_dropout_drops_in_training_only() -> None:
 
 def test_bfloat16_rounds_the_factors_of_trainings_products_alone() -> None:
     def rounded(x: np.ndarray) -> np.ndarray:
-        return tf.cast(tf.cast(x, tf.bfloat16), tf.float32).numpy()
+        found: np.ndarray = tf.cast(tf.cast(x, tf.bfloat16), tf.float32).numpy()
+        return found
 
     layers = layers_of(compute_dtype="bfloat16", hidden_units=(5,))
     v = {name: variable.numpy() for name, variable in layers.named_variables.items()}

@@ -33,7 +33,7 @@ def test_boundaries_are_found_exactly_whatever_they_are() -> None:
         "price": np.array([0.1, 1e9], np.float32),
     }
 
-    @tf.function(input_signature=[{name: tf.SparseTensorSpec([None, None], tf.float32) for name in expected}])
+    @tf.function(input_signature=[{name: tf.SparseTensorSpec([None, None], tf.float32) for name in expected}])  # type: ignore[untyped-decorator]
     def transform(raw: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
         return {
             f"{name}_bucket_xf": tf.searchsorted(boundaries, raw[name].values, side="right", out_type=tf.int64)

@@ -121,11 +121,12 @@ def assert_follows(optimizer: Any, paper: Any, initial: np.ndarray, sparse: bool
     for _ in range(200):
         rows = rng.choice(len(initial) - 1, 8) if sparse else np.arange(len(initial))
         gradients = rng.normal(size=(len(rows), *initial.shape[1:])).astype(np.float32)
+        gradient = tf.constant(gradients)
         if sparse:
             assert len(set(rows)) < len(rows)
-            slices = tf.IndexedSlices(tf.constant(gradients), tf.constant(rows), tf.constant(initial.shape))
+            gradient = tf.IndexedSlices(gradient, tf.constant(rows), tf.constant(initial.shape))
         before = [variable.numpy() for variable in state]
-        optimizer.apply_gradients([(slices if sparse else tf.constant(gradients), table)])
+        optimizer.apply_gradients([(gradient, table)])
         for row in np.unique(rows):
             paper.step(row, gradients[rows == row].astype(np.float64).sum(axis=0))
         for old, variable in zip(before, state, strict=True):

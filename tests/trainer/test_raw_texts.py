@@ -96,7 +96,7 @@ class Deployed:
 
     def __init__(self, folder: Path) -> None:
         rng = random.Random(3)
-        rows = [
+        rows: list[Row] = [
             {
                 "country": [rng.choice(["us", "de", "n/a"])],
                 "motto": [rng.choice(["go", " go", " ?", "unknown"])],
@@ -117,7 +117,7 @@ class Deployed:
         draw = np.random.default_rng(5)
         for variable in model.trainable_variables:
             variable.assign(draw.normal(scale=0.5, size=variable.shape))
-        self.catalog = {app: {"tags": ["free"], "price": [2.5]} for app in APPS}
+        self.catalog: dict[str, Row] = {app: {"tags": ["free"], "price": [2.5]} for app in APPS}
         items = {app.encode(): to_example(item) for app, item in self.catalog.items()}
         export_model(model, output, CONFIG, str(folder / "model"), items)
         self.signatures = tf.saved_model.load(str(folder / "model")).signatures

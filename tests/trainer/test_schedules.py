@@ -51,7 +51,7 @@ def moved(config: Config, deep: settings.DeepOptimizer, step: int) -> tuple[np.n
     labels = tf.constant([0, 1] * 4, tf.float32)
     tf.function(train_step)(model, optimizers, (features_of(np.random.default_rng(1), OLD, OLD), labels, tf.ones(8)))
     assert model.step.numpy() == step + 1
-    return tuple(table.numpy() - old for table, old in zip(tables, before, strict=True))  # type: ignore[return-value]
+    return tuple(table.numpy() - old for table, old in zip(tables, before, strict=True))
 
 
 @pytest.mark.parametrize("name", ["adagrad", "adam"])

@@ -29,8 +29,8 @@ class Gradients:
 
 def bias_gradient(model: WideDeep, labels: list[float], weights: list[float], fraction: float = 1.0) -> float:
     gradients = Gradients(model)
-    columns = (np.array(values, np.float32) for values in (labels, weights))
-    (batch,) = batches_of(np.arange(len(labels)), *columns, batch_size=100)
+    apps = np.arange(len(labels))
+    (batch,) = batches_of(apps, np.array(labels, np.float32), np.array(weights, np.float32), batch_size=100)
     train_step(model, gradients, batch, fraction)  # type: ignore[arg-type]
     return gradients.of_bias
 

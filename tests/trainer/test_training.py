@@ -69,7 +69,7 @@ def test_what_is_monitored_decides_which_epoch_is_best(config: Config) -> None:
     for monitor in ("auc", "logloss"):
         training = settings.Training(
             num_epochs=60, patience=3, monitor=monitor, wide_optimizer=settings.Ftrl(learning_rate=0.3)
-        )  # type: ignore[arg-type]
+        )
         model = wide_model_of(config)
         exported[monitor] = train(
             model, JointOptimizer(model, training), seen, held_out, training, COUNTS
@@ -109,7 +109,9 @@ def test_the_loss_of_an_epoch_is_the_weighted_mean(wide_model: WideDeep) -> None
     batches = batches_of(np.arange(5), labels, weights, 2)  # the last batch has one example
     result = train(wide_model, optimizers, every_epoch(batches), batches, training, LabelCounts(2, 3))
     by_hand = ((1 + 5 + 0.5) * np.log(4 / 3) + 2 * np.log(4)) / 8.5
-    assert result.epochs == (Epoch(1, 5, pytest.approx(by_hand, rel=1e-6), result.validation),)
+    (epoch,) = result.epochs
+    assert epoch == Epoch(1, 5, epoch.loss, result.validation)
+    assert epoch.loss == pytest.approx(by_hand, rel=1e-6)
     assert result.validation.logloss == pytest.approx(by_hand, rel=1e-6)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def tables_of(trained: Trained) -> tuple[Table, ...]:
     return (*trained.model.wide_tables, *trained.model.embedding_tables)
 
 
-def rows_in_batch(table: Table, features: dict[str, Any]) -> np.ndarray:
+def rows_in_batch(table: Table, features: Mapping[str, Any]) -> np.ndarray:
     """The rows of a table that a batch uses."""
     ids = [features[name] for name in table.inputs]
     return np.unique(np.concatenate([i.values if isinstance(i, tf.SparseTensor) else i for i in ids]))

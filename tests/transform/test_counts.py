@@ -57,7 +57,7 @@ def test_a_key_stands_for_a_combination(tmp_path: Path) -> None:
     assert transformed.columns[SPAN] == [4] * 5
     assert transformed.columns[SHARES_LABEL] == [1] * 5
     assert transformed.columns[FOLD] == [label for _, _, label, _ in TABLE]
-    request = {"user": ["ann"], "app": ["chess"], "price": [1.0], "label": [0]}
+    request: Row = {"user": ["ann"], "app": ["chess"], "price": [1.0], "label": [0]}
     out = transformed.apply([request])
     assert out["count_of_user_x_app_key_xf"] == keys[:1]
     assert (out[SPAN], out[FOLD], out[SHARES_LABEL]) == ([NO_SPAN], [NO_FOLD], [0])

@@ -31,7 +31,7 @@ def test_a_wrong_value_is_told(key: str, value: Any, problem: str) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("cpu", "two"), ("memory", "8 GB")])
-def test_a_pod_asks_as_kubernetes_writes(key: str, value: str) -> None:
+def test_a_pod_asks_as_kubernetes_writes(key: str, value: Any) -> None:
     with pytest.raises(ValidationError):
         Pod(**{key: value})
 

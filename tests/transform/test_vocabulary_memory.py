@@ -79,7 +79,8 @@ def test_earlier_spans_of_a_window_that_no_memory_has_counted_are_counted_at_onc
     assert one_by_one is not None
     for token, seen in at_once.vocabularies["weekday"].items():
         other = one_by_one.vocabularies["weekday"][token]
-        assert (seen.last_span, seen.count) == (other.last_span, pytest.approx(other.count))
+        assert seen.last_span == other.last_span
+        assert seen.count == pytest.approx(other.count)
 
 
 def test_of_more_tokens_than_the_vocabulary_s_maximum_the_most_frequent_are_remembered() -> None:

@@ -78,13 +78,19 @@ def rows(number: int, seed: int) -> list[Row]:
     draw = random.Random(seed)
     scores = [1 / (1 + math.exp(-logit * 24 / 4096 * 40 - 12 / 4096)) for logit in range(-12, 13)]
     requests = [draw.randint(0, number // 4) for _ in range(number)]
-    return [(r, int(draw.random() < 0.3), float(draw.randint(1, 3)), *draw.choices(scores, k=2)) for r in requests]
+    found: list[Row] = []
+    for request in requests:
+        label, weight = int(draw.random() < 0.3), float(draw.randint(1, 3))
+        first, second = draw.choices(scores, k=2)
+        found.append((request, label, weight, first, second))
+    return found
 
 
 def columns(found: Sequence[Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Returns units, labels, weights and both scores."""
     units = np.array([float(unit_hash(str(row[0]).encode())) for row in found])
-    return units, *(np.array([row[i] for row in found], float) for i in (1, 2)), np.array([row[3:] for row in found])
+    labels, weights = (np.array([row[i] for row in found], float) for i in (1, 2))
+    return units, labels, weights, np.array([row[3:] for row in found])
 
 
 def test_each_replicate_has_the_metrics_of_its_rows_as_often_as_it_draws_them() -> None:

@@ -22,17 +22,18 @@ def test_auc_of_scores_near_4_in_100_000_is_the_share_of_pairs_in_order(tmp_path
     labels = [int(i % 8 == 0) for i in range(400)]
     logits = [draw.gauss(-10.0 + 0.7 * label, 0.7) for label in labels]
     scores = [float(f"{1 / (1 + math.exp(-logit)):.6e}") for logit in logits]
+    weights = [1.0 + i % 3 for i in range(400)]
     rows = [
         {
-            "request_id": f"r{i // 5}", "country": "x", "category": "x", "label": label, "weight": 1.0 + i % 3,
+            "request_id": f"r{i // 5}", "country": "x", "category": "x", "label": label, "weight": weight,
             "candidate": score, "baseline": score,
         }
-        for i, (label, score) in enumerate(zip(labels, scores, strict=True))
+        for i, (label, score, weight) in enumerate(zip(labels, scores, weights, strict=True))
     ]  # fmt: skip
     config = eval_config(Evaluation({"auc": Threshold(min=0.5)}), weighted=True, has_requests=True)
     tfma_runs.run(rows, tfma_runs.with_models(config, paired=False, weighted=True), tmp_path)
     found = read_measured(str(tmp_path))[""].metrics["auc"]
-    assert found == pytest.approx(plain.auc(labels, scores, [row["weight"] for row in rows]), abs=1e-9)
+    assert found == pytest.approx(plain.auc(labels, scores, weights), abs=1e-9)
 
 
 def test_the_evaluator_s_auc_and_log_loss_are_those_that_stop_a_training_early() -> None:

@@ -43,7 +43,7 @@ def example(row: Mapping[str, Any]) -> bytes:
             feature.int64_list.value.append(value)
         else:
             feature.float_list.value.append(value)
-    return found.SerializeToString()
+    return bytes(found.SerializeToString())
 
 
 def with_models(config: config_pb2.EvalConfig, *, paired: bool, weighted: bool = False) -> config_pb2.EvalConfig:

@@ -64,8 +64,8 @@ def missed(baseline: Measurements | None = BASELINE, **budgets: Any) -> list[str
     ],
 )  # fmt: skip
 def test_a_budget_holds_to_its_very_limit(budget: str, limit: float, below: float, sentence: str) -> None:
-    assert missed(**{budget: limit}) == []
-    assert missed(**{budget: below}) == [sentence]
+    assert missed(BASELINE, **{budget: limit}) == []
+    assert missed(BASELINE, **{budget: below}) == [sentence]
 
 
 def test_every_missed_budget_is_told() -> None:

@@ -108,25 +108,25 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("made")
     eval_rows = rows(300, seed=2)
-    spans = [
+    span, other, swapped = (
         transform_span(config(), train, eval_rows, folder / name)
         for name, train in {
             "span": rows(2000, seed=1),
             "other": rows(2000, seed=3),
             "swapped": rows(2000, seed=1, swapped=True),
         }.items()
-    ]
+    )
     earlier, own, half = (
         examples_artifact(folder / name, train=[], eval=map(to_example, raw))
         for name, raw in {"earlier": rows(100, seed=4), "own": eval_rows, "half": eval_rows[::2]}.items()
     )
     own.set_int_custom_property("span", 1)
     half.set_int_custom_property("span", 1)
-    span = spans[0]
     output = tft.TFTransformOutput(span.transform_output)
     prepared = prepare(span.config, output, [span.train_files], [span.eval_files], None)
     prepared.train()
-    return Made(prepared, *spans, f"{own.uri}/Split-eval/data-0.gz", [earlier, own], [earlier, half], folder)
+    raw_files = f"{own.uri}/Split-eval/data-0.gz"
+    return Made(prepared, span, other, swapped, raw_files, [earlier, own], [earlier, half], folder)
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,8 @@ def _are_rows(lines: Sequence[str], width: int) -> bool:
 
 def _fields(text: str, max_characters: int) -> tuple[str, ...] | str:
     """Returns a record's fields: OPEN if it ends within quotes, WRONG if it breaks a rule, empty if it is blank."""
-    fields, field, state = [], "", "record"
+    fields: list[str] = []
+    field, state = "", "record"
     for c in text:
         if state == "quoted":
             field, state = (field, "quote") if c == '"' else (field + c, state)

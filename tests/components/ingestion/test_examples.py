@@ -28,7 +28,7 @@ def fold_of(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"fold/{key}".encode(), digest_size=8).digest(), "big") // 2**61
 
 
-def impression(**changes: object) -> Impression:
+def impression(**changes: Any) -> Impression:
     row = Impression("log.csv", 1, "", VALUES, 1, {"catalog": ("a1", 2.5, "été"), "users": ("u2", ("a0", "a9"))})
     return row._replace(**changes)
 

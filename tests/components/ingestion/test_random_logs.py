@@ -129,7 +129,7 @@ def test_each_line_is_kept_or_rejected_where_no_field_has_several(
             rejected.append(output.value)
         elif output.tag == COUNTED:
             counted[output.value[0]] = output.value[1]
-    kept = []
+    kept: list[tuple[str, str, int, tuple[object, ...]]] = []
     groups: dict[str, list[tuple[str, str, int, tuple[object, ...]]]] = {}
     for row in rows:
         groups.setdefault(row[3][1], []).append(row)

@@ -43,7 +43,12 @@ def ingest(config: Config, folder: Path, **replaced: Any) -> dict[str, list[Any]
 
 
 def by_id(impressions: list[Any]) -> dict[str, Impression]:
-    return {row[3][0]: Impression(*row) for row in impressions}
+    """Returns the impressions by id, with tuples again for JSON's lists."""
+    found = {}
+    for file, row, split, values, label, joined, shares_label in impressions:
+        matches = {table: None if match is None else tuple(match) for table, match in joined.items()}
+        found[values[0]] = Impression(file, row, split, tuple(values), label, matches, shares_label)
+    return found
 
 
 @pytest.mark.parametrize("broadcast", [True, False], ids=["broadcast", "shuffled"])
@@ -55,7 +60,7 @@ def test_a_join_keeps_an_impression_without_a_match(tmp_path: Path, broadcast: b
         joined = found[row["impression"]].joined
         # The first of the two rows of a1 in the catalog is joined.
         match = next((c for c in CATALOG if c["app"] == row["app"]), None)
-        assert joined["catalog"] == (match and [match["app"], match["price"], match["title"]])
+        assert joined["catalog"] == (match and (match["app"], match["price"], match["title"]))
         assert (joined["users"] is None) == (row["user"] == "u3")
         assert found[row["impression"]].label == label_of(row)
         assert found[row["impression"]].split == split_of(row["request"])

@@ -21,23 +21,21 @@ APPS = [f"app{i}" for i in range(12)]
 IN_CATALOG, RATED = APPS[:10], [*APPS[:7], *APPS[8:10]]
 DEVELOPERS = ["ada", "bob", "cyd"]
 
-FEATURES: dict[str, dict[str, Any]] = {
-    feature["name"]: feature
-    for feature in [
-        {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
-        {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-        {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 5},
-        {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 3}},
-        {"name": "discount", "side": "item", "kind": "numeric", "num_quantiles": 4},
-        {"name": "maker", "column": "developer", "side": "item", "kind": "categorical", "vocabulary": {}},
-        {"name": "shelf", "side": "item", "kind": "categorical", "vocabulary": {}},
-        {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
-        {"name": "developer", "side": "item", "kind": "categorical", "source": "catalog", "vocabulary": {}},
-        {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
-        {"name": "rating", "side": "item", "kind": "numeric", "source": "ratings", "num_quantiles": 5},
-        {"name": "size", "side": "item", "kind": "categorical", "source": "developers", "vocabulary": {}},
-    ]
-}
+_FEATURES: list[dict[str, Any]] = [
+    {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
+    {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
+    {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 5},
+    {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 3}},
+    {"name": "discount", "side": "item", "kind": "numeric", "num_quantiles": 4},
+    {"name": "maker", "column": "developer", "side": "item", "kind": "categorical", "vocabulary": {}},
+    {"name": "shelf", "side": "item", "kind": "categorical", "vocabulary": {}},
+    {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
+    {"name": "developer", "side": "item", "kind": "categorical", "source": "catalog", "vocabulary": {}},
+    {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
+    {"name": "rating", "side": "item", "kind": "numeric", "source": "ratings", "num_quantiles": 5},
+    {"name": "size", "side": "item", "kind": "categorical", "source": "developers", "vocabulary": {}},
+]
+FEATURES = {feature["name"]: feature for feature in _FEATURES}
 TABLES: dict[str, dict[str, Any]] = {
     "catalog": {"path": "catalog.csv", "format": "csv", "key": "app", "broadcast": True},
     "ratings": {"path": "ratings.csv", "format": "csv", "key": "id", "impression_key": "app"},
