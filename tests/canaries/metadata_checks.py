@@ -68,7 +68,7 @@ def check_call_method() -> None:
     """All requests go through `_call_method`, those by ids under the names that our store knows."""
     called: list[str] = []
 
-    class Recording(ml_metadata.MetadataStore):
+    class Recording(ml_metadata.MetadataStore):  # type: ignore[misc]
         def _call_method(self, method_name: str, request: Any, response: Any) -> None:
             called.append(method_name)
             super()._call_method(method_name, request, response)

@@ -86,7 +86,8 @@ class _Site:
             elif isinstance(node, ast.Assign):
                 targets = {t.id for t in node.targets if isinstance(t, ast.Name)}
                 if "__all__" in targets:
-                    return {e.value for e in ast.walk(node.value) if isinstance(e, ast.Constant)}
+                    constants = [e.value for e in ast.walk(node.value) if isinstance(e, ast.Constant)]
+                    return {name for name in constants if isinstance(name, str)}
                 names |= targets
         return {name for name in names if not name.startswith("_")}
 
@@ -177,7 +178,8 @@ def is_public(name: str) -> bool:
     """Whether a dotted name is part of its package's public API."""
     if any(_PRIVATE.fullmatch(part) for part in name.split(".")):
         return False
-    return name in PUBLIC or PUBLIC.get(name.split(".")[0], lambda _: True)(name)
+    rule = PUBLIC.get(name.split(".")[0])
+    return name in PUBLIC or rule is None or rule(name)
 
 
 def _imports(tree: ast.AST) -> dict[str, str]:
@@ -255,9 +257,9 @@ def _attributes(tree: ast.AST, imports: dict[str, str]) -> Iterator[str]:
             case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()) if _chain(value, imports) == "sys.modules":
                 yield "sys.modules ="
             case ast.Call(func=ast.Name(id="getattr" | "setattr" | "delattr" as function), args=[target, named, *_]):
-                value = named.value if isinstance(named, ast.Constant) else None
-                if isinstance(value, str) and _PRIVATE.fullmatch(value) and value not in defined:
-                    yield f".{value}"
+                private = named.value if isinstance(named, ast.Constant) else None
+                if isinstance(private, str) and _PRIVATE.fullmatch(private) and private not in defined:
+                    yield f".{private}"
                 chain = _chain(target, imports)
                 if function != "getattr" and chain is not None:
                     yield f"{chain} ="

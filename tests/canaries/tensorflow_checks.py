@@ -33,7 +33,7 @@ def check_pruned() -> None:
     """A saved function is reduced to some of its outputs, without the ops of the others."""
     spec = {"price": tf.SparseTensorSpec([None, None], tf.float32), "country": tf.TensorSpec([None], tf.string)}
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[spec])  # type: ignore[untyped-decorator]
     def whole(features: Any) -> Any:
         return {"cheap": features["price"].values < 2.0, "length": tf.strings.length(features["country"])}
 
@@ -196,7 +196,7 @@ def check_example_decoder() -> None:
 def check_failed_trial() -> None:
     """A trial that failed has the traceback as its message, whose last line is the error's class and text."""
 
-    class Search(keras_tuner.engine.base_tuner.BaseTuner):
+    class Search(keras_tuner.engine.base_tuner.BaseTuner):  # type: ignore[misc]
         def run_trial(self, trial: Any) -> float:
             raise keras_tuner.errors.FailedTrialError("the loss is not finite")
 

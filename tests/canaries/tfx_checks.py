@@ -23,6 +23,7 @@ from tfx.components.example_validator import executor as example_validator
 from tfx.components.trainer import executor as trainer_executor
 from tfx.components.transform import executor as transform_executor
 from tfx.components.transform import executor_utils
+from tfx.dsl.compiler import compiler
 from tfx.dsl.compiler import constants as compiler_constants
 from tfx.dsl.components.base import base_beam_executor, base_driver, base_executor, executor_spec
 from tfx.dsl.components.common import resolver
@@ -119,7 +120,7 @@ def check_exec_properties() -> None:
 
 def check_compiler() -> None:
     """An input from the same run is queried in the contexts of the pipeline, the run and the node."""
-    ir = our_ir.compiler.Compiler().compile(tiny.tiny_pipeline())
+    ir = compiler.Compiler().compile(tiny.tiny_pipeline())
     (channel,) = ir.nodes[1].pipeline_node.inputs.inputs["schema"].channels
     assert [query.type.name for query in channel.context_queries] == ["pipeline", "pipeline_run", "node"]
     assert [query.name.field_value.string_value for query in channel.context_queries][::2] == ["tiny", "tiny.Producer"]
@@ -204,7 +205,7 @@ def check_local_runner() -> None:
     """`run` compiles a pipeline and passes it to `run_with_ir`."""
     passed: list[Any] = []
 
-    class Recording(local_dag_runner.LocalDagRunner):
+    class Recording(local_dag_runner.LocalDagRunner):  # type: ignore[misc]
         def run_with_ir(self, pipeline: Any, run_options: Any = None) -> None:
             passed.append((pipeline, run_options))
 
@@ -218,7 +219,7 @@ def check_local_runner() -> None:
 def check_executor_context() -> None:
     context = base_executor.BaseExecutor.Context(pipeline_run_id="run-3")
 
-    class Executor(base_executor.BaseExecutor):
+    class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
             raise NotImplementedError
 
@@ -226,7 +227,7 @@ def check_executor_context() -> None:
     assert Executor()._context is None
 
 
-class _BeamExecutor(base_beam_executor.BaseBeamExecutor):
+class _BeamExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
         raise NotImplementedError
 

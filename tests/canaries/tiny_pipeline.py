@@ -19,25 +19,25 @@ from components.uncached import UncachedDriver
 RECORDED = "canaries.Producer"
 
 
-class _Executor(base_executor.BaseExecutor):
+class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:
         assert exec_properties["number"] == 7
 
 
-class _ProducerSpec(ComponentSpec):
+class _ProducerSpec(ComponentSpec):  # type: ignore[misc]
     PARAMETERS = {"number": ExecutionParameter(type=int)}
     INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {"schema": ChannelParameter(type=standard_artifacts.Schema)}
 
 
-class _ConsumerSpec(ComponentSpec):
+class _ConsumerSpec(ComponentSpec):  # type: ignore[misc]
     PARAMETERS = {"number": ExecutionParameter(type=int)}
     INPUTS = {"schema": ChannelParameter(type=standard_artifacts.Schema)}
     OUTPUTS: dict[str, ChannelParameter] = {}
 
 
 @recorded_as(RECORDED)
-class Producer(base_component.BaseComponent):
+class Producer(base_component.BaseComponent):  # type: ignore[misc]
     SPEC_CLASS = _ProducerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
     DRIVER_CLASS = UncachedDriver
@@ -46,7 +46,7 @@ class Producer(base_component.BaseComponent):
         super().__init__(spec=_ProducerSpec(number=7, schema=types.Channel(type=standard_artifacts.Schema)))
 
 
-class Consumer(base_component.BaseComponent):
+class Consumer(base_component.BaseComponent):  # type: ignore[misc]
     SPEC_CLASS = _ConsumerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
 

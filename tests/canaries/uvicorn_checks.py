@@ -62,9 +62,10 @@ async def _one_request() -> None:
     config = uvicorn.Config(_app, ws="none", lifespan="off", log_config=None)
     config.load()
     state, transport = ServerState(), _Transport()
-    protocol: Any = http_connection.bounded_protocol(5.0)(config, state, app_state={})
-    assert isinstance(protocol, h11_impl.H11Protocol)
-    assert isinstance(protocol.conn, http_connection._Connection)
+    made = http_connection.bounded_protocol(5.0)(config, state, app_state={})
+    assert isinstance(made, h11_impl.H11Protocol)
+    assert isinstance(made.conn, http_connection._Connection)
+    protocol: Any = made  # uvicorn declares neither that `cycle` may be None nor all transports that it takes
     protocol.connection_made(transport)
     assert (protocol.cycle, protocol.connections, protocol.transport) == (None, {protocol}, transport)
     protocol.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\na")

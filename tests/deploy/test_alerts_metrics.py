@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 import yaml
 from fastapi.testclient import TestClient
@@ -77,8 +76,8 @@ def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         server.wait_for_states("broken", {7: "END"})
         page = server.rest.get("/metrics").text
     with TestClient(make_app(ClientSettings(model=MODEL), 1000, 1, 1.0)) as service:
-        answer: httpx.Response = service.get("/metrics")
-    return on_page(page) | on_page(answer.text) | TF_SERVING | UP
+        service_page = service.get("/metrics").text
+    return on_page(page) | on_page(service_page) | TF_SERVING | UP
 
 
 @pytest.mark.parametrize("alert", serving_rules())

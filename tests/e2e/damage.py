@@ -40,7 +40,7 @@ def _encoded(feature: str, values: tf.Tensor) -> tf.Tensor:
     return field(b"\x0a", field(b"\x0a", entry))
 
 
-class _Wrapped(tf.Module):
+class _Wrapped(tf.Module):  # type: ignore[misc]
     """A SavedModel with changed scores in each of its signatures."""
 
     def __init__(self, path: Path, change: Scores, more_numbers: int):
@@ -51,7 +51,7 @@ class _Wrapped(tf.Module):
         #: The model's own ranking signatures; a model that reads an item feature from the log has only `rank_items`.
         self.ranking = {name: self._ranking(name) for name in _RANKING if name in self._inner.signatures}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])  # type: ignore[untyped-decorator]
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = self._inner.signatures[_SIGNATURE](examples=examples)["scores"]
         return {"scores": self._change(scores, examples)}

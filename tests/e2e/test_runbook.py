@@ -127,11 +127,12 @@ def run(
     compiled: Path, data: Path, workspace: Path, nodes: Sequence[str], span: int, run_id: str = "night"
 ) -> subprocess.CompletedProcess[str]:
     """Runs nodes as a scheduler's tasks, up to the first that fails; returns the last one's result."""
+    done = []
     for node in nodes:
-        done = in_process(*task(compiled, data, workspace, node, span, run_id))
-        if done.returncode:
+        done.append(in_process(*task(compiled, data, workspace, node, span, run_id)))
+        if done[-1].returncode:
             break
-    return done
+    return done[-1]
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:

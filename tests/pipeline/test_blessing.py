@@ -20,7 +20,8 @@ NUM_REQUESTS, SIZE = 250, 4
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
+    probabilities: np.ndarray = 1 / (1 + np.exp(-logits))
+    return probabilities
 
 
 def rows(noise: float, noise_in_b: float | None = None) -> list[dict[str, Any]]:
@@ -92,7 +93,8 @@ def test_a_first_model_is_compared_with_nothing(tmp_path: Path) -> None:
         rows(noise=0.5), tmp_path, paired=False, slices=("country",), slice_thresholds=rules, min_slice_positives=10
     )
     assert sentences == []
-    assert measured[""].baseline == measured[""].changes == {}
+    assert measured[""].baseline == {}
+    assert measured[""].changes == {}
     assert 0 < measured[""].errors["auc"] < 0.05
 
 

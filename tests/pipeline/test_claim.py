@@ -208,7 +208,7 @@ def test_of_two_workspaces_that_take_a_database_at_once_one_has_it(tmp_path: Pat
     store = mlmd.MetadataStore(connection)
     workspaces = [Workspace.at(tmp_path / name) for name in ("first", "second")]
 
-    class Late(mlmd.MetadataStore):
+    class Late(mlmd.MetadataStore):  # type: ignore[misc]
         """Finds no owner at first, as just before another process records itself."""
 
         asked = 0

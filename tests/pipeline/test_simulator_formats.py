@@ -30,7 +30,7 @@ def read_rows(out: Path, log: str, file_format: str, *, compress: bool) -> list[
     assert path.name == f"part-00000.{file_format}{'.gz' if compress else ''}"
     if file_format in ("csv", "tsv"):
         frame = pd.read_csv(path, sep={"csv": ",", "tsv": "\t"}[file_format])
-        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
         for row in rows:
             if "installed_apps" in row:
                 row["installed_apps"] = row["installed_apps"].split("|")
@@ -39,7 +39,8 @@ def read_rows(out: Path, log: str, file_format: str, *, compress: bool) -> list[
         text = gzip.decompress(path.read_bytes()) if compress else path.read_bytes()
         return [json.loads(line) for line in text.splitlines()]
     if file_format == "parquet":
-        return pq.read_table(path).to_pylist()
+        table: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return table
     return list(map(example_as_row, tfrecords(path, compress)))
 
 

@@ -95,7 +95,7 @@ class Deployment:
 @contextlib.contextmanager
 def running(deployment: Deployment, config: Path, start: datetime.date) -> Iterator[None]:
     """Starts Airflow, and stops it at the end of the context."""
-    command = [
+    command: list[str | Path] = [
         sys.executable, store.ROOT / "deploy" / "airflow" / "standalone.py", config, "--airflow", deployment.airflow,
         "--data", deployment.data, "--workspace", deployment.workspace, "--home", deployment.folder / "airflow",
         "--port", str(deployment.port), "--start", start.isoformat(), "--no-browser",

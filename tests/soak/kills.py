@@ -40,19 +40,23 @@ _MAX_AUC_DIFFERENCE = 1e-3
 _MAX_MORE_SERIES = 3
 
 
+def _must_be_same(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be the same in a killed run's report, by its name."""
+    return {
+        "the rows' counts": report["counts"],
+        "the spans": report["spans"],
+        "the training's steps": report["training"]["num_steps"],
+        "the evaluation's examples": report["num_eval_examples"],
+    }
+
+
 def differences(report: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """The differences between a run's report and that of the undisturbed run, one sentence each."""
     found = []
-    for name, value in (
-        ("the rows' counts", lambda r: r["counts"]),
-        ("the spans", lambda r: r["spans"]),
-        ("the training's steps", lambda r: r["training"]["num_steps"]),
-        ("the evaluation's examples", lambda r: r["num_eval_examples"]),
-    ):
-        if value(report) != value(expected):
-            found.append(
-                f"{name} must be those of a run that nobody kills, {value(expected)}. Received: {value(report)}"
-            )
+    wanted = _must_be_same(expected)
+    for name, value in _must_be_same(report).items():
+        if value != wanted[name]:
+            found.append(f"{name} must be those of a run that nobody kills, {wanted[name]}. Received: {value}")
     auc, expected_auc = report["metrics"]["auc"], expected["metrics"]["auc"]
     if abs(auc - expected_auc) > _MAX_AUC_DIFFERENCE:
         found.append(f"the AUC must be that of a run that nobody kills, {expected_auc:.6f}. Received: {auc:.6f}")

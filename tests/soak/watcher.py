@@ -144,11 +144,16 @@ def _score(version: Path) -> None:
         raise ValueError(f"its scores are no probabilities: {values[:5]}")
 
 
+def _set_at_end_of_input(end: threading.Event) -> None:
+    sys.stdin.read()
+    end.set()
+
+
 def main() -> None:
     """Watches until its input ends, then prints its observations."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as loader:
         end = threading.Event()
-        threading.Thread(target=lambda: sys.stdin.read() or end.set(), daemon=True).start()
+        threading.Thread(target=_set_at_end_of_input, args=(end,), daemon=True).start()
         print(_WATCHING, flush=True)
         polls = _Polls(Path(sys.argv[1]), loader)
         polls.until(end)
