@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,33 +14,14 @@ import pytest
 
 from pipeline.cli.main import cli
 from tests.command_lines import check_call, command_of
+from tests.pages import DOCS, FENCE, PAGES, ROOT, SITE, name_of, shell_lines, text_of
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-SITE = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
-    ROOT / "serving/model_server/README.md",
-    *sorted((ROOT / "deploy").glob("*/README.md")),
-    *sorted((ROOT / ".github").rglob("*.md")),
-    *SITE,
-]
-
-_FENCE = re.compile(r"^( *)(`{3,})([^\n]*)\n(.*?)\n\1\2[ ]*$", re.MULTILINE | re.DOTALL)
 _INCLUDE = re.compile(r"^```\{include\} (\S+)\n(.*?)```$", re.MULTILINE | re.DOTALL)
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
 
 
 def without_code(text: str) -> str:
     """A page's text without its fenced blocks and its inline code."""
-    return re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "code", _FENCE.sub("", text), flags=re.DOTALL)
+    return re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "code", FENCE.sub("", text), flags=re.DOTALL)
 
 
 def with_includes(page: Path) -> str:
@@ -64,14 +44,14 @@ def with_includes(page: Path) -> str:
 
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub and MyST make them."""
-    headings = re.findall(r"^#{1,6} (.+)$", _FENCE.sub("", with_includes(page)), re.MULTILINE)
+    headings = re.findall(r"^#{1,6} (.+)$", FENCE.sub("", with_includes(page)), re.MULTILINE)
     plain = [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).replace("`", "") for heading in headings]
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in plain}
 
 
 def links(text: str) -> list[str]:
     """The targets of a page's links within the project."""
-    targets = re.findall(r"\]\(\s*([^)\s]+)\s*\)", _FENCE.sub("", text))
+    targets = re.findall(r"\]\(\s*([^)\s]+)\s*\)", FENCE.sub("", text))
     targets += re.findall(r"^\[[^\]]+\]: (\S+)$", text, re.MULTILINE)
     return [target for target in targets if "://" not in target]
 
@@ -85,13 +65,6 @@ def broken(page: Path) -> list[str]:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             found.append(link)
     return found
-
-
-def shell_lines(text: str) -> Iterator[str]:
-    """The lines of a page's `sh` blocks, continued lines as one."""
-    for _, _, language, body in _FENCE.findall(text):
-        if language == "sh":
-            yield from re.sub(r"\\\n\s*", " ", body).splitlines()
 
 
 @pytest.mark.slow
@@ -161,7 +134,7 @@ def test_a_right_command_line_is_found_right() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_options_in_the_text_exist(page: Path) -> None:
     """Also where no whole command line is given, as in `wdr run --accept-span --reason TEXT`."""
-    for code in re.findall(r"`(wdr [^`]+)`", _FENCE.sub("", text_of(page))):
+    for code in re.findall(r"`(wdr [^`]+)`", FENCE.sub("", text_of(page))):
         words = [word for word in code.split() if word not in ("…", "COMMAND")][1:]
         command: click.Command = cli
         while isinstance(command, click.Group) and words and words[0] in command.commands:
@@ -174,7 +147,7 @@ def test_options_in_the_text_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_make_targets_and_modules_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", text_of(ROOT / "Makefile"), re.MULTILINE))
-    code = "\n".join([*shell_lines(text_of(page)), *re.findall(r"`([^`\n]+)`", _FENCE.sub("", text_of(page)))])
+    code = "\n".join([*shell_lines(text_of(page)), *re.findall(r"`([^`\n]+)`", FENCE.sub("", text_of(page)))])
     used = {
         name
         for names in re.findall(r"^(?:PYTHON=\S+ )?make((?: [a-z-]+)+)", code, re.MULTILINE)
@@ -186,11 +159,15 @@ def test_make_targets_and_modules_exist(page: Path) -> None:
 
 
 def starts_with_a_sentence(text: str) -> bool:
-    """Whether a page starts with a title and a sentence: of four words at least, so no label such as `Status:`."""
+    """Whether a page starts with a title and a sentence that names its subject.
+
+    It has four words at least, so that it is no label such as `Status:`.
+    """
     title, paragraph = text.split("\n\n")[:2]
     first = re.split(r"(?<=[.:])\s", paragraph)[0]
     is_sentence = re.match(r"[A-Z`\[]|[a-z-]+ is ", first) and re.search(r"[.:]$", first) and len(first.split()) >= 4
-    return bool(re.fullmatch(r"# \S.*", title) and is_sentence)
+    has_subject = not re.match(r"(Both|Here|It|Its|That|There|These|They|Those)\b", first)  # a subject named elsewhere
+    return bool(re.fullmatch(r"# \S.*", title) and is_sentence and has_subject)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if ".github" not in page.parts], ids=name_of)
@@ -204,6 +181,7 @@ def test_a_page_starts_with_a_title_and_a_sentence(page: Path) -> None:
         ("# Title\n\nThis page has a sentence.\n\nMore.", True),
         ("# Title\n\n`wdr run` runs one span: the latest.\n\nMore.", True),
         ("# Title\n\nStatus: accepted. The rest is a sentence.\n\nMore.", False),
+        ("# Title\n\nBoth have been published by others.\n\nMore.", False),
         ("# Title\n\n## Heading\n\nThis page has a sentence.", False),
         ("# Title\n\n| a | b |\n| --- | --- |\n\nMore.", False),
         ("Title\n\nThis page has a sentence.\n\nMore.", False),
@@ -217,7 +195,7 @@ def test_a_page_without_a_sentence_is_found(text: str, expected: bool) -> None:
 def test_paths_in_the_pages_exist(page: Path) -> None:
     """Code such as `trainer/model.py` names a file of the project."""
     folders = "benchmarks|components|configs|deploy|docs|pipeline|serving|tests|trainer|transform"
-    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", _FENCE.sub("", text_of(page)))
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", FENCE.sub("", text_of(page)))
     made_by_runs = re.compile(r"serving/(app_store|NAME)/.*")
     assert [path for path in named if not (ROOT / path).exists() and not made_by_runs.fullmatch(path)] == []
 
