@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -33,6 +34,7 @@ def impressions_per_second(file_format: str) -> float:
 
 def main() -> None:
     """Prints the speed for each format: median, min and max over the repeats, after one warm-up."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print(f"one day of {NUM_IMPRESSIONS:,} impressions, {NUM_USERS:,} users, {NUM_APPS:,} apps; {NUM_REPEATS} repeats")
     for file_format in FORMATS:
         impressions_per_second(file_format)
