@@ -29,6 +29,9 @@ _CHECKOUT = (
 )  # fmt: skip
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.tar.xz", "*.png", "_build")
 
+#: How long a server may take to start, of which most is the wait for a busy processor.
+_START_SECONDS = 600.0
+
 #: The client commands of a model server, which do not import TensorFlow: in a process of its own, each starts fast.
 _CLIENTS = frozenset(command.name for command in RANKING_COMMANDS)
 
@@ -84,7 +87,7 @@ class Reader:
         """A new checkout, with data and a workspace in `runs/`, and the example files of the page."""
         place = self._folder / re.sub(r"\W", "_", str(page.relative_to(ROOT)))
         copy_checkout(place)
-        subprocess.run(["git", "init", "--quiet", place], check=True)
+        subprocess.run(["git", "init", "--quiet", place], env=_environment(), check=True)
         for name in ("data", "workspace"):
             shutil.copytree(self._earlier / name, place / "runs" / name)
         _write_example_files(text_of(page), place)
@@ -126,7 +129,7 @@ class Reader:
             log = self._folder / f"model_server_{grpc}.log"
             command = ["-m", "pipeline.cli", *options, "--grpc-port", str(grpc), "--rest-port", str(rest)]
             running = self._servers.enter_context(process(command, log))
-            wait_until_up(running, f"http://127.0.0.1:{rest}/readyz", log)
+            wait_until_up(running, f"http://127.0.0.1:{rest}/readyz", log, _START_SECONDS)
             self._ports[options] = grpc, rest
         return self._ports[options]
 
@@ -135,7 +138,7 @@ class Reader:
         words = shlex.split(line.replace("--port 8080", f"--port {port}"))[1:]
         with process(["-m", "pipeline.cli", *words], log) as running:
             for path in ("docs", "health/live"):
-                wait_until_up(running, f"http://127.0.0.1:{port}/{path}", log)
+                wait_until_up(running, f"http://127.0.0.1:{port}/{path}", log, _START_SECONDS)
         return Ran(line, 0, "answers", "")
 
 
@@ -146,10 +149,20 @@ def _snippet(text: str) -> Ran:
     return Ran(text, 0, printed.getvalue(), "")
 
 
+def _environment() -> dict[str, str]:
+    """The variables of a shell that finds this environment's programs; git and pre-commit stay in the folder."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return variables | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        "PRE_COMMIT_HOME": str(Path.cwd() / "runs" / "pre-commit"),
+    }
+
+
 def _shell(line: str) -> Ran:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", line], env=_environment(), capture_output=True, text=True, timeout=900, check=False
     )
     return Ran(line, done.returncode, done.stdout, done.stderr)
 

@@ -149,7 +149,7 @@ def test_the_project_s_modules_take_their_documented_arguments(tmp_path: Path) -
         input=json.dumps(calls),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stderr
     for words, (code, printed) in zip(calls, json.loads(done.stdout.splitlines()[-1]), strict=True):

@@ -44,9 +44,9 @@ def process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
             running.wait(30)
 
 
-def wait_until_up(running: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_until_up(running: subprocess.Popen[bytes], url: str, log: Path, start_seconds: float = _START_SECONDS) -> None:
     """Waits until a GET is answered with 200."""
-    end = time.monotonic() + _START_SECONDS
+    end = time.monotonic() + start_seconds
     while time.monotonic() < end:
         assert running.poll() is None, log.read_text()
         with contextlib.suppress(httpx.TransportError):
