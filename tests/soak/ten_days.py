@@ -36,7 +36,6 @@ from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 from tfx.utils import path_utils
 
-import trainer.run_fn
 from components.evaluation.paired import metrics_of
 from components.evaluation.scores import read_rows, scores_of
 from pipeline.create import RunSettings
@@ -50,7 +49,7 @@ from trainer.evaluation import evaluate, logits_function
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.training_setup import TrainingSetup
-from trainer.warm_start import warm_start
+from trainer.warm_start import save_warm_start, warm_start
 from transform.config.config import load_config
 from transform.errors import GateError
 
@@ -152,7 +151,7 @@ def _lose(prepared: TrainingSetup, target: float) -> float:
 @contextlib.contextmanager
 def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Iterator[None]:
     """In this context, a trained model is exported with a loss of AUC, which is appended to `lost`."""
-    train, save_warm_start = TrainingSetup.train, trainer.run_fn.save_warm_start
+    train = TrainingSetup.train
     clean: list[tuple[tf.Variable, np.ndarray[Any, Any]]] = []
 
     def train_and_lose(prepared: TrainingSetup, *arguments: Any) -> Any:
@@ -175,7 +174,7 @@ def _losing(loss: float, workspace: Path, name: str, lost: list[float]) -> Itera
 
     with (
         mock.patch.object(TrainingSetup, "train", train_and_lose),
-        mock.patch.object(trainer.run_fn, "save_warm_start", save_clean),
+        mock.patch("trainer.run_fn.save_warm_start", save_clean),
     ):
         yield
 
