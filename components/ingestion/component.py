@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -13,7 +14,6 @@ import tensorflow as tf
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.components.example_gen import write_split
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.portable.data_types import ExecutionInfo
@@ -36,13 +36,13 @@ from components.artifacts import (
 from components.execution_types import recorded_as
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
 from components.ingestion.evidence import evidence_of
-from components.ingestion.examples import Impression, Layout, split_rule
-from components.ingestion.shuffle import Shuffle, buckets_for
+from components.ingestion.examples import split_rule
 from components.ingestion.spans import resolve_span
-from components.ingestion.transforms import IngestImpressions
+from components.ingestion.stages import Task
+from components.ingestion.transforms import IngestImpressions, Outputs, task_of
 from components.uncached import PortableDriver
 from transform.config.config import Config
-from transform.feature_spec import IMPRESSIONS
+from transform.ranking import snapshot_tables
 
 EXAMPLES, QUARANTINE, CATALOG = "examples", "quarantine", "catalog"
 SPLITS = ("train", "eval")
@@ -107,62 +107,48 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         (examples,) = output_dict[EXAMPLES]
         (quarantine,) = output_dict[QUARANTINE]
         (catalog,) = output_dict[CATALOG]
-        layout, span = Layout(config), int(exec_properties["requested_span"])
-        num_buckets = buckets_for(path for paths in files[IMPRESSIONS].values() for path in paths)
+        # The execution's temporary folder, which TFX 1.21.0 removes, and the next run after a kill.
+        span, folder = int(exec_properties["requested_span"]), os.path.join(self._get_tmp_dir(), "ingestion")
+        outputs = Outputs(
+            train=f"{examples.uri}/Split-train",
+            eval=f"{examples.uri}/Split-eval",
+            rejected=f"{quarantine.uri}/{REJECTED_PREFIX}-00000-of-00001.jsonl.gz",
+            snapshots={name: f"{catalog.uri}/{name}" for name in snapshot_tables(config)},
+        )
+        for path in (folder, outputs.train, outputs.eval, quarantine.uri, *outputs.snapshots.values()):
+            tf.io.gfile.makedirs(path)
+        try:
+            self._run(task_of(config, files, span, folder), files, outputs, quarantine.uri)
+        finally:
+            tf.io.gfile.rmtree(folder)
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        counts = read_counts(quarantine.uri)
+        examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion, quarantine.uri))
+
+    def _run(
+        self, task: Task, files: Mapping[str, Mapping[str, tuple[str, ...]]], outputs: Outputs, quarantine_uri: str
+    ) -> None:
         # As TFX 1.21.0's own executors do; there is no public name for it.
         with self._make_beam_pipeline() as pipeline:
-            ingested = pipeline | "Ingest" >> IngestImpressions(config, files)
-            by_split = ingested["impressions"] | "BySplit" >> beam.Partition(
-                lambda impression, _: SPLITS.index(impression.split), len(SPLITS)
-            )
-            for split, impressions in zip(SPLITS, by_split, strict=True):
-                _ = (
-                    impressions
-                    | f"Example_{split}" >> beam.Map(_row_and_example, layout, span)
-                    | f"Shuffle_{split}" >> Shuffle(num_buckets)
-                    | f"Write_{split}" >> write_split.WriteSplit(f"{examples.uri}/Split-{split}", "tfrecords_gzip")
-                )
-            for name, rows in ingested["tables"].items():
-                _ = (
-                    rows
-                    | f"TableExample_{name}"
-                    >> beam.MapTuple(functools.partial(layout.serialized_table_example, name)).with_output_types(bytes)
-                    | f"WriteTable_{name}"
-                    >> beam.io.WriteToTFRecord(f"{catalog.uri}/{name}/data_tfrecord", file_name_suffix=".gz")
-                )
-            _ = (
-                ingested["rejected"]
-                | "RejectedJson" >> beam.Map(lambda row: json.dumps(row.to_dict(), ensure_ascii=True))
-                | "WriteRejected"
-                >> beam.io.WriteToText(f"{quarantine.uri}/{REJECTED_PREFIX}", file_name_suffix=".jsonl.gz")
-            )
+            ingested = pipeline | "Ingest" >> IngestImpressions(task, files, outputs)
             counted = ingested["counted"] | "Sum" >> beam.CombinePerKey(sum) | "AllCounts" >> beam.combiners.ToList()
             _ = (
                 counted
-                | "CountsJson" >> beam.Map(lambda pairs: counts_from_pairs(pairs, span).to_json())
+                | "CountsJson" >> beam.Map(lambda pairs: counts_from_pairs(pairs, task.span).to_json())
                 | "WriteCounts"
-                >> beam.io.WriteToText(f"{quarantine.uri}/{COUNTS_FILE}", num_shards=1, shard_name_template="")
+                >> beam.io.WriteToText(f"{quarantine_uri}/{COUNTS_FILE}", num_shards=1, shard_name_template="")
             )
             parts = ingested["evidence"] | "AllEvidence" >> beam.combiners.ToList()
             _ = (
                 counted
                 | "EvidenceJson"
                 >> beam.Map(
-                    lambda pairs, parts: evidence_of(parts, pairs, config, span).to_json(),
+                    lambda pairs, parts: evidence_of(parts, pairs, task.config, task.span).to_json(),
                     beam.pvalue.AsSingleton(parts),
                 )
                 | "WriteEvidence"
-                >> beam.io.WriteToText(f"{quarantine.uri}/{EVIDENCE_FILE}", num_shards=1, shard_name_template="")
+                >> beam.io.WriteToText(f"{quarantine_uri}/{EVIDENCE_FILE}", num_shards=1, shard_name_template="")
             )
-        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        for split in SPLITS:  # an empty split has a folder too
-            tf.io.gfile.makedirs(f"{examples.uri}/Split-{split}")
-        counts = read_counts(quarantine.uri)
-        examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion, quarantine.uri))
-
-
-def _row_and_example(impression: Impression, layout: Layout, span: int) -> tuple[int, bytes]:
-    return impression.row, layout.serialized_example(impression, span)
 
 
 @recorded_as("components.ingestion.component.ImpressionGen")

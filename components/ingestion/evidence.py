@@ -11,14 +11,18 @@ import collections
 import hashlib
 import heapq
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import tensorflow as tf
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from components.artifacts import EVIDENCE_FILE
+from components.ingestion.block_readers import to_lists
 from components.ingestion.counts import CountKey
 from components.ingestion.examples import Layout
 from components.ingestion.spans import has_dates
@@ -183,7 +187,7 @@ class FilePart(NamedTuple):
 
 
 class FileSketch:
-    """Collects the evidence of one file of a source, row by row."""
+    """Collects the evidence of one file of a source."""
 
     def __init__(self, config: Config, source: str):
         columns, layout = config.columns[source], Layout(config)
@@ -206,25 +210,34 @@ class FileSketch:
         self._sketch: dict[int, Any] = {}
         self._limit = 1 << 64
 
-    def add(self, values: Sequence[Any]) -> None:
-        """Adds a row, as returned by the row parser."""
-        self._num_rows += 1
-        key, kept = self._of_table(values) if self._table else self._of_log(values)
-        if key < self._limit:
-            self._sketch.setdefault(key, kept)
-            if len(self._sketch) >= 4 * self._size:
-                self._cut()
-
-    def _of_table(self, values: Sequence[Any]) -> tuple[int, tuple[SketchValue, ...]]:
-        return key_hash(values[self._key]), tuple(sketch_value(values[i]) for i in self._hashed)
-
-    def _of_log(self, values: Sequence[Any]) -> tuple[int, float | None]:
-        row = [values[i] for i in self._hashed]
+    def add(self, values: Sequence[pa.Array]) -> None:
+        """Adds rows: the columns of the source, as `TypedBlock` has them."""
+        if not len(values[0]):
+            return
+        self._num_rows += len(values[0])
+        hashed = to_lists([values[at] for at in self._hashed])
+        if self._table:
+            (keys,) = to_lists([values[self._key]])
+            self._add(hashes_of(keys), lambda at: tuple(sketch_value(column[at]) for column in hashed))
+            return
+        rows = list(map(list, zip(*hashed, strict=True))) if hashed else [[] for _ in range(len(values[0]))]
         if self._time is None:
-            return key_hash(repr(row)), None
-        time: float = values[self._time]
-        self._hours[int(time // _SECONDS_PER_HOUR)] += 1
-        return key_hash(repr((time % _SECONDS_PER_DAY, row))), time
+            self._add(hashes_of(map(repr, rows)), lambda at: None)
+            return
+        times = np.asarray(values[self._time])
+        hours, numbers = np.unique(np.floor_divide(times, _SECONDS_PER_HOUR).astype(np.int64), return_counts=True)
+        self._hours.update(dict(zip(hours.tolist(), numbers.tolist(), strict=True)))
+        of_day = np.mod(times, _SECONDS_PER_DAY).tolist()
+        self._add(hashes_of(map(repr, zip(of_day, rows, strict=True))), lambda at: float(times[at]))
+
+    def _add(self, keys: npt.NDArray[np.int64], kept_of: Callable[[int], Any]) -> None:
+        """Adds rows by their hashes; `kept_of` returns what is kept of a row, by its position."""
+        for at in np.flatnonzero(keys < self._limit).tolist():
+            key = int(keys[at])
+            if key < self._limit and key not in self._sketch:
+                self._sketch[key] = kept_of(at)
+                if len(self._sketch) >= 4 * self._size:
+                    self._cut()
 
     def _cut(self) -> None:
         self._sketch = _smallest(self._sketch, self._size)
@@ -245,6 +258,13 @@ def hash_of(text: str, num_bytes: int = 4) -> int:
 def key_hash(text: str) -> int:
     """Returns the hash by which rows and keys are sampled: 53 bits, which every JSON parser represents exactly."""
     return hash_of(text, 7) >> 3
+
+
+def hashes_of(texts: Iterable[str]) -> npt.NDArray[np.int64]:
+    """Returns `key_hash` of each text."""
+    drawn = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest() for text in texts]
+    digits = np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, 7).astype(np.int64)
+    return (digits << np.arange(48, -1, -8)).sum(axis=1) >> 3
 
 
 def sketch_value(value: Any) -> SketchValue:

@@ -1,13 +1,11 @@
-"""Converts an impression's values to a tf.Example, and computes its split and its fold."""
+"""Which features a tf.Example has, and an impression's split and fold."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import tensorflow as tf
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 from transform.config.config import ColumnKind, Config
 from transform.feature_spec import (
@@ -15,7 +13,6 @@ from transform.feature_spec import (
     IMPRESSION_ID,
     IMPRESSIONS,
     LABEL,
-    NO_FOLD,
     NUM_FOLDS,
     REQUEST_ID,
     SHARES_LABEL,
@@ -29,26 +26,20 @@ from transform.feature_spec import (
 KIND_OF_FEATURE: dict[str, ColumnKind] = {"categorical": "string", "categorical_list": "list", "numeric": "float"}
 
 
-class Impression(NamedTuple):
-    """An impression during ingestion.
+class Entry(NamedTuple):
+    """A feature of the examples.
 
     Attributes:
-      file: The log file.
-      row: The row's number in the file, as in `RawRow`.
-      split: The split of the impression; empty until the log is split.
-      values: The log row's values, in the order of the config's columns.
-      label: 0 or 1; None until installs are joined.
-      joined: The matching row's values by table; None if there is no match.
-      shares_label: Whether it is a training row that can share its label with an evaluation row.
+      name: Its name in the examples.
+      kind: Its column's kind; `int` for what ingestion itself computes.
+      source: The source that it is read from; empty for what ingestion itself computes.
+      position: Its position in the source's rows.
     """
 
-    file: str
-    row: int
-    split: str
-    values: tuple[Any, ...]
-    label: int | None
-    joined: dict[str, tuple[Any, ...] | None]
-    shares_label: bool = False
+    name: str
+    kind: ColumnKind | Literal["int"]
+    source: str = ""
+    position: int = 0
 
 
 class Layout:
@@ -90,62 +81,36 @@ class Layout:
         installs, columns = self._config.sources.installs, self._config.sources.impressions.label_columns
         return self.key_positions(IMPRESSIONS, columns if installs is None else installs.keys)
 
-    def fold(self, impression: Impression) -> int:
-        """Returns an impression's fold: the same for all impressions that can share its label (`trainer.counts`).
-
-        If every row has a label of its own, an evaluation row is in no fold: its count encodings may use all training
-        rows.
-        """
-        if self.label_columns:
-            key = repr([impression.values[at] for at in self.label_columns])
-        elif impression.split == "eval":
-            return NO_FOLD
-        else:
-            key = f"{impression.file}:{impression.row}"
-        return int(hash_fraction(f"fold/{key}") * NUM_FOLDS)
-
-    def serialized_example(self, impression: Impression, span: int) -> bytes:
-        """Serializes an impression of a span as a tf.Example: one entry per feature; missing values have no entry.
+    def entries(self) -> list[Entry]:
+        """Returns all features of the examples, sorted by name.
 
         A feature with `renamed_from` has its value under both names.
         """
-        example = tf.train.Example()
-        entries = example.features.feature
-        rows: Mapping[str, tuple[Any, ...] | None] = {IMPRESSIONS: impression.values, **impression.joined}
-        for feature, source, position in self._features:
-            row = rows[source]
-            if row is not None:
-                put_value(entries, feature, row[position])
-                if feature.renamed_from is not None and feature.name in entries:
-                    entries[feature.renamed_from].CopyFrom(entries[feature.name])
-        if impression.label is not None:
-            entries[LABEL].int64_list.value.append(impression.label)
+        result = [
+            Entry(name, KIND_OF_FEATURE[feature.kind], source, position)
+            for feature, source, position in self._features
+            for name in (feature.name, feature.renamed_from)
+            if name is not None
+        ]
+        result += [Entry(name, "int") for name in (LABEL, SPAN, FOLD, SHARES_LABEL)]
         if self.weight is not None:
-            entries[WEIGHT].float_list.value.append(impression.values[self.weight])
+            result.append(Entry(WEIGHT, "weight", IMPRESSIONS, self.weight))
         for name, at in ((IMPRESSION_ID, self.impression_id), (REQUEST_ID, self.request_id)):
             if at is not None:
-                entries[name].bytes_list.value.append(impression.values[at].encode())
+                result.append(Entry(name, "string", IMPRESSIONS, at))
         if self.timestamp is not None:
-            entries[TIMESTAMP].int64_list.value.append(int(impression.values[self.timestamp]))
-        entries[SPAN].int64_list.value.append(span)
-        entries[FOLD].int64_list.value.append(self.fold(impression))
-        entries[SHARES_LABEL].int64_list.value.append(int(impression.shares_label))
-        return _serialize(example)
+            result.append(Entry(TIMESTAMP, "timestamp", IMPRESSIONS, self.timestamp))
+        return sorted(result)
 
-    def serialized_table_example(self, table: str, key: str, row: tuple[Any, ...]) -> bytes:
-        """Serializes a table's row as a tf.Example: its features, and its key under `table_key`."""
-        example = tf.train.Example()
-        entries = example.features.feature
-        for feature, source, position in self._features:
-            if source == table:
-                put_value(entries, feature, row[position])
-        entries[TABLE_KEY].bytes_list.value.append(key.encode())
-        return _serialize(example)
-
-
-def _serialize(example: tf.train.Example) -> bytes:
-    serialized: bytes = example.SerializeToString(deterministic=True)
-    return serialized
+    def table_entries(self, table: str, key: str) -> list[Entry]:
+        """Returns the features of the examples of a table's snapshot, and its key under `table_key`, sorted by name."""
+        result = [
+            Entry(feature.name, KIND_OF_FEATURE[feature.kind], source, position)
+            for feature, source, position in self._features
+            if source == table
+        ]
+        (position,) = self.key_positions(table, [key])
+        return sorted([*result, Entry(TABLE_KEY, "string", table, position)])
 
 
 def put_value(entries: Any, feature: Feature, value: Any) -> None:
@@ -178,3 +143,8 @@ def split_of_key(key: str, eval_fraction: float) -> str:
 def hash_fraction(key: str) -> float:
     """Maps a key deterministically to a number in [0, 1)."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
+
+
+def fold_of(key: str) -> int:
+    """Returns the fold of impressions that can share their label, or of one impression; see `trainer.counts`."""
+    return int(hash_fraction(f"fold/{key}") * NUM_FOLDS)

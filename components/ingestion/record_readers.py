@@ -33,6 +33,16 @@ def parquet_names(path: str) -> list[str]:
 
 def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
     """Reads a Parquet file; see `readers.read_rows`."""
+    number = 0
+    for batch in parquet_batches(path, columns):
+        lists = [to_python(batch.column(name)) for name in columns]
+        for values in zip(*lists, strict=True):
+            number += 1
+            yield RawRow(number, dict(zip(columns, values, strict=True)))
+
+
+def parquet_batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields some columns of a Parquet file, `PARQUET_BATCH_ROWS` rows at once; raises InputError as `read_rows`."""
     with open_file(path) as stream:
         if not stream.read(1):
             raise InputError(f"the file is empty ({path})")
@@ -40,34 +50,34 @@ def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
         file = pq.ParquetFile(stream)
         check_unique(file.schema_arrow.names, path)
         check_columns(file.schema_arrow.names, columns, path)
-        number = 0
-        for batch in file.iter_batches(PARQUET_BATCH_ROWS, columns=list(columns)):
-            lists = [_to_python(batch.column(name)) for name in columns]
-            for values in zip(*lists, strict=True):
-                number += 1
-                yield RawRow(number, dict(zip(columns, values, strict=True)))
+        yield from file.iter_batches(PARQUET_BATCH_ROWS, columns=list(columns))
 
 
-def _to_python(column: pa.Array) -> list[Any]:
+def to_python(column: pa.Array) -> list[Any]:
     """Returns a column's values; strings as bytes, since one that is not UTF-8 would fail the whole batch."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _to_python(column.dictionary_decode())
+        return to_python(column.dictionary_decode())
     if pa.types.is_string(kind):
         column = column.view(pa.binary())
     elif pa.types.is_large_string(kind):
         column = column.view(pa.large_binary())
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        items = iter(_to_python(column.flatten()))
+        items = iter(to_python(column.flatten()))
         lengths = column.value_lengths().to_pylist()
         return [None if length is None else list(itertools.islice(items, length)) for length in lengths]
     elif pa.types.is_timestamp(kind):
-        ticks, per_second = column.cast(pa.int64()), TICKS_PER_SECOND[kind.unit]
-        seconds = pc.divide(ticks, per_second)  # integer division, so that the fraction keeps its precision
-        rest = pc.subtract(ticks, pc.multiply(seconds, per_second))
-        column = pc.add(seconds.cast(pa.float64(), safe=False), pc.divide(rest.cast(pa.float64()), float(per_second)))
+        column = seconds_of(column)
     values: list[Any] = column.to_pylist()
     return values
+
+
+def seconds_of(column: pa.Array) -> pa.Array:
+    """Returns timestamps as seconds since 1970, float64."""
+    ticks, per_second = column.cast(pa.int64()), TICKS_PER_SECOND[column.type.unit]
+    seconds = pc.divide(ticks, per_second)  # integer division, so that the fraction keeps its precision
+    rest = pc.subtract(ticks, pc.multiply(seconds, per_second))
+    return pc.add(seconds.cast(pa.float64(), safe=False), pc.divide(rest.cast(pa.float64()), float(per_second)))
 
 
 def read_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
@@ -94,7 +104,7 @@ def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
     TensorFlow's own reader does not detect that a file ends within a record: it ignores the cut record.
     """
     while header := stream.read(12):
-        if len(header) < 12 or struct.unpack("<I", header[8:]) != (_masked_checksum(header[:8]),):
+        if len(header) < 12 or struct.unpack("<I", header[8:]) != (masked_checksum(header[:8]),):
             raise EOFError("the length of a record is damaged")
         (length,) = struct.unpack("<Q", header[:8])
         if length > max_bytes:
@@ -108,12 +118,12 @@ def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
             yield length, kept
             continue
         record, checksum = stream.read(length), stream.read(4)
-        if len(checksum) < 4 or struct.unpack("<I", checksum) != (_masked_checksum(record),):
+        if len(checksum) < 4 or struct.unpack("<I", checksum) != (masked_checksum(record),):
             raise EOFError("a record is cut off, or its bytes are not those that were written")
         yield length, record
 
 
-def _masked_checksum(data: bytes) -> int:
+def masked_checksum(data: bytes) -> int:
     """Returns the CRC-32C as masked in the TFRecord format: rotated right by 15 bits, plus a constant."""
     checksum: int = google_crc32c.value(data)
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF

@@ -1,15 +1,12 @@
-"""Estimates when a span's logs end, and leaves out impressions whose labels are not known by then."""
+"""Estimates when a span's logs end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import apache_beam as beam
-from apache_beam import pvalue
-
-from components.ingestion.examples import Impression
-from components.ingestion.joins import COUNTED
+import numpy as np
+import numpy.typing as npt
 
 #: The largest share of a log's rows, or one row, that `EndOfLog` ignores at the end as rows of a wrong clock.
 _MAX_LATE_SHARE = 0.001
@@ -18,6 +15,19 @@ _SECONDS_PER_BUCKET = 60
 
 #: The number of times in each minute, and the latest of them.
 _Buckets = dict[int, tuple[int, float]]
+
+
+def minutes_of(times: npt.NDArray[np.float64]) -> _Buckets:
+    """Returns the number of times in each minute, and the latest of them: an input of `EndOfLog`."""
+    if not len(times):
+        return {}
+    minutes, at, numbers = np.unique(
+        np.floor_divide(times, _SECONDS_PER_BUCKET).astype(np.int64), return_inverse=True, return_counts=True
+    )
+    latest = np.full(len(minutes), -np.inf)
+    np.maximum.at(latest, at, times)
+    found = zip(minutes.tolist(), zip(numbers.tolist(), latest.tolist(), strict=True), strict=True)
+    return dict(found)
 
 
 class EndOfLog(beam.CombineFn):  # type: ignore[misc]
@@ -31,11 +41,8 @@ class EndOfLog(beam.CombineFn):  # type: ignore[misc]
     def create_accumulator(self) -> _Buckets:
         return {}
 
-    def add_input(self, buckets: _Buckets, time: float) -> _Buckets:
-        bucket = int(time // _SECONDS_PER_BUCKET)
-        number, latest = buckets.get(bucket, (0, time))
-        buckets[bucket] = number + 1, max(latest, time)
-        return buckets
+    def add_input(self, buckets: _Buckets, times: _Buckets) -> _Buckets:
+        return self.merge_accumulators([buckets, times])
 
     def merge_accumulators(self, accumulators: Iterable[_Buckets]) -> _Buckets:
         merged: _Buckets = {}
@@ -53,22 +60,3 @@ class EndOfLog(beam.CombineFn):  # type: ignore[misc]
             if left < 0:
                 return latest
         return 0.0
-
-
-class LeaveOutUnknown(beam.DoFn):  # type: ignore[misc]
-    """Leaves out and counts the impressions whose attribution window ends after the end of the logs.
-
-    It leaves out those that an install already follows too: keeping only them would overstate the share of positives.
-    The end is that of the impressions' log or of the installs' log, whichever is later: if installs are few, the last
-    one may be long before the end of a span, and the installs' log may cover a longer time than the impressions' log.
-    The end is taken from the logs because no calendar says when a span ends or which time zone its date has.
-    """
-
-    def __init__(self, attribution_seconds: float, timestamp_position: int):
-        self._window, self._position = attribution_seconds, timestamp_position
-
-    def process(self, impression: Impression, end_of_impressions: float, end_of_installs: float) -> Iterator[Any]:
-        if impression.values[self._position] + self._window <= max(end_of_impressions, end_of_installs):
-            yield impression
-        else:
-            yield pvalue.TaggedOutput(COUNTED, (("unknown_label",), 1))

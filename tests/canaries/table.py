@@ -137,9 +137,9 @@ PRIVATE_USES = (
     PrivateUse(
         *TFX,
         "tfx.dsl.components.base.base_beam_executor",
-        ("BaseBeamExecutor", "._make_beam_pipeline"),
+        ("BaseBeamExecutor", "._get_tmp_dir", "._make_beam_pipeline"),
         ("components/ingestion/component.py",),
-        "ingestion in Beam with the options that the runner has",
+        "ingestion in Beam with the options that the runner has, and with a scratch folder that the execution owns",
         of_tfx.check_beam_pipeline,
     ),
     PrivateUse(
@@ -291,14 +291,6 @@ PRIVATE_USES = (
         "TFX raises a ValueError for each reason",
         of_tfx.check_span_messages,
         ("_NO_SPAN_IN_PATH = re.compile(",),
-    ),
-    PrivateUse(
-        *TFX,
-        "tfx.components.example_gen.write_split",
-        ("WriteSplit",),
-        ("components/ingestion/component.py",),
-        "examples are written as TFX's own ExampleGens write them",
-        of_tfx.check_write_split,
     ),
     PrivateUse(
         *TFX,

@@ -18,7 +18,7 @@ from tfx import components as tfx_components
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator_executor
-from tfx.components.example_gen import utils, write_split
+from tfx.components.example_gen import utils
 from tfx.components.example_validator import executor as example_validator
 from tfx.components.trainer import executor as trainer_executor
 from tfx.components.transform import executor as transform_executor
@@ -236,8 +236,12 @@ _IN_MEMORY = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunne
 
 
 def check_beam_pipeline() -> None:
-    """An executor makes Beam's pipeline from the runner's options."""
-    made = _BeamExecutor(_BeamExecutor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS)))._make_beam_pipeline()
+    """An executor makes Beam's pipeline from the runner's options, and has a temporary folder of its execution."""
+    executor = _BeamExecutor(
+        _BeamExecutor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir="/runs/7/.temp", unique_id="7")
+    )
+    assert executor._get_tmp_dir() == "/runs/7/.temp/7/"
+    made = executor._make_beam_pipeline()
     assert isinstance(made, beam.Pipeline)
     assert type(made.runner).__name__ == "FnApiRunner"
 
@@ -245,16 +249,6 @@ def check_beam_pipeline() -> None:
 def check_no_packaging() -> None:
     """If Beam's options name an image, TFX does not package itself."""
     assert dependency_utils.make_beam_dependency_flags(list(LOCAL_BEAM_ARGS)) == list(LOCAL_BEAM_ARGS)
-
-
-def check_write_split() -> None:
-    """Serialized examples become compressed TFRecord files below a split's folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        with beam.Pipeline(argv=_IN_MEMORY) as pipeline:
-            _ = pipeline | beam.Create([b"x"]) | write_split.WriteSplit(f"{folder}/Split-eval", "tfrecords_gzip")
-        (file,) = Path(folder, "Split-eval").iterdir()
-        assert file.name == "data_tfrecord-00000-of-00001.gz"
-        assert file.read_bytes()[:2] == b"\x1f\x8b"
 
 
 def check_beam_errors() -> None:

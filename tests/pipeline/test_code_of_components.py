@@ -131,7 +131,10 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
             ("serving.dry_run.latency", "serving.dry_run.loading", "transform.config.infra_validation"),
         ),
         ("trainer", ("components.trainer", "trainer.step", "transform.config.settings")),
-        ("example_gen", ("components.ingestion.joins", "transform.config.sources")),
+        (
+            "example_gen",
+            ("components.ingestion.join_stages", "components.ingestion.text_records", "transform.config.sources"),
+        ),
     ],
 )
 def test_some_modules_that_a_component_runs_are_among_them(

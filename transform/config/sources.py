@@ -126,8 +126,8 @@ class Table(Source):
       item_key: Of a table with item features that is joined by another column than the item's id, such as a table of
         developers: the categorical item feature that holds the key, such as the app's developer in the catalog. By it
         `rank` finds the row; without it, a model that reads the table's item features has no `rank`.
-      broadcast: Hold the whole table in every worker (right for a catalog, and for hot keys) instead of
-        shuffling both sides (right for a table of users).
+      broadcast: Keep a snapshot of the table with the examples and in each pushed model, where `wdr score` looks its
+        rows up; the tables of items are kept anyway.
       reject_unmatched: Reject an impression whose key is not in the table; else its features are missing.
     """
 

@@ -48,14 +48,14 @@ def records(folder: Path) -> list[dict[str, list[Any]]]:
     return [to_dict(r) for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()]
 
 
-def ingest(config: Config, data: Path, out: Path) -> Ingested:
+def ingest(config: Config, data: Path, out: Path, beam_args: list[str] = BEAM_ARGS) -> Ingested:
     found = resolve_span(config, str(data))
     examples, quarantine, catalog = standard_artifacts.Examples(), Quarantine(), Catalog()
     for name, artifact in (("examples", examples), ("quarantine", quarantine), ("catalog", catalog)):
         artifact.uri = str(out / name)
         (out / name).mkdir(parents=True)
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out / "tmp"), unique_id="1"
+        beam_pipeline_args=beam_args, tmp_dir=str(out / "tmp"), unique_id="1"
     )
     ImpressionExampleGenExecutor(context).Do(
         {},

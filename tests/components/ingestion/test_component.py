@@ -12,12 +12,21 @@ from apache_beam.pvalue import TaggedOutput
 
 from components.ingestion.counts import Counts, LineCounts
 from components.ingestion.evidence import InstallEvidence, LabelCount
-from components.ingestion.joins import COUNTED
+from components.ingestion.read_stage import ReadFiles
 from components.ingestion.readers import unit_of
-from components.ingestion.transforms import ReadRows
+from components.ingestion.stages import COUNTED, REJECTED, Task
 from tests.components.ingestion.expected import PRICES, expected_examples
 from tests.components.ingestion.ingested import Ingested, ingest
-from tests.components.ingestion.logs import GOOD, IMPRESSIONS, INSTALLS, REASONS, impression, store_config, write_store
+from tests.components.ingestion.logs import (
+    GOOD,
+    IMPRESSIONS,
+    INSTALLS,
+    REASONS,
+    impression,
+    store_config,
+    write_rows,
+    write_store,
+)
 
 FORMATS = [
     ("csv", ""),
@@ -229,10 +238,8 @@ def test_a_file_whose_lines_are_not_those_that_were_read_makes_the_rows_unfit(tm
     write_store(data, "csv")
     path = data / "impressions" / "part-1.csv"
     config = store_config("csv")
-    read = ReadRows(config, "impressions", config.sources.impressions)
-    read.setup()
-    process = read.process(("", str(path)))
-    next(process)
+    process = ReadFiles(Task(config, 0, str(tmp_path), 1, 1)).process(("impressions", "", 0, str(path)))
+    assert next(process).tag == REJECTED  # the file's rows are read
     # The file is replaced while it is read, as by an unfinished upload.
     longer = path.with_suffix(".new")
     longer.write_bytes(path.read_bytes() * 2)
@@ -267,3 +274,29 @@ def test_too_many_rejected_rows_make_the_rows_unfit(tmp_path: Path) -> None:
         "(11.11%; bad_type 1, duplicate_impression_id 1, missing_value 2, too_long 1); they are in "
         f"{tmp_path / 'out' / 'quarantine'}"
     )
+
+
+def test_the_scratch_folder_is_removed(tmp_path: Path) -> None:
+    write_store(tmp_path / "data", "csv")
+    ingest(store_config("csv"), tmp_path / "data", tmp_path / "out")
+    assert [path for path in (tmp_path / "out" / "tmp").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.slow
+def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    write_store(tmp_path / "data", "csv")
+    (folder,) = [path for path in (tmp_path / "data").iterdir() if path.name == "impressions"]
+    rows = [row for row in IMPRESSIONS if len(row["user"] or "") < 100]
+    for path in folder.iterdir():
+        path.unlink()
+    for part in range(12):
+        write_rows(folder / f"part-{part:02d}.csv", "csv", rows[part::12])
+    outputs = []
+    for name, mode, workers in (("one", "in_memory", 1), ("three", "multi_processing", 3)):
+        args = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+        ingest(store_config("csv"), tmp_path / "data", tmp_path / name, args)
+        root = tmp_path / name
+        files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        outputs.append({str(path.relative_to(root)): path.read_bytes() for path in files})
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) > 5

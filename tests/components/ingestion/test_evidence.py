@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from components.artifacts import EVIDENCE_FILE
+from components.ingestion.batch_parser import TYPES
 from components.ingestion.evidence import (
     NUM_ROWS,
     Evidence,
@@ -43,9 +45,13 @@ def row(number: int, at: float, prefix: str = "i") -> tuple[object, ...]:
 
 def part_of(rows: list[tuple[object, ...]], path: str = "log") -> FilePart:
     sketch = FileSketch(CONFIG, "impressions")
-    for values in rows:
-        sketch.add(values)
+    sketch.add(as_columns("impressions", rows))
     return sketch.part(path, "00")
+
+
+def as_columns(source: str, rows: list[tuple[object, ...]]) -> list[pa.Array]:
+    columns = CONFIG.columns[source]
+    return [pa.array(values, TYPES[c.kind]) for values, c in zip(zip(*rows, strict=True), columns, strict=True)]
 
 
 def log_of(*parts: FilePart) -> Log:
@@ -99,9 +105,11 @@ def test_impressions_come_to_one_table_after_the_other() -> None:
 def test_a_table_keeps_the_values_of_some_keys() -> None:
     sketch = FileSketch(CONFIG, "users")
     columns = [(c.name, c.kind) for c in CONFIG.columns["users"]]
+    rows = []
     for i in range(1000):
         values = {("user", "string"): f"u{i}", ("owned", "list"): ("a1", "a0") if i % 2 else None}
-        sketch.add([values[column] for column in columns])
+        rows.append(tuple(values[column] for column in columns))
+    sketch.add(as_columns("users", rows))
     table = evidence_of([sketch.part("users", "00")], [], CONFIG, 1).tables["users"]
     assert (table.columns, len(table.keys)) == (("owned",), 400)
     assert set(table.keys.values()) == {(tuple(sorted([hash_of("a0"), hash_of("a1")])),), (None,)}

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.ingestion.examples import Impression, Layout, split_of_key
+from components.ingestion.examples import split_of_key
 from tests.components.ingestion.logs import store_config
+from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from transform.config.config import Config
 
 LAYOUT = Layout(store_config())

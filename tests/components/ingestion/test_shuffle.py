@@ -1,63 +1,96 @@
-"""Examples are written in a shuffled order, independent of their content."""
+"""Examples are written in a shuffled order, independent of their content, in files that depend on nothing else."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from pathlib import Path
 
-import apache_beam as beam
+import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from components.ingestion import shuffle
-from components.ingestion.shuffle import Shuffle, buckets_for
-from tests.components.ingestion.ingested import BEAM_ARGS
+from components.ingestion import transforms
+from components.ingestion.scratch import buckets_of_texts, mixed
+from tests.components.ingestion.logs import store_config
+from tests.components.ingestion.without_beam import Files, in_batches, records
+from transform.config.config import Config
 
-NUM_EXAMPLES, NUM_POSITIVES = 20_000, 1_000
-
-#: The order after a GroupByKey by install.
-POSITIVES_FIRST = [(i, b"%d:%d" % (i < NUM_POSITIVES, i)) for i in range(NUM_EXAMPLES)]
-
-#: Examples of a log without ids and with few values: all examples with the same label are equal.
-ALIKE = [(i, b"%d:" % (i < NUM_POSITIVES)) for i in range(NUM_EXAMPLES)]
+NUM_ROWS, NUM_POSITIVES = 6_000, 600
 
 
-def shuffled(
-    examples: list[tuple[int, bytes]], num_buckets: int, folder: Path, *behind: beam.PTransform
-) -> list[bytes]:
-    """Returns the examples in the order in which they are written, after the shuffle and the given transforms."""
-    with beam.Pipeline(argv=BEAM_ARGS) as pipeline:
-        found = pipeline | beam.Create(examples, reshuffle=False) | Shuffle(num_buckets)
-        for transform in behind:
-            found |= transform
-        _ = found | beam.io.WriteToTFRecord(str(folder / f"{num_buckets}"), num_shards=1)
-    (file,) = folder.glob(f"{num_buckets}-*")
-    return list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
+def log_with_positives_first(folder: Path) -> tuple[Config, Files]:
+    """Writes a log without ids and with few values; all rows with the same label are equal."""
+    path = folder / "log.csv"
+    rows = [f"{int(i < NUM_POSITIVES)},u0,a0,home\n" for i in range(NUM_ROWS)]
+    path.write_text("clicked,user,app,page\n" + "".join(rows))
+    config = store_config()
+    log = dataclasses.replace(
+        config.sources.impressions, label="clicked", impression_id=None, request_id=None, timestamp=None, path=None,
+        splits={"train": "log.csv", "eval": "none.csv"},
+    )  # fmt: skip
+    sources = dataclasses.replace(config.sources, impressions=log, installs=None, tables={})
+    features = tuple(f for f in config.spec.features if f.source == "impressions")
+    spec = dataclasses.replace(config.spec, features=features)
+    files = {"impressions": {"train": (str(path),), "eval": ()}}
+    return dataclasses.replace(config, sources=sources, spec=spec), files
 
 
-@pytest.mark.parametrize(("examples", "num_buckets"), [(POSITIVES_FIRST, 1), (POSITIVES_FIRST, 5), (ALIKE, 1)])
-def test_every_tenth_of_the_file_has_a_tenth_of_the_positives(
-    examples: list[tuple[int, bytes]], num_buckets: int, tmp_path: Path
+@pytest.mark.parametrize("num_shards", [1, 3])
+def test_every_tenth_of_the_examples_has_a_tenth_of_the_positives(tmp_path: Path, num_shards: int) -> None:
+    config, files = log_with_positives_first(tmp_path)
+    in_batches(config, files, tmp_path / "out", 1, num_shards)
+    shards = sorted((tmp_path / "out" / "train").iterdir())
+    assert [path.name for path in shards] == [
+        f"data_tfrecord-{at:05d}-of-{num_shards:05d}.gz" for at in range(num_shards)
+    ]
+    found = [record for path in shards for record in records(path)]
+    labels = [tf.train.Example.FromString(r).features.feature["label"].int64_list.value[0] for r in found]
+    assert (len(labels), sum(labels)) == (NUM_ROWS, NUM_POSITIVES)
+    size, expected = NUM_ROWS // 10, NUM_POSITIVES // 10
+    for start in range(0, NUM_ROWS, size):
+        # Four standard deviations of a random draw.
+        assert abs(sum(labels[start : start + size]) - expected) < 4 * expected**0.5
+    assert [record for path in (tmp_path / "out" / "eval").iterdir() for record in records(path)] == []
+
+
+def test_tensorflow_reads_the_files_and_they_have_no_time_of_writing(tmp_path: Path) -> None:
+    config, files = log_with_positives_first(tmp_path)
+    digests = set()
+    for name in ("a", "b"):
+        in_batches(config, files, tmp_path / name)
+        (path,) = (tmp_path / name / "train").iterdir()
+        digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+    assert list(tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()) == records(path)
+
+
+def test_the_numbers_of_shards_and_buckets_depend_on_the_size_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = shuffled(examples, num_buckets, tmp_path, beam.Reshuffle())  # TFX reshuffles when it writes a split
-    assert sorted(found) == sorted(example for _, example in examples)
-    size, expected = NUM_EXAMPLES // 10, NUM_POSITIVES // 10
-    for start in range(0, NUM_EXAMPLES, size):
-        positives = sum(example.startswith(b"1:") for example in found[start : start + size])
-        assert abs(positives - expected) < 4 * expected**0.5  # four standard deviations of a random draw
+    paths = tmp_path / "a.csv", tmp_path / "b.csv.gz"
+    for path in paths:
+        path.write_bytes(b"0123456789")
+    files = {"impressions": {"": tuple(map(str, paths))}, "users": {"": (str(paths[0]),)}}
+    assert transforms.task_of(store_config(), files, 1, "x")[3:] == (1, 1)
+    monkeypatch.setattr(transforms, "_SHARD_BYTES", 45)
+    monkeypatch.setattr(transforms, "_KEY_BUCKET_BYTES", 30)
+    # 10 bytes, and 10 compressed ones, which count as 80.
+    assert transforms.task_of(store_config(), files, 1, "x")[3:] == (3, 2)
 
 
-def test_the_order_does_not_depend_on_the_one_before(tmp_path: Path) -> None:
-    # Without Beam's Reshuffle, which keeps examples together whose random 32-bit keys are equal.
-    (tmp_path / "a").mkdir()
-    assert shuffled(POSITIVES_FIRST, 1, tmp_path) == shuffled(POSITIVES_FIRST[::-1], 1, tmp_path / "a")
-    assert shuffled([(1, b"same"), (2, b"other"), (1, b"same")], 1, tmp_path / "a").count(b"same") == 2
+def test_equal_texts_have_the_same_bucket_and_each_bucket_has_its_share() -> None:
+    texts = pa.array([f"user-{i}" for i in range(5_000)] + ["", "user-7"])
+    buckets = buckets_of_texts(texts, 5)
+    assert buckets[-1] == buckets[7]
+    assert set(buckets.tolist()) == set(range(5))
+    # Four standard deviations of a binomial share: 4 · sqrt(5000 · 0.2 · 0.8).
+    assert np.abs(np.bincount(buckets) - 1000).max() < 114
+    assert (buckets_of_texts(texts.slice(3, 10), 5) == buckets[3:13]).all()
 
 
-def test_a_longer_log_has_more_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [tmp_path / "a", tmp_path / "b"]
-    for file in files:
-        file.write_bytes(b"0123456789")
-    assert buckets_for(map(str, files)) == 1
-    assert buckets_for([]) == 1
-    monkeypatch.setattr(shuffle, "_BUCKET_BYTES", 9)
-    assert buckets_for(map(str, files)) == 3
+def test_different_numbers_are_mixed_to_different_numbers() -> None:
+    # The first output of SplitMix64 seeded with 0.
+    assert mixed(np.array([0], np.uint64)).tolist() == [0xE220A8397B1DCDAF]
+    assert len(set(mixed(np.arange(10_000, dtype=np.uint64)).tolist())) == 10_000

@@ -1,4 +1,4 @@
-"""The joins, the labels and the splits, in Beam."""
+"""The joins, the labels and the splits of the row-by-row ingestion, which the one on batches must equal."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from components.ingestion.examples import Impression
-from components.ingestion.joins import LabelFromInstalls, marked
-from components.ingestion.span_end import EndOfLog
+from components.ingestion.span_end import EndOfLog, minutes_of
 from components.ingestion.spans import resolve_span
-from components.ingestion.transforms import IngestImpressions
 from tests.components.ingestion.expected import label_of, split_of
 from tests.components.ingestion.logs import CATALOG, GOOD, IMPRESSIONS, impression, store_config, write_store
+from tests.components.ingestion.row_by_row.examples import Impression
+from tests.components.ingestion.row_by_row.joins import LabelFromInstalls, marked
+from tests.components.ingestion.row_by_row.transforms import IngestImpressions
 from transform.config.config import Config
 from transform.config.sources import Installs
 
@@ -168,10 +169,7 @@ def end_of(times: list[float]) -> float:
     combine = EndOfLog()
     accumulators = []
     for part in (times[::2], times[1::2]):
-        accumulator = combine.create_accumulator()
-        for time in part:
-            accumulator = combine.add_input(accumulator, time)
-        accumulators.append(accumulator)
+        accumulators.append(combine.add_input(combine.create_accumulator(), minutes_of(np.array(part))))
     return combine.extract_output(combine.merge_accumulators(accumulators))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 
-from components.ingestion.examples import Impression
 from components.ingestion.rows import Rejection, kept_text
+from tests.components.ingestion.row_by_row.examples import Impression
 from transform.config import sources
 from transform.feature_spec import IMPRESSIONS
 

@@ -1,0 +1,125 @@
+"""Measures ingestion's processor time: `python -m benchmarks.scale_ingestion [NUM_IMPRESSIONS [FORMAT ...]]`.
+
+A simulated day with all joins, labels from installs, quarantine and counts; one impression in a hundred is bad. The
+ingestion of release 0.2.0, one row at a time, is measured on the same files in the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tfx.components.example_gen import write_split
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import standard_artifacts
+
+from components.artifacts import Catalog, Quarantine
+from components.ingestion.component import ImpressionExampleGenExecutor
+from components.ingestion.counts import read_counts
+from components.ingestion.spans import resolve_span
+from pipeline.create import LOCAL_BEAM_ARGS
+from pipeline.simulator import simulate
+from pipeline.simulator.writers import write_part
+from tests.components.ingestion.row_by_row.examples import Layout
+from tests.components.ingestion.row_by_row.transforms import IngestImpressions
+from transform.config.component_configs import for_ingestion
+from transform.config.config import Config, load_config
+
+NUM_IMPRESSIONS, IMPRESSIONS_PER_USER, NUM_APPS = 200_000, 10, 5_000
+FORMATS = ("csv", "parquet", "jsonl", "tfrecord")
+ROWS_PER_BAD_ROW = 100
+
+
+def config_of(file_format: str) -> Config:
+    """Returns the simulated store's config for logs of a format."""
+    raw = json.loads(for_ingestion(load_config("configs/app_store.yaml")).to_json())
+    raw["sources"] = json.loads(json.dumps(raw["sources"]).replace("csv", file_format))
+    raw["ingestion"]["max_rejected_fraction"] = 2 / ROWS_PER_BAD_ROW
+    return Config.from_json(json.dumps(raw))
+
+
+def write_day(folder: Path, num_impressions: int, file_format: str) -> None:
+    """Simulates a day; every hundredth impression has no request, so that it is rejected."""
+    users = num_impressions // IMPRESSIONS_PER_USER
+    simulate(
+        folder, num_days=1, impressions_per_day=num_impressions, format="parquet", num_users=users, num_apps=NUM_APPS
+    )
+    for part, path in enumerate(sorted(folder.glob("*/day-*/part-*.parquet"))):
+        rows = pq.read_table(path)
+        if path.parent.parent.name == "impressions":
+            is_bad = pa.array(np.arange(len(rows)) % ROWS_PER_BAD_ROW == 7)
+            column = pc.if_else(is_bad, pa.scalar(None, pa.string()), rows["request_id"].combine_chunks())
+            rows = rows.set_column(rows.column_names.index("request_id"), "request_id", column)
+        path.unlink()
+        write_part(rows, path.parent, part, file_format, compress=False)
+
+
+def in_batches(config: Config, data: Path, out: Path) -> None:
+    """Runs the component's executor."""
+    found = resolve_span(config, str(data))
+    artifacts = {"examples": standard_artifacts.Examples(), "quarantine": Quarantine(), "catalog": Catalog()}
+    for name, artifact in artifacts.items():
+        artifact.uri = str(out / name)
+        (out / name).mkdir(parents=True)
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(out / "tmp"), unique_id="1"
+    )
+    properties = {"config": config.to_json(), "files": json.dumps(found.files), "requested_span": found.span}
+    ImpressionExampleGenExecutor(context).Do({}, {name: [a] for name, a in artifacts.items()}, properties)
+    counts = read_counts(artifacts["quarantine"].uri)
+    print(f"    {sum(counts.num_examples.values()):,} examples, {counts.num_rejected:,} impressions rejected")
+
+
+def row_by_row(config: Config, data: Path, out: Path) -> None:
+    """Runs the ingestion of release 0.2.0 up to the examples."""
+    found, layout = resolve_span(config, str(data)), Layout(config)
+    with beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)) as pipeline:
+        ingested = pipeline | IngestImpressions(config, found.files)
+        _ = (
+            ingested["impressions"]
+            | beam.Map(layout.serialized_example, found.span).with_output_types(bytes)
+            | write_split.WriteSplit(str(out / "old"), "tfrecords_gzip")
+        )
+        _ = ingested["counted"] | beam.CombinePerKey(sum)
+
+
+def seconds_of(run: Callable[[], None]) -> float:
+    """Returns a run's processor time, in seconds."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def processor() -> str:
+    """Returns the processor's model, as Linux names it."""
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else "unknown processor"
+
+
+def main() -> None:
+    """Prints impressions per processor second for each format, on batches and row by row."""
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else NUM_IMPRESSIONS
+    print(f"{number:,} impressions, 1 in {ROWS_PER_BAD_ROW} bad; {processor()}")
+    for file_format in sys.argv[2:] or FORMATS:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            write_day(root / "data", number, file_format)
+            config = config_of(file_format)
+            new = seconds_of(lambda: in_batches(config, root / "data", root / "new"))  # noqa: B023
+            old = seconds_of(lambda: row_by_row(config, root / "data", root / "old"))  # noqa: B023
+            rates = f"batches {number / new:>9,.0f}/s ({new:.1f} s)   rows {number / old:>9,.0f}/s ({old:.1f} s)"
+            print(f"{file_format:9} {rates}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

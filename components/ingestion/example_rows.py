@@ -1,0 +1,91 @@
+"""Serializes impressions and tables' rows as tf.Examples."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from components.ingestion import encoding
+from components.ingestion.examples import Entry, Layout
+from transform.config.config import Config
+from transform.feature_spec import FOLD, IMPRESSIONS, LABEL, SHARES_LABEL, SPAN
+
+
+class ExampleEncoder:
+    """Serializes the impressions of a span.
+
+    A table's features whose names follow each other in an example are serialized once for each of the table's rows, as
+    one piece, and copied to the impressions with its key.
+
+    Args:
+      config: The config.
+      span: The span's number.
+    """
+
+    def __init__(self, config: Config, span: int):
+        self._layout, self._tables, self._span = Layout(config), config.sources.tables, span
+        self._groups = [
+            (source if source in self._tables else "", list(group))
+            for source, group in itertools.groupby(self._layout.entries(), key=lambda entry: entry.source)
+        ]
+
+    @property
+    def log_positions(self) -> list[int]:
+        """The positions, in an impression's row, of what its example has."""
+        entries = [entry for _, group in self._groups for entry in group if entry.source == IMPRESSIONS]
+        return sorted({entry.position for entry in entries})
+
+    def table_pieces(self, table: str, values: Sequence[pa.Array]) -> list[pa.Array]:
+        """Returns the pieces of a table's rows, large_binary, in the order in which an example has them."""
+        groups = [group for source, group in self._groups if source == table]
+        return [encoding.joined([_entries(entry, values[entry.position]) for entry in group]) for group in groups]
+
+    def table_examples(self, table: str, values: Sequence[pa.Array]) -> pa.Array:
+        """Returns the examples of a table's snapshot: its features, and its key under `table_key`."""
+        entries = self._layout.table_entries(table, self._tables[table].key)
+        return encoding.examples([_entries(entry, values[entry.position]) for entry in entries])
+
+    def examples(
+        self, rows: pa.Table, found: Mapping[str, pa.Array], pieces: Mapping[str, Sequence[pa.Array]]
+    ) -> pa.Array:
+        """Returns the examples of impressions, large_binary.
+
+        Args:
+          rows: The impressions: their values in the columns `c0`, `c1`, …; `label`, `fold` and `shares_label`.
+          found: By table, the position of each impression's row in it; null if it has none.
+          pieces: By table, what `table_pieces` returned.
+        """
+        left = {table: iter(of_table) for table, of_table in pieces.items()}
+        computed = {name: _ints(rows, name) for name in (LABEL, FOLD, SHARES_LABEL)}
+        computed[SPAN] = np.full(len(rows), self._span)
+        entries: list[pa.Array] = []
+        for table, group in self._groups:
+            if table:
+                if table in left:  # a table without rows has no pieces
+                    entries.append(next(left[table]).take(found[table]))
+                continue
+            for entry in group:
+                if entry.kind == "int":
+                    entries.append(encoding.int_entries(entry.name, computed[entry.name]))
+                else:
+                    entries.append(_entries(entry, rows[f"c{entry.position}"].combine_chunks()))
+        return encoding.examples(entries)
+
+
+def _ints(rows: pa.Table, name: str) -> Any:
+    return np.asarray(rows[name].combine_chunks(), np.int64)
+
+
+def _entries(entry: Entry, values: pa.Array) -> pa.Array:
+    match entry.kind:
+        case "string":
+            return encoding.text_entries(entry.name, values)
+        case "list":
+            return encoding.list_entries(entry.name, values)
+        case "timestamp":  # in whole seconds
+            return encoding.int_entries(entry.name, np.asarray(values).astype(np.int64))
+    return encoding.float_entries(entry.name, values)

@@ -1,0 +1,238 @@
+"""The stages of ingestion that add to impressions: tables' rows, labels, the split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from apache_beam import pvalue
+
+from components.ingestion import scratch
+from components.ingestion.batch_parser import Mask
+from components.ingestion.examples import Layout, split_of_key
+from components.ingestion.lookups import InstallTimes, keys_of, positions_of
+from components.ingestion.readers import unit_of
+from components.ingestion.rows import Rejection, kept_text
+from components.ingestion.span_end import minutes_of
+from components.ingestion.stages import (
+    INSTALL_LOG,
+    INSTALLS,
+    PLACES,
+    TIMES,
+    Order,
+    Part,
+    Task,
+    counted,
+    repeated_rows,
+    values_of,
+)
+from transform.feature_spec import IMPRESSIONS
+
+#: The rows of a part whose ids earlier rows have, as `FindRepeated` gives them.
+Repeated = npt.NDArray[np.int64]
+
+
+class JoinPart(beam.DoFn):  # type: ignore[misc]
+    """Rejects repeated ids and unmatched keys, and joins tables and labels: (part's order, groups) to parts.
+
+    Args:
+      task: The task.
+      files: The log's files, in their order.
+    """
+
+    def __init__(self, task: Task, files: tuple[str, ...]):
+        self._task, self._files = task, files
+        self._layout = Layout(task.config)
+
+    def setup(self) -> None:
+        self._keys: dict[str, pa.Array] = {}
+        self._installs: dict[str, InstallTimes] = {}
+
+    def process(self, element: tuple[Order, dict[str, Any]], lookups: dict[str, str]) -> Iterator[Any]:
+        order, groups = element
+        (part,) = groups["part"]
+        rows = scratch.read_table(part.path)
+        number = len(self._task.config.columns[IMPRESSIONS])
+        rejections, is_kept = self._repeated(part, rows, list(groups["repeated"]), number)
+        for at, name in enumerate(self._task.config.sources.tables):
+            found = self._found(rows, name, lookups)
+            unmatched = is_kept & (found < 0)
+            if self._task.config.sources.tables[name].reject_unmatched:
+                rejections += self._unmatched(part, rows, name, np.flatnonzero(unmatched), number)
+                is_kept &= ~unmatched
+            if unmatched.any():
+                rejects = self._task.config.sources.tables[name].reject_unmatched
+                yield counted(("unmatched_rejected" if rejects else "unmatched", name), np.count_nonzero(unmatched))
+            rows = rows.append_column(f"t{at}", pa.array(found, pa.int32(), mask=found < 0))
+        yield from self._task.rejected("join", order, sorted(rejections, key=lambda row: row.line))
+        rows = rows.filter(pa.array(is_kept))
+        if self._task.config.sources.installs is None:
+            rows = rows.append_column("label", rows[f"c{self._layout.label}"])
+        else:
+            rows, attributed, seen = self._labelled(rows, lookups[INSTALL_LOG])
+            yield pvalue.TaggedOutput(INSTALLS, (np.packbits(attributed), np.packbits(seen)))
+        if self._layout.timestamp is not None:
+            yield pvalue.TaggedOutput(TIMES, minutes_of(np.asarray(rows[f"c{self._layout.timestamp}"])))
+        path = self._task.path("joined", order)
+        scratch.write_table(path, rows)
+        yield part._replace(path=path)
+
+    def _repeated(
+        self, part: Part, rows: pa.Table, repeated: list[Repeated], number: int
+    ) -> tuple[list[Rejection], Mask]:
+        is_kept = np.ones(len(rows), bool)
+        if not repeated:
+            return [], is_kept
+        found = np.concatenate(repeated)
+        found = found[np.argsort(found[:, 0])]
+        is_kept[found[:, 0]] = False
+        log, position = self._task.config.sources.impressions, self._layout.impression_id
+        assert position is not None
+        numbers = np.asarray(rows["number"])
+        rejections = repeated_rows(
+            (IMPRESSIONS, "duplicate_impression_id", str(log.impression_id), unit_of(log.format)),
+            [(part.file, int(numbers[at]), self._files[rank], first) for at, rank, first in found.tolist()],
+            values_of(rows, found[:, 0], number),
+            position,
+        )
+        return rejections, is_kept
+
+    def _found(self, rows: pa.Table, name: str, lookups: dict[str, str]) -> npt.NDArray[np.int64]:
+        """Returns the position of each impression's row in a table; -1 where there is none."""
+        path = lookups[name]
+        if path not in self._keys:
+            self._keys[path] = scratch.read_table(path)["key"].combine_chunks()
+        (position,) = self._layout.key_positions(IMPRESSIONS, [self._task.config.sources.tables[name].log_column])
+        return positions_of(rows[f"c{position}"].combine_chunks(), self._keys[path])
+
+    def _unmatched(
+        self, part: Part, rows: pa.Table, name: str, positions: npt.NDArray[np.int64], number: int
+    ) -> list[Rejection]:
+        column = self._task.config.sources.tables[name].log_column
+        (position,) = self._layout.key_positions(IMPRESSIONS, [column])
+        numbers = np.asarray(rows["number"])
+        return [
+            Rejection(
+                IMPRESSIONS,
+                part.file,
+                int(numbers[at]),
+                "unmatched_key",
+                f"`{column}` must be a key of the table `{name}`. Received: {row[position]!r}",
+                kept_text(repr(row)),
+            )
+            for at, row in zip(positions.tolist(), values_of(rows, positions, number), strict=True)
+        ]
+
+    def _labelled(self, rows: pa.Table, path: str) -> tuple[pa.Table, Mask, Mask]:
+        if path not in self._installs:
+            installs = scratch.read_table(path)
+            self._installs[path] = InstallTimes(installs["key"].combine_chunks(), np.asarray(installs["time"]))
+        settings = self._task.config.sources.installs
+        assert settings is not None
+        positions = self._layout.key_positions(IMPRESSIONS, settings.keys)
+        found = self._installs[path].label(
+            keys_of([rows[f"c{at}"] for at in positions]),
+            np.asarray(rows[f"c{self._layout.timestamp}"]),
+            settings.clock_skew_seconds,
+            settings.attribution_seconds,
+        )
+        return rows.append_column("label", pa.array(found.labels)), found.attributed, found.seen
+
+
+def count_installs(parts: list[tuple[Any, Any]], lookups: dict[str, str]) -> list[tuple[tuple[str, ...], int]]:
+    """Returns the counts of installs by the impressions that precede them, from what `JoinPart` has found in parts."""
+    number = len(scratch.read_table(lookups[INSTALL_LOG]))
+    attributed, seen = np.zeros(number, bool), np.zeros(number, bool)
+    for attributed_bits, seen_bits in parts:
+        attributed |= np.unpackbits(attributed_bits, count=number).astype(bool)
+        seen |= np.unpackbits(seen_bits, count=number).astype(bool)
+    kinds = {"attributed": attributed, "outside_window": seen & ~attributed, "without_impression": ~seen & ~attributed}
+    return [(("install", kind), int(mask.sum())) for kind, mask in kinds.items() if mask.any()]
+
+
+class KnownTimes(beam.DoFn):  # type: ignore[misc]
+    """Maps a part to the times, as `minutes_of`, of the impressions whose labels are known."""
+
+    def __init__(self, task: Task):
+        self._task, self._layout = task, Layout(task.config)
+
+    def process(self, part: Part, end_of_impressions: float, end_of_installs: float) -> Iterator[Any]:
+        times = np.asarray(scratch.read_table(part.path)[f"c{self._layout.timestamp}"])
+        yield minutes_of(times[_known(self._task, times, end_of_impressions, end_of_installs)])
+
+
+def _known(task: Task, times: npt.NDArray[np.float64], end_of_impressions: float, end_of_installs: float) -> Mask:
+    """Returns the impressions whose attribution window ends by the end of the logs.
+
+    Those that an install already follows are left out too: keeping only them would overstate the share of positives.
+    The end is that of the impressions' log or of the installs' log, whichever is later: if installs are few, the last
+    one may be long before the end of a span, and the installs' log may cover a longer time than the impressions' log.
+    The end is taken from the logs because no calendar says when a span ends or which time zone its date has.
+    """
+    installs = task.config.sources.installs
+    if installs is None or not installs.leave_out_unknown_labels:
+        return np.ones(len(times), bool)
+    return times + installs.attribution_seconds <= max(end_of_impressions, end_of_installs)
+
+
+class SplitPart(beam.DoFn):  # type: ignore[misc]
+    """Leaves out the impressions whose labels are not known, and splits the others: maps parts to parts.
+
+    The rows that can share their label go to buckets.
+    """
+
+    def __init__(self, task: Task):
+        self._task, self._layout = task, Layout(task.config)
+
+    def process(self, part: Part, end_of_impressions: float, end_of_installs: float, latest: float) -> Iterator[Any]:
+        rows = scratch.read_table(part.path)
+        at = self._layout.timestamp
+        times = np.zeros(len(rows)) if at is None else np.asarray(rows[f"c{at}"])
+        is_known = _known(self._task, times, end_of_impressions, end_of_installs)
+        if not is_known.all():
+            yield counted(("unknown_label",), np.count_nonzero(~is_known))
+            rows, times = rows.filter(pa.array(is_known)), times[is_known]
+        is_eval = self._is_eval(part, rows, times, latest)
+        yield from self._label_counts(rows, is_eval, None if at is None else times)
+        rows = rows.append_column("eval", pa.array(is_eval, pa.bool_()))
+        path = self._task.path("split", part.order)
+        scratch.write_table(path, rows)
+        yield part._replace(path=path)
+        if self._layout.label_columns:
+            yield from self._to_buckets(part, rows, times)
+
+    def _is_eval(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Mask:
+        rule, layout = self._task.config.ingestion, self._layout
+        if self._task.config.sources.impressions.splits is not None:
+            return np.full(len(rows), part.split == "eval")
+        if rule.split_by == "time":
+            return times > latest - rule.eval_seconds
+        position = layout.request_id if rule.split_by == "request_hash" else layout.impression_id
+        keys = rows[f"c{position}"].combine_chunks().dictionary_encode()
+        texts = keys.dictionary.to_numpy(zero_copy_only=False).tolist()
+        is_eval = np.array([split_of_key(key, rule.eval_fraction) == "eval" for key in texts], bool)
+        return is_eval[np.asarray(keys.indices)]
+
+    @staticmethod
+    def _label_counts(rows: pa.Table, is_eval: Mask, times: npt.NDArray[np.float64] | None) -> Iterable[Any]:
+        hours = np.zeros(len(rows)) if times is None else np.floor_divide(times, 3600)
+        keys = np.stack([is_eval, np.asarray(rows["label"]), hours], axis=1).astype(np.int64)
+        found, numbers = np.unique(keys, axis=0, return_counts=True)
+        for (of_eval, label, hour), number in zip(found.tolist(), numbers.tolist(), strict=True):
+            key = ("label", "eval" if of_eval else "train", str(label), "" if times is None else str(hour))
+            yield counted(key, number)
+
+    def _to_buckets(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64]) -> Iterator[Any]:
+        keys = keys_of([rows[f"c{at}"] for at in self._layout.label_columns])
+        if self._task.config.sources.installs is None:  # the time does not matter
+            times = np.zeros(len(rows))
+        columns = {"key": keys, "time": times, "eval": rows["eval"], "row": np.arange(len(rows))}
+        number = self._task.num_key_buckets
+        buckets = scratch.buckets_of_texts(keys, number)
+        path = self._task.path("labels", part.order)
+        for place in scratch.write_buckets(path, pa.table(columns), buckets, number, part.order):
+            yield pvalue.TaggedOutput(PLACES, place)

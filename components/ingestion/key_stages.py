@@ -1,0 +1,133 @@
+"""The stages of ingestion in which equal keys meet: repeated ids, tables, installs, shared labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+
+from components.ingestion import scratch
+from components.ingestion.block_readers import empty_table
+from components.ingestion.example_rows import ExampleEncoder
+from components.ingestion.examples import Layout
+from components.ingestion.lookups import firsts_of, keys_of, sharing
+from components.ingestion.readers import unit_of
+from components.ingestion.records import write_records
+from components.ingestion.scratch import Place
+from components.ingestion.stages import INSTALL_LOG, ROWS_AT_ONCE, Order, Part, Task, repeated_rows, values_of
+
+
+class FindRepeated(beam.DoFn):  # type: ignore[misc]
+    """Finds the rows whose key an earlier row has, in a bucket: (bucket, places) to (part's order, the rows).
+
+    The rows are given as an array with a row for each: its position in the part, the rank of the file with the first
+    row of its key, and the number of that row.
+    """
+
+    def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[tuple[Order, npt.NDArray[np.int64]]]:
+        places = sorted(element[1])
+        tables = [scratch.read(place) for place in places]
+        rows = pa.concat_tables(tables)
+        firsts = firsts_of(rows["key"].combine_chunks())
+        numbers, positions = np.asarray(rows["number"]), np.asarray(rows["row"])
+        parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+        ranks = np.array([place.order[0] for place in places])
+        repeated = np.flatnonzero(firsts != np.arange(len(firsts)))
+        first = firsts[repeated]
+        found = np.stack([positions[repeated], ranks[parts[first]], numbers[first]], axis=1)
+        for at in np.unique(parts[repeated]).tolist():
+            yield places[at].order, found[parts[repeated] == at]
+
+
+class BuildLookups(beam.DoFn):  # type: ignore[misc]
+    """Makes what impressions are joined with: maps the name of a table, or of the installs, to (name, path).
+
+    Of the rows of a table with the same key, the first one is kept.
+
+    Args:
+      task: The task.
+      snapshots: The folder of each table that a snapshot is kept of.
+    """
+
+    def __init__(self, task: Task, snapshots: Mapping[str, str]):
+        self._task, self._snapshots = task, snapshots
+
+    def setup(self) -> None:
+        self._layout = Layout(self._task.config)
+        self._encoder = ExampleEncoder(self._task.config, self._task.span)
+
+    def process(self, name: str, parts: Iterable[Part]) -> Iterator[Any]:
+        mine = sorted(part for part in parts if part.source == name)
+        columns = self._task.config.columns[name]
+        tables = [scratch.read_table(part.path) for part in mine]
+        rows = pa.concat_tables([empty_table(columns), *tables])
+        if name == INSTALL_LOG:
+            yield name, self._installs(rows)
+            return
+        table, unit = self._task.config.sources.tables[name], unit_of(self._task.config.sources.tables[name].format)
+        (position,) = self._layout.key_positions(name, [table.key])
+        keys = rows[f"c{position}"].combine_chunks()
+        firsts = firsts_of(keys)
+        is_first = firsts == np.arange(len(firsts))
+        files = np.repeat([part.file for part in mine], [len(table) for table in tables])
+        numbers = np.asarray(rows["number"])
+        repeated = np.flatnonzero(~is_first)
+        rejections = repeated_rows(
+            (name, "duplicate_key", table.key, unit),
+            [(files[at], int(numbers[at]), files[firsts[at]], int(numbers[firsts[at]])) for at in repeated.tolist()],
+            values_of(rows, repeated, len(columns)),
+            position,
+        )
+        yield from self._task.rejected(f"keys-{name}", (), rejections)
+        kept = rows.filter(pa.array(is_first))
+        values = [kept[f"c{at}"].combine_chunks() for at in range(len(columns))]
+        pieces = self._encoder.table_pieces(name, values)
+        path = self._task.path(f"table-{name}", ())
+        names = ["key", *(f"piece{at}" for at in range(len(pieces)))]
+        scratch.write_table(path, pa.table([values[position], *pieces], names=names))
+        if name in self._snapshots:
+            write_records(
+                FileSystems.join(self._snapshots[name], "data_tfrecord-00000-of-00001.gz"),
+                (
+                    self._encoder.table_examples(name, [v.slice(start, ROWS_AT_ONCE) for v in values])
+                    for start in range(0, len(kept), ROWS_AT_ONCE)
+                ),
+            )
+        yield name, path
+
+    def _installs(self, rows: pa.Table) -> str:
+        installs = self._task.config.sources.installs
+        assert installs is not None
+        positions = self._layout.key_positions(INSTALL_LOG, installs.keys)
+        keys = keys_of([rows[f"c{at}"] for at in positions])
+        path = self._task.path("lookup-installs", ())
+        times = rows[f"c{self._layout.timestamp_of(INSTALL_LOG, installs.timestamp)}"]
+        scratch.write_table(path, pa.table({"key": keys, "time": times}))
+        return path
+
+
+class ShareLabels(beam.DoFn):  # type: ignore[misc]
+    """Finds the training rows that can share their label, in a bucket: (bucket, places) to (part's order, rows).
+
+    Args:
+      seconds: The longest time between two impressions that can share a label.
+    """
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+
+    def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[tuple[Order, npt.NDArray[np.int64]]]:
+        places = sorted(element[1])
+        tables = [scratch.read(place) for place in places]
+        rows = pa.concat_tables(tables)
+        is_eval = np.asarray(rows["eval"].cast(pa.int8())) == 1
+        keys, times = rows["key"].combine_chunks(), np.asarray(rows["time"])
+        marks, positions = sharing(keys, times, is_eval, self._seconds), np.asarray(rows["row"])
+        parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+        for at in np.unique(parts[marks]).tolist():
+            yield places[at].order, positions[marks & (parts == at)]

@@ -1,0 +1,125 @@
+"""Ingestion's joins as lookups of keys: tables, labels from installs, and labels that several impressions share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.ingestion.batch_parser import Mask
+
+Positions = npt.NDArray[np.int64]
+Times = npt.NDArray[np.float64]
+
+
+def keys_of(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
+    """Returns one text for each row's keys, different for different keys; the keys must not be null."""
+    pieces: list[pa.Array] = []
+    for at, column in enumerate(columns):
+        array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        if at < len(columns) - 1:  # the length says where the key ends
+            pieces += [pc.binary_length(array).cast(pa.string()), pa.scalar(":")]
+        pieces.append(array)
+    return pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, "")
+
+
+def positions_of(keys: pa.Array, among: pa.Array) -> Positions:
+    """Returns the position of each key among other keys, of which none occurs twice; -1 where there is none."""
+    return np.asarray(pc.fill_null(pc.index_in(keys, value_set=among), -1), np.int64)
+
+
+def firsts_of(keys: pa.Array) -> Positions:
+    """Returns for each key the position of the first one that is equal."""
+    codes = np.asarray(keys.dictionary_encode().indices, np.int64)
+    if not len(codes):
+        return codes
+    before = np.concatenate([[-1], np.maximum.accumulate(codes)[:-1]])
+    return np.flatnonzero(codes > before)[codes]  # codes are numbered in the order of their first places
+
+
+class GroupedTimes:
+    """Times by group, for questions about a group's times in an interval.
+
+    Args:
+      groups: The group of each time, from 0.
+      times: The times.
+    """
+
+    def __init__(self, groups: Positions, times: Times):
+        self._distinct = np.unique(times)
+        self._base = len(self._distinct) + 1
+        self._sorted = np.sort(self._rank(groups, np.searchsorted(self._distinct, times)))
+
+    def _rank(self, groups: Positions, ranks: Positions) -> Positions:
+        return groups * self._base + ranks
+
+    def within(self, groups: Positions, earliest: Times, latest: Times) -> tuple[Positions, Positions]:
+        """Returns for each interval, which includes its ends, the slice of its group's times in it.
+
+        Positions count all times, sorted by group and time.
+        """
+        first = self._rank(groups, np.searchsorted(self._distinct, earliest, side="left"))
+        after = self._rank(groups, np.searchsorted(self._distinct, latest, side="right"))
+        return np.searchsorted(self._sorted, first), np.searchsorted(self._sorted, after)
+
+
+class Labels(NamedTuple):
+    """The labels of impressions.
+
+    Attributes:
+      labels: 1 where an install follows within the window.
+      attributed: Of the installs, sorted by key and time: those that follow an impression.
+      seen: Of the installs, sorted likewise: those with an impression of the same keys.
+    """
+
+    labels: npt.NDArray[np.int8]
+    attributed: Mask
+    seen: Mask
+
+
+class InstallTimes:
+    """Installs by their keys.
+
+    Args:
+      keys: The keys of each install, as one text.
+      times: The time of each install, in seconds since 1970.
+    """
+
+    def __init__(self, keys: pa.Array, times: Times):
+        encoded = keys.dictionary_encode()
+        self._keys = encoded.dictionary
+        self._groups = np.asarray(encoded.indices, np.int64)
+        self._times = GroupedTimes(self._groups, times)
+
+    def label(self, keys: pa.Array, shown: Times, before: float, after: float) -> Labels:
+        """Labels impressions: 1 if an install with the same keys is in [time - `before`, time + `after`]."""
+        groups = positions_of(keys, self._keys)
+        has_group = groups >= 0
+        labels = np.zeros(len(groups), np.int8)
+        first, end = self._times.within(groups[has_group], shown[has_group] - before, shown[has_group] + after)
+        end = np.maximum(first, end)
+        labels[has_group] = first < end
+        number = len(self._groups)
+        steps = np.bincount(first, minlength=number + 1) - np.bincount(end, minlength=number + 1)
+        is_seen = np.zeros(len(self._keys), bool)
+        is_seen[groups[has_group]] = True
+        return Labels(labels, np.cumsum(steps)[:number] > 0, is_seen[np.sort(self._groups)])
+
+
+def sharing(keys: pa.Array, times: Times, is_eval: Mask, seconds: float) -> Mask:
+    """Returns which training impressions can share their label with an evaluation impression.
+
+    Args:
+      keys: What is equal in impressions that can share a label.
+      times: Their times; all equal where the time does not matter.
+      is_eval: Which of them are for evaluation.
+      seconds: The longest time between two impressions that can share a label.
+    """
+    groups = np.asarray(keys.dictionary_encode().indices, np.int64)
+    evaluated = GroupedTimes(groups[is_eval], times[is_eval])
+    first, end = evaluated.within(groups, times - seconds, times + seconds)
+    return ~is_eval & (first < end)

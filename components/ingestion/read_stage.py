@@ -1,0 +1,84 @@
+"""The first stage of ingestion: reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam import pvalue
+
+from components.ingestion import scratch
+from components.ingestion.block_readers import TypedBlock, TypedReader, typed_table
+from components.ingestion.counts import LineCounts
+from components.ingestion.evidence import FileSketch
+from components.ingestion.examples import Layout
+from components.ingestion.readers import TEXT_FORMATS, LineTally, read_contents
+from components.ingestion.span_end import minutes_of
+from components.ingestion.stages import EVIDENCE, INSTALL_LOG, PLACES, TIMES, Part, Task, counted
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS
+
+#: The most rows of a part, but for those of one block. A part is held in memory.
+PART_ROWS = 1 << 17
+
+
+class ReadFiles(beam.DoFn):  # type: ignore[misc]
+    """Reads files: maps (source, split, the file's rank, path) to parts; the ids of impressions go to buckets."""
+
+    def __init__(self, task: Task):
+        self._task, self._layout = task, Layout(task.config)
+
+    def process(self, element: tuple[str, str, int, str]) -> Iterator[Any]:
+        name, split, rank, path = element
+        config = self._task.config
+        source = config.sources.of(name)
+        sketch, tally, lines = FileSketch(config, name), LineTally(), np.zeros(3, np.int64)
+        waiting: list[TypedBlock] = []
+        num_parts = num_blocks = 0
+        try:
+            for block in TypedReader(name, source, config.columns[name], config.ingestion).read(path, tally):
+                lines += (block.num_rows, block.num_lines, block.num_multi_line)
+                sketch.add(block.values)
+                yield from self._task.rejected(f"read-{name}", (rank, num_blocks), block.rejections)
+                num_blocks += 1
+                waiting.append(block)
+                if sum(len(b.numbers) for b in waiting) >= PART_ROWS:
+                    yield from self._part(Part(name, (rank, num_parts), split, path, ""), waiting)
+                    num_parts, waiting = num_parts + 1, []
+            contents = read_contents(path, source.format)
+            yield pvalue.TaggedOutput(EVIDENCE, sketch.part(path, contents.sha256))
+            if source.format in TEXT_FORMATS:
+                counts = LineCounts(contents.num_lines, tally.header, tally.blank, int(lines[1]), int(lines[2]))
+                counts.check(path)
+                for key, count in counts.pairs(name):
+                    yield counted(key, count)
+        except InputError as error:
+            # The row gate reports it after ingestion; an exception raised inside Beam would lose its message.
+            yield counted(("unusable", str(error)), 1)
+        if waiting:
+            yield from self._part(Part(name, (rank, num_parts), split, path, ""), waiting)
+        yield counted(("read", name), lines[0])
+
+    def _part(self, part: Part, blocks: Sequence[TypedBlock]) -> Iterator[Any]:
+        columns = self._task.config.columns[part.source]
+        values = [pa.concat_arrays(arrays) for arrays in zip(*(block.values for block in blocks), strict=True)]
+        numbers = np.concatenate([block.numbers for block in blocks])
+        rows = typed_table(columns, values, numbers)
+        path = self._task.path(f"rows-{part.source}", part.order)
+        scratch.write_table(path, rows)
+        yield part._replace(path=path)
+        installs = self._task.config.sources.installs
+        if part.source == INSTALL_LOG and installs is not None:
+            at = self._layout.timestamp_of(INSTALL_LOG, installs.timestamp)
+            yield pvalue.TaggedOutput(TIMES, minutes_of(np.asarray(rows[f"c{at}"])))
+        if part.source == IMPRESSIONS and self._layout.impression_id is not None:
+            ids = rows.select([f"c{self._layout.impression_id}", "number"]).rename_columns(["key", "number"])
+            ids = ids.append_column("row", pa.array(np.arange(len(rows))))
+            number = self._task.num_key_buckets
+            buckets = scratch.buckets_of_texts(ids["key"].combine_chunks(), number)
+            places = scratch.write_buckets(self._task.path("ids", part.order), ids, buckets, number, part.order)
+            for place in places:
+                yield pvalue.TaggedOutput(PLACES, place)

@@ -1,0 +1,125 @@
+"""Arrow files below the scratch folder of one execution: what ingestion's stages hand to each other.
+
+Only the places of batches travel through Beam. So what is exchanged is on disk and mapped into memory where it is read,
+and no runner holds rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+Array = npt.NDArray[np.int64]
+
+
+class Place(NamedTuple):
+    """The place of a batch of rows.
+
+    Attributes:
+      order: Of two batches, the one with the smaller order comes first, whatever the order in which Beam hands them on.
+      path: The Arrow file.
+      batch: The batch's number in the file.
+    """
+
+    order: tuple[int, ...]
+    path: str
+    batch: int
+
+
+def write(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+    """Writes an Arrow file; a bundle that Beam runs again writes the same file again."""
+    with (
+        FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream,
+        pa.ipc.new_file(stream, schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def write_table(path: str, table: pa.Table) -> None:
+    """Writes a table as an Arrow file of one batch."""
+    batches = table.combine_chunks().to_batches() or [_empty(table.schema)]
+    write(path, batches, table.schema)
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+
+
+def read(place: Place) -> pa.Table:
+    """Reads one batch; a local file is mapped into memory."""
+    return pa.Table.from_batches([_open(place.path).get_batch(place.batch)])
+
+
+def read_table(path: str) -> pa.Table:
+    """Reads an Arrow file of one batch."""
+    return read(Place((), path, 0))
+
+
+def _open(path: str) -> pa.ipc.RecordBatchFileReader:
+    if os.path.exists(path):
+        return pa.ipc.open_file(pa.memory_map(path))
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+        return pa.ipc.open_file(pa.BufferReader(stream.read()))
+
+
+def write_buckets(
+    path: str, table: pa.Table, bucket: Array, num_buckets: int, order: Sequence[int]
+) -> list[tuple[int, Place]]:
+    """Writes rows by bucket, in their order, as one batch of a file for each bucket that has rows.
+
+    Args:
+      path: The file.
+      table: The rows.
+      bucket: The bucket of each row, from 0 to `num_buckets` - 1.
+      num_buckets: The number of buckets.
+      order: The order of these rows among those of other files.
+
+    Returns:
+      The buckets that have rows, and where these are.
+    """
+    numbers = np.bincount(bucket, minlength=num_buckets)
+    if num_buckets > 1:
+        table = table.take(pa.array(np.argsort(bucket, kind="stable")))
+    table = table.combine_chunks()
+    places, batches, start = [], [], 0
+    for at in np.flatnonzero(numbers).tolist():
+        (batch,) = table.slice(start, int(numbers[at])).to_batches()
+        start += int(numbers[at])
+        places.append((at, Place(tuple(order), path, len(batches))))
+        batches.append(batch)
+    if batches:
+        write(path, batches, table.schema)
+    return places
+
+
+def mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Maps integers to pseudo-random ones, different integers to different ones (SplitMix64; Steele et al., 2014)."""
+    with np.errstate(over="ignore"):
+        z = numbers + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def buckets_of_texts(texts: pa.Array, num_buckets: int) -> Array:
+    """Returns a bucket for each text, from its bytes alone."""
+    if num_buckets == 1 or not len(texts):
+        return np.zeros(len(texts), np.int64)
+    texts = texts.cast(pa.large_binary())
+    offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(texts.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+    offsets = offsets - offsets[0]
+    positions = (np.arange(len(data)) - np.repeat(offsets[:-1], np.diff(offsets))).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        terms = mixed(positions * np.uint64(256) + data)
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(terms, dtype=np.uint64)])
+        hashes = mixed(sums[offsets[1:]] - sums[offsets[:-1]])
+    return (hashes % np.uint64(num_buckets)).astype(np.int64)

@@ -1,0 +1,127 @@
+"""What the stages of ingestion share: the task, the parts that they hand on, and how they reject and count rows.
+
+Each stage is a Beam DoFn on parts: files with rows of one log file. Between the stages travel the places of rows
+(`scratch`), counts, and the numbers of rows. A stage's output is a function of its input alone, and every order is that
+of the log files' names and of the rows in them. So the result depends neither on the engine nor on how many workers it
+has.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from apache_beam import pvalue
+from apache_beam.io.filesystems import FileSystems
+
+from components.ingestion.block_readers import to_lists
+from components.ingestion.records import write_compressed
+from components.ingestion.rows import Rejection, kept_text
+from transform.config.config import Config
+
+#: The tags of the side outputs.
+REJECTED, COUNTED, EVIDENCE, PLACES, TIMES, INSTALLS = "rejected", "counted", "evidence", "places", "times", "installs"
+
+#: The source of the labels.
+INSTALL_LOG = "installs"
+
+#: The rows that are serialized at once.
+ROWS_AT_ONCE = 1 << 14
+
+Order = tuple[int, ...]
+
+
+class Part(NamedTuple):
+    """Rows of one file of a source.
+
+    Attributes:
+      source: The source.
+      order: The place of the rows among all rows of the source: the file's, and the part's in the file.
+      split: The split of the file; empty if the log is split by ingestion.
+      file: The source's file.
+      path: The Arrow file with the rows. It has the typed values as the columns `c0`, `c1`, …, by their position, and
+        what the stages add: `number`, the row's number in the file; `label`; the position of its row in each table, as
+        `t0`, `t1`, …; `eval`, whether it is for evaluation.
+    """
+
+    source: str
+    order: Order
+    split: str
+    file: str
+    path: str
+
+
+class Task(NamedTuple):
+    """What all stages know.
+
+    Attributes:
+      config: The config.
+      span: The span's number.
+      folder: The scratch folder, which the caller removes.
+      num_key_buckets: The number of buckets in which equal keys of different parts meet.
+      num_shards: The number of files of each split.
+    """
+
+    config: Config
+    span: int
+    folder: str
+    num_key_buckets: int
+    num_shards: int
+
+    def path(self, stage: str, order: Sequence[int]) -> str:
+        """Returns the path of an Arrow file of a stage."""
+        return FileSystems.join(self.folder, "-".join([stage, *map(str, order)]))
+
+    def rejected(self, stage: str, order: Sequence[int], rejections: Sequence[Rejection]) -> Iterator[Any]:
+        """Writes rejected rows and yields their place and their counts."""
+        if not rejections:
+            return
+        path = f"{self.path(f'rejected-{stage}', order)}.gz"
+        write_compressed(path, (f"{json.dumps(row.to_dict(), ensure_ascii=True)}\n".encode() for row in rejections))
+        yield pvalue.TaggedOutput(REJECTED, (stage, tuple(order), path))
+        for reason, number in collections.Counter((row.source, row.reason) for row in rejections).items():
+            yield counted(("rejected", *reason), number)
+
+
+def counted(key: tuple[str, ...], number: int) -> Any:
+    """Returns an output of a count, by its `CountKey`."""
+    return pvalue.TaggedOutput(COUNTED, (key, int(number)))
+
+
+def values_of(rows: pa.Table, positions: npt.NDArray[np.int64], number: int) -> list[tuple[Any, ...]]:
+    """Returns the typed values of some rows, as `RowParser` returns them."""
+    some = rows.take(pa.array(positions))
+    return list(zip(*to_lists([some[f"c{at}"].combine_chunks() for at in range(number)]), strict=True))
+
+
+def repeated_rows(
+    rule: tuple[str, str, str, str],
+    places: Sequence[tuple[str, int, str, int]],
+    values: Sequence[tuple[Any, ...]],
+    position: int,
+) -> list[Rejection]:
+    """Returns the rejections of rows whose key an earlier row has.
+
+    Args:
+      rule: The source, the reason, the name of the key's column, and what rows are numbered by.
+      places: Of each row its file and number, and those of the first row with its key.
+      values: The rows' values.
+      position: The key's position among them.
+    """
+    source, reason, key_name, unit = rule
+    return [
+        Rejection(
+            source,
+            str(file),
+            number,
+            reason,
+            f"`{key_name}` must be unique. Received {row[position]!r} again; first in {unit} {first_number} of {first}",
+            kept_text(repr(row)),
+        )
+        for (file, number, first, first_number), row in zip(places, values, strict=True)
+    ]
