@@ -27,9 +27,14 @@ HASH_BITS = 53
 _CUMULATIVE = np.cumsum([math.exp(-1) / math.factorial(n) for n in range(19)])
 
 
+def key_hash(key: bytes) -> int:
+    """Returns the 64-bit hash of a key, such as a user's id."""
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
+
+
 def unit_hash(key: bytes) -> int:
-    """Returns the hash, of `HASH_BITS` bits, of a bootstrap unit's key, such as a user's id."""
-    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> (64 - HASH_BITS)
+    """Returns the hash, of `HASH_BITS` bits, of a bootstrap unit's key: the first bits of `key_hash`."""
+    return key_hash(key) >> (64 - HASH_BITS)
 
 
 def _mixed(values: Array) -> Array:

@@ -84,7 +84,8 @@ def _values(feature: Any) -> Any:
 def _with_bounds(extracts: dict[str, Any], bounds: dict[str, tuple[str, float]]) -> dict[str, Any]:
     features = dict(extracts[tfma.FEATURES_KEY])
     for name, (feature, bound) in bounds.items():
-        features[name] = np.array([BELOW if value < bound else NOT_BELOW for value in _values(features[feature])])
+        if feature in features:  # otherwise the example has no value, and is in neither slice
+            features[name] = np.array([BELOW if value < bound else NOT_BELOW for value in _values(features[feature])])
     return {**extracts, tfma.FEATURES_KEY: features}
 
 

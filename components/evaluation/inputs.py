@@ -37,10 +37,15 @@ def _of_model(values: Any, model_name: str) -> Array:
     return array
 
 
+def key_of(feature: str, value: Any) -> bytes:
+    """Returns the key of a bootstrap unit or a group, given a feature and its value, bytes or a number."""
+    text = value if isinstance(value, bytes) else str(value).encode()
+    return feature.encode() + b"=" + text
+
+
 def hash_of(feature: str, value: Any) -> float:
     """Returns the hash of a bootstrap unit, given a feature and its value, bytes or a number."""
-    text = value if isinstance(value, bytes) else str(value).encode()
-    return float(unit_hash(feature.encode() + b"=" + text))
+    return float(unit_hash(key_of(feature, value)))
 
 
 class _Preprocessor(tfma.metrics.Preprocessor):  # type: ignore[misc]

@@ -10,11 +10,11 @@ from tfx import types
 from tfx.components import Evaluator
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import MODEL_ID
+from components.evaluation.executor import ColumnExecutor
 from components.execution_types import recorded_as
 from components.lineage import artifacts_of, examples_behind, producer
 
@@ -51,8 +51,8 @@ def _is_of_earlier_spans(store: mlmd.MetadataStore, model: types.Artifact, span:
     return bool(spans) and max(spans) < span
 
 
-class OptionalEvaluatorExecutor(Executor):  # type: ignore[misc]
-    """TFX's Evaluator executor that does nothing without a model. It blesses no model: the quality gate does."""
+class OptionalEvaluatorExecutor(ColumnExecutor):
+    """The Evaluator's executor that does nothing without a model. It blesses no model: the quality gate does."""
 
     def Do(
         self,

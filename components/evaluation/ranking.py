@@ -1,4 +1,4 @@
-"""The quality of one group's ranking, such as a request's. For tied scores, it is the mean over all their orders.
+"""The quality of the rankings of groups, such as requests. For tied scores, it is the mean over all their orders.
 
 So no value depends on the order of rows, and a model cannot gain by giving all candidate items the same score.
 """
@@ -15,85 +15,120 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Ranked(NamedTuple):
-    """A group sorted by descending score; all arrays have the shape `[num_rows]`, in that order.
+    """Groups one after the other, each sorted by descending score; arrays have the shape `[num_rows]`, in that order.
 
     Attributes:
+      group: The number of the row's group, from 0.
+      position: The row's position in its group, from 0.
       labels: 0 or 1.
-      starts: The first position, from 0, with the row's score: where its ties begin.
-      sizes: The number of rows with the row's score.
+      starts: The first position with the row's score in its group: where its ties begin.
+      sizes: The number of rows with the row's score in its group.
       positives: The number of positives among those.
-      before: The number of positives ranked before all of those.
+      before: The number of positives ranked before all of those in the group.
+      num_positives: The number of positives of each group, `[num_groups]`.
     """
 
+    group: Array
+    position: Array
     labels: Array
     starts: Array
     sizes: Array
     positives: Array
     before: Array
+    num_positives: Array
+
+    def sums(self, values: Array, k: int) -> Array:
+        """Returns the sums of the rows' values over the first k positions of each group, `[num_groups]`."""
+        top = self.position < k
+        return np.bincount(self.group[top], values[top], len(self.num_positives))
 
 
-def _ties(scores: Array) -> Array:
-    """Returns the position at which each distinct score begins in sorted scores."""
-    return np.flatnonzero(np.concatenate(([True], scores[1:] != scores[:-1])))
+def _ties(group: Array, scores: Array) -> Array:
+    """Returns the row at which each distinct score of a group begins, in sorted rows."""
+    is_first = np.ones(len(scores), bool)
+    is_first[1:] = (scores[1:] != scores[:-1]) | (group[1:] != group[:-1])
+    return np.flatnonzero(is_first)
 
 
-def ranked(labels: Array, scores: Array) -> Ranked:
-    """Finds a group's ties; `labels` (0 or 1) and `scores`, shape `[num_rows]`, must be sorted by descending score."""
-    first = _ties(scores)
+def ranked(group: Array, num_groups: int, labels: Array, scores: Array) -> Ranked:
+    """Finds the ties of groups.
+
+    Args:
+      group: The number of each row's group, `[num_rows]`, ascending.
+      num_groups: The number of groups, each with at least one row.
+      labels: 0 or 1, `[num_rows]`.
+      scores: `[num_rows]`, descending within a group.
+    """
+    starts = np.searchsorted(group, np.arange(num_groups))
+    first = _ties(group, scores)
     sizes = np.diff(np.append(first, len(scores)))
     positives = np.add.reduceat(labels, first)
-    before = np.cumsum(positives) - positives
-    return Ranked(labels, *(np.repeat(values, sizes) for values in (first, sizes, positives, before)))
+    before = np.cumsum(positives) - positives  # of all groups so far
+    before -= before[np.searchsorted(first, starts)][group[first]]
+    return Ranked(
+        group=group,
+        position=np.arange(len(group)) - starts[group],
+        labels=labels,
+        starts=np.repeat(first - starts[group[first]], sizes),
+        sizes=np.repeat(sizes, sizes),
+        positives=np.repeat(positives, sizes),
+        before=np.repeat(before, sizes),
+        num_positives=np.bincount(group, labels, num_groups),
+    )
 
 
-def auc(labels: Array, scores: Array, weights: Array) -> float:
-    """Returns the AUC: the share of (positive, negative) pairs whose positive scores higher; a tie is half a pair.
+def aucs(group: Array, num_groups: int, labels: Array, scores: Array, weights: Array) -> Array:
+    """Returns each group's AUC, `[num_groups]`; not a finite number for a group in which a class has no weight.
 
-    A pair's weight is the product of its rows' weights. The rows are sorted by descending score, and both classes have
-    a positive total weight.
+    It is the share of (positive, negative) pairs whose positive scores higher; a tie is half a pair. A pair's weight is
+    the product of its rows' weights. The rows are sorted as for `ranked`.
     """
-    first = _ties(scores)
+    first = _ties(group, scores)
+    of_tie = group[first]
     positive = np.add.reduceat(labels * weights, first)
     negative = np.add.reduceat((1 - labels) * weights, first)
-    below = negative.sum() - np.cumsum(negative)
-    return float(positive @ (below + negative / 2) / (positive.sum() * negative.sum()))
+    num_positive, num_negative = (np.bincount(of_tie, of_class, num_groups) for of_class in (positive, negative))
+    so_far = np.cumsum(negative)
+    up_to_group = np.cumsum(num_negative)
+    below = up_to_group[of_tie] - so_far
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.bincount(of_tie, positive * (below + negative / 2), num_groups) / (num_positive * num_negative)
+    return found
 
 
-def _discounts(k: int, num_rows: int) -> Array:
-    discounts: Array = 1 / np.log2(np.arange(min(k, num_rows)) + 2.0)
-    return discounts
-
-
-def ndcg(group: Ranked, k: int) -> float:
+def ndcg(groups: Ranked, k: int) -> Array:
     """Returns DCG@k ÷ the best DCG@k, where DCG@k = Σ_{r ≤ k} label_r / log2(1 + r) (Järvelin and Kekäläinen, 2002).
 
     A tied position has the mean label of its ties (McSherry and Najork, 2008, section 2.4).
     """
-    discounts = _discounts(k, len(group.labels))
-    mean_labels = (group.positives / group.sizes)[:k]
-    return float(mean_labels @ discounts / discounts[: int(group.labels.sum())].sum())
+    gains = groups.sums(groups.positives / groups.sizes / np.log2(groups.position + 2.0), k)
+    most = int(min(k, groups.num_positives.max(initial=0)))
+    best = np.cumsum(np.append(0, 1 / np.log2(np.arange(most) + 2.0)))
+    found: Array = gains / best[np.minimum(groups.num_positives, most).astype(np.int64)]
+    return found
 
 
-def average_precision(group: Ranked, k: int) -> float:
+def average_precision(groups: Ranked, k: int) -> Array:
     """Returns Σ_{r ≤ k} precision_r · label_r ÷ min(k, number of positives).
 
     Consider all orders of a tie of n rows with m positives that follows c positives. The row at position i of the tie,
     from 0, is positive in m / n of the orders; then c + 1 + i (m - 1) / (n - 1) positives are ranked up to and
     including it on average (McSherry and Najork, 2008, section 2.3).
     """
-    positions = np.arange(len(group.labels))
-    others = (positions - group.starts) * (group.positives - 1) / np.maximum(group.sizes - 1, 1)
-    precision = (group.before + 1 + others) / (positions + 1)
-    total = (group.positives / group.sizes * precision)[:k].sum()
-    return float(total / min(k, group.labels.sum()))
+    others = (groups.position - groups.starts) * (groups.positives - 1) / np.maximum(groups.sizes - 1, 1)
+    precision = (groups.before + 1 + others) / (groups.position + 1)
+    found: Array = groups.sums(groups.positives / groups.sizes * precision, k) / np.minimum(k, groups.num_positives)
+    return found
 
 
-def recall(group: Ranked, k: int) -> float:
+def recall(groups: Ranked, k: int) -> Array:
     """Returns the share of the positives at the first k positions."""
-    return float((group.positives / group.sizes)[:k].sum() / group.labels.sum())
+    found: Array = groups.sums(groups.positives / groups.sizes, k) / groups.num_positives
+    return found
 
 
-_AT_K: dict[str, Callable[[Ranked, int], float]] = {"ndcg": ndcg, "map": average_precision, "recall": recall}
+#: Functions of groups and k that return a value for each group, not a finite number for a group without a positive.
+_AT_K: dict[str, Callable[[Ranked, int], Array]] = {"ndcg": ndcg, "map": average_precision, "recall": recall}
 
 #: The measures of a group's ranking: `gauc`, and those of its first k positions.
 MEASURES = ("gauc", *_AT_K)
@@ -121,37 +156,52 @@ class Measure:
     def name(self) -> str:
         return self.kind if self.k is None else f"{self.kind}@{self.k}"
 
-    def of_sorted(self, labels: Array, scores: Array, weights: Array) -> tuple[float, float]:
-        """Returns a group's value and its weight in the mean; rows are sorted by descending score. See `of_group`."""
-        if self.k is None:
-            left_out = not (labels @ weights and (1 - labels) @ weights)
-            weight = float(weights.sum())
-        else:
-            left_out = not labels.any()
-            weight = float(weights.mean())
-        if left_out or weight == 0:
-            return 0.0, 0.0
-        if np.isnan(scores).any():
-            return float("nan"), weight
-        if self.k is None:
-            return auc(labels, scores, weights), weight
-        return _AT_K[self.kind](ranked(labels, scores), self.k), weight
 
-
-def of_group(measures: Sequence[Measure], labels: Array, scores: Array, weights: Array) -> list[tuple[float, float]]:
-    """Measures one group.
+def of_groups(
+    measures: Sequence[Measure], group: Array, num_groups: int, labels: Array, scores: Array, weights: Array
+) -> tuple[Array, Array]:
+    """Measures groups.
 
     Args:
       measures: The measures to compute.
-      labels: 0 or 1, shape `[num_rows]`.
-      scores: Finite or not, shape `[num_rows]`.
-      weights: The examples' weights, at least 0, shape `[num_rows]`.
+      group: The number of each row's group, from 0, `[num_rows]`.
+      num_groups: The number of groups, each with at least one row.
+      labels: 0 or 1, float64 `[num_rows]`.
+      scores: Finite or not, float64 `[num_rows]`.
+      weights: The examples' weights, at least 0, float64 `[num_rows]`.
 
     Returns:
-      For each measure the value, NaN if a score is NaN, and the group's weight in the mean. A group without a value has
-      a weight of 0: for gauc a group in which a class has no weight, for the others a group without a positive. A
-      group's weight is the sum of its examples' weights for gauc, and their mean for the others.
+      The groups' values, float64 `[num_groups, num_measures]`, NaN if a score is NaN, and their weights in the means,
+      of the same shape. A group without a value has a value and a weight of 0: for gauc a group in which a class has no
+      weight, for the others a group without a positive. A group's weight is the sum of its examples' weights for gauc,
+      and their mean for the others.
     """
-    order = np.lexsort((weights, labels, -scores))  # also sorts ties, so that sums do not depend on the rows' order
-    labels, scores, weights = labels[order], scores[order], weights[order]
-    return [measure.of_sorted(labels, scores, weights) for measure in measures]
+    # Also sorts ties, so that sums do not depend on the rows' order.
+    order = np.lexsort((weights, labels, -scores, group))
+    group, labels, scores, weights = group[order], labels[order], scores[order], weights[order]
+    total = np.bincount(group, weights, num_groups)
+    positive = np.bincount(group, weights * labels, num_groups)
+    negative = np.bincount(group, weights * (1 - labels), num_groups)
+    has_nan = np.bincount(group, np.isnan(scores), num_groups) > 0
+    groups = ranked(group, num_groups, labels, scores)
+    mean = total / np.bincount(group, minlength=num_groups)
+    values, of_values = np.zeros((2, num_groups, len(measures)))
+    found: Array
+    weight: Array
+    for number, measure in enumerate(measures):
+        if measure.k is None:
+            found, weight = aucs(group, num_groups, labels, scores, weights), total
+            has_value = (positive > 0) & (negative > 0)
+        else:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found, weight = _AT_K[measure.kind](groups, measure.k), mean
+            has_value = (groups.num_positives > 0) & (mean > 0)
+        values[:, number] = np.where(has_value, np.where(has_nan, np.nan, found), 0.0)
+        of_values[:, number] = np.where(has_value, weight, 0.0)
+    return values, of_values
+
+
+def of_group(measures: Sequence[Measure], labels: Array, scores: Array, weights: Array) -> list[tuple[float, float]]:
+    """Measures one group, of at least one row; returns each measure's value and weight. See `of_groups`."""
+    values, of_values = of_groups(measures, np.zeros(len(labels), np.int64), 1, labels, scores, weights)
+    return list(zip(values[0].tolist(), of_values[0].tolist(), strict=True))

@@ -55,7 +55,7 @@ def _row_metrics(
 ) -> list[Any]:
     del unit_keys, name  # the extractors read the keys
     keys = Keys(eval_config, model_names, example_weighted)
-    measure = functools.partial(_measured, keys)
+    measure = functools.partial(_of_table, keys)
     return [
         tfma.metrics.MetricComputation(
             keys=[*keys.of_metrics(replicates.ROW_METRICS), *keys.of_counts()],
@@ -65,9 +65,13 @@ def _row_metrics(
     ]
 
 
-def _measured(keys: Keys, rows: Array) -> dict[MetricKey, float]:
-    units, labels, weights, scores = rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:]
-    counts = (len(rows), int((labels * weights > 0).sum()), len(np.unique(units)))
+def _of_table(keys: Keys, rows: Array) -> dict[MetricKey, float]:
+    return measured(keys, rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:])
+
+
+def measured(keys: Keys, units: Array, labels: Array, weights: Array, scores: Array) -> dict[MetricKey, float]:
+    """Returns all metrics of rows; the arguments are those of `components.evaluation.replicates.of_rows`."""
+    counts = (len(labels), int((labels * weights > 0).sum()), len(np.unique(units)))
     return {
         **keys.values(replicates.of_rows(units, labels, weights, scores)),
         **dict(zip(keys.of_counts(), map(float, counts), strict=True)),

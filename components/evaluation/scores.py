@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,43 @@ def _first_values(values: tf.SparseTensor, num_rows: int, default: Any) -> Array
     return result
 
 
+class Scorer:
+    """A SavedModel that scores batches by its `serving_default`; features that it does not read are ignored.
+
+    Args:
+      saved_model: The SavedModel's folder.
+
+    Raises:
+      ScoringError: If the model cannot be loaded.
+    """
+
+    def __init__(self, saved_model: str):
+        self._saved_model = saved_model
+        with self._explained():
+            self._model = tf.saved_model.load(saved_model)  # its variables last as long as it is referred to
+            self._signature = self._model.signatures[SERVING_SIGNATURE]
+
+    def __call__(self, examples: tf.Tensor) -> Array:
+        """Returns the scores of serialized raw tf.Examples, string `[rows]`: float32 `[rows]`.
+
+        Raises:
+          ScoringError: If the model cannot score them.
+        """
+        with self._explained():
+            scores: Array = self._signature(**{EXAMPLES_INPUT: examples})[SCORES_OUTPUT].numpy().reshape(-1)
+            if len(scores) != len(examples):
+                raise ValueError(f"there must be a score for each row. Received: {len(scores)} of {len(examples)}")
+        return scores
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, LookupError, ValueError, tf.errors.OpError) as error:  # IndexError: truncated variables
+            first = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            raise ScoringError(f"the model cannot score the rows: {first} ({self._saved_model})") from error
+
+
 def scores_of(saved_model: str, examples: Sequence[bytes]) -> Array:
     """Scores examples with a SavedModel's `serving_default`; features that the model does not read are ignored.
 
@@ -99,16 +137,14 @@ def scores_of(saved_model: str, examples: Sequence[bytes]) -> Array:
     Raises:
       ScoringError: If the model cannot be loaded, cannot score the rows, or returns a score that is not finite.
     """
-    try:
-        signature = tf.saved_model.load(saved_model).signatures[SERVING_SIGNATURE]
-        scored = [
-            signature(**{EXAMPLES_INPUT: tf.constant(examples[begin : begin + BATCH_SIZE])})[SCORES_OUTPUT].numpy()
-            for begin in range(0, len(examples), BATCH_SIZE)
-        ]
-    except (OSError, LookupError, ValueError, tf.errors.OpError) as error:  # IndexError: truncated variables
-        first = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise ScoringError(f"the model cannot score the rows: {first} ({saved_model})") from error
-    scores: Array = np.concatenate(scored).reshape(-1).astype(np.float64) if scored else np.empty(0)
+    scorer = Scorer(saved_model)
+    batches = (examples[begin : begin + BATCH_SIZE] for begin in range(0, len(examples), BATCH_SIZE))
+    scores = np.concatenate([np.empty(0), *(scorer(tf.constant(batch)) for batch in batches)])
+    return checked_scores(scores, saved_model)
+
+
+def checked_scores(scores: Array, saved_model: str) -> Array:
+    """Returns a SavedModel's scores as float64; raises ScoringError if one is not finite."""
     if not np.isfinite(scores).all():
         raise ScoringError(f"scores must be finite. Received: others, of {len(scores):,} rows ({saved_model})")
-    return scores
+    return scores.astype(np.float64)

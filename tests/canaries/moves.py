@@ -21,7 +21,8 @@ from kfp import dsl
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import wrap_function
-from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_transform import tf2_utils
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx.components.evaluator import constants
@@ -180,6 +181,10 @@ MOVES: dict[str, list[Move]] = {
     "check_evaluator_constants": [now(constants, "BLESSED_FILE_NAME", "blessed")],
     "check_evaluator_executor": [now(evaluator_executor.Executor, "Do", _other_do)],
     "check_default_extractors": [_extractors_backwards],
+    "check_calibration_plot": [gone(metrics_for_slice_pb2, "CalibrationHistogramBuckets")],
+    "check_metrics_validator": [
+        now(metrics_validator, "validate_metrics", lambda metrics, config: types.SimpleNamespace(validation_ok=True))
+    ],
     "check_eval_config": [now(config_pb2, "EvalConfig", config_pb2.ModelSpec)],
     "check_example_validator": [now(example_validator, "DEFAULT_FILE_NAME", "anomalies.pbtxt")],
     "check_span_messages": [now(utils, "calculate_splits_fingerprint_span_and_version", _other_message)],

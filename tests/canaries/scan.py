@@ -129,7 +129,7 @@ def _api(package: str) -> set[str]:
         case "tfx":
             return SITE.exports("tfx.v1", *SITE.packages_in("tfx.v1"))
         case "tensorflow_model_analysis":
-            return SITE.exports(package, "extractors", "metrics", "sdk", "slicer", "utils") | {
+            return SITE.exports(package, "evaluators", "extractors", "metrics", "sdk", "slicer", "utils") | {
                 SITE.origin(f"{package}.{name}") for name in SITE.names(f"{package}.sdk")
             }
         case "tfx_bsl":

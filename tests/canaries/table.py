@@ -144,6 +144,14 @@ PRIVATE_USES = (
     ),
     PrivateUse(
         *TFX,
+        "the executor's Beam pipeline",
+        ("._make_beam_pipeline",),
+        ("components/evaluation/executor.py",),
+        "the evaluation in Beam with the options that the runner has",
+        of_tfx.check_beam_pipeline,
+    ),
+    PrivateUse(
+        *TFX,
         "tfx.dsl.components.base.base_driver",
         ("BaseDriver",),
         ("components/uncached.py",),
@@ -207,6 +215,7 @@ PRIVATE_USES = (
         (
             "components/data_validation/gates.py",
             "components/data_validation/reading.py",
+            "components/evaluation/executor.py",
             "components/infra_validation/component.py",
             "components/infra_validation/requests.py",
             "components/ingestion/component.py",
@@ -235,6 +244,7 @@ PRIVATE_USES = (
         ("serving_model_path",),
         (
             "components/data_validation/component.py",
+            "components/evaluation/executor.py",
             "components/infra_validation/component.py",
             "components/infra_validation/model_process.py",
             "components/model_store/served_models.py",
@@ -258,8 +268,8 @@ PRIVATE_USES = (
         *TFX,
         "tfx.components.evaluator.executor",
         ("Executor",),
-        ("components/evaluation/progressive.py",),
-        "an Evaluator that does nothing on a first span, which has no model",
+        ("components/evaluation/executor.py",),
+        "an Evaluator that keeps columns, and does nothing on a first span, which has no model",
         of_tfx.check_evaluator_executor,
     ),
     PrivateUse(
@@ -522,13 +532,31 @@ PRIVATE_USES = (
         "tensorflow_model_analysis.proto.config_pb2",
         ("EvalConfig", "MetricConfig", "MetricsSpec", "ModelSpec", "SlicingSpec"),
         (
+            "components/evaluation/executor.py",
             "components/evaluation/extractors.py",
+            "components/evaluation/plan.py",
             "components/evaluation/ranking_metrics.py",
             "components/evaluation/row_metrics.py",
             "components/evaluation/tfma_config.py",
         ),
         "the documented `tfma.EvalConfig` is not there until TFX puts it there",
         of_tfx.check_eval_config,
+    ),
+    PrivateUse(
+        *TFMA,
+        "tensorflow_model_analysis.proto.metrics_for_slice_pb2",
+        ("CalibrationHistogramBuckets",),
+        ("components/evaluation/calibration.py",),
+        "a calibration plot is this message; TFMA makes it only with its own combiner, row by row",
+        of_tfx.check_calibration_plot,
+    ),
+    PrivateUse(
+        *TFMA,
+        "tensorflow_model_analysis.evaluators.metrics_validator",
+        ("validate_metrics",),
+        ("components/evaluation/column_evaluator.py",),
+        "the validation's result stays TFMA's; TFMA makes it only behind its own evaluator",
+        of_tfx.check_metrics_validator,
     ),
     PrivateUse(
         *TFMA,

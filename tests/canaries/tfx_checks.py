@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
 from kfp import dsl
 from ml_metadata.proto import metadata_store_pb2
-from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tfx import components as tfx_components
 from tfx import types
 from tfx.components.evaluator import constants
@@ -37,6 +39,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from tfx.utils import dependency_utils, path_utils
 
 from components.artifacts import Catalog, VocabularyMemory
+from components.evaluation.calibration import calibration_buckets
 from components.evaluation.extractors import custom_extractors
 from components.execution_types import recorded_as
 from components.ingestion import spans
@@ -304,6 +307,27 @@ def check_evaluator_executor() -> None:
     call = source.split("extractors = custom_extractors(")[1].split(")")[0]
     named = {part.split("=")[0].strip() for part in call.split(",") if "=" in part}
     assert named == set(inspect.signature(custom_extractors).parameters)
+
+
+def check_calibration_plot() -> None:
+    """A calibration plot is a list of buckets with their bounds and sums, of the rows whose weight is above 0."""
+    buckets = calibration_buckets(np.array([1.0, 0.0, 1.0]), np.array([2.0, 1.0, 0.0]), np.array([0.25, 1.0, 0.5]))
+    found = [bucket for bucket in buckets.buckets if bucket.num_weighted_examples.value]
+    assert type(buckets) is metrics_for_slice_pb2.CalibrationHistogramBuckets
+    assert [(b.lower_threshold_inclusive, b.total_weighted_label.value) for b in found] == [(0.25, 2.0), (1.0, 0.0)]
+    assert [bucket.total_weighted_refined_prediction.value for bucket in found] == [0.5, 1.0]
+
+
+def check_metrics_validator() -> None:
+    """A slice's metrics keep the thresholds of an EvalConfig, or not."""
+    metric = config_pb2.MetricConfig(class_name="ExampleCount")
+    metric.threshold.value_threshold.lower_bound.value = 3
+    config = config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(label_key="label")], metrics_specs=[config_pb2.MetricsSpec(metrics=[metric])]
+    )
+    for count, is_kept in ((2.0, False), (4.0, True)):
+        key = tfma.metrics.MetricKey("example_count")
+        assert metrics_validator.validate_metrics(((), {key: count}), config).validation_ok is is_kept
 
 
 def check_default_extractors() -> None:

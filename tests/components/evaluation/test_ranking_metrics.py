@@ -17,7 +17,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluation import ranking_metrics, replicates
 from components.evaluation.bootstrap import Array, unit_hash
 from components.evaluation.inputs import Rows
-from components.evaluation.ranking import Measure, of_group
+from components.evaluation.ranking import Measure, of_group, of_groups
 from tests.components.evaluation import plain, tfma_runs
 
 MEASURES = [Measure("gauc"), *(Measure(kind, k) for kind in ("ndcg", "map", "recall") for k in (1, 3, 20))]
@@ -130,6 +130,23 @@ def test_no_value_depends_on_the_order_of_rows_not_even_in_its_last_digit() -> N
         order = draw.permutation(9)
         again = of_group(MEASURES, labels[order], scores[order], weights[order])
         assert again == of_group(MEASURES, labels, scores, weights)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_groups_measured_at_once_are_measured_as_each_by_itself(weighted: bool) -> None:
+    requests = plain.random_requests(200, seed=6, weighted=weighted)
+    group = np.repeat(np.arange(200), [len(request.labels) for request in requests])
+    labels, scores, weights = (
+        np.array([v for r in requests for v in column(r)], float)
+        for column in (lambda r: r.labels, lambda r: r.candidate, lambda r: r.weights)
+    )
+    scores[:2] = np.nan
+    order = np.random.default_rng(0).permutation(len(group))
+    values, of_values = of_groups(MEASURES, group[order], 200, labels[order], scores[order], weights[order])
+    for number in range(200):
+        of_one = of_group(MEASURES, labels[group == number], scores[group == number], weights[group == number])
+        np.testing.assert_allclose(values[number], [value for value, _ in of_one], rtol=1e-12)
+        np.testing.assert_allclose(of_values[number], [weight for _, weight in of_one], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("kind", "k"), [("mrr", 1), ("gauc", 1), ("ndcg", None), ("map", 0)])

@@ -1,0 +1,106 @@
+"""The Evaluator's executor writes what TFX's writes: the same files, keys and messages, and the values to 1e-6."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
+from tensorflow_model_analysis.metrics.metric_types import MetricKey
+from tfx.components.evaluator.executor import Executor
+from tfx.types import artifact_utils
+
+from components.evaluation.executor import ColumnExecutor
+from components.evaluation.kept_scores import kept_scores
+from components.evaluation.tfma_config import eval_config
+from tests.components.evaluation.executor_runs import Inputs, Row
+from transform.config.evaluation import Evaluation, Threshold
+
+EVALUATION = Evaluation(
+    {"auc": Threshold(min=0.5)},
+    slices=("country", "tags", "age_days < 7"),
+    top_ks=(1, 3),
+    gauc_by="user_id",
+)
+
+
+def rows(number: int, seed: int = 0) -> list[Row]:
+    """Returns rows of requests and users with ties, weights of 0, repeated values, and values missing."""
+    draw = random.Random(seed)
+    found = []
+    for i in range(number):
+        row: dict[str, Any] = {
+            "request_id": f"r{draw.randrange(number // 5)}",
+            "user_id": f"u{draw.randrange(number // 15)}",
+            "label": int(draw.random() < 0.3),
+            "weight": draw.choice([0.0, 0.5, 1.0, 2.0]),
+            "candidate": draw.choice([0.0, 0.001, 0.1, 0.25, 0.30001, draw.random(), 1.0]),
+            "baseline": draw.choice([0.1, 0.2, 0.7, draw.random()]),
+            "country": draw.choice([["us"], ["de"], ["日本"], []]),
+            "tags": draw.choice([[], ["new"], ["new", "free"], ["free", "free"]]),
+            "age_days": draw.choice([[], [float(i % 14)]]),
+        }
+        found.append({name: value for name, value in row.items() if value != []})
+    return found
+
+
+def metrics(folder: Path) -> dict[Any, dict[MetricKey, float]]:
+    return {
+        tfma.slicer.deserialize_slice_key(record.slice_key): {
+            MetricKey.from_proto(entry.key): entry.value.double_value.value for entry in record.metric_keys_and_values
+        }
+        for record in tfma.load_metrics(str(folder))
+    }
+
+
+def plots(folder: Path) -> dict[Any, Any]:
+    return {
+        tfma.slicer.deserialize_slice_key(record.slice_key): json_format.MessageToDict(record)
+        for record in tfma.load_plots(str(folder))
+    }
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Returns the leaves of nested dicts and lists by path."""
+    if not isinstance(value, dict | list):
+        return {path: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {leaf: of_leaf for key, of in items for leaf, of_leaf in flat(of, f"{path}/{key}").items()}
+
+
+@pytest.mark.parametrize(
+    ("models", "weighted"), [(("candidate", "baseline"), True), (("candidate",), False)], ids=["two models", "one"]
+)
+def test_the_results_are_those_of_tfx(models: tuple[str, ...], weighted: bool, tmp_path: Path) -> None:
+    found_rows = rows(400)
+    inputs = Inputs(tmp_path, found_rows, models)
+    config = eval_config(EVALUATION, weighted=weighted, has_requests=True, user="user_id")
+    theirs = inputs.evaluate(Executor, config, "theirs")
+    ours = inputs.evaluate(ColumnExecutor, config, "ours")
+
+    expected, found = metrics(theirs), metrics(ours)
+    assert len(expected) == 8  # all, three countries, two tags, and both sides of the bound
+    assert {key: set(values) for key, values in found.items()} == {key: set(values) for key, values in expected.items()}
+    for key, values in expected.items():
+        for name, value in values.items():
+            assert found[key][name] == pytest.approx(value, abs=1e-6, rel=1e-6, nan_ok=True), (key, name)
+    assert flat(plots(ours)) == pytest.approx(flat(plots(theirs)), abs=1e-9)
+    assert tfma.load_validation_result(str(ours)) == tfma.load_validation_result(str(theirs))
+    attributions = [[str(one) for one in tfma.load_attributions(str(folder))] for folder in (ours, theirs)]
+    assert sorted(attributions[0]) == sorted(attributions[1])
+    assert (ours / "eval_config.json").read_text() == (theirs / "eval_config.json").read_text()
+    kept = {path.name for path in ours.iterdir()} - {path.name for path in theirs.iterdir()}
+    assert len(kept) == len(list(ours.iterdir())) - len(list(theirs.iterdir())) == len(models)
+    split = artifact_utils.get_split_uri(inputs.artifacts["examples"], "eval")
+    for name in models:
+        scores = kept_scores(str(ours), str(tmp_path / name / "Format-Serving"), [split])
+        assert scores is not None
+        np.testing.assert_allclose(scores, [row[name] for row in found_rows], rtol=1e-6)
+    for name in models if len(models) > 1 else [None]:
+        results = tfma.load_eval_result(str(ours), model_name=name)
+        assert len(results.slicing_metrics) == len(results.plots) == 8
+    assert list((tmp_path / "ours_blessing").iterdir()) == list((tmp_path / "theirs_blessing").iterdir()) == []
