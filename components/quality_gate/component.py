@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
@@ -18,9 +18,10 @@ from tfx.utils import path_utils
 
 from components import gate_records, storage
 from components.artifacts import GateRecord
+from components.evaluation.kept_scores import kept_scores
 from components.evaluation.paired import Array, differences, metrics_of
 from components.evaluation.results import read_measured, to_plain
-from components.evaluation.scores import Rows, ScoringError, read_rows, scores_of
+from components.evaluation.scores import Rows, ScoringError, checked_scores, read_rows, scores_of
 from components.execution_types import recorded_as
 from components.model_store.served_models import place_of, version_of, why_not_comparable
 from components.quality_gate.inputs import PairedDifference, QualityInputs, Rival, earlier_spans
@@ -97,7 +98,8 @@ def _measured(
         if problem := why_not_comparable(serving_root, version, features):
             anchor = Rival(place_of(rival), version, problem=problem)
         else:
-            anchor = _scored(_rows(examples, config), model, rival, version)
+            evaluated = artifact_utils.get_single_uri(input_dict["evaluation"])
+            anchor = _scored(_rows(examples, config), Evaluated(evaluated, examples), model, rival, version)
     serving, not_compared = "", ""
     if input_dict.get("serving_model"):
         served = artifact_utils.get_single_instance(input_dict["serving_model"])
@@ -116,19 +118,48 @@ def _measured(
     )
 
 
-def _scored(rows: Rows, model: types.Artifact, rival: types.Artifact, version: int | None) -> Rival:
+class Evaluated(NamedTuple):
+    """An evaluation, in which the models' scores may have been kept.
+
+    Attributes:
+      uri: The folder of its results.
+      examples: The examples, whose evaluation split was scored.
+    """
+
+    uri: str
+    examples: types.Artifact
+
+    def scores(self, model: types.Artifact, rows: Rows) -> Array:
+        """Returns a model's scores of the split's rows, float64 `[rows]`; scores them if they were not kept.
+
+        Raises:
+          ScoringError: If the model cannot score the rows.
+        """
+        saved_model = path_utils.serving_model_path(model.uri)
+        kept = kept_scores(self.uri, saved_model, [artifact_utils.get_split_uri([self.examples], "eval")])
+        if kept is None or len(kept) != len(rows.examples):
+            return scores_of(saved_model, rows.examples)
+        return checked_scores(kept, saved_model)
+
+
+def _scored(
+    rows: Rows, evaluated: Evaluated, model: types.Artifact, rival: types.Artifact, version: int | None
+) -> Rival:
     """Calls `against`; if a model cannot score the rows, returns a Rival with the reason as its `problem`."""
     try:
-        return against(rows, model, rival, version)
+        return against(rows, evaluated, model, rival, version)
     except ScoringError as error:
         return Rival(place_of(rival), version, problem=str(error))
 
 
-def against(rows: Rows, model: types.Artifact, rival: types.Artifact, version: int | None) -> Rival:
-    """Scores a model and a rival on the same rows.
+def against(
+    rows: Rows, evaluated: Evaluated, model: types.Artifact, rival: types.Artifact, version: int | None
+) -> Rival:
+    """Compares a model's and a rival's scores of the same rows.
 
     Args:
       rows: The evaluation rows, with the columns that name their units.
+      evaluated: The evaluation of these rows.
       model: The candidate model.
       rival: The rival.
       version: The rival's version.
@@ -136,7 +167,7 @@ def against(rows: Rows, model: types.Artifact, rival: types.Artifact, version: i
     Raises:
       ScoringError: If one of them cannot score the rows.
     """
-    own, other = (scores_of(path_utils.serving_model_path(m.uri), rows.examples) for m in (model, rival))
+    own, other = (evaluated.scores(m, rows) for m in (model, rival))
     found = differences(rows.label, rows.weight, _units(rows), own, other)
     return Rival(
         place_of(rival),

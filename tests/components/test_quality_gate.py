@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 
 from components import gate_records
 from components.artifacts import GateRecord
+from components.evaluation.kept_scores import keep_scores
 from components.evaluation.paired import differences
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
@@ -43,8 +44,9 @@ class Gate:
         with tf.io.TFRecordWriter(str(folder / "span-4" / "Split-eval" / "data.gz"), "GZIP") as writer:
             for x, label in zip(self.x, self.label, strict=True):
                 writer.write(example(x, int(label)))
-        (folder / "evaluation").mkdir()
-        write_evaluation(folder / "evaluation")
+        self.evaluation = folder / "evaluation"
+        self.evaluation.mkdir()
+        write_evaluation(self.evaluation)
 
     def model(self, kind: str) -> Any:
         artifact = standard_artifacts.Model()
@@ -63,7 +65,7 @@ class Gate:
         self._runs += 1
         evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
         record = GateRecord()
-        evaluation.uri = str(self._folder / "evaluation")
+        evaluation.uri = str(self.evaluation)
         blessing.uri, record.uri = (str(self._folder / f"{name}-{self._runs}") for name in ("blessing", "record"))
         inputs = {
             "model": [model] if model else [],
@@ -110,6 +112,38 @@ def test_a_model_is_scored_beside_the_anchor_on_the_evaluation_rows(gate: Gate) 
     for name, difference in expected.items():
         assert found.differences[name].estimate == pytest.approx(difference.estimate, abs=1e-6)
         assert found.differences[name].standard_error == pytest.approx(difference.standard_error, rel=1e-4)
+
+
+def keep(gate: Gate, model: Any, scores: np.ndarray) -> None:
+    """Keeps scores of the gate's rows by a model in its evaluation, as the Evaluator does."""
+    split = f"{gate.examples.uri}/Split-eval"
+    keep_scores(str(gate.evaluation), f"{model.uri}/Format-Serving", [split], scores)
+
+
+def test_scores_that_the_evaluation_kept_are_used_in_place_of_the_models(gate: Gate) -> None:
+    model, anchor = gate.model("no graph"), gate.model("no signature")  # neither can score a row
+    keep(gate, model, 1 / (1 + np.exp(-gate.x)))
+    keep(gate, anchor, np.full(400, 0.5))
+    found = QualityInputs.from_json(gate.run(model, anchor)[2].inputs).anchor
+    assert found is not None
+    assert (found.problem, found.metrics["auc"]) == ("", pytest.approx(0.5))
+    own = 1 / (1 + np.exp(-gate.x.astype(np.float32)))
+    expected = differences(gate.label.astype(float), np.ones(400), np.arange(400), own, np.full(400, 0.5))
+    assert found.differences["auc"].estimate == pytest.approx(expected["auc"].estimate, abs=1e-6)
+
+
+def test_kept_scores_are_those_of_the_model_and_of_all_rows(gate: Gate) -> None:
+    model, anchor = gate.model("good"), gate.model("constant")
+    keep(gate, model, np.full(399, 0.5))  # of other rows
+    keep(gate, anchor, np.append(np.full(399, 0.5), np.nan))
+    found = QualityInputs.from_json(gate.run(model, anchor)[2].inputs).anchor
+    assert found is not None
+    assert found.problem.startswith("scores must be finite. Received: others, of 400 rows (")
+    keep(gate, gate.model("slow"), np.full(400, 0.9))  # of another model
+    keep(gate, anchor, np.full(400, 0.5))
+    found = QualityInputs.from_json(gate.run(model, anchor)[2].inputs).anchor
+    assert found is not None
+    assert found.differences["auc"].estimate > 0.1
 
 
 def test_an_anchor_that_cannot_score_the_rows_refuses_nothing_and_is_said(gate: Gate) -> None:
