@@ -84,14 +84,14 @@ def transform_span(config: Config, data_root: Path, folder: Path, span: int | No
       The trainer's input.
     """
     outputs = _run_until("transform", config, data_root, folder, span)
-    newest = _newest(outputs / "transformed_examples")
-    examples = (newest,) if (newest / "Split-train").exists() else tuple(sorted(newest.iterdir()))
-    return Transformed(config, examples, _newest(outputs / "transform_graph"))
+    last = newest(outputs / "transformed_examples")
+    examples = (last,) if (last / "Split-train").exists() else tuple(sorted(last.iterdir()))
+    return Transformed(config, examples, newest(outputs / "transform_graph"))
 
 
 def ingest_span(config: Config, data_root: Path, folder: Path, span: int) -> Path:
     """Runs only the ingestion; the arguments are those of `transform_span`. Returns the folder of the raw examples."""
-    return _newest(_run_until(EXAMPLE_GEN, config, data_root, folder, span) / "examples")
+    return newest(_run_until(EXAMPLE_GEN, config, data_root, folder, span) / "examples")
 
 
 def _run_until(node_id: str, config: Config, data_root: Path, folder: Path, span: int | None) -> Path:
@@ -106,5 +106,6 @@ def _run_until(node_id: str, config: Config, data_root: Path, folder: Path, span
     return workspace.artifacts / node_id
 
 
-def _newest(folder: Path) -> Path:
+def newest(folder: Path) -> Path:
+    """Returns the newest of the folders of a node's output, which are named by the number of their execution."""
     return max(folder.iterdir(), key=lambda path: int(path.name))
