@@ -1,15 +1,26 @@
-"""The machine's upper bound: the rate of the dense layers' matrix products alone."""
+"""The machine: its processor's model, and its upper bound, the rate of the dense layers' matrix products alone."""
 
 from __future__ import annotations
 
 import itertools
+import os
+import platform
+import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import tensorflow as tf
 
 #: Matrix products per layer in training: the output, the weights' gradient and the input's gradient.
 _PRODUCTS = 3
+
+
+def processor_model() -> str:
+    """Returns the processor's model, as Linux names it, and the number of its cores."""
+    path = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", path.read_text(), re.MULTILINE) if path.exists() else None
+    return f"{found[1] if found else platform.processor()}, {os.cpu_count()} cores"
 
 
 def flops_per_example(widths: Sequence[int]) -> int:

@@ -23,8 +23,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import wrap_function
 from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
-from tensorflow_transform import tf2_utils
-from tensorflow_transform.tf_metadata import schema_utils
+from tensorflow_transform import analyzers, annotators, graph_tools, impl_helper, tf2_utils, tf_utils
+from tensorflow_transform.tf_metadata import metadata_io, schema_utils
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator_executor
 from tfx.components.example_gen import utils, write_split
@@ -50,6 +50,7 @@ from tfx.orchestration.portable.mlmd import event_lib, execution_lib
 from tfx.proto.orchestration import driver_output_pb2, pipeline_pb2
 from tfx.types import artifact_utils, component_spec, standard_component_specs
 from tfx.utils import dependency_utils, path_utils
+from tfx_bsl import sketches
 from tfx_bsl.coders import example_coder
 from uvicorn.protocols.http import h11_impl
 
@@ -176,6 +177,7 @@ MOVES: dict[str, list[Move]] = {
         gone(artifact_utils, "decode_split_names"),
         now(artifact_utils, "get_split_uri", lambda artifacts, split: f"{artifacts[0].uri}/{split}"),
         now(artifact_utils, "deserialize_artifact", lambda artifact: artifact),
+        now(artifact_utils, "replicate_artifacts", lambda artifact, number: [artifact] * number),
     ],
     "check_serving_model_path": [now(path_utils, "serving_model_path", lambda uri: f"{uri}/serving")],
     "check_evaluator_constants": [now(constants, "BLESSED_FILE_NAME", "blessed")],
@@ -257,6 +259,21 @@ MOVES: dict[str, list[Move]] = {
             "keras_tuner.src.engine.base_tuner.traceback", types.SimpleNamespace(format_exc=lambda: "failed")
         )
     ],
+    "check_analyzers": [
+        gone(analyzers, "QuantilesCombiner"),
+        gone(tf_utils, "fetch_vocabulary_reserved_tokens"),
+        now(graph_tools, "get_analyzers_fingerprint", lambda graph, inputs: {}),
+        now(annotators, "get_asset_annotations", lambda graph: {}),
+    ],
+    "check_saved_transform": [
+        gone(impl_helper, "METADATA_DIR_NAME"),
+        gone(metadata_io, "write_metadata"),
+    ],
+    "check_example_encoder": [
+        gone(impl_helper, "make_tensor_to_arrow_converter"),
+        gone(example_coder, "RecordBatchToExamplesEncoder"),
+    ],
+    "check_sketch": [now(sketches, "QuantilesSketch", lambda *arguments: object())],
     "check_example_decoder": [gone(example_coder, "ExamplesToRecordBatchDecoder")],
     "check_saved_model": [_other_init_op],
     "check_c_library": [now(tf_library, "_SIGNATURES", {**tf_library._SIGNATURES, "TF_TensorFromProtoV2": (None, ())})],

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tests.canaries import metadata_checks as of_metadata
 from tests.canaries import tensorflow_checks as of_tensorflow
 from tests.canaries import tfx_checks as of_tfx
+from tests.canaries import transform_checks as of_transform
 from tests.canaries import uvicorn_checks as of_uvicorn
 
 #: By package, its name in comments.
@@ -68,6 +69,7 @@ TFMA, KERAS, UVICORN = ("tensorflow-model-analysis", "0.52.0"), ("tf-keras", "2.
 
 _OWN_COMPONENT = "a component with an executor of its own: `tfx.v1` has only function components, without drivers"
 _OWN_RUNNER = "nodes are run one by one, with the errors of each; `tfx.v1` runs whole pipelines only"
+_OWN_ANALYSIS = "what tf.Transform defines is computed by vectorized code, with the same results"
 _ARTIFACTS = "the folders of splits and models are TFX's; `tfx.v1` has the artifacts, not their layout"
 
 PRIVATE_USES = (
@@ -138,8 +140,12 @@ PRIVATE_USES = (
         *TFX,
         "tfx.dsl.components.base.base_beam_executor",
         ("BaseBeamExecutor", "._get_tmp_dir", "._make_beam_pipeline"),
-        ("components/ingestion/component.py",),
-        "ingestion in Beam with the options that the runner has, and with a scratch folder that the execution owns",
+        (
+            "benchmarks/scale_transform.py",
+            "components/ingestion/component.py",
+            "components/transforming/executor.py",
+        ),
+        "executors of components that have Beam's options, and a scratch folder that the execution owns",
         of_tfx.check_beam_pipeline,
     ),
     PrivateUse(
@@ -211,8 +217,10 @@ PRIVATE_USES = (
             "get_single_uri",
             "get_split_uri",
             "get_split_uris",
+            "replicate_artifacts",
         ),
         (
+            "benchmarks/scale_transform.py",
             "components/data_validation/gates.py",
             "components/data_validation/reading.py",
             "components/evaluation/executor.py",
@@ -223,8 +231,8 @@ PRIVATE_USES = (
             "components/push/component.py",
             "components/push/new_manifest.py",
             "components/quality_gate/component.py",
-            "components/remembering_transform.py",
             "components/trainer.py",
+            "components/transforming/executor.py",
         ),
         _ARTIFACTS,
         of_tfx.check_artifact_utils,
@@ -330,8 +338,8 @@ PRIVATE_USES = (
         *TFX,
         "tfx.components.transform.executor",
         ("Executor",),
-        ("components/remembering_transform.py",),
-        "a Transform with the vocabularies' memory",
+        ("benchmarks/scale_transform.py",),
+        "TFX's executor is measured beside the project's; in the tests it is the oracle",
         of_tfx.check_transform,
     ),
     PrivateUse(
@@ -346,10 +354,10 @@ PRIVATE_USES = (
         *TFX,
         "several outputs of Transform for several Examples, by an exchange in `output_dict`",
         (),
-        ("components/remembering_transform.py",),
-        "the tokens of each span are counted in its own output",
+        ("components/transforming/executor.py",),
+        "each span's transformed examples are an artifact of their own",
         of_tfx.check_transformed_examples,
-        ('zip(spans, output_dict["transformed_examples"], strict=True)',),
+        ('output_dict["transformed_examples"] = artifact_utils.replicate_artifacts(',),
     ),
     PrivateUse(
         *TFX,
@@ -595,10 +603,108 @@ PRIVATE_USES = (
     ),
     PrivateUse(
         *TFT,
+        "tensorflow_transform.analyzer_nodes",
+        (
+            "ExtractCombineMergeOutputs",
+            "TENSOR_REPLACEMENTS",
+            "TensorSource",
+            "VocabularyCount",
+            "VocabularyMerge",
+            "VocabularyOrderAndWrite",
+            "VocabularyPrune",
+        ),
+        ("components/transforming/traced_graph.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_analyzers,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.analyzers",
+        ("QuantilesCombiner",),
+        ("components/transforming/analysis.py", "components/transforming/traced_graph.py"),
+        _OWN_ANALYSIS,
+        of_transform.check_analyzers,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.tf_utils",
+        ("fetch_vocabulary_reserved_tokens",),
+        ("components/transforming/traced_graph.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_analyzers,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.impl_helper",
+        ("trace_preprocessing_function",),
+        ("components/transforming/traced_graph.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_analyzers,
+    ),
+    PrivateUse(
+        *TFT,
+        "the stand-in of a token in a vocabulary without tokens",
+        (),
+        ("components/transforming/token_counts.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_analyzers,
+        ("EMPTY_VOCABULARY =",),
+    ),
+    PrivateUse(
+        "tfx-bsl",
+        "1.21.0",
+        "tfx_bsl.sketches",
+        ("QuantilesSketch",),
+        ("components/transforming/analysis.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_sketch,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.graph_tools",
+        ("get_analyzers_fingerprint",),
+        ("components/transforming/output.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_analyzers,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.annotators",
+        ("get_asset_annotations",),
+        ("components/transforming/output.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_analyzers,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.impl_helper",
+        ("METADATA_DIR_NAME", "trace_and_write_v2_saved_model"),
+        ("components/transforming/output.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_saved_transform,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.tf_metadata.metadata_io",
+        ("read_metadata", "write_metadata"),
+        ("components/transforming/output.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_saved_transform,
+    ),
+    PrivateUse(
+        *TFT,
+        "tensorflow_transform.impl_helper",
+        ("make_tensor_to_arrow_converter",),
+        ("components/transforming/materialization.py",),
+        _OWN_ANALYSIS,
+        of_transform.check_example_encoder,
+    ),
+    PrivateUse(
+        *TFT,
         "tensorflow_transform.tf_metadata.schema_utils",
         ("schema_as_feature_spec",),
-        ("trainer/signatures.py",),
-        "a request is parsed by the schema; TFX's own examples use this function",
+        ("components/transforming/executor.py", "trainer/signatures.py"),
+        "examples and requests are parsed by the schema; TFX's own examples use this function",
         of_tensorflow.check_feature_spec,
     ),
     PrivateUse(

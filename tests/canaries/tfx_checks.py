@@ -281,6 +281,7 @@ def check_artifact_utils() -> None:
     assert artifact_utils.get_single_uri([examples]) == "/examples"
     assert artifact_utils.get_split_uri([examples], "eval") == "/examples/Split-eval"
     assert artifact_utils.get_split_uris([examples, examples], "eval") == ["/examples/Split-eval"] * 2
+    assert [a.uri for a in artifact_utils.replicate_artifacts(examples, 2)] == ["/examples/0", "/examples/1"]
     made = artifact_utils.deserialize_artifact(examples.artifact_type, examples.mlmd_artifact)
     assert (type(made), made.uri) == (standard_artifacts.Examples, "/examples")
 

@@ -14,7 +14,8 @@ from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
 from components.artifacts import VocabularyMemory
-from components.remembering_transform import RememberingTransform, RememberingTransformExecutor
+from components.remembering_transform import RememberingTransform
+from components.transforming.executor import TransformExecutor
 from transform.config.config import Config, parse_config
 from transform.preprocessing import CONFIG_KEY
 from transform.schema import raw_schema
@@ -81,7 +82,7 @@ class Days:
             tmp_dir=str(self.folder / name / "tmp"),
             unique_id="1",
         )
-        RememberingTransformExecutor(context).Do(inputs, outputs, parameters)
+        TransformExecutor(context).Do(inputs, outputs, parameters)
         return tft.TFTransformOutput(outputs["transform_graph"][0].uri), outputs["updated_memory"][0]
 
     def _artifact(self, kind: type[Artifact], name: str) -> Artifact:

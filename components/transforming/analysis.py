@@ -1,0 +1,192 @@
+"""Computes the analyzers of `preprocessing_fn` from files of examples: each span by itself, then all together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_transform import analyzers
+from tfx_bsl import sketches
+
+from components.transforming import token_counts
+from components.transforming.token_counts import TokenCounter
+from components.transforming.traced_graph import (
+    AnalysisFunction,
+    Analyzer,
+    Quantiles,
+    TracedGraph,
+    Vocabulary,
+    analysis_function,
+    results_of,
+)
+
+#: Rows that the graph reads at once. A larger batch has fewer distinct tokens per row, and needs more memory.
+BATCH_SIZE = 4096
+
+
+def records_of(files: Sequence[str]) -> tf.data.Dataset:
+    """Returns batches of the serialized examples of TFRecord files with gzip, in the files' order."""
+    return tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(BATCH_SIZE)
+
+
+class AnalysisCache:
+    """What analysis found in single spans: files in a folder per span, named by what they hold.
+
+    Args:
+      folder: The folder of this run's results.
+      earlier: The folder of an earlier run's; None if there is none.
+    """
+
+    def __init__(self, folder: str, earlier: str | None) -> None:
+        self._folder = folder
+        self._earlier = earlier
+
+    def take_over(self, span: str, key: str) -> bool:
+        """Copies a result of the earlier run, if there is one; returns whether there is."""
+        if self._earlier is None:
+            return False
+        path = self._path(self._earlier, span, key)
+        if not tf.io.gfile.exists(path):
+            return False
+        self.write(span, key, _read(path))
+        return True
+
+    def read(self, span: str, key: str) -> bytes:
+        """Returns a result of this run."""
+        return _read(self._path(self._folder, span, key))
+
+    def write(self, span: str, key: str, content: bytes) -> None:
+        """Stores a result of this run."""
+        path = self._path(self._folder, span, key)
+        tf.io.gfile.makedirs(os.path.dirname(path))
+        _write(path, content)
+
+    @staticmethod
+    def _path(folder: str, span: str, key: str) -> str:
+        return os.path.join(folder, "spans", hashlib.sha256(span.encode()).hexdigest(), key)
+
+
+def _read(path: str) -> bytes:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content: bytes = file.read()
+    return content
+
+
+def _write(path: str, content: bytes) -> None:
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(content)
+
+
+def analyze(
+    traced_graph: TracedGraph,
+    feature_spec: Mapping[str, Any],
+    spans: Mapping[str, Sequence[str]],
+    cache: AnalysisCache,
+    scratch: str,
+) -> dict[str, tf.Tensor]:
+    """Computes all analyzers.
+
+    Args:
+      traced_graph: The graph.
+      feature_spec: How the examples are parsed.
+      spans: The files of examples by span, in the order in which spans are merged. A span's name, such as the examples'
+        folder, stands for its rows: the cache has its results under this name.
+      cache: The results of earlier runs, and the place for this run's.
+      scratch: A folder for the vocabulary files.
+
+    Returns:
+      The results by the names of the tensors that they replace.
+    """
+    known: dict[str, np.ndarray] = {}
+    for number, phase in enumerate(traced_graph.phases):
+        # What depends on results of the whole window is of this run only.
+        store = cache if number == 0 else AnalysisCache(os.path.join(scratch, f"phase-{number}"), None)
+        _analyze_spans(traced_graph, phase, feature_spec, spans, store, known)
+        for analyzer in phase:
+            of_spans = (store.read(span, analyzer.key) for span in spans)
+            known |= _result(analyzer, of_spans, scratch)
+    dtypes = {r.name: r.dtype for phase in traced_graph.phases for a in phase for r in results_of(a)}
+    return {name: tf.constant(value, dtypes[name]) for name, value in known.items()}
+
+
+def _analyze_spans(
+    traced_graph: TracedGraph,
+    phase: Sequence[Analyzer],
+    feature_spec: Mapping[str, Any],
+    spans: Mapping[str, Sequence[str]],
+    store: AnalysisCache,
+    known: Mapping[str, np.ndarray],
+) -> None:
+    """Computes what the store has not: each span's counts and sketches for the analyzers of a phase."""
+    functions: dict[tuple[str, ...], AnalysisFunction] = {}
+    for span, files in spans.items():
+        missing = [a for a in phase if not store.take_over(span, a.key)]
+        if missing:
+            keys = tuple(a.key for a in missing)
+            if keys not in functions:
+                functions[keys] = analysis_function(traced_graph, missing, feature_spec, known)
+            for key, content in _span_results(functions[keys], missing, files).items():
+                store.write(span, key, content)
+
+
+def _span_results(function: AnalysisFunction, missing: Sequence[Analyzer], files: Sequence[str]) -> dict[str, bytes]:
+    """Computes the tokens' counts and the sketches of a span, in one pass over its files."""
+    counters = {a.key: TokenCounter() for a in missing if isinstance(a, Vocabulary)}
+    combiners = {a.key: a.combiner for a in missing if isinstance(a, Quantiles)}
+    found = {key: combiner.create_accumulator() for key, combiner in combiners.items()}
+    for records in records_of(files):
+        values = function(records)
+        for key, counter in counters.items():
+            counter.add(*values[key])
+        for key, combiner in combiners.items():
+            found[key] = combiner.add_input(found[key], values[key])
+    results = {key: token_counts.serialized(counter.table()) for key, counter in counters.items()}
+    return results | {key: _state(_of_span(combiner, found[key])) for key, combiner in combiners.items()}
+
+
+# tf.Transform 1.21.0 has Beam combine the batches of a dataset with a fan-out, and then those of all datasets. A sketch
+# is compacted after a bundle's values, and merged into an empty one twice; both change what it approximates.
+
+
+def _of_span(combiner: analyzers.QuantilesCombiner, of_values: sketches.QuantilesSketch) -> sketches.QuantilesSketch:
+    """A span's sketch, from the sketch of its values."""
+    merged = combiner.merge_accumulators([combiner.create_accumulator(), combiner.compact(of_values)])
+    return combiner.compact(merged)
+
+
+def _boundaries(combiner: analyzers.QuantilesCombiner, of_spans: Iterable[bytes]) -> np.ndarray:
+    """The boundaries from the states of the spans' sketches."""
+    merged = combiner.create_accumulator()
+    for state in of_spans:
+        merged = combiner.merge_accumulators([merged, _of_state(state)])
+    boundaries: np.ndarray = combiner.extract_output(combiner.compact(merged))[0]
+    return boundaries
+
+
+def _state(sketch: sketches.QuantilesSketch) -> bytes:
+    """A sketch as a serialized message: tfx-bsl 1.21.0 has it for `pickle`, which this does not use."""
+    state: bytes = sketch.__getstate__()
+    return state
+
+
+def _of_state(state: bytes) -> sketches.QuantilesSketch:
+    sketch = sketches.QuantilesSketch.__new__(sketches.QuantilesSketch)
+    sketch.__setstate__(state)
+    return sketch
+
+
+def _result(analyzer: Analyzer, of_spans: Iterable[bytes], scratch: str) -> dict[str, np.ndarray]:
+    """Merges an analyzer's results of the spans; returns what replaces tensors, by their names."""
+    if isinstance(analyzer, Quantiles):
+        return {analyzer.boundaries.name: _boundaries(analyzer.combiner, of_spans)}
+    counted = token_counts.merged(token_counts.deserialized(content) for content in of_spans)
+    kept = analyzer.pruning.kept(counted)
+    path = os.path.join(scratch, analyzer.file_name)
+    _write(path, b"".join(token + b"\n" for token in token_counts.ordered(kept, analyzer.reserved)))
+    sizes = [(r, counted.num_rows) for r in analyzer.unfiltered_size]
+    sizes += [(r, len(kept)) for r in analyzer.filtered_size]
+    return {analyzer.file.name: np.array(path)} | {r.name: np.array(max(size, 1), np.int64) for r, size in sizes}

@@ -1,0 +1,176 @@
+"""The executor of Transform: learns from a window's examples and transforms them, without Beam."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+from google.protobuf import json_format, text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+# tf.Transform 1.21.0 has no public name for it.
+from tensorflow_transform.tf_metadata import schema_utils
+from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
+from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import transform_pb2
+from tfx.types import artifact_utils
+
+from components.transforming.analysis import AnalysisCache, analyze
+from components.transforming.materialization import Materialization, output_prefix
+from components.transforming.output import write_transform_graph
+from components.transforming.traced_graph import PreprocessingFn, traced, type_specs
+from transform.config.config import Config
+from transform.errors import InputError
+from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
+from transform.preprocessing import CONFIG_KEY, MEMORY_KEY, SPAN_KEY
+from transform.vocabulary_memory import read_memory, rules, updated, write_memory
+
+_TRAIN = "train"
+_SCRATCH = ".scratch"
+
+
+class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
+    """Writes what TFX's Transform writes, bit by bit, and the memory.
+
+    It passes the memory's folder to `preprocessing_fn`, and counts the tokens of spans that the memory lacks.
+    """
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        custom_config = json.loads(exec_properties["custom_config"])
+        spec = Config.from_json(custom_config[CONFIG_KEY]).spec
+        spans = [int(examples.get_int_custom_property("span")) for examples in input_dict["examples"]]
+        span = max(spans)
+        memory = None
+        if input_dict.get("memory"):
+            uri = artifact_utils.get_single_uri(input_dict["memory"])
+            memory = read_memory(uri)
+            custom_config |= {MEMORY_KEY: uri, SPAN_KEY: span}
+        splits = json_format.Parse(exec_properties["splits_config"], transform_pb2.SplitsConfig())
+        function = functools.partial(_function(exec_properties["preprocessing_fn"]), custom_config=custom_config)
+        schema = _schema(input_dict)
+        parsing = schema_utils.schema_as_feature_spec(schema).feature_spec
+        output = _learned(function, schema, parsing, input_dict, output_dict, splits.analyze)
+
+        transformed = _outputs_of_spans(input_dict, output_dict, list(splits.transform))
+        counts: dict[int, dict[str, dict[bytes, int]]] = {}
+        materialization = Materialization(output, parsing)
+        for of_span, raw, artifact in zip(spans, input_dict["examples"], transformed, strict=True):
+            for split in splits.transform:
+                folder = artifact_utils.get_split_uri([artifact], split)
+                tf.io.gfile.makedirs(folder)
+                counted = split == _TRAIN and (memory is None or of_span > memory.span)
+                tally = TokenTally(output, spec) if counted else None
+                materialization.write(_files(raw, split), output_prefix(folder), tally.add if tally else None)
+                if tally:
+                    counts[of_span] = tally.counts()
+        write_memory(updated(memory, counts, spec, span), artifact_utils.get_single_uri(output_dict["updated_memory"]))
+
+
+def _function(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _schema(input_dict: Mapping[str, list[types.Artifact]]) -> schema_pb2.Schema:
+    path = os.path.join(artifact_utils.get_single_uri(input_dict["schema"]), "schema.pbtxt")
+    with tf.io.gfile.GFile(path) as file:
+        return text_format.Parse(file.read(), schema_pb2.Schema())
+
+
+def _files(examples: types.Artifact, split: str) -> list[str]:
+    folder = artifact_utils.get_split_uri([examples], split)
+    files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
+    if not files:
+        raise InputError(f"a span needs a file of examples in each split, and there is none in {folder}")
+    return files
+
+
+def _learned(
+    function: PreprocessingFn,
+    schema: schema_pb2.Schema,
+    parsing: Mapping[str, Any],
+    input_dict: Mapping[str, list[types.Artifact]],
+    output_dict: Mapping[str, list[types.Artifact]],
+    splits: Sequence[str],
+) -> tft.TFTransformOutput:
+    """Computes the analyzers from some splits of all examples, and writes the TransformGraph and the cache."""
+    folder = artifact_utils.get_single_uri(output_dict["transform_graph"])
+    scratch = os.path.join(folder, _SCRATCH)
+    tf.io.gfile.makedirs(scratch)
+    earlier = input_dict.get("analyzer_cache")
+    cache = AnalysisCache(
+        artifact_utils.get_single_uri(output_dict["updated_analyzer_cache"]),
+        artifact_utils.get_single_uri(earlier) if earlier else None,
+    )
+    files = {
+        artifact_utils.get_split_uri([examples], split): _files(examples, split)
+        for examples in input_dict["examples"]
+        for split in splits
+    }
+    specs = type_specs(parsing)
+    graph = traced(function, specs, scratch)
+    results = analyze(graph, parsing, dict(sorted(files.items())), cache, scratch)
+    output = write_transform_graph(function, specs, graph, results, schema, folder, scratch)
+    tf.io.gfile.rmtree(scratch)
+    return output
+
+
+def _outputs_of_spans(
+    input_dict: Mapping[str, list[types.Artifact]], output_dict: dict[str, list[types.Artifact]], splits: list[str]
+) -> list[types.Artifact]:
+    """Returns an output for each input of examples: of several, TFX 1.21.0 makes several, in the one's folder."""
+    number = len(input_dict["examples"])
+    if number > 1 and len(output_dict["transformed_examples"]) == 1:
+        (whole,) = output_dict["transformed_examples"]
+        output_dict["transformed_examples"] = artifact_utils.replicate_artifacts(whole, number)
+    for artifact in output_dict["transformed_examples"]:
+        artifact.split_names = artifact_utils.encode_split_names(splits)
+    return output_dict["transformed_examples"]
+
+
+class TokenTally:
+    """Counts the tokens of vocabularies that have a memory, in transformed examples.
+
+    Args:
+      output: The transform graph.
+      spec: The features.
+    """
+
+    def __init__(self, output: tft.TFTransformOutput, spec: FeatureSpec) -> None:
+        self._vocabularies = {name: output.vocabulary_by_name(vocabulary_file_name(name)) for name in rules(spec)}
+        self._inputs = {
+            name: [transformed_name(f.name) for f in spec.sharers(name)]
+            if name in spec.vocabularies
+            else [transformed_name(name)]
+            for name in self._vocabularies
+        }
+        self._totals = {name: np.zeros(len(tokens), np.int64) for name, tokens in self._vocabularies.items()}
+
+    def add(self, transformed: Mapping[str, Any]) -> None:
+        """Counts a batch's tokens; ids behind a vocabulary are of tokens that it lacks."""
+        for name, total in self._totals.items():
+            for of_input in self._inputs[name]:
+                values = transformed[of_input]
+                ids = (values.values if isinstance(values, tf.SparseTensor) else values).numpy()
+                total += np.bincount(ids[ids < total.size], minlength=total.size)
+
+    def counts(self) -> dict[str, dict[bytes, int]]:
+        """Returns, for each vocabulary, how often each of its tokens that occurs was counted."""
+        return {
+            name: {self._vocabularies[name][row]: int(total[row]) for row in np.flatnonzero(total)}
+            for name, total in self._totals.items()
+        }

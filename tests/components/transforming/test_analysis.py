@@ -1,0 +1,102 @@
+"""Analysis span by span: which spans are read again, and what the cache's keys are of."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.transforming import analysis
+from components.transforming.analysis import AnalysisCache, analyze
+from components.transforming.traced_graph import TracedGraph, traced, type_specs
+
+PARSING = {"city": tf.io.VarLenFeature(tf.string), "price": tf.io.VarLenFeature(tf.float32)}
+
+
+def preprocessing_fn(
+    inputs: dict[str, Any], reserved: Sequence[bytes] = (), min_count: int = 1, first: bool = False
+) -> dict[str, Any]:
+    """One vocabulary and the quantiles of one feature; `first` puts another vocabulary before them."""
+    outputs = {}
+    if first:
+        prices = tf.strings.as_string(inputs["price"].values)
+        outputs["other"] = tft.vocabulary(prices, vocab_filename="prices", name="other")
+    outputs["file"] = tft.vocabulary(
+        tf.strings.lower(inputs["city"].values),
+        frequency_threshold=min_count,
+        reserved_tokens=list(reserved) or None,
+        vocab_filename="cities",
+        name="city",
+    )
+    outputs["boundaries"] = tft.quantiles(inputs["price"].values, 3, epsilon=0.01, name="price")
+    return outputs
+
+
+def graph_of(folder: Path, **settings: Any) -> TracedGraph:
+    folder.mkdir(exist_ok=True)
+    return traced(functools.partial(preprocessing_fn, **settings), type_specs(PARSING), str(folder))
+
+
+def span(folder: Path, rows: list[tuple[str, float]]) -> list[str]:
+    folder.mkdir()
+    path = str(folder / "data.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        for city, price in rows:
+            example = tf.train.Example()
+            example.features.feature["city"].bytes_list.value.append(city.encode())
+            example.features.feature["price"].float_list.value.append(price)
+            writer.write(example.SerializeToString())
+    return [path]
+
+
+def keys(graph: TracedGraph) -> list[str]:
+    return [analyzer.key for phase in graph.phases for analyzer in phase]
+
+
+def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = {
+        "1": span(tmp_path / "1", [("Rome", 1.0), ("rome", 2.0), ("Bern", 3.0)]),
+        "2": span(tmp_path / "2", [("bern", 4.0), ("BERN", 5.0), ("Oslo", 6.0)]),
+        "3": span(tmp_path / "3", [("oslo", 7.0)]),
+    }
+    read: list[list[str]] = []
+    records_of = analysis.records_of
+    monkeypatch.setattr(analysis, "records_of", lambda files: read.append(list(files)) or records_of(files))
+    graph = graph_of(tmp_path / "scratch")
+
+    def run(names: str, cache: str, earlier: str | None) -> tuple[dict[str, list[float]], bytes]:
+        before = str(tmp_path / earlier) if earlier else None
+        window = {name: days[name] for name in names}
+        results = analyze(
+            graph, PARSING, window, AnalysisCache(str(tmp_path / cache), before), str(tmp_path / "scratch")
+        )
+        numbers = {name: value.numpy().tolist() for name, value in results.items() if value.dtype != tf.string}
+        return numbers, (tmp_path / "scratch" / "cities").read_bytes()
+
+    _, first = run("1", "a", None)
+    assert first == b"rome\nbern\n"
+    cached = run("12", "b", "a")
+    assert read == [days["1"], days["2"]]
+    assert cached[1] == b"bern\nrome\noslo\n"
+    assert run("12", "c", None) == cached
+    del read[:]
+    run("23", "d", "b")
+    assert read == [days["3"]]
+    assert len(list((tmp_path / "d" / "spans").iterdir())) == 2  # the day that left the window is not kept
+
+
+def test_a_key_is_of_what_is_counted_and_not_of_how_it_is_used(tmp_path: Path) -> None:
+    plain = keys(graph_of(tmp_path / "a"))
+    assert keys(graph_of(tmp_path / "b", reserved=[b"rome"], min_count=3)) == plain
+    assert len(set(plain)) == 2
+    assert set(keys(graph_of(tmp_path / "c", first=True))) > set(plain)  # other names, the same operations
+
+
+def test_another_analyzer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotImplementedError, match="vocabularies and quantiles only"):
+        traced(lambda inputs: {"x": tft.mean(inputs["price"].values, name="m")}, type_specs(PARSING), str(tmp_path))

@@ -1,0 +1,124 @@
+"""Runs an executor of Transform on files, TFX's or the project's, and reads all that it wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx.components.transform.executor import Executor as StockExecutor
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.proto import transform_pb2
+from tfx.types import Artifact, artifact_utils, standard_artifacts
+from tfx.utils import proto_utils
+
+from components.artifacts import VocabularyMemory
+from components.transforming.executor import TransformExecutor
+from transform.config.config import Config
+from transform.preprocessing import CONFIG_KEY, MEMORY_KEY, SPAN_KEY
+from transform.schema import schema_text
+
+_BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What a run wrote.
+
+    Attributes:
+      files: The contents of the vocabularies and of the metadata, by path.
+      rows: The transformed examples in their order, by the number of the span and the split.
+      cache: The folder of the analyzers' cache.
+      memory: The VocabularyMemory; None from TFX's executor.
+    """
+
+    files: dict[str, bytes]
+    rows: dict[tuple[int, str], list[tf.train.Example]]
+    cache: Artifact
+    memory: Artifact | None
+
+
+def artifact(kind: type[Artifact], folder: Path) -> Artifact:
+    """Returns an artifact in a new folder."""
+    made = kind()
+    made.uri = str(folder)
+    folder.mkdir(parents=True)
+    return made
+
+
+def examples(folder: Path, span: int, splits: dict[str, list[Iterable[bytes]]]) -> Artifact:
+    """Writes a span's examples: for each split, the rows of each of its files."""
+    made = artifact(standard_artifacts.Examples, folder)
+    made.split_names = artifact_utils.encode_split_names(list(splits))
+    made.set_int_custom_property("span", span)
+    for split, files in splits.items():
+        (folder / f"Split-{split}").mkdir()
+        for number, rows in enumerate(files):
+            path = folder / f"Split-{split}" / f"data_tfrecord-{number:05d}-of-{len(files):05d}.gz"
+            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+                for row in rows:
+                    writer.write(row)
+    return made
+
+
+def run(
+    executor: type[BaseBeamExecutor],
+    config: Config,
+    window: list[Artifact],
+    folder: Path,
+    cache: Artifact | None = None,
+    memory: Artifact | None = None,
+) -> Written:
+    """Runs an executor on a window of spans."""
+    schema = artifact(standard_artifacts.Schema, folder / "schema")
+    (folder / "schema" / "schema.pbtxt").write_text(schema_text(config))
+    outputs = {
+        "transform_graph": [artifact(standard_artifacts.TransformGraph, folder / "graph")],
+        "transformed_examples": [
+            artifact(standard_artifacts.Examples, folder / "transformed" / str(i)) for i in range(len(window))
+        ],
+        "updated_analyzer_cache": [artifact(standard_artifacts.TransformCache, folder / "cache")],
+        "updated_memory": [artifact(VocabularyMemory, folder / "memory")],
+    }
+    inputs = {"examples": window, "schema": [schema]}
+    inputs |= {"analyzer_cache": [cache]} if cache else {}
+    custom_config: dict[str, Any] = {CONFIG_KEY: config.to_json()}
+    if memory and executor is StockExecutor:
+        span = max(e.get_int_custom_property("span") for e in window)
+        custom_config |= {MEMORY_KEY: memory.uri, SPAN_KEY: span}
+    elif memory:
+        inputs["memory"] = [memory]
+    parameters = {
+        "preprocessing_fn": "transform.preprocessing.preprocessing_fn",
+        "custom_config": json.dumps(custom_config),
+        "splits_config": proto_utils.proto_to_json(
+            transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"])
+        ),
+        "force_tf_compat_v1": 0,
+        "disable_statistics": 1,
+    }
+    context = BaseBeamExecutor.Context(beam_pipeline_args=_BEAM_ARGS, tmp_dir=str(folder / "tmp"), unique_id="1")
+    executor(context).Do(inputs, outputs, parameters)
+    ours = executor is TransformExecutor
+    return Written(
+        _files(folder / "graph"),
+        {(i, split): _rows(folder / "transformed" / str(i), split) for i in range(len(window)) for split in _SPLITS},
+        outputs["updated_analyzer_cache"][0],
+        outputs["updated_memory"][0] if ours else None,
+    )
+
+
+_SPLITS = ("train", "eval")
+
+
+def _files(graph: Path) -> dict[str, bytes]:
+    folders = (graph / "transform_fn" / "assets", graph / "transformed_metadata", graph / "metadata")
+    return {str(p.relative_to(graph)): p.read_bytes() for folder in folders for p in folder.rglob("*") if p.is_file()}
+
+
+def _rows(folder: Path, split: str) -> list[tf.train.Example]:
+    files = sorted(str(path) for path in (folder / f"Split-{split}").glob("transformed_examples-*.gz"))
+    return [tf.train.Example.FromString(row.numpy()) for row in tf.data.TFRecordDataset(files, "GZIP")]
