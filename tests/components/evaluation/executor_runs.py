@@ -29,7 +29,7 @@ SCHEMA = "".join(
 Row = Mapping[str, Any]
 
 
-class _Reader(tf.Module):
+class _Reader(tf.Module):  # type: ignore[misc]
     """A model whose score is a feature."""
 
     def __init__(self, feature: str):
@@ -37,7 +37,7 @@ class _Reader(tf.Module):
         self._feature = feature
         self.one = tf.Variable(1.0)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         kinds = {self._feature: tf.io.FixedLenFeature([], tf.float32)}
         return {"scores": tf.io.parse_example(examples, kinds)[self._feature] * self.one}

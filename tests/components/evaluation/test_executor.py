@@ -31,7 +31,7 @@ EVALUATION = Evaluation(
 def rows(number: int, seed: int = 0) -> list[Row]:
     """Returns rows of requests and users with ties, weights of 0, repeated values, and values missing."""
     draw = random.Random(seed)
-    found = []
+    found: list[Row] = []
     for i in range(number):
         row: dict[str, Any] = {
             "request_id": f"r{draw.randrange(number // 5)}",

@@ -136,10 +136,9 @@ def test_no_value_depends_on_the_order_of_rows_not_even_in_its_last_digit() -> N
 def test_groups_measured_at_once_are_measured_as_each_by_itself(weighted: bool) -> None:
     requests = plain.random_requests(200, seed=6, weighted=weighted)
     group = np.repeat(np.arange(200), [len(request.labels) for request in requests])
-    labels, scores, weights = (
-        np.array([v for r in requests for v in column(r)], float)
-        for column in (lambda r: r.labels, lambda r: r.candidate, lambda r: r.weights)
-    )
+    labels = np.array([label for request in requests for label in request.labels], np.float64)
+    scores = np.array([score for request in requests for score in request.candidate], np.float64)
+    weights = np.array([weight for request in requests for weight in request.weights], np.float64)
     scores[:2] = np.nan
     order = np.random.default_rng(0).permutation(len(group))
     values, of_values = of_groups(MEASURES, group[order], 200, labels[order], scores[order], weights[order])

@@ -66,7 +66,12 @@ def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, mon
     }
     read: list[list[str]] = []
     records_of = analysis.records_of
-    monkeypatch.setattr(analysis, "records_of", lambda files: read.append(list(files)) or records_of(files))
+
+    def recorded(files: Sequence[str]) -> tf.data.Dataset:
+        read.append(list(files))
+        return records_of(files)
+
+    monkeypatch.setattr(analysis, "records_of", recorded)
     graph = graph_of(tmp_path / "scratch")
 
     def run(names: str, cache: str, earlier: str | None) -> tuple[dict[str, list[float]], bytes]:

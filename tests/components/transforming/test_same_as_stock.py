@@ -6,6 +6,7 @@ A row's features are compared as messages: their order in a serialized example i
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def _bits(row: tf.train.Example) -> dict[str, tuple[str, bytes]]:
 
 
 def day(config: Config, folder: Path, span: int, rows: int) -> Artifact:
-    splits = {
+    splits: dict[str, list[Iterable[bytes]]] = {
         "train": [random_examples(config, span, rows, 2 * span)],
         "eval": [random_examples(config, span, 50, 2 * span + 1)],
     }
