@@ -130,10 +130,10 @@ def masked_checksum(data: bytes) -> int:
 
 
 def _example_value(features: Any, name: str) -> Any:
-    if name not in features:
-        return None
-    feature = features[name]
-    kind = feature.WhichOneof("kind")
+    feature = features.get(name)
+    kind = None if feature is None else feature.WhichOneof("kind")
     if kind is None:
         return None
-    return tuple(getattr(feature, kind).value) or None
+    values = getattr(feature, kind).value
+    # Most have one value, and a container of Protocol Buffers is slow to iterate over.
+    return (values[0],) if len(values) == 1 else tuple(values) or None
