@@ -240,7 +240,7 @@ def _seconds(texts: pa.Array) -> tuple[npt.NDArray[np.float64], Mask]:
     joined = pc.binary_join(pa.array([heads.to_numpy(zero_copy_only=False).tolist()], pa.list_(pa.binary())), b"")
     digits = np.frombuffer(joined[0].as_py(), np.uint8).reshape(-1, _TIME_LENGTH).astype(np.int64) - ord("0")
 
-    def number(start: int, length: int) -> npt.NDArray[np.int64]:
+    def number(start: int, length: int) -> npt.NDArray[Any]:
         return sum(digits[:, start + i] * 10 ** (length - 1 - i) for i in range(length))  # type: ignore[return-value]
 
     year, month, day = number(0, 4), number(5, 2), number(8, 2)

@@ -35,7 +35,7 @@ class TypedBlock(NamedTuple):
     """
 
     values: list[pa.Array]
-    numbers: npt.NDArray[np.int64]
+    numbers: npt.NDArray[Any]
     rejections: list[Rejection]
     num_rows: int
     num_lines: int
@@ -139,7 +139,7 @@ def _to_list(array: pa.Array) -> list[Any]:
     return result
 
 
-def typed_table(columns: Sequence[Column], values: Sequence[pa.Array], numbers: npt.NDArray[np.int64]) -> pa.Table:
+def typed_table(columns: Sequence[Column], values: Sequence[pa.Array], numbers: npt.NDArray[Any]) -> pa.Table:
     """Returns typed columns as a table: the columns `c0`, `c1`, and so on, by their position, and `number`."""
     fields = [pa.field(f"c{at}", TYPES[column.kind]) for at, column in enumerate(columns)]
     schema = pa.schema([*fields, pa.field("number", pa.int64())])

@@ -26,7 +26,7 @@ class RawBlock:
       others: The rows that are not plain, ascending.
     """
 
-    numbers: npt.NDArray[np.int64]
+    numbers: npt.NDArray[Any]
     raw: Callable[[Column], Plain]
     row: Callable[[int], Mapping[str, Any]]
     others: Sequence[RawRow] = ()

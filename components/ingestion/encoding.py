@@ -7,6 +7,7 @@ The bytes are those that `tf.train.Example.SerializeToString(deterministic=True)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +91,7 @@ def _fixed(prefix: bytes, contents: npt.NDArray[np.uint8], values: pa.Array) -> 
     return without(array, np.asarray(values.is_null()))
 
 
-def int_entries(name: str, numbers: npt.NDArray[np.int64]) -> pa.Array:
+def int_entries(name: str, numbers: npt.NDArray[Any]) -> pa.Array:
     """Returns the map entries of a feature with one int64 in each row."""
     distinct = pa.array(numbers, pa.int64()).dictionary_encode()
     if len(distinct.dictionary) <= max(1000, len(numbers) // 10):
@@ -104,7 +105,7 @@ def _packed(number: int) -> bytes:
     return _field(_VALUES, varint(number))
 
 
-def _varints(numbers: npt.NDArray[np.int64]) -> pa.Array:
+def _varints(numbers: npt.NDArray[Any]) -> pa.Array:
     """Returns each number as a varint; the numbers must not be negative."""
     groups = np.ones(len(numbers), np.int64)
     for shift in range(7, _INT64_BITS - 1, 7):

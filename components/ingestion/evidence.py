@@ -230,7 +230,7 @@ class FileSketch:
         of_day = np.mod(times, _SECONDS_PER_DAY).tolist()
         self._add(hashes_of(map(repr, zip(of_day, rows, strict=True))), lambda at: float(times[at]))
 
-    def _add(self, keys: npt.NDArray[np.int64], kept_of: Callable[[int], Any]) -> None:
+    def _add(self, keys: npt.NDArray[Any], kept_of: Callable[[int], Any]) -> None:
         """Adds rows by their hashes; `kept_of` returns what is kept of a row, by its position."""
         for at in np.flatnonzero(keys < self._limit).tolist():
             key = int(keys[at])
@@ -260,7 +260,7 @@ def key_hash(text: str) -> int:
     return hash_of(text, 7) >> 3
 
 
-def hashes_of(texts: Iterable[str]) -> npt.NDArray[np.int64]:
+def hashes_of(texts: Iterable[str]) -> npt.NDArray[Any]:
     """Returns `key_hash` of each text."""
     drawn = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest() for text in texts]
     digits = np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, 7).astype(np.int64)

@@ -33,7 +33,7 @@ from components.ingestion.stages import (
 from transform.feature_spec import IMPRESSIONS
 
 #: The rows of a part whose ids earlier rows have, as `FindRepeated` gives them.
-Repeated = npt.NDArray[np.int64]
+Repeated = npt.NDArray[Any]
 
 
 class JoinPart(beam.DoFn):  # type: ignore[misc]
@@ -101,7 +101,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         )
         return rejections, is_kept
 
-    def _found(self, rows: pa.Table, name: str, lookups: dict[str, str]) -> npt.NDArray[np.int64]:
+    def _found(self, rows: pa.Table, name: str, lookups: dict[str, str]) -> npt.NDArray[Any]:
         """Returns the position of each impression's row in a table; -1 where there is none."""
         path = lookups[name]
         if path not in self._keys:
@@ -110,7 +110,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         return positions_of(rows[f"c{position}"].combine_chunks(), self._keys[path])
 
     def _unmatched(
-        self, part: Part, rows: pa.Table, name: str, positions: npt.NDArray[np.int64], number: int
+        self, part: Part, rows: pa.Table, name: str, positions: npt.NDArray[Any], number: int
     ) -> list[Rejection]:
         column = self._task.config.sources.tables[name].log_column
         (position,) = self._layout.key_positions(IMPRESSIONS, [column])

@@ -29,7 +29,7 @@ class FindRepeated(beam.DoFn):  # type: ignore[misc]
     row of its key, and the number of that row.
     """
 
-    def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[tuple[Order, npt.NDArray[np.int64]]]:
+    def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[tuple[Order, npt.NDArray[Any]]]:
         places = sorted(element[1])
         tables = [scratch.read(place) for place in places]
         rows = pa.concat_tables(tables)
@@ -121,7 +121,7 @@ class ShareLabels(beam.DoFn):  # type: ignore[misc]
     def __init__(self, seconds: float):
         self._seconds = seconds
 
-    def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[tuple[Order, npt.NDArray[np.int64]]]:
+    def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[tuple[Order, npt.NDArray[Any]]]:
         places = sorted(element[1])
         tables = [scratch.read(place) for place in places]
         rows = pa.concat_tables(tables)

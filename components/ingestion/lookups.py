@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from components.ingestion.batch_parser import Mask
 
-Positions = npt.NDArray[np.int64]
+Positions = npt.NDArray[Any]
 Times = npt.NDArray[np.float64]
 
 

@@ -40,7 +40,7 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
         num_parts = num_blocks = 0
         try:
             for block in TypedReader(name, source, config.columns[name], config.ingestion).read(path, tally):
-                lines += (block.num_rows, block.num_lines, block.num_multi_line)
+                lines += np.array([block.num_rows, block.num_lines, block.num_multi_line])
                 sketch.add(block.values)
                 yield from self._task.rejected(f"read-{name}", (rank, num_blocks), block.rejections)
                 num_blocks += 1

@@ -13,7 +13,6 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from apache_beam import pvalue
@@ -93,7 +92,7 @@ def counted(key: tuple[str, ...], number: int) -> Any:
     return pvalue.TaggedOutput(COUNTED, (key, int(number)))
 
 
-def values_of(rows: pa.Table, positions: npt.NDArray[np.int64], number: int) -> list[tuple[Any, ...]]:
+def values_of(rows: pa.Table, positions: npt.NDArray[Any], number: int) -> list[tuple[Any, ...]]:
     """Returns the typed values of some rows, as `RowParser` returns them."""
     some = rows.take(pa.array(positions))
     return list(zip(*to_lists([some[f"c{at}"].combine_chunks() for at in range(number)]), strict=True))

@@ -41,7 +41,7 @@ _READ_BYTES = 1 << 20
 
 _NEWLINE, _RETURN, _QUOTE = ord("\n"), ord("\r"), ord('"')
 
-_Positions = npt.NDArray[np.int64]
+_Positions = npt.NDArray[Any]
 
 
 class _Chunks:
