@@ -113,7 +113,7 @@ class BatchParser:
                 plain = _in_range(raw, lambda numbers: (numbers == 0) | (numbers == 1), pa.types.is_boolean)
             case "weight":
                 plain = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers <= MAX_WEIGHT))
-            case "timestamp":
+            case _:
                 plain = _timestamp(raw)
         return Plain(plain.values.cast(TYPES[column.kind], safe=False), odd | plain.odd)
 
@@ -241,7 +241,7 @@ def _seconds(texts: pa.Array) -> tuple[npt.NDArray[np.float64], Mask]:
     digits = np.frombuffer(joined[0].as_py(), np.uint8).reshape(-1, _TIME_LENGTH).astype(np.int64) - ord("0")
 
     def number(start: int, length: int) -> npt.NDArray[Any]:
-        return sum(digits[:, start + i] * 10 ** (length - 1 - i) for i in range(length))  # type: ignore[return-value]
+        return digits[:, start : start + length] @ 10 ** np.arange(length - 1, -1, -1)
 
     year, month, day = number(0, 4), number(5, 2), number(8, 2)
     hour, minute, second = number(11, 2), number(14, 2), number(17, 2)

@@ -34,7 +34,7 @@ class RawBlock:
     @property
     def last_number(self) -> int:
         """The number of the last row; 0 without rows."""
-        return max([*self.numbers[-1:].tolist(), *(row.number for row in self.others[-1:]), 0])
+        return max([*map(int, self.numbers[-1:]), *(row.number for row in self.others[-1:]), 0])
 
 
 def json_column(values: Sequence[Any], column: Column) -> Plain:
@@ -49,7 +49,7 @@ def json_column(values: Sequence[Any], column: Column) -> Plain:
     else:
         odd = np.array([value is not None and type(value) not in allowed for value in values])
         values = [None if is_odd else value for value, is_odd in zip(values, odd, strict=True)]
-    convert = {str: _texts, bytes: _utf_8, list: _lists}.get(next(iter(allowed)), _numbers)
+    convert = _CONVERTERS.get(next(iter(allowed)), _numbers)
     array, more = convert(values)
     return Plain(array, odd | more)
 
@@ -121,3 +121,6 @@ def _numbers(values: Sequence[Any]) -> tuple[pa.Array, Any]:
         return pa.array([None if v is None else float(v) for v in values], pa.float64()), odd
     except (OverflowError, pa.ArrowInvalid):
         return pa.nulls(len(values)), np.array([value is not None for value in values])
+
+
+_CONVERTERS: dict[type, Callable[[Sequence[Any]], tuple[pa.Array, Any]]] = {str: _texts, bytes: _utf_8, list: _lists}

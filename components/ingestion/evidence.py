@@ -264,7 +264,8 @@ def hashes_of(texts: Iterable[str]) -> npt.NDArray[Any]:
     """Returns `key_hash` of each text."""
     drawn = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest() for text in texts]
     digits = np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, 7).astype(np.int64)
-    return (digits << np.arange(48, -1, -8)).sum(axis=1) >> 3
+    hashes: npt.NDArray[Any] = (digits << np.arange(48, -1, -8)).sum(axis=1) >> 3
+    return hashes
 
 
 def sketch_value(value: Any) -> SketchValue:

@@ -61,12 +61,12 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         for at, name in enumerate(self._task.config.sources.tables):
             found = self._found(rows, name, lookups)
             unmatched = is_kept & (found < 0)
-            if self._task.config.sources.tables[name].reject_unmatched:
+            rejects = self._task.config.sources.tables[name].reject_unmatched
+            if rejects:
                 rejections += self._unmatched(part, rows, name, np.flatnonzero(unmatched), number)
                 is_kept &= ~unmatched
-            if unmatched.any():
-                rejects = self._task.config.sources.tables[name].reject_unmatched
-                yield counted(("unmatched_rejected" if rejects else "unmatched", name), np.count_nonzero(unmatched))
+            if num_unmatched := int(np.count_nonzero(unmatched)):
+                yield counted(("unmatched_rejected" if rejects else "unmatched", name), num_unmatched)
             rows = rows.append_column(f"t{at}", pa.array(found, pa.int32(), mask=found < 0))
         yield from self._task.rejected("join", order, sorted(rejections, key=lambda row: row.line))
         rows = rows.filter(pa.array(is_kept))
@@ -176,7 +176,8 @@ def _known(task: Task, times: npt.NDArray[np.float64], end_of_impressions: float
     installs = task.config.sources.installs
     if installs is None or not installs.leave_out_unknown_labels:
         return np.ones(len(times), bool)
-    return times + installs.attribution_seconds <= max(end_of_impressions, end_of_installs)
+    known: Mask = times + installs.attribution_seconds <= max(end_of_impressions, end_of_installs)
+    return known
 
 
 class SplitPart(beam.DoFn):  # type: ignore[misc]
@@ -194,7 +195,7 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
         times = np.zeros(len(rows)) if at is None else np.asarray(rows[f"c{at}"])
         is_known = _known(self._task, times, end_of_impressions, end_of_installs)
         if not is_known.all():
-            yield counted(("unknown_label",), np.count_nonzero(~is_known))
+            yield counted(("unknown_label",), int(np.count_nonzero(~is_known)))
             rows, times = rows.filter(pa.array(is_known)), times[is_known]
         is_eval = self._is_eval(part, rows, times, latest)
         yield from self._label_counts(rows, is_eval, None if at is None else times)
@@ -215,7 +216,8 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
         keys = rows[f"c{position}"].combine_chunks().dictionary_encode()
         texts = keys.dictionary.to_numpy(zero_copy_only=False).tolist()
         is_eval = np.array([split_of_key(key, rule.eval_fraction) == "eval" for key in texts], bool)
-        return is_eval[np.asarray(keys.indices)]
+        of_rows: Mask = is_eval[np.asarray(keys.indices)]
+        return of_rows
 
     @staticmethod
     def _label_counts(rows: pa.Table, is_eval: Mask, times: npt.NDArray[np.float64] | None) -> Iterable[Any]:

@@ -89,7 +89,9 @@ def write_buckets(
     if num_buckets > 1:
         table = table.take(pa.array(np.argsort(bucket, kind="stable")))
     table = table.combine_chunks()
-    places, batches, start = [], [], 0
+    places: list[tuple[int, Place]] = []
+    batches: list[pa.RecordBatch] = []
+    start = 0
     for at in np.flatnonzero(numbers).tolist():
         (batch,) = table.slice(start, int(numbers[at])).to_batches()
         start += int(numbers[at])

@@ -74,7 +74,7 @@ class Task(NamedTuple):
 
     def path(self, stage: str, order: Sequence[int]) -> str:
         """Returns the path of an Arrow file of a stage."""
-        return FileSystems.join(self.folder, "-".join([stage, *map(str, order)]))
+        return str(FileSystems.join(self.folder, "-".join([stage, *map(str, order)])))
 
     def rejected(self, stage: str, order: Sequence[int], rejections: Sequence[Rejection]) -> Iterator[Any]:
         """Writes rejected rows and yields their place and their counts."""
