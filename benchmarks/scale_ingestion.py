@@ -115,10 +115,9 @@ def main() -> None:
             root = Path(folder)
             write_day(root / "data", number, file_format)
             config = config_of(file_format)
-            new = seconds_of(lambda: in_batches(config, root / "data", root / "new"))  # noqa: B023
-            old = seconds_of(lambda: row_by_row(config, root / "data", root / "old"))  # noqa: B023
-            rates = f"batches {number / new:>9,.0f}/s ({new:.1f} s)   rows {number / old:>9,.0f}/s ({old:.1f} s)"
-            print(f"{file_format:9} {rates}", flush=True)
+            for name, run in (("on batches", in_batches), ("row by row", row_by_row)):
+                seconds = seconds_of(lambda: run(config, root / "data", root / "out"))  # noqa: B023
+                print(f"{file_format:9} {name} {number / seconds:>9,.0f} impressions/s ({seconds:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":
