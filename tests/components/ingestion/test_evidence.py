@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,13 +44,13 @@ def row(number: int, at: float, prefix: str = "i") -> tuple[object, ...]:
     return tuple(values[c.name, c.kind] for c in CONFIG.columns["impressions"])
 
 
-def part_of(rows: list[tuple[object, ...]], path: str = "log") -> FilePart:
+def part_of(rows: Sequence[tuple[object, ...]], path: str = "log") -> FilePart:
     sketch = FileSketch(CONFIG, "impressions")
     sketch.add(as_columns("impressions", rows))
     return sketch.part(path, "00")
 
 
-def as_columns(source: str, rows: list[tuple[object, ...]]) -> list[pa.Array]:
+def as_columns(source: str, rows: Sequence[tuple[object, ...]]) -> list[pa.Array]:
     columns = CONFIG.columns[source]
     return [pa.array(values, TYPES[c.kind]) for values, c in zip(zip(*rows, strict=True), columns, strict=True)]
 

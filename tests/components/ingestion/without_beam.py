@@ -213,7 +213,8 @@ def row_by_row(config: Config, files: Files) -> Result:
 
 
 def _end_of(times: Iterable[float]) -> float:
-    combine, accumulator = EndOfTimes(), {}
+    combine = EndOfTimes()
+    accumulator = combine.create_accumulator()
     for time in times:
         accumulator = combine.add_input(accumulator, time)
     return combine.extract_output(accumulator)
@@ -223,11 +224,10 @@ def _split(config: Config, layout: Layout, impressions: list[Impression]) -> lis
     rule = config.ingestion
     if config.sources.impressions.splits is not None:
         return impressions
-    if rule.split_by == "time":
-        latest = _end_of(i.values[layout.timestamp] for i in impressions)
-        return [
-            i._replace(split="eval" if i.values[layout.timestamp] > latest - rule.eval_seconds else "train")
-            for i in impressions
-        ]
-    at = layout.request_id if rule.split_by == "request_hash" else layout.impression_id
+    by_time = rule.split_by == "time"
+    at = layout.timestamp if by_time else layout.request_id if rule.split_by == "request_hash" else layout.impression_id
+    assert at is not None
+    if by_time:
+        latest = _end_of(i.values[at] for i in impressions)
+        return [i._replace(split="eval" if i.values[at] > latest - rule.eval_seconds else "train") for i in impressions]
     return [i._replace(split=split_of_key(i.values[at], rule.eval_fraction)) for i in impressions]
