@@ -1,7 +1,7 @@
-"""Arrow files below the scratch folder of one execution: what ingestion's stages hand to each other.
+"""Arrow files in the scratch folder of one execution: what ingestion's stages hand to each other.
 
-Only the places of batches travel through Beam. So what is exchanged is on disk and mapped into memory where it is read,
-and no runner holds rows.
+What travels through Beam are the places of batches, not the rows: so no runner holds rows. The folder must be on a file
+system that all workers share.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def write(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> No
 
 
 def write_table(path: str, table: pa.Table) -> None:
-    """Writes a table as an Arrow file of one batch."""
-    batches = table.combine_chunks().to_batches() or [_empty(table.schema)]
-    write(path, batches, table.schema)
+    """Writes a table as an Arrow file of one batch; ValueError if a column's texts take more than 2 GiB."""
+    (batch,) = table.combine_chunks().to_batches() or [_empty(table.schema)]
+    write(path, [batch], table.schema)
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
@@ -54,20 +54,20 @@ def _empty(schema: pa.Schema) -> pa.RecordBatch:
 
 
 def read(place: Place) -> pa.Table:
-    """Reads one batch; a local file is mapped into memory."""
-    return pa.Table.from_batches([_open(place.path).get_batch(place.batch)])
+    """Reads one batch, and of a file with many batches nothing else; a local file is mapped into memory."""
+    if os.path.exists(place.path):
+        return _batch(pa.memory_map(place.path), place.batch)
+    with FileSystems.open(place.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+        return _batch(pa.PythonFile(stream, "r"), place.batch)
+
+
+def _batch(file: pa.NativeFile, number: int) -> pa.Table:
+    return pa.Table.from_batches([pa.ipc.open_file(file).get_batch(number)])
 
 
 def read_table(path: str) -> pa.Table:
     """Reads an Arrow file of one batch."""
     return read(Place((), path, 0))
-
-
-def _open(path: str) -> pa.ipc.RecordBatchFileReader:
-    if os.path.exists(path):
-        return pa.ipc.open_file(pa.memory_map(path))
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        return pa.ipc.open_file(pa.BufferReader(stream.read()))
 
 
 def write_buckets(
