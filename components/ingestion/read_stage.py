@@ -21,8 +21,8 @@ from components.ingestion.stages import EVIDENCE, INSTALL_LOG, PLACES, TIMES, Pa
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 
-#: The most rows of a part, but for those of one block. A part is held in memory.
-PART_ROWS = 1 << 17
+#: A part, which is held in memory, ends with the block with which it has so many rows or bytes of values.
+PART_ROWS, PART_BYTES = 1 << 17, 256 << 20
 
 
 class ReadFiles(beam.DoFn):  # type: ignore[misc]
@@ -45,7 +45,7 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
                 yield from self._task.rejected(f"read-{name}", (rank, num_blocks), block.rejections)
                 num_blocks += 1
                 waiting.append(block)
-                if sum(len(b.numbers) for b in waiting) >= PART_ROWS:
+                if _is_full(waiting):
                     yield from self._part(Part(name, (rank, num_parts), split, path, ""), waiting)
                     num_parts, waiting = num_parts + 1, []
             contents = read_contents(path, source.format)
@@ -82,3 +82,9 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
             places = scratch.write_buckets(self._task.path("ids", part.order), ids, buckets, number, part.order)
             for place in places:
                 yield pvalue.TaggedOutput(PLACES, place)
+
+
+def _is_full(blocks: Sequence[TypedBlock]) -> bool:
+    num_rows = sum(len(block.numbers) for block in blocks)
+    num_bytes = sum(array.nbytes for block in blocks for array in block.values)
+    return num_rows >= PART_ROWS or num_bytes >= PART_BYTES
