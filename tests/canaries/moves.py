@@ -27,7 +27,7 @@ from tensorflow_transform import analyzers, annotators, graph_tools, impl_helper
 from tensorflow_transform.tf_metadata import metadata_io, schema_utils
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator_executor
-from tfx.components.example_gen import utils, write_split
+from tfx.components.example_gen import utils
 from tfx.components.example_validator import executor as example_validator
 from tfx.components.trainer import executor as trainer_executor
 from tfx.components.transform import executor as transform_executor
@@ -217,7 +217,6 @@ MOVES: dict[str, list[Move]] = {
             _without(standard_component_specs.TrainerSpec, "custom_config"),
         ),
     ],
-    "check_write_split": [gone(write_split, "WriteSplit")],
     "check_beam_errors": [now(beam.Pipeline, "run", _step_first)],
     "check_kubeflow_step": [_one_name_for_all_steps],
     "check_compiler": [_one_context_less],
