@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingestion.rows import MAX_TIMESTAMP, MAX_WEIGHT
+from components.ingestion.rows import MAX_FLOAT, MAX_TIMESTAMP, MAX_WEIGHT
 from transform.config.config import Column, ColumnKind
 from transform.config.settings import Ingestion
 from transform.raw_texts import WHITE_SPACE, null_numbers, null_words
@@ -41,8 +41,6 @@ _BASIC_DATE = r"^(19|20)[0-9]{6}$"
 #: An ISO 8601 time of day or of a second, in UTC.
 _PLAIN_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}|\.[0-9]{6})?(Z|\+00:00)?$"
 _TIME_LENGTH = len("2026-01-31T23:59:59")
-
-_LARGEST_FLOAT = 3.4e38
 
 
 class Plain(NamedTuple):
@@ -159,7 +157,7 @@ class BatchParser:
     def _float(self, raw: pa.Array) -> Plain:
         numbers, is_null, odd = _numbers(raw)
         with np.errstate(over="ignore"):
-            odd = odd | (np.abs(numbers) > _LARGEST_FLOAT)
+            odd = odd | (np.abs(numbers) > MAX_FLOAT)
             is_null = is_null | np.isnan(numbers)
             if len(self._null_numbers):
                 is_null |= np.isin(numbers.astype(np.float32).astype(np.float64), self._null_numbers)

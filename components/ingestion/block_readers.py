@@ -83,33 +83,30 @@ class TypedReader:
         raise ValueError(f"unknown format: {self._format}")
 
     def _typed(self, block: RawBlock, path: str) -> TypedBlock:
-        arrays, odd = self._batches.parse(block.raw)
-        plain = np.flatnonzero(~odd)
+        values, odd = self._batches.parse(block.raw)
         others = [RawRow(int(block.numbers[at]), block.row(at)) for at in np.flatnonzero(odd).tolist()]
         others = sorted([*others, *block.others], key=lambda row: row.number)
-        numbers, rows, rejections = [], [], []
+        parsed_rows: list[tuple[int, tuple[Any, ...]]] = []
+        rejections: list[Rejection] = []
         for raw in others:
             parsed = self._parsed(raw, path)
             if isinstance(parsed, Rejection):
                 rejections.append(parsed)
             else:
-                numbers.append(raw.number)
-                rows.append(parsed)
-        values = arrays if len(plain) == len(odd) else [array.take(pa.array(plain)) for array in arrays]
-        all_numbers = block.numbers[plain]
-        if rows:
-            all_numbers = np.concatenate([all_numbers, np.array(numbers, np.int64)])
-            order = pa.array(np.argsort(all_numbers, kind="stable"))
-            all_numbers = np.sort(all_numbers)
-            more = zip(*rows, strict=True)
-            values = [
-                pa.concat_arrays([array, pa.array(list(column), array.type)]).take(order)
-                for array, column in zip(values, more, strict=True)
-            ]
-        num_lines = len(block.numbers) + sum(row.num_lines for row in block.others)
-        num_multi_line = sum(row.num_lines > 1 for row in block.others)
-        num_rows = len(block.numbers) + len(block.others)
-        return TypedBlock(values, all_numbers, rejections, num_rows, num_lines, num_multi_line)
+                parsed_rows.append((raw.number, parsed))
+        numbers = block.numbers
+        if odd.any():
+            values, numbers = [array.filter(pa.array(~odd)) for array in values], numbers[~odd]
+        if parsed_rows:
+            values, numbers = _merged(values, numbers, parsed_rows)
+        return TypedBlock(
+            values,
+            numbers,
+            rejections,
+            num_rows=len(block.numbers) + len(block.others),
+            num_lines=len(block.numbers) + sum(row.num_lines for row in block.others),
+            num_multi_line=sum(row.num_lines > 1 for row in block.others),
+        )
 
     def _parsed(self, raw: RawRow, path: str) -> tuple[Any, ...] | Rejection:
         reason, detail = raw.reason, raw.detail
@@ -120,6 +117,20 @@ class TypedReader:
                 reason, detail = error.reason, error.detail
         text = raw.text if raw.values is None else repr(dict(raw.values))
         return Rejection(self._name, path, raw.number, reason, kept_text(detail), kept_text(text))
+
+
+def _merged(
+    values: Sequence[pa.Array], numbers: npt.NDArray[np.int64], rows: Sequence[tuple[int, tuple[Any, ...]]]
+) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
+    """Returns columns, and the numbers of their rows, with more rows, each with its number; sorted by number."""
+    all_numbers = np.concatenate([numbers, np.array([number for number, _ in rows], np.int64)])
+    order = np.argsort(all_numbers)
+    more = zip(*(row for _, row in rows), strict=True)
+    merged = [
+        pa.concat_arrays([array, pa.array(list(column), array.type)]).take(pa.array(order))
+        for array, column in zip(values, more, strict=True)
+    ]
+    return merged, all_numbers[order]
 
 
 def to_lists(values: Sequence[pa.Array]) -> list[list[Any]]:

@@ -107,8 +107,9 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         (examples,) = output_dict[EXAMPLES]
         (quarantine,) = output_dict[QUARANTINE]
         (catalog,) = output_dict[CATALOG]
-        # The execution's temporary folder, which TFX 1.21.0 removes, and the next run after a kill.
-        span, folder = int(exec_properties["requested_span"]), os.path.join(self._get_tmp_dir(), "ingestion")
+        span = int(exec_properties["requested_span"])
+        # Of a killed run, the next run removes the execution's temporary folder.
+        folder = os.path.join(self._get_tmp_dir(), "ingestion")
         outputs = Outputs(
             train=f"{examples.uri}/Split-train",
             eval=f"{examples.uri}/Split-eval",

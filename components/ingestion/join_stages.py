@@ -33,7 +33,7 @@ from components.ingestion.stages import (
 from transform.feature_spec import IMPRESSIONS
 
 #: The rows of a part whose ids earlier rows have, as `FindRepeated` gives them.
-Repeated = npt.NDArray[Any]
+Repeated = npt.NDArray[np.int64]
 
 
 class JoinPart(beam.DoFn):  # type: ignore[misc]
@@ -56,17 +56,16 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         order, groups = element
         (part,) = groups["part"]
         rows = scratch.read_table(part.path)
-        number = len(self._task.config.columns[IMPRESSIONS])
-        rejections, is_kept = self._repeated(part, rows, list(groups["repeated"]), number)
-        for at, name in enumerate(self._task.config.sources.tables):
+        rejections, is_kept = self._repeated(part, rows, list(groups["repeated"]))
+        for at, (name, table) in enumerate(self._task.config.sources.tables.items()):
             found = self._found(rows, name, lookups)
             unmatched = is_kept & (found < 0)
-            rejects = self._task.config.sources.tables[name].reject_unmatched
-            if rejects:
-                rejections += self._unmatched(part, rows, name, np.flatnonzero(unmatched), number)
+            if unmatched.any():
+                kind = "unmatched_rejected" if table.reject_unmatched else "unmatched"
+                yield counted((kind, name), np.count_nonzero(unmatched))
+            if table.reject_unmatched:
+                rejections += self._unmatched(part, rows, name, np.flatnonzero(unmatched))
                 is_kept &= ~unmatched
-            if num_unmatched := int(np.count_nonzero(unmatched)):
-                yield counted(("unmatched_rejected" if rejects else "unmatched", name), num_unmatched)
             rows = rows.append_column(f"t{at}", pa.array(found, pa.int32(), mask=found < 0))
         yield from self._task.rejected("join", order, sorted(rejections, key=lambda row: row.line))
         rows = rows.filter(pa.array(is_kept))
@@ -81,9 +80,8 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         scratch.write_table(path, rows)
         yield part._replace(path=path)
 
-    def _repeated(
-        self, part: Part, rows: pa.Table, repeated: list[Repeated], number: int
-    ) -> tuple[list[Rejection], Mask]:
+    def _repeated(self, part: Part, rows: pa.Table, repeated: list[Repeated]) -> tuple[list[Rejection], Mask]:
+        """Returns the rejections of impressions whose id an earlier one has, and which impressions are left."""
         is_kept = np.ones(len(rows), bool)
         if not repeated:
             return [], is_kept
@@ -96,12 +94,12 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         rejections = repeated_rows(
             (IMPRESSIONS, "duplicate_impression_id", str(log.impression_id), unit_of(log.format)),
             [(part.file, int(numbers[at]), self._files[rank], first) for at, rank, first in found.tolist()],
-            values_of(rows, found[:, 0], number),
+            self._values(rows, found[:, 0]),
             position,
         )
         return rejections, is_kept
 
-    def _found(self, rows: pa.Table, name: str, lookups: dict[str, str]) -> npt.NDArray[Any]:
+    def _found(self, rows: pa.Table, name: str, lookups: dict[str, str]) -> npt.NDArray[np.int64]:
         """Returns the position of each impression's row in a table; -1 where there is none."""
         path = lookups[name]
         if path not in self._keys:
@@ -109,9 +107,10 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         (position,) = self._layout.key_positions(IMPRESSIONS, [self._task.config.sources.tables[name].log_column])
         return positions_of(rows[f"c{position}"].combine_chunks(), self._keys[path])
 
-    def _unmatched(
-        self, part: Part, rows: pa.Table, name: str, positions: npt.NDArray[Any], number: int
-    ) -> list[Rejection]:
+    def _values(self, rows: pa.Table, positions: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
+        return values_of(rows, positions, len(self._task.config.columns[IMPRESSIONS]))
+
+    def _unmatched(self, part: Part, rows: pa.Table, name: str, positions: npt.NDArray[Any]) -> list[Rejection]:
         column = self._task.config.sources.tables[name].log_column
         (position,) = self._layout.key_positions(IMPRESSIONS, [column])
         numbers = np.asarray(rows["number"])
@@ -124,7 +123,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
                 f"`{column}` must be a key of the table `{name}`. Received: {row[position]!r}",
                 kept_text(repr(row)),
             )
-            for at, row in zip(positions.tolist(), values_of(rows, positions, number), strict=True)
+            for at, row in zip(positions.tolist(), self._values(rows, positions), strict=True)
         ]
 
     def _labelled(self, rows: pa.Table, path: str) -> tuple[pa.Table, Mask, Mask]:
@@ -176,8 +175,7 @@ def _known(task: Task, times: npt.NDArray[np.float64], end_of_impressions: float
     installs = task.config.sources.installs
     if installs is None or not installs.leave_out_unknown_labels:
         return np.ones(len(times), bool)
-    known: Mask = times + installs.attribution_seconds <= max(end_of_impressions, end_of_installs)
-    return known
+    return times + installs.attribution_seconds <= max(end_of_impressions, end_of_installs)
 
 
 class SplitPart(beam.DoFn):  # type: ignore[misc]
@@ -195,7 +193,7 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
         times = np.zeros(len(rows)) if at is None else np.asarray(rows[f"c{at}"])
         is_known = _known(self._task, times, end_of_impressions, end_of_installs)
         if not is_known.all():
-            yield counted(("unknown_label",), int(np.count_nonzero(~is_known)))
+            yield counted(("unknown_label",), np.count_nonzero(~is_known))
             rows, times = rows.filter(pa.array(is_known)), times[is_known]
         is_eval = self._is_eval(part, rows, times, latest)
         yield from self._label_counts(rows, is_eval, None if at is None else times)
@@ -215,9 +213,9 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
         position = layout.request_id if rule.split_by == "request_hash" else layout.impression_id
         keys = rows[f"c{position}"].combine_chunks().dictionary_encode()
         texts = keys.dictionary.to_numpy(zero_copy_only=False).tolist()
-        is_eval = np.array([split_of_key(key, rule.eval_fraction) == "eval" for key in texts], bool)
-        of_rows: Mask = is_eval[np.asarray(keys.indices)]
-        return of_rows
+        of_text: Mask = np.array([split_of_key(text, rule.eval_fraction) == "eval" for text in texts], bool)
+        is_eval: Mask = of_text[np.asarray(keys.indices)]
+        return is_eval
 
     @staticmethod
     def _label_counts(rows: pa.Table, is_eval: Mask, times: npt.NDArray[np.float64] | None) -> Iterable[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -69,7 +69,7 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         if name == INSTALL_LOG:
             yield name, self._installs(rows)
             return
-        table, unit = self._task.config.sources.tables[name], unit_of(self._task.config.sources.tables[name].format)
+        table = self._task.config.sources.tables[name]
         (position,) = self._layout.key_positions(name, [table.key])
         keys = rows[f"c{position}"].combine_chunks()
         firsts = firsts_of(keys)
@@ -78,7 +78,7 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         numbers = np.asarray(rows["number"])
         repeated = np.flatnonzero(~is_first)
         rejections = repeated_rows(
-            (name, "duplicate_key", table.key, unit),
+            (name, "duplicate_key", table.key, unit_of(table.format)),
             [(files[at], int(numbers[at]), files[firsts[at]], int(numbers[firsts[at]])) for at in repeated.tolist()],
             values_of(rows, repeated, len(columns)),
             position,
@@ -91,14 +91,15 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         names = ["key", *(f"piece{at}" for at in range(len(pieces)))]
         scratch.write_table(path, pa.table([values[position], *pieces], names=names))
         if name in self._snapshots:
-            write_records(
-                FileSystems.join(self._snapshots[name], "data_tfrecord-00000-of-00001.gz"),
-                (
-                    self._encoder.table_examples(name, [v.slice(start, ROWS_AT_ONCE) for v in values])
-                    for start in range(0, len(kept), ROWS_AT_ONCE)
-                ),
-            )
+            self._write_snapshot(name, values)
         yield name, path
+
+    def _write_snapshot(self, name: str, values: Sequence[pa.Array]) -> None:
+        examples = (
+            self._encoder.table_examples(name, [column.slice(start, ROWS_AT_ONCE) for column in values])
+            for start in range(0, len(values[0]), ROWS_AT_ONCE)
+        )
+        write_records(FileSystems.join(self._snapshots[name], "data_tfrecord-00000-of-00001.gz"), examples)
 
     def _installs(self, rows: pa.Table) -> str:
         installs = self._task.config.sources.installs
@@ -125,7 +126,7 @@ class ShareLabels(beam.DoFn):  # type: ignore[misc]
         places = sorted(element[1])
         tables = [scratch.read(place) for place in places]
         rows = pa.concat_tables(tables)
-        is_eval = np.asarray(rows["eval"].cast(pa.int8())) == 1
+        is_eval = np.asarray(rows["eval"])
         keys, times = rows["key"].combine_chunks(), np.asarray(rows["time"])
         marks, positions = sharing(keys, times, is_eval, self._seconds), np.asarray(rows["row"])
         parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])

@@ -1,4 +1,4 @@
-"""Writes TFRecord files, compressed with gzip: the same records give the same bytes."""
+"""Writes files compressed with gzip, TFRecord files among them: the same contents give the same bytes."""
 
 from __future__ import annotations
 

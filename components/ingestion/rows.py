@@ -21,6 +21,9 @@ MAX_TIMESTAMP = 4_102_444_800
 #: A larger weight would make one row outweigh all others, and is more likely a mistake.
 MAX_WEIGHT = 1_000_000
 
+#: Just below the largest float32, the type of numbers in a tf.Example.
+MAX_FLOAT = 3.4e38
+
 #: The number of characters of a rejected row that the quarantine keeps.
 MAX_KEPT_CHARACTERS = 65_536
 
@@ -191,7 +194,7 @@ class RowParser:
             raise RowError("bad_type", f"`{name}` must be a number. Received: {str(value)[:40]!a}")
         if math.isnan(number):
             return None
-        if abs(number) > 3.4e38:
+        if abs(number) > MAX_FLOAT:
             raise RowError("bad_type", f"`{name}` must be a finite 32-bit number. Received: {str(value)[:40]!a}")
         return None if self._null_numbers and float(np.float32(number)) in self._null_numbers else number
 

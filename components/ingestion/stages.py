@@ -1,9 +1,9 @@
 """What the stages of ingestion share: the task, the parts that they hand on, and how they reject and count rows.
 
-Each stage is a Beam DoFn on parts: files with rows of one log file. Between the stages travel the places of rows
-(`scratch`), counts, and the numbers of rows. A stage's output is a function of its input alone, and every order is that
-of the log files' names and of the rows in them. So the result depends neither on the engine nor on how many workers it
-has.
+`transforms` has the order of the stages. Each is a Beam DoFn on parts: rows of one log file, in an Arrow file. Stages
+hand each other the paths of parts, places of rows (`scratch`), positions of rows in parts, and counts. A stage's output
+depends on its input alone, and rows are ordered by their file's name and their place in the file. So the result depends
+neither on Beam's runner nor on the number of its workers.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from apache_beam import pvalue
 from apache_beam.io.filesystems import FileSystems
 
 from components.ingestion.block_readers import to_lists
+from components.ingestion.counts import CountKey
 from components.ingestion.records import write_compressed
 from components.ingestion.rows import Rejection, kept_text
 from transform.config.config import Config
@@ -74,7 +76,8 @@ class Task(NamedTuple):
 
     def path(self, stage: str, order: Sequence[int]) -> str:
         """Returns the path of an Arrow file of a stage."""
-        return str(FileSystems.join(self.folder, "-".join([stage, *map(str, order)])))
+        path: str = FileSystems.join(self.folder, "-".join([stage, *map(str, order)]))
+        return path
 
     def rejected(self, stage: str, order: Sequence[int], rejections: Sequence[Rejection]) -> Iterator[Any]:
         """Writes rejected rows and yields their place and their counts."""
@@ -87,15 +90,21 @@ class Task(NamedTuple):
             yield counted(("rejected", *reason), number)
 
 
-def counted(key: tuple[str, ...], number: int) -> Any:
-    """Returns an output of a count, by its `CountKey`."""
+def counted(key: CountKey, number: int | np.signedinteger[Any]) -> pvalue.TaggedOutput:
+    """Returns the output of a count."""
     return pvalue.TaggedOutput(COUNTED, (key, int(number)))
 
 
-def values_of(rows: pa.Table, positions: npt.NDArray[Any], number: int) -> list[tuple[Any, ...]]:
-    """Returns the typed values of some rows, as `RowParser` returns them."""
+def values_of(rows: pa.Table, positions: npt.NDArray[Any], num_columns: int) -> list[tuple[Any, ...]]:
+    """Returns the typed values of some rows, as `RowParser` returns them.
+
+    Args:
+      rows: Rows with the columns `c0`, `c1`, …
+      positions: The positions of the wanted rows.
+      num_columns: The number of the source's columns.
+    """
     some = rows.take(pa.array(positions))
-    return list(zip(*to_lists([some[f"c{at}"].combine_chunks() for at in range(number)]), strict=True))
+    return list(zip(*to_lists([some[f"c{at}"].combine_chunks() for at in range(num_columns)]), strict=True))
 
 
 def repeated_rows(

@@ -1,4 +1,17 @@
-"""Ingestion in Beam: read, reject, join, label, split, shuffle, write."""
+"""Ingestion in Beam: an impression's way from a log's row to an example.
+
+1. `ReadFiles` parses the files of all sources. It rejects rows that break a rule, and writes the others as parts.
+2. `FindRepeated` finds the impressions whose id an earlier one has. `BuildLookups` indexes the tables and the installs
+   by their keys.
+3. `JoinPart` rejects these impressions and those that a table must have and has not, finds each other impression's row
+   in each table, and labels it.
+4. `SplitPart` leaves out the impressions whose labels are not known by the end of the logs (`EndOfLog`), and splits the
+   others. A split by time is taken from the last time of those that are left (`KnownTimes`).
+5. `ShareLabels` finds the training impressions that can share their label with an evaluation impression.
+6. `ShufflePart` hands each impression to a shard of its split; `WriteShard` serializes and writes a shard's examples.
+
+Each stage's counts and rejected rows are collected; `WriteRejected` writes the latter.
+"""
 
 from __future__ import annotations
 
@@ -71,6 +84,17 @@ def task_of(config: Config, files: Mapping[str, Mapping[str, tuple[str, ...]]], 
     return Task(config, span, folder, -(-num_bytes // _KEY_BUCKET_BYTES) or 1, -(-num_bytes // _SHARD_BYTES) or 1)
 
 
+def ranked(files: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[tuple[str, str, int, str]]:
+    """Returns (source, split, the file's rank among those of the source, path) of each file, for `ReadFiles`."""
+    return [
+        (name, split, rank, path)
+        for name, by_split in files.items()
+        for rank, (path, split) in enumerate(
+            sorted((path, split) for split, paths in by_split.items() for path in paths)
+        )
+    ]
+
+
 def _text_bytes(path: str, config: Config) -> int:
     length: int = tf.io.gfile.stat(path).length
     is_compressed = path.endswith(".gz") or config.sources.impressions.format == "parquet"
@@ -87,13 +111,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         super().__init__()
         self._task, self._outputs = task, outputs
         self._layout = Layout(task.config)
-        self._files = [
-            (name, split, rank, path)
-            for name, by_split in files.items()
-            for rank, (path, split) in enumerate(
-                sorted((path, split) for split, paths in by_split.items() for path in paths)
-            )
-        ]
+        self._files = ranked(files)
 
     def expand(self, root: Any) -> dict[str, Any]:
         task, config = self._task, self._task.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -40,7 +41,7 @@ class ShufflePart(beam.DoFn):  # type: ignore[misc]
         order, groups = element
         (part,) = groups["part"]
         rows = scratch.read_table(part.path)
-        is_eval = np.asarray(rows["eval"].cast(pa.int8())) == 1
+        is_eval = np.asarray(rows["eval"])
         shares = np.zeros(len(rows), np.int8)
         for marked in groups["marked"]:
             shares[marked] = 1
@@ -114,9 +115,11 @@ class WriteRejected(beam.DoFn):  # type: ignore[misc]
     """Writes the quarantine's rows: one file of what the stages have rejected, in a fixed order."""
 
     def process(self, path: str, parts: Iterable[tuple[str, Order, str]]) -> None:
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-            for _, _, part in sorted(parts):
-                with FileSystems.open(part, compression_type=CompressionTypes.UNCOMPRESSED) as rows:
-                    stream.write(rows.read())
-        if not list(parts):
+        paths = [part for _, _, part in sorted(parts)]
+        if not paths:
             write_compressed(path, ())
+            return
+        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+            for part in paths:  # gzip files one after the other are a gzip file
+                with FileSystems.open(part, compression_type=CompressionTypes.UNCOMPRESSED) as rows:
+                    shutil.copyfileobj(rows, stream)

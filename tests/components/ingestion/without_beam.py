@@ -21,6 +21,7 @@ from components.ingestion.read_stage import ReadFiles
 from components.ingestion.readers import unit_of
 from components.ingestion.span_end import EndOfLog
 from components.ingestion.stages import COUNTED, EVIDENCE, INSTALLS, PLACES, REJECTED, TIMES, Task
+from components.ingestion.transforms import ranked
 from components.ingestion.write_stages import ShufflePart, WriteRejected, WriteShard
 from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from tests.components.ingestion.row_by_row.joins import JoinBroadcast, KeepFirst, LabelFromInstalls, marked
@@ -96,19 +97,15 @@ def in_batches(config: Config, files: Files, out: Path, num_key_buckets: int = 1
     for name in ("scratch", "train", "eval", *config.sources.tables):
         (out / name).mkdir(parents=True)
     task, outputs = Task(config, 3, str(out / "scratch"), num_key_buckets, num_shards), _Outputs()
-    sorted_files = [
-        (name, split, rank, path)
-        for name, by_split in files.items()
-        for rank, (path, split) in enumerate(sorted((p, split) for split, paths in by_split.items() for p in paths))
-    ]
-    parts = outputs.run(ReadFiles(task), sorted_files)
+    ranked_files = ranked(files)
+    parts = outputs.run(ReadFiles(task), ranked_files)
     ids, install_times = outputs.tagged.pop(PLACES, []), outputs.tagged.pop(TIMES, [])
     names = [*config.sources.tables, *(["installs"] if config.sources.installs else [])]
     others = [part for part in parts if part.source != IMPRESSIONS]
     snapshots = {name: str(out / name) for name in config.sources.tables}
     lookups = dict(outputs.run(BuildLookups(task, snapshots), names, others))
     repeated = _grouped(outputs.run(FindRepeated(), _grouped(ids).items()))
-    log = tuple(path for name, _, _, path in sorted_files if name == IMPRESSIONS)
+    log = tuple(path for name, _, _, path in ranked_files if name == IMPRESSIONS)
     of_log = [
         (part.order, {"part": [part], "repeated": repeated.get(part.order, [])})
         for part in parts
