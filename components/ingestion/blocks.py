@@ -37,8 +37,11 @@ class RawBlock:
         return max([*map(int, self.numbers[-1:]), *(row.number for row in self.others[-1:]), 0])
 
 
-def json_column(values: Sequence[Any], column: Column) -> Plain:
-    """Returns a column of JSON values; values of another type than most are odd."""
+def json_column(values: Sequence[Any]) -> Plain:
+    """Returns a column of values as `json.loads` returns them, or bytes; values not of the most frequent type are odd.
+
+    Integers and floats are one type here. A text or an item of a list that is not UTF-8 is odd too.
+    """
     kinds = set(map(type, values))
     kinds.discard(type(None))
     if not kinds:

@@ -69,8 +69,8 @@ def list_entries(name: str, lists: pa.Array) -> pa.Array:
     items = _with_prefixes(lists.flatten().cast(pa.binary()), lambda length: _VALUES + varint(length))
     lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0), np.int64)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    joined = pc.binary_join(pa.ListArray.from_arrays(offsets, items, mask=lists.is_null()), b"")
-    return _entries(name, _BYTES_LIST, joined)
+    contents = pc.binary_join(pa.ListArray.from_arrays(offsets, items, mask=lists.is_null()), b"")
+    return _entries(name, _BYTES_LIST, contents)
 
 
 def float_entries(name: str, numbers: pa.Array) -> pa.Array:

@@ -13,6 +13,7 @@ from apache_beam import pvalue
 
 from components.ingestion import scratch
 from components.ingestion.batch_parser import Mask
+from components.ingestion.counts import CountKey
 from components.ingestion.examples import Layout, split_of_key
 from components.ingestion.lookups import InstallTimes, keys_of, positions_of
 from components.ingestion.readers import unit_of
@@ -34,6 +35,10 @@ from transform.feature_spec import IMPRESSIONS
 
 #: The rows of a part whose ids earlier rows have, as `FindRepeated` gives them.
 Repeated = npt.NDArray[np.int64]
+
+#: The installs that follow an impression within the window, and those with an impression of the same keys: a bit for
+#: each install, sorted by keys and time, in arrays of uint8.
+FoundInstalls = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 
 class JoinPart(beam.DoFn):  # type: ignore[misc]
@@ -142,13 +147,19 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         return rows.append_column("label", pa.array(found.labels)), found.attributed, found.seen
 
 
-def count_installs(parts: list[tuple[Any, Any]], lookups: dict[str, str]) -> list[tuple[tuple[str, ...], int]]:
-    """Returns the counts of installs by the impressions that precede them, from what `JoinPart` has found in parts."""
+def union_of(found: Iterable[FoundInstalls]) -> FoundInstalls:
+    """Returns the installs that are in any of what `JoinPart` has found in parts; empty arrays without installs."""
+    pairs = [pair for pair in found if len(pair[0])]
+    if not pairs:
+        return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
+    attributed, seen = zip(*pairs, strict=True)
+    return np.bitwise_or.reduce(attributed), np.bitwise_or.reduce(seen)
+
+
+def count_installs(found: FoundInstalls, lookups: dict[str, str]) -> list[tuple[CountKey, int]]:
+    """Returns the counts of installs by the impressions that precede them, from the `union_of` all parts."""
     number = len(scratch.read_table(lookups[INSTALL_LOG]))
-    attributed, seen = np.zeros(number, bool), np.zeros(number, bool)
-    for attributed_bits, seen_bits in parts:
-        attributed |= np.unpackbits(attributed_bits, count=number).astype(bool)
-        seen |= np.unpackbits(seen_bits, count=number).astype(bool)
+    attributed, seen = (np.unpackbits(bits, count=number).astype(bool) for bits in found)
     kinds = {"attributed": attributed, "outside_window": seen & ~attributed, "without_impression": ~seen & ~attributed}
     return [(("install", kind), int(mask.sum())) for kind, mask in kinds.items() if mask.any()]
 

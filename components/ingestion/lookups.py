@@ -20,7 +20,7 @@ def keys_of(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
     """Returns one text for each row's keys, different for different keys; the keys must not be null."""
     pieces: list[pa.Array] = []
     for at, column in enumerate(columns):
-        array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        array = column.combine_chunks()
         if at < len(columns) - 1:  # the length says where the key ends
             pieces += [pc.binary_length(array).cast(pa.string()), pa.scalar(":")]
         pieces.append(array)

@@ -35,12 +35,14 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
         name, split, rank, path = element
         config = self._task.config
         source = config.sources.of(name)
-        sketch, tally, lines = FileSketch(config, name), LineTally(), np.zeros(3, np.int64)
+        sketch, tally = FileSketch(config, name), LineTally()
         waiting: list[TypedBlock] = []
-        num_parts = num_blocks = 0
+        num_parts = num_blocks = num_rows = num_lines = num_multi_line = 0
         try:
             for block in TypedReader(name, source, config.columns[name], config.ingestion).read(path, tally):
-                lines += np.array([block.num_rows, block.num_lines, block.num_multi_line])
+                num_rows += block.num_rows
+                num_lines += block.num_lines
+                num_multi_line += block.num_multi_line
                 sketch.add(block.values)
                 yield from self._task.rejected(f"read-{name}", (rank, num_blocks), block.rejections)
                 num_blocks += 1
@@ -51,7 +53,7 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
             contents = read_contents(path, source.format)
             yield pvalue.TaggedOutput(EVIDENCE, sketch.part(path, contents.sha256))
             if source.format in TEXT_FORMATS:
-                counts = LineCounts(contents.num_lines, tally.header, tally.blank, int(lines[1]), int(lines[2]))
+                counts = LineCounts(contents.num_lines, tally.header, tally.blank, num_lines, num_multi_line)
                 counts.check(path)
                 for key, count in counts.pairs(name):
                     yield counted(key, count)
@@ -60,7 +62,7 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
             yield counted(("unusable", str(error)), 1)
         if waiting:
             yield from self._part(Part(name, (rank, num_parts), split, path, ""), waiting)
-        yield counted(("read", name), lines[0])
+        yield counted(("read", name), num_rows)
 
     def _part(self, part: Part, blocks: Sequence[TypedBlock]) -> Iterator[Any]:
         columns = self._task.config.columns[part.source]
@@ -75,13 +77,14 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
             at = self._layout.timestamp_of(INSTALL_LOG, installs.timestamp)
             yield pvalue.TaggedOutput(TIMES, minutes_of(np.asarray(rows[f"c{at}"])))
         if part.source == IMPRESSIONS and self._layout.impression_id is not None:
-            ids = rows.select([f"c{self._layout.impression_id}", "number"]).rename_columns(["key", "number"])
-            ids = ids.append_column("row", pa.array(np.arange(len(rows))))
-            number = self._task.num_key_buckets
-            buckets = scratch.buckets_of_texts(ids["key"].combine_chunks(), number)
-            places = scratch.write_buckets(self._task.path("ids", part.order), ids, buckets, number, part.order)
-            for place in places:
-                yield pvalue.TaggedOutput(PLACES, place)
+            yield from self._ids_to_buckets(part, rows[f"c{self._layout.impression_id}"], rows["number"])
+
+    def _ids_to_buckets(self, part: Part, ids: pa.ChunkedArray, numbers: pa.ChunkedArray) -> Iterator[Any]:
+        rows = pa.table({"key": ids, "number": numbers, "row": np.arange(len(ids))})
+        num_buckets = self._task.num_key_buckets
+        buckets = scratch.buckets_of_texts(ids.combine_chunks(), num_buckets)
+        for place in scratch.write_buckets(self._task.path("ids", part.order), rows, buckets, num_buckets, part.order):
+            yield pvalue.TaggedOutput(PLACES, place)
 
 
 def _is_full(blocks: Sequence[TypedBlock]) -> bool:

@@ -89,8 +89,8 @@ def _tfrecord_block(numbers: Sequence[int], rows: Sequence[Mapping[str, Any]], o
     def raw(column: Column) -> Plain:
         values = [row[column.name] for row in rows]
         if column.kind == "list":
-            return json_column([None if value is None else list(value) for value in values], column)
+            return json_column([None if value is None else list(value) for value in values])
         # A value of several items is left to `RowParser`.
-        return json_column([value[0] if value is not None and len(value) == 1 else value for value in values], column)
+        return json_column([value[0] if value is not None and len(value) == 1 else value for value in values])
 
     return RawBlock(np.array(numbers, np.int64), raw, rows.__getitem__, others)

@@ -328,7 +328,7 @@ def _json_block(
             others.append(other)
 
     def raw(column: Column) -> Plain:
-        return json_column([row.get(column.name) for row in rows], column)
+        return json_column([row.get(column.name) for row in rows])
 
     def row_at(at: int) -> Mapping[str, Any]:
         return {name: rows[at].get(name) for name in columns}

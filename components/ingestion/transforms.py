@@ -16,7 +16,7 @@ Each stage's counts and rejected rows are collected; `WriteRejected` writes the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -24,7 +24,7 @@ import tensorflow as tf
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from components.ingestion.examples import Layout
-from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs
+from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs, union_of
 from components.ingestion.key_stages import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.read_stage import ReadFiles
 from components.ingestion.span_end import EndOfLog
@@ -135,9 +135,9 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         counted.append(joined[COUNTED])
         if config.sources.installs is not None:
             counted.append(
-                root
-                | "Once" >> beam.Create([None])
-                | "CountInstalls" >> beam.FlatMap(_install_counts, AsList(joined[INSTALLS]), paths)
+                joined[INSTALLS]
+                | "FoundInstalls" >> beam.CombineGlobally(union_of)
+                | "CountInstalls" >> beam.FlatMap(count_installs, paths)
             )
         split = self._split(root, joined, read[TIMES])
         counted.append(split[COUNTED])
@@ -211,7 +211,3 @@ def _is_of_log(part: Part) -> bool:
 
 def _by_order(part: Part) -> tuple[Order, Part]:
     return part.order, part
-
-
-def _install_counts(_: None, parts: Iterable[Any], lookups: dict[str, str]) -> list[Any]:
-    return count_installs(list(parts), lookups)

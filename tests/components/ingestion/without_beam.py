@@ -15,7 +15,7 @@ from apache_beam.pvalue import TaggedOutput
 from components.ingestion.counts import Counts, counts_from_pairs
 from components.ingestion.evidence import Evidence, evidence_of
 from components.ingestion.examples import split_of_key
-from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs
+from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs, union_of
 from components.ingestion.key_stages import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.read_stage import ReadFiles
 from components.ingestion.readers import unit_of
@@ -113,7 +113,7 @@ def in_batches(config: Config, files: Files, out: Path, num_key_buckets: int = 1
     ]
     joined = outputs.run(JoinPart(task, log), of_log, lookups)
     if config.sources.installs is not None:
-        outputs.tagged[COUNTED] += count_installs(outputs.tagged.pop(INSTALLS, []), lookups)
+        outputs.tagged[COUNTED] += count_installs(union_of(outputs.tagged.pop(INSTALLS, [])), lookups)
     ends = _end(outputs.tagged.pop(TIMES, [])), _end(install_times)
     latest = _end(outputs.run(KnownTimes(task), joined, *ends)) if config.ingestion.split_by == "time" else 0.0
     split = outputs.run(SplitPart(task), joined, *ends, latest)
