@@ -86,13 +86,20 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         yield from self._task.rejected(f"keys-{name}", (), rejections)
         kept = rows.filter(pa.array(is_first))
         values = [kept[f"c{at}"].combine_chunks() for at in range(len(columns))]
-        pieces = self._encoder.table_pieces(name, values)
+        pieces = self._pieces(name, values)
         path = self._task.path(f"table-{name}", ())
         names = ["key", *(f"piece{at}" for at in range(len(pieces)))]
         scratch.write_table(path, pa.table([values[position], *pieces], names=names))
         if name in self._snapshots:
             self._write_snapshot(name, values)
         yield name, path
+
+    def _pieces(self, name: str, values: Sequence[pa.Array]) -> list[pa.ChunkedArray]:
+        """Serializes a table's rows, a slice at a time: what one slice gives has offsets of 32 bits."""
+        starts = range(0, max(len(values[0]), 1), ROWS_AT_ONCE)
+        slices = ([column.slice(start, ROWS_AT_ONCE) for column in values] for start in starts)
+        pieces = (self._encoder.table_pieces(name, some) for some in slices)
+        return [pa.chunked_array(list(chunks)) for chunks in zip(*pieces, strict=True)]
 
     def _write_snapshot(self, name: str, values: Sequence[pa.Array]) -> None:
         examples = (

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from components.ingestion import read_stage, text_blocks
+from components.ingestion import key_stages, read_stage, text_blocks
 from tests.components.ingestion.logs import CATALOG, USERS, store_config, write_rows
 from tests.components.ingestion.without_beam import Files, in_batches, row_by_row
 from transform.config.config import Config
@@ -155,6 +155,7 @@ def test_batches_give_what_rows_give(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_blocks, "BLOCK_BYTES", size * 30)
         patch.setattr(read_stage, "PART_ROWS", size)
+        patch.setattr(key_stages, "ROWS_AT_ONCE", size)
         found = in_batches(config, files, folder / "out", num_key_buckets, num_shards)
     expected = row_by_row(config, files)
     assert found == expected
