@@ -176,7 +176,7 @@ def labelled(examples: list[dict[str, list[Any]]]) -> int:
     return sum(example["label"][0] for example in examples)
 
 
-def test_a_shuffled_table_of_items_is_kept_too_and_one_of_users_is_not(tmp_path: Path) -> None:
+def test_a_table_of_items_is_kept_without_broadcast_too_and_one_of_users_is_not(tmp_path: Path) -> None:
     """`rank` looks up an item's features in it; the first row of a duplicate key is kept."""
     write_store(tmp_path / "data", "csv")
     result = ingest(store_config("csv", broadcast=False), tmp_path / "data", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""A store whose item features come from the log, a broadcast and a shuffled table, and a table of developers.
+"""A store whose item features come from the log, tables with and without broadcast, and one of developers.
 
 `features_of` computes in plain Python which item features an example must contain.
 """

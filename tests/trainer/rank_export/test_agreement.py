@@ -48,11 +48,11 @@ def not_found(*names: str) -> str:
 
 CASES = {
     "broadcast table": Case(["country", "age", "app", "price"]),
-    "shuffled table": Case(["country", "age", "app", "rating"]),
+    "table without broadcast": Case(["country", "age", "app", "rating"]),
     "lists of both sides": Case(["installed", "app", "tags"]),
     "counts alone": Case(["country", "app", "rating"], sections={"crosses": []}),
     "crosses alone": Case(FROM_TABLES, sections={"count_encodings": []}),
-    "broadcast and shuffled tables": Case(FROM_TABLES),
+    "tables with and without broadcast": Case(FROM_TABLES),
     "table of developers, by the catalog's developer": Case(
         ["country", "app", "developer", "price", "size"], sections={"tables": {"developers": {"item_key": "developer"}}}
     ),
@@ -77,7 +77,7 @@ CASES = {
     ),
 }
 #: The quick cases; the others run in `make test-all`, because each takes some seconds.
-QUICK = ("broadcast and shuffled tables", "number from the log")
+QUICK = ("tables with and without broadcast", "number from the log")
 
 
 @dataclasses.dataclass(frozen=True)
