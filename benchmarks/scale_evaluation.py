@@ -71,6 +71,7 @@ class Cost:
 
 def evaluate(job: Job, kind: str) -> Cost:
     """Evaluates with an executor, `stock` or `columns`."""
+    # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
     from tfx.components.evaluator.executor import Executor
     from tfx.types import artifact_utils, standard_artifacts
 

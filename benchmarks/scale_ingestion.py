@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tfx.components.example_gen import write_split
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
@@ -88,7 +89,7 @@ def row_by_row(config: Config, data: Path, out: Path) -> None:
         _ = (
             ingested["impressions"]
             | beam.Map(layout.serialized_example, found.span).with_output_types(bytes)
-            | write_split.WriteSplit(str(out / "old"), "tfrecords_gzip")
+            | beam.io.WriteToTFRecord(str(out / "old"), file_name_suffix=".gz")
         )
         _ = ingested["counted"] | beam.CombinePerKey(sum)
 

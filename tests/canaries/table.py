@@ -141,6 +141,7 @@ PRIVATE_USES = (
         "tfx.dsl.components.base.base_beam_executor",
         ("BaseBeamExecutor", "._get_tmp_dir", "._make_beam_pipeline"),
         (
+            "benchmarks/scale_ingestion.py",
             "benchmarks/scale_transform.py",
             "components/ingestion/component.py",
             "components/transforming/executor.py",
@@ -220,6 +221,7 @@ PRIVATE_USES = (
             "replicate_artifacts",
         ),
         (
+            "benchmarks/scale_evaluation.py",
             "benchmarks/scale_transform.py",
             "components/data_validation/gates.py",
             "components/data_validation/reading.py",
@@ -244,7 +246,7 @@ PRIVATE_USES = (
         ("components/data_validation/gates.py", "components/ingestion/component.py"),
         _ARTIFACTS,
         of_tfx.check_artifact_utils,
-        ("Split-{split}",),
+        ("Split-",),
     ),
     PrivateUse(
         *TFX,
@@ -276,7 +278,7 @@ PRIVATE_USES = (
         *TFX,
         "tfx.components.evaluator.executor",
         ("Executor",),
-        ("components/evaluation/executor.py",),
+        ("benchmarks/scale_evaluation.py", "components/evaluation/executor.py"),
         "an Evaluator that keeps columns, and does nothing on a first span, which has no model",
         of_tfx.check_evaluator_executor,
     ),
