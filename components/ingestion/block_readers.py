@@ -84,8 +84,9 @@ class TypedReader:
 
     def _typed(self, block: RawBlock, path: str) -> TypedBlock:
         values, odd = self._batches.parse(block.raw)
-        others = [RawRow(int(block.numbers[at]), block.row(at)) for at in np.flatnonzero(odd).tolist()]
-        others = sorted([*others, *block.others], key=lambda row: row.number)
+        positions = np.flatnonzero(odd)
+        odd_rows = zip(block.numbers[positions].tolist(), block.rows(positions), strict=True)
+        others = sorted([*itertools.starmap(RawRow, odd_rows), *block.others], key=lambda row: row.number)
         parsed_rows: list[tuple[int, tuple[Any, ...]]] = []
         rejections: list[Rejection] = []
         for raw in others:

@@ -22,19 +22,24 @@ class RawBlock:
     Attributes:
       numbers: The numbers of the plain rows, ascending, as in `RawRow`.
       raw: Returns a column of the plain rows, as for `BatchParser.parse`.
-      row: Returns the raw values of one plain row, by its position, as in `RawRow`.
+      rows: Returns the raw values of some plain rows, by their positions, as in `RawRow`.
       others: The rows that are not plain, ascending.
     """
 
     numbers: npt.NDArray[Any]
     raw: Callable[[Column], Plain]
-    row: Callable[[int], Mapping[str, Any]]
+    rows: Callable[[npt.NDArray[Any]], Sequence[Mapping[str, Any]]]
     others: Sequence[RawRow] = ()
 
     @property
     def last_number(self) -> int:
         """The number of the last row; 0 without rows."""
         return max([*map(int, self.numbers[-1:]), *(row.number for row in self.others[-1:]), 0])
+
+
+def rows_of(columns: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:
+    """Returns columns of raw values as rows."""
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def json_column(values: Sequence[Any]) -> Plain:

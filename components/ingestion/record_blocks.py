@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingestion import record_readers
 from components.ingestion.batch_parser import Plain
-from components.ingestion.blocks import RawBlock, checked_texts, json_column
+from components.ingestion.blocks import RawBlock, checked_texts, json_column, rows_of
 from components.ingestion.record_readers import parquet_batches, seconds_of, to_python
 from components.ingestion.rows import RawRow
 from transform.config.config import Column
@@ -31,10 +32,11 @@ def _parquet_block(batch: pa.RecordBatch, number: int, columns: Sequence[str]) -
     def raw(column: Column) -> Plain:
         return _arrow_column(batch.column(column.name))
 
-    def row(at: int) -> Mapping[str, Any]:
-        return {name: to_python(batch.column(name).slice(at, 1))[0] for name in columns}
+    def rows(positions: npt.NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        some = pa.array(positions)
+        return rows_of({name: to_python(batch.column(name).take(some)) for name in columns})
 
-    return RawBlock(np.arange(number + 1, number + len(batch) + 1), raw, row)
+    return RawBlock(np.arange(number + 1, number + len(batch) + 1), raw, rows)
 
 
 def _arrow_column(column: pa.Array) -> Plain:
@@ -93,4 +95,4 @@ def _tfrecord_block(numbers: Sequence[int], rows: Sequence[Mapping[str, Any]], o
         # A value of several items is left to `RowParser`.
         return json_column([value[0] if value is not None and len(value) == 1 else value for value in values])
 
-    return RawBlock(np.array(numbers, np.int64), raw, rows.__getitem__, others)
+    return RawBlock(np.array(numbers, np.int64), raw, lambda positions: [rows[at] for at in positions], others)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingestion.batch_parser import Mask, Plain
-from components.ingestion.blocks import RawBlock, json_column
+from components.ingestion.blocks import RawBlock, json_column, rows_of
 from components.ingestion.files import check_columns, open_file
 from components.ingestion.readers import LineTally
 from components.ingestion.rows import RawRow
@@ -60,8 +60,11 @@ class _Chunks:
         self.has_ended = False
 
     def next(self) -> bytes:
-        """Returns the next lines, more than were put back; the stream's last line may end without a newline."""
-        least = max(BLOCK_BYTES, self._num_put_back + 1)
+        """Returns the next lines, twice as many bytes as were put back; the last line may end without a newline.
+
+        So a long record costs at most twice its bytes, however many blocks it runs over.
+        """
+        least = max(BLOCK_BYTES, 2 * self._num_put_back)
         while (at := self._rest.find(b"\n", least - 1)) < 0 and not self._is_read:
             self._read()
         if at >= 0:
@@ -93,8 +96,12 @@ class _Chunks:
             self._rest, self._is_skipping = self._rest[: start + self._max_kept], True
 
 
-class _Cut(io.BytesIO):
-    """Lines of a stream up to an error of the stream, which it raises at their end."""
+class _UnfinishedError(Exception):
+    """A record runs over the end of a block of lines."""
+
+
+class _Block(io.BytesIO):
+    """A block's lines as a stream, with what it raises at their end, if anything."""
 
     def __init__(self, lines: bytes, error: Exception | None):
         super().__init__(lines)
@@ -155,21 +162,19 @@ class _DelimitedBlocks:
           Their rows, the number of lines of the block that are read, and the stream's error if a record runs into it.
         """
         others: list[RawRow] = []
-        most, next_line = self._limits.max_record_lines, 0
+        end = self._chunks.error if self._chunks.has_ended else _UnfinishedError()
+        stream, next_line = split.stream(end), 0
         for line in np.flatnonzero(split.is_odd).tolist():
             if line < next_line:
                 continue
-            is_whole = line + most <= split.num_lines or self._chunks.has_ended
-            if not is_whole:
-                return others, line, None
-            cut = _Cut(split.lines(line, line + most), self._chunks.error)
-            lines = Lines(cut, self._limits.max_row_bytes, most, self._num_before + line)
+            stream.seek(split.start(line))
+            lines = Lines(stream, self._limits.max_row_bytes, self._limits.max_record_lines, self._num_before + line)
             try:
                 row = next(iter(DelimitedRecords(lines, self._format, self._header, self._columns)), None)
             except Exception as error:
-                if error is not self._chunks.error:
+                if error is not end:
                     raise
-                return others, line, error
+                return others, line, self._chunks.error if self._chunks.has_ended else None
             next_line = line + lines.num_lines
             split.is_odd[line:next_line] = True
             if row is None:
@@ -189,10 +194,11 @@ class _DelimitedBlocks:
         def raw(column: Column) -> Plain:
             return Plain(texts[column.name], none_odd)
 
-        def row(at: int) -> Mapping[str, Any]:
-            return {name: text[at].as_py() for name, text in texts.items()}
+        def rows(positions: _Positions) -> list[Mapping[str, Any]]:
+            some = pa.array(positions)
+            return rows_of({name: text.take(some).to_pylist() for name, text in texts.items()})
 
-        return RawBlock(np.flatnonzero(is_plain) + self._num_before + 1, raw, row, others)
+        return RawBlock(np.flatnonzero(is_plain) + self._num_before + 1, raw, rows, others)
 
 
 class _Split:
@@ -229,6 +235,14 @@ class _Split:
         if start >= min(end, self.num_lines):
             return b""
         return self._data[self._starts[start] : self._after[min(end, self.num_lines) - 1]]
+
+    def start(self, line: int) -> int:
+        """Returns where a line starts."""
+        return int(self._starts[line])
+
+    def stream(self, error: Exception | None) -> _Block:
+        """Returns the lines as a stream that raises `error` at their end."""
+        return _Block(self._data, error)
 
     def _take_returns(self, newlines: _Positions) -> None:
         """Takes a carriage return before a newline as part of the line's end; a line with any other one is odd."""
@@ -330,10 +344,10 @@ def _json_block(
     def raw(column: Column) -> Plain:
         return json_column([row.get(column.name) for row in rows])
 
-    def row_at(at: int) -> Mapping[str, Any]:
-        return {name: rows[at].get(name) for name in columns}
+    def some_rows(positions: _Positions) -> list[Mapping[str, Any]]:
+        return [{name: rows[at].get(name) for name in columns} for at in positions]
 
-    return RawBlock(np.array(numbers, np.int64), raw, row_at, others), len(lines)
+    return RawBlock(np.array(numbers, np.int64), raw, some_rows, others), len(lines)
 
 
 def _plain_object(line: bytes, max_bytes: int) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,28 @@ def test_a_compressed_file_that_is_cut_off(folder: Path, log: bytes, size: int, 
         assert_the_same(path, form, OF_LOG, Ingestion(max_row_bytes=100, max_record_lines=3))
 
 
+def test_the_most_lines_of_a_record_do_not_set_the_cost_of_reading(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "a.csv"
+    content = HEADER + b"".join(b'i%d,0,a,"two\nlines"\n' % number for number in range(500)) + b'i,0,a,"open\n'
+    path.write_bytes(content)
+    split = []
+
+    class Counted(text_blocks._Split):
+        def __init__(self, data: bytes, *more: Any):
+            split.append(len(data))
+            super().__init__(data, *more)
+
+    monkeypatch.setattr(text_blocks, "_Split", Counted)
+    with blocks_of(1000):
+        source, limits = Source(path="x", format="csv"), Ingestion(max_record_lines=10_000)
+        found = in_blocks(path, source, OF_LOG, limits)
+    assert found == one_by_one(path, source, OF_LOG, limits)
+    assert len(found[0]) == 500
+    assert sum(split) < 2 * len(content)
+
+
 #: Texts that some column's rule reads in a way of its own.
 TEXTS = [
     "", " ", "none", " none ", "99", "99.0", "-0.5", "a", " a", "a|b", "a| |none|b ", "a|b|c|d", "é", "\xa0a", "x" * 33,
@@ -269,6 +292,7 @@ OF_PARQUET: dict[str, list[pa.Array]] = {
         pa.array([1, None, 99, 2**60 + 1, -1]),
         pa.array(["1.5", None, " 99 ", "x", "1e3"]),
         pa.array([True, None, False, True, False]),
+        pa.array([Decimal("1.5"), None, Decimal("-0.5"), Decimal(99), Decimal(1)], pa.decimal128(12, 3)),
     ],
     "clicked": [
         pa.array([0, 1, 2, None, 1]),
@@ -306,6 +330,24 @@ def test_parquet_of_every_type(folder: Path, picked: dict[str, pa.Array], good: 
     pq.write_table(pa.table({name: fine[name] if good[name] else picked[name] for name in NAMES}), path)
     with blocks_of(size):
         assert_the_same(path, "parquet")
+
+
+def test_odd_rows_of_a_batch_are_taken_from_its_columns_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "a.parquet"
+    prices = pa.array([Decimal(number) for number in range(20)], pa.decimal128(12, 2))
+    pq.write_table(pa.table({"id": ["i"] * 20, "price": prices}), path)
+    columns, source = (COLUMNS[0], COLUMNS[3]), Source(path="x", format="parquet")
+    expected = one_by_one(path, source, columns, LIMITS)
+    assert [row[2] for row in expected[0]] == [float(number) for number in range(20)]
+    lengths = []
+
+    def counted(column: pa.Array) -> list[Any]:
+        lengths.append(len(column))
+        return record_readers.to_python(column)
+
+    monkeypatch.setattr(record_blocks, "to_python", counted)
+    assert in_blocks(path, source, columns, LIMITS) == expected
+    assert lengths == [20, 20]
 
 
 def test_every_kind_of_text_file_is_tried() -> None:
