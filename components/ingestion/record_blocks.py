@@ -16,8 +16,8 @@ from components.ingestion.record_readers import parquet_batches, seconds_of, to_
 from components.ingestion.rows import RawRow
 from transform.config.config import Column
 
-#: Records of a TFRecord file that are parsed at once.
-RECORDS_AT_ONCE = 10_000
+#: A block of a TFRecord file ends with the record that has this number in it, or these bytes.
+RECORDS_AT_ONCE, BYTES_AT_ONCE = 10_000, 32 << 20
 
 
 def read_parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[RawBlock]:
@@ -70,16 +70,18 @@ def read_tfrecord_blocks(path: str, columns: Sequence[str], max_row_bytes: int) 
     rows: list[Mapping[str, Any]] = []
     others: list[RawRow] = []
     error: Exception | None = None
+    num_bytes = 0
     try:
-        for row in record_readers.read_tfrecord(path, columns, max_row_bytes):
+        for length, row in record_readers.read_sized_tfrecord(path, columns, max_row_bytes):
+            num_bytes += length
             if row.values is None:
                 others.append(row)
             else:
                 numbers.append(row.number)
                 rows.append(row.values)
-            if len(numbers) + len(others) >= RECORDS_AT_ONCE:
+            if len(numbers) + len(others) >= RECORDS_AT_ONCE or num_bytes >= BYTES_AT_ONCE:
                 yield _tfrecord_block(numbers, rows, others)
-                numbers, rows, others = [], [], []
+                numbers, rows, others, num_bytes = [], [], [], 0
     except Exception as raised:  # raised again below, after the rows before it
         error = raised
     yield _tfrecord_block(numbers, rows, others)

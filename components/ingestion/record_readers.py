@@ -82,20 +82,27 @@ def seconds_of(column: pa.Array) -> pa.Array:
 
 def read_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
     """Reads a file of tf.Examples; see `readers.read_rows`."""
+    for _, row in read_sized_tfrecord(path, columns, max_row_bytes):
+        yield row
+
+
+def read_sized_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[tuple[int, RawRow]]:
+    """Reads a file of tf.Examples as `read_tfrecord`; yields with each row the bytes read of its record."""
     number = 0
     with open_file(path) as stream:
         for length, record in _records(stream, max_row_bytes):
             number += 1
             if length > max_row_bytes:
                 detail = f"a row must have at most {max_row_bytes} bytes. Received: {length}"
-                yield RawRow(number, None, "too_long", detail, ascii(record))
+                yield len(record), RawRow(number, None, "too_long", detail, ascii(record))
                 continue
             try:
                 features = tf.train.Example.FromString(record).features.feature
             except DecodeError as error:
-                yield RawRow(number, None, "undecodable", f"a record must be a tf.Example: {error}", ascii(record))
+                detail = f"a record must be a tf.Example: {error}"
+                yield length, RawRow(number, None, "undecodable", detail, ascii(record))
                 continue
-            yield RawRow(number, {name: _example_value(features, name) for name in columns})
+            yield length, RawRow(number, {name: _example_value(features, name) for name in columns})
 
 
 def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:

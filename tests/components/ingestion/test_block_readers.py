@@ -253,6 +253,18 @@ def test_records_of_every_kind(folder: Path, rows: list[Any], size: int, kept: f
         assert_the_same(path, "tfrecord")
 
 
+def test_a_block_of_records_ends_at_its_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "a.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for _ in range(10):
+            writer.write(_example({"id": [b"x" * 1000]}))
+    source, columns, limits = Source(path="x", format="tfrecord"), (COLUMNS[0],), Ingestion()
+    monkeypatch.setattr(record_blocks, "BYTES_AT_ONCE", 3000)  # three records of some more than 1000 bytes
+    blocks = list(TypedReader("log", source, columns, limits).read(str(path), LineTally()))
+    assert [block.num_rows for block in blocks] == [3, 3, 3, 1]
+    assert in_blocks(path, source, columns, limits) == one_by_one(path, source, columns, limits)
+
+
 def _example(row: dict[str, Any]) -> bytes:
     result = tf.train.Example()
     for name, values in row.items():
