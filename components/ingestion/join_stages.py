@@ -159,9 +159,16 @@ def union_of(found: Iterable[FoundInstalls]) -> FoundInstalls:
 def count_installs(found: FoundInstalls, lookups: dict[str, str]) -> list[tuple[CountKey, int]]:
     """Returns the counts of installs by the impressions that precede them, from the `union_of` all parts."""
     number = len(scratch.read_table(lookups[INSTALL_LOG]))
-    attributed, seen = (np.unpackbits(bits, count=number).astype(bool) for bits in found)
+    attributed, seen = (_mask_of(bits, number) for bits in found)
     kinds = {"attributed": attributed, "outside_window": seen & ~attributed, "without_impression": ~seen & ~attributed}
     return [(("install", kind), int(mask.sum())) for kind, mask in kinds.items() if mask.any()]
+
+
+def _mask_of(bits: npt.NDArray[np.uint8], number: int) -> Mask:
+    """Unpacks `number` bits; those that an empty array lacks, where no part was read, are False."""
+    padded = np.zeros((number + 7) // 8, np.uint8)
+    padded[: len(bits)] = bits
+    return np.unpackbits(padded, count=number).astype(bool)  # NumPy does not set what it adds to an empty array
 
 
 class KnownTimes(beam.DoFn):  # type: ignore[misc]

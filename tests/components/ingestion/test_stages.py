@@ -8,11 +8,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from components.ingestion import key_stages, read_stage, text_blocks
+from components.ingestion import key_stages, read_stage, scratch, text_blocks
+from components.ingestion.join_stages import count_installs, union_of
+from components.ingestion.stages import INSTALL_LOG
 from tests.components.ingestion.logs import CATALOG, USERS, store_config, write_rows
 from tests.components.ingestion.without_beam import Files, in_batches, row_by_row
 from transform.config.config import Config
@@ -162,3 +166,12 @@ def test_batches_give_what_rows_give(
     event(f"an example: {bool(found.train or found.eval)}")
     event(f"a rejection: {bool(found.rejected)}")
     event(f"an unusable file: {bool(found.counts.unusable_files)}")
+
+
+def test_without_an_impression_all_installs_are_without_one(tmp_path: Path) -> None:
+    place = str(tmp_path / "installs")
+    scratch.write_table(place, pa.table({"key": ["u0\0a0", "u1\0a0"], "time": [1.0, 2.0]}))
+    for value in range(100):
+        filled = [np.full(2, value, np.uint8) for _ in range(100)]
+        del filled  # its memory is used again
+        assert count_installs(union_of([]), {INSTALL_LOG: place}) == [(("install", "without_impression"), 2)]
