@@ -16,9 +16,11 @@ ROOT = Path(__file__).parents[1]
 #: whose entry says why it cannot be read through the document's validator.
 OTHER_JSON = {
     "benchmarks/model_server.py": "the model server's log",
+    "benchmarks/scale_ingestion.py": "its own config, with another log format",
     "benchmarks/serving_load.py": "the output of `wdr load-test`",
     "components/data_validation/measuring.py": "its own config, with the first names of its keys",
     "components/evaluation/extractors.py": "the settings of a metric, in TFMA's config",
+    "components/evaluation/plan.py": "the settings of a metric, in TFMA's config",
     "components/evaluation/results.py": "its own output, as plain values",
     "components/infra_validation/process.py": "answers of the dry run's process",
     "components/ingestion/component.py": "an execution's property with its input files",
