@@ -59,6 +59,7 @@ soak: setup
 	$(BIN)/python -m tests.soak.many_days
 	$(BIN)/python -m tests.soak.kubeflow_steps
 	$(BIN)/python -m tests.soak.backfill
+	$(BIN)/python -m tests.soak.stock_transform
 	$(BIN)/python -m tests.soak.abandoned_calls
 	@if [ -n "$(TF_SERVING)" ]; then $(BIN)/python -m tests.soak.tf_serving_tests "$(TF_SERVING)"; \
 	else echo "TF Serving's own tests need TF_SERVING=CHECKOUT: left out"; fi
