@@ -19,6 +19,7 @@ OTHER_JSON = {
     "benchmarks/scale_ingestion.py": "its own config, with another log format",
     "benchmarks/serving_load.py": "the output of `wdr load-test`",
     "components/data_validation/measuring.py": "its own config, with the first names of its keys",
+    "components/evaluation/executor.py": "an execution's property with the names of splits",
     "components/evaluation/extractors.py": "the settings of a metric, in TFMA's config",
     "components/evaluation/plan.py": "the settings of a metric, in TFMA's config",
     "components/evaluation/results.py": "its own output, as plain values",
