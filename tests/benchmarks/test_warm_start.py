@@ -15,8 +15,8 @@ SMALL_STORE = Path(__file__).parent.parent / "e2e" / "small_store.yaml"
 
 @pytest.mark.slow
 def test_a_warm_start_is_as_good_as_a_cold_one_after_a_fifth_of_its_steps(tmp_path: Path) -> None:
-    simulate(tmp_path / "data", num_days=4, impressions_per_day=20_000, num_users=1000, num_apps=100)
-    days = transform_days(load_config(SMALL_STORE), tmp_path / "data", tmp_path / "workspace", 4)
+    simulate(tmp_path / "data", num_days=3, impressions_per_day=20_000, num_users=1000, num_apps=100)
+    days = transform_days(load_config(SMALL_STORE), tmp_path / "data", tmp_path / "workspace", 3)
     result = compare(days, 1, tmp_path / "model")
     assert result.cold_auc > 0.55  # it has learned something
     assert result.warm_aucs[SHARES.index(0.2)] >= result.cold_auc, result

