@@ -13,6 +13,7 @@ from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded
 from trainer.progress import log_stage
 from trainer.rank_export.catalog import read_items
+from trainer.reference_models import reference_scores
 from trainer.signatures import export_model
 from trainer.trainer_predictions import trainer_predictions
 from trainer.training import TrainingResult
@@ -25,6 +26,7 @@ from transform.config.config import Config
 from transform.config.tuning import with_values
 from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
+from transform.reference_scores import write_reference_scores
 from transform.trainer_predictions import RAW_EVAL_FILES_KEY, write_trainer_predictions
 
 #: The wide part's weights, in readable form; in the folder that contains the SavedModel's, beside the training report.
@@ -40,8 +42,8 @@ def run_fn(fn_args: Any) -> None:
         raw examples to score) and `custom_config["catalog"]` (the folder of the catalog's snapshot); `train_files` and
         `eval_files` (lists of patterns), `transform_graph_path`, `base_model` (the previous SavedModel's folder or
         None), `hyperparameters` (the Tuner's result, or None) and `serving_model_dir`
-        (`<model uri>/Format-Serving`). It writes `warm_start/`, `own_scores/`, `training_report.json` and
-        `wide_weights.md` beside the latter.
+        (`<model uri>/Format-Serving`). It writes `warm_start/`, `own_scores/`, `reference_scores.npz`,
+        `training_report.json` and `wide_weights.md` beside the latter.
 
     Raises:
       TrainingError: If there are no training examples, or the training diverges.
@@ -60,6 +62,8 @@ def run_fn(fn_args: Any) -> None:
         write_trainer_predictions(
             trainer_predictions(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/"))
         )
+    log_stage("fitting the reference models")
+    write_reference_scores(reference_scores(prepared), os.path.dirname(directory.rstrip("/")))
     log_stage("exporting the model")
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
     signatures = export_model(model, tft_output, config, directory, items, prepared.counts)

@@ -58,6 +58,7 @@ class TrainingSetup:
       counts: The tables from which the counts' inputs are read; None without counts.
       window: The examples.
       eval_data: The batches for validation.
+      parsing: How the transformed features that training reads are parsed, by transformed name.
     """
 
     config: Config
@@ -69,14 +70,14 @@ class TrainingSetup:
     counts: CountTables | None
     window: Window
     eval_data: tf.data.Dataset
-    _parsing: Mapping[str, Any]
+    parsing: Mapping[str, Any]
 
     def train_data(self, epoch: int, skip_batches: int = 0) -> tf.data.Dataset:
         """The batches of an epoch (numbered from 1), without the first `skip_batches`."""
         # If no example is withheld, the check per example is skipped.
         withheld = self.window.withheld if self.label_counts.withheld else None
         training, files = self.config.training, self.window.train_files
-        return data.train_dataset(files, self._parsing, training, epoch, skip_batches, self.counts, withheld)
+        return data.train_dataset(files, self.parsing, training, epoch, skip_batches, self.counts, withheld)
 
     def train(self, checkpoint_folder: str | None = None) -> TrainingResult:
         """Trains the model in place (`trainer.training.train`), and then fills unseen rows (`fill_unseen_rows`)."""
@@ -85,7 +86,7 @@ class TrainingSetup:
             self.model, self.optimizers, self.train_data, self.eval_data, training, label_counts, checkpoint_folder
         )
         log_stage("initializing the rows that no training example contains")
-        examples = data.eval_dataset(self.window.train_files, self._parsing, counts=self.counts)
+        examples = data.eval_dataset(self.window.train_files, self.parsing, counts=self.counts)
         fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
         return result
 

@@ -24,11 +24,12 @@ from components.evaluation.results import read_measured, to_plain
 from components.evaluation.scores import Rows, ScoringError, checked_scores, read_rows, scores_of
 from components.execution_types import recorded_as
 from components.model_store.served_models import place_of, version_of, why_not_comparable
-from components.quality_gate.inputs import PairedDifference, QualityInputs, Rival, earlier_spans
+from components.quality_gate.inputs import PairedDifference, QualityInputs, ReferenceResult, Rival, earlier_spans
 from components.quality_gate.judgement import GATE
 from components.quality_gate.rules import decide
 from transform.config.config import Config
 from transform.feature_spec import REQUEST_ID
+from transform.reference_scores import read_reference_scores
 
 
 class QualityGateSpec(ComponentSpec):  # type: ignore[misc]
@@ -91,6 +92,10 @@ def _measured(
     model = artifact_utils.get_single_instance(input_dict["model"])
     examples = artifact_utils.get_single_instance(input_dict["examples"])
     features = config.spec.example_names
+    rows, evaluated = (
+        _rows(examples, config),
+        Evaluated(artifact_utils.get_single_uri(input_dict["evaluation"]), examples),
+    )
     anchor = None
     if input_dict.get("anchor_model"):
         rival = artifact_utils.get_single_instance(input_dict["anchor_model"])
@@ -98,14 +103,18 @@ def _measured(
         if problem := why_not_comparable(serving_root, version, features):
             anchor = Rival(place_of(rival), version, problem=problem)
         else:
-            evaluated = artifact_utils.get_single_uri(input_dict["evaluation"])
-            anchor = _scored(_rows(examples, config), Evaluated(evaluated, examples), model, rival, version)
+            anchor = _scored(rows, evaluated, model, rival, version)
     serving, not_compared = "", ""
     if input_dict.get("serving_model"):
         served = artifact_utils.get_single_instance(input_dict["serving_model"])
         serving = place_of(served)
         not_compared = why_not_comparable(serving_root, version_of(serving_root, served), features)
-    measured = read_measured(artifact_utils.get_single_uri(input_dict["evaluation"]))
+    references, problem = {}, ""
+    try:
+        references = _references(rows, evaluated, model)
+    except ScoringError as error:  # no gate needs them
+        problem = str(error)
+    measured = read_measured(evaluated.uri)
     if not_compared:
         measured = {place: of_slice.without_baseline() for place, of_slice in measured.items()}
     return QualityInputs(
@@ -115,6 +124,8 @@ def _measured(
         measured=to_plain(measured),
         anchor=anchor,
         not_compared=not_compared,
+        references=references,
+        references_problem=problem,
     )
 
 
@@ -175,6 +186,33 @@ def against(
         metrics_of(rows.label, rows.weight, other),
         {name: PairedDifference(d.estimate, d.standard_error) for name, d in found.items()},
     )
+
+
+def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict[str, ReferenceResult]:
+    """Compares a model with the reference models that its trainer scored.
+
+    Raises:
+      ScoringError: If these are not scores of the same rows.
+    """
+    found = read_reference_scores(model.uri)
+    if found is None:
+        return {}
+    if not np.array_equal(found.label, rows.label):
+        raise ScoringError(
+            "the reference models' scores must be of the evaluation rows, in their order. "
+            f"Received: {len(found.label):,} scores with other labels than the {len(rows.label):,} rows"
+        )
+    own, units = evaluated.scores(model, rows), _units(rows)
+    return {
+        name: ReferenceResult(
+            metrics_of(rows.label, rows.weight, scores.astype(np.float64)),
+            {
+                metric: PairedDifference(d.estimate, d.standard_error)
+                for metric, d in differences(rows.label, rows.weight, units, own, scores.astype(np.float64)).items()
+            },
+        )
+        for name, scores in found.scores.items()
+    }
 
 
 def _rows(examples: types.Artifact, config: Config) -> Rows:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from components.evaluation.results import EvaluationResult, from_plain
+from components.evaluation.results import Estimate, EvaluationResult, from_plain
 from components.gate_records import GateRecord
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -45,6 +45,31 @@ class Rival:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class ReferenceResult:
+    """A reference model's quality (`trainer.reference_models`), and the candidate model's gain.
+
+    Attributes:
+      metrics: Its metrics on this span's evaluation rows, as returned by `metrics_of`.
+      differences: By metric, the candidate model's minus this model's, on the same rows.
+    """
+
+    metrics: dict[str, _Finite]
+    differences: dict[str, PairedDifference]
+
+    def gain(self, metric: str) -> Estimate | None:
+        """Returns by how much the candidate model is better, positive if it is; None if it was not measured.
+
+        Args:
+          metric: `auc`, of which more is better, or `logloss`, of which less is better.
+        """
+        if metric not in self.differences:
+            return None
+        difference = self.differences[metric]
+        sign = -1 if metric == "logloss" else 1
+        return Estimate(sign * difference.estimate, difference.standard_error)
+
+
+@dataclass(frozen=True, config=_STRICT)
 class QualityInputs:
     """The quality gate's inputs of one span.
 
@@ -55,6 +80,8 @@ class QualityInputs:
       measured: The Evaluator's results of both by slice, as returned by `components.evaluation.results.to_plain`.
       anchor: The anchor; None if there is none yet.
       not_compared: Why the model that serves is not compared, as a sentence; empty if it is.
+      references: The reference models by name, the simplest first; empty if the trainer scored none.
+      references_problem: Why they could not be compared, as a sentence; empty if they could.
     """
 
     model_uri: str
@@ -63,6 +90,8 @@ class QualityInputs:
     measured: dict[str, Any]
     anchor: Rival | None = None
     not_compared: str = ""
+    references: dict[str, ReferenceResult] = Field(default_factory=dict)
+    references_problem: str = ""
 
     @cached_property
     def slices(self) -> dict[str, EvaluationResult]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
+from components.quality_gate.inputs import ReferenceResult
 from pipeline.report.run_report import RunResult
 
 #: Maximum number of slices, and of findings of one kind, in the summary; the report has all of them.
@@ -24,6 +25,7 @@ def quality_rows(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
     """Yields the summary's rows: what, and how much."""
     for name, value in run_result.metrics.items():
         yield name, f"{value:.4f}  ({_against(run_result, name)})"
+    yield from _references(run_result)
     if run_result.slices:
         yield "slices", _slices(run_result)
     for what, severity in (("warning", "warn"), ("cannot judge", "cannot_judge")):
@@ -39,6 +41,36 @@ def _against(run_result: RunResult, metric: str) -> str:
         return against
     low, high = run_result.changes[metric]
     return f"{against}, change {low:+.4f} to {high:+.4f}"
+
+
+def _references(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
+    """Yields a table of the reference models, and a sentence for each that the candidate model does not beat."""
+    if problem := run_result.references_problem:
+        yield "reference models", f"[yellow]not compared: {escape(problem)}[/yellow]"
+    if not run_result.references:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("reference model", no_wrap=True)
+    for header in ("auc", "model's gain", "logloss", "model's gain"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for name, reference in run_result.references.items():
+        cells = (cell for metric in ("auc", "logloss") for cell in _reference_cells(reference, metric))
+        table.add_row(name.replace("_", " "), *cells)
+    yield "reference models", table
+    for name, reference in run_result.references.items():
+        gain = reference.gain("logloss")
+        if gain is not None and gain.low <= 0:
+            against = f"logloss {reference.metrics['logloss']:.4f}, gain {gain.value:+.4f} ± {gain.half_width:.4f}"
+            yield "", f"[yellow]not better than the {name.replace('_', ' ')}: {against}[/yellow]"
+
+
+def _reference_cells(reference: ReferenceResult, metric: str) -> tuple[str, str]:
+    """Returns a reference model's metric, and the candidate model's gain: positive where it is better."""
+    value, gain = reference.metrics.get(metric), reference.gain(metric)
+    return (
+        "-" if value is None else f"{value:.4f}",
+        "-" if gain is None else f"{gain.value:+.4f} ± {gain.half_width:.4f}",
+    )
 
 
 def _findings(what: str, found: Sequence[Finding]) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
 from components.infra_validation.verdict import Verdict
 from components.ingestion.counts import Counts
+from components.quality_gate.inputs import ReferenceResult
 from pipeline.registry.progressive import ProgressiveValidation
 from trainer.training_report import TrainingReport
 from transform.documents import CONFIG, Document, FloatOrNaN, Plain
@@ -48,6 +49,9 @@ class RunReport:
       changes: By metric, the 95 % interval of the candidate's value minus the serving model's; empty on a first run.
       num_eval_examples: Number of examples on which they were measured.
       slices: By the slice's name, what was measured in it.
+      references: By name, the quality of simple models on the same examples, and the candidate model's gain over them;
+        empty if they could not be compared.
+      references_problem: Why they could not be compared, as a sentence; else empty.
       findings: Findings of the gate on quality, refusals first.
       infra: The verdict of infra validation.
       refusals: Why the model was not to be pushed, one sentence per reason; empty if the gates allowed the push.
@@ -75,6 +79,8 @@ class RunReport:
     changes: Mapping[str, tuple[FloatOrNaN, FloatOrNaN]] = Field(default_factory=dict)
     num_eval_examples: int = 0
     slices: Mapping[str, EvaluationResult] = Field(default_factory=dict)
+    references: Mapping[str, ReferenceResult] = Field(default_factory=dict)
+    references_problem: str = ""
     findings: tuple[Finding, ...] = ()
     infra: Verdict | None = None
     refusals: tuple[str, ...] = ()

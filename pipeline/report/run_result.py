@@ -17,7 +17,7 @@ from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.model_store.served_models import IMPORTED_FROM, baseline_words
 from components.push.component import FORCE_REASON, NOTE, REFUSAL
 from components.quality_gate import judgement as quality
-from components.quality_gate.inputs import QualityInputs
+from components.quality_gate.inputs import QualityInputs, ReferenceResult
 from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.progressive import read_progress
@@ -54,10 +54,13 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
     verdict = read_verdict(infra.uri)
     reasons = [f"infra validation: {problem}" for problem in verdict.problems]
     measured = {"": EvaluationResult(num_examples=0, metrics={}, baseline={}, changes={})}
+    references: Mapping[str, ReferenceResult] = {}
+    references_problem = ""
     findings: list[Finding] = []
     if not reasons:  # otherwise the Evaluator did not get the model
         record = read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri)
-        measured = QualityInputs.from_json(record.inputs).slices
+        inputs = QualityInputs.from_json(record.inputs)
+        measured, references, references_problem = inputs.slices, inputs.references, inputs.references_problem
         findings = list(record.findings)
         reasons = quality.refusals(findings)
         places["evaluation"] = evaluation_artifact.uri
@@ -82,6 +85,8 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         changes={name: (change.low, change.high) for name, change in whole.changes.items()},
         num_eval_examples=whole.num_examples,
         slices={name: in_slice for name, in_slice in sorted(measured.items()) if name},
+        references=references,
+        references_problem=references_problem,
         findings=tuple(findings),
         infra=verdict,
         refusals=() if version is not None and not forced else tuple(reasons),

@@ -25,6 +25,7 @@ from tests.components.saved_models import example, export
 from tests.transform.small_config import small_config
 from transform.config.component_configs import for_quality_gate
 from transform.config.config import Config
+from transform.reference_scores import ReferenceScores, write_reference_scores
 
 CONFIG = for_quality_gate(small_config(("evaluation.thresholds.auc", {"min": 0.65})))
 
@@ -191,3 +192,38 @@ def test_where_infra_validation_refused_the_model_there_is_an_empty_record_and_n
     assert blessing.get_int_custom_property("blessed") == 0
     assert (record.inputs, record.findings, artifact.get_int_custom_property("span")) == ({}, (), 4)
     assert gate.run(gate.model("good"), records=(artifact,))[0].get_int_custom_property("blessed") == 1
+
+
+def reference(gate: Gate, model: Any, label: np.ndarray) -> None:
+    """Writes a reference model's scores beside a model, as the trainer does."""
+    scores = {"constant": np.full(len(label), 0.25, np.float32)}
+    write_reference_scores(ReferenceScores(900, label.astype(np.float32), scores), model.uri)
+
+
+def test_a_model_is_compared_with_the_reference_models(gate: Gate) -> None:
+    model = gate.model("good")
+    reference(gate, model, gate.label)
+    found = QualityInputs.from_json(gate.run(model)[2].inputs)
+    assert found.references_problem == ""
+    constant = found.references["constant"]
+    share = gate.label.mean()
+    assert constant.metrics["logloss"] == pytest.approx(-share * np.log(0.25) - (1 - share) * np.log(0.75))
+    own = 1 / (1 + np.exp(-gate.x.astype(np.float32)))
+    own_loss = -np.log(np.where(gate.label == 1, own, 1 - own)).mean()
+    gain = constant.gain("logloss")
+    assert gain is not None
+    assert gain.value == pytest.approx(constant.metrics["logloss"] - own_loss, abs=1e-6)
+    auc_gain = constant.gain("auc")
+    assert auc_gain is not None
+    assert auc_gain.value == pytest.approx(found.references["constant"].differences["auc"].estimate)
+    assert constant.gain("gauc") is None
+
+
+def test_reference_scores_of_other_rows_are_not_compared_and_stop_no_push(gate: Gate) -> None:
+    model = gate.model("good")
+    reference(gate, model, 1 - gate.label)
+    blessing, _, record = gate.run(model)
+    found = QualityInputs.from_json(record.inputs)
+    assert found.references == {}
+    assert "in their order. Received: 400 scores with other labels than the 400 rows" in found.references_problem
+    assert blessing.get_int_custom_property("blessed") == 1

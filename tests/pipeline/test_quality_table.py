@@ -7,6 +7,7 @@ from typing import Any
 
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
+from components.quality_gate.inputs import PairedDifference, ReferenceResult
 from pipeline.report.quality_table import MAX_FINDINGS, MAX_SLICES
 from tests.pipeline.run_results import TRAINING
 from tests.pipeline.summaries import lines_of
@@ -48,3 +49,17 @@ def test_what_could_not_be_judged_is_named() -> None:
     ]
     assert f"cannot judge also: city = {MAX_FINDINGS}, " in text
     assert "and 3 others (all in the report)" in text
+
+
+def test_a_reference_model_that_is_not_beaten_is_named() -> None:
+    beaten = ReferenceResult(
+        {"auc": 0.5, "logloss": 0.3}, {"auc": PairedDifference(0.2, 0.0), "logloss": PairedDifference(-0.05, 0.01)}
+    )
+    not_beaten = ReferenceResult({"logloss": 0.26}, {"logloss": PairedDifference(-0.01, 0.02 / 1.959964)})
+    lines = lines_of(TRAINING, references={"constant": beaten, "item_mean": not_beaten})
+    assert "reference models reference model auc model's gain logloss model's gain" in lines
+    assert "constant 0.5000 +0.2000 ± 0.0000 0.3000 +0.0500 ± 0.0196" in lines
+    assert "item mean - - 0.2600 +0.0100 ± 0.0200" in lines
+    assert [line for line in lines if line.startswith("not better")] == [
+        "not better than the item mean: logloss 0.2600, gain +0.0100 ± 0.0200"
+    ]
