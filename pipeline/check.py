@@ -73,7 +73,9 @@ def check_files(config: Config, found: SpanFiles) -> None:
         source = config.sources.of(name)
         columns = _column_names(config, name)
         paths = [path for paths in by_split.values() for path in paths]
-        first_rows = [next(read_rows(path, source.format, columns, config.ingestion), None) for path in paths]
+        first_rows = [
+            next(read_rows(path, source.format, columns, config.ingestion, text=source.text), None) for path in paths
+        ]
         if not any(first_rows):
             raise InputError(f"the source `{name}` must have a row. Received: none ({paths[0]})")
 
@@ -164,7 +166,7 @@ def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) ->
     times: list[float] = []
     num_rows, is_whole = 0, True
     for path in paths:
-        for row in read_rows(path, source.format, _column_names(config, name), config.ingestion):
+        for row in read_rows(path, source.format, _column_names(config, name), config.ingestion, text=source.text):
             if num_rows >= max_rows:
                 is_whole = False
                 break

@@ -144,7 +144,7 @@ def _rows(config: Config, span: SpanFiles, source: str, columns: Sequence[Column
     names = [column.name for column in columns]
     for paths in span.files[source].values():
         for path in paths:
-            for raw in read_rows(path, settings.format, names, config.ingestion):
+            for raw in read_rows(path, settings.format, names, config.ingestion, text=settings.text):
                 if raw.values is None:
                     continue
                 try:

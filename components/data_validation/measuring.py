@@ -84,6 +84,8 @@ def label_recipe(config: Config) -> str:
     """
     log, installs = config.sources.impressions, config.sources.installs
     recipe: dict[str, Any] = {"label": log.label, "timestamp": log.timestamp if installs else None}
+    if log.label_rule is not None:
+        recipe["label_rule"] = dataclasses.asdict(log.label_rule)
     if installs is not None:
         by_default = dataclasses.replace(config.sources, installs=Installs(path=installs.path, format=installs.format))
         same = _installs(dataclasses.replace(config, sources=by_default))

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from components.ingestion.rows import MAX_FLOAT, MAX_TIMESTAMP, MAX_WEIGHT
 from transform.config.config import Column, ColumnKind
 from transform.config.settings import Ingestion
-from transform.raw_texts import WHITE_SPACE, null_numbers, null_words
+from transform.raw_texts import WHITE_SPACE, null_numbers, null_words, trimmed
 
 Mask = npt.NDArray[np.bool_]
 
@@ -108,7 +108,7 @@ class BatchParser:
             case "float":
                 plain = self._float(raw)
             case "label":
-                plain = _in_range(raw, lambda numbers: (numbers == 0) | (numbers == 1), pa.types.is_boolean)
+                plain = self._label(raw, column)
             case "weight":
                 plain = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers <= MAX_WEIGHT))
             case _:
@@ -127,6 +127,20 @@ class BatchParser:
         if pa.types.is_integer(raw.type):
             return self._texts(raw.cast(pa.string()), column.trim)
         return _all_odd(raw, pa.string())
+
+    def _label(self, raw: pa.Array, column: Column) -> Plain:
+        rule = column.label_rule
+        if rule is None:
+            return _in_range(raw, lambda numbers: (numbers == 0) | (numbers == 1), pa.types.is_boolean)
+        if rule.at_least is not None:
+            numbers, is_null, odd = _numbers(raw)
+            labels, odd = numbers >= rule.at_least, odd | (np.isnan(numbers) & ~is_null)
+        else:
+            texts, odd = self._string(raw, column)
+            is_null, labels = _is_null(texts), _is_one_of(texts, rule.positive)
+            if rule.negative:
+                odd = odd | ~(is_null | labels | _is_one_of(texts, rule.negative))
+        return Plain(pa.array(labels.astype(np.int8), mask=is_null), odd)
 
     def _list(self, raw: pa.Array, column: Column) -> Plain:
         """Splits texts, or takes lists as they are; drops items that are null values, and makes empty lists null."""
@@ -180,6 +194,10 @@ def _is_null(values: pa.Array) -> Mask:
 def _true(mask: pa.Array) -> Mask:
     """Returns a mask as a NumPy array; null is false."""
     return np.asarray(pc.fill_null(mask, False))
+
+
+def _is_one_of(texts: pa.Array, words: Sequence[str]) -> Mask:
+    return _true(pc.is_in(texts, value_set=pa.array([trimmed(word) for word in words], pa.string())))
 
 
 def _all_odd(raw: pa.Array, kind: pa.DataType) -> Plain:

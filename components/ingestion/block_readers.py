@@ -53,7 +53,7 @@ class TypedReader:
     """
 
     def __init__(self, name: str, source: Source | Impressions, columns: Sequence[Column], limits: Ingestion):
-        self._name, self._format, self._limits = name, source.format, limits
+        self._name, self._format, self._text, self._limits = name, source.format, source.text, limits
         self._columns = columns
         self._names = list(dict.fromkeys(c.name for c in columns))
         self._batches = BatchParser(columns, source.null_values, source.list_separator, limits)
@@ -73,7 +73,7 @@ class TypedReader:
     def _blocks(self, path: str, tally: LineTally) -> Iterator[RawBlock]:
         match self._format:
             case "csv" | "tsv":
-                return read_delimited_blocks(path, self._format, self._names, self._limits, tally)
+                return read_delimited_blocks(path, self._format, self._names, self._limits, tally, self._text)
             case "jsonl":
                 return read_jsonl_blocks(path, self._names, self._limits, tally)
             case "parquet":

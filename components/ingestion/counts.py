@@ -30,7 +30,7 @@ class LineCounts:
 
     Attributes:
       total: All lines, counted from the file's bytes, independently of the reader of its rows.
-      header: Header lines.
+      header: Lines before a file's first row: header lines, and those that the config says to skip.
       blank: Lines without a field.
       rows: Lines that belong to rows, kept or rejected.
       multi_line_rows: Number of rows that span several lines.

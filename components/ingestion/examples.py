@@ -131,12 +131,19 @@ def split_rule(config: Config) -> str:
     if log.splits is not None:
         return json.dumps(log.splits, sort_keys=True)
     by_time = rule.split_by == "time"
+    if rule.split_by == "row_hash":
+        return json.dumps([rule.split_by, None, rule.eval_fraction])
     key = log.timestamp if by_time else log.request_id if rule.split_by == "request_hash" else log.impression_id
     return json.dumps([rule.split_by, key, rule.eval_seconds if by_time else rule.eval_fraction])
 
 
+def row_key(path: str, number: int) -> str:
+    """Returns the key by which a row without an id is split: its file's name without the folder, and its number."""
+    return f"row/{path.rsplit('/', 1)[-1]}:{number}"
+
+
 def split_of_key(key: str, eval_fraction: float) -> str:
-    """Returns the split of a request or an impression id: the same on every machine, in every run."""
+    """Returns the split of a request, an impression id or a `row_key`: the same on every machine, in every run."""
     return "eval" if hash_fraction(key) < eval_fraction else "train"
 
 

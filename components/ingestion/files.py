@@ -6,12 +6,16 @@ import gzip
 import hashlib
 import io
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from transform.config.sources import DelimitedText
 from transform.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 def open_file(path: str) -> BinaryIO:
@@ -20,6 +24,40 @@ def open_file(path: str) -> BinaryIO:
     if path.endswith(".gz"):
         return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
     return raw  # type: ignore[no-any-return]
+
+
+class _AsUtf8(io.RawIOBase):
+    """A text stream of a single-byte encoding, as UTF-8; a byte that the encoding does not have stays as it is.
+
+    In these encodings ASCII characters are the same bytes as in UTF-8, and no other character has such a byte.
+    """
+
+    def __init__(self, stream: BinaryIO, encoding: str):
+        self._stream, self._encoding = stream, encoding
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        room = memoryview(buffer)
+        if not self._rest:
+            # Not `read`, which loses what it has read if an error follows.
+            raw = self._stream.read1(len(room))  # type: ignore[attr-defined]
+            self._rest = raw.decode(self._encoding, "surrogateescape").encode("utf-8", "surrogateescape")
+        text, self._rest = self._rest[: len(room)], self._rest[len(room) :]
+        room[: len(text)] = text
+        return len(text)
+
+
+def as_text(stream: BinaryIO, text: DelimitedText) -> tuple[BinaryIO, int]:
+    """Returns a delimited file's lines as UTF-8 after those to skip, and the number of lines skipped."""
+    if text.encoding != "utf-8":
+        stream = cast(BinaryIO, io.BufferedReader(_AsUtf8(stream, text.encoding), 1 << 20))
+    number = 0
+    while number < text.skip_lines and (line := stream.readline(1 << 20)):
+        number += line.endswith(b"\n") or len(line) < 1 << 20
+    return stream, number
 
 
 def check_unique(names: Sequence[str], path: str) -> None:

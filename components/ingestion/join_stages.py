@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from apache_beam import pvalue
 from components.ingestion import scratch
 from components.ingestion.batch_parser import Mask
 from components.ingestion.counts import CountKey
-from components.ingestion.examples import Layout, split_of_key
+from components.ingestion.examples import Layout, row_key, split_of_key
 from components.ingestion.lookups import InstallTimes, keys_of, positions_of
 from components.ingestion.readers import unit_of
 from components.ingestion.rows import Rejection, kept_text
@@ -228,6 +229,9 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
             return np.full(len(rows), part.split == "eval")
         if rule.split_by == "time":
             return times > latest - rule.eval_seconds
+        if rule.split_by == "row_hash":
+            keys = map(row_key, itertools.repeat(part.file), np.asarray(rows["number"]).tolist())
+            return np.array([split_of_key(key, rule.eval_fraction) == "eval" for key in keys], bool)
         position = layout.request_id if rule.split_by == "request_hash" else layout.impression_id
         keys = rows[f"c{position}"].combine_chunks().dictionary_encode()
         texts = keys.dictionary.to_numpy(zero_copy_only=False).tolist()

@@ -15,12 +15,16 @@ import tensorflow as tf
 from components.ingestion.files import Contents, check_columns, contents_of, open_file
 from components.ingestion.record_readers import parquet_names, read_parquet, read_tfrecord
 from components.ingestion.rows import RawRow
-from components.ingestion.text_records import DelimitedRecords, Lines, json_records, read_names
+from components.ingestion.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
 from transform.config.settings import Ingestion
+from transform.config.sources import DelimitedText
 from transform.errors import InputError
 
 #: The formats whose rows are lines of text.
 TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl"})
+
+#: A delimited file in its format's usual form.
+PLAIN_TEXT = DelimitedText()
 
 
 @dataclasses.dataclass
@@ -28,7 +32,7 @@ class LineTally:
     """A reader's running count of a text file's lines that are part of no row.
 
     Attributes:
-      header: 1 once the header line is read; 0 in a format without a header.
+      header: The lines before the first row: those to skip, and the header line; 0 in a format without a header.
       blank: Lines without a field.
     """
 
@@ -42,7 +46,12 @@ def unit_of(file_format: str) -> Literal["line", "row"]:
 
 
 def read_rows(
-    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally | None = None
+    path: str,
+    file_format: str,
+    columns: Sequence[str],
+    limits: Ingestion,
+    tally: LineTally | None = None,
+    text: DelimitedText = PLAIN_TEXT,
 ) -> Iterator[RawRow]:
     """Reads a file.
 
@@ -58,6 +67,7 @@ def read_rows(
       limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory) and
         `max_record_lines`.
       tally: Counts the lines that are part of no row.
+      text: How a csv or tsv file is read.
 
     Yields:
       Every row; an unreadable row has a reason. Each line of a text file is either part of one row or in `tally`.
@@ -68,15 +78,17 @@ def read_rows(
     tally = LineTally() if tally is None else tally
     progress = Progress(unit_of(file_format))
     with told_as_input_error(path, progress):
-        for row in _rows(path, file_format, columns, limits, tally):
+        for row in _rows(path, file_format, columns, limits, tally, text):
             progress.number = row.number
             yield row
 
 
-def _rows(path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:
+def _rows(
+    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally, text: DelimitedText
+) -> Iterator[RawRow]:
     match file_format:
         case "csv" | "tsv":
-            return _read_delimited(path, file_format, columns, limits, tally)
+            return _read_delimited(path, file_format, columns, limits, tally, text)
         case "jsonl":
             return _read_jsonl(path, columns, limits, tally)
         case "parquet":
@@ -100,7 +112,7 @@ def read_header(path: str, file_format: str) -> list[str] | None:
         if file_format not in ("csv", "tsv"):
             return None
         with open_file(path) as stream:
-            return read_names(Lines(stream, Ingestion().max_row_bytes), file_format, path)
+            return start_of_rows(stream, file_format, PLAIN_TEXT, Ingestion(), path)[1]
 
 
 @dataclasses.dataclass
@@ -128,14 +140,13 @@ def told_as_input_error(path: str, progress: Progress) -> Iterator[None]:
 
 
 def _read_delimited(
-    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally
+    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally, text: DelimitedText
 ) -> Iterator[RawRow]:
     with open_file(path) as stream:
-        lines = Lines(stream, limits.max_row_bytes, limits.max_record_lines)
-        header = read_names(lines, file_format, path)
+        lines, header, num_lines = start_of_rows(stream, file_format, text, limits, path)
         check_columns(header, columns, path)
-        tally.header += 1
-        yield from _tallied(DelimitedRecords(lines, file_format, header, columns), tally)
+        tally.header += num_lines
+        yield from _tallied(DelimitedRecords(lines, dialect(file_format, text), header, columns), tally)
 
 
 def _read_jsonl(path: str, columns: Sequence[str], limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from transform.config.config import Column
 from transform.config.settings import Ingestion
+from transform.config.sources import LabelRule
 from transform.raw_texts import null_numbers, null_words, trimmed
 
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
@@ -198,13 +199,30 @@ class RowParser:
             raise RowError("bad_type", f"`{name}` must be a finite 32-bit number. Received: {str(value)[:40]!a}")
         return None if self._null_numbers and float(np.float32(number)) in self._null_numbers else number
 
-    @staticmethod
-    def _label(value: Any, column: Column) -> int:
-        name = column.name
+    def _label(self, value: Any, column: Column) -> int:
+        name, rule = column.name, column.label_rule
+        if rule is not None and rule.at_least is not None:
+            number = _number(value)
+            if number is None or math.isnan(number):
+                raise RowError("bad_label", f"`{name}` must be a number. Received: {str(value)[:40]!a}")
+            return int(number >= rule.at_least)
+        if rule is not None:
+            return self._label_of_text(value, column, rule)
         number = float(value) if isinstance(value, bool) else _number(value)
         if number not in (0.0, 1.0):
             raise RowError("bad_label", f"`{name}` must be 0 or 1. Received: {str(value)[:40]!a}")
         return int(number)
+
+    def _label_of_text(self, value: Any, column: Column, rule: LabelRule) -> int:
+        text = self._string(value, column)
+        if text is None:
+            raise RowError("missing_value", f"`{column.name}` must have a value")
+        if text in map(trimmed, rule.positive):
+            return 1
+        if rule.negative and text not in map(trimmed, rule.negative):
+            allowed = [*rule.positive, *rule.negative][:20]
+            raise RowError("bad_label", f"`{column.name}` must be one of {allowed}. Received: {text[:40]!a}")
+        return 0
 
     @staticmethod
     def _weight(value: Any, column: Column) -> float:

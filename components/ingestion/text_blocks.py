@@ -7,6 +7,7 @@ over, as it reads a whole file.
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
@@ -28,10 +29,11 @@ from components.ingestion.text_records import (
     Lines,
     dialect,
     json_records,
-    read_names,
+    start_of_rows,
 )
 from transform.config.config import Column
 from transform.config.settings import Ingestion
+from transform.config.sources import DelimitedText
 
 #: Bytes of a file that are split at once.
 BLOCK_BYTES = 4 << 20
@@ -115,37 +117,41 @@ class _Block(io.BytesIO):
 
 
 def read_delimited_blocks(
-    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally
+    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally, text: DelimitedText
 ) -> Iterator[RawBlock]:
     """Reads a csv or tsv file; the rows, the numbers and the errors are those of `readers.read_rows`."""
     with open_file(path) as stream:
-        lines = Lines(stream, limits.max_row_bytes, limits.max_record_lines)
-        header = read_names(lines, file_format, path)
+        lines, header, num_lines = start_of_rows(stream, file_format, text, limits, path)
         check_columns(header, columns, path)
-        tally.header += 1
-        yield from _DelimitedBlocks(stream, file_format, header, columns, limits, tally).blocks()
+        tally.header += num_lines
+        settings = dialect(file_format, text)
+        yield from _DelimitedBlocks(lines.stream, settings, header, columns, limits, tally, num_lines).blocks()
 
 
 class _DelimitedBlocks:
     def __init__(
         self,
         stream: BinaryIO,
-        file_format: str,
+        settings: Mapping[str, Any],
         header: Sequence[str],
         columns: Sequence[str],
         limits: Ingestion,
         tally: LineTally,
+        num_before: int,
     ):
         self._chunks = _Chunks(stream, limits.max_row_bytes)
-        self._format, self._header, self._columns = file_format, header, columns
-        self._delimiter = ord(dialect(file_format)["delimiter"])
+        self._settings, self._header, self._columns = settings, header, columns
+        self._delimiter = ord(settings["delimiter"])
+        self._may_quote = settings.get("quoting") != csv.QUOTE_NONE
         self._limits, self._tally = limits, tally
-        self._num_before = 1
+        self._num_before = num_before
 
     def blocks(self) -> Iterator[RawBlock]:
         while not self._chunks.has_ended:
             data = self._chunks.next()
-            split = _Split(data, self._delimiter, len(self._header), self._limits, self._format == "csv")
+            split = _Split(data, self._delimiter, len(self._header), self._limits, self._may_quote)
+            if self._num_before == 0:
+                split.is_odd[:1] = True  # a file's first line may have a byte order mark
             others, end, error = self._read_others(split)
             yield self._block(split, others, end)
             self._num_before += end
@@ -170,7 +176,7 @@ class _DelimitedBlocks:
             stream.seek(split.start(line))
             lines = Lines(stream, self._limits.max_row_bytes, self._limits.max_record_lines, self._num_before + line)
             try:
-                row = next(iter(DelimitedRecords(lines, self._format, self._header, self._columns)), None)
+                row = next(iter(DelimitedRecords(lines, self._settings, self._header, self._columns)), None)
             except Exception as error:
                 if error is not end:
                     raise

@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from components.ingestion.files import check_unique
+from components.ingestion.files import as_text, check_unique
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
+from transform.config.settings import Ingestion
+from transform.config.sources import DelimitedText
 from transform.errors import InputError
 
 #: Some Windows programs write it before the first line of a UTF-8 file.
@@ -39,6 +41,11 @@ class Lines:
         self._again: collections.deque[tuple[str, bool]] = collections.deque()
         self._record: list[tuple[str, bool]] = []
         self._num_before = num_before
+
+    @property
+    def stream(self) -> BinaryIO:
+        """The stream, after the lines that have been read."""
+        return self._stream
 
     @property
     def number(self) -> int:
@@ -102,11 +109,13 @@ class Lines:
         return kept.decode("utf-8", "surrogateescape"), too_long
 
 
-def dialect(file_format: str) -> dict[str, Any]:
+def dialect(file_format: str, text: DelimitedText) -> dict[str, Any]:
     """Returns the csv module's settings for a format."""
-    if file_format == "tsv":  # tab-separated files have no quoting: a quote is text
-        return {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    return {"delimiter": ",", "strict": True}
+    is_tsv = file_format == "tsv"  # tab-separated files have no quoting: a quote is text
+    delimiter = text.delimiter or ("\t" if is_tsv else ",")
+    if not (text.quoting if text.quoting is not None else not is_tsv):
+        return {"delimiter": delimiter, "quoting": csv.QUOTE_NONE}
+    return {"delimiter": delimiter, "strict": True}
 
 
 def _rule(error: csv.Error) -> str:
@@ -117,7 +126,7 @@ def _rule(error: csv.Error) -> str:
     return "a quoted field must be closed" if text == "unexpected end of data" else text
 
 
-def read_names(lines: Lines, file_format: str, path: str) -> list[str]:
+def read_names(lines: Lines, settings: Mapping[str, Any], path: str) -> list[str]:
     """Reads the column names from one line only, so that an unclosed quote in the header consumes no row."""
     line = next(lines, "")
     if line.startswith(GZIP_MAGIC):
@@ -127,7 +136,7 @@ def read_names(lines: Lines, file_format: str, path: str) -> list[str]:
     if lines.too_long:
         raise InputError(f"the header line must have at most {lines.max_bytes} bytes ({path})")
     try:
-        header: list[str] = next(csv.reader([line], **dialect(file_format)))
+        header: list[str] = next(csv.reader([line], **settings))
     except csv.Error as error:
         raise InputError(f"the header line cannot be read: {_rule(error)} ({path})") from error
     if not header:
@@ -136,21 +145,36 @@ def read_names(lines: Lines, file_format: str, path: str) -> list[str]:
     return header
 
 
+def start_of_rows(
+    stream: BinaryIO, file_format: str, text: DelimitedText, limits: Ingestion, path: str
+) -> tuple[Lines, list[str], int]:
+    """Reads a csv or tsv file up to its first row.
+
+    Returns:
+      The lines of the rows, the names of the columns, and the number of lines read.
+    """
+    stream, num_skipped = as_text(stream, text)
+    lines = Lines(stream, limits.max_row_bytes, limits.max_record_lines, num_skipped)
+    if text.columns:
+        return lines, list(text.columns), num_skipped
+    return lines, read_names(lines, dialect(file_format, text), path), num_skipped + 1
+
+
 class DelimitedRecords:
     """Reads the records of a csv or tsv file, one after the other; see `readers.read_rows`.
 
     Args:
       lines: The file's lines after its header.
-      file_format: `csv` or `tsv`.
-      header: The names in the file's header.
+      settings: The csv module's, of `dialect`.
+      header: The names of the file's columns.
       columns: The columns to read; the header has them.
     """
 
-    def __init__(self, lines: Lines, file_format: str, header: Sequence[str], columns: Sequence[str]):
+    def __init__(self, lines: Lines, settings: Mapping[str, Any], header: Sequence[str], columns: Sequence[str]):
         csv.field_size_limit(lines.max_bytes)
         self._lines, self._header = lines, header
-        self._dialect = dialect(file_format)
-        self._reader = csv.reader(lines, **self._dialect)
+        self._delimiter = settings["delimiter"]
+        self._reader = csv.reader(lines, **settings)
         self._wanted = [(name, header.index(name)) for name in columns]
 
     def __iter__(self) -> Iterator[RawRow | None]:
@@ -173,7 +197,7 @@ class DelimitedRecords:
             problem = "a quoted field must not run into a line that is too long"
         elif not fields and not problem:
             return None
-        problem = problem or _mistake(fields, self._header, lines, self._dialect["delimiter"])
+        problem = problem or _mistake(fields, self._header, lines, self._delimiter)
         if problem:
             lines.read_again_after_first()
             return RawRow(lines.number, None, "malformed", problem, lines.first_line)

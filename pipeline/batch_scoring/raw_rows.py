@@ -131,7 +131,7 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
     columns = list(dict.fromkeys([table.key, *(f.source_column for f in features)]))
     rows: dict[str, tf.train.Features] = {}
     for path in paths:
-        for raw in read_rows(path, table.format, columns, config.ingestion):
+        for raw in read_rows(path, table.format, columns, config.ingestion, text=table.text):
             if raw.values is None:
                 continue
             try:

@@ -39,6 +39,7 @@ PAGES = [path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md") if "_b
 PLACES: dict[type, str] = {
     sources.Sources: "`sources`",
     sources.Impressions: "`sources.impressions`",
+    sources.LabelRule: "`sources.impressions.label_rule`",
     sources.Installs: "`sources.installs`",
     sources.Table: "`sources.tables.NAME`",
     feature_spec.Feature: "`features[]`",
@@ -63,6 +64,9 @@ PLACES: dict[type, str] = {
     schedule_settings.Schedule: "`schedule`",
     schedule_settings.Pod: "`schedule.pods.NAME`",
 }
+
+#: The headings of the keys of a text source, one for each kind of source.
+TEXT_PLACES = [f"`sources.{source}.text`" for source in ("impressions", "installs", "tables.NAME")]
 
 #: The tutorial's numbered steps: the text of each, with example files and the config that reads them.
 STEPS = re.split(r"^## ", TUTORIAL, flags=re.MULTILINE)[1:5]
@@ -104,11 +108,12 @@ def test_the_places_are_all_dataclasses_of_a_config() -> None:
         for _, thing in inspect.getmembers(module, dataclasses.is_dataclass)
         if thing.__module__ == module.__name__
     }
-    assert declared - {sources.Source, feature_spec.FeatureSpec} == set(PLACES)
+    assert declared - {sources.Source, sources.DelimitedText, feature_spec.FeatureSpec} == set(PLACES)
 
 
 def test_every_field_is_in_its_table_and_nothing_else_is() -> None:
     expected = {place: {f.name for f in dataclasses.fields(cls)} for cls, place in PLACES.items()}
+    expected |= {place: {f.name for f in dataclasses.fields(sources.DelimitedText)} for place in TEXT_PLACES}
     top = {f.name for f in dataclasses.fields(Config)} - {"spec"} | {"features", "crosses", "count_encodings"}
     assert {heading: set(rows) for heading, rows in tables().items()} == {**expected, "The top of the file": top}
 

@@ -186,6 +186,41 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "(small.yaml).",
     ),
     (
+        [("sources.impressions.text", {"delimiter": ", "})],
+        "`delimiter` must be one ASCII character that is neither a double quote nor a line end. Received: ', ' "
+        "(small.yaml, sources.impressions.text.delimiter).",
+    ),
+    (
+        [("sources.impressions.text", {"encoding": "utf-16"})],
+        "`encoding` must be one of 'utf-8', 'latin-1' or 'windows-1252'. Received: 'utf-16' "
+        "(small.yaml, sources.impressions.text.encoding).",
+    ),
+    (
+        [("sources.impressions.text", {"columns": ["a", "b", "a"]})],
+        "`text.columns` names each column once. Received twice: ['a'] (small.yaml, sources.impressions.text).",
+    ),
+    (
+        [("sources.tables.catalog.format", "jsonl"), ("sources.tables.catalog.text", {"skip_lines": 1})],
+        "`text` goes with the formats csv and tsv only. Received: jsonl (small.yaml, sources.tables.catalog).",
+    ),
+    (
+        [("sources.impressions.label_rule", {"positive": ["yes"], "at_least": 4})],
+        "`label_rule` has exactly one of `positive` and `at_least` (small.yaml, sources.impressions.label_rule).",
+    ),
+    (
+        [("sources.impressions.label_rule", {"at_least": 4, "negative": ["no"]})],
+        "`label_rule.negative` goes with `positive` only (small.yaml, sources.impressions.label_rule).",
+    ),
+    (
+        [("sources.impressions.label_rule", {"positive": ["yes"], "negative": [" yes"]})],
+        "`label_rule` has a value in one of `positive` and `negative` only. Received: ['yes'] "
+        "(small.yaml, sources.impressions.label_rule).",
+    ),
+    (
+        [("sources.impressions.label_rule", {"positive": [True]})],
+        "`positive.0` must be a text. Received: True (small.yaml, sources.impressions.label_rule.positive.0).",
+    ),
+    (
         [("ingestion.split_by", "time")],
         "`ingestion.split_by: time` needs `sources.impressions.timestamp` (small.yaml).",
     ),

@@ -43,12 +43,14 @@ class Column:
       kind: How its text is read.
       required: Whether a row needs a value.
       trim: Whether white space at the ends of its texts is removed.
+      label_rule: Of a label: which values are positive; None if it is 0 or 1.
     """
 
     name: str
     kind: ColumnKind
     required: bool
     trim: bool = True
+    label_rule: source_sections.LabelRule | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -94,7 +96,7 @@ class Config:
             if table.item_key is not None and table.item_key not in keys:
                 rule = f"`sources.tables.{name}.item_key` names a categorical item feature"
                 raise ValueError(f"{rule}. Received: {table.item_key!r}; allowed: {keys}")
-        if log.splits is None:
+        if log.splits is None and self.ingestion.split_by != "row_hash":
             column, rule = {
                 "request_hash": (log.request_id, "request_id"),
                 "impression_hash": (log.impression_id, "impression_id"),
@@ -182,7 +184,8 @@ class Config:
                 before = columns.get((name, kind), Column(name, kind, required, trim))
                 columns[name, kind] = Column(name, kind, required or before.required, trim and before.trim)
 
-        add(IMPRESSIONS, log.label, "label", True)
+        if log.label is not None:
+            result[IMPRESSIONS][log.label, "label"] = Column(log.label, "label", True, label_rule=log.label_rule)
         for key in log.label_columns:
             add(IMPRESSIONS, key, "string", True)
         add(IMPRESSIONS, log.weight, "weight", True)

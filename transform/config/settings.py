@@ -25,9 +25,10 @@ class Ingestion:
     """How rows become examples.
 
     Attributes:
-      split_by: `request_hash` (a request never straddles), `impression_hash`, or `time` (the last part of the
-        span is for evaluation). Not used where `impressions.splits` names the splits.
-      eval_fraction: With the hashes: the share of requests, or impressions, that is for evaluation.
+      split_by: `request_hash` (a request never straddles), `impression_hash`, `row_hash` (by the row's place in the
+        logs: for logs without ids), or `time` (the last part of the span is for evaluation). Not used where
+        `impressions.splits` names the splits.
+      eval_fraction: With the hashes: the share of requests, impressions or rows that is for evaluation.
       eval_seconds: With `time`: the length of the evaluation part, in seconds.
       window_spans: Learn vocabularies and train on this many spans: the run's and those before it.
       min_impressions: If a span has fewer rows, as one whose upload is not done, the run stops before training.
@@ -39,7 +40,7 @@ class Ingestion:
       max_list_values: A row with a longer list is rejected.
     """
 
-    split_by: Literal["request_hash", "impression_hash", "time"] = "request_hash"
+    split_by: Literal["request_hash", "impression_hash", "row_hash", "time"] = "request_hash"
     eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     eval_seconds: PositiveFloat = 4 * 3600.0
     window_spans: Annotated[int, Field(ge=1, le=10_000)] = 1

@@ -7,13 +7,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from transform.config.settings import NonNegativeFloat, PositiveFloat, PositiveInt
+from transform.config.settings import FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
 from transform.feature_spec import IMPRESSIONS, STRICT, Name
 
 DEFAULT_LIST_SEPARATOR = "|"
 
 ColumnName = Annotated[str, Field(min_length=1)]
 Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
+
+#: The formats whose rows are lines of delimited fields.
+DELIMITED = ("csv", "tsv")
 
 
 def _check_relative(path: str) -> str:
@@ -25,6 +28,69 @@ def _check_relative(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_check_relative)]
 
 
+def _check_delimiter(text: str | None) -> str | None:
+    if text is not None and (len(text) != 1 or not text.isascii() or text in '"\r\n\0'):
+        raise ValueError("must be one ASCII character that is neither a double quote nor a line end")
+    return text
+
+
+@dataclass(frozen=True, config=STRICT)
+class DelimitedText:
+    """How the files of a `csv` or `tsv` source are read.
+
+    Attributes:
+      delimiter: The character between two fields; left out, it is a comma in `csv` and a tab in `tsv`.
+      quoting: Whether a field may stand in double quotes; left out, it may in `csv` and not in `tsv`.
+      columns: The names of the columns, in their order, of files without a header line; left out, a file's first line
+        names them.
+      encoding: How the files' bytes are text.
+      skip_lines: So many lines at the beginning of each file, before its header line, are not read.
+    """
+
+    delimiter: Annotated[str | None, AfterValidator(_check_delimiter)] = None
+    quoting: bool | None = None
+    columns: Annotated[tuple[ColumnName, ...], Field(max_length=10_000)] = ()
+    encoding: Literal["utf-8", "latin-1", "windows-1252"] = "utf-8"
+    skip_lines: Annotated[int, Field(ge=0, le=1000)] = 0
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> DelimitedText:
+        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
+            raise ValueError(f"`text.columns` names each column once. Received twice: {twice}")
+        return self
+
+
+def _check_text(source: Source | Impressions) -> None:
+    if source.format not in DELIMITED and source.text != DelimitedText():
+        raise ValueError(f"`text` goes with the formats {' and '.join(DELIMITED)} only. Received: {source.format}")
+
+
+@dataclass(frozen=True, config=STRICT)
+class LabelRule:
+    """The label of a row whose label column has something else than 0 or 1.
+
+    Attributes:
+      positive: The values, as texts, with label 1. A value is trimmed before it is compared.
+      negative: With `positive`: the values with label 0, and a row with any other value is rejected. Left out, all
+        other values have label 0.
+      at_least: In place of `positive`: a number from this one on has label 1, a lower one label 0.
+    """
+
+    positive: Annotated[tuple[ColumnName, ...], Field(max_length=1000)] = ()
+    negative: Annotated[tuple[ColumnName, ...], Field(max_length=1000)] = ()
+    at_least: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> LabelRule:
+        if bool(self.positive) == (self.at_least is not None):
+            raise ValueError("`label_rule` has exactly one of `positive` and `at_least`")
+        if self.negative and not self.positive:
+            raise ValueError("`label_rule.negative` goes with `positive` only")
+        if both := sorted({text.strip() for text in self.positive} & {text.strip() for text in self.negative}):
+            raise ValueError(f"`label_rule` has a value in one of `positive` and `negative` only. Received: {both}")
+        return self
+
+
 @dataclass(frozen=True, config=STRICT)
 class Source:
     """Where rows are read from.
@@ -32,15 +98,22 @@ class Source:
     Attributes:
       path: A glob below the data folder. `{SPAN}`, or a date as `{YYYY}-{MM}-{DD}`, stands for the span.
         Files whose names end in `.gz` are decompressed.
-      format: `csv` and `tsv` (with a header line), `jsonl`, `parquet`, or `tfrecord` (of tf.Examples).
+      format: `csv` and `tsv`, `jsonl`, `parquet`, or `tfrecord` (of tf.Examples).
+      text: With `csv` and `tsv`: delimiter, header, encoding.
       null_values: Texts that mean "no value", beside the empty text; in a number's column, numbers that do.
       list_separator: Between the values of a list, in the text formats.
     """
 
     path: RelativePath
     format: Format
+    text: DelimitedText = Field(default_factory=DelimitedText)
     null_values: tuple[str, ...] = ("",)
     list_separator: Annotated[str, Field(min_length=1, max_length=1)] = DEFAULT_LIST_SEPARATOR
+
+    @model_validator(mode="after")
+    def _text_fits_format(self) -> Source:
+        _check_text(self)
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -51,9 +124,11 @@ class Impressions:
       path: As in any source; or
       splits: one path per split (`train` and `eval`) where the log is already split.
       format: As in any source.
+      text: As in any source.
       null_values: As in any source.
       list_separator: As in any source.
-      label: The column with the label (0 or 1); left out where labels come from `installs`.
+      label: The column with the label (0 or 1, or as `label_rule` says); left out where labels come from `installs`.
+      label_rule: With `label`, where the column has something else than 0 or 1: which values have label 1.
       label_columns: With `label`, the columns in which rows agree that can share one label, such as user and app where
         one install is the label of each impression before it. Left out, each row's label is its own. With `installs`,
         its `keys` are these.
@@ -69,9 +144,11 @@ class Impressions:
     format: Format
     path: RelativePath | None = None
     splits: dict[Literal["train", "eval"], RelativePath] | None = None
+    text: DelimitedText = Field(default_factory=DelimitedText)
     null_values: tuple[str, ...] = ("",)
     list_separator: Annotated[str, Field(min_length=1, max_length=1)] = DEFAULT_LIST_SEPARATOR
     label: ColumnName | None = None
+    label_rule: LabelRule | None = None
     label_columns: Annotated[tuple[ColumnName, ...], Field(max_length=4)] = ()
     weight: ColumnName | None = None
     impression_id: ColumnName | None = None
@@ -85,6 +162,9 @@ class Impressions:
             raise ValueError("impressions have exactly one of `path` and `splits`")
         if self.splits is not None and set(self.splits) != {"train", "eval"}:
             raise ValueError(f"`splits` names a path for `train` and one for `eval`. Received: {sorted(self.splits)}")
+        if self.label_rule is not None and self.label is None:
+            raise ValueError("`label_rule` goes with `label` only")
+        _check_text(self)
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import json
 import math
@@ -19,12 +20,12 @@ from hypothesis import strategies as st
 
 from components.ingestion import record_blocks, record_readers, text_blocks
 from components.ingestion.block_readers import TypedReader, to_lists
-from components.ingestion.readers import TEXT_FORMATS, LineTally, read_rows
+from components.ingestion.readers import PLAIN_TEXT, TEXT_FORMATS, LineTally, read_rows
 from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
 from tests.components.ingestion.random_csv import HEADER, any_log
 from transform.config.config import Column
 from transform.config.settings import Ingestion
-from transform.config.sources import Source
+from transform.config.sources import DelimitedText, LabelRule, Source
 from transform.errors import InputError
 
 LIMITS = Ingestion(max_row_bytes=300, max_record_lines=4, max_field_bytes=32, max_list_values=3)
@@ -59,7 +60,7 @@ def one_by_one(path: Path, source: Source, columns: tuple[Column, ...], limits: 
     rows, rejections, tally, error = [], [], LineTally(), ""
     num_rows = num_lines = num_multi_line = 0
     try:
-        for raw in read_rows(str(path), source.format, names, limits, tally):
+        for raw in read_rows(str(path), source.format, names, limits, tally, source.text):
             num_rows, num_lines = num_rows + 1, num_lines + raw.num_lines
             num_multi_line += raw.num_lines > 1
             reason, detail = raw.reason, raw.detail
@@ -95,9 +96,13 @@ def in_blocks(path: Path, source: Source, columns: tuple[Column, ...], limits: I
 
 
 def assert_the_same(
-    path: Path, file_format: Any, columns: tuple[Column, ...] = COLUMNS, limits: Ingestion = LIMITS
+    path: Path,
+    file_format: Any,
+    columns: tuple[Column, ...] = COLUMNS,
+    limits: Ingestion = LIMITS,
+    text: DelimitedText = PLAIN_TEXT,
 ) -> None:
-    source = Source(path="x", format=file_format, null_values=NULLS)
+    source = Source(path="x", format=file_format, null_values=NULLS, text=text)
     expected = one_by_one(path, source, columns, limits)
     assert in_blocks(path, source, columns, limits) == expected
     event(f"a row: {bool(expected[0])}")
@@ -133,6 +138,35 @@ def test_text_of_any_content(folder: Path, log: bytes, size: int, max_lines: int
     path.write_bytes(content if form == "c" else content.replace(b",", b"\t"))
     with blocks_of(size):
         assert_the_same(path, "csv" if form == "c" else "tsv", OF_LOG, limits)
+
+
+texts = st.builds(
+    DelimitedText,
+    delimiter=st.sampled_from([None, ",", ";", "|", " ", "x"]),
+    quoting=st.sampled_from([None, True, False]),
+    columns=st.sampled_from([(), ("id", "clicked", "app", "note")]),
+    encoding=st.sampled_from(["utf-8", "latin-1", "windows-1252"]),
+    skip_lines=st.integers(0, 3),
+)
+
+
+@settings_of(300)
+@given(
+    log=any_log,
+    text=texts,
+    junk=st.sampled_from([b"", b"\xef\xbb\xbf", b"\n", b'"\n', b"a,b\n"]),
+    size=st.sampled_from([1, 30, 10_000]),
+    form=st.sampled_from(["csv", "tsv"]),
+)
+@example(
+    log=b"i1|0|a|b\n", text=DelimitedText("|", columns=("id", "clicked", "app", "note")), junk=b"", size=9, form="csv"
+)
+def test_text_of_any_form(folder: Path, log: bytes, text: DelimitedText, junk: bytes, size: int, form: str) -> None:
+    path = folder / "a.txt"
+    delimiter = (text.delimiter or ("," if form == "csv" else "\t")).encode()
+    path.write_bytes(junk + (HEADER + log).replace(b",", delimiter))
+    with blocks_of(size):
+        assert_the_same(path, form, OF_LOG, Ingestion(max_row_bytes=100, max_record_lines=3), text)
 
 
 @settings_of(300)
@@ -187,16 +221,32 @@ def mostly_good(draw: st.DrawFn, odd: st.SearchStrategy[Any], good: dict[str, An
     return {name: draw(odd) if draw(st.integers(0, 3)) == 0 else value for name, value in good.items()}
 
 
+rules = st.sampled_from(
+    [
+        None,
+        LabelRule(positive=(" 1 ", "a", "é")),
+        LabelRule(positive=("1",), negative=("0", "a")),
+        LabelRule(at_least=1),
+    ]
+)
+
+
+def with_rule(rule: LabelRule | None) -> tuple[Column, ...]:
+    return tuple(dataclasses.replace(c, label_rule=rule) if c.kind == "label" else c for c in COLUMNS)
+
+
 @settings_of(150)
 @given(
-    rows=st.lists(mostly_good(st.sampled_from(TEXTS), GOOD), min_size=1, max_size=8), size=st.sampled_from([40, 10_000])
+    rows=st.lists(mostly_good(st.sampled_from(TEXTS), GOOD), min_size=1, max_size=8),
+    size=st.sampled_from([40, 10_000]),
+    rule=rules,
 )
-def test_texts_of_every_kind(folder: Path, rows: list[dict[str, str]], size: int) -> None:
+def test_texts_of_every_kind(folder: Path, rows: list[dict[str, str]], size: int, rule: LabelRule | None) -> None:
     path = folder / "a.tsv"
     lines = ["\t".join(NAMES), *("\t".join(row.values()) for row in rows)]
     path.write_text("\n".join(lines), encoding="utf-8")
     with blocks_of(size):
-        assert_the_same(path, "tsv")
+        assert_the_same(path, "tsv", with_rule(rule))
 
 
 JSON_VALUES = st.one_of(
@@ -220,12 +270,15 @@ JSON_LINES = st.sampled_from(
     size=st.sampled_from([1, 60, 10_000]),
     end=st.sampled_from([b"\n", b"\r\n"]),
     mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    rule=rules,
 )
-def test_json_of_every_kind(folder: Path, rows: list[Any], size: int, end: bytes, mark: bytes) -> None:
+def test_json_of_every_kind(
+    folder: Path, rows: list[Any], size: int, end: bytes, mark: bytes, rule: LabelRule | None
+) -> None:
     path = folder / "a.jsonl"
     path.write_bytes(mark + end.join(row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows))
     with blocks_of(size):
-        assert_the_same(path, "jsonl")
+        assert_the_same(path, "jsonl", with_rule(rule))
 
 
 FEATURES = st.one_of(
@@ -328,8 +381,11 @@ OF_PARQUET: dict[str, list[pa.Array]] = {
     picked=st.fixed_dictionaries({name: st.sampled_from(arrays) for name, arrays in OF_PARQUET.items()}),
     good=st.fixed_dictionaries({name: st.booleans() for name in OF_PARQUET}),
     size=st.sampled_from([1, 2, 100]),
+    rule=rules,
 )
-def test_parquet_of_every_type(folder: Path, picked: dict[str, pa.Array], good: dict[str, bool], size: int) -> None:
+def test_parquet_of_every_type(
+    folder: Path, picked: dict[str, pa.Array], good: dict[str, bool], size: int, rule: LabelRule | None
+) -> None:
     fine = {
         "id": ["i"] * 5,
         "tags": [["a"]] * 5,
@@ -341,7 +397,7 @@ def test_parquet_of_every_type(folder: Path, picked: dict[str, pa.Array], good: 
     path = folder / "a.parquet"
     pq.write_table(pa.table({name: fine[name] if good[name] else picked[name] for name in NAMES}), path)
     with blocks_of(size):
-        assert_the_same(path, "parquet")
+        assert_the_same(path, "parquet", with_rule(rule))
 
 
 def test_odd_rows_of_a_batch_are_taken_from_its_columns_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from components.ingestion.readers import read_header, read_rows
+from components.ingestion.readers import LineTally, read_header, read_rows
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.config.settings import Ingestion
+from transform.config.sources import DelimitedText
 from transform.errors import InputError
 
 LIMIT = 1_000_000
@@ -51,6 +52,50 @@ def test_text_rows(tmp_path: Path, file_format: str, content: bytes, suffix: str
 def test_in_a_tsv_a_quote_is_text(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", b'a\tb\n1"\t"2\n\t\n')
     assert read(path, "tsv", ["a", "b"]) == [RawRow(2, {"a": '1"', "b": '"2'}), RawRow(3, {"a": "", "b": ""})]
+
+
+def rows_of(path: Path, file_format: str, columns: list[str], text: DelimitedText) -> tuple[list[RawRow], LineTally]:
+    tally = LineTally()
+    rows = list(read_rows(str(path), file_format, columns, Ingestion(), tally, text))
+    return rows, tally
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_file_without_a_header_with_a_line_to_skip(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"a.csv{suffix}", b"|1x3 Cross validator\n39, Private, <=50K.\n\n50, ?, >50K.\n")
+    text = DelimitedText(columns=("age", "work", "income"), skip_lines=1)
+    assert rows_of(path, "csv", ["age", "income"], text) == (
+        [RawRow(2, {"age": "39", "income": " <=50K."}), RawRow(4, {"age": "50", "income": " >50K."})],
+        LineTally(header=1, blank=1),
+    )
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"\xef\xbb\xbf1,2\n3,4\n")
+    assert rows_of(path, "csv", ["a"], DelimitedText(columns=("a", "b"))) == (
+        [RawRow(1, {"a": "1"}), RawRow(2, {"a": "3"})],
+        LineTally(header=0, blank=0),
+    )
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_latin_1_between_bars_without_quoting(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"u.item{suffix}", b'1|Toy "Story"|Les Mis\xe9rables\x80|\n')
+    text = DelimitedText("|", quoting=False, columns=("id", "a", "b", "c"), encoding="latin-1")
+    rows, _ = rows_of(path, "csv", ["id", "a", "b", "c"], text)
+    assert rows == [RawRow(1, {"id": "1", "a": 'Toy "Story"', "b": "Les Mis\xe9rables\x80", "c": ""})]
+
+
+def test_windows_1252_has_bytes_that_are_no_character(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"a;b\n\x80;\x81\n")
+    rows, _ = rows_of(path, "csv", ["a", "b"], DelimitedText(";", encoding="windows-1252"))
+    assert rows == [RawRow(2, {"a": "\u20ac", "b": "\udc81"})]
+
+
+def test_more_lines_to_skip_than_there_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"a\nb")
+    text = DelimitedText(columns=("a",), skip_lines=5)
+    assert rows_of(path, "csv", ["a"], text) == ([], LineTally(header=2, blank=0))
 
 
 def test_blank_lines_are_no_rows(tmp_path: Path) -> None:

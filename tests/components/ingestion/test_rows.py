@@ -10,6 +10,7 @@ import pytest
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RowError, RowParser, kept_text
 from transform.config.config import Column, ColumnKind
 from transform.config.settings import Ingestion
+from transform.config.sources import LabelRule
 
 LIMITS = Ingestion(max_field_bytes=20, max_list_values=3)
 
@@ -18,6 +19,45 @@ def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
     parser = RowParser([Column("x", kind, required)], ("", "unknown ", "99", "-0.1"), "|", LIMITS)
     (result,) = parser.parse({"x": value})
     return result
+
+
+INCOME = LabelRule(positive=(">50K", ">50K. "))
+STRICT_INCOME = LabelRule(positive=(">50K", ">50K."), negative=("<=50K", "<=50K."))
+LIKED = LabelRule(at_least=4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "expected"),
+    [
+        (INCOME, " >50K", 1),
+        (INCOME, b">50K.", 1),
+        (INCOME, "<=50K", 0),
+        (INCOME, 7, 0),
+        (STRICT_INCOME, "<=50K.", 0),
+        (LabelRule(positive=("7",)), 7, 1),
+        (LIKED, "4", 1),
+        (LIKED, " 4.5 ", 1),
+        (LIKED, "3.999", 0),
+        (LIKED, 5, 1),
+        (LIKED, float("-inf"), 0),
+        (STRICT_INCOME, ">60K", "`x` must be one of ['>50K', '>50K.', '<=50K', '<=50K.']. Received: '>60K'"),
+        (INCOME, True, "`x` must be one text. Received: bool 'True'"),
+        (INCOME, "\udcff", "`x` must be UTF-8 text. Received: '\\udcff'"),
+        (INCOME, "unknown", "`x` must have a value"),
+        (INCOME, 99, "`x` must have a value"),
+        (LIKED, "good", "`x` must be a number. Received: 'good'"),
+        (LIKED, "nan", "`x` must be a number. Received: 'nan'"),
+    ],
+)
+def test_a_label_rule(rule: LabelRule, value: Any, expected: int | str) -> None:
+    columns = [Column("x", "label", True, label_rule=rule)]
+    parser = RowParser(columns, ("", "unknown", "99"), "|", LIMITS)
+    if isinstance(expected, int):
+        assert parser.parse({"x": value}) == (expected,)
+        return
+    with pytest.raises(RowError) as caught:
+        parser.parse({"x": value})
+    assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize(

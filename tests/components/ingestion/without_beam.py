@@ -221,6 +221,9 @@ def _split(config: Config, layout: Layout, impressions: list[Impression]) -> lis
     rule = config.ingestion
     if config.sources.impressions.splits is not None:
         return impressions
+    if rule.split_by == "row_hash":
+        keys = [f"row/{i.file.split('/')[-1]}:{i.row}" for i in impressions]
+        return [i._replace(split=split_of_key(k, rule.eval_fraction)) for i, k in zip(impressions, keys, strict=True)]
     by_time = rule.split_by == "time"
     at = layout.timestamp if by_time else layout.request_id if rule.split_by == "request_hash" else layout.impression_id
     assert at is not None

@@ -53,7 +53,8 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
         tally = LineTally()
         sketch = FileSketch(self._config, self._name)
         try:
-            for raw in read_rows(path, self._source.format, self._columns, self._config.ingestion, tally):
+            source, limits = self._source, self._config.ingestion
+            for raw in read_rows(path, source.format, self._columns, limits, tally, source.text):
                 number += 1
                 num_lines += raw.num_lines
                 num_multi_line += raw.num_lines > 1
@@ -250,6 +251,8 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             return impressions | "SplitByTime" >> beam.Map(
                 _split_by_time, layout.timestamp, rule.eval_seconds, beam.pvalue.AsSingleton(latest)
             )
+        if rule.split_by == "row_hash":
+            return impressions | "SplitByPlace" >> beam.Map(_split_by_place, rule.eval_fraction)
         position = layout.request_id if rule.split_by == "request_hash" else layout.impression_id
         return impressions | "SplitByHash" >> beam.Map(_split_by_hash, position, rule.eval_fraction)
 
@@ -293,6 +296,11 @@ def _split_by_time(impression: Impression, position: int, eval_seconds: float, l
 
 def _split_by_hash(impression: Impression, position: int, eval_fraction: float) -> Impression:
     return impression._replace(split=split_of_key(impression.values[position], eval_fraction))
+
+
+def _split_by_place(impression: Impression, eval_fraction: float) -> Impression:
+    key = f"row/{impression.file.split('/')[-1]}:{impression.row}"
+    return impression._replace(split=split_of_key(key, eval_fraction))
 
 
 def _rejection_count(rejection: Rejection) -> tuple[tuple[str, ...], int]:
