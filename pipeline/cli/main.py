@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.gates import gates
+from pipeline.cli.init import init
 from pipeline.cli.models import models
 from pipeline.cli.options import DEBUG_HELP, SPAN, Group, quiet_imports, read_config
 from pipeline.cli.ranking import COMMANDS as RANKING_COMMANDS
@@ -30,7 +31,7 @@ def cli() -> None:
 cli.add_command(models)
 cli.add_command(gates)
 cli.add_command(serve)
-for command in (run, *RANKING_COMMANDS, *SCHEDULE_COMMANDS):
+for command in (init, run, *RANKING_COMMANDS, *SCHEDULE_COMMANDS):
     cli.add_command(command)
 
 

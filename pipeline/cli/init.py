@@ -1,0 +1,32 @@
+"""`wdr init`: writes the first config of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The config; by default DATA's name.yaml.")
+@click.option("--label", help="The label's column; by default it is guessed.")
+@click.option(
+    "--rows", "max_rows", type=click.IntRange(2, 1_000_000), default=50_000, help="The most rows to guess from."
+)
+@click.option("--force", is_flag=True, help="Overwrite the config if it exists.")
+def init(data: Path, out: Path | None, label: str | None, max_rows: int, force: bool) -> None:
+    """Write a config guessed from a CSV or Parquet file, each guess with its reason."""
+    from pipeline.initial_config.config_text import config_name, initial_config
+    from transform.errors import InputError
+
+    out = out or Path(f"{config_name(data)}.yaml")
+    if out.exists() and not force:
+        raise InputError(f"`{out}` exists; `--force` overwrites it, `--out` names another file")
+    text = initial_config(data, label, max_rows, out)
+    try:
+        with out.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"the config cannot be written: {error.strerror} ({out})") from error
+    click.echo(f"{out} written; correct its guesses, then: wdr check {out} --data {data.parent}")

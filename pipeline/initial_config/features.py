@@ -1,0 +1,270 @@
+"""Guesses what each column of a sample is: a feature of some kind, an id, a time, or nothing to learn from."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from pipeline.initial_config.sample import Column, Sample, is_number, shown
+from transform.feature_spec import RESERVED_NAMES, Side
+
+#: Texts that mean "no value" in many logs.
+NULL_WORDS = frozenset({"?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "Null", "null", "None", "none", "\\N", "#N/A"})
+
+#: Separators of the values of a list.
+_SEPARATORS = ("|", ";", ",")
+
+#: A column of whole numbers with at most so many different ones is a code, not a quantity.
+_MAX_CODES = 24
+
+#: A text with more characters on average is prose.
+_MAX_MEAN_LENGTH = 100
+
+#: Words in a column's name that tell whose value it is.
+_ITEM_WORDS = frozenset(
+    [
+        "item",
+        "app",
+        "movie",
+        "film",
+        "product",
+        "sku",
+        "article",
+        "song",
+        "track",
+        "book",
+        "ad",
+        "advert",
+        "creative",
+        "campaign",
+        "video",
+        "listing",
+        "offer",
+        "merchant",
+        "brand",
+        "genre",
+        "genres",
+        "title",
+        "price",
+    ]
+)
+_USER_WORDS = frozenset(["user", "customer", "member", "visitor", "client", "account", "device", "viewer", "reader"])
+_REQUEST_WORDS = frozenset(["request", "query", "search", "session"])
+_ROW_WORDS = frozenset(["impression", "row", "event", "record", "log"])
+_TIME_WORDS = frozenset(["time", "timestamp", "ts", "date", "datetime"])
+
+Role = Literal["feature", "timestamp", "request_id", "impression_id", "left_out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """What a column is.
+
+    Attributes:
+      column: The column's name in the file.
+      role: Its role in the config.
+      reason: Why, as a comment.
+      name: Of a feature: its name.
+      side: Of a feature: whose value it is.
+      kind: Of a feature: its kind.
+      rule: Of a feature: the keys of its vocabulary or its quantiles.
+    """
+
+    column: str
+    role: Role
+    reason: str
+    name: str = ""
+    side: Side = "context"
+    kind: Literal["categorical", "categorical_list", "numeric"] = "categorical"
+    rule: dict[str, object] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_id(self) -> bool:
+        """Whether it is the id of something that comes back, such as an item."""
+        return self.role == "feature" and self.kind == "categorical" and "id" in words_of(self.column)
+
+    @property
+    def is_user(self) -> bool:
+        """Whether it is the id of a user."""
+        return self.is_id and bool({*words_of(self.column)} & _USER_WORDS)
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """Returns the words of a column's name in small letters: `userId` and `user_id` have user and id."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return tuple(word for word in re.split(r"[^a-z0-9]+", parted.lower()) if word)
+
+
+def null_words(sample: Sample) -> tuple[str, ...]:
+    """Returns the texts in a sample that mean "no value"."""
+    found = {text for column in sample.columns for text in column.singles if text in NULL_WORDS}
+    return tuple(sorted(found))
+
+
+def list_separator(sample: Sample, nulls: Sequence[str]) -> str:
+    """Returns the separator of lists in most columns that have some; a bar if none has."""
+    delimiter = sample.text.delimiter or ("\t" if sample.format == "tsv" else ",")
+    numbers = {
+        separator: sum(_is_list(_values(column, nulls), separator) for column in sample.columns)
+        for separator in _SEPARATORS
+        if separator != delimiter or sample.text.quoting is not False
+    }
+    return max(numbers, key=lambda separator: (numbers[separator], separator == "|"))
+
+
+def guess_columns(sample: Sample, label: str, nulls: Sequence[str], separator: str) -> list[Guess]:
+    """Guesses what each column but the label's is.
+
+    Args:
+      sample: The first rows of a file.
+      label: The label's column.
+      nulls: The texts that mean "no value".
+      separator: The separator of lists.
+    """
+    roles: set[Role] = set()
+    names: set[str] = set(RESERVED_NAMES)
+    guesses = []
+    for column in sample.columns:
+        if column.name == label:
+            continue
+        guess = _guess(column, sample.num_rows, nulls, separator)
+        if guess.role in ("timestamp", "request_id", "impression_id") and guess.role in roles:
+            guess = Guess(column.name, "left_out", f"{guess.reason}, as an earlier column is too")
+        roles.add(guess.role)
+        if guess.role == "feature":
+            guess = dataclasses.replace(guess, name=_feature_name(column.name, names))
+        guesses.append(guess)
+    has_items = any(g.side == "item" for g in guesses) and any(
+        g.role == "request_id" or {*words_of(g.column)} & _USER_WORDS for g in guesses
+    )
+    return guesses if has_items else [dataclasses.replace(g, side="context") for g in guesses]
+
+
+def _feature_name(column: str, taken: set[str]) -> str:
+    """Returns a name for a column's feature that no other feature has, and adds it to those taken."""
+    base = "_".join(words_of(column))[:60].strip("_")
+    base = base if base[:1].isalpha() else f"column_{base}".strip("_")
+    name, number = base, 1
+    while {name, f"{name}_bucket"} & taken or (name.endswith("_bucket") and name.removesuffix("_bucket") in taken):
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name
+
+
+def _values(column: Column, nulls: Sequence[str]) -> list[str]:
+    return [text for text in column.singles if text not in nulls]
+
+
+def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) -> Guess:
+    values = _values(column, nulls)
+    words = {*words_of(column.name)}
+    counts = collections.Counter(values)
+    left_out = _why_left_out(column, values, counts)
+    if left_out:
+        return Guess(column.name, "left_out", left_out)
+    is_complete = len(values) == num_rows and column.stored != "list"
+    if is_complete and _is_time(column, values, words):
+        return Guess(column.name, "timestamp", f"each value is a time, such as {shown(values[0])}")
+    if is_complete and "id" in words | {column.name.lower()[-2:]}:
+        if words & _REQUEST_WORDS and len(counts) < num_rows:
+            return Guess(column.name, "request_id", "by its name; it comes back in several rows")
+        if len(counts) == num_rows and num_rows > 1 and (words & _ROW_WORDS or words == {"id"}):
+            return Guess(column.name, "impression_id", "by its name; each row has another value")
+    side: Side = "item" if words & _ITEM_WORDS else "context"
+    if column.stored == "list" or _is_list(values, separator):
+        return _list(column, values, separator, side)
+    if all(map(is_number, values)) and not _is_code(words, counts, len(values)):
+        return _numeric(column.name, values, counts, side)
+    is_of_entity = "id" in words and bool(words & (_USER_WORDS | _ITEM_WORDS))
+    if len(counts) > (0.9 if is_of_entity else 0.5) * len(values) and len(counts) > 20:
+        return Guess(column.name, "left_out", f"{len(counts):,} of {len(values):,} values differ")
+    return Guess(column.name, "feature", _frequent(counts, len(values)), "", side, "categorical", _rule_of(counts))
+
+
+def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str]) -> str:
+    if not values:
+        return "no value"
+    if len(counts) == 1 and column.stored != "list":
+        return f"always {shown(values[0])}"
+    if column.stored == "boolean":
+        return "a boolean is no feature's value; write it as 0 and 1, or as a text"
+    if column.stored == "other":
+        return "of a type that is no feature's"
+    if sum(map(len, values)) > _MAX_MEAN_LENGTH * len(values):
+        return f"texts of {sum(map(len, values)) / len(values):.0f} characters"
+    return ""
+
+
+def _is_code(words: set[str], counts: collections.Counter[str], num_values: int) -> bool:
+    """Returns whether numbers are only names: an id's, or few whole numbers that come back often."""
+    if not all(re.fullmatch(r"-?\d+", text) for text in counts):
+        return False
+    return "id" in words or (len(counts) <= _MAX_CODES and num_values >= 20 * len(counts))
+
+
+def _is_time(column: Column, values: Sequence[str], words: set[str]) -> bool:
+    if column.stored == "time":
+        return True
+    if not words & _TIME_WORDS:
+        return False
+    return all(_is_second(text) for text in values) or all(_is_iso_8601(text) for text in values)
+
+
+def _is_second(text: str) -> bool:
+    return is_number(text) and 100_000_000 <= float(text) < 4_102_444_800 and not re.fullmatch(r"(19|20)\d{6}", text)
+
+
+def _is_iso_8601(text: str) -> bool:
+    try:
+        return len(text) >= 10 and 1970 <= datetime.datetime.fromisoformat(text).year < 2100
+    except ValueError:
+        return False
+
+
+def _is_list(values: Sequence[str], separator: str) -> bool:
+    """Returns whether texts are lists: many have the separator, and their items come back more often than they do."""
+    parted = [text for text in values if separator in text]
+    if len(parted) < 0.2 * len(values) or len(parted) < 2:
+        return False
+    items = {item.strip() for text in values for item in text.split(separator)}
+    return len(items) < 0.5 * len(set(values)) and not any(len(item) > 60 for item in items)
+
+
+def _list(column: Column, values: Sequence[str], separator: str, side: Side) -> Guess:
+    items = values if column.stored == "list" else [i.strip() for text in values for i in text.split(separator)]
+    counts = collections.Counter(item for item in items if item)
+    what = "lists" if column.stored == "list" else f"values between {shown(separator)}"
+    reason = f"{what}; {len(counts):,} different ones"
+    return Guess(column.name, "feature", reason, "", side, "categorical_list", _rule_of(counts))
+
+
+def _frequent(counts: collections.Counter[str], num_values: int) -> str:
+    value, number = min(counts.items(), key=lambda item: (-item[1], item[0]))
+    return f"{len(counts):,} different values, most often {shown(value)} ({number / num_values:.0%})"
+
+
+def _rule_of(counts: collections.Counter[str]) -> dict[str, object]:
+    """Returns a vocabulary's rule: many values, most of them rare, share ids behind the vocabulary's."""
+    if len(counts) <= 100:
+        return {"vocabulary": {}}
+    return {"vocabulary": {"min_count": 3, "num_oov_buckets": 16}}
+
+
+def _numeric(column: str, values: Sequence[str], counts: collections.Counter[str], side: Side) -> Guess:
+    numbers = [float(text) for text in values]
+    value, number = min(counts.items(), key=lambda item: (-item[1], item[0]))
+    # So many that a quantile has a hundred rows, and that the values beside the most frequent one have ten.
+    share = number / len(values)
+    wanted = max(20.0, 10 / (1 - share) if share > 0.5 else 0.0, len(values) / 500)
+    num_quantiles = int(min(wanted, 100, max(len(values) / 50, 2), max(len(counts), 2)))
+    reason = f"numbers from {min(numbers):g} to {max(numbers):g}, {len(counts):,} different ones"
+    if share > 0.5:
+        reason += f", {share:.0%} of them {value}"
+    rule: dict[str, object] = {"num_quantiles": max(2, math.floor(num_quantiles))}
+    return Guess(column, "feature", reason, "", side, "numeric", rule)

@@ -1,0 +1,137 @@
+"""Guesses which column of a sample is the label, and which of its values are positive."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+from pipeline.initial_config.features import words_of
+from pipeline.initial_config.sample import Column, Sample, is_number, shown
+from transform.errors import InputError
+
+#: Words in the name of a label's column, the likeliest first.
+_LABEL_WORDS = (
+    "label", "target", "clicked", "click", "installed", "acquired", "converted", "conversion", "purchased", "purchase",
+    "bought", "liked", "churn", "default", "response", "outcome", "class", "y", "income", "rating", "stars", "score",
+)  # fmt: skip
+_GRADE_WORDS = frozenset({"rating", "stars", "score", "grade"})
+_POSITIVE_WORDS = frozenset({"yes", "y", "true", "t", "positive", "pos", "good", "click", "clicked", "1"})
+_MAX_GRADES = 21
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """The label.
+
+    Attributes:
+      column: Its column.
+      reason: Why this column.
+      rule: The config's `label_rule`; None for a column of 0 and 1.
+      rule_reason: Why this rule.
+    """
+
+    column: str
+    reason: str
+    rule: dict[str, object] | None = None
+    rule_reason: str = ""
+
+
+def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label:
+    """Guesses the label.
+
+    A column is a possible label if it has two values, where texts that differ by a full stop at their end are one, or
+    if its name is a rating's and it has a few numbers. The first choice is the one with the likeliest name, then the
+    last column, then the only possible one.
+
+    Args:
+      sample: The first rows of a file.
+      name: The label's column if it is known.
+      nulls: The texts that mean "no value".
+
+    Raises:
+      InputError: If there is no such column, or no column can be the label.
+    """
+    columns = {column.name: column for column in sample.columns}
+    if name is not None:
+        if name not in columns:
+            raise InputError(f"`--label` names a column. Received: {name!r}; allowed: {list(columns)[:50]}")
+        label = _of(columns[name], "named by --label", nulls, any_name=True)
+        if label is None:
+            raise InputError(
+                f"a label's column must have two different values or a few numbers in the first {sample.num_rows:,} "
+                f"rows. Received: {name!r} ({sample.path})"
+            )
+        return label
+    possible = [label for column in sample.columns if (label := _of(column, "", nulls)) is not None]
+    if not possible:
+        raise InputError(
+            f"no column of the first {sample.num_rows:,} rows has two different values or is a rating; `--label` names "
+            f"the label's column ({sample.path})"
+        )
+    named = [(rank, label) for label in possible if (rank := _rank(label.column)) is not None]
+    if named:
+        label = min(named, key=lambda item: item[0])[1]
+        reason = "by its name"
+    elif possible[-1].column == sample.columns[-1].name:
+        label, reason = possible[-1], "the last column, which has two different values"
+    else:
+        label = possible[-1]
+        reason = f"one of {len(possible)} columns with two different values" if len(possible) > 1 else "has two values"
+    return dataclasses.replace(label, reason=reason)
+
+
+def _rank(column: str) -> int | None:
+    ranks = [_LABEL_WORDS.index(word) for word in words_of(column) if word in _LABEL_WORDS]
+    return min(ranks, default=None)
+
+
+def _of(column: Column, reason: str, nulls: Sequence[str], any_name: bool = False) -> Label | None:
+    counts = collections.Counter(text for text in column.singles if text not in nulls)
+    if column.stored == "boolean":
+        return Label(column.name, reason) if len(counts) == 2 else None
+    if column.stored not in ("text", "number"):
+        return None
+    if all(map(is_number, counts)):
+        numbers = collections.Counter({float(text): 0 for text in counts})
+        for text, number in counts.items():
+            numbers[float(text)] += number
+        if set(numbers) == {0.0, 1.0}:
+            return Label(column.name, reason)
+        if len(numbers) >= 2 and (
+            any_name or (_GRADE_WORDS & {*words_of(column.name)} and len(numbers) <= _MAX_GRADES)
+        ):
+            return _grades(column.name, reason, numbers)
+        if len(numbers) != 2:
+            return None
+    return _texts(column, reason, counts)
+
+
+def _grades(column: str, reason: str, numbers: collections.Counter[float]) -> Label:
+    """Takes for positive what is at least a grade, so that nearest to half of the rows are positive."""
+    total, above = sum(numbers.values()), 0
+    positives = {}
+    for grade in sorted(numbers, reverse=True)[:-1]:
+        above += numbers[grade]
+        positives[grade] = above
+    grade = min(positives, key=lambda g: (abs(2 * positives[g] - total), -g))
+    at_least = int(grade) if grade == int(grade) else grade
+    return Label(
+        column, reason, {"at_least": at_least}, f"{positives[grade] / total:.0%} of the rows are positive then"
+    )
+
+
+def _texts(column: Column, reason: str, counts: collections.Counter[str]) -> Label | None:
+    forms: dict[str, list[str]] = {}
+    for text in sorted(counts):
+        forms.setdefault(text.rstrip("."), []).append(text)
+    if len(forms) != 2:
+        return None
+    numbers = {form: sum(counts[text] for text in texts) for form, texts in forms.items()}
+    by_word = [form for form in forms if form.lower() in _POSITIVE_WORDS]
+    positive = by_word[0] if len(by_word) == 1 else min(forms, key=lambda form: (numbers[form], form))
+    (negative,) = set(forms) - {positive}
+    why = f"{shown(positive)} " + ("says so" if len(by_word) == 1 else "is the rarer value")
+    share = numbers[positive] / sum(numbers.values())
+    rule = {"positive": forms[positive], "negative": forms[negative]}
+    return Label(column.name, reason, dict(rule), f"{why}; {share:.1%} of the rows are positive then")

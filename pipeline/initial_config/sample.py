@@ -1,0 +1,308 @@
+"""Reads the first rows of a CSV or Parquet file, and guesses the form of a text file."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+import gzip
+import io
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transform.config.sources import DelimitedText, Format
+from transform.errors import InputError
+
+#: The bytes of a text file, decompressed, from which everything is guessed.
+MAX_BYTES = 16 << 20
+
+#: The lines by which delimiter and quoting are guessed.
+_NUM_LINES = 2000
+
+_DELIMITERS = (",", "\t", ";", "|")
+_MAX_SKIPPED_LINES = 20
+_MAX_COLUMNS = 1000
+
+#: ASCII white space, which ingestion trims.
+WHITE_SPACE = " \t\n\v\f\r"
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+Stored = Literal["text", "number", "boolean", "time", "list", "other"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column's first values.
+
+    Attributes:
+      name: The column's name in the file.
+      stored: What the file stores; a text file stores texts.
+      texts: The values as trimmed texts, `""` for none; of a list its values in one, for the other columns one each.
+    """
+
+    name: str
+    stored: Stored
+    texts: tuple[tuple[str, ...], ...]
+
+    @property
+    def singles(self) -> list[str]:
+        """The values that are there."""
+        return [text for texts in self.texts for text in texts if text]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """The first rows of a file.
+
+    Attributes:
+      path: The file.
+      format: Its format.
+      text: How a text file is read.
+      reasons: By the key of `text`: why it was guessed.
+      columns: Its columns.
+      num_rows: The number of rows read.
+      is_whole: Whether these are all rows of the file.
+    """
+
+    path: Path
+    format: Format
+    text: DelimitedText
+    reasons: dict[str, str]
+    columns: tuple[Column, ...]
+    num_rows: int
+    is_whole: bool
+
+
+def read_sample(path: Path, max_rows: int) -> Sample:
+    """Reads a file's first rows.
+
+    Args:
+      path: A Parquet file, or a text file with a delimiter; a text file may be compressed, its name then ends in `.gz`.
+      max_rows: The most rows that are read. Of a text file, at most the first `MAX_BYTES` bytes are read.
+
+    Raises:
+      InputError: If the file cannot be read, has no rows, or has no columns that a delimiter parts.
+    """
+    endings = [ending.lower() for ending in path.suffixes]
+    if any(ending in (".jsonl", ".json", ".tfrecord", ".xlsx", ".zip") for ending in endings[-2:]):
+        raise InputError(f"`wdr init` reads csv, tsv and Parquet files. Received: {path}")
+    try:
+        sample = _parquet(path, max_rows) if endings[-1:] == [".parquet"] else _delimited(path, max_rows)
+    except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowInvalid) as error:
+        raise InputError(f"the file is damaged: {' '.join(str(error).split())[:200]} ({path})") from error
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {error.strerror or error} ({path})") from error
+    if not sample.num_rows:
+        raise InputError(f"the file must have a row. Received: none ({path})")
+    return sample
+
+
+def is_number(text: str) -> bool:
+    """Returns whether a text is a number in the usual notation."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def shown(text: str) -> str:
+    """Returns a text from the data for a comment or a message: on one line, in ASCII, and not long."""
+    return json.dumps(text if len(text) <= 40 else f"{text[:40]}...")
+
+
+def _parquet(path: Path, max_rows: int) -> Sample:
+    file = pq.ParquetFile(path)
+    names = file.schema_arrow.names
+    if twice := [name for name, number in collections.Counter(names).items() if number > 1]:
+        raise InputError(f"the file names columns twice: {twice[:5]} ({path})")
+    batches = list(itertools.islice(file.iter_batches(batch_size=min(max_rows, 10_000)), -(-max_rows // 10_000)))
+    table = pa.Table.from_batches(batches, file.schema_arrow).slice(0, max_rows)
+    columns = tuple(_of_arrow(name, table.column(at).combine_chunks()) for at, name in enumerate(names) if name)
+    _check_columns(len(columns), path)
+    is_whole = len(table) == file.metadata.num_rows
+    return Sample(path, "parquet", DelimitedText(), {}, columns, len(table), is_whole)
+
+
+def _of_arrow(name: str, values: pa.Array) -> Column:
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _of_arrow(name, values.dictionary_decode())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        lists = [tuple(_text(item) for item in items or ()) for items in values.to_pylist()]
+        return Column(name, "list", tuple(lists))
+    stored: Stored = "other"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        stored = "text"
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        stored = "number"
+    elif pa.types.is_boolean(kind):
+        stored = "boolean"
+    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        stored = "time"
+    return Column(name, stored, tuple((_text(value),) for value in values.to_pylist()))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or value != value else str(value).strip(WHITE_SPACE)  # NaN is not itself
+
+
+def _delimited(path: Path, max_rows: int) -> Sample:
+    data, is_cut = _first_bytes(path)
+    if b"\0" in data:
+        raise InputError(f"a text file must be UTF-8, Latin-1 or Windows-1252; this one has NUL bytes ({path})")
+    encoding, why_encoding = _encoding(data)
+    # As ingestion, which ends a line at a newline only.
+    lines = list(io.StringIO(data.decode(encoding, "replace").removeprefix("\ufeff"), newline="\n"))
+    delimiter, quoting, width, share = _form(lines[:_NUM_LINES], path)
+    is_tsv = delimiter == "\t" and not quoting
+    reasons = {"delimiter": f"{width} fields in {share:.1%} of the first lines", "encoding": why_encoding}
+    if not quoting:
+        reasons["quoting"] = "with quotes as text, more lines have the same number of fields"
+    num_skipped = _junk(lines, delimiter, quoting, width)
+    if num_skipped:
+        junk = shown(lines[0].strip())
+        reasons["skip_lines"] = f"without {width} fields, such as {junk}"
+    rows = _rows(lines[num_skipped:], delimiter, quoting, width, max_rows + 2)
+    names, why_names = _header(rows)
+    if why_names:
+        reasons["columns"] = why_names
+    body = rows
+    if _is_named(rows):
+        body, num_skipped = rows[1:], num_skipped + bool(why_names)
+    is_whole = not is_cut and len(body) <= max_rows
+    body = [[text.strip(WHITE_SPACE) for text in row] for row in body[:max_rows]]
+    text = DelimitedText(
+        delimiter=None if delimiter == ("\t" if is_tsv else ",") else delimiter,
+        quoting=None if is_tsv or quoting else False,
+        columns=tuple(names) if why_names else (),
+        encoding=encoding,
+        skip_lines=num_skipped,
+    )
+    columns = tuple(Column(name, "text", tuple((row[at],) for row in body)) for at, name in enumerate(names))
+    return Sample(path, "tsv" if is_tsv else "csv", text, reasons, columns, len(body), is_whole)
+
+
+def _first_bytes(path: Path) -> tuple[bytes, bool]:
+    """Returns a file's first bytes, up to the end of a line, and whether more follow."""
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if data[:2] == b"\x1f\x8b":
+        raise InputError(f"the name of a gzip-compressed file must end in .gz ({path})")
+    if len(data) <= MAX_BYTES:
+        return data, False
+    if (end := data.rfind(b"\n", 0, MAX_BYTES) + 1) == 0:
+        raise InputError(f"a text file must have a line end in its first {MAX_BYTES} bytes ({path})")
+    return data[:end], True
+
+
+def _encoding(data: bytes) -> tuple[Literal["utf-8", "latin-1", "windows-1252"], str]:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start} is not UTF-8"
+    else:
+        return "utf-8", ""
+    if not re.search(rb"[\x80-\x9f]", data):
+        return "latin-1", f"{where}, and all bytes are letters in Latin-1"
+    if not re.search(rb"[\x81\x8d\x8f\x90\x9d]", data):
+        return "windows-1252", f"{where}, and has characters that Latin-1 lacks"
+    return "latin-1", f"{where}, nor Windows-1252"
+
+
+def _form(lines: Sequence[str], path: Path) -> tuple[str, bool, int, float]:
+    """Returns the delimiter, whether quotes enclose fields, the number of fields, and the share of lines that have it.
+
+    The best form is the one in which most lines have the same number of fields, two at least; of equal ones the one
+    with more fields.
+    """
+    found = []
+    for delimiter in _DELIMITERS:
+        for quoting in (True, False):
+            widths = collections.Counter(len(row) for row in _split(lines, delimiter, quoting) if row)
+            width, number = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
+            if width >= 2:
+                share = number / sum(widths.values())
+                prefers_quotes = quoting and (delimiter != "\t" or any('"' in line for line in lines))
+                found.append((round(share, 2), width, prefers_quotes, delimiter, share))
+    if not found:
+        raise InputError(
+            f"the lines must have fields between commas, tabs, semicolons or bars. Received: none ({path})"
+        )
+    _, width, quoting, delimiter, share = max(found)
+    _check_columns(width, path)
+    return delimiter, quoting, width, share
+
+
+def _check_columns(number: int, path: Path) -> None:
+    if not 1 <= number <= _MAX_COLUMNS:
+        raise InputError(f"the file must have 1 to {_MAX_COLUMNS} columns. Received: {number} ({path})")
+
+
+def _split(lines: Iterable[str], delimiter: str, quoting: bool) -> Iterable[list[str]]:
+    """Yields the fields of each record; none of a line that cannot be read."""
+    csv.field_size_limit(MAX_BYTES)
+    if quoting:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield [""]
+
+
+def _junk(lines: Sequence[str], delimiter: str, quoting: bool, width: int) -> int:
+    """Returns the number of lines before the first one that has the usual number of fields."""
+    for number, line in enumerate(lines[: _MAX_SKIPPED_LINES + 1]):
+        if any(len(row) == width for row in _split([line], delimiter, quoting)):
+            return number
+    return 0
+
+
+def _rows(lines: Iterable[str], delimiter: str, quoting: bool, width: int, max_rows: int) -> list[list[str]]:
+    """Returns the rows with the usual number of fields, trimmed but for the first one."""
+    rows = itertools.islice((row for row in _split(lines, delimiter, quoting) if len(row) == width), max_rows)
+    return [[text.strip(WHITE_SPACE) if at else text for text in row] for at, row in enumerate(rows)]
+
+
+def _is_named(rows: Sequence[Sequence[str]]) -> bool:
+    """Returns whether there is a first row that names the columns.
+
+    It does if it has no number, and some column has numbers below it; without such a column, if no text of it is a
+    value of its column.
+    """
+    if len(rows) < 2 or any(is_number(text.strip(WHITE_SPACE)) for text in rows[0]) or not any(rows[0]):
+        return False
+    first = [text.strip(WHITE_SPACE) for text in rows[0]]
+    columns = [[row[at] for row in rows[1:] if row[at]] for at in range(len(first))]
+    if any(values and sum(map(is_number, values)) > 0.9 * len(values) for values in columns):
+        return True
+    return all(text not in values for text, values in zip(first, columns, strict=True))
+
+
+def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], str]:
+    """Returns the columns' names and, if the file's first row cannot give them, why not."""
+    if not rows:
+        return [], ""
+    numbered = [f"column_{number}" for number in range(1, len(rows[0]) + 1)]
+    if not _is_named(rows):
+        return numbered, "the first row has values, not names; change the names here"
+    names = [text.strip(WHITE_SPACE) for text in rows[0]]
+    if all(names) and len(set(names)) == len(names) and names == rows[0]:
+        return names, ""
+    taken: set[str] = set()
+    for at, name in enumerate(names):
+        names[at] = name if name and name not in taken else f"{name}_{at + 1}" if name else numbered[at]
+        while names[at] in taken:
+            names[at] += "_"
+        taken.add(names[at])
+    return names, "a name in the header line is empty, there twice or has spaces around it, so the line is skipped"

@@ -1,0 +1,238 @@
+"""`wdr init`: what it guesses of real shapes, and that it writes a config that `wdr check` accepts, or says why not."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.shapes import SHAPES, write_census, write_ratings
+from components.ingestion.spans import resolve_span
+from pipeline.check import check_files, check_rows
+from pipeline.cli.main import cli
+from pipeline.initial_config.config_text import initial_config, yaml_value
+from transform.config.config import Config, load_config, parse_config, parse_yaml
+from transform.config.sources import DelimitedText, LabelRule
+from transform.errors import InputError
+
+
+def guessed(data: Path, label: str | None = None, max_rows: int = 50_000) -> tuple[Config, str]:
+    """Returns the config that is written for a file, after the check of `wdr check`, and its text."""
+    text = initial_config(data, label, max_rows, Path("x.yaml"))
+    config = parse_config(parse_yaml(text, "x.yaml"), "x.yaml")
+    found = resolve_span(config, str(data.parent))
+    check_files(config, found)
+    check_rows(config, found, 1000)
+    return config, text
+
+
+def of_csv(folder: Path, content: bytes, name: str = "log.csv", label: str | None = None) -> tuple[Config, str]:
+    (folder / name).write_bytes(content)
+    return guessed(folder / name, label)
+
+
+def kinds(config: Config) -> dict[str, str]:
+    return {f.name: f.kind for f in config.spec.features}
+
+
+def test_the_census_shape(tmp_path: Path) -> None:
+    write_census(tmp_path, 1500, 1500)
+    config, text = guessed(tmp_path / "adult.data")
+    names = tuple(f"column_{number}" for number in range(1, 14))
+    log = config.sources.impressions
+    assert (log.format, log.text) == ("csv", DelimitedText(columns=names))
+    assert (log.null_values, log.label) == (("", "?"), "column_13")
+    assert log.label_rule == LabelRule(positive=(">50K",), negative=("<=50K",))
+    assert config.ingestion.split_by == "row_hash"
+    numbers = ["column_1", "column_3", "column_9", "column_10", "column_11"]
+    assert [name for name, kind in kinds(config).items() if kind == "numeric"] == numbers
+    assert len(config.spec.features) == 12
+    assert '">50K" is the rarer value' in text
+
+    config, _ = guessed(tmp_path / "adult.test")
+    assert config.sources.impressions.text == DelimitedText(columns=names, skip_lines=1)
+    assert config.sources.impressions.label_rule == LabelRule(positive=(">50K.",), negative=("<=50K.",))
+
+
+def test_the_ratings_shape(tmp_path: Path) -> None:
+    write_ratings(tmp_path, 3000)
+    config, _ = guessed(tmp_path / "u.data", label="column_3")
+    log = config.sources.impressions
+    assert log.text == DelimitedText("|", columns=("column_1", "column_2", "column_3", "column_4"))
+    assert log.label_rule == LabelRule(at_least=4)  # half of the ratings are 4 or 5
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_a_shape_with_a_header(tmp_path: Path, shape: Any) -> None:
+    shape.write(tmp_path / "log.csv", 4000)
+    config, _ = guessed(tmp_path / "log.csv")
+    log = config.sources.impressions
+    assert (log.text, log.label, config.ingestion.split_by) == (DelimitedText(), shape.label, "row_hash")
+    columns = {f.source_column for f in config.spec.features}
+    assert columns == {*shape.make(10)} - {shape.label}
+    ids = {c for c in columns if c.endswith("_id")}
+    assert {f.source_column for f in config.spec.features if f.kind == "numeric"} & ids == set()
+    if shape.name == "ratings":
+        assert (kinds(config)["genres"], config.user, log.item_id) == ("categorical_list", "user_id", "movie_id")
+
+
+ROWS = [
+    f"r{i // 3};{1_700_000_000 + i};{i % 7};{'JN'[i % 2]};caf\xe9 {i % 4};x{i % 7}|y{i % 5}|z{i % 3}" for i in range(90)
+]
+NOTES = "request id;Time;amount;clicked;Ort;Tags\n"
+
+
+def test_a_log_with_requests_times_lists_and_latin_1(tmp_path: Path) -> None:
+    config, text = of_csv(tmp_path, (NOTES + "\n".join(ROWS)).encode("latin-1"))
+    log = config.sources.impressions
+    assert log.text == DelimitedText(";", encoding="latin-1")
+    assert (log.request_id, log.timestamp, log.label) == ("request id", "Time", "clicked")
+    assert log.label_rule == LabelRule(positive=("J",), negative=("N",))
+    assert config.ingestion.split_by == "request_hash"
+    assert kinds(config) == {"amount": "numeric", "ort": "categorical", "tags": "categorical_list"}
+    assert "is not UTF-8" in text
+
+
+def test_a_compressed_file_gives_the_same(tmp_path: Path) -> None:
+    content = (NOTES + "\n".join(ROWS)).encode("latin-1")
+    _, plain = of_csv(tmp_path, content)
+    _, compressed = of_csv(tmp_path, gzip.compress(content), "log.csv.gz")
+    assert compressed.replace("log.csv.gz", "log.csv") == plain
+
+
+def test_a_parquet_file(tmp_path: Path) -> None:
+    n = 120
+    table = {
+        "userId": pa.array([f"u{i % 9}" for i in range(n)]),
+        "tags": pa.array([["a", f"t{i % 3}"] for i in range(n)]),
+        "price": pa.array([i / 7 for i in range(n)]),
+        "when": pa.array([i * 10**9 for i in range(n)], pa.timestamp("ns")),
+        "raw": pa.array([{"x": i} for i in range(n)]),
+        "note": pa.array([f"note {i}" for i in range(n)]),
+        "bought": pa.array([i % 3 == 0 for i in range(n)]),
+    }
+    pq.write_table(pa.table(table), tmp_path / "log.parquet")
+    config, text = guessed(tmp_path / "log.parquet")
+    log = config.sources.impressions
+    assert (log.format, log.label, log.label_rule, log.timestamp) == ("parquet", "bought", None, "when")
+    assert kinds(config) == {"user_id": "categorical", "tags": "categorical_list", "price": "numeric"}
+    assert '# left out: "note": 120 of 120 values differ' in text
+
+
+def test_the_label_can_be_named(tmp_path: Path) -> None:
+    content = b"click,a,b\n" + b"".join(b"%d,%d,%d\n" % (i % 2, i % 2, i % 5) for i in range(50))
+    config, _ = of_csv(tmp_path, content)
+    assert config.sources.impressions.label == "click"
+    config, _ = of_csv(tmp_path, content, label="a")
+    assert config.sources.impressions.label == "a"
+    config, _ = of_csv(tmp_path, content, label="b")
+    assert config.sources.impressions.label_rule == LabelRule(at_least=3)  # 40 %, as near to half as 60 %, and higher
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "label", "sentence"),
+    [
+        (b"", "a.csv", None, "the lines must have fields between commas, tabs, semicolons or bars. Received: none"),
+        (b"a,b\n", "a.csv", None, "no column of the first 1 rows has two different values"),
+        (b"a,b\n1,2\n", "a.csv", None, "no column of the first 1 rows has two different values"),
+        (b"a,b\n1,0\n2,1\n", "a.csv", "c", "`--label` names a column. Received: 'c'; allowed: ['a', 'b']"),
+        (b"a\0,b\n1,0\n2,1\n", "a.csv", None, "this one has NUL bytes"),
+        (gzip.compress(b"a,b\n1,0\n2,1\n"), "a.csv", None, "the name of a gzip-compressed file must end in .gz"),
+        (gzip.compress(b"a,b\n" * 900)[:20], "a.csv.gz", None, "the file is damaged"),
+        (b"PAR1", "a.parquet", None, "the file is damaged"),
+        (b"{}", "a.jsonl", None, "`wdr init` reads csv, tsv and Parquet files"),
+        (b"a,b\n1,0\n2,1\n", "a[1].csv", None, "the file's name must have none of"),
+        (b"c,b\nx,0\nx,1\n", "a.csv", None, "a config needs a column to learn from beside the label 'b'"),
+    ],
+)
+def test_a_file_that_gives_no_config_is_told(
+    tmp_path: Path, content: bytes, name: str, label: str | None, sentence: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        initial_config(tmp_path / name, label, 1000, Path("x.yaml"))
+    assert sentence in str(caught.value)
+
+
+HOSTILE = st.text(
+    st.one_of(st.sampled_from("ab#:{}[]!&*'\"%@`-?|>, \t\n\\/.,é\u2028\u0085\ufeff😀_"), st.characters(codec="utf-8")),
+    min_size=1,
+    max_size=12,
+)
+NAMES = st.one_of(
+    HOSTILE,
+    st.sampled_from(["label", "yes", "null", "~", "1", "1e3", "2026-01-01", "span", "a_bucket", "a", "A", "<<"]),
+)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(names=st.lists(NAMES, min_size=2, max_size=6, unique=True), values=st.lists(NAMES, min_size=2, max_size=5))
+def test_hostile_names_and_values_give_a_config_that_reads_them(
+    tmp_path: Path, names: list[str], values: list[str]
+) -> None:
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow([*names, "target"])
+    writer.writerows([[values[(i + at) % len(values)] for at in range(len(names))] + [i % 2] for i in range(60)])
+    (tmp_path / "log.csv").write_bytes(file.getvalue().encode())
+    try:
+        config, text = guessed(tmp_path / "log.csv")
+    except InputError as error:
+        event(f"refused: {str(error)[:30]}")
+        return
+    event("accepted")
+    read = {f.source_column for f in config.spec.features}
+    header = set(config.sources.impressions.text.columns) or {*names, "target"}
+    assert read <= header
+    assert text.isascii()
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+@given(value=st.one_of(NAMES, st.lists(NAMES), st.dictionaries(NAMES, NAMES)))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_a_value_in_yaml_is_read_back(value: Any) -> None:
+    line = yaml_value(value)
+    assert "\n" not in line
+    assert parse_yaml(f"x: {line}  # a comment", "test") == {"x": value}
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(cli, ["init", *arguments])
+
+
+def test_the_command_overwrites_a_config_only_when_told(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_bytes((NOTES + "\n".join(ROWS)).encode("latin-1"))
+    out = tmp_path / "c.yaml"
+    assert run(str(tmp_path / "log.csv"), "--out", str(out)).exit_code == 0
+    first = out.read_bytes()
+    assert load_config(out).name == "log"
+    out.write_text("mine")
+    refused = run(str(tmp_path / "log.csv"), "--out", str(out))
+    assert refused.exit_code != 0
+    assert out.read_text() == "mine"
+    assert run(str(tmp_path / "log.csv"), "--out", str(out), "--force").exit_code == 0
+    assert out.read_bytes() == first
+
+
+def test_reading_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = b"".join(b"%d,%d\n" % (i % 2, i % 97) for i in range(5000))
+    (tmp_path / "log.csv").write_bytes(b"click,x\n" + rows)
+    text = initial_config(tmp_path / "log.csv", None, 300, Path("x.yaml"))
+    assert 'from the first 300 rows of "log.csv"' in text
+    monkeypatch.setattr("pipeline.initial_config.sample.MAX_BYTES", 1000)
+    text = initial_config(tmp_path / "log.csv", None, 50_000, Path("x.yaml"))
+    assert "from the first 2" in text  # of 992 bytes, in rows of 4 or 5
