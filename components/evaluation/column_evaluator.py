@@ -104,7 +104,9 @@ def _of_slice(columns: Columns, groups: Iterable[_Groups], plan: Plan, rows: Arr
     some = slice(None) if rows is None else rows
     labels, weights = columns.label[some].astype(np.float64), columns.weight[some].astype(np.float64)
     scores = columns.score[some].astype(np.float64)
-    found: dict[MetricKey, Any] = row_metrics.measured(plan.keys, columns.unit[some], labels, weights, scores)
+    found: dict[MetricKey, Any] = row_metrics.measured(
+        plan.keys, columns.unit[some], labels, weights, scores, plan.accuracy_threshold
+    )
     for number, model in enumerate(plan.model_names):
         key = PlotKey(PLOT, model_name=model, example_weighted=bool(plan.weight))
         found[key] = calibration_buckets(labels, weights, scores[:, number])

@@ -12,6 +12,7 @@ from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its 
 
 from components.evaluation import ranking_metrics, row_metrics
 from components.evaluation.ranking import Measure
+from components.evaluation.replicates import ACCURACY_THRESHOLD
 from components.evaluation.row_metrics import Keys
 from transform.signature_names import SERVING_SIGNATURE
 
@@ -39,12 +40,14 @@ class Plan:
     Attributes:
       eval_config: The EvalConfig, with its defaults.
       unit_keys: The features whose values name an example's bootstrap unit; the first one that an example has counts.
+      accuracy_threshold: A score from this one on predicts label 1.
       slices: The slices' names, such as `country` or `age_days < 7`.
       rankings: By the feature whose values are the groups.
     """
 
     eval_config: config_pb2.EvalConfig
     unit_keys: tuple[str, ...]
+    accuracy_threshold: float
     slices: tuple[str, ...]
     rankings: Mapping[str, Ranking]
 
@@ -83,12 +86,12 @@ def plan_of(eval_config: config_pb2.EvalConfig) -> Plan | None:
     Args:
       eval_config: The EvalConfig with its defaults: a model spec for each model.
     """
-    unit_keys: list[tuple[str, ...]] = []
+    of_rows: list[dict[str, Any]] = []
     rankings: dict[str, Ranking] = {}
     num_plots = 0
     for group, module, name, settings in _metrics(eval_config):
         if not group and (module, name) == (row_metrics.__name__, "RowMetrics"):
-            unit_keys.append(tuple(settings.get("unit_keys", ())))
+            of_rows.append(settings)
         elif not group and not module and (name, settings) == ("CalibrationPlot", {"name": PLOT}):
             num_plots += 1
         elif group and group not in rankings and (module, name) == (ranking_metrics.__name__, "RankingMetrics"):
@@ -96,10 +99,11 @@ def plan_of(eval_config: config_pb2.EvalConfig) -> Plan | None:
             rankings[group] = Ranking(measures, settings.get("by_group", False))
         else:
             return None
-    if (len(unit_keys), num_plots) != (1, 1) or eval_config != _as_read(eval_config):
+    if (len(of_rows), num_plots) != (1, 1) or eval_config != _as_read(eval_config):
         return None
     slices = tuple(key for spec in eval_config.slicing_specs for key in spec.feature_keys)
-    return Plan(eval_config, unit_keys[0], slices, rankings)
+    threshold = of_rows[0].get("accuracy_threshold", ACCURACY_THRESHOLD)
+    return Plan(eval_config, tuple(of_rows[0].get("unit_keys", ())), threshold, slices, rankings)
 
 
 def _metrics(eval_config: config_pb2.EvalConfig) -> Iterator[tuple[str, str, str, dict[str, Any]]]:

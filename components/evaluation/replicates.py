@@ -23,7 +23,15 @@ _BLOCK_ENTRIES = 1_000_000
 _EPSILON = 1e-7
 
 #: What `of_rows` computes.
-ROW_METRICS = ("auc", "auc_pr", "logloss", "calibration", "mean_prediction", "mean_label")
+ROW_METRICS = (
+    "auc", "auc_pr", "logloss", "accuracy", "calibration", "calibration_error", "mean_prediction", "mean_label",
+)  # fmt: skip
+
+#: A score from this one on predicts label 1, unless the config says otherwise.
+ACCURACY_THRESHOLD = 0.5
+
+#: The number of bins of the calibration error.
+NUM_CALIBRATION_BINS = 20
 
 
 def _blocks(hashes: Array, num_rows: int) -> Iterator[tuple[slice, Array]]:
@@ -57,7 +65,9 @@ def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
     return means
 
 
-def of_rows(units: Array, labels: Array, weights: Array, scores: Array) -> dict[str, Array]:
+def of_rows(
+    units: Array, labels: Array, weights: Array, scores: Array, accuracy_threshold: float = ACCURACY_THRESHOLD
+) -> dict[str, Array]:
     """Computes the metrics of single rows, `ROW_METRICS`.
 
     Args:
@@ -65,6 +75,7 @@ def of_rows(units: Array, labels: Array, weights: Array, scores: Array) -> dict[
       labels: 0 or 1, float64 `[num_rows]`.
       weights: At least 0, float64 `[num_rows]`.
       scores: float64 `[num_rows, num_models]`. A NaN makes all metrics of its model NaN.
+      accuracy_threshold: A score from this one on predicts label 1.
 
     Returns:
       By metric, float64 `[1 + NUM_REPLICATES, num_models]`; NaN where the metric is undefined.
@@ -72,34 +83,81 @@ def of_rows(units: Array, labels: Array, weights: Array, scores: Array) -> dict[
     hashes, unit = np.unique(units, return_inverse=True)
     found = {name: np.full((1 + bootstrap.NUM_REPLICATES, scores.shape[1]), np.nan) for name in ROW_METRICS}
     models = {
-        model: (_ranking(unit, labels, weights, of_model), _sums_of_units(unit, len(hashes), labels, weights, of_model))
+        model: (
+            _ranking(unit, labels, weights, of_model),
+            _calibration_bins(unit, labels, weights, of_model),
+            _sums_of_units(unit, len(hashes), labels, weights, of_model, accuracy_threshold),
+        )
         for model, of_model in enumerate(scores.T)
         if not np.isnan(of_model).any()
     }
     for place, of_units in _blocks(hashes, len(units)):
-        for model, (ranking, sums) in models.items():
-            for name, values in {**ranking.areas(of_units), **_ratios(sums @ of_units)}.items():
-                found[name][place, model] = values
+        for model, (ranking, bins, sums) in models.items():
+            of_sums = sums @ of_units
+            with np.errstate(invalid="ignore"):
+                calibration_error = bins.absolute_residuals(of_units) / of_sums[0]
+            values = {**ranking.areas(of_units), **_ratios(of_sums), "calibration_error": calibration_error}
+            for name, of_replicates in values.items():
+                found[name][place, model] = of_replicates
     return found
 
 
-def _sums_of_units(unit: Array, num_units: int, labels: Array, weights: Array, scores: Array) -> Array:
-    """Returns, by unit, the sums of weights, and of weighted losses, scores and labels: `[4, num_units]`."""
+def _sums_of_units(
+    unit: Array, num_units: int, labels: Array, weights: Array, scores: Array, accuracy_threshold: float
+) -> Array:
+    """Returns, by unit, the sums of weights, and of weighted losses, hits, scores and labels: `[5, num_units]`."""
     inside = np.clip(scores, _EPSILON, 1 - _EPSILON)
     losses = -np.log(np.where(labels == 1, inside, 1 - inside))
-    return np.stack([np.bincount(unit, weights * x, num_units) for x in (1.0, losses, scores, labels)])
+    hits = (scores >= accuracy_threshold) == (labels == 1)
+    return np.stack([np.bincount(unit, weights * x, num_units) for x in (1.0, losses, hits, scores, labels)])
 
 
 def _ratios(sums: Array) -> dict[str, Array]:
-    """Computes the metrics that are ratios of sums `[4, num_replicates]`, in the order of `_sums_of_units`."""
-    weight, loss, predicted, positive = sums
+    """Computes the metrics that are ratios of sums `[5, num_replicates]`, in the order of `_sums_of_units`."""
+    weight, loss, hits, predicted, positive = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "logloss": loss / weight,
+            "accuracy": hits / weight,
             "calibration": np.where(positive > 0, predicted / positive, np.nan),
             "mean_prediction": predicted / weight,
             "mean_label": positive / weight,
         }
+
+
+class _CalibrationBins(NamedTuple):
+    """Rows by ascending score, in bins of about the same total weight; rows of one score are in one bin.
+
+    Attributes:
+      units: The rows' units.
+      residuals: The rows' weights times the difference of score and label.
+      starts: The position at which each bin with rows begins.
+      numbers: The numbers of these bins, from 0 to `NUM_CALIBRATION_BINS` - 1.
+    """
+
+    units: Array
+    residuals: Array
+    starts: Array
+    numbers: Array
+
+    def absolute_residuals(self, of_units: Array) -> Array:
+        """Returns the sum over the bins of |sum of residuals|, float64 `[num_replicates]`."""
+        sums: Array = np.abs(_sums(of_units, *self, NUM_CALIBRATION_BINS)).sum(axis=0)
+        return sums
+
+
+def _calibration_bins(unit: Array, labels: Array, weights: Array, scores: Array) -> _CalibrationBins:
+    """Puts a row into bin floor(B · w / W): w is the weight of the rows with lower scores, W that of all, B bins."""
+    order = np.argsort(scores, kind="stable")
+    unit, labels, weights, scores = unit[order], labels[order], weights[order], scores[order]
+    total = weights.sum()
+    if total == 0:
+        return _CalibrationBins(*(np.empty(0, np.int64) for _ in range(4)))
+    _, first, tied = np.unique(scores, return_index=True, return_inverse=True)
+    below = (np.cumsum(weights) - weights)[first][tied] / total
+    bins = np.minimum((below * NUM_CALIBRATION_BINS).astype(np.int64), NUM_CALIBRATION_BINS - 1)
+    numbers, starts = np.unique(bins, return_index=True)
+    return _CalibrationBins(unit, weights * (scores - labels), starts, numbers)
 
 
 class _Ranking(NamedTuple):

@@ -39,15 +39,22 @@ class RowMetrics(tfma.metrics.Metric):  # type: ignore[misc]
     Args:
       unit_keys: The features whose values name an example's bootstrap unit, such as the user, then the request. The
         first one that an example has is used; an example without any is a unit of its own.
+      accuracy_threshold: A score from this one on predicts label 1.
       name: Required by TFMA; no metric has this name.
     """
 
-    def __init__(self, unit_keys: Sequence[str] = (), name: str = "row_metrics"):
-        super().__init__(_row_metrics, unit_keys=unit_keys, name=name)
+    def __init__(
+        self,
+        unit_keys: Sequence[str] = (),
+        accuracy_threshold: float = replicates.ACCURACY_THRESHOLD,
+        name: str = "row_metrics",
+    ):
+        super().__init__(_row_metrics, unit_keys=unit_keys, accuracy_threshold=accuracy_threshold, name=name)
 
 
 def _row_metrics(
     unit_keys: Sequence[str],
+    accuracy_threshold: float,
     name: str,
     eval_config: config_pb2.EvalConfig,
     model_names: Sequence[str],
@@ -55,7 +62,7 @@ def _row_metrics(
 ) -> list[Any]:
     del unit_keys, name  # the extractors read the keys
     keys = Keys(eval_config, model_names, example_weighted)
-    measure = functools.partial(_of_table, keys)
+    measure = functools.partial(_of_table, keys, accuracy_threshold)
     return [
         tfma.metrics.MetricComputation(
             keys=[*keys.of_metrics(replicates.ROW_METRICS), *keys.of_counts()],
@@ -65,15 +72,17 @@ def _row_metrics(
     ]
 
 
-def _of_table(keys: Keys, rows: Array) -> dict[MetricKey, float]:
-    return measured(keys, rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:])
+def _of_table(keys: Keys, accuracy_threshold: float, rows: Array) -> dict[MetricKey, float]:
+    return measured(keys, rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:], accuracy_threshold)
 
 
-def measured(keys: Keys, units: Array, labels: Array, weights: Array, scores: Array) -> dict[MetricKey, float]:
+def measured(
+    keys: Keys, units: Array, labels: Array, weights: Array, scores: Array, accuracy_threshold: float
+) -> dict[MetricKey, float]:
     """Returns all metrics of rows; the arguments are those of `components.evaluation.replicates.of_rows`."""
     counts = (len(labels), int((labels * weights > 0).sum()), len(np.unique(units)))
     return {
-        **keys.values(replicates.of_rows(units, labels, weights, scores)),
+        **keys.values(replicates.of_rows(units, labels, weights, scores, accuracy_threshold)),
         **dict(zip(keys.of_counts(), map(float, counts), strict=True)),
     }
 

@@ -48,7 +48,9 @@ def eval_config(
       user: The feature that is the user's id; None if there is none.
     """
     units = [key for key in (user, REQUEST_ID if has_requests else None) if key is not None]
-    rows = _metric("RowMetrics", row_metrics.__name__, unit_keys=units)
+    rows = _metric(
+        "RowMetrics", row_metrics.__name__, unit_keys=units, accuracy_threshold=evaluation.accuracy_threshold
+    )
     config = config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(

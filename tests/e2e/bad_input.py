@@ -130,7 +130,8 @@ STOPS = [
         "a threshold of an unknown metric",
         _set("evaluation.thresholds.f1", {"min": 0.5}),
         "`f1` must match the pattern "
-        "^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$. "
+        "^(auc|auc_pr|logloss|accuracy|calibration|calibration_error|mean_prediction|gauc"
+        "|(ndcg|map|recall)@[1-9][0-9]{0,3})$. "
         "Received: 'f1' (<config_path>, evaluation.thresholds.f1).",
     ),
     # Faults in the files.

@@ -49,7 +49,8 @@ def rows(noise: float, noise_in_b: float | None = None) -> list[dict[str, Any]]:
 NO_WORSE = {
     name: Threshold(min=low, max=high, max_worsening=0.0)
     for name, low, high in [
-        ("auc", 0.5, None), ("auc_pr", 0.2, None), ("logloss", None, 2.0), ("gauc", 0.5, None), ("ndcg@2", 0.3, None),
+        ("auc", 0.5, None), ("auc_pr", 0.2, None), ("logloss", None, 2.0), ("accuracy", 0.5, None),
+        ("calibration_error", None, 0.5), ("gauc", 0.5, None), ("ndcg@2", 0.3, None),
         ("map@2", 0.3, None), ("recall@2", 0.3, None),
     ]
 }  # fmt: skip
@@ -70,7 +71,8 @@ def test_a_model_that_errs_otherwise_but_no_more_is_blessed(tmp_path: Path) -> N
     sentences, measured = evaluated(rows(noise=0.5), tmp_path)
     assert sentences == []
     whole = measured[""]
-    worse = [n for n in NO_WORSE if (whole.metrics[n] < whole.baseline[n]) == (n != "logloss")]
+    less_is_better = ("logloss", "calibration_error")
+    worse = [n for n in NO_WORSE if (whole.metrics[n] < whole.baseline[n]) == (n not in less_is_better)]
     assert worse  # some metrics are worse, but not beyond chance
     assert whole.num_examples == NUM_REQUESTS * SIZE
     assert set(whole.changes) == {*NO_WORSE, "calibration", "mean_prediction"}

@@ -35,7 +35,7 @@ def names(measures: list[dict[str, Any]]) -> list[str]:
 def test_all_metrics_are_measured_on_the_whole_and_on_each_slice() -> None:
     config = config_of(slices=("country", "hour"), top_ks=(2, 1))
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["country"], ["hour"]]
-    assert settings_of(config, "RowMetrics") == {"": {"unit_keys": ["request_id"]}}
+    assert settings_of(config, "RowMetrics") == {"": {"unit_keys": ["request_id"], "accuracy_threshold": 0.5}}
     ranking = {group: names(settings["measures"]) for group, settings in settings_of(config, "RankingMetrics").items()}
     assert ranking == {"request_id": ["gauc", "ndcg@1", "ndcg@2", "map@1", "map@2", "recall@1", "recall@2"]}
     (model,) = config.model_specs
@@ -65,7 +65,7 @@ def test_groups_and_units(
     found = settings_of(config, "RankingMetrics")
     assert {group: names(settings["measures"]) for group, settings in found.items()} == groups
     assert {group for group, settings in found.items() if settings["by_group"]} == {by} - {user, None}
-    assert settings_of(config, "RowMetrics") == {"": {"unit_keys": units}}
+    assert settings_of(config, "RowMetrics") == {"": {"unit_keys": units, "accuracy_threshold": 0.5}}
 
 
 def test_examples_with_weights_are_measured_by_them() -> None:

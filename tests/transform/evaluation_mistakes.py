@@ -12,7 +12,8 @@ EVALUATION_MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("evaluation.thresholds.f1", {"min": 0.5})],
         "`f1` must match the pattern "
-        "^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$. Received: 'f1' "
+        "^(auc|auc_pr|logloss|accuracy|calibration|calibration_error|mean_prediction|gauc"
+        "|(ndcg|map|recall)@[1-9][0-9]{0,3})$. Received: 'f1' "
         "(small.yaml, evaluation.thresholds.f1).",
     ),
     (

@@ -21,6 +21,7 @@ from transform.config import infra_validation as infra_settings
 from transform.config import renamed_keys, settings, tuning
 from transform.config import sources as source_sections
 from transform.config import validation_errors as mistakes
+from transform.config.added_keys import without_added_keys
 from transform.config.drift import Drift
 from transform.config.evaluation import OF_GROUPS, Evaluation, kind_of, split_slice
 from transform.config.quality import Quality
@@ -209,11 +210,13 @@ class Config:
         return json.dumps(_ADAPTER.dump_python(self, mode="json"), sort_keys=True)
 
     def identity_json(self) -> str:
-        """The whole config as canonical JSON with the first name of each key.
+        """The whole config as canonical JSON with the first name of each key, and without later keys it does not use.
 
-        It is for hashes and comparisons with what an earlier release recorded: renaming a key changes no config.
+        It is for hashes and comparisons with what an earlier release recorded: neither a new name nor a new key's
+        default changes a config.
         """
-        return json.dumps(renamed_keys.first_names(_ADAPTER.dump_python(self, mode="json")), sort_keys=True)
+        plain = without_added_keys(_ADAPTER.dump_python(self, mode="json"))
+        return json.dumps(renamed_keys.first_names(plain), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Config:

@@ -15,7 +15,9 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
     "auc": True,
     "auc_pr": True,
     "logloss": False,
+    "accuracy": True,
     "calibration": None,
+    "calibration_error": False,
     "mean_prediction": None,
     "gauc": True,
     "ndcg": True,
@@ -30,7 +32,11 @@ AT_K = ("ndcg", "map", "recall")
 OF_GROUPS = ("gauc", *AT_K)
 
 MetricName = Annotated[
-    str, Field(pattern=r"^(auc|auc_pr|logloss|calibration|mean_prediction|gauc|(ndcg|map|recall)@[1-9][0-9]{0,3})$")
+    str,
+    Field(
+        pattern=r"^(auc|auc_pr|logloss|accuracy|calibration|calibration_error|mean_prediction|gauc"
+        r"|(ndcg|map|recall)@[1-9][0-9]{0,3})$"
+    ),
 ]
 
 #: A feature, each value of which is a slice, or a bound such as `age_days < 7`, which splits a numeric one in two.
@@ -96,9 +102,11 @@ class Evaluation:
     """The gates on quality.
 
     Attributes:
-      thresholds: By metric: `auc`, `auc_pr` (the area under the precision-recall curve), `logloss`, `calibration` (mean
-        prediction ÷ mean label), `mean_prediction`; and those of a ranking: `gauc` (the mean AUC of the groups,
-        weighted by their impressions), `ndcg@K`, `map@K` and `recall@K` (means over the requests), such as `ndcg@10`.
+      thresholds: By metric: `auc`, `auc_pr` (the area under the precision-recall curve), `logloss`, `accuracy` (the
+        share of examples whose label is predicted), `calibration` (mean prediction ÷ mean label), `calibration_error`
+        (the mean of |mean prediction - mean label| over 20 bins of the examples by score, by their weight),
+        `mean_prediction`; and those of a ranking: `gauc` (the mean AUC of the groups, weighted by their impressions),
+        `ndcg@K`, `map@K` and `recall@K` (means over the requests), such as `ndcg@10`.
       slices: Features by whose values the metrics are also measured, such as `country`; and bounds of numeric features,
         such as `age_days < 7`, by which the examples below and the others are.
       slice_thresholds: By metric, what holds in each slice of at least `min_slice_positives`. Smaller ones are named.
@@ -111,6 +119,7 @@ class Evaluation:
       user: The feature that is the user's id. Examples of one user are alike, so the bootstrap draws them together;
         intervals by request are too narrow. Left out, it is `gauc_by`, else the context's feature by which installs
         are joined; an example without a user is drawn by its request, and one without a request by itself.
+      accuracy_threshold: With `accuracy`: a score from this one on predicts label 1.
       top_ks: The K for which `ndcg@K`, `map@K` and `recall@K` are measured, beside those of the thresholds.
       gauc_by: The feature whose values are the groups of `gauc`, such as the user's id; it must be `required`. Left
         out, the groups are the requests.
@@ -123,6 +132,7 @@ class Evaluation:
     min_slice_positives: PositiveInt = 50
     min_slice_examples: PositiveInt = 1
     user: Name | None = None
+    accuracy_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     top_ks: tuple[PositiveInt, ...] = (10,)
     gauc_by: Name | None = None
 

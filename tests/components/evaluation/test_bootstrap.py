@@ -107,9 +107,12 @@ def test_each_replicate_has_the_metrics_of_its_rows_as_often_as_it_draws_them() 
                 sum(w * x for w, x in zip(of_rows, column, strict=True))
                 for column in (losses, scores, labels, [1.0] * len(labels))
             ]
+            hits = [w * ((s >= 0.5) == bool(label)) for w, s, label in zip(of_rows, scores, labels, strict=True)]
             expected = {
                 "auc": plain.auc(labels, scores, of_rows),
                 "logloss": sums[0] / sums[3],
+                "accuracy": sum(hits) / sums[3],
+                "calibration_error": calibration_error(found, model, of_rows),
                 "calibration": sums[1] / sums[2],
                 "mean_prediction": sums[1] / sums[3],
                 "mean_label": sums[2] / sums[3],
@@ -118,6 +121,16 @@ def test_each_replicate_has_the_metrics_of_its_rows_as_often_as_it_draws_them() 
                 assert values[name][replicate, model] == pytest.approx(value, rel=1e-12), name
             area = area_under_precision_recall(labels, scores, of_rows)
             assert values["auc_pr"][replicate, model] == pytest.approx(area, rel=1e-6)
+
+
+def calibration_error(found: Sequence[Row], model: int, drawn: Sequence[float]) -> float:
+    """The bins are those of the data; `drawn` are the rows' weights in a replicate."""
+    scores, weights = [row[3 + model] for row in found], [row[2] for row in found]
+    residuals = [0.0] * 20
+    for row, score, weight in zip(found, scores, drawn, strict=True):
+        below = sum(w for s, w in zip(scores, weights, strict=True) if s < score)
+        residuals[int(20 * below / sum(weights))] += weight * (score - row[1])
+    return sum(map(abs, residuals)) / sum(drawn)
 
 
 def area_under_precision_recall(labels: list[int], scores: list[float], weights: list[float]) -> float:
@@ -166,6 +179,21 @@ def test_scores_at_the_ends_and_scores_that_are_none() -> None:
     assert values["auc"][0, 0] == 1
     assert values["logloss"][0, 0] == pytest.approx(1e-7, rel=1e-3)
     assert all(np.isnan(of_metric[0, 1]) for of_metric in values.values())
+
+
+def test_accuracy_counts_a_score_at_the_threshold_as_a_prediction_of_label_1() -> None:
+    labels, scores = np.array([1.0, 0.0, 0.0, 1.0]), np.array([[0.3], [0.3], [0.2], [0.1]])
+    values = replicates.of_rows(np.arange(4.0), labels, np.array([1.0, 2.0, 3.0, 4.0]), scores, accuracy_threshold=0.3)
+    assert values["accuracy"][0, 0] == pytest.approx((1 + 3) / 10)
+
+
+def test_rows_of_one_score_are_in_one_bin_of_the_calibration_error() -> None:
+    """Over-predictions and under-predictions of the same score cancel out; those of different scores do not."""
+    labels = np.array([0.0, 1.0] * 50)
+    of_one_score = replicates.of_rows(np.arange(100.0), labels, np.ones(100), np.full((100, 1), 0.5))
+    assert of_one_score["calibration_error"][0, 0] == pytest.approx(0)
+    of_two = replicates.of_rows(np.arange(100.0), labels, np.ones(100), np.where(labels == 1, 0.3, 0.4)[:, None])
+    assert of_two["calibration_error"][0, 0] == pytest.approx((0.7 + 0.4) / 2)
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
