@@ -25,18 +25,8 @@ from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
 from components.data_validation.measuring import measure
 from components.gate_records import Finding
-from components.ingestion.evidence import (
-    NUM_KEYS,
-    NUM_ROWS,
-    QUANTILES,
-    Evidence,
-    InstallEvidence,
-    LabelCount,
-    Log,
-    TableEvidence,
-    key_hash,
-    sketch_value,
-)
+from components.ingestion.evidence import Evidence, InstallEvidence, LabelCount, Log, TableEvidence
+from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, QUANTILES, key_hash, sketch_value
 from pipeline.simulator.day import Chunk, impression_chunks
 from pipeline.simulator.store import Store
 from pipeline.simulator.tables import catalog_table, impressions_table, users_table

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
-from components.artifacts import Catalog, Quarantine
+from components.artifact_types import Catalog, Quarantine
 from components.ingestion.component import ImpressionExampleGenExecutor
 from components.ingestion.counts import read_counts
 from components.ingestion.spans import resolve_span

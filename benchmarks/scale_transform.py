@@ -27,7 +27,7 @@ from tfx.types import Artifact, artifact_utils, standard_artifacts
 
 from benchmarks.machine import processor_model
 from benchmarks.transformed import ingest_span
-from components.artifacts import VocabularyMemory
+from components.artifact_types import VocabularyMemory
 from components.transforming.executor import TransformExecutor
 from pipeline.cli.display import console_for
 from pipeline.create import LOCAL_BEAM_ARGS, PREPROCESSING_FN

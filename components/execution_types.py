@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+#: The type of `components.evaluation.progressive.ProgressiveEvaluator`.
+PROGRESSIVE_EVALUATOR = "components.progressive.ProgressiveEvaluator"
+
 _Component = TypeVar("_Component", bound=type)
 
 

@@ -18,7 +18,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TransformSpec
 
-from components.artifacts import VocabularyMemory
+from components.artifact_types import VocabularyMemory
 from components.execution_types import recorded_as
 from components.transforming.executor import TransformExecutor
 

@@ -1,16 +1,17 @@
-"""File operations for pushed versions, on local paths with the standard library and on others with `tf.io.gfile`.
+"""File operations on local paths with the standard library and on others with `tf.io.gfile`.
 
-For a local path nothing here imports TensorFlow, so a rollback does not wait for TensorFlow's start-up of some seconds.
+For a local path nothing here imports TensorFlow, so `wdr check` and a rollback do not wait seconds for its start-up.
 A path with `://` (gs://, s3://) uses `tf.io.gfile`, which has no fsync, no links and no atomic rename.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 _BLOCK_BYTES = 1 << 20
 
@@ -38,6 +39,44 @@ def _open(path: str, mode: str) -> IO[Any]:
 def exists(path: str) -> bool:
     """Returns whether a file or a folder exists."""
     return bool(_gfile().exists(path)) if is_remote(path) else os.path.lexists(path)
+
+
+class Status(NamedTuple):
+    """A file's size in bytes, and when it was last written, in nanoseconds since 1970."""
+
+    num_bytes: int
+    written_at: int
+
+
+def status(path: str) -> Status:
+    """Returns a file's status; raises OSError if it does not exist or cannot be read."""
+    if not is_remote(path):
+        found = os.stat(path)
+        return Status(found.st_size, found.st_mtime_ns)
+    import tensorflow as tf
+
+    try:
+        found = tf.io.gfile.stat(path)
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error
+    return Status(found.length, found.mtime_nsec)
+
+
+def is_folder(path: str) -> bool:
+    """Returns whether a path is a folder."""
+    return bool(_gfile().isdir(path)) if is_remote(path) else os.path.isdir(path)
+
+
+def matches(root: str, pattern: str) -> list[str]:
+    """Returns the paths that a pattern matches, sorted, hidden ones too.
+
+    Args:
+      root: The folder that the pattern is relative to; its name is no pattern.
+      pattern: A path in which `*` and `?` match any characters, or one, but no `/`, and `[ab]` one of some characters.
+    """
+    if is_remote(root) or is_remote(pattern):
+        return sorted(_gfile().glob(os.path.join(root, pattern)))
+    return sorted(glob.glob(os.path.join(glob.escape(root), pattern), include_hidden=True))
 
 
 def names(folder: str) -> list[str]:

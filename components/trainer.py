@@ -16,7 +16,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TrainerSpec
 
-from components.artifacts import Catalog
+from components.artifact_types import Catalog
 from components.execution_types import recorded_as
 from transform.catalog import CATALOG_KEY
 from transform.trainer_predictions import RAW_EVAL_FILES_KEY

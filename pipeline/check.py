@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import math
+
+import pyarrow.compute as pc
 
 from components.ingestion.readers import read_rows, unit_of
-from components.ingestion.rows import RowError, RowParser
-from components.ingestion.spans import SpanFiles, has_spans
-from transform.config.config import Column, Config
-from transform.errors import InputError
+from components.ingestion.spans import SpanFiles, has_spans, resolve_span
+from components.ingestion.text_counts import TextCounts
+from pipeline.first_rows import FirstRows, value_counts
+from transform.config.config import Config
+from transform.errors import InputError, UnusableLogsError
 from transform.feature_spec import IMPRESSIONS
-from transform.raw_texts import trimmed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,16 @@ def check_files(config: Config, found: SpanFiles) -> None:
         ]
         if not any(first_rows):
             raise InputError(f"the source `{name}` must have a row. Received: none ({paths[0]})")
+
+
+def check_span(config: Config, data_root: str, span: int | None) -> SpanFiles:
+    """Finds a span's files and checks them, as a run does before anything else; raises UnusableLogsError."""
+    try:
+        found = resolve_span(config, data_root, span)
+        check_files(config, found)
+    except InputError as error:
+        raise UnusableLogsError(str(error)) from error
+    return found
 
 
 def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceReport]:
@@ -153,59 +164,31 @@ def _column_names(config: Config, name: str) -> list[str]:
 
 
 def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) -> SourceReport:
-    source = config.sources.of(name)
-    parser = RowParser(config.columns[name], source.null_values, source.list_separator, config.ingestion)
-    kinds = [column.kind for column in parser.columns]
+    source, columns = config.sources.of(name), config.columns[name]
+    kinds = [column.kind for column in columns]
     label, time = (kinds.index(kind) if kind in kinds else None for kind in ("label", "timestamp"))
-    paths = [path for by_split in found.files[name].values() for path in by_split]
+    reading, texts = FirstRows(config, found, name, columns, max_rows), TextCounts()
     numbers: collections.Counter[str] = collections.Counter()
     first: dict[str, str] = {}
     labels: collections.Counter[int] = collections.Counter()
-    num_trimmed: collections.Counter[str] = collections.Counter()
-    num_null: collections.Counter[str] = collections.Counter()
-    times: list[float] = []
-    num_rows, is_whole = 0, True
-    for path in paths:
-        for row in read_rows(path, source.format, _column_names(config, name), config.ingestion, text=source.text):
-            if num_rows >= max_rows:
-                is_whole = False
-                break
-            num_rows += 1
-            reason, detail = row.reason, row.detail
-            if row.values is not None:
-                try:
-                    values = parser.parse(row.values)
-                except RowError as error:
-                    reason, detail = error.reason, error.detail
-                else:
-                    if label is not None:
-                        labels[values[label]] += 1
-                    if time is not None:
-                        times.append(values[time])
-                    for column, text, value in _texts(parser.columns, row.values, values):
-                        num_trimmed[column] += text != trimmed(text)
-                        num_null[column] += value is None and bool(trimmed(text))
-                    continue
-            numbers[reason] += 1
-            first.setdefault(reason, f"{detail} ({unit_of(source.format)} {row.number}, {path})")
+    earliest, latest = math.inf, -math.inf
+    for block in reading.blocks(texts):
+        for row in block.rejections:
+            numbers[row.reason] += 1
+            first.setdefault(row.reason, f"{row.detail} ({unit_of(source.format)} {row.line}, {row.file})")
+        if label is not None:
+            labels.update(value_counts(block.values[label]))
+        if time is not None and len(block.numbers):
+            bounds = pc.min_max(block.values[time]).as_py()
+            earliest, latest = min(earliest, bounds["min"]), max(latest, bounds["max"])
     return SourceReport(
         name,
-        len(paths),
-        num_rows,
+        sum(map(len, found.files[name].values())),
+        reading.num_rows,
         {reason: Rejections(number, first[reason]) for reason, number in numbers.most_common()},
         dict(labels),
-        {column: number for column, number in num_trimmed.items() if number},
-        {column: number for column, number in num_null.items() if number},
-        max(times) - min(times) if times else None,
-        is_whole,
+        {column: number for column, number in texts.trimmed.items() if number},
+        {column: number for column, number in texts.null.items() if number},
+        latest - earliest if latest >= earliest else None,
+        reading.is_whole,
     )
-
-
-def _texts(columns: Sequence[Column], raw: Mapping[str, Any], values: Sequence[Any]) -> Iterator[tuple[str, str, Any]]:
-    """Yields, for each column of a row that holds a single text: name, text, and the value parsed from it."""
-    for column, value in zip(columns, values, strict=True):
-        text = raw.get(column.name)
-        if isinstance(text, bytes):
-            text = text.decode("utf-8", "replace")
-        if isinstance(text, str) and column.trim:
-            yield column.name, text, value

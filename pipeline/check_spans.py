@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import collections
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from components.ingestion.readers import read_rows
-from components.ingestion.rows import RowError, RowParser
+import pyarrow as pa
+
 from components.ingestion.spans import NoSpanError, SpanFiles, has_spans, resolve_span
-from transform.config.config import Column, Config
+from pipeline.first_rows import FirstRows, value_counts
+from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS, Feature
 
@@ -40,12 +39,13 @@ def unmatched_joins(config: Config, found: SpanFiles, max_rows: int) -> list[str
     """
     sentences = []
     for name, table in config.sources.tables.items():
-        keys = set(_column(config, found, name, table.key))
+        keys: set[str] = set()
+        for values in _column(config, found, name, table.key, None):
+            keys.update(values.unique().to_pylist())
         num_rows, missing = 0, collections.Counter[str]()
-        for key in itertools.islice(_column(config, found, IMPRESSIONS, table.log_column), max_rows):
-            num_rows += 1
-            if key not in keys:
-                missing[key] += 1
+        for values in _column(config, found, IMPRESSIONS, table.log_column, max_rows):
+            num_rows += len(values)
+            missing.update({key: number for key, number in value_counts(values).items() if key not in keys})
         if not missing:
             continue
         (key, _), number = missing.most_common(1)[0], missing.total()
@@ -123,31 +123,13 @@ def _values(
     columns = [c for c in config.columns[IMPRESSIONS] if c.name in names and c.kind == "string"]
     found: dict[str, collections.Counter[str]] = {f.name: collections.Counter() for f in features}
     place = {c.name: i for i, c in enumerate(columns)}
-    for row in itertools.islice(_rows(config, span, IMPRESSIONS, columns), max_rows):
+    for block in FirstRows(config, span, IMPRESSIONS, columns, max_rows).blocks():
         for feature in features:
-            value = row[place[feature.source_column]]
-            if value is not None:
-                found[feature.name][value] += 1
+            found[feature.name].update(value_counts(block.values[place[feature.source_column]]))
     return found
 
 
-def _column(config: Config, span: SpanFiles, source: str, name: str) -> Iterator[str]:
-    """Yields the values of a key's column."""
+def _column(config: Config, span: SpanFiles, source: str, name: str, max_rows: int | None) -> Iterator[pa.Array]:
+    """Yields the values of a key's column, without the rows that break its rule."""
     column = next(c for c in config.columns[source] if (c.name, c.kind) == (name, "string"))
-    return (row[0] for row in _rows(config, span, source, [column]))
-
-
-def _rows(config: Config, span: SpanFiles, source: str, columns: Sequence[Column]) -> Iterator[tuple[Any, ...]]:
-    """Yields some columns of a source's rows, without the rows that break a rule of one of these columns."""
-    settings = config.sources.of(source)
-    parser = RowParser(columns, settings.null_values, settings.list_separator, config.ingestion)
-    names = [column.name for column in columns]
-    for paths in span.files[source].values():
-        for path in paths:
-            for raw in read_rows(path, settings.format, names, config.ingestion, text=settings.text):
-                if raw.values is None:
-                    continue
-                try:
-                    yield parser.parse(raw.values)
-                except RowError:  # counted by `check_rows`
-                    continue
+    return (block.values[0] for block in FirstRows(config, span, source, [column], max_rows).blocks())

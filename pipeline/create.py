@@ -19,7 +19,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Artifact, Channel, standard_artifacts
 
-from components.artifacts import GateRecord, VocabularyMemory
+from components.artifact_types import GateRecord, VocabularyMemory
 from components.data_validation.component import DataGate, DataValidation
 from components.data_validation.findings import GATE
 from components.data_validation.gates import AnomalyGate, RowGate

@@ -30,7 +30,7 @@ from filelock import FileLock, ReadWriteLock, Timeout
 from ml_metadata.proto import metadata_store_pb2
 
 from components.fence import Fence, within
-from pipeline.metadata.handle import Metadata
+from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
 from pipeline.workspace_owner import check_owner, is_own
 from transform.errors import UserError
@@ -70,9 +70,7 @@ def claimed(workspace: Workspace) -> Iterator[None]:
         for claim in workspace.locks.glob("*.claim"):
             claim.unlink()
         stack.enter_context(within(fence))
-        with Metadata(workspace.metadata_connection()) as handle:
-            check_owner(handle.store, workspace)
-            _remove_remains(handle.store, workspace, handle.store.get_executions(list_options=_LATEST), "*")
+        _remove_all_remains(workspace)
         for file in workspace.reports.glob("*.part"):
             file.unlink()
         stack.enter_context(_temporary_files_in(workspace.temporary, fence))
@@ -111,11 +109,7 @@ def node_claimed(workspace: Workspace, pipeline_name: str, node_id: str, wait_se
         fence = Fence.put_up(workspace.locks / f"{node_id}.claim")
         (workspace.root / ".claim").unlink(missing_ok=True)
         stack.enter_context(within(fence))
-        with Metadata(workspace.metadata_connection()) as handle:
-            check_owner(handle.store, workspace)
-            node = handle.store.get_context_by_type_and_name("node", f"{pipeline_name}.{node_id}")
-            executions = handle.store.get_executions_by_context(node.id) if node else []
-            _remove_remains(handle.store, workspace, executions, node_id)
+        _remove_remains_of_node(workspace, pipeline_name, node_id)
         stack.enter_context(_temporary_files_in(workspace.temporary / node_id, fence))
         yield
 
@@ -129,6 +123,22 @@ def _no_lock(workspace: Workspace, error: sqlite3.Error) -> NoLockError:
         "a workspace's lock must be a file of SQLite's on a file system that keeps locks, local or NFS 4. "
         f"Received: {error} ({workspace.root / '.lock'})"
     )
+
+
+def _remove_all_remains(workspace: Workspace) -> None:
+    """Removes what any killed process has left."""
+    store = open_store(workspace.metadata_connection())
+    check_owner(store, workspace)
+    _remove_remains(store, workspace, store.get_executions(list_options=_LATEST), "*")
+
+
+def _remove_remains_of_node(workspace: Workspace, pipeline_name: str, node_id: str) -> None:
+    """Removes what killed processes of one node have left."""
+    store = open_store(workspace.metadata_connection())
+    check_owner(store, workspace)
+    node = store.get_context_by_type_and_name("node", f"{pipeline_name}.{node_id}")
+    executions = store.get_executions_by_context(node.id) if node else []
+    _remove_remains(store, workspace, executions, node_id)
 
 
 def _remove_remains(

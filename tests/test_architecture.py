@@ -32,6 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "transform.errors",
         "transform.feature_spec",
         "transform.signature_names",
+        "transform.tfrecords",
         "transform.version_layout",
     ),
     "transform": (),

@@ -27,7 +27,8 @@ from transform.feature_spec import (
     transformed_name,
     vocabulary_file_name,
 )
-from transform.raw_texts import clean, raw_rules
+from transform.raw_texts import raw_rules
+from transform.raw_texts_graph import clean
 from transform.vocabulary_memory import read_memory, remembered_tokens
 
 #: The key of `custom_config` that holds the config, as `Config.to_json` writes it.

@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.artifacts import GateRecord, GateVerdict, Quarantine
+from components.artifact_types import GateRecord, GateVerdict, Quarantine
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
 from components.data_validation.findings import GATE

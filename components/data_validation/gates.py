@@ -14,7 +14,8 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.artifacts import UNFIT, GateVerdict
+from components.artifact_types import GateVerdict
+from components.artifacts import UNFIT
 from components.execution_types import recorded_as
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.model_store.versions import user

@@ -25,7 +25,9 @@ from tfx.utils import path_utils
 from components.evaluation.column_evaluator import column_evaluator
 from components.evaluation.columns import Columns
 from components.evaluation.kept_scores import keep_scores
+from components.evaluation.metrics_files import read_measured
 from components.evaluation.plan import Plan, plan_of
+from components.evaluation.results import write_measured
 from components.evaluation.scoring import files_of, score_extractor
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -43,6 +45,7 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Evaluates the models on the examples, and writes TFMA's results."""
         has_baseline = bool(input_dict.get("baseline_model"))
+        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         plan = plan_of(_eval_config(exec_properties["eval_config"], has_baseline))
         if plan is None or not input_dict.get("schema"):
             logging.info("the metrics are not all of this project: TFX's executor evaluates")
@@ -58,9 +61,8 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
         folders = [uri for split in splits for uri in artifact_utils.get_split_uris(input_dict["examples"], split)]
         dtypes = _dtypes(artifact_utils.get_single_uri(input_dict["schema"]))
         with self._make_beam_pipeline() as pipeline:
-            evaluate(
-                pipeline, plan, folders, dtypes, saved_models, artifact_utils.get_single_uri(output_dict["evaluation"])
-            )
+            evaluate(pipeline, plan, folders, dtypes, saved_models, evaluation)
+        write_measured(evaluation, read_measured(evaluation))
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from tfx.dsl.components.common import resolver
 
 from components.artifacts import MODEL_ID
 from components.evaluation.executor import ColumnExecutor
-from components.execution_types import recorded_as
+from components.execution_types import PROGRESSIVE_EVALUATOR, recorded_as
 from components.lineage import artifacts_of, examples_behind, producer
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -73,6 +73,6 @@ class OptionalEvaluator(Evaluator):  # type: ignore[misc]
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(OptionalEvaluatorExecutor)
 
 
-@recorded_as("components.progressive.ProgressiveEvaluator")
+@recorded_as(PROGRESSIVE_EVALUATOR)
 class ProgressiveEvaluator(OptionalEvaluator):
     """The Evaluator of earlier models on a span that they were not trained on; a first span has no such models."""

@@ -1,25 +1,25 @@
-"""The Evaluator's results, over all examples and in each slice."""
+"""The Evaluator's results, over all examples and in each slice, as plain values; `metrics_files` reads them."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Literal
 
-import tensorflow_model_analysis as tfma
 from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass as document_dataclass
 
-from components.evaluation.extractors import BELOW
-from components.evaluation.row_metrics import NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS, change_error_name, error_name
-from transform.config.evaluation import HIGHER_IS_BETTER, kind_of, split_slice
-from transform.documents import FloatOrNaN
+from components import storage
+from transform.documents import CONFIG, Document, FloatOrNaN
+
+#: In a ModelEvaluation artifact: the results as a `Measured`, beside TFMA's own files.
+MEASURED_FILE = "measured.json"
 
 #: Half the width of a 95 % interval, in standard errors.
 Z = 1.959964
-
-_SHOWN = (*HIGHER_IS_BETTER, "mean_label")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,36 +93,36 @@ class EvaluationResult:
         return Estimate(self.baseline[name], self.baseline_errors.get(name, math.nan))
 
 
-def read_measured(evaluation_uri: str) -> dict[str, EvaluationResult]:
-    """Reads the metrics by slice: `""` is all examples, other names are such as `country = US` or `age_days < 7`."""
-    return {_slice_name(record): _measured(record) for record in tfma.load_metrics(evaluation_uri)}
+@document_dataclass(frozen=True, config=CONFIG)
+class Measured:
+    """The results of one evaluation.
+
+    Attributes:
+      slices: The results by slice; `""` is all examples.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    slices: Mapping[str, EvaluationResult]
+    schema_version: Literal[1] = 1
 
 
-def _measured(record: tfma.MetricsForSlice) -> EvaluationResult:
-    values: dict[tuple[str, bool], dict[str, float]] = {}
-    for entry in record.metric_keys_and_values:
-        key = entry.key
-        of_model = values.setdefault((key.model_name or tfma.CANDIDATE_KEY, key.is_diff), {})
-        of_model[key.name] = entry.value.double_value.value
-    candidate = values[tfma.CANDIDATE_KEY, False]
-    baseline = values.get((tfma.BASELINE_KEY, False), {})
-    differences = values.get((tfma.CANDIDATE_KEY, True), {})
-    measured = (n for n in candidate if kind_of(n) in _SHOWN and error_name(n) in candidate)
-    names = sorted(measured, key=lambda n: _SHOWN.index(kind_of(n)))
-    return EvaluationResult(
-        num_examples=int(candidate[NUM_EXAMPLES]),
-        metrics={name: candidate[name] for name in names},
-        baseline={name: baseline[name] for name in names if name in baseline},
-        changes={
-            name: Estimate(candidate[name] - baseline[name], differences[change_error_name(name)])
-            for name in names
-            if name in baseline and kind_of(name) != "mean_label"
-        },
-        errors={name: candidate[error_name(name)] for name in names},
-        baseline_errors={name: baseline[error_name(name)] for name in names if name in baseline},
-        num_positives=int(candidate[NUM_POSITIVES]),
-        num_units=int(candidate[NUM_UNITS]),
-    )
+_MEASURED: Final = Document(Measured, "an evaluation's results")
+
+
+def write_measured(evaluation_uri: str, measured: Mapping[str, EvaluationResult]) -> None:
+    """Writes the results into a ModelEvaluation artifact, for readers that do not import TFMA."""
+    storage.write_text(os.path.join(evaluation_uri, MEASURED_FILE), _MEASURED.to_json(Measured(measured)))
+
+
+def read_written(evaluation_uri: str) -> Mapping[str, EvaluationResult] | None:
+    """Reads what `write_measured` wrote; None if release 0.2.0 or an earlier one made the artifact.
+
+    Raises:
+      InputError: If the file is damaged.
+    """
+    path = os.path.join(evaluation_uri, MEASURED_FILE)
+    text = storage.read_text(path)
+    return None if text is None else _MEASURED.from_json(text, path).slices
 
 
 def to_plain(measured: Mapping[str, EvaluationResult]) -> dict[str, Any]:
@@ -137,17 +137,6 @@ def from_plain(plain: Mapping[str, Any]) -> dict[str, EvaluationResult]:
 
 
 _ADAPTER = TypeAdapter(dict[str, EvaluationResult])
-
-
-def _slice_name(record: tfma.MetricsForSlice) -> str:
-    key = tfma.slicer.deserialize_slice_key(record.slice_key)
-    return ", ".join(_condition(column, value) for column, value in key)
-
-
-def _condition(column: str, value: Any) -> str:
-    if split_slice(column)[1] is None:
-        return f"{column} = {value}"
-    return column if value == BELOW else column.replace("<", "≥")
 
 
 def interval(estimate: Estimate) -> str:

@@ -13,7 +13,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.artifacts import MODEL_ID, Catalog
+from components.artifact_types import Catalog
+from components.artifacts import MODEL_ID
 from components.execution_types import recorded_as
 from components.infra_validation.requests import of_latest_span, raw_requests
 from components.infra_validation.validation import validate

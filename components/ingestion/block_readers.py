@@ -17,6 +17,7 @@ from components.ingestion.readers import LineTally, Progress, told_as_input_erro
 from components.ingestion.record_blocks import read_parquet_blocks, read_tfrecord_blocks
 from components.ingestion.rows import RawRow, Rejection, RowError, RowParser, kept_text
 from components.ingestion.text_blocks import read_delimited_blocks, read_jsonl_blocks
+from components.ingestion.text_counts import TextCounts
 from transform.config.config import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import Impressions, Source
@@ -61,14 +62,16 @@ class TypedReader:
 
     def read(self, path: str, tally: LineTally) -> Iterator[TypedBlock]:
         """Yields the file's rows; `tally` counts the lines that are part of none; raises InputError as `read_rows`."""
-        progress = Progress(unit_of(self._format))
-        for block in self._raw(path, tally, progress):
-            yield self._typed(block, path)
-            progress.number = max(progress.number, block.last_number)
+        for block in self.raw_blocks(path, tally):
+            yield self.typed(block, path)
 
-    def _raw(self, path: str, tally: LineTally, progress: Progress) -> Iterator[RawBlock]:
+    def raw_blocks(self, path: str, tally: LineTally) -> Iterator[RawBlock]:
+        """Yields the file's rows before they are parsed; as `read`."""
+        progress = Progress(unit_of(self._format))
         with told_as_input_error(path, progress):
-            yield from self._blocks(path, tally)
+            for block in self._blocks(path, tally):
+                yield block
+                progress.number = max(progress.number, block.last_number)
 
     def _blocks(self, path: str, tally: LineTally) -> Iterator[RawBlock]:
         match self._format:
@@ -82,8 +85,11 @@ class TypedReader:
                 return read_tfrecord_blocks(path, self._names, self._limits.max_row_bytes)
         raise ValueError(f"unknown format: {self._format}")
 
-    def _typed(self, block: RawBlock, path: str) -> TypedBlock:
+    def typed(self, block: RawBlock, path: str, texts: TextCounts | None = None) -> TypedBlock:
+        """Parses the rows of a file; counts in `texts` what the rules for texts change."""
         values, odd = self._batches.parse(block.raw)
+        if texts is not None:
+            texts.add_columns(self._columns, block.raw, values, odd)
         positions = np.flatnonzero(odd)
         odd_rows = zip(block.numbers[positions].tolist(), block.rows(positions), strict=True)
         others = sorted([*itertools.starmap(RawRow, odd_rows), *block.others], key=lambda row: row.number)
@@ -95,6 +101,8 @@ class TypedReader:
                 rejections.append(parsed)
             else:
                 parsed_rows.append((raw.number, parsed))
+                if texts is not None and raw.values is not None:
+                    texts.add_row(self._columns, raw.values, parsed)
         numbers = block.numbers
         if odd.any():
             values, numbers = [array.filter(pa.array(~odd)) for array in values], numbers[~odd]
@@ -104,7 +112,7 @@ class TypedReader:
             values,
             numbers,
             rejections,
-            num_rows=len(block.numbers) + len(block.others),
+            num_rows=block.num_rows,
             num_lines=len(block.numbers) + sum(row.num_lines for row in block.others),
             num_multi_line=sum(row.num_lines > 1 for row in block.others),
         )

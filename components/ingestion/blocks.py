@@ -32,6 +32,26 @@ class RawBlock:
     others: Sequence[RawRow] = ()
 
     @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+        return len(self.numbers) + len(self.others)
+
+    def first(self, num_rows: int) -> RawBlock:
+        """Returns the first rows: all of them if there are no more than `num_rows`."""
+        if num_rows >= self.num_rows:
+            return self
+        numbers = np.sort(np.concatenate([self.numbers, [row.number for row in self.others]]))
+        left_out = numbers[num_rows]
+        num_plain = int(np.searchsorted(self.numbers, left_out))
+
+        def raw(column: Column) -> Plain:
+            values, odd = self.raw(column)
+            return Plain(values.slice(0, num_plain), odd[:num_plain])
+
+        others = [row for row in self.others if row.number < left_out]
+        return RawBlock(self.numbers[:num_plain], raw, self.rows, others)
+
+    @property
     def last_number(self) -> int:
         """The number of the last row; 0 without rows."""
         return max([*map(int, self.numbers[-1:]), *(row.number for row in self.others[-1:]), 0])

@@ -21,6 +21,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.artifact_types import Catalog, Quarantine
 from components.artifacts import (
     COUNTS_FILE,
     EVIDENCE_FILE,
@@ -30,13 +31,11 @@ from components.artifacts import (
     REJECTED_PREFIX,
     SPLIT_RULE,
     UNFIT,
-    Catalog,
-    Quarantine,
 )
 from components.execution_types import recorded_as
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
-from components.ingestion.evidence import evidence_of
 from components.ingestion.examples import split_rule
+from components.ingestion.sketches import evidence_of
 from components.ingestion.spans import resolve_span
 from components.ingestion.stages import Task
 from components.ingestion.transforms import IngestImpressions, Outputs, task_of

@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import tensorflow as tf
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from components import storage
 from components.artifacts import COUNTS_FILE
 from transform.config.settings import Ingestion
 from transform.errors import InputError
@@ -103,9 +103,12 @@ _ADAPTER = TypeAdapter(Counts)
 
 
 def read_counts(quarantine_uri: str) -> Counts:
-    """Reads the counts that ingestion wrote into a Quarantine artifact."""
-    with tf.io.gfile.GFile(os.path.join(quarantine_uri, COUNTS_FILE), "rb") as file:
-        return Counts.from_json(file.read())
+    """Reads the counts that ingestion wrote into a Quarantine artifact; raises InputError if there are none."""
+    path = os.path.join(quarantine_uri, COUNTS_FILE)
+    text = storage.read_text(path)
+    if text is None:
+        raise InputError(f"an ingestion's counts must have the file {COUNTS_FILE} ({quarantine_uri})")
+    return Counts.from_json(text)
 
 
 def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:

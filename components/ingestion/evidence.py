@@ -7,39 +7,15 @@ contain alike (a bottom-k sketch; Cohen and Kaplan, 2007).
 
 from __future__ import annotations
 
-import collections
-import hashlib
-import heapq
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import tensorflow as tf
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from components import storage
 from components.artifacts import EVIDENCE_FILE
-from components.ingestion.block_readers import to_lists
-from components.ingestion.counts import CountKey
-from components.ingestion.examples import Layout
-from components.ingestion.spans import has_dates
-from transform.config.config import Config
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS
-
-#: The number of rows of a log, and of keys of a table, that a sketch keeps.
-NUM_ROWS, NUM_KEYS = 2000, 400
-
-#: The number of hashes, the smallest ones, that a sketch keeps of a list's strings.
-_NUM_LIST_HASHES = 16
-
-_SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
-
-#: The quantiles of the timestamps that are kept.
-QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 #: A table's value in a sketch: a number; a string's hash; the smallest hashes of a list's strings.
 SketchValue = float | int | tuple[int, ...] | None
@@ -167,205 +143,12 @@ def read_evidence(quarantine_uri: str) -> Evidence | None:
       InputError: If the evidence does not follow the schema of this code.
     """
     path = os.path.join(quarantine_uri, EVIDENCE_FILE)
-    if not tf.io.gfile.exists(path):
+    text = storage.read_text(path)
+    if text is None:
         return None
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return _ADAPTER.validate_json(file.read())
+        return _ADAPTER.validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"a span's evidence must be of schema version 1: {place}: {first['msg']} ({path})") from error
-
-
-class FilePart(NamedTuple):
-    """The evidence of one file; `sketch` maps a hash to the row's timestamp or, for a table, to the key's values."""
-
-    file: File
-    rows_by_hour: dict[int, int]
-    sketch: dict[int, Any]
-
-
-class FileSketch:
-    """Collects the evidence of one file of a source."""
-
-    def __init__(self, config: Config, source: str):
-        columns, layout = config.columns[source], Layout(config)
-        self._source = source
-        self._table = config.sources.tables.get(source)
-        self._size = NUM_KEYS if self._table else NUM_ROWS
-        log, installs = config.sources.impressions, config.sources.installs
-        ids = {log.impression_id, log.request_id} if source == IMPRESSIONS else set()
-        name = log.timestamp if source == IMPRESSIONS else installs.timestamp if installs and not self._table else None
-        self._time = None if name is None else layout.timestamp_of(source, name)
-        if self._table:
-            (self._key,) = layout.key_positions(source, [self._table.key])
-            self._hashed = layout.feature_positions(source)
-        else:
-            self._hashed = tuple(
-                i for i, c in enumerate(columns) if c.kind not in ("timestamp", "label", "weight") and c.name not in ids
-            )
-        self._num_rows = 0
-        self._hours: collections.Counter[int] = collections.Counter()
-        self._sketch: dict[int, Any] = {}
-        self._limit = 1 << 64
-
-    def add(self, values: Sequence[pa.Array]) -> None:
-        """Adds rows: the columns of the source, as `TypedBlock` has them."""
-        if not len(values[0]):
-            return
-        self._num_rows += len(values[0])
-        hashed = to_lists([values[at] for at in self._hashed])
-        if self._table:
-            (keys,) = to_lists([values[self._key]])
-            self._add(hashes_of(keys), lambda at: tuple(sketch_value(column[at]) for column in hashed))
-            return
-        rows = list(map(list, zip(*hashed, strict=True))) if hashed else [[] for _ in range(len(values[0]))]
-        if self._time is None:
-            self._add(hashes_of(map(repr, rows)), lambda at: None)
-            return
-        times = np.asarray(values[self._time])
-        hours, numbers = np.unique(np.floor_divide(times, _SECONDS_PER_HOUR).astype(np.int64), return_counts=True)
-        self._hours.update(dict(zip(hours.tolist(), numbers.tolist(), strict=True)))
-        of_day = np.mod(times, _SECONDS_PER_DAY).tolist()
-        self._add(hashes_of(map(repr, zip(of_day, rows, strict=True))), lambda at: float(times[at]))
-
-    def _add(self, keys: npt.NDArray[Any], kept_of: Callable[[int], Any]) -> None:
-        """Adds rows by their hashes; `kept_of` returns what is kept of a row, by its position."""
-        for at in np.flatnonzero(keys < self._limit).tolist():
-            key = int(keys[at])
-            if key < self._limit and key not in self._sketch:
-                self._sketch[key] = kept_of(at)
-                if len(self._sketch) >= 4 * self._size:
-                    self._cut()
-
-    def _cut(self) -> None:
-        self._sketch = _smallest(self._sketch, self._size)
-        if len(self._sketch) == self._size:
-            self._limit = max(self._sketch)
-
-    def part(self, path: str, sha256: str) -> FilePart:
-        """Returns the evidence of all rows added."""
-        self._cut()
-        return FilePart(File(self._source, path, sha256, self._num_rows), dict(self._hours), self._sketch)
-
-
-def hash_of(text: str, num_bytes: int = 4) -> int:
-    """Returns a hash of a string that is the same in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=num_bytes).digest(), "big")
-
-
-def key_hash(text: str) -> int:
-    """Returns the hash by which rows and keys are sampled: 53 bits, which every JSON parser represents exactly."""
-    return hash_of(text, 7) >> 3
-
-
-def hashes_of(texts: Iterable[str]) -> npt.NDArray[Any]:
-    """Returns `key_hash` of each text."""
-    drawn = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest() for text in texts]
-    digits = np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, 7).astype(np.int64)
-    hashes: npt.NDArray[Any] = (digits << np.arange(48, -1, -8)).sum(axis=1) >> 3
-    return hashes
-
-
-def sketch_value(value: Any) -> SketchValue:
-    """Returns the sketch's form of a table's value, which the row parser returned."""
-    if value is None or isinstance(value, float):
-        return value
-    if isinstance(value, tuple):
-        return tuple(sorted(hash_of(text) for text in value)[:_NUM_LIST_HASHES])
-    return hash_of(value)
-
-
-def _smallest(sketch: Mapping[int, Any], number: int) -> dict[int, Any]:
-    return {key: sketch[key] for key in heapq.nsmallest(number, sketch)}
-
-
-def evidence_of(
-    parts: Iterable[FilePart], counted: Iterable[tuple[CountKey, int]], config: Config, span: int
-) -> Evidence:
-    """Combines the evidence of all files with the counts after the joins.
-
-    Args:
-      parts: The evidence of each file.
-      counted: The sums by key, as for `counts_from_pairs`.
-      config: The config.
-      span: The span's number.
-    """
-    ordered = sorted(parts, key=lambda part: (part.file.source, part.file.path))
-    by_source: dict[str, list[FilePart]] = {}
-    for part in ordered:
-        by_source.setdefault(part.file.source, []).append(part)
-    labels, num_left_out = LabelCount(), 0
-    by_hour: dict[int, LabelCount] = {}
-    installs: collections.Counter[str] = collections.Counter()
-    unmatched: collections.Counter[str] = collections.Counter()
-    rejected: collections.Counter[str] = collections.Counter()
-    for key, number in counted:
-        match key:
-            case ("label", _, label, hour):
-                labels = _more(labels, label, number)
-                if hour:
-                    by_hour[int(hour)] = _more(by_hour.get(int(hour), LabelCount()), label, number)
-            case ("unknown_label",):
-                num_left_out = number
-            case ("install", kind):
-                installs[kind] += number
-            case ("unmatched", name):
-                unmatched[name] += number
-            case ("unmatched_rejected", name):
-                rejected[name] += number
-    return Evidence(
-        span=span,
-        files=tuple(part.file for part in ordered),
-        logs={
-            name: _log(source_parts) for name, source_parts in by_source.items() if name not in config.sources.tables
-        },
-        tables=_tables(config, by_source, labels.negatives + labels.positives + num_left_out, unmatched, rejected),
-        installs=InstallEvidence(**installs) if config.sources.installs is not None else None,
-        labels=labels,
-        labels_by_hour=dict(sorted(by_hour.items())),
-        is_date=has_dates(config),
-    )
-
-
-def _more(count: LabelCount, label: str, number: int) -> LabelCount:
-    return LabelCount(
-        count.negatives + (number if label == "0" else 0), count.positives + (number if label == "1" else 0)
-    )
-
-
-def _log(parts: Sequence[FilePart]) -> Log:
-    hours: collections.Counter[int] = collections.Counter()
-    sketch: dict[int, Any] = {}
-    for part in parts:
-        hours.update(part.rows_by_hour)
-        sketch.update(part.sketch)
-    sketch = _smallest(sketch, NUM_ROWS)
-    times = sorted(time for time in sketch.values() if time is not None)
-    quantiles = tuple(times[round(q * (len(times) - 1))] for q in QUANTILES) if times else ()
-    return Log(tuple(sorted(sketch)), quantiles, dict(sorted(hours.items())))
-
-
-def _tables(
-    config: Config,
-    parts: Mapping[str, Sequence[FilePart]],
-    num_joined: int,
-    unmatched: Mapping[str, int],
-    rejected: Mapping[str, int],
-) -> dict[str, TableEvidence]:
-    """Returns each table's evidence.
-
-    The impressions are joined with one table after the other; an impression that one join rejects does not reach the
-    next one.
-    """
-    tables = {}
-    for name in reversed(config.sources.tables):
-        num_joined += rejected[name]
-        without = unmatched[name] + rejected[name]
-        keys: dict[int, Any] = {}
-        for part in parts.get(name, ()):
-            keys = {**part.sketch, **keys}
-        columns = tuple(feature.name for feature in config.features_of(name))
-        tables[name] = TableEvidence(num_joined - without, without, columns, _smallest(keys, NUM_KEYS))
-    return tables

@@ -8,9 +8,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
+from components import storage
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
 
@@ -20,10 +18,18 @@ if TYPE_CHECKING:
 
 def open_file(path: str) -> BinaryIO:
     """Opens a file on any file system that Beam supports; decompresses it if its name ends in `.gz`."""
-    raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    raw = _open_remote(path) if storage.is_remote(path) else cast(BinaryIO, open(path, "rb"))  # noqa: SIM115
     if path.endswith(".gz"):
         return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
-    return raw  # type: ignore[no-any-return]
+    return raw
+
+
+def _open_remote(path: str) -> BinaryIO:
+    # Imported here only: Beam takes seconds to import, and a local file does not need it.
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)  # type: ignore[no-any-return]
 
 
 class _AsUtf8(io.RawIOBase):

@@ -13,9 +13,9 @@ from apache_beam import pvalue
 from components.ingestion import scratch
 from components.ingestion.block_readers import TypedBlock, TypedReader, typed_table
 from components.ingestion.counts import LineCounts
-from components.ingestion.evidence import FileSketch
 from components.ingestion.examples import Layout
 from components.ingestion.readers import TEXT_FORMATS, LineTally, read_contents
+from components.ingestion.sketches import FileSketch
 from components.ingestion.span_end import minutes_of
 from components.ingestion.stages import EVIDENCE, INSTALL_LOG, PLACES, TIMES, Part, Task, counted
 from transform.errors import InputError

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import pyarrow as pa
-import tensorflow as tf
 
 from components.ingestion.files import Contents, check_columns, contents_of, open_file
 from components.ingestion.record_readers import parquet_names, read_parquet, read_tfrecord
@@ -128,14 +127,14 @@ def told_as_input_error(path: str, progress: Progress) -> Iterator[None]:
     """Converts the libraries' errors about a file to InputError."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, tf.errors.DataLossError, pa.ArrowInvalid) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowInvalid) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"the file is damaged or cut off after {progress.unit} {progress.number}; nothing of it is used: {reason} "
             f"({path})"
         ) from error
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise InputError(f"the file cannot be read: {' '.join(reason.split())} ({path})") from error
 
 

@@ -11,7 +11,6 @@ import google_crc32c
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from components.ingestion.files import check_columns, check_unique, open_file
@@ -88,6 +87,9 @@ def read_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iter
 
 def read_sized_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[tuple[int, RawRow]]:
     """Reads a file of tf.Examples as `read_tfrecord`; yields with each row the bytes read of its record."""
+    # Imported here only: it imports TensorFlow, which the other formats do not need.
+    from tensorflow.core.example import example_pb2
+
     number = 0
     with open_file(path) as stream:
         for length, record in _records(stream, max_row_bytes):
@@ -97,7 +99,7 @@ def read_sized_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -
                 yield len(record), RawRow(number, None, "too_long", detail, ascii(record))
                 continue
             try:
-                features = tf.train.Example.FromString(record).features.feature
+                features = example_pb2.Example.FromString(record).features.feature
             except DecodeError as error:
                 detail = f"a record must be a tf.Example: {error}"
                 yield length, RawRow(number, None, "undecodable", detail, ascii(record))

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime
 import hashlib
 import posixpath
 import re
 
-import tensorflow as tf
-
-# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.components.example_gen import utils
-from tfx.dsl.io import fileio
-from tfx.proto import example_gen_pb2, range_config_pb2
-
+from components import storage
 from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 
-#: The error messages of TFX 1.21.0 about a file whose path has no valid span at the span's place.
-_NO_SPAN_IN_PATH = re.compile(
-    r"Cannot find span number (?:using date )?from (?P<path>.*) based on "
-    r"|Retrieved date is invalid for file: (?P<dated>.*)"
-)
-
 _GONE = "the file cannot be read: it is a link to nothing, or went away"
 
 SPAN_TOKENS = ("{SPAN", "{YYYY}", "{MM}", "{DD}")
+
+#: The tokens in a path, as in TFX's ExampleGens; the width of `{SPAN:2}` is that of the number, with leading zeros.
+_TOKEN = re.compile(r"\{(?P<name>SPAN|YYYY|MM|DD)(?::(?P<width>[^}]*))?\}")
+_VERSION = re.compile(r"\{VERSION(?::[^}]*)?\}")
+
+#: The lengths of a date's parts.
+_DATE_PARTS = {"YYYY": 4, "MM": 2, "DD": 2}
+
+_EPOCH = datetime.date(1970, 1, 1)
 
 
 class NoSpanError(InputError):
@@ -78,10 +77,10 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
         for split, paths in sorted(by_split.items()):
             for path in paths:
                 try:
-                    stat = tf.io.gfile.stat(path)
-                except tf.errors.OpError as error:
+                    status = storage.status(path)
+                except OSError as error:
                     raise InputError(f"{_GONE} ({path})") from error
-                digest.update(f"{name}/{split}/{path}:{stat.length}:{stat.mtime_nsec}\n".encode())
+                digest.update(f"{name}/{split}/{path}:{status.num_bytes}:{status.written_at}\n".encode())
     return SpanFiles(number, files, digest.hexdigest())
 
 
@@ -105,51 +104,91 @@ def _names_span(path: str) -> bool:
 
 
 def _find_span(data_root: str, pattern: str, span: int | None) -> int:
-    split = example_gen_pb2.Input.Split(name="all", pattern=pattern)
-    is_span, is_date, _ = _specs(split)
-    if not (is_span or is_date):
+    """Returns the span, which has a path; the latest one if `span` is None."""
+    place = posixpath.join(data_root, pattern)
+    if not _tokens(pattern, IMPRESSIONS):
         if span is not None:
             raise InputError(f"a span was asked for ({span}), but the impressions' path names none ({pattern})")
         return 0
-    wanted = range_config_pb2.RangeConfig()
     if span is None:
-        wanted.rolling_range.num_spans = 1
-    else:
-        wanted.static_range.start_span_number = wanted.static_range.end_span_number = span
-    try:
-        _, number, _ = utils.calculate_splits_fingerprint_span_and_version(data_root, [split], wanted)
-    except (fileio.NotFoundError, tf.errors.OpError) as error:
-        raise InputError(f"{_GONE} ({posixpath.join(data_root, pattern)})") from error
-    except (ValueError, OverflowError) as error:  # OverflowError: the date is out of range
-        place = posixpath.join(data_root, pattern)
-        found = _NO_SPAN_IN_PATH.match(str(error))
-        if found:
-            path = found["path"] or found["dated"]
-            raise InputError(f"a span must be a number, or a date that exists. Received: {path} ({place})") from error
-        if span is None:
-            raise InputError(f"there are no impressions for any span ({place})") from error
+        found = [_span_in(path, data_root, pattern) for path in storage.matches(data_root, _TOKEN.sub("*", pattern))]
+        if not found:
+            raise InputError(f"there are no impressions for any span ({place})")
+        return max(found)
+    filled = _filled(pattern, span)
+    if filled is None or not storage.matches(data_root, filled):
         latest = _find_span(data_root, pattern, None)
-        raise NoSpanError(
-            f"there are no impressions for span {span}; the latest are of span {latest} ({place})"
-        ) from error
-    return int(number)
+        raise NoSpanError(f"there are no impressions for span {span}; the latest are of span {latest} ({place})")
+    return span
 
 
-def _specs(split: example_gen_pb2.Input.Split) -> tuple[bool, bool, bool]:
-    try:
-        specs: tuple[bool, bool, bool] = utils.verify_split_pattern_specs(split)
-    except ValueError as error:
-        raise InputError(f"a path names the span as {{SPAN}}, or a date as {{YYYY}} {{MM}} {{DD}}: {error}") from error
-    return specs
+def _tokens(pattern: str, source: str) -> list[str]:
+    """Returns the names of the tokens in a source's path; raises InputError unless they name one span, or none."""
+    if _VERSION.search(pattern):
+        raise InputError(f"{{VERSION}} is not supported in a source's path ({source}: {pattern})")
+    found = [match["name"] for match in _TOKEN.finditer(pattern)]
+    widths = [match["width"] for match in _TOKEN.finditer(pattern) if match["width"] is not None]
+    is_whole = sorted(found) in ([], ["SPAN"], sorted(_DATE_PARTS))
+    if not is_whole or any(not re.fullmatch("[1-9][0-9]?", width) or found != ["SPAN"] for width in widths):
+        raise InputError(
+            "a path names the span as {SPAN}, or a date as {YYYY} {MM} {DD}: each once, not both, and {SPAN:2} for a "
+            f"number of two digits. Received: {pattern} ({source})"
+        )
+    return found
+
+
+def _span_in(path: str, data_root: str, pattern: str) -> int:
+    """Returns the span that a path names; `path` is one of those that `pattern` matches below `data_root`."""
+    found = re.fullmatch(_regex(pattern), path.removeprefix(posixpath.join(data_root, "")))
+    parts = found.groupdict() if found else {}
+    if parts and all(re.fullmatch("[0-9]{1,18}", part) for part in parts.values()):
+        if "SPAN" in parts:
+            return int(parts["SPAN"])
+        with contextlib.suppress(ValueError):  # such as February 31st: told below
+            return (datetime.date(*(int(parts[name]) for name in _DATE_PARTS)) - _EPOCH).days
+    place = posixpath.join(data_root, pattern)
+    raise InputError(f"a span must be a number, or a date that exists. Received: {path} ({place})")
+
+
+def _regex(pattern: str) -> str:
+    """Returns a regular expression for the paths that a pattern matches, with a group for each token."""
+    regex, end = "", 0
+    for token in _TOKEN.finditer(pattern):
+        length = token["width"] or _DATE_PARTS.get(token["name"])
+        group = f"[^/]{{{length}}}" if length else "[^/]*"
+        regex += _regex_of_glob(pattern[end : token.start()]) + f"(?P<{token['name']}>{group})"
+        end = token.end()
+    return regex + _regex_of_glob(pattern[end:])
+
+
+def _regex_of_glob(text: str) -> str:
+    """Returns a regular expression for paths that the glob `text` matches: it says only how long their parts are."""
+    parts = re.split(r"(\*+|\?|\[!?\]?[^]]*\])", text)  # the odd parts are wildcards
+    one, any_number = "[^/]", "[^/]*"
+    return "".join(
+        (any_number if part[0] == "*" else one) if number % 2 else re.escape(part) for number, part in enumerate(parts)
+    )
+
+
+def _filled(pattern: str, span: int) -> str | None:
+    """Returns a path with a span in place of the tokens; None if it cannot name that span."""
+    values = {"SPAN": str(span)}
+    if "{YYYY}" in pattern:
+        try:
+            date = _EPOCH + datetime.timedelta(days=span)
+        except OverflowError:
+            return None
+        values = {"YYYY": f"{date.year:04}", "MM": f"{date.month:02}", "DD": f"{date.day:02}"}
+    if any(len(values[token["name"]]) > int(token["width"]) for token in _TOKEN.finditer(pattern) if token["width"]):
+        return None
+    return _TOKEN.sub(lambda token: values[token["name"]].zfill(int(token["width"] or 1)), pattern)
 
 
 def _files(data_root: str, pattern: str, span: int, source: str) -> tuple[str, ...]:
-    is_span, is_date, is_version = _specs(example_gen_pb2.Input.Split(name=source, pattern=pattern))
-    if is_version:
-        raise InputError(f"{{VERSION}} is not supported in a source's path ({source}: {pattern})")
-    filled = utils.get_pattern_for_span_version(pattern, is_span, is_date, False, span, None)
-    full = posixpath.join(data_root, filled)
-    paths = tuple(sorted(p for p in tf.io.gfile.glob(full) if not tf.io.gfile.isdir(p)))
+    _tokens(pattern, source)
+    filled = _filled(pattern, span)
+    found = [] if filled is None else storage.matches(data_root, filled)
+    paths = tuple(path for path in found if not storage.is_folder(path))
     if not paths:
-        raise InputError(f"the source `{source}` has no file ({full})")
+        raise InputError(f"the source `{source}` has no file ({posixpath.join(data_root, filled or pattern)})")
     return paths

@@ -14,8 +14,9 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.artifacts import MODEL_ID, Catalog, GateRecord
-from components.evaluation.results import read_measured
+from components.artifact_types import Catalog, GateRecord
+from components.artifacts import MODEL_ID
+from components.evaluation.metrics_files import read_measured
 from components.execution_types import recorded_as
 from components.gate_records import GateRecord as GateRecordContent
 from components.gate_records import read_record

@@ -101,10 +101,12 @@ def _run_once(
     beam_args: tuple[str, ...],
     overruled: Mapping[str, str],
 ) -> None:
+    from pipeline.check import check_span
     from pipeline.cli.display import RunDisplay
     from pipeline.workspace import new_run_id
     from transform.errors import UserError
 
+    check_span(config, data_root, span)  # before TFX is imported, which takes seconds
     run_id = new_run_id()
     log_path = place.logs / f"{run_id}.log"
     click.echo(f"log: {log_path}")

@@ -22,8 +22,7 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import pipeline_pb2
 
-#: The type of the context that holds the executions of one node in one run.
-NODE_RUN = "node_run"
+from pipeline.metadata.contexts import NODE_RUN, node_run_name
 
 _Channel: TypeAlias = Any  # a message without types: pipeline_pb2.InputSpec.Channel
 
@@ -89,11 +88,6 @@ def _asking_one(channel: _Channel, context_type: str) -> tuple[_Channel, Any]:
     query = narrow.context_queries.add()
     query.type.name = context_type
     return narrow, query
-
-
-def node_run_name(run: str, node: str) -> str:
-    """Returns the name of the context that holds a node's executions in a run."""
-    return f"{run}.{node}"
 
 
 def _name_node_run(name: Any, node: str) -> None:

@@ -10,7 +10,9 @@ examples must come in that order, as the training depends on it.
 
 from __future__ import annotations
 
+import random
 import re
+import time
 from typing import Any
 
 import ml_metadata as mlmd
@@ -20,6 +22,9 @@ from ml_metadata.proto import metadata_store_pb2
 #: The only filter query that TFX 1.21.0 uses in a run: executions that are in several contexts.
 _IN_CONTEXTS = re.compile(r"\(contexts_\d+\.id = \d+\)( AND \(contexts_\d+\.id = \d+\))+")
 
+#: How often a store is opened before it is given up; TFX 1.21.0 has the same number.
+_MAX_TRIES = 10
+
 #: Replaces a backslash in PostgreSQL: a control character that occurs in no path, config or text of TFX.
 _STAND_IN = "\x1a"
 
@@ -28,8 +33,18 @@ _BY_ID = {"GetArtifactsByID": "artifacts", "GetContextsByID": "contexts", "GetEx
 
 
 def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.MetadataStore:
-    """Opens a store, with the repairs for its database."""
-    return (_StoreOnPostgreSQL if is_postgresql(connection) else _Store)(connection)
+    """Opens a store, with the repairs for its database; creates the tables if there are none.
+
+    Raises:
+      RuntimeError: If the database cannot be opened.
+    """
+    kind = _StoreOnPostgreSQL if is_postgresql(connection) else _Store
+    for _ in range(_MAX_TRIES - 1):
+        try:
+            return kind(connection)
+        except RuntimeError:  # among others, two processes that create the tables at once abort each other
+            time.sleep(random.random())  # noqa: S311
+    return kind(connection)
 
 
 def is_postgresql(connection: metadata_store_pb2.ConnectionConfig) -> bool:

@@ -12,10 +12,10 @@ from rich.table import Table
 from components.model_store.identity import is_same_model
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.versions import version_path, versions
-from pipeline.batch_scoring.raw_rows import read_catalog
 from pipeline.registry.progressive import ProgressiveValidation
 from transform.config.renamed_keys import in_json
 from transform.errors import InputError
+from transform.tfrecords import read_records
 from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 
 #: Shown where a version lacks a value.
@@ -107,7 +107,7 @@ def contents(folder: Path) -> dict[str, str]:
     for path in sorted((folder / "assets").glob(f"*{_VOCABULARY_SUFFIX}")):
         found[f"vocabulary {path.name.removesuffix(_VOCABULARY_SUFFIX)}"] = f"{_num_lines(path):,}"
     for table in sorted((extra / CATALOG_FOLDER).glob("*")):
-        found[f"table {table.name}"] = f"{len(read_catalog(str(folder), table.name)):,} rows"
+        found[f"table {table.name}"] = f"{_num_records(table):,} rows"
     config = extra / CONFIG_FILE
     if config.exists():
         keys = in_json(json.loads(config.read_text(encoding="utf-8")))
@@ -119,6 +119,11 @@ def contents(folder: Path) -> dict[str, str]:
 def _num_lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for _ in file)
+
+
+def _num_records(folder: Path) -> int:
+    """Counts the rows of a table's snapshot, whose files are TFRecord files."""
+    return sum(1 for path in folder.glob("*") for _ in read_records(str(path)))
 
 
 def _flat(place: tuple[str, ...], value: Any) -> Iterator[tuple[str, str]]:

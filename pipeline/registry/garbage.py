@@ -12,10 +12,10 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
-from components.artifacts import VocabularyMemory
+from components.artifacts import VOCABULARY_MEMORY
 from components.fence import check_held
 from components.model_store.versions import pushed_models, versions
-from pipeline.metadata.handle import Metadata
+from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
 from pipeline.workspace_lock import claimed
 
@@ -69,8 +69,8 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
       WorkspaceBusyError: If a run is using the workspace.
       LostClaimError: If a run has taken the workspace meanwhile.
     """
-    with claimed(workspace), Metadata(workspace.metadata_connection()) as handle:
-        store = handle.store
+    with claimed(workspace):
+        store = open_store(workspace.metadata_connection())
         of_latest_runs, beginning = _of_latest_runs(store, keep_runs)
         kept = of_latest_runs | _for_the_next_run(store) | _behind_versions(store, workspace)
         old = [a for a in store.get_artifacts() if a.id not in kept and workspace.artifacts in Path(a.uri).parents]
@@ -126,7 +126,7 @@ def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
     kept: set[int] = set()
     for pipeline in store.get_contexts_by_type("pipeline"):
         live = [a for a in store.get_artifacts_by_context(pipeline.id) if a.state == _Artifact.LIVE]
-        for kind in ("TransformCache", VocabularyMemory.TYPE_NAME):
+        for kind in ("TransformCache", VOCABULARY_MEMORY):
             kept |= set(sorted(a.id for a in live if a.type == kind)[-1:])
         kept |= {a.id for a in live if a.type == "GateRecord"}  # they are small, and `wdr gates replay` reads all
     return kept

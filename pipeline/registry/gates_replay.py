@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components import gate_records
-from components.artifacts import GateRecord as GateRecordArtifact
+from components.artifacts import GATE_RECORD
 from components.data_validation import findings as data_gate
 from components.data_validation.decision import decide_inputs
 from components.gate_records import Finding, GateRecord, read_record
@@ -99,7 +99,7 @@ def recorded(connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str
     artifacts = store.get_artifacts_by_context(context.id) if context else []
     newest: dict[tuple[str, int], str] = {}
     for artifact in sorted(artifacts, key=lambda a: a.id):
-        if artifact.type == GateRecordArtifact.TYPE_NAME and artifact.state == metadata_store_pb2.Artifact.LIVE:
+        if artifact.type == GATE_RECORD and artifact.state == metadata_store_pb2.Artifact.LIVE:
             properties = artifact.custom_properties
             key = (properties[gate_records.GATE].string_value, properties[gate_records.SPAN].int_value)
             newest[key] = artifact.uri

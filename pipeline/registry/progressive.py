@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
-from tfx.dsl.io import fileio
 
-from components.evaluation.progressive import ProgressiveEvaluator
-from components.evaluation.results import EvaluationResult, change_words, interval, read_measured
+from components import storage
+from components.evaluation.results import EvaluationResult, change_words, interval, read_written
+from components.execution_types import PROGRESSIVE_EVALUATOR
 from components.lineage import artifacts_of, examples_behind, producer, producer_type
-from pipeline.metadata.handle import Metadata
+from pipeline.metadata.store import open_store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +46,25 @@ def read_progress(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Arti
         span=max(a.custom_properties["span"].int_value for a in inputs if a.type == "Examples"),
         trained_to=max(a.custom_properties["span"].int_value for a in examples_behind(store, model.id)),
         model_uri=model.uri,
-        measured=read_measured(evaluation.uri)[""],
+        measured=_measured(evaluation.uri),
         before_uri=before[0].uri if before else "",
     )
 
 
+def _measured(evaluation_uri: str) -> EvaluationResult:
+    """Returns an evaluation's results over all examples."""
+    written = read_written(evaluation_uri)
+    if written is None:  # of release 0.2.0 or before, which wrote TFMA's files only: importing TFMA takes some seconds
+        from components.evaluation.metrics_files import read_measured
+
+        written = read_measured(evaluation_uri)
+    return written[""]
+
+
 def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[ProgressiveValidation]:
     """Reads all progressive validations of a workspace, by span; of a repeated one, the last."""
-    with Metadata(connection) as handle:
-        found = [read_progress(handle.store, a) for a in _evaluations(handle.store)]
+    store = open_store(connection)
+    found = [read_progress(store, a) for a in _evaluations(store)]
     by_span = {progress.span: progress for progress in found if progress is not None}
     return [by_span[span] for span in sorted(by_span)]
 
@@ -63,10 +73,10 @@ def read_common(
     connection: metadata_store_pb2.ConnectionConfig, one_uri: str, other_uri: str
 ) -> ProgressiveValidation | None:
     """Reads the last validation of two models on a span that was new to both; None if there is none."""
-    with Metadata(connection) as handle:
-        for evaluation in reversed(_evaluations(handle.store)):
-            if {a.uri for a in _inputs(handle.store, evaluation) if a.type == "Model"} == {one_uri, other_uri}:
-                return read_progress(handle.store, evaluation)
+    store = open_store(connection)
+    for evaluation in reversed(_evaluations(store)):
+        if {a.uri for a in _inputs(store, evaluation) if a.type == "Model"} == {one_uri, other_uri}:
+            return read_progress(store, evaluation)
     return None
 
 
@@ -76,9 +86,7 @@ def _evaluations(store: mlmd.MetadataStore) -> list[metadata_store_pb2.Artifact]
         found = store.get_artifacts_by_type("ModelEvaluation")
     except mlmd.errors.NotFoundError:  # the type does not exist: nothing has been evaluated yet
         return []
-    ours = [
-        a for a in found if producer_type(store, a.id) == ProgressiveEvaluator.get_class_type() and fileio.exists(a.uri)
-    ]
+    ours = [a for a in found if producer_type(store, a.id) == PROGRESSIVE_EVALUATOR and storage.exists(a.uri)]
     return sorted(ours, key=lambda artifact: artifact.id)
 
 

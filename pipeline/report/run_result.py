@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 
-from components.artifacts import GateRecord, GateVerdict
+from components.artifact_types import GateRecord, GateVerdict
 from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding, read_record
 from components.infra_validation.verdict import read_verdict

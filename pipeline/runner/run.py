@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.ingestion.spans import SpanFiles, has_spans, resolve_span
+from components.ingestion.spans import has_spans
 from components.model_store.versions import history
-from pipeline.check import check_files
+from pipeline.check import check_span
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.handle import allow_long_values
 from pipeline.report.run_report import RunResult
@@ -22,7 +22,7 @@ from pipeline.runner.window import spans_to_ingest
 from pipeline.schema_file import write_schema
 from pipeline.workspace_lock import claimed
 from transform.config.config import Config
-from transform.errors import InputError, UnusableLogsError, UserError
+from transform.errors import UserError
 
 
 def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> RunResult:
@@ -57,7 +57,7 @@ def _check_beam_args(beam_args: Sequence[str]) -> None:
 
 
 def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> RunResult:
-    found = _usable_files(config, settings)
+    found = check_span(config, settings.data_root, settings.span)
     history(str(settings.workspace.serving(config.name)))  # in a resolver, TFX would hide what is wrong with a version
     write_schema(config, settings.workspace)
     connection = settings.workspace.metadata_connection()
@@ -79,12 +79,3 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
             if event.execution_id is not None:
                 executions[node] = event.execution_id
         return recorder.ended(executions)[0]
-
-
-def _usable_files(config: Config, settings: RunSettings) -> SpanFiles:
-    try:
-        found = resolve_span(config, settings.data_root, settings.span)
-        check_files(config, found)
-    except InputError as error:
-        raise UnusableLogsError(str(error)) from error
-    return found

@@ -17,9 +17,9 @@ from components.lineage import ended_well
 from components.model_store.versions import history
 from pipeline.check import check_files
 from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, RunEnvironment, read_config, read_ir, read_topology
-from pipeline.compile.ir import NODE_RUN, node_run_name
 from pipeline.compile.topology import Topology, marker_of
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
+from pipeline.metadata.contexts import NODE_RUN, node_run_name
 from pipeline.metadata.handle import Metadata, allow_long_values
 from pipeline.report.run_report import RunResult, has_ended
 from pipeline.runner.launch import NodeEvent, launch_node

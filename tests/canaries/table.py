@@ -293,27 +293,6 @@ PRIVATE_USES = (
     ),
     PrivateUse(
         *TFX,
-        "tfx.components.example_gen.utils",
-        (
-            "calculate_splits_fingerprint_span_and_version",
-            "get_pattern_for_span_version",
-            "verify_split_pattern_specs",
-        ),
-        ("components/ingestion/spans.py",),
-        "spans in paths are resolved as TFX's own ExampleGens do",
-        of_tfx.check_span_utils,
-    ),
-    PrivateUse(
-        *TFX,
-        "messages about a path without a valid span",
-        (),
-        ("components/ingestion/spans.py",),
-        "TFX raises a ValueError for each reason",
-        of_tfx.check_span_messages,
-        ("_NO_SPAN_IN_PATH = re.compile(",),
-    ),
-    PrivateUse(
-        *TFX,
         "tfx.components.example_validator.executor",
         ("DEFAULT_FILE_NAME",),
         ("components/data_validation/gates.py",),

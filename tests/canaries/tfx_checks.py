@@ -20,7 +20,6 @@ from tfx import components as tfx_components
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator_executor
-from tfx.components.example_gen import utils
 from tfx.components.example_validator import executor as example_validator
 from tfx.components.trainer import executor as trainer_executor
 from tfx.components.transform import executor as transform_executor
@@ -33,16 +32,15 @@ from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import base_driver as portable_driver
 from tfx.orchestration.portable import data_types, launcher, outputs_utils, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import event_lib
-from tfx.proto import example_gen_pb2, range_config_pb2, trainer_pb2, transform_pb2
+from tfx.proto import trainer_pb2, transform_pb2
 from tfx.proto.orchestration import driver_output_pb2, pipeline_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import dependency_utils, path_utils
 
-from components.artifacts import Catalog, VocabularyMemory
+from components.artifact_types import Catalog, VocabularyMemory
 from components.evaluation.calibration import calibration_buckets
 from components.evaluation.extractors import custom_extractors
 from components.execution_types import recorded_as
-from components.ingestion import spans
 from components.remembering_transform import RememberingTransform
 from components.trainer import RankingTrainer
 from components.uncached import UncachedDriver
@@ -356,41 +354,6 @@ def check_eval_config() -> None:
 
 def check_example_validator() -> None:
     assert example_validator.DEFAULT_FILE_NAME == "SchemaDiff.pb"
-
-
-def _messages(pattern: str, *names: str) -> str:
-    """TFX's message about a file whose path has no span where the pattern wants one."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            Path(folder, name).touch()
-        wanted = range_config_pb2.RangeConfig()
-        wanted.rolling_range.num_spans = 1
-        split = example_gen_pb2.Input.Split(name="all", pattern=pattern)
-        with pytest.raises(ValueError, match=folder) as found:
-            utils.calculate_splits_fingerprint_span_and_version(folder, [split], wanted)
-    return str(found.value)
-
-
-def check_span_messages() -> None:
-    """The messages by which a path without a valid span is distinguished from a span without files."""
-    assert spans._NO_SPAN_IN_PATH.match(_messages("day-{SPAN}", "day-x"))
-    dated = spans._NO_SPAN_IN_PATH.match(_messages("{YYYY}-{MM}-{DD}", "2026-02-31"))
-    assert dated
-    assert dated["dated"].endswith("2026-02-31")
-
-
-def check_span_utils() -> None:
-    """The latest span of a pattern, a pattern's path for a span, and which tokens a pattern has."""
-    split = example_gen_pb2.Input.Split(name="all", pattern="day-{SPAN:2}")
-    assert utils.verify_split_pattern_specs(split) == (True, False, False)
-    assert utils.get_pattern_for_span_version("day-{SPAN:2}", True, False, False, 7, None) == "day-07"
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("day-06", "day-07"):
-            Path(folder, name).touch()
-        wanted = range_config_pb2.RangeConfig()
-        wanted.rolling_range.num_spans = 1
-        _, span, _ = utils.calculate_splits_fingerprint_span_and_version(folder, [split], wanted)
-    assert int(span) == 7
 
 
 def _channel(kind: type) -> types.Channel:

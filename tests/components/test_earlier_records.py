@@ -6,7 +6,7 @@ from typing import Any
 
 from tfx.types import standard_artifacts
 
-from components.artifacts import GateRecord
+from components.artifact_types import GateRecord
 from components.resolvers import EarlierRecords
 from tests.components.mlmd_lineage import Lineage
 

@@ -9,7 +9,8 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
-from components.artifacts import UNFIT, GateVerdict
+from components.artifact_types import GateVerdict
+from components.artifacts import UNFIT
 from components.data_validation.gates import RELEASE, AnomalyGate, RowGate, anomalies_found
 from transform.errors import GateError
 

@@ -16,8 +16,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
-from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE, Catalog, GateRecord
-from components.evaluation.results import read_measured, to_plain
+from components.artifact_types import Catalog, GateRecord
+from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE
+from components.evaluation.metrics_files import read_measured
+from components.evaluation.results import to_plain
 from components.gate_records import Finding, write_record
 from components.gate_records import GateRecord as GateRecordContent
 from components.infra_validation.verdict import Checksums, Verdict

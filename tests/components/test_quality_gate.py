@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components import gate_records
-from components.artifacts import GateRecord
+from components.artifact_types import GateRecord
 from components.evaluation.kept_scores import keep_scores
 from components.evaluation.paired import differences
 from components.model_store.manifest import Manifest

@@ -13,7 +13,7 @@ from tfx.proto import transform_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
-from components.artifacts import VocabularyMemory
+from components.artifact_types import VocabularyMemory
 from components.remembering_transform import RememberingTransform
 from components.transforming.executor import TransformExecutor
 from transform.config.config import Config, parse_config

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tfx.types import standard_artifacts
 
-from components.artifacts import VocabularyMemory
+from components.artifact_types import VocabularyMemory
 from components.model_store.manifest import Manifest
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back

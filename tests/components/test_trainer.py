@@ -11,7 +11,7 @@ from tfx.proto import trainer_pb2
 from tfx.types import Channel, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
-from components.artifacts import Catalog
+from components.artifact_types import Catalog
 from components.trainer import RankingTrainer, RankingTrainerExecutor
 from tests.components.infra_validation.validating import examples_artifact
 

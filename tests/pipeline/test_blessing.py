@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.evaluation.results import EvaluationResult, read_measured
+from components.evaluation.metrics_files import read_measured
+from components.evaluation.results import EvaluationResult
 from components.evaluation.tfma_config import eval_config
 from components.quality_gate.judgement import findings, refusals
 from tests.components.evaluation import tfma_runs

@@ -14,7 +14,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from pipeline.compile.ir import NODE_RUN
+from pipeline.metadata.contexts import NODE_RUN
 from pipeline.workspace import Workspace
 from pipeline.workspace_lock import NoLockError, WorkspaceBusyError, claimed, node_claimed
 from pipeline.workspace_owner import ForeignDatabaseError, check_owner

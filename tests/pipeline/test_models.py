@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import resource
 import shutil
 import subprocess
@@ -19,7 +20,9 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
 from components import storage
 from components.data_validation.gates import RowGate
+from components.evaluation.metrics_files import read_measured
 from components.evaluation.progressive import ProgressiveEvaluator
+from components.evaluation.results import read_written, write_measured
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.rollback import roll_back
@@ -27,6 +30,7 @@ from components.model_store.versions import add_version, remove_version, version
 from pipeline.cli.main import cli
 from pipeline.workspace import Workspace
 from tests.components.evaluations import write_evaluation
+from tests.pipeline import heavy_imports
 from transform.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -419,6 +423,39 @@ def test_history_fits_a_terminal_of_80_columns_and_prints_nothing_else(three_day
         "3 2 1,000 auc 0.6500 0.6100 +0.0204 to +0.0596",
         "4 3 1,000 auc 0.6400 0.6200 +0.0004 to +0.0396",
     ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["models", "list"],
+        ["models", "show"],
+        ["models", "diff", "1", "2"],
+        ["models", "history"],
+        ["models", "rollback", "--reason", "scores are off"],
+        ["models", "pin", "1"],
+        ["models", "tf-serving", "--out", "{out}"],
+        ["gc", "--dry-run"],
+    ],
+)
+def test_the_command_imports_no_heavy_library(three_days: Store, tmp_path: Path, command: list[str]) -> None:
+    for evaluation in three_days.workspace.artifacts.glob("evaluation-*"):
+        write_measured(str(evaluation), read_measured(str(evaluation)))
+    words = [word.format(out=tmp_path / "models.config") for word in command]
+    done = heavy_imports.wdr(*words, "--workspace", str(three_days.workspace.root))
+    assert (done.code, done.stderr, done.imported) == (0, "", [])
+    if command == ["models", "history"]:
+        assert "3        2     1,000  auc     0.6500  0.6100  +0.0204 to +0.0596" in done.stdout
+
+
+def test_results_are_read_as_they_were_written(three_days: Store, tmp_path: Path) -> None:
+    measured = read_measured(str(three_days.workspace.artifacts / "evaluation-3"))
+    write_measured(str(tmp_path), measured)
+    assert read_written(str(tmp_path)) == measured
+    assert read_written(str(tmp_path / "none")) is None
+    (tmp_path / "measured.json").write_text("{}")
+    with pytest.raises(InputError, match=re.escape("an evaluation's results must have `schema_version` 1.")):
+        read_written(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components import storage
-from components.artifacts import EVIDENCE_FILE, GateRecord, GateVerdict, Quarantine
+from components.artifact_types import GateRecord, GateVerdict, Quarantine
+from components.artifacts import EVIDENCE_FILE
 from components.data_validation.component import DataGate, DataValidationExecutor
 from components.data_validation.evidence import SpanEvidence
 from components.data_validation.gates import RELEASE

@@ -16,6 +16,8 @@ from tfx.types import artifact_utils
 
 from components.evaluation.executor import ColumnExecutor
 from components.evaluation.kept_scores import kept_scores
+from components.evaluation.metrics_files import read_measured
+from components.evaluation.results import read_written
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation.executor_runs import Inputs, Row
 from transform.config.evaluation import Evaluation, Threshold
@@ -94,7 +96,8 @@ def test_the_results_are_those_of_tfx(models: tuple[str, ...], weighted: bool, t
     assert sorted(attributions[0]) == sorted(attributions[1])
     assert (ours / "eval_config.json").read_text() == (theirs / "eval_config.json").read_text()
     kept = {path.name for path in ours.iterdir()} - {path.name for path in theirs.iterdir()}
-    assert len(kept) == len(list(ours.iterdir())) - len(list(theirs.iterdir())) == len(models)
+    assert len(kept) == len(list(ours.iterdir())) - len(list(theirs.iterdir())) == len(models) + 1
+    assert read_written(str(ours)) == read_measured(str(ours))
     split = artifact_utils.get_split_uri(inputs.artifacts["examples"], "eval")
     for name in models:
         scores = kept_scores(str(ours), str(tmp_path / name / "Format-Serving"), [split])

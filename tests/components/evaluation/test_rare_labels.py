@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.evaluation import replicates
-from components.evaluation.results import read_measured
+from components.evaluation.metrics_files import read_measured
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation import plain, tfma_runs
 from trainer.evaluation import measure

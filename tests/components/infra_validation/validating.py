@@ -11,7 +11,8 @@ from typing import Any
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.artifacts import VERDICT_FILE, Catalog
+from components.artifact_types import Catalog
+from components.artifacts import VERDICT_FILE
 from components.infra_validation.component import InfraValidatorExecutor
 from transform.config import component_configs as scopes
 from transform.config.config import Config, parse_config

@@ -13,7 +13,8 @@ import tensorflow as tf
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
-from components.artifacts import UNFIT, Catalog, Quarantine
+from components.artifact_types import Catalog, Quarantine
+from components.artifacts import UNFIT
 from components.ingestion.component import ImpressionExampleGenExecutor
 from components.ingestion.counts import Counts, read_counts
 from components.ingestion.evidence import Evidence, read_evidence

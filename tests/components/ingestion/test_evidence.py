@@ -10,20 +10,8 @@ import pytest
 
 from components.artifacts import EVIDENCE_FILE
 from components.ingestion.batch_parser import TYPES
-from components.ingestion.evidence import (
-    NUM_ROWS,
-    Evidence,
-    File,
-    FilePart,
-    FileSketch,
-    InstallEvidence,
-    LabelCount,
-    Log,
-    TableEvidence,
-    evidence_of,
-    hash_of,
-    read_evidence,
-)
+from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence, read_evidence
+from components.ingestion.sketches import NUM_ROWS, FilePart, FileSketch, evidence_of, hash_of
 from tests.components.ingestion.logs import store_config
 from transform.errors import InputError
 

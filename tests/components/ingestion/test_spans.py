@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tfx.components.example_gen import utils
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
 
 from components.ingestion.spans import has_spans, resolve_span
 from tests.transform.small_config import REMOVED, small_config
@@ -165,3 +168,66 @@ def test_the_fingerprint_changes_with_the_files(root: Path) -> None:
     assert len({f.fingerprint for f in (before, rewritten, longer, added)}) == 4
     make(root, "log/day-2/part-7.csv")
     assert resolve_span(SPANS, str(root)) == dataclasses.replace(added)
+
+
+@pytest.mark.parametrize("pattern", ["day-{SPAN:0}.csv", "day-{SPAN:x}.csv", "{YYYY:2}/{MM}/{DD}.csv", "{MM}.csv"])
+def test_a_width_that_is_no_number_of_digits_is_told(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(InputError, match=re.escape("and {SPAN:2} for a number of two digits. Received: " + pattern)):
+        resolve_span(config_of(pattern), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("day-{SPAN}.csv", "day-x.csv"),
+        ("day-{SPAN}.csv", "day-+1.csv"),
+        ("day-{SPAN:2}.csv", "day-123.csv"),
+        ("{YYYY}-{MM}-{DD}.csv", "2026-02-31.csv"),
+        ("{YYYY}-{MM}-{DD}.csv", "2026-1-5.csv"),
+    ],
+)
+def test_a_path_without_a_valid_span_is_told(tmp_path: Path, pattern: str, name: str) -> None:
+    make(tmp_path, name)
+    with pytest.raises(InputError) as caught:
+        resolve_span(config_of(pattern), str(tmp_path))
+    received = f"{tmp_path}/{name} ({tmp_path}/{pattern})"
+    assert str(caught.value) == f"a span must be a number, or a date that exists. Received: {received}"
+
+
+@pytest.mark.parametrize("span", [100, 10**12])
+def test_a_span_that_its_path_cannot_name_has_no_impressions(tmp_path: Path, span: int) -> None:
+    make(tmp_path, "07.csv", "1970-01-03.csv", "apps.csv")
+    for pattern, latest in (("{SPAN:2}.csv", 7), ("{YYYY}-{MM}-{DD}.csv", 2)):
+        with pytest.raises(InputError, match=f"no impressions for span {span}; the latest are of span {latest} "):
+            resolve_span(config_of(pattern), str(tmp_path), span)
+        (tmp_path / "07.csv").unlink(missing_ok=True)
+
+
+def test_a_data_folder_may_have_wildcards_in_its_name(tmp_path: Path) -> None:
+    root = tmp_path / "logs [1]*"
+    make(root, "day-3/.part.csv", "day-3/a-b.csv", "apps.csv")
+    found = resolve_span(config_of("day-{SPAN}/*[!x].csv"), str(root))
+    assert (found.span, found.files["impressions"][""]) == (
+        3,
+        (f"{root}/day-3/.part.csv", f"{root}/day-3/a-b.csv"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("day-{SPAN}/*.csv", ("day-1/a.csv", "day-20/b.csv", "day-3/c.csv")),
+        ("day-{SPAN:2}*.csv", ("day-01-x.csv", "day-02-y.csv")),
+        ("?-{YYYY}{MM}{DD}", ("a-20260131", "a-20260201")),
+        ("{YYYY}/{MM}/{DD}/[ab].csv", ("2026/12/31/a.csv", "2027/01/01/b.csv")),
+        ("a.b+({SPAN}).csv", ("a.b+(7).csv", "axb+(8).csv")),
+    ],
+)
+def test_spans_are_those_of_tfx(tmp_path: Path, pattern: str, names: tuple[str, ...]) -> None:
+    """The rules of a path are those of TFX's ExampleGens, of which these are the latest span and its files."""
+    make(tmp_path, "apps.csv", *names)
+    found = resolve_span(config_of(pattern), str(tmp_path))
+    split = example_gen_pb2.Input.Split(name="all", pattern=pattern)
+    _, span, _ = utils.calculate_splits_fingerprint_span_and_version(str(tmp_path), [split])
+    assert found.span == span
+    assert found.files["impressions"][""] == tuple(sorted(fileio.glob(str(tmp_path / split.pattern))))

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from apache_beam.pvalue import TaggedOutput
 
 from components.ingestion.counts import Counts, counts_from_pairs
-from components.ingestion.evidence import Evidence, evidence_of
+from components.ingestion.evidence import Evidence
 from components.ingestion.examples import split_of_key
 from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs, union_of
 from components.ingestion.key_stages import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.read_stage import ReadFiles
 from components.ingestion.readers import unit_of
+from components.ingestion.sketches import evidence_of
 from components.ingestion.span_end import EndOfLog
 from components.ingestion.stages import COUNTED, EVIDENCE, INSTALLS, PLACES, REJECTED, TIMES, Task
 from components.ingestion.transforms import ranked

@@ -15,7 +15,7 @@ from tfx.proto import transform_pb2
 from tfx.types import Artifact, artifact_utils, standard_artifacts
 from tfx.utils import proto_utils
 
-from components.artifacts import VocabularyMemory
+from components.artifact_types import VocabularyMemory
 from components.transforming.executor import TransformExecutor
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY, MEMORY_KEY, SPAN_KEY

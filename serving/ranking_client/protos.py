@@ -1,0 +1,141 @@
+"""TF Serving's messages that the client sends and reads, in a descriptor pool of their own.
+
+TensorFlow's generated modules would import all of TensorFlow, and a second definition of its messages in protobuf's
+common pool would fail in a process that has both. The messages here are the same on the wire, and have the fields that
+the client uses; protobuf keeps the others of what it reads.
+
+Sources of the fields: TensorFlow Serving 2.19, `tensorflow_serving/apis/{model,predict,get_model_metadata}.proto`;
+TensorFlow 2.21, `tensorflow/core/framework/{tensor,tensor_shape,types}.proto`, `core/example/{example,feature}.proto`
+and `core/protobuf/meta_graph.proto`. `tests/serving/ranking/test_protos.py` compares them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_PACKAGE = "wide_deep_ranker_client"
+
+#: TensorFlow's numbers of the dtypes of features; an enum is an int32 on the wire.
+DT_FLOAT, DT_STRING = 1, 7
+
+_Scalar = Literal["string", "bytes", "int32", "int64", "float", "bool"]
+_SCALARS = {name: getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{name.upper()}") for name in _Scalar.__args__}  # type: ignore[attr-defined]
+
+
+class Field(NamedTuple):
+    """A message's field: its name, its number, its type (a scalar, or a message of `MESSAGES`) and how many values."""
+
+    name: str
+    number: int
+    kind: str
+    values: Literal["one", "many", "by name"] = "one"
+
+
+#: The fields by message. A message that TensorFlow nests in another is named without that one.
+MESSAGES: dict[str, tuple[Field, ...]] = {
+    "Int64Value": (Field("value", 1, "int64"),),
+    "Any": (Field("type_url", 1, "string"), Field("value", 2, "bytes")),
+    "ModelSpec": (
+        Field("name", 1, "string"),
+        Field("version", 2, "Int64Value"),
+        Field("signature_name", 3, "string"),
+        Field("version_label", 4, "string"),
+    ),
+    "Dim": (Field("size", 1, "int64"),),
+    "TensorShapeProto": (Field("dim", 2, "Dim", "many"),),
+    "TensorProto": (
+        Field("dtype", 1, "int32"),
+        Field("tensor_shape", 2, "TensorShapeProto"),
+        Field("tensor_content", 4, "bytes"),
+        Field("float_val", 5, "float", "many"),
+        Field("string_val", 8, "bytes", "many"),
+        Field("bool_val", 11, "bool", "many"),
+    ),
+    "PredictRequest": (
+        Field("model_spec", 1, "ModelSpec"),
+        Field("inputs", 2, "TensorProto", "by name"),
+        Field("output_filter", 3, "string", "many"),
+    ),
+    "PredictResponse": (Field("outputs", 1, "TensorProto", "by name"), Field("model_spec", 2, "ModelSpec")),
+    "GetModelMetadataRequest": (Field("model_spec", 1, "ModelSpec"), Field("metadata_field", 2, "string", "many")),
+    "GetModelMetadataResponse": (Field("model_spec", 1, "ModelSpec"), Field("metadata", 2, "Any", "by name")),
+    "TensorInfo": (Field("dtype", 2, "int32"), Field("tensor_shape", 3, "TensorShapeProto")),
+    "SignatureDef": (Field("inputs", 1, "TensorInfo", "by name"), Field("outputs", 2, "TensorInfo", "by name")),
+    "SignatureDefMap": (Field("signature_def", 1, "SignatureDef", "by name"),),
+    "BytesList": (Field("value", 1, "bytes", "many"),),
+    "FloatList": (Field("value", 1, "float", "many"),),
+    "Feature": (Field("bytes_list", 1, "BytesList"), Field("float_list", 2, "FloatList")),
+    "Features": (Field("feature", 1, "Feature", "by name"),),
+    "Example": (Field("features", 1, "Features"),),
+}
+
+
+def _add_field(message: Any, field: Field) -> None:
+    """Adds a field to a DescriptorProto; a map is a repeated message with a key and a value, as protobuf defines it."""
+    kind = field.kind
+    if field.values == "by name":
+        entry = message.nested_type.add(name="".join(map(str.capitalize, field.name.split("_"))) + "Entry")
+        entry.options.map_entry = True
+        _add_field(entry, Field("key", 1, "string"))
+        _add_field(entry, Field("value", 2, kind))
+        kind = f"{message.name}.{entry.name}"
+    added = message.field.add(name=field.name, number=field.number)
+    added.label = added.LABEL_OPTIONAL if field.values == "one" else added.LABEL_REPEATED
+    if kind in _SCALARS:
+        added.type = _SCALARS[kind]
+    else:
+        added.type, added.type_name = added.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+
+
+def _pool() -> Any:
+    """Returns a pool with all messages."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="wide_deep_ranker_client/messages.proto", package=_PACKAGE, syntax="proto3"
+    )
+    for name, fields in MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field in fields:
+            _add_field(message, field)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+_POOL = _pool()
+
+
+def _message(name: str) -> Any:
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+BytesList, Dim, Example, Feature, Features, FloatList = map(
+    _message, ("BytesList", "Dim", "Example", "Feature", "Features", "FloatList")
+)
+GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec = map(
+    _message, ("GetModelMetadataRequest", "GetModelMetadataResponse", "ModelSpec")
+)
+PredictRequest, PredictResponse, SignatureDefMap, TensorProto, TensorShapeProto = map(
+    _message, ("PredictRequest", "PredictResponse", "SignatureDefMap", "TensorProto", "TensorShapeProto")
+)
+
+
+class PredictionServiceStub:
+    """The two calls of TF Serving's PredictionService that the client makes.
+
+    Args:
+      channel: A gRPC channel, synchronous or of asyncio.
+    """
+
+    def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
+        service = "/tensorflow.serving.PredictionService"
+        self.Predict = channel.unary_unary(  # named as the service's methods are
+            f"{service}/Predict", PredictRequest.SerializeToString, PredictResponse.FromString
+        )
+        self.GetModelMetadata = channel.unary_unary(
+            f"{service}/GetModelMetadata",
+            GetModelMetadataRequest.SerializeToString,
+            GetModelMetadataResponse.FromString,
+        )

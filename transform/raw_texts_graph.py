@@ -1,0 +1,43 @@
+"""Applies the rules for raw values (`transform.raw_texts`) in a TensorFlow graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from transform.raw_texts import RawRule
+
+
+def clean(inputs: Mapping[str, Any], rules: Mapping[str, RawRule]) -> dict[str, Any]:
+    """Applies the rules in a TensorFlow graph.
+
+    Args:
+      inputs: Raw features by name, SparseTensors `[batch, any]` of string or float32; other tensors are allowed too.
+      rules: The rules by feature.
+
+    Returns:
+      The inputs, with the features' texts trimmed and without the values that mean "no value". A row's remaining values
+      start at the first column.
+    """
+    return {name: _clean(value, rules[name]) if name in rules else value for name, value in inputs.items()}
+
+
+def _clean(raw: tf.SparseTensor, rule: RawRule) -> tf.SparseTensor:
+    values = raw.values
+    if values.dtype == tf.string:
+        values = tf.strings.strip(values) if rule.trim else values
+        nulls: tuple[Any, ...] = rule.words
+    else:
+        nulls = rule.numbers
+    if not nulls:
+        return tf.SparseTensor(raw.indices, values, raw.dense_shape)
+    is_value = tf.reduce_all(values[:, tf.newaxis] != tf.constant(nulls, values.dtype), axis=1)
+    rows = tf.RaggedTensor.from_value_rowids(
+        tf.boolean_mask(values, is_value),
+        tf.boolean_mask(raw.indices[:, 0], is_value),
+        nrows=raw.dense_shape[0],
+        validate=False,
+    )
+    return rows.to_sparse()
