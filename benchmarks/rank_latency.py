@@ -20,7 +20,6 @@ import grpc
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from benchmarks.served_model import add_arguments, served_version
 from pipeline.batch_scoring.raw_rows import model_config
@@ -28,6 +27,7 @@ from pipeline.cli.display import console_for
 from serving.load_test.recorded import read_catalog, read_recorded
 from serving.ranking_client.candidates import Candidate, encode_candidates
 from serving.ranking_client.messages import predict_request, read_ranking
+from serving.ranking_client.protos import PredictionServiceStub
 from serving.ranking_client.ranked import RankedItem
 from serving.ranking_client.settings import ClientSettings
 from trainer.model import WideDeep
@@ -50,7 +50,7 @@ class Asker:
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._channel = grpc.insecure_channel(settings.server)
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._stub = PredictionServiceStub(self._channel)
 
     def ask(self, signature: str, context: bytes, candidates: Sequence[Candidate]) -> list[RankedItem]:
         """Requests the ranking of all candidates in one call."""

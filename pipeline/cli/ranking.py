@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:  # importing them imports gRPC and TensorFlow's protos
+if TYPE_CHECKING:  # importing them imports gRPC
     from serving.ranking_client.candidates import Candidate
     from serving.ranking_client.settings import ClientSettings
 
@@ -47,10 +47,8 @@ def _client_options(command: Command) -> Command:
 
 
 def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
-    from serving.model_server.protos import import_protos_alone
     from serving.ranking_client.settings import make_settings
 
-    import_protos_alone()  # must precede the first import of TF Serving's protos, which would import all of TensorFlow
     return make_settings(settings_path, **given)
 
 
@@ -141,6 +139,9 @@ def load_test(
 
     settings = _settings(**client)
     from pipeline.cli.display import console_for
+    from serving.model_server.protos import import_protos_alone
+
+    import_protos_alone()  # must precede the first import of TF Serving's protos, which would import all of TensorFlow
     from serving.load_test.load import LoadReport, load
     from serving.load_test.load_report import load_json, load_table, plot_load
     from serving.load_test.rate_search import largest_rate
@@ -189,6 +190,9 @@ def tune_client(requests_path: str, candidates: int, sizes: str, repetitions: in
     from transform.errors import InputError
 
     settings = _settings(**client)
+    from serving.model_server.protos import import_protos_alone
+
+    import_protos_alone()  # as above
     from serving.load_test.recorded import read_recorded
     from serving.load_test.split import choose_part_size, measure_part_sizes
     from serving.ranking_client.settings import write_settings

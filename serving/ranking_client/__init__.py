@@ -6,4 +6,26 @@
                             client or aio_client: sends the calls; call_attempts says when to send another copy
 
 `steps` has no network code and `call_attempts` reads no clock, so both clients share them. They use TF Serving's API.
+
+These modules, with nothing else than grpcio and protobuf, are also a wheel of their own, `wide-deep-ranker-client`, in
+the namespace `wide_deep_ranker_client`: see deploy/client.
 """
+
+from serving.ranking_client.aio_client import AsyncRankingClient
+from serving.ranking_client.client import RankingClient
+from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.ranked import RankedItem, Ranking
+from serving.ranking_client.settings import ClientSettings, make_settings, read_settings, write_settings
+
+__all__ = [
+    "AsyncRankingClient",
+    "ClientSettings",
+    "RankedItem",
+    "Ranking",
+    "RankingClient",
+    "RankingError",
+    "RequestError",
+    "make_settings",
+    "read_settings",
+    "write_settings",
+]

@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.ranking_client import channel
 from serving.ranking_client.call_attempts import CallAttempts
 from serving.ranking_client.candidates import Candidate
 from serving.ranking_client.errors import RankingError, server_error
 from serving.ranking_client.features import Features
+from serving.ranking_client.protos import PredictionServiceStub
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
@@ -45,7 +45,7 @@ class RankingClient:
             if secure
             else grpc.insecure_channel(settings.server, options)
         )
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._stub = PredictionServiceStub(self._channel)
 
     def __enter__(self) -> RankingClient:
         return self

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
-
-from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow.core.framework import types_pb2
+from typing import Any, TypeAlias
 
 from serving.ranking_client.errors import RequestError
+from serving.ranking_client.protos import DT_FLOAT, DT_STRING, BytesList, Example, Feature, FloatList
+from serving.ranking_client.protos import Features as FeaturesMessage
 
 Scalar: TypeAlias = str | bytes | int | float
 #: None and an empty list are a missing value.
@@ -21,8 +20,8 @@ Kinds: TypeAlias = Mapping[str, int]
 #: The values allowed, by dtype; None if the dtype is unknown.
 _ALLOWED = {
     None: "a text, a number, or a list of either",
-    types_pb2.DT_STRING: "a text, an integer, or a list of them",
-    types_pb2.DT_FLOAT: "a number, or a list of numbers",
+    DT_STRING: "a text, an integer, or a list of them",
+    DT_FLOAT: "a number, or a list of numbers",
 }
 
 _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
@@ -53,27 +52,28 @@ def encode_example(features: Features | bytes, what: str, max_bytes: int, kinds:
             for name, value in features.items()
             if (entry := _entry(value, kinds.get(name), f"feature {name!r} of {what}")) is not None
         }
-        example = example_pb2.Example(features=feature_pb2.Features(feature=entries))
+        example = Example(features=FeaturesMessage(feature=entries))
         serialized = example.SerializeToString()
     if len(serialized) > max_bytes:
         raise RequestError(f"{what} must have at most {max_bytes:,} bytes. Received: {len(serialized):,}")
     return serialized
 
 
-def _entry(value: Value, kind: int | None, where: str) -> feature_pb2.Feature | None:
+def _entry(value: Value, kind: int | None, where: str) -> Any:
+    """Returns a value as a Feature; None if it is missing."""
     values = list(value) if isinstance(value, list | tuple) else [value]
     if value is None or not values:
         return None
-    if kind == types_pb2.DT_STRING:
+    if kind == DT_STRING:
         values = [str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values]
     texts = [v for v in values if isinstance(v, str | bytes)]
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(texts) == len(values) and kind != types_pb2.DT_FLOAT:
-        return feature_pb2.Feature(bytes_list=feature_pb2.BytesList(value=[as_bytes(v, where) for v in texts]))
-    if len(numbers) == len(values) and kind != types_pb2.DT_STRING:
+    if len(texts) == len(values) and kind != DT_FLOAT:
+        return Feature(bytes_list=BytesList(value=[as_bytes(v, where) for v in texts]))
+    if len(numbers) == len(values) and kind != DT_STRING:
         if not all(abs(v) <= _MAX_FLOAT32 for v in numbers):
             raise RequestError(f"{where} must be within float32's range. Received: {str(value)[:100]}")
-        return feature_pb2.Feature(float_list=feature_pb2.FloatList(value=numbers))
+        return Feature(float_list=FloatList(value=numbers))
     raise RequestError(f"{where} must be {_ALLOWED.get(kind, _ALLOWED[None])}. Received: {str(value)[:100]!r}")
 
 

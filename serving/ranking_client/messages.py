@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Sequence, Sized
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
-import numpy as np
-from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
 
 from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.features import encode_example
+from serving.ranking_client.protos import (
+    DT_STRING,
+    Dim,
+    GetModelMetadataRequest,
+    ModelSpec,
+    PredictRequest,
+    TensorProto,
+    TensorShapeProto,
+)
 from serving.ranking_client.ranked import RankedItem
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import METADATA_FIELD
@@ -31,21 +39,22 @@ from transform.signature_names import (
 
 Values = TypeVar("Values", bound=Sized)
 
+#: The size of a float32.
+_FLOAT_BYTES = 4
+
 _LOGITS = (WIDE_LOGITS_OUTPUT, DEEP_LOGITS_OUTPUT)
 
 
-def string_tensor(values: Sequence[bytes], shape: Sequence[int]) -> tensor_pb2.TensorProto:
-    """A string tensor."""
-    dims = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in shape]
-    return tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_STRING, tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=dims), string_val=values
-    )
+def string_tensor(values: Sequence[bytes], shape: Sequence[int]) -> Any:
+    """A string tensor, a TensorProto."""
+    dims = [Dim(size=size) for size in shape]
+    return TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(dim=dims), string_val=values)
 
 
-def metadata_request(settings: ClientSettings) -> get_model_metadata_pb2.GetModelMetadataRequest:
-    """Makes a GetModelMetadata request for the model's signatures."""
+def metadata_request(settings: ClientSettings) -> Any:
+    """Makes a GetModelMetadataRequest for the model's signatures."""
     spec = _model_spec(settings)
-    return get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[METADATA_FIELD])
+    return GetModelMetadataRequest(model_spec=spec, metadata_field=[METADATA_FIELD])
 
 
 def predict_request(
@@ -55,8 +64,8 @@ def predict_request(
     part: Candidates,
     logits: bool,
     in_catalog: bool = False,
-) -> predict_pb2.PredictRequest:
-    """Makes the Predict request for one part: `serving_default` returns scores, the other signatures rank.
+) -> Any:
+    """Makes the PredictRequest for one part: `serving_default` returns scores, the other signatures rank.
 
     Args:
       settings: The model, and the limits.
@@ -73,7 +82,7 @@ def predict_request(
       RequestError: If it is too long, or logits are asked of `serving_default`, which has none.
     """
     number = len(part.ids)
-    request = predict_pb2.PredictRequest(model_spec=_model_spec(settings, signature))
+    request = PredictRequest(model_spec=_model_spec(settings, signature))
     if signature == SERVING_SIGNATURE:
         if logits:
             raise RequestError(f"logits must be asked of a model with the signature `rank`. Received: `{signature}`")
@@ -98,16 +107,16 @@ def predict_request(
     return request
 
 
-def pinned(request: predict_pb2.PredictRequest, version: int) -> predict_pb2.PredictRequest:
+def pinned(request: Any, version: int) -> Any:
     """Copies a request and pins it to a version."""
-    copy = predict_pb2.PredictRequest()
+    copy = PredictRequest()
     copy.CopyFrom(request)
     copy.model_spec.version.value = version
     return copy
 
 
-def _model_spec(settings: ClientSettings, signature: str = "") -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=settings.model, signature_name=signature)
+def _model_spec(settings: ClientSettings, signature: str = "") -> Any:
+    spec = ModelSpec(name=settings.model, signature_name=signature)
     if settings.version is not None:
         spec.version.value = settings.version
     elif settings.label is not None:
@@ -121,7 +130,7 @@ def _id_example(settings: ClientSettings, item_id: bytes) -> bytes:
     return encode_example({settings.item_id_feature: item_id}, "the item id", settings.max_example_bytes)
 
 
-def read_ranking(response: predict_pb2.PredictResponse, signature: str, part: Candidates) -> list[RankedItem]:
+def read_ranking(response: Any, signature: str, part: Candidates) -> list[RankedItem]:
     """Reads one part's ranked items from a response.
 
     Args:
@@ -137,37 +146,40 @@ def read_ranking(response: predict_pb2.PredictResponse, signature: str, part: Ca
     """
     number = len(part.ids)
     scores = _floats(response, SCORES_OUTPUT, number)
-    if not np.isfinite(scores).all():
-        raise _bad_answer(f"scores must be numbers. Received: {scores[~np.isfinite(scores)][0]}")
+    if not all(map(math.isfinite, scores)):
+        raise _bad_answer(f"scores must be numbers. Received: {next(s for s in scores if not math.isfinite(s))}")
     if signature == SERVING_SIGNATURE:
-        order = np.argsort(-scores, kind="stable")
-        return [RankedItem(part.ids[i].decode(), float(scores[i])) for i in order]
+        order = sorted(range(number), key=lambda i: -scores[i])
+        return [RankedItem(part.ids[i].decode(), scores[i]) for i in order]
     ids = [item_id.decode() for item_id in _checked(_output(response, ITEM_IDS).string_val, ITEM_IDS, number)]
     nothing: list[None] = [None] * number
     wide: Sequence[float | None] = nothing
     deep: Sequence[float | None] = nothing
     in_catalog: Sequence[bool | None] = nothing
     if WIDE_LOGITS_OUTPUT in response.outputs:
-        wide, deep = (_floats(response, name, number).tolist() for name in _LOGITS)
+        wide, deep = (_floats(response, name, number) for name in _LOGITS)
     if IN_CATALOG_OUTPUT in response.outputs:
         in_catalog = _bools(response, IN_CATALOG_OUTPUT, number)
-    return list(map(RankedItem, ids, scores.tolist(), wide, deep, in_catalog))
+    return list(map(RankedItem, ids, scores, wide, deep, in_catalog))
 
 
-def _output(response: predict_pb2.PredictResponse, name: str) -> tensor_pb2.TensorProto:
+def _output(response: Any, name: str) -> Any:
     if name not in response.outputs:
         raise _bad_answer(f"an answer must have the output `{name}`. Received: {sorted(response.outputs)}")
     return response.outputs[name]
 
 
-def _floats(response: predict_pb2.PredictResponse, name: str, number: int) -> np.ndarray:
+def _floats(response: Any, name: str, number: int) -> list[float]:
     """An output's float32 values, which a server may send packed in `tensor_content` or in `float_val`."""
     tensor = _output(response, name)
-    packed = np.frombuffer(tensor.tensor_content, "<f4")
-    return _checked(packed if len(packed) else np.array(tensor.float_val, np.float32), name, number)
+    content = tensor.tensor_content
+    if len(content) % _FLOAT_BYTES:
+        raise _bad_answer(f"`{name}` must have {_FLOAT_BYTES} bytes a value. Received: {len(content):,} bytes")
+    packed = struct.unpack(f"<{len(content) // _FLOAT_BYTES}f", content)
+    return _checked(list(packed or tensor.float_val), name, number)
 
 
-def _bools(response: predict_pb2.PredictResponse, name: str, number: int) -> list[bool]:
+def _bools(response: Any, name: str, number: int) -> list[bool]:
     """An output's booleans, which a server may send packed in `tensor_content` or in `bool_val`."""
     tensor = _output(response, name)
     return _checked([byte != 0 for byte in tensor.tensor_content] or list(tensor.bool_val), name, number)

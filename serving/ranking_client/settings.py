@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
-from pydantic.dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from transform.errors import InputError
-from transform.feature_spec import STRICT
-
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True, config=STRICT)
+class _Rule(NamedTuple):
+    """What a setting must be, as text, and whether a value is that."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def _text(least: int = 0, most: int = 10_000) -> _Rule:
+    length = f"a text of {least:,} to {most:,} characters"
+    return _Rule(length, lambda value: isinstance(value, str) and least <= len(value) <= most)
+
+
+def _whole(least: int, most: int) -> _Rule:
+    rule = f"a whole number from {least} to {most:,}"
+    return _Rule(rule, lambda value: type(value) is int and least <= value <= most)
+
+
+def _optional(rule: _Rule) -> _Rule:
+    return _Rule(f"{rule.text}, or absent", lambda value: value is None or rule.holds(value))
+
+
+_SECONDS = _Rule(
+    "a number of seconds above 0, at most 3,600",
+    lambda value: (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 < value <= 3600
+    ),
+)
+_COUNT = _whole(1, 2**31 - 1)
+_PATH = _optional(_text(1))
+
+
+@dataclasses.dataclass(frozen=True)
 class ClientSettings:
     """The ranking client's settings.
+
+    Raises:
+      InputError: If a value breaks its rule.
 
     Attributes:
       model: The model's name.
@@ -50,18 +78,18 @@ class ClientSettings:
       token_file: A file with the token that the server requires; None sends none. It is read again when it changes.
     """
 
-    model: Annotated[str, Field(min_length=1, max_length=1000)]
-    server: Annotated[str, Field(min_length=1)] = "127.0.0.1:8500"
-    version: Annotated[int, Field(ge=1, lt=2**63)] | None = None
-    label: Annotated[str, Field(min_length=1)] | None = None
-    deadline_seconds: Seconds = 1.0
-    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    backoff_seconds: Seconds = 0.02
-    hedge_after_seconds: Seconds | None = None
-    part_size: Count | None = None
-    max_candidates: Count = 10_000
-    max_example_bytes: Count = 100_000
-    max_request_bytes: Annotated[int, Field(ge=1, lt=2**31)] = 4 * 1024 * 1024
+    model: str
+    server: str = "127.0.0.1:8500"
+    version: int | None = None
+    label: str | None = None
+    deadline_seconds: float = 1.0
+    max_attempts: int = 3
+    backoff_seconds: float = 0.02
+    hedge_after_seconds: float | None = None
+    part_size: int | None = None
+    max_candidates: int = 10_000
+    max_example_bytes: int = 100_000
+    max_request_bytes: int = 4 * 1024 * 1024
     strict: bool = False
     item_id_feature: str | None = None
     ca_certificate: str | None = None
@@ -69,31 +97,56 @@ class ClientSettings:
     client_key: str | None = None
     token_file: str | None = None
 
-    @model_validator(mode="after")
-    def _one_version(self) -> ClientSettings:
+    def __post_init__(self) -> None:
+        for name, rule in _RULES.items():
+            value = getattr(self, name)
+            if not rule.holds(value):
+                raise InputError(f"`{name}` must be {rule.text}. Received: {repr(value)[:100]}")
         if self.version is not None and self.label is not None:
-            raise ValueError(f"`version` or `label` can be given. Received: {self.version} and {self.label!r}")
-        return self
-
-    @model_validator(mode="after")
-    def _whole_certificate(self) -> ClientSettings:
+            raise InputError(f"`version` or `label` can be given. Received: {self.version} and {self.label!r}")
         if (self.client_certificate is None) != (self.client_key is None):
-            raise ValueError(
+            raise InputError(
                 "`client_certificate` and `client_key` go together. "
                 f"Received: {self.client_certificate!r} and {self.client_key!r}"
             )
         if self.client_certificate is not None and self.ca_certificate is None:
-            raise ValueError("a client's certificate needs `ca_certificate`, by which the server is known")
-        return self
+            raise InputError(
+                "a client's certificate needs `ca_certificate`, by which the server is known. Received: none"
+            )
 
 
-_ADAPTER = TypeAdapter(ClientSettings)
+#: The rule of each setting.
+_RULES = {
+    "model": _text(1, 1000),
+    "server": _text(1, 1000),
+    "version": _optional(_whole(1, 2**63 - 1)),
+    "label": _optional(_text(1, 1000)),
+    "deadline_seconds": _SECONDS,
+    "max_attempts": _whole(1, 10),
+    "backoff_seconds": _SECONDS,
+    "hedge_after_seconds": _optional(_SECONDS),
+    "part_size": _optional(_COUNT),
+    "max_candidates": _COUNT,
+    "max_example_bytes": _COUNT,
+    "max_request_bytes": _COUNT,
+    "strict": _Rule("true or false", lambda value: isinstance(value, bool)),
+    "item_id_feature": _optional(_text()),
+    "ca_certificate": _PATH,
+    "client_certificate": _PATH,
+    "client_key": _PATH,
+    "token_file": _PATH,
+}
 
 
 def read_settings(path: str) -> ClientSettings:
     """Reads a settings file; raises InputError if it breaks a rule."""
-    with _in_a_sentence(path):
-        return _ADAPTER.validate_json(Path(path).read_bytes())
+    try:
+        values = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the client's settings must be JSON. Received: {error} ({path})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"the client's settings must be a JSON object. Received: {type(values).__name__} ({path})")
+    return _made(values, path)
 
 
 def make_settings(path: str | None, **given: Any) -> ClientSettings:
@@ -110,22 +163,23 @@ def make_settings(path: str | None, **given: Any) -> ClientSettings:
       InputError: If they break a rule, or no model was given.
     """
     values = {name: value for name, value in given.items() if value is not None}
-    with _in_a_sentence("the client's settings"):
-        if path is not None:
-            return dataclasses.replace(read_settings(path), **values)
-        return _ADAPTER.validate_python(values)
+    before = {} if path is None else dataclasses.asdict(read_settings(path))
+    return _made({**before, **values}, "the client's settings")
 
 
 def write_settings(settings: ClientSettings, path: str) -> None:
     """Writes a settings file."""
-    Path(path).write_bytes(_ADAPTER.dump_json(settings, indent=2) + b"\n")
+    Path(path).write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n", encoding="utf-8")
 
 
-@contextlib.contextmanager
-def _in_a_sentence(where: str) -> Iterator[None]:
+def _made(values: dict[str, Any], where: str) -> ClientSettings:
+    """Makes settings of values by name; an InputError says where they are from."""
+    unknown = sorted(values.keys() - _RULES.keys())
+    if unknown:
+        raise InputError(f"a setting must be one of {sorted(_RULES)}. Received: {unknown[0][:100]!r} ({where})")
+    if "model" not in values:
+        raise InputError(f"`model` must be given. Received: none ({where})")
     try:
-        yield
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise InputError(f"{key}: {first['msg']}. Received: {str(first['input'])[:100]} ({where})") from error
+        return ClientSettings(**values)
+    except InputError as error:
+        raise InputError(f"{error} ({where})") from error

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-
-from tensorflow_serving.apis import get_model_metadata_pb2
+from typing import Any
 
 from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RequestError
 from serving.ranking_client.features import Features, Kinds
+from serving.ranking_client.protos import SignatureDefMap
 from transform.signature_names import (
     ITEM_IDS,
     ITEMS_INPUT,
@@ -42,10 +42,9 @@ class ModelSignatures:
     outputs: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, response: get_model_metadata_pb2.GetModelMetadataResponse) -> ModelSignatures:
+    def of(cls, response: Any) -> ModelSignatures:
         """Reads a GetModelMetadata response."""
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata[METADATA_FIELD].Unpack(signatures)
+        signatures = SignatureDefMap.FromString(response.metadata[METADATA_FIELD].value)
         kinds, lists = {}, set()
         if RANK_NAMED_SIGNATURE in signatures.signature_def:
             inputs = signatures.signature_def[RANK_NAMED_SIGNATURE].inputs

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.simulator import simulate
-from tests.pipeline.heavy_imports import wdr
+from tests.pipeline.heavy_imports import ROOT, wdr
 
 CONFIG = "configs/app_store.yaml"
 
@@ -57,3 +60,17 @@ def test_run_tells_of_a_missing_column_before_it_imports_tfx(data: Path, tmp_pat
     done = wdr("run", str(config), "--data", str(data), "--workspace", str(tmp_path / "w"))
     assert done.stderr.startswith("error: the columns ['when'] are missing. Received: [")
     assert (done.code, done.imported) == (1, [])
+
+
+def test_rank_needs_none(tmp_path: Path) -> None:
+    done = wdr("rank", "--server", "127.0.0.1:1", "--model", "m", "--context", "{}", "--items", "a")
+    assert done.stderr.startswith("error: the model server must be reachable. Received: UNAVAILABLE")
+    assert (done.code, done.imported) == (1, [])
+
+
+def test_a_shell_completes_commands() -> None:
+    environment = {**os.environ, "_WDR_COMPLETE": "bash_complete", "COMP_WORDS": "wdr mod", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "plain,models\n"

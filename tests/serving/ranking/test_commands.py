@@ -75,7 +75,7 @@ def test_rank_reads_items_from_a_file_and_prints_json(client: list[str], tmp_pat
         (["--context", "{}", "--items", ","], "error: candidates must be 1 to 10,000. Received: 0\n"),
         (["--context", "{}", "--items", "@/nowhere"], "error: No such file or directory: /nowhere\n"),
         (["--context", "{}", "--items", "a", "--model", "nobody"], "error: the model server must have the model. "),
-        (["--context", "{}", "--items", "a", "--version", "1", "--label", "x"], "error: the whole: Value error, "),
+        (["--context", "{}", "--items", "a", "--version", "1", "--label", "x"], "error: `version` or `label` can "),
     ],
 )
 def test_a_mistake_is_one_sentence(client: list[str], arguments: list[str], problem: str) -> None:

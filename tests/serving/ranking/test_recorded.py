@@ -35,7 +35,7 @@ def write_version(folder: Path, records: list[prediction_log_pb2.PredictionLog],
 def log_of(**inputs: tuple[list[bytes], list[int]]) -> prediction_log_pb2.PredictionLog:
     log = prediction_log_pb2.PredictionLog()
     for name, (values, shape) in inputs.items():
-        log.predict_log.request.inputs[name].CopyFrom(string_tensor(values, shape))
+        log.predict_log.request.inputs[name].MergeFromString(string_tensor(values, shape).SerializeToString())
     return log
 
 

@@ -25,15 +25,18 @@ def test_what_is_given_goes_before_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({}, "model: Field required. "),
-        ({"model": "m", "version": 1, "label": "x"}, "the whole: Value error, `version` or `label` can be given. "),
-        ({"model": "m", "ca_certificate": "a", "client_key": "b"}, "the whole: Value error, `client_certificate` and "),
+        ({}, "`model` must be given. Received: none "),
+        ({"model": "m", "version": 1, "label": "x"}, "`version` or `label` can be given. "),
+        ({"model": "m", "ca_certificate": "a", "client_key": "b"}, "`client_certificate` and "),
         (
             {"model": "m", "client_certificate": "a", "client_key": "b"},
-            "the whole: Value error, a client's certificate ",
+            "a client's certificate ",
         ),
-        ({"model": "m", "deadline_seconds": 0}, "deadline_seconds: Input should be greater than 0. Received: 0 "),
-        ({"model": "m", "part_sise": 5}, "part_sise: Unexpected keyword argument. Received: 5 "),
+        (
+            {"model": "m", "deadline_seconds": 0},
+            "`deadline_seconds` must be a number of seconds above 0, at most 3,600. Received: 0 ",
+        ),
+        ({"model": "m", "part_sise": 5}, "a setting must be one of ['backoff_seconds', "),
     ],
 )
 def test_a_mistake_is_a_sentence(given: dict[str, object], problem: str) -> None:

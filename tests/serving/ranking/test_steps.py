@@ -36,7 +36,9 @@ def metadata(version: int, *names: str) -> get_model_metadata_pb2.GetModelMetada
 def answer(version: int, ids: Sequence[str], scores: Sequence[float]) -> predict_pb2.PredictResponse:
     response = predict_pb2.PredictResponse()
     response.model_spec.version.value = version
-    response.outputs[ITEM_IDS].CopyFrom(string_tensor([i.encode() for i in ids], [1, len(ids)]))
+    response.outputs[ITEM_IDS].MergeFromString(
+        string_tensor([i.encode() for i in ids], [1, len(ids)]).SerializeToString()
+    )
     response.outputs[SCORES_OUTPUT].dtype = types_pb2.DT_FLOAT
     response.outputs[SCORES_OUTPUT].float_val.extend(scores)
     return response
