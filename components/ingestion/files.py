@@ -6,14 +6,11 @@ import gzip
 import hashlib
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from components import storage
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 
 def open_file(path: str) -> BinaryIO:
@@ -45,7 +42,7 @@ class _AsUtf8(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         room = memoryview(buffer)
         if not self._rest:
             # Not `read`, which loses what it has read if an error follows.

@@ -27,7 +27,6 @@ from tensorflow_transform import analyzers, annotators, graph_tools, impl_helper
 from tensorflow_transform.tf_metadata import metadata_io, schema_utils
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator_executor
-from tfx.components.example_gen import utils
 from tfx.components.example_validator import executor as example_validator
 from tfx.components.trainer import executor as trainer_executor
 from tfx.components.transform import executor as transform_executor
@@ -101,10 +100,6 @@ def _query_by_list(handle: Any, contexts: Any) -> Any:
 
 def _no_step_in_the_path(kind: int, key: str, index: int, artifact_id: int, execution_id: int) -> Any:
     return metadata_store_pb2.Event(type=kind, artifact_id=artifact_id, execution_id=execution_id)
-
-
-def _other_message(folder: str, *_: Any) -> Any:
-    raise ValueError(f"no span in {folder}")
 
 
 def _step_first(_: Any, *__: Any) -> Any:
@@ -189,11 +184,6 @@ MOVES: dict[str, list[Move]] = {
     ],
     "check_eval_config": [now(config_pb2, "EvalConfig", config_pb2.ModelSpec)],
     "check_example_validator": [now(example_validator, "DEFAULT_FILE_NAME", "anomalies.pbtxt")],
-    "check_span_messages": [now(utils, "calculate_splits_fingerprint_span_and_version", _other_message)],
-    "check_span_utils": [
-        gone(utils, "verify_split_pattern_specs"),
-        now(utils, "calculate_splits_fingerprint_span_and_version", lambda folder, splits: {}),
-    ],
     "check_transform": [
         now(transform_executor.Executor, "Do", _other_do),
         now(

@@ -196,11 +196,10 @@ def test_a_path_without_a_valid_span_is_told(tmp_path: Path, pattern: str, name:
 
 @pytest.mark.parametrize("span", [100, 10**12])
 def test_a_span_that_its_path_cannot_name_has_no_impressions(tmp_path: Path, span: int) -> None:
-    make(tmp_path, "07.csv", "1970-01-03.csv", "apps.csv")
-    for pattern, latest in (("{SPAN:2}.csv", 7), ("{YYYY}-{MM}-{DD}.csv", 2)):
+    make(tmp_path, "day-07.csv", "on-1970-01-03.csv", "apps.csv")
+    for pattern, latest in (("day-{SPAN:2}.csv", 7), ("on-{YYYY}-{MM}-{DD}.csv", 2)):
         with pytest.raises(InputError, match=f"no impressions for span {span}; the latest are of span {latest} "):
             resolve_span(config_of(pattern), str(tmp_path), span)
-        (tmp_path / "07.csv").unlink(missing_ok=True)
 
 
 def test_a_data_folder_may_have_wildcards_in_its_name(tmp_path: Path) -> None:
