@@ -1,15 +1,19 @@
 """Measures ingestion's processor time: `python -m benchmarks.scale_ingestion [NUM_IMPRESSIONS [FORMAT ...]]`.
 
 A simulated day with all joins, labels from installs, quarantine and counts; one impression in a hundred is bad. The
-ingestion of release 0.2.0, one row at a time, is measured on the same files in the same run.
+ingestion of release 0.2.0, one row at a time, is measured on the same files in the same run. Prints the largest size
+of the folder of exchanged files too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +69,36 @@ def write_day(folder: Path, num_impressions: int, file_format: str) -> None:
         write_part(rows, path.parent, part, file_format, compress=False)
 
 
+class PeakSize:
+    """The largest size of a folder's files, in bytes, while this context is open; looks every 50 ms."""
+
+    def __init__(self, folder: Path):
+        self.num_bytes = 0
+        self._folder = folder
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> PeakSize:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.05):
+            self.num_bytes = max(self.num_bytes, self._size())
+
+    def _size(self) -> int:
+        size = 0
+        for parent, _, names in os.walk(self._folder):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                    size += os.stat(os.path.join(parent, name)).st_size
+        return size
+
+
 def in_batches(config: Config, data: Path, out: Path) -> None:
     """Runs the component's executor."""
     found = resolve_span(config, str(data))
@@ -76,9 +110,16 @@ def in_batches(config: Config, data: Path, out: Path) -> None:
         beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(out / "tmp"), unique_id="1"
     )
     properties = {"config": config.to_json(), "files": json.dumps(found.files), "requested_span": found.span}
-    ImpressionExampleGenExecutor(context).Do({}, {name: [a] for name, a in artifacts.items()}, properties)
+    with PeakSize(out / "tmp") as exchanged:
+        ImpressionExampleGenExecutor(context).Do({}, {name: [a] for name, a in artifacts.items()}, properties)
     counts = read_counts(artifacts["quarantine"].uri)
-    print(f"    {sum(counts.num_examples.values()):,} examples, {counts.num_rejected:,} impressions rejected")
+    logs = sum(
+        os.path.getsize(path) for by_split in found.files.values() for paths in by_split.values() for path in paths
+    )
+    print(
+        f"    {sum(counts.num_examples.values()):,} examples, {counts.num_rejected:,} impressions rejected; exchanged "
+        f"files of {exchanged.num_bytes / 1e6:.1f} MB, logs of {logs / 1e6:.1f} MB"
+    )
 
 
 def row_by_row(config: Config, data: Path, out: Path) -> None:
