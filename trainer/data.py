@@ -23,6 +23,9 @@ EVAL_BATCH_SIZE = 4096
 
 _FILES_AT_ONCE = 4
 
+#: None of the functions here has Python control flow on tensors; converting them takes a second or two a training.
+_as_written = tf.autograph.experimental.do_not_convert
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelCounts:
@@ -103,7 +106,7 @@ def read_records(files: Sequence[str]) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(tf.constant([], tf.string))
     compressions = ["GZIP" if name.endswith(".gz") else "" for name in files]
     return tf.data.Dataset.from_tensor_slices((list(files), compressions)).interleave(
-        lambda name, compression: tf.data.TFRecordDataset(name, compression_type=compression),
+        _as_written(lambda name, compression: tf.data.TFRecordDataset(name, compression_type=compression)),
         cycle_length=min(len(files), _FILES_AT_ONCE),
     )  # not in parallel: handing over single examples costs more than decompressing them
 
@@ -113,6 +116,7 @@ def count_labels(
 ) -> LabelCounts:
     """Counts the examples in all files; arguments as in `train_dataset`."""
 
+    @_as_written  # type: ignore[untyped-decorator]
     def kinds(records: tf.Tensor) -> tf.Tensor:
         """Returns, per record, 0 for a negative, 1 for a positive, 2 for a withheld one."""
         labels = tf.cast(_labels(records, feature_spec) > 0.5, tf.int32)
@@ -121,7 +125,7 @@ def count_labels(
     batches = read_records(expand_patterns(patterns)).batch(EVAL_BATCH_SIZE)
     counts = batches.map(kinds, num_parallel_calls=tf.data.AUTOTUNE).reduce(
         tf.zeros([3], tf.int64),
-        lambda counts, of_batch: counts + tf.math.bincount(of_batch, minlength=3, dtype=tf.int64),
+        _as_written(lambda counts, of_batch: counts + tf.math.bincount(of_batch, minlength=3, dtype=tf.int64)),
     )
     return LabelCounts(*(int(count) for count in counts.numpy()))
 
@@ -157,7 +161,7 @@ def train_dataset(
     counts_seed = tf.constant(rng.integers(2**31, size=2), tf.int32)
     if withheld is not None:
         batches = records.batch(EVAL_BATCH_SIZE)
-        records = batches.map(lambda batch: tf.boolean_mask(batch, ~withheld.among(batch))).unbatch()
+        records = batches.map(_as_written(lambda batch: tf.boolean_mask(batch, ~withheld.among(batch)))).unbatch()
     if training.negative_sampling_rate < 1:
         records = _with_drawn_negatives(records, feature_spec, training.negative_sampling_rate, draw_seed)
     records = records.shuffle(training.shuffle_buffer_size, seed=shuffle_seed, reshuffle_each_iteration=False)
@@ -193,7 +197,7 @@ def counted_rows(
     keys = {name: key for name, key in keys.items() if key in feature_spec}
     read = {name: feature_spec[name] for name in (*keys.values(), LABEL, SPAN, FOLD)}
     batches = read_records(expand_patterns(patterns)).batch(EVAL_BATCH_SIZE)
-    for parsed in batches.map(lambda records: tf.io.parse_example(records, read)).as_numpy_iterator():
+    for parsed in batches.map(_as_written(lambda records: tf.io.parse_example(records, read))).as_numpy_iterator():
         of = {name: values.reshape(-1) for name, values in parsed.items()}
         folds = of[FOLD] if in_folds else np.full_like(of[FOLD], NO_FOLD)
         yield Rows({name: of[key] for name, key in keys.items()}, of[LABEL], of[SPAN], folds)
@@ -211,6 +215,7 @@ def _column(values: tf.Tensor) -> tf.Tensor:
 def _with_drawn_negatives(
     records: tf.data.Dataset, feature_spec: Mapping[str, Any], negative_sampling_rate: float, seed: Sequence[int]
 ) -> tf.data.Dataset:
+    @_as_written  # type: ignore[untyped-decorator]
     def draw(number: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         batch_seed = tf.random.fold_in(tf.constant(seed, tf.int64), number)
         drawn = tf.random.stateless_uniform(tf.shape(batch), batch_seed) < negative_sampling_rate
@@ -226,6 +231,7 @@ def _parsed(
     counts: CountTables | None,
     training_seed: tf.Tensor | None = None,
 ) -> tf.data.Dataset:
+    @_as_written  # type: ignore[untyped-decorator]
     def parse(number: tf.Tensor, records: tf.Tensor) -> Batch:
         features = tf.io.parse_example(records, feature_spec)  # one call per batch
         labels = _column(features.pop(LABEL))
