@@ -8,6 +8,19 @@ INSTALLED := $(VENV)/installed
 DATA := runs/data
 WORKSPACE := runs/workspace
 DAYS := 3
+IMPRESSIONS := 30000
+
+define NEXT
+Look at
+  $(BIN)/wdr models show --workspace $(WORKSPACE)      what the version that serves was made from
+  $(BIN)/wdr models history --workspace $(WORKSPACE)   how each model did on the day after its own
+  $(WORKSPACE)/reports/                          each run's report
+Try next
+  $(BIN)/wdr serve --models $(WORKSPACE)/serving       and, in a second terminal:
+  $(BIN)/wdr rank --model app_store --context '{"country": "us", "hour": 20}' --items com.store.app1,com.store.app2
+  docs/tutorials/your_own_logs.md                from your own logs to a config
+endef
+export NEXT
 
 # TFX's wheels name glibc 2.39 as their platform; deploy/old_glibc makes them run on older ones.
 PLATFORM := x86_64-manylinux_2_39
@@ -16,7 +29,7 @@ PLATFORM := x86_64-manylinux_2_39
 # The ten slowest tests are listed at the end.
 ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: setup run airflow test test-all soak lint lock docs clean
+.PHONY: setup run airflow client test test-all soak lint lock docs clean
 
 setup: $(INSTALLED)
 
@@ -32,16 +45,21 @@ $(INSTALLED): requirements.lock pyproject.toml setup.py deploy/old_glibc/relink.
 run: setup
 	for day in $$(seq 1 $(DAYS)); do \
 	  test -e $(DATA)/impressions/day-$$day/_SUCCESS || \
-	    $(BIN)/wdr simulate --out $(DATA) --first-day $$day --days 1 || exit 1; \
+	    $(BIN)/wdr simulate --out $(DATA) --first-day $$day --days 1 --impressions-per-day $(IMPRESSIONS) || exit 1; \
 	  $(BIN)/wdr run configs/app_store.yaml --data $(DATA) --workspace $(WORKSPACE) --span $$day || exit 1; \
 	done
 	$(BIN)/wdr models list --workspace $(WORKSPACE)
+	@echo "$$NEXT"
 
 # The simulated store's days on Airflow: the pages open in a browser, Ctrl-C ends it.
 airflow: setup
 	test -e $(DATA)/impressions/day-$(DAYS)/_SUCCESS || $(BIN)/wdr simulate --out $(DATA) --days $(DAYS)
 	$(BIN)/python deploy/airflow/standalone.py --data $(DATA) --workspace runs/scheduled \
 	  --start $$(date --utc --date '-$(DAYS) days -1 day' +%F)
+
+# The wheel of the ranking client alone.
+client: setup
+	$(BIN)/python deploy/client/build.py --out dist
 
 test: setup
 	$(BIN)/python -m pytest $(ON_TWO_CORES) -m "not slow"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import math
 
 import pyarrow.compute as pc
@@ -12,48 +11,10 @@ from components.ingestion.readers import read_rows, unit_of
 from components.ingestion.spans import SpanFiles, has_spans, resolve_span
 from components.ingestion.text_counts import TextCounts
 from pipeline.first_rows import FirstRows, value_counts
+from pipeline.source_report import Rejections, SourceReport, most_frequent
 from transform.config.config import Config
 from transform.errors import InputError, UnusableLogsError
 from transform.feature_spec import IMPRESSIONS
-
-
-@dataclasses.dataclass(frozen=True)
-class Rejections:
-    """The rows read that ingestion would reject for one reason: their number, and a description of the first one."""
-
-    number: int
-    first: str
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceReport:
-    """Findings in the first rows of a source.
-
-    Attributes:
-      name: The source.
-      num_files: Number of its files.
-      num_rows: Number of rows read.
-      rejected: Rows that would be rejected, by reason, the most frequent reason first.
-      labels: Number of rows with each label, if the source has a label.
-      num_trimmed: By column, number of texts with leading or trailing white space, which ingestion ignores.
-      num_null: By column, number of non-empty texts that mean "missing value".
-      seconds: Time between the earliest and the latest row read; None without a timestamp column or without rows.
-      is_whole: Whether all rows of the source were read.
-    """
-
-    name: str
-    num_files: int
-    num_rows: int
-    rejected: dict[str, Rejections]
-    labels: dict[int, int] = dataclasses.field(default_factory=dict)
-    num_trimmed: dict[str, int] = dataclasses.field(default_factory=dict)
-    num_null: dict[str, int] = dataclasses.field(default_factory=dict)
-    seconds: float | None = None
-    is_whole: bool = True
-
-    @property
-    def num_rejected(self) -> int:
-        return sum(found.number for found in self.rejected.values())
 
 
 def check_files(config: Config, found: SpanFiles) -> None:
@@ -137,26 +98,6 @@ def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> No
             "`ingestion.eval_seconds` must be shorter than the span, or nothing is left to train on. Received: "
             f"{ingestion.eval_seconds:g} for a span of {report.seconds or 0:,.0f} seconds ({first_path})"
         )
-
-
-def most_frequent(report: SourceReport) -> str:
-    """Describes the most frequent reason for rejection, with its number of rows and its first row."""
-    reason, found = next(iter(report.rejected.items()))
-    return f"most often {reason} ({found.number:,}), the first: {found.first}"
-
-
-def described(report: SourceReport) -> str:
-    """Returns a source's report as one line of text."""
-    parts = [f"{report.name}: {report.num_files} files, the first {report.num_rows:,} rows read"]
-    if report.rejected:
-        rejected = ", ".join(f"{reason} {found.number:,}" for reason, found in report.rejected.items())
-        parts.append(f"would be rejected: {rejected}; {most_frequent(report)}")
-    else:
-        parts.append("all good")
-    for what, by_column in (("white space trimmed", report.num_trimmed), ("missing by null_values", report.num_null)):
-        if by_column:
-            parts.append(f"{what}: " + ", ".join(f"{column} {number:,}" for column, number in by_column.items()))
-    return ", ".join(parts)
 
 
 def _column_names(config: Config, name: str) -> list[str]:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from components.evaluation.results import Measured
 from components.fingerprint import ROOT
 from components.gate_records import GateRecord
 from components.infra_validation.verdict import Checksums, Verdict
@@ -22,6 +23,16 @@ from components.model_store.manifest import Manifest
 from components.model_store.pins import Pins
 from pipeline.compile.topology import Topology
 from pipeline.config_reference import attribute_docs, summary_of
+from pipeline.json_output import (
+    CheckResult,
+    Differences,
+    GarbageList,
+    History,
+    ScoreResult,
+    VersionChange,
+    VersionList,
+    VersionRecord,
+)
 from pipeline.report.run_report import RunReport
 from trainer.training_report import TrainingReport
 
@@ -35,6 +46,15 @@ DOCUMENTS: Final[dict[str, type]] = {
     "topology": Topology,
     "manifest": Manifest,
     "pins": Pins,
+    "measured": Measured,
+    "version_list": VersionList,
+    "version_record": VersionRecord,
+    "differences": Differences,
+    "history": History,
+    "version_change": VersionChange,
+    "garbage_list": GarbageList,
+    "check_result": CheckResult,
+    "score_result": ScoreResult,
 }
 
 FOLDER = ROOT / "docs" / "reference" / "schemas"

@@ -77,6 +77,8 @@ LEFT_OUT = (
     LeftOut(r"python -m pytest ", "CI runs these tests among all others."),
     LeftOut(r"python -m pip wheel ", "`tests/test_wheel.py` builds the wheel by the same call of pip."),
     LeftOut(r"pip install --no-deps$", "It lacks the wheel's name; `tests/test_wheel.py` installs the wheel this way."),
+    LeftOut(r"pip install dist/", "`tests/serving/ranking/test_client_wheel.py` installs the client's wheel."),
+    LeftOut(r"eval ", "It changes the shell; `tests/pipeline/test_fast_start.py` completes a command."),
     LeftOut(r"docker ", "It needs Docker; `tests/deploy/test_manifests.py` checks Dockerfile and compose file."),
     LeftOut(r"kubectl ", "It needs a cluster; `tests/deploy/test_manifests.py` checks the manifests by the schemas."),
     LeftOut(r"airflow ", "It needs Airflow's own environment, in which `tests/soak/airflow.py` runs the DAG."),
@@ -133,15 +135,15 @@ def _codes(text: str) -> Iterator[tuple[str, str]]:
     for match in _CODE.finditer(text):
         language, body, inline = match[3], match[4], match[5]
         if inline is not None:
-            code = _plain(" ".join(inline.split()))
+            code = plain(" ".join(inline.split()))
             if is_command(code):
                 yield "sh", code
         elif language == "sh":
-            yield from (("sh", line) for line in map(_plain, lines_of(body)) if line)
+            yield from (("sh", line) for line in map(plain, lines_of(body)) if line)
         elif language == "python":
             yield "python", re.sub(rf"^{match[1]}", "", body, flags=re.MULTILINE) + "\n"
 
 
-def _plain(line: str) -> str:
+def plain(line: str) -> str:
     """A line without its comment and without the environment's folder."""
     return _ENVIRONMENT.sub("", re.sub(r"(^|\s+)# .*$", "", line).strip())

@@ -24,8 +24,8 @@ from tests.serving.ranking.running import free_port, process, wait_until_up
 
 #: What a reader has in the checkout; the tests' archives and the pages' pictures are left out.
 _CHECKOUT = (
-    ".pre-commit-config.yaml", "pyproject.toml", "requirements.lock", "benchmarks", "components", "configs", "deploy",
-    "docs", "pipeline", "serving", "tests", "trainer", "transform",
+    ".pre-commit-config.yaml", "LICENSE", "pyproject.toml", "requirements.lock", "benchmarks", "components", "configs",
+    "deploy", "docs", "pipeline", "serving", "tests", "trainer", "transform",
 )  # fmt: skip
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.tar.xz", "*.png", "_build")
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.adapted_commands import EXPECTED, SUBSTITUTIONS, Substitution, expected, substituted
 from tests.documented_commands import LEFT_OUT, WITH_HELP, Command, LeftOut, commands, is_command, reasons
+from tests.documented_outputs import outputs_of, shape_of
 from tests.documented_runs import Reader, copy_checkout
 from tests.e2e import earlier_workspace, store
 from tests.pages import FENCE, PAGES, ROOT, name_of, text_of
@@ -128,6 +129,22 @@ def test_the_commands_of_a_page_run(page: Path, reader: Reader) -> None:
                 print(f"$ {ran.line}\n{ran.printed}{ran.errors}")  # pytest shows it where an assertion fails
                 assert ran.code == wanted.code
                 assert re.search(wanted.printed, ran.printed + ran.errors, re.MULTILINE)
+                if shown := outputs_of(text_of(page)).get(command.text):
+                    assert shape_of(substituted(shown)) == shape_of(ran.printed)
+
+
+def test_the_output_after_a_command_is_found_and_compared_without_its_numbers() -> None:
+    blocks = (
+        "```sh\nc\n```",
+        "```sh\n.venv/bin/a 1\nb  # why\n```",
+        "```text\nsome 1.5e-3 of app_2\n```",
+        "```sh\nd\n```",
+    )
+    page = "\n\n".join(blocks) + "\nand\n```text\ne\n```\n"
+    assert outputs_of(page) == {"b": "some 1.5e-3 of app_2"}
+    assert outputs_of("```python\nprint(1)\n```\n\n```text\n1\n```\n") == {"print(1)\n": "1"}
+    assert shape_of("some 1.5e-3 of app_2\n\n") == shape_of(" some  -12,3 of app_77") == [["some", "#", "of", "app_#"]]
+    assert shape_of("some 1") != shape_of("some one")
 
 
 def test_the_first_run_s_page_names_the_columns_of_models_list() -> None:

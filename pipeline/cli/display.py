@@ -68,13 +68,14 @@ class RunDisplay(logging.Handler):
     """Shows when nodes start and end, and the training's progress in between.
 
     Inside its context, the process's standard output and error (which TensorFlow's C++ code writes to as well) go to
-    the log file; `console` still writes to the terminal.
+    the log file; `console` still writes to the terminal, by the process's standard output or standard error.
     """
 
-    def __init__(self, log_path: Path):
-        """Sets the log's path; the file is created when the context is entered."""
+    def __init__(self, log_path: Path, *, to_stderr: bool = False):
+        """Sets the log's path, and the stream that `console` writes to; the file is created in the context."""
         super().__init__()
         self._log_path = log_path
+        self._to_stderr = to_stderr
         self.console = Console(highlight=False)
         self._progress: Progress | None = None
         self._last_line = 0.0
@@ -91,7 +92,7 @@ class RunDisplay(logging.Handler):
         with self._log_path.open("ab") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        terminal = os.fdopen(os.dup(self._saved[0]), "w", encoding="utf-8")
+        terminal = os.fdopen(os.dup(self._saved[1 if self._to_stderr else 0]), "w", encoding="utf-8")
         self.console = console_for(terminal)
         if self.console.is_terminal:
             self._progress = Progress(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 from pipeline.cli.gates import gates
 from pipeline.cli.init import init
 from pipeline.cli.models import models
-from pipeline.cli.options import DEBUG_HELP, SPAN, Group, quiet_imports, read_config
+from pipeline.cli.options import AS_JSON, DEBUG_HELP, SPAN, Group, print_document, quiet_imports, read_config
 from pipeline.cli.ranking import COMMANDS as RANKING_COMMANDS
 from pipeline.cli.run import run
 from pipeline.cli.schedule import COMMANDS as SCHEDULE_COMMANDS
@@ -94,10 +95,11 @@ def simulate(
     "--rows", "max_rows", type=click.IntRange(min=1), default=100_000, help="Number of rows to read from each source."
 )
 @click.option("--migrate", is_flag=True, help="Rewrite old names of keys in CONFIG first; needs no --data.")
-def check(config: str, data: str | None, span: int | None, max_rows: int, migrate: bool) -> None:
+@AS_JSON
+def check(config: str, data: str | None, span: int | None, max_rows: int, migrate: bool, as_json: bool) -> None:
     """Read config and data and say what is wrong, before anything runs."""
     if migrate:
-        _migrate(config)
+        _migrate(config, to_stderr=as_json)
     if data is None:
         if migrate:
             return
@@ -105,28 +107,36 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     loaded = read_config(config)
     with quiet_imports():
         from components.ingestion.spans import resolve_span
-        from pipeline.check import check_files, check_rows, described
+        from pipeline.check import check_files, check_rows
         from pipeline.check_spans import unmatched_joins, values_outside_windows
+        from pipeline.source_report import described
     data_root = str(Path(data).absolute())
     found = resolve_span(loaded, data_root, span)
-    click.echo(f"{config} is valid; span {found.span}")
+    click.echo(f"{config} is valid; span {found.span}", err=as_json)
     check_files(loaded, found)
-    for report in check_rows(loaded, found, max_rows):
-        click.echo(described(report))
-    for line in unmatched_joins(loaded, found, max_rows):
-        click.echo(f"joins: {line}")
-    for line in values_outside_windows(loaded, data_root, found, max_rows):
-        click.echo(f"values: {line}")
+    reports = check_rows(loaded, found, max_rows)
+    for report in reports:
+        click.echo(described(report), err=as_json)
+    joins = unmatched_joins(loaded, found, max_rows)
+    for line in joins:
+        click.echo(f"joins: {line}", err=as_json)
+    values = values_outside_windows(loaded, data_root, found, max_rows)
+    for line in values:
+        click.echo(f"values: {line}", err=as_json)
+    if as_json:
+        from pipeline.json_output import CheckResult
+
+        print_document(CheckResult(config, found.span, reports, joins, values))
 
 
-def _migrate(config: str) -> None:
+def _migrate(config: str, *, to_stderr: bool) -> None:
     from transform.config.file_migration import migrate_file
 
     changes = migrate_file(config)
     for change in changes:
-        click.echo(f"{config}: {change}")
+        click.echo(f"{config}: {change}", err=to_stderr)
     if not changes:
-        click.echo(f"{config} has no old names of keys")
+        click.echo(f"{config} has no old names of keys", err=to_stderr)
 
 
 @cli.command()
@@ -139,19 +149,30 @@ def _migrate(config: str) -> None:
     help="The data folder, from which the config's tables are read.",
 )
 @SPAN
-def score(model: str, input_path: str, output_path: str, data: str | None, span: int | None) -> None:
+@AS_JSON
+def score(model: str, input_path: str, output_path: str, data: str | None, span: int | None, as_json: bool) -> None:
     """Score raw rows with a pushed model: the input's columns, plus `score`."""
     with quiet_imports():
         from pipeline.batch_scoring.score import score_file
 
     report = score_file(model, input_path, output_path, data and str(Path(data).absolute()), span)
+    if as_json:
+        from pipeline.json_output import ScoreResult
+
+        print_document(ScoreResult(output_path, report.num_scored, report.num_unscored, report.problems))
+        return
     click.echo(f"{report.num_scored:,} rows scored ({output_path})")
     if report.num_unscored:
         click.echo(f"{report.num_unscored:,} rows have no score: " + "; ".join(report.problems), err=True)
 
 
 def main() -> None:
-    """Runs a command; an error is printed as one sentence, and exits with 1, or with 2 for wrong usage."""
+    """Runs a command; an error is printed as one sentence, and exits with 1, or with 2 for wrong usage.
+
+    TensorFlow then imports the Keras that this project uses, as tensorflow-transform has it too, and not Keras 3 with
+    Matplotlib beside it: 2 s of processor time less in each process.
+    """
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     try:
         code = cli(prog_name="wdr", standalone_mode=False)  # the exit code of a command that raises `Exit`
     except click.exceptions.NoArgsIsHelpError as error:

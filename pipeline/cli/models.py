@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from pipeline.cli.options import WORKSPACE, Group, quiet_imports
+from pipeline.cli.options import AS_JSON, WORKSPACE, Group, print_document, quiet_imports
 
 _MODEL = click.option(
     "--model", "name", help="The model's name (`name` in its config); required if the workspace has several."
@@ -23,29 +23,44 @@ def models() -> None:
 @models.command("list")
 @WORKSPACE
 @_MODEL
-def list_models(workspace: str, name: str | None) -> None:
+@AS_JSON
+def list_models(workspace: str, name: str | None, as_json: bool) -> None:
     """List the pushed versions and which one serves."""
     from pipeline.cli.display import console_for
-    from pipeline.registry.list import versions_table
+    from pipeline.registry.list import version_entries, versions_table
     from pipeline.workspace import Workspace
 
-    console_for(sys.stdout).print(versions_table(Workspace.existing(workspace), name))
+    entries = version_entries(Workspace.existing(workspace), name)
+    if as_json:
+        from pipeline.json_output import VersionList
+
+        print_document(VersionList(entries))
+        return
+    console_for(sys.stdout).print(versions_table(entries))
 
 
 @models.command()
 @click.argument("version", type=click.IntRange(min=1), required=False)
 @WORKSPACE
 @_MODEL
-def show(version: int | None, workspace: str, name: str | None) -> None:
+@AS_JSON
+def show(version: int | None, workspace: str, name: str | None, as_json: bool) -> None:
     """Show what a version was made from, back to its log files and row counts; the one that serves if left out."""
     with quiet_imports():
         from pipeline.cli.display import console_for
         from pipeline.registry.list import serving_root
-        from pipeline.registry.record import record_table
+        from pipeline.registry.record import provenance, record_table
         from pipeline.workspace import Workspace
 
     place = Workspace.existing(workspace)
-    console_for(sys.stdout).print(record_table(serving_root(place, name), version, place.metadata_connection()))
+    connection = place.metadata_connection()
+    found = provenance(serving_root(place, name), version, connection)
+    if as_json:
+        from pipeline.json_output import record_of
+
+        print_document(record_of(found))
+        return
+    console_for(sys.stdout).print(record_table(found, connection))
 
 
 @models.command()
@@ -53,7 +68,8 @@ def show(version: int | None, workspace: str, name: str | None) -> None:
 @click.argument("second", metavar="B", type=click.IntRange(min=1))
 @WORKSPACE
 @_MODEL
-def diff(first: int, second: int, workspace: str, name: str | None) -> None:
+@AS_JSON
+def diff(first: int, second: int, workspace: str, name: str | None, as_json: bool) -> None:
     """Show in what the versions A and B differ: config, spans, code, metrics, vocabularies, catalog."""
     from pipeline.cli.display import console_for
     from pipeline.registry.list import serving_root
@@ -62,18 +78,22 @@ def diff(first: int, second: int, workspace: str, name: str | None) -> None:
     place = Workspace.existing(workspace)
     root = serving_root(place, name)
     with quiet_imports():
-        from pipeline.registry.diff import diff_table
+        from pipeline.registry.diff import diff_table, differences
         from pipeline.registry.progressive import ProgressiveValidation, read_common
 
     def unseen(one: str, other: str) -> ProgressiveValidation | None:
         with quiet_imports():  # also hides TensorFlow's deprecation warning at each reading of metrics
             return read_common(place.metadata_connection(), one, other)
 
-    table = diff_table(root, first, second, unseen)
-    if not table.row_count:
+    found = differences(root, first, second, unseen)
+    if as_json:
+        from pipeline.json_output import Differences
+
+        print_document(Differences(first, second, found))
+    elif found:
+        console_for(sys.stdout).print(diff_table(first, second, found))
+    else:
         click.echo(f"versions {first} and {second} do not differ")
-        return
-    console_for(sys.stdout).print(table)
 
 
 @models.command()
@@ -81,7 +101,8 @@ def diff(first: int, second: int, workspace: str, name: str | None) -> None:
 @_MODEL
 @click.option("--to", type=click.IntRange(min=1), help="The version to restore; by default the previous one.")
 @click.option("--reason", required=True, help="The reason; it is recorded.")
-def rollback(workspace: str, name: str | None, to: int | None, reason: str) -> None:
+@AS_JSON
+def rollback(workspace: str, name: str | None, to: int | None, reason: str, as_json: bool) -> None:
     """Make the previous version serve again, as a new version with its files."""
     from components.model_store.rollback import roll_back
     from pipeline.registry.list import record, serving_root
@@ -90,8 +111,8 @@ def rollback(workspace: str, name: str | None, to: int | None, reason: str) -> N
     place = Workspace.existing(workspace)
     root = serving_root(place, name)
     version = roll_back(root, reason, to)
-    click.echo(f"version {version} serves ({root}/{version})")
-    click.echo(record(place, root, version))
+    recorded = record(place, root, version)
+    _changed("rollback", version, f"{root}/{version}", as_json, f"version {version} serves", recorded)
 
 
 @models.command()
@@ -99,7 +120,8 @@ def rollback(workspace: str, name: str | None, to: int | None, reason: str) -> N
 @WORKSPACE
 @_MODEL
 @click.option("--reason", default="", help="The reason; `wdr models list` shows it.")
-def pin(version: int, workspace: str, name: str | None, reason: str) -> None:
+@AS_JSON
+def pin(version: int, workspace: str, name: str | None, reason: str, as_json: bool) -> None:
     """Keep a version: it is not removed, however many are pushed."""
     from components.model_store.pins import pin as pin_version
     from pipeline.registry.list import serving_root
@@ -107,14 +129,15 @@ def pin(version: int, workspace: str, name: str | None, reason: str) -> None:
 
     root = serving_root(Workspace.existing(workspace), name)
     pin_version(root, version, reason)
-    click.echo(f"version {version} is pinned ({root}/{version})")
+    _changed("pin", version, f"{root}/{version}", as_json, f"version {version} is pinned")
 
 
 @models.command()
 @_VERSION
 @WORKSPACE
 @_MODEL
-def unpin(version: int, workspace: str, name: str | None) -> None:
+@AS_JSON
+def unpin(version: int, workspace: str, name: str | None, as_json: bool) -> None:
     """Take a pin away: the version goes when it is old."""
     from components.model_store.pins import unpin as unpin_version
     from pipeline.registry.list import serving_root
@@ -122,7 +145,7 @@ def unpin(version: int, workspace: str, name: str | None) -> None:
 
     root = serving_root(Workspace.existing(workspace), name)
     unpin_version(root, version)
-    click.echo(f"version {version} is no longer pinned ({root}/{version})")
+    _changed("unpin", version, f"{root}/{version}", as_json, f"version {version} is no longer pinned")
 
 
 @models.command("tf-serving")
@@ -135,6 +158,7 @@ def unpin(version: int, workspace: str, name: str | None) -> None:
 @click.option("--unlabel", multiple=True, metavar="LABEL", help="Remove a label.")
 @click.option("--load", multiple=True, type=click.IntRange(min=1), help="A version to load in addition to the newest.")
 @click.option("--base-path", default="/models", help="The models' folder as TF Serving sees it.  [default: /models]")
+@AS_JSON
 def tf_serving(
     workspace: str,
     name: str | None,
@@ -143,6 +167,7 @@ def tf_serving(
     unlabel: tuple[str, ...],
     load: tuple[int, ...],
     base_path: str,
+    as_json: bool,
 ) -> None:
     """Write which versions TF Serving loads: those with a label, and the newest. Other labels stay where they are."""
     from pipeline.registry.list import serving_root
@@ -152,7 +177,25 @@ def tf_serving(
     model = os.path.basename(serving_root(place, name))
     with quiet_imports():
         from pipeline.registry.tf_serving_config import write_config
-    click.echo(write_config(place, path, model, dict(map(_label, labels)), unlabel, load, base_path))
+    sentence = write_config(place, path, model, dict(map(_label, labels)), unlabel, load, base_path)
+    if as_json:
+        from pipeline.json_output import VersionChange
+
+        print_document(VersionChange("tf-serving", None, path, (sentence,)))
+        return
+    click.echo(sentence)
+
+
+def _changed(command: str, version: int, path: str, as_json: bool, done: str, *more: str) -> None:
+    """Prints what a command has done to a version, and where."""
+    if as_json:
+        from pipeline.json_output import VersionChange
+
+        print_document(VersionChange(command, version, path, (done, *more)))
+        return
+    click.echo(f"{done} ({path})")
+    for sentence in more:
+        click.echo(sentence)
 
 
 def _label(text: str) -> tuple[str, int]:
@@ -165,7 +208,8 @@ def _label(text: str) -> tuple[str, int]:
 
 @models.command()
 @WORKSPACE
-def history(workspace: str) -> None:
+@AS_JSON
+def history(workspace: str, as_json: bool) -> None:
     """Show how each model did on the span after those that it was trained on, beside the model before it."""
     from pipeline.cli.display import console_for
     from pipeline.workspace import Workspace
@@ -176,6 +220,11 @@ def history(workspace: str) -> None:
         from pipeline.registry.progressive import history_table, read_history
 
         found = read_history(place.metadata_connection())
+    if as_json:
+        from pipeline.json_output import History
+
+        print_document(History(found))
+        return
     if not found:
         raise InputError(f"no model has been evaluated on a span after its own yet ({place.root})")
     console_for(sys.stdout).print(history_table(found))

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,6 +35,17 @@ ACCEPT_SPAN = click.option(
 
 REASON = click.option("--reason", default="", help="The reason for overriding a gate; it is recorded.")
 
+LOG_LEVEL = click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    help="The least severe messages in the log.",
+)
+
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document, and everything else to standard error."
+)
+
 SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; by default the latest.")
 
 
@@ -43,6 +54,13 @@ def read_config(path: str) -> Config:
     from transform.config.config import load_config
 
     return load_config(path, warn=lambda sentence: click.echo(f"warning: {sentence}", err=True))
+
+
+def print_document(found: Any) -> None:
+    """Prints one of `pipeline.json_output`'s documents."""
+    from pipeline.json_output import json_of
+
+    click.echo(json_of(found), nl=False)
 
 
 def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:

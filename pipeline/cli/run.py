@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import ACCEPT_SPAN, DATA, REASON, SPAN, WORKSPACE, needed_reason, read_config
+from pipeline.cli.options import (
+    ACCEPT_SPAN,
+    AS_JSON,
+    DATA,
+    LOG_LEVEL,
+    REASON,
+    SPAN,
+    WORKSPACE,
+    needed_reason,
+    read_config,
+)
 from pipeline.errors import first_line
 
 if TYPE_CHECKING:
     from pipeline.workspace import Workspace
     from transform.config.config import Config
+
+#: Exit code of a run whose model a gate refused, with `--fail-if-refused`.
+REFUSED = 3
 
 _SPANS = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
 
@@ -57,6 +71,10 @@ class Spans(click.ParamType[range]):
 )
 @ACCEPT_SPAN
 @REASON
+@click.option("--fail-if-refused", is_flag=True, help=f"Exit with {REFUSED} if a gate refuses the model.")
+@click.option("--verbose", is_flag=True, help="Print all of the run's numbers, not those alone that decide.")
+@LOG_LEVEL
+@AS_JSON
 def run(
     config: str,
     data: str,
@@ -68,6 +86,10 @@ def run(
     force_push: bool,
     accept_span: bool,
     reason: str,
+    fail_if_refused: bool,
+    verbose: bool,
+    log_level: str,
+    as_json: bool,
 ) -> None:
     """Run the pipeline once: ingest, train, validate and, if the model passes, push."""
     reason = needed_reason(reason, {"--force-push": force_push, "--accept-span": accept_span})
@@ -80,17 +102,38 @@ def run(
         ingestion = dataclasses.replace(loaded.ingestion, window_spans=rolling_window)
         loaded = dataclasses.replace(loaded, ingestion=ingestion)
     place, data_root = Workspace.at(workspace), str(Path(data).absolute())
+    shown = _Shown(verbose, log_level, as_json)
     if backfill is None:
         overruled = {"force_reason": reason if force_push else "", "accept_reason": reason if accept_span else ""}
-        _run_once(loaded, place, data_root, span, beam_args, overruled)
-        return
+        is_refused = _run_once(loaded, place, data_root, span, beam_args, overruled, shown)
+    else:
+        is_refused = _backfill(loaded, place, data_root, backfill, beam_args, shown)
+    if is_refused and fail_if_refused:
+        raise click.exceptions.Exit(REFUSED)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+    """What a run prints: all of its numbers or those that decide, its log's level, and whether as JSON."""
+
+    verbose: bool
+    log_level: str
+    as_json: bool
+
+
+def _backfill(
+    config: Config, place: Workspace, data_root: str, spans: range, beam_args: tuple[str, ...], shown: _Shown
+) -> bool:
+    """Runs once for each span; returns whether a model was refused."""
     from transform.errors import GateError, UnusableLogsError
 
-    for each in backfill:
+    is_refused = False
+    for span in spans:
         try:
-            _run_once(loaded, place, data_root, each, beam_args, {})
+            is_refused |= _run_once(config, place, data_root, span, beam_args, {}, shown)
         except (GateError, UnusableLogsError) as error:
-            click.echo(f"span {each} is skipped; the next run starts from the last good span: {error}", err=True)
+            click.echo(f"span {span} is skipped; the next run starts from the last good span: {error}", err=True)
+    return is_refused
 
 
 def _run_once(
@@ -100,25 +143,30 @@ def _run_once(
     span: int | None,
     beam_args: tuple[str, ...],
     overruled: Mapping[str, str],
-) -> None:
+    shown: _Shown,
+) -> bool:
+    """Runs the pipeline and prints the result; returns whether the model was refused."""
     from pipeline.check import check_span
     from pipeline.cli.display import RunDisplay
     from pipeline.workspace import new_run_id
     from transform.errors import UserError
 
+    started = time.monotonic()
     check_span(config, data_root, span)  # before TFX is imported, which takes seconds
     run_id = new_run_id()
     log_path = place.logs / f"{run_id}.log"
-    click.echo(f"log: {log_path}")
-    with RunDisplay(log_path) as display:
+    click.echo(f"log: {log_path}", err=shown.as_json)
+    with RunDisplay(log_path, to_stderr=shown.as_json) as display:
         from absl import logging
 
+        from components.model_store.versions import versions
         from pipeline.create import LOCAL_BEAM_ARGS, RunSettings
         from pipeline.outages import outage
+        from pipeline.report.headline import headline
         from pipeline.report.summary import summary
         from pipeline.runner.run import run as run_pipeline
 
-        logging.set_verbosity(logging.INFO)
+        logging.set_verbosity(shown.log_level)
         settings = RunSettings(data_root, place, span, beam_args or LOCAL_BEAM_ARGS, **overruled)
         try:
             run_result = run_pipeline(config, settings, run_id, display.show)
@@ -129,4 +177,12 @@ def _run_once(
                 traceback.print_exc()  # to the log
             what = outage(error, place) or first_line(error)
             raise UserError(f"{display.node or 'the run'} failed: {what} (log: {log_path})") from error
-        display.console.print(summary(run_result))
+        serving = max(versions(str(place.serving(config.name))), default=None)
+        seconds = time.monotonic() - started
+        report = place.reports / f"{run_id}.json"
+        display.console.print(headline(run_result, serving, seconds, report))
+        if shown.verbose:
+            display.console.print(summary(run_result))
+    if shown.as_json:
+        click.echo(run_result.to_json(), nl=False)
+    return run_result.version is None

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import ACCEPT_SPAN, REASON, WORKSPACE, needed_reason, quiet_imports, read_config
+from pipeline.cli.options import (
+    ACCEPT_SPAN,
+    AS_JSON,
+    LOG_LEVEL,
+    REASON,
+    WORKSPACE,
+    needed_reason,
+    print_document,
+    quiet_imports,
+    read_config,
+)
 
 if TYPE_CHECKING:
     from pipeline.compile.compiled import RunEnvironment
@@ -28,12 +38,20 @@ _EXISTING = click.Path(exists=True, file_okay=False)
 @click.argument("config", type=click.Path())
 @click.option("--target", required=True, type=click.Choice(["local", "airflow", "kubeflow"]), help="The scheduler.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The output folder.")
+@click.option("--group", is_flag=True, help="Run resolvers and gates in the task of the node before them.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="The first day with logs; overrides the config.")
 @click.option("--image", default="wide-deep-ranker", help="Kubeflow: the steps' container image.")
 @click.option("--claim", default="storage", help="Kubeflow: the persistent volume claim that holds data and workspace.")
 @click.option("--secret", default="", help="Kubeflow: the secret that holds WDR_METADATA_URL.")
 def compile_command(
-    config: str, target: str, out: Path, start: datetime.datetime | None, image: str, claim: str, secret: str
+    config: str,
+    target: str,
+    out: Path,
+    group: bool,
+    start: datetime.datetime | None,
+    image: str,
+    claim: str,
+    secret: str,
 ) -> None:
     """Write the pipeline for a scheduler: what its nodes are, and the scheduler's own file."""
     loaded = read_config(config)
@@ -43,26 +61,36 @@ def compile_command(
     with quiet_imports():
         from pipeline.compile.compiled import write_compiled
         from pipeline.compile.targets import write_target
-    topology = write_compiled(loaded, out.absolute())
+    topology = write_compiled(loaded, out.absolute(), group=group)
     file = write_target(target, topology, out.absolute(), image=image, claim=claim, secret=secret)
-    click.echo(f"{len(topology.nodes)} nodes of {loaded.name} for {target}: {file}")
+    tasks = f" in {len(topology.tasks)} tasks" if group else ""
+    click.echo(f"{len(topology.nodes)} nodes of {loaded.name}{tasks} for {target}: {file}")
 
 
 @click.command(name="run-node")
 @click.option(
     "--compiled", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="By `wdr compile`."
 )
-@click.option("--node", required=True, help="The node to run.")
+@click.option("--node", "nodes", required=True, multiple=True, help="The node to run; several run one after another.")
 @click.option("--span", required=True, envvar="WDR_SPAN", type=click.IntRange(min=0), help="The run's span.")
 @click.option("--run-id", required=True, envvar="WDR_RUN_ID", help="The run's id, the same for all nodes of a run.")
 @click.option("--data", required=True, envvar="WDR_DATA", type=_EXISTING, help="The folder that holds the logs.")
 @WORKSPACE
 @ACCEPT_SPAN
 @REASON
+@LOG_LEVEL
 def run_node_command(
-    compiled: Path, node: str, span: int, run_id: str, data: str, workspace: str, accept_span: bool, reason: str
+    compiled: Path,
+    nodes: tuple[str, ...],
+    span: int,
+    run_id: str,
+    data: str,
+    workspace: str,
+    accept_span: bool,
+    reason: str,
+    log_level: str,
 ) -> None:
-    """Run one node of a compiled pipeline; safe to try again, whatever became of the last try.
+    """Run one node of a compiled pipeline, or several; safe to try again, whatever became of the last try.
 
     Exits with 0 if the node is done, with 99 if a gate on data stopped it, and with 1 if it failed. Where a gate
     stopped a scheduler's run: run the gate's node with --accept-span, then have the scheduler run the rest.
@@ -73,23 +101,31 @@ def run_node_command(
     with quiet_imports():
         from pipeline.compile.compiled import RunEnvironment
     place = RunEnvironment(str(Path(data).absolute()), Workspace.at(workspace))
-    _run(compiled.absolute(), place, node, span, run_id, reason)
+    for node in nodes:
+        _run(compiled.absolute(), place, node, span, run_id, reason, log_level)
 
 
 @click.command(name="kubeflow-step")
-@click.option("--node", required=True, help="The node to run.")
+@click.option("--node", "nodes", required=True, multiple=True, help="The node to run; several run one after another.")
 @click.option("--executor-input", required=True, help="Kubeflow's ExecutorInput, as JSON.")
-def kubeflow_step(node: str, executor_input: str) -> None:
-    """Run one node as a step of Kubeflow Pipelines."""
+def kubeflow_step(nodes: tuple[str, ...], executor_input: str) -> None:
+    """Run one node, or several, as a step of Kubeflow Pipelines."""
     with quiet_imports():
         from pipeline.runner.kubeflow_step import Step, staging_root
     step = Step(executor_input, staging_root())
-    result = _run(step.compiled, step.place, node, step.span, step.run_id)
-    step.report(result.event, result.run_result)
+    for node in nodes:
+        result = _run(step.compiled, step.place, node, step.span, step.run_id)
+        step.report(result.event, result.run_result)
 
 
 def _run(
-    compiled: Path, place: RunEnvironment, node: str, span: int, run_id: str, accept_reason: str = ""
+    compiled: Path,
+    place: RunEnvironment,
+    node: str,
+    span: int,
+    run_id: str,
+    accept_reason: str = "",
+    log_level: str = "info",
 ) -> NodeResult:
     """Runs a node and prints its result; after the last node, the final line, shown by schedulers, names the report."""
     from rich.console import Console
@@ -102,7 +138,7 @@ def _run(
         from pipeline.outages import outage
         from pipeline.report.summary import summary
         from pipeline.runner.run_node import run_node
-    logging.set_verbosity(logging.INFO)
+    logging.set_verbosity(log_level)
     try:
         result = run_node(compiled, place, node, span, run_id, accept_reason)
     except GateError as error:
@@ -126,7 +162,8 @@ def _run(
 @WORKSPACE
 @click.option("--keep-runs", type=click.IntRange(min=1), default=30, help="The number of latest runs to keep whole.")
 @click.option("--dry-run", is_flag=True, help="Report what would be removed, and remove nothing.")
-def gc(workspace: str, keep_runs: int, dry_run: bool) -> None:
+@AS_JSON
+def gc(workspace: str, keep_runs: int, dry_run: bool, as_json: bool) -> None:
     """Remove old runs' artifacts; never what a version that is still there was made from."""
     from pipeline.workspace import Workspace
 
@@ -134,6 +171,12 @@ def gc(workspace: str, keep_runs: int, dry_run: bool) -> None:
         from pipeline.cli.display import console_for
         from pipeline.registry.garbage import collect_garbage, garbage_table
     garbage = collect_garbage(Workspace.existing(workspace), keep_runs, dry_run=dry_run)
+    if as_json:
+        from pipeline.json_output import GarbageList
+
+        sizes = {str(path): size for path, size in garbage.num_bytes.items()}
+        print_document(GarbageList(dry_run, sizes, sum(sizes.values())))
+        return
     if garbage.num_bytes:
         console_for(sys.stdout).print(garbage_table(garbage))
     click.echo(f"{garbage.total_mb:,.1f} MB {'would be' if dry_run else 'are'} free")

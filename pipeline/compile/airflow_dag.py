@@ -1,7 +1,8 @@
 """The DAG of a compiled pipeline: `wdr compile CONFIG --target airflow --out FOLDER` copies this file to FOLDER.
 
-It imports only Airflow (2.11 or 3), nothing of TFX or of this project, so that Airflow parses it quickly. Each node is
-a task that runs `wdr run-node` in the pipeline's own environment, or in a pod if WDR_IMAGE is set.
+It imports only Airflow (2.11 or 3), nothing of TFX or of this project, so that Airflow parses it quickly. Each task
+runs `wdr run-node` in the pipeline's own environment, or in a pod if WDR_IMAGE is set: for one node, or, after
+`wdr compile --group`, for a node and the resolvers and gates after it. A task's name lists its nodes.
 
 Environment variables of Airflow's scheduler and workers:
   WDR_DATA, WDR_WORKSPACE  The folder of logs, and the folder for everything that a run writes.
@@ -118,34 +119,37 @@ def tell_failure(context: dict[str, Any]) -> None:
         pass
 
 
-def node_task(node: str) -> BashOperator:
-    """Returns the task of a node."""
+def task_of(nodes: list[str]) -> BashOperator:
+    """Returns the task of some nodes, which it runs one after another; its id is the first one's."""
     if os.environ.get("WDR_IMAGE"):
-        return pod_task(node)
-    command = f'exec "${{WDR_COMMAND:-wdr}}" run-node --compiled "$WDR_COMPILED" --node {node}'
+        return pod_task(nodes)
+    options = " ".join(f"--node {node}" for node in nodes)
     return BashOperator(
-        task_id=node,
-        bash_command=command,
+        task_id=nodes[0],
+        task_display_name=" + ".join(nodes),
+        bash_command=f'exec "${{WDR_COMMAND:-wdr}}" run-node --compiled "$WDR_COMPILED" {options}',
         env={**RUN, "WDR_COMPILED": str(HERE)},
         append_env=True,
         skip_on_exit_code=SKIPPED,
     )
 
 
-def pod_task(node: str) -> Any:
-    """Returns the task of a node in a Kubernetes pod."""
+def pod_task(nodes: list[str]) -> Any:
+    """Returns the task of some nodes in a Kubernetes pod, which asks for what the first node asks for."""
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
     from kubernetes.client import models as k8s
 
+    node = nodes[0]
     pod = SCHEDULE["pods"].get(node, SCHEDULE["pods"]["default"])
     asked = {"cpu": pod["cpu"], "memory": pod["memory"]}
     return KubernetesPodOperator(
         task_id=node,
+        task_display_name=" + ".join(nodes),
         name=f"{TOPOLOGY['name']}-{node}".replace("_", "-"),
         namespace=os.environ.get("WDR_NAMESPACE", "default"),
         image=os.environ["WDR_IMAGE"],
         cmds=["wdr", "run-node"],
-        arguments=["--compiled", str(HERE), "--node", node],
+        arguments=["--compiled", str(HERE), *(word for name in nodes for word in ("--node", name))],
         env_vars={**RUN, "WDR_DATA": "/storage/data", "WDR_WORKSPACE": "/storage/workspace"},
         env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=os.environ["WDR_SECRET"]))]
         if os.environ.get("WDR_SECRET")
@@ -191,7 +195,10 @@ with DAG(
         timeout=SCHEDULE["wait_seconds"] / NUM_WAITS,
         execution_timeout=None,
     )
-    tasks = {node["id"]: node_task(node["id"]) for node in TOPOLOGY["nodes"]}
+    tasks = {nodes[0]: task_of(nodes) for nodes in TOPOLOGY["tasks"]}
+    first_of = {node: nodes[0] for nodes in TOPOLOGY["tasks"] for node in nodes}
+    upstream_of: dict[str, set[str]] = {first: set() for first in tasks}
     for node in TOPOLOGY["nodes"]:
-        upstream = [tasks[name] for name in node["upstream"]]
-        tasks[node["id"]].set_upstream(upstream or logs)
+        upstream_of[first_of[node["id"]]] |= {first_of[name] for name in node["upstream"]}
+    for first, upstream in upstream_of.items():
+        tasks[first].set_upstream([tasks[name] for name in sorted(upstream - {first})] or logs)

@@ -14,6 +14,7 @@ from google.protobuf import json_format
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
@@ -21,8 +22,8 @@ from tfx.proto.orchestration import pipeline_pb2
 from components import storage
 from components.fingerprint import fingerprint_of_all_code
 from pipeline.compile.ir import compile_ir
-from pipeline.compile.topology import CompiledSchedule, Node, Topology
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.compile.topology import CompiledSchedule, Node, Topology, grouped
+from pipeline.create import QUALITY_GATE, SCHEMA_GEN, RunSettings, create_pipeline
 from pipeline.workspace import Workspace
 from transform.config.config import Config
 from transform.errors import InputError
@@ -35,6 +36,9 @@ TOPOLOGY_FILE, CONFIG_FILE = "topology.json", "config.json"
 #: Placeholders for the folders that are known only when a node runs.
 _WORKSPACE, _DATA = "/@workspace@", "/@data@"
 _SPAN_PARAMETER = "span"
+
+#: The nodes that read a few small files, besides resolvers: less work than the start of their process.
+_GATES = (SCHEMA_GEN, "row_gate", "example_validator", "anomaly_gate", "data_gate", QUALITY_GATE)
 _ACCEPT_PARAMETER = "accept_reason"
 
 #: A path of these characters can be inserted unescaped into JSON text, and into JSON within JSON.
@@ -54,12 +58,13 @@ class RunEnvironment:
     workspace: Workspace
 
 
-def write_compiled(config: Config, folder: Path) -> Topology:
+def write_compiled(config: Config, folder: Path, *, group: bool = False) -> Topology:
     """Compiles a config's pipeline and writes it into a folder.
 
     Args:
       config: The deployment.
       folder: Where to write; created if missing.
+      group: Whether resolvers and gates share the task of the node before them.
 
     Returns:
       The topology.
@@ -69,10 +74,16 @@ def write_compiled(config: Config, folder: Path) -> Topology:
     span = RuntimeParameter(_SPAN_PARAMETER, ptype=int)
     whole = compile_ir(create_pipeline(config, settings, span_parameter=span))
     ingestion = compile_ir(create_pipeline(config, settings, only_ingest=True, span_parameter=span))
-    nodes = (
+    nodes = tuple(
         Node(node.pipeline_node.node_info.id, tuple(sorted(node.pipeline_node.upstream_nodes))) for node in whole.nodes
     )
-    topology = Topology(config.name, fingerprint_of_all_code(), CompiledSchedule.of(config), tuple(nodes))
+    trivial = {
+        node.pipeline_node.node_info.id
+        for node in whole.nodes
+        if node.pipeline_node.node_info.type.name == Resolver.get_class_type()
+    }
+    tasks = grouped([node.id for node in nodes], {*trivial, *_GATES} if group else ())
+    topology = Topology(config.name, fingerprint_of_all_code(), CompiledSchedule.of(config), nodes, tasks)
     for name, text in {
         IR_FILE: json_format.MessageToJson(whole, sort_keys=True),
         INGESTION_IR_FILE: json_format.MessageToJson(ingestion, sort_keys=True),

@@ -46,7 +46,7 @@ def write_kubeflow(topology: Topology, cluster: Cluster, file: Path) -> None:
       file: The file to write, whose name ends in `.yaml`.
     """
     name, schedule = topology.name, topology.schedule
-    steps = {node.id: _step(node.id, cluster.image) for node in topology.nodes}
+    steps = {task: _step(task, cluster.image) for task in topology.tasks}
 
     def pipeline(
         span: int = DAY_BEFORE,
@@ -54,9 +54,9 @@ def write_kubeflow(topology: Topology, cluster: Cluster, file: Path) -> None:
         data: str = f"{STORAGE}/data",
         workspace: str = f"{STORAGE}/workspace",
     ) -> None:
-        tasks: dict[str, Any] = {}
-        for node in topology.nodes:
-            task = steps[node.id](
+        tasks: dict[tuple[str, ...], Any] = {}
+        for nodes in topology.tasks:
+            task = steps[nodes](
                 span=span,
                 scheduled=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -64,11 +64,11 @@ def write_kubeflow(topology: Topology, cluster: Cluster, file: Path) -> None:
                 data=data,
                 workspace=workspace,
             )
-            task.set_display_name(node.id)
+            task.set_display_name(" + ".join(nodes))
             task.set_caching_options(enable_caching=False)  # TFX's cache considers external files; Kubeflow's does not
             first_wait = f"{schedule.retry_seconds:.0f}s"
             task.set_retry(schedule.retries, backoff_duration=first_wait, backoff_factor=2.0)
-            pod = schedule.pods.get(node.id, schedule.pods["default"])
+            pod = schedule.pods.get(nodes[0], schedule.pods["default"])
             task.set_cpu_request(pod.cpu).set_memory_request(pod.memory).set_memory_limit(pod.memory)
             for label, value in pod.node_selector.items():
                 kubernetes.add_node_selector(task, label, value)
@@ -76,12 +76,14 @@ def write_kubeflow(topology: Topology, cluster: Cluster, file: Path) -> None:
             kubernetes.set_timeout(task, seconds=int(schedule.timeout_seconds))
             if cluster.secret:
                 kubernetes.use_secret_as_env(task, cluster.secret, {"WDR_METADATA_URL": "WDR_METADATA_URL"})
-            tasks[node.id] = task.after(*(tasks[upstream] for upstream in node.upstream))
+            tasks[nodes] = task.after(*(tasks[upstream] for upstream in topology.upstream_of(nodes)))
 
     compiler.Compiler().compile(dsl.pipeline(name=name.replace("_", "-"))(pipeline), str(file))
 
 
-def _step(node: str, image: str) -> Any:
+def _step(nodes: tuple[str, ...], image: str) -> Any:
+    options = [word for node in nodes for word in ("--node", node)]
+
     def step(  # type: ignore[no-untyped-def]
         span: int,
         scheduled: str,
@@ -94,8 +96,8 @@ def _step(node: str, image: str) -> Any:
         return dsl.ContainerSpec(
             image=image,
             command=["wdr", "kubeflow-step"],
-            args=["--node", node, "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
+            args=[*options, "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
         )
 
-    step.__name__ = node  # by which Kubeflow's SDK (kfp 2.16.1) names the step
+    step.__name__ = nodes[0]  # by which Kubeflow's SDK (kfp 2.16.1) names the step
     return dsl.container_component(step)

@@ -42,12 +42,12 @@ def write_target(target: str, topology: Topology, folder: Path, **cluster: str) 
 
 
 def _script(topology: Topology) -> str:
-    nodes = " ".join(node.id for node in topology.nodes)
+    tasks = " ".join(shlex.quote(" ".join(f"--node {node}" for node in task)) for task in topology.tasks)
     command = shlex.join([sys.executable, "-m", "pipeline.cli", "run-node"])
     return f"""#!/bin/sh
 # Runs the pipeline {topology.name} node by node: WDR_DATA=… WDR_WORKSPACE=… WDR_SPAN=… WDR_RUN_ID=… run.sh
 set -e
-for node in {nodes}; do
-  {command} --compiled "$(dirname "$0")" --node "$node"
+for nodes in {tasks}; do
+  {command} --compiled "$(dirname "$0")" $nodes
 done
 """

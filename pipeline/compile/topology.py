@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import posixpath
 import re
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -70,6 +71,8 @@ class Topology:
       code: The fingerprint of the code that it was compiled with.
       schedule: When a run is due, and how it is retried.
       nodes: The nodes, in an order in which they can run.
+      tasks: The nodes of each of the scheduler's tasks, which runs them one after another; the tasks are in the order
+        of their nodes. Without `wdr compile --group`, each task has one node.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -77,16 +80,41 @@ class Topology:
     code: str
     schedule: CompiledSchedule
     nodes: tuple[Node, ...]
+    tasks: tuple[tuple[str, ...], ...]
     schema_version: Literal[1] = 1
 
     def to_json(self) -> str:
         """Returns the topology as JSON."""
         return _DOCUMENT.to_json(self)
 
+    def upstream_of(self, task: Sequence[str]) -> list[tuple[str, ...]]:
+        """Returns the tasks that a task runs after."""
+        task_of = {node: each for each in self.tasks for node in each}
+        names = {name for node in self.nodes if node.id in task for name in node.upstream}
+        return [each for each in self.tasks if each != tuple(task) and any(task_of[name] == each for name in names)]
+
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Topology:
         """Reads a topology; raises InputError for another text, which it says was found at `where`."""
         return _DOCUMENT.from_json(text, where)
+
+
+def grouped(nodes: Sequence[str], trivial: Collection[str]) -> tuple[tuple[str, ...], ...]:
+    """Groups nodes into tasks: a trivial node joins the task of the node before it, any other begins a task.
+
+    Each task has consecutive nodes of an order in which they can run, so the tasks can run in their order.
+
+    Args:
+      nodes: The nodes, in an order in which they can run.
+      trivial: The nodes whose work is less than the start of a process.
+    """
+    tasks: list[list[str]] = []
+    for node in nodes:
+        if tasks and node in trivial:
+            tasks[-1].append(node)
+        else:
+            tasks.append([node])
+    return tuple(map(tuple, tasks))
 
 
 _DOCUMENT = Document(Topology, "a compiled pipeline's topology", with_same_keys)

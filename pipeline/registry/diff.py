@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,25 @@ NONE = "–"
 _VOCABULARY_SUFFIX = "_vocabulary"
 
 
-def diff_table(root: str, first: int, second: int, unseen: Callable[[str, str], ProgressiveValidation | None]) -> Table:
-    """Returns a table of all differences between two versions: what differs, and its value in each.
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """One thing in which two versions differ.
+
+    Attributes:
+      what: What it is.
+      first: Its value in the first version, as text.
+      second: Its value in the second version, as text.
+    """
+
+    what: str
+    first: str
+    second: str
+
+
+def differences(
+    root: str, first: int, second: int, unseen: Callable[[str, str], ProgressiveValidation | None]
+) -> list[Difference]:
+    """Finds all differences between two versions.
 
     Args:
       root: The serving folder.
@@ -41,14 +59,19 @@ def diff_table(root: str, first: int, second: int, unseen: Callable[[str, str], 
         if version not in found:
             raise InputError(f"a version to compare must be one of {found}. Received: {version} ({root})")
     before, after = (contents(Path(version_path(root, version))) for version in (first, second))
+    rows = {what: (before.get(what, NONE), after.get(what, NONE)) for what in [*before, *after]}
+    one, other = (read_manifest(version_path(root, version)) for version in (first, second))
+    all_rows = {**rows, **metric_rows(one, other, unseen)}
+    return [Difference(what, *values) for what, values in all_rows.items() if values[0] != values[1]]
+
+
+def diff_table(first: int, second: int, found: Iterable[Difference]) -> Table:
+    """Returns a table of differences: what differs, and its value in each version."""
     table = Table(box=None, pad_edge=False)
     for header in ("what", f"version {first}", f"version {second}"):
         table.add_column(header, overflow="fold")
-    rows = {what: (before.get(what, NONE), after.get(what, NONE)) for what in [*before, *after]}
-    one, other = (read_manifest(version_path(root, version)) for version in (first, second))
-    for what, values in {**rows, **metric_rows(one, other, unseen)}.items():
-        if values[0] != values[1]:
-            table.add_row(what, *values)
+    for difference in found:
+        table.add_row(difference.what, difference.first, difference.second)
     return table
 
 
@@ -60,7 +83,7 @@ def metric_rows(
     Args:
       first: A version's manifest.
       second: Another version's manifest.
-      unseen: As in `diff_table`.
+      unseen: As in `differences`.
 
     Returns:
       The metrics on the last span that was new to both models. If there is none, the metrics on the span of the version

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
+
 import ml_metadata as mlmd
 from rich.table import Table
 
@@ -42,27 +45,72 @@ def serving_root(workspace: Workspace, name: str | None) -> str:
     return str(workspace.serving(name or names[0]))
 
 
-def versions_table(workspace: Workspace, name: str | None = None) -> Table:
-    """Returns a table of all pushed versions, or of one model's; TF Serving serves each model's highest version."""
-    table = Table(box=None, pad_edge=False)
-    for header in ("model", "version", "spans", "serves", "pinned", "pushed", "note", "where"):
-        table.add_column(header, overflow="fold")
+@dataclasses.dataclass(frozen=True)
+class VersionEntry:
+    """A pushed version.
+
+    Attributes:
+      model: The model's name.
+      version: The version.
+      spans: The window that it was trained on, newest span first; None if its manifest does not name it.
+      serves: Whether it is the model's highest version, which TF Serving serves.
+      pinned: The reason of its pin, which may be empty; None if it has no pin.
+      pushed_at: When it was pushed, in ISO 8601; None if its manifest does not say.
+      note: What is unusual about it, with the reason; else empty.
+      path: Its folder.
+    """
+
+    model: str
+    version: int
+    spans: tuple[int, ...] | None
+    serves: bool
+    pinned: str | None
+    pushed_at: str | None
+    note: str
+    path: str
+
+
+def version_entries(workspace: Workspace, name: str | None = None) -> list[VersionEntry]:
+    """Returns all pushed versions, or one model's, by model, the oldest first."""
+    entries = []
     for model in [name] if name else model_names(workspace):
         root = serving_root(workspace, model)
         found, pinned = versions(root), pins(root)
         for version in found:
             path = version_path(root, version)
             manifest = read_manifest(path)
-            table.add_row(
-                model,
-                str(version),
-                "?" if manifest.spans is None else ", ".join(str(span) for span in manifest.spans),
-                "yes" if version == found[-1] else "",
-                (pinned[version] or "yes") if version in pinned else "",
-                manifest.pushed_at or "?",
-                note(manifest),
-                path,
+            serves = version == found[-1]
+            entries.append(
+                VersionEntry(
+                    model,
+                    version,
+                    manifest.spans,
+                    serves,
+                    pinned.get(version),
+                    manifest.pushed_at,
+                    note(manifest),
+                    path,
+                )
             )
+    return entries
+
+
+def versions_table(entries: Iterable[VersionEntry]) -> Table:
+    """Returns a table of versions."""
+    table = Table(box=None, pad_edge=False)
+    for header in ("model", "version", "spans", "serves", "pinned", "pushed", "note", "where"):
+        table.add_column(header, overflow="fold")
+    for entry in entries:
+        table.add_row(
+            entry.model,
+            str(entry.version),
+            "?" if entry.spans is None else ", ".join(str(span) for span in entry.spans),
+            "yes" if entry.serves else "",
+            "" if entry.pinned is None else entry.pinned or "yes",
+            entry.pushed_at or "?",
+            entry.note,
+            entry.path,
+        )
     return table
 
 

@@ -74,8 +74,29 @@ def files_of(execution: metadata_store_pb2.Execution) -> dict[str, list[str]]:
     return {source: [path for paths in by_split.values() for path in paths] for source, by_split in by_source.items()}
 
 
-def record_table(root: str, version: int | None, connection: metadata_store_pb2.ConnectionConfig) -> Table:
-    """Returns a table of two columns: what, and how much or where.
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """What a version was made from.
+
+    Attributes:
+      version: The version.
+      serves: Whether it serves.
+      path: Its folder; None if it was removed.
+      pinned: The reason of its pin, which may be empty; None if it has no pin.
+      manifest: Its manifest.
+      spans: The spans that it was trained on, newest first; empty if ML Metadata does not have the model.
+    """
+
+    version: int
+    serves: bool
+    path: str | None
+    pinned: str | None
+    manifest: Manifest
+    spans: tuple[SpanRecord, ...]
+
+
+def provenance(root: str, version: int | None, connection: metadata_store_pb2.ConnectionConfig) -> Provenance:
+    """Finds what a version was made from.
 
     Args:
       root: The serving folder.
@@ -91,29 +112,44 @@ def record_table(root: str, version: int | None, connection: metadata_store_pb2.
     if version is None or version not in manifests:
         raise InputError(f"a version to show must be one of {list(manifests)}. Received: {version} ({root})")
     manifest = manifests[version]
+    uri = manifest.model_uri
+    return Provenance(
+        version,
+        serves=version == found[-1] if found else False,
+        path=version_path(root, version) if version in found else None,
+        pinned=pins(root).get(version) if version in found else None,
+        manifest=manifest,
+        spans=() if uri is None else tuple(spans_behind(open_store(connection), uri)),
+    )
+
+
+def record_table(found: Provenance, connection: metadata_store_pb2.ConnectionConfig) -> Table:
+    """Returns a table of two columns: what, and how much or where.
+
+    Args:
+      found: What the version was made from.
+      connection: The connection to ML Metadata, where it was looked up.
+    """
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("version", f"{version}, {_state(root, version, found)}")
-    for what, text in _made_from(manifest).items():
+    table.add_row("version", f"{found.version}, {_state(found)}")
+    for what, text in _made_from(found.manifest).items():
         table.add_row(what, text)
-    if manifest.model_uri is not None:
-        spans = spans_behind(open_store(connection), manifest.model_uri)
-        if not spans:
-            table.add_row("rows", f"ML Metadata has no record of the model ({place_of(connection)})")
-        for span in spans:
-            _add_span(table, span)
+    if found.manifest.model_uri is not None and not found.spans:
+        table.add_row("rows", f"ML Metadata has no record of the model ({place_of(connection)})")
+    for span in found.spans:
+        _add_span(table, span)
     return table
 
 
-def _state(root: str, version: int, found: list[int]) -> str:
+def _state(found: Provenance) -> str:
     """Says whether a version serves, exists or was removed, and whether it is pinned."""
-    if version not in found:
+    if found.path is None:
         return "removed, since newer ones were pushed"
-    state = "which serves" if version == found[-1] else "which does not serve"
-    reason = pins(root).get(version)
-    pinned = "" if reason is None else f"; pinned{': ' if reason else ''}{reason}"
-    return f"{state}{pinned} ({version_path(root, version)})"
+    state = "which serves" if found.serves else "which does not serve"
+    pinned = "" if found.pinned is None else f"; pinned{': ' if found.pinned else ''}{found.pinned}"
+    return f"{state}{pinned} ({found.path})"
 
 
 def _made_from(manifest: Manifest) -> dict[str, str]:

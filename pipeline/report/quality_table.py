@@ -24,7 +24,7 @@ _SHOWN = ("auc", "logloss", "calibration")
 def quality_rows(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
     """Yields the summary's rows: what, and how much."""
     for name, value in run_result.metrics.items():
-        yield name, f"{value:.4f}  ({_against(run_result, name)})"
+        yield name, f"{value:.4f}  ({against(run_result, name)})"
     yield from _references(run_result)
     if run_result.slices:
         yield "slices", _slices(run_result)
@@ -32,7 +32,7 @@ def quality_rows(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
         yield from _findings(what, [finding for finding in run_result.findings if finding.severity == severity])
 
 
-def _against(run_result: RunResult, metric: str) -> str:
+def against(run_result: RunResult, metric: str) -> str:
     """Compares a metric with the serving model's: its value, and the confidence interval of the change."""
     if metric not in run_result.baseline:
         return "no baseline"
@@ -57,11 +57,17 @@ def _references(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
         cells = (cell for metric in ("auc", "logloss") for cell in _reference_cells(reference, metric))
         table.add_row(name.replace("_", " "), *cells)
     yield "reference models", table
+    for sentence in not_beaten(run_result):
+        yield "", f"[yellow]{escape(sentence)}[/yellow]"
+
+
+def not_beaten(run_result: RunResult) -> Iterator[str]:
+    """Yields a sentence for each reference model whose log loss is not above the candidate model's beyond chance."""
     for name, reference in run_result.references.items():
         gain = reference.gain("logloss")
         if gain is not None and gain.low <= 0:
-            against = f"logloss {reference.metrics['logloss']:.4f}, gain {gain.value:+.4f} ± {gain.half_width:.4f}"
-            yield "", f"[yellow]not better than the {name.replace('_', ' ')}: {against}[/yellow]"
+            against_it = f"logloss {reference.metrics['logloss']:.4f}, gain {gain.value:+.4f} ± {gain.half_width:.4f}"
+            yield f"not better than the {name.replace('_', ' ')}: {against_it}"
 
 
 def _reference_cells(reference: ReferenceResult, metric: str) -> tuple[str, str]:

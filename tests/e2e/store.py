@@ -50,7 +50,7 @@ def simulate(out: Path, days: int, impressions: int = 4000) -> Path:
 
 
 def run_arguments(data: Path, workspace: Path, span: int, config: Path = CONFIG) -> list[str | Path]:
-    return ["run", config, "--data", data, "--workspace", workspace, "--span", str(span)]
+    return ["run", config, "--data", data, "--workspace", workspace, "--span", str(span), "--verbose"]
 
 
 def copy_of(workspace: Path, place: Path) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.ingestion.spans import SpanFiles, resolve_span
-from pipeline.check import Rejections, SourceReport, check_files, check_rows, described
+from pipeline.check import check_files, check_rows
+from pipeline.source_report import Rejections, SourceReport, described
 from tests.transform.small_config import REMOVED, small_config
 from transform.config.config import Config
 from transform.errors import InputError

@@ -1,0 +1,107 @@
+"""The end of a run at the terminal: the verdict, the numbers that decide, every warning, and where the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from components.infra_validation.verdict import Measurements
+from pipeline.report.quality_table import against, not_beaten
+from pipeline.report.run_report import RunResult
+
+#: The number of metrics shown; the latency and the skew follow.
+NUM_METRICS = 3
+
+#: Findings that are warnings; one that stops or refuses is a reason of the verdict.
+_WARNINGS = ("warn", "cannot_judge")
+
+
+def headline(run_result: RunResult, serving: int | None, seconds: float, report: Path) -> RenderableType:
+    """Returns the run's result as a table of two columns.
+
+    Args:
+      run_result: The result.
+      serving: The version that serves now; None if none does.
+      seconds: The run's time.
+      report: The run's report.
+    """
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, text in (
+        ("verdict", _verdict(run_result)),
+        ("serves", _serves(run_result, serving)),
+        ("reason", escape(_reason(run_result))),
+        *_numbers(run_result),
+        *(("warning", f"[yellow]{escape(sentence)}[/yellow]") for sentence in warnings(run_result)),
+        ("time", f"{seconds:.0f} s"),
+        ("report", escape(str(report))),
+    ):
+        table.add_row(what, text)
+    return table
+
+
+def _verdict(run_result: RunResult) -> str:
+    if run_result.version is None:
+        return "[red]refused[/red]: nothing is pushed"
+    how = ", although it was refused" if run_result.forced else ""
+    return f"[green]pushed[/green] as version {run_result.version}{how}"
+
+
+def _serves(run_result: RunResult, serving: int | None) -> str:
+    if serving is None:
+        return "no version"
+    if serving == run_result.version:
+        return f"version {serving}, this run's"
+    return f"version {serving}, as before" if run_result.version is None else f"version {serving}"
+
+
+def _reason(run_result: RunResult) -> str:
+    """Says why the model was pushed, or why not; with what it was compared."""
+    compared = f"; held against: {run_result.held_against}" if run_result.held_against else ""
+    if run_result.forced:
+        return f"forced: {run_result.forced}; refused: {'; '.join(run_result.refusals)}{compared}"
+    return f"{'; '.join(run_result.refusals) or 'all gates passed'}{compared}"
+
+
+def _numbers(run_result: RunResult) -> Iterator[tuple[str, str]]:
+    """Yields the numbers that decide: the first metrics, the latency and the skew, as far as they were measured."""
+    for name, value in islice(run_result.metrics.items(), NUM_METRICS):
+        yield name, f"{value:.4f}  ({against(run_result, name)})"
+    verdict = run_result.infra
+    if verdict.candidate is not None and verdict.candidate.latency:
+        before = f" (serving model {_p99(verdict.baseline)})" if verdict.baseline and verdict.baseline.latency else ""
+        row = verdict.candidate.latency[0]
+        yield "latency", f"p99 {_p99(verdict.candidate)} for {row.batch_size} candidates{before}"
+    skews = [skew for skew in (verdict.row_skew, verdict.rank_skew, verdict.eval_skew) if skew is not None]
+    if skews:
+        worst = max(skew.largest_difference for skew in skews)
+        rows = sum(skew.num_rows for skew in skews)
+        yield "skew", f"scores differ from the trainer's by at most {worst:.1e} on {rows:,} rows"
+
+
+def _p99(measured: Measurements) -> str:
+    return f"{measured.latency[0].p99_ms:.1f} ms"
+
+
+def warnings(run_result: RunResult) -> Iterator[str]:
+    """Yields a sentence for each warning of the run; none is left out."""
+    for finding in run_result.data_findings:
+        if finding.severity in _WARNINGS:
+            yield finding.sentence
+    yield from run_result.accepted
+    for finding in run_result.findings:
+        if finding.severity in _WARNINGS:
+            yield finding.sentence
+    yield from not_beaten(run_result)
+    if run_result.references_problem:
+        yield f"the reference models are not compared: {run_result.references_problem}"
+    if run_result.infra.baseline_problem:
+        yield f"the serving model's cost is not measured: {run_result.infra.baseline_problem}"
+    if run_result.push_note:
+        yield f"version {run_result.version}: {run_result.push_note}"

@@ -1,0 +1,66 @@
+"""The tasks of a compiled pipeline whose resolvers and gates share a task with the node before them."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.compile.compiled import write_compiled
+from pipeline.compile.targets import write_target
+from pipeline.compile.topology import Topology, grouped
+from tests.e2e.store import CONFIG
+from transform.config.config import load_config
+
+
+def test_a_trivial_node_joins_the_task_before_it() -> None:
+    assert grouped(["a", "b", "c", "d"], {"b", "c"}) == (("a", "b", "c"), ("d",))
+    assert grouped(["a", "b"], {"a"}) == (("a",), ("b",))
+    assert grouped(["a", "b"], ()) == (("a",), ("b",))
+
+
+@pytest.fixture(scope="module")
+def topology(tmp_path_factory: pytest.TempPathFactory) -> Topology:
+    return write_compiled(load_config(str(CONFIG)), tmp_path_factory.mktemp("compiled"), group=True)
+
+
+def test_each_task_of_the_small_store_begins_with_a_node_that_works(topology: Topology) -> None:
+    assert [task[0] for task in topology.tasks] == [
+        "example_gen",
+        "statistics_gen",
+        "data_validation",
+        "progressive_validation",
+        "transform",
+        "trainer",
+        "infra_validation",
+        "evaluator",
+        "push",
+    ]
+    assert [node for task in topology.tasks for node in task] == [node.id for node in topology.nodes]
+    assert topology.tasks[6:8] == (("infra_validation", "validated_model"), ("evaluator", "quality_gate"))
+
+
+def test_a_task_runs_after_the_tasks_of_its_nodes_upstream_nodes(topology: Topology) -> None:
+    place = {task: number for number, task in enumerate(topology.tasks)}
+    for task in topology.tasks:
+        assert all(place[upstream] < place[task] for upstream in topology.upstream_of(task))
+    upstream = [task[0] for task in topology.upstream_of(topology.tasks[7])]
+    assert upstream == ["example_gen", "trainer", "infra_validation"]  # of `evaluator` and of `quality_gate`
+
+
+def test_the_script_names_the_nodes_of_each_task(topology: Topology, tmp_path: Path) -> None:
+    script = write_target("local", topology, tmp_path).read_text()
+    program = script.replace(script[script.index("do\n  ") + 5 : script.index(" --compiled")], "echo")
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True)
+    expected = [" ".join(f"--node {node}" for node in task) for task in topology.tasks]
+    assert [line.partition(" ")[2].partition(" ")[2] for line in done.stdout.splitlines()] == expected
+
+
+def test_without_grouping_each_node_is_a_task(topology: Topology) -> None:
+    nodes = [node.id for node in topology.nodes]
+    single = dataclasses.replace(topology, tasks=grouped(nodes, ()))
+    assert single.tasks == tuple((node,) for node in nodes)
+    for node in single.nodes:
+        assert {task[0] for task in single.upstream_of((node.id,))} == set(node.upstream)

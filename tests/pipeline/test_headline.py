@@ -1,0 +1,103 @@
+"""The end of a run at the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.gate_records import Finding
+from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
+from pipeline.report.headline import headline
+from tests.pipeline.run_results import run_result
+
+_COST = Measurements(
+    load_seconds=1.0,
+    size_mb=2.0,
+    peak_memory_mb=3.0,
+    memory_mb=4.0,
+    latency=(Latency(200, 1, 6.0, 7.7, 7.84), Latency(50, 4, 8.4, 9.9, 10.5)),
+    signature="rank",
+)
+_METRICS = {"auc": 0.75, "logloss": 0.5, "calibration": 1.01, "ndcg@3": 0.6}
+
+
+def lines(serving: int | None, width: int = 200, **more: Any) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(headline(run_result(**more), serving, 211.6, Path("w/reports/1.json")))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def verdict(**more: Any) -> Verdict:
+    return dataclasses.replace(run_result().infra, **more)
+
+
+def test_a_push_says_the_verdict_first_and_then_five_numbers() -> None:
+    infra = verdict(
+        candidate=_COST,
+        baseline=dataclasses.replace(_COST, latency=(Latency(200, 1, 5.0, 6.0, 7.5),)),
+        row_skew=Comparison(1000, 0, 2e-8, ""),
+        eval_skew=Comparison(234, 0, 6e-8, ""),
+    )
+    found = lines(
+        3,
+        version=3,
+        metrics=_METRICS,
+        baseline={"auc": 0.74},
+        changes={"auc": (0.001, 0.02)},
+        infra=infra,
+        held_against="version 2",
+        findings=(),
+    )
+    assert found == [
+        "verdict pushed as version 3",
+        "serves version 3, this run's",
+        "reason all gates passed; held against: version 2",
+        "auc 0.7500 (serving model 0.7400, change +0.0010 to +0.0200)",
+        "logloss 0.5000 (no baseline)",
+        "calibration 1.0100 (no baseline)",
+        "latency p99 7.8 ms for 200 candidates (serving model 7.5 ms)",
+        "skew scores differ from the trainer's by at most 6.0e-08 on 1,234 rows",
+        "time 212 s",
+        "report w/reports/1.json",
+    ]
+
+
+def test_a_refusal_says_what_serves_and_why() -> None:
+    found = lines(2, version=None, refusals=("auc is [worse]", "too slow"), held_against="")
+    assert found[:3] == [
+        "verdict refused: nothing is pushed",
+        "serves version 2, as before",
+        "reason auc is [worse]; too slow",
+    ]
+    assert lines(None, version=None, refusals=("x",))[1] == "serves no version"
+
+
+def test_a_forced_push_says_who_refused() -> None:
+    found = lines(1, version=1, forced="a holiday", refusals=("too slow",), held_against="")
+    assert found[0] == "verdict pushed as version 1, although it was refused"
+    assert found[2] == "reason forced: a holiday; refused: too slow"
+
+
+def test_no_warning_is_cut_or_left_out() -> None:
+    def finding(number: int, severity: str) -> Finding:
+        sentence = f"{number} " + "long " * 40 + f"[end] {number}"
+        return Finding("quality", "rule", severity, "subject", 0.2, 0.1, 9, sentence)  # type: ignore[arg-type]
+
+    found = lines(
+        1,
+        width=60,
+        findings=(*(finding(number, "warn") for number in range(15)), finding(99, "refuse")),
+        data_findings=(finding(20, "cannot_judge"),),
+        accepted=("row count; accepted by ann: a holiday",),
+        push_note="removed since",
+    )
+    warnings = [line for line in found if line.startswith("warning")]
+    assert [line.split()[1] for line in warnings] == ["20", "row", *map(str, range(15)), "version"]
+    text = " ".join(found)
+    assert all(f"[end] {number}" in text for number in (*range(15), 20))
+    assert "99" not in text
