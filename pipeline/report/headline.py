@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -14,8 +13,8 @@ from components.infra_validation.verdict import Measurements
 from pipeline.report.quality_table import against, not_beaten
 from pipeline.report.run_report import RunResult
 
-#: The number of metrics shown; the latency and the skew follow.
-NUM_METRICS = 3
+#: The metrics shown; the latency and the skew follow.
+_METRICS = ("auc", "logloss", "calibration")
 
 #: Findings that are warnings; one that stops or refuses is a reason of the verdict.
 _WARNINGS = ("warn", "cannot_judge")
@@ -70,9 +69,10 @@ def _reason(run_result: RunResult) -> str:
 
 
 def _numbers(run_result: RunResult) -> Iterator[tuple[str, str]]:
-    """Yields the numbers that decide: the first metrics, the latency and the skew, as far as they were measured."""
-    for name, value in islice(run_result.metrics.items(), NUM_METRICS):
-        yield name, f"{value:.4f}  ({against(run_result, name)})"
+    """Yields the numbers that decide: three metrics, the latency and the skew, as far as they were measured."""
+    for name in _METRICS:
+        if name in run_result.metrics:
+            yield name, f"{run_result.metrics[name]:.4f}  ({against(run_result, name)})"
     verdict = run_result.infra
     if verdict.candidate is not None and verdict.candidate.latency:
         before = f" (serving model {_p99(verdict.baseline)})" if verdict.baseline and verdict.baseline.latency else ""

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from components.gate_records import Finding
 from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
+from components.quality_gate.inputs import PairedDifference, ReferenceResult
 from pipeline.report.headline import headline
 from tests.pipeline.run_results import run_result
 
@@ -22,7 +23,7 @@ _COST = Measurements(
     latency=(Latency(200, 1, 6.0, 7.7, 7.84), Latency(50, 4, 8.4, 9.9, 10.5)),
     signature="rank",
 )
-_METRICS = {"auc": 0.75, "logloss": 0.5, "calibration": 1.01, "ndcg@3": 0.6}
+_METRICS = {"accuracy": 0.9, "auc": 0.75, "calibration": 1.01, "logloss": 0.5, "ndcg@3": 0.6}
 
 
 def lines(serving: int | None, width: int = 200, **more: Any) -> list[str]:
@@ -94,10 +95,12 @@ def test_no_warning_is_cut_or_left_out() -> None:
         findings=(*(finding(number, "warn") for number in range(15)), finding(99, "refuse")),
         data_findings=(finding(20, "cannot_judge"),),
         accepted=("row count; accepted by ann: a holiday",),
+        references={"item_mean": ReferenceResult({"logloss": 0.26}, {"logloss": PairedDifference(0.01, 0.0)})},
         push_note="removed since",
     )
     warnings = [line for line in found if line.startswith("warning")]
-    assert [line.split()[1] for line in warnings] == ["20", "row", *map(str, range(15)), "version"]
+    assert [line.split()[1] for line in warnings] == ["20", "row", *map(str, range(15)), "not", "version"]
     text = " ".join(found)
+    assert "not better than the item mean: logloss 0.2600, gain -0.0100 ± 0.0000" in text
     assert all(f"[end] {number}" in text for number in (*range(15), 20))
     assert "99" not in text
