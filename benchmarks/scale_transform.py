@@ -9,32 +9,26 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import tensorflow as tf
-from google.protobuf import json_format
 from rich.table import Table
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.transform.executor import Executor as StockExecutor
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
-from tfx.proto import transform_pb2
-from tfx.types import Artifact, artifact_utils, standard_artifacts
+from tfx.types import Artifact
 
 from benchmarks.machine import processor_model
 from benchmarks.transformed import ingest_span
-from components.artifact_types import VocabularyMemory
 from components.transforming.executor import TransformExecutor
 from pipeline.cli.display import console_for
-from pipeline.create import LOCAL_BEAM_ARGS, PREPROCESSING_FN
 from pipeline.simulator import simulate
+from tests.components.transforming.transform_runs import examples, execute
 from transform.config.config import Config, load_config
-from transform.preprocessing import CONFIG_KEY
-from transform.schema import schema_text
 
 SPLITS = ("train", "eval")
 
@@ -47,27 +41,15 @@ class Cost:
     rows: int
 
 
-def cut(examples: Path, folder: Path, span: int, rows: int) -> tuple[Artifact, int]:
+def cut(day: Path, folder: Path, span: int, rows: int) -> tuple[Artifact, int]:
     """Copies the first rows of a day's splits; returns the examples and the number of rows."""
-    number = 0
+    kept = {}
     for split in SPLITS:
-        (folder / f"Split-{split}").mkdir(parents=True)
-        files = sorted(str(path) for path in (examples / f"Split-{split}").iterdir())
-        with tf.io.TFRecordWriter(str(folder / f"Split-{split}" / "data-00000-of-00001.gz"), "GZIP") as writer:
-            for row in tf.data.TFRecordDataset(files, "GZIP").take(rows if split == "train" else rows // 4):
-                writer.write(row.numpy())
-                number += 1
-    artifact = _artifact(standard_artifacts.Examples, folder)
-    artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
-    artifact.set_int_custom_property("span", span)
-    return artifact, number
-
-
-def _artifact(kind: type[Artifact], folder: Path) -> Artifact:
-    artifact = kind()
-    artifact.uri = str(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return artifact
+        files = sorted(str(path) for path in (day / f"Split-{split}").iterdir())
+        some = tf.data.TFRecordDataset(files, "GZIP").take(rows if split == "train" else rows // 4)
+        kept[split] = list(some.as_numpy_iterator())
+    artifact = examples(folder, span, {split: [of_split] for split, of_split in kept.items()})
+    return artifact, sum(map(len, kept.values()))
 
 
 def run(
@@ -78,29 +60,8 @@ def run(
     cache: Artifact | None = None,
 ) -> tuple[float, Artifact]:
     """Runs an executor; returns its processor seconds and the analyzers' cache that it wrote."""
-    schema = _artifact(standard_artifacts.Schema, folder / "schema")
-    (folder / "schema" / "schema.pbtxt").write_text(schema_text(config))
-    outputs = {
-        "transform_graph": [_artifact(standard_artifacts.TransformGraph, folder / "graph")],
-        "transformed_examples": [_artifact(standard_artifacts.Examples, folder / "transformed")],
-        "updated_analyzer_cache": [_artifact(standard_artifacts.TransformCache, folder / "cache")],
-        "updated_memory": [_artifact(VocabularyMemory, folder / "memory")],
-    }
-    inputs = {"examples": window, "schema": [schema]} | ({"analyzer_cache": [cache]} if cache else {})
-    parameters = {
-        "preprocessing_fn": PREPROCESSING_FN,
-        "custom_config": json.dumps({CONFIG_KEY: config.to_json()}),
-        "splits_config": json_format.MessageToJson(
-            transform_pb2.SplitsConfig(analyze=["train"], transform=list(SPLITS))
-        ),
-        "force_tf_compat_v1": 0,
-        "disable_statistics": 1,
-    }
-    context = BaseBeamExecutor.Context(
-        beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1"
-    )
     start = time.process_time()
-    executor(context).Do(inputs, outputs, parameters)
+    outputs = execute(executor, config, window, folder, cache)
     return time.process_time() - start, outputs["updated_analyzer_cache"][0]
 
 

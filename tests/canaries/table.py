@@ -222,7 +222,6 @@ PRIVATE_USES = (
         ),
         (
             "benchmarks/scale_evaluation.py",
-            "benchmarks/scale_transform.py",
             "components/data_validation/gates.py",
             "components/data_validation/reading.py",
             "components/evaluation/executor.py",

@@ -64,15 +64,15 @@ def examples(folder: Path, span: int, splits: dict[str, list[Iterable[bytes]]]) 
     return made
 
 
-def run(
+def execute(
     executor: type[BaseBeamExecutor],
     config: Config,
     window: list[Artifact],
     folder: Path,
     cache: Artifact | None = None,
     memory: Artifact | None = None,
-) -> Written:
-    """Runs an executor on a window of spans."""
+) -> dict[str, list[Artifact]]:
+    """Runs an executor on a window of spans; returns its outputs, below the folder."""
     schema = artifact(standard_artifacts.Schema, folder / "schema")
     (folder / "schema" / "schema.pbtxt").write_text(schema_text(config))
     outputs = {
@@ -102,6 +102,19 @@ def run(
     }
     context = BaseBeamExecutor.Context(beam_pipeline_args=_BEAM_ARGS, tmp_dir=str(folder / "tmp"), unique_id="1")
     executor(context).Do(inputs, outputs, parameters)
+    return outputs
+
+
+def run(
+    executor: type[BaseBeamExecutor],
+    config: Config,
+    window: list[Artifact],
+    folder: Path,
+    cache: Artifact | None = None,
+    memory: Artifact | None = None,
+) -> Written:
+    """Runs an executor as `execute`; returns what it wrote."""
+    outputs = execute(executor, config, window, folder, cache, memory)
     ours = executor is TransformExecutor
     return Written(
         _files(folder / "graph"),
