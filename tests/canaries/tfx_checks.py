@@ -413,7 +413,7 @@ def check_trainer() -> None:
 
 def check_kubeflow_step() -> None:
     """Kubeflow's SDK names a step by its function's `__name__`, and reads the parameters from its annotations."""
-    step = kubeflow._step("data_gate", "image")
+    step = kubeflow._step(("data_gate",), "image")
     assert isinstance(step, dsl.base_component.BaseComponent)
     assert step.name == "data-gate"
     assert sorted(step.component_spec.inputs) == ["compiled", "data", "run_id", "scheduled", "span", "workspace"]
