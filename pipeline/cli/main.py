@@ -13,6 +13,7 @@ from pipeline.cli.init import init
 from pipeline.cli.models import models
 from pipeline.cli.options import AS_JSON, DEBUG_HELP, SPAN, Group, print_document, quiet_imports, read_config
 from pipeline.cli.ranking import COMMANDS as RANKING_COMMANDS
+from pipeline.cli.report import report as report_command
 from pipeline.cli.run import run
 from pipeline.cli.schedule import COMMANDS as SCHEDULE_COMMANDS
 from pipeline.errors import sentence
@@ -32,7 +33,7 @@ def cli() -> None:
 cli.add_command(models)
 cli.add_command(gates)
 cli.add_command(serve)
-for command in (init, run, *RANKING_COMMANDS, *SCHEDULE_COMMANDS):
+for command in (init, run, report_command, *RANKING_COMMANDS, *SCHEDULE_COMMANDS):
     cli.add_command(command)
 
 

@@ -33,8 +33,21 @@ class RunRecord:
     report: RunReport
 
 
-def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> None:
-    """Writes the metrics of a pipeline's last run, replacing those of the run before."""
+def write_run_metrics(
+    workspace: Workspace,
+    connection: metadata_store_pb2.ConnectionConfig,
+    ended: RunRecord,
+    *,
+    num_page_problems: int,
+) -> None:
+    """Writes the metrics of a pipeline's last run, replacing those of the run before.
+
+    Args:
+      workspace: The run's workspace.
+      connection: The connection to ML Metadata.
+      ended: The run.
+      num_page_problems: The number of problems in writing its page.
+    """
     registry = CollectorRegistry()
 
     def gauge(name: str, words: str, *labels: str) -> Gauge:
@@ -44,6 +57,8 @@ def write_run_metrics(workspace: Workspace, connection: metadata_store_pb2.Conne
     last = gauge("wdr_last_run_timestamp_seconds", "When the last run ended.", "result")
     last.labels(name, report.status).set_to_current_time()
     gauge("wdr_last_run_span", "The last run's span.").labels(name).set(report.span)
+    words = "Problems in writing the last run's page, which is missing or incomplete if there are any."
+    gauge("wdr_report_page_problems", words).labels(name).set(num_page_problems)
     took = gauge("wdr_node_seconds", "How long each node of the last run took; a cached one, nothing.", "node")
     for node, duration in _durations(connection, ended.executions).items():
         took.labels(name, node).set(duration)

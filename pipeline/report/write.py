@@ -1,20 +1,38 @@
-"""Writes the outputs of an ended run: its report, the metrics for monitoring, and the lineage for a data catalog."""
+"""Writes the outputs of an ended run: its report and page, metrics for monitoring, and lineage for a data catalog."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
+from components.fence import LostClaimError
 from components.model_store.versions import history, newest_span
+from pipeline.errors import first_line
 from pipeline.report.openlineage import send_lineage
+from pipeline.report.page.outcome import PageOutcome
 from pipeline.report.prometheus import RunRecord, write_run_metrics
 from pipeline.workspace import Workspace
 
 
-def write_report(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> Path:
-    """Writes a run's report and metrics, and sends its lineage.
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What was written of a run.
+
+    Attributes:
+      report: The report's file.
+      page: The outcome of writing the page.
+    """
+
+    report: Path
+    page: PageOutcome
+
+
+def write_report(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> Written:
+    """Writes a run's report, page and metrics, and sends its lineage.
 
     A run of a past span, repeated while the model of a later span serves, does not overwrite the metrics.
 
@@ -24,12 +42,35 @@ def write_report(workspace: Workspace, connection: metadata_store_pb2.Connection
       ended: The run.
 
     Returns:
-      The path of the report.
+      What was written.
     """
     file = workspace.reports / f"{ended.run_id}.json"
     storage.write_text(str(file), ended.report.to_json())
+    page = write_pages(workspace, connection, ended)
     served = newest_span(history(str(workspace.serving(ended.pipeline_name))))
     if served is None or ended.report.span >= served:
-        write_run_metrics(workspace, connection, ended)
+        write_run_metrics(workspace, connection, ended, num_page_problems=len(page.problems))
     send_lineage(connection, ended.pipeline_name, ended.run_id, ended.executions)
-    return file
+    return Written(file, page)
+
+
+def write_pages(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> PageOutcome:
+    """Writes the page of a run, its model card, and the index of all runs.
+
+    The run has ended, and its model may serve: whatever prevents a page is logged and returned, not raised. The
+    summary says it, and the metric `wdr_report_page_problems` counts it.
+
+    Args:
+      workspace: The run's workspace.
+      connection: The connection to ML Metadata.
+      ended: The run, whose report is written.
+    """
+    try:
+        from pipeline.report.page.write import write_page  # here: the packages of the charts may fail to import
+
+        return write_page(workspace, connection, ended)
+    except LostClaimError:  # another process writes this run's report
+        raise
+    except Exception as error:
+        logging.exception("the page of the run %s was not written", ended.run_id)
+        return PageOutcome(None, (first_line(error),))

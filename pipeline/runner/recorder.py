@@ -15,10 +15,11 @@ from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line
 from pipeline.outages import outage
+from pipeline.report.page.outcome import card_path, page_path
 from pipeline.report.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.run_result import read_run_result
-from pipeline.report.write import write_report
+from pipeline.report.write import Written, write_pages, write_report
 from pipeline.workspace import Workspace
 from transform.errors import GateError, InputError, UserError
 
@@ -59,7 +60,7 @@ class RunRecorder:
             raise
         except Exception as error:
             with self._logging_errors():
-                self._record_failure(node(), error)
+                self._record_failure(node(), executions(), error)
             raise
 
     def node_ended(self, node: str) -> None:
@@ -69,17 +70,23 @@ class RunRecorder:
                 report = read_report(self._file)
                 if node in (report.skipped_by, report.failed_node):
                     self._file.unlink()
+                    for page in (page_path, card_path):
+                        page(self.workspace, self.run_id).unlink(missing_ok=True)
 
     def ended(self, executions: Mapping[str, int]) -> tuple[RunResult, Path]:
         """Writes the report of a run whose last node is done; returns the run's result and the report's path.
+
+        The result's places have the page, or why it was not written.
 
         Args:
           executions: By node, its execution.
         """
         run_result = dataclasses.replace(read_run_result(self.connection, executions), span=self.span)
-        return run_result, self._write(executions, run_result)
+        written = self._write(executions, run_result)
+        places = {**run_result.places, "report": written.page.words}
+        return dataclasses.replace(run_result, places=places), written.report
 
-    def _record_failure(self, node: str, error: Exception) -> None:
+    def _record_failure(self, node: str, executions: Mapping[str, int], error: Exception) -> None:
         """Writes the report of a run that failed; its metrics and lineage wait for the run's end, after a retry.
 
         It does not replace the report that another node of the run has written of the run's end.
@@ -89,11 +96,14 @@ class RunRecorder:
         with self._locked():
             if not self._file.exists() or read_report(self._file).status == "failed":
                 storage.write_text(str(self._file), report.to_json())
+                write_pages(self.workspace, self.connection, self._ended(executions, report))
 
-    def _write(self, executions: Mapping[str, int], report: RunReport) -> Path:
-        record = RunRecord(self.pipeline_name, self.run_id, executions, report)
+    def _ended(self, executions: Mapping[str, int], report: RunReport) -> RunRecord:
+        return RunRecord(self.pipeline_name, self.run_id, executions, report)
+
+    def _write(self, executions: Mapping[str, int], report: RunReport) -> Written:
         with self._locked():
-            return write_report(self.workspace, self.connection, record)
+            return write_report(self.workspace, self.connection, self._ended(executions, report))
 
     @property
     def _file(self) -> Path:

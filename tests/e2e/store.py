@@ -74,7 +74,7 @@ def versions(workspace: Path, name: str = NAME) -> list[int]:
 
 
 def last_report(workspace: Path) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads(sorted((workspace / "reports").iterdir())[-1].read_text())
+    report: dict[str, Any] = json.loads(sorted((workspace / "reports").glob("*.json"))[-1].read_text())
     return report
 
 

@@ -56,6 +56,7 @@ def test_a_node_that_fails_is_recorded(workspace: Workspace) -> None:
     report = record(workspace, "trainer", ValueError("a shape is wrong\nand more"))
     why = "ValueError: a shape is wrong"
     assert report == RunReport.failed(7, "trainer", why)
+    assert f'<p class="note bad">{why}</p>' in (workspace.reports / f"{RUN}.html").read_text()
     assert record(workspace, "push", InputError("no file x")).reason == "no file x"
     assert metrics(workspace) == ""
 
@@ -77,8 +78,9 @@ def test_a_node_that_ends_well_after_all_removes_its_report(workspace: Workspace
     recorder = RunRecorder(workspace, workspace.metadata_connection(), "store", RUN, 7)
     recorder.node_ended("row_gate")
     assert has_ended(workspace.reports, "store", 7)
+    assert (workspace.reports / f"{RUN}.html").exists()
     recorder.node_ended("data_gate")
-    assert not (workspace.reports / f"{RUN}.json").exists()
+    assert list(workspace.reports.glob(f"{RUN}*")) == []
     assert record(workspace, "trainer", ValueError("a shape is wrong")).status == "failed"
     assert not has_ended(workspace.reports, "store", 7)
 

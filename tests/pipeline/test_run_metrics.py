@@ -18,7 +18,7 @@ from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from pipeline.report.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
-from pipeline.report.write import write_report
+from pipeline.report.write import Written, write_report
 from pipeline.workspace import Workspace
 from tests.e2e.store import ROOT
 from tests.pipeline.run_results import run_result
@@ -52,12 +52,12 @@ def workspace(tmp_path: Path) -> Workspace:
     return found
 
 
-def write(workspace: Workspace, report: RunReport) -> None:
+def write(workspace: Workspace, report: RunReport) -> Written:
     connection = workspace.metadata_connection()
     with metadata.Metadata(connection) as handle:
         type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
         (execution,) = handle.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
-    write_report(workspace, connection, RunRecord("store", "a-run", {"trainer": execution}, report))
+    return write_report(workspace, connection, RunRecord("store", "a-run", {"trainer": execution}, report))
 
 
 def test_a_run_that_pushed(workspace: Workspace) -> None:
@@ -71,6 +71,7 @@ def test_a_run_that_pushed(workspace: Workspace) -> None:
     assert found == {
         ("wdr_last_run_span",): 7,
         ("wdr_served_version",): 1,
+        ("wdr_report_page_problems",): 0,
         ("wdr_rows", "impressions", "read"): 100,
         ("wdr_rows", "impressions", "rejected"): 3,
         ("wdr_rows", "apps", "read"): 7,
@@ -111,10 +112,24 @@ def test_a_run_that_was_refused_or_skipped(workspace: Workspace) -> None:
     found = samples(workspace)
     assert {name for name, *_ in found} == {
         "wdr_last_run_timestamp_seconds", "wdr_last_run_span", "wdr_node_seconds", "wdr_served_version",
-        "wdr_served_model_pushed_timestamp_seconds",
+        "wdr_report_page_problems", "wdr_served_model_pushed_timestamp_seconds",
     }  # fmt: skip
     assert ("wdr_last_run_timestamp_seconds", "skipped") in found
     assert read_report(workspace.reports / "a-run.json") == skipped()
+
+
+def test_a_page_that_cannot_be_written_is_counted_and_said_and_nothing_else_is_lost(workspace: Workspace) -> None:
+    """A folder is in the page's place; the run, which has pushed, does not fail."""
+    (workspace.reports / "a-run.html").mkdir(parents=True)
+    written = write(workspace, result(1))
+    assert written.page.path is None
+    assert written.page.words.startswith("not written: IsADirectoryError: ")
+    assert samples(workspace)[("wdr_report_page_problems",)] == 1
+    assert read_report(written.report).version == 1
+    (workspace.reports / "a-run.html").rmdir()
+    written = write(workspace, result(1))
+    assert written.page.words == str(workspace.reports / "a-run.html")
+    assert samples(workspace)[("wdr_report_page_problems",)] == 0
 
 
 def test_the_alerts_are_on_metrics_that_there_are(workspace: Workspace) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import FloatRect, Page, sync_playwright
+from playwright.sync_api import FloatRect, Page
 
-from tests.debian import installed
+from tests.browser import new_browser
 
 #: Green in Pillow's HSV: a third of the hue circle, and neither grey nor black.
 _HUE, _NEAR, _MIN_SATURATION, _MIN_VALUE = 85, 25, 100, 60
@@ -30,15 +30,8 @@ _STATES = (
 @contextlib.contextmanager
 def _new_page() -> Iterator[Page]:
     """Opens an empty page in a headless Chromium."""
-    arguments = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=installed("chromium", "chromium"), args=arguments, chromium_sandbox=False
-        )
-        try:
-            yield browser.new_page(viewport={"width": 2000, "height": 700})
-        finally:
-            browser.close()
+    with new_browser() as browser:
+        yield browser.new_page(viewport={"width": 2000, "height": 700})
 
 
 def graph_of(address: str, dag: str, run_id: str, password: str | None, screenshot: Path) -> dict[str, str]:

@@ -1,0 +1,263 @@
+"""The section on features: their statistics, and how their distributions differ from those of earlier spans.
+
+Statistics and histograms are drawn from TFX's statistics of the span and of the span before it. The divergence is that
+of the gate on data, from its records.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from components.data_validation.distributions import divergence, divergence_by_chance
+from components.data_validation.evidence import SpanEvidence
+from pipeline.report.page import charts, numbers
+from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.sources import RunSources
+from transform.feature_spec import LABEL
+
+#: Charts of single features, values of a categorical one, and bars of a numeric one.
+_MAX_CHARTS, _MAX_VALUES, _NUM_BINS = 12, 10, 20
+
+#: Earlier spans against which the divergence is shown.
+_MAX_SPANS = 7
+
+_STATISTICS_FILE = os.path.join("Split-train", "FeatureStats.pb")
+
+_Statistics = Mapping[str, statistics_pb2.FeatureNameStatistics]
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+    """How a feature's distribution differs from that of an earlier span.
+
+    Attributes:
+      nearest: The smallest divergence from any of the earlier spans: 0 to 1.
+      span: The span from which it is the smallest.
+      chance: The divergence that is expected by chance.
+    """
+
+    nearest: float
+    span: int
+    chance: float
+
+
+def section(run: RunSources) -> Section:
+    """Returns the section."""
+    return Section("features", "Features and drift", list(_blocks(run)))
+
+
+def _blocks(run: RunSources) -> Iterator[Block]:
+    drift = _drift(run)
+    if drift:
+        yield from _drift_chart(drift)
+    else:
+        yield Note("Drift is not shown: no earlier span was measured, or the run did not come to the gate on data.")
+    uri = run.uri("statistics_gen", "ExampleStatistics")
+    if uri is None:
+        yield Note("There are no statistics: the run did not come to them, or they were removed.", "quiet")
+        return
+    shown = _shown(run)
+    now = {name: feature for name, feature in read_statistics(uri).items() if shown is None or name in shown}
+    if not now:
+        yield Note("The training examples of the span have no statistics.", "quiet")
+        return
+    before_span, before = None, {}
+    if run.earlier_statistics is not None:
+        before_span, earlier_uri = run.earlier_statistics
+        before = read_statistics(earlier_uri)
+    else:
+        yield Note("There are no statistics of an earlier span to draw beside this span's.", "quiet")
+    yield from _tables(now, drift)
+    order = sorted(now, key=lambda name: -(drift[name].nearest if name in drift else -1.0))
+    for name in order[:_MAX_CHARTS]:
+        chart = _chart(name, now[name], before.get(name), run.report.span, before_span)
+        if chart is not None:
+            yield chart
+    if len(order) > _MAX_CHARTS:
+        yield Note(f"{len(order) - _MAX_CHARTS} more features, with less drift, are in the tables only.", "quiet")
+
+
+def _shown(run: RunSources) -> set[str] | None:
+    """Returns the config's features and the label; None if the gate on data has no record of them.
+
+    Examples have more columns, such as an impression's id, whose statistics say nothing.
+    """
+    record = run.data_record()
+    return None if record is None else {*SpanEvidence.from_inputs(record.inputs).features, LABEL}
+
+
+def _drift(run: RunSources) -> dict[str, Drift]:
+    record, earlier = run.data_record(), run.earlier_evidence(_MAX_SPANS)
+    if record is None or not earlier:
+        return {}
+    found = {}
+    for name, distribution in SpanEvidence.from_inputs(record.inputs).features.items():
+        of_spans = [(e.span, e.features[name]) for e in earlier if name in e.features]
+        if of_spans:
+            distances = [divergence(distribution, other) for _, other in of_spans]
+            place = int(np.argmin(distances))
+            span, other = of_spans[place]
+            found[name] = Drift(distances[place], span, divergence_by_chance(distribution, other))
+    return dict(sorted(found.items(), key=lambda item: -item[1].nearest))
+
+
+def _drift_chart(drift: Mapping[str, Drift]) -> Iterator[Block]:
+    rows = [
+        (name, f"{d.nearest:.4f}", str(d.span), f"{d.chance:.4f}", f"{d.nearest / d.chance:.1f}" if d.chance else "–")
+        for name, d in drift.items()
+    ]
+    columns = ("feature", "#divergence", "#from span", "#by chance", "#times chance")
+    data = Table.bounded("Divergence from the nearest earlier span, the largest first", columns, rows)
+    series = ("divergence", "expected by chance")
+    shown = list(drift.items())[:20]
+    values = [{"y": n, "x": v, "s": s} for n, d in shown for s, v in zip(series, (d.nearest, d.chance), strict=True)]
+    name, most = shown[0]
+    words = (
+        "The Jensen-Shannon divergence, 0 to 1, of each feature's distribution from that of the nearest earlier span, "
+        f"beside what chance explains. The largest is that of {name}: {most.nearest:.4f} from span {most.span}."
+    )
+    spec = charts.bars(values, "divergence", series=series, stack=False)
+    yield Figure("Drift", words, spec, data)
+
+
+def read_statistics(uri: str) -> dict[str, statistics_pb2.FeatureNameStatistics]:
+    """Reads the statistics of a span's training examples, by feature; empty if there are none.
+
+    Args:
+      uri: The folder of an ExampleStatistics artifact.
+    """
+    path = os.path.join(uri, _STATISTICS_FILE)
+    if not os.path.exists(path):
+        return {}
+    with open(path, "rb") as file:
+        datasets = statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read()).datasets
+    return {".".join(f.path.step) or f.name: f for dataset in datasets for f in dataset.features}
+
+
+def _tables(now: _Statistics, drift: Mapping[str, Drift]) -> Iterator[Block]:
+    numeric: list[tuple[str, ...]] = []
+    textual: list[tuple[str, ...]] = []
+    for name, feature in sorted(now.items(), key=lambda item: -(drift[item[0]].nearest if item[0] in drift else -1.0)):
+        common = _common(feature)
+        missing = numbers.share(common.num_missing, common.num_missing + common.num_non_missing)
+        if feature.HasField("num_stats"):
+            s = feature.num_stats
+            cells = map(numbers.short, (s.min, s.median, s.mean, s.max, s.std_dev))
+            numeric.append((name, missing, *cells, numbers.share(s.num_zeros, common.tot_num_values)))
+        elif feature.WhichOneof("stats") in ("string_stats", "bytes_stats"):
+            top = _top(feature)
+            words = f"{top[0][0]}, {numbers.share(top[0][1], common.tot_num_values)}" if top else "–"
+            unique = feature.string_stats.unique if feature.HasField("string_stats") else feature.bytes_stats.unique
+            textual.append((name, missing, numbers.count(unique), numbers.short(common.avg_num_values), words))
+    if numeric:
+        columns: tuple[str, ...] = (
+            "feature",
+            "#missing",
+            "#minimum",
+            "#median",
+            "#mean",
+            "#maximum",
+            "#deviation",
+            "#zero",
+        )
+        yield Table.bounded("Numeric features of the span's training examples", columns, numeric)
+    if textual:
+        columns = ("feature", "#missing", "#distinct", "#values per example", "most frequent value")
+        yield Table.bounded("Categorical features of the span's training examples", columns, textual)
+
+
+def _common(feature: statistics_pb2.FeatureNameStatistics) -> statistics_pb2.CommonStatistics:
+    kind = feature.WhichOneof("stats")
+    stats = getattr(feature, kind) if kind else feature.num_stats
+    common: statistics_pb2.CommonStatistics = stats.common_stats
+    return common
+
+
+def _top(feature: statistics_pb2.FeatureNameStatistics) -> list[tuple[str, float]]:
+    """Returns a categorical feature's most frequent values with their numbers, the most frequent first."""
+    buckets = feature.string_stats.rank_histogram.buckets
+    return sorted(((b.label, b.sample_count) for b in buckets), key=lambda item: -item[1])
+
+
+def _chart(
+    name: str,
+    now: statistics_pb2.FeatureNameStatistics,
+    before: statistics_pb2.FeatureNameStatistics | None,
+    span: int,
+    before_span: int | None,
+) -> Figure | None:
+    named = {f"span {span}": now}
+    if before is not None and before.WhichOneof("stats") == now.WhichOneof("stats"):
+        named[f"span {before_span}"] = before
+    if now.HasField("num_stats"):
+        return _numeric_chart(name, named)
+    return _categorical_chart(name, named) if now.HasField("string_stats") else None
+
+
+def _numeric_chart(name: str, named: _Statistics) -> Figure | None:
+    histograms = {series: _buckets(feature) for series, feature in named.items()}
+    histograms = {series: buckets for series, buckets in histograms.items() if buckets}
+    if not histograms:
+        return None
+    low = min(b[0] for buckets in histograms.values() for b in buckets)
+    high = max(b[1] for buckets in histograms.values() for b in buckets)
+    edges = np.linspace(low, high if high > low else low + 1, _NUM_BINS + 1)
+    shares = {series: _rebinned(buckets, edges) for series, buckets in histograms.items()}
+    data = [
+        {"x": float(x), "y": float(y), "s": series}
+        for series, values in shares.items()
+        for x, y in zip(edges, [*values, 0.0], strict=True)
+    ]
+    rows = [
+        (
+            f"{numbers.short(edges[i])} to {numbers.short(edges[i + 1])}",
+            *(numbers.percent(v[i]) for v in shares.values()),
+        )
+        for i in range(_NUM_BINS)
+    ]
+    means = "; ".join(f"mean in {series} {numbers.short(f.num_stats.mean)}" for series, f in named.items())
+    table = Table(f"Share of values of {name}", ("value", *(f"#{series}" for series in shares)), rows)
+    spec = charts.lines(data, "value", "share", area=True, step=True, series=list(shares))
+    return Figure(name, f"Histogram of {name}; {means}.", spec, table)
+
+
+def _buckets(feature: statistics_pb2.FeatureNameStatistics) -> list[tuple[float, float, float]]:
+    """Returns low end, high end and number of values of the buckets of equal width; empty without finite values."""
+    kind = statistics_pb2.Histogram.STANDARD
+    for histogram in feature.num_stats.histograms:
+        if histogram.type == kind:
+            found = [(b.low_value, b.high_value, b.sample_count) for b in histogram.buckets]
+            return [b for b in found if math.isfinite(b[0]) and math.isfinite(b[1])]
+    return []
+
+
+def _rebinned(buckets: Sequence[tuple[float, float, float]], edges: npt.NDArray[np.float64]) -> list[float]:
+    """Returns the shares of values between the edges; a bucket's values are taken to be evenly spread in it."""
+    lows, highs, counts = (np.array(column, np.float64) for column in zip(*buckets, strict=True))
+    ends = np.concatenate([[lows[0]], highs])
+    below = np.interp(edges, ends, np.concatenate([[0.0], np.cumsum(counts)])) / max(counts.sum(), 1)
+    return [float(s) for s in np.diff(below)]
+
+
+def _categorical_chart(name: str, named: _Statistics) -> Figure | None:
+    shares = {}
+    for series, feature in named.items():
+        total = _common(feature).tot_num_values
+        shares[series] = {value: number / total for value, number in _top(feature)} if total else {}
+    first = next(iter(shares.values()))
+    values = list(first)[:_MAX_VALUES]
+    if not values:
+        return None
+    data = [{"y": v, "x": of.get(v, 0.0), "s": series} for v in values for series, of in shares.items()]
+    rows = [(v, *(numbers.percent(of.get(v, 0.0)) for of in shares.values())) for v in values]
+    table = Table(f"Most frequent values of {name}", ("value", *(f"#{series}" for series in shares)), rows)
+    top = ", ".join(f"{v} {numbers.percent(first[v])}" for v in values[:3])
+    spec = charts.bars(data, "share of values", series=list(shares), stack=False, share=True)
+    return Figure(name, f"The most frequent values of {name}: {top}.", spec, table)

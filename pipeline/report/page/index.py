@@ -1,0 +1,258 @@
+"""The index of all runs, `reports/index.html`: metrics, vocabularies, cost and refusals over time, and the versions."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from absl import logging
+
+from components import storage
+from components.model_store.manifest import Manifest
+from components.model_store.versions import history, versions
+from pipeline.report.page import charts, numbers
+from pipeline.report.page.charts import Datum
+from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.render import figures_of, render_page
+from pipeline.report.page.verdict import TONES, title
+from pipeline.report.run_report import RunReport, read_report
+from pipeline.workspace import Workspace
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS
+
+INDEX_FILE = "index.html"
+
+#: The newest runs are shown; others have their pages, but no place in the index.
+MAX_RUNS = 120
+
+#: The metrics that are drawn, if they were measured.
+_METRICS = ("auc", "logloss", "calibration")
+
+_CANDIDATE, _SERVING, _NOT_PUSHED = "candidate", "serving model", "not pushed"
+
+#: Vocabularies that are drawn: the largest of the newest run.
+_MAX_VOCABULARIES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run on record.
+
+    Attributes:
+      run_id: Its name.
+      ended: When its report was written.
+      report: Its report.
+      has_page: Whether it has a page.
+    """
+
+    run_id: str
+    ended: datetime.datetime
+    report: RunReport
+    has_page: bool
+
+    @property
+    def label(self) -> str:
+        """Its place on an axis: the span."""
+        return f"{self.report.span}"
+
+    @property
+    def words(self) -> str:
+        """How it ended, and why."""
+        report = self.report
+        why = "; ".join(report.refusals) or report.reason
+        return f"{title(report)}: {why}" if why else title(report)
+
+    @property
+    def tone(self) -> str:
+        return TONES[self.report.status]
+
+
+def write_index(workspace: Workspace, cache: Path) -> Path:
+    """Writes the index of a workspace's runs.
+
+    Args:
+      workspace: The workspace.
+      cache: As in `pipeline.report.page.render.render_page`.
+
+    Returns:
+      The index's file.
+    """
+    path = workspace.reports / INDEX_FILE
+    storage.write_text(str(path), index_of(workspace, cache))
+    return path
+
+
+def index_of(workspace: Workspace, cache: Path) -> str:
+    """Returns the index of a workspace's runs as HTML."""
+    runs, problems = _read_runs(workspace.reports)
+    served = {
+        folder.name: (history(str(folder)), versions(str(folder)))
+        for folder in sorted((workspace.root / "serving").glob("*"))
+        if folder.is_dir() and not folder.name.startswith(".")
+    }
+    sections = [
+        Section("metrics", "Metrics over time", list(_metrics(runs))),
+        Section("vocabularies", "Vocabularies over time", list(_vocabularies(runs))),
+        Section("cost", "Rows, time and cost", list(_costs(runs))),
+        Section("refusals", "Runs that pushed nothing", list(_refusals(runs))),
+        Section("versions", "Versions that served", list(_versions(served))),
+    ]
+    serving = [f"{name}: version {existing[-1]} serves" for name, (_, existing) in served.items() if existing]
+    values = {
+        "runs": list(reversed(runs)), "sections": sections, "serving": serving or ["No version serves."],
+        "problems": problems,
+    }  # fmt: skip
+    return render_page("index.html", cache, values, figures_of(sections))
+
+
+def _read_runs(reports: Path) -> tuple[list[Run], list[str]]:
+    """Reads the newest reports, the oldest first; a report that cannot be read is a sentence."""
+    files = sorted(reports.glob("*.json"), key=lambda file: (file.stat().st_mtime, file.name))
+    runs, problems = [], []
+    if len(files) > MAX_RUNS:
+        problems.append(f"The {len(files) - MAX_RUNS:,} oldest runs are not shown; they have pages of their own.")
+    for file in files[-MAX_RUNS:]:
+        ended = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC)
+        try:
+            runs.append(Run(file.stem, ended, read_report(file), file.with_suffix(".html").exists()))
+        except InputError as error:
+            logging.warning("a run's report is left out of the index: %s", error)
+            problems.append(f"A report is left out: {error}")
+    return runs, problems
+
+
+def _by_span(runs: Sequence[Run]) -> list[Run]:
+    """Returns the last run of each span that has one, by span."""
+    return [run for _, run in sorted({run.report.span: run for run in runs}.items())]
+
+
+def _metrics(runs: Sequence[Run]) -> Iterator[Block]:
+    days = _by_span(runs)
+    measured = [run for run in days if run.report.metrics]
+    if not measured:
+        yield Note("No model was evaluated yet.", "quiet")
+        return
+    for name in _METRICS:
+        if not any(name in run.report.metrics for run in measured):
+            continue
+        data: list[Datum] = []
+        for run in measured:
+            for series, metrics in ((_CANDIDATE, run.report.metrics), (_SERVING, run.report.baseline)):
+                if name in metrics and not math.isnan(metrics[name]):
+                    data.append({"x": run.report.span, "y": metrics[name], "s": series})
+        rows = [
+            (run.label, numbers.metric(run.report.metrics.get(name, math.nan)),
+             numbers.metric(run.report.baseline.get(name, math.nan)), run.report.status)
+            for run in days
+        ]  # fmt: skip
+        table = Table.bounded(f"{name} by span", ("span", f"#{_CANDIDATE}", f"#{_SERVING}", "run"), rows)
+        last = measured[-1]
+        words = (
+            f"The {name} of each span's candidate, and of the serving model on the same examples. In span {last.label} "
+            f"the candidate has {numbers.metric(last.report.metrics.get(name, math.nan))}."
+        )
+        blocked = [run for run in days if run.report.version is None]
+        spec = charts.history(data, name, [run.report.span for run in blocked], (_CANDIDATE, _SERVING), _NOT_PUSHED)
+        yield Figure(name, words + _blocked_words(blocked), spec, table)
+
+
+def _blocked_words(blocked: Sequence[Run]) -> str:
+    if not blocked:
+        return ""
+    return f" Nothing was pushed in span {', '.join(run.label for run in blocked)}."
+
+
+def _vocabularies(runs: Sequence[Run]) -> Iterator[Block]:
+    trained = [(run, run.report.training) for run in _by_span(runs)]
+    sizes = [(run, training.vocabulary_sizes) for run, training in trained if training is not None]
+    if not sizes:
+        yield Note("No model was trained yet.", "quiet")
+        return
+    largest = sorted(sizes[-1][1], key=lambda name: -sizes[-1][1][name])[:_MAX_VOCABULARIES]
+    data: list[Datum] = [
+        {"x": run.report.span, "y": of_run[name], "s": name}
+        for run, of_run in sizes
+        for name in largest
+        if name in of_run
+    ]
+    rows = [(run.label, *(numbers.count(of_run.get(name, 0)) for name in largest)) for run, of_run in sizes]
+    table = Table.bounded("Tokens by span", ("span", *(f"#{name}" for name in largest)), rows)
+    last = "; ".join(f"{name} {numbers.count(sizes[-1][1][name])}" for name in largest)
+    words = f"The number of tokens of the largest vocabularies. In span {sizes[-1][0].label}: {last}."
+    yield Figure("Vocabulary sizes", words, charts.history(data, "tokens", (), largest, ""), table, is_wide=True)
+
+
+def _costs(runs: Sequence[Run]) -> Iterator[Block]:
+    rows: list[tuple[str, ...]] = []
+    rows_read: list[Datum] = []
+    latency: list[Datum] = []
+    seconds: list[Datum] = []
+    for run in _by_span(runs):
+        report, span = run.report, run.report.span
+        training, cost = report.training, report.infra.candidate if report.infra else None
+        read = report.counts.read.get(IMPRESSIONS)
+        if read is not None:
+            rows_read.append({"x": span, "y": read, "s": "impressions read"})
+        if training is not None:
+            seconds.append({"x": span, "y": training.seconds, "s": "training"})
+        if cost is not None:
+            latency.append({"x": span, "y": cost.best_latency.p95_ms, "s": "p95 of 200 candidates"})
+        rows.append((
+            run.label,
+            "–" if read is None else numbers.count(read),
+            "–" if read is None else numbers.share(report.counts.num_rejected, read),
+            "–" if training is None else numbers.seconds(training.seconds),
+            "–" if cost is None else f"{cost.best_latency.p95_ms:.1f}",
+            "–" if cost is None else f"{cost.memory_mb:,.0f}",
+            "–" if cost is None else f"{cost.size_mb:,.1f}",
+        ))  # fmt: skip
+    if not rows:
+        yield Note("No run is on record.", "quiet")
+        return
+    columns = ("span", "#impressions", "#rejected", "#training", "#p95 ms", "#memory MB", "#files MB")
+    table = Table.bounded("Rows and cost by span", columns, rows)
+    for what, unit, data in (
+        ("Rows read", "impressions", rows_read), ("Training time", "seconds", seconds),
+        ("Latency", "milliseconds", latency),
+    ):  # fmt: skip
+        if data:
+            low, high = min(d["y"] for d in data), max(d["y"] for d in data)
+            words = f"{what} by span, in {unit}: {numbers.short(low)} to {numbers.short(high)}."
+            yield Figure(what, words, charts.history(data, unit, (), (), ""), table)
+    yield table
+
+
+def _refusals(runs: Sequence[Run]) -> Iterator[Block]:
+    blocked = [run for run in runs if run.report.version is None]
+    if not blocked:
+        yield Note("Every run pushed its model.", "good")
+        return
+    rows = [
+        (run.label, run.report.status, run.report.skipped_by or run.report.failed_node or "gates on quality",
+         "; ".join(run.report.refusals) or run.report.reason, f"{run.ended:%Y-%m-%d %H:%M}", run.run_id)
+        for run in reversed(blocked)
+    ]  # fmt: skip
+    columns = ("span", "run", "by", "reason", "ended, UTC", "name")
+    yield Table.bounded("Runs that pushed nothing, the newest first", columns, rows)
+
+
+def _versions(served: Mapping[str, tuple[Mapping[int, Manifest], Sequence[int]]]) -> Iterator[Block]:
+    rows = []
+    for name, (manifests, existing) in served.items():
+        for version, manifest in reversed(list(manifests.items())):
+            state = "serves" if existing and version == existing[-1] else "exists" if version in existing else "removed"
+            auc = (manifest.metrics.candidate if manifest.metrics else {}).get("auc", math.nan)
+            note = f"restores version {manifest.restores}" if manifest.restores is not None else ""
+            note = f"forced: {manifest.forced.reason}" if manifest.forced is not None else note
+            rows.append((
+                f"{name} {version}", state, ", ".join(map(str, manifest.spans or ())) or "–",
+                manifest.pushed_at or "–", numbers.metric(auc), note or "–",
+            ))  # fmt: skip
+    if not rows:
+        yield Note("Nothing was pushed yet.", "quiet")
+        return
+    columns = ("version", "state", "spans", "pushed", "#auc", "note")
+    yield Table.bounded("Versions, the newest first", columns, rows)

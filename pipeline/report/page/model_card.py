@@ -1,0 +1,83 @@
+"""The model card of a run, in Markdown: what the model is, what it was trained on, how good it is, and its limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from pipeline.report.page import numbers
+from pipeline.report.page.parts import cut
+from pipeline.report.page.sources import RunSources
+from pipeline.report.page.verdict import serving_words, title
+from transform.feature_spec import IMPRESSIONS
+
+#: Maximum number of slices.
+_MAX_SLICES = 30
+
+#: Characters that begin or end a construct of Markdown or HTML; a backslash makes them plain.
+_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~&!{}"})
+
+
+def model_card(run: RunSources) -> str:
+    """Returns the model card of a run; every text from the data is plain."""
+    return "\n".join(_lines(run)) + "\n"
+
+
+def _lines(run: RunSources) -> Iterator[str]:
+    report, training = run.report, run.report.training
+    yield f"# Model card: {plain(run.pipeline_name)}, span {report.span}\n"
+    yield f"{plain(title(report))}. {plain(serving_words(run))}\n"
+    yield from (f"- Refused: {plain(refusal)}" for refusal in report.refusals)
+    yield "\n## Model\n"
+    yield "A Wide & Deep model (Cheng et al., 2016): a linear model of crossed features and a deep network, trained"
+    yield "jointly on logged impressions. Its score is the probability of an acquisition.\n"
+    if training is None:
+        yield f"No model was trained: {plain(report.reason)}"
+        return
+    yield f"- run: {plain(run.run_id)}"
+    yield f"- start: {plain(training.warm_started_from or 'cold')}"
+    yield f"- training: {numbers.plural(training.num_epochs, 'epoch')}, {training.num_steps:,} steps"
+    yield f"- signatures: {plain(', '.join(training.signatures))}\n"
+    yield "## Data\n"
+    counts = run.counts()
+    yield f"- spans: {', '.join(map(str, report.spans))}"
+    yield f"- impressions of the newest span: {counts.read.get(IMPRESSIONS, 0):,}, {counts.num_rejected:,} rejected"
+    yield f"- training examples: {training.num_examples:,}"
+    yield f"- evaluation examples: {report.num_eval_examples:,}, of the newest span, not trained on\n"
+    yield "## Quality\n"
+    if not report.metrics:
+        yield "The model was not evaluated."
+        return
+    rows = [
+        (name, numbers.metric(value), numbers.metric(report.baseline.get(name, math.nan)),
+         numbers.between(*report.changes.get(name, (math.nan, math.nan))))
+        for name, value in report.metrics.items()
+    ]  # fmt: skip
+    yield from _table(("metric", "model", "serving model", "change, 95 % interval"), rows)
+    yield "\n## Slices\n"
+    shown = sorted(report.slices.items(), key=lambda item: -item[1].num_examples)[:_MAX_SLICES]
+    names = [name for name in ("auc", "logloss", "calibration") if name in report.metrics]
+    of_slices = [
+        (name, f"{measured.num_examples:,}",
+         *(numbers.plus_minus(measured.metrics.get(n, math.nan), measured.candidate(n).half_width) for n in names))
+        for name, measured in shown
+    ]  # fmt: skip
+    if of_slices:
+        yield from _table(("slice", "examples", *names), of_slices)
+    else:
+        yield "The config has no slices, or none has enough examples."
+    yield "\n## Limits\n"
+    yield "Labels are of items that were shown, so the scores hold for candidates like these."
+    for finding in (*report.data_findings, *report.findings):
+        yield f"- {plain(finding.sentence)}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield f"| --- |{' ---: |' * (len(columns) - 1)}"
+    yield from (f"| {' | '.join(map(plain, row))} |" for row in rows)
+
+
+def plain(text: str) -> str:
+    """Returns a text that Markdown shows as it is, in one line."""
+    return " ".join(cut(text).split()).translate(_SPECIAL)

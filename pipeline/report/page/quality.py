@@ -1,0 +1,127 @@
+"""The section on metrics, with their 95 % intervals: over all evaluation examples, and by slice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from components.evaluation.results import EvaluationResult
+from components.gate_records import read_record
+from components.quality_gate.inputs import QualityInputs
+from pipeline.create import QUALITY_GATE
+from pipeline.report.page import charts, numbers
+from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.sources import RunSources
+from pipeline.report.run_report import RunReport
+
+#: The metrics of a slice, if they were measured.
+_SHOWN = ("auc", "logloss", "calibration")
+
+#: Maximum number of slices in the chart.
+_MAX_POINTS = 24
+
+
+def section(run: RunSources) -> Section:
+    """Returns the section."""
+    report = run.report
+    if not report.metrics:
+        blocks: list[Block] = [Note("The model was not evaluated, so there are no metrics.", "quiet")]
+    else:
+        blocks = [*_whole(run), *_slices(report)]
+    if report.progress is not None:
+        blocks += _unseen(report)
+    return Section("quality", "Quality", blocks)
+
+
+def _whole(run: RunSources) -> Iterator[Block]:
+    report = run.report
+    if not report.baseline:
+        yield Note("No serving model was evaluated on the same examples, so no change is known.", "quiet")
+    whole = _measured(run)
+    rows = [
+        (name, numbers.plus_minus(value, whole.candidate(name).half_width if whole else math.nan),
+         numbers.metric(report.baseline.get(name, math.nan)),
+         numbers.signed(value - report.baseline.get(name, math.nan)),
+         numbers.between(*report.changes.get(name, (math.nan, math.nan))))
+        for name, value in report.metrics.items()
+    ]  # fmt: skip
+    columns = ("metric", "#candidate ± 95 %", "#serving model", "#change", "#95 % interval of the change")
+    caption = f"Metrics on {numbers.count(report.num_eval_examples)} evaluation examples"
+    yield Table.bounded(caption, columns, rows)
+
+
+def _measured(run: RunSources) -> EvaluationResult | None:
+    """Returns the result over all examples with its standard errors, which the report lacks; None without a record."""
+    uri = run.uri(QUALITY_GATE, "GateRecord")
+    return QualityInputs.from_json(read_record(uri).inputs).slices[""] if uri else None
+
+
+def _unseen(report: RunReport) -> list[Block]:
+    progress = report.progress
+    assert progress is not None
+    measured = progress.measured
+    rows = [
+        (name, numbers.plus_minus(value, measured.candidate(name).half_width),
+         numbers.metric(measured.baseline.get(name, math.nan)),
+         numbers.between(measured.changes[name].low, measured.changes[name].high) if name in measured.changes else "–")
+        for name, value in measured.metrics.items()
+    ]  # fmt: skip
+    caption = (
+        f"On span {progress.span}, which it had not seen: the model trained to span {progress.trained_to}, and the one "
+        "before it"
+    )
+    return [Table.bounded(caption, ("metric", "#model", "#model before", "#95 % interval of the change"), rows)]
+
+
+def _slices(report: RunReport) -> Iterator[Block]:
+    if not report.slices:
+        yield Note("The config has no slices, or none has enough examples.", "quiet")
+        return
+    names = [name for name in _SHOWN if name in report.metrics]
+    ordered = sorted(report.slices.items(), key=lambda item: -item[1].num_examples)
+    metric = "auc" if "auc" in report.metrics else names[0] if names else next(iter(report.metrics))
+    rows = [
+        (name, numbers.count(measured.num_examples), numbers.count(measured.num_positives),
+         *(_cell(measured, n) for n in names), _change(measured, metric))
+        for name, measured in ordered
+    ]  # fmt: skip
+    columns = ("slice", "#examples", "#positive", *(f"#{n} ± 95 %" for n in names), f"#change of {metric}")
+    data = Table.bounded("Metrics by slice, the largest slices first", columns, rows)
+    yield from _slice_chart(report, metric, data)
+
+
+def _cell(measured: EvaluationResult, name: str) -> str:
+    if name not in measured.metrics:
+        return "–"
+    estimate = measured.candidate(name)
+    return numbers.plus_minus(estimate.value, estimate.half_width)
+
+
+def _change(measured: EvaluationResult, name: str) -> str:
+    change = measured.changes.get(name)
+    return "–" if change is None else numbers.between(change.low, change.high)
+
+
+def _slice_chart(report: RunReport, metric: str, data: Table) -> Iterator[Block]:
+    """Yields the changes from the serving model by slice, or, without a serving model, the metric itself."""
+    has_changes = bool(report.baseline)
+    found = []
+    for name, measured in sorted(report.slices.items(), key=lambda item: -item[1].num_examples):
+        estimate = measured.changes.get(metric) if has_changes else None
+        if not has_changes and metric in measured.metrics:
+            estimate = measured.candidate(metric)
+        if estimate is not None and not math.isnan(estimate.value) and not math.isnan(estimate.standard_error):
+            found.append((name, estimate))
+    if not found:
+        yield data
+        return
+    what = f"change of {metric}" if has_changes else metric
+    text = numbers.signed if has_changes else numbers.metric
+    values = [{"y": n, "x": e.value, "a": e.low, "b": e.high, "s": what} for n, e in found[:_MAX_POINTS]]
+    worst = min(found, key=lambda item: item[1].value)
+    words = (
+        f"The {what} with its 95 % interval, for the largest slices. The lowest value is "
+        f"{text(worst[1].value)}, in {worst[0]}."
+    )
+    spec = charts.intervals(values, what, zero=has_changes)
+    yield Figure(f"Slices: {what}", words, spec, data, is_wide=True)

@@ -1,0 +1,31 @@
+"use strict";
+// Draws the charts in the page's colours, again whenever these change from light to dark.
+(() => {
+  const specs = JSON.parse(document.getElementById("specs").textContent);
+  const charts = document.querySelectorAll(".chart");
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  const config = () => ({
+    aria: false, // the figure has its words
+    background: "transparent",
+    font: "system-ui, sans-serif",
+    view: { stroke: null },
+    axis: {
+      labelColor: colour("--quiet"), titleColor: colour("--quiet"), gridColor: colour("--line"),
+      domainColor: colour("--line"), tickColor: colour("--line"), labelFontSize: 11, titleFontSize: 11,
+      titleFontWeight: "normal", gridOpacity: 0.7,
+    },
+    legend: { labelColor: colour("--text"), labelFontSize: 12, symbolStrokeWidth: 2, symbolType: "square" },
+    range: {
+      category: ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5"].map(colour),
+    },
+  });
+
+  const draw = () => Promise.all(Array.from(charts, (place, i) => window.vegaEmbed(place, specs[i], {
+    actions: false, ast: true, config: config(), defaultStyle: false, renderer: "svg",
+  }))).then(() => true);
+
+  window.drawn = draw();
+  dark.addEventListener("change", () => { window.drawn = draw(); });
+})();

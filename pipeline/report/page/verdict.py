@@ -1,0 +1,107 @@
+"""A page's head: how the run ended, what serves now, and the numbers that decide."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+
+from pipeline.report.page import numbers
+from pipeline.report.page.parts import Card, Note, Tone
+from pipeline.report.page.sources import RunSources
+from pipeline.report.run_report import RunReport
+from transform.feature_spec import IMPRESSIONS
+
+#: The metrics in the head, if they were measured.
+_DECIDING = ("auc", "logloss", "calibration")
+
+#: The colour of each status.
+TONES: dict[str, Tone] = {"pushed": "good", "refused": "bad", "skipped": "warn", "failed": "bad"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A page's head.
+
+    Attributes:
+      status: How the run ended, in a word.
+      tone: Its colour.
+      title: How it ended, in a few words.
+      sentences: Why, and what serves now.
+      cards: The numbers that decide.
+    """
+
+    status: str
+    tone: Tone
+    title: str
+    sentences: Sequence[Note]
+    cards: Sequence[Card]
+
+
+def head(run: RunSources) -> Head:
+    """Returns the head of a run's page."""
+    report = run.report
+    return Head(report.status, TONES[report.status], title(report), list(_sentences(run)), list(_cards(run)))
+
+
+def title(report: RunReport) -> str:
+    """Says how a run ended, in a few words."""
+    match report.status:
+        case "pushed":
+            return f"Pushed as version {report.version}" + (", forced" if report.forced else "")
+        case "refused":
+            return "Refused: the model was not pushed"
+        case "skipped":
+            return f"Stopped by {report.skipped_by}: no model was trained on the span"
+        case "failed":
+            return f"Failed in {report.failed_node}" if report.failed_node else "Failed"
+
+
+def _sentences(run: RunSources) -> Iterator[Note]:
+    report = run.report
+    if report.reason:
+        yield Note(report.reason, "warn" if report.status == "skipped" else "bad")
+    for refusal in report.refusals:
+        yield Note(refusal, "bad")
+    if report.forced:
+        yield Note(f"Pushed despite the refusals: {report.forced}", "warn")
+    if report.push_note:
+        yield Note(f"Version {report.version}: {report.push_note}", "warn")
+    yield Note(serving_words(run))
+    if report.held_against:
+        yield Note(f"The model was held against: {report.held_against}.")
+
+
+def serving_words(run: RunSources) -> str:
+    """Says what serves when the page is written."""
+    if not run.existing:
+        return "No version serves: nothing was pushed yet."
+    version = run.existing[-1]
+    manifest = run.manifests[version]
+    spans = ", ".join(map(str, manifest.spans or ()))
+    trained = f", trained on span {spans}" if spans else ""
+    pushed = f", pushed {manifest.pushed_at}" if manifest.pushed_at else ""
+    own = " It is this run's." if version == run.report.version else " It is not this run's."
+    return f"Version {version} serves{trained}{pushed}.{own}"
+
+
+def _cards(run: RunSources) -> Iterator[Card]:
+    report, counts = run.report, run.counts()
+    for name in _DECIDING:
+        if name in report.metrics:
+            yield Card(name, numbers.metric(report.metrics[name]), _change(report, name))
+    if read := counts.read.get(IMPRESSIONS):
+        rejected = numbers.share(counts.num_rejected, read)
+        yield Card("impressions read", numbers.count(read), f"{rejected} rejected")
+    if report.training is not None:
+        yield Card("trained examples", numbers.count(report.training.num_trained_examples), "in all epochs together")
+    if run.seconds:
+        yield Card("time", numbers.seconds(run.seconds), f"{len(run.nodes)} components")
+
+
+def _change(report: RunReport, name: str) -> str:
+    if name not in report.baseline:
+        return "no serving model to compare with"
+    if name not in report.changes or math.isnan(report.changes[name][0]):
+        return f"serving model {numbers.metric(report.baseline[name])}"
+    return f"change {numbers.between(*report.changes[name])}"

@@ -1,0 +1,101 @@
+"""Writes the page of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+from absl import logging
+from ml_metadata.proto import metadata_store_pb2
+
+from components import storage
+from pipeline.errors import first_line
+from pipeline.report.page import (
+    costs,
+    curves,
+    features,
+    flow,
+    gates,
+    lineage,
+    quality,
+    training,
+    verdict,
+    vocabularies,
+    weights,
+)
+from pipeline.report.page.index import write_index
+from pipeline.report.page.model_card import model_card
+from pipeline.report.page.outcome import PageOutcome, card_path, page_path
+from pipeline.report.page.parts import Note, Section
+from pipeline.report.page.render import figures_of, render_page
+from pipeline.report.page.sources import RunSources, read_sources
+from pipeline.report.prometheus import RunRecord
+from pipeline.workspace import Workspace
+from trainer.warm_start_files import WarmStartError
+from transform.errors import UserError
+
+#: The folder, in that of the reports, with the charts' script.
+ASSETS = ".assets"
+
+#: The sections in the page's order: the anchor and the title that a section has if its input cannot be read.
+_SECTIONS: Sequence[tuple[str, str, Callable[[RunSources], Section]]] = (
+    ("gates", "Verdicts of the gates", gates.section),
+    ("data", "The way of the data", flow.section),
+    ("quality", "Quality", quality.section),
+    ("scores", "Scores", curves.section),
+    ("training", "Training", training.section),
+    ("vocabularies", "Vocabularies and warm start", vocabularies.section),
+    ("features", "Features and drift", features.section),
+    ("weights", "Strongest weights", weights.section),
+    ("cost", "Latency and cost", costs.section),
+    ("times", "Times of the components", lineage.times),
+    ("lineage", "Lineage", lineage.section),
+)
+
+#: What reading a removed or damaged artifact raises; its section says so, and the others are shown.
+_UNREADABLE = (OSError, UserError, ValueError, tf.errors.OpError, WarmStartError)
+
+
+def write_page(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> PageOutcome:
+    """Writes the page of a run and its model card, which replace earlier ones, and the index of all runs.
+
+    Args:
+      workspace: The run's workspace.
+      connection: The connection to ML Metadata.
+      ended: The run.
+
+    Returns:
+      The page's file, and a problem for each section whose input could not be read.
+    """
+    run = read_sources(workspace, connection, ended)
+    path = page_path(workspace, ended.run_id)
+    sections, problems = sections_of(run)
+    storage.write_text(str(path), page_of(run, sections, workspace.reports / ASSETS))
+    storage.write_text(str(card_path(workspace, ended.run_id)), model_card(run))
+    write_index(workspace, workspace.reports / ASSETS)
+    return PageOutcome(path, problems)
+
+
+def page_of(run: RunSources, sections: Sequence[Section], cache: Path) -> str:
+    """Returns a run's page as HTML; `cache` is as in `render_page`."""
+    values = {"run": run, "head": verdict.head(run), "sections": sections}
+    return render_page("run.html", cache, values, figures_of(sections))
+
+
+def sections_of(run: RunSources) -> tuple[list[Section], tuple[str, ...]]:
+    """Returns the sections of a run's page, and why some of them could not be made.
+
+    A section whose input cannot be read consists of the sentence that says so.
+    """
+    sections, problems = [], []
+    for anchor, title, make in _SECTIONS:
+        try:
+            sections.append(make(run))
+        except _UNREADABLE as error:
+            logging.exception("the section %r of the page of the run %s was not made", title, run.run_id)
+            problems.append(f"{title}: {first_line(error)}")
+            sections.append(
+                Section(anchor, title, [Note(f"This section could not be made: {first_line(error)}", "bad")])
+            )
+    return sections, tuple(problems)

@@ -1,0 +1,57 @@
+"""Writes the page of a run again, from what the workspace still holds."""
+
+from __future__ import annotations
+
+from ml_metadata.proto import metadata_store_pb2
+
+from pipeline.metadata.handle import Metadata
+from pipeline.registry.list import model_names
+from pipeline.report.page.outcome import PageOutcome
+from pipeline.report.page.write import write_page
+from pipeline.report.prometheus import RunRecord
+from pipeline.report.run_report import read_report
+from pipeline.workspace import Workspace
+from transform.errors import InputError
+
+
+def rebuild(workspace: Workspace, run_id: str | None) -> PageOutcome:
+    """Writes the page of a run, and the index of all runs.
+
+    Args:
+      workspace: The workspace.
+      run_id: The run's name; None takes the run whose report was written last.
+
+    Raises:
+      InputError: If there is no such run, or its report cannot be read.
+    """
+    files = sorted(workspace.reports.glob("*.json"), key=lambda file: (file.stat().st_mtime, file.name))
+    names = [file.stem for file in files]
+    if not names:
+        raise InputError(f"a workspace must have the report of a run. Received: none ({workspace.reports})")
+    run = names[-1] if run_id is None else run_id
+    if run not in names:
+        shown = ", ".join(names[-10:])
+        raise InputError(f"a run must be one on record, such as {shown}. Received: {run!r} ({workspace.reports})")
+    report = read_report(files[names.index(run)])
+    connection = workspace.metadata_connection()
+    name, executions = _executions(connection, run)
+    return write_page(workspace, connection, RunRecord(name or _only_model(workspace), run, executions, report))
+
+
+def _executions(connection: metadata_store_pb2.ConnectionConfig, run_id: str) -> tuple[str, dict[str, int]]:
+    """Returns a run's pipeline and, by node, its execution; empty if ML Metadata does not have the run."""
+    name, found = "", {}
+    with Metadata(connection) as handle:
+        context = handle.store.get_context_by_type_and_name("pipeline_run", run_id)
+        for execution in handle.store.get_executions_by_context(context.id) if context else ():
+            named = {c.type: c.name for c in handle.store.get_contexts_by_execution(execution.id)}
+            name = named["pipeline"]
+            found[named["node"].removeprefix(f"{name}.")] = execution.id
+    return name, found
+
+
+def _only_model(workspace: Workspace) -> str:
+    names = model_names(workspace)
+    if len(names) > 1:
+        raise InputError(f"ML Metadata must have the run if there are several models: {names} ({workspace.root})")
+    return names[0]

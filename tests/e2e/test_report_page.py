@@ -1,0 +1,129 @@
+"""The page of a run, written by `wdr run`, and the index of all runs, in a real browser, opened from disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.browser import new_browser
+from tests.e2e.bad_store import ok_in_process
+from tests.e2e.own_copy import own_copy_of
+
+pytestmark = pytest.mark.slow
+
+#: Where a reader sees a page: the width in pixels, and the colour scheme.
+PLACES = [(1440, "light"), (390, "light"), (1440, "dark"), (390, "dark")]
+
+
+@dataclasses.dataclass
+class Opened:
+    """A page in the browser, with what it has logged and fetched."""
+
+    page: Page
+    messages: list[str]
+    requests: list[str]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with new_browser() as found:
+        yield found
+
+
+def opened(browser: Browser, file: Path, width: int = 1440, scheme: Any = "light") -> Opened:
+    """Opens a page from disk and waits until its charts are drawn."""
+    found = Opened(browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme), [], [])
+    found.page.on("console", lambda message: found.messages.append(message.text))
+    found.page.on("pageerror", lambda error: found.messages.append(str(error)))
+    found.page.on("request", lambda request: found.requests.append(request.url))
+    found.page.goto(file.as_uri())
+    assert found.page.evaluate("window.drawn") is True
+    return found
+
+
+def page_of_run(workspace: Path) -> Path:
+    (report,) = (workspace / "reports").glob("*.json")
+    return report.with_suffix(".html")
+
+
+@pytest.mark.parametrize(("width", "scheme"), PLACES)
+@pytest.mark.parametrize("name", ["run", "index"])
+def test_it_is_complete_and_accessible_from_disk(
+    first_day: tuple[Path, str], browser: Browser, name: str, width: int, scheme: str
+) -> None:
+    workspace, _ = first_day
+    file = page_of_run(workspace) if name == "run" else workspace / "reports" / "index.html"
+    found = opened(browser, file, width, scheme)
+    page = found.page
+    assert (found.messages, found.requests) == ([], [file.as_uri()])
+    for section in page.locator("main > section").all():
+        assert section.locator("h2").count() == 1
+        text = section.inner_text().removeprefix(section.locator("h2").inner_text()).strip()
+        assert text, section.get_attribute("id")
+    charts = page.locator(".chart")
+    assert charts.count() > 0
+    assert page.locator(".chart svg").count() == charts.count()
+    boxes = [chart.bounding_box() for chart in charts.all()]
+    assert all(box is not None and 200 < box["width"] <= width and box["height"] > 60 for box in boxes)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    faults = Axe().run(page).response["violations"]
+    serious = [(f["id"], f["nodes"][0]["html"][:200]) for f in faults if f["impact"] in ("serious", "critical")]
+    assert serious == []
+    page.close()
+
+
+def test_the_charts_follow_the_colours(first_day: tuple[Path, str], browser: Browser) -> None:
+    page = opened(browser, page_of_run(first_day[0])).page
+    colour = "getComputedStyle(document.querySelector('.chart svg text')).fill"
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("window.drawn") is True
+    assert page.evaluate(colour) != light
+    page.close()
+
+
+def test_it_is_read_with_the_keyboard(first_day: tuple[Path, str], browser: Browser) -> None:
+    page = opened(browser, page_of_run(first_day[0])).page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the contents"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for _ in range(200):  # on to the first chart's data
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName") == "SUMMARY":
+            break
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.parentElement.open") is True
+    page.close()
+
+
+def test_the_summary_says_where_it_is(first_day: tuple[Path, str]) -> None:
+    workspace, output = first_day
+    assert str(page_of_run(workspace)) in "".join(output.split())  # a long path is folded
+
+
+def test_report_writes_it_again(first_day: tuple[Path, str], tmp_path: Path) -> None:
+    """The copy's artifacts are its own: the page is made from ML Metadata, the artifacts and the report."""
+    workspace = own_copy_of(first_day[0], tmp_path / "workspace")
+    page = page_of_run(workspace)
+    before = page.read_text()
+    page.unlink()
+    (workspace / "reports" / "index.html").unlink()
+    output = ok_in_process("report", "--workspace", workspace)
+    assert output.split() == [str(page)]
+    assert _without_places(page.read_text(), workspace) == _without_places(before, first_day[0])
+    assert (workspace / "reports" / "index.html").exists()
+    card = page.with_suffix(".model_card.md").read_text()
+    metrics = json.loads(page.with_suffix(".json").read_text())["metrics"]
+    assert f"| auc | {metrics['auc']:.4f} |" in card
+
+
+def _without_places(text: str, workspace: Path) -> str:
+    return text.replace(str(workspace), "")

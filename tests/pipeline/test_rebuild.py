@@ -1,0 +1,52 @@
+"""`wdr report`: which run it takes, and what it says if there is none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components import storage
+from components.model_store.manifest import Manifest
+from components.model_store.versions import add_version
+from pipeline.cli.main import cli
+from pipeline.report.rebuild import rebuild
+from pipeline.report.run_report import RunReport
+from pipeline.workspace import Workspace
+from tests.pipeline.run_results import run_result
+from transform.errors import InputError
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace with the reports of two runs, of which ML Metadata has no record any more."""
+    found = Workspace.at(tmp_path)
+    add_version(str(found.serving("store")), lambda folder: storage.write_text(f"{folder}/x", "x"), Manifest())
+    for name, report, seconds in (("b", run_result(), 1), ("a", RunReport.skipped(2, "row_gate", "too few rows"), 2)):
+        file = found.reports / f"{name}.json"
+        storage.write_text(str(file), report.to_json())
+        os.utime(file, (seconds, seconds))
+    return found
+
+
+def test_the_last_run_or_a_named_one(workspace: Workspace) -> None:
+    assert rebuild(workspace, None).path == workspace.reports / "a.html"
+    assert "Stopped by row_gate" in (workspace.reports / "a.html").read_text()
+    result = CliRunner().invoke(cli, ["report", "b", "--workspace", str(workspace.root)])
+    assert (result.exit_code, result.output) == (0, f"{workspace.reports / 'b.html'}\n")
+    assert "Pushed as version 1" in (workspace.reports / "b.html").read_text()
+    assert (workspace.reports / "index.html").exists()
+
+
+@pytest.mark.parametrize("name", ["c", "../reports/a", "a.json", ""])
+def test_another_name_is_refused(workspace: Workspace, name: str) -> None:
+    with pytest.raises(InputError, match=r"^a run must be one on record, such as b, a\. Received: ") as raised:
+        rebuild(workspace, name)
+    assert repr(name) in str(raised.value)
+
+
+def test_a_workspace_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must have the report of a run"):
+        rebuild(Workspace.at(tmp_path), None)

@@ -1,0 +1,98 @@
+"""The index of all runs: fourteen days, of which one was blocked and one was refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from components import storage
+from components.infra_validation.verdict import Latency, Measurements, Verdict
+from components.ingestion.counts import Counts
+from components.model_store.manifest import Manifest, Metrics
+from components.model_store.versions import add_version
+from pipeline.report.page.index import index_of, write_index
+from pipeline.report.page.render import chart_script
+from pipeline.report.run_report import RunReport
+from pipeline.workspace import Workspace
+from tests.once import made_once
+from tests.pipeline.page_elements import Elements
+from tests.pipeline.run_results import run_result
+from tests.pipeline.summaries import trained
+
+BLOCKED, REFUSED = 9, 12
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "chart_script", chart_script)
+
+
+def report_of(day: int, version: int | None) -> RunReport:
+    """The report of a day, through the dataclasses that a run writes."""
+    if day == BLOCKED:
+        return RunReport.skipped(day, "data_gate", "a span must have at least 0.5 times the median number of examples")
+    cost = Measurements(2.0, 3.0, 400.0, 50.0 + day, (Latency(200, 1, 2.0, 3.0 + day, 4.0),))
+    return run_result(
+        status="pushed" if version else "refused",
+        span=day,
+        spans=(day,),
+        counts=Counts(span=day, read={"impressions": 1000 + day}, rejected={"impressions": {"bad_label": 10}}),
+        metrics={"auc": 0.7 + day / 1000, "logloss": 0.3, "calibration": 1.0},
+        baseline={} if day == 1 else {"auc": 0.7 + (day - 1) / 1000, "logloss": 0.31, "calibration": 1.01},
+        training=trained(vocabulary_sizes={"app": 100 + day}),
+        infra=Verdict((), cost),
+        refusals=() if version else ("auc may be worse than the serving model's by at most 0.006",),
+        version=version,
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace of fourteen days, in which all but two pushed a version."""
+    found = Workspace.at(tmp_path)
+    root = str(found.serving("store"))
+    version = 0
+    for day in range(1, 15):
+        is_pushed = day not in (BLOCKED, REFUSED)
+        if is_pushed:
+            version += 1
+            manifest = Manifest(spans=(day,), run_id=f"run-{day:02d}", metrics=Metrics({"auc": 0.7 + day / 1000}))
+            add_version(root, lambda folder: storage.write_text(f"{folder}/x", "x"), manifest)
+        file = found.reports / f"run-{day:02d}.json"
+        storage.write_text(str(file), report_of(day, version if is_pushed else None).to_json())
+        os.utime(file, (1_767_225_600 + 86_400 * day,) * 2)
+        file.with_suffix(".html").touch()
+    return found
+
+
+def test_it_shows_the_blocked_day_the_refusals_and_the_versions(workspace: Workspace, cache: Path) -> None:
+    elements = Elements(index_of(workspace, cache))
+    assert "data_gate" in elements.text["refusals"]
+    assert "at least 0.5 times the median" in elements.text["refusals"]
+    assert "worse than the serving model's by at most 0.006" in elements.text["refusals"]
+    assert "Nothing was pushed in span 9, 12." in elements.text["metrics"]
+    assert elements.text["runs"].count("pushed") >= 12
+    assert "store 12" in elements.text["versions"]
+    assert "0.7140" in elements.text["versions"]  # version 12 is of day 14
+    assert "114" in elements.text["vocabularies"]
+    assert "1,014" in elements.text["cost"]
+    assert "17.0" in elements.text["cost"]  # the last day's latency
+    links = [str(a["href"]) for tag, a in elements.tags if tag == "a" and str(a["href"]).startswith("run-")]
+    assert links == [f"run-{day:02d}.html" for day in range(14, 0, -1)]  # the newest first
+
+
+def test_a_report_that_cannot_be_read_is_said_and_the_others_are_shown(workspace: Workspace, cache: Path) -> None:
+    (workspace.reports / "run-03.json").write_text("{")
+    elements = Elements(index_of(workspace, cache))
+    assert "A report is left out: a run's report must be JSON" in elements.text["runs"]
+    assert "run-04" in elements.text["runs"]
+
+
+def test_a_workspace_without_runs_has_an_index(tmp_path: Path, cache: Path) -> None:
+    path = write_index(Workspace.at(tmp_path), cache)
+    assert path == tmp_path / "reports" / "index.html"
+    text = Elements(path.read_text()).text
+    assert "No run is on record." in text["runs"]
+    assert "Nothing was pushed yet." in text["versions"]

@@ -1,0 +1,234 @@
+"""The page of a run: all sections are there, whatever the run came to, and nothing from data becomes markup."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.evaluation.results import Estimate, EvaluationResult
+from components.gate_records import Finding
+from components.infra_validation.verdict import Latency, Measurements, Verdict
+from components.ingestion.counts import Counts
+from components.model_store.manifest import Manifest
+from pipeline.report.page import curves, features, numbers
+from pipeline.report.page.curves import Histogram
+from pipeline.report.page.model_card import model_card, plain
+from pipeline.report.page.render import chart_script
+from pipeline.report.page.sources import Node, Output, RunSources
+from pipeline.report.page.write import page_of, sections_of
+from pipeline.report.run_report import RunReport
+from tests.once import made_once
+from tests.pipeline.page_elements import Elements
+from tests.pipeline.run_results import run_result
+from tests.pipeline.summaries import trained
+from trainer.evaluation import Metrics
+from trainer.training_progress import Epoch
+from trainer.warm_start import TableReport, WarmStartReport
+
+HOSTILE = '</script><img src=x onerror="alert(1)"><!--{{ 7 * 7 }}'
+
+SECTIONS = [
+    "gates", "data", "quality", "scores", "training", "vocabularies", "features", "weights", "cost", "times", "lineage",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the charts' script, which takes two seconds to make."""
+    return made_once(tmp_path_factory, "chart_script", chart_script)
+
+
+def sources(report: RunReport, **changes: object) -> RunSources:
+    fields: dict[str, object] = {
+        "run_id": "a-run", "pipeline_name": "store", "report": report, "nodes": (), "earlier_statistics": None,
+        "manifests": {}, "existing": (), "serving_root": "/nowhere/serving/store",
+    }  # fmt: skip
+    return RunSources(**fields | changes)  # type: ignore[arg-type]
+
+
+def page(run: RunSources, cache: Path) -> str:
+    sections, problems = sections_of(run)
+    assert problems == ()
+    return page_of(run, sections, cache)
+
+
+def full_report(name: str) -> RunReport:
+    """The report of a second day that pushed; `name` stands wherever a text comes from data."""
+    measured = EvaluationResult(
+        20, {"auc": 0.7}, {"auc": 0.69}, {"auc": Estimate(0.01, 0.02)}, errors={"auc": 0.01}, num_positives=3
+    )
+    cost = Measurements(2.0, 3.0, 400.0, 50.0, (Latency(200, 1, 2.0, 3.0, 4.0),))
+    epochs = (Epoch(1, 100, 0.3, Metrics(20, 0.6, 0.29)), Epoch(2, 100, 0.2, Metrics(20, 0.7, 0.25)))
+    start = WarmStartReport("models/1", {f"wide/{name}": TableReport(5, 2, 1, 0.5)}, (), (f"{name}: changed",))
+    training = trained(
+        warm_started_from="models/1", warm_start=start, epochs=epochs, num_epochs=2, vocabulary_sizes={name: 7}
+    )
+    finding = Finding("quality", "evaluation.thresholds", "warn", name, 0.7, 0.8, 20, f"{name} is low")
+    return run_result(
+        span=2,
+        spans=(2, 1),
+        counts=Counts(span=2, read={"impressions": 120, name: 5}, rejected={"impressions": {name: 20}},
+                      labels={"train": {"0": 70, "1": 10}, "eval": {"0": 15, "1": 5}}),
+        training=training,
+        metrics={"auc": 0.75},
+        baseline={"auc": 0.7},
+        changes={"auc": (0.01, 0.09)},
+        slices={f"country = {name}": measured},
+        findings=(finding,),
+        data_findings=(finding,),
+        infra=Verdict((), cost, cost),
+        places={name: name},
+        push_note=name,
+        held_against=name,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        full_report("in"),
+        run_result(),
+        run_result(status="refused", version=None, refusals=("auc is low",), metrics={}, infra=Verdict(("slow",))),
+        RunReport.skipped(3, "row_gate", "too few rows"),
+        RunReport.failed(3, "trainer", "the disk is full"),
+    ],
+    ids=["second", "first", "refused", "skipped", "failed"],
+)
+def test_every_section_is_there_and_says_something(report: RunReport, cache: Path) -> None:
+    elements = Elements(page(sources(report), cache))
+    assert [attributes["id"] for tag, attributes in elements.tags if tag == "section"] == ["verdict", *SECTIONS]
+    headings = {name: text.split("\n") for name, text in elements.text.items() if name}
+    assert {name: bool("".join(lines[3:]).strip()) for name, lines in headings.items()} == dict.fromkeys(headings, True)
+
+
+def test_it_says_how_a_run_ended() -> None:
+    skipped = sources(RunReport.skipped(3, "row_gate", "too few rows"), existing=(4,), manifests={4: Manifest()})
+    text = "".join(line for line in _texts(skipped))
+    assert "Version 4 serves. It is not this run's." in text
+    assert "row_gate stopped the run: too few rows" in text
+
+
+def _texts(run: RunSources) -> list[str]:
+    from pipeline.report.page.verdict import head
+
+    sections, _ = sections_of(run)
+    notes = [*head(run).sentences, *(b for s in sections for b in s.blocks if hasattr(b, "text"))]
+    return [note.text for note in notes if hasattr(note, "text")]
+
+
+def test_a_hostile_text_is_text_only(cache: Path) -> None:
+    made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    node = Node(HOSTILE, "done", made, 3.0, (Output(HOSTILE, HOSTILE, 2),))
+    run = sources(full_report(HOSTILE), run_id=HOSTILE, pipeline_name=HOSTILE, nodes=(node,))
+    hostile, harmless = Elements(page(run, cache)), Elements(page(sources(full_report("in"), nodes=(node,)), cache))
+    assert {tag for tag, _ in hostile.tags} == {tag for tag, _ in harmless.tags}
+    assert sum(tag == "script" for tag, _ in hostile.tags) == 3  # the charts' data, Vega, and the page's own
+    assert not [name for _, attributes in hostile.tags for name in attributes if name.startswith("on")]
+    assert HOSTILE in hostile.text["gates"]
+    assert "49" not in hostile.text["gates"]
+    (specs,) = re.findall(r'<script type="application/json" id="specs">(.*?)</script>', page(run, cache))
+    assert any(HOSTILE in json.dumps(spec, ensure_ascii=False).replace('\\"', '"') for spec in json.loads(specs))
+
+
+def test_a_hostile_text_is_text_only_in_the_model_card() -> None:
+    card = model_card(sources(full_report(HOSTILE), pipeline_name=HOSTILE))
+    assert "<" not in card.replace("\\<", "")
+    assert plain("a|b\n# *c*") == "a\\|b \\# \\*c\\*"
+
+
+def test_a_page_fetches_nothing(cache: Path) -> None:
+    text = page(sources(full_report("in")), cache)
+    assert "default-src 'none'" in text
+    elements = Elements(text)
+    assert [a for _, a in elements.tags if "src" in a] == []
+    assert [tag for tag, _ in elements.tags if tag in ("link", "iframe", "img", "object", "form")] == []
+    assert {str(a["href"])[0] for tag, a in elements.tags if tag == "a"} == {"#", "i"}  # sections, index.html
+
+
+def test_its_size_is_bounded(cache: Path) -> None:
+    """Three thousand slices, findings and reasons, each with a name of ten thousand characters."""
+    names = [f"{i} " + "x" * 10_000 for i in range(3000)]
+    whole = EvaluationResult(20, {"auc": 0.7}, {}, {}, errors={"auc": 0.01})
+    report = run_result(
+        slices=dict.fromkeys(names, whole),
+        counts=Counts(span=1, read={"impressions": 9}, rejected={"impressions": dict.fromkeys(names, 1)}),
+        training=trained(vocabulary_sizes=dict.fromkeys(names, 1)),
+    )
+    script = len(chart_script(cache))
+    assert len(page(sources(report), cache)) - script < 1_500_000
+    small = len(page(sources(full_report("in")), cache)) - script
+    assert small < 100_000
+
+
+def test_a_section_whose_artifact_is_damaged_says_so_and_the_others_are_made(tmp_path: Path) -> None:
+    (tmp_path / "gate_record.json").write_text("{")
+    made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    node = Node("data_validation", "done", made, 3.0, (Output("GateRecord", str(tmp_path), 2),))
+    sections, problems = sections_of(sources(run_result(), nodes=(node,)))
+    assert len(sections) == len(SECTIONS)
+    assert [problem.split(":")[0] for problem in problems] == ["Verdicts of the gates", "Features and drift", "Lineage"]
+    assert all("gate_record.json" in problem or "schema version" in problem for problem in problems)
+
+
+def test_a_kept_script_that_is_not_whole_is_made_again(cache: Path, tmp_path: Path) -> None:
+    (file,) = cache.glob("*.js")
+    whole = file.read_text()
+    (tmp_path / file.name).write_text(whole[:1000])
+    assert chart_script(tmp_path) == chart_script(cache)
+    assert (tmp_path / file.name).read_text() == whole
+    assert "</script" not in whole
+
+
+#: Scores 0.1, 0.2 and 0.4 with 4, 2 and 2 examples, of which 1, 0 and 2 are positive.
+HISTOGRAM = Histogram(np.array([4.0, 2.0, 2.0]), np.array([1.0, 0.0, 2.0]), np.array([0.4, 0.4, 0.8]))
+
+
+def test_roc() -> None:
+    false, true = curves.roc(HISTOGRAM)
+    assert false.tolist() == [0, 0, 2 / 5, 1]
+    assert true.tolist() == [0, 2 / 3, 2 / 3, 1]
+
+
+def test_precision_and_recall() -> None:
+    recall, precision = curves.precision_recall(HISTOGRAM)
+    assert recall.tolist() == [2 / 3, 2 / 3, 1]
+    assert precision.tolist() == [1, 1 / 2, 3 / 8]
+
+
+def test_calibration() -> None:
+    """Two groups of four examples."""
+    found = curves.calibration(HISTOGRAM, groups=2)
+    assert [[round(x, 6) for x in group] for group in found] == [[0.1, 0.25, 4], [0.3, 0.5, 4]]
+
+
+def test_a_histogram_is_rebinned() -> None:
+    """Four values in [0, 2) and two in [2, 4): of [1, 3), two and one."""
+    shares = features._rebinned([(0.0, 2.0, 4.0), (2.0, 4.0, 2.0)], np.array([0.0, 1.0, 3.0, 4.0]))
+    assert [round(share, 6) for share in shares] == [round(x / 6, 6) for x in (2, 3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (numbers.percent(0.0004), "< 0.1 %"),
+        (numbers.percent(0.1234), "12.3 %"),
+        (numbers.percent(0.0), "0 %"),
+        (numbers.metric(math.nan), "–"),
+        (numbers.signed(-0.01), "−0.0100"),
+        (numbers.short(197_300.4), "197,300"),
+        (numbers.short(0.012345), "0.01235"),
+        (numbers.seconds(8.04), "8.0 s"),
+        (numbers.seconds(200), "3 min 20 s"),
+        (numbers.seconds(7300), "2 h 1 min"),
+        (numbers.plural(1, "epoch"), "1 epoch"),
+        (numbers.plural(2, "epoch"), "2 epochs"),
+    ],
+)
+def test_numbers(text: str, expected: str) -> None:
+    assert text == expected
