@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.checkpoints import remove_folder
+from trainer.event_files import write_event_files
 from trainer.hyperparameters import decoded
 from trainer.progress import log_stage
 from trainer.rank_export.catalog import read_items
@@ -43,7 +44,8 @@ def run_fn(fn_args: Any) -> None:
         `eval_files` (lists of patterns), `transform_graph_path`, `base_model` (the previous SavedModel's folder or
         None), `hyperparameters` (the Tuner's result, or None) and `serving_model_dir`
         (`<model uri>/Format-Serving`). It writes `warm_start/`, `own_scores/`, `reference_scores.npz`,
-        `training_report.json` and `wide_weights.md` beside the latter.
+        `training_report.json` and `wide_weights.md` beside the latter, and TensorBoard's event files into
+        `model_run_dir`, if present.
 
     Raises:
       TrainingError: If there are no training examples, or the training diverges.
@@ -71,6 +73,8 @@ def run_fn(fn_args: Any) -> None:
     save_warm_start(model, prepared.optimizers, config.spec, config.training, transform_state, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))
     _write(directory, TRAINING_REPORT_FILE, _report(result, prepared, tuned, signatures).to_json())
+    if events := getattr(fn_args, "model_run_dir", None):  # where TFX's Trainer expects them; other callers have none
+        write_event_files(result.epochs, events)
     if folder is not None:
         remove_folder(folder)
 

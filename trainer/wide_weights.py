@@ -121,7 +121,13 @@ def _strongest(table: Table, weights: np.ndarray, transform_state: TransformStat
 def _table(columns: Sequence[str], lines: Sequence[Sequence[str]], numbers: slice) -> str:
     alignment = ["---"] * len(columns)
     alignment[numbers] = ["---:"] * len(alignment[numbers])
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (columns, alignment, *lines))
+    rows = (columns, alignment, *lines)
+    return "".join(f"| {' | '.join(_escaped(cell) for cell in cells)} |\n" for cells in rows)
+
+
+def _escaped(cell: str) -> str:
+    """A text for a cell of a table: a bar would end it."""
+    return cell.replace("|", r"\|")
 
 
 def _quantile(boundaries: np.ndarray, quantile: int) -> str:
@@ -147,7 +153,6 @@ def _count(bucket: int) -> str:
 
 
 def _text(token: bytes) -> str:
-    """A token as text for a table cell, with non-printable characters escaped."""
+    """A token as text, with non-printable characters escaped."""
     text = token.decode("utf-8", errors="backslashreplace")
-    text = "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in text)
-    return text.replace("|", r"\|")
+    return "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in text)

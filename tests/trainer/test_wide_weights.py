@@ -30,7 +30,7 @@ CROSS = RowKeys("vocabulary", "price_x_app", features=("price", "app"), quantile
     ("keys", "row", "expected"),
     [
         (APP, 0, ["maps"]),
-        (APP, 1, [r"Müller\|\n"]),
+        (APP, 1, [r"Müller|\n"]),
         (APP, 2, [r"\xff\x00"]),
         (APP, 4, ["(out of vocabulary, bucket 1 of 2)"]),
         (CROSS, 0, ["below 0.5", "maps"]),
@@ -109,6 +109,12 @@ Rows that lower the score most:
     assert "raises" not in cross
     assert "Combinations are hashed" in hashed
     assert "| +3.0000 | 20.1 | hash bucket 49 |" in hashed
+
+
+def test_a_bar_in_a_token_does_not_end_a_cell(weighted: Trained) -> None:
+    vocabularies = weighted.transform_state.vocabularies | {"app": [b"ma|ps", b"chat", b"mail"]}
+    state = dataclasses.replace(weighted.transform_state, vocabularies=vocabularies)
+    assert r"| +2.0000 | 7.39 | ma\|ps |" in to_markdown(weighted.model, state)
 
 
 def test_no_more_than_the_strongest_are_listed(weighted: Trained) -> None:
