@@ -98,7 +98,7 @@ def warnings(run_result: RunResult) -> Iterator[str]:
     for finding in run_result.findings:
         if finding.severity in _WARNINGS:
             yield finding.sentence
-    yield from not_beaten(run_result)
+    yield from not_beaten(run_result.references)
     if run_result.references_problem:
         yield f"the reference models are not compared: {run_result.references_problem}"
     if run_result.infra.baseline_problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -57,13 +57,13 @@ def _references(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
         cells = (cell for metric in ("auc", "logloss") for cell in _reference_cells(reference, metric))
         table.add_row(name.replace("_", " "), *cells)
     yield "reference models", table
-    for sentence in not_beaten(run_result):
+    for sentence in not_beaten(run_result.references):
         yield "", f"[yellow]{escape(sentence)}[/yellow]"
 
 
-def not_beaten(run_result: RunResult) -> Iterator[str]:
+def not_beaten(references: Mapping[str, ReferenceResult]) -> Iterator[str]:
     """Yields a sentence for each reference model whose log loss is not above the candidate model's beyond chance."""
-    for name, reference in run_result.references.items():
+    for name, reference in references.items():
         gain = reference.gain("logloss")
         if gain is not None and gain.low <= 0:
             against_it = f"logloss {reference.metrics['logloss']:.4f}, gain {gain.value:+.4f} ± {gain.half_width:.4f}"

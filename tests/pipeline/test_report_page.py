@@ -16,6 +16,7 @@ from components.gate_records import Finding
 from components.infra_validation.verdict import Latency, Measurements, Verdict
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
+from components.quality_gate.inputs import PairedDifference, ReferenceResult
 from pipeline.report.page import curves, features, numbers
 from pipeline.report.page.curves import Histogram
 from pipeline.report.page.model_card import model_card, plain
@@ -232,3 +233,13 @@ def test_a_histogram_is_rebinned() -> None:
 )
 def test_numbers(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> None:
+    beaten = ReferenceResult({"auc": 0.5, "logloss": 0.3}, {"logloss": PairedDifference(-0.05, 0.01)})
+    better = ReferenceResult({"auc": 0.8, "logloss": 0.2}, {"logloss": PairedDifference(0.05, 0.01)})
+    text = page(sources(run_result(references={"constant": beaten, "item_mean": better})), cache)
+    assert "The candidate model is not better than the item mean: logloss 0.2000, gain -0.0500 ± 0.0196." in text
+    assert "not better than the constant" not in text
+    alone = page(sources(run_result(references={"constant": beaten})), cache)
+    assert "The candidate model is better than each reference model." in alone

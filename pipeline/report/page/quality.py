@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from components.evaluation.results import EvaluationResult
 from components.gate_records import read_record
-from components.quality_gate.inputs import QualityInputs
+from components.quality_gate.inputs import QualityInputs, ReferenceResult
 from pipeline.create import QUALITY_GATE
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
 from pipeline.report.page.sources import RunSources
+from pipeline.report.quality_table import not_beaten
 from pipeline.report.run_report import RunReport
 
 #: The metrics of a slice, if they were measured.
@@ -27,7 +28,7 @@ def section(run: RunSources) -> Section:
     if not report.metrics:
         blocks: list[Block] = [Note("The model was not evaluated, so there are no metrics.", "quiet")]
     else:
-        blocks = [*_whole(run), *_slices(report)]
+        blocks = [*_whole(run), *_references(report), *_slices(report)]
     if report.progress is not None:
         blocks += _unseen(report)
     return Section("quality", "Quality", blocks)
@@ -48,6 +49,33 @@ def _whole(run: RunSources) -> Iterator[Block]:
     columns = ("metric", "#candidate ± 95 %", "#serving model", "#change", "#95 % interval of the change")
     caption = f"Metrics on {numbers.count(report.num_eval_examples)} evaluation examples"
     yield Table.bounded(caption, columns, rows)
+
+
+def _references(report: RunReport) -> Iterator[Block]:
+    """Yields the reference models, and a sentence for each that the candidate model does not beat."""
+    if report.references_problem:
+        yield Note(f"The reference models are not compared: {report.references_problem}", "warn")
+    if not report.references:
+        return
+    rows = [
+        (name.replace("_", " "), *(cell for metric in ("auc", "logloss") for cell in _reference_cells(found, metric)))
+        for name, found in report.references.items()
+    ]
+    columns = ("reference model", "#auc", "#candidate's gain ± 95 %", "#logloss", "#candidate's gain ± 95 %")
+    yield Table.bounded("Reference models on the same examples; a positive gain is the candidate's", columns, rows)
+    sentences = list(not_beaten(report.references))
+    for sentence in sentences:
+        yield Note(f"The candidate model is {sentence}.", "warn")
+    if not sentences:
+        yield Note("The candidate model is better than each reference model.", "good")
+
+
+def _reference_cells(found: ReferenceResult, metric: str) -> tuple[str, str]:
+    gain = found.gain(metric)
+    return (
+        numbers.metric(found.metrics.get(metric, math.nan)),
+        "–" if gain is None else f"{numbers.signed(gain.value)} ± {numbers.metric(gain.half_width)}",
+    )
 
 
 def _measured(run: RunSources) -> EvaluationResult | None:
