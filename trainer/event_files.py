@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from trainer.training_progress import Epoch
 
+#: By this, TensorBoard recognizes a number that it draws as a curve.
+_SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR")
+
 
 def write_event_files(epochs: Sequence[Epoch], directory: str) -> None:
     """Writes one event file; its steps are the epochs, from 1.
@@ -22,9 +25,13 @@ def write_event_files(epochs: Sequence[Epoch], directory: str) -> None:
     writer = tf.summary.create_file_writer(directory)
     with writer.as_default():
         for epoch in epochs:
-            tf.summary.scalar("loss/train", epoch.loss, step=epoch.epoch)
-            if epoch.validation.logloss is not None:
-                tf.summary.scalar("loss/validation", epoch.validation.logloss, step=epoch.epoch)
-            if epoch.validation.auc is not None:
-                tf.summary.scalar("auc/validation", epoch.validation.auc, step=epoch.epoch)
+            _write("loss/train", epoch.loss, epoch.epoch)
+            _write("loss/validation", epoch.validation.logloss, epoch.epoch)
+            _write("auc/validation", epoch.validation.auc, epoch.epoch)
     writer.close()
+
+
+def _write(tag: str, value: float | None, step: int) -> None:
+    """Writes a number as `tf.summary.scalar` does, which needs TensorBoard installed."""
+    if value is not None:
+        tf.summary.write(tag, tf.constant(value, tf.float32), step, _SCALAR)

@@ -16,11 +16,13 @@ def test_they_have_each_epoch_s_metrics(tmp_path: Path) -> None:
     epochs = (Epoch(1, 100, 0.5, Metrics(20, None, 0.375)), Epoch(2, 100, 0.25, Metrics(20, 0.75, 0.125)))
     write_event_files(epochs, str(tmp_path))
     (file,) = tmp_path.iterdir()
-    found = {
-        (value.tag, event.step): float(tf.make_ndarray(value.tensor))
-        for event in tf.compat.v1.train.summary_iterator(str(file))
-        for value in event.summary.value
-    }
+    values = [
+        (event.step, value) for event in tf.compat.v1.train.summary_iterator(str(file)) for value in event.summary.value
+    ]
+    # TensorBoard keeps a tag's metadata from its first value.
+    plugins = {value.metadata.plugin_data.plugin_name for _, value in values if value.HasField("metadata")}
+    assert plugins == {"scalars"}
+    found = {(value.tag, step): float(tf.make_ndarray(value.tensor)) for step, value in values}
     assert found == pytest.approx({
         ("loss/train", 1): 0.5, ("loss/validation", 1): 0.375,
         ("loss/train", 2): 0.25, ("loss/validation", 2): 0.125, ("auc/validation", 2): 0.75,

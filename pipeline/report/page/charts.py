@@ -21,6 +21,12 @@ Datum: TypeAlias = Mapping[str, Any]
 _HEIGHT = 240
 _ROW_HEIGHT = 22
 
+#: Maximum number of spans that are named on an axis.
+_MAX_TICKS = 14
+
+#: The height of an axis with its title, and a legend.
+_AXIS_HEIGHT = 64
+
 
 def thinned(points: Sequence[Any], most: int = MAX_POINTS) -> list[Any]:
     """Returns at most `most` of the points, evenly spaced, with the first and the last."""
@@ -109,7 +115,8 @@ def history(data: Sequence[Datum], y: str, marked: Sequence[int], series: Sequen
       mark: What a marked span is.
     """
     base = alt.Chart(_values(data))
-    x = alt.X("x:Q").title("span").axis(tickMinStep=1, format="d").scale(zero=False, nice=False, padding=12)
+    spans = thinned(sorted({*(d["x"] for d in data), *marked}), _MAX_TICKS)
+    x = alt.X("x:Q").title("span").axis(values=spans, format="d").scale(zero=False, nice=False, padding=12)
     drawn = base.mark_line(strokeWidth=2, point=True).encode(
         x=x,
         y=alt.Y("y:Q").title(y).scale(zero=False).axis(tickCount=6),
@@ -138,7 +145,10 @@ def bars(data: Sequence[Datum], x: str, *, series: Sequence[str] = (), stack: bo
     """
     encodings: dict[str, Any] = {
         "y": alt.Y("y:N", sort=None).title(None).axis(labelLimit=180),
-        "x": alt.X("x:Q").title(x).axis(format=".2~%" if share else "~s", tickCount=5).stack("zero" if stack else None),
+        "x": alt.X("x:Q")
+        .title(x)
+        .axis(format=_number_format(data, share), tickCount=5)
+        .stack("zero" if stack else None),
         "color": _colour(data, series),
         "tooltip": [alt.Tooltip("y:N").title("name"), alt.Tooltip("s:N").title("series"), _tip("x", x, "Q")],
     }
@@ -151,7 +161,14 @@ def bars(data: Sequence[Datum], x: str, *, series: Sequence[str] = (), stack: bo
         data = [{**d, "o": rank.get(str(d["s"]), 0)} for d in data]
         encodings["order"] = alt.Order("o:Q")
     chart = alt.Chart(_values(data)).mark_bar(cornerRadiusEnd=2).encode(**encodings)
-    return _done(chart, max(rows * (_ROW_HEIGHT if stack else 14) + 20, 70))
+    return _done(chart, rows * (_ROW_HEIGHT if stack else 14) + _AXIS_HEIGHT)
+
+
+def _number_format(data: Sequence[Datum], share: bool) -> str:
+    """Returns the format of an axis of lengths: thousands are `k`, but thousandths are no `m`."""
+    if share:
+        return ".2~%"
+    return "~s" if any(d["x"] >= 1000 for d in data) else "~g"
 
 
 def intervals(data: Sequence[Datum], x: str, *, zero: bool) -> Spec:
@@ -174,7 +191,7 @@ def intervals(data: Sequence[Datum], x: str, *, zero: bool) -> Spec:
     if zero:
         line = alt.Chart(alt.Data(values=[{"x": 0}]))
         drawn = line.mark_rule(strokeDash=[2, 3], color="gray").encode(x="x:Q") + drawn
-    return _done(drawn, max(len(data) * _ROW_HEIGHT + 20, 70))
+    return _done(drawn, len(data) * _ROW_HEIGHT + _AXIS_HEIGHT)
 
 
 def timeline(data: Sequence[Datum]) -> Spec:
@@ -194,7 +211,7 @@ def timeline(data: Sequence[Datum]) -> Spec:
             tooltip=[alt.Tooltip("y:N").title("component"), _tip("a", "from s", "Q"), _tip("b", "to s", "Q")],
         )
     )
-    return _done(chart, max(len(data) * 18 + 20, 70))
+    return _done(chart, len(data) * 18 + _AXIS_HEIGHT)
 
 
 def _done(chart: Any, height: int) -> Spec:

@@ -76,7 +76,12 @@ def _skew(verdict: Verdict) -> Block:
         **{f"signature {name}": skew for name, skew in verdict.catalog_skew.items()},
     }
     rows = [
-        (name, numbers.count(skew.num_rows), f"{skew.largest_difference:.1e}", numbers.count(skew.num_different))
+        (
+            name,
+            numbers.count(skew.num_rows),
+            f"{skew.largest_difference:.1e}" if skew.largest_difference else "0",
+            numbers.count(skew.num_different),
+        )
         for name, skew in named.items()
         if skew is not None
     ]

@@ -21,8 +21,8 @@ from pipeline.report.page.sources import RunSources
 
 _CANDIDATE, _SERVING = "candidate", "serving model"
 
-#: Points of the calibration curve, and bars of the distribution.
-_NUM_GROUPS, _NUM_BINS = 15, 40
+#: Points of the calibration curve, fewer if there are few positives, and bars of the distribution.
+_NUM_GROUPS, _POSITIVES_PER_GROUP, _NUM_BINS = 15, 20, 40
 
 #: Rows of a curve's table.
 _TABLE_ROWS = 11
@@ -107,7 +107,7 @@ def precision_recall(histogram: Histogram) -> tuple[Floats, Floats]:
     return positives / positives[-1], positives / examples
 
 
-def calibration(histogram: Histogram, groups: int = _NUM_GROUPS) -> list[tuple[float, float, float]]:
+def calibration(histogram: Histogram, groups: int) -> list[tuple[float, float, float]]:
     """Returns groups of about as many examples each: mean score, share of positives, weight of examples."""
     ends = np.cumsum(histogram.examples)
     group = np.minimum((ends - histogram.examples / 2) * groups // ends[-1], groups - 1).astype(np.int64)
@@ -161,7 +161,9 @@ def _at_recall(recall: Floats, precision: Floats, level: float) -> float:
 
 
 def _calibration(histograms: Mapping[str, Histogram]) -> Figure:
-    grouped = {name: calibration(histogram) for name, histogram in histograms.items()}
+    positives = min(float(histogram.positives.sum()) for histogram in histograms.values())
+    groups = int(np.clip(positives // _POSITIVES_PER_GROUP, 1, _NUM_GROUPS))
+    grouped = {name: calibration(histogram, groups) for name, histogram in histograms.items()}
     data: list[Datum] = [
         {"x": score, "y": share, "s": name} for name, groups in grouped.items() for score, share, _ in groups
     ]

@@ -75,7 +75,7 @@ def _blocks(run: RunSources) -> Iterator[Block]:
     else:
         yield Note("There are no statistics of an earlier span to draw beside this span's.", "quiet")
     yield from _tables(now, drift)
-    order = sorted(now, key=lambda name: -(drift[name].nearest if name in drift else -1.0))
+    order = sorted(now.keys() - {LABEL}, key=lambda name: (-(drift[name].nearest if name in drift else -1.0), name))
     for name in order[:_MAX_CHARTS]:
         chart = _chart(name, now[name], before.get(name), run.report.span, before_span)
         if chart is not None:
@@ -124,7 +124,7 @@ def _drift_chart(drift: Mapping[str, Drift]) -> Iterator[Block]:
         f"beside what chance explains. The largest is that of {name}: {most.nearest:.4f} from span {most.span}."
     )
     spec = charts.bars(values, "divergence", series=series, stack=False)
-    yield Figure("Drift", words, spec, data)
+    yield Figure("Drift", words, spec, data, is_wide=True)
 
 
 def read_statistics(uri: str) -> dict[str, statistics_pb2.FeatureNameStatistics]:
@@ -222,7 +222,7 @@ def _numeric_chart(name: str, named: _Statistics) -> Figure | None:
         )
         for i in range(_NUM_BINS)
     ]
-    means = "; ".join(f"mean in {series} {numbers.short(f.num_stats.mean)}" for series, f in named.items())
+    means = "; ".join(f"mean {numbers.short(f.num_stats.mean)} in {series}" for series, f in named.items())
     table = Table(f"Share of values of {name}", ("value", *(f"#{series}" for series in shares)), rows)
     spec = charts.lines(data, "value", "share", area=True, step=True, series=list(shares))
     return Figure(name, f"Histogram of {name}; {means}.", spec, table)

@@ -34,7 +34,7 @@ def _times(run: RunSources) -> Iterator[Block]:
         f"When each component ran. The run took {numbers.seconds(run.seconds)}; the slowest component is "
         f"{slowest.name}, {numbers.seconds(slowest.seconds)}."
     )
-    yield Figure("Times", words, charts.timeline(values), data)
+    yield Figure("Times", words, charts.timeline(values), data, is_wide=True)
 
 
 def section(run: RunSources) -> Section:

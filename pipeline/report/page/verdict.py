@@ -79,7 +79,7 @@ def serving_words(run: RunSources) -> str:
     version = run.existing[-1]
     manifest = run.manifests[version]
     spans = ", ".join(map(str, manifest.spans or ()))
-    trained = f", trained on span {spans}" if spans else ""
+    trained = f", trained on {'span' if len(manifest.spans or ()) == 1 else 'spans'} {spans}" if spans else ""
     pushed = f", pushed {manifest.pushed_at}" if manifest.pushed_at else ""
     own = " It is this run's." if version == run.report.version else " It is not this run's."
     return f"Version {version} serves{trained}{pushed}.{own}"

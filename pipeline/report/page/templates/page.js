@@ -7,7 +7,6 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   const config = () => ({
-    aria: false, // the figure has its words
     background: "transparent",
     font: "system-ui, sans-serif",
     view: { stroke: null },
@@ -16,15 +15,23 @@
       domainColor: colour("--line"), tickColor: colour("--line"), labelFontSize: 11, titleFontSize: 11,
       titleFontWeight: "normal", gridOpacity: 0.7,
     },
-    legend: { labelColor: colour("--text"), labelFontSize: 12, symbolStrokeWidth: 2, symbolType: "square" },
+    legend: {
+      labelColor: colour("--text"), labelFontSize: 12, symbolStrokeWidth: 2, symbolType: "square",
+      columns: window.innerWidth < 600 ? 1 : 0, // on a phone, below each other
+    },
     range: {
       category: ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5"].map(colour),
     },
   });
 
-  const draw = () => Promise.all(Array.from(charts, (place, i) => window.vegaEmbed(place, specs[i], {
-    actions: false, ast: true, config: config(), defaultStyle: false, renderer: "svg",
-  }))).then(() => true);
+  const drawOne = async (place, spec) => {
+    await window.vegaEmbed(place, spec, {
+      actions: false, ast: true, config: config(), defaultStyle: false, renderer: "svg",
+    });
+    place.querySelector("svg").setAttribute("aria-hidden", "true"); // the figure has its words and its table
+  };
+
+  const draw = () => Promise.all(Array.from(charts, (place, i) => drawOne(place, specs[i]))).then(() => true);
 
   window.drawn = draw();
   dark.addEventListener("change", () => { window.drawn = draw(); });
