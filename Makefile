@@ -8,7 +8,6 @@ INSTALLED := $(VENV)/installed
 DATA := runs/data
 WORKSPACE := runs/workspace
 DAYS := 3
-IMPRESSIONS := 30000
 
 define NEXT
 Look at
@@ -45,7 +44,7 @@ $(INSTALLED): requirements.lock pyproject.toml setup.py deploy/old_glibc/relink.
 run: setup
 	for day in $$(seq 1 $(DAYS)); do \
 	  test -e $(DATA)/impressions/day-$$day/_SUCCESS || \
-	    $(BIN)/wdr simulate --out $(DATA) --first-day $$day --days 1 --impressions-per-day $(IMPRESSIONS) || exit 1; \
+	    $(BIN)/wdr simulate --out $(DATA) --first-day $$day --days 1 || exit 1; \
 	  $(BIN)/wdr run configs/app_store.yaml --data $(DATA) --workspace $(WORKSPACE) --span $$day || exit 1; \
 	done
 	$(BIN)/wdr models list --workspace $(WORKSPACE)

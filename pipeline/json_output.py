@@ -38,7 +38,7 @@ class VersionRecord:
       serves: Whether it serves.
       path: Its folder; None if it was removed.
       pinned: The reason of its pin, which may be empty; None if it has no pin.
-      manifest: Its manifest, without what does not apply.
+      manifest: Its manifest; what does not apply is None.
       spans: The spans that it was trained on, newest first; empty if ML Metadata does not have the model.
       schema_version: The version of this dataclass's schema.
     """

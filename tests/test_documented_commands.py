@@ -130,7 +130,7 @@ def test_the_commands_of_a_page_run(page: Path, reader: Reader) -> None:
                 assert ran.code == wanted.code
                 assert re.search(wanted.printed, ran.printed + ran.errors, re.MULTILINE)
                 if shown := outputs_of(text_of(page)).get(command.text):
-                    assert shape_of(substituted(shown)) == shape_of(ran.printed)
+                    assert shape_of(shown.replace("app_store", store.NAME)) == shape_of(ran.printed)
 
 
 def test_the_output_after_a_command_is_found_and_compared_without_its_numbers() -> None:
@@ -145,6 +145,11 @@ def test_the_output_after_a_command_is_found_and_compared_without_its_numbers() 
     assert outputs_of("```python\nprint(1)\n```\n\n```text\n1\n```\n") == {"print(1)\n": "1"}
     assert shape_of("some 1.5e-3 of app_2\n\n") == shape_of(" some  -12,3 of app_77") == [["some", "#", "of", "app_#"]]
     assert shape_of("some 1") != shape_of("some one")
+
+
+def test_readme_shows_the_output_of_each_way_to_rank() -> None:
+    shown = outputs_of(text_of(ROOT / "README.md"))
+    assert [command.split()[0] for command in shown] == ["wdr", "curl", "from"]
 
 
 def test_the_first_run_s_page_names_the_columns_of_models_list() -> None:

@@ -30,6 +30,8 @@ asked = types.SimpleNamespace(conf={"span": "7"})
 print(json.dumps({
     "id": dag.dag_id, "max_active_runs": dag.max_active_runs, "catchup": dag.catchup,
     "upstream": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
+    "names": {task.task_id: task.task_display_name for task in dag.tasks},
+    "commands": {task.task_id: task.bash_command for task in dag.tasks if type(task).__name__ == "BashOperator"},
     "kinds": {task.task_id: type(task).__name__ for task in dag.tasks},
     "retries": sorted({task.retries for task in dag.tasks}),
     "skips": sorted({str(task.skip_on_exit_code) for task in dag.tasks if hasattr(task, "skip_on_exit_code")}),
@@ -54,11 +56,12 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return environment(tmp_path_factory, request.param) / "bin" / "python"
 
 
-def tell(python: Path, folder: Path, sections: dict[str, Any], **more: str) -> dict[str, Any]:
+def tell(python: Path, folder: Path, sections: dict[str, Any], *, group: bool = False, **more: str) -> dict[str, Any]:
     """Returns what the DAG declares, for the small store's config with other sections."""
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({**yaml.safe_load(CONFIG.read_text()), **sections}))
-    dag = write_target("airflow", write_compiled(load_config(config), folder / "compiled"), folder / "compiled")
+    topology = write_compiled(load_config(config), folder / "compiled", group=group)
+    dag = write_target("airflow", topology, folder / "compiled")
     variables = {**os.environ, "AIRFLOW_HOME": str(folder), "WDR_DATA": "/logs", **more}
     command = [str(python), "-c", _TELL, str(dag)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
@@ -75,6 +78,15 @@ def test_each_node_is_a_task_and_comes_after_the_logs(python: Path, tmp_path: Pa
     assert told["kinds"] == kinds
     assert (told["id"], told["max_active_runs"], told["catchup"]) == ("small_store", 1, True)
     assert told["retries"] == [5]
+    assert "[99]" in told["skips"]
+
+
+def test_grouped_nodes_are_a_task_whose_name_lists_them(python: Path, tmp_path: Path) -> None:
+    told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01"}}, group=True)
+    assert len(told["upstream"]) == 10  # nine tasks, and the sensor
+    assert told["upstream"]["evaluator"] == ["example_gen", "infra_validation", "trainer"]
+    assert told["names"]["evaluator"] == "evaluator + quality_gate"
+    assert told["commands"]["evaluator"].endswith(" --node evaluator --node quality_gate")
     assert "[99]" in told["skips"]
 
 

@@ -13,6 +13,8 @@ from components.gate_records import Finding
 from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
 from components.quality_gate.inputs import PairedDifference, ReferenceResult
 from pipeline.report.headline import headline
+from tests.documented_outputs import shape_of
+from tests.pages import FENCE, ROOT, text_of
 from tests.pipeline.run_results import run_result
 
 _COST = Measurements(
@@ -104,3 +106,21 @@ def test_no_warning_is_cut_or_left_out() -> None:
     assert "not better than the item mean: logloss 0.2600, gain -0.0100 ± 0.0000" in text
     assert all(f"[end] {number}" in text for number in (*range(15), 20))
     assert "99" not in text
+
+
+def test_the_page_on_refusals_shows_what_is_printed() -> None:
+    page = text_of(ROOT / "docs" / "how_to" / "debug_a_failed_run.md")
+    (block,) = [found[3] for found in FENCE.findall(page) if found[3].startswith("verdict ")]
+    first = "lost labels cannot be detected: there is no earlier span that was let through"
+    console = Console(file=io.StringIO(), width=1000)
+    result = run_result(
+        version=None,
+        refusals=("calibration must be at most 1.4. Received: 1.4 on 5 examples, 3 of them positive",),
+        held_against="none, as no model served before",
+        metrics={"auc": 0.6, "auc_pr": 0.1, "calibration": 1.4, "logloss": 0.2},
+        infra=verdict(candidate=_COST, row_skew=Comparison(1000, 0, 2e-8, "")),
+        data_findings=(Finding("data_gate", "rule", "cannot_judge", "label", None, None, None, first),),
+    )
+    console.print(headline(result, None, 465.0, Path("runs/workspace/reports/20261128T105613.748621Z.json")))
+    printed: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shape_of(block.replace("…\n", "")) == shape_of(printed)
