@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from tfx.components import (
     ExampleValidator,
-    StatisticsGen,
     Tuner,
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
@@ -43,6 +42,7 @@ from components.resolvers import (
     SpanWindow,
     ValidatedModel,
 )
+from components.statistics.component import ColumnStatisticsGen
 from components.trainer import RankingTrainer
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
@@ -185,7 +185,7 @@ def _data_gates(config: Config, settings: RunSettings, example_gen: ImpressionEx
         accept_reason=settings.accept_reason,
         code_fingerprint=code_fingerprint(RowGate),
     ).with_id("row_gate")
-    statistics_gen = StatisticsGen(examples=examples).with_id("statistics_gen")
+    statistics_gen = ColumnStatisticsGen(examples=examples).with_id("statistics_gen")
     statistics_gen.add_upstream_node(row_gate)
     schema_gen = ImportSchemaGen(schema_file=str(schema_path(config, settings.workspace))).with_id(SCHEMA_GEN)
     schema = schema_gen.outputs["schema"]

@@ -21,6 +21,8 @@ from kfp import dsl
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import wrap_function
+from tensorflow_data_validation.statistics.generators import basic_stats_generator
+from tensorflow_data_validation.utils import top_k_uniques_stats_util
 from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_transform import analyzers, annotators, graph_tools, impl_helper, tf2_utils, tf_utils
@@ -28,6 +30,7 @@ from tensorflow_transform.tf_metadata import metadata_io, schema_utils
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator_executor
 from tfx.components.example_validator import executor as example_validator
+from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.components.trainer import executor as trainer_executor
 from tfx.components.transform import executor as transform_executor
 from tfx.components.transform import executor_utils
@@ -183,6 +186,12 @@ MOVES: dict[str, list[Move]] = {
         now(metrics_validator, "validate_metrics", lambda metrics, config: types.SimpleNamespace(validation_ok=True))
     ],
     "check_eval_config": [now(config_pb2, "EvalConfig", config_pb2.ModelSpec)],
+    "check_statistics_gen": [now(statistics_gen, "DEFAULT_FILE_NAME", "stats_tfrecord")],
+    "check_basic_statistics": [
+        gone(basic_stats_generator, "BasicStatsGenerator"),
+        gone(top_k_uniques_stats_util, "make_feature_stats_proto_topk_uniques"),
+    ],
+    "check_distinct_sketch": [gone(sketches, "KmvSketch")],
     "check_example_validator": [now(example_validator, "DEFAULT_FILE_NAME", "anomalies.pbtxt")],
     "check_transform": [
         now(transform_executor.Executor, "Do", _other_do),

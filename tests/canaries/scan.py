@@ -134,6 +134,8 @@ def _api(package: str) -> set[str]:
             }
         case "tfx_bsl":
             return SITE.exports("tfx_bsl.public.tfxio", *SITE.packages_in("tfx_bsl.public.tfxio"))
+        case "tensorflow_data_validation":
+            return SITE.exports(package)
         case "tensorflow_transform":
             return SITE.exports(package, "coders", "experimental", "beam")
         case _:
@@ -166,6 +168,7 @@ _PROTOS = (
 PUBLIC: dict[str, Callable[[str], bool]] = {
     "tfx": _by_exports,  # what `tfx.v1` exports
     "tensorflow_model_analysis": _by_exports,
+    "tensorflow_data_validation": _by_exports,
     "tensorflow_transform": _by_exports,
     "tensorflow": lambda name: name.startswith(_PROTOS) or _outside("tensorflow.core", "tensorflow.python")(name),
     "keras_tuner": _outside("keras_tuner.src"),

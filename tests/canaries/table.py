@@ -18,6 +18,7 @@ TITLES = {
     "kfp": "kfp",
     "ml-metadata": "ML Metadata",
     "tensorflow": "TensorFlow",
+    "tensorflow-data-validation": "TFDV",
     "tensorflow-model-analysis": "TFMA",
     "tensorflow-transform": "tf.Transform",
     "tf-keras": "tf-keras",
@@ -70,6 +71,7 @@ TFMA, KERAS, UVICORN = ("tensorflow-model-analysis", "0.52.0"), ("tf-keras", "2.
 _OWN_COMPONENT = "a component with an executor of its own: `tfx.v1` has only function components, without drivers"
 _OWN_RUNNER = "nodes are run one by one, with the errors of each; `tfx.v1` runs whole pipelines only"
 _OWN_ANALYSIS = "what tf.Transform defines is computed by vectorized code, with the same results"
+_OWN_STATISTICS = "TFDV's statistics without its Beam pipeline, which is its public way to them"
 _ARTIFACTS = "the folders of splits and models are TFX's; `tfx.v1` has the artifacts, not their layout"
 
 PRIVATE_USES = (
@@ -95,6 +97,7 @@ PRIVATE_USES = (
             "components/evaluation/progressive.py",
             "components/ingestion/component.py",
             "components/remembering_transform.py",
+            "components/statistics/component.py",
         ),
         _OWN_COMPONENT,
         of_tfx.check_beam_executor_spec,
@@ -142,6 +145,7 @@ PRIVATE_USES = (
         ("BaseBeamExecutor", "._get_tmp_dir", "._make_beam_pipeline"),
         (
             "benchmarks/scale_ingestion.py",
+            "benchmarks/scale_statistics.py",
             "benchmarks/scale_transform.py",
             "components/ingestion/component.py",
             "components/transforming/executor.py",
@@ -202,10 +206,10 @@ PRIVATE_USES = (
         *TFX,
         "a component's `exec_properties`, changed after it was made",
         (),
-        ("components/evaluation/tfma_config.py",),
-        "an edit of a metric's code evaluates again; the Evaluator has no parameter for it",
+        ("components/evaluation/tfma_config.py", "components/statistics/component.py"),
+        "an edit of the code computes again; the Evaluator and StatisticsGen have no parameter for it",
         of_tfx.check_exec_properties,
-        ("evaluator.exec_properties[",),
+        (".exec_properties[",),
     ),
     PrivateUse(
         *TFX,
@@ -232,6 +236,7 @@ PRIVATE_USES = (
             "components/push/component.py",
             "components/push/new_manifest.py",
             "components/quality_gate/component.py",
+            "components/statistics/executor.py",
             "components/trainer.py",
             "components/transforming/executor.py",
         ),
@@ -297,6 +302,41 @@ PRIVATE_USES = (
         ("components/data_validation/gates.py",),
         "the file of the ExampleValidator's anomalies",
         of_tfx.check_example_validator,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.components.statistics_gen.executor",
+        ("DEFAULT_FILE_NAME", "Executor"),
+        ("benchmarks/scale_statistics.py", "components/statistics/executor.py"),
+        "StatisticsGen's file, with statistics from columns; TFX's executor is measured beside the project's",
+        of_tfx.check_statistics_gen,
+    ),
+    PrivateUse(
+        "tensorflow-data-validation",
+        "1.21.0",
+        "tensorflow_data_validation.statistics.generators.basic_stats_generator",
+        ("BasicStatsGenerator",),
+        ("components/statistics/computing.py",),
+        _OWN_STATISTICS,
+        of_tfx.check_basic_statistics,
+    ),
+    PrivateUse(
+        "tensorflow-data-validation",
+        "1.21.0",
+        "tensorflow_data_validation.utils.top_k_uniques_stats_util",
+        ("FeatureValueCount", "make_feature_stats_proto_topk_uniques"),
+        ("components/statistics/computing.py",),
+        _OWN_STATISTICS,
+        of_tfx.check_basic_statistics,
+    ),
+    PrivateUse(
+        "tfx-bsl",
+        "1.21.0",
+        "tfx_bsl.sketches",
+        ("KmvSketch",),
+        ("components/statistics/value_counts.py",),
+        _OWN_STATISTICS,
+        of_tfx.check_distinct_sketch,
     ),
     PrivateUse(
         *TFX,
@@ -717,7 +757,7 @@ PRIVATE_USES = (
         "1.21.0",
         "tfx_bsl.coders.example_coder",
         ("ExamplesToRecordBatchDecoder",),
-        ("components/data_validation/reading.py",),
+        ("components/data_validation/reading.py", "components/statistics/decoding.py"),
         "examples are read into columns without a Beam pipeline",
         of_tensorflow.check_example_decoder,
     ),
@@ -800,8 +840,8 @@ upgrade moves it and names the places to look at. How to add one is in
 [Contributing](../contributing.md#private-uses).
 
 A package's public API is what its documents say: of TFX, what `tfx.v1` exports (by whichever path it is imported, as
-`tfx.v1` itself loads 1,700 modules more); of TFMA, tf.Transform and tfx-bsl, what their packages export; of all others,
-names without an underscore.
+`tfx.v1` itself loads 1,700 modules more); of TFDV, TFMA, tf.Transform and tfx-bsl, what their packages export; of all
+others, names without an underscore.
 
 `tests/canaries/test_private_uses.py` finds private uses in the code and compares them with this table;
 `python -m tests.canaries --write` writes this page from `tests/canaries/table.py`.

@@ -10,10 +10,14 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import pytest
+import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 from kfp import dsl
 from ml_metadata.proto import metadata_store_pb2
+from tensorflow_data_validation.statistics.generators import basic_stats_generator
+from tensorflow_data_validation.utils import top_k_uniques_stats_util
 from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tfx import components as tfx_components
@@ -21,6 +25,7 @@ from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator_executor
 from tfx.components.example_validator import executor as example_validator
+from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.components.trainer import executor as trainer_executor
 from tfx.components.transform import executor as transform_executor
 from tfx.components.transform import executor_utils
@@ -36,6 +41,7 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.proto.orchestration import driver_output_pb2, pipeline_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import dependency_utils, path_utils
+from tfx_bsl import sketches
 
 from components.artifact_types import Catalog, VocabularyMemory
 from components.evaluation.calibration import calibration_buckets
@@ -350,6 +356,38 @@ def check_eval_config() -> None:
     config.options.include_default_metrics.value = False
     assert config_pb2.EvalConfig.FromString(config.SerializeToString()) == config
     assert "EvalConfig" not in Path(inspect.getfile(tfma)).with_name("sdk.py").read_text(encoding="utf-8")
+
+
+def check_statistics_gen() -> None:
+    """StatisticsGen's executor writes this file for each split."""
+    _check_do(statistics_gen.Executor)
+    assert statistics_gen.DEFAULT_FILE_NAME == "FeatureStats.pb"
+
+
+def check_basic_statistics() -> None:
+    """A record batch has statistics without a pipeline; what they lack of texts is made from the texts' counts."""
+    generator = basic_stats_generator.BasicStatsGenerator()
+    batch = pa.RecordBatch.from_pydict({"country": pa.array([[b"us"], None], pa.large_list(pa.large_binary()))})
+    found = generator.add_input(generator.create_accumulator(), batch)
+    dataset = generator.extract_output(generator.compact(found))
+    (feature,) = dataset.features
+    assert (dataset.num_examples, feature.string_stats.common_stats.num_missing, feature.string_stats.unique) == (
+        2,
+        1,
+        0,
+    )
+    counts = [top_k_uniques_stats_util.FeatureValueCount(b"us", 1)]
+    of_counts = top_k_uniques_stats_util.make_feature_stats_proto_topk_uniques(
+        tfdv.FeaturePath(["country"]), 20, 1000, 1, counts
+    )
+    assert (of_counts.string_stats.unique, of_counts.string_stats.top_values[0].value) == (1, "us")
+
+
+def check_distinct_sketch() -> None:
+    """A sketch estimates the number of distinct values; of a few, it is exact."""
+    sketch = sketches.KmvSketch(16)
+    sketch.AddValues(pa.array([b"a", b"b", b"a"], pa.large_binary()))
+    assert sketch.Estimate() == 2
 
 
 def check_example_validator() -> None:

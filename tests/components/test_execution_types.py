@@ -17,6 +17,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "app_store.yaml"
 RECORDED = {
     "example_gen": "components.ingestion.component.ImpressionGen",
     "row_gate": "components.gates.RowGate",
+    "statistics_gen": "components.statistics.ColumnStatisticsGen",
     "anomaly_gate": "components.gates.AnomalyGate",
     "data_validation": "components.data_validation.component.DataValidation",
     "data_gate": "components.data_validation.component.DataGate",

@@ -1,0 +1,1 @@
+"""StatisticsGen's executor: TFDV's statistics of examples, computed from columns and without Beam."""

@@ -1,0 +1,84 @@
+"""Counts the values of a feature: exactly as long as there are not too many of them, and by sketches beyond."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# tfx-bsl 1.21.0 has no public name for it.
+from tfx_bsl import sketches
+
+#: The distinct values of a feature that are counted exactly.
+MAX_VALUES = 1 << 20
+
+#: The smallest hashes that estimate the number of distinct values, as many as TFDV 1.21.0 takes: the standard error is
+#: 0.8 %.
+_NUM_HASHES = 16_384
+
+_VALUE, _COUNT = "value", "count"
+
+
+class ValueCounts:
+    """Counts values, batch by batch.
+
+    With more than a maximum of distinct values, it keeps half of the maximum, those with the highest counts so far.
+    From then on a count may lack what was counted before a value was dropped, and the number of distinct values is an
+    estimate.
+
+    Args:
+      max_values: The maximum.
+    """
+
+    def __init__(self, max_values: int = MAX_VALUES) -> None:
+        self._max_values = max_values
+        self._parts: list[pa.Table] = []
+        self._rows = 0
+        self._limit = max_values
+        self._sketch: sketches.KmvSketch | None = None
+
+    def add(self, values: pa.Array) -> None:
+        """Adds a batch: large_binary without nulls."""
+        counted = values.value_counts()
+        if not len(counted):
+            return
+        distinct, counts = counted.field(0), counted.field(1)
+        if self._sketch is not None:
+            self._sketch.AddValues(distinct)
+        self._parts.append(pa.table({_VALUE: distinct, _COUNT: counts}))
+        self._rows += len(distinct)
+        if self._rows >= self._limit:
+            self._merge()
+
+    def most_frequent(self, number: int) -> list[tuple[bytes, int]]:
+        """Returns the values with the highest counts, and of equal counts those with the greatest bytes."""
+        self._merge()
+        if not self._parts:
+            return []
+        (table,) = self._parts
+        order = pc.sort_indices(table, sort_keys=[(_COUNT, "descending"), (_VALUE, "descending")])
+        first = table.take(order[:number])
+        return list(zip(first[_VALUE].to_pylist(), first[_COUNT].to_pylist(), strict=True))
+
+    def num_distinct(self) -> int:
+        """Returns the number of distinct values."""
+        self._merge()
+        return self._rows if self._sketch is None else int(self._sketch.Estimate())
+
+    def _merge(self) -> None:
+        if len(self._parts) > 1:
+            summed = pa.concat_tables(self._parts).group_by(_VALUE, use_threads=False).aggregate([(_COUNT, "sum")])
+            self._parts = [pa.table({_VALUE: summed[_VALUE], _COUNT: summed[f"{_COUNT}_sum"]})]
+        self._rows = sum(len(part) for part in self._parts)
+        if self._rows > self._max_values:
+            self._keep_half()
+        self._limit = self._rows + self._max_values
+
+    def _keep_half(self) -> None:
+        (table,) = self._parts
+        if self._sketch is None:
+            self._sketch = sketches.KmvSketch(_NUM_HASHES)
+            for chunk in table[_VALUE].chunks:
+                self._sketch.AddValues(chunk)
+        order = pc.sort_indices(table, sort_keys=[(_COUNT, "descending"), (_VALUE, "descending")])
+        self._parts = [table.take(order[: self._max_values // 2])]
+        self._rows = len(self._parts[0])

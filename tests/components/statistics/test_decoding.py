@@ -1,0 +1,105 @@
+"""The decoder gives tfx-bsl's record batches, whatever the examples have."""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+from components.statistics.computing import statistics_of
+from components.statistics.decoding import Decoder
+from tests.components.statistics.statistics_runs import Row, example
+from transform.errors import InputError
+
+USUAL: Row = {"a": [b"x"], "count": [3], "price": [1.5]}
+
+
+def unpacked(value: float) -> bytes:
+    """An example whose one float is not packed, as an earlier version of Protocol Buffers writes it."""
+    number = struct.pack("<f", value)
+    in_list = b"\x12\x05\x0d" + number
+    entry = b"\x0a\x05price\x12" + bytes([len(in_list)]) + in_list
+    features = b"\x0a" + bytes([len(entry)]) + entry
+    return b"\x0a" + bytes([len(features)]) + features
+
+
+BATCHES: dict[str, list[Row]] = {
+    "as before": [USUAL, USUAL],
+    "other numbers of values": [
+        {"a": [b"x", b"", b"y" * 300], "count": [-1, 0, 2**63 - 1, 127, 128], "price": [0.0] * 40},
+        {},
+    ],
+    "nothing": [{}, {}],
+    "a feature less": [{"a": [b"x"]}, {"a": [b"\xff"]}],
+    "a new feature": [USUAL, {**USUAL, "new": [b"z"]}],
+    "a list without a value": [USUAL, {**USUAL, "a": []}],
+    "an entry without a list": [USUAL, {**USUAL, "a": None}],
+    "a new feature without a value": [USUAL, {**USUAL, "new": None}],
+    "long records": [{"a": [b"y" * 20_000]}, {"a": [b"y" * 100, b"z" * 100]}],
+}
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_a_batch_is_decoded_as_by_tfx_bsl(kind: str) -> None:
+    decoder = Decoder()
+    decoder.decode(tf.constant([example(USUAL)]))
+    for _ in range(2):  # the second time, all features are known
+        serialized = [example(row) for row in BATCHES[kind]]
+        assert decoder.decode(tf.constant(serialized)).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
+
+
+@pytest.mark.parametrize(
+    "record", [unpacked(2.5), example({"price": [2.5]}) + example({"price": [3.5]})], ids=["unpacked", "twice"]
+)
+def test_a_record_that_is_serialized_in_another_way_is_decoded_as_by_tfx_bsl(record: bytes) -> None:
+    decoder = Decoder()
+    decoder.decode(tf.constant([example(USUAL)]))
+    assert tf.train.Example.FromString(record).features.feature["price"].float_list.value
+    found = decoder.decode(tf.constant([example(USUAL), record]))
+    assert found.equals(ExamplesToRecordBatchDecoder().DecodeBatch([example(USUAL), record]))
+
+
+def test_known_features_are_not_left_to_tfx_bsl(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = Decoder()
+    draw = random.Random(1)
+    rows: list[Row] = [
+        {"a": [b"x" * draw.randrange(300) for _ in range(draw.randrange(4))] or None, "count": [draw.getrandbits(63)]}
+        for _ in range(300)
+    ]
+    serialized = [example({name: value for name, value in row.items() if value}) for row in rows]
+    expected = decoder.decode(tf.constant(serialized))
+    monkeypatch.setattr(decoder, "_slow_batch", lambda records: pytest.fail("tfx-bsl decoded the batch"))
+    assert decoder.decode(tf.constant(serialized)).equals(expected)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [example(USUAL), b"\x0a\xffno example"],
+        [example(USUAL), example({**USUAL, "price": [b"2"]})],
+        [example({"price": [b"2"]})],
+    ],
+    ids=["no example", "another type in a batch", "another type in another batch"],
+)
+def test_what_is_no_column_is_an_error_with_the_file(records: list[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "examples.gz"
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for record in [example(USUAL)] * 2 + records:
+            writer.write(record)
+    with pytest.raises(
+        InputError, match=r"examples must be tf\.Examples, and a feature of one type in all: .+examples\.gz"
+    ):
+        statistics_of([str(path)], batch_size=2)
+
+
+def test_a_damaged_file_is_an_error_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "examples.gz"
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        writer.write(example(USUAL))
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(InputError, match=r"examples\.gz"):
+        statistics_of([str(path)])
