@@ -68,7 +68,7 @@ def run_fn(fn_args: Any) -> None:
     write_reference_scores(reference_scores(prepared), os.path.dirname(directory.rstrip("/")))
     log_stage("exporting the model")
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
-    signatures = export_model(model, tft_output, config, directory, items, prepared.counts)
+    signatures = export_model(model, tft_output, config, directory, items, prepared.counts, transform_state)
     log_stage("writing the warm-start files")
     save_warm_start(model, prepared.optimizers, config.spec, config.training, transform_state, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))

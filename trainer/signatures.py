@@ -13,6 +13,8 @@ import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import schema_utils
 
 from trainer.counts import CountTables
+from trainer.explanations.readable import Readable
+from trainer.explanations.signatures import Explainer, explaining_signatures
 from trainer.model import WideDeep
 from trainer.pruning import PrunedTable
 from trainer.rank_export.encoders import Encoders
@@ -22,10 +24,11 @@ from trainer.rank_export.ranker import Ranker
 from trainer.rank_export.signatures import parsing_of, ranking_signatures
 from trainer.tables import Table
 from trainer.transform_graph import apply_transform
+from trainer.transform_state import TransformState
 from transform.config.config import Config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SPAN
 from transform.ranking import absent_signatures
-from transform.raw_texts import raw_rules
+from transform.raw_texts import clean, raw_rules
 from transform.schema import SERVING, raw_schema
 from transform.signature_names import (
     CLASSES_OUTPUT,
@@ -71,6 +74,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
       config: The deployment.
       items: The catalog: serialized tf.Examples of item features, by item id.
       counts: The tables from which the counts' inputs are read; None without counts.
+      transform_state: The vocabularies and boundaries of `tft_output`; None leaves out the signatures that explain.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         config: Config,
         items: Mapping[bytes, bytes],
         counts: CountTables | None,
+        transform_state: TransformState | None,
     ) -> None:
         super().__init__(name="wide_deep")
         self.model_variables = [model.bias, *model.deep_variables, *model.moving_variables]
@@ -94,10 +99,17 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             return wide[table.name](rows)
 
         def transformed(examples: tf.Tensor) -> dict[str, Any]:
-            raw = tf.io.parse_example(examples, parsing | _KNOWN_WHEN)
-            known_when = {name: raw.pop(name) for name in _KNOWN_WHEN}
-            features = apply_transform(self.transform.transform_fn, bounded_lists(raw, spec))
+            return of_raw(tf.io.parse_example(examples, parsing | _KNOWN_WHEN))
+
+        def of_raw(raw: Mapping[str, Any]) -> dict[str, Any]:
+            known_when = {name: value for name, value in raw.items() if name in _KNOWN_WHEN}
+            given = {name: value for name, value in raw.items() if name not in _KNOWN_WHEN}
+            features = apply_transform(self.transform.transform_fn, bounded_lists(given, spec))
             return features if self.counts is None else self.counts.features(features | known_when)
+
+        def cleaned(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+            raw = clean(raw, rules)
+            return raw, of_raw(raw)
 
         def scores(examples: tf.Tensor) -> tf.Tensor:
             return tf.sigmoid(model.logits(transformed(examples), weights_of))
@@ -118,16 +130,22 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             REGRESS_SIGNATURE: _function(lambda inputs: {REGRESSION_OUTPUT: scores(inputs)}, inputs),
             TRANSFORM_SIGNATURE: _function(transform_features, examples),
         }
+        rules, raw_items = raw_rules(config), None
         absent = absent_signatures(config)
         if RANK_ITEMS_SIGNATURE not in absent:
             identity = config.item_id
             assert identity is not None  # without it all of them are absent
             pairs = pairs_of(spec, model, weights_of, tft_output)
             transform_fn = self.transform.transform_fn
-            encoders = Encoders(spec, model, weights_of, transform_fn, raw_rules(config), pairs, self.counts)
+            encoders = Encoders(spec, model, weights_of, transform_fn, rules, pairs, self.counts)
             item_parsing, has_catalog = parsing_of(parsing, spec, "item"), RANK_SIGNATURE not in absent
             self.ranker = Ranker(model, encoders, identity, item_parsing, items, has_catalog=has_catalog)
             functions |= ranking_signatures(self.ranker.rank, spec, parsing, absent)
+            raw_items = self.ranker.raw_items
+        if transform_state is not None:
+            explainer = Explainer(model, weights_of, Readable(spec, transform_state), cleaned)
+            context_parsing = parsing_of(parsing, spec, "context")
+            functions |= explaining_signatures(explainer, parsing, _KNOWN_WHEN, context_parsing, raw_items)
         self.functions = functions
 
 
@@ -138,6 +156,7 @@ def export_model(
     directory: str,
     items: Mapping[bytes, bytes] = MappingProxyType({}),
     counts: CountTables | None = None,
+    transform_state: TransformState | None = None,
 ) -> list[str]:
     """Writes the SavedModel.
 
@@ -148,11 +167,12 @@ def export_model(
       directory: The destination, on any filesystem that TensorFlow supports.
       items: The catalog: serialized tf.Examples of item features, by item id, as `read_items` returns it.
       counts: The tables from which the counts' inputs are read; None without counts.
+      transform_state: The vocabularies and boundaries of `tft_output`; None leaves out the signatures that explain.
 
     Returns:
       The names of its signatures, sorted.
     """
-    module = ServingModule(model, tft_output, config, items, counts)
+    module = ServingModule(model, tft_output, config, items, counts, transform_state)
     tf.saved_model.save(module, directory, signatures=module.functions)
     # TensorFlow 2 gives all signatures Predict's method name; TF Serving's Classify and Regress require their own.
     methods = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(directory)

@@ -42,13 +42,13 @@ def to_markdown(model: WideDeep, transform_state: TransformState) -> str:
     """
     counts = non_zero_rows(model)
     sizes = [
-        [_title(table), f"{table.rows:,}", f"{counts[table.name]:,}", f"{counts[table.name] / table.rows:.1%}"]
+        [title(table), f"{table.rows:,}", f"{counts[table.name]:,}", f"{counts[table.name] / table.rows:.1%}"]
         for table in model.wide_tables
     ]
     parts = [_INTRODUCTION, f"The bias is {model.bias.numpy():+.4f}.\n"]
     parts.append(_table(["rows of", "in all", "non-zero", "share"], sizes, numbers=slice(1, None)))
     for table in model.wide_tables:
-        parts.append(f"## {_title(table)}\n")
+        parts.append(f"## {title(table)}\n")
         if table.keys.kind == "hash":
             parts.append("Combinations are hashed: a row stands for all that share its bucket.\n")
         parts.append(_strongest(table, model.table_weights[table.name].numpy(), transform_state))
@@ -91,7 +91,8 @@ def row_names(keys: RowKeys, row: int, transform_state: TransformState) -> list[
     ]
 
 
-def _title(table: Table) -> str:
+def title(table: Table) -> str:
+    """The name of what a table's rows belong to: a feature, a count, or a cross by its features' names."""
     name = table.name.removeprefix("wide/")
     return " × ".join(table.keys.features) if table.keys.features else name
 
@@ -105,15 +106,15 @@ def _strongest(table: Table, weights: np.ndarray, transform_state: TransformStat
     lowest = [row for row in order[:NUM_STRONGEST].tolist() if weights[row] < 0]
     if not highest and not lowest:
         return "All weights are zero.\n"
-    columns = table.keys.features if table.keys.kind == "vocabulary" and table.keys.features else (_title(table),)
+    columns = table.keys.features if table.keys.kind == "vocabulary" and table.keys.features else (title(table),)
     sides = []
-    for title, rows in (("raise", highest), ("lower", lowest)):
+    for direction, rows in (("raise", highest), ("lower", lowest)):
         if rows:
             lines = [
                 [f"{weights[row]:+.4f}", f"{np.exp(weights[row]):.3g}", *row_names(table.keys, row, transform_state)]
                 for row in rows
             ]
-            sides.append(f"Rows that {title} the score most:\n")
+            sides.append(f"Rows that {direction} the score most:\n")
             sides.append(_table(["weight", "odds ×", *columns], lines, numbers=slice(0, 2)))
     return "\n".join(sides)
 

@@ -9,6 +9,8 @@
 | `rank_items` | those of `rank`, and `items`, string `[requests, candidates]`: a serialized tf.Example of the item features | as `rank` |
 | `rank_named` | those of `rank`, with one tensor per context feature in place of `context` | as `rank` |
 | `transform_features` | `examples` | the transformed features |
+| `explain` | `examples` | of each row, what its logit consists of: see below |
+| `explain_items` | those of `rank_items` | the same of each candidate, `[requests, candidates]` in place of `[batch]`, in the order of the inputs |
 
 If the requests of one call have different numbers of candidates, the shorter ones are padded with the empty item id,
 which is sorted last with score 0. `in_catalog` is whether the model's catalog has the item; an item that it lacks is
@@ -16,6 +18,13 @@ scored by its `items` entry or, without one, with all item features but its id m
 features has no such output. For an empty `items` entry, the item is taken from the model's own catalog; in a model
 without `rank`, whose catalog lacks item features, it is an error. In `rank_named`, a feature is string or float32,
 `[requests]`, or `[requests, values]` for a list; an empty string or NaN means no value.
+
+An explanation's outputs are `scores`, `bias`, `deep_logits`, `deep_baseline_logits` and `deep_gaps`, float32 `[batch]`;
+`wide_features` and `wide_values`, string, and `wide_weights`, float32, `[batch, terms]`: the weights of the wide part
+that are not zero, the strongest first, padded with empty texts and zeros; `deep_features` and `deep_values`, string, and
+`deep_attributions`, float32, `[batch, features]`. The row's logit is bias + Σ wide_weights + deep_logits, and
+deep_logits is deep_baseline_logits + Σ deep_attributions + deep_gaps (`trainer.explanations`).
+
 `transform.ranking.absent_signatures` returns which of the three ranking signatures a config does not have, and why.
 """  # noqa: E501
 
@@ -41,3 +50,19 @@ ITEMS_INPUT = "items"
 WIDE_LOGITS_OUTPUT = "wide_logits"
 DEEP_LOGITS_OUTPUT = "deep_logits"
 IN_CATALOG_OUTPUT = "in_catalog"
+
+EXPLAIN_SIGNATURE = "explain"
+EXPLAIN_ITEMS_SIGNATURE = "explain_items"
+
+BIAS_OUTPUT = "bias"
+WIDE_FEATURES_OUTPUT = "wide_features"
+WIDE_VALUES_OUTPUT = "wide_values"
+WIDE_WEIGHTS_OUTPUT = "wide_weights"
+DEEP_FEATURES_OUTPUT = "deep_features"
+DEEP_VALUES_OUTPUT = "deep_values"
+DEEP_ATTRIBUTIONS_OUTPUT = "deep_attributions"
+DEEP_BASELINE_LOGITS_OUTPUT = "deep_baseline_logits"
+DEEP_GAPS_OUTPUT = "deep_gaps"
+
+#: The most rows, or candidates, that one call may explain.
+MAX_EXPLAINED = 100

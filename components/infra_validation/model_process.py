@@ -110,6 +110,33 @@ class ModelProcess:
         scores: np.ndarray = np.load(out)
         return scores
 
+    def explained_scores(
+        self, signature: str, rows: Sequence[bytes], item_ids: Sequence[bytes] = (), items: Sequence[bytes] = ()
+    ) -> np.ndarray:
+        """Returns the scores that the explanations of tf.Examples add up to, float32 `[rows]`.
+
+        Args:
+          signature: `explain`, or `explain_items` with items.
+          rows: Serialized tf.Examples: whole ones or, with items, each item's context; at most `MAX_EXPLAINED`.
+          item_ids: For `explain_items`: the item of each row.
+          items: For `explain_items`: their features, serialized tf.Examples; empty to take the catalog's.
+
+        Raises:
+          DryRunError: If the model does not return them, or its parts do not add up.
+        """
+        out = os.path.join(self._folder, "scores.npy")
+        self._process.ask(
+            f"explain scores by `{signature}`",
+            "explain",
+            signature=signature,
+            requests=self._write(rows),
+            item_ids=self._write(item_ids, "item_ids"),
+            items=self._write(items, "items"),
+            scores=out,
+        )
+        scores: np.ndarray = np.load(out)
+        return scores
+
     def _write(self, requests: Iterable[bytes], name: str = "requests") -> str:
         """Writes the requests to a TFRecord file and returns its path; an empty string if there are none."""
         path, is_empty = os.path.join(self._folder, name), True

@@ -14,12 +14,25 @@ from components.infra_validation.model_process import ModelProcess
 from components.infra_validation.process import DryRunError
 from components.infra_validation.ranked import RankingRequests, ranking_requests
 from components.infra_validation.requests import value_of
-from components.infra_validation.skew import compare_from_catalog, compare_ranked, compare_rows, compare_sorted
+from components.infra_validation.skew import (
+    TOLERANCE,
+    compare_from_catalog,
+    compare_ranked,
+    compare_rows,
+    compare_sorted,
+)
 from components.infra_validation.verdict import Comparison, Measurements, Verdict
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
-from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_SIGNATURE, SERVING_SIGNATURE
+from transform.signature_names import (
+    EXPLAIN_ITEMS_SIGNATURE,
+    EXPLAIN_SIGNATURE,
+    MAX_EXPLAINED,
+    RANK_ITEMS_SIGNATURE,
+    RANK_SIGNATURE,
+    SERVING_SIGNATURE,
+)
 from transform.trainer_predictions import TrainerPredictions, read_trainer_predictions
 from transform.version_layout import CANDIDATE_COUNTS
 
@@ -80,6 +93,10 @@ def validate(
                 compare_ranked(own.rows, own.item_ids, own.row_scores, _scores_of_given_items(candidate, own)),
                 compare_sorted(own.eval_scores, candidate.scores(eval_rows)),
             )
+            # After the measurement of the memory, of which explanations of so many rows would take a share. A catalog
+            # that the ranking signatures have shown to be wrong explains wrongly, too.
+            is_wrong = any(skew.problem for skew in catalog_skew.values())
+            _check_explanations(candidate, requests, None if is_wrong else ranking)
         except DryRunError as error:
             return Verdict((str(error),))
     skews = [skew.problem for skew in (*comparisons, *catalog_skew.values()) if skew.problem]
@@ -148,6 +165,30 @@ def _scores_of_given_items(subject: ModelProcess, own: TrainerPredictions) -> np
         return np.zeros(len(own.rows), np.float32)
     # One Example serves as both: the signature reads only context features of the one, only item features of the other.
     return subject.rank_scores(RANK_ITEMS_SIGNATURE, own.rows, own.item_ids, own.rows)
+
+
+def _check_explanations(subject: ModelProcess, requests: Sequence[bytes], ranking: RankingRequests | None) -> None:
+    """Raises DryRunError if explanations do not add up to the scores of `serving_default`.
+
+    A model without the signatures passes. `explain_items` is checked on items that the catalog has to supply.
+    """
+    explained: list[tuple[str, list[bytes], np.ndarray]] = []
+    if EXPLAIN_SIGNATURE in subject.signatures:
+        rows = list(requests[:MAX_EXPLAINED])
+        explained.append((EXPLAIN_SIGNATURE, rows, subject.explained_scores(EXPLAIN_SIGNATURE, rows)))
+    if EXPLAIN_ITEMS_SIGNATURE in subject.signatures and ranking is not None:
+        some = [i for i, item_id in enumerate(ranking.item_ids) if item_id != b""][:MAX_EXPLAINED]
+        contexts = [ranking.contexts[i // ranking.num_candidates] for i in some]
+        item_ids, nothing = [ranking.item_ids[i] for i in some], [b""] * len(some)
+        scores = subject.explained_scores(EXPLAIN_ITEMS_SIGNATURE, contexts, item_ids, nothing)
+        explained.append((EXPLAIN_ITEMS_SIGNATURE, [ranking.rows[i] for i in some], scores))
+    for name, rows, scores in explained:
+        off = float(np.max(np.abs(scores - subject.scores(rows)), initial=0))
+        if not off <= TOLERANCE:
+            raise DryRunError(
+                f"explanations by `{name}` must add up to the score, to {TOLERANCE:g}. "
+                f"Received: a difference of {off:.3g}"
+            )
 
 
 def _check_scores(scores: np.ndarray, subject: ModelProcess) -> None:

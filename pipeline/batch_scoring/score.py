@@ -63,15 +63,15 @@ def score_file(
       InputError: If the input cannot be read or lacks a column, a file name has another ending, or the model's files
         differ from those that were pushed.
     """
-    input_format, output_format = _format_of(input_path), _format_of(output_path)
+    input_format, output_format = format_of(input_path), format_of(output_path)
     if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
         raise InputError(f"the output's name must end in one of {[f'.{f}' for f in OUTPUT_FORMATS]}: {output_path}")
     config = model_config(model_path)
     verify(model_path)
-    columns = read_header(input_path, input_format) or _jsonl_columns(input_path)
+    columns = columns_of(input_path, input_format)
     if SCORE in columns:
         raise InputError(f"the input has a column `{SCORE}` already ({input_path})")
-    maker = ExampleMaker(config, _tables(config, model_path, data_root, span), columns)
+    maker = ExampleMaker(config, tables_of(config, model_path, data_root, span), columns)
     signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
     rows = read_rows(input_path, input_format, columns, config.ingestion)
     problems: list[str] = []
@@ -115,7 +115,13 @@ def _whole_or_not_at_all(path: str) -> Iterator[TextIO]:
         part.unlink(missing_ok=True)
 
 
-def _format_of(path: str) -> str:
+def columns_of(path: str, input_format: str) -> list[str]:
+    """The columns of a file of raw rows."""
+    return read_header(path, input_format) or _jsonl_columns(path)
+
+
+def format_of(path: str) -> str:
+    """The format of a file of raw rows, by its name's ending; raises InputError for another ending."""
     for ending, name in INPUT_FORMATS.items():
         if path.removesuffix(".gz").endswith(ending):
             return name
@@ -135,9 +141,10 @@ def _jsonl_columns(path: str) -> list[str]:
     return list(row)
 
 
-def _tables(
+def tables_of(
     config: Config, model_path: str, data_root: str | None, span: int | None
 ) -> dict[str, Mapping[str, tf.train.Features]]:
+    """The rows by key of the tables that raw rows are joined with: of the model's own catalog, or of a data folder."""
     if data_root is None:
         return {name: read_catalog(model_path, name) for name in snapshot_tables(config)}
     files = resolve_span(config, data_root, span).files

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.explaining import explain
 from pipeline.cli.gates import gates
 from pipeline.cli.init import init
 from pipeline.cli.models import models
@@ -33,6 +34,7 @@ def cli() -> None:
 cli.add_command(models)
 cli.add_command(gates)
 cli.add_command(serve)
+cli.add_command(explain)
 for command in (init, run, report_command, *RANKING_COMMANDS, *SCHEDULE_COMMANDS):
     cli.add_command(command)
 

@@ -39,6 +39,9 @@ _REQUESTS = click.option(
 )  # fmt: skip
 _CANDIDATES = click.option("--candidates", type=click.IntRange(min=1), default=200, help="Candidates per request.")
 
+#: The number of summands that `wdr rank --explain` prints of each item.
+_STRONGEST = 10
+
 
 def _client_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
@@ -60,18 +63,20 @@ def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
 )
 @click.option("-k", type=click.IntRange(min=1), help="Print only the k best candidates.")
 @click.option("--logits", is_flag=True, help="Print the wide and deep logits as well.")
+@click.option("--explain", is_flag=True, help="Print what each score consists of as well; at most 100 candidates.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as /rank returns it.")
-def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, **client: Any) -> None:
+def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, as_json: bool, **client: Any) -> None:
     """Rank candidates for one user; a feature that the model does not have is an error."""
     settings = _settings(**client, strict=True)
     from rich.table import Table
 
     from pipeline.cli.display import console_for
+    from pipeline.cli.explaining import explanation_table
     from serving.rank_service.bodies import RankResponse
     from serving.ranking_client.client import RankingClient
 
     with RankingClient(settings) as ranker:
-        ranking = ranker.rank(_context(context), _candidates(items), k, logits=logits)
+        ranking = ranker.rank(_context(context), _candidates(items), k, logits=logits, explain=explain)
     if as_json:
         click.echo(RankResponse.of(ranking).model_dump_json(exclude_none=True))
         return
@@ -88,7 +93,10 @@ def rank(context: str, items: str, k: int | None, logits: bool, as_json: bool, *
     for place, (item_id, *numbers, in_catalog) in enumerate(ranking.items, 1):
         catalog = ["yes" if in_catalog else "no"] if has_catalog else []
         table.add_row(f"{place}", item_id, *(f"{number:.6f}" for number in numbers if number is not None), *catalog)
-    console_for(sys.stdout).print(table)
+    console = console_for(sys.stdout)
+    console.print(table)
+    for item, explanation in zip(ranking.items, ranking.explanations, strict=False):
+        console.print(explanation_table(item.item_id, explanation, _STRONGEST))
 
 
 @click.command("rank-service")

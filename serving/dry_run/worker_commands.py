@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from serving.dry_run.explaining import explained_scores
 from serving.dry_run.latency import milliseconds
 from serving.dry_run.loading import ModelError, in_a_line, load
 from serving.dry_run.ranking import inputs_of, scores_in_order
-from transform.signature_names import SERVING_SIGNATURE
+from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, SERVING_SIGNATURE
 
 #: About this many candidates are ranked per call: one request of the paper's size, or several with few candidates.
 _CANDIDATES_PER_CALL = 200
@@ -66,7 +67,7 @@ class _WorkerCommands:
           items: A TFRecord file of the candidates' item features; read only for `rank_items`.
           scores: The `.npy` file to write: the candidates' scores, in the order of `item_ids`.
         """
-        call = self._ranks(signature)
+        call = self._has(signature)
         contexts = _records(requests)
         ids, given = (np.array(_records(path), object).reshape(len(contexts), -1) for path in (item_ids, items))
         step = max(1, _CANDIDATES_PER_CALL // ids.shape[1])
@@ -76,6 +77,24 @@ class _WorkerCommands:
             inputs = inputs_of(call, signature, contexts[some], ids[some], given[some])
             outputs.append(scores_in_order(call, signature, inputs).ravel())
         np.save(scores, np.concatenate(outputs))
+        return {}
+
+    def explain(self, signature: str, requests: str, item_ids: str, items: str, scores: str) -> dict[str, Any]:
+        """Explains tf.Examples by a signature, in one call, and writes the scores that the parts add up to.
+
+        Args:
+          signature: The signature's name.
+          requests: A TFRecord file of whole tf.Examples or, with `item_ids`, of the context of each item.
+          item_ids: A TFRecord file of item ids, one a context; empty to explain whole tf.Examples.
+          items: A TFRecord file of the items' features; read only with `item_ids`.
+          scores: The `.npy` file to write.
+        """
+        call, examples = self._has(signature), tf.constant(_records(requests))
+        inputs = {EXAMPLES_INPUT: examples}
+        if item_ids:
+            ids, given = (tf.constant(_records(path))[:, tf.newaxis] for path in (item_ids, items))
+            inputs = {CONTEXT_INPUT: examples, ITEM_IDS: ids, ITEMS_INPUT: given}
+        np.save(scores, explained_scores(call, signature, inputs).ravel())
         return {}
 
     def measure(
@@ -90,7 +109,7 @@ class _WorkerCommands:
         if signature == SERVING_SIGNATURE:
             batches = [tf.constant(rows[at : at + batch_size]) for at in starts]
             return {"milliseconds": milliseconds([partial(self._score, batch) for batch in batches], repetitions)}
-        call, items = self._ranks(signature), np.array(rows, object)
+        call, items = self._has(signature), np.array(rows, object)
         calls = []
         for at in starts:
             some = slice(at, at + batch_size)
@@ -111,7 +130,7 @@ class _WorkerCommands:
         damaged = [variable for variable in floats if not np.isfinite(variable.numpy().sum(dtype=np.float64))]
         return {"names": sorted(variable.name.split(":")[0] for variable in damaged)}
 
-    def _ranks(self, name: str) -> Any:
+    def _has(self, name: str) -> Any:
         if name not in self._model.signatures:
             found = sorted(self._model.signatures)
             raise ModelError(f"the model must have the signature {name!r}. Received: {found}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from serving.ranking_client.explanations import Explanation
 from serving.ranking_client.ranked import Ranking
 
 _MAX_FEATURES = 1_000
@@ -75,10 +76,50 @@ class RankRequest(_Strict):
     candidates: list[ItemId | NewItem] = Field(min_length=1, description="Item ids, or new items with their features.")
     k: _K | None = Field(None, description="Return the best k; null: all.")
     logits: bool = Field(False, strict=True, description="Return the wide and deep logits too.")
+    explain: bool = Field(
+        False, strict=True, description="Return what the scores of the best k consist of; at most 100 items."
+    )
 
     def pairs(self) -> list[str | tuple[str, FeatureValues]]:
         """The candidates in the form that the client takes."""
         return [c if isinstance(c, str) else (c.id, c.features) for c in self.candidates]
+
+
+class ExplainedValue(BaseModel):
+    """What one value adds to an item's logit."""
+
+    feature: str = Field(description="The feature, the count, or the cross as its features' names.")
+    value: str
+    logit: float
+
+
+class ItemExplanation(BaseModel):
+    """What an item's logit consists of: bias + the sum of `wide` + deep_logit."""
+
+    base_rate: float = Field(description="sigmoid(bias + deep_baseline_logit).")
+    bias: float
+    wide: list[ExplainedValue] = Field(description="The weights that are not zero, the strongest first.")
+    deep_logit: float = Field(description="deep_baseline_logit + the sum of `deep` + gap.")
+    deep_baseline_logit: float = Field(description="The deep logit of zero embeddings and median numbers.")
+    deep: list[ExplainedValue] = Field(description="Each feature's attribution, by integrated gradients.")
+    gap: float = Field(description="What the attributions do not account for.")
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> ItemExplanation:
+        """Makes the response body of an explanation."""
+        wide, deep = (
+            [ExplainedValue.model_construct(feature=s.feature, value=s.value, logit=s.logit) for s in part]
+            for part in (explanation.wide, explanation.deep)
+        )
+        return cls.model_construct(
+            base_rate=explanation.base_rate,
+            bias=explanation.bias,
+            wide=wide,
+            deep_logit=explanation.deep_logit,
+            deep_baseline_logit=explanation.deep_baseline_logit,
+            deep=deep,
+            gap=explanation.gap,
+        )
 
 
 class ScoredItem(BaseModel):
@@ -91,6 +132,7 @@ class ScoredItem(BaseModel):
     in_catalog: bool | None = Field(
         None, description="Whether the model's catalog has the item; absent if the model has no such output."
     )
+    explanation: ItemExplanation | None = None
 
 
 class RankResponse(BaseModel):
@@ -106,6 +148,8 @@ class RankResponse(BaseModel):
     @classmethod
     def of(cls, ranking: Ranking) -> RankResponse:
         """Makes the response body of a ranking."""
+        explanations: list[ItemExplanation | None] = [ItemExplanation.of(found) for found in ranking.explanations]
+        explanations = explanations or [None] * len(ranking.items)
         items = [
             ScoredItem.model_construct(
                 id=item.item_id,
@@ -113,8 +157,9 @@ class RankResponse(BaseModel):
                 wide_logit=item.wide_logit,
                 deep_logit=item.deep_logit,
                 in_catalog=item.in_catalog,
+                explanation=explanation,
             )
-            for item in ranking.items
+            for item, explanation in zip(ranking.items, explanations, strict=True)
         ]
         warnings = list(ranking.warnings) or None
         return cls.model_construct(model=ranking.model, version=ranking.version, items=items, warnings=warnings)

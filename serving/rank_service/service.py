@@ -116,7 +116,7 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int,
             )
         async with free:
             client: AsyncRankingClient = app.state.client
-            ranking = await client.rank(body.context, body.pairs(), body.k, logits=body.logits)
+            ranking = await client.rank(body.context, body.pairs(), body.k, logits=body.logits, explain=body.explain)
             counters.count(ranking)
             return RankResponse.of(ranking)
 

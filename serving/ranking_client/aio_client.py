@@ -66,10 +66,11 @@ class AsyncRankingClient:
         k: int | None = None,
         *,
         logits: bool = False,
+        explain: bool = False,
         deadline_seconds: float | None = None,
     ) -> Ranking:
         """Ranks a request's candidates, as `RankingClient.rank` does. Cancelling it cancels its calls."""
-        return await self._run(self._steps.rank(context, candidates, k, logits), deadline_seconds)
+        return await self._run(self._steps.rank(context, candidates, k, logits, explain), deadline_seconds)
 
     async def signatures(self, deadline_seconds: float | None = None) -> ModelSignatures:
         """Asks the server for the model's version and signatures; raises RankingError if it does not answer."""

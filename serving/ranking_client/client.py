@@ -66,6 +66,7 @@ class RankingClient:
         k: int | None = None,
         *,
         logits: bool = False,
+        explain: bool = False,
         deadline_seconds: float | None = None,
     ) -> Ranking:
         """Ranks a request's candidates.
@@ -77,6 +78,8 @@ class RankingClient:
             in the same form as the context's.
           k: Return only the best k; None returns all.
           logits: Return the wide and deep logits too.
+          explain: Return the explanations of the best k too, at most `MAX_EXPLAINED`; the model must have the signature
+            `explain`.
           deadline_seconds: The budget in seconds; None takes `deadline_seconds` of the settings.
 
         Returns:
@@ -86,7 +89,7 @@ class RankingClient:
           RequestError: If the request breaks a rule; nothing was sent for it.
           RankingError: If the server did not answer it.
         """
-        return self._run(self._steps.rank(context, candidates, k, logits), deadline_seconds)
+        return self._run(self._steps.rank(context, candidates, k, logits, explain), deadline_seconds)
 
     def signatures(self, deadline_seconds: float | None = None) -> ModelSignatures:
         """Asks the server for the model's version and signatures; raises RankingError if it does not answer."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from serving.ranking_client.explanations import Explanation
 
 
 class RankedItem(NamedTuple):
@@ -34,6 +37,7 @@ class Ranking:
       version: Its version; the same for all parts of the request.
       signature: The signature that answered.
       warnings: Problems of a request that was ranked nevertheless, one sentence each.
+      explanations: The explanation of each item, in the items' order; empty if explanations were not asked for.
     """
 
     items: tuple[RankedItem, ...]
@@ -41,3 +45,4 @@ class Ranking:
     version: int
     signature: str
     warnings: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()

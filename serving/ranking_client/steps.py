@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from serving.ranking_client.candidates import Candidate, Candidates, encode_candidates
 from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.explanations import check_explained, explain_request, read_explanations
 from serving.ranking_client.features import Features, encode_example
 from serving.ranking_client.messages import metadata_request, pinned, predict_request, read_ranking
 from serving.ranking_client.ranked import Ranking
@@ -71,7 +72,12 @@ class RankingSteps:
         return found
 
     def rank(
-        self, context: Features | bytes, candidates: Sequence[Candidate], k: int | None, logits: bool
+        self,
+        context: Features | bytes,
+        candidates: Sequence[Candidate],
+        k: int | None,
+        logits: bool,
+        explain: bool = False,
     ) -> Steps[Ranking]:
         """Ranks candidates; the arguments are those of `RankingClient.rank`."""
         if k is not None and k < 1:
@@ -79,22 +85,30 @@ class RankingSteps:
         encoded = encode_candidates(candidates, self._settings)
         known = self._current or (yield from self.signatures())
         try:
-            ranking = yield from self._ask(known, context, encoded, logits)
+            ranking = yield from self._ask(known, context, encoded, k, logits, explain)
         except RankingError as error:
             if isinstance(error, RequestError) or error.code not in _PERHAPS_SWAPPED:
                 raise
             found = yield from self.signatures()
             if found == known:
                 raise
-            ranking = yield from self._ask(found, context, encoded, logits)
+            ranking = yield from self._ask(found, context, encoded, k, logits, explain)
         self._current = self._by_version.get(ranking.version)  # if None, the next request asks for the signatures first
-        return dataclasses.replace(ranking, items=ranking.items[:k])
+        return ranking
 
     def _ask(
-        self, known: ModelSignatures, context: Features | bytes, candidates: Candidates, logits: bool
+        self,
+        known: ModelSignatures,
+        context: Features | bytes,
+        candidates: Candidates,
+        k: int | None,
+        logits: bool,
+        explain: bool,
     ) -> Steps[Ranking]:
         settings = self._settings
         signature = known.signature_for(candidates)
+        if explain:
+            check_explained(candidates, k, known)
         warnings = [] if isinstance(context, bytes) else known.warnings(context)
         if settings.strict and warnings:
             raise RequestError(warnings[0])
@@ -113,4 +127,12 @@ class RankingSteps:
         items = [item for part, got in zip(parts, answers, strict=True) for item in read_ranking(got, signature, part)]
         if len(parts) > 1:
             items.sort(key=lambda item: -item.score)
-        return Ranking(tuple(items), settings.model, newest, signature, tuple(warnings))
+        ranking = Ranking(tuple(items[:k]), settings.model, newest, signature, tuple(warnings))
+        if not explain:
+            return ranking
+        item_of = dict(zip(candidates.ids, candidates.items, strict=True))
+        best = [item.item_id.encode() for item in ranking.items]
+        explained = Candidates(tuple(best), tuple(item_of[item_id] for item_id in best))
+        request = pinned(explain_request(settings, signature, encoded, explained), newest)
+        (answer,) = yield [Call("Predict", request)]
+        return dataclasses.replace(ranking, explanations=read_explanations(answer, len(best)))

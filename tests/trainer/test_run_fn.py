@@ -45,7 +45,9 @@ def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
     assert report["warm_started_from"] is None
     assert report["warm_start"]["not_carried"] == ["there is no previous model"]
     ranking = ["rank", "rank_items", "rank_named"]
-    assert report["signatures"] == sorted(["classify", *ranking, "regress", "serving_default", "transform_features"])
+    explaining = ["explain", "explain_items"]
+    others = ["classify", "regress", "serving_default", "transform_features"]
+    assert report["signatures"] == sorted([*ranking, *explaining, *others])
     assert report["absent_signatures"] == {}
     read = read_training_report(str(first_model))
     assert (read.schema_version, read.validation.auc, read.num_steps) == (1, report["validation"]["auc"], 3 * 94)

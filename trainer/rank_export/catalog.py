@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.rank_export.encoders import Rows
@@ -66,6 +67,7 @@ class Catalog:
             for name, rows in encode(tf.constant(ids[some]), tf.constant(examples[some])).items():
                 parts.setdefault(name, _Parts(name, len(ids))).add(rows)
         self._columns = {name: part.column() for name, part in parts.items()}
+        self._examples = _Texts(examples)
         self.unknown = len(items)
         entries = tf.lookup.KeyValueTensorInitializer(tf.constant(ids), tf.range(len(ids), dtype=tf.int64))
         self._row_of = tf.lookup.StaticHashTable(entries, default_value=self.unknown)
@@ -73,7 +75,8 @@ class Catalog:
     @property
     def resources(self) -> list[object]:
         """The resources that the export must track."""
-        return [self._row_of, *(variable for column in self._columns.values() for variable in column.variables)]
+        columns = [variable for column in self._columns.values() for variable in column.variables]
+        return [self._row_of, *columns, *self._examples.variables]
 
     def rows_of(self, ids: tf.Tensor) -> tf.Tensor:
         """The row of each id, int64 `[ids]`; `unknown` for an id that is not in the catalog."""
@@ -82,6 +85,35 @@ class Catalog:
     def gather(self, rows: tf.Tensor) -> Rows:
         """The encodings in the given rows."""
         return {name: tf.gather(column.tensor(), rows) for name, column in self._columns.items()}
+
+    def examples_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """The tf.Examples in the given rows, string `[rows]`; empty for the row `unknown`. Explanations read them."""
+        return self._examples.gather(rows)
+
+
+class _Texts:
+    """Texts, joined by blocks in their order: each text in a tensor takes 24 bytes more than its content."""
+
+    _BLOCK = 64
+
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        blocks = [texts[at : at + self._BLOCK] for at in range(0, len(texts), self._BLOCK)]
+        sizes = [[len(text) for text in block] for block in blocks]
+        starts = [np.cumsum([0, *of_block[:-1]]) for of_block in sizes]
+        self.variables = [
+            tf.Variable(values, trainable=False, name=f"ranker/catalog/examples/{name}")
+            for name, values in (
+                ("blocks", [b"".join(block) for block in blocks]),
+                ("starts", np.concatenate(starts).astype(np.int32)),
+                ("sizes", np.concatenate(sizes).astype(np.int32)),
+            )
+        ]
+
+    def gather(self, rows: tf.Tensor) -> tf.Tensor:
+        blocks, starts, sizes = self.variables
+        return tf.strings.substr(
+            tf.gather(blocks, rows // self._BLOCK), tf.gather(starts, rows), tf.gather(sizes, rows)
+        )
 
 
 class _Parts:

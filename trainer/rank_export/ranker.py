@@ -50,9 +50,12 @@ class Ranker(tf.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__(name="ranker")
 
+        def parsed(ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
+            raw: dict[str, tf.SparseTensor] = tf.io.parse_example(examples, item_parsing)
+            return raw | {identity.name: as_column(ids)}
+
         def encode_items(ids: tf.Tensor, examples: tf.Tensor) -> Rows:
-            raw = tf.io.parse_example(examples, item_parsing)
-            return encoders.encode("item", raw | {identity.name: as_column(ids)})
+            return encoders.encode("item", parsed(ids, examples))
 
         catalog = Catalog(items, tf.function(encode_items, autograph=False))
         #: The resources that the export must track; the model's own are tracked by the caller.
@@ -77,6 +80,12 @@ class Ranker(tf.Module):  # type: ignore[misc]
 
             rows_of_all: Rows = tf.cond(tf.reduce_any(is_new), with_new, lambda: known)
             return rows_of_all, in_catalog
+
+        def raw_items(ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
+            if not has_catalog:
+                return parsed(ids, _all_given(examples))
+            known = catalog.examples_of(catalog.rows_of(encoders.id_of(identity, ids)))
+            return parsed(ids, tf.where(examples == "", known, examples))
 
         def logits_of(contexts: Rows, items: Rows, context_of: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             sums = encoders.combine(contexts, items, context_of)
@@ -110,6 +119,9 @@ class Ranker(tf.Module):  # type: ignore[misc]
         #: `[requests, candidates]`; and the items' tf.Examples, string `[requests, candidates]`, or None. Returns the
         #: signature's outputs.
         self.rank = rank
+        #: Arguments: item ids, and the items' tf.Examples, string `[items]` each; for an empty one the catalog's is
+        #: taken. Returns the items' raw features, SparseTensors `[items, any]`, by name.
+        self.raw_items = raw_items
 
 
 def _all_given(examples: tf.Tensor) -> tf.Tensor:

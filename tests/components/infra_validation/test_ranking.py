@@ -81,7 +81,9 @@ class Made:
         """Exports the model in the trainer's layout, with the items of the given tables."""
         uri = self.folder / kind
         items = read_items(CONFIG, str(write_catalog(self.folder / f"{kind} tables", tables)))
-        export_model(self.prepared.model, self.output, CONFIG, str(uri / "Format-Serving"), items, self.prepared.counts)
+        prepared, model_dir = self.prepared, str(uri / "Format-Serving")
+        state = prepared.transform_state
+        export_model(prepared.model, self.output, CONFIG, model_dir, items, prepared.counts, state)
         write_trainer_predictions(
             trainer_predictions(self.prepared, self.output, [f"{self.window[0].uri}/Split-eval/*"]), str(uri)
         )

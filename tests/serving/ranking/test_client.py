@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import threading
 import time
@@ -13,12 +14,13 @@ import grpc
 import pytest
 
 from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.explanations import Summand
 from serving.ranking_client.features import encode_example
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from tests.serving.ranking.asking import Ask, ask_async, ask_sync
 from tests.serving.ranking.running import Stoppable, forwarded, free_port, model_server
-from tests.serving.ranking.tiny_model import CATALOG, deep_logit, export_tiny, score
+from tests.serving.ranking.tiny_model import CATALOG, GAP, deep_logit, export_tiny, score
 
 IDS = list(CATALOG)
 BEST = sorted(IDS, key=lambda item_id: -CATALOG[item_id])
@@ -60,6 +62,44 @@ def test_each_item_says_whether_the_catalog_has_it(ask: Ask, settings: ClientSet
     scorer = dataclasses.replace(settings, model="scorer", item_id_feature="app_id")
     (ranking,) = ask(scorer, ({}, [("app_1", {"quality": 1.0})]))  # a model without that output
     assert [item.in_catalog for item in ranking.items] == [None]
+
+
+def test_explanations_are_of_the_best_k(ask: Ask, settings: ClientSettings) -> None:
+    """By part, and the same for items that bring their features, in any order of the candidates."""
+    (ranking,) = ask(settings, ({"age": 30}, ["app_1", ("new", {"quality": 9.0}), "app_2"], 2), explain=True)
+    assert [item.item_id for item in ranking.items] == ["new", "app_2"]
+    for item, found, quality in zip(ranking.items, ranking.explanations, (9.0, CATALOG["app_2"]), strict=True):
+        (wide,), (deep,) = found.wide, found.deep
+        assert wide.feature == "quality"
+        assert float(wide.value) == pytest.approx(quality)
+        assert wide.logit == pytest.approx(quality, abs=1e-6)
+        assert dataclasses.replace(deep, logit=0.0) == Summand("age", "30", 0.0)
+        assert deep.logit == pytest.approx(0.3 - GAP, abs=1e-6)
+        assert (found.bias, found.deep_baseline_logit, found.gap) == (0.0, 1.0, GAP)
+        assert 1 / (1 + math.exp(-found.logit)) == pytest.approx(item.score, abs=1e-6)
+        assert found.base_rate == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-6)
+    (plain,) = ask(settings, ({"age": 30}, ["app_1"]))
+    assert plain.explanations == ()
+
+
+TOO_MANY = "at most 100 candidates can be explained; `k` limits them. Received: 101"
+TWICE = "candidates to explain must differ. Received: 'app_1' more than once"
+LACKS = (
+    "explanations need a model with the signature `explain`, which one exported by an earlier release lacks. "
+    "Received: version 1 without it"
+)
+
+
+def test_what_cannot_be_explained_is_one_sentence(ask: Ask, settings: ClientSettings) -> None:
+    scorer = dataclasses.replace(settings, model="scorer", item_id_feature="app_id")
+    for client, candidates, sentence in (
+        (settings, IDS[:101], TOO_MANY),
+        (settings, ["app_1", "app_2", "app_1"], TWICE),
+        (scorer, [("app_1", {"quality": 1.0})], LACKS),
+    ):
+        with pytest.raises(RequestError) as raised:
+            ask(client, ({}, candidates), explain=True)
+        assert str(raised.value) == sentence
 
 
 NO_FEATURE = "the model has no context feature 'contry' and ignores it; version 1 has ['age', 'country']"

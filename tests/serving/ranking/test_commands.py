@@ -118,3 +118,18 @@ def test_tune_client_writes_settings_that_the_others_read(client: list[str], req
     settings = read_settings(str(out))
     assert settings.part_size in (None, 5, 10)
     assert settings.model == "tiny"
+
+
+def test_rank_explains(client: list[str]) -> None:
+    """The table's numbers: the base is the version, 1; the age's attribution is 0.3 without the gap."""
+    run = wdr("rank", *client, "--context", '{"age": 30}', "--items", "app_2,app_1", "-k1", "--explain")
+    assert run.returncode == 0, run.stderr
+    rows = [line.strip("│").split("│") for line in run.stdout.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows[1:]] == [
+        ["base", "bias and the deep part's baseline", "", "+1.000000"],
+        ["wide", "quality", "0.74", "+0.740000"],
+        ["deep", "age", "30", "+0.237500"],
+        ["deep", "gap of the integration", "", "+0.062500"],
+        ["", "the score's logit", "", "+2.040000"],
+    ]
+    assert f"app_2: score {score(0.74, 30):.6f}, base rate 0.731059" in run.stdout

@@ -1,7 +1,8 @@
 """A SavedModel with the signatures of an exported model, and a score with a simple formula.
 
 An item has the features `app_id` and `quality`; a context has `country` and `age`. The wide logit is the quality, and
-the deep logit is age / 100 + version. An item that the catalog lacks has quality 0.
+the deep logit is age / 100 + version. An item that the catalog lacks has quality 0. In explanations, the quality is a
+weight, and the version is the deep baseline's logit, to which the age adds all but a gap of `GAP`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from transform import signature_names as names
 
 #: The catalog: the quality of each item `app_0` to `app_299`. All differ, and their order is not that of the ids.
 CATALOG = {f"app_{i}": (i * 37 % 300) / 100 for i in range(300)}
+
+#: What the attributions of the deep part leave unexplained.
+GAP = 0.0625
 
 _CONTEXT = {"country": tf.io.VarLenFeature(tf.string), "age": tf.io.FixedLenFeature([], tf.float32, 0.0)}
 _ITEM = {"app_id": tf.io.FixedLenFeature([], tf.string, ""), "quality": tf.io.FixedLenFeature([], tf.float32, 0.0)}
@@ -65,13 +69,40 @@ class TinyModel(tf.Module):  # type: ignore[misc]
         del country
         return self._ranked(age, item_ids, self.catalog.lookup(item_ids))
 
+    def _explained(self, age: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
+        nothing, deep = tf.zeros_like(quality), tf.zeros_like(quality) + age / 100.0
+        texts = tf.fill(tf.shape(quality), "quality")
+        return {
+            names.SCORES_OUTPUT: tf.sigmoid(quality + deep + self.version),
+            names.BIAS_OUTPUT: nothing,
+            names.WIDE_FEATURES_OUTPUT: tf.stack([texts, tf.fill(tf.shape(quality), "")], axis=-1),
+            names.WIDE_VALUES_OUTPUT: tf.stack([tf.strings.as_string(quality, shortest=True), texts], axis=-1),
+            names.WIDE_WEIGHTS_OUTPUT: tf.stack([quality, nothing], axis=-1),
+            names.DEEP_LOGITS_OUTPUT: deep + self.version,
+            names.DEEP_BASELINE_LOGITS_OUTPUT: nothing + self.version,
+            names.DEEP_FEATURES_OUTPUT: tf.fill(tf.concat([tf.shape(quality), [1]], 0), "age"),
+            names.DEEP_VALUES_OUTPUT: tf.strings.as_string(nothing + age, shortest=True)[..., tf.newaxis],
+            names.DEEP_ATTRIBUTIONS_OUTPUT: (deep - GAP)[..., tf.newaxis],
+            names.DEEP_GAPS_OUTPUT: nothing + GAP,
+        }
+
+    def explain(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, _CONTEXT | _ITEM)
+        return self._explained(parsed["age"], parsed["quality"])
+
+    def explain_items(self, context: tf.Tensor, item_ids: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
+        age = tf.io.parse_example(context, _CONTEXT)["age"]
+        given = tf.reshape(tf.io.parse_example(tf.reshape(items, [-1]), _ITEM)["quality"], tf.shape(items))
+        quality = tf.where(items == "", self.catalog.lookup(item_ids), given)
+        return self._explained(age[:, tf.newaxis], quality)
+
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, _CONTEXT | _ITEM)
         return {names.SCORES_OUTPUT: tf.sigmoid(parsed["quality"] + parsed["age"] / 100.0 + self.version)}
 
 
 def export_tiny(folder: Path, version: int = 1, *, rank: bool = True) -> Path:
-    """Writes a version into a model's folder; without `rank`, its only signature is `serving_default`."""
+    """Writes a version into a model's folder; without `rank`, it has `serving_default` alone."""
     model = TinyModel(version)
     signatures = {
         names.SERVING_SIGNATURE: tf.function(
@@ -87,6 +118,10 @@ def export_tiny(folder: Path, version: int = 1, *, rank: bool = True) -> Path:
             names.RANK_SIGNATURE: tf.function(model.rank, input_signature=(context, ids)),
             names.RANK_ITEMS_SIGNATURE: tf.function(model.rank_items, input_signature=(context, ids, items)),
             names.RANK_NAMED_SIGNATURE: tf.function(model.rank_named, input_signature=named),
+            names.EXPLAIN_ITEMS_SIGNATURE: tf.function(model.explain_items, input_signature=(context, ids, items)),
+            names.EXPLAIN_SIGNATURE: tf.function(
+                model.explain, input_signature=[tf.TensorSpec([None], tf.string, names.EXAMPLES_INPUT)]
+            ),
         }
     path = folder / str(version)
     whole = folder / f".part-{version}"

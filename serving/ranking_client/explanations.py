@@ -1,0 +1,223 @@
+"""Explanations of a ranking's items: what each weight, and each feature, adds to an item's logit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import struct
+from collections.abc import Mapping, Sequence
+
+import grpc
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from serving.ranking_client.candidates import Candidates
+from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.messages import predict_request
+from serving.ranking_client.settings import ClientSettings
+from serving.ranking_client.signatures import ModelSignatures
+from transform.signature_names import (
+    BIAS_OUTPUT,
+    DEEP_ATTRIBUTIONS_OUTPUT,
+    DEEP_BASELINE_LOGITS_OUTPUT,
+    DEEP_FEATURES_OUTPUT,
+    DEEP_GAPS_OUTPUT,
+    DEEP_LOGITS_OUTPUT,
+    DEEP_VALUES_OUTPUT,
+    EXPLAIN_ITEMS_SIGNATURE,
+    EXPLAIN_SIGNATURE,
+    MAX_EXPLAINED,
+    RANK_ITEMS_SIGNATURE,
+    SERVING_SIGNATURE,
+    WIDE_FEATURES_OUTPUT,
+    WIDE_VALUES_OUTPUT,
+    WIDE_WEIGHTS_OUTPUT,
+)
+
+_TEXTS = (WIDE_FEATURES_OUTPUT, WIDE_VALUES_OUTPUT, DEEP_FEATURES_OUTPUT, DEEP_VALUES_OUTPUT)
+_NUMBERS = (
+    BIAS_OUTPUT,
+    WIDE_WEIGHTS_OUTPUT,
+    DEEP_LOGITS_OUTPUT,
+    DEEP_BASELINE_LOGITS_OUTPUT,
+    DEEP_ATTRIBUTIONS_OUTPUT,
+    DEEP_GAPS_OUTPUT,
+)
+#: The outputs of an explanation: of texts, and of numbers.
+EXPLANATION_OUTPUTS = _TEXTS, _NUMBERS
+
+
+@dataclasses.dataclass(frozen=True)
+class Summand:
+    """What one value adds to a logit.
+
+    Attributes:
+      feature: The feature, the count, or the cross as its features' names.
+      value: The value, or the combination of values, as text.
+      logit: For the wide part a weight, for the deep part an attribution.
+    """
+
+    feature: str
+    value: str
+    logit: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What an item's logit consists of: bias + Σ wide + deep_logit.
+
+    Attributes:
+      bias: The model's bias.
+      wide: The wide part's weights that apply to the item and are not zero, the strongest first.
+      deep_logit: The deep part's logit: deep_baseline_logit + Σ deep + gap.
+      deep_baseline_logit: The deep part's logit for zero embeddings and median numbers.
+      deep: Each feature's attribution, by integrated gradients, in the model's order.
+      gap: What the attributions do not account for, as the quadrature left it.
+    """
+
+    bias: float
+    wide: tuple[Summand, ...]
+    deep_logit: float
+    deep_baseline_logit: float
+    deep: tuple[Summand, ...]
+    gap: float
+
+    @property
+    def logit(self) -> float:
+        """The logit of the item's score."""
+        return self.bias + math.fsum(term.logit for term in self.wide) + self.deep_logit
+
+    @property
+    def base_rate(self) -> float:
+        """The score without any weight or attribution: sigmoid(bias + deep_baseline_logit)."""
+        return (1 + math.tanh((self.bias + self.deep_baseline_logit) / 2)) / 2
+
+
+def check_explained(candidates: Candidates, k: int | None, known: ModelSignatures) -> None:
+    """Raises RequestError unless the best `k` of the candidates can be explained by the model."""
+    number = min(len(candidates.ids), k or len(candidates.ids))
+    if number > MAX_EXPLAINED:
+        raise RequestError(
+            f"at most {MAX_EXPLAINED} candidates can be explained; `k` limits them. Received: {number:,}"
+        )
+    if len(set(candidates.ids)) != len(candidates.ids):
+        twice = next(one for one in candidates.ids if candidates.ids.count(one) > 1)
+        raise RequestError(f"candidates to explain must differ. Received: {twice.decode()[:100]!r} more than once")
+    if EXPLAIN_SIGNATURE not in known.names:
+        raise RequestError(
+            f"explanations need a model with the signature `{EXPLAIN_SIGNATURE}`, which one exported by an earlier "
+            f"release lacks. Received: version {known.version} without it"
+        )
+
+
+def explain_request(
+    settings: ClientSettings, ranked_by: str, context: bytes, explained: Candidates
+) -> predict_pb2.PredictRequest:
+    """Makes the request for explanations.
+
+    Args:
+      settings: The client's settings.
+      ranked_by: The signature that ranked the candidates.
+      context: The context as a serialized tf.Example.
+      explained: The candidates to explain.
+
+    Returns:
+      The request; it names no output, so all are returned.
+
+    Raises:
+      RequestError: If it is too long.
+    """
+    as_rows = ranked_by == SERVING_SIGNATURE
+    inputs_of = SERVING_SIGNATURE if as_rows else RANK_ITEMS_SIGNATURE
+    request = predict_request(settings, inputs_of, context, explained, logits=False)
+    request.model_spec.signature_name = EXPLAIN_SIGNATURE if as_rows else EXPLAIN_ITEMS_SIGNATURE
+    del request.output_filter[:]
+    return request
+
+
+def read_explanations(response: predict_pb2.PredictResponse, number: int) -> tuple[Explanation, ...]:
+    """Reads the explanations from a response to `explain_request`.
+
+    Args:
+      response: The response.
+      number: The number of candidates.
+
+    Returns:
+      One explanation a candidate, in the request's order.
+
+    Raises:
+      RankingError: If an output is missing, or has another number of values.
+    """
+    texts = {name: list(_output(response, name).string_val) for name in _TEXTS}
+    numbers = {name: _floats(_output(response, name)) for name in _NUMBERS}
+    try:
+        return explanations_of(texts, numbers, number)
+    except ValueError as error:
+        raise RankingError(
+            grpc.StatusCode.INTERNAL, f"an explanation's outputs must fit each other: {error}"
+        ) from error
+
+
+def explanations_of(
+    texts: Mapping[str, Sequence[bytes]], numbers: Mapping[str, Sequence[float]], number: int
+) -> tuple[Explanation, ...]:
+    """Makes explanations from a signature's outputs.
+
+    Args:
+      texts: The values of each output of texts, row by row.
+      numbers: The values of each output of numbers, row by row.
+      number: The number of rows.
+
+    Returns:
+      One explanation a row.
+
+    Raises:
+      ValueError: If an output has another number of values, or a number is not finite.
+    """
+    for name, values in numbers.items():
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"`{name}` must have finite numbers. Received: others")
+    wide = _summands(texts[WIDE_FEATURES_OUTPUT], texts[WIDE_VALUES_OUTPUT], numbers[WIDE_WEIGHTS_OUTPUT], number)
+    deep = _summands(texts[DEEP_FEATURES_OUTPUT], texts[DEEP_VALUES_OUTPUT], numbers[DEEP_ATTRIBUTIONS_OUTPUT], number)
+    single = (
+        numbers[name] for name in (BIAS_OUTPUT, DEEP_LOGITS_OUTPUT, DEEP_BASELINE_LOGITS_OUTPUT, DEEP_GAPS_OUTPUT)
+    )
+    rows = zip(*single, wide, deep, strict=True)
+    found = [Explanation(bias, terms, logit, base, parts, gap) for bias, logit, base, gap, terms, parts in rows]
+    if len(found) != number:
+        raise ValueError(f"there must be {number} rows. Received: {len(found)}")
+    return tuple(found)
+
+
+def _summands(
+    features: Sequence[bytes], values: Sequence[bytes], logits: Sequence[float], number: int
+) -> list[tuple[Summand, ...]]:
+    """Each row's summands, without those that pad it."""
+    width = len(features) // number
+    flat = [
+        Summand(_text(feature), _text(value), logit)
+        for feature, value, logit in zip(features, values, logits, strict=True)
+    ]
+    if len(flat) != width * number:
+        raise ValueError(f"each of {number} rows must have as many values. Received: {len(flat):,} in all")
+    rows = (flat[row * width : (row + 1) * width] for row in range(number))
+    return [tuple(summand for summand in row if summand.feature) for row in rows]
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
+
+
+def _output(response: predict_pb2.PredictResponse, name: str) -> tensor_pb2.TensorProto:
+    if name not in response.outputs:
+        rule = f"an answer must have the output `{name}`. Received: {sorted(response.outputs)}"
+        raise RankingError(grpc.StatusCode.INTERNAL, rule)
+    return response.outputs[name]
+
+
+def _floats(tensor: tensor_pb2.TensorProto) -> list[float]:
+    """Float32 values, which a server may send packed in `tensor_content` or in `float_val`."""
+    if not tensor.tensor_content:
+        return list(tensor.float_val)
+    content = tensor.tensor_content
+    return [value for (value,) in struct.iter_unpack("<f", content[: len(content) // 4 * 4])]

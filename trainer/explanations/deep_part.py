@@ -1,0 +1,67 @@
+"""The deep part's attributions by feature."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.explanations.integrated_gradients import mean_gradients
+from trainer.model import MISSING_NUMBER, Features, WideDeep, batch_size_of
+
+
+class DeepPart(NamedTuple):
+    """What the deep logit of each row consists of.
+
+    Attributes:
+      logits: float32 `[rows]`.
+      baseline_logits: The deep logit of the baseline, float32 `[rows]`, the same for all rows.
+      attributions: By feature of the model's layout, float32 `[rows, features]`.
+      gaps: logits - baseline_logits - Σ attributions, float32 `[rows]`.
+    """
+
+    logits: tf.Tensor
+    baseline_logits: tf.Tensor
+    attributions: tf.Tensor
+    gaps: tf.Tensor
+
+
+def deep_baseline(model: WideDeep) -> np.ndarray:
+    """The baseline, float32 `[1, width]`: zero embeddings, and the median of each number.
+
+    An embedding of zeros is the mean of the initial ones, the initial one of unknown and missing values, and what an
+    empty list gives. A number's two columns are those of the middle quantile, not missing.
+    """
+    blocks = [[MISSING_NUMBER, 0.0] if block.vocabulary is None else [0.0] * block.width for block in model.layout]
+    return np.array([[value for block in blocks for value in block]], np.float32)
+
+
+def explain_deep(model: WideDeep, features: Features) -> DeepPart:
+    """Attributes the deep logit of each row to the features, by integrated gradients.
+
+    Args:
+      model: The trained model.
+      features: By transformed name, as in `WideDeep.deep_input`.
+
+    Returns:
+      The attributions; zeros, of no feature, if the model has no deep part.
+    """
+    hidden_layers = model.hidden_layers
+    if hidden_layers is None:
+        zeros = tf.zeros([batch_size_of(features)])
+        return DeepPart(zeros, zeros, tf.zeros([tf.size(zeros), 0]), zeros)
+    kernel, bias = (hidden_layers.named_variables[f"dense_0/{name}"] for name in ("kernel", "bias"))
+    baseline = tf.constant(deep_baseline(model))
+    inputs = tf.ensure_shape(model.deep_input(features), [None, baseline.shape[1]])
+    # The path is straight in the first layer's sums, too. So the gradients are averaged there, and only their mean
+    # goes back through the first layer's kernel, which is the largest.
+    start, end = (tf.matmul(x, kernel) + bias for x in (baseline, inputs))
+    means = tf.matmul(mean_gradients(hidden_layers.after_first_sum, start, end), kernel, transpose_b=True)
+    parts = tf.split((inputs - baseline) * means, [block.width for block in model.layout], axis=1)
+    attributions = tf.stack([tf.reduce_sum(part, axis=1) for part in parts], axis=1)
+    logits, at_baseline = hidden_layers.after_first_sum(end), hidden_layers.after_first_sum(start)
+    baseline_logits = tf.tile(at_baseline, tf.shape(logits))
+    return DeepPart(
+        logits, baseline_logits, attributions, logits - baseline_logits - tf.reduce_sum(attributions, axis=1)
+    )
