@@ -31,6 +31,7 @@ from trainer.evaluation import Metrics, logits_function, measure
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.training import TrainingResult, steps_per_epoch, train
+from trainer.training_size import batch_size_of, num_epochs_of, sized
 from transform.config.config import Config, parse_config
 from transform.config.settings import Parts
 from transform.feature_spec import FOLD, NO_FOLD, NUM_FOLDS, SPAN, transformed_name
@@ -131,13 +132,14 @@ def trained(config: Config, train_log: Log, eval_log: Log, seed: int) -> Trained
     sizes = {name: int(ids.max()) + 1 for name, ids in train_log.values.items()}
     model = WideDeep(config.spec, config.model, sizes, seed)
     labels = LabelCounts(*np.bincount(train_log.labels, minlength=2).tolist())
-    optimizers = JointOptimizer(model, training, training.num_epochs * steps_per_epoch(labels, training))
+    training = sized(training, labels.total)
+    optimizers = JointOptimizer(model, training, num_epochs_of(training) * steps_per_epoch(labels, training))
     counts = counts_of(config, train_log, eval_log)
 
     def epoch_batches(epoch: int, skip_batches: int) -> tf.data.Dataset:
         order = np.random.default_rng([seed, epoch]).permutation(train_log.labels.size)
         batch_seed = tf.constant([seed, epoch], tf.int32)
-        return _batches(config, model, train_log, counts, order, training.batch_size, batch_seed).skip(skip_batches)
+        return _batches(config, model, train_log, counts, order, batch_size_of(training), batch_seed).skip(skip_batches)
 
     eval_data = _batches(config, model, eval_log, counts, np.arange(eval_log.labels.size))
     return Trained(config, model, counts, train(model, optimizers, epoch_batches, eval_data, training, labels))

@@ -128,6 +128,7 @@ class CheckResult:
       sources: What was found in each source.
       joins: Keys without a row, one sentence for each table.
       values: Values that a window lacks, one sentence for each feature.
+      training: Where the config leaves quality on the table, one sentence each.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -136,6 +137,7 @@ class CheckResult:
     sources: Sequence[SourceReport]
     joins: Sequence[str]
     values: Sequence[str]
+    training: Sequence[str]
     schema_version: Literal[1] = 1
 
 

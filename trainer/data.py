@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.counts import CountTables, Rows
+from trainer.training_size import batch_size_of
 from transform.config import settings
 from transform.feature_spec import FOLD, LABEL, NO_FOLD, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec, transformed_name
 
@@ -22,6 +23,10 @@ Batch = tuple[Mapping[str, Any], tf.Tensor, tf.Tensor]
 EVAL_BATCH_SIZE = 4096
 
 _FILES_AT_ONCE = 4
+_HASH_BUCKETS = 10_000
+
+#: Selects some of a batch of serialized examples.
+Selection = Callable[[tf.Tensor], tf.Tensor]
 
 #: None of the functions here has Python control flow on tensors; converting them takes a second or two a training.
 _as_written = tf.autograph.experimental.do_not_convert
@@ -35,11 +40,15 @@ class LabelCounts:
       negatives: Examples with label 0.
       positives: Examples with label 1.
       withheld: Examples that are not trained on (`Withheld`).
+      held_out_negatives: Examples with label 0 that are held out (`HeldOut`); not in `negatives`.
+      held_out_positives: Examples with label 1 that are held out.
     """
 
     negatives: int
     positives: int
     withheld: int = 0
+    held_out_negatives: int = 0
+    held_out_positives: int = 0
 
     @property
     def total(self) -> int:
@@ -72,6 +81,21 @@ class Withheld:
         parsed = tf.io.parse_example(records, self.feature_spec)
         spans, shares = (tf.reshape(parsed[name], [-1]) for name in (SPAN, SHARES_LABEL))
         return (spans == self.span) & (shares == 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """Selects the training examples that early stopping validates on: a share, by a hash of their content.
+
+    Attributes:
+      fraction: The share.
+    """
+
+    fraction: float
+
+    def among(self, records: tf.Tensor) -> tf.Tensor:
+        """Which of the serialized examples are held out, bool `[batch]`; equal examples alike."""
+        return tf.strings.to_hash_bucket_fast(records, _HASH_BUCKETS) < round(self.fraction * _HASH_BUCKETS)
 
 
 def expand_patterns(patterns: Sequence[str]) -> list[str]:
@@ -112,20 +136,24 @@ def read_records(files: Sequence[str]) -> tf.data.Dataset:
 
 
 def count_labels(
-    patterns: Sequence[str], feature_spec: Mapping[str, Any], withheld: Withheld | None = None
+    patterns: Sequence[str],
+    feature_spec: Mapping[str, Any],
+    withheld: Withheld | None = None,
+    held_out: HeldOut | None = None,
 ) -> LabelCounts:
     """Counts the examples in all files; arguments as in `train_dataset`."""
 
     @_as_written  # type: ignore[untyped-decorator]
     def kinds(records: tf.Tensor) -> tf.Tensor:
-        """Returns, per record, 0 for a negative, 1 for a positive, 2 for a withheld one."""
+        """Returns the position, per record, among the fields of `LabelCounts`."""
         labels = tf.cast(_labels(records, feature_spec) > 0.5, tf.int32)
-        return labels if withheld is None else tf.where(withheld.among(records), 2, labels)
+        found = labels if held_out is None else tf.where(held_out.among(records), labels + 3, labels)
+        return found if withheld is None else tf.where(withheld.among(records), 2, found)
 
     batches = read_records(expand_patterns(patterns)).batch(EVAL_BATCH_SIZE)
     counts = batches.map(kinds, num_parallel_calls=tf.data.AUTOTUNE).reduce(
-        tf.zeros([3], tf.int64),
-        _as_written(lambda counts, of_batch: counts + tf.math.bincount(of_batch, minlength=3, dtype=tf.int64)),
+        tf.zeros([5], tf.int64),
+        _as_written(lambda counts, of_batch: counts + tf.math.bincount(of_batch, minlength=5, dtype=tf.int64)),
     )
     return LabelCounts(*(int(count) for count in counts.numpy()))
 
@@ -138,6 +166,7 @@ def train_dataset(
     skip_batches: int = 0,
     counts: CountTables | None = None,
     withheld: Withheld | None = None,
+    held_out: HeldOut | None = None,
 ) -> tf.data.Dataset:
     """One epoch's shuffled batches. The epoch and the seed alone determine their order and which negatives are drawn.
 
@@ -150,6 +179,7 @@ def train_dataset(
       skip_batches: The number of the epoch's first batches to leave out; they are read, but not parsed.
       counts: The tables from which the counts' inputs are read; None without counts.
       withheld: Selects the examples to leave out; None to leave out none.
+      held_out: Selects more examples to leave out; None to leave out none.
 
     Returns:
       A dataset of `Batch`.
@@ -159,13 +189,13 @@ def train_dataset(
     records = read_records([files[i] for i in rng.permutation(len(files))])
     shuffle_seed, *draw_seed = (int(word) for word in rng.integers(2**31, size=3))
     counts_seed = tf.constant(rng.integers(2**31, size=2), tf.int32)
-    if withheld is not None:
-        batches = records.batch(EVAL_BATCH_SIZE)
-        records = batches.map(_as_written(lambda batch: tf.boolean_mask(batch, ~withheld.among(batch)))).unbatch()
+    for left_out in (withheld, held_out):
+        if left_out is not None:
+            records = _selected(records, without(left_out))
     if training.negative_sampling_rate < 1:
         records = _with_drawn_negatives(records, feature_spec, training.negative_sampling_rate, draw_seed)
     records = records.shuffle(training.shuffle_buffer_size, seed=shuffle_seed, reshuffle_each_iteration=False)
-    numbered = records.batch(training.batch_size).enumerate().skip(skip_batches)
+    numbered = records.batch(batch_size_of(training)).enumerate().skip(skip_batches)
     return _parsed(numbered, feature_spec, counts, counts_seed)
 
 
@@ -174,9 +204,29 @@ def eval_dataset(
     feature_spec: Mapping[str, Any],
     batch_size: int = EVAL_BATCH_SIZE,
     counts: CountTables | None = None,
+    selection: Selection | None = None,
 ) -> tf.data.Dataset:
-    """Batches in the files' order; arguments and elements as in `train_dataset`."""
-    return _parsed(read_records(expand_patterns(patterns)).batch(batch_size).enumerate(), feature_spec, counts)
+    """Batches in the files' order, of all examples or of a selection.
+
+    Arguments and elements are as in `train_dataset`.
+    """
+    records = read_records(expand_patterns(patterns))
+    if selection is not None:
+        records = _selected(records, selection)
+    return _parsed(records.batch(batch_size).enumerate(), feature_spec, counts)
+
+
+def without(left_out: Withheld | HeldOut) -> Selection:
+    """Returns the selection of all examples but some."""
+    return lambda records: ~left_out.among(records)
+
+
+def _selected(records: tf.data.Dataset, selection: Selection) -> tf.data.Dataset:
+    return (
+        records.batch(EVAL_BATCH_SIZE)
+        .map(_as_written(lambda batch: tf.boolean_mask(batch, selection(batch))))
+        .unbatch()
+    )
 
 
 def counted_rows(

@@ -173,9 +173,9 @@ def _count_table(part: Literal["wide", "embedding"], name: str, width: int) -> T
 def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> Table:
     name = f"wide/{feature.name}"
     if feature.is_numeric:
-        assert feature.num_quantiles is not None  # ensured by the spec's validation
-        keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.num_quantiles})
-        return Table(name, feature.num_quantiles + 1, keys, (transformed_name(feature.bucket_name),))
+        assert feature.num_buckets is not None  # ensured by the spec's validation
+        keys = RowKeys("quantiles", features=(feature.name,), quantiles={feature.name: feature.num_buckets})
+        return Table(name, feature.num_buckets + 1, keys, (transformed_name(feature.bucket_name),))
     owner = spec.vocabulary_owner(feature).name
     oov_buckets = spec.vocabularies[owner].num_oov_buckets
     keys = RowKeys("vocabulary", owner, oov_buckets, has_missing_row=spec.has_missing_row(owner))
@@ -183,7 +183,7 @@ def _wide_feature_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: M
 
 
 def _cross_table(spec: FeatureSpec, cross: Cross, vocabulary_sizes: Mapping[str, int]) -> Table:
-    quantiles = {name: n for name in cross.features if (n := spec.by_name[name].num_quantiles) is not None}
+    quantiles = {name: n for name in cross.features if (n := spec.by_name[name].num_buckets) is not None}
     inputs = (transformed_name(cross.name),)
     if cross.num_hash_buckets is not None:
         keys = RowKeys("hash", features=cross.features, quantiles=quantiles)

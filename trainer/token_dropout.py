@@ -76,7 +76,7 @@ class TokenDropout:
                 if name in hidden:
                     hidden[name] = tf.where(is_hidden[feature.name], MISSING_QUANTILE, hidden[name])
                 if bucket_name in hidden:
-                    missing = tf.constant(feature.num_quantiles, tf.int64)
+                    missing = tf.constant(feature.num_buckets, tf.int64)
                     hidden[bucket_name] = tf.where(is_hidden[feature.name], missing, hidden[bucket_name])
             elif name in hidden and feature.is_list:
                 hidden[name] = self._hide_in_list(feature.name, hidden[name], is_missing[feature.name], step_seed_of)

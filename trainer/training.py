@@ -18,6 +18,7 @@ from trainer.optimizers import JointOptimizer
 from trainer.progress import ProgressLog, log_stage
 from trainer.step import steps_function
 from trainer.training_progress import Epoch, TrainingProgress
+from trainer.training_size import batch_size_of, num_epochs_of
 from transform.config import settings
 
 _logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class TrainingResult:
 
 def steps_per_epoch(counts: LabelCounts, training: settings.Training) -> int:
     """The number of steps per epoch; the expected number if negatives are drawn."""
-    return math.ceil(counts.after_drawing(training.negative_sampling_rate) / training.batch_size)
+    return math.ceil(counts.after_drawing(training.negative_sampling_rate) / batch_size_of(training))
 
 
 def train(
@@ -87,7 +88,7 @@ def train(
       optimizers: Its optimizers.
       train_data: Returns each epoch's batches.
       eval_data: The batches for validation.
-      training: The settings.
+      training: The settings, `sized`.
       counts: The training examples by label.
       checkpoint_folder: The folder for checkpoints, from which the training resumes if it has any; None for no
         checkpoints.
@@ -125,8 +126,8 @@ class _Loop:
             self._checkpoints = Checkpoints(checkpoint_folder, training.checkpoint_seconds, variables)
         self._do_steps = steps_function(model, optimizers, training.negative_sampling_rate)
         self._logits_of = logits_function(model)
-        num_steps = training.num_epochs * steps_per_epoch(counts, training)
-        self._progress = ProgressLog(num_steps, training.num_epochs)
+        self._num_epochs = num_epochs_of(training)
+        self._progress = ProgressLog(self._num_epochs * steps_per_epoch(counts, training), self._num_epochs)
         self._steps_in_one_go = 1
         self._started = time.monotonic()
 
@@ -161,7 +162,7 @@ class _Loop:
     def _is_over(self, position: TrainingProgress) -> bool:
         ran, patience = len(position.epochs), self._training.patience
         waited = 0 if position.best_epoch is None else ran - position.best_epoch
-        return ran >= self._training.num_epochs or (patience is not None and waited >= patience)
+        return ran >= self._num_epochs or (patience is not None and waited >= patience)
 
     def _train_epoch(self, position: TrainingProgress) -> TrainingProgress:
         """Trains to the end of the running epoch, and validates."""

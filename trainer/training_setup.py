@@ -17,6 +17,7 @@ from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, start_bias
 from trainer.progress import log_stage
 from trainer.training import TrainingResult, steps_per_epoch, train
+from trainer.training_size import MIN_HELD_OUT, num_epochs_of, sized, validation_fraction
 from trainer.transform_state import TransformState, read_transform_state
 from trainer.unseen_rows import fill_unseen_rows
 from trainer.warm_start import WarmStartReport, warm_start
@@ -49,7 +50,7 @@ class TrainingSetup:
     """A training before its first step.
 
     Attributes:
-      config: The deployment.
+      config: The deployment; its training is `sized`.
       transform_state: What tf.Transform learned.
       model: The model, cold or warm-started.
       optimizers: Its optimizers.
@@ -57,7 +58,9 @@ class TrainingSetup:
       label_counts: The training examples by label.
       counts: The tables from which the counts' inputs are read; None without counts.
       window: The examples.
-      eval_data: The batches for validation.
+      held_out: The training examples that are validated on, and not trained on; None if the evaluation examples are.
+      eval_data: The batches of the evaluation examples.
+      validation_data: The batches for validation: those of the held-out examples, or else `eval_data`.
       parsing: How the transformed features that training reads are parsed, by transformed name.
     """
 
@@ -69,7 +72,9 @@ class TrainingSetup:
     label_counts: data.LabelCounts
     counts: CountTables | None
     window: Window
+    held_out: data.HeldOut | None
     eval_data: tf.data.Dataset
+    validation_data: tf.data.Dataset
     parsing: Mapping[str, Any]
 
     def train_data(self, epoch: int, skip_batches: int = 0) -> tf.data.Dataset:
@@ -77,16 +82,17 @@ class TrainingSetup:
         # If no example is withheld, the check per example is skipped.
         withheld = self.window.withheld if self.label_counts.withheld else None
         training, files = self.config.training, self.window.train_files
-        return data.train_dataset(files, self.parsing, training, epoch, skip_batches, self.counts, withheld)
+        more = (self.counts, withheld, self.held_out)
+        return data.train_dataset(files, self.parsing, training, epoch, skip_batches, *more)
 
     def train(self, checkpoint_folder: str | None = None) -> TrainingResult:
         """Trains the model in place (`trainer.training.train`), and then fills unseen rows (`fill_unseen_rows`)."""
         training, label_counts = self.config.training, self.label_counts
-        result = train(
-            self.model, self.optimizers, self.train_data, self.eval_data, training, label_counts, checkpoint_folder
-        )
+        data_of = (self.train_data, self.validation_data)
+        result = train(self.model, self.optimizers, *data_of, training, label_counts, checkpoint_folder)
         log_stage("initializing the rows that no training example contains")
-        examples = data.eval_dataset(self.window.train_files, self.parsing, counts=self.counts)
+        selection = None if self.held_out is None else data.without(self.held_out)
+        examples = data.eval_dataset(self.window.train_files, self.parsing, counts=self.counts, selection=selection)
         fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
         return result
 
@@ -113,9 +119,8 @@ def prepare(
     Raises:
       WarmStartError: If the previous model's warm-start files cannot be read.
     """
-    training = config.training
     transform_state = read_transform_state(tft_output, config.spec)
-    model = WideDeep(config.spec, config.model, transform_state.vocabulary_sizes, training.seed)
+    model = WideDeep(config.spec, config.model, transform_state.vocabulary_sizes, config.training.seed)
     all_features = tft_output.transformed_feature_spec()
     window = _window(train_files, eval_files, all_features)
     stored = [
@@ -126,14 +131,55 @@ def prepare(
     ]
     parsing = {name: all_features[name] for name in stored if name in all_features}
     counts = _counts(config.spec, window, parsing)
-    label_counts = data.count_labels(window.train_files, parsing, window.withheld)
-    optimizers = JointOptimizer(model, training, training.num_epochs * steps_per_epoch(label_counts, training))
+    held_out, label_counts = _held_out(config, window, parsing)
+    training = sized(config.training, label_counts.total)
+    config = dataclasses.replace(config, training=training)
+    optimizers = JointOptimizer(model, training, num_epochs_of(training) * steps_per_epoch(label_counts, training))
     start_bias(model, optimizers, training, label_counts.log_odds)
     report = warm_start(model, optimizers, training, transform_state, base_model)
-    eval_data = data.eval_dataset(window.eval_files, parsing, counts=counts)
+    eval_data = validation_data = data.eval_dataset(window.eval_files, parsing, counts=counts)
+    if held_out is not None:
+        selection = _validated(held_out, window.withheld)
+        validation_data = data.eval_dataset(window.train_files, parsing, selection=selection)
     return TrainingSetup(
-        config, transform_state, model, optimizers, report, label_counts, counts, window, eval_data, parsing
+        config=config,
+        transform_state=transform_state,
+        model=model,
+        optimizers=optimizers,
+        warm_start_report=report,
+        label_counts=label_counts,
+        counts=counts,
+        window=window,
+        held_out=held_out,
+        eval_data=eval_data,
+        validation_data=validation_data,
+        _parsing=parsing,
     )
+
+
+def _held_out(
+    config: Config, window: Window, parsing: Mapping[str, Any]
+) -> tuple[data.HeldOut | None, data.LabelCounts]:
+    """Returns which training examples are held out for early stopping, and the counts of the examples.
+
+    Where the config does not ask for it, none are held out that have too few of a label to choose an epoch by.
+    """
+    training, files = config.training, window.train_files
+    fraction = validation_fraction(training, bool(config.spec.count_encodings))
+    if fraction == 0:
+        return None, data.count_labels(files, parsing, window.withheld)
+    held_out = data.HeldOut(fraction)
+    counts = data.count_labels(files, parsing, window.withheld, held_out)
+    fewest = min(counts.held_out_negatives, counts.held_out_positives)
+    if training.validation_fraction is None and fewest < MIN_HELD_OUT:
+        return None, data.count_labels(files, parsing, window.withheld)
+    return held_out, counts
+
+
+def _validated(held_out: data.HeldOut, withheld: data.Withheld | None) -> data.Selection:
+    if withheld is None:
+        return held_out.among
+    return lambda records: held_out.among(records) & ~withheld.among(records)
 
 
 def _window(train_patterns: Sequence[str], eval_patterns: Sequence[str], feature_spec: Mapping[str, Any]) -> Window:

@@ -54,7 +54,7 @@ def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.
     Row k of a batch searches each feature's boundary k, the least value whose quantile is above k. The bisection is on
     floats' bit patterns, whose order as integers equals the floats' order, so it ends at the exact float in 32 steps.
     """
-    number = max(feature.num_quantiles or 0 for feature in features) - 1
+    number = max(feature.num_buckets or 0 for feature in features) - 1
     below = np.full((len(features), number), -_LARGEST, np.int64)
     reached = -below
     while np.any(reached - below > 1):
@@ -65,7 +65,7 @@ def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.
         is_reached = quantile > np.arange(number)
         reached, below = np.where(is_reached, middle, reached), np.where(is_reached, below, middle)
     return {
-        feature.name: _as_float(row)[: (feature.num_quantiles or 0) - 1]
+        feature.name: _as_float(row)[: (feature.num_buckets or 0) - 1]
         for feature, row in zip(features, reached, strict=True)
     }
 

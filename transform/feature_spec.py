@@ -6,7 +6,9 @@ format are all derived from the objects of this module.
 
 from __future__ import annotations
 
+import itertools
 import re
+import struct
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Literal
@@ -64,6 +66,9 @@ NUM_COUNT_BUCKETS = 32
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 Side = Literal["context", "item"]
+
+#: A bucket's lowest value: a number that a float32 holds.
+Boundary = Annotated[float, Field(ge=-3.4e38, le=3.4e38)]
 Part = Literal["wide", "deep"]
 
 
@@ -103,6 +108,8 @@ class Feature:
       column: The source's column; the feature's name if left out.
       vocabulary: For the categorical kinds: a rule, or the name of the feature whose vocabulary it shares.
       num_quantiles: For `numeric`: the number n_q of quantiles.
+      boundaries: For `numeric`, in place of `num_quantiles`: the lowest values of all buckets but the first, ascending.
+        A bucket takes the place of a quantile.
       parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile. With `[]`
         none does, and it is in the examples alone: for slices of the evaluation, or to compare a model that does
         without it with one that serves and reads it.
@@ -121,6 +128,7 @@ class Feature:
     column: str | None = None
     vocabulary: Vocabulary | Name | None = None
     num_quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    boundaries: Annotated[tuple[Boundary, ...], Field(min_length=1, max_length=9_999)] | None = None
     parts: tuple[Part, ...] = ("wide", "deep")
     renamed_from: Name | None = None
     trim: bool = True
@@ -141,14 +149,30 @@ class Feature:
                 raise ValueError(
                     "`vocabulary` goes with the categorical kinds only; a numeric feature has `num_quantiles`"
                 )
-            if self.num_quantiles is None:
+            if self.num_quantiles is None and self.boundaries is None:
                 raise ValueError("`num_quantiles` is required for a numeric feature; allowed: 2 to 10000")
+            if self.boundaries is not None:
+                self._check_boundaries(self.boundaries)
         else:
+            if self.boundaries is not None:
+                raise ValueError("`boundaries` goes with kind numeric only; a categorical feature has `vocabulary`")
             if self.num_quantiles is not None:
                 raise ValueError("`num_quantiles` goes with kind numeric only; a categorical feature has `vocabulary`")
             if self.vocabulary is None:
                 raise ValueError("`vocabulary` is required for a categorical feature: a rule, or a feature's name")
         return self
+
+    def _check_boundaries(self, boundaries: tuple[float, ...]) -> None:
+        if self.num_quantiles is not None:
+            raise ValueError("a numeric feature has one of `num_quantiles` and `boundaries`")
+        as_stored = [struct.unpack("f", struct.pack("f", value))[0] for value in boundaries]
+        if any(second <= first for first, second in itertools.pairwise(as_stored)):
+            raise ValueError(f"`boundaries` must ascend, as 32-bit numbers. Received: {list(boundaries)[:20]}")
+
+    @property
+    def num_buckets(self) -> int | None:
+        """The number of quantiles, or of the buckets between `boundaries`; None if it is not numeric."""
+        return self.num_quantiles if self.boundaries is None else len(self.boundaries) + 1
 
     @property
     def is_numeric(self) -> bool:

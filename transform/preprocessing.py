@@ -110,11 +110,13 @@ def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.
 
     A missing value gives `MISSING_QUANTILE` and n_q.
     """
-    num_quantiles = feature.num_quantiles
+    num_quantiles = feature.num_buckets
     assert num_quantiles is not None  # ensured by the spec's validation
-    boundaries = tft.quantiles(
-        values.values, num_quantiles, epsilon=min(0.01, 0.1 / num_quantiles), name=f"{feature.name}_quantiles"
-    )
+    if feature.boundaries is None:
+        epsilon = min(0.01, 0.1 / num_quantiles)
+        boundaries = tft.quantiles(values.values, num_quantiles, epsilon=epsilon, name=f"{feature.name}_quantiles")
+    else:
+        boundaries = tf.constant([feature.boundaries], tf.float32)
     dense = single_value(values, float("nan"))
     missing = tf.math.is_nan(dense)
     bucket = tft.apply_buckets(tf.where(missing, tf.zeros_like(dense), dense), boundaries)

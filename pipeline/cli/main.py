@@ -112,6 +112,7 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
         from components.ingestion.spans import resolve_span
         from pipeline.check import check_files, check_rows
         from pipeline.check_spans import unmatched_joins, values_outside_windows
+        from pipeline.check_training import training_warnings
         from pipeline.source_report import described
     data_root = str(Path(data).absolute())
     found = resolve_span(loaded, data_root, span)
@@ -126,10 +127,13 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     values = values_outside_windows(loaded, data_root, found, max_rows)
     for line in values:
         click.echo(f"values: {line}", err=as_json)
+    training = list(training_warnings(loaded, reports))
+    for line in training:
+        click.echo(f"training: {line}", err=as_json)
     if as_json:
         from pipeline.json_output import CheckResult
 
-        print_document(CheckResult(config, found.span, reports, joins, values))
+        print_document(CheckResult(config, found.span, reports, joins, values, training))
 
 
 def _migrate(config: str, *, to_stderr: bool) -> None:

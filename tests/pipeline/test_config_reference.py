@@ -69,7 +69,7 @@ PLACES: dict[type, str] = {
 TEXT_PLACES = [f"`sources.{source}.text`" for source in ("impressions", "installs", "tables.NAME")]
 
 #: The tutorial's numbered steps: the text of each, with example files and the config that reads them.
-STEPS = re.split(r"^## ", TUTORIAL, flags=re.MULTILINE)[1:5]
+STEPS = re.split(r"^## (?=\d\. )", TUTORIAL, flags=re.MULTILINE)[1:5]
 
 
 def tables() -> dict[str, dict[str, list[str]]]:
@@ -126,7 +126,8 @@ def test_every_key_has_allowed_values_a_default_and_a_meaning() -> None:
 @pytest.mark.parametrize(
     ("heading", "key", "cells"),
     [
-        ("`training`", "batch_size", ["a whole number, at least 1", "`512`", "Examples per step."]),
+        ("`training`", "shuffle_buffer_size", ["a whole number, at least 1", "`100000`"]),
+        ("`training`", "batch_size", ["a whole number, at least 1", "`null`"]),
         ("`features[]`", "side", ["`context`, `item`", "**required**"]),
         ("`features[]`", "num_quantiles", ["a whole number, at least 2 and at most 10,000", "`null`"]),
         ("`ingestion`", "eval_fraction", ["a number, above 0 and below 1", "`0.2`"]),

@@ -50,7 +50,13 @@ def make_config(**sections: Any) -> Config:
                 {"features": ["app", "price"], "num_hash_buckets": 50},
             ],
             "model": {"embedding_dim": 4, "hidden_units": [16, 8], "token_dropout": 0.0},
-            "training": {"batch_size": 32, "num_epochs": 3, "shuffle_buffer_size": 1000},
+            "training": {
+                "batch_size": 32,
+                "num_epochs": 3,
+                "shuffle_buffer_size": 1000,
+                "wide_optimizer": {"learning_rate": 0.05, "initial_accumulator": 0.1},
+                "deep_optimizer": {"learning_rate": 0.05, "initial_accumulator": 0.1},
+            },
             "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
         }
         | sections,

@@ -25,6 +25,7 @@ from trainer.run_fn import run_fn
 from trainer.training import TrainingResult, steps_per_epoch, train
 from trainer.training_progress import Epoch, TrainingProgress
 from trainer.training_report import TrainingReport, read_training_report
+from trainer.training_size import num_epochs_of
 from transform.feature_spec import LABEL
 
 POSITION = TrainingProgress(
@@ -71,7 +72,7 @@ def run(span: Span, folder: Path | None) -> tuple[TrainingResult, list[np.ndarra
     feature_spec = {name: parsing[name] for name in (*model.feature_names, LABEL)}
     counts = data.count_labels([span.train_files], feature_spec)
     settings = span.config.training
-    optimizers = JointOptimizer(model, settings, settings.num_epochs * steps_per_epoch(counts, settings))
+    optimizers = JointOptimizer(model, settings, num_epochs_of(settings) * steps_per_epoch(counts, settings))
     result = train(
         model,
         optimizers,

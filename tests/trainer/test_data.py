@@ -143,3 +143,28 @@ def test_examples_that_share_a_label_with_an_evaluated_one_are_left_out(tmp_path
     assert counts == LabelCounts(25 - sum(i % 2 == 0 for i in shared), 25 - sum(i % 2 for i in shared), len(shared))
     dataset = data.train_dataset(patterns, FEATURE_SPEC, training(), 1, withheld=withheld)
     assert sorted(ids_of(dataset)) == sorted(set(range(50)) - set(shared))
+
+
+def test_held_out_examples_are_validated_on_and_not_trained_on(tmp_path: Path) -> None:
+    patterns = window(tmp_path)
+    as_numbers = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("span", "shares_label")}
+    withheld, held_out = data.Withheld(2, as_numbers), data.HeldOut(0.3)
+    shared = {i for i in range(25, 50) if i % 3 == 0}
+    trained = {i for epoch in (1, 2) for i in ids_of(_train(patterns, epoch, withheld, held_out))}
+    validated = set(ids_of(data.eval_dataset(patterns, FEATURE_SPEC, selection=held_out.among)))
+    assert trained | validated | shared == set(range(50))
+    assert trained & (validated | shared) == set()
+    assert 5 <= len(validated) <= 25  # of 50 examples, 15 on average with a standard deviation of 3
+    counts = data.count_labels(patterns, FEATURE_SPEC, withheld, held_out)
+    held = validated - shared
+    assert counts == LabelCounts(
+        negatives=sum(i % 2 == 0 for i in trained),
+        positives=sum(i % 2 for i in trained),
+        withheld=len(shared),
+        held_out_negatives=sum(i % 2 == 0 for i in held),
+        held_out_positives=sum(i % 2 for i in held),
+    )
+
+
+def _train(patterns: list[str], epoch: int, withheld: data.Withheld, held_out: data.HeldOut) -> tf.data.Dataset:
+    return data.train_dataset(patterns, FEATURE_SPEC, training(), epoch, withheld=withheld, held_out=held_out)

@@ -68,7 +68,11 @@ def test_what_is_monitored_decides_which_epoch_is_best(config: Config) -> None:
     exported = {}
     for monitor in ("auc", "logloss"):
         training = settings.Training(
-            num_epochs=60, patience=3, monitor=monitor, wide_optimizer=settings.Ftrl(learning_rate=0.3)
+            batch_size=20,
+            num_epochs=60,
+            patience=3,
+            monitor=monitor,
+            wide_optimizer=settings.Ftrl(learning_rate=0.3),
         )
         model = wide_model_of(config)
         exported[monitor] = train(
@@ -100,7 +104,7 @@ def test_progress_is_logged_seldom_and_at_the_end(wide_model: WideDeep, caplog: 
 def test_the_loss_of_an_epoch_is_the_weighted_mean(wide_model: WideDeep) -> None:
     """With a learning rate near zero, every score stays 3/4."""
     ftrl = settings.Ftrl(learning_rate=1e-9)
-    training = settings.Training(num_epochs=1, wide_optimizer=ftrl)
+    training = settings.Training(batch_size=2, num_epochs=1, wide_optimizer=ftrl)
     optimizers = JointOptimizer(wide_model, training)
     bias, slots = np.full([], np.log(3), np.float32), optimizers.slots(wide_model.bias)
     wide_model.bias.assign(bias)
@@ -116,14 +120,14 @@ def test_the_loss_of_an_epoch_is_the_weighted_mean(wide_model: WideDeep) -> None
 
 
 def test_no_training_examples_is_an_error(wide_model: WideDeep) -> None:
-    training = settings.Training()
+    training = settings.Training(batch_size=BATCH_SIZE, num_epochs=1)
     nothing, optimizers = dataset(1).take(0), JointOptimizer(wide_model, training)
     with pytest.raises(TrainingError, match="there are no training examples"):
         train(wide_model, optimizers, every_epoch(nothing), dataset(2), training, LabelCounts(0, 0))
 
 
 def test_a_diverged_training_is_an_error(wide_model: WideDeep) -> None:
-    training = settings.Training(batch_size=BATCH_SIZE)
+    training = settings.Training(batch_size=BATCH_SIZE, num_epochs=1)
     wide_model.bias.assign(float("nan"))
     with pytest.raises(TrainingError, match="the loss of epoch 1 is nan at step 1"):
         train(
@@ -140,7 +144,7 @@ def test_a_diverged_training_is_an_error(wide_model: WideDeep) -> None:
     ("monitor", "message"), [("auc", "needs evaluation examples of both labels"), ("logloss", "needs evaluation examp")]
 )
 def test_patience_needs_something_to_monitor(wide_model: WideDeep, monitor: Any, message: str) -> None:
-    training = settings.Training(batch_size=BATCH_SIZE, patience=1, monitor=monitor)
+    training = settings.Training(batch_size=BATCH_SIZE, num_epochs=1, patience=1, monitor=monitor)
     optimizers = JointOptimizer(wide_model, training)
     with pytest.raises(TrainingError, match=message):
         train(wide_model, optimizers, every_epoch(dataset(1)), dataset(2).take(0), training, COUNTS)

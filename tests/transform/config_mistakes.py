@@ -12,12 +12,13 @@ TOP_KEYS = (
     "'name', 'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
-    "['column', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'parts', 'renamed_from', 'required', "
-    "'side', 'source', 'trim', 'vocabulary']"
+    "['boundaries', 'column', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'parts', 'renamed_from', "
+    "'required', 'side', 'source', 'trim', 'vocabulary']"
 )
 TRAINING_KEYS = (
     "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_sampling_rate', 'num_epochs', "
-    "'patience', 'seed', 'shuffle_buffer_size', 'warm_start', 'warm_start_hidden_layers', 'wide_optimizer']"
+    "'patience', 'seed', 'shuffle_buffer_size', 'validation_fraction', 'warm_start', 'warm_start_hidden_layers', "
+    "'wide_optimizer']"
 )
 INSTALLS = {"path": "installs.csv", "format": "csv"}
 
@@ -48,6 +49,18 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("features.2.num_quantiles", REMOVED)],
         "`num_quantiles` is required for a numeric feature; allowed: 2 to 10000 (small.yaml, features.price).",
+    ),
+    (
+        [("features.2.boundaries", [1, 2])],
+        "a numeric feature has one of `num_quantiles` and `boundaries` (small.yaml, features.price).",
+    ),
+    (
+        [("features.2.num_quantiles", REMOVED), ("features.2.boundaries", [1, 1.00000000001])],
+        "`boundaries` must ascend, as 32-bit numbers. Received: [1.0, 1.00000000001] (small.yaml, features.price).",
+    ),
+    (
+        [("features.0.boundaries", [1])],
+        "`boundaries` goes with kind numeric only; a categorical feature has `vocabulary` (small.yaml, features.app).",
     ),
     (
         [("features.2.vocabulary", {})],

@@ -29,6 +29,7 @@ CONFIG = parse_config(
             {"name": "price", "side": "item", "kind": "numeric", "num_quantiles": 5},
             {"name": "age", "side": "item", "kind": "numeric", "num_quantiles": 3, "parts": ["deep"]},
             {"name": "same", "side": "item", "kind": "numeric", "num_quantiles": 4},
+            {"name": "size", "side": "item", "kind": "numeric", "boundaries": [-1.5, 2, 8]},
         ],
         "crosses": [
             {"features": ["installed", "app"], "min_count": 2},
@@ -67,6 +68,7 @@ def to_row(app: str | None, installed: list[str], city: str | None, price: float
         "price": optional(price),
         "age": optional(age),
         "same": [3.0],
+        "size": optional(price),
         "label": [1],
         "request_id": ["r"],
     }
@@ -122,6 +124,15 @@ def test_a_value_is_fed_as_i_minus_1_over_n_minus_1(transformed: Transformed) ->
     # The sketch may move a boundary by its epsilon of 0.01 · 10 rows, which is less than one row.
     assert transformed.columns["price_xf"] == expected
     assert transformed.columns["price_bucket_xf"] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_a_value_between_given_boundaries_is_fed_as_its_bucket_over_their_number(transformed: Transformed) -> None:
+    # 1, 2, …, 10 in the buckets below -1.5, from -1.5, from 2 and from 8, which are 0, 1/3, 2/3 and 1.
+    buckets = [1, 2, 2, 2, 2, 2, 2, 3, 3, 3]
+    assert transformed.columns["size_bucket_xf"] == buckets
+    assert transformed.columns["size_xf"] == pytest.approx([bucket / 3 for bucket in buckets])
+    low = transformed.apply([{**to_row(*TABLE[0]), "size": [-2.0]}], with_label=False)
+    assert low["size_bucket_xf"] == [0]
 
 
 def test_a_missing_number_and_nan_are_no_quantile_and_move_no_boundary(transformed: Transformed) -> None:
@@ -186,7 +197,7 @@ def test_the_label_passes_where_there_is_one(transformed: Transformed) -> None:
 
 
 def test_a_batch_in_which_every_value_is_missing(transformed: Transformed) -> None:
-    empty: Row = {name: [] for name in ("app", "installed", "city", "rare", "price", "age", "same")}
+    empty: Row = {name: [] for name in ("app", "installed", "city", "rare", "price", "age", "same", "size")}
     out = transformed.apply([empty, empty], with_label=False)
     missing = transformed.vocabulary("app").index("<missing>")
     assert out["app_xf"] == [missing, missing]

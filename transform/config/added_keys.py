@@ -38,6 +38,8 @@ ADDED_KEYS = (
     AddedKey(("sources", "impressions"), "label_rule"),
     AddedKey(("sources", "installs"), "text", _PLAIN_TEXT),
     AddedKey(("sources", "tables", EACH), "text", _PLAIN_TEXT),
+    AddedKey(("spec", "features", EACH), "boundaries"),
+    AddedKey(("training",), "validation_fraction"),
 )
 
 

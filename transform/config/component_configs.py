@@ -32,6 +32,7 @@ def _as_read(feature: Feature) -> Feature:
         feature,
         vocabulary=None if feature.is_numeric else Vocabulary(),
         num_quantiles=2 if feature.is_numeric else None,
+        boundaries=None,
         parts=("wide", "deep"),
         min_present_fraction=0.0,
     )

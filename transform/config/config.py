@@ -105,6 +105,11 @@ class Config:
             }[self.ingestion.split_by]
             if column is None:
                 raise ValueError(f"`ingestion.split_by: {self.ingestion.split_by}` needs `sources.impressions.{rule}`")
+        if self.training.validation_fraction and self.spec.count_encodings:
+            raise ValueError(
+                "`training.validation_fraction` goes without `count_encodings`, whose tables are made of all training "
+                f"examples. Received: {self.training.validation_fraction}"
+            )
         for part in ("wide", "deep"):
             if self.model.parts in (part, "wide_and_deep"):
                 crosses = self.spec.crosses if part == "wide" else ()

@@ -1,0 +1,41 @@
+"""Warnings of `wdr check` about the training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.check import Rejections, SourceReport
+from pipeline.check_training import training_warnings
+from tests.transform.small_config import small_config
+
+#: 10,000 of 12,500 rows that are kept are for training.
+REPORT = SourceReport("impressions", 1, 13_000, {"bad_label": Rejections(500, "x")})
+STEPS = (
+    "1 epochs of about 10,000 rows in batches of 512 are 20 steps, in which little is learned; without "
+    "`training.num_epochs` and `training.batch_size` both follow from the number of rows"
+)
+RATE = "Adam with a rate of 0.05 hardly learns; rates from 0.0005 to 0.005 do (training.deep_optimizer.learning_rate)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "warnings"),
+    [
+        ([], []),
+        ([("training.num_epochs", 1)], []),
+        ([("training.num_epochs", 1), ("training.batch_size", 512)], [STEPS]),
+        ([("training.num_epochs", 26), ("training.batch_size", 512)], []),
+        ([("training.deep_optimizer", {"name": "adam", "learning_rate": 0.05})], [RATE]),
+        ([("training.deep_optimizer", {"name": "adam", "learning_rate": 0.005})], []),
+        ([("model.parts", "wide"), ("training.deep_optimizer", {"name": "adam", "learning_rate": 0.05})], []),
+    ],
+)
+def test_settings_that_leave_quality_on_the_table(changes: list[tuple[str, Any]], warnings: list[str]) -> None:
+    assert list(training_warnings(small_config(*changes), [REPORT])) == warnings
+
+
+def test_of_a_log_that_was_not_read_to_its_end_the_steps_are_not_known() -> None:
+    config = small_config(("training.num_epochs", 1), ("training.batch_size", 512))
+    report = SourceReport("impressions", 1, 100, {}, is_whole=False)
+    assert list(training_warnings(config, [report])) == []

@@ -1,0 +1,55 @@
+"""The settings of a training that follow from the number of its examples."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainer.training_size import batch_size_of, num_epochs_of, sized, validation_fraction
+from transform.config.settings import Training
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "batch_size", "num_epochs", "patience"),
+    [
+        (0, 64, 30, 2),
+        (9_599, 64, 30, 2),
+        (9_600, 128, 30, 2),  # 150 steps of 64, or 75 of 128
+        (100_000, 1024, 30, 2),
+        (1_000_000, 1024, 3, 2),
+        (2_100_000, 1024, 1, None),
+        (10**9, 1024, 1, None),
+    ],
+)
+def test_what_is_left_out_follows_from_the_number_of_examples(
+    num_examples: int, batch_size: int, num_epochs: int, patience: int | None
+) -> None:
+    found = sized(Training(), num_examples)
+    assert (batch_size_of(found), num_epochs_of(found), found.patience) == (batch_size, num_epochs, patience)
+    assert sized(found, 5) == found
+
+
+def test_what_is_given_stays() -> None:
+    given = Training(batch_size=7, num_epochs=3)
+    assert sized(given, 100_000) == given
+    assert sized(Training(patience=4), 1000).patience == 4
+
+
+@pytest.mark.parametrize(
+    ("training", "has_counts", "fraction"),
+    [
+        (Training(), False, 0.1),
+        (Training(), True, 0.0),
+        (Training(num_epochs=5, patience=1), False, 0.0),
+        (Training(num_epochs=5, patience=1, validation_fraction=0.2), False, 0.2),
+        (Training(validation_fraction=0), False, 0.0),
+    ],
+)
+def test_the_share_that_early_stopping_validates_on(training: Training, has_counts: bool, fraction: float) -> None:
+    assert validation_fraction(training, has_counts) == fraction
+
+
+def test_settings_that_are_not_sized_are_told() -> None:
+    with pytest.raises(ValueError, match="batch_size` must be set"):
+        batch_size_of(Training(num_epochs=1))
+    with pytest.raises(ValueError, match="num_epochs` must be set"):
+        num_epochs_of(Training(batch_size=1))

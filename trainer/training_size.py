@@ -1,0 +1,71 @@
+"""The settings of a training that follow from the number of its examples, where the config leaves them out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from transform.config import settings
+
+#: An epoch has about so many steps, with batches from the smallest to the largest.
+_STEPS_PER_EPOCH = 100
+_SMALLEST_BATCH, _LARGEST_BATCH = 64, 1024
+
+#: So many examples are trained on in all epochs together, with at most so many epochs.
+_EXAMPLES = 3_000_000
+_MOST_EPOCHS = 30
+
+#: With several epochs and a share of the examples held out: the epochs without a better one before training stops.
+_PATIENCE = 2
+_VALIDATION_FRACTION = 0.1
+
+#: With fewer held-out examples of a label than this, an epoch's AUC is chance, and none are held out by default.
+MIN_HELD_OUT = 20
+
+
+def validation_fraction(training: settings.Training, has_counts: bool) -> float:
+    """Returns the share of the training examples that early stopping validates on; 0 for the evaluation examples.
+
+    Args:
+      training: The settings.
+      has_counts: Whether there are count encodings, whose tables are made of all training examples.
+    """
+    if training.validation_fraction is not None:
+        return training.validation_fraction
+    return 0.0 if has_counts or training.num_epochs is not None else _VALIDATION_FRACTION
+
+
+def sized(training: settings.Training, num_examples: int) -> settings.Training:
+    """Returns the settings with a batch size and a number of epochs.
+
+    Args:
+      training: The settings.
+      num_examples: The number of training examples.
+
+    Returns:
+      The settings. A batch size that is left out is the power of two from 64 to 1,024 with which an epoch has nearest
+      to 100 steps. A number of epochs that is left out is 3,000,000 examples' worth, from 1 to 30, and training stops
+      earlier, after 2 epochs without a better one, if `patience` is left out too.
+    """
+    batch_size, num_epochs, patience = training.batch_size, training.num_epochs, training.patience
+    if batch_size is None:
+        batch_size = _SMALLEST_BATCH
+        while batch_size < _LARGEST_BATCH and num_examples >= 1.5 * batch_size * _STEPS_PER_EPOCH:
+            batch_size *= 2
+    if num_epochs is None:
+        num_epochs = min(max(round(_EXAMPLES / max(num_examples, 1)), 1), _MOST_EPOCHS)
+        patience = patience or (_PATIENCE if num_epochs > 1 else None)
+    return dataclasses.replace(training, batch_size=batch_size, num_epochs=num_epochs, patience=patience)
+
+
+def batch_size_of(training: settings.Training) -> int:
+    """Returns the batch size of settings that `sized` returned."""
+    if training.batch_size is None:
+        raise ValueError("`training.batch_size` must be set; `sized` sets it")
+    return training.batch_size
+
+
+def num_epochs_of(training: settings.Training) -> int:
+    """Returns the number of epochs of settings that `sized` returned."""
+    if training.num_epochs is None:
+        raise ValueError("`training.num_epochs` must be set; `sized` sets it")
+    return training.num_epochs
