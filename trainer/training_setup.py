@@ -153,7 +153,7 @@ def prepare(
         held_out=held_out,
         eval_data=eval_data,
         validation_data=validation_data,
-        _parsing=parsing,
+        parsing=parsing,
     )
 
 

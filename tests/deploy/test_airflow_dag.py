@@ -56,7 +56,7 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return environment(tmp_path_factory, request.param) / "bin" / "python"
 
 
-def tell(python: Path, folder: Path, sections: dict[str, Any], *, group: bool = False, **more: str) -> dict[str, Any]:
+def tell(python: Path, folder: Path, sections: dict[str, Any], *, group: bool = False, **more: Any) -> dict[str, Any]:
     """Returns what the DAG declares, for the small store's config with other sections."""
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({**yaml.safe_load(CONFIG.read_text()), **sections}))
@@ -110,7 +110,7 @@ def test_dates_are_counted_as_tfx_counts_them(python: Path, tmp_path: Path) -> N
 
 def test_on_a_cluster_each_node_is_a_pod(python: Path, tmp_path: Path) -> None:
     pods = {"default": {}, "trainer": {"cpu": "8", "memory": "32Gi", "node_selector": {"pool": "training"}}}
-    cluster = {"WDR_IMAGE": "store/wdr:7", "WDR_CLAIM": "storage", "WDR_SECRET": "mlmd"}
+    cluster: dict[str, Any] = {"WDR_IMAGE": "store/wdr:7", "WDR_CLAIM": "storage", "WDR_SECRET": "mlmd"}
     told = tell(python, tmp_path, {"schedule": {"pods": pods}}, **cluster)
     image, command, asked, selector = told["pods"]["trainer"]
     assert image == "store/wdr:7"

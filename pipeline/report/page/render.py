@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def chart_script(cache: Path) -> str:
     Making it takes two seconds, so it is kept, under a name with vl-convert's version. A kept one that is not whole is
     made again.
     """
-    file = cache / f"vega-embed-{vl_convert.__version__}.js"
+    file = cache / f"vega-embed-{metadata.version('vl-convert-python')}.js"
     if file.exists():
         text, _, digest = file.read_text(encoding="utf-8").rpartition("\n// sha256 ")
         if digest == _digest(text):

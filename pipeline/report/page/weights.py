@@ -74,7 +74,7 @@ def _strongest(
         )
         for row in rows
     ]
-    non_zero = numbers.count(np.count_nonzero(weights))
+    non_zero = numbers.count(int(np.count_nonzero(weights)))
     caption = f"{title}: {non_zero} of {numbers.count(weights.size)} weights are not zero"
     return Table(caption, (title, "#weight", "#odds ×", "#count"), cells, is_half=True)
 
