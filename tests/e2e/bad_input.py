@@ -145,7 +145,7 @@ STOPS = [
     Stop(
         "a link to nothing",
         _dangling,
-        f"the file cannot be read: it is a link to nothing, or went away ({LOG_PATTERN})",
+        "the file cannot be read: it is a link to nothing, or went away (<log>)",
     ),
     Stop(
         "an empty log", _log(lambda old: b""), "the file is empty; its first line must name the columns (<log>)"

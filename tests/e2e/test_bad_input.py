@@ -16,6 +16,8 @@ import tensorflow as tf
 
 import pipeline.runner.run
 from components.data_validation.gates import RELEASE
+from components.ingestion.spans import SpanFiles
+from pipeline.check import check_span
 from pipeline.create import LOCAL_BEAM_ARGS
 from pipeline.errors import first_line, sentence
 from pipeline.report.run_report import read_report
@@ -23,6 +25,7 @@ from tests.e2e import store
 from tests.e2e.bad_input import STOPS, Stop, stops
 from tests.e2e.bad_rows import BAD_ROWS, NUM_GOOD, ODD_ROWS, write_bad_rows
 from tests.e2e.bad_store import NUM_APPS, NUM_USERS, Store, in_process
+from transform.config.config import Config
 from transform.errors import InputError
 
 
@@ -151,8 +154,14 @@ def test_a_command_that_there_is_not_is_told() -> None:
 
 def test_a_file_that_goes_away_while_the_run_starts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = Store(tmp_path)
-    # ImpressionGen's driver checks the files again; its error must reach the terminal unchanged.
-    monkeypatch.setattr(pipeline.runner.run, "check_files", lambda *_: good.catalog.unlink())
+
+    def checked_and_lost(config: Config, data_root: str, span: int | None) -> SpanFiles:
+        found = check_span(config, data_root, span)
+        good.catalog.unlink()
+        return found
+
+    # The driver of `example_gen` checks the files again; its error must reach the terminal unchanged.
+    monkeypatch.setattr(pipeline.runner.run, "check_span", checked_and_lost)
     assert_told(in_process(*good.arguments("run")), good.fill("the source `catalog` has no file (<catalog>)"))
     assert_nothing_pushed(good)
     (report,) = map(read_report, good.workspace.glob("reports/*.json"))
@@ -166,13 +175,13 @@ def test_an_unexpected_error_names_the_component_and_the_log(tmp_path: Path, mon
     def fails(*_: Any) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(pipeline.runner.run, "check_files", fails)
+    monkeypatch.setattr(pipeline.runner.run, "check_span", fails)
     done = in_process(*good.arguments("run"))
     (log,) = (good.workspace / "logs").iterdir()
     assert_told(done, f"the run failed: RuntimeError: first line (log: {log})")
     assert "second line" in log.read_text()
     monkeypatch.setattr("components.ingestion.component.resolve_span", fails)
-    monkeypatch.setattr(pipeline.runner.run, "check_files", lambda *_: None)
+    monkeypatch.setattr(pipeline.runner.run, "check_span", check_span)
     done = in_process(*good.arguments("run"))
     log = max((good.workspace / "logs").iterdir())
     assert_told(done, f"example_gen failed: RuntimeError: first line (log: {log})")
