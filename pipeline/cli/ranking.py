@@ -111,14 +111,36 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
 @click.option(
     "--max-concurrent", type=click.IntRange(min=1), default=64, help="Concurrent rankings; others are refused."
 )
+@click.option("--ui", is_flag=True, help="Serve the playground, a page for people, at /ui.")
+@click.option(
+    "--examples", "examples_path", type=click.Path(exists=True), metavar="VERSION|FILE",
+    help="Contexts and candidates for the playground: a pushed version, or a JSON Lines file of bodies of /rank.",
+)  # fmt: skip
 def rank_service(
-    host: str, port: int, max_body_bytes: int, max_concurrent: int, timeout_seconds: float, strict: bool, **client: Any
+    host: str,
+    port: int,
+    max_body_bytes: int,
+    max_concurrent: int,
+    timeout_seconds: float,
+    strict: bool,
+    ui: bool,
+    examples_path: str | None,
+    **client: Any,
 ) -> None:
     """Serve /rank over HTTP, with its OpenAPI page at /docs, and /metrics for Prometheus."""
+    if examples_path is not None and not ui:
+        raise click.UsageError("`--examples` goes with `--ui` only")
     settings = _settings(**client, strict=strict or None)
     from serving.rank_service.service import make_app, serve
 
-    serve(make_app(settings, max_body_bytes, max_concurrent, timeout_seconds), host, port, timeout_seconds)
+    playground = None
+    if ui:
+        from serving.load_test.recorded import Recorded, read_recorded
+        from serving.rank_service.playground import Playground
+
+        recorded = Recorded([], []) if examples_path is None else read_recorded(examples_path)
+        playground = Playground(settings, recorded.contexts, recorded.candidates)
+    serve(make_app(settings, max_body_bytes, max_concurrent, timeout_seconds, playground), host, port, timeout_seconds)
 
 
 @click.command("load-test")

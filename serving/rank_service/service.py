@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from serving.model_server.http_connection import bounded_protocol
 from serving.rank_service.bodies import Health, Problem, RankRequest, RankResponse
 from serving.rank_service.limits import BodyLimit
+from serving.rank_service.playground import Playground, add_playground
 from serving.ranking_client.aio_client import AsyncRankingClient
 from serving.ranking_client.errors import RankingError
 from serving.ranking_client.ranked import Ranking
@@ -84,7 +85,13 @@ class RankingCounters:
         return prometheus_client.generate_latest(self._registry)
 
 
-def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int, timeout_seconds: float) -> FastAPI:
+def make_app(
+    settings: ClientSettings,
+    max_body_bytes: int,
+    max_concurrent: int,
+    timeout_seconds: float,
+    playground: Playground | None = None,
+) -> FastAPI:
     """Makes the service's application.
 
     Args:
@@ -92,6 +99,7 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int,
       max_body_bytes: The longest request body; a longer one is refused.
       max_concurrent: The most rankings at once; further ones are refused.
       timeout_seconds: The time within which a request's body must be whole.
+      playground: The page at `/ui`; None serves none.
 
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`.
@@ -99,8 +107,10 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int,
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncRankingClient(settings) as client:
-            app.state.client = client
+        async with contextlib.AsyncExitStack() as stack:
+            app.state.client = await stack.enter_async_context(AsyncRankingClient(settings))
+            if playground is not None:
+                await stack.enter_async_context(playground)
             yield
 
     app = FastAPI(title="wide-deep-ranker: ranking", version="1", lifespan=lifespan)
@@ -136,6 +146,8 @@ def make_app(settings: ClientSettings, max_body_bytes: int, max_concurrent: int,
         """The counters, in Prometheus's text format."""
         return Response(counters.page(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
+    if playground is not None:
+        add_playground(app, playground)
     app.add_exception_handler(RankingError, _ranking_error)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _http_error)

@@ -57,15 +57,15 @@ def wait_until_up(running: subprocess.Popen[bytes], url: str, log: Path, start_s
 
 
 @contextlib.contextmanager
-def model_server(models: Path, log: Path) -> Iterator[Stoppable]:
+def model_server(models: Path, log: Path, *options: str, start_seconds: float = _START_SECONDS) -> Iterator[Stoppable]:
     """Runs a server of a folder of models; the block starts once each model is served."""
     grpc_port, rest_port = free_port(), free_port()
     ports = ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
     often = ["--poll-seconds", "0.1", "--settle-seconds", "0.1"]
-    command = ["-m", "serving.model_server", "--models", str(models), *ports, *often]
+    command = ["-m", "serving.model_server", "--models", str(models), *ports, *often, *options]
     with process(command, log) as running:
         for name in sorted(os.listdir(models)):
-            wait_until_up(running, f"http://127.0.0.1:{rest_port}/v1/models/{name}/metadata", log)
+            wait_until_up(running, f"http://127.0.0.1:{rest_port}/v1/models/{name}/metadata", log, start_seconds)
         yield f"127.0.0.1:{grpc_port}", running
 
 
