@@ -63,7 +63,7 @@ class Config:
     spec: FeatureSpec
     evaluation: Evaluation
     ingestion: settings.Ingestion = Field(default_factory=settings.Ingestion)
-    model: settings.Model = Field(default_factory=settings.Model)
+    model: settings.Model = Field(default_factory=settings.default_model)
     training: settings.Training = Field(default_factory=settings.Training)
     tuning: settings.Tuning | None = None
     quality: Quality = Field(default_factory=Quality)
