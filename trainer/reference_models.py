@@ -36,7 +36,7 @@ class _Rows:
 
     Attributes:
       inputs: One column per value of a categorical feature, and two per number: the normalized quantile, and whether
-        it is missing; CSR, float32 `[rows, columns]`.
+        it is missing; of a number that the wide part alone reads, one per quantile; CSR, float32 `[rows, columns]`.
       items: The id of each row's item in its vocabulary, int64 `[rows]`; None without an item id.
       label: float32 `[rows]`, 0 or 1.
       weight: float32 `[rows]`.
@@ -54,7 +54,7 @@ def reference_scores(setup: TrainingSetup) -> ReferenceScores:
     * `constant`: the weighted share of positives p.
     * `item_mean`: (positives of the item + 10 p) / (rows of the item + 10), by weight; only with an item id.
     * `logistic_regression`: scikit-learn's, with its default L2 penalty, on the features that the model reads, without
-      crosses and counts; only if the training rows have both labels.
+      crosses and counts; only if it reads one, and the training rows have both labels.
 
     Args:
       setup: The training.
@@ -66,7 +66,7 @@ def reference_scores(setup: TrainingSetup) -> ReferenceScores:
     scores = {CONSTANT: np.full(len(held_out.label), share)}
     if train.items is not None and held_out.items is not None:
         scores[ITEM_MEAN] = _item_means(train, share, held_out.items)
-    if 0 < share < 1:
+    if 0 < share < 1 and train.inputs.shape[1]:
         model = LogisticRegression(max_iter=_MAX_ITERATIONS)
         model.fit(train.inputs, train.label, sample_weight=train.weight)
         scores[LOGISTIC_REGRESSION] = _probabilities(model, held_out.inputs)
@@ -100,12 +100,18 @@ class _Reader:
 
     def __init__(self, setup: TrainingSetup):
         spec, item = setup.config.spec, setup.config.item_id
-        self._features = [f for f in spec.features if transformed_name(f.name) in setup.parsing]
-        names = [transformed_name(f.name) for f in self._features]
-        self._parsing = {name: setup.parsing[name] for name in (*names, LABEL, WEIGHT) if name in setup.parsing}
-        self._item = item if item in self._features else None
         sizes = setup.transform_state.vocabulary_sizes
-        self._widths = {f.name: 2 if f.is_numeric else _num_ids(spec, f, sizes) for f in self._features}
+        # The number of ids by transformed name; None for a number. A wide part alone reads a number's quantile as an id.
+        self._num_ids: dict[str, int | None] = {}
+        for feature in spec.features:
+            name, bucket_name = transformed_name(feature.name), transformed_name(feature.bucket_name)
+            if name in setup.parsing:
+                self._num_ids[name] = None if feature.is_numeric else _num_ids(spec, feature, sizes)
+            elif feature.num_buckets is not None and bucket_name in setup.parsing:
+                self._num_ids[bucket_name] = feature.num_buckets + 1
+        names = (*self._num_ids, LABEL, WEIGHT)
+        self._parsing = {name: setup.parsing[name] for name in names if name in setup.parsing}
+        self._item = transformed_name(item.name) if item and transformed_name(item.name) in setup.parsing else None
 
     def read(self, files: Sequence[str], withheld: Withheld | None = None, max_rows: int | None = None) -> _Rows:
         """Reads the files one after the other.
@@ -120,13 +126,14 @@ class _Reader:
         inputs = []
         for parsed in self._batches(sorted(files), withheld, per_file):
             label = parsed[LABEL].reshape(-1).astype(np.float32)
-            blocks = [self._block(f, parsed[transformed_name(f.name)]) for f in self._features]
-            inputs.append(sparse.hstack(blocks, "csr", np.float32))
+            blocks = [_block(num_ids, parsed[name]) for name, num_ids in self._num_ids.items()]
+            none = sparse.csr_matrix((len(label), 0), dtype=np.float32)  # for a model that reads crosses alone
+            inputs.append(sparse.hstack([none, *blocks], "csr", np.float32))
             columns[LABEL].append(label)
             columns[WEIGHT].append(parsed[WEIGHT].reshape(-1) if WEIGHT in parsed else np.ones_like(label))
             if self._item is not None:
-                columns["items"].append(parsed[transformed_name(self._item.name)].reshape(-1))
-        width = sum(self._widths.values())
+                columns["items"].append(parsed[self._item].reshape(-1))
+        width = sum(2 if num_ids is None else num_ids for num_ids in self._num_ids.values())
         return _Rows(
             sparse.vstack(inputs, "csr") if inputs else sparse.csr_matrix((0, width), dtype=np.float32),
             None if self._item is None else np.concatenate([np.empty(0, np.int64), *columns["items"]]),
@@ -144,17 +151,22 @@ class _Reader:
                 parsed = tf.io.parse_example(kept, self._parsing)
                 yield {n: v if isinstance(v, tf.SparseTensor) else v.numpy() for n, v in parsed.items()}
 
-    def _block(self, feature: Feature, values: Any) -> sparse.csr_matrix:
-        """Returns a feature's columns, CSR float32 `[rows, width]`; a token that a list has twice counts twice."""
-        width = self._widths[feature.name]
-        if isinstance(values, tf.SparseTensor):
-            rows, ids, num_rows = values.indices[:, 0].numpy(), values.values.numpy(), int(values.dense_shape[0])
-            return sparse.csr_matrix((np.ones(len(ids), np.float32), (rows, ids)), (num_rows, width))
-        flat = values.reshape(-1)
-        if feature.is_numeric:
-            missing = flat == MISSING_QUANTILE
-            return sparse.csr_matrix(np.stack([np.where(missing, 0, flat), missing], axis=1), dtype=np.float32)
-        return sparse.csr_matrix((np.ones(len(flat), np.float32), (np.arange(len(flat)), flat)), (len(flat), width))
+
+def _block(num_ids: int | None, values: Any) -> sparse.csr_matrix:
+    """Returns a feature's columns, CSR float32 `[rows, width]`; a token that a list has twice counts twice.
+
+    Args:
+      num_ids: The width; None for a number, which has two columns: its value, and whether it is missing.
+      values: The feature's values: a SparseTensor of a list, else an array `[rows]`.
+    """
+    if isinstance(values, tf.SparseTensor):
+        rows, ids, num_rows = values.indices[:, 0].numpy(), values.values.numpy(), int(values.dense_shape[0])
+        return sparse.csr_matrix((np.ones(len(ids), np.float32), (rows, ids)), (num_rows, num_ids))
+    flat = values.reshape(-1)
+    if num_ids is None:
+        missing = flat == MISSING_QUANTILE
+        return sparse.csr_matrix(np.stack([np.where(missing, 0, flat), missing], axis=1), dtype=np.float32)
+    return sparse.csr_matrix((np.ones(len(flat), np.float32), (np.arange(len(flat)), flat)), (len(flat), num_ids))
 
 
 def _num_ids(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> int:

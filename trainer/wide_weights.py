@@ -24,6 +24,8 @@ An example's score is the sigmoid of the bias, plus the weight of each row below
 deep part's logit. So a weight w multiplies the odds of an acquisition by e^w, the rest being equal.
 """
 
+_MARKUP = str.maketrans({character: f"\\{character}" for character in "\\|<[`*&"})
+
 
 def non_zero_rows(model: WideDeep) -> dict[str, int]:
     """The number of weights that are not zero, by wide table."""
@@ -127,8 +129,8 @@ def _table(columns: Sequence[str], lines: Sequence[Sequence[str]], numbers: slic
 
 
 def _escaped(cell: str) -> str:
-    """A text for a cell of a table: a bar would end it."""
-    return cell.replace("|", r"\|")
+    """A text for a cell of a table: a bar would end it, and the others would become markup."""
+    return cell.translate(_MARKUP)
 
 
 def _quantile(boundaries: np.ndarray, quantile: int) -> str:

@@ -11,11 +11,15 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from transform.errors import InputError
 
 #: The reference models, the simplest first: the training rows' share of positives; the share of the row's item; a
 #: logistic regression on the config's features.
@@ -51,10 +55,19 @@ def write_reference_scores(found: ReferenceScores, model_uri: str) -> None:
 
 
 def read_reference_scores(model_uri: str) -> ReferenceScores | None:
-    """Reads what `write_reference_scores` wrote; None for a model whose trainer wrote none."""
+    """Reads what `write_reference_scores` wrote; None for a model whose trainer wrote none.
+
+    Raises:
+      InputError: If the file is damaged.
+    """
     path = os.path.join(model_uri, _FILE)
     if not tf.io.gfile.exists(path):
         return None
-    with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as arrays:
-        scores = {name: arrays[name] for name in REFERENCE_MODELS if name in arrays}
-        return ReferenceScores(int(arrays["num_rows"]), arrays["label"], scores)
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content = io.BytesIO(file.read())
+    try:
+        with np.load(content, allow_pickle=False) as arrays:
+            scores = {name: arrays[name] for name in REFERENCE_MODELS if name in arrays}
+            return ReferenceScores(int(arrays["num_rows"]), arrays["label"], scores)
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"the reference models' scores must be readable. Received: {error} ({path})") from error

@@ -115,7 +115,7 @@ def write_measured(evaluation_uri: str, measured: Mapping[str, EvaluationResult]
 
 
 def read_written(evaluation_uri: str) -> Mapping[str, EvaluationResult] | None:
-    """Reads what `write_measured` wrote; None if release 0.2.0 or an earlier one made the artifact.
+    """Reads what `write_measured` wrote; None if there is no such file.
 
     Raises:
       InputError: If the file is damaged.

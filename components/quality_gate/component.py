@@ -29,6 +29,7 @@ from components.quality_gate.inputs import PairedDifference, QualityInputs, Refe
 from components.quality_gate.judgement import GATE
 from components.quality_gate.rules import decide
 from transform.config.config import Config
+from transform.errors import InputError
 from transform.feature_spec import REQUEST_ID
 from transform.reference_scores import read_reference_scores
 
@@ -113,7 +114,7 @@ def _measured(
     references, problem = {}, ""
     try:
         references = _references(rows, evaluated, model)
-    except ScoringError as error:  # no gate needs them
+    except (ScoringError, InputError) as error:  # no gate needs them
         problem = str(error)
     measured = read_measured(evaluated.uri)
     if not_compared:
@@ -206,6 +207,7 @@ def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict
     own, units = evaluated.scores(model, rows), _units(rows)
     return {
         name: ReferenceResult(
+            found.num_rows,
             metrics_of(rows.label, rows.weight, scores.astype(np.float64)),
             {
                 metric: PairedDifference(d.estimate, d.standard_error)

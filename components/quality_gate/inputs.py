@@ -49,10 +49,12 @@ class ReferenceResult:
     """A reference model's quality (`trainer.reference_models`), and the candidate model's gain.
 
     Attributes:
+      num_rows: The number of training rows that it was fitted on.
       metrics: Its metrics on this span's evaluation rows, as returned by `metrics_of`.
       differences: By metric, the candidate model's minus this model's, on the same rows.
     """
 
+    num_rows: int
     metrics: dict[str, _Finite]
     differences: dict[str, PairedDifference]
 

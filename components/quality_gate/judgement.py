@@ -126,10 +126,11 @@ def _of_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: str
         yield from _small_evaluation(whole, evaluation, is_first=not (whole.baseline or not_compared))
     for name, rule in evaluation.thresholds.items():
         subject = _Subject(name, "", rule, f"{_KEY}.thresholds.{name}", whole, is_small)
+        if name not in whole.metrics:
+            yield subject.finding("cannot_judge", _bound_of(rule), math.nan, None, _not_measured(subject))
+            continue
         if math.isnan(whole.metrics[name]):
-            yield subject.finding(
-                "refuse", "min" if rule.min is not None else "max", math.nan, None, _undefined(subject)
-            )
+            yield subject.finding("refuse", _bound_of(rule), math.nan, None, _undefined(subject))
             continue
         yield from _bounds(subject)
         yield from _worsening(subject)
@@ -148,6 +149,15 @@ def _of_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: str
             if not_compared
             else f"there is no serving model to compare with: {rules} applies from the first push on",
         )
+
+
+def _bound_of(rule: SliceThreshold) -> str:
+    """Returns the name of a rule's first bound."""
+    return next(name for name in ("min", "max", "max_worsening") if getattr(rule, name) is not None)
+
+
+def _not_measured(subject: _Subject) -> str:
+    return f"{subject.name} is not among the measurements, as an earlier release made them without it"
 
 
 def _undefined(subject: _Subject) -> str:
@@ -296,6 +306,9 @@ def _of_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) -> 
         return
     for metric, rule in evaluation.slice_thresholds.items():
         subject = _Subject(metric, name, rule, f"{_KEY}.slice_thresholds.{metric}", measured, is_small=True)
+        if metric not in measured.metrics:
+            yield subject.finding("cannot_judge", _bound_of(rule), math.nan, None, _not_measured(subject))
+            continue
         if math.isnan(measured.metrics[metric]):
             yield subject.finding("cannot_judge", "min", math.nan, None, _undefined(subject))
             continue

@@ -62,10 +62,15 @@ def _references(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
 
 
 def not_beaten(references: Mapping[str, ReferenceResult]) -> Iterator[str]:
-    """Yields a sentence for each reference model whose log loss is not above the candidate model's beyond chance."""
+    """Yields a sentence for each reference model whose log loss is not above the candidate model's beyond chance.
+
+    So does one for a reference model that could not be compared.
+    """
     for name, reference in references.items():
         gain = reference.gain("logloss")
-        if gain is not None and gain.low <= 0:
+        if gain is None:
+            yield f"not compared with the {name.replace('_', ' ')}: both labels and two users or requests are needed"
+        elif gain.low <= 0:
             against_it = f"logloss {reference.metrics['logloss']:.4f}, gain {gain.value:+.4f} ± {gain.half_width:.4f}"
             yield f"not better than the {name.replace('_', ' ')}: {against_it}"
 

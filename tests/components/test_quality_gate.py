@@ -206,6 +206,7 @@ def test_a_model_is_compared_with_the_reference_models(gate: Gate) -> None:
     found = QualityInputs.from_json(gate.run(model)[2].inputs)
     assert found.references_problem == ""
     constant = found.references["constant"]
+    assert constant.num_rows == 900
     share = gate.label.mean()
     assert constant.metrics["logloss"] == pytest.approx(-share * np.log(0.25) - (1 - share) * np.log(0.75))
     own = 1 / (1 + np.exp(-gate.x.astype(np.float32)))
@@ -226,4 +227,14 @@ def test_reference_scores_of_other_rows_are_not_compared_and_stop_no_push(gate: 
     found = QualityInputs.from_json(record.inputs)
     assert found.references == {}
     assert "in their order. Received: 400 scores with other labels than the 400 rows" in found.references_problem
+    assert blessing.get_int_custom_property("blessed") == 1
+
+
+def test_damaged_reference_scores_stop_no_push(gate: Gate) -> None:
+    model = gate.model("good")
+    reference(gate, model, gate.label)
+    (file,) = Path(model.uri).glob("reference_scores.npz")
+    file.write_bytes(file.read_bytes()[:-40])
+    blessing, _, record = gate.run(model)
+    assert "must be readable" in QualityInputs.from_json(record.inputs).references_problem
     assert blessing.get_int_custom_property("blessed") == 1

@@ -97,7 +97,7 @@ def test_no_warning_is_cut_or_left_out() -> None:
         findings=(*(finding(number, "warn") for number in range(15)), finding(99, "refuse")),
         data_findings=(finding(20, "cannot_judge"),),
         accepted=("row count; accepted by ann: a holiday",),
-        references={"item_mean": ReferenceResult({"logloss": 0.26}, {"logloss": PairedDifference(0.01, 0.0)})},
+        references={"item_mean": ReferenceResult(900, {"logloss": 0.26}, {"logloss": PairedDifference(0.01, 0.0)})},
         push_note="removed since",
     )
     warnings = [line for line in found if line.startswith("warning")]

@@ -53,13 +53,15 @@ def test_what_could_not_be_judged_is_named() -> None:
 
 def test_a_reference_model_that_is_not_beaten_is_named() -> None:
     beaten = ReferenceResult(
-        {"auc": 0.5, "logloss": 0.3}, {"auc": PairedDifference(0.2, 0.0), "logloss": PairedDifference(-0.05, 0.01)}
+        900, {"auc": 0.5, "logloss": 0.3}, {"auc": PairedDifference(0.2, 0.0), "logloss": PairedDifference(-0.05, 0.01)}
     )
-    not_beaten = ReferenceResult({"logloss": 0.26}, {"logloss": PairedDifference(-0.01, 0.02 / 1.959964)})
-    lines = lines_of(TRAINING, references={"constant": beaten, "item_mean": not_beaten})
+    alone = ReferenceResult(900, {"logloss": 0.2}, {})
+    not_beaten = ReferenceResult(900, {"logloss": 0.26}, {"logloss": PairedDifference(-0.01, 0.02 / 1.959964)})
+    lines = lines_of(TRAINING, references={"constant": beaten, "item_mean": not_beaten, "logistic_regression": alone})
     assert "reference models reference model auc model's gain logloss model's gain" in lines
     assert "constant 0.5000 +0.2000 ± 0.0000 0.3000 +0.0500 ± 0.0196" in lines
     assert "item mean - - 0.2600 +0.0100 ± 0.0200" in lines
     assert [line for line in lines if line.startswith("not better")] == [
         "not better than the item mean: logloss 0.2600, gain +0.0100 ± 0.0200"
     ]
+    assert "not compared with the logistic regression: both labels and two users or requests are needed" in lines

@@ -236,8 +236,8 @@ def test_numbers(text: str, expected: str) -> None:
 
 
 def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> None:
-    beaten = ReferenceResult({"auc": 0.5, "logloss": 0.3}, {"logloss": PairedDifference(-0.05, 0.01)})
-    better = ReferenceResult({"auc": 0.8, "logloss": 0.2}, {"logloss": PairedDifference(0.05, 0.01)})
+    beaten = ReferenceResult(900, {"auc": 0.5, "logloss": 0.3}, {"logloss": PairedDifference(-0.05, 0.01)})
+    better = ReferenceResult(900, {"auc": 0.8, "logloss": 0.2}, {"logloss": PairedDifference(0.05, 0.01)})
     text = page(sources(run_result(references={"constant": beaten, "item_mean": better})), cache)
     assert "The candidate model is not better than the item mean: logloss 0.2000, gain -0.0500 ± 0.0196." in text
     assert "not better than the constant" not in text

@@ -88,6 +88,38 @@ def test_with_one_label_there_is_no_logistic_regression_and_without_an_item_id_n
     assert found.scores["constant"].tolist() == [0.0] * 7
 
 
+PRICE = {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4}
+
+
+def test_a_number_that_the_wide_part_alone_reads_has_a_column_for_each_quantile(
+    train_rows: list[Row], tmp_path: Path
+) -> None:
+    config = make_config(features=[PRICE], crosses=[], model={"parts": "wide"})
+    held_out = make_rows(50, FIRST_APPS, 4)
+    setup = setup_of(transform_span(config, train_rows, held_out, tmp_path))
+    boundaries = setup.transform_state.boundaries["price"]
+
+    def inputs(row: Row) -> list[float]:
+        price = row["price"]
+        quantile = int(np.searchsorted(boundaries, np.float32(price[0]), side="right")) if price else 4
+        return [float(number == quantile) for number in range(5)]
+
+    model = LogisticRegression(max_iter=1000, tol=1e-8)
+    model.fit([inputs(row) for row in train_rows], [row["label"][0] for row in train_rows])
+    expected = model.predict_proba([inputs(row) for row in held_out])[:, 1]
+    found = reference_scores(setup).scores
+    assert set(found) == {"constant", "logistic_regression"}
+    np.testing.assert_allclose(np.sort(found["logistic_regression"]), np.sort(expected), rtol=0.01)
+
+
+def test_a_model_of_a_cross_alone_has_a_constant_only(tmp_path: Path) -> None:
+    app = {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}, "parts": []}
+    cross = {"features": ["app", "price"], "num_hash_buckets": 50}
+    config = make_config(features=[app, {**PRICE, "parts": []}], crosses=[cross], model={"parts": "wide"})
+    rows = make_rows(40, FIRST_APPS, 5)
+    assert set(reference_scores(setup_of(transform_span(config, rows, rows, tmp_path))).scores) == {"constant"}
+
+
 def test_of_each_file_the_first_rows_are_read(setup: TrainingSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.reference_models.MAX_ROWS", 101)
     assert reference_scores(setup).num_rows == 2 * 50  # of two files

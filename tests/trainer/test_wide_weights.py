@@ -111,6 +111,15 @@ Rows that lower the score most:
     assert "| +3.0000 | 20.1 | hash bucket 49 |" in hashed
 
 
+def test_a_token_does_not_become_markup(weighted: Trained) -> None:
+    state = weighted.transform_state
+    tokens = [b"<img src=x>", *state.vocabularies["app"][1:]]
+    changed = dataclasses.replace(state, vocabularies={**state.vocabularies, "app": tokens})
+    text = to_markdown(weighted.model, changed)
+    assert "<img" not in text.replace(r"\<img", "")
+    assert r"\<img src=x>" in text
+
+
 def test_a_bar_in_a_token_does_not_end_a_cell(weighted: Trained) -> None:
     vocabularies = weighted.transform_state.vocabularies | {"app": [b"ma|ps", b"chat", b"mail"]}
     state = dataclasses.replace(weighted.transform_state, vocabularies=vocabularies)

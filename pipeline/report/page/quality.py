@@ -62,7 +62,9 @@ def _references(report: RunReport) -> Iterator[Block]:
         for name, found in report.references.items()
     ]
     columns = ("reference model", "#auc", "#candidate's gain ± 95 %", "#logloss", "#candidate's gain ± 95 %")
-    yield Table.bounded("Reference models on the same examples; a positive gain is the candidate's", columns, rows)
+    num_rows = max(found.num_rows for found in report.references.values())
+    caption = f"Reference models, fitted on {numbers.count(num_rows)} training rows, on the same examples"
+    yield Table.bounded(caption, columns, rows)
     sentences = list(not_beaten(report.references))
     for sentence in sentences:
         yield Note(f"The candidate model is {sentence}.", "warn")
