@@ -58,13 +58,14 @@ class Deployed:
     def __init__(self, span: Span, config: Config, catalog: dict[str, Row], folder: Path) -> None:
         output = tft.TFTransformOutput(span.transform_output)
         prepared = prepare(config, output, [span.train_files], [span.eval_files], None)
-        self.model = prepared.model
+        self.model, self.vocabularies = prepared.model, prepared.transform_state.vocabularies
+        state = prepared.transform_state
         draw = np.random.default_rng(5)
         for variable in self.model.trainable_variables:
             values = draw.normal(scale=0.3, size=variable.shape)
             variable.assign(np.where(draw.random(variable.shape) < 0.3, 0, values))
         items = {app.encode(): to_example(catalog[app], without=("app",)) for app in APPS[:-2]}
-        export_model(self.model, output, config, str(folder / "model"), items, prepared.counts)
+        export_model(self.model, output, config, str(folder / "model"), items, prepared.counts, state)
         self.signatures = tf.saved_model.load(str(folder / "model")).signatures
 
     def scores(self, context: Row, items: list[Row]) -> np.ndarray:
@@ -211,3 +212,87 @@ def test_classify_and_regress_give_the_scores(deployed: Deployed, catalog: dict[
     classified = deployed.signatures["classify"](inputs=examples)
     assert classified["classes"].numpy().tolist() == [[b"0", b"1"]] * 3
     np.testing.assert_allclose(classified["scores"], np.stack([1 - expected, expected], axis=1), atol=1e-7)
+
+
+def test_an_explanation_adds_up_to_the_served_logit(
+    deployed: Deployed, catalog: dict[str, Row], requests: list[Row]
+) -> None:
+    """Wide weights + deep logit + bias; each gap is reported, and within 1 % or 0.01."""
+    ids, shape = APPS[:-2], (10, 10)
+    contexts = tf.constant([to_example(context) for context in requests[:10]])
+    ranked = deployed.signatures["rank"](context=contexts, item_ids=tf.constant([ids] * 10))
+    served: dict[tuple[int, str], float] = {}
+    for row in range(10):
+        logits = (ranked["wide_logits"] + ranked["deep_logits"]).numpy()[row]
+        served |= {
+            (row, app): logit for app, logit in zip(ranked["item_ids"].numpy()[row].astype(str), logits, strict=True)
+        }
+    expected = np.array([[served[row, app] for app in ids] for row in range(10)])
+    given = tf.constant([[to_example(catalog[app]) for app in ids]] * 10)
+    whole = tf.constant([to_example(context | catalog[app]) for context in requests[:10] for app in ids])
+    explain_items = deployed.signatures["explain_items"]
+    for outputs in (
+        deployed.signatures["explain"](examples=whole),
+        explain_items(context=contexts, item_ids=tf.constant([ids] * 10), items=given),
+        explain_items(context=contexts, item_ids=tf.constant([ids] * 10), items=tf.fill(shape, b"")),
+    ):
+        of = {name: value.numpy() for name, value in outputs.items()}
+        logits = of["bias"] + of["wide_weights"].sum(axis=-1) + of["deep_logits"]
+        np.testing.assert_allclose(logits.reshape(shape), expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(of["scores"], 1 / (1 + np.exp(-logits)), atol=1e-6)
+        change = of["deep_logits"] - of["deep_baseline_logits"]
+        np.testing.assert_allclose(change - of["deep_attributions"].sum(axis=-1), of["deep_gaps"], atol=1e-5)
+        assert np.all(np.abs(of["deep_gaps"]) <= np.maximum(0.01, 0.01 * np.abs(change)))
+
+
+def test_the_weights_are_named(deployed: Deployed, catalog: dict[str, Row]) -> None:
+    """The country's, the installed apps', the app's, and their cross's, which has no row for some pairs."""
+    context: Row = {"country": ["b"], "installed": ["app2", "unheard of", "app7"], "age": []}
+    outputs = deployed.signatures["explain"](examples=tf.constant([to_example(context | catalog["app3"])]))
+    terms = (outputs[name].numpy()[0] for name in ("wide_features", "wide_values", "wide_weights"))
+    found = [(f.decode(), v.decode(), w) for f, v, w in zip(*terms, strict=True)]
+    assert [abs(w) for *_, w in found] == sorted((abs(w) for *_, w in found), reverse=True)
+
+    def weight(table: str, vocabulary: str, token: str) -> float:
+        row_of = {known.decode(): row for row, known in enumerate(deployed.vocabularies[vocabulary])}
+        if table not in deployed.model.table_weights or (token not in row_of and "_x_" in vocabulary):
+            return 0.0
+        return float(deployed.model.table_weights[table][row_of.get(token, len(row_of))])
+
+    installed = context["installed"]
+    expected = [("country", "b", weight("wide/country", "country", "b"))]
+    expected += [("app", "app3", weight("wide/app", "app", "app3"))]
+    expected += [("installed", app, weight("wide/installed", "app", app)) for app in ("app2", "app7")]
+    expected += [
+        ("installed × app", f"{app} × app3", weight("wide/installed_x_app", "installed_x_app", f"{app}\x1fapp3"))
+        for app in installed
+    ]
+    of_tables = [
+        (feature, value, w)
+        for feature, value, w in found
+        if feature in ("country", "app", "installed", "installed × app") and value != "unheard of"
+    ]
+    wanted = sorted(term for term in expected if term[2])
+    assert [term[:2] for term in sorted(of_tables)] == [term[:2] for term in wanted]
+    np.testing.assert_allclose([term[2] for term in sorted(of_tables)], [term[2] for term in wanted], rtol=1e-6)
+    values = {feature: value for feature, value, _ in found}
+    if "age × price" in values:
+        assert values["age × price"].startswith("(missing) × ")
+
+
+def test_a_call_that_explains_too_much_is_refused(deployed: Deployed) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a call must explain at most 100 rows"):
+        deployed.signatures["explain"](examples=tf.fill([101], b""))
+    nothing = deployed.signatures["explain"](examples=tf.constant([], tf.string))
+    assert nothing["scores"].shape == (0,)
+
+
+def test_an_empty_id_is_explained_by_nothing(deployed: Deployed, requests: list[Row]) -> None:
+    ids = tf.constant([["app1", ""]])
+    outputs = deployed.signatures["explain_items"](
+        context=tf.constant([to_example(requests[0])]), item_ids=ids, items=tf.fill([1, 2], b"")
+    )
+    assert outputs["scores"].numpy()[0, 0] > 0
+    assert not any(
+        outputs[name].numpy()[0, 1].any() for name in ("scores", "bias", "wide_weights", "deep_attributions")
+    )
