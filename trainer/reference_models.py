@@ -101,7 +101,7 @@ class _Reader:
     def __init__(self, setup: TrainingSetup):
         spec, item = setup.config.spec, setup.config.item_id
         sizes = setup.transform_state.vocabulary_sizes
-        # The number of ids by transformed name; None for a number. A wide part alone reads a number's quantile as an id.
+        # The number of ids by transformed name; None for a number, which a wide part alone reads as a quantile's id.
         self._num_ids: dict[str, int | None] = {}
         for feature in spec.features:
             name, bucket_name = transformed_name(feature.name), transformed_name(feature.bucket_name)

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion import record_readers
+# tfx-bsl 1.21.0 has no public decoder outside of Beam.
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
 from components.ingestion.batch_parser import Plain
 from components.ingestion.blocks import RawBlock, checked_texts, json_column, rows_of
-from components.ingestion.record_readers import parquet_batches, seconds_of, to_python
+from components.ingestion.record_readers import example_row, parquet_batches, read_records, seconds_of, to_python
 from components.ingestion.rows import RawRow
 from transform.config.config import Column
 
@@ -66,35 +68,92 @@ def _arrow_column(column: pa.Array) -> Plain:
 
 def read_tfrecord_blocks(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawBlock]:
     """Reads a file of tf.Examples; the rows, the numbers and the errors are those of `readers.read_rows`."""
-    numbers: list[int] = []
-    rows: list[Mapping[str, Any]] = []
+    records: list[tuple[int, bytes]] = []
     others: list[RawRow] = []
     error: Exception | None = None
     num_bytes = 0
     try:
-        for length, row in record_readers.read_sized_tfrecord(path, columns, max_row_bytes):
-            num_bytes += length
-            if row.values is None:
-                others.append(row)
+        for record in read_records(path, max_row_bytes):
+            if isinstance(record, RawRow):
+                others.append(record)
+                num_bytes += len(record.text)
             else:
-                numbers.append(row.number)
-                rows.append(row.values)
-            if len(numbers) + len(others) >= RECORDS_AT_ONCE or num_bytes >= BYTES_AT_ONCE:
-                yield _tfrecord_block(numbers, rows, others)
-                numbers, rows, others, num_bytes = [], [], [], 0
+                records.append(record)
+                num_bytes += len(record[1])
+            if len(records) + len(others) >= RECORDS_AT_ONCE or num_bytes >= BYTES_AT_ONCE:
+                yield _tfrecord_block(records, others, columns)
+                records, others, num_bytes = [], [], 0
     except Exception as raised:  # raised again below, after the rows before it
         error = raised
-    yield _tfrecord_block(numbers, rows, others)
+    yield _tfrecord_block(records, others, columns)
     if error is not None:
         raise error
 
 
-def _tfrecord_block(numbers: Sequence[int], rows: Sequence[Mapping[str, Any]], others: Sequence[RawRow]) -> RawBlock:
-    def raw(column: Column) -> Plain:
-        values = [row[column.name] for row in rows]
-        if column.kind == "list":
-            return json_column([None if value is None else list(value) for value in values])
-        # A value of several items is left to `RowParser`.
-        return json_column([value[0] if value is not None and len(value) == 1 else value for value in values])
+def _tfrecord_block(records: Sequence[tuple[int, bytes]], others: Sequence[RawRow], columns: Sequence[str]) -> RawBlock:
+    """Decodes records all at once, or one by one if one of them is no example or has another type of values."""
+    try:
+        batch = ExamplesToRecordBatchDecoder().DecodeBatch([record for _, record in records])
+        names = frozenset(batch.schema.names)
+    except (RuntimeError, UnicodeDecodeError):
+        return _block_of_rows([example_row(number, record, columns) for number, record in records], others)
 
-    return RawBlock(np.array(numbers, np.int64), raw, lambda positions: [rows[at] for at in positions], others)
+    def raw(column: Column) -> Plain:
+        if column.name not in names:
+            return Plain(pa.nulls(len(records)), np.zeros(len(records), bool))
+        lists = batch.column(batch.schema.get_field_index(column.name))
+        return _list_column(lists) if column.kind == "list" else _first_values(lists)
+
+    def rows(positions: npt.NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        some = (records[at] for at in positions.tolist())
+        found = (example_row(number, record, columns) for number, record in some)
+        return [row.values for row in found if row.values is not None]
+
+    return RawBlock(np.array([number for number, _ in records], np.int64), raw, rows, others)
+
+
+def _list_column(lists: pa.Array) -> Plain:
+    """Returns lists of texts; null where there is no text. Lists of numbers are odd."""
+    if pa.types.is_null(lists.type):
+        return Plain(lists, np.zeros(len(lists), bool))
+    if not pa.types.is_large_binary(lists.type.value_type):
+        return Plain(pa.nulls(len(lists)), _lengths(lists) > 0)
+    column = _arrow_column(lists)
+    return Plain(column.values, column.odd)
+
+
+def _first_values(lists: pa.Array) -> Plain:
+    """Returns the values of lists with one; null where there is none. Several are left to `RowParser`."""
+    if pa.types.is_null(lists.type):
+        return Plain(lists, np.zeros(len(lists), bool))
+    lengths = _lengths(lists)
+    starts = np.cumsum(lengths) - lengths
+    values = lists.flatten()
+    if not (lengths == 1).all():
+        values = values.take(pa.array(starts, mask=lengths != 1))
+    plain = _arrow_column(values)
+    return Plain(plain.values, plain.odd | (lengths > 1))
+
+
+def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
+    return np.asarray(lists.value_lengths().fill_null(0), np.int64)
+
+
+def _block_of_rows(rows: Sequence[RawRow], others: Sequence[RawRow]) -> RawBlock:
+    """Returns a block of rows whose values are tuples of a feature's values."""
+    plain = [(row.number, row.values) for row in rows if row.values is not None]
+    values = [of_row for _, of_row in plain]
+
+    def raw(column: Column) -> Plain:
+        found = [of_row[column.name] for of_row in values]
+        if column.kind == "list":
+            return json_column([None if value is None else list(value) for value in found])
+        # A value of several items is left to `RowParser`.
+        return json_column([value[0] if value is not None and len(value) == 1 else value for value in found])
+
+    return RawBlock(
+        np.array([number for number, _ in plain], np.int64),
+        raw,
+        lambda positions: [values[at] for at in positions],
+        sorted([*(row for row in rows if row.values is None), *others], key=lambda row: row.number),
+    )

@@ -81,30 +81,31 @@ def seconds_of(column: pa.Array) -> pa.Array:
 
 def read_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:
     """Reads a file of tf.Examples; see `readers.read_rows`."""
-    for _, row in read_sized_tfrecord(path, columns, max_row_bytes):
-        yield row
+    for record in read_records(path, max_row_bytes):
+        yield record if isinstance(record, RawRow) else example_row(record[0], record[1], columns)
 
 
-def read_sized_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[tuple[int, RawRow]]:
-    """Reads a file of tf.Examples as `read_tfrecord`; yields with each row the bytes read of its record."""
+def read_records(path: str, max_row_bytes: int) -> Iterator[tuple[int, bytes] | RawRow]:
+    """Yields the number and the bytes of each record of a TFRecord file; the row, of one that is too long."""
+    with open_file(path) as stream:
+        for number, (length, record) in enumerate(_records(stream, max_row_bytes), start=1):
+            if length > max_row_bytes:
+                detail = f"a row must have at most {max_row_bytes} bytes. Received: {length}"
+                yield RawRow(number, None, "too_long", detail, ascii(record))
+            else:
+                yield number, record
+
+
+def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
+    """Returns a serialized tf.Example, the record with this number, as a row."""
     # Imported here only: it imports TensorFlow, which the other formats do not need.
     from tensorflow.core.example import example_pb2
 
-    number = 0
-    with open_file(path) as stream:
-        for length, record in _records(stream, max_row_bytes):
-            number += 1
-            if length > max_row_bytes:
-                detail = f"a row must have at most {max_row_bytes} bytes. Received: {length}"
-                yield len(record), RawRow(number, None, "too_long", detail, ascii(record))
-                continue
-            try:
-                features = example_pb2.Example.FromString(record).features.feature
-            except DecodeError as error:
-                detail = f"a record must be a tf.Example: {error}"
-                yield length, RawRow(number, None, "undecodable", detail, ascii(record))
-                continue
-            yield length, RawRow(number, {name: _example_value(features, name) for name in columns})
+    try:
+        features = example_pb2.Example.FromString(record).features.feature
+    except DecodeError as error:
+        return RawRow(number, None, "undecodable", f"a record must be a tf.Example: {error}", ascii(record))
+    return RawRow(number, {name: _example_value(features, name) for name in columns})
 
 
 def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:

@@ -757,7 +757,11 @@ PRIVATE_USES = (
         "1.21.0",
         "tfx_bsl.coders.example_coder",
         ("ExamplesToRecordBatchDecoder",),
-        ("components/data_validation/reading.py", "components/statistics/decoding.py"),
+        (
+            "components/data_validation/reading.py",
+            "components/ingestion/record_blocks.py",
+            "components/statistics/decoding.py",
+        ),
         "examples are read into columns without a Beam pipeline",
         of_tensorflow.check_example_decoder,
     ),
