@@ -6,10 +6,9 @@ import dataclasses
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import grpc
-from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import predict_pb2
 
 from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RankingError, RequestError
@@ -110,10 +109,8 @@ def check_explained(candidates: Candidates, k: int | None, known: ModelSignature
         )
 
 
-def explain_request(
-    settings: ClientSettings, ranked_by: str, context: bytes, explained: Candidates
-) -> predict_pb2.PredictRequest:
-    """Makes the request for explanations.
+def explain_request(settings: ClientSettings, ranked_by: str, context: bytes, explained: Candidates) -> Any:
+    """Makes the PredictRequest for explanations.
 
     Args:
       settings: The client's settings.
@@ -135,8 +132,8 @@ def explain_request(
     return request
 
 
-def read_explanations(response: predict_pb2.PredictResponse, number: int) -> tuple[Explanation, ...]:
-    """Reads the explanations from a response to `explain_request`.
+def read_explanations(response: Any, number: int) -> tuple[Explanation, ...]:
+    """Reads the explanations from a PredictResponse to `explain_request`.
 
     Args:
       response: The response.
@@ -208,15 +205,16 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace")
 
 
-def _output(response: predict_pb2.PredictResponse, name: str) -> tensor_pb2.TensorProto:
+def _output(response: Any, name: str) -> Any:
+    """Returns an output of a PredictResponse, a TensorProto."""
     if name not in response.outputs:
         rule = f"an answer must have the output `{name}`. Received: {sorted(response.outputs)}"
         raise RankingError(grpc.StatusCode.INTERNAL, rule)
     return response.outputs[name]
 
 
-def _floats(tensor: tensor_pb2.TensorProto) -> list[float]:
-    """Float32 values, which a server may send packed in `tensor_content` or in `float_val`."""
+def _floats(tensor: Any) -> list[float]:
+    """Returns a TensorProto's float32 values, which a server may send packed in `tensor_content` or in `float_val`."""
     if not tensor.tensor_content:
         return list(tensor.float_val)
     content = tensor.tensor_content
