@@ -92,6 +92,7 @@ EXPECTED = (
     Expected(r"wdr models pin 3 ", r"^version 3 is pinned \("),
     Expected(r"wdr models unpin 3 ", r"^version 3 is no longer pinned \("),
     Expected(r"wdr models tf-serving ", r"^small_store: versions \[.*\] are loaded; "),
+    Expected(r"wdr report ", r"^\S+/reports/\S+\.html"),
     Expected(r"wdr gates replay ", r"^span +gate +was +would be +because$"),
     # The workspace's models are of an earlier release; `tests/e2e/test_explanations.py` explains.
     Expected(r"wdr rank .*--explain", r"^error: explanations need a model with the signature `explain`", code=1),
