@@ -23,6 +23,12 @@ from transform.schema import raw_schema
 
 Row = dict[str, list[Any]]
 
+#: The optimizers of the config's training.
+OPTIMIZERS = {
+    "wide_optimizer": {"learning_rate": 0.05, "initial_accumulator": 0.1},
+    "deep_optimizer": {"learning_rate": 0.05, "initial_accumulator": 0.1},
+}
+
 
 def make_config(**sections: Any) -> Config:
     """The config of a small deployment; `sections` replaces or adds sections."""
@@ -54,8 +60,7 @@ def make_config(**sections: Any) -> Config:
                 "batch_size": 32,
                 "num_epochs": 3,
                 "shuffle_buffer_size": 1000,
-                "wide_optimizer": {"learning_rate": 0.05, "initial_accumulator": 0.1},
-                "deep_optimizer": {"learning_rate": 0.05, "initial_accumulator": 0.1},
+                **OPTIMIZERS,
             },
             "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
         }

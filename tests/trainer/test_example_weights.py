@@ -26,7 +26,12 @@ CONFIG = make_config(
     features=[{"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}}],
     crosses=[],
     model={"parts": "wide", "token_dropout": 0.0},
-    training={"batch_size": 16, "num_epochs": 300, "wide_optimizer": {"learning_rate": 1.0}},
+    training={
+        "batch_size": 16,
+        "num_epochs": 300,
+        "wide_optimizer": {"learning_rate": 1.0},
+        "deep_optimizer": {"name": "adagrad"},
+    },
 )
 
 
