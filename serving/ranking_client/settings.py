@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,9 +34,7 @@ def _optional(rule: _Rule) -> _Rule:
 
 _SECONDS = _Rule(
     "a number of seconds above 0, at most 3,600",
-    lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 < value <= 3600
-    ),
+    lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 3600,
 )
 _COUNT = _whole(1, 2**31 - 1)
 _PATH = _optional(_text(1))
@@ -101,7 +98,7 @@ class ClientSettings:
         for name, rule in _RULES.items():
             value = getattr(self, name)
             if not rule.holds(value):
-                raise InputError(f"`{name}` must be {rule.text}. Received: {repr(value)[:100]}")
+                raise InputError(f"`{name}` must be {rule.text}. Received: {_shown(value)}")
         if self.version is not None and self.label is not None:
             raise InputError(f"`version` or `label` can be given. Received: {self.version} and {self.label!r}")
         if (self.client_certificate is None) != (self.client_key is None):
@@ -136,6 +133,13 @@ _RULES = {
     "client_key": _PATH,
     "token_file": _PATH,
 }
+
+
+def _shown(value: object) -> str:
+    """Returns a value as a message shows it; Python converts no integer of more than 4,300 digits to text."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length():,} bits"
+    return repr(value)[:100]
 
 
 def read_settings(path: str) -> ClientSettings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,3 +46,38 @@ def test_a_mistake_is_a_sentence(given: dict[str, object], problem: str) -> None
         make_settings(None, **given)
     assert str(raised.value).startswith(problem)
     assert str(raised.value).endswith("(the client's settings)")
+
+
+@pytest.mark.parametrize("name", ["deadline_seconds", "backoff_seconds", "hedge_after_seconds"])
+@pytest.mark.parametrize(
+    ("value", "received"),
+    [
+        (3600.5, "3600.5"),
+        (-1, "-1"),
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        (True, "True"),
+        ("1", "'1'"),
+        pytest.param(2**70, "an integer of 71 bits", id="71 bits"),
+        pytest.param(1 << 1400, "an integer of 1,401 bits", id="more than a float holds"),
+        pytest.param(1 << 20_000, "an integer of 20,001 bits", id="more than Python converts to text"),
+    ],
+)
+def test_a_time_is_above_0_and_at_most_an_hour(name: str, value: object, received: str) -> None:
+    arguments: dict[str, Any] = {"model": "m", name: value}
+    with pytest.raises(InputError) as raised:
+        ClientSettings(**arguments)
+    rule = "a number of seconds above 0, at most 3,600"
+    optional = ", or absent" if name == "hedge_after_seconds" else ""
+    assert str(raised.value) == f"`{name}` must be {rule}{optional}. Received: {received}"
+
+
+def test_an_integer_of_any_size_is_refused_by_its_rule() -> None:
+    with pytest.raises(
+        InputError, match=r"^`part_size` must be a whole number from 1 to .* an integer of 20,001 bits$"
+    ):
+        ClientSettings(model="m", part_size=1 << 20_000)
+
+
+def test_a_whole_hour_is_a_time() -> None:
+    assert ClientSettings(model="m", deadline_seconds=3600).deadline_seconds == 3600
