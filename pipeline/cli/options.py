@@ -43,7 +43,7 @@ LOG_LEVEL = click.option(
 )
 
 AS_JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document, and everything else to standard error."
+    "--json", "as_json", is_flag=True, help="Print the result as JSON, and everything else to standard error."
 )
 
 SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; by default the latest.")

@@ -26,6 +26,12 @@ def test_spans_without_logs_are_skipped(data: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_a_span_that_is_skipped_has_no_document(data: Path, tmp_path: Path) -> None:
+    done = in_process("run", store.CONFIG, "--data", data, "--workspace", tmp_path, "--backfill", "8..9", "--json")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("is skipped; ") == 2
+
+
 def test_a_damaged_serving_folder_ends_it_before_a_node_runs(data: Path, tmp_path: Path) -> None:
     (tmp_path / "serving" / store.NAME / "007").mkdir(parents=True)
     done = in_process("run", store.CONFIG, "--data", data, "--workspace", tmp_path, "--backfill", "1..1")

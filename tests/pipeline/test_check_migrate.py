@@ -52,3 +52,9 @@ def test_without_migrate_the_data_is_needed(config: Path) -> None:
     result = CliRunner().invoke(cli, ["check", str(config)])
     assert result.exit_code == 2
     assert "Missing option '--data'." in result.stderr
+
+
+def test_migrate_without_data_prints_no_document(config: Path) -> None:
+    result = CliRunner().invoke(cli, ["check", "--migrate", "--json", str(config)], catch_exceptions=False)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "`oov_buckets` is now `num_oov_buckets`" in result.stderr
