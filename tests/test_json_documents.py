@@ -35,6 +35,7 @@ OTHER_JSON = {
     "pipeline/batch_scoring/score.py": "a row to score",
     "pipeline/cli/ranking.py": "an argument",
     "pipeline/compile/airflow_dag.py": "the topology: Airflow's environment has none of this project's modules",
+    "pipeline/compile/compiled.py": "the code that a topology of any release was compiled with",
     "pipeline/registry/diff.py": "the config of a version, of any release",
     "pipeline/registry/record.py": "an execution's property with its input files",
     "serving/dry_run/worker_commands.py": "questions to the dry run's process",

@@ -7,6 +7,7 @@ so that the same compiled pipeline runs on a laptop, on a scheduler's machine an
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -104,10 +105,18 @@ def read_topology(folder: Path) -> Topology:
     text = storage.read_text(path)
     if text is None:
         raise InputError(f"a compiled pipeline is what `wdr compile` wrote; there is no {TOPOLOGY_FILE} in {folder}")
-    topology = Topology.from_json(text, path)
-    if topology.code != fingerprint_of_all_code():
+    if _is_of_other_code(text):
         raise InputError(f"a pipeline runs with the code that it was compiled with; compile it again ({folder})")
-    return topology
+    return Topology.from_json(text, path)
+
+
+def _is_of_other_code(text: str) -> bool:
+    """Returns whether other code has written a topology, whose keys may differ from those of this release."""
+    try:
+        found = json.loads(text)
+    except ValueError:  # described by `Topology.from_json`
+        return False
+    return isinstance(found, dict) and "code" in found and found["code"] != fingerprint_of_all_code()
 
 
 def read_config(folder: Path) -> Config:
