@@ -24,7 +24,7 @@ from components import storage
 from components.fingerprint import fingerprint_of_all_code
 from pipeline.compile.ir import compile_ir
 from pipeline.compile.topology import CompiledSchedule, Node, Topology, grouped
-from pipeline.create import QUALITY_GATE, SCHEMA_GEN, RunSettings, create_pipeline
+from pipeline.create import EXAMPLE_GEN, QUALITY_GATE, SCHEMA_GEN, RunSettings, create_pipeline
 from pipeline.workspace import Workspace
 from transform.config.config import Config
 from transform.errors import InputError
@@ -65,7 +65,7 @@ def write_compiled(config: Config, folder: Path, *, group: bool = False) -> Topo
     Args:
       config: The deployment.
       folder: Where to write; created if missing.
-      group: Whether resolvers and gates share the task of the node before them.
+      group: Whether resolvers and gates share the task of the node before them, other than that of `example_gen`.
 
     Returns:
       The topology.
@@ -83,7 +83,9 @@ def write_compiled(config: Config, folder: Path, *, group: bool = False) -> Topo
         for node in whole.nodes
         if node.pipeline_node.node_info.type.name == Resolver.get_class_type()
     }
-    tasks = grouped([node.id for node in nodes], {*trivial, *_GATES} if group else ())
+    # `example_gen` that is asked for again begins the run again: a task that is tried again must not ask for it on the
+    # way to another node, as to a gate that a person has let through meanwhile.
+    tasks = grouped([node.id for node in nodes], {*trivial, *_GATES} if group else (), alone=(EXAMPLE_GEN,))
     topology = Topology(config.name, fingerprint_of_all_code(), CompiledSchedule.of(config), nodes, tasks)
     for name, text in {
         IR_FILE: json_format.MessageToJson(whole, sort_keys=True),

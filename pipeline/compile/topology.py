@@ -99,18 +99,19 @@ class Topology:
         return _DOCUMENT.from_json(text, where)
 
 
-def grouped(nodes: Sequence[str], trivial: Collection[str]) -> tuple[tuple[str, ...], ...]:
+def grouped(nodes: Sequence[str], trivial: Collection[str], alone: Collection[str] = ()) -> tuple[tuple[str, ...], ...]:
     """Groups nodes into tasks: a trivial node joins the task of the node before it, any other begins a task.
 
     Each task has consecutive nodes of an order in which they can run, so the tasks can run in their order.
 
     Args:
       nodes: The nodes, in an order in which they can run.
-      trivial: The nodes whose work is less than the start of a process.
+      trivial: The nodes that join the task of the node before them.
+      alone: The nodes whose tasks no other node joins.
     """
     tasks: list[list[str]] = []
     for node in nodes:
-        if tasks and node in trivial:
+        if tasks and node in trivial and tasks[-1][0] not in alone:
             tasks[-1].append(node)
         else:
             tasks.append([node])

@@ -83,8 +83,8 @@ def test_each_node_is_a_task_and_comes_after_the_logs(python: Path, tmp_path: Pa
 
 def test_grouped_nodes_are_a_task_whose_name_lists_them(python: Path, tmp_path: Path) -> None:
     told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01"}}, group=True)
-    assert len(told["upstream"]) == 10  # nine tasks, and the sensor
-    assert told["upstream"]["evaluator"] == ["example_gen", "infra_validation", "trainer"]
+    assert len(told["upstream"]) == 11  # ten tasks, and the sensor
+    assert told["upstream"]["evaluator"] == ["example_gen", "infra_validation", "schema_gen", "trainer"]
     assert told["names"]["evaluator"] == "evaluator + quality_gate"
     assert told["commands"]["evaluator"].endswith(" --node evaluator --node quality_gate")
     assert "[99]" in told["skips"]

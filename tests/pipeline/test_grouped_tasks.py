@@ -21,16 +21,25 @@ def test_a_trivial_node_joins_the_task_before_it() -> None:
     assert grouped(["a", "b"], ()) == (("a",), ("b",))
 
 
+    assert grouped(["a", "b", "c", "d"], {"b", "c"}, alone=["a"]) == (("a",), ("b", "c"), ("d",))
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory) -> Topology:
     return write_compiled(load_config(str(CONFIG)), tmp_path_factory.mktemp("compiled"), group=True)
 
 
-def test_each_task_of_the_small_store_begins_with_a_node_that_works(topology: Topology) -> None:
+def test_a_task_that_is_tried_again_does_not_begin_the_run_again(topology: Topology) -> None:
+    """`example_gen` begins it again if it is asked for after it is done: its task has no other node to try again."""
+    assert topology.tasks[0] == ("example_gen",)
+    (of_gate,) = [task for task in topology.tasks if "row_gate" in task]
+    assert set(of_gate) <= {node.id for node in topology.nodes} - {"example_gen", "statistics_gen"}
+
+
+def test_the_tasks_of_the_small_store(topology: Topology) -> None:
     assert [task[0] for task in topology.tasks] == [
         "example_gen",
         "statistics_gen",
         "data_validation",
+        "schema_gen",
         "progressive_validation",
         "transform",
         "trainer",
@@ -39,15 +48,20 @@ def test_each_task_of_the_small_store_begins_with_a_node_that_works(topology: To
         "push",
     ]
     assert [node for task in topology.tasks for node in task] == [node.id for node in topology.nodes]
-    assert topology.tasks[6:8] == (("infra_validation", "validated_model"), ("evaluator", "quality_gate"))
+    assert topology.tasks[7:9] == (("infra_validation", "validated_model"), ("evaluator", "quality_gate"))
 
 
 def test_a_task_runs_after_the_tasks_of_its_nodes_upstream_nodes(topology: Topology) -> None:
     place = {task: number for number, task in enumerate(topology.tasks)}
     for task in topology.tasks:
         assert all(place[upstream] < place[task] for upstream in topology.upstream_of(task))
-    upstream = [task[0] for task in topology.upstream_of(topology.tasks[7])]
-    assert upstream == ["example_gen", "trainer", "infra_validation"]  # of `evaluator` and of `quality_gate`
+    upstream = [task[0] for task in topology.upstream_of(topology.tasks[8])]
+    assert upstream == [
+        "example_gen",
+        "schema_gen",
+        "trainer",
+        "infra_validation",
+    ]  # of `evaluator` and of `quality_gate`
 
 
 def test_the_script_names_the_nodes_of_each_task(topology: Topology, tmp_path: Path) -> None:
