@@ -23,7 +23,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from components import storage
 from components.fingerprint import fingerprint_of_all_code
 from pipeline.compile.ir import compile_ir
-from pipeline.compile.topology import CompiledSchedule, Node, Topology, grouped
+from pipeline.compile.topology import CompiledSchedule, Node, Topology, check_pods, grouped
 from pipeline.create import EXAMPLE_GEN, QUALITY_GATE, SCHEMA_GEN, RunSettings, create_pipeline
 from pipeline.workspace import Workspace
 from transform.config.config import Config
@@ -38,7 +38,8 @@ TOPOLOGY_FILE, CONFIG_FILE = "topology.json", "config.json"
 _WORKSPACE, _DATA = "/@workspace@", "/@data@"
 _SPAN_PARAMETER = "span"
 
-#: The nodes that read a few small files, besides resolvers: less work than the start of their process.
+#: The nodes that only read what the node before them has written, besides resolvers; with `wdr compile --group` they
+#: share its task. `quality_gate` reads all evaluation rows, as `evaluator` before it does.
 _GATES = (SCHEMA_GEN, "row_gate", "example_validator", "anomaly_gate", "data_gate", QUALITY_GATE)
 _ACCEPT_PARAMETER = "accept_reason"
 
@@ -69,6 +70,9 @@ def write_compiled(config: Config, folder: Path, *, group: bool = False) -> Topo
 
     Returns:
       The topology.
+
+    Raises:
+      InputError: If the config has a pod for a node that shares the task, and so the pod, of another node.
     """
     accept_reason = RuntimeParameter(_ACCEPT_PARAMETER, ptype=str)
     settings = RunSettings(_DATA, Workspace(Path(_WORKSPACE)), accept_reason=accept_reason)
@@ -86,6 +90,7 @@ def write_compiled(config: Config, folder: Path, *, group: bool = False) -> Topo
     # `example_gen` that is asked for again begins the run again: a task that is tried again must not ask for it on the
     # way to another node, as to a gate that a person has let through meanwhile.
     tasks = grouped([node.id for node in nodes], {*trivial, *_GATES} if group else (), alone=(EXAMPLE_GEN,))
+    check_pods(config.schedule.pods, tasks)
     topology = Topology(config.name, fingerprint_of_all_code(), CompiledSchedule.of(config), nodes, tasks)
     for name, text in {
         IR_FILE: json_format.MessageToJson(whole, sort_keys=True),

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import posixpath
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -16,6 +16,7 @@ from components.ingestion.spans import SPAN_TOKENS
 from transform.config.config import Config
 from transform.config.schedule import SUCCESS_MARKER, Pod, Schedule
 from transform.documents import CONFIG, Document, with_same_keys
+from transform.errors import InputError
 
 _EPOCH = datetime.date(1970, 1, 1)
 
@@ -116,6 +117,30 @@ def grouped(nodes: Sequence[str], trivial: Collection[str], alone: Collection[st
         else:
             tasks.append([node])
     return tuple(map(tuple, tasks))
+
+
+def check_pods(pods: Mapping[str, Pod], tasks: Sequence[Sequence[str]]) -> None:
+    """Checks that each node can have the pod of the config: a task has one pod, that of its first node.
+
+    Args:
+      pods: The config's `schedule.pods`.
+      tasks: The nodes of each task.
+
+    Raises:
+      InputError: If a node has a pod that differs from that of its task's first node.
+    """
+    for first, *others in tasks:
+        of_task = pods.get(first, pods.get("default", Pod()))
+        for node in others:
+            if pods.get(node, of_task) != of_task:
+                raise InputError(
+                    f"with `--group`, nodes of one task share a pod, that of `{first}`: `schedule.pods.{node}` must be "
+                    f"the same, or left out. Received: {_asked(pods[node])}; `{first}` has {_asked(of_task)}"
+                )
+
+
+def _asked(pod: Pod) -> str:
+    return f"cpu {pod.cpu}, memory {pod.memory}, node_selector {pod.node_selector}"
 
 
 _DOCUMENT = Document(Topology, "a compiled pipeline's topology", with_same_keys)

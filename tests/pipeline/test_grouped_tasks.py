@@ -10,18 +10,20 @@ import pytest
 
 from pipeline.compile.compiled import write_compiled
 from pipeline.compile.targets import write_target
-from pipeline.compile.topology import Topology, grouped
+from pipeline.compile.topology import Topology, check_pods, grouped
 from tests.e2e.store import CONFIG
 from transform.config.config import load_config
+from transform.config.schedule import Pod
+from transform.errors import InputError
 
 
 def test_a_trivial_node_joins_the_task_before_it() -> None:
     assert grouped(["a", "b", "c", "d"], {"b", "c"}) == (("a", "b", "c"), ("d",))
     assert grouped(["a", "b"], {"a"}) == (("a",), ("b",))
     assert grouped(["a", "b"], ()) == (("a",), ("b",))
-
-
     assert grouped(["a", "b", "c", "d"], {"b", "c"}, alone=["a"]) == (("a",), ("b", "c"), ("d",))
+
+
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory) -> Topology:
     return write_compiled(load_config(str(CONFIG)), tmp_path_factory.mktemp("compiled"), group=True)
@@ -37,9 +39,9 @@ def test_a_task_that_is_tried_again_does_not_begin_the_run_again(topology: Topol
 def test_the_tasks_of_the_small_store(topology: Topology) -> None:
     assert [task[0] for task in topology.tasks] == [
         "example_gen",
+        "schema_gen",
         "statistics_gen",
         "data_validation",
-        "schema_gen",
         "progressive_validation",
         "transform",
         "trainer",
@@ -78,3 +80,47 @@ def test_without_grouping_each_node_is_a_task(topology: Topology) -> None:
     assert single.tasks == tuple((node,) for node in nodes)
     for node in single.nodes:
         assert {task[0] for task in single.upstream_of((node.id,))} == set(node.upstream)
+
+
+_TASKS = [["trainer", "serving_model"], ["evaluator", "quality_gate"]]
+_SMALL, _LARGE = Pod(memory="2Gi"), Pod(memory="32Gi", node_selector={"pool": "large"})
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        {},
+        {"default": _LARGE, "quality_gate": _LARGE},
+        {"evaluator": _LARGE, "quality_gate": _LARGE},
+        {"trainer": _LARGE, "evaluator": _SMALL},
+    ],
+)
+def test_nodes_of_a_task_with_the_pod_of_its_first_node_are_compiled(pods: dict[str, Pod]) -> None:
+    check_pods(pods, _TASKS)
+
+
+@pytest.mark.parametrize(
+    ("pods", "has"),
+    [
+        ({"quality_gate": _LARGE}, "cpu 1, memory 4Gi, node_selector {}"),
+        ({"default": _SMALL, "quality_gate": _LARGE}, "cpu 1, memory 2Gi, node_selector {}"),
+        ({"default": _LARGE, "evaluator": _SMALL, "quality_gate": _LARGE}, "cpu 1, memory 2Gi, node_selector {}"),
+    ],
+)
+def test_a_pod_that_grouping_would_ignore_is_refused(pods: dict[str, Pod], has: str) -> None:
+    with pytest.raises(InputError) as raised:
+        check_pods(pods, _TASKS)
+    assert str(raised.value) == (
+        "with `--group`, nodes of one task share a pod, that of `evaluator`: `schedule.pods.quality_gate` must be the "
+        "same, or left out. Received: cpu 1, memory 32Gi, node_selector {'pool': 'large'}; "
+        f"`evaluator` has {has}"
+    )
+    check_pods(pods, [[node] for task in _TASKS for node in task])
+
+
+def test_compiling_checks_the_pods(tmp_path: Path) -> None:
+    config = load_config(str(CONFIG))
+    schedule = dataclasses.replace(config.schedule, pods={"quality_gate": _LARGE})
+    with pytest.raises(InputError, match=r"^with `--group`, .* `schedule\.pods\.quality_gate` must be the same"):
+        write_compiled(dataclasses.replace(config, schedule=schedule), tmp_path, group=True)
+    assert list(tmp_path.iterdir()) == []
