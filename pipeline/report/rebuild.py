@@ -39,11 +39,12 @@ def rebuild(workspace: Workspace, run_id: str | None) -> PageOutcome:
 
 
 def _executions(connection: metadata_store_pb2.ConnectionConfig, run_id: str) -> tuple[str, dict[str, int]]:
-    """Returns a run's pipeline and, by node, its execution; empty if ML Metadata does not have the run."""
+    """Returns a run's pipeline and, by node, its last execution; empty if ML Metadata does not have the run."""
     name, found = "", {}
     with Metadata(connection) as handle:
         context = handle.store.get_context_by_type_and_name("pipeline_run", run_id)
-        for execution in handle.store.get_executions_by_context(context.id) if context else ():
+        executions = handle.store.get_executions_by_context(context.id) if context else []
+        for execution in sorted(executions, key=lambda execution: execution.id):  # of a node run again, the last one
             named = {c.type: c.name for c in handle.store.get_contexts_by_execution(execution.id)}
             name = named["pipeline"]
             found[named["node"].removeprefix(f"{name}.")] = execution.id

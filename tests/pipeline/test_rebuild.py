@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from pipeline.cli.main import cli
-from pipeline.report.rebuild import rebuild
+from pipeline.metadata.handle import Metadata
+from pipeline.report.rebuild import _executions, rebuild
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 from tests.pipeline.run_results import run_result
@@ -50,3 +52,19 @@ def test_another_name_is_refused(workspace: Workspace, name: str) -> None:
 def test_a_workspace_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must have the report of a run"):
         rebuild(Workspace.at(tmp_path), None)
+
+
+def test_of_a_node_that_was_run_again_the_last_execution_is_taken(workspace: Workspace) -> None:
+    connection = workspace.metadata_connection()
+    with Metadata(connection) as handle:
+        store, contexts = handle.store, []
+        for kind, name in (("pipeline", "store"), ("pipeline_run", "a"), ("node", "store.push")):
+            type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
+            contexts.append(metadata_store_pb2.Context(type_id=type_id, name=name))
+        type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
+        ids = []
+        for state in (metadata_store_pb2.Execution.FAILED, metadata_store_pb2.Execution.COMPLETE):
+            execution = metadata_store_pb2.Execution(type_id=type_id, last_known_state=state)
+            ids.append(store.put_execution(execution, [], contexts, reuse_context_if_already_exist=True)[0])
+    assert ids[0] < ids[1]
+    assert _executions(connection, "a") == ("store", {"push": ids[1]})
