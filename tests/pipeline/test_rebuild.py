@@ -14,11 +14,14 @@ from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from pipeline.cli.main import cli
 from pipeline.metadata.handle import Metadata
+from pipeline.report.page.write import write_page
+from pipeline.report.prometheus import RunRecord
 from pipeline.report.rebuild import _executions, rebuild
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 from tests.pipeline.run_results import run_result
 from transform.errors import InputError
+from transform.version_layout import MANIFEST_PATH
 
 
 @pytest.fixture
@@ -52,6 +55,17 @@ def test_another_name_is_refused(workspace: Workspace, name: str) -> None:
 def test_a_workspace_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must have the report of a run"):
         rebuild(Workspace.at(tmp_path), None)
+
+
+def test_an_index_that_cannot_be_written_leaves_the_page(workspace: Workspace) -> None:
+    """A version of another model is damaged."""
+    other = workspace.serving("other")
+    add_version(str(other), lambda folder: storage.write_text(f"{folder}/x", "x"), Manifest())
+    (other / "1" / MANIFEST_PATH).write_text("{")
+    outcome = write_page(workspace, workspace.metadata_connection(), RunRecord("store", "b", {}, run_result()))
+    assert outcome.path == workspace.reports / "b.html"
+    assert outcome.path.exists()
+    assert [problem.split(":")[0] for problem in outcome.problems] == ["Index of all runs"]
 
 
 def test_of_a_node_that_was_run_again_the_last_execution_is_taken(workspace: Workspace) -> None:

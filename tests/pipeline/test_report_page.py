@@ -177,6 +177,16 @@ def test_a_section_whose_artifact_is_damaged_says_so_and_the_others_are_made(tmp
     assert all("gate_record.json" in problem or "schema version" in problem for problem in problems)
 
 
+def test_damaged_statistics_cost_their_section_only(tmp_path: Path) -> None:
+    (tmp_path / "Split-train").mkdir()
+    (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(b"\xff\xff\xff")
+    made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    node = Node("statistics_gen", "done", made, 3.0, (Output("ExampleStatistics", str(tmp_path), 2),))
+    sections, problems = sections_of(sources(run_result(), nodes=(node,)))
+    assert len(sections) == len(SECTIONS)
+    assert [problem.split(":")[0] for problem in problems] == ["Features and drift"]
+
+
 def test_a_kept_script_that_is_not_whole_is_made_again(cache: Path, tmp_path: Path) -> None:
     (file,) = cache.glob("*.js")
     whole = file.read_text()

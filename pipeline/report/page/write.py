@@ -7,9 +7,11 @@ from pathlib import Path
 
 import tensorflow as tf
 from absl import logging
+from google.protobuf.message import DecodeError
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
+from components.fence import LostClaimError
 from pipeline.errors import first_line
 from pipeline.report.page import (
     costs,
@@ -54,7 +56,7 @@ _SECTIONS: Sequence[tuple[str, str, Callable[[RunSources], Section]]] = (
 )
 
 #: What reading a removed or damaged artifact raises; its section says so, and the others are shown.
-_UNREADABLE = (OSError, UserError, ValueError, tf.errors.OpError, WarmStartError)
+_UNREADABLE = (OSError, UserError, ValueError, KeyError, DecodeError, tf.errors.OpError, WarmStartError)
 
 
 def write_page(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> PageOutcome:
@@ -66,14 +68,20 @@ def write_page(workspace: Workspace, connection: metadata_store_pb2.ConnectionCo
       ended: The run.
 
     Returns:
-      The page's file, and a problem for each section whose input could not be read.
+      The page's file, and a problem for each section whose input could not be read, and for the index.
     """
     run = read_sources(workspace, connection, ended)
     path = page_path(workspace, ended.run_id)
     sections, problems = sections_of(run)
     storage.write_text(str(path), page_of(run, sections, workspace.reports / ASSETS))
     storage.write_text(str(card_path(workspace, ended.run_id)), model_card(run))
-    write_index(workspace, workspace.reports / ASSETS)
+    try:
+        write_index(workspace, workspace.reports / ASSETS)
+    except LostClaimError:  # another process writes this run's report
+        raise
+    except _UNREADABLE as error:  # such as a damaged version of another model
+        logging.exception("the index of all runs was not written after the run %s", ended.run_id)
+        problems = (*problems, f"Index of all runs: {first_line(error)}")
     return PageOutcome(path, problems)
 
 
