@@ -17,7 +17,7 @@ from components.infra_validation.verdict import Latency, Measurements, Verdict
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
 from components.quality_gate.inputs import PairedDifference, ReferenceResult
-from pipeline.report.page import curves, features, numbers
+from pipeline.report.page import curves, features, flow, numbers
 from pipeline.report.page.curves import Histogram
 from pipeline.report.page.model_card import model_card, plain
 from pipeline.report.page.render import chart_script
@@ -253,3 +253,10 @@ def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> N
     assert "not better than the constant" not in text
     alone = page(sources(run_result(references={"constant": beaten})), cache)
     assert "The candidate model is better than each reference model." in alone
+
+
+def test_the_way_of_the_data_names_the_models_that_scored() -> None:
+    counts = Counts(span=1, read={"impressions": 120}, labels={"train": {"0": 70, "1": 10}})
+    for baseline, who in (({}, "the candidate model"), ({"auc": 0.7}, "both models")):
+        steps = list(flow._steps(sources(run_result(counts=counts, baseline=baseline)), counts))
+        assert steps[-1] == ("evaluated", 20, f"evaluation examples that {who} scored")

@@ -80,4 +80,5 @@ def _steps(run: RunSources, counts: Counts) -> Iterator[tuple[str, int, str]]:
     words = f"{epochs}, {numbers.count(training.num_trained_examples)} examples in all"
     yield "trained on per epoch", round(per_epoch), words
     if run.report.num_eval_examples:
-        yield "evaluated", run.report.num_eval_examples, "evaluation examples that both models scored"
+        who = "both models" if run.report.baseline else "the candidate model"
+        yield "evaluated", run.report.num_eval_examples, f"evaluation examples that {who} scored"
