@@ -27,22 +27,32 @@ def headline(run_result: RunResult, serving: int | None, seconds: float, report:
       run_result: The result.
       serving: The version that serves now; None if none does.
       seconds: The run's time.
-      report: The run's report.
+      report: The run's report, as JSON; it is shown in place of a page that is missing or incomplete.
     """
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
+    page, problem = _page(run_result, report)
+    problems = (problem,) if problem else ()
     for what, text in (
         ("verdict", _verdict(run_result)),
         ("serves", _serves(run_result, serving)),
         ("reason", escape(_reason(run_result))),
         *_numbers(run_result),
-        *(("warning", f"[yellow]{escape(sentence)}[/yellow]") for sentence in warnings(run_result)),
+        *(("warning", f"[yellow]{escape(sentence)}[/yellow]") for sentence in (*warnings(run_result), *problems)),
         ("time", f"{seconds:.0f} s"),
-        ("report", escape(str(report))),
+        ("report", escape(page)),
     ):
         table.add_row(what, text)
     return table
+
+
+def _page(run_result: RunResult, report: Path) -> tuple[str, str]:
+    """Returns where to read the run's report, and a sentence if its page is missing or incomplete, else nothing."""
+    page, words = str(report.with_suffix(".html")), run_result.places.get("report")
+    if words == page:
+        return page, ""
+    return str(report), f"the run's page: {words}" if words else ""
 
 
 def _verdict(run_result: RunResult) -> str:

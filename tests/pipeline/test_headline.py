@@ -108,6 +108,14 @@ def test_no_warning_is_cut_or_left_out() -> None:
     assert "99" not in text
 
 
+def test_the_page_is_shown_and_what_it_lacks_is_a_warning() -> None:
+    assert lines(1, places={"report": "w/reports/1.html"})[-1] == "report w/reports/1.html"
+    for words in ("not written: OSError: no space", "w/reports/1.html (incomplete: Quality: no file x)"):
+        found = lines(1, places={"report": words})
+        assert f"warning the run's page: {words}" in found
+        assert found[-1] == "report w/reports/1.json"
+
+
 def test_the_page_on_refusals_shows_what_is_printed() -> None:
     page = text_of(ROOT / "docs" / "how_to" / "debug_a_failed_run.md")
     (block,) = [found[3] for found in FENCE.findall(page) if found[3].startswith("verdict ")]
@@ -121,6 +129,8 @@ def test_the_page_on_refusals_shows_what_is_printed() -> None:
         infra=verdict(candidate=_COST, row_skew=Comparison(1000, 0, 2e-8, "")),
         data_findings=(Finding("data_gate", "rule", "cannot_judge", "label", None, None, None, first),),
     )
-    console.print(headline(result, None, 465.0, Path("runs/workspace/reports/20261128T105613.748621Z.json")))
+    report = Path("runs/workspace/reports/20261128T105613.748621Z.json")
+    result = dataclasses.replace(result, places={"report": str(report.with_suffix(".html"))})
+    console.print(headline(result, None, 465.0, report))
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert shape_of(block.replace("…\n", "")) == shape_of(printed)
