@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from components.ingestion.rows import MAX_FLOAT
 from pipeline.initial_config.sample import Column, Sample, is_number, shown
 from transform.feature_spec import RESERVED_NAMES, Side
 
@@ -165,13 +166,13 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     values = _values(column, nulls)
     words = {*words_of(column.name)}
     counts = collections.Counter(values)
-    left_out = _why_left_out(column, values, counts)
+    left_out = _why_left_out(column, values, counts, num_rows)
     if left_out:
         return Guess(column.name, "left_out", left_out)
     is_complete = len(values) == num_rows and column.stored != "list"
     if is_complete and _is_time(column, values, words):
         return Guess(column.name, "timestamp", f"each value is a time, such as {shown(values[0])}")
-    if is_complete and "id" in words | {column.name.lower()[-2:]}:
+    if is_complete and column.stored != "number" and "id" in words | {column.name.lower()[-2:]}:
         if words & _REQUEST_WORDS and len(counts) < num_rows:
             return Guess(column.name, "request_id", "by its name; it comes back in several rows")
         if len(counts) == num_rows and num_rows > 1 and (words & _ROW_WORDS or words == {"id"}):
@@ -179,7 +180,7 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     side: Side = "item" if words & _ITEM_WORDS else "context"
     if column.stored == "list" or _is_list(values, separator):
         return _list(column, values, separator, side)
-    if all(map(is_number, values)) and not _is_code(words, counts, len(values)):
+    if column.stored == "number" or (all(map(is_number, values)) and not _is_code(words, counts, len(values))):
         return _numeric(column.name, values, counts, side)
     is_of_entity = "id" in words and bool(words & (_USER_WORDS | _ITEM_WORDS))
     if len(counts) > (0.9 if is_of_entity else 0.5) * len(values) and len(counts) > 20:
@@ -187,15 +188,19 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     return Guess(column.name, "feature", _frequent(counts, len(values)), "", side, "categorical", _rule_of(counts))
 
 
-def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str]) -> str:
+def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str], num_rows: int) -> str:
+    if column.stored == "other":
+        return "of a type that is no feature's"
     if not values:
         return "no value"
     if len(counts) == 1 and column.stored != "list":
         return f"always {shown(values[0])}"
     if column.stored == "boolean":
         return "a boolean is no feature's value; write it as 0 and 1, or as a text"
-    if column.stored == "other":
-        return "of a type that is no feature's"
+    if column.stored == "time":
+        if len(values) < num_rows:
+            return "a time with missing values"
+        return "" if all(map(_is_iso_8601, values)) else "times before 1970 or after 2099"
     if sum(map(len, values)) > _MAX_MEAN_LENGTH * len(values):
         return f"texts of {sum(map(len, values)) / len(values):.0f} characters"
     return ""
@@ -258,6 +263,8 @@ def _rule_of(counts: collections.Counter[str]) -> dict[str, object]:
 
 def _numeric(column: str, values: Sequence[str], counts: collections.Counter[str], side: Side) -> Guess:
     numbers = [float(text) for text in values]
+    if odd := [text for text, value in zip(values, numbers, strict=True) if not abs(value) <= MAX_FLOAT]:
+        return Guess(column, "left_out", f"has numbers that are not finite 32-bit ones, such as {shown(odd[0])}")
     value, number = min(counts.items(), key=lambda item: (-item[1], item[0]))
     # So many that a quantile has a hundred rows, and that the values beside the most frequent one have ten.
     share = number / len(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from pipeline.initial_config.features import words_of
@@ -16,7 +17,7 @@ _LABEL_WORDS = (
     "bought", "liked", "churn", "default", "response", "outcome", "class", "y", "income", "rating", "stars", "score",
 )  # fmt: skip
 _GRADE_WORDS = frozenset({"rating", "stars", "score", "grade"})
-_POSITIVE_WORDS = frozenset({"yes", "y", "true", "t", "positive", "pos", "good", "click", "clicked", "1"})
+_POSITIVE_WORDS = frozenset({"yes", "y", "true", "t", "positive", "pos", "good", "click", "clicked"})
 _MAX_GRADES = 21
 
 
@@ -90,7 +91,7 @@ def _of(column: Column, reason: str, nulls: Sequence[str], any_name: bool = Fals
     counts = collections.Counter(text for text in column.singles if text not in nulls)
     if column.stored == "boolean":
         return Label(column.name, reason) if len(counts) == 2 else None
-    if column.stored not in ("text", "number"):
+    if column.stored not in ("text", "integer", "number"):
         return None
     if all(map(is_number, counts)):
         numbers = collections.Counter({float(text): 0 for text in counts})
@@ -98,17 +99,15 @@ def _of(column: Column, reason: str, nulls: Sequence[str], any_name: bool = Fals
             numbers[float(text)] += number
         if set(numbers) == {0.0, 1.0}:
             return Label(column.name, reason)
-        if len(numbers) >= 2 and (
-            any_name or (_GRADE_WORDS & {*words_of(column.name)} and len(numbers) <= _MAX_GRADES)
-        ):
-            return _grades(column.name, reason, numbers)
-        if len(numbers) != 2:
+        is_grade = bool(_GRADE_WORDS & {*words_of(column.name)}) and len(numbers) <= _MAX_GRADES
+        if len(numbers) < 2 or not all(map(math.isfinite, numbers)) or not (any_name or is_grade or len(numbers) == 2):
             return None
-    return _texts(column, reason, counts)
+        return _grades(column.name, reason, numbers)
+    return _texts(column, reason, counts) if column.stored == "text" else None
 
 
 def _grades(column: str, reason: str, numbers: collections.Counter[float]) -> Label:
-    """Takes for positive what is at least a grade, so that nearest to half of the rows are positive."""
+    """Takes for positive what is at least a number, so that nearest to half of the rows are positive."""
     total, above = sum(numbers.values()), 0
     positives = {}
     for grade in sorted(numbers, reverse=True)[:-1]:

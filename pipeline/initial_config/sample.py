@@ -18,6 +18,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.ingestion.record_readers import to_python
 from transform.config.sources import DelimitedText, Format
 from transform.errors import InputError
 
@@ -36,7 +37,7 @@ WHITE_SPACE = " \t\n\v\f\r"
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-Stored = Literal["text", "number", "boolean", "time", "list", "other"]
+Stored = Literal["text", "integer", "number", "boolean", "time", "list", "other"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Column:
 
     Attributes:
       name: The column's name in the file.
-      stored: What the file stores; a text file stores texts.
+      stored: What the file stores; a text file stores texts. A `list` has texts or integers, as ingestion reads them;
+        a `number` may have a fraction; `other` is what ingestion reads as no feature.
       texts: The values as trimmed texts, `""` for none; of a list its values in one, for the other columns one each.
     """
 
@@ -130,25 +132,35 @@ def _parquet(path: Path, max_rows: int) -> Sample:
 
 
 def _of_arrow(name: str, values: pa.Array) -> Column:
-    kind = values.type
+    stored = _stored(values.type)
+    if stored == "other":
+        return Column(name, stored, ())
+    if stored == "list":
+        return Column(name, stored, tuple(tuple(map(_text, items or ())) for items in to_python(values)))
+    if pa.types.is_timestamp(values.type):  # as texts in UTC, whatever the unit and the zone
+        values = values.cast(pa.timestamp(values.type.unit)).cast(pa.string())
+    return Column(name, stored, tuple((_text(value),) for value in to_python(values)))
+
+
+def _stored(kind: pa.DataType) -> Stored:
     if pa.types.is_dictionary(kind):
-        return _of_arrow(name, values.dictionary_decode())
+        return _stored(kind.value_type)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        lists = [tuple(_text(item) for item in items or ()) for items in values.to_pylist()]
-        return Column(name, "list", tuple(lists))
-    stored: Stored = "other"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        stored = "text"
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        stored = "number"
-    elif pa.types.is_boolean(kind):
-        stored = "boolean"
-    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        stored = "time"
-    return Column(name, stored, tuple((_text(value),) for value in values.to_pylist()))
+        return "list" if _stored(kind.value_type) in ("text", "integer") else "other"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+        return "text"
+    if pa.types.is_integer(kind):
+        return "integer"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "number"
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    return "time" if pa.types.is_timestamp(kind) or pa.types.is_date(kind) else "other"
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bytes):  # ingestion rejects a text that is not UTF-8
+        value = value.decode("utf-8", "backslashreplace")
     return "" if value is None or value != value else str(value).strip(WHITE_SPACE)  # NaN is not itself
 
 

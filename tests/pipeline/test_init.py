@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import decimal
 import gzip
 import io
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +130,81 @@ def test_a_parquet_file(tmp_path: Path) -> None:
     assert (log.format, log.label, log.label_rule, log.timestamp) == ("parquet", "bought", None, "when")
     assert kinds(config) == {"user_id": "categorical", "tags": "categorical_list", "price": "numeric"}
     assert '# left out: "note": 120 of 120 values differ' in text
+
+
+N = 120
+EPOCH = 1_700_000_000
+
+
+def of_column(folder: Path, name: str, values: pa.Array) -> Config:
+    """Returns the config of a Parquet file with this column between a text and a label; rejects no row."""
+    table = {"place": [f"p{i % 5}" for i in range(N)], name: values, "bought": [i % 3 == 0 for i in range(N)]}
+    pq.write_table(pa.table(table), folder / "log.parquet")
+    config, _ = guessed(folder / "log.parquet")
+    report = check_rows(config, resolve_span(config, str(folder)), N)[0]
+    assert (report.num_rows, report.rejected) == (N, {})
+    return config
+
+
+def every(number: int, values: Sequence[Any]) -> list[Any]:
+    """Returns `N` values in turn, each `number`-th one missing."""
+    return [None if i % number == 0 else values[i % len(values)] for i in range(N)]
+
+
+DAYS = [datetime.date(2026, 1, 1 + i) for i in range(3)]
+BIRTHDAYS = [datetime.date(1950 + i, 1, 1) for i in range(30)]
+TIMES = [EPOCH * 10**6 + i for i in range(3)]
+WHOLE = [decimal.Decimal(i) for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("x", pa.array([[0.5 * i, 1.0] for i in range(N)]), None),
+        ("x", pa.array([[i % 3, 7] for i in range(N)], pa.list_(pa.int16())), "categorical_list"),
+        ("x", pa.array([[DAYS[i % 3]] for i in range(N)]), None),
+        ("x", pa.array([[True, False]] * N), None),
+        ("x", pa.array([["a"] if i % 2 else None for i in range(N)], pa.large_list(pa.string())), "categorical_list"),
+        ("x", pa.array(every(7, DAYS)), None),
+        ("x", pa.array(every(7, TIMES), pa.timestamp("us", "Europe/Berlin")), None),
+        ("x", pa.array([BIRTHDAYS[i % 30] for i in range(N)]), None),
+        ("x", pa.array([i * 10**9 + 1 for i in range(N)], pa.timestamp("ns")), "timestamp"),
+        ("x", pa.array([DAYS[i % 3] for i in range(N)], pa.date64()), "timestamp"),
+        ("x", pa.array([math.inf if i == 5 else i / 7 for i in range(N)]), None),
+        ("x", pa.array(["1e39" if i == 5 else f"{i / 7}" for i in range(N)]), None),
+        ("x", pa.array([WHOLE[i % 4] for i in range(N)], pa.decimal128(5, 0)), "numeric"),
+        ("request_id", pa.array([float(i // 4) for i in range(N)]), "numeric"),
+        ("request_id", pa.array([i // 4 for i in range(N)]), "request_id"),
+        ("id", pa.array([float(i) for i in range(N)]), "numeric"),
+        ("id", pa.array(list(range(N)), pa.uint32()), "impression_id"),
+        ("x", pa.array([f"v{i % 4}" for i in range(N)]).dictionary_encode(), "categorical"),
+        ("x", pa.array([i % 4 for i in range(N)], pa.int8()).dictionary_encode(), "categorical"),
+        ("x", pa.nulls(N), None),
+        ("x", pa.array([b"ab", b"c"] * (N // 2)), None),
+    ],
+)
+def test_ingestion_reads_each_type_of_a_parquet_file_as_guessed(
+    tmp_path: Path, name: str, values: pa.Array, kind: str | None
+) -> None:
+    config = of_column(tmp_path, name, values)
+    log = config.sources.impressions
+    roles = [key for key in ("timestamp", "request_id", "impression_id") if getattr(log, key) == name]
+    found = [*roles, *(f.kind for f in config.spec.features if f.source_column == name)]
+    assert found == ([] if kind is None else [kind])
+
+
+@pytest.mark.parametrize(
+    ("values", "at_least"), [((-1.0, 1.0, 1.0), 1), ((1.0, 2.0, 1.0), 2), ((-1, 1, 1), 1), ((0.5, 0.25, 0.25), 0.5)]
+)
+def test_of_two_numbers_the_larger_one_is_the_positive_label(
+    tmp_path: Path, values: Sequence[float], at_least: float
+) -> None:
+    labels = [values[i % 3] for i in range(N)]
+    pq.write_table(pa.table({"a": [f"a{i % 4}" for i in range(N)], "target": labels}), tmp_path / "log.parquet")
+    config, _ = guessed(tmp_path / "log.parquet")
+    assert config.sources.impressions.label_rule == LabelRule(at_least=at_least)
+    config, _ = of_csv(tmp_path, b"a,target\n" + b"".join(b"a%d,%g\n" % (i % 4, y) for i, y in enumerate(labels)))
+    assert config.sources.impressions.label_rule == LabelRule(at_least=at_least)
 
 
 def test_the_label_can_be_named(tmp_path: Path) -> None:
