@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transform.config.config import Config
+if TYPE_CHECKING:  # the config's checks apply these rules
+    from transform.config.config import Config
 
 #: The characters removed at both ends of a text: ASCII white space, as in `tf.strings.strip`.
 WHITE_SPACE = " \t\n\v\f\r"

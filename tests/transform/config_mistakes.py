@@ -230,6 +230,14 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "(small.yaml, sources.impressions.label_rule).",
     ),
     (
+        [
+            ("sources.impressions.label_rule", {"positive": ["yes", " "], "negative": ["no", "? "]}),
+            ("sources.impressions.null_values", ["?"]),
+        ],
+        "`label_rule` must have no empty value and none of `null_values`: a row with one has no label. "
+        "Received: [' ', '? '] (small.yaml, sources.impressions).",
+    ),
+    (
         [("sources.impressions.label_rule", {"positive": [True]})],
         "`positive.0` must be a text. Received: True (small.yaml, sources.impressions.label_rule.positive.0).",
     ),

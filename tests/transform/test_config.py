@@ -12,6 +12,7 @@ from tests.transform.config_mistakes import INSTALLS, MISTAKES
 from tests.transform.evaluation_mistakes import EVALUATION_MISTAKES
 from tests.transform.small_config import FILE, REMOVED, changed, small_config
 from transform.config.config import Column, Config, load_config, parse_config
+from transform.config.sources import LabelRule
 from transform.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,12 @@ def test_a_mistake_is_told_in_one_sentence(changes: list[tuple[str, Any]], sente
     with pytest.raises(ConfigError) as caught:
         parse_config(changed(*changes), FILE)
     assert str(caught.value) == sentence
+
+
+def test_values_of_the_label_rule_differ_as_ingestion_trims_them() -> None:
+    rule = {"positive": ["yes"], "negative": ["\u00a0yes"]}  # ingestion keeps a space that is not an ASCII one
+    config = small_config(("sources.impressions.label_rule", rule))
+    assert config.sources.impressions.label_rule == LabelRule(positive=("yes",), negative=("\u00a0yes",))
 
 
 def test_two_mistakes_are_told_in_a_line_each() -> None:

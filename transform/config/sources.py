@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from transform.config.settings import FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
 from transform.feature_spec import IMPRESSIONS, STRICT, Name
+from transform.raw_texts import null_words, trimmed
 
 DEFAULT_LIST_SEPARATOR = "|"
 
@@ -86,7 +87,7 @@ class LabelRule:
             raise ValueError("`label_rule` has exactly one of `positive` and `at_least`")
         if self.negative and not self.positive:
             raise ValueError("`label_rule.negative` goes with `positive` only")
-        if both := sorted({text.strip() for text in self.positive} & {text.strip() for text in self.negative}):
+        if both := sorted({*map(trimmed, self.positive)} & {*map(trimmed, self.negative)}):
             raise ValueError(f"`label_rule` has a value in one of `positive` and `negative` only. Received: {both}")
         return self
 
@@ -164,8 +165,17 @@ class Impressions:
             raise ValueError(f"`splits` names a path for `train` and one for `eval`. Received: {sorted(self.splits)}")
         if self.label_rule is not None and self.label is None:
             raise ValueError("`label_rule` goes with `label` only")
+        self._check_label_values()
         _check_text(self)
         return self
+
+    def _check_label_values(self) -> None:
+        rule, nulls = self.label_rule or LabelRule(at_least=1), null_words(self.null_values, trim=True)
+        if missing := [text for text in (*rule.positive, *rule.negative) if trimmed(text) in nulls]:
+            raise ValueError(
+                "`label_rule` must have no empty value and none of `null_values`: a row with one has no label. "
+                f"Received: {missing}"
+            )
 
     @property
     def paths(self) -> dict[str, str]:
