@@ -17,7 +17,7 @@ import click
 @click.option("--force", is_flag=True, help="Overwrite the config if it exists.")
 def init(data: Path, out: Path | None, label: str | None, max_rows: int, force: bool) -> None:
     """Write a config guessed from a CSV or Parquet file, each guess with its reason."""
-    from pipeline.initial_config.config_text import config_name, initial_config
+    from pipeline.initial_config.config_text import config_name, initial_config, shell_word
     from transform.errors import InputError
 
     out = out or Path(f"{config_name(data)}.yaml")
@@ -29,4 +29,5 @@ def init(data: Path, out: Path | None, label: str | None, max_rows: int, force: 
             file.write(text)
     except OSError as error:
         raise InputError(f"the config cannot be written: {error.strerror} ({out})") from error
-    click.echo(f"{out} written; correct its guesses, then: wdr check {out} --data {data.parent}")
+    command = f"wdr check {shell_word(out)} --data {shell_word(data.parent)}"
+    click.echo(f"{out} written; correct its guesses, then: {command}")

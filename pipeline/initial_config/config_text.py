@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,13 @@ def initial_config(data: Path, label: str | None, max_rows: int, out: Path) -> s
       The config as YAML, which is valid.
 
     Raises:
-      InputError: If the file cannot be read, or cannot be the impressions of a config.
+      InputError: If the file cannot be read, or cannot be the impressions of a config, or a path is not printable.
     """
     if re.search(r"[*?\[\]{}\\]|^-", data.name) or not data.name.isprintable():
         raise InputError(f"the file's name must have none of * ? [ ] {{ }} \\ in it. Received: {data.name!r}")
+    for path in (data.parent, out):
+        if not str(path).isprintable():
+            raise InputError(f"a path must have printable characters only. Received: {str(path)!r}")
     sample = read_sample(data, max_rows)
     nulls = null_words(sample)
     separator = list_separator(sample, nulls)
@@ -52,6 +56,12 @@ def config_name(data: Path) -> str:
     """Returns the name of a file's config: small letters, digits and underscores, a letter first."""
     name = re.sub(r"[^a-z0-9]+", "_", data.name.split(".")[0].lower()).strip("_")[:60].strip("_")
     return name if name[:1].isalpha() else f"data_{name}".strip("_")
+
+
+def shell_word(path: Path) -> str:
+    """Returns a path as one word of a shell's command, which no command takes for an option."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def yaml_value(value: Any) -> str:
@@ -75,12 +85,12 @@ def _lines(
     sample: Sample, nulls: Sequence[str], separator: str, label: Label, guesses: Sequence[Guess], out: Path
 ) -> Iterator[str]:
     rows = f"{'all' if sample.is_whole else 'the first'} {sample.num_rows:,} rows"
-    folder = sample.path.parent
+    paths = shell_word(out), shell_word(sample.path.parent)
     yield f"# Guessed by `wdr init` from {rows} of {shown(sample.path.name)}; the reason stands behind each guess."
     yield "# Correct what is wrong, then check and run it:"
     yield "#"
     for command in ("wdr check {} --data {}", "wdr run {} --data {} --workspace runs/{}"):
-        yield f"#   {command.format(shown(out.name)[1:-1], shown(str(folder))[1:-1], config_name(sample.path))}"
+        yield f"#   {command.format(*paths, config_name(sample.path))}"
     yield f"name: {yaml_value(config_name(sample.path))}"
     yield ""
     yield "sources:"

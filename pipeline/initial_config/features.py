@@ -189,6 +189,8 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
 
 
 def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str], num_rows: int) -> str:
+    if not column.name:
+        return "has no name"
     if column.stored == "other":
         return "of a type that is no feature's"
     if not values:

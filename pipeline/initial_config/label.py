@@ -63,7 +63,7 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
                 f"a label's column must have two different values or a few numbers in the first {sample.num_rows:,} "
                 f"rows. Received: {name!r} ({sample.path})"
             )
-        return label
+        return _with_missing(label, sample, nulls)
     possible = [label for column in sample.columns if (label := _of(column, "", nulls)) is not None]
     if not possible:
         raise InputError(
@@ -79,6 +79,16 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
     else:
         label = possible[-1]
         reason = f"one of {len(possible)} columns with two different values" if len(possible) > 1 else "has two values"
+    return _with_missing(dataclasses.replace(label, reason=reason), sample, nulls)
+
+
+def _with_missing(label: Label, sample: Sample, nulls: Sequence[str]) -> Label:
+    """Adds to a label's reason the number of rows without one, which ingestion rejects."""
+    column = next(column for column in sample.columns if column.name == label.column)
+    missing = sample.num_rows - sum(text not in nulls for text in column.singles)
+    if not missing:
+        return label
+    reason = f"{label.reason}; {missing:,} of the {sample.num_rows:,} rows have none and would be rejected"
     return dataclasses.replace(label, reason=reason)
 
 

@@ -22,8 +22,11 @@ from components.ingestion.record_readers import to_python
 from transform.config.sources import DelimitedText, Format
 from transform.errors import InputError
 
-#: The bytes of a text file, decompressed, from which everything is guessed.
+#: The bytes of a text file, decompressed, or of a Parquet file's columns in memory, from which everything is guessed.
 MAX_BYTES = 16 << 20
+
+#: The values of a Parquet file from which everything is guessed, and the rows that are read at once.
+_MAX_CELLS, _ROWS_AT_ONCE = 4_000_000, 256
 
 #: The lines by which delimiter and quoting are guessed.
 _NUM_LINES = 2000
@@ -89,7 +92,8 @@ def read_sample(path: Path, max_rows: int) -> Sample:
 
     Args:
       path: A Parquet file, or a text file with a delimiter; a text file may be compressed, its name then ends in `.gz`.
-      max_rows: The most rows that are read. Of a text file, at most the first `MAX_BYTES` bytes are read.
+      max_rows: The most rows that are read. At most the first `MAX_BYTES` bytes are read, of a Parquet file those of
+        the columns that can be features, and fewer rows of a Parquet file with many columns.
 
     Raises:
       InputError: If the file cannot be read, has no rows, or has no columns that a delimiter parts.
@@ -120,15 +124,38 @@ def shown(text: str) -> str:
 
 def _parquet(path: Path, max_rows: int) -> Sample:
     file = pq.ParquetFile(path)
-    names = file.schema_arrow.names
+    fields = list(file.schema_arrow)
+    _check_columns(len(fields), path)
+    names = [field.name for field in fields]
     if twice := [name for name, number in collections.Counter(names).items() if number > 1]:
         raise InputError(f"the file names columns twice: {twice[:5]} ({path})")
-    batches = list(itertools.islice(file.iter_batches(batch_size=min(max_rows, 10_000)), -(-max_rows // 10_000)))
-    table = pa.Table.from_batches(batches, file.schema_arrow).slice(0, max_rows)
-    columns = tuple(_of_arrow(name, table.column(at).combine_chunks()) for at, name in enumerate(names) if name)
-    _check_columns(len(columns), path)
+    used = [field.name for field in fields if field.name and _stored(field.type) != "other"]
+    table = _first_rows(file, used, min(max_rows, _MAX_CELLS // max(1, len(used))), path)
+    columns = tuple(
+        _of_arrow(name, table.column(name).combine_chunks()) if name in used else Column(name, "other", ())
+        for name in names
+    )
     is_whole = len(table) == file.metadata.num_rows
     return Sample(path, "parquet", DelimitedText(), {}, columns, len(table), is_whole)
+
+
+def _first_rows(file: pq.ParquetFile, names: Sequence[str], max_rows: int, path: Path) -> pa.Table:
+    """Reads the first rows of some columns, at most `max_rows` with at most `MAX_BYTES` bytes in memory."""
+    schema = pa.schema([file.schema_arrow.field(name) for name in names])
+    batches: list[pa.RecordBatch] = []
+    num_rows = num_bytes = 0
+    for batch in file.iter_batches(batch_size=min(max_rows, _ROWS_AT_ONCE), columns=list(names)) if names else ():
+        whole = batch.select(list(names)).slice(0, max_rows - num_rows)
+        part = whole
+        while len(part) and num_bytes + part.nbytes > MAX_BYTES:
+            part = part.slice(0, len(part) // 2)
+        batches.append(part)
+        num_rows, num_bytes = num_rows + len(part), num_bytes + part.nbytes
+        if len(part) < len(whole) or num_rows == max_rows:
+            break
+    if file.metadata.num_rows and names and not num_rows:
+        raise InputError(f"the file's first row must have at most {MAX_BYTES} bytes ({path})")
+    return pa.Table.from_batches(batches, schema)
 
 
 def _of_arrow(name: str, values: pa.Array) -> Column:

@@ -8,6 +8,7 @@ import decimal
 import gzip
 import io
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from benchmarks.shapes import SHAPES, write_census, write_ratings
 from components.ingestion.spans import resolve_span
 from pipeline.check import check_files, check_rows
 from pipeline.cli.main import cli
-from pipeline.initial_config.config_text import initial_config, yaml_value
+from pipeline.initial_config.config_text import initial_config, shell_word, yaml_value
+from pipeline.initial_config.sample import read_sample
 from transform.config.config import Config, load_config, parse_config, parse_yaml
 from transform.config.sources import DelimitedText, LabelRule
 from transform.errors import InputError
@@ -207,6 +209,35 @@ def test_of_two_numbers_the_larger_one_is_the_positive_label(
     assert config.sources.impressions.label_rule == LabelRule(at_least=at_least)
 
 
+def test_rows_without_a_label_are_told(tmp_path: Path) -> None:
+    content = b"a,clicked\n" + b"".join(b"a%d,%s\n" % (i % 4, (b"", b"0", b"1")[i % 3]) for i in range(60))
+    (tmp_path / "log.csv").write_bytes(content)
+    text = initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
+    assert "label: clicked  # by its name; 20 of the 60 rows have none and would be rejected" in text
+
+
+def test_the_commands_are_a_shell_s_words(tmp_path: Path) -> None:
+    folder, out = tmp_path / f"it's {'long' * 12} $(x)", tmp_path / "my configs" / "-x.yaml"
+    folder.mkdir()
+    out.parent.mkdir()
+    (folder / "log.csv").write_bytes((NOTES + "\n".join(ROWS)).encode("latin-1"))
+    done = run(str(folder / "log.csv"), "--out", str(out))
+    assert shlex.split(done.output.split("then: ")[1]) == ["wdr", "check", str(out), "--data", str(folder)]
+    lines = [line.removeprefix("#   ") for line in out.read_text("utf-8").splitlines() if line.startswith("#   ")]
+    assert [shlex.split(line) for line in lines] == [
+        ["wdr", "check", str(out), "--data", str(folder)],
+        ["wdr", "run", str(out), "--data", str(folder), "--workspace", "runs/log"],
+    ]
+    assert shell_word(Path("-x.yaml")) == "./-x.yaml"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[0m", "a\u202eb"])
+def test_a_path_that_no_line_can_show_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "log.csv").write_bytes(b"a,b\n1,0\n2,1\n")
+    with pytest.raises(InputError, match="a path must have printable characters only"):
+        initial_config(tmp_path / "log.csv", None, 1000, tmp_path / name)
+
+
 def test_the_label_can_be_named(tmp_path: Path) -> None:
     content = b"click,a,b\n" + b"".join(b"%d,%d,%d\n" % (i % 2, i % 2, i % 5) for i in range(50))
     config, _ = of_csv(tmp_path, content)
@@ -315,3 +346,26 @@ def test_reading_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("pipeline.initial_config.sample.MAX_BYTES", 1000)
     text = initial_config(tmp_path / "log.csv", None, 50_000, Path("x.yaml"))
     assert "from the first 2" in text  # of 992 bytes, in rows of 4 or 5
+
+
+def test_reading_parquet_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "log.parquet"
+    table = {"a": [f"a{i % 7}" for i in range(2000)], "y": [i % 2 for i in range(2000)]}
+    pq.write_table(pa.table(table | {"raw": [{"x": "x" * 9000}] * 2000, "": [1] * 2000}), file)
+    # Less than a value of `raw`, which is not read.
+    monkeypatch.setattr("pipeline.initial_config.sample.MAX_BYTES", 9000)
+    sample = read_sample(file, 50_000)
+    assert 2 <= sample.num_rows <= 9000 / 14  # a text of 2 bytes, its offset of 4, and 8
+    assert not sample.is_whole
+    text = initial_config(file, None, 50_000, Path("x.yaml"))
+    assert '# left out: "raw": of a type that is no feature\'s' in text
+    assert '# left out: "": has no name' in text
+    monkeypatch.setattr("pipeline.initial_config.sample._MAX_CELLS", 10)
+    assert read_sample(file, 50_000).num_rows == 5
+
+    pq.write_table(pa.table({"a": ["x" * 9001], "y": [1]}), file)
+    with pytest.raises(InputError, match="the file's first row must have at most 9000 bytes"):
+        read_sample(file, 10)
+    pq.write_table(pa.table({f"c{i}": [1] for i in range(1001)}), file)
+    with pytest.raises(InputError, match=r"the file must have 1 to 1000 columns\. Received: 1001"):
+        read_sample(file, 10)
