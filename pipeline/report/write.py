@@ -13,7 +13,7 @@ from components.fence import LostClaimError
 from components.model_store.versions import history, newest_span
 from pipeline.errors import first_line
 from pipeline.report.openlineage import send_lineage
-from pipeline.report.page.outcome import PageOutcome
+from pipeline.report.page.outcome import PageOutcome, card_path, page_path
 from pipeline.report.prometheus import RunRecord, write_run_metrics
 from pipeline.workspace import Workspace
 
@@ -74,3 +74,25 @@ def write_pages(workspace: Workspace, connection: metadata_store_pb2.ConnectionC
     except Exception as error:
         logging.exception("the page of the run %s was not written", ended.run_id)
         return PageOutcome(None, (first_line(error),))
+
+
+def remove_pages(workspace: Workspace, run_id: str) -> None:
+    """Removes the page of a run and its model card, and writes the index of all runs without the run.
+
+    What prevents the index is logged: the node whose report is removed has ended well.
+
+    Args:
+      workspace: The run's workspace.
+      run_id: The run's name; its report is removed.
+    """
+    for page in (page_path, card_path):
+        page(workspace, run_id).unlink(missing_ok=True)
+    try:
+        from pipeline.report.page.index import write_index  # here: the packages of the charts may fail to import
+        from pipeline.report.page.write import ASSETS
+
+        write_index(workspace, workspace.reports / ASSETS)
+    except LostClaimError:  # another process writes this run's report
+        raise
+    except Exception:
+        logging.exception("the index of all runs was not written after the page of the run %s was removed", run_id)

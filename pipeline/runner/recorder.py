@@ -15,11 +15,10 @@ from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line
 from pipeline.outages import outage
-from pipeline.report.page.outcome import card_path, page_path
 from pipeline.report.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.run_result import read_run_result
-from pipeline.report.write import Written, write_pages, write_report
+from pipeline.report.write import Written, remove_pages, write_pages, write_report
 from pipeline.workspace import Workspace
 from transform.errors import GateError, InputError, UserError
 
@@ -70,8 +69,7 @@ class RunRecorder:
                 report = read_report(self._file)
                 if node in (report.skipped_by, report.failed_node):
                     self._file.unlink()
-                    for page in (page_path, card_path):
-                        page(self.workspace, self.run_id).unlink(missing_ok=True)
+                    remove_pages(self.workspace, self.run_id)
 
     def ended(self, executions: Mapping[str, int]) -> tuple[RunResult, Path]:
         """Writes the report of a run whose last node is done; returns the run's result and the report's path.

@@ -79,7 +79,10 @@ def test_a_node_that_ends_well_after_all_removes_its_report(workspace: Workspace
     recorder.node_ended("row_gate")
     assert has_ended(workspace.reports, "store", 7)
     assert (workspace.reports / f"{RUN}.html").exists()
+    index = workspace.reports / "index.html"
+    assert RUN in index.read_text()
     recorder.node_ended("data_gate")
+    assert RUN not in index.read_text()
     assert list(workspace.reports.glob(f"{RUN}*")) == []
     assert record(workspace, "trainer", ValueError("a shape is wrong")).status == "failed"
     assert not has_ended(workspace.reports, "store", 7)
