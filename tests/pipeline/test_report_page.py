@@ -123,6 +123,14 @@ def _texts(run: RunSources) -> list[str]:
     return [note.text for note in notes if hasattr(note, "text")]
 
 
+def test_the_page_of_a_failed_run_denies_nothing_that_the_run_did() -> None:
+    """It failed in the push, after all of them; its report has none."""
+    found = _texts(sources(RunReport.failed(3, "push", "the disk is full")))
+    assert found.count("Not in this report: the run failed in push.") == 7
+    for denial in ("No model was trained", "Infra validation did not run", "The model was not", "on quality did not"):
+        assert not [text for text in found if denial in text]
+
+
 def test_a_hostile_text_is_text_only(cache: Path) -> None:
     made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     node = Node(HOSTILE, "done", made, 3.0, (Output(HOSTILE, HOSTILE, 2),))

@@ -15,7 +15,7 @@ _CANDIDATE, _SERVING = "candidate", "serving model"
 def section(run: RunSources) -> Section:
     """Returns the section."""
     verdict = run.report.infra
-    blocks = [Note("The model was not run: the run ended before infra validation.", "quiet")]
+    blocks = [Note(run.absent("The model was not run: the run ended before infra validation."), "quiet")]
     return Section("cost", "Latency and cost", blocks if verdict is None else list(_blocks(verdict)))
 
 

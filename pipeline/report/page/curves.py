@@ -54,7 +54,8 @@ def section(run: RunSources) -> Section:
     """Returns the section."""
     uri = run.uri("evaluator", "ModelEvaluation")
     histograms = read_histograms(uri) if uri and run.report.metrics else {}
-    blocks: list[Block] = [Note("There are no scores to draw: the model was not evaluated.", "quiet")]
+    words = run.absent("There are no scores to draw: the model was not evaluated.")
+    blocks: list[Block] = [Note(words, "quiet")]
     if histograms:
         blocks = list(_blocks(histograms))
     return Section("scores", "Scores", blocks)

@@ -31,12 +31,15 @@ def _blocks(run: RunSources) -> Iterator[Block]:
     yield from _findings("The gate on data", data, was_judged=record is not None or bool(data))
     verdict = report.infra
     if verdict is None:
-        yield Note("Infra validation did not run.", "quiet")
+        yield Note(run.absent("Infra validation did not run."), "quiet")
     elif verdict.problems:
         yield from (Note(f"Infra validation refuses the model: {problem}", "bad") for problem in verdict.problems)
     else:
         yield Note("Infra validation let the model through.", "good")
-    yield from _findings("The gate on quality", report.findings, was_judged=bool(report.metrics))
+    if report.status == "failed":
+        yield Note(run.absent("The gate on quality did not judge the run."), "quiet")
+    else:
+        yield from _findings("The gate on quality", report.findings, was_judged=bool(report.metrics))
     yield from (Note(f"Accepted: {sentence}", "warn") for sentence in report.accepted)
     if report.forced:
         yield Note(f"The push was forced: {report.forced}", "warn")

@@ -26,7 +26,7 @@ def section(run: RunSources) -> Section:
     """Returns the section."""
     report = run.report
     if not report.metrics:
-        blocks: list[Block] = [Note("The model was not evaluated, so there are no metrics.", "quiet")]
+        blocks: list[Block] = [Note(run.absent("The model was not evaluated, so there are no metrics."), "quiet")]
     else:
         blocks = [*_whole(run), *_references(report), *_slices(report)]
     if report.progress is not None:

@@ -94,6 +94,11 @@ class RunSources:
         first = min(node.started for node in self.nodes)
         return max((node.started - first).total_seconds() + node.seconds for node in self.nodes)
 
+    def absent(self, words: str) -> str:
+        """Returns why the report lacks something: `words`, but a failed run's report has nothing that the run made."""
+        report = self.report
+        return words if report.status != "failed" else f"Not in this report: the run failed in {report.failed_node}."
+
     def outputs(self, node: str, kind: str) -> list[Output]:
         """Returns a node's artifacts of a type whose folders exist."""
         found = [output for n in self.nodes if n.name == node for output in n.outputs if output.kind == kind]

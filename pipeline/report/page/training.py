@@ -17,7 +17,7 @@ def section(run: RunSources) -> Section:
     """Returns the section."""
     training = run.report.training
     if training is None:
-        blocks: list[Block] = [Note("No model was trained in this run.", "quiet")]
+        blocks: list[Block] = [Note(run.absent("No model was trained in this run."), "quiet")]
     else:
         blocks = [*_figures(training), *_facts(training)]
     return Section("training", "Training", blocks)

@@ -19,7 +19,8 @@ def section(run: RunSources) -> Section:
     """Returns the section."""
     training = run.report.training
     if training is None:
-        blocks: list[Block] = [Note("No model was trained in this run, so no vocabulary was built into one.", "quiet")]
+        words = run.absent("No model was trained in this run, so no vocabulary was built into one.")
+        blocks: list[Block] = [Note(words, "quiet")]
     else:
         blocks = list(_blocks(training))
     return Section("vocabularies", "Vocabularies and warm start", blocks)
