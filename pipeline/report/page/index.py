@@ -154,7 +154,8 @@ def _metrics(runs: Sequence[Run]) -> Iterator[Block]:
             f"The {name} of each span's candidate, and of the serving model on the same examples. In span {last.label} "
             f"the candidate has {numbers.metric(last.report.metrics.get(name, math.nan))}."
         )
-        blocked = [run for run in days if run.report.version is None]
+        pushed = {run.report.span for run in runs if run.report.version is not None}
+        blocked = [run for run in days if run.report.span not in pushed]
         spec = charts.history(data, name, [run.report.span for run in blocked], (_CANDIDATE, _SERVING), _NOT_PUSHED)
         yield Figure(name, words + _blocked_words(blocked), spec, table)
 
@@ -231,12 +232,21 @@ def _refusals(runs: Sequence[Run]) -> Iterator[Block]:
         yield Note("Every run pushed its model.", "good")
         return
     rows = [
-        (run.label, run.report.status, run.report.skipped_by or run.report.failed_node or "gates on quality",
+        (run.label, run.report.status, _blocked_by(run.report),
          "; ".join(run.report.refusals) or run.report.reason, f"{run.ended:%Y-%m-%d %H:%M}", run.run_id)
         for run in reversed(blocked)
     ]  # fmt: skip
     columns = ("span", "run", "by", "reason", "ended, UTC", "name")
     yield Table.bounded("Runs that pushed nothing, the newest first", columns, rows)
+
+
+def _blocked_by(report: RunReport) -> str:
+    """Returns what ended a run without a push: a gate, a node, or infra validation."""
+    if report.status == "failed":
+        return report.failed_node or "–"
+    if report.infra is not None and report.infra.problems:
+        return "infra_validation"
+    return report.skipped_by or "quality_gate"
 
 
 def _versions(served: Mapping[str, tuple[Mapping[int, Manifest], Sequence[int]]]) -> Iterator[Block]:

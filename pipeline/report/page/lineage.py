@@ -50,8 +50,8 @@ def _blocks(run: RunSources) -> Iterator[Block]:
         ("pipeline", run.pipeline_name),
         ("started", f"{started:%Y-%m-%d %H:%M:%S} UTC" if started else "unknown"),
         ("span", str(report.span)),
-        ("trained on spans", ", ".join(map(str, report.spans)) or "none"),
-        ("warm start from", (report.training and report.training.warm_started_from) or "nothing"),
+        ("trained on spans", ", ".join(map(str, report.spans)) or run.absent("none")),
+        ("warm start from", (report.training and report.training.warm_started_from) or run.absent("nothing")),
         *((f"{what}", where) for what, where in report.places.items()),
     ])  # fmt: skip
     yield _files(run)

@@ -32,7 +32,7 @@ def _lines(run: RunSources) -> Iterator[str]:
     yield "A Wide & Deep model (Cheng et al., 2016): a linear model of crossed features and a deep network, trained"
     yield "jointly on logged impressions. Its score is the probability of an acquisition.\n"
     if training is None:
-        yield f"No model was trained: {plain(report.reason)}"
+        yield plain(run.absent(f"No model was trained: {report.reason}"))
         return
     yield f"- run: {plain(run.run_id)}"
     yield f"- start: {plain(training.warm_started_from or 'cold')}"

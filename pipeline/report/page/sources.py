@@ -97,7 +97,8 @@ class RunSources:
     def absent(self, words: str) -> str:
         """Returns why the report lacks something: `words`, but a failed run's report has nothing that the run made."""
         report = self.report
-        return words if report.status != "failed" else f"Not in this report: the run failed in {report.failed_node}."
+        where = f" in {report.failed_node}" if report.failed_node else ""
+        return words if report.status != "failed" else f"Not in this report: the run failed{where}."
 
     def outputs(self, node: str, kind: str) -> list[Output]:
         """Returns a node's artifacts of a type whose folders exist."""
