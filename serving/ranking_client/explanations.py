@@ -88,7 +88,7 @@ class Explanation:
 
     @property
     def base_rate(self) -> float:
-        """The score without any weight or attribution: sigmoid(bias + deep_baseline_logit)."""
+        """The score without any weight or attribution, sigmoid(bias + deep_baseline_logit)."""
         return (1 + math.tanh((self.bias + self.deep_baseline_logit) / 2)) / 2
 
 
