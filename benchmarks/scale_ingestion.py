@@ -7,11 +7,11 @@ of the folder of exchanged files too.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -150,9 +150,15 @@ def processor() -> str:
 
 def main() -> None:
     """Prints impressions per processor second for each format, on batches and row by row."""
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else NUM_IMPRESSIONS
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("number", nargs="?", type=int, default=NUM_IMPRESSIONS, help="of impressions")
+    parser.add_argument(
+        "formats", nargs="*", metavar="format", help=f"of the logs: {', '.join(FORMATS)}; all by default"
+    )
+    arguments = parser.parse_args()
+    number = arguments.number
     print(f"{number:,} impressions, 1 in {ROWS_PER_BAD_ROW} bad; {processor()}")
-    for file_format in sys.argv[2:] or FORMATS:
+    for file_format in arguments.formats or FORMATS:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             write_day(root / "data", number, file_format)

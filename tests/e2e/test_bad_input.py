@@ -241,7 +241,7 @@ def test_check_counts_the_rows_that_would_be_rejected(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> None:
     bad, numbers = write_bad_rows(tmp_path)
-    done = in_process(*bad.arguments("run"))
+    done = in_process(*bad.arguments("run"), "--verbose")
     assert (done.returncode, done.stderr) == (0, "")
     report = store.last_report(bad.workspace)
     assert report["version"] == 1
