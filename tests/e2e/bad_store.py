@@ -43,7 +43,7 @@ _CONFIG: dict[str, Any] = {
     ],
     "crosses": [{"features": ["country", "app"], "min_count": 2}],
     "model": {"embedding_dim": 4, "hidden_units": [8]},
-    "training": {"batch_size": 128},
+    "training": {"batch_size": 128, "validation_fraction": 0},
     "evaluation": {"thresholds": {"auc": {"min": 0.0}, "logloss": {"max": 10}}, "min_positives": 1},
     "infra_validation": {"num_requests": 20},
 }  # fmt: skip
