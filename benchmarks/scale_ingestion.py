@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import tempfile
 import threading
 import time
@@ -28,6 +27,7 @@ import pyarrow.parquet as pq
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
+from benchmarks.machine import processor_model
 from components.artifact_types import Catalog, Quarantine
 from components.ingestion.component import ImpressionExampleGenExecutor
 from components.ingestion.counts import read_counts
@@ -142,12 +142,6 @@ def seconds_of(run: Callable[[], None]) -> float:
     return time.process_time() - start
 
 
-def processor() -> str:
-    """Returns the processor's model, as Linux names it."""
-    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else "unknown processor"
-
-
 def main() -> None:
     """Prints impressions per processor second for each format, on batches and row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,7 +151,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     number = arguments.number
-    print(f"{number:,} impressions, 1 in {ROWS_PER_BAD_ROW} bad; {processor()}")
+    print(f"{number:,} impressions, 1 in {ROWS_PER_BAD_ROW} bad; {processor_model()}")
     for file_format in arguments.formats or FORMATS:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)

@@ -26,7 +26,7 @@ _MAX_CODES = 24
 #: A text with more characters on average is prose.
 _MAX_MEAN_LENGTH = 100
 
-#: Words in a column's name that tell whose value it is.
+#: Words in a column's name by which its values belong to an item.
 _ITEM_WORDS = frozenset(
     [
         "item",

@@ -1,4 +1,4 @@
-"""Runs a command of `wdr` in a process of its own, and tells which heavy libraries it imported."""
+"""Runs a command of `wdr` in a process of its own, and returns the heavy libraries that it imported."""
 
 from __future__ import annotations
 
