@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from playwright.sync_api import Browser, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.debian import installed
 
@@ -22,3 +23,9 @@ def new_browser() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def serious_faults(page: Page) -> list[tuple[str, str]]:
+    """The faults that axe finds and calls serious or critical: the rule, and the first element that breaks it."""
+    faults = Axe().run(page).response["violations"]
+    return [(f["id"], f["nodes"][0]["html"][:200]) for f in faults if f["impact"] in ("serious", "critical")]

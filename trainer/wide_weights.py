@@ -99,13 +99,31 @@ def title(table: Table) -> str:
     return " × ".join(table.keys.features) if table.keys.features else name
 
 
-def _strongest(table: Table, weights: np.ndarray, transform_state: TransformState) -> str:
+def strongest_rows(
+    keys: RowKeys, weights: np.ndarray, transform_state: TransformState, limit: int
+) -> tuple[list[int], list[int]]:
+    """The rows of the strongest weights of a table.
+
+    Args:
+      keys: What the table's rows represent.
+      weights: The weights, float32 `[rows]`.
+      transform_state: The boundaries, which tell empty quantiles.
+      limit: The maximum number of rows of each sign.
+
+    Returns:
+      The rows of the largest positive weights, the largest first; and of the smallest negative ones, the smallest
+      first.
+    """
     order = np.argsort(weights, kind="stable")
-    if table.keys.kind == "quantiles":  # skip quantiles that are empty because a frequent value repeats the boundary
-        boundaries = transform_state.boundaries[table.keys.features[0]]
+    if keys.kind == "quantiles":  # skip quantiles that are empty because a frequent value repeats the boundary
+        boundaries = transform_state.boundaries[keys.features[0]]
         order = order[~np.isin(order, np.flatnonzero(np.diff(boundaries) <= 0) + 1)]
-    highest = [row for row in order[::-1][:NUM_STRONGEST].tolist() if weights[row] > 0]
-    lowest = [row for row in order[:NUM_STRONGEST].tolist() if weights[row] < 0]
+    highest = [row for row in order[::-1][:limit].tolist() if weights[row] > 0]
+    return highest, [row for row in order[:limit].tolist() if weights[row] < 0]
+
+
+def _strongest(table: Table, weights: np.ndarray, transform_state: TransformState) -> str:
+    highest, lowest = strongest_rows(table.keys, weights, transform_state, NUM_STRONGEST)
     if not highest and not lowest:
         return "All weights are zero.\n"
     columns = table.keys.features if table.keys.kind == "vocabulary" and table.keys.features else (title(table),)

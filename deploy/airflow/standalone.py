@@ -107,6 +107,9 @@ def main() -> None:
     parser.add_argument("--airflow", choices=VERSIONS, default=VERSIONS[0], help="Which Airflow.")
     parser.add_argument("--home", type=Path, default=ROOT / "runs" / "airflow", help="Airflow's own folder.")
     parser.add_argument("--start", type=datetime.date.fromisoformat, help="The first day with logs.")
+    parser.add_argument(
+        "--group", action="store_true", help="Run resolvers and gates in the task of the node before them."
+    )
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--no-browser", action="store_true", help="Open no pages.")
     options = parser.parse_args()
@@ -114,10 +117,11 @@ def main() -> None:
     commands = install(options.airflow, home / "environment")
     compiled = home / "dags" / "compiled"
     start = ["--start", options.start.isoformat()] if options.start else []
+    group = ["--group"] if options.group else []
     subprocess.run(
         [
             Path(sys.executable).parent / "wdr", "compile", options.config, "--target", "airflow", "--out", compiled,
-            *start,
+            *start, *group,
         ],
         check=True,
     )  # fmt: skip

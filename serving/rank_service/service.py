@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from serving.model_server.http_connection import bounded_protocol
@@ -102,7 +103,7 @@ def make_app(
       playground: The page at `/ui`; None serves none.
 
     Returns:
-      The ASGI application, with its OpenAPI page at `/docs`.
+      The ASGI application, with its OpenAPI page at `/docs`, which needs no network.
     """
 
     @contextlib.asynccontextmanager
@@ -113,7 +114,13 @@ def make_app(
                 await stack.enter_async_context(playground)
             yield
 
-    app = FastAPI(title="wide-deep-ranker: ranking", version="1", lifespan=lifespan)
+    app = FastAPIOffline(
+        title="wide-deep-ranker: ranking",
+        version="1",
+        lifespan=lifespan,
+        redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},  # else the page sends its address to a public validator
+    )
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, seconds=timeout_seconds)
     free, counters = asyncio.Semaphore(max_concurrent), RankingCounters()
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.debian import installed
+from tests.browser import new_browser, serious_faults
 from tests.e2e import store
 from tests.e2e.damage import change_variables
 from tests.serving.ranking.running import model_server, ranking_service
@@ -55,23 +56,31 @@ def requested() -> list[str]:
     return []
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with new_browser() as found:
+        yield found
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, url: str, requested: list[str]) -> Iterator[Page]:
+    """Opens an address; what the page requests is appended to `requested`, and an error in its console fails."""
+    found = browser.new_page(viewport={"width": 1440, "height": 900})
+    problems: list[str] = []
+    found.on("request", lambda request: requested.append(request.url))
+    found.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    found.on("pageerror", lambda error: problems.append(str(error)))
+    found.goto(url)
+    yield found
+    found.close()
+    assert problems == []
+
+
 @pytest.fixture
-def page(service: str, requested: list[str]) -> Iterator[Page]:
-    arguments = ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=installed("chromium", "chromium"), args=arguments, chromium_sandbox=False
-        )
-        found = chromium.new_page(viewport={"width": 1440, "height": 900})
-        problems: list[str] = []
-        found.on("request", lambda request: requested.append(request.url))
-        found.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        found.on("pageerror", lambda error: problems.append(str(error)))
-        found.goto(f"{service}/ui/")
+def page(browser: Browser, service: str, requested: list[str]) -> Iterator[Page]:
+    with opened(browser, f"{service}/ui/", requested) as found:
         found.wait_for_selector("body[data-explained]")
         yield found
-        chromium.close()
-        assert problems == []
 
 
 def shown(page: Page, version: int) -> list[str]:
@@ -154,6 +163,24 @@ def test_only_the_service_is_requested_and_text_from_data_stays_text(
     policy = httpx.get(f"{service}/ui/").headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';")
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_it_is_readable_and_accessible(page: Page, width: int, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert serious_faults(page) == []
+
+
+def test_the_openapi_page_needs_no_network(browser: Browser, service: str) -> None:
+    requested: list[str] = []
+    with opened(browser, f"{service}/docs", requested) as page:
+        page.click("#operations-default-rank_rank_post .opblock-summary-control")
+        page.wait_for_selector("text=Ranks one request's candidates.")
+    assert requested
+    assert all(url.startswith((f"{service}/", "data:")) for url in requested), requested
 
 
 def test_without_the_flag_there_is_no_page(service: str, tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.browser import new_browser
+from tests.browser import new_browser, serious_faults
 from tests.e2e.bad_store import ok_in_process
 from tests.e2e.own_copy import own_copy_of
 
@@ -74,9 +73,7 @@ def test_it_is_complete_and_accessible_from_disk(
     boxes = [chart.bounding_box() for chart in charts.all()]
     assert all(box is not None and 200 < box["width"] <= width and box["height"] > 60 for box in boxes)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    faults = Axe().run(page).response["violations"]
-    serious = [(f["id"], f["nodes"][0]["html"][:200]) for f in faults if f["impact"] in ("serious", "critical")]
-    assert serious == []
+    assert serious_faults(page) == []
     page.close()
 
 

@@ -1,12 +1,13 @@
 """Simulated days on a real Airflow: its scheduler runs them one after another, and one task of each day is killed.
 
-    python -m tests.soak.airflow [--airflow 3.3|2.11] [--metadata sqlite|postgresql] [--days 3] [--screenshot FILE]
+    python -m tests.soak.airflow [--airflow 3.3|2.11] [--metadata sqlite|postgresql] [--days 3] [--group]
+                                [--screenshot FILE]
 
 `deploy/airflow/standalone.py` starts Airflow with the small store's DAG. A day's logs appear when the day before has
 been pushed. In each day, the process of one node is killed with SIGKILL. If ML Metadata is on PostgreSQL, the server
 stops for a minute in the middle of the second day. Exits with code 1 if a day is not pushed, does not build on the day
 before, was not retried, or gives another result than `wdr run`; or if Airflow's page, in a browser, does not show
-exactly the compiled pipeline's nodes, all of them green.
+exactly the compiled pipeline's tasks, all of them green.
 """
 
 from __future__ import annotations
@@ -125,12 +126,11 @@ def run_by_wdr(deployment: Deployment, days: Sequence[Day]) -> Path:
 
 def wrong_graph(graph: Mapping[str, str], deployment: Deployment) -> list[str]:
     """The errors of a run's graph in the browser, one sentence each."""
-    topology = json.loads((deployment.home / "dags" / "compiled" / "topology.json").read_text())
-    nodes = {"wait_for_logs", *(node["id"] for node in topology["nodes"])}
+    tasks = {"wait_for_logs", *(nodes[0] for nodes in deployment.tasks())}
     found = (
-        [f"the graph must have the nodes {sorted(nodes)}. Received: {sorted(graph)}"] if graph.keys() != nodes else []
+        [f"the graph must have the tasks {sorted(tasks)}. Received: {sorted(graph)}"] if graph.keys() != tasks else []
     )
-    return found + [f"{node} must be shown as success. Received: {s}" for node, s in graph.items() if s != "success"]
+    return found + [f"{task} must be shown as success. Received: {s}" for task, s in graph.items() if s != "success"]
 
 
 def run(
@@ -141,6 +141,8 @@ def run(
     database: PostgreSQL | None,
     screenshot: Path | None,
     by_run: Path | None = None,
+    *,
+    group: bool = False,
 ) -> tuple[list[Day], list[str], float]:
     """Runs the campaign.
 
@@ -152,12 +154,13 @@ def run(
       database: The PostgreSQL server for ML Metadata; None for SQLite.
       screenshot: The file for a picture of Airflow's page; None to check no page.
       by_run: A workspace in which `wdr run` has run the days of the same store; None to run them.
+      group: Whether resolvers and gates run in the task of the node before them.
 
     Returns:
       The days; the violated requirements; and how long Airflow takes to parse the DAG, in seconds.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
-        deployment = Deployment(folder, airflow, free.getsockname()[1], database)
+        deployment = Deployment(folder, airflow, free.getsockname()[1], database, group)
     logs = store.simulate(folder / "logs", days=num_days)
     deployment.data.mkdir()
     start = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=num_days)
@@ -171,6 +174,8 @@ def run(
         while any(run["state"] == "running" for run in deployment.runs()[:num_days]) and time.monotonic() < end:
             time.sleep(2)
         found = problems(deployment, days)
+        for day, dag_run in zip(days, deployment.runs(), strict=False):
+            progress.console.print(f"day {day.span}: tasks of {deployment.task_seconds(dag_run['run_id']):.0f} s")
         if screenshot is not None:
             address, last = f"http://127.0.0.1:{deployment.port}", deployment.runs()[num_days - 1]["run_id"]
             graph = graph_of(address, store.NAME, last, deployment.password, screenshot)
@@ -201,6 +206,9 @@ def main() -> int:
     parser.add_argument(
         "--metadata", choices=("sqlite", "postgresql"), default="sqlite", help="ML Metadata's database."
     )
+    parser.add_argument(
+        "--group", action="store_true", help="Run resolvers and gates in the task of the node before them."
+    )
     parser.add_argument("--screenshot", type=Path, help="Where to put a picture of Airflow's page.")
     options = parser.parse_args()
     console = Console(highlight=False)
@@ -209,7 +217,9 @@ def main() -> int:
         is_server = options.metadata == "postgresql"
         database = stack.enter_context(postgresql.running()) if is_server else None
         picture = options.screenshot or folder / "airflow.png"
-        days, found, parse_seconds = run(folder, options.airflow, options.days, console, database, picture)
+        days, found, parse_seconds = run(
+            folder, options.airflow, options.days, console, database, picture, group=options.group
+        )
     console.print(table_of(days))
     console.print(f"Airflow {options.airflow} parses the DAG in {parse_seconds:.2f} s")
     for problem in found:

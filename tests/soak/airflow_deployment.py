@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import os
 import signal
@@ -34,12 +35,14 @@ class Deployment:
       airflow: Airflow's version.
       port: The port of Airflow's pages.
       database: The PostgreSQL server for ML Metadata; None for SQLite.
+      group: Whether resolvers and gates run in the task of the node before them.
     """
 
     folder: Path
     airflow: str
     port: int
     database: PostgreSQL | None
+    group: bool = False
 
     @property
     def data(self) -> Path:
@@ -86,10 +89,27 @@ class Deployment:
         runs = json.loads(self.airflow_says("dags", "list-runs", *by_option, "-o", "json"))
         return sorted(runs, key=lambda run: str(run["run_id"]))
 
+    def tasks(self) -> list[list[str]]:
+        """The nodes of each of the DAG's tasks; a task's id is its first node."""
+        topology = json.loads((self.home / "dags" / "compiled" / "topology.json").read_text())
+        tasks: list[list[str]] = topology["tasks"]
+        return tasks
+
     def tries(self, run: int, node: str) -> int:
-        """How many times Airflow started a node of a run; runs are counted from 0."""
+        """How many times Airflow started the task of a node in a run; runs are counted from 0."""
+        (task,) = (nodes[0] for nodes in self.tasks() if node in nodes)
         logs = sorted((self.home / "logs" / f"dag_id={store.NAME}").glob("run_id=*"))
-        return len(list((logs[run] / f"task_id={node}").glob("attempt=*.log")))
+        return len(list((logs[run] / f"task_id={task}").glob("attempt=*.log")))
+
+    def task_seconds(self, run_id: str) -> float:
+        """The sum of the durations of a run's tasks, each of its last try, in seconds; without the wait for logs."""
+        states = json.loads(self.airflow_says("tasks", "states-for-dag-run", store.NAME, run_id, "-o", "json"))
+        times = [
+            (datetime.datetime.fromisoformat(task["start_date"]), datetime.datetime.fromisoformat(task["end_date"]))
+            for task in states
+            if task["task_id"] != "wait_for_logs"
+        ]
+        return sum((end - start).total_seconds() for start, end in times)
 
 
 @contextlib.contextmanager
@@ -99,6 +119,7 @@ def running(deployment: Deployment, config: Path, start: datetime.date) -> Itera
         sys.executable, store.ROOT / "deploy" / "airflow" / "standalone.py", config, "--airflow", deployment.airflow,
         "--data", deployment.data, "--workspace", deployment.workspace, "--home", deployment.folder / "airflow",
         "--port", str(deployment.port), "--start", start.isoformat(), "--no-browser",
+        *(["--group"] if deployment.group else []),
     ]  # fmt: skip
     variables = {**os.environ, **({METADATA_URL: deployment.database.url} if deployment.database else {})}
     with (deployment.folder / "airflow.log").open("ab") as log:
@@ -125,8 +146,8 @@ def processes(workspace: Path, node: str) -> list[int]:
         with contextlib.suppress(OSError):  # the process has ended meanwhile
             command = (folder / "cmdline").read_bytes().split(b"\0")
             variables = (folder / "environ").read_bytes().split(b"\0")
-            is_node = b"run-node" in command and b"--node" in command and command[-2] == node.encode()
-            if is_node and f"WDR_WORKSPACE={workspace}".encode() in variables:
+            runs_it = b"run-node" in command and (b"--node", node.encode()) in itertools.pairwise(command)
+            if runs_it and f"WDR_WORKSPACE={workspace}".encode() in variables:
                 found.append(int(folder.name))
     return found
 

@@ -13,7 +13,7 @@ from pipeline.report.page.sources import RunSources
 from trainer.tables import RowKeys
 from trainer.transform_state import TransformState
 from trainer.warm_start_files import SavedTable, read_files
-from trainer.wide_weights import row_names
+from trainer.wide_weights import row_names, strongest_rows
 from transform.vocabulary_memory import MEMORY_FILE, Seen, read_memory
 
 #: Rows of each table, of each sign, and the number of tables.
@@ -60,9 +60,8 @@ def _strongest(
 ) -> Table | Note:
     weights, keys = table.variable.values.reshape(-1), table.keys
     title = " × ".join(keys.features) or name.removeprefix("wide/")
-    order = np.argsort(weights, kind="stable")
-    rows = [row for row in order[::-1][:_NUM_STRONGEST].tolist() if weights[row] > 0]
-    rows += [row for row in order[:_NUM_STRONGEST].tolist()[::-1] if weights[row] < 0 and row not in rows]
+    highest, lowest = strongest_rows(keys, weights, state, _NUM_STRONGEST)
+    rows = highest + lowest[::-1]
     if not rows:
         return Note(f"{title}: all {numbers.count(weights.size)} weights are zero.", "quiet")
     cells = [
