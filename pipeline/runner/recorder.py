@@ -15,6 +15,7 @@ from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line
 from pipeline.outages import outage
+from pipeline.report.mlflow_tracking import track
 from pipeline.report.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.run_result import read_run_result
@@ -100,8 +101,11 @@ class RunRecorder:
         return RunRecord(self.pipeline_name, self.run_id, executions, report)
 
     def _write(self, executions: Mapping[str, int], report: RunReport) -> Written:
+        ended = self._ended(executions, report)
         with self._locked():
-            return write_report(self.workspace, self.connection, self._ended(executions, report))
+            written = write_report(self.workspace, self.connection, ended)
+        track(self.workspace, ended)  # without the lock: a server that does not answer holds nobody up
+        return written
 
     @property
     def _file(self) -> Path:

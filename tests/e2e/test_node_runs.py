@@ -132,18 +132,22 @@ def kill_when_running(compiled: Path, place: RunEnvironment, node: str, span: in
     process.wait()
 
 
-def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: RunEnvironment, tmp_path: Path) -> None:
-    """Its gate ends the task with the exit code that Airflow treats as "skipped"."""
-    data = tmp_path / "data"
+def test_a_day_that_is_not_fit_is_skipped_on_record_until_it_is_accepted(place: RunEnvironment, tmp_path: Path) -> None:
+    """Its gate ends the task, of several nodes, with the exit code that Airflow treats as "skipped"."""
+    data, compiled = tmp_path / "data", tmp_path / "compiled"
     shutil.copytree(place.data_root, data)
     log = data / "impressions" / "day-3" / "part-00000.csv"
-    write_rows(log, [{**row, "timestamp": "never"} for row in read_rows(log)])
+    write_rows(log, [{**row, "timestamp": "never"} if i % 2 else row for i, row in enumerate(read_rows(log))])
     broken = RunEnvironment(str(data), Workspace.at(tmp_path / "workspace"))
-    run_node(compiled, broken, "example_gen", 3, "day-3")
-    done = store.wdr(
-        "run-node", "--compiled", compiled, "--node", "row_gate", "--span", "3", "--run-id", "day-3",
-        "--data", data, "--workspace", broken.workspace.root,
+    topology = write_compiled(load_config(store.CONFIG), compiled, group=True)
+    (task,) = (nodes for nodes in topology.tasks if "row_gate" in nodes)
+    where = (
+        "--compiled", compiled, "--span", "3", "--run-id", "day-3", "--data", data,
+        "--workspace", broken.workspace.root,
     )  # fmt: skip
+    of_task = [option for node in task for option in ("--node", node)]
+    run_node(compiled, broken, "example_gen", 3, "day-3")
+    done = store.wdr("run-node", *of_task, *where)
     assert done.returncode == 99
     told = done.stderr.strip().splitlines()[-1]
     assert told.startswith("span 3 is skipped; the next run starts from the last good span: ")
@@ -151,6 +155,10 @@ def test_a_day_that_is_not_fit_is_skipped_on_record(compiled: Path, place: RunEn
     assert (found["span"], found["skipped_by"]) == (3, "row_gate")
     with pytest.raises(GateError):
         run_node(compiled, broken, "row_gate", 3, "day-3")
+    ok_in_process("run-node", "--node", "row_gate", *where, "--accept-span", "--reason", "a wrong clock")
+    printed = ok_in_process("run-node", *of_task, *where)
+    assert [line.partition(":")[0] for line in printed.splitlines()] == list(task)
+    assert not (broken.workspace.reports / "small_store.day-3.1.json").exists()
 
 
 def test_what_is_asked_for_must_be_there(compiled: Path, place: RunEnvironment) -> None:

@@ -1,0 +1,115 @@
+"""A run in MLflow: its metrics by epoch and at its end, its report, its page and its model card.
+
+MLflow's own client sends them, and only if MLflow is installed (`pip install 'wide-deep-ranker[mlflow]'`) and its
+variable `MLFLOW_TRACKING_URI` is set. Its other variables apply too: `MLFLOW_EXPERIMENT_NAME` names the experiment,
+which else has the pipeline's name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from absl import logging
+
+from pipeline.report.page.outcome import card_path, page_path
+from pipeline.report.prometheus import RunRecord
+from pipeline.report.run_report import RunReport
+from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:  # MLflow is imported where it is used: a run without it does not wait for the import
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+#: The variables that name the tracking server and the experiment.
+TRACKING_URI, EXPERIMENT_NAME = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
+
+#: The tag by which a run is found again: a report that is written again updates it.
+RUN_TAG = "wdr.run"
+
+#: MLflow's limits: the characters of a tag's value, and the metrics of a request.
+_MAX_TAG, _MAX_BATCH = 5000, 1000
+
+
+def track(workspace: Workspace, ended: RunRecord) -> None:
+    """Sends a run if the environment names a tracking server; a failure is logged and not raised.
+
+    Args:
+      workspace: The run's workspace, which has its report and its pages.
+      ended: The run.
+    """
+    if not os.environ.get(TRACKING_URI):
+        return
+    if importlib.util.find_spec("mlflow") is None:
+        logging.warning("%s is set, but MLflow is not installed: the run %s is not tracked", TRACKING_URI, ended.run_id)
+        return
+    try:
+        _send(workspace, ended)
+    except Exception:  # the server may be unreachable, and its transport may raise any exception
+        logging.exception("the run %s was not sent to MLflow", ended.run_id)
+
+
+def _send(workspace: Workspace, ended: RunRecord) -> None:
+    from mlflow import MlflowClient
+
+    client, report = MlflowClient(), ended.report
+    run_id = _run_of(client, os.environ.get(EXPERIMENT_NAME) or ended.pipeline_name, ended.run_id)
+    metrics = list(_metrics(report, round(time.time() * 1000)))
+    for first in range(0, len(metrics), _MAX_BATCH):
+        client.log_batch(run_id, metrics[first : first + _MAX_BATCH])
+    for name, text in _tags(ended).items():
+        client.set_tag(run_id, name, text[:_MAX_TAG])
+    report_file = workspace.reports / f"{ended.run_id}.json"
+    for file in (report_file, page_path(workspace, ended.run_id), card_path(workspace, ended.run_id)):
+        if file.exists():
+            client.log_artifact(run_id, str(file))
+    client.set_terminated(run_id, "FINISHED" if report.status == "pushed" else "FAILED")
+
+
+def _run_of(client: MlflowClient, experiment_name: str, name: str) -> str:
+    """Returns the id of MLflow's run for a run of the pipeline: the one that it has, or a new one."""
+    experiment = client.get_experiment_by_name(experiment_name)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(experiment_name)
+    found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{name}'", max_results=1)
+    run = found[0] if found else client.create_run(experiment_id, run_name=name, tags={RUN_TAG: name})
+    run_id: str = run.info.run_id
+    return run_id
+
+
+def _tags(ended: RunRecord) -> dict[str, str]:
+    report = ended.report
+    return {
+        "wdr.pipeline": ended.pipeline_name,
+        "wdr.status": report.status,
+        "wdr.span": str(report.span),
+        "wdr.version": "" if report.version is None else str(report.version),
+        "wdr.reason": "; ".join(report.refusals) or report.reason,
+        "wdr.baseline": report.held_against,
+    }
+
+
+def _metrics(report: RunReport, milliseconds: int) -> Iterator[Metric]:
+    """Yields the metrics that have a value: those of each epoch, then those on the evaluation examples."""
+    from mlflow.entities import Metric
+
+    epochs = report.training.epochs if report.training else ()
+    by_epoch = [
+        (f"epoch_{name}", value, epoch.epoch)
+        for epoch in epochs
+        for name, value in (
+            ("training_loss", epoch.loss), ("validation_logloss", epoch.validation.logloss),
+            ("validation_auc", epoch.validation.auc),
+        )
+    ]  # fmt: skip
+    at_end = [
+        (f"{model}_{name.replace('@', '_at_')}", value, 0)  # MLflow's names have no @
+        for model, metrics in (("candidate", report.metrics), ("baseline", report.baseline))
+        for name, value in metrics.items()
+    ]
+    for name, value, step in (*by_epoch, *at_end):
+        if value is not None and not math.isnan(value):
+            yield Metric(name, value, milliseconds, step)
