@@ -13,6 +13,7 @@ import grpc
 from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.messages import predict_request
+from serving.ranking_client.ranked import RankedItem
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 from transform.signature_names import (
@@ -94,19 +95,61 @@ class Explanation:
 
 def check_explained(candidates: Candidates, k: int | None, known: ModelSignatures) -> None:
     """Raises RequestError unless the best `k` of the candidates can be explained by the model."""
-    number = min(len(candidates.ids), k or len(candidates.ids))
-    if number > MAX_EXPLAINED:
-        raise RequestError(
-            f"at most {MAX_EXPLAINED} candidates can be explained; `k` limits them. Received: {number:,}"
-        )
-    if len(set(candidates.ids)) != len(candidates.ids):
-        twice = next(one for one in candidates.ids if candidates.ids.count(one) > 1)
-        raise RequestError(f"candidates to explain must differ. Received: {twice.decode()[:100]!r} more than once")
+    _check_number(min(len(candidates.ids), k or len(candidates.ids)))
     if EXPLAIN_SIGNATURE not in known.names:
         raise RequestError(
             f"explanations need a model with the signature `{EXPLAIN_SIGNATURE}`, which one exported by an earlier "
             f"release lacks. Received: version {known.version} without it"
         )
+
+
+def _check_number(number: int) -> None:
+    if number > MAX_EXPLAINED:
+        raise RequestError(
+            f"at most {MAX_EXPLAINED} candidates can be explained; `k` limits them. Received: {number:,}"
+        )
+
+
+def explained_candidates(candidates: Candidates, items: Sequence[RankedItem]) -> Candidates:
+    """Returns the candidates to explain: for each ranked item, the different candidates that have its id.
+
+    An answer has ids, not candidates: of an id with several features, it does not say which candidate an item is.
+
+    Args:
+      candidates: The candidates of the request.
+      items: The best of them.
+
+    Raises:
+      RequestError: If they are more than `MAX_EXPLAINED`.
+    """
+    best = {item.item_id.encode() for item in items}
+    pairs = dict.fromkeys(pair for pair in zip(candidates.ids, candidates.items, strict=True) if pair[0] in best)
+    _check_number(len(pairs))
+    return Candidates(tuple(item_id for item_id, _ in pairs), tuple(item for _, item in pairs))
+
+
+def explanations_of_items(
+    explained: Candidates, found: Sequence[Explanation], candidates: Candidates, items: Sequence[RankedItem]
+) -> tuple[Explanation, ...]:
+    """Returns the explanation of each ranked item.
+
+    The first item of an id is the candidate of this id with the highest logit, and so on.
+
+    Args:
+      explained: As `explained_candidates` returned them.
+      found: Their explanations.
+      candidates: The candidates of the request.
+      items: The best of them, best first.
+    """
+    of_candidate = dict(zip(zip(explained.ids, explained.items, strict=True), found, strict=True))
+    of_id: dict[bytes, list[Explanation]] = {item_id: [] for item_id in explained.ids}
+    for pair in zip(candidates.ids, candidates.items, strict=True):
+        if pair in of_candidate:
+            of_id[pair[0]].append(of_candidate[pair])
+    in_order = {
+        item_id: iter(sorted(of_one, key=lambda explanation: -explanation.logit)) for item_id, of_one in of_id.items()
+    }
+    return tuple(next(in_order[item.item_id.encode()]) for item in items)
 
 
 def explain_request(settings: ClientSettings, ranked_by: str, context: bytes, explained: Candidates) -> Any:

@@ -13,7 +13,13 @@ from google.protobuf.message import Message
 
 from serving.ranking_client.candidates import Candidate, Candidates, encode_candidates
 from serving.ranking_client.errors import RankingError, RequestError
-from serving.ranking_client.explanations import check_explained, explain_request, read_explanations
+from serving.ranking_client.explanations import (
+    check_explained,
+    explain_request,
+    explained_candidates,
+    explanations_of_items,
+    read_explanations,
+)
 from serving.ranking_client.features import Features, encode_example
 from serving.ranking_client.messages import metadata_request, pinned, predict_request, read_ranking
 from serving.ranking_client.ranked import Ranking
@@ -130,9 +136,10 @@ class RankingSteps:
         ranking = Ranking(tuple(items[:k]), settings.model, newest, signature, tuple(warnings))
         if not explain:
             return ranking
-        item_of = dict(zip(candidates.ids, candidates.items, strict=True))
-        best = [item.item_id.encode() for item in ranking.items]
-        explained = Candidates(tuple(best), tuple(item_of[item_id] for item_id in best))
+        explained = explained_candidates(candidates, ranking.items)
         request = pinned(explain_request(settings, signature, encoded, explained), newest)
         (answer,) = yield [Call("Predict", request)]
-        return dataclasses.replace(ranking, explanations=read_explanations(answer, len(best)))
+        found = read_explanations(answer, len(explained.ids))
+        return dataclasses.replace(
+            ranking, explanations=explanations_of_items(explained, found, candidates, ranking.items)
+        )

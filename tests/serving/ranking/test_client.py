@@ -82,8 +82,23 @@ def test_explanations_are_of_the_best_k(ask: Ask, settings: ClientSettings) -> N
     assert plain.explanations == ()
 
 
+def test_candidates_of_one_id_are_explained_each_by_its_features(ask: Ask, settings: ClientSettings) -> None:
+    """The catalog's `app_1`, twice, and two versions of it that bring their features; the third best is cut off."""
+    qualities = {"low": CATALOG["app_1"] - 1, "high": CATALOG["app_1"] + 1}
+    candidates = ["app_1", ("app_1", {"quality": qualities["low"]}), "app_1", ("app_1", {"quality": qualities["high"]})]
+    for used in (settings, dataclasses.replace(settings, part_size=1)):
+        for k in (1, 3, 4):
+            (ranking,) = ask(used, ({"age": 30}, candidates, k), explain=True)
+            expected = [qualities["high"], CATALOG["app_1"], CATALOG["app_1"], qualities["low"]][:k]
+            assert [float(one.wide[0].value) for one in ranking.explanations] == pytest.approx(expected)
+            for item, found in zip(ranking.items, ranking.explanations, strict=True):
+                assert 1 / (1 + math.exp(-found.logit)) == pytest.approx(item.score, abs=1e-6)
+    many = [("app_1", {"quality": float(number)}) for number in range(101)]
+    with pytest.raises(RequestError, match=r"^at most 100 candidates can be explained; .* Received: 101$"):
+        ask(settings, ({}, many, 1), explain=True)
+
+
 TOO_MANY = "at most 100 candidates can be explained; `k` limits them. Received: 101"
-TWICE = "candidates to explain must differ. Received: 'app_1' more than once"
 LACKS = (
     "explanations need a model with the signature `explain`, which one exported by an earlier release lacks. "
     "Received: version 1 without it"
@@ -94,7 +109,6 @@ def test_what_cannot_be_explained_is_one_sentence(ask: Ask, settings: ClientSett
     scorer = dataclasses.replace(settings, model="scorer", item_id_feature="app_id")
     for client, candidates, sentence in (
         (settings, IDS[:101], TOO_MANY),
-        (settings, ["app_1", "app_2", "app_1"], TWICE),
         (scorer, [("app_1", {"quality": 1.0})], LACKS),
     ):
         with pytest.raises(RequestError) as raised:
