@@ -27,7 +27,7 @@ class StockModel:
         self._embedded_names = [
             transformed_name(block.feature) for block in model.layout if block.vocabulary is not None
         ]
-        self._numeric_names = [transformed_name(block.feature) for block in model.layout if block.vocabulary is None]
+        self._scales = {transformed_name(b.feature): b.scale for b in model.layout if b.vocabulary is None}
         linear = tf_keras.experimental.LinearModel()
         self.model = tf_keras.experimental.WideDeepModel(linear, _mlp(model))
         wide, deep = training.wide_optimizer, training.deep_optimizer
@@ -47,7 +47,7 @@ class StockModel:
         """Converts a batch of `trainer.data` into the model's inputs: one-hot SparseTensors, and the MLP's columns."""
         wide = {name: _one_hot(features[name], rows) for name, rows in self._wide_rows.items()}
         deep = {name: features[name][:, tf.newaxis] for name in self._embedded_names}
-        deep |= {name: numeric_columns(features[name]) for name in self._numeric_names}
+        deep |= {name: numeric_columns(features[name], scale) for name, scale in self._scales.items()}
         return (wide, deep), labels[:, tf.newaxis], weights
 
     def fit(self, batches: tf.data.Dataset) -> Clock:

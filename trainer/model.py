@@ -12,7 +12,14 @@ from trainer.hidden_layers import HiddenLayers
 from trainer.tables import InputBlock, Table, deep_layout, embedding_tables, wide_tables
 from trainer.token_dropout import TokenDropout
 from transform.config import settings
-from transform.feature_spec import MISSING_QUANTILE, NUM_COUNT_BUCKETS, FeatureSpec, transformed_name
+from transform.feature_spec import (
+    NUM_COUNT_BUCKETS,
+    FeatureSpec,
+    Scale,
+    middle_number,
+    missing_number,
+    transformed_name,
+)
 
 #: Features by transformed name, as `transform.preprocessing.preprocessing_fn` outputs them.
 Features = Mapping[str, tf.Tensor | tf.SparseTensor]
@@ -27,9 +34,9 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     The wide part is a generalized linear model: one weight, initially 0, per row of each wide feature, cross and count.
     The deep part looks embeddings up, combines each list's into one (`list_combiner`; an empty list gives zeros),
     concatenates them with the numeric features in the spec's order and feeds them to `HiddenLayers`. A numeric feature
-    has two columns: its normalized quantile (0.5 if it is missing), and whether it is missing. Features that share a
-    vocabulary share one embedding table and one gather. Embeddings are initialized from N(0, 1 / width); those of
-    unknown and missing values start at 0, the mean of that distribution.
+    has two columns: its normalized quantile (0.5 if it is missing), or its standardized value (0 if it is missing), and
+    whether it is missing. Features that share a vocabulary share one embedding table and one gather. Embeddings are
+    initialized from N(0, 1 / width); those of unknown and missing values start at 0, the mean of that distribution.
 
     Args:
       spec: The features, crosses and counts.
@@ -154,12 +161,14 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
           Embeddings and numeric features, in the order of the blocks.
         """
         batch_size = batch_size_of(features)
-        names = [transformed_name(block.feature) for block in (self.layout if blocks is None else blocks)]
+        scales = {transformed_name(b.feature): b.scale for b in (self.layout if blocks is None else blocks)}
+        names = list(scales)
         columns: dict[str, tf.Tensor] = {}
         for table in self.embedding_tables:
             if inputs := [name for name in table.inputs if name in names]:
                 columns |= self._embed(table, inputs, features, batch_size)
-        return tf.concat([columns[n] if n in columns else numeric_columns(features[n]) for n in names], axis=1)
+        numbers = {n: numeric_columns(features[n], scale) for n, scale in scales.items() if n not in columns}
+        return tf.concat([columns[n] if n in columns else numbers[n] for n in names], axis=1)
 
     def deep_logits(self, features: Features) -> tf.Tensor:
         """The deep part's logit, float32 `[batch]`; zeros if there is no deep part. Features as in `deep_input`."""
@@ -224,14 +233,11 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return self.logits(inputs)
 
 
-#: The value of a missing number's first column; its second column marks it as missing.
-MISSING_NUMBER = 0.5
-
-
-def numeric_columns(normalized: tf.Tensor) -> tf.Tensor:
-    """A numeric feature's two columns, float32 `[batch, 2]`, from its normalized quantile, float32 `[batch]`."""
-    is_missing = tf.equal(normalized, MISSING_QUANTILE)
-    return tf.stack([tf.where(is_missing, MISSING_NUMBER, normalized), tf.cast(is_missing, tf.float32)], axis=1)
+def numeric_columns(transformed: tf.Tensor, scale: Scale) -> tf.Tensor:
+    """A numeric feature's two columns, float32 `[batch, 2]`, from its transformed value, float32 `[batch]`."""
+    is_missing = tf.equal(transformed, missing_number(scale))
+    values = tf.where(is_missing, middle_number(scale), transformed)
+    return tf.stack([values, tf.cast(is_missing, tf.float32)], axis=1)
 
 
 def _flat(ids: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from trainer.data import EVAL_BATCH_SIZE, Withheld, read_records
 from trainer.training_setup import TrainingSetup
-from transform.feature_spec import LABEL, MISSING_QUANTILE, WEIGHT, Feature, FeatureSpec, transformed_name
+from transform.feature_spec import LABEL, WEIGHT, Feature, FeatureSpec, missing_number, transformed_name
 from transform.reference_scores import CONSTANT, ITEM_MEAN, LOGISTIC_REGRESSION, ReferenceScores
 
 #: The most training rows that the reference models are fitted on: some 5 s for a logistic regression.
@@ -35,8 +35,9 @@ class _Rows:
     """Rows as the reference models read them.
 
     Attributes:
-      inputs: One column per value of a categorical feature, and two per number: the normalized quantile, and whether
-        it is missing; of a number that the wide part alone reads, one per quantile; CSR, float32 `[rows, columns]`.
+      inputs: One column per value of a categorical feature, and two per number: the normalized quantile or the
+        standardized value, 0 if it is missing, and whether it is missing; of a number that the wide part alone reads,
+        one per quantile; CSR, float32 `[rows, columns]`.
       items: The id of each row's item in its vocabulary, int64 `[rows]`; None without an item id.
       label: float32 `[rows]`, 0 or 1.
       weight: float32 `[rows]`.
@@ -103,6 +104,7 @@ class _Reader:
         sizes = setup.transform_state.vocabulary_sizes
         # The number of ids by transformed name; None for a number, which a wide part alone reads as a quantile's id.
         self._num_ids: dict[str, int | None] = {}
+        self._missing = {transformed_name(f.name): missing_number(f.scale) for f in spec.features if f.is_numeric}
         for feature in spec.features:
             name, bucket_name = transformed_name(feature.name), transformed_name(feature.bucket_name)
             if name in setup.parsing:
@@ -126,7 +128,7 @@ class _Reader:
         inputs = []
         for parsed in self._batches(sorted(files), withheld, per_file):
             label = parsed[LABEL].reshape(-1).astype(np.float32)
-            blocks = [_block(num_ids, parsed[name]) for name, num_ids in self._num_ids.items()]
+            blocks = [_block(num_ids, parsed[n], self._missing.get(n)) for n, num_ids in self._num_ids.items()]
             none = sparse.csr_matrix((len(label), 0), dtype=np.float32)  # for a model that reads crosses alone
             inputs.append(sparse.hstack([none, *blocks], "csr", np.float32))
             columns[LABEL].append(label)
@@ -152,19 +154,20 @@ class _Reader:
                 yield {n: v if isinstance(v, tf.SparseTensor) else v.numpy() for n, v in parsed.items()}
 
 
-def _block(num_ids: int | None, values: Any) -> sparse.csr_matrix:
+def _block(num_ids: int | None, values: Any, marker: float | None) -> sparse.csr_matrix:
     """Returns a feature's columns, CSR float32 `[rows, width]`; a token that a list has twice counts twice.
 
     Args:
       num_ids: The width; None for a number, which has two columns: its value, and whether it is missing.
       values: The feature's values: a SparseTensor of a list, else an array `[rows]`.
+      marker: The value of a missing number; None for a categorical feature.
     """
     if isinstance(values, tf.SparseTensor):
         rows, ids, num_rows = values.indices[:, 0].numpy(), values.values.numpy(), int(values.dense_shape[0])
         return sparse.csr_matrix((np.ones(len(ids), np.float32), (rows, ids)), (num_rows, num_ids))
     flat = values.reshape(-1)
     if num_ids is None:
-        missing = flat == MISSING_QUANTILE
+        missing = flat == marker
         return sparse.csr_matrix(np.stack([np.where(missing, 0, flat), missing], axis=1), dtype=np.float32)
     return sparse.csr_matrix((np.ones(len(flat), np.float32), (np.arange(len(flat)), flat)), (len(flat), num_ids))
 

@@ -77,9 +77,14 @@ def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMat
         start += block.width
     kept = {_without_width(block) for block in new}
     gone = [block.feature for block in old if _without_width(block) not in kept]
+    scales = {block.feature: block.scale for block in old if block.vocabulary is None}
+    rescaled = [b.feature for b in new if b.vocabulary is None and scales.get(b.feature, b.scale) != b.scale]
+    missing, gone = ([name for name in names if name not in rescaled] for names in (missing, gone))
     why = [f"new inputs {missing}"] if missing else []
     if gone:
         why.append(f"inputs gone {gone}")
+    if rescaled:
+        why.append(f"inputs whose `scale` changed {rescaled}")
     return copied_rows(np.concatenate(new_rows), np.concatenate(old_rows), "; ".join(why))
 
 

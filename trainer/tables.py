@@ -17,6 +17,7 @@ from transform.feature_spec import (
     Cross,
     Feature,
     FeatureSpec,
+    Scale,
     transformed_name,
 )
 
@@ -86,12 +87,14 @@ class InputBlock:
       width: The number of columns: an embedding's width, or 2 for a numeric feature.
       vocabulary: The vocabulary, or the count, that the embeddings belong to; None for a numeric feature.
       combiner: How a list's embeddings are combined; None for a feature that is not a list.
+      scale: The scale of a numeric feature; the default for the others.
     """
 
     feature: str
     width: int
     vocabulary: str | None
     combiner: str | None
+    scale: Scale = "quantile"
 
 
 def counted_vocabularies(spec: FeatureSpec) -> tuple[str, ...]:
@@ -145,7 +148,7 @@ def deep_layout(spec: FeatureSpec, model: settings.Model, tables: Sequence[Table
     """
     width = {name: table.width for table in tables for name in table.inputs}
     features = [
-        InputBlock(f.name, 2, None, None)
+        InputBlock(f.name, 2, None, None, f.scale)
         if f.is_numeric
         else InputBlock(
             f.name,

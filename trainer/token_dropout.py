@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import tensorflow as tf
 
-from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW, FeatureSpec, transformed_name
+from transform.feature_spec import MISSING_ROW, FeatureSpec, missing_number, transformed_name
 
 #: Features by transformed name.
 Features = Mapping[str, tf.Tensor | tf.SparseTensor]
@@ -20,8 +20,8 @@ Features = Mapping[str, tf.Tensor | tf.SparseTensor]
 class TokenDropout:
     """Hides a share p of each feature's values: one half of them become missing, the other half unknown.
 
-    - A missing token has the row `MISSING_ROW`; a missing number has the quantile n_q and `MISSING_QUANTILE`; a missing
-      list is empty, as in a request that has none.
+    - A missing token has the row `MISSING_ROW`; a missing number has the quantile n_q, and `missing_number` of its
+      scale; a missing list is empty, as in a request that has none.
     - An unknown token has one of the vocabulary's out-of-vocabulary rows, drawn uniformly. In a list, each token
       becomes unknown independently. A number cannot be unknown: its whole share becomes missing.
     - A cross has no combinations in the examples in which one of its features is hidden, because no combination with an
@@ -74,7 +74,7 @@ class TokenDropout:
             if feature.is_numeric:
                 bucket_name = transformed_name(feature.bucket_name)
                 if name in hidden:
-                    hidden[name] = tf.where(is_hidden[feature.name], MISSING_QUANTILE, hidden[name])
+                    hidden[name] = tf.where(is_hidden[feature.name], missing_number(feature.scale), hidden[name])
                 if bucket_name in hidden:
                     missing = tf.constant(feature.num_buckets, tf.int64)
                     hidden[bucket_name] = tf.where(is_hidden[feature.name], missing, hidden[bucket_name])

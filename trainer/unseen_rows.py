@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from trainer.model import MISSING_NUMBER, Features, WideDeep
+from trainer.model import Features, WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.tables import Table
 from transform.config import settings
-from transform.feature_spec import MISSING_QUANTILE, transformed_name
+from transform.feature_spec import middle_number, missing_number, transformed_name
 
 
 def fill_unseen_rows(
@@ -30,9 +30,9 @@ def fill_unseen_rows(
     then scores as the known one. Out-of-vocabulary rows that the examples' rare tokens use keep their weights.
 
     A number enters the wide part by a row of its quantile's table, which is treated the same way, and the deep part by
-    two columns: its normalized quantile q (0.5 if it is missing) with weights v, and whether it is missing with weights
-    m. If no example lacks the number, m becomes v · (mean of q - 0.5): the first hidden layer's sums for a missing
-    number are then those of the mean q.
+    two columns: its normalized quantile or standardized value q (0.5 or 0 if it is missing) with weights v, and whether
+    it is missing with weights m. If no example lacks the number, m becomes v · (mean of q - 0.5 or 0): the first hidden
+    layer's sums for a missing number are then those of the mean q.
 
     Args:
       model: The trained model.
@@ -46,7 +46,9 @@ def fill_unseen_rows(
         if table.keys.kind == "quantiles" or (table.keys.kind == "vocabulary" and table.keys.oov_buckets)
     ]
     totals = {table.name: np.zeros(table.rows, np.int64) for table in tables}
-    numbers = {transformed_name(block.feature): _Number() for block in model.layout if block.vocabulary is None}
+    numbers = {
+        transformed_name(b.feature): _Number(missing_number(b.scale)) for b in model.layout if b.vocabulary is None
+    }
     for features in examples:
         for table in tables:
             for name in table.inputs:
@@ -63,17 +65,21 @@ def fill_unseen_rows(
 
 @dataclasses.dataclass
 class _Number:
-    """A numeric feature's statistics: how many examples have it and lack it, and the sum of its quantiles."""
+    """A numeric feature's statistics: how many examples have it and lack it, and the sum of its transformed values.
 
+    `marker` is the transformed value of a missing number.
+    """
+
+    marker: float
     known: int = 0
     missing: int = 0
     total: float = 0.0
 
-    def add(self, normalized: np.ndarray) -> None:
-        is_known = normalized != MISSING_QUANTILE
+    def add(self, transformed: np.ndarray) -> None:
+        is_known = transformed != self.marker
         self.known += int(is_known.sum())
         self.missing += int((~is_known).sum())
-        self.total += float(normalized[is_known].sum(dtype=np.float64))
+        self.total += float(transformed[is_known].sum(dtype=np.float64))
 
 
 def _set_missing_numbers(model: WideDeep, numbers: Mapping[str, _Number]) -> None:
@@ -85,7 +91,7 @@ def _set_missing_numbers(model: WideDeep, numbers: Mapping[str, _Number]) -> Non
     for block in model.layout:
         number = numbers.get(transformed_name(block.feature))
         if number is not None and number.known and not number.missing:
-            weights[column + 1] = weights[column] * (number.total / number.known - MISSING_NUMBER)
+            weights[column + 1] = weights[column] * (number.total / number.known - middle_number(block.scale))
         column += block.width
     kernel.assign(weights)
 

@@ -105,7 +105,7 @@ def write_files(state: SavedState, directory: str) -> None:
         "dense": {name: {"shape": list(v.values.shape), "slots": sorted(v.slots)} for name, v in state.dense.items()},
         "vocabularies": state.transform_state.vocabulary_sizes,
         "boundaries": {name: values.tolist() for name, values in state.transform_state.boundaries.items()},
-        "layout": [dataclasses.asdict(block) for block in state.layout],
+        "layout": [_without_default_scale(dataclasses.asdict(block)) for block in state.layout],
         "settings": state.settings,
         "spec": state.spec,
     }
@@ -168,6 +168,11 @@ def read_files(directory: str) -> SavedState:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise WarmStartError(f"the warm-start index is damaged: {type(error).__name__} {error} ({path})") from error
+
+
+def _without_default_scale(block: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out the default, which earlier releases do not know, so that they read the files of such a model."""
+    return {key: value for key, value in block.items() if (key, value) != ("scale", "quantile")}
 
 
 def _check_rows(name: str, table: SavedTable, transform_state: TransformState, file_format: int) -> None:

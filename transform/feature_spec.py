@@ -51,6 +51,15 @@ MISSING_ROW = 0
 #: The value for a missing number, among the normalized quantiles, which are in [0, 1].
 MISSING_QUANTILE = -1.0
 
+#: How a number enters the deep part: as its normalized quantile, or standardized, itself or its logarithm.
+Scale = Literal["quantile", "standard", "log"]
+
+#: A standardized number is in [-10, 10], so that no outlier, of a request say, can move a score without limit.
+MAX_STANDARDIZED = 10.0
+
+#: The value for a missing number among the standardized ones.
+MISSING_STANDARDIZED = -11.0
+
 #: The default number of spans for which a token that a window lacks keeps its row: longer than a week of days.
 MEMORY_SPANS = 14
 
@@ -110,6 +119,10 @@ class Feature:
       num_quantiles: For `numeric`: the number n_q of quantiles.
       boundaries: For `numeric`, in place of `num_quantiles`: the lowest values of all buckets but the first, ascending.
         A bucket takes the place of a quantile.
+      scale: For `numeric`: how the deep part reads it. `quantile`: its normalized quantile; `standard`: (x - mean) /
+        standard deviation; `log`: the same of sign(x) · log(1 + |x|). Mean and deviation are those of the training
+        rows; the result is cut to [-10, 10]. With `standard` and `log`, `num_quantiles` or `boundaries` is required
+        only if the wide part, a cross or a count encoding reads the feature.
       parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile. With `[]`
         none does, and it is in the examples alone: for slices of the evaluation, or to compare a model that does
         without it with one that serves and reads it.
@@ -129,6 +142,7 @@ class Feature:
     vocabulary: Vocabulary | Name | None = None
     num_quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
     boundaries: Annotated[tuple[Boundary, ...], Field(min_length=1, max_length=9_999)] | None = None
+    scale: Scale = "quantile"
     parts: tuple[Part, ...] = ("wide", "deep")
     renamed_from: Name | None = None
     trim: bool = True
@@ -149,11 +163,13 @@ class Feature:
                 raise ValueError(
                     "`vocabulary` goes with the categorical kinds only; a numeric feature has `num_quantiles`"
                 )
-            if self.num_quantiles is None and self.boundaries is None:
+            if self.num_buckets is None and self.scale == "quantile":
                 raise ValueError("`num_quantiles` is required for a numeric feature; allowed: 2 to 10000")
             if self.boundaries is not None:
                 self._check_boundaries(self.boundaries)
         else:
+            if self.scale != "quantile":
+                raise ValueError("`scale` goes with kind numeric only; a categorical feature has `vocabulary`")
             if self.boundaries is not None:
                 raise ValueError("`boundaries` goes with kind numeric only; a categorical feature has `vocabulary`")
             if self.num_quantiles is not None:
@@ -171,7 +187,7 @@ class Feature:
 
     @property
     def num_buckets(self) -> int | None:
-        """The number of quantiles, or of the buckets between `boundaries`; None if it is not numeric."""
+        """The number of quantiles, or of the buckets between `boundaries`; None if it has neither."""
         return self.num_quantiles if self.boundaries is None else len(self.boundaries) + 1
 
     @property
@@ -310,6 +326,12 @@ class FeatureSpec:
                         f"feature `{f.name}` shares the vocabulary of `{f.vocabulary}`, which has no vocabulary "
                         f"rule of its own; allowed: {owners}"
                     )
+            if self.needs_bucket(f) and f.num_buckets is None:
+                raise ValueError(
+                    f"feature `{f.name}` has no `num_quantiles` and no `boundaries`, and one of them is required where "
+                    "the wide part, a cross or a count encoding reads a number; `parts: [deep]` takes it out of the "
+                    "wide part"
+                )
         for what, combinations in (("cross", self.crosses), ("count encoding", self.count_encodings)):
             for combination in combinations:
                 for name in combination.features:
@@ -383,6 +405,16 @@ class FeatureSpec:
         return feature.is_numeric and (
             "wide" in feature.parts or any(feature.name in c.features for c in self.combinations)
         )
+
+
+def missing_number(scale: Scale) -> float:
+    """The value for a missing number in the transformed examples."""
+    return MISSING_QUANTILE if scale == "quantile" else MISSING_STANDARDIZED
+
+
+def middle_number(scale: Scale) -> float:
+    """What the deep part reads in place of a missing number: the middle quantile, or the mean."""
+    return 0.5 if scale == "quantile" else 0.0
 
 
 def vocabulary_file_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""tf.Transform's `preprocessing_fn`: transforms raw features to ids, quantiles and crosses (paper, section 4.1)."""
+"""tf.Transform's `preprocessing_fn`: transforms raw features to ids, numbers and crosses (paper, section 4.1)."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from transform.feature_spec import (
 )
 from transform.raw_texts import raw_rules
 from transform.raw_texts_graph import clean
+from transform.standardized import standardized
 from transform.vocabulary_memory import read_memory, remembered_tokens
 
 #: The key of `custom_config` that holds the config, as `Config.to_json` writes it.
@@ -52,10 +53,10 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
     Returns:
       By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
       SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), or `MISSING_QUANTILE`, float32 `[batch]`,
-      and, if the wide part, a cross or a count needs it, its quantile as an int64 id `[batch]`; for a cross the ids of
-      the combinations that have a weight, int64 SparseTensor `[batch, any]`; for a count its combination's fingerprint,
-      int64 `[batch]`, by which the trainer counts. The label, the span, the fold and `shares_label` as int64 `[batch]`,
-      the weight as float32 `[batch]`.
+      or with another `scale` what `standardized` returns, and, if the wide part, a cross or a count needs it, its
+      quantile as an int64 id `[batch]`; for a cross the ids of the combinations that have a weight, int64 SparseTensor
+      `[batch, any]`; for a count its combination's fingerprint, int64 `[batch]`, by which the trainer counts. The
+      label, the span, the fold and `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.
     """
     config = Config.from_json(custom_config[CONFIG_KEY])
     remembered = {}
@@ -73,11 +74,15 @@ def transform_features(
     for feature in spec.features:
         raw = inputs[feature.name]
         if feature.is_numeric:
-            normalized, bucket = _quantile(raw, feature)
-            outputs[transformed_name(feature.name)] = normalized
-            if spec.needs_bucket(feature):
-                outputs[transformed_name(feature.bucket_name)] = bucket
-                tokens[feature.name] = tf.strings.as_string(bucket)
+            needs_bucket = spec.needs_bucket(feature)
+            if needs_bucket or feature.scale == "quantile":
+                outputs[transformed_name(feature.name)], bucket = _quantile(raw, feature)
+                if needs_bucket:
+                    outputs[transformed_name(feature.bucket_name)] = bucket
+                    tokens[feature.name] = tf.strings.as_string(bucket)
+            if feature.scale != "quantile":
+                number = single_value(raw, float("nan"))
+                outputs[transformed_name(feature.name)] = standardized(number, feature.name, feature.scale)
         else:
             tokens[feature.name] = raw if feature.is_list else single_value(raw, MISSING_TOKEN)
     for owner, rule in spec.vocabularies.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from components.transforming.token_counts import TokenCounter
 from components.transforming.traced_graph import (
     AnalysisFunction,
     Analyzer,
+    Moments,
     Quantiles,
     TracedGraph,
     Vocabulary,
@@ -134,9 +136,9 @@ def _analyze_spans(
 
 
 def _span_results(function: AnalysisFunction, missing: Sequence[Analyzer], files: Sequence[str]) -> dict[str, bytes]:
-    """Computes the tokens' counts and the sketches of a span, in one pass over its files."""
+    """Computes the tokens' counts, the sketches and the moments of a span, in one pass over its files."""
     counters = {a.key: TokenCounter() for a in missing if isinstance(a, Vocabulary)}
-    combiners = {a.key: a.combiner for a in missing if isinstance(a, Quantiles)}
+    combiners = {a.key: a.combiner for a in missing if not isinstance(a, Vocabulary)}
     found = {key: combiner.create_accumulator() for key, combiner in combiners.items()}
     for records in records_of(files):
         values = function(records)
@@ -145,11 +147,15 @@ def _span_results(function: AnalysisFunction, missing: Sequence[Analyzer], files
         for key, combiner in combiners.items():
             found[key] = combiner.add_input(found[key], values[key])
     results = {key: token_counts.serialized(counter.table()) for key, counter in counters.items()}
-    return results | {key: _state(_of_span(combiner, found[key])) for key, combiner in combiners.items()}
+    for key, combiner in combiners.items():
+        is_sketch = isinstance(combiner, analyzers.QuantilesCombiner)
+        results[key] = _state(_of_span(combiner, found[key])) if is_sketch else _state_of_moments(found[key])
+    return results
 
 
 # tf.Transform 1.21.0 has Beam combine the batches of a dataset with a fan-out, and then those of all datasets. A sketch
-# is compacted after a bundle's values, and merged into an empty one twice; both change what it approximates.
+# is compacted after a bundle's values, and merged into an empty one twice; both change what it approximates. A mean and
+# a variance differ by rounding alone, at 1e-12 of their size, from those of another order of batches.
 
 
 def _of_span(combiner: analyzers.QuantilesCombiner, of_values: sketches.QuantilesSketch) -> sketches.QuantilesSketch:
@@ -179,10 +185,32 @@ def _of_state(state: bytes) -> sketches.QuantilesSketch:
     return sketch
 
 
+#: The state of moments: how many values, their mean and their variance; 64-bit floats, little-endian.
+_MOMENTS = struct.Struct("<3d")
+
+
+def _state_of_moments(accumulator: tuple[np.ndarray, ...]) -> bytes:
+    return _MOMENTS.pack(*(value.item() for value in accumulator[:3]))
+
+
+def _moments(combiner: analyzers.WeightedMeanAndVarCombiner, of_spans: Iterable[bytes]) -> tuple[np.ndarray, ...]:
+    """The mean and the variance from the states of the spans."""
+    merged = combiner.create_accumulator()
+    for state in of_spans:
+        # The last entry is a weight, which a combiner without weights does not read.
+        of_span = combiner.accumulator_class(*map(np.array, _MOMENTS.unpack(state)), merged.weight)
+        merged = combiner.merge_accumulators([merged, of_span])
+    extracted: tuple[np.ndarray, ...] = combiner.extract_output(merged)
+    return extracted
+
+
 def _result(analyzer: Analyzer, of_spans: Iterable[bytes], scratch: str) -> dict[str, np.ndarray]:
     """Merges an analyzer's results of the spans; returns what replaces tensors, by their names."""
     if isinstance(analyzer, Quantiles):
         return {analyzer.boundaries.name: _boundaries(analyzer.combiner, of_spans)}
+    if isinstance(analyzer, Moments):
+        moments = _moments(analyzer.combiner, of_spans)
+        return {result.name: value for result, value in zip(analyzer.results, moments, strict=True)}
     counted = token_counts.merged(token_counts.deserialized(content) for content in of_spans)
     kept = analyzer.pruning.kept(counted)
     path = os.path.join(scratch, analyzer.file_name)

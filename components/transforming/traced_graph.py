@@ -18,6 +18,8 @@ from components.transforming.token_counts import Pruning
 
 PreprocessingFn = Callable[[dict[str, Any]], dict[str, Any]]
 
+_ALLOWED = "Transform computes vocabularies, quantiles, and means and variances of all values only."
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -74,7 +76,24 @@ class Quantiles:
     boundaries: Result
 
 
-Analyzer = Vocabulary | Quantiles
+@dataclasses.dataclass
+class Moments:
+    """A mean and a variance to compute, each a scalar.
+
+    Attributes:
+      key: What its state is of: a digest of the graph that computes its values, and of its settings.
+      sources: The tensors that it reads: number, mean and variance of a batch's values, and a weight that is not used.
+      combiner: tf.Transform's combiner, which merges means and variances.
+      results: The tensor that the mean replaces, and the one that the variance replaces.
+    """
+
+    key: str
+    sources: tuple[tf.Tensor, ...]
+    combiner: analyzers.WeightedMeanAndVarCombiner
+    results: tuple[Result, ...]
+
+
+Analyzer = Vocabulary | Quantiles | Moments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +130,8 @@ def traced(preprocessing_fn: PreprocessingFn, specs: Mapping[str, tf.TypeSpec], 
       scratch: A folder for tf.Transform's stand-ins of vocabulary files.
 
     Raises:
-      NotImplementedError: If an analyzer is neither a vocabulary of strings by frequency nor quantiles.
+      NotImplementedError: If an analyzer is none of: a vocabulary of strings by frequency, quantiles, and a mean and
+        variance of all values.
     """
     graph, inputs, _ = impl_helper.trace_preprocessing_function(
         preprocessing_fn, specs, use_tf_compat_v1=False, base_temp_dir=scratch
@@ -122,7 +142,7 @@ def traced(preprocessing_fn: PreprocessingFn, specs: Mapping[str, tf.TypeSpec], 
 def _analyzers(graph: Any, inputs: Mapping[str, Any]) -> list[Analyzer]:
     digests = _Digests(graph, inputs)
     vocabularies: dict[int, Vocabulary] = {}  # by the identity of the operation that merges its counts
-    quantiles: list[Quantiles] = []
+    combined: dict[int, list[tuple[Any, Result]]] = {}  # by the identity of the operation that extracts outputs
     sizes: list[tuple[Any, Result]] = []
     for sink in graph.get_collection(analyzer_nodes.TENSOR_REPLACEMENTS):
         result = Result(sink.tensor.name, sink.tensor.dtype)
@@ -133,15 +153,15 @@ def _analyzers(graph: Any, inputs: Mapping[str, Any]) -> list[Analyzer]:
             case analyzer_nodes.VocabularyCount():
                 sizes.append((operation, result))
             case analyzer_nodes.ExtractCombineMergeOutputs():
-                quantiles.append(_quantiles(operation, result, digests))
+                combined.setdefault(id(operation), []).append((sink.future, result))
             case other:
-                raise NotImplementedError(f"Transform computes vocabularies and quantiles only. Received: {other}")
+                raise NotImplementedError(f"{_ALLOWED} Received: {other}")
     for operation, result in sizes:
         vocabulary = vocabularies[id(_merge_of(operation))]
         (counted,) = operation.inputs
         pruned = isinstance(counted.parent_operation.operation_def, analyzer_nodes.VocabularyPrune)
         (vocabulary.filtered_size if pruned else vocabulary.unfiltered_size).append(result)
-    return [*vocabularies.values(), *quantiles]
+    return [*vocabularies.values(), *(_combined(outputs, digests) for outputs in combined.values())]
 
 
 def _merge_of(operation: Any) -> Any:
@@ -185,13 +205,19 @@ def _vocabulary(graph: Any, operation: Any, result: Result, digests: _Digests) -
     )
 
 
-def _quantiles(operation: Any, result: Result, digests: _Digests) -> Quantiles:
+def _combined(outputs: Sequence[tuple[Any, Result]], digests: _Digests) -> Quantiles | Moments:
+    """The analyzer of a combiner, from the values that the combiner's operation has and the tensors they replace."""
+    operation = outputs[0][0].parent_operation
     combiner = operation.inputs[0].parent_operation.operation_def.combiner
-    if not isinstance(combiner, analyzers.QuantilesCombiner):
-        raise NotImplementedError(f"Transform computes vocabularies and quantiles only. Received: {combiner}")
     sources = _sources_of(operation)
     settings = ", ".join(f"{name}={value}" for name, value in sorted(vars(combiner).items()))
-    return Quantiles(digests.of(settings, sources), sources, combiner, result)
+    results = tuple(result for _, result in sorted(outputs, key=lambda output: output[0].value_index))
+    if isinstance(combiner, analyzers.QuantilesCombiner):
+        return Quantiles(digests.of(settings, sources), sources, combiner, *results)
+    is_moments = isinstance(combiner, analyzers.WeightedMeanAndVarCombiner)
+    if is_moments and [info.shape for info in combiner.output_tensor_infos()] == [(), ()]:
+        return Moments(digests.of(f"moments, {settings}", sources), sources, combiner, results)
+    raise NotImplementedError(f"{_ALLOWED} Received: {combiner}")
 
 
 def _phases(unordered: Sequence[Analyzer]) -> tuple[tuple[Analyzer, ...], ...]:
@@ -211,7 +237,7 @@ def results_of(analyzer: Analyzer) -> list[Result]:
     """Returns the tensors that an analyzer's results replace."""
     if isinstance(analyzer, Vocabulary):
         return [analyzer.file, *analyzer.unfiltered_size, *analyzer.filtered_size]
-    return [analyzer.boundaries]
+    return list(analyzer.results) if isinstance(analyzer, Moments) else [analyzer.boundaries]
 
 
 def sources_of(analyzer: Analyzer) -> tuple[tf.Tensor, ...]:
@@ -275,7 +301,7 @@ def _digest(*parts: str) -> str:
 
 
 #: Takes serialized examples, string `[batch]`; returns, by key, for a vocabulary its distinct tokens as
-#: `TokenCounter.add` takes them, and for quantiles their values.
+#: `TokenCounter.add` takes them, and for the others what their combiner's `add_input` takes.
 AnalysisFunction = Callable[[tf.Tensor], dict[str, tuple[Any, ...]]]
 
 

@@ -640,7 +640,7 @@ PRIVATE_USES = (
     PrivateUse(
         *TFT,
         "tensorflow_transform.analyzers",
-        ("QuantilesCombiner",),
+        ("QuantilesCombiner", "WeightedMeanAndVarCombiner"),
         ("components/transforming/analysis.py", "components/transforming/traced_graph.py"),
         _OWN_ANALYSIS,
         of_transform.check_analyzers,

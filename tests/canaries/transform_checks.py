@@ -15,7 +15,7 @@ from tfx_bsl import sketches
 from tfx_bsl.coders import example_coder
 
 from components.transforming.token_counts import EMPTY_VOCABULARY
-from components.transforming.traced_graph import Quantiles, Vocabulary, traced
+from components.transforming.traced_graph import Moments, Quantiles, Vocabulary, traced
 
 _SPECS = {
     "city": tf.SparseTensorSpec([None, None], tf.string),
@@ -31,6 +31,7 @@ def _preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
     return {
         "ids": tft.apply_vocabulary(inputs["city"], vocabulary, name="l"),
         "bucket": tft.apply_buckets(inputs["price"], boundaries),
+        "mean": tft.mean(inputs["price"].values, name="m"),
     }
 
 
@@ -38,15 +39,18 @@ def check_analyzers() -> None:
     """The traced graph's analyzers are operations from tensors to results, with the settings of `tft.vocabulary`."""
     with tempfile.TemporaryDirectory() as folder:
         graph = traced(_preprocessing_fn, _SPECS, folder)
-    ((vocabulary, quantiles),) = graph.phases
+    ((vocabulary, quantiles, moments),) = graph.phases
     assert isinstance(vocabulary, Vocabulary)
     assert isinstance(quantiles, Quantiles)
     assert (vocabulary.file_name, vocabulary.pruning.max_size, vocabulary.pruning.min_count) == ("cities", 3, 2)
     assert vocabulary.reserved == tuple(tf_utils.fetch_vocabulary_reserved_tokens(graph.graph, "cities")) == (b"a",)
     assert len(vocabulary.filtered_size) == len(vocabulary.unfiltered_size) == 1
     assert isinstance(quantiles.combiner, analyzers.QuantilesCombiner)
+    assert isinstance(moments, Moments)
+    assert isinstance(moments.combiner, analyzers.WeightedMeanAndVarCombiner)
+    assert moments.combiner.create_accumulator()._fields == ("count", "mean", "variance", "weight")
     sinks = graph.graph.get_collection(analyzer_nodes.TENSOR_REPLACEMENTS)
-    assert len(sinks) == 4
+    assert len(sinks) == 6
     assert set(graph_tools.get_analyzers_fingerprint(graph.graph, graph.inputs)) == {s.tensor.name for s in sinks}
     assert annotators.get_asset_annotations(graph.graph) == {"cities": "cities"}
     assert analyzers.get_empy_vocabulary_dummy_value(tf.string) == (1, EMPTY_VOCABULARY)

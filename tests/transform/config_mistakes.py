@@ -13,7 +13,7 @@ TOP_KEYS = (
 )
 FEATURE_KEYS = (
     "['boundaries', 'column', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'parts', 'renamed_from', "
-    "'required', 'side', 'source', 'trim', 'vocabulary']"
+    "'required', 'scale', 'side', 'source', 'trim', 'vocabulary']"
 )
 TRAINING_KEYS = (
     "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_sampling_rate', 'num_epochs', "
@@ -49,6 +49,19 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("features.2.num_quantiles", REMOVED)],
         "`num_quantiles` is required for a numeric feature; allowed: 2 to 10000 (small.yaml, features.price).",
+    ),
+    (
+        [("features.2.scale", "cubic")],
+        "`scale` must be one of 'quantile', 'standard' or 'log'. Received: 'cubic' (small.yaml, features.price.scale).",
+    ),
+    (
+        [("features.2.scale", "standard"), ("features.2.num_quantiles", REMOVED)],
+        "feature `price` has no `num_quantiles` and no `boundaries`, and one of them is required where the wide part, "
+        "a cross or a count encoding reads a number; `parts: [deep]` takes it out of the wide part (small.yaml).",
+    ),
+    (
+        [("features.0.scale", "log")],
+        "`scale` goes with kind numeric only; a categorical feature has `vocabulary` (small.yaml, features.app).",
     ),
     (
         [("features.2.boundaries", [1, 2])],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.transform.small_config import small_config
+from tests.transform.small_config import REMOVED, small_config
 from transform.feature_spec import Cross, Vocabulary, transformed_name, vocabulary_file_name
 
 
@@ -53,6 +53,15 @@ def test_a_quantile_is_an_id_only_where_the_wide_part_or_a_cross_needs_it(
     spec = small_config(("features.2.parts", parts), ("crosses", crosses)).spec
     assert spec.needs_bucket(spec.by_name["price"]) is needed
     assert spec.needs_bucket(spec.by_name["app"]) is False
+
+
+@pytest.mark.parametrize("scale", ["standard", "log"])
+def test_a_standardized_number_of_the_deep_part_alone_needs_no_bucket(scale: str) -> None:
+    changes = [("features.2.scale", scale), ("features.2.num_quantiles", REMOVED), ("features.2.parts", ["deep"])]
+    price = small_config(*changes).spec.by_name["price"]
+    assert (price.scale, price.num_buckets) == (scale, None)
+    with pytest.raises(ValueError, match="price` has no `num_quantiles` and no `boundaries`"):
+        small_config(*changes, ("crosses", [{"features": ["app", "price"], "min_count": 1}]))
 
 
 def test_of_part() -> None:

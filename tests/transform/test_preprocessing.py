@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import tensorflow as tf
 
 from tests.transform.transformed import Row, Transformed
 from transform.config.config import parse_config
-from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW
+from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW, MISSING_STANDARDIZED
 
 CONFIG = parse_config(
     {
@@ -30,6 +32,9 @@ CONFIG = parse_config(
             {"name": "age", "side": "item", "kind": "numeric", "num_quantiles": 3, "parts": ["deep"]},
             {"name": "same", "side": "item", "kind": "numeric", "num_quantiles": 4},
             {"name": "size", "side": "item", "kind": "numeric", "boundaries": [-1.5, 2, 8]},
+            {"name": "years", "side": "item", "kind": "numeric", "num_quantiles": 3, "scale": "standard"},
+            {"name": "amount", "side": "item", "kind": "numeric", "scale": "log", "parts": ["deep"]},
+            {"name": "fixed", "side": "item", "kind": "numeric", "scale": "standard", "parts": ["deep"]},
         ],
         "crosses": [
             {"features": ["installed", "app"], "min_count": 2},
@@ -69,6 +74,9 @@ def to_row(app: str | None, installed: list[str], city: str | None, price: float
         "age": optional(age),
         "same": [3.0],
         "size": optional(price),
+        "years": optional(age),
+        "amount": [] if price is None else [(-1) ** price * price],
+        "fixed": [0.1],
         "label": [1],
         "request_id": ["r"],
     }
@@ -141,6 +149,38 @@ def test_a_missing_number_and_nan_are_no_quantile_and_move_no_boundary(transform
     expected = [0, missing, 0, missing, 0.5, missing, 0.5, 1, 1, missing]
     assert transformed.columns["age_xf"] == expected
     assert "age_bucket_xf" not in transformed.columns
+
+
+def test_a_standardized_number_is_its_distance_from_the_mean_in_deviations(transformed: Transformed) -> None:
+    ages = [10, 20, 30, 40, 50, 60]
+    mean, deviation = 35, statistics.pstdev(ages)
+    expected = [
+        MISSING_STANDARDIZED if age is None or math.isnan(age) else (age - mean) / deviation for *_, age in TABLE
+    ]
+    assert transformed.columns["years_xf"] == pytest.approx(expected, rel=1e-6)
+    assert transformed.columns["years_bucket_xf"] == [0, 3, 0, 3, 1, 3, 1, 2, 2, 3]  # the same as without a scale
+    assert "amount_bucket_xf" not in transformed.columns
+
+
+def test_a_log_scaled_number_is_standardized_after_its_logarithm(transformed: Transformed) -> None:
+    logs = [(-1) ** n * math.log(1 + n) for n in range(1, 11)]
+    mean, deviation = statistics.fmean(logs), statistics.pstdev(logs)
+    assert transformed.columns["amount_xf"] == pytest.approx([(log - mean) / deviation for log in logs], rel=1e-6)
+
+
+def test_a_standardized_number_has_bounds(transformed: Transformed) -> None:
+    values = [1e30, -1e30, float("inf"), float("-inf"), 3.4e38, -3.4e38, 35.0]
+    out = transformed.apply([to_row(*TABLE[0]) | {"years": [v], "amount": [v]} for v in values], with_label=False)
+    assert out["years_xf"] == [10, -10, 10, -10, 10, -10, 0]
+    assert out["amount_xf"][2:4] == [10, -10]  # 1e30 is at some 40 times the deviation of these logarithms
+    assert max(map(abs, out["amount_xf"])) == 10
+
+
+def test_numbers_that_are_all_the_same_are_0_whatever_a_request_has(transformed: Transformed) -> None:
+    assert transformed.columns["fixed_xf"] == [0.0] * 10
+    values = [[5.0], [float("inf")], [float("nan")], []]
+    out = transformed.apply([to_row(*TABLE[0]) | {"fixed": v} for v in values], with_label=False)
+    assert out["fixed_xf"] == [0.0, 0.0, MISSING_STANDARDIZED, MISSING_STANDARDIZED]
 
 
 def test_a_number_that_is_always_the_same_has_one_finite_value(transformed: Transformed) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.explanations.integrated_gradients import mean_gradients
-from trainer.model import MISSING_NUMBER, Features, WideDeep, batch_size_of
+from trainer.model import Features, WideDeep, batch_size_of
+from transform.feature_spec import middle_number
 
 
 class DeepPart(NamedTuple):
@@ -28,12 +29,13 @@ class DeepPart(NamedTuple):
 
 
 def deep_baseline(model: WideDeep) -> np.ndarray:
-    """The baseline, float32 `[1, width]`: zero embeddings, and the median of each number.
+    """The baseline, float32 `[1, width]`: zero embeddings, and the median or the mean of each number.
 
     An embedding of zeros is the mean of the initial ones, the initial one of unknown and missing values, and what an
-    empty list gives. A number's two columns are those of the middle quantile, not missing.
+    empty list gives. A number's two columns are those of the middle quantile or, standardized, of the mean, not
+    missing.
     """
-    blocks = [[MISSING_NUMBER, 0.0] if block.vocabulary is None else [0.0] * block.width for block in model.layout]
+    blocks = [[middle_number(b.scale), 0.0] if b.vocabulary is None else [0.0] * b.width for b in model.layout]
     return np.array([[value for block in blocks for value in block]], np.float32)
 
 

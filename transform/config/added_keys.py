@@ -40,6 +40,7 @@ ADDED_KEYS = (
     AddedKey(("sources", "tables", EACH), "text", _PLAIN_TEXT),
     AddedKey(("spec", "features", EACH), "boundaries"),
     AddedKey(("training",), "validation_fraction"),
+    AddedKey(("spec", "features", EACH), "scale", "quantile"),
 )
 
 

@@ -33,6 +33,7 @@ def _as_read(feature: Feature) -> Feature:
         vocabulary=None if feature.is_numeric else Vocabulary(),
         num_quantiles=2 if feature.is_numeric else None,
         boundaries=None,
+        scale="quantile",
         parts=("wide", "deep"),
         min_present_fraction=0.0,
     )

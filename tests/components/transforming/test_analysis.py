@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -21,7 +23,7 @@ PARSING = {"city": tf.io.VarLenFeature(tf.string), "price": tf.io.VarLenFeature(
 def preprocessing_fn(
     inputs: dict[str, Any], reserved: Sequence[bytes] = (), min_count: int = 1, first: bool = False
 ) -> dict[str, Any]:
-    """One vocabulary and the quantiles of one feature; `first` puts another vocabulary before them."""
+    """One vocabulary, and the quantiles and the moments of one feature; `first` puts another vocabulary first."""
     outputs = {}
     if first:
         prices = tf.strings.as_string(inputs["price"].values)
@@ -34,6 +36,8 @@ def preprocessing_fn(
         name="city",
     )
     outputs["boundaries"] = tft.quantiles(inputs["price"].values, 3, epsilon=0.01, name="price")
+    price = tf.cast(inputs["price"].values, tf.float64)
+    outputs["mean"], outputs["variance"] = tft.mean(price, name="mean"), tft.var(price, name="variance")
     return outputs
 
 
@@ -98,10 +102,39 @@ def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, mon
 def test_a_key_is_of_what_is_counted_and_not_of_how_it_is_used(tmp_path: Path) -> None:
     plain = keys(graph_of(tmp_path / "a"))
     assert keys(graph_of(tmp_path / "b", reserved=[b"rome"], min_count=3)) == plain
-    assert len(set(plain)) == 2
+    assert len(set(plain)) == 3  # a mean and a variance of the same numbers have one
     assert set(keys(graph_of(tmp_path / "c", first=True))) > set(plain)  # other names, the same operations
 
 
 def test_another_analyzer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotImplementedError, match="vocabularies and quantiles only"):
-        traced(lambda inputs: {"x": tft.mean(inputs["price"].values, name="m")}, type_specs(PARSING), str(tmp_path))
+    allowed = "vocabularies, quantiles, and means and variances of all values only"
+    by_column = functools.partial(tft.mean, reduce_instance_dims=False)
+    for analyzer in (tft.sum, tft.size, tft.covariance, by_column):
+        settings = {"dtype": tf.float32} if analyzer is tft.covariance else {}
+        function = functools.partial(_of_prices, analyzer, settings)
+        with pytest.raises(NotImplementedError, match=allowed):
+            traced(function, type_specs(PARSING), str(tmp_path))
+
+
+def _of_prices(analyzer: Any, settings: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"x": analyzer(tf.reshape(inputs["price"].values, [-1, 1]), name="x", **settings)}
+
+
+def test_the_mean_and_the_variance_are_those_of_all_spans(tmp_path: Path) -> None:
+    """Also from states of an earlier run, with a span of more than a batch and one without a number."""
+    prices = [[1e6 + n / 7 for n in range(5000)], [float("nan"), float("inf")], [-3e38, 3e38, 2.0]]
+    days = {str(n): span(tmp_path / str(n), [("a", price) for price in of_day]) for n, of_day in enumerate(prices)}
+    graph = graph_of(tmp_path / "scratch")
+
+    def run(names: str, cache: str, earlier: str | None) -> list[float]:
+        before = str(tmp_path / earlier) if earlier else None
+        window = {name: days[name] for name in names}
+        known = analyze(graph, PARSING, window, AnalysisCache(str(tmp_path / cache), before), str(tmp_path / "scratch"))
+        return [float(value) for value in known.values() if value.dtype == tf.float64]
+
+    for names, cache, earlier in (("01", "a", None), ("012", "b", "a"), ("1", "c", "b")):
+        numbers = [float(np.float32(price)) for name in names for price in prices[int(name)] if math.isfinite(price)]
+        mean = math.fsum(numbers) / max(len(numbers), 1)
+        variance = math.fsum((number - mean) ** 2 for number in numbers) / max(len(numbers), 1)
+        # Each of the two analyzers has both results.
+        np.testing.assert_allclose(run(names, cache, earlier), [mean, variance] * 2, rtol=1e-9)

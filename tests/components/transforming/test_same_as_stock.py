@@ -34,7 +34,7 @@ NUMBERS = parse_config(
 def test_a_day_of_a_small_config(tmp_path: Path) -> None:
     window = [day(SMALL, tmp_path, 1, 300)]
     ours, stock = (run(executor, SMALL, window, tmp_path / executor.__name__) for executor in EXECUTORS)
-    check_same(ours, stock)
+    check_same(SMALL, ours, stock)
 
 
 @pytest.mark.slow
