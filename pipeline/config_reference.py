@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from components.fingerprint import ROOT
-from transform import feature_spec
+from transform import derived_times, feature_spec
 from transform.config import drift as drift_settings
 from transform.config import evaluation as evaluation_settings
 from transform.config import infra_validation as infra_settings
@@ -168,6 +168,7 @@ def _child(node: JsonSchema) -> tuple[type | None, str]:
                     schedule_settings,
                     sources,
                     feature_spec,
+                    derived_times,
                 )
                 return next(getattr(module, name) for module in modules if hasattr(module, name)), suffix
     return None, ""

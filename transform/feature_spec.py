@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from transform.derived_times import Derive
+
 STRICT = ConfigDict(extra="forbid", str_strip_whitespace=False)
 
 #: Keys of a raw tf.Example that are not features.
@@ -123,6 +125,8 @@ class Feature:
         standard deviation; `log`: the same of sign(x) · log(1 + |x|). Mean and deviation are those of the training
         rows; the result is cut to [-10, 10]. With `standard` and `log`, `num_quantiles` or `boundaries` is required
         only if the wide part, a cross or a count encoding reads the feature.
+      derive: For `categorical`: its value is a part of a date or a time, such as the year. Logs, tables and requests
+        have the date or time, and the model computes the part. Null takes the column's texts as they are.
       parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile. With `[]`
         none does, and it is in the examples alone: for slices of the evaluation, or to compare a model that does
         without it with one that serves and reads it.
@@ -143,6 +147,7 @@ class Feature:
     num_quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
     boundaries: Annotated[tuple[Boundary, ...], Field(min_length=1, max_length=9_999)] | None = None
     scale: Scale = "quantile"
+    derive: Derive | None = None
     parts: tuple[Part, ...] = ("wide", "deep")
     renamed_from: Name | None = None
     trim: bool = True
@@ -158,6 +163,8 @@ class Feature:
 
     @model_validator(mode="after")
     def _rule_fits_kind(self) -> Feature:
+        if self.derive is not None and self.kind != "categorical":
+            raise ValueError(f"`derive` goes with kind categorical only. Received: {self.kind}")
         if self.kind == "numeric":
             if self.vocabulary is not None:
                 raise ValueError(
@@ -197,6 +204,11 @@ class Feature:
     @property
     def is_list(self) -> bool:
         return self.kind == "categorical_list"
+
+    @property
+    def is_one_text(self) -> bool:
+        """Whether its value is a text as it is: then the text can be an id."""
+        return self.kind == "categorical" and self.derive is None
 
     @property
     def source_column(self) -> str:

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from transform.config.config import Config
+from transform.derived_times_graph import with_derived
 from transform.feature_spec import (
     CROSS_SEPARATOR,
     FOLD,
@@ -84,7 +85,7 @@ def transform_features(
                 number = single_value(raw, float("nan"))
                 outputs[transformed_name(feature.name)] = standardized(number, feature.name, feature.scale)
         else:
-            tokens[feature.name] = raw if feature.is_list else single_value(raw, MISSING_TOKEN)
+            tokens[feature.name] = raw if feature.is_list else single_value(with_derived(raw, feature), MISSING_TOKEN)
     for owner, rule in spec.vocabularies.items():
         _add_ids(outputs, tokens, spec, owner, rule, remembered.get(owner, []))
     for cross in spec.crosses:

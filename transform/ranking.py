@@ -90,7 +90,7 @@ def absence_words(absent: Mapping[str, str]) -> list[str]:
 
 def _no_item_id(config: Config) -> str:
     items = [f for f in config.spec.features if f.side == "item"]
-    possible = sorted(f.name for f in items if f.kind == "categorical" and f.source == IMPRESSIONS)
+    possible = sorted(f.name for f in items if f.is_one_text and f.source == IMPRESSIONS)
     if not possible:
         return "no item id: no categorical item feature is read from the impressions"
     return f"no item id: it may be any of {', '.join(possible)}; `sources.impressions.item_id` names it"

@@ -17,7 +17,7 @@ from pipeline.config_reference import BEGIN, END, PAGE, rewritten
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
 from tests.pipeline.tutorial_configs import TUTORIAL, yaml_examples
-from transform import feature_spec
+from transform import derived_times, feature_spec
 from transform.config import drift as drift_settings
 from transform.config import evaluation as evaluation_settings
 from transform.config import infra_validation as infra_settings
@@ -43,6 +43,7 @@ PLACES: dict[type, str] = {
     sources.Installs: "`sources.installs`",
     sources.Table: "`sources.tables.NAME`",
     feature_spec.Feature: "`features[]`",
+    derived_times.Derive: "`features[].derive`",
     feature_spec.Vocabulary: "`features[].vocabulary`",
     feature_spec.Cross: "`crosses[]`",
     feature_spec.CountEncoding: "`count_encodings[]`",
@@ -104,6 +105,7 @@ def test_the_places_are_all_dataclasses_of_a_config() -> None:
             schedule_settings,
             sources,
             feature_spec,
+            derived_times,
         )
         for _, thing in inspect.getmembers(module, dataclasses.is_dataclass)
         if thing.__module__ == module.__name__

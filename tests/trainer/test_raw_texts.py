@@ -19,8 +19,8 @@ from trainer.signatures import export_model
 from trainer.transform_state import read_transform_state
 
 APPS = [f"app{i}" for i in range(6)]
-CONTEXT = ("country", "motto", "installed", "age")
-ITEM = ("app", "tags", "price")
+CONTEXT = ("country", "motto", "installed", "age", "time")
+ITEM = ("app", "tags", "price", "released")
 CONFIG = make_config(
     sources={
         "impressions": {
@@ -48,12 +48,29 @@ CONFIG = make_config(
         {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 7}},
         {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
         {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
+        {
+            "name": "time",
+            "side": "context",
+            "kind": "categorical",
+            "derive": {"part": "hour", "format": "iso", "time_zone": "Europe/Berlin"},
+            "vocabulary": {},
+        },
+        {
+            "name": "released",
+            "side": "item",
+            "kind": "categorical",
+            "source": "catalog",
+            "derive": {"part": "year", "format": "day_month_year"},
+            "vocabulary": {},
+        },
     ],
     crosses=[
         {"features": ["installed", "app"], "min_count": 1},
         {"features": ["country", "tags"], "num_hash_buckets": 50},
         {"features": ["country", "installed"], "min_count": 1},
         {"features": ["age", "app", "country"], "num_hash_buckets": 25},
+        {"features": ["time", "released"], "min_count": 1},
+        {"features": ["time", "tags"], "num_hash_buckets": 40},
     ],
 )
 
@@ -72,16 +89,22 @@ ODD: dict[str, dict[str, str | None]] = {
     "app": {" app1": "app1", "app1\t": "app1", "?": None, "unknown": None, "app99 ": "app99"},
     "tags": {"game | free": "game|free", " n/a ": None, "game|n/a": "game", "?": "?", "": None},
     "price": {" 2.5 ": "2.5", "n/a": None, " n/a": None, "-1": "-1"},
+    "time": {
+        " 2026-11-28T11:59:59.9Z ": "2026-11-28T12:00", "2026-07-28 10:00+00": "2026-11-28T12:00", "?": None,
+        "2026-11-28 23:00:00Z": "2026-11-28T00:00",
+    },
+    "released": {" 31-Dec-1995": "01-Jan-1995", "01-Jan-1996\t": "29-Feb-1996", "n/a": None, "": None},
 }  # fmt: skip
 CASES = [(column, odd, same) for column, texts in ODD.items() for odd, same in texts.items()]
 PLAIN = {
-    "country": "us", "motto": "go", "installed": "app1|app4", "age": "30", "app": "app1", "tags": "free", "price": "2.5"
+    "country": "us", "motto": "go", "installed": "app1|app4", "age": "30", "app": "app1", "tags": "free",
+    "price": "2.5", "time": "2026-11-28T12:30", "released": "15-Mar-1995",
 }  # fmt: skip
 
 
 def as_request(row: dict[str, str]) -> Row:
     """The features of a row as a client sends them: texts unchanged, lists split, numbers parsed."""
-    request: Row = {name: [row[name]] for name in ("country", "motto", "app")}
+    request: Row = {name: [row[name]] for name in ("country", "motto", "app", "time", "released")}
     request |= {name: row[name].split("|") for name in ("installed", "tags")}
     for name in ("age", "price"):
         try:
@@ -105,6 +128,8 @@ class Deployed:
                 "app": [rng.choice(APPS)] if i % 9 else ["?"],
                 "tags": rng.sample(["game", "free", "?"], rng.randint(0, 2)),
                 "price": [] if rng.random() < 0.2 else [rng.uniform(-2, 5)],
+                "time": [f"2026-11-28T{rng.choice([0, 12, 13]):02d}:30" if rng.random() < 0.9 else "noon"],
+                "released": [f"01-Jan-{rng.choice([1995, 1996])}"],
                 "label": [rng.randint(0, 1)],
                 "request_id": [str(i)],
             }
@@ -117,8 +142,9 @@ class Deployed:
         draw = np.random.default_rng(5)
         for variable in model.trainable_variables:
             variable.assign(draw.normal(scale=0.5, size=variable.shape))
-        self.catalog: dict[str, Row] = {app: {"tags": ["free"], "price": [2.5]} for app in APPS}
-        items = {app.encode(): to_example(item) for app, item in self.catalog.items()}
+        item: Row = {"tags": ["free"], "price": [2.5], "released": ["15-Mar-1995"]}
+        self.catalog: dict[str, Row] = dict.fromkeys(APPS, item)
+        items = {app.encode(): to_example(item) for app in self.catalog}
         export_model(model, output, CONFIG, str(folder / "model"), items)
         self.signatures = tf.saved_model.load(str(folder / "model")).signatures
         self.maker = ExampleMaker(CONFIG, {}, [*CONTEXT, *ITEM])
@@ -139,9 +165,10 @@ class Deployed:
             "context": tf.constant([to_example({name: raw[name] for name in CONTEXT})]),
             "item_ids": tf.constant([[row["app"]]]),
         }
-        items = tf.constant([[to_example({name: raw[name] for name in ("tags", "price")})]])
+        item = {name: raw[name] for name in ITEM if name != "app"}
+        items = tf.constant([[to_example(item)]])
         scores = {"rank_items": self.signatures["rank_items"](**inputs, items=items)}
-        if self.catalog.get(row["app"].strip()) == {name: raw[name] for name in ("tags", "price")}:
+        if self.catalog.get(row["app"].strip()) == item:
             scores["rank"] = self.signatures["rank"](**inputs)
             named = {
                 name: tf.constant([raw[name]] if name == "installed" else raw[name] or [float("nan")])
@@ -175,6 +202,14 @@ def test_texts_that_differ_have_other_scores(deployed: Deployed) -> None:
         values = sorted(scores.values())
         distinct = [a for a, b in itertools.pairwise(values) if b - a > 1e-5]
         assert len(distinct) >= len(values) - 2, (column, scores)  # two unknown values may share an oov bucket
+
+
+def test_a_text_that_is_no_time_scores_as_no_value(deployed: Deployed) -> None:
+    for column, texts in {"time": ("2026-11-28", "2026-11-28T24:00", "noon"), "released": ("31-Apr-1995",)}.items():
+        expected = deployed.of_request(PLAIN | {column: ""})
+        for text in texts:
+            scores = deployed.ranked(PLAIN | {column: text}) | {"": deployed.of_request(PLAIN | {column: text})}
+            assert list(scores.values()) == pytest.approx([expected] * len(scores), abs=1e-6), text
 
 
 def test_null_words_have_no_place_in_a_vocabulary(deployed: Deployed) -> None:

@@ -12,14 +12,22 @@ TOP_KEYS = (
     "'name', 'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
-    "['boundaries', 'column', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'parts', 'renamed_from', "
-    "'required', 'scale', 'side', 'source', 'trim', 'vocabulary']"
+    "['boundaries', 'column', 'derive', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'parts', "
+    "'renamed_from', 'required', 'scale', 'side', 'source', 'trim', 'vocabulary']"
 )
 TRAINING_KEYS = (
     "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_sampling_rate', 'num_epochs', "
     "'patience', 'seed', 'shuffle_buffer_size', 'validation_fraction', 'warm_start', 'warm_start_hidden_layers', "
     "'wide_optimizer']"
 )
+DERIVED = {
+    "name": "year",
+    "side": "context",
+    "kind": "categorical",
+    "column": "time",
+    "derive": {"part": "year", "format": "iso"},
+    "vocabulary": {},
+}
 INSTALLS = {"path": "installs.csv", "format": "csv"}
 
 MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
@@ -70,6 +78,50 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("features.2.num_quantiles", REMOVED), ("features.2.boundaries", [1, 1.00000000001])],
         "`boundaries` must ascend, as 32-bit numbers. Received: [1.0, 1.00000000001] (small.yaml, features.price).",
+    ),
+    (
+        [("features.1.derive", {"part": "year", "format": "iso"})],
+        "`derive` goes with kind categorical only. Received: categorical_list (small.yaml, features.installed).",
+    ),
+    (
+        [("features.0.derive", {"part": "minute", "format": "iso"})],
+        "`part` must be one of 'year', 'month', 'day', 'weekday' or 'hour'. Received: 'minute' (small.yaml, "
+        "features.app.derive.part).",
+    ),
+    (
+        [("features.0.derive", {"part": "hour", "format": "%H"})],
+        "`format` must be one of 'iso', 'day_month_year', 'epoch_seconds' or 'epoch_milliseconds'. Received: '%H' "
+        "(small.yaml, features.app.derive.format).",
+    ),
+    (
+        [("features.0.derive", {"part": "hour", "format": "iso", "time_zone": "../Europe/Berlin"})],
+        "`time_zone` must be the IANA name of a time zone, such as Europe/Berlin. Received: '../Europe/Berlin' "
+        "(small.yaml, features.app.derive.time_zone).",
+    ),
+    (
+        [("features.0.derive", {"part": "hour", "format": "day_month_year"})],
+        "`part: hour` needs a time of day, which `format: day_month_year` lacks (small.yaml, features.app.derive).",
+    ),
+    (
+        [("features.0.derive", {"part": "day", "format": "day_month_year", "time_zone": "Asia/Tokyo"})],
+        "`time_zone` goes with the other formats; `format: day_month_year` has local dates (small.yaml, "
+        "features.app.derive).",
+    ),
+    (
+        [
+            ("features.3", DERIVED),
+            ("features.4", DERIVED | {"name": "month", "derive": {"part": "month", "format": "epoch_seconds"}}),
+        ],
+        "the features that are derived from one column have one `format`. Received: epoch_seconds for `month` and iso "
+        "for `year`, of the column `time` (small.yaml).",
+    ),
+    (
+        [("features.3", DERIVED), ("evaluation.slices", ["year"])],
+        "`evaluation.slices` names `year`, which is derived: each time of `time` would be a slice (small.yaml).",
+    ),
+    (
+        [("features.3", DERIVED), ("evaluation.user", "year")],
+        "`evaluation.user` names a categorical feature. Received: 'year'; allowed: ['app'] (small.yaml).",
     ),
     (
         [("features.0.boundaries", [1])],

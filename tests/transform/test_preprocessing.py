@@ -35,12 +35,27 @@ CONFIG = parse_config(
             {"name": "years", "side": "item", "kind": "numeric", "num_quantiles": 3, "scale": "standard"},
             {"name": "amount", "side": "item", "kind": "numeric", "scale": "log", "parts": ["deep"]},
             {"name": "fixed", "side": "item", "kind": "numeric", "scale": "standard", "parts": ["deep"]},
+            {
+                "name": "weekday",
+                "side": "context",
+                "kind": "categorical",
+                "derive": {"part": "weekday", "format": "iso", "time_zone": "Asia/Tokyo"},
+                "vocabulary": {"min_count": 2},
+            },
+            {
+                "name": "hour",
+                "side": "context",
+                "kind": "categorical",
+                "derive": {"part": "hour", "format": "epoch_seconds", "time_zone": "Europe/Berlin"},
+                "vocabulary": {},
+            },
         ],
         "crosses": [
             {"features": ["installed", "app"], "min_count": 2},
             {"features": ["city", "app"], "num_hash_buckets": 50},
             {"features": ["app", "price"], "min_count": 1},
             {"features": ["city", "installed", "app"], "min_count": 2, "max_size": 1},
+            {"features": ["weekday", "hour"], "min_count": 2},
         ],
         "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
     },
@@ -60,6 +75,22 @@ TABLE: list[tuple[str | None, list[str], str | None, float | None, float | None]
     (None, ["pair"], "東京", 8.0, 50.0),
     ("pair", ["chess"], "Zürich", 9.0, 60.0),
     ("pair", ["maps", "lone"], "Bern", 10.0, None),
+]
+
+
+#: For each row of `TABLE`: a time and its weekday in Tokyo, an epoch and its hour in Berlin, where summer time begins
+#: at 1774746000.
+TIMES: list[tuple[str, str, str, str]] = [
+    ("2026-11-28T23:30Z", "sun", "1774745999.9", "1"),
+    ("2026-11-29", "sun", "1774746000", "3"),
+    ("2026-11-29T23:30", "sun", "1774746000.5", "3"),
+    ("2026-11-29T23:30:05.5-01:00", "mon", " 1774749599 ", "3"),
+    ("2026-11-30 05:00", "mon", "1774749600", "4"),
+    ("2026-12-02", "wed", "-1", "0"),
+    ("2026-11-31", "<missing>", "soon", "<missing>"),
+    ("yesterday", "<missing>", "", "<missing>"),
+    ("", "<missing>", "1774749600000", "<missing>"),
+    ("2026-11-30", "mon", "1774735200", "23"),
 ]
 
 
@@ -84,11 +115,25 @@ def to_row(app: str | None, installed: list[str], city: str | None, price: float
 
 @pytest.fixture(scope="module")
 def transformed(tmp_path_factory: pytest.TempPathFactory) -> Transformed:
-    return Transformed(CONFIG, [to_row(*row) for row in TABLE], tmp_path_factory.mktemp("transform"))
+    times = [{"weekday": [time], "hour": [epoch]} for time, _, epoch, _ in TIMES]
+    rows = [to_row(*row) | time for row, time in zip(TABLE, times, strict=True)]
+    return Transformed(CONFIG, rows, tmp_path_factory.mktemp("transform"))
 
 
 def ids(transformed: Transformed, name: str) -> list[Any]:
     return transformed.columns[f"{name}_xf"]
+
+
+def test_a_derived_feature_s_tokens_are_the_parts_of_its_times(transformed: Transformed) -> None:
+    weekdays, hours = [weekday for _, weekday, *_ in TIMES], [hour for *_, hour in TIMES]
+    # Wednesday occurs once, and min_count is 2.
+    assert transformed.vocabulary("weekday")[0] == "<missing>"
+    assert sorted(transformed.vocabulary("weekday")[1:]) == ["mon", "sun"]
+    for name, tokens in (("weekday", weekdays), ("hour", hours)):
+        vocabulary = transformed.vocabulary(name)
+        places = [vocabulary.index(token) if token in vocabulary else len(vocabulary) for token in tokens]
+        assert ids(transformed, name) == places
+    assert sorted(transformed.vocabulary("weekday_x_hour")) == ["<missing>\x1f<missing>", "sun\x1f3"]
 
 
 def test_a_shared_vocabulary_counts_its_features_together(transformed: Transformed) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from trainer.tables import RowKeys
 from trainer.transform_state import TransformState
 from trainer.wide_weights import row_names
+from transform.derived_times_graph import with_derived
 from transform.feature_spec import COUNT_INPUTS, NUM_COUNT_BUCKETS, Feature, FeatureSpec, transformed_name
 from transform.preprocessing import as_column, single_value
 
@@ -77,14 +78,15 @@ class Readable:
         if feature.is_numeric:
             number = single_value(raw[name], float("nan"))
             return tf.where(tf.math.is_nan(number), MISSING, tf.strings.as_string(number, shortest=True))
-        return single_value(raw[name], MISSING)
+        return single_value(with_derived(raw[name], feature), MISSING)
 
     def _value(
         self, feature: Feature, raw: Mapping[str, tf.SparseTensor], features: Mapping[str, Any]
     ) -> tf.Tensor | tf.SparseTensor:
         if feature.is_numeric:
             return self._named(transformed_name(feature.bucket_name), features)
-        return raw[feature.name] if feature.is_list else single_value(raw[feature.name], MISSING)
+        value = with_derived(raw[feature.name], feature)
+        return value if feature.is_list else single_value(value, MISSING)
 
     def _named(self, name: str, features: Mapping[str, Any]) -> tf.Tensor:
         return tf.gather(tf.constant(self._names[name]), features[name])

@@ -20,6 +20,7 @@ import tensorflow_transform as tft
 from trainer.model import WeightsOf, WideDeep
 from trainer.rank_export.limits import bounded
 from trainer.rank_export.partial_logits import BOTH
+from transform.derived_times_graph import with_derived
 from transform.feature_spec import (
     CROSS_SEPARATOR,
     MISSING_TOKEN,
@@ -90,7 +91,7 @@ class Pairs(abc.ABC):
         feature = self._spec.by_name[name]
         if feature.is_numeric:
             return tf.strings.as_string(features[transformed_name(feature.bucket_name)])
-        return raw[name] if feature.is_list else single_value(raw[name], MISSING_TOKEN)
+        return raw[name] if feature.is_list else single_value(with_derived(raw[name], feature), MISSING_TOKEN)
 
     def logits(self, contexts: Combinations, items: Combinations, context_of: tf.Tensor) -> tf.Tensor:
         """The sum of the weights of each candidate's pairs.

@@ -41,6 +41,7 @@ ADDED_KEYS = (
     AddedKey(("spec", "features", EACH), "boundaries"),
     AddedKey(("training",), "validation_fraction"),
     AddedKey(("spec", "features", EACH), "scale", "quantile"),
+    AddedKey(("spec", "features", EACH), "derive"),
 )
 
 

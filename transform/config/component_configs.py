@@ -11,6 +11,7 @@ from transform.config.drift import Drift
 from transform.config.evaluation import Evaluation, Threshold
 from transform.config.quality import Quality
 from transform.config.schedule import Schedule
+from transform.derived_times import Derive
 from transform.feature_spec import Feature, FeatureSpec, Vocabulary
 
 _ANY_EVALUATION = Evaluation(thresholds={"auc": Threshold(min=0.0)})
@@ -34,9 +35,17 @@ def _as_read(feature: Feature) -> Feature:
         num_quantiles=2 if feature.is_numeric else None,
         boundaries=None,
         scale="quantile",
+        derive=_as_checked(feature.derive),
         parts=("wide", "deep"),
         min_present_fraction=0.0,
     )
+
+
+def _as_checked(derive: Derive | None) -> Derive | None:
+    """What ingestion checks: the form of the texts."""
+    if derive is None:
+        return None
+    return Derive(part="hour" if derive.form.needs_hour else "year", format=derive.format)
 
 
 def for_transform(config: Config) -> Config:
@@ -63,9 +72,13 @@ def for_tuner(config: Config) -> Config:
 
 
 def for_data_validation(config: Config) -> Config:
-    """The sources, how the features are read, and which vocabulary they share; the bounds are passed separately."""
+    """The sources, how the features are read and derived, and which vocabulary they share; without the bounds."""
     features = tuple(
-        dataclasses.replace(_as_read(f), vocabulary=f.vocabulary) if isinstance(f.vocabulary, str) else _as_read(f)
+        dataclasses.replace(
+            _as_read(f),
+            vocabulary=f.vocabulary if isinstance(f.vocabulary, str) else _as_read(f).vocabulary,
+            derive=f.derive,
+        )
         for f in config.spec.features
     )
     return dataclasses.replace(

@@ -26,6 +26,7 @@ from transform.config.drift import Drift
 from transform.config.evaluation import OF_GROUPS, Evaluation, kind_of, split_slice
 from transform.config.quality import Quality
 from transform.config.schedule import Schedule
+from transform.derived_times import TimeForm
 from transform.errors import ConfigError
 from transform.feature_spec import IMPRESSIONS, LABEL, STRICT, Feature, FeatureSpec, Name
 
@@ -45,6 +46,7 @@ class Column:
       required: Whether a row needs a value.
       trim: Whether white space at the ends of its texts is removed.
       label_rule: Of a label: which values are positive; None if it is 0 or 1.
+      form: Of a string from which features are derived: which texts are allowed; None allows all.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Column:
     required: bool
     trim: bool = True
     label_rule: source_sections.LabelRule | None = None
+    form: TimeForm | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -85,6 +88,7 @@ class Config:
             if bound is not None and not self.spec.by_name[name].is_numeric:
                 raise ValueError(f"`evaluation.slices` has a bound on `{name}`, which is not numeric")
         self._check_groups()
+        self._check_derived()
         for name in self.drift.max_divergence:
             if name not in (allowed := [LABEL, *sorted(self.spec.by_name)]):
                 raise ValueError(f"`drift.max_divergence` names `{name}`, which is none of {allowed}")
@@ -92,7 +96,7 @@ class Config:
         if log.item_id is not None and log.item_id not in (ids := {f.source_column for f in self._possible_item_ids}):
             rule = "`sources.impressions.item_id` names the column of a categorical item feature of the impressions"
             raise ValueError(f"{rule}. Received: {log.item_id!r}; allowed: {sorted(ids)}")
-        keys = sorted(f.name for f in self.spec.features if f.side == "item" and f.kind == "categorical")
+        keys = sorted(f.name for f in self.spec.features if f.side == "item" and f.is_one_text)
         for name, table in self.sources.tables.items():
             if table.item_key is not None and table.item_key not in keys:
                 rule = f"`sources.tables.{name}.item_key` names a categorical item feature"
@@ -122,15 +126,15 @@ class Config:
     def _check_groups(self) -> None:
         """Checks that ranking metrics, and the bootstrap, have a column or feature to group by."""
         if (user := self.evaluation.user) is not None:
-            allowed = sorted(f.name for f in self.spec.features if f.kind == "categorical")
+            allowed = sorted(f.name for f in self.spec.features if f.is_one_text)
             if user not in allowed:
                 raise ValueError(
                     f"`evaluation.user` names a categorical feature. Received: {user!r}; allowed: {allowed}"
                 )
         by = self.evaluation.gauc_by
         feature = None if by is None else self.spec.by_name.get(by)
-        if by is not None and (feature is None or feature.kind != "categorical" or not feature.required):
-            allowed = sorted(f.name for f in self.spec.features if f.kind == "categorical" and f.required)
+        if by is not None and (feature is None or not feature.is_one_text or not feature.required):
+            allowed = sorted(f.name for f in self.spec.features if f.is_one_text and f.required)
             rule = "`evaluation.gauc_by` names a categorical feature that is `required`"
             raise ValueError(f"{rule}. Received: {by!r}; allowed: {allowed}")
         if self.sources.impressions.request_id is None:
@@ -138,6 +142,26 @@ class Config:
                 if kind_of(name) in OF_GROUPS and (name != "gauc" or by is None):
                     instead = ", or `evaluation.gauc_by`" if name == "gauc" else ""
                     raise ValueError(f"a threshold on {name} needs `sources.impressions.request_id`{instead}")
+
+    def _check_derived(self) -> None:
+        """Checks that the examples have what a derived feature's name is used for: they have its date or time."""
+        for name in self.evaluation.slices:
+            if (f := self.spec.by_name[split_slice(name)[0]]).derive is not None:
+                raise ValueError(
+                    f"`evaluation.slices` names `{f.name}`, which is derived: each time of `{f.source_column}` would "
+                    "be a slice"
+                )
+        by_column: dict[tuple[str, str], Feature] = {}
+        for f in self.spec.features:
+            if f.derive is not None:
+                first = by_column.setdefault((f.source, f.source_column), f)
+                assert first.derive is not None
+                if first.derive.format != f.derive.format:
+                    raise ValueError(
+                        "the features that are derived from one column have one `format`. Received: "
+                        f"{f.derive.format} for `{f.name}` and {first.derive.format} for `{first.name}`, of the column "
+                        f"`{f.source_column}`"
+                    )
 
     def features_of(self, source: str) -> tuple[Feature, ...]:
         return tuple(f for f in self.spec.features if f.source == source)
@@ -151,7 +175,7 @@ class Config:
         """
         installs, log = self.sources.installs, self.features_of(IMPRESSIONS)
         keys = [] if installs is None else installs.keys
-        joined = [f.name for f in log if f.side == "context" and f.kind == "categorical" and f.source_column in keys]
+        joined = [f.name for f in log if f.side == "context" and f.is_one_text and f.source_column in keys]
         return self.evaluation.user or self.evaluation.gauc_by or (joined[0] if len(joined) == 1 else None)
 
     @property
@@ -173,7 +197,7 @@ class Config:
     @property
     def _possible_item_ids(self) -> list[Feature]:
         features = self.features_of(IMPRESSIONS)
-        return [f for f in features if f.side == "item" and f.kind == "categorical"]
+        return [f for f in features if f.side == "item" and f.is_one_text]
 
     @cached_property
     def columns(self) -> dict[str, tuple[Column, ...]]:
@@ -184,11 +208,19 @@ class Config:
             name: {} for name in (IMPRESSIONS, *self.sources.tables)
         }
 
-        def add(source: str, name: str | None, kind: ColumnKind, required: bool, trim: bool = True) -> None:
+        def add(
+            source: str,
+            name: str | None,
+            kind: ColumnKind,
+            required: bool,
+            trim: bool = True,
+            form: TimeForm | None = None,
+        ) -> None:
             if name is not None:
                 columns = result.setdefault(source, {})
                 before = columns.get((name, kind), Column(name, kind, required, trim))
-                columns[name, kind] = Column(name, kind, required or before.required, trim and before.trim)
+                required, trim = required or before.required, trim and before.trim
+                columns[name, kind] = Column(name, kind, required, trim, form=form or before.form)
 
         if log.label is not None:
             result[IMPRESSIONS][log.label, "label"] = Column(log.label, "label", True, label_rule=log.label_rule)
@@ -207,8 +239,15 @@ class Config:
                 add("installs", key, "string", True)
             add("installs", installs.timestamp, "timestamp", True)
         for f in self.spec.features:
-            add(f.source, f.source_column, kinds[f.kind], f.required, f.trim)
+            form = self._form(f.source, f.source_column) if f.derive is not None else None
+            add(f.source, f.source_column, kinds[f.kind], f.required, f.trim, form)
         return {source: tuple(columns.values()) for source, columns in result.items()}
+
+    def _form(self, source: str, column: str) -> TimeForm | None:
+        """The form of the texts of a column: a text that one of its derived features cannot use is of no form."""
+        features = [f for f in self.features_of(source) if f.source_column == column]
+        forms = [f.derive.form for f in features if f.derive is not None]
+        return max(forms, key=lambda form: form.needs_hour, default=None)
 
     def to_json(self) -> str:
         """The whole config as canonical JSON, which `from_json` reads back."""

@@ -18,14 +18,22 @@ _ODD = (b"", b" ", b" a", b"a\nb", b"\r", b"\xff\xfe", "Zürich".encode(), b"<mi
 _NUMBERS = (0.0, -0.0, 1e-42, float("inf"), float("-inf"), 3.4e38, float("nan"), 7.0)
 
 
+#: Texts of every format of a derived feature, most of which are none of another format.
+_TIMES = (b"2026-11-28", b"2026-03-29T01:00Z", b"2026-03-29 02:30:00.5+02:00", b"01-Jan-1995", b"1774746000", b"-0.5")
+
+
 def random_examples(config: Config, span: int, number: int, seed: int) -> Iterator[bytes]:
     """Draws serialized examples of a span."""
     rng = random.Random(seed)
     schema = raw_schema(config)
+    derived = {feature.name for feature in config.spec.features if feature.derive is not None}
     for _ in range(number):
         example = tf.train.Example()
         for feature in schema.feature:
             _fill(example.features.feature[feature.name], feature, span, rng)
+            if feature.name in derived and rng.random() < 0.8:
+                times = tf.train.BytesList(value=[rng.choice(_TIMES)])
+                example.features.feature[feature.name].CopyFrom(tf.train.Feature(bytes_list=times))
         serialized: bytes = example.SerializeToString()
         yield serialized
 
