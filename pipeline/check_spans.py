@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -125,8 +126,23 @@ def _values(
     place = {c.name: i for i, c in enumerate(columns)}
     for block in FirstRows(config, span, IMPRESSIONS, columns, max_rows).blocks():
         for feature in features:
-            found[feature.name].update(value_counts(block.values[place[feature.source_column]]))
+            found[feature.name].update(_counts(block.values[place[feature.source_column]], feature))
     return found
+
+
+def _counts(texts: pa.Array, feature: Feature) -> Mapping[str, int]:
+    """Returns how often each value of a feature occurs; of a derived one, the parts of its times."""
+    counts = value_counts(texts)
+    if feature.derive is None or not counts:
+        return counts
+    # Imported here only: it imports TensorFlow, which a check of other features does not need.
+    from transform.derived_times_graph import derived
+
+    parts, is_time = (tensor.numpy() for tensor in derived(list(counts), feature.derive))
+    of_parts: collections.Counter[str] = collections.Counter()
+    for part, number in itertools.compress(zip(parts, counts.values(), strict=True), is_time):
+        of_parts[part.decode()] += number
+    return of_parts
 
 
 def _column(config: Config, span: SpanFiles, source: str, name: str, max_rows: int | None) -> Iterator[pa.Array]:

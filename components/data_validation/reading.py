@@ -18,10 +18,11 @@ from tfx.types import artifact_utils
 # tfx-bsl 1.21.0 has no public decoder outside of Beam.
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.data_validation.columns import Columns, Floats, numbers_of, tokens_of
+from components.data_validation.columns import Columns, Floats, Tokens, numbers_of, tokens_of
 from components.evaluation.scores import ScoringError, scores_of
 from transform.config.config import Config
-from transform.feature_spec import LABEL, REQUEST_ID
+from transform.derived_times_graph import derived
+from transform.feature_spec import LABEL, REQUEST_ID, Feature
 from transform.schema import raw_schema
 
 #: The largest number of examples measured. Ingestion shuffles them, so the first ones are a random sample; more would
@@ -59,9 +60,22 @@ def columns_of(examples: list[bytes], config: Config) -> Columns:
     return Columns(
         label=label,
         request=request,
-        tokens={f.name: tokens_of(features[f.name]) for f in config.spec.features if not f.is_numeric},
+        tokens={f.name: _tokens(features[f.name], f) for f in config.spec.features if not f.is_numeric},
         numbers={f.name: numbers_of(features[f.name]) for f in config.spec.features if f.is_numeric},
     )
+
+
+def _tokens(values: pa.ChunkedArray, feature: Feature) -> Tokens:
+    """Returns a feature's tokens: of a derived one those that the model computes of its times."""
+    tokens = tokens_of(values)
+    if feature.derive is None or not tokens.values:
+        return tokens
+    parts, is_time = derived(tf.constant(tokens.values), feature.derive)
+    place = np.full(len(tokens.values), -1)
+    distinct, place[is_time] = np.unique(parts[is_time].numpy().astype(str), return_inverse=True)
+    codes = place[tokens.codes]
+    is_kept = codes >= 0
+    return Tokens(distinct.tolist(), codes[is_kept], tokens.rows[is_kept], tokens.num_rows)
 
 
 def score(examples: list[bytes], saved_model: str) -> Floats | None:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from components.ingestion.rows import MAX_FLOAT, MAX_TIMESTAMP, MAX_WEIGHT
 from transform.config.config import Column, ColumnKind
 from transform.config.settings import Ingestion
+from transform.derived_times import TimeForm
 from transform.raw_texts import WHITE_SPACE, null_numbers, null_words, trimmed
 
 Mask = npt.NDArray[np.bool_]
@@ -34,6 +35,9 @@ TYPES: dict[ColumnKind, pa.DataType] = {
 
 #: A text that Python and Arrow read as the same number; a text of another form is left to `RowParser`.
 _PLAIN_NUMBER = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?$"
+
+#: From here on a float64 does not hold each whole number.
+_MAX_EXACT = 2.0**53
 
 #: A text that could be a date: see `rows`.
 _BASIC_DATE = r"^(19|20)[0-9]{6}$"
@@ -101,6 +105,8 @@ class BatchParser:
         else:
             odd = np.zeros(len(raw), bool)
         match column.kind:
+            case "string" if column.form is not None:
+                plain = self._time(raw, column, column.form)
             case "string":
                 plain = self._string(raw, column)
             case "list":
@@ -127,6 +133,14 @@ class BatchParser:
         if pa.types.is_integer(raw.type):
             return self._texts(raw.cast(pa.string()), column.trim)
         return _all_odd(raw, pa.string())
+
+    def _time(self, raw: pa.Array, column: Column, form: TimeForm) -> Plain:
+        odd = np.zeros(len(raw), bool)
+        if form.is_number and pa.types.is_floating(raw.type):
+            raw, odd = _whole_numbers(raw)
+        texts, odd_texts = self._string(raw, column)
+        is_time = _true(pc.match_substring_regex(texts, form.pattern))
+        return Plain(texts, odd | odd_texts | ~(is_time | _is_null(texts)))
 
     def _label(self, raw: pa.Array, column: Column) -> Plain:
         rule = column.label_rule
@@ -218,6 +232,14 @@ def _numbers(raw: pa.Array, may_be: Callable[[pa.DataType], bool] | None = None)
         return np.zeros(len(raw)), is_null, ~is_null
     numbers = pc.fill_null(numbers.cast(pa.float64(), safe=False), 0.0)
     return np.asarray(numbers), is_null, odd
+
+
+def _whole_numbers(raw: pa.Array) -> Plain:
+    """Returns floating numbers as whole ones, those that are none as odd, and NaN as null."""
+    numbers = np.asarray(pc.fill_null(raw.cast(pa.float64()), float("nan")))
+    is_null = np.isnan(numbers)
+    is_whole = (np.abs(numbers) < _MAX_EXACT) & (np.floor(numbers) == numbers)
+    return Plain(pa.array(np.where(is_whole, numbers, 0).astype(np.int64), mask=is_null), ~(is_whole | is_null))
 
 
 def _is_number(kind: pa.DataType) -> bool:

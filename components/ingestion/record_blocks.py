@@ -14,7 +14,14 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.ingestion.batch_parser import Plain
 from components.ingestion.blocks import RawBlock, checked_texts, json_column, rows_of
-from components.ingestion.record_readers import example_row, parquet_batches, read_records, seconds_of, to_python
+from components.ingestion.record_readers import (
+    example_row,
+    parquet_batches,
+    read_records,
+    seconds_of,
+    time_texts,
+    to_python,
+)
 from components.ingestion.rows import RawRow
 from transform.config.config import Column
 
@@ -32,7 +39,12 @@ def read_parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[RawBlock]
 
 def _parquet_block(batch: pa.RecordBatch, number: int, columns: Sequence[str]) -> RawBlock:
     def raw(column: Column) -> Plain:
-        return _arrow_column(batch.column(column.name))
+        values = batch.column(column.name)
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        if column.form is not None and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
+            return Plain(time_texts(values), np.zeros(len(values), bool))
+        return _arrow_column(values)
 
     def rows(positions: npt.NDArray[np.int64]) -> list[Mapping[str, Any]]:
         some = pa.array(positions)

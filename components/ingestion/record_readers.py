@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import google_crc32c
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from google.protobuf.message import DecodeError
 
 from components.ingestion.files import check_columns, check_unique, open_file
-from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
+from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow, StoredTime
 from transform.errors import InputError
 
 #: The number of rows of a Parquet file held in memory at once.
@@ -66,7 +67,8 @@ def to_python(column: pa.Array) -> list[Any]:
         lengths = column.value_lengths().to_pylist()
         return [None if length is None else list(itertools.islice(items, length)) for length in lengths]
     elif pa.types.is_timestamp(kind):
-        column = seconds_of(column)
+        pairs = zip(seconds_of(column).to_pylist(), time_texts(column).to_pylist(), strict=True)
+        return [None if seconds is None else StoredTime(seconds, text) for seconds, text in pairs]
     values: list[Any] = column.to_pylist()
     return values
 
@@ -77,6 +79,15 @@ def seconds_of(column: pa.Array) -> pa.Array:
     seconds = pc.divide(ticks, per_second)  # integer division, so that the fraction keeps its precision
     rest = pc.subtract(ticks, pc.multiply(seconds, per_second))
     return pc.add(seconds.cast(pa.float64(), safe=False), pc.divide(rest.cast(pa.float64()), float(per_second)))
+
+
+def time_texts(column: pa.Array) -> pa.Array:
+    """Returns timestamps or dates as ISO 8601 texts: timestamps without fraction, with a Z if they are in UTC."""
+    if not pa.types.is_timestamp(column.type):
+        return column.cast(pa.date32(), safe=False).cast(pa.string())
+    ticks = np.asarray(column.cast(pa.int64()).fill_null(0)) // TICKS_PER_SECOND[column.type.unit]
+    texts = pa.array(ticks, mask=np.asarray(column.is_null())).cast(pa.timestamp("s")).cast(pa.string())
+    return texts if column.type.tz is None else pc.binary_join_element_wise(texts, "Z", "")
 
 
 def read_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawRow]:

@@ -14,6 +14,7 @@ import numpy as np
 from transform.config.config import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import LabelRule
+from transform.derived_times import TimeForm
 from transform.raw_texts import null_numbers, null_words, trimmed
 
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
@@ -83,6 +84,22 @@ def kept_text(text: str) -> str:
     return text[:MAX_KEPT_CHARACTERS].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+class StoredTime(float):
+    """A time that a file stores as such: its seconds since 1970.
+
+    Attributes:
+      text: The time as an ISO 8601 text without fraction: with a Z if the file stores an instant, else in local time.
+    """
+
+    text: str
+
+    def __new__(cls, seconds: float, text: str) -> StoredTime:
+        """Returns the seconds with the text."""
+        time = super().__new__(cls, seconds)
+        time.text = text
+        return time
+
+
 class RowError(Exception):
     """A value that breaks its column's rule."""
 
@@ -97,6 +114,8 @@ class RowParser:
 
     A string is trimmed first if its column says so. It is a missing value if it is then empty or one of the null
     values; a number is a missing value if a null value spells that number. This is the rule of `transform.raw_texts`.
+
+    A text of a column from which features are derived must have the column's form (`transform.derived_times`).
 
     A row's values are in the order of `columns`: str for `string`, tuple of str for `list`, float for `float`,
     int 0 or 1 for `label`, float for `weight`, float seconds since 1970 for `timestamp`; None for a missing value.
@@ -160,6 +179,17 @@ class RowParser:
             ) from None
 
     def _string(self, value: Any, column: Column) -> str | None:
+        if column.form is None:
+            return self._one_text(value, column)
+        if not isinstance(value, str):
+            value = _as_time(value, column.form)
+            value = self._text(value, column) if isinstance(value, str) else value
+        text = None if value is None else self._one_text(value, column)
+        if text is not None and not column.form.matches(text):
+            raise RowError("bad_type", f"`{column.name}` must be {column.form.words}. Received: {text[:40]!a}")
+        return text
+
+    def _one_text(self, value: Any, column: Column) -> str | None:
         name = column.name
         if isinstance(value, str):
             if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value):
@@ -167,6 +197,8 @@ class RowParser:
             raise RowError("undecodable", f"`{name}` must be UTF-8 text. Received: {value[:40]!a}")
         if isinstance(value, int) and not isinstance(value, bool):
             return self._text(str(value), column)
+        if isinstance(value, StoredTime | datetime.date):
+            raise RowError("bad_type", f"`{name}` must be one text; `derive` takes a part of a time. Received: a time")
         raise RowError("bad_type", f"`{name}` must be one text. Received: {type(value).__name__} {str(value)[:40]!r}")
 
     def _list(self, value: Any, column: Column) -> tuple[str, ...] | None:
@@ -246,6 +278,17 @@ class RowParser:
                 "bad_type", f"`{name}` must be seconds since 1970 or ISO 8601. Received: {str(value)[:40]!a}"
             )
         return seconds
+
+
+def _as_time(value: Any, form: TimeForm) -> Any:
+    """Returns a time that a file stores as such, or a number where numbers are times, as a text or a whole number."""
+    if isinstance(value, StoredTime):
+        return value.text
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, float) and form.is_number:
+        return None if math.isnan(value) else int(value) if value.is_integer() else repr(value)
+    return value
 
 
 def _number(value: Any) -> float | None:

@@ -108,7 +108,7 @@ def _parser(config: Config, source: str, features: Sequence[Feature], read_from:
     """Returns a parser of the features' values; feature i is read from the column `read_from[i]`."""
     where = config.sources.of(source)
     columns = [
-        Column(column, KIND_OF_FEATURE[f.kind], f.required, f.trim)
+        Column(column, KIND_OF_FEATURE[f.kind], f.required, f.trim, form=None if f.derive is None else f.derive.form)
         for f, column in zip(features, read_from, strict=True)
     ]
     return RowParser(columns, where.null_values, where.list_separator, config.ingestion)

@@ -39,7 +39,9 @@ def test_keys_that_a_table_lacks_are_counted(tmp_path: Path) -> None:
     )
 
 
-def windows(folder: Path, spans: dict[int, list[str]], window: int, max_rows: int = 10_000) -> list[str]:
+def windows(
+    folder: Path, spans: dict[int, list[str]], window: int, max_rows: int = 10_000, derive: dict[str, str] | None = None
+) -> list[str]:
     """Returns the findings on a feature with these values in each span; `app` has the same values in all spans."""
     config = small_config(
         ("sources.impressions.path", "log-{SPAN}.csv"),
@@ -48,7 +50,7 @@ def windows(folder: Path, spans: dict[int, list[str]], window: int, max_rows: in
             "features",
             [
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}},
-                {"name": "weekday", "side": "context", "kind": "categorical", "vocabulary": {}},
+                {"name": "weekday", "side": "context", "kind": "categorical", "vocabulary": {}, "derive": derive},
             ],
         ),
         ("crosses", []),
@@ -71,6 +73,15 @@ def test_a_weekday_that_the_window_before_does_not_have(tmp_path: Path) -> None:
 def test_a_window_of_a_week_has_every_weekday(tmp_path: Path) -> None:
     week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
     assert windows(tmp_path, {i: [week[i % 7]] * 4 for i in range(9)}, window=7) == []
+
+
+def test_of_a_derived_feature_the_parts_come_back_and_not_the_times(tmp_path: Path) -> None:
+    days = {n: [f"2026-11-{n:02d}T{hour}:30" for hour in (10, 11)] for n in (2, 3, 4)}
+    assert windows(tmp_path, days, window=2, derive={"part": "hour", "format": "iso"}) == []
+    assert windows(tmp_path, days, window=2, derive={"part": "weekday", "format": "iso"}) == [
+        "`weekday` has other values from span to span: 2 of 2 rows of span 4 have one that the 2 spans before it do "
+        "not have (ingestion.window_spans)"
+    ]
 
 
 def test_values_that_mostly_come_back_are_no_mistake(tmp_path: Path) -> None:
