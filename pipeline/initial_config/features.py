@@ -12,6 +12,7 @@ from typing import Literal
 
 from components.ingestion.rows import MAX_FLOAT
 from pipeline.initial_config.sample import Column, Sample, is_number, shown
+from pipeline.initial_config.times import parts_of_times
 from transform.feature_spec import RESERVED_NAMES, Side
 
 #: Texts that mean "no value" in many logs.
@@ -87,7 +88,8 @@ class Guess:
     @property
     def is_id(self) -> bool:
         """Whether it is the id of something that comes back, such as an item."""
-        return self.role == "feature" and self.kind == "categorical" and "id" in words_of(self.column)
+        is_text = self.role == "feature" and self.kind == "categorical" and "derive" not in self.rule
+        return is_text and "id" in words_of(self.column)
 
     @property
     def is_user(self) -> bool:
@@ -136,14 +138,33 @@ def guess_columns(sample: Sample, label: str, nulls: Sequence[str], separator: s
         guess = _guess(column, sample.num_rows, nulls, separator)
         if guess.role in ("timestamp", "request_id", "impression_id") and guess.role in roles:
             guess = Guess(column.name, "left_out", f"{guess.reason}, as an earlier column is too")
+        parts = _parts(column, guess, nulls)
+        if parts and guess.role == "feature":
+            guess = Guess(column.name, "left_out", "dates or times, of which parts are features")
         roles.add(guess.role)
         if guess.role == "feature":
             guess = dataclasses.replace(guess, name=_feature_name(column.name, names))
         guesses.append(guess)
+        guesses += [dataclasses.replace(part, name=_feature_name(part.name, names)) for part in parts]
     has_items = any(g.side == "item" for g in guesses) and any(
         g.role == "request_id" or {*words_of(g.column)} & _USER_WORDS for g in guesses
     )
     return guesses if has_items else [dataclasses.replace(g, side="context") for g in guesses]
+
+
+def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
+    """Returns the features that are parts of a column's dates or times; none of an id's, a list's or a boolean's."""
+    is_single = column.stored not in ("list", "other", "boolean")
+    if not column.name or not is_single or guess.role in ("request_id", "impression_id"):
+        return []
+    words = {*words_of(column.name)}
+    side: Side = "item" if words & _ITEM_WORDS else "context"
+    return [
+        Guess(column.name, "feature", found.reason, f"{column.name}_{found.part}", side, "categorical", found.rule)
+        for found in parts_of_times(
+            _values(column, nulls), is_named_time=bool(words & _TIME_WORDS), is_stored_time=column.stored == "time"
+        )
+    ]
 
 
 def _feature_name(column: str, taken: set[str]) -> str:

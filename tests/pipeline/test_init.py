@@ -25,9 +25,12 @@ from components.ingestion.spans import resolve_span
 from pipeline.check import check_files, check_rows
 from pipeline.cli.main import cli
 from pipeline.initial_config.config_text import initial_config, shell_word, yaml_value
+from pipeline.initial_config.features import words_of
 from pipeline.initial_config.sample import read_sample
+from pipeline.initial_config.times import parts_of_times
 from transform.config.config import Config, load_config, parse_config, parse_yaml
 from transform.config.sources import DelimitedText, LabelRule
+from transform.derived_times import Derive
 from transform.errors import InputError
 
 
@@ -134,6 +137,45 @@ def test_a_parquet_file(tmp_path: Path) -> None:
     assert '# left out: "note": 120 of 120 values differ' in text
 
 
+def test_parts_of_dates_and_times_are_features(tmp_path: Path) -> None:
+    rows = [
+        f"{('01-Jan-1995', '', '15-Mar-1996')[i % 3]};2026-11-{1 + i % 20:02d}T{i % 24:02d}:30Z;{i * 10**9};{i % 2}"
+        for i in range(120)
+    ]
+    config, text = of_csv(tmp_path, ("released;time;sum;clicked\n" + "\n".join(rows)).encode())
+    assert config.sources.impressions.timestamp == "time"
+    derived = {f.name: (f.source_column, f.derive) for f in config.spec.features if f.derive is not None}
+    assert derived == {
+        "released_year": ("released", Derive(part="year", format="day_month_year")),
+        "released_month": ("released", Derive(part="month", format="day_month_year")),
+        "time_hour": ("time", Derive(part="hour", format="iso")),
+        "time_weekday": ("time", Derive(part="weekday", format="iso")),
+    }
+    assert kinds(config).keys() - derived.keys() == {"sum"}
+    assert '# each value is a date such as "01-Jan-1995"; 2 different years' in text
+    assert '# left out: "released": dates or times, of which parts are features' in text
+    assert "derive: {part: hour, format: iso, time_zone: UTC}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "parts"),
+    [
+        ("time", ["1764333005", "1764336605.5"], {"hour": "epoch_seconds"}),
+        ("sent_ts", ["1764333005000", "1764419405000"], {"weekday": "epoch_milliseconds"}),
+        ("amount", ["1764333005", "1764336605"], {}),
+        ("when", ["2026-11-28", "2026-12-28 10:00"], {"month": "iso"}),
+        ("when", ["2026-11-28", "2026-02-30"], {}),
+        ("when", ["2026-11-28 10:00", "2026-11-28 10:59"], {}),
+        ("time", ["1764333005.1.2"], {}),
+        ("time", [], {}),
+    ],
+)
+def test_times_that_differ_in_a_part(name: str, values: list[str], parts: dict[str, str]) -> None:
+    is_named = bool({*words_of(name)} & {"time", "ts"})
+    found = parts_of_times(values, is_named_time=is_named, is_stored_time=False)
+    assert {part: rule["derive"]["format"] for part, rule, _ in found} == parts  # type: ignore[index]
+
+
 N = 120
 EPOCH = 1_700_000_000
 
@@ -169,7 +211,7 @@ WHOLE = [decimal.Decimal(i) for i in range(4)]
         ("x", pa.array([["a"] if i % 2 else None for i in range(N)], pa.large_list(pa.string())), "categorical_list"),
         ("x", pa.array(every(7, DAYS)), None),
         ("x", pa.array(every(7, TIMES), pa.timestamp("us", "Europe/Berlin")), None),
-        ("x", pa.array([BIRTHDAYS[i % 30] for i in range(N)]), None),
+        ("x", pa.array([BIRTHDAYS[i % 30] for i in range(N)]), "categorical"),  # the year; the month is always 1
         ("x", pa.array([i * 10**9 + 1 for i in range(N)], pa.timestamp("ns")), "timestamp"),
         ("x", pa.array([DAYS[i % 3] for i in range(N)], pa.date64()), "timestamp"),
         ("x", pa.array([math.inf if i == 5 else i / 7 for i in range(N)]), None),

@@ -1,0 +1,93 @@
+"""Guesses which parts of a column's dates and times are features."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from pipeline.initial_config.sample import shown
+from transform.derived_times import MONTHS, TimeForm, TimeFormat, TimePart
+
+#: The numbers, in seconds since 1970, that are times if their column's name says so: from 1973 to 2099.
+_SECONDS = (100_000_000, 4_102_444_800)
+
+
+class PartOfTime(NamedTuple):
+    """A feature that is derived from a column.
+
+    Attributes:
+      part: The part.
+      rule: The feature's keys `derive` and `vocabulary`.
+      reason: Why, as a comment.
+    """
+
+    part: TimePart
+    rule: dict[str, object]
+    reason: str
+
+
+def parts_of_times(values: Iterable[str], *, is_named_time: bool, is_stored_time: bool) -> list[PartOfTime]:
+    """Returns the parts of a column's dates or times that differ: year and month, or with a time of day hour, weekday.
+
+    Args:
+      values: The column's texts.
+      is_named_time: Whether the column's name says that it is a time, without which numbers are none.
+      is_stored_time: Whether the file stores times as such.
+
+    Returns:
+      The parts; none unless each value is a date or a time of one format.
+    """
+    texts = sorted(set(values))
+    form = _form_of(texts, is_named_time)
+    if form is None:
+        return []
+    times = [_time(text, form.format) for text in texts]
+    derive: dict[str, object] = {"format": form.format}
+    if form.is_number or is_stored_time or any(time.tzinfo is not None for time in times):
+        derive["time_zone"] = "UTC"
+    parts: tuple[TimePart, ...] = ("hour", "weekday") if form.needs_hour or form.is_number else ("year", "month")
+    what = "time" if parts[0] == "hour" else "date"
+    found = []
+    for part in parts:
+        number = len({_value(time, part) for time in times})
+        if number > 1:
+            reason = f"each value is a {what} such as {shown(texts[0])}; {number:,} different {part}s"
+            found.append(PartOfTime(part, {"derive": {"part": part, **derive}, "vocabulary": {}}, reason))
+    return found
+
+
+def _form_of(texts: list[str], is_named_time: bool) -> TimeForm | None:
+    forms = [TimeForm("iso", needs_hour=True), TimeForm("iso"), TimeForm("day_month_year")]
+    if is_named_time and texts and all(re.fullmatch(r"[0-9.]+", text) for text in texts):
+        low, high = _SECONDS
+        numbers = [_number(text) for text in texts]
+        if all(low <= number < high for number in numbers):
+            forms.append(TimeForm("epoch_seconds"))
+        elif all(low * 1000 <= number < high * 1000 for number in numbers):
+            forms.append(TimeForm("epoch_milliseconds"))
+    return next((form for form in forms if texts and all(map(form.matches, texts))), None)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:  # several full stops
+        return math.nan
+
+
+def _time(text: str, time_format: TimeFormat) -> datetime.datetime:
+    if time_format == "iso":
+        time = datetime.datetime.fromisoformat(text)
+        return time if time.tzinfo is None else time.astimezone(datetime.UTC)
+    if time_format == "day_month_year":
+        day, month, year = text.split("-")
+        return datetime.datetime(int(year), MONTHS.index(month) + 1, int(day))
+    seconds = float(text) / (1000 if time_format == "epoch_milliseconds" else 1)
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def _value(time: datetime.datetime, part: TimePart) -> Any:
+    return time.weekday() if part == "weekday" else getattr(time, part)
