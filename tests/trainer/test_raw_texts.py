@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.ingestion.rows import RowError
 from pipeline.batch_scoring.raw_rows import ExampleMaker
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
 from trainer.model import WideDeep
@@ -204,12 +205,14 @@ def test_texts_that_differ_have_other_scores(deployed: Deployed) -> None:
         assert len(distinct) >= len(values) - 2, (column, scores)  # two unknown values may share an oov bucket
 
 
-def test_a_text_that_is_no_time_scores_as_no_value(deployed: Deployed) -> None:
+def test_a_text_that_is_no_time_is_rejected_in_a_log_and_no_value_in_a_request(deployed: Deployed) -> None:
     for column, texts in {"time": ("2026-11-28", "2026-11-28T24:00", "noon"), "released": ("31-Apr-1995",)}.items():
         expected = deployed.of_request(PLAIN | {column: ""})
         for text in texts:
             scores = deployed.ranked(PLAIN | {column: text}) | {"": deployed.of_request(PLAIN | {column: text})}
             assert list(scores.values()) == pytest.approx([expected] * len(scores), abs=1e-6), text
+            with pytest.raises(RowError, match=rf"^`{column}` must be an? .*\. Received: '{text}'$"):
+                deployed.of_log(PLAIN | {column: text})
 
 
 def test_null_words_have_no_place_in_a_vocabulary(deployed: Deployed) -> None:

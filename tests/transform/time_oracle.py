@@ -65,7 +65,7 @@ def _numbers(most: int, width: int = 2) -> st.SearchStrategy[str]:
 
 
 _YEARS = st.sampled_from([0, 999, 1000, 1600, 1700, 1899, 1900, 1904, 1945, 1969, 1970, 2000, 2024, 2026, 2099, 2100])
-_YEAR = st.one_of(_YEARS, st.integers(0, 9999)).map(lambda year: f"{year:04d}")
+_YEAR = st.one_of(_YEARS, st.integers(1900, 2099), st.integers(0, 9999)).map(lambda year: f"{year:04d}")
 _FRACTION = st.sampled_from(["", "", ".5", ".000", ".123456", ".1234567890", ".", ",5"])
 _OFFSET = st.one_of(
     st.sampled_from(
@@ -90,9 +90,17 @@ def _epochs(per_second: int) -> st.SearchStrategy[str]:
     return st.tuples(st.sampled_from(["", "", "", "0", "+", "-"]), whole, fraction).map("".join)
 
 
+#: Times of day that exist, with an offset or without.
+_EXISTING = st.tuples(
+    st.datetimes(datetime.datetime(1900, 1, 1), datetime.datetime(2099, 12, 31)).map(datetime.datetime.isoformat),
+    st.sampled_from(["", "Z", "+05:30", "-0330", "+14"]),
+).map("".join)
+
 #: By format, texts that are times, and others of nearly the same form.
 TEXTS: dict[TimeFormat, st.SearchStrategy[str]] = {
-    "iso": st.one_of(_DATE, st.tuples(_DATE, st.sampled_from(["T", "T", " ", "t", ""]), _CLOCK, _OFFSET).map("".join)),
+    "iso": st.one_of(
+        _DATE, _EXISTING, st.tuples(_DATE, st.sampled_from(["T", "T", " ", "t", ""]), _CLOCK, _OFFSET).map("".join)
+    ),
     "day_month_year": st.tuples(
         _numbers(32), st.sampled_from([*_MONTHS, "JAN", "may", "Mai"]), st.one_of(_YEAR, st.just("95"))
     ).map("-".join),
