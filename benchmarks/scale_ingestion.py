@@ -32,7 +32,7 @@ from components.artifact_types import Catalog, Quarantine
 from components.ingestion.component import ImpressionExampleGenExecutor
 from components.ingestion.counts import read_counts
 from components.ingestion.spans import resolve_span
-from pipeline.create import LOCAL_BEAM_ARGS
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.simulator import simulate
 from pipeline.simulator.writers import write_part
 from tests.components.ingestion.row_by_row.examples import Layout

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from components.fingerprint import ROOT
 from transform import derived_times, feature_spec
+from transform.config import beam as beam_settings
 from transform.config import drift as drift_settings
 from transform.config import evaluation as evaluation_settings
 from transform.config import infra_validation as infra_settings
@@ -161,6 +162,7 @@ def _child(node: JsonSchema) -> tuple[type | None, str]:
                 name = part["$ref"].rsplit("/", 1)[1]
                 modules = (
                     settings,
+                    beam_settings,
                     drift_settings,
                     evaluation_settings,
                     infra_settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tfx.components import (
@@ -44,22 +45,13 @@ from components.resolvers import (
 )
 from components.statistics.component import ColumnStatisticsGen
 from components.trainer import RankingTrainer
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY
 from transform.config import component_configs
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
-
-#: Beam options of a local run: one process, rows in memory. The runner is named, since "DirectRunner" may select one
-#: that downloads itself. No container is used; but if an image is named, TFX 1.21.0 does not package itself (42 MB) for
-#: the remote workers of each component.
-LOCAL_BEAM_ARGS = (
-    "--runner=FnApiRunner",
-    "--direct_running_mode=in_memory",
-    "--direct_num_workers=1",
-    "--sdk_container_image=none",
-)
 
 #: The gates that stop a span because of its data. A span that one of them read and did not pass is never a reference.
 _GATES_ON_DATA = [AnomalyGate.get_class_type(), DataGate.get_class_type()]
@@ -85,7 +77,6 @@ class RunSettings:
       data_root: The folder below which the config's sources lie.
       workspace: The folder for everything that the run writes.
       span: The span; None takes the latest.
-      beam_args: Beam's pipeline options.
       force_reason: Why a model is pushed although the gate on quality, or the push, refuses it; empty if it is not.
       accept_reason: Why findings of the gates on data do not stop the run; empty if they do. In a compiled pipeline, a
         runtime parameter.
@@ -94,13 +85,17 @@ class RunSettings:
     data_root: str
     workspace: Workspace
     span: int | None = None
-    beam_args: tuple[str, ...] = LOCAL_BEAM_ARGS
     force_reason: str = ""
     accept_reason: str | RuntimeParameter = ""
 
 
 def create_pipeline(
-    config: Config, settings: RunSettings, *, only_ingest: bool = False, span_parameter: RuntimeParameter | None = None
+    config: Config,
+    settings: RunSettings,
+    *,
+    only_ingest: bool = False,
+    span_parameter: RuntimeParameter | None = None,
+    beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
 ) -> tfx_pipeline.Pipeline:
     """Builds the pipeline.
 
@@ -109,6 +104,8 @@ def create_pipeline(
       settings: The runner's settings.
       only_ingest: Whether to stop after ingestion; used for the earlier spans of a window.
       span_parameter: The runtime parameter for the span of a compiled pipeline's runs; replaces `settings.span`.
+      beam_args: Beam's options in the compiled pipeline, which TFX's own runners use. They are part of TFX's cache key,
+        so `pipeline.runner.launch` leaves them as they are here and launches nodes with those of `config.beam`.
 
     Returns:
       A pipeline for any TFX runner; the runner supplies the connection to ML Metadata.
@@ -125,7 +122,7 @@ def create_pipeline(
         pipeline_root=str(settings.workspace.artifacts),
         components=components,
         enable_cache=True,
-        beam_pipeline_args=list(settings.beam_args),
+        beam_pipeline_args=list(beam_args),
     )
 
 

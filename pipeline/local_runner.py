@@ -15,6 +15,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.fingerprint import ROOT
+from pipeline.beam_options import beam_args_of, check_beam
 from pipeline.compile.ir import with_node_runs
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.runner.lost_metadata import reserve_ids
@@ -52,8 +53,10 @@ def pipeline_from_environment() -> tfx_pipeline.Pipeline:
     data_root = path_from_environment("WDR_DATA", "runs/data")
     workspace = workspace_from_environment()
     span = os.environ.get("WDR_SPAN")
+    check_beam(config.beam)
     write_schema(config, workspace)
-    pipeline = create_pipeline(config, RunSettings(str(data_root), workspace, None if span is None else int(span)))
+    settings = RunSettings(str(data_root), workspace, None if span is None else int(span))
+    pipeline = create_pipeline(config, settings, beam_args=beam_args_of(config.beam))
     pipeline.metadata_connection_config = workspace.metadata_connection()
     return pipeline
 

@@ -110,10 +110,13 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     loaded = read_config(config)
     with quiet_imports():
         from components.ingestion.spans import resolve_span
+        from pipeline.beam_options import check_beam
         from pipeline.check import check_files, check_rows
         from pipeline.check_spans import unmatched_joins, values_outside_windows
         from pipeline.check_training import training_warnings
         from pipeline.source_report import described
+
+        check_beam(loaded.beam)
     data_root = str(Path(data).absolute())
     found = resolve_span(loaded, data_root, span)
     click.echo(f"{config} is valid; span {found.span}", err=as_json)

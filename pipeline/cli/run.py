@@ -28,6 +28,7 @@ from pipeline.errors import first_line
 
 if TYPE_CHECKING:
     from pipeline.workspace import Workspace
+    from transform.config.beam import Beam
     from transform.config.config import Config
 
 #: Exit code of a run whose model a gate refused, with `--fail-if-refused`.
@@ -62,7 +63,7 @@ class Spans(click.ParamType[range]):
 )
 @click.option("--rolling-window", type=click.IntRange(min=1), help="Number of spans to train on; overrides the config.")
 @click.option(
-    "--beam-arg", "beam_args", multiple=True, help="A Beam pipeline option; overrides those of the local runner."
+    "--beam-arg", "beam_args", multiple=True, help="A Beam pipeline option; all of them override the config's `beam`."
 )
 @click.option(
     "--force-push",
@@ -101,15 +102,27 @@ def run(
     if rolling_window is not None:
         ingestion = dataclasses.replace(loaded.ingestion, window_spans=rolling_window)
         loaded = dataclasses.replace(loaded, ingestion=ingestion)
+    if beam_args:
+        loaded = dataclasses.replace(loaded, beam=_beam_of(beam_args))
     place, data_root = Workspace.at(workspace), str(Path(data).absolute())
     shown = _Shown(verbose, log_level, as_json)
     if backfill is None:
         overruled = {"force_reason": reason if force_push else "", "accept_reason": reason if accept_span else ""}
-        is_refused = _run_once(loaded, place, data_root, span, beam_args, overruled, shown)
+        is_refused = _run_once(loaded, place, data_root, span, overruled, shown)
     else:
-        is_refused = _backfill(loaded, place, data_root, backfill, beam_args, shown)
+        is_refused = _backfill(loaded, place, data_root, backfill, shown)
     if is_refused and fail_if_refused:
         raise click.exceptions.Exit(REFUSED)
+
+
+def _beam_of(args: tuple[str, ...]) -> Beam:
+    """Returns a config's section `beam` with the options of the command line."""
+    from transform.config.beam import Beam, broken_rule
+    from transform.errors import InputError
+
+    if (rule := broken_rule(args)) is not None:
+        raise InputError(f"`--beam-arg` {rule}. Received: {list(args)}")
+    return Beam(args=args)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,16 +134,14 @@ class _Shown:
     as_json: bool
 
 
-def _backfill(
-    config: Config, place: Workspace, data_root: str, spans: range, beam_args: tuple[str, ...], shown: _Shown
-) -> bool:
+def _backfill(config: Config, place: Workspace, data_root: str, spans: range, shown: _Shown) -> bool:
     """Runs once for each span; returns whether a model was refused."""
     from transform.errors import GateError, UnusableLogsError
 
     is_refused = False
     for span in spans:
         try:
-            is_refused |= _run_once(config, place, data_root, span, beam_args, {}, shown)
+            is_refused |= _run_once(config, place, data_root, span, {}, shown)
         except (GateError, UnusableLogsError) as error:
             click.echo(f"span {span} is skipped; the next run starts from the last good span: {error}", err=True)
     return is_refused
@@ -141,7 +152,6 @@ def _run_once(
     place: Workspace,
     data_root: str,
     span: int | None,
-    beam_args: tuple[str, ...],
     overruled: Mapping[str, str],
     shown: _Shown,
 ) -> bool:
@@ -160,14 +170,14 @@ def _run_once(
         from absl import logging
 
         from components.model_store.versions import versions
-        from pipeline.create import LOCAL_BEAM_ARGS, RunSettings
+        from pipeline.create import RunSettings
         from pipeline.outages import outage
         from pipeline.report.headline import headline
         from pipeline.report.summary import summary
         from pipeline.runner.run import run as run_pipeline
 
         logging.set_verbosity(shown.log_level)
-        settings = RunSettings(data_root, place, span, beam_args or LOCAL_BEAM_ARGS, **overruled)
+        settings = RunSettings(data_root, place, span, **overruled)
         try:
             run_result = run_pipeline(config, settings, run_id, display.show)
         except UserError:

@@ -59,8 +59,11 @@ def compile_command(
         schedule = dataclasses.replace(loaded.schedule, start=start.date())
         loaded = dataclasses.replace(loaded, schedule=schedule)
     with quiet_imports():
+        from pipeline.beam_options import check_beam
         from pipeline.compile.compiled import write_compiled
         from pipeline.compile.targets import write_target
+
+        check_beam(loaded.beam)
     topology = write_compiled(loaded, out.absolute(), group=group)
     file = write_target(target, topology, out.absolute(), image=image, claim=claim, secret=secret)
     tasks = f" in {len(topology.tasks)} tasks" if group else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
@@ -15,10 +16,11 @@ from tfx import types
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable import beam_executor_operator, launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import event_lib
-from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.compile.ir import compile_ir
 from pipeline.metadata.handle import Metadata
 
@@ -58,12 +60,17 @@ def compile_pipeline(pipeline: tfx_pipeline.Pipeline, run_id: str) -> pipeline_p
     return ir
 
 
-def run_nodes(ir: pipeline_pb2.Pipeline, connection: metadata_store_pb2.ConnectionConfig) -> Iterator[NodeEvent]:
+def run_nodes(
+    ir: pipeline_pb2.Pipeline,
+    connection: metadata_store_pb2.ConnectionConfig,
+    beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
+) -> Iterator[NodeEvent]:
     """Runs all nodes in order.
 
     Args:
       ir: The compiled pipeline.
       connection: The connection to ML Metadata.
+      beam_args: As in `launch_node`.
 
     Yields:
       An event at the start and at the end of each node.
@@ -75,16 +82,23 @@ def run_nodes(ir: pipeline_pb2.Pipeline, connection: metadata_store_pb2.Connecti
     for node in ir.nodes:
         node_id = node.pipeline_node.node_info.id
         yield NodeEvent(node_id, "running")
-        yield launch_node(ir, node_id, connection)
+        yield launch_node(ir, node_id, connection, beam_args)
 
 
-def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.ConnectionConfig) -> NodeEvent:
+def launch_node(
+    ir: pipeline_pb2.Pipeline,
+    node_id: str,
+    connection: metadata_store_pb2.ConnectionConfig,
+    beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
+) -> NodeEvent:
     """Runs one node, unless it is already done in this run.
 
     Args:
       ir: The compiled pipeline.
       node_id: The node.
       connection: The connection to ML Metadata.
+      beam_args: The options of the node's Beam pipelines, in place of those in the compiled pipeline. They are no part
+        of TFX's cache key: the number of workers, a port or a folder for their files changes no output.
 
     Returns:
       The event of its end.
@@ -103,6 +117,9 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        custom_executor_operators={
+            executable_spec_pb2.BeamExecutableSpec: functools.partial(_beam_operator, tuple(beam_args))
+        },
     ).launch()
     # If its inputs do not resolve, TFX's launcher returns normally.
     state = None
@@ -114,6 +131,21 @@ def launch_node(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_st
     if state is None:
         raise NodeFailedError(f"{node_id} did not run: its inputs did not resolve; the log says which")
     return NodeEvent(node_id, state, time.monotonic() - started, info.execution_id)
+
+
+def _beam_operator(
+    beam_args: Sequence[str], executor_spec: executable_spec_pb2.BeamExecutableSpec, platform_config: object = None
+) -> beam_executor_operator.BeamExecutorOperator:
+    """Returns what runs a Beam executor with these options; the launcher's own spec, in the cache key, stays as it is.
+
+    TFX 1.21.0 hashes the whole executor spec, with the options in it (`cache_utils.get_cache_context`).
+    """
+    changed = executable_spec_pb2.BeamExecutableSpec()
+    changed.CopyFrom(executor_spec)
+    del changed.beam_pipeline_args[:], changed.beam_pipeline_args_placeholders[:]
+    for arg in beam_args:
+        changed.beam_pipeline_args_placeholders.add().value.string_value = arg
+    return beam_executor_operator.BeamExecutorOperator(changed, platform_config)
 
 
 def _put_inputs(

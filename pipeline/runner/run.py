@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-from collections.abc import Callable, Sequence
-
-from apache_beam.options.pipeline_options import PipelineOptions
+from collections.abc import Callable
 
 from components.ingestion.spans import has_spans
 from components.model_store.versions import history
+from pipeline.beam_options import beam_args_of, check_beam
 from pipeline.check import check_span
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.handle import allow_long_values
@@ -22,7 +19,6 @@ from pipeline.runner.window import spans_to_ingest
 from pipeline.schema_file import write_schema
 from pipeline.workspace_lock import claimed
 from transform.config.config import Config
-from transform.errors import UserError
 
 
 def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> RunResult:
@@ -38,22 +34,11 @@ def run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[
       The run's result; a run whose model the gates refuse is a successful run.
 
     Raises:
-      UserError: If the data is not fit, or another run is using the workspace.
+      UserError: If the data is not fit, Beam does not know an option, or another run is using the workspace.
     """
-    _check_beam_args(settings.beam_args)
+    check_beam(config.beam)
     with claimed(settings.workspace):
         return _run(config, settings, run_id, on_event)
-
-
-def _check_beam_args(beam_args: Sequence[str]) -> None:
-    """Raises UserError if Beam cannot parse its options; Beam itself would exit, with the reason in the log only."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            PipelineOptions(list(beam_args)).get_all_options()
-    except SystemExit as error:
-        reason = printed.getvalue().rstrip().rpartition("error: ")[2]
-        raise UserError(f"`--beam-arg` must be an option that Beam knows: {reason}") from error
 
 
 def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[[NodeEvent], None]) -> RunResult:
@@ -63,17 +48,18 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     connection = settings.workspace.metadata_connection()
     allow_long_values(connection)
     reserve_ids(connection, settings.workspace)
+    beam_args = beam_args_of(config.beam)
     if has_spans(config):
         settings = dataclasses.replace(settings, span=found.span)
         for span in spans_to_ingest(config, settings.data_root, found.span):
             pipeline = create_pipeline(config, dataclasses.replace(settings, span=span), only_ingest=True)
-            for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection):
+            for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection, beam_args):
                 on_event(dataclasses.replace(event, node_id=f"{event.node_id} (span {span})"))
     executions: dict[str, int] = {}
     node = ""
     recorder = RunRecorder(settings.workspace, connection, config.name, run_id, found.span)
     with recorder.recording_errors(lambda: node, lambda: executions):
-        for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection):
+        for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection, beam_args):
             on_event(event)
             node = event.node_id
             if event.execution_id is not None:

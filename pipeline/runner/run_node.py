@@ -15,6 +15,7 @@ from components.ingestion.component import LATEST
 from components.ingestion.spans import has_spans, resolve_span
 from components.lineage import ended_well
 from components.model_store.versions import history
+from pipeline.beam_options import beam_args_of
 from pipeline.check import check_files
 from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, RunEnvironment, read_config, read_ir, read_topology
 from pipeline.compile.topology import Topology, marker_of
@@ -105,7 +106,7 @@ def run_node(
                 if node_id == EXAMPLE_GEN:
                     _prepare(compiled, topology, config, place, span, run, connection)
                 ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run, accept_reason)
-                event = launch_node(ir, node_id, connection)
+                event = launch_node(ir, node_id, connection, beam_args_of(config.beam))
             if node_id == PUSH:
                 return NodeResult(event, *recorder.ended(_executions(connection, run, known)))
             recorder.node_ended(node_id)
@@ -139,7 +140,7 @@ def _prepare(
     has_marker = storage.exists(marker(span))  # a store may write no markers
     for earlier in spans_to_ingest(config, place.data_root, span, marker if has_marker else None, InputError):
         ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
-        launch_node(ir, EXAMPLE_GEN, connection)
+        launch_node(ir, EXAMPLE_GEN, connection, beam_args_of(config.beam))
 
 
 def _is_settled(config: Config, place: RunEnvironment, span: int, first_span: int) -> bool:

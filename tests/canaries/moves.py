@@ -47,9 +47,16 @@ from tfx.dsl.components.base import (
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import base_driver as portable_driver
-from tfx.orchestration.portable import data_types, launcher, outputs_utils, runtime_parameter_utils
+from tfx.orchestration.portable import (
+    beam_executor_operator,
+    cache_utils,
+    data_types,
+    launcher,
+    outputs_utils,
+    runtime_parameter_utils,
+)
 from tfx.orchestration.portable.mlmd import event_lib, execution_lib
-from tfx.proto.orchestration import driver_output_pb2, pipeline_pb2
+from tfx.proto.orchestration import driver_output_pb2, executable_spec_pb2, pipeline_pb2
 from tfx.types import artifact_utils, component_spec, standard_component_specs
 from tfx.utils import dependency_utils, path_utils
 from tfx_bsl import sketches
@@ -223,6 +230,12 @@ MOVES: dict[str, list[Move]] = {
     "check_pipeline_ir": [gone(pipeline_pb2, "RuntimeParameter")],
     "check_runtime_parameters": [now(runtime_parameter_utils, "substitute_runtime_parameter", lambda ir, values: None)],
     "check_launcher": [now(launcher, "Launcher", _Named), gone(runner_utils, "extract_custom_driver_spec")],
+    "check_beam_operator": [
+        now(cache_utils, "get_cache_context", _Named),
+        now(launcher, "Launcher", _Named),
+        gone(executable_spec_pb2, "BeamExecutableSpec"),
+        now(beam_executor_operator, "BeamExecutorOperator", _Named),
+    ],
     "check_event": [now(event_lib, "generate_event", _no_step_in_the_path)],
     "check_output_folders": [
         now(outputs_utils, "_SYSTEM", ".tfx"),

@@ -70,6 +70,7 @@ TFMA, KERAS, UVICORN = ("tensorflow-model-analysis", "0.52.0"), ("tf-keras", "2.
 
 _OWN_COMPONENT = "a component with an executor of its own: `tfx.v1` has only function components, without drivers"
 _OWN_RUNNER = "nodes are run one by one, with the errors of each; `tfx.v1` runs whole pipelines only"
+_BEAM_OPTIONS = "Beam's options for a node that are no part of the key of TFX's cache, as they change no output"
 _OWN_ANALYSIS = "what tf.Transform defines is computed by vectorized code, with the same results"
 _OWN_STATISTICS = "TFDV's statistics without its Beam pipeline, which is its public way to them"
 _ARTIFACTS = "the folders of splits and models are TFX's; `tfx.v1` has the artifacts, not their layout"
@@ -383,7 +384,7 @@ PRIVATE_USES = (
         *TFX,
         "no package of TFX for Beam's workers if an image is named",
         (),
-        ("pipeline/create.py",),
+        ("pipeline/beam_options.py",),
         "packaging takes seconds in each component; there is no option against it",
         of_tfx.check_no_packaging,
         ('"--sdk_container_image=none"',),
@@ -440,6 +441,22 @@ PRIVATE_USES = (
         ("pipeline/runner/launch.py",),
         _OWN_RUNNER,
         of_tfx.check_launcher,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.orchestration.portable.beam_executor_operator",
+        ("BeamExecutorOperator",),
+        ("pipeline/runner/launch.py",),
+        _BEAM_OPTIONS,
+        of_tfx.check_beam_operator,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.proto.orchestration.executable_spec_pb2",
+        ("BeamExecutableSpec",),
+        ("pipeline/runner/launch.py",),
+        _BEAM_OPTIONS,
+        of_tfx.check_beam_operator,
     ),
     PrivateUse(
         *TFX,

@@ -35,7 +35,7 @@ from tfx.dsl.components.base import base_beam_executor, base_driver, base_execut
 from tfx.dsl.components.common import resolver
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import base_driver as portable_driver
-from tfx.orchestration.portable import data_types, launcher, outputs_utils, runtime_parameter_utils
+from tfx.orchestration.portable import cache_utils, data_types, launcher, outputs_utils, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import event_lib
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.proto.orchestration import driver_output_pb2, pipeline_pb2
@@ -51,9 +51,9 @@ from components.remembering_transform import RememberingTransform
 from components.trainer import RankingTrainer
 from components.uncached import UncachedDriver
 from pipeline import errors
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.compile import ir as our_ir
 from pipeline.compile import kubeflow
-from pipeline.create import LOCAL_BEAM_ARGS
 from pipeline.metadata.handle import Metadata
 from pipeline.runner import launch
 from tests.canaries import tiny_pipeline as tiny
@@ -188,6 +188,20 @@ def check_launcher() -> None:
     assert (again.state, again.execution_id) == ("done", first[1].execution_id)
     assert types_by_id[found[0].type_id] == tiny.RECORDED
     assert [[step.key or step.index for step in event.path.steps] for event in inputs] == [["schema", 0]]
+
+
+def check_beam_operator() -> None:
+    """The launcher takes an operator for Beam's executors; its own executor spec, options included, is in the key."""
+    inspect.signature(launcher.Launcher).bind(0, 0, 0, 0, custom_executor_operators={})
+    assert "executor_spec.SerializeToString(" in inspect.getsource(cache_utils.get_cache_context)
+    of_beam = executor_spec.BeamExecutorSpec(_BeamExecutor)
+    of_beam.add_beam_pipeline_args(["--direct_num_workers=1"])
+    encoded = of_beam.encode()
+    kept = encoded.SerializeToString()
+    operator = launch._beam_operator(("--runner=FnApiRunner",), encoded)
+    assert launcher.DEFAULT_EXECUTOR_OPERATORS[type(encoded)] is type(operator)
+    assert [each.value.string_value for each in operator.beam_pipeline_args] == ["--runner=FnApiRunner"]
+    assert encoded.SerializeToString() == kept
 
 
 def check_event() -> None:

@@ -134,6 +134,17 @@ STOPS = [
         "|(ndcg|map|recall)@[1-9][0-9]{0,3})$. "
         "Received: 'f1' (<config_path>, evaluation.thresholds.f1).",
     ),
+    Stop(
+        "a runner of Beam's that drops outputs",
+        _set("beam.args", ["--runner=DaskRunner"]),
+        "`args` must not name DaskRunner, which runs the last branch of a pipeline only, so that outputs are missing. "
+        "Received: ['--runner=DaskRunner'] (<config_path>, beam.args).",
+    ),
+    Stop(
+        "an option that Beam does not know",
+        _set("beam.args", ["--runner=FnApiRunner", "--spam=1"]),
+        "`beam.args` (`--beam-arg`) must be options that Beam knows, with FnApiRunner. Received: --spam",
+    ),
     # Faults in the files.
     Stop("no log", lambda store: store.log.unlink(), f"there are no impressions for any span ({LOG_PATTERN})"),
     Stop("no catalog", lambda store: store.catalog.unlink(), "the source `catalog` has no file (<catalog>)"),

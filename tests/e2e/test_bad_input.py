@@ -17,8 +17,8 @@ import tensorflow as tf
 import pipeline.runner.run
 from components.data_validation.gates import RELEASE
 from components.ingestion.spans import SpanFiles
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.check import check_span
-from pipeline.create import LOCAL_BEAM_ARGS
 from pipeline.errors import first_line, sentence
 from pipeline.report.run_report import read_report
 from tests.e2e import store
@@ -109,6 +109,8 @@ def test_debug_shows_the_traceback(options: tuple[str, str], tmp_path: Path) -> 
     assert "transform.errors.ConfigError: the config cannot be read: No such file or directory" in done.stderr
 
 
+_BEAM_ARGS = ["--data", "<data>", "--workspace", "<workspace>", "--beam-arg=--runner=FnApiRunner"]
+
 #: Errors on the command line: the options beside the config, the message, and the exit code. Code 2 means that click
 #: found the error, whose message then also refers to `--help`.
 WRONG_COMMANDS: list[tuple[str, list[str], str, int]] = [
@@ -129,8 +131,17 @@ WRONG_COMMANDS: list[tuple[str, list[str], str, int]] = [
     ("run", ["--data", "<data>", "--workspace", "<log>/below"], "Not a directory: <log>/below/logs", 1),
     (
         "run",
-        ["--data", "<data>", "--workspace", "<workspace>", "--beam-arg=--direct_num_workers=two"],
-        "`--beam-arg` must be an option that Beam knows: argument --direct_num_workers: invalid int value: 'two'",
+        [*_BEAM_ARGS, "--beam-arg=--direct_num_workers=two"],
+        "`beam.args` (`--beam-arg`) must be options that Beam knows: argument --direct_num_workers: invalid int value: "
+        "'two'",
+        1,
+    ),
+    (
+        "run",
+        [*_BEAM_ARGS, "--beam-arg=--direct_running_mode=multi_threading"],
+        "`--beam-arg` must not run workers as threads (`--direct_running_mode=multi_threading`): a coder that they "
+        "share breaks, and memory grew to 20 GB; `multi_processing` runs them as processes. Received: "
+        "['--runner=FnApiRunner', '--direct_running_mode=multi_threading']",
         1,
     ),
 ]

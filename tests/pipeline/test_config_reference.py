@@ -18,6 +18,7 @@ from pipeline.create import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
 from tests.pipeline.tutorial_configs import TUTORIAL, yaml_examples
 from transform import derived_times, feature_spec
+from transform.config import beam as beam_settings
 from transform.config import drift as drift_settings
 from transform.config import evaluation as evaluation_settings
 from transform.config import infra_validation as infra_settings
@@ -62,6 +63,7 @@ PLACES: dict[type, str] = {
     infra_settings.Skew: "`skew`",
     drift_settings.Drift: "`drift`",
     settings.Push: "`push`",
+    beam_settings.Beam: "`beam`",
     schedule_settings.Schedule: "`schedule`",
     schedule_settings.Pod: "`schedule.pods.NAME`",
 }
@@ -98,6 +100,7 @@ def test_the_places_are_all_dataclasses_of_a_config() -> None:
         thing
         for module in (
             settings,
+            beam_settings,
             drift_settings,
             evaluation_settings,
             infra_settings,

@@ -8,8 +8,8 @@ from tests.transform.small_config import REMOVED
 
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
 TOP_KEYS = (
-    "['count_encodings', 'crosses', 'drift', 'evaluation', 'features', 'infra_validation', 'ingestion', 'model', "
-    "'name', 'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
+    "['beam', 'count_encodings', 'crosses', 'drift', 'evaluation', 'features', 'infra_validation', 'ingestion', "
+    "'model', 'name', 'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
     "['boundaries', 'column', 'derive', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'parts', "
@@ -32,6 +32,20 @@ INSTALLS = {"path": "installs.csv", "format": "csv"}
 
 MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ([("name", REMOVED)], "`name` is required (small.yaml, name)."),
+    (
+        [("beam.args", ["--runner=DaskRunner"])],
+        "`args` must not name DaskRunner, which runs the last branch of a pipeline only, so that outputs are missing. "
+        "Received: ['--runner=DaskRunner'] (small.yaml, beam.args).",
+    ),
+    (
+        [("beam.args", ["--runner=FlinkRunner"]), ("beam.num_workers", 4)],
+        "`beam.num_workers` goes without `beam.args`, which name a runner and its workers. Received: 4 and "
+        "['--runner=FlinkRunner'] (small.yaml, beam).",
+    ),
+    (
+        [("beam.num_workers", 0)],
+        "`num_workers` must be at least 1. Received: 0 (small.yaml, beam.num_workers).",
+    ),
     (
         [("name", "App Store")],
         "`name` must match the pattern ^[a-z][a-z0-9_]*$. Received: 'App Store' (small.yaml, name).",

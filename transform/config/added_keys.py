@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from transform.config.beam import Beam
 from transform.config.renamed_keys import EACH
 from transform.config.sources import DelimitedText
 
@@ -42,6 +43,7 @@ ADDED_KEYS = (
     AddedKey(("training",), "validation_fraction"),
     AddedKey(("spec", "features", EACH), "scale", "quantile"),
     AddedKey(("spec", "features", EACH), "derive"),
+    AddedKey((), "beam", {**dataclasses.asdict(Beam()), "args": []}),
 )
 
 

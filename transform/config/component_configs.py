@@ -6,6 +6,7 @@ import dataclasses
 
 from transform.config import infra_validation as infra_settings
 from transform.config import settings
+from transform.config.beam import Beam
 from transform.config.config import Config
 from transform.config.drift import Drift
 from transform.config.evaluation import Evaluation, Threshold
@@ -94,8 +95,8 @@ def for_infra_validation(config: Config) -> Config:
 
 
 def for_push(config: Config) -> Config:
-    """Everything that determined the model and its evaluation; not the schedule."""
-    return dataclasses.replace(config, schedule=Schedule())
+    """Everything that determined the model and its evaluation; not the schedule, and not where Beam ran."""
+    return dataclasses.replace(config, schedule=Schedule(), beam=Beam())
 
 
 def for_quality_gate(config: Config) -> Config:
@@ -113,5 +114,6 @@ def _without_gates(config: Config) -> Config:
         push=settings.Push(),
         drift=Drift(),
         schedule=Schedule(),
+        beam=Beam(),
         ingestion=dataclasses.replace(config.ingestion, window_spans=1, min_impressions=1, max_rejected_fraction=1.0),
     )

@@ -22,6 +22,7 @@ from transform.config import renamed_keys, settings, tuning
 from transform.config import sources as source_sections
 from transform.config import validation_errors as mistakes
 from transform.config.added_keys import without_added_keys
+from transform.config.beam import Beam
 from transform.config.drift import Drift
 from transform.config.evaluation import OF_GROUPS, Evaluation, kind_of, split_slice
 from transform.config.quality import Quality
@@ -75,6 +76,7 @@ class Config:
     push: settings.Push = Field(default_factory=settings.Push)
     drift: Drift = Field(default_factory=Drift)
     schedule: Schedule = Field(default_factory=Schedule)
+    beam: Beam = Field(default_factory=Beam)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:

@@ -1,0 +1,86 @@
+"""The config's section `beam`: where Beam runs ingestion and the evaluations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from transform.feature_spec import STRICT
+
+Option = Annotated[str, Field(max_length=10_000)]
+
+_OPTION = re.compile(r"--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
+
+#: Runners, by their names without `runner` and in lower case, that start Prism: Beam 2.77 tries it first and without
+#: a word, whatever `--direct_running_mode` says, and downloads its program. `direct` is also the default.
+_STARTING_PRISM = ("direct", "switchingdirect", "testdirect")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Beam:
+    """Where Beam runs the nodes that use it: `example_gen`, `evaluator` and `progressive_validation`.
+
+    It changes no result: a node that is done is taken from the cache, whatever stands here by then.
+
+    Attributes:
+      num_workers: Processes of this machine. With 1, the node's own process does the work.
+      args: In place of `num_workers`: the options of Beam's pipelines, one text each, with a `--runner`, as for a
+        cluster. `wdr run --beam-arg` replaces them all.
+    """
+
+    num_workers: Annotated[int, Field(ge=1, le=256)] = 1
+    args: Annotated[tuple[Option, ...], Field(max_length=200)] = ()
+
+    @field_validator("args")
+    @classmethod
+    def _can_run(cls, args: tuple[str, ...]) -> tuple[str, ...]:
+        if args and (rule := broken_rule(args)) is not None:
+            raise ValueError(rule)
+        return args
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Beam:
+        if self.args and self.num_workers != 1:
+            raise ValueError(
+                "`beam.num_workers` goes without `beam.args`, which name a runner and its workers. Received: "
+                f"{self.num_workers} and {list(self.args)}"
+            )
+        return self
+
+
+def broken_rule(args: Sequence[str]) -> str | None:
+    """Returns the rule that options of a Beam pipeline break, as `must …`; None if they keep all.
+
+    Whether Beam knows the options, only Beam can tell: see `pipeline.beam_options`.
+    """
+    if wrong := [arg for arg in args if not _OPTION.fullmatch(arg)]:
+        return f"must be options of one text each, `--name=value` or `--name`, unlike {wrong[0]!r}"
+    if "multi_threading" in values_of(args, "direct_running_mode"):
+        return (
+            "must not run workers as threads (`--direct_running_mode=multi_threading`): a coder that they share breaks,"
+            " and memory grew to 20 GB; `multi_processing` runs them as processes"
+        )
+    runners = values_of(args, "runner")
+    if "dask" in map(short_name, runners):
+        return "must not name DaskRunner, which runs the last branch of a pipeline only, so that outputs are missing"
+    if not runners or any(short_name(runner) in _STARTING_PRISM for runner in runners):
+        return (
+            "must name a `--runner` other than DirectRunner, the default, which starts Prism and downloads it; on this "
+            "machine `--runner=FnApiRunner` runs"
+        )
+    return None
+
+
+def values_of(args: Sequence[str], option: str) -> list[str]:
+    """Returns the values given to an option; of several, Beam takes the last."""
+    prefix = f"--{option}="
+    return [arg.removeprefix(prefix) for arg in args if arg.startswith(prefix)]
+
+
+def short_name(runner: str) -> str:
+    """Returns a runner's name as Beam compares names: without its module and `Runner`, in lower case."""
+    return runner.rpartition(".")[2].lower().removesuffix("runner")
