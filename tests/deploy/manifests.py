@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ _PREFIXES = {
 
 @functools.cache
 def kubernetes_files() -> list[Path]:
-    """Returns all files with Kubernetes or KServe objects."""
+    """Returns all files with objects of Kubernetes, KServe or Flink's operator."""
     found = sorted(path for path in DEPLOY.rglob("*.yaml") if "apiVersion:" in path.read_text(encoding="utf-8"))
     return [path for path in found if path.name != "kustomization.yaml"]
 
@@ -80,9 +80,9 @@ def flags(arguments: list[str]) -> dict[str, str]:
 
 
 def errors(document: Any) -> list[str]:
-    """Returns the violations of its schema by a Kubernetes or KServe object."""
-    if document["kind"] == "InferenceService":
-        schema = _inference_service()
+    """Returns the violations of its schema by an object of Kubernetes, KServe or Flink's operator."""
+    if document["kind"] in _OTHERS:
+        schema = _OTHERS[document["kind"]]()
     else:
         schema = _reference(_PREFIXES[document["apiVersion"]] + document["kind"])
     return _errors({**schema, "$defs": _definitions()}, document)
@@ -149,6 +149,7 @@ def _references(schema: Any) -> Iterator[str]:
 def _definitions() -> dict[str, Any]:
     """Returns the schemas of all models that the manifests' kinds refer to."""
     open_names = [
+        "V1Pod",
         "V1PodSpec",
         "V1ConfigMap",
         *(_PREFIXES[each["apiVersion"]] + each["kind"] for each in _plain_objects()),
@@ -164,7 +165,7 @@ def _definitions() -> dict[str, Any]:
 
 def _plain_objects() -> list[Any]:
     every = [each for path in kubernetes_files() for each in documents(path)]
-    return [each for each in every if each["kind"] != "InferenceService"]
+    return [each for each in every if each["kind"] not in _OTHERS]
 
 
 def _inference_service() -> dict[str, Any]:
@@ -174,15 +175,30 @@ def _inference_service() -> dict[str, Any]:
     model = {"type": "object", "properties": container, "additionalProperties": False}
     pod = _model("V1PodSpec")["properties"] | own["predictor"] | {"model": model}
     predictor = {"type": "object", "properties": pod, "additionalProperties": False}
-    spec = {
-        "type": "object",
-        "properties": {"predictor": predictor},
-        "required": ["predictor"],
-        "additionalProperties": False,
-    }
+    return _object({"predictor": predictor}, required=["predictor"])
+
+
+def _flink_deployment() -> dict[str, Any]:
+    """Returns the schema of Flink's operator, whose pod templates are Kubernetes' pods."""
+    own = json.loads((_SCHEMAS / "flink_deployment.json").read_text(encoding="utf-8"))
+    for part in (own, own["jobManager"]["properties"], own["taskManager"]["properties"]):
+        part["podTemplate"] = _reference("V1Pod")
+    return _object(own, required=[])
+
+
+def _object(spec: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """Returns the schema of an object whose `spec` has these properties."""
+    schema = {"type": "object", "properties": spec, "required": required, "additionalProperties": False}
     return {
         "type": "object",
-        "properties": {"apiVersion": {}, "kind": {}, "metadata": _reference("V1ObjectMeta"), "spec": spec},
+        "properties": {"apiVersion": {}, "kind": {}, "metadata": _reference("V1ObjectMeta"), "spec": schema},
         "required": ["metadata", "spec"],
         "additionalProperties": False,
     }
+
+
+#: By kind, the schemas of objects that are not Kubernetes' own.
+_OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
+    "InferenceService": _inference_service,
+    "FlinkDeployment": _flink_deployment,
+}
