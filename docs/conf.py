@@ -64,6 +64,7 @@ INCLUDED = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "deploy/airflow/README.md": "tutorials/airflow.md",
+    "deploy/beam/README.md": "tutorials/beam.md",
     "deploy/kubeflow/README.md": "tutorials/kubeflow.md",
     "deploy/tf-serving/README.md": "tutorials/tf_serving.md",
     "serving/model_server/README.md": "reference/model_server.md",
