@@ -93,7 +93,7 @@ def test_a_hidden_number_and_the_baseline_of_explanations(config: Config, scale:
 
 def test_the_logistic_regression_reads_a_missing_number_of_each_scale_as_0_and_a_mark() -> None:
     for missing, _ in MISSING.values():
-        block = _block(None, np.float32([0.25, missing, -0.5]), missing)
+        block = _block(None, np.array([0.25, missing, -0.5], np.float32), missing)
         assert block.toarray().tolist() == [[0.25, 0], [0, 1], [-0.5, 0]]
 
 
