@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +21,7 @@ from components.ingestion.evidence import InstallEvidence, LabelCount
 from components.ingestion.read_stage import ReadFiles
 from components.ingestion.readers import unit_of
 from components.ingestion.stages import COUNTED, REJECTED, Task
+from pipeline.beam_options import beam_args_of
 from tests.components.ingestion.expected import PRICES, expected_examples
 from tests.components.ingestion.ingested import Ingested, ingest
 from tests.components.ingestion.logs import (
@@ -27,6 +34,9 @@ from tests.components.ingestion.logs import (
     write_rows,
     write_store,
 )
+from transform.config.beam import Beam
+
+ROOT = Path(__file__).parents[3]
 
 FORMATS = [
     ("csv", ""),
@@ -292,11 +302,35 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> Non
     for part in range(12):
         write_rows(folder / f"part-{part:02d}.csv", "csv", rows[part::12])
     outputs = []
-    for name, mode, workers in (("one", "in_memory", 1), ("three", "multi_processing", 3)):
-        args = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
-        ingest(store_config("csv"), tmp_path / "data", tmp_path / name, args)
-        root = tmp_path / name
-        files = [path for path in sorted(root.rglob("*")) if path.is_file()]
-        outputs.append({str(path.relative_to(root)): path.read_bytes() for path in files})
-    assert outputs[0] == outputs[1]
+    with worker_pool() as port:
+        of_pool = (
+            "--runner=PortableRunner",
+            "--job_endpoint=embed",  # Beam's job server in Python, which submits to no cluster
+            "--environment_type=EXTERNAL",
+            f"--environment_config=localhost:{port}",
+            "--sdk_container_image=none",
+            "--sdk_worker_parallelism=1",
+            "--environment_cache_millis=3600000",
+        )
+        for name, beam in (("one", Beam()), ("three", Beam(num_workers=3)), ("pool", Beam(args=of_pool))):
+            ingest(store_config("csv"), tmp_path / "data", tmp_path / name, list(beam_args_of(beam)))
+            root = tmp_path / name
+            files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+            outputs.append({str(path.relative_to(root)): path.read_bytes() for path in files})
+    assert outputs[0] == outputs[1] == outputs[2]
     assert len(outputs[0]) > 5
+
+
+@contextlib.contextmanager
+def worker_pool() -> Iterator[int]:
+    """Runs a pool of workers as `deploy/beam/flink.yaml` does; yields its port."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts `python`, as in the image
+    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}) as pool:
+        try:
+            yield port
+        finally:
+            pool.terminate()
