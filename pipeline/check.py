@@ -100,8 +100,8 @@ def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> No
         )
 
 
-def _column_names(config: Config, name: str) -> list[str]:
-    return list(dict.fromkeys(column.name for column in config.columns[name]))
+def _column_names(config: Config, source: str) -> list[str]:
+    return list(dict.fromkeys(name for column in config.columns[source] for name in column.names))
 
 
 def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) -> SourceReport:

@@ -81,6 +81,7 @@ Side = Literal["context", "item"]
 #: A bucket's lowest value: a number that a float32 holds.
 Boundary = Annotated[float, Field(ge=-3.4e38, le=3.4e38)]
 Part = Literal["wide", "deep"]
+ColumnName = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 def transformed_name(name: str) -> str:
@@ -117,6 +118,8 @@ class Feature:
       kind: `categorical` (one string), `categorical_list` (any number of strings) or `numeric` (one float).
       source: The source it is read from: `impressions` or the name of a table.
       column: The source's column; the feature's name if left out.
+      one_hot: For `categorical_list`, in place of `column`: columns of 0 and 1. The names of those with a 1 are the
+        list's values, in this order. A request sends the list.
       vocabulary: For the categorical kinds: a rule, or the name of the feature whose vocabulary it shares.
       num_quantiles: For `numeric`: the number n_q of quantiles.
       boundaries: For `numeric`, in place of `num_quantiles`: the lowest values of all buckets but the first, ascending.
@@ -143,6 +146,7 @@ class Feature:
     kind: Literal["categorical", "categorical_list", "numeric"]
     source: Name = IMPRESSIONS
     column: str | None = None
+    one_hot: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=1000)] | None = None
     vocabulary: Vocabulary | Name | None = None
     num_quantiles: Annotated[int, Field(ge=2, le=10_000)] | None = None
     boundaries: Annotated[tuple[Boundary, ...], Field(min_length=1, max_length=9_999)] | None = None
@@ -183,6 +187,17 @@ class Feature:
                 raise ValueError("`num_quantiles` goes with kind numeric only; a categorical feature has `vocabulary`")
             if self.vocabulary is None:
                 raise ValueError("`vocabulary` is required for a categorical feature: a rule, or a feature's name")
+        return self
+
+    @model_validator(mode="after")
+    def _one_hot_columns(self) -> Feature:
+        if self.one_hot is not None:
+            if self.kind != "categorical_list":
+                raise ValueError("`one_hot` goes with kind categorical_list only, whose values are names of columns")
+            if self.column is not None:
+                raise ValueError("a list is read from one of `column` and `one_hot`")
+            if len(set(self.one_hot)) != len(self.one_hot):
+                raise ValueError(f"`one_hot` names each column once. Received: {list(self.one_hot)[:20]}")
         return self
 
     def _check_boundaries(self, boundaries: tuple[float, ...]) -> None:

@@ -31,6 +31,8 @@ TYPES: dict[ColumnKind, pa.DataType] = {
     "label": pa.int8(),
     "weight": pa.float64(),
     "timestamp": pa.float64(),
+    "one_hot": pa.list_(pa.string()),
+    "flag": pa.bool_(),
 }
 
 #: A text that Python and Arrow read as the same number; a text of another form is left to `RowParser`.
@@ -87,16 +89,29 @@ class BatchParser:
         """
         parsed, odd = [], np.zeros(0, bool)
         for at, column in enumerate(self.columns):
-            values, odd_here = raw(column)
-            if pa.types.is_null(values.type):
-                values = pa.nulls(len(values), pa.string())
-            plain = self._parse(values, column)
-            odd_here = odd_here | plain.odd
+            values, odd_here = self._one_hot(raw, column) if column.one_hot else self._column(raw, column)
             if column.required:
-                odd_here |= _is_null(plain.values)
+                odd_here = odd_here | _is_null(values)
             odd = odd_here if at == 0 else odd | odd_here
-            parsed.append(plain.values)
+            parsed.append(values)
         return parsed, odd
+
+    def _column(self, raw: Callable[[Column], Plain], column: Column) -> Plain:
+        values, odd = raw(column)
+        if pa.types.is_null(values.type):
+            values = pa.nulls(len(values), pa.string())
+        plain = self._parse(values, column)
+        return Plain(plain.values, odd | plain.odd)
+
+    def _one_hot(self, raw: Callable[[Column], Plain], column: Column) -> Plain:
+        """Lists the names of the columns whose value is 1; null without any."""
+        flags = [self._column(raw, flag) for flag in column.flags]
+        is_one = np.stack([np.asarray(flag.values) for flag in flags], axis=1)
+        lengths = np.count_nonzero(is_one, axis=1)
+        names = pa.array(column.one_hot, pa.string()).take(pa.array(np.nonzero(is_one)[1]))
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+        odd = np.any([flag.odd for flag in flags], axis=0) | (lengths > self._limits.max_list_values)
+        return Plain(pa.ListArray.from_arrays(offsets, names, mask=pa.array(lengths == 0)), odd)
 
     def _parse(self, raw: pa.Array, column: Column) -> Plain:
         is_text = pa.types.is_string(raw.type)
@@ -115,6 +130,8 @@ class BatchParser:
                 plain = self._float(raw)
             case "label":
                 plain = self._label(raw, column)
+            case "flag":
+                plain = self._flag(raw)
             case "weight":
                 plain = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers <= MAX_WEIGHT))
             case _:
@@ -184,12 +201,27 @@ class BatchParser:
 
     def _float(self, raw: pa.Array) -> Plain:
         numbers, is_null, odd = _numbers(raw)
-        with np.errstate(over="ignore"):
-            odd = odd | (np.abs(numbers) > MAX_FLOAT)
-            is_null = is_null | np.isnan(numbers)
-            if len(self._null_numbers):
+        return Plain(pa.array(numbers, mask=is_null | self._null_among(numbers)), odd | (np.abs(numbers) > MAX_FLOAT))
+
+    def _flag(self, raw: pa.Array) -> Plain:
+        """Whether each value is 1; not, if it is missing."""
+        is_true = np.zeros(len(raw), bool)
+        if pa.types.is_string(raw.type):
+            words = pc.ascii_lower(raw)
+            is_true = _true(pc.equal(words, "true"))
+            raw = without(raw, is_true | _true(pc.equal(words, "false")))
+        numbers, is_null, odd = _numbers(raw, pa.types.is_boolean)
+        is_null = is_null | self._null_among(numbers)
+        odd = odd | ~(is_null | (numbers == 0) | (numbers == 1)) | (np.abs(numbers) > MAX_FLOAT)
+        return Plain(pa.array(is_true | (~is_null & (numbers == 1))), odd)
+
+    def _null_among(self, numbers: Any) -> Mask:
+        """Which numbers mean a missing value."""
+        is_null: Mask = np.isnan(numbers)
+        if len(self._null_numbers):
+            with np.errstate(over="ignore"):
                 is_null |= np.isin(numbers.astype(np.float32).astype(np.float64), self._null_numbers)
-        return Plain(pa.array(numbers, mask=is_null), odd)
+        return is_null
 
 
 def without(values: pa.Array, mask: Mask) -> pa.Array:

@@ -56,7 +56,7 @@ class TypedReader:
     def __init__(self, name: str, source: Source | Impressions, columns: Sequence[Column], limits: Ingestion):
         self._name, self._format, self._text, self._limits = name, source.format, source.text, limits
         self._columns = columns
-        self._names = list(dict.fromkeys(c.name for c in columns))
+        self._names = list(dict.fromkeys(name for c in columns for name in c.names))
         self._batches = BatchParser(columns, source.null_values, source.list_separator, limits)
         self._rows = RowParser(columns, source.null_values, source.list_separator, limits)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from transform.config.config import ColumnKind, Config
+from transform.config.config import KIND_OF_FEATURE, ColumnKind, Config, column_of
 from transform.feature_spec import (
     FOLD,
     IMPRESSION_ID,
@@ -22,8 +22,6 @@ from transform.feature_spec import (
     WEIGHT,
     Feature,
 )
-
-KIND_OF_FEATURE: dict[str, ColumnKind] = {"categorical": "string", "categorical_list": "list", "numeric": "float"}
 
 
 class Entry(NamedTuple):
@@ -59,9 +57,8 @@ class Layout:
         #: The positions, in a log row, of the columns that are equal in rows that can share a label; empty if no rows
         #: can.
         self.label_columns = self._label_columns()
-        self._features = [
-            (f, f.source, self._index[f.source][f.source_column, KIND_OF_FEATURE[f.kind]]) for f in config.spec.features
-        ]
+        columns = [(f, column_of(f)) for f in config.spec.features]
+        self._features = [(f, f.source, self._index[f.source][c.name, c.kind]) for f, c in columns]
 
     def _position(self, source: str, column: str | None, kind: ColumnKind) -> int | None:
         return None if column is None else self._index[source][column, kind]

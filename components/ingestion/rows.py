@@ -117,8 +117,9 @@ class RowParser:
 
     A text of a column from which features are derived must have the column's form (`transform.derived_times`).
 
-    A row's values are in the order of `columns`: str for `string`, tuple of str for `list`, float for `float`,
-    int 0 or 1 for `label`, float for `weight`, float seconds since 1970 for `timestamp`; None for a missing value.
+    A row's values are in the order of `columns`: str for `string`, tuple of str for `list` and `one_hot`, float for
+    `float`, int 0 or 1 for `label`, float for `weight`, float seconds since 1970 for `timestamp`; None for a missing
+    value. A flag is 0, 1, true or false in any case of letters, or missing, which counts as 0.
     """
 
     def __init__(
@@ -136,6 +137,8 @@ class RowParser:
             "label": self._label,
             "weight": self._weight,
             "timestamp": self._timestamp,
+            "flag": self._flag,
+            "one_hot": self._flag,  # of each of its columns
         }
         self._plan = [(c, c.kind == "list", parsers[c.kind]) for c in self.columns]
 
@@ -143,26 +146,57 @@ class RowParser:
         """Returns the row's values; raises RowError if one breaks its column's rule."""
         values = []
         for column, is_list, parser in self._plan:
-            name = column.name
-            value = raw.get(name)
-            if isinstance(value, tuple) and not is_list and len(value) == 1:
-                value = value[0]
-            if isinstance(value, bytes):
-                value = self._decode(value, name)
-            if isinstance(value, str):
-                self._check_length(value, name)
-                value = self._text(value, column)
-            if value is not None:
-                value = parser(value, column)
+            value = self._one_hot(raw, column, parser) if column.one_hot else self._value(raw, column, is_list, parser)
             if value is None and column.required:
-                raise RowError("missing_value", f"`{name}` must have a value")
+                raise RowError("missing_value", f"`{column.name}` must have a value")
             values.append(value)
         return tuple(values)
+
+    def _value(
+        self, raw: Mapping[str, Any], column: Column, is_list: bool, parser: Callable[[Any, Column], Any]
+    ) -> Any:
+        name = column.name
+        value = raw.get(name)
+        if isinstance(value, tuple) and not is_list and len(value) == 1:
+            value = value[0]
+        if isinstance(value, bytes):
+            value = self._decode(value, name)
+        if isinstance(value, str):
+            self._check_length(value, name)
+            value = self._text(value, column)
+        return None if value is None else parser(value, column)
+
+    def _one_hot(
+        self, raw: Mapping[str, Any], column: Column, parser: Callable[[Any, Column], Any]
+    ) -> tuple[str, ...] | None:
+        names = tuple(flag.name for flag in column.flags if self._value(raw, flag, False, parser))
+        self._check_number(names, column.name)
+        return names or None
+
+    def _flag(self, value: Any, column: Column) -> bool | None:
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        number = float(value) if isinstance(value, bool) else _number(value)
+        if number is not None and self._is_null_number(number):
+            return None
+        if number not in (0.0, 1.0):
+            raise RowError("bad_type", f"`{column.name}` must be 0, 1, true or false. Received: {str(value)[:40]!a}")
+        return number == 1.0
+
+    def _is_null_number(self, number: float) -> bool:
+        if math.isnan(number):
+            return True
+        return bool(self._null_numbers) and abs(number) <= MAX_FLOAT and float(np.float32(number)) in self._null_numbers
 
     def _text(self, text: str, column: Column) -> str | None:
         """Trims a string if its column says so; returns None for a missing value."""
         text = trimmed(text) if column.trim else text
         return None if text in self._nulls[column.trim] else text
+
+    def _check_number(self, items: Sequence[Any], name: str) -> None:
+        limit = self._limits.max_list_values
+        if len(items) > limit:
+            raise RowError("too_long", f"`{name}` must have at most {limit} values. Received: {len(items)}")
 
     def _check_length(self, value: str, name: str) -> None:
         limit = self._limits.max_field_bytes
@@ -206,10 +240,7 @@ class RowParser:
         items = value.split(self._separator) if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             raise RowError("bad_type", f"`{name}` must be a list of texts. Received: {type(value).__name__}")
-        if len(items) > self._limits.max_list_values:
-            raise RowError(
-                "too_long", f"`{name}` must have at most {self._limits.max_list_values} values. Received: {len(items)}"
-            )
+        self._check_number(items, name)
         texts = []
         for item in items:
             if isinstance(item, bytes):

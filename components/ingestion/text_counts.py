@@ -16,7 +16,7 @@ from transform.raw_texts import WHITE_SPACE, trimmed
 
 
 class TextCounts:
-    """Counts in rows that are not rejected, in columns whose texts are trimmed; lists of texts are not looked into.
+    """Counts in rows that are not rejected, in columns whose texts are trimmed, but not in lists of texts or flags.
 
     Attributes:
       trimmed: By column, the number of texts with leading or trailing white space.
@@ -32,6 +32,8 @@ class TextCounts:
     ) -> None:
         """Adds rows as `BatchParser` gets and returns them, without those that it leaves to `RowParser`."""
         for column, parsed in zip(columns, values, strict=True):
+            if column.one_hot:
+                continue
             texts = raw(column).values
             if not column.trim or not pa.types.is_string(texts.type):
                 continue
@@ -43,7 +45,7 @@ class TextCounts:
     def add_row(self, columns: Sequence[Column], raw: Mapping[str, Any], values: Sequence[Any]) -> None:
         """Adds a row as `RowParser` gets and returns it."""
         for column, value in zip(columns, values, strict=True):
-            text = raw.get(column.name)
+            text = None if column.one_hot else raw.get(column.name)
             if isinstance(text, bytes):
                 text = text.decode("utf-8", "replace")
             if isinstance(text, str) and column.trim:

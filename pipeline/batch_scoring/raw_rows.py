@@ -9,11 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.ingestion.examples import KIND_OF_FEATURE, put_value
+from components.ingestion.examples import put_value
 from components.ingestion.readers import read_rows
 from components.ingestion.rows import RowError, RowParser
 from transform.catalog import table_rows
-from transform.config.config import Column, Config
+from transform.config.config import KIND_OF_FEATURE, Column, Config, column_of
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS, Feature
@@ -44,6 +44,7 @@ class ExampleMaker:
     A feature of the impressions is read from the row's column that has its name in the log. The features of a table are
     read from the row too, if the row has all of them; each one's column is called by the feature's own name, or by its
     name in the table if no other source has a column of that name. Otherwise, the table's row is looked up by its key.
+    A list of one-hot columns can also be in a column of its own, which has the feature's name.
     """
 
     def __init__(self, config: Config, tables: Mapping[str, Mapping[str, tf.train.Features]], columns: Sequence[str]):
@@ -62,11 +63,11 @@ class ExampleMaker:
         for source in (IMPRESSIONS, *config.sources.tables):
             features = config.features_of(source)
             found = {f.name: _column_in_rows(config, f, columns) for f in features}
-            missing = [f.source_column for f in features if found[f.name] is None]
-            if not missing:
-                read_from = [found[f.name] or f.source_column for f in features]
-                self._parsers.append((_parser(config, source, features, read_from), list(features)))
+            read_from = [column for column in found.values() if column is not None]
+            if len(read_from) == len(features):
+                self._parsers.append((_parser(config, source, read_from), list(features)))
                 continue
+            missing = [name for f in features if found[f.name] is None for name in column_of(f).names]
             table = config.sources.tables.get(source)
             if table is None or table.log_column not in columns or not tables.get(source):
                 hint = (
@@ -94,23 +95,21 @@ class ExampleMaker:
         return serialized
 
 
-def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) -> str | None:
+def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) -> Column | None:
     """Returns the column of the raw rows that holds a feature; None if there is none."""
+    own, by_name = column_of(feature), None
+    if feature.name in columns and (feature.source != IMPRESSIONS or own.one_hot):
+        by_name = Column(feature.name, KIND_OF_FEATURE[feature.kind], feature.required, feature.trim)
     if feature.source == IMPRESSIONS:
-        return feature.source_column if feature.source_column in columns else None
-    if feature.name in columns:
-        return feature.name
-    others = {f.source_column for f in config.spec.features if f.source != feature.source}
-    return feature.source_column if feature.source_column in columns and feature.source_column not in others else None
+        return own if all(name in columns for name in own.names) else by_name
+    others = {name for f in config.spec.features if f.source != feature.source for name in column_of(f).names}
+    is_own = all(name in columns and name not in others for name in own.names)
+    return by_name or (own if is_own else None)
 
 
-def _parser(config: Config, source: str, features: Sequence[Feature], read_from: Sequence[str]) -> RowParser:
-    """Returns a parser of the features' values; feature i is read from the column `read_from[i]`."""
+def _parser(config: Config, source: str, columns: Sequence[Column]) -> RowParser:
+    """Returns a parser of the columns of a source's features."""
     where = config.sources.of(source)
-    columns = [
-        Column(column, KIND_OF_FEATURE[f.kind], f.required, f.trim, form=None if f.derive is None else f.derive.form)
-        for f, column in zip(features, read_from, strict=True)
-    ]
     return RowParser(columns, where.null_values, where.list_separator, config.ingestion)
 
 
@@ -125,10 +124,11 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
     Rows that ingestion would reject are skipped. They are not reported here; `wdr run` reports them.
     """
     table, features = config.sources.tables[name], config.features_of(name)
-    parser = _parser(config, name, features, [f.source_column for f in features])
+    of_features = [column_of(f) for f in features]
+    parser = _parser(config, name, of_features)
     key = _key(config, name, table.key)
     key_parser = RowParser([key], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion)
-    columns = list(dict.fromkeys([table.key, *(f.source_column for f in features)]))
+    columns = list(dict.fromkeys([table.key, *(column_name for c in of_features for column_name in c.names)]))
     rows: dict[str, tf.train.Features] = {}
     for path in paths:
         for raw in read_rows(path, table.format, columns, config.ingestion, text=table.text):

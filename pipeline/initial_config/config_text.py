@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.initial_config.features import Guess, guess_columns, list_separator, null_words
+from pipeline.initial_config.features import Guess, flag_runs, guess_columns, list_separator, null_words
 from pipeline.initial_config.label import Label, guess_label
 from pipeline.initial_config.sample import Sample, read_sample, shown
 from transform.config.config import parse_config, parse_yaml
@@ -101,6 +102,8 @@ def _lines(
     yield from (f"  {line}" for line in _split(guesses))
     yield ""
     yield from _features(guesses)
+    for run in flag_runs(sample, label.column, nulls):
+        yield from _as_list(run, guesses)
     yield ""
     yield "evaluation:"
     if user := next((guess for guess in guesses if guess.side == "context" and guess.is_user), None):
@@ -153,6 +156,16 @@ def _split(guesses: Sequence[Guess]) -> Iterator[str]:
     if "timestamp" in roles:
         yield "# or, to evaluate on the last hours: {split_by: time, eval_seconds: 14400}"
     yield "eval_fraction: 0.2"
+
+
+def _as_list(columns: Sequence[str], guesses: Sequence[Guess]) -> Iterator[str]:
+    """Yields, as a comment, the feature that reads columns of 0 and 1 as one list."""
+    names = {guess.name for guess in guesses}
+    name = next(name for number in itertools.count(1) if (name := f"list_{number}") not in names)
+    (side,) = {guess.side for guess in guesses if guess.column == columns[0]}
+    feature = {"name": name, "side": side, "kind": "categorical_list", "one_hot": list(columns), "vocabulary": {}}
+    yield f"  # {len(columns)} neighbouring columns have 0 and 1 alone. As one list, in place of a feature of each:"
+    yield f"  # - {yaml_value(feature)}"
 
 
 def _features(guesses: Sequence[Guess]) -> Iterator[str]:

@@ -24,6 +24,9 @@ _SEPARATORS = ("|", ";", ",")
 #: A column of whole numbers with at most so many different ones is a code, not a quantity.
 _MAX_CODES = 24
 
+#: So many neighbouring columns of 0 and 1 may be one list.
+_MIN_FLAGS = 3
+
 #: A text with more characters on average is prose.
 _MAX_MEAN_LENGTH = 100
 
@@ -165,6 +168,19 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
             _values(column, nulls), is_named_time=bool(words & _TIME_WORDS), is_stored_time=column.stored == "time"
         )
     ]
+
+
+def flag_runs(sample: Sample, label: str, nulls: Sequence[str]) -> list[list[str]]:
+    """Returns the names of neighbouring columns, three or more, of 0 and 1 alone, which can be read as one list."""
+    runs: list[list[str]] = [[]]
+    for column in sample.columns:
+        values = {*_values(column, nulls)}
+        is_name = bool(column.name) and column.name == column.name.strip() and column.name not in nulls
+        if is_name and column.name != label and column.stored != "list" and values and values <= {"0", "1"}:
+            runs[-1].append(column.name)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if len(run) >= _MIN_FLAGS]
 
 
 def _feature_name(column: str, taken: set[str]) -> str:

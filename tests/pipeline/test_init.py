@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from click.testing import CliRunner
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,19 @@ def test_a_log_with_requests_times_lists_and_latin_1(tmp_path: Path) -> None:
     assert config.ingestion.split_by == "request_hash"
     assert kinds(config) == {"amount": "numeric", "ort": "categorical", "tags": "categorical_list"}
     assert "is not UTF-8" in text
+
+
+def test_neighbouring_columns_of_0_and_1_are_offered_as_one_list(tmp_path: Path) -> None:
+    header = "film;liked;war;sci fi;drama;price;new;free\n"
+    rows = [f"f{i % 30};{i % 2};{i % 3 // 2};0;{i % 4 // 3};{i % 17}.5;{i % 5 // 4};1" for i in range(200)]
+    config, text = of_csv(tmp_path, (header + "\n".join(rows)).encode(), label="liked")
+    (offered,) = (line.strip() for line in text.splitlines() if "one_hot" in line)  # two columns are no list
+    raw = parse_yaml(text, "x.yaml")
+    raw["features"] = [f for f in raw["features"] if f["name"] not in ("war", "drama")]
+    raw["features"] += yaml.safe_load(offered.removeprefix("# "))
+    with_list = parse_config(raw, "x.yaml").spec.features[-1]
+    assert (with_list.name, with_list.one_hot, with_list.side) == ("list_1", ("war", "sci fi", "drama"), "context")
+    assert config.spec.by_name["war"].kind == "categorical"
 
 
 def test_a_compressed_file_gives_the_same(tmp_path: Path) -> None:

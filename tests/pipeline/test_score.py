@@ -266,6 +266,24 @@ def test_a_column_that_two_sources_have_is_not_taken_for_the_table_s() -> None:
         ExampleMaker(config, {}, ["app", "installed", "price", "language"])
 
 
+def test_a_list_of_one_hot_columns_is_read_from_them_or_from_a_column_of_the_feature_s_name() -> None:
+    raw = small_raw()
+    raw["features"][1]["one_hot"] = ["chess", "maps"]
+    genres = {"kind": "categorical_list", "vocabulary": {}, "one_hot": ["action", "chess"]}
+    raw["features"].append({"name": "genres", "side": "item", "source": "catalog", **genres})
+    config = parse_config(raw, "small.yaml")
+    maker = ExampleMaker(config, {}, ["app", "price", "chess", "maps", "genres"])
+    row = {"app": "a", "price": "1", "chess": "0", "maps": "true", "genres": "chess|action"}
+    assert example(maker, row) == {
+        "app": [b"a"], "price": [1.0], "installed": [b"maps"], "genres": [b"chess", b"action"],
+    }  # fmt: skip
+    listed = ExampleMaker(config, {}, ["app", "price", "installed", "genres"])
+    found = example(listed, {"app": "a", "price": "1", "installed": "maps|chess", "genres": ""})
+    assert found == {"app": [b"a"], "price": [1.0], "installed": [b"maps", b"chess"]}
+    with pytest.raises(InputError, match=r"^the columns \['action', 'chess'\] are missing"):
+        ExampleMaker(config, {}, ["app", "price", "chess", "maps", "action"])  # the log has a column `chess`
+
+
 @pytest.mark.parametrize(
     ("columns", "tables", "sentence"),
     [

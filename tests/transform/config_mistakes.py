@@ -12,7 +12,7 @@ TOP_KEYS = (
     "'model', 'name', 'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
 )
 FEATURE_KEYS = (
-    "['boundaries', 'column', 'derive', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'parts', "
+    "['boundaries', 'column', 'derive', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'one_hot', 'parts', "
     "'renamed_from', 'required', 'scale', 'side', 'source', 'trim', 'vocabulary']"
 )
 TRAINING_KEYS = (
@@ -71,6 +71,32 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("features.2.num_quantiles", REMOVED)],
         "`num_quantiles` is required for a numeric feature; allowed: 2 to 10000 (small.yaml, features.price).",
+    ),
+    (
+        [("features.0.one_hot", ["x"])],
+        "`one_hot` goes with kind categorical_list only, whose values are names of columns (small.yaml, features.app).",
+    ),
+    (
+        [("features.1.one_hot", ["x"]), ("features.1.column", "y")],
+        "a list is read from one of `column` and `one_hot` (small.yaml, features.installed).",
+    ),
+    (
+        [("features.1.one_hot", ["x", "y", "x"])],
+        "`one_hot` names each column once. Received: ['x', 'y', 'x'] (small.yaml, features.installed).",
+    ),
+    (
+        [("features.1.one_hot", [])],
+        "`one_hot` must have at least 1 entries. Received: [] (small.yaml, features.installed.one_hot).",
+    ),
+    (
+        [("features.1.one_hot", ["x", " y"])],
+        "`one_hot` of feature `installed` names columns with spaces at an end, which needs `trim: false`. "
+        "Received: ' y' (small.yaml).",
+    ),
+    (
+        [("features.1.one_hot", ["x", "unknown"]), ("sources.impressions.null_values", ["unknown "])],
+        "`one_hot` of feature `installed` names no column whose name means a missing value. Received: 'unknown', one "
+        "of the source's `null_values` (small.yaml).",
     ),
     (
         [("features.2.scale", "cubic")],

@@ -113,6 +113,16 @@ def test_a_column_of_two_kinds_is_read_twice() -> None:
     assert Column("price", "float", False) in config.columns["impressions"]
 
 
+def test_a_list_of_one_hot_columns_reads_each_of_them() -> None:
+    changes = [("features.1.one_hot", ["b", "a"]), ("features.1.required", True), ("features.0.column", "a")]
+    config = small_config(*changes)
+    (genres,) = (column for column in config.columns["impressions"] if column.kind == "one_hot")
+    assert (genres.name, genres.required, genres.names) == ("installed", True, ("b", "a"))
+    assert genres.flags == (Column("b", "flag", False), Column("a", "flag", False))
+    assert Column("a", "string", False) in config.columns["impressions"]
+    assert Config.from_json(config.to_json()) == config
+
+
 def test_features_of_a_source() -> None:
     config = small_config()
     assert [f.name for f in config.features_of("catalog")] == ["price"]

@@ -44,6 +44,7 @@ ADDED_KEYS = (
     AddedKey(("spec", "features", EACH), "scale", "quantile"),
     AddedKey(("spec", "features", EACH), "derive"),
     AddedKey((), "beam", {**dataclasses.asdict(Beam()), "args": []}),
+    AddedKey(("spec", "features", EACH), "one_hot"),
 )
 
 

@@ -30,24 +30,28 @@ from transform.config.schedule import Schedule
 from transform.derived_times import TimeForm
 from transform.errors import ConfigError
 from transform.feature_spec import IMPRESSIONS, LABEL, STRICT, Feature, FeatureSpec, Name
+from transform.raw_texts import null_words, trimmed
 
 MAX_CONFIG_BYTES = 1_000_000
 
 
-ColumnKind = Literal["string", "list", "float", "label", "weight", "timestamp"]
+ColumnKind = Literal["string", "list", "float", "label", "weight", "timestamp", "one_hot", "flag"]
+
+KIND_OF_FEATURE: dict[str, ColumnKind] = {"categorical": "string", "categorical_list": "list", "numeric": "float"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column that a source must have.
+    """A column that a source must have, or, of kind `one_hot`, several of kind `flag` that are read as one list.
 
     Attributes:
-      name: Its name.
+      name: Its name; of kind `one_hot` the feature's.
       kind: How its text is read.
       required: Whether a row needs a value.
       trim: Whether white space at the ends of its texts is removed.
       label_rule: Of a label: which values are positive; None if it is 0 or 1.
       form: Of a string from which features are derived: which texts are allowed; None allows all.
+      one_hot: Of kind `one_hot`: the names of the columns, which are the list's values.
     """
 
     name: str
@@ -56,6 +60,25 @@ class Column:
     trim: bool = True
     label_rule: source_sections.LabelRule | None = None
     form: TimeForm | None = None
+    one_hot: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the source's columns that it is read from."""
+        return self.one_hot or (self.name,)
+
+    @cached_property
+    def flags(self) -> tuple[Column, ...]:
+        """Of kind `one_hot`: the columns."""
+        return tuple(Column(name, "flag", False, self.trim) for name in self.one_hot)
+
+
+def column_of(feature: Feature) -> Column:
+    """Returns the column of its source that a feature is read from."""
+    if feature.one_hot is not None:
+        return Column(feature.name, "one_hot", feature.required, feature.trim, one_hot=feature.one_hot)
+    form = None if feature.derive is None else feature.derive.form
+    return Column(feature.source_column, KIND_OF_FEATURE[feature.kind], feature.required, feature.trim, form=form)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -84,6 +107,7 @@ class Config:
         for f in self.spec.features:
             if f.source not in allowed:
                 raise ValueError(f"feature `{f.name}` has the source `{f.source}`, which is none of {allowed}")
+            self._check_one_hot(f)
         for name, bound in map(split_slice, self.evaluation.slices):
             if name not in self.spec.by_name:
                 raise ValueError(f"`evaluation.slices` names `{name}`, which is none of {sorted(self.spec.by_name)}")
@@ -124,6 +148,17 @@ class Config:
         if self.tuning is not None:
             tuning.check_ranges(dataclasses.replace(self, tuning=None), self.tuning.ranges)
         return self
+
+    def _check_one_hot(self, feature: Feature) -> None:
+        """Checks that each column's name is a value that the list keeps, in the examples and in requests."""
+        nulls = null_words(self.sources.of(feature.source).null_values, trim=feature.trim)
+        for name in feature.one_hot or ():
+            if name in nulls:
+                rule = f"`one_hot` of feature `{feature.name}` names no column whose name means a missing value"
+                raise ValueError(f"{rule}. Received: {name!r}, one of the source's `null_values`")
+            if feature.trim and name != trimmed(name):
+                rule = f"`one_hot` of feature `{feature.name}` names columns with spaces at an end"
+                raise ValueError(f"{rule}, which needs `trim: false`. Received: {name!r}")
 
     def _check_groups(self) -> None:
         """Checks that ranking metrics, and the bootstrap, have a column or feature to group by."""
@@ -204,7 +239,6 @@ class Config:
     @cached_property
     def columns(self) -> dict[str, tuple[Column, ...]]:
         """The columns that each source must have, by the source's name."""
-        kinds: dict[str, ColumnKind] = {"categorical": "string", "categorical_list": "list", "numeric": "float"}
         log, installs = self.sources.impressions, self.sources.installs
         result: dict[str, dict[tuple[str, ColumnKind], Column]] = {
             name: {} for name in (IMPRESSIONS, *self.sources.tables)
@@ -241,8 +275,12 @@ class Config:
                 add("installs", key, "string", True)
             add("installs", installs.timestamp, "timestamp", True)
         for f in self.spec.features:
-            form = self._form(f.source, f.source_column) if f.derive is not None else None
-            add(f.source, f.source_column, kinds[f.kind], f.required, f.trim, form)
+            column = column_of(f)
+            if column.one_hot:
+                result[f.source][column.name, column.kind] = column
+            else:
+                form = self._form(f.source, f.source_column) if f.derive is not None else None
+                add(f.source, column.name, column.kind, column.required, column.trim, form)
         return {source: tuple(columns.values()) for source, columns in result.items()}
 
     def _form(self, source: str, column: str) -> TimeForm | None:

@@ -56,7 +56,7 @@ def settings_of(examples: int) -> settings:
 def one_by_one(path: Path, source: Source, columns: tuple[Column, ...], limits: Ingestion) -> Outcome:
     """Returns the rows, the rejections, the counts of lines, and the error, from the row reader and the row parser."""
     parser = RowParser(columns, source.null_values, source.list_separator, limits)
-    names = list(dict.fromkeys(c.name for c in columns))
+    names = list(dict.fromkeys(name for c in columns for name in c.names))
     rows, rejections, tally, error = [], [], LineTally(), ""
     num_rows = num_lines = num_multi_line = 0
     try:
@@ -398,6 +398,41 @@ def test_parquet_of_every_type(
     pq.write_table(pa.table({name: fine[name] if good[name] else picked[name] for name in NAMES}), path)
     with blocks_of(size):
         assert_the_same(path, "parquet", with_rule(rule))
+
+
+#: Two columns of kind `one_hot` that read the same columns, of which three may be set, one more than a list may have.
+FLAGS = (
+    Column("id", "string", False),
+    Column("some", "one_hot", False, one_hot=("price", "clicked", "weight")),
+    Column("any", "one_hot", True, one_hot=("weight", "price")),
+)
+ONES = {"id": "i1", "price": "1", "clicked": "0", "weight": "true"}
+FLAG_TEXTS = [*TEXTS, "True", "FALSE", "false ", "0.0", "tru\u0435"]
+OF_RECORDS = st.one_of(st.sampled_from([[0], [1], [1.0], [b"1"], [b"False"]]), FEATURES)
+
+
+@settings_of(150)
+@given(
+    texts=st.lists(mostly_good(st.sampled_from(FLAG_TEXTS), ONES), min_size=1, max_size=8),
+    values=st.lists(mostly_good(JSON_VALUES, {**ONES, "price": 1, "clicked": False}), min_size=1, max_size=8),
+    features=st.lists(mostly_good(OF_RECORDS, {"id": [b"i"], "price": [1], "weight": [0.0]}), min_size=1, max_size=6),
+    columns=st.fixed_dictionaries({name: st.sampled_from(OF_PARQUET[name]) for name in ("price", "clicked", "weight")}),
+    size=st.sampled_from([1, 40, 10_000]),
+)
+def test_flags_of_every_form(
+    folder: Path, texts: list[Any], values: list[Any], features: list[Any], columns: dict[str, pa.Array], size: int
+) -> None:
+    limits = dataclasses.replace(LIMITS, max_list_values=2)
+    (folder / "f.csv").write_text("\n".join(["\t".join(ONES), *("\t".join(row.values()) for row in texts)]), "utf-8")
+    (folder / "f.jsonl").write_text("\n".join(json.dumps(row) for row in values))
+    pq.write_table(pa.table({"id": ["i"] * 5, **columns}), folder / "f.parquet")
+    with tf.io.TFRecordWriter(str(folder / "f.tfrecord")) as writer:
+        for row in features:
+            writer.write(_example(row))
+    with blocks_of(size):
+        assert_the_same(folder / "f.csv", "csv", FLAGS, limits, DelimitedText("\t"))
+        for file_format in ("jsonl", "parquet", "tfrecord"):
+            assert_the_same(folder / f"f.{file_format}", file_format, FLAGS, limits)
 
 
 def test_odd_rows_of_a_batch_are_taken_from_its_columns_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

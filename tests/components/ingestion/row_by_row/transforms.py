@@ -44,7 +44,7 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         source, limits = self._source, self._config.ingestion
         columns = self._config.columns[self._name]
-        self._columns = list(dict.fromkeys(c.name for c in columns))
+        self._columns = list(dict.fromkeys(name for c in columns for name in c.names))
         self._parser = RowParser(columns, source.null_values, source.list_separator, limits)
 
     def process(self, element: tuple[str, str]) -> Iterator[Any]:
