@@ -39,7 +39,7 @@ class Readable:
         for feature in spec.features:
             if spec.needs_bucket(feature):
                 keys = RowKeys("quantiles", features=(feature.name,))
-                number = (feature.num_quantiles or 0) + 1
+                number = (feature.num_buckets or 0) + 1
                 self._names[transformed_name(feature.bucket_name)] = _names(keys, number, transform_state)
         for count in spec.count_encodings:
             for which in COUNT_INPUTS:
