@@ -24,9 +24,9 @@ DEVELOPERS = ["ada", "bob", "cyd"]
 _FEATURES: list[dict[str, Any]] = [
     {"name": "country", "side": "context", "kind": "categorical", "vocabulary": {}},
     {"name": "installed", "side": "context", "kind": "categorical_list", "vocabulary": "app"},
-    {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 5},
+    {"name": "age", "side": "context", "kind": "numeric", "num_quantiles": 5, "scale": "standard"},
     {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {"num_oov_buckets": 3}},
-    {"name": "discount", "side": "item", "kind": "numeric", "num_quantiles": 4},
+    {"name": "discount", "side": "item", "kind": "numeric", "num_quantiles": 4, "scale": "log"},
     {"name": "maker", "column": "developer", "side": "item", "kind": "categorical", "vocabulary": {}},
     {"name": "shelf", "side": "item", "kind": "categorical", "vocabulary": {}},
     {"name": "tags", "side": "item", "kind": "categorical_list", "source": "catalog", "vocabulary": {}},
