@@ -99,7 +99,8 @@ def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) ->
     """Returns the column of the raw rows that holds a feature; None if there is none."""
     own, by_name = column_of(feature), None
     if feature.name in columns and (feature.source != IMPRESSIONS or own.one_hot):
-        by_name = Column(feature.name, KIND_OF_FEATURE[feature.kind], feature.required, feature.trim)
+        kind = KIND_OF_FEATURE[feature.kind]
+        by_name = Column(feature.name, kind, feature.required, feature.trim, form=own.form)
     if feature.source == IMPRESSIONS:
         return own if all(name in columns for name in own.names) else by_name
     others = {name for f in config.spec.features if f.source != feature.source for name in column_of(f).names}

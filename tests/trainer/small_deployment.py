@@ -1,25 +1,20 @@
-"""A small deployment: its config, rows with a trivial signal, and its examples transformed by tf.Transform."""
+"""A small deployment: its config, rows with a trivial signal, and its examples as Transform writes them."""
 
 from __future__ import annotations
 
 import dataclasses
 import random
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import tensorflow as tf
-import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
+from components.transforming.materialization import Materialization
+from tests.transform.transformed import learn, parsing_of, write_rows
 from transform.config.config import Config, parse_config
 from transform.feature_spec import FOLD, NUM_FOLDS, SHARES_LABEL, SPAN
-from transform.preprocessing import CONFIG_KEY, preprocessing_fn
-from transform.schema import raw_schema
+from transform.preprocessing import CONFIG_KEY
 
 Row = dict[str, list[Any]]
 
@@ -130,38 +125,22 @@ class Span:
 
 
 def transform_span(config: Config, train_rows: list[Row], eval_rows: list[Row], directory: Path) -> Span:
-    """Runs tf.Transform over the rows and writes what TFX's Transform writes."""
-    schema = raw_schema(config)
-    metadata = dataset_metadata.DatasetMetadata(schema)
-    names = [f.name for f in schema.feature]
-    known_when = [
-        {SPAN: [0], FOLD: [i % NUM_FOLDS], SHARES_LABEL: [0]} for i in range(max(len(train_rows), len(eval_rows)))
-    ]
-    transformed_rows = [
-        [{n: (when | row)[n] for n in names} for row, when in zip(rows, known_when, strict=False)]
-        for rows in (train_rows, eval_rows)
-    ]
-    output = directory / "transform"
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline, tft_beam.Context(temp_dir=str(directory / "tmp")):
-        train = pipeline | "train" >> beam.Create(transformed_rows[0])
-        held_out = pipeline | "eval" >> beam.Create(transformed_rows[1])
-        (transformed, transformed_metadata), transform_fn = (train, metadata) | tft_beam.AnalyzeAndTransformDataset(
-            lambda inputs: preprocessing_fn(inputs, {CONFIG_KEY: config.to_json()})
-        )
-        (transformed_eval, _) = ((held_out, metadata), transform_fn) | tft_beam.TransformDataset()
-        coder = beam.Map(_encoder(transformed_metadata))
-        for name, rows in (("train", transformed), ("eval", transformed_eval)):
-            _ = (
-                rows
-                | f"encode {name}" >> coder
-                | f"write {name}"
-                >> beam.io.WriteToTFRecord(str(directory / name / "part"), file_name_suffix=".gz", num_shards=2)
+    """Runs Transform over the rows and writes what TFX's Transform writes, each split's examples in two files."""
+    raw = {
+        split: [
+            write_rows(
+                config,
+                [{SPAN: [0], FOLD: [i % NUM_FOLDS], SHARES_LABEL: [0]} | row for i, row in enumerate(rows)][half::2],
+                directory / "raw" / split / f"{half}.gz",
             )
-        _ = transform_fn | tft_beam.WriteTransformFn(str(output))
-    metadata_io.write_metadata(metadata, str(output / tft.TFTransformOutput.RAW_METADATA_DIR))
-    return Span(config, str(output), str(directory / "train" / "*"), str(directory / "eval" / "*"), eval_rows)
-
-
-def _encoder(metadata: Any) -> Callable[[Any], bytes]:
-    encode: Callable[[Any], bytes] = tft.coders.ExampleProtoCoder(metadata.schema).encode
-    return encode
+            for half in (0, 1)
+        ]
+        for split, rows in (("train", train_rows), ("eval", eval_rows))
+    }
+    output = learn(config, raw["train"], directory / "learned")
+    materialization = Materialization(output, parsing_of(config))
+    for split, files in raw.items():
+        (directory / split).mkdir()
+        materialization.write(files, str(directory / split / "part"))
+    graph = str(directory / "learned" / "graph")
+    return Span(config, graph, str(directory / "train" / "*"), str(directory / "eval" / "*"), eval_rows)

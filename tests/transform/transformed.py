@@ -1,17 +1,19 @@
-"""Runs tf.Transform on hand-made rows."""
+"""Runs Transform's analysis, as the pipeline's executor does, on hand-made rows."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import tensorflow as tf
 import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tensorflow_transform.tf_metadata import schema_utils
 
+from components.transforming.analysis import AnalysisCache, analyze
+from components.transforming.output import write_transform_graph
+from components.transforming.traced_graph import traced, type_specs
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY, preprocessing_fn
 from transform.schema import raw_schema
@@ -19,21 +21,42 @@ from transform.schema import raw_schema
 Row = dict[str, list[Any]]
 
 
+def parsing_of(config: Config) -> dict[str, Any]:
+    """How the raw examples of a config are parsed, by feature."""
+    parsing: dict[str, Any] = schema_utils.schema_as_feature_spec(raw_schema(config)).feature_spec
+    return parsing
+
+
+def write_rows(config: Config, rows: Sequence[Row], path: Path) -> str:
+    """Writes rows as a TFRecord file of raw examples, with gzip; returns its path. A row may lack optional features."""
+    parsing = parsing_of(config)
+    encode = tft.coders.ExampleProtoCoder(raw_schema(config)).encode
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for row in rows:
+            writer.write(encode({name: row.get(name, []) for name in parsing}))
+    return str(path)
+
+
+def learn(config: Config, files: Sequence[str], folder: Path) -> tft.TFTransformOutput:
+    """Computes the analyzers from files of raw examples, and writes the transform graph into `folder`."""
+    function = functools.partial(preprocessing_fn, custom_config={CONFIG_KEY: config.to_json()})
+    parsing, scratch = parsing_of(config), str(folder / "scratch")
+    (folder / "scratch").mkdir(parents=True)
+    specs = type_specs(parsing)
+    graph = traced(function, specs, scratch)
+    results = analyze(graph, parsing, {"train": files}, AnalysisCache(str(folder / "cache"), None), scratch)
+    return write_transform_graph(function, specs, graph, results, raw_schema(config), str(folder / "graph"), scratch)
+
+
 class Transformed:
-    """Learns from training rows with tf.Transform, and transforms any rows."""
+    """Learns from training rows, and transforms any rows."""
 
     def __init__(self, config: Config, rows: list[Row], folder: Path):
-        metadata = dataset_metadata.DatasetMetadata(raw_schema(config))
-        self._feature_spec = schema_utils.schema_as_feature_spec(metadata.schema).feature_spec
-        rows = [{name: [] for name in self._feature_spec} | row for row in rows]
-        with beam.Pipeline(runner=FnApiRunner()) as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
-            transform_fn = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(
-                lambda inputs: preprocessing_fn(inputs, {CONFIG_KEY: config.to_json()})
-            )
-            _ = transform_fn | tft_beam.WriteTransformFn(str(folder / "out"))
-        self.output = tft.TFTransformOutput(str(folder / "out"))
+        self._feature_spec = parsing_of(config)
+        self.output = learn(config, [write_rows(config, rows, folder / "rows.gz")], folder)
         self._layer = self.output.transform_features_layer()
-        self.columns = self.apply(rows)
+        self.columns = self.apply([{name: [] for name in self._feature_spec} | row for row in rows])
 
     def apply(self, rows: list[Row], *, with_label: bool = True) -> dict[str, list[Any]]:
         """Each row's value by transformed name; for a sparse feature, the list of its values."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.transforming.same_as_stock import EXECUTORS, ROOT, check_same, check_two_days, day
+from tests.components.transforming.same_as_stock import EXECUTORS, check_same, check_two_days, day
 from tests.components.transforming.transform_runs import run
 from tests.transform.small_config import small_config
 from tests.transform.test_preprocessing import CONFIG as HARD_CASES
-from transform.config.config import load_config, parse_config
+from transform.config.config import parse_config
 
 #: A vocabulary of two features, quantiles, and a cross whose tokens depend on the quantiles.
 SMALL = small_config(("crosses", [{"features": ["installed", "price"], "min_count": 2, "max_size": 9}]))
@@ -45,8 +45,3 @@ def test_two_days_of_hard_cases(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_quantiles_that_are_approximate(tmp_path: Path) -> None:
     check_two_days(NUMBERS, tmp_path, 15_000)
-
-
-@pytest.mark.slow
-def test_the_shipped_config(tmp_path: Path) -> None:
-    check_two_days(load_config(ROOT / "configs" / "app_store.yaml"), tmp_path, 300)
