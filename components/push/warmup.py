@@ -17,6 +17,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from components.infra_validation.requests import value_of
 from transform.signature_names import (
     CONTEXT_INPUT,
+    EXPLAIN_ITEMS_SIGNATURE,
+    EXPLAIN_SIGNATURE,
     ITEM_IDS,
     ITEMS_INPUT,
     RANK_ITEMS_SIGNATURE,
@@ -59,6 +61,9 @@ def _records(
     (examples,) = signatures[SERVING_SIGNATURE].inputs
     for size in sizes:
         yield SERVING_SIGNATURE, {examples: requests[:size]}
+    if EXPLAIN_SIGNATURE in signatures:  # its first call takes seconds, longer than a client waits
+        (examples,) = signatures[EXPLAIN_SIGNATURE].inputs
+        yield EXPLAIN_SIGNATURE, {examples: requests[:1]}
     if item_id is None or RANK_ITEMS_SIGNATURE not in signatures:
         return
     with_ids = {request: own for request in requests if (own := value_of(request, item_id))}
@@ -74,6 +79,9 @@ def _records(
     for size in sizes:
         items, of_items = zip(*itertools.islice(itertools.cycle(with_ids.items()), size), strict=True)
         yield RANK_ITEMS_SIGNATURE, {CONTEXT_INPUT: items[:1], ITEM_IDS: [of_items], ITEMS_INPUT: [items]}
+    if EXPLAIN_ITEMS_SIGNATURE in signatures:
+        item, of_item = next(iter(with_ids.items()))
+        yield EXPLAIN_ITEMS_SIGNATURE, {CONTEXT_INPUT: [item], ITEM_IDS: [[of_item]], ITEMS_INPUT: [[item]]}
 
 
 def signatures_of(version_path: str) -> Mapping[str, Any]:

@@ -115,8 +115,7 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
         from pipeline.check_spans import unmatched_joins, values_outside_windows
         from pipeline.check_training import training_warnings
         from pipeline.source_report import described
-
-        check_beam(loaded.beam)
+    check_beam(loaded.beam)
     data_root = str(Path(data).absolute())
     found = resolve_span(loaded, data_root, span)
     click.echo(f"{config} is valid; span {found.span}", err=as_json)

@@ -62,8 +62,7 @@ def compile_command(
         from pipeline.beam_options import check_beam
         from pipeline.compile.compiled import write_compiled
         from pipeline.compile.targets import write_target
-
-        check_beam(loaded.beam)
+    check_beam(loaded.beam)
     topology = write_compiled(loaded, out.absolute(), group=group)
     file = write_target(target, topology, out.absolute(), image=image, claim=claim, secret=secret)
     tasks = f" in {len(topology.tasks)} tasks" if group else ""

@@ -163,6 +163,7 @@ def pod_task(nodes: list[str]) -> Any:
         volume_mounts=[k8s.V1VolumeMount(name="storage", mount_path="/storage")],
         container_resources=k8s.V1ResourceRequirements(requests=asked, limits={"memory": pod["memory"]}),
         node_selector=pod["node_selector"],
+        labels={"sends-beam-jobs": "true"},  # deploy/beam/flink.yaml lets such pods reach Beam's job server
         automount_service_account_token=False,  # the pod does not call the Kubernetes API
         skip_on_exit_code=SKIPPED,
         on_finish_action="delete_succeeded_pod",

@@ -72,6 +72,8 @@ def write_kubeflow(topology: Topology, cluster: Cluster, file: Path) -> None:
             task.set_cpu_request(pod.cpu).set_memory_request(pod.memory).set_memory_limit(pod.memory)
             for label, value in pod.node_selector.items():
                 kubernetes.add_node_selector(task, label, value)
+            # deploy/beam/flink.yaml lets pods with this label reach Beam's job server.
+            kubernetes.add_pod_label(task, "sends-beam-jobs", "true")
             kubernetes.mount_pvc(task, pvc_name=cluster.claim, mount_path=STORAGE)
             kubernetes.set_timeout(task, seconds=int(schedule.timeout_seconds))
             if cluster.secret:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -23,13 +24,17 @@ from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:  # MLflow is imported where it is used: a run without it does not wait for the import
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 #: The variables that name the tracking server and the experiment.
 TRACKING_URI, EXPERIMENT_NAME = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
 
-#: The tag by which a run is found again: a report that is written again updates it.
+#: The tag by which a run is found again: a report that is written again updates its tags and files.
 RUN_TAG = "wdr.run"
+
+#: How often MLflow tries a request again, and for how many seconds it waits for an answer, where its variables do not
+#: say it: the run still holds its workspace. Its own defaults, 7 and 120, are minutes.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 #: MLflow's limits: the characters of a tag's value, and the metrics of a request.
 _MAX_TAG, _MAX_BATCH = 5000, 1000
@@ -47,18 +52,27 @@ def track(workspace: Workspace, ended: RunRecord) -> None:
     if importlib.util.find_spec("mlflow") is None:
         logging.warning("%s is set, but MLflow is not installed: the run %s is not tracked", TRACKING_URI, ended.run_id)
         return
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     try:
         _send(workspace, ended)
-    except Exception:  # the server may be unreachable, and its transport may raise any exception
-        logging.exception("the run %s was not sent to MLflow", ended.run_id)
+    except Exception as error:  # the server may be unreachable, and its transport may raise any exception
+        what = _without_credentials(f"{type(error).__name__}: {error}")
+        logging.error("the run %s was not sent to MLflow: %s", ended.run_id, what)
+
+
+def _without_credentials(text: str) -> str:
+    """A text without the user and the password that MLflow repeats from an address such as `https://user:x@host`."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _send(workspace: Workspace, ended: RunRecord) -> None:
     from mlflow import MlflowClient
 
-    client, report = MlflowClient(), ended.report
-    run_id = _run_of(client, os.environ.get(EXPERIMENT_NAME) or ended.pipeline_name, ended.run_id)
-    metrics = list(_metrics(report, round(time.time() * 1000)))
+    client = MlflowClient()
+    run = _run_of(client, os.environ.get(EXPERIMENT_NAME) or ended.pipeline_name, ended.run_id)
+    run_id, known = run.info.run_id, run.data.metrics
+    metrics = [m for m in _metrics(ended.report, round(time.time() * 1000)) if m.key not in known]
     for first in range(0, len(metrics), _MAX_BATCH):
         client.log_batch(run_id, metrics[first : first + _MAX_BATCH])
     for name, text in _tags(ended).items():
@@ -67,17 +81,15 @@ def _send(workspace: Workspace, ended: RunRecord) -> None:
     for file in (report_file, page_path(workspace, ended.run_id), card_path(workspace, ended.run_id)):
         if file.exists():
             client.log_artifact(run_id, str(file))
-    client.set_terminated(run_id, "FINISHED" if report.status == "pushed" else "FAILED")
+    client.set_terminated(run_id)  # also a run whose model was refused has done its work; the verdict is in a tag
 
 
-def _run_of(client: MlflowClient, experiment_name: str, name: str) -> str:
-    """Returns the id of MLflow's run for a run of the pipeline: the one that it has, or a new one."""
+def _run_of(client: MlflowClient, experiment_name: str, name: str) -> Run:
+    """Returns MLflow's run for a run of the pipeline: the one that it has, or a new one."""
     experiment = client.get_experiment_by_name(experiment_name)
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(experiment_name)
     found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{name}'", max_results=1)
-    run = found[0] if found else client.create_run(experiment_id, run_name=name, tags={RUN_TAG: name})
-    run_id: str = run.info.run_id
-    return run_id
+    return found[0] if found else client.create_run(experiment_id, run_name=name, tags={RUN_TAG: name})
 
 
 def _tags(ended: RunRecord) -> dict[str, str]:

@@ -104,7 +104,7 @@ class RunRecorder:
         ended = self._ended(executions, report)
         with self._locked():
             written = write_report(self.workspace, self.connection, ended)
-        track(self.workspace, ended)  # without the lock: a server that does not answer holds nobody up
+        track(self.workspace, ended)  # without the reports' lock, for which other nodes of the run may wait
         return written
 
     @property

@@ -95,18 +95,15 @@ class Explanation:
 
 def check_explained(candidates: Candidates, k: int | None, known: ModelSignatures) -> None:
     """Raises RequestError unless the best `k` of the candidates can be explained by the model."""
-    _check_number(min(len(candidates.ids), k or len(candidates.ids)))
+    number = min(len(candidates.ids), k or len(candidates.ids))
+    if number > MAX_EXPLAINED:
+        raise RequestError(
+            f"at most {MAX_EXPLAINED} candidates can be explained; `k` limits them. Received: {number:,}"
+        )
     if EXPLAIN_SIGNATURE not in known.names:
         raise RequestError(
             f"explanations need a model with the signature `{EXPLAIN_SIGNATURE}`, which one exported by an earlier "
             f"release lacks. Received: version {known.version} without it"
-        )
-
-
-def _check_number(number: int) -> None:
-    if number > MAX_EXPLAINED:
-        raise RequestError(
-            f"at most {MAX_EXPLAINED} candidates can be explained; `k` limits them. Received: {number:,}"
         )
 
 
@@ -124,7 +121,11 @@ def explained_candidates(candidates: Candidates, items: Sequence[RankedItem]) ->
     """
     best = {item.item_id.encode() for item in items}
     pairs = dict.fromkeys(pair for pair in zip(candidates.ids, candidates.items, strict=True) if pair[0] in best)
-    _check_number(len(pairs))
+    if len(pairs) > MAX_EXPLAINED:
+        raise RequestError(
+            f"at most {MAX_EXPLAINED} different candidates with the ids of the best can be explained. "
+            f"Received: {len(pairs):,}"
+        )
     return Candidates(tuple(item_id for item_id, _ in pairs), tuple(item for _, item in pairs))
 
 

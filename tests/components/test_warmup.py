@@ -47,9 +47,13 @@ def example(app: str | None) -> bytes:
     return bytes(made.SerializeToString())
 
 
-def records(folder: Path, requests: list[bytes], item_id: str | None) -> list[tuple[str, dict[str, Any]]]:
+def records(
+    folder: Path, requests: list[bytes], item_id: str | None, *, explains: bool = False
+) -> list[tuple[str, dict[str, Any]]]:
     ranks = Ranks()
     signatures = {"serving_default": ranks.score, "rank": ranks.rank, "rank_items": ranks.rank_items}
+    if explains:  # by inputs of the same form
+        signatures |= {"explain": ranks.score, "explain_items": ranks.rank_items}
     tf.saved_model.save(ranks, str(folder), signatures=signatures)
     write_warmup(str(folder), "store", requests, item_id)
     path = os.path.join(folder, EXTRA_ASSETS, WARMUP_FILE)
@@ -72,6 +76,14 @@ def test_a_model_that_ranks_is_warmed_up_with_as_many_candidates_as_the_paper_ha
     assert [inputs["item_ids"].shape for inputs in ranked] == [(1, 200), (1, 100), (1, 50)]
     assert ranked[0]["item_ids"].numpy()[0, :4].tolist() == [b"a", b"b", b"c", b"a"]
     assert [inputs["context"].numpy().tolist() for inputs in ranked] == [[request] for request in requests[:3]]
+
+
+def test_one_explanation_of_each_signature_is_warmed_up(tmp_path: Path) -> None:
+    """A first explanation takes seconds: the client that asks for it would have given up."""
+    found = records(tmp_path, [example(app) for app in ("a", "b")], "app", explains=True)
+    explained = {name: {key: value.numpy().tolist() for key, value in inputs.items()} for name, inputs in found[1:]}
+    assert explained["explain"] == {"examples": [example("a")]}
+    assert explained["explain_items"] == {"context": [example("a")], "item_ids": [[b"a"]], "items": [[example("a")]]}
 
 
 def test_without_an_id_there_is_nothing_to_rank(tmp_path: Path) -> None:

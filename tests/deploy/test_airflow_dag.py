@@ -39,6 +39,7 @@ print(json.dumps({
         task.task_id: [task.image, task.cmds + task.arguments, task.container_resources.requests, task.node_selector]
         for task in dag.tasks if type(task).__name__ == "KubernetesPodOperator"
     },
+    "labels": [task.labels for task in dag.tasks if type(task).__name__ == "KubernetesPodOperator"],
     "tokens": sorted({
         str(task.automount_service_account_token)
         for task in dag.tasks if type(task).__name__ == "KubernetesPodOperator"
@@ -117,5 +118,6 @@ def test_on_a_cluster_each_node_is_a_pod(python: Path, tmp_path: Path) -> None:
     assert command == ["wdr", "run-node", "--compiled", str(tmp_path / "compiled"), "--node", "trainer"]
     assert (asked, selector) == ({"cpu": "8", "memory": "32Gi"}, {"pool": "training"})
     assert told["tokens"] == ["False"]  # a node does not call the Kubernetes API
+    assert told["labels"] == [{"sends-beam-jobs": "true"}] * len(told["pods"])
     assert told["pods"]["push"][2:] == [{"cpu": "1", "memory": "4Gi"}, {}]
     assert set(told["kinds"]) - set(told["pods"]) == {"wait_for_logs"}

@@ -39,7 +39,7 @@ EXCERPTS = {
     page: [line for line in block[3].splitlines() if line != "…"]
     for page in PAGES
     for block in FENCE.findall(text_of(page))
-    if "200 candidates " in block[3]
+    if "\n200 candidates " in f"\n{block[3]}"
 }
 
 
@@ -68,8 +68,8 @@ def printed_lines() -> list[str]:
     return lines
 
 
-def test_two_pages_have_an_excerpt() -> None:
-    assert [name_of(page) for page in EXCERPTS] == ["README.md", "docs/explanation/benchmarks.md"]
+def test_the_page_on_benchmarks_has_an_excerpt() -> None:
+    assert [name_of(page) for page in EXCERPTS] == ["docs/explanation/benchmarks.md"]
 
 
 @pytest.mark.parametrize("page", EXCERPTS, ids=name_of)

@@ -134,3 +134,22 @@ def test_the_page_on_refusals_shows_what_is_printed() -> None:
     console.print(headline(result, None, 465.0, report))
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert shape_of(block.replace("…\n", "")) == shape_of(printed)
+
+
+def test_readme_shows_what_is_printed_of_a_third_day() -> None:
+    (block,) = [found[3] for found in FENCE.findall(text_of(ROOT / "README.md")) if found[3].startswith("verdict ")]
+    (warning,) = [line.partition(" ")[2].strip() for line in block.splitlines() if line.startswith("warning ")]
+    console = Console(file=io.StringIO(), width=1000)
+    result = run_result(
+        version=3,
+        held_against="version 2, trained to span 2",
+        metrics={"auc": 0.7, "logloss": 0.2, "calibration": 1.0},
+        baseline={"auc": 0.7, "logloss": 0.2, "calibration": 1.0},
+        changes={"auc": (0.1, 0.2), "logloss": (-0.2, -0.1), "calibration": (-0.2, -0.1)},
+        infra=verdict(candidate=_COST, baseline=_COST, row_skew=Comparison(1000, 0, 2e-8, "")),
+        data_findings=(Finding("data_gate", "drift", "cannot_judge", "", None, None, None, warning),),
+        places={"report": "runs/workspace/reports/20261128T105613.748621Z.html"},
+    )
+    console.print(headline(result, 3, 184.0, Path("runs/workspace/reports/20261128T105613.748621Z.json")))
+    printed: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shape_of(block.replace("…\n", "")) == shape_of(printed)

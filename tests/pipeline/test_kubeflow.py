@@ -52,6 +52,15 @@ def documents(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return spec, platform
 
 
+def test_each_pod_may_reach_beams_job_server(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """By the label that the network policy of deploy/beam/flink.yaml asks for."""
+    _, platform = documents
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors
+    for executor in executors.values():
+        assert executor["podMetadata"]["labels"] == {"sends-beam-jobs": "true"}
+
+
 def test_it_is_a_pipeline_spec_to_the_last_key(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
     spec, _ = documents
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=False)

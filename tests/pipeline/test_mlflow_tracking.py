@@ -84,7 +84,9 @@ def test_a_report_that_is_written_again_updates_its_run(
     assert (run.info.status, run.data.tags["wdr.status"], run.data.tags["wdr.reason"]) == ("FINISHED", "pushed", "")
     track(workspace, RunRecord("store", "next-night", {}, refused))
     newest = runs(uri, "ranking")[0]
-    assert (newest.info.status, newest.data.tags["wdr.reason"]) == ("FAILED", "auc: too low")
+    assert (newest.info.status, newest.data.tags["wdr.reason"]) == ("FINISHED", "auc: too low")
+    curve = MlflowClient(uri).get_metric_history(run.info.run_id, "epoch_training_loss")
+    assert [point.step for point in curve] == [1, 2]
 
 
 def test_a_server_that_cannot_be_reached_is_logged(
@@ -92,15 +94,21 @@ def test_a_server_that_cannot_be_reached_is_logged(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with caplog.at_level(logging.ERROR, logger="absl"):
         track(workspace, RunRecord("store", "night", {}, REPORT))
-    assert "the run night was not sent to MLflow" in caplog.text
+    assert "the run night was not sent to MLflow: MlflowException: " in caplog.text
+    assert f"127.0.0.1:{port}" in caplog.text
+    assert "secret" not in caplog.text
 
 
-def test_without_the_variable_nothing_is_sent(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_variable_nothing_is_sent(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """MLflow's client would make files in the current folder, or fail, which is logged."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(workspace.root)
+    before = sorted(workspace.root.rglob("*"))
     track(workspace, RunRecord("store", "night", {}, REPORT))
-    assert not (workspace.root / "mlruns").exists()
+    assert (sorted(workspace.root.rglob("*")), caplog.text) == (before, "")

@@ -25,6 +25,7 @@ from transform.config.beam import Beam, broken_rule
         (["--runner=apache_beam.runners.dask.dask_runner.DaskRunner"], "must not name DaskRunner, "),
         (["--direct_running_mode=multi_processing"], "must name a `--runner` other than DirectRunner, the default, "),
         (["--runner=DirectRunner", "--direct_running_mode=in_memory"], "must name a `--runner` other than "),
+        (["--runner=InteractiveRunner"], "must name a `--runner` other than DirectRunner, the default, "),
         (["--runner=direct"], "must name a `--runner` other than DirectRunner, the default, which starts Prism"),
         (["--runner=SwitchingDirectRunner"], "must name a `--runner` other than DirectRunner, the default, which "),
     ],

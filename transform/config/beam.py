@@ -16,8 +16,9 @@ Option = Annotated[str, Field(max_length=10_000)]
 _OPTION = re.compile(r"--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 
 #: Runners, by their names without `runner` and in lower case, that start Prism: Beam 2.77 tries it first and without
-#: a word, whatever `--direct_running_mode` says, and downloads its program. `direct` is also the default.
-_STARTING_PRISM = ("direct", "switchingdirect", "testdirect")
+#: a word, whatever `--direct_running_mode` says, and downloads its program. `direct` is also the default, also
+#: of what `interactive` runs.
+_STARTING_PRISM = ("direct", "switchingdirect", "testdirect", "interactive")
 
 
 @dataclass(frozen=True, config=STRICT)

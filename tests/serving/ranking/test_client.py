@@ -94,7 +94,7 @@ def test_candidates_of_one_id_are_explained_each_by_its_features(ask: Ask, setti
             for item, found in zip(ranking.items, ranking.explanations, strict=True):
                 assert 1 / (1 + math.exp(-found.logit)) == pytest.approx(item.score, abs=1e-6)
     many = [("app_1", {"quality": float(number)}) for number in range(101)]
-    with pytest.raises(RequestError, match=r"^at most 100 candidates can be explained; .* Received: 101$"):
+    with pytest.raises(RequestError, match=r"^at most 100 different candidates with .* Received: 101$"):
         ask(settings, ({}, many, 1), explain=True)
 
 
