@@ -28,7 +28,6 @@ from transform.ranking import RANKING_SIGNATURES, absent_signatures
 from transform.signature_names import (
     EXPLAIN_ITEMS_SIGNATURE,
     EXPLAIN_SIGNATURE,
-    MAX_EXPLAINED,
     RANK_ITEMS_SIGNATURE,
     RANK_SIGNATURE,
     SERVING_SIGNATURE,
@@ -41,6 +40,9 @@ NUM_CANDIDATES = max(CANDIDATE_COUNTS)
 
 #: The number of requests after which the models take turns, so that other load on the machine slows both alike.
 _REQUESTS_PER_TURN = 20
+
+#: The rows that each explaining signature explains: a row takes a hundred times as long as its score.
+_NUM_EXPLAINED = 20
 
 
 def validate(
@@ -174,10 +176,10 @@ def _check_explanations(subject: ModelProcess, requests: Sequence[bytes], rankin
     """
     explained: list[tuple[str, list[bytes], np.ndarray]] = []
     if EXPLAIN_SIGNATURE in subject.signatures:
-        rows = list(requests[:MAX_EXPLAINED])
+        rows = list(requests[:_NUM_EXPLAINED])
         explained.append((EXPLAIN_SIGNATURE, rows, subject.explained_scores(EXPLAIN_SIGNATURE, rows)))
     if EXPLAIN_ITEMS_SIGNATURE in subject.signatures and ranking is not None:
-        some = [i for i, item_id in enumerate(ranking.item_ids) if item_id != b""][:MAX_EXPLAINED]
+        some = [i for i, item_id in enumerate(ranking.item_ids) if item_id != b""][:_NUM_EXPLAINED]
         contexts = [ranking.contexts[i // ranking.num_candidates] for i in some]
         item_ids, nothing = [ranking.item_ids[i] for i in some], [b""] * len(some)
         scores = subject.explained_scores(EXPLAIN_ITEMS_SIGNATURE, contexts, item_ids, nothing)
