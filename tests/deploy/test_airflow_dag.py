@@ -20,7 +20,7 @@ from transform.config.config import load_config
 pytestmark = pytest.mark.slow
 
 #: Prints what a DAG file declares.
-_TELL = """
+_PRINT_DAG = """
 import datetime, json, runpy, sys, types
 found = runpy.run_path(sys.argv[1])
 dag, utc = found["dag"], datetime.timezone.utc
@@ -57,67 +57,69 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return environment(tmp_path_factory, request.param) / "bin" / "python"
 
 
-def tell(python: Path, folder: Path, sections: dict[str, Any], *, group: bool = False, **more: Any) -> dict[str, Any]:
+def loaded_dag(
+    python: Path, folder: Path, sections: dict[str, Any], *, group: bool = False, **more: Any
+) -> dict[str, Any]:
     """Returns what the DAG declares, for the small store's config with other sections."""
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({**yaml.safe_load(CONFIG.read_text()), **sections}))
     topology = write_compiled(load_config(config), folder / "compiled", group=group)
     dag = write_target("airflow", topology, folder / "compiled")
     variables = {**os.environ, "AIRFLOW_HOME": str(folder), "WDR_DATA": "/logs", **more}
-    command = [str(python), "-c", _TELL, str(dag)]
+    command = [str(python), "-c", _PRINT_DAG, str(dag)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def test_each_node_is_a_task_and_comes_after_the_logs(python: Path, tmp_path: Path) -> None:
-    told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10, "retries": 5}})
+    found = loaded_dag(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10, "retries": 5}})
     topology = json.loads((tmp_path / "compiled" / "topology.json").read_text())
     expected = {node["id"]: node["upstream"] or ["wait_for_logs"] for node in topology["nodes"]}
-    assert told["upstream"] == {**expected, "wait_for_logs": []}
+    assert found["upstream"] == {**expected, "wait_for_logs": []}
     kinds = {**dict.fromkeys(expected, "BashOperator"), "wait_for_logs": "FileSensor"}
-    assert told["kinds"] == kinds
-    assert (told["id"], told["max_active_runs"], told["catchup"]) == ("small_store", 1, True)
-    assert told["retries"] == [5]
-    assert "[99]" in told["skips"]
+    assert found["kinds"] == kinds
+    assert (found["id"], found["max_active_runs"], found["catchup"]) == ("small_store", 1, True)
+    assert found["retries"] == [5]
+    assert "[99]" in found["skips"]
 
 
 def test_grouped_nodes_are_a_task_whose_name_lists_them(python: Path, tmp_path: Path) -> None:
-    told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01"}}, group=True)
-    assert len(told["upstream"]) == 11  # ten tasks, and the sensor
-    assert told["upstream"]["evaluator"] == ["example_gen", "infra_validation", "schema_gen", "trainer"]
-    assert told["names"]["evaluator"] == "evaluator + quality_gate"
-    assert told["commands"]["evaluator"].endswith(" --node evaluator --node quality_gate")
-    assert "[99]" in told["skips"]
+    found = loaded_dag(python, tmp_path, {"schedule": {"start": "2026-01-01"}}, group=True)
+    assert len(found["upstream"]) == 11  # ten tasks, and the sensor
+    assert found["upstream"]["evaluator"] == ["example_gen", "infra_validation", "schema_gen", "trainer"]
+    assert found["names"]["evaluator"] == "evaluator + quality_gate"
+    assert found["commands"]["evaluator"].endswith(" --node evaluator --node quality_gate")
+    assert "[99]" in found["skips"]
 
 
 def test_a_run_is_for_the_day_on_which_its_interval_begins(python: Path, tmp_path: Path) -> None:
     """2026-03-01 is 59 days after 2026-01-01, which is span 10."""
     marker = "impressions/{SPAN:4}.done"
-    told = tell(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10, "marker": marker}})
-    assert (told["span"], told["marker"]) == (69, "/logs/impressions/0069.done")
-    assert (told["asked_span"], told["asked_marker"]) == (7, "/logs/impressions/0007.done")
-    assert told["by_hand"] == 76  # the span of 2026-03-08, the day before
+    found = loaded_dag(python, tmp_path, {"schedule": {"start": "2026-01-01", "first_span": 10, "marker": marker}})
+    assert (found["span"], found["marker"]) == (69, "/logs/impressions/0069.done")
+    assert (found["asked_span"], found["asked_marker"]) == (7, "/logs/impressions/0007.done")
+    assert found["by_hand"] == 76  # the span of 2026-03-08, the day before
 
 
 def test_dates_are_counted_as_tfx_counts_them(python: Path, tmp_path: Path) -> None:
     """2026-03-01 is 20,513 days after 1970-01-01, which is span 0; in Honolulu it is still the day before."""
     sources = yaml.safe_load(CONFIG.read_text())["sources"]
     sources["impressions"]["path"] = "impressions/{YYYY}-{MM}-{DD}/part-*.csv"
-    told = tell(python, tmp_path, {"sources": sources, "schedule": {"timezone": "Pacific/Honolulu"}})
-    assert (told["span"], told["marker"]) == (20512, "/logs/impressions/2026-02-28/_SUCCESS")
-    assert (told["asked_span"], told["asked_marker"]) == (7, "/logs/impressions/1970-01-08/_SUCCESS")
+    found = loaded_dag(python, tmp_path, {"sources": sources, "schedule": {"timezone": "Pacific/Honolulu"}})
+    assert (found["span"], found["marker"]) == (20512, "/logs/impressions/2026-02-28/_SUCCESS")
+    assert (found["asked_span"], found["asked_marker"]) == (7, "/logs/impressions/1970-01-08/_SUCCESS")
 
 
 def test_on_a_cluster_each_node_is_a_pod(python: Path, tmp_path: Path) -> None:
     pods = {"default": {}, "trainer": {"cpu": "8", "memory": "32Gi", "node_selector": {"pool": "training"}}}
     cluster: dict[str, Any] = {"WDR_IMAGE": "store/wdr:7", "WDR_CLAIM": "storage", "WDR_SECRET": "mlmd"}
-    told = tell(python, tmp_path, {"schedule": {"pods": pods}}, **cluster)
-    image, command, asked, selector = told["pods"]["trainer"]
+    found = loaded_dag(python, tmp_path, {"schedule": {"pods": pods}}, **cluster)
+    image, command, asked, selector = found["pods"]["trainer"]
     assert image == "store/wdr:7"
     assert command == ["wdr", "run-node", "--compiled", str(tmp_path / "compiled"), "--node", "trainer"]
     assert (asked, selector) == ({"cpu": "8", "memory": "32Gi"}, {"pool": "training"})
-    assert told["tokens"] == ["False"]  # a node does not call the Kubernetes API
-    assert told["labels"] == [{"sends-beam-jobs": "true"}] * len(told["pods"])
-    assert told["pods"]["push"][2:] == [{"cpu": "1", "memory": "4Gi"}, {}]
-    assert set(told["kinds"]) - set(told["pods"]) == {"wait_for_logs"}
+    assert found["tokens"] == ["False"]  # a node does not call the Kubernetes API
+    assert found["labels"] == [{"sends-beam-jobs": "true"}] * len(found["pods"])
+    assert found["pods"]["push"][2:] == [{"cpu": "1", "memory": "4Gi"}, {}]
+    assert set(found["kinds"]) - set(found["pods"]) == {"wait_for_logs"}
