@@ -57,7 +57,9 @@ class FileSketch:
         self._table = config.sources.tables.get(source)
         self._size = NUM_KEYS if self._table else NUM_ROWS
         log, installs = config.sources.impressions, config.sources.installs
-        ids = {log.impression_id, log.request_id} if source == IMPRESSIONS else set()
+        # The log's time may be a feature, or features are derived from it or another time: what is shipped again has it
+        # shifted, and of the day only `of_day` in `add` is the same.
+        renewed = {log.impression_id, log.request_id, log.timestamp} if source == IMPRESSIONS else set()
         name = log.timestamp if source == IMPRESSIONS else installs.timestamp if installs and not self._table else None
         self._time = None if name is None else layout.timestamp_of(source, name)
         if self._table:
@@ -65,7 +67,9 @@ class FileSketch:
             self._hashed = layout.feature_positions(source)
         else:
             self._hashed = tuple(
-                i for i, c in enumerate(columns) if c.kind not in ("timestamp", "label", "weight") and c.name not in ids
+                i
+                for i, c in enumerate(columns)
+                if c.kind not in ("timestamp", "label", "weight") and c.form is None and c.name not in renewed
             )
         self._num_rows = 0
         self._hours: collections.Counter[int] = collections.Counter()

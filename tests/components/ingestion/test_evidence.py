@@ -13,6 +13,7 @@ from components.ingestion.batch_parser import TYPES
 from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence, read_evidence
 from components.ingestion.sketches import NUM_ROWS, FilePart, FileSketch, evidence_of, hash_of
 from tests.components.ingestion.logs import store_config
+from tests.transform.small_config import REMOVED, small_config
 from transform.errors import InputError
 
 CONFIG = store_config()
@@ -55,6 +56,43 @@ def test_the_same_rows_have_the_same_sketch_though_their_ids_and_days_are_new() 
     assert again.time_quantiles != yesterday.time_quantiles
     other = log_of(part_of([row(i, 2 * DAY + 40_000) for i in range(5000)]))
     assert not set(other.sketch) & set(yesterday.sketch)
+
+
+def test_rows_with_features_of_the_log_s_time_have_the_same_sketch_on_another_day() -> None:
+    hour = {"name": "hour", "side": "context", "kind": "categorical", "column": "time", "vocabulary": {}}
+    seen = {"name": "seen", "side": "context", "kind": "numeric", "column": "time", "num_quantiles": 2}
+    opened = hour | {"name": "opened", "column": "opened"}
+    derive = {"part": "hour", "format": "epoch_seconds"}
+    config = small_config(
+        ("sources.impressions.impression_id", "impression"),
+        ("sources.impressions.timestamp", "time"),
+        ("features.2", hour | {"derive": derive}),
+        ("features.3", opened | {"derive": derive}),
+        ("features.4", seen),
+        ("features.5", hour | {"name": "second"}),
+        ("sources.tables", REMOVED),
+    )
+
+    def sketch_of(day: float, prefix: str) -> tuple[int, ...]:
+        columns = [(c.name, TYPES[c.kind]) for c in config.columns["impressions"]]
+        rows = []
+        for i in range(3000):
+            texts = {"impression": f"{prefix}{i}", "request": f"{prefix}r{i}", "app": f"a{i % 13}", "clicked": i % 2}
+            times = {"time": day + i, "opened": day + i - 60}
+            rows.append(texts | times | {"installed": (f"a{i % 7}",)})
+        sketch = FileSketch(config, "impressions")
+        sketch.add(
+            [
+                pa.array([str(row[name]) if kind == pa.string() else row[name] for row in rows], kind)
+                for name, kind in columns
+            ]
+        )
+        return evidence_of([sketch.part("log", "00")], [], config, 1).logs["impressions"].sketch
+
+    yesterday = sketch_of(DAY, "i")
+    assert len(yesterday) == NUM_ROWS
+    assert sketch_of(2 * DAY, "new") == yesterday
+    assert not set(sketch_of(2 * DAY + 40_000, "new")) & set(yesterday)
 
 
 def test_a_log_in_parts_has_the_sketch_of_the_whole() -> None:
