@@ -53,6 +53,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         self.wide_tables = wide_tables(spec, vocabulary_sizes) if has_wide else ()
         self.embedding_tables = embedding_tables(spec, vocabulary_sizes, model) if has_deep else ()
         self.layout = deep_layout(spec, model, self.embedding_tables) if has_deep else ()
+        self.spec = spec
         self.settings = model
         self._seed = seed
         self.bias = self.add_weight(name="bias", shape=(), initializer="zeros")

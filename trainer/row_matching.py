@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -54,12 +54,13 @@ def no_rows(why: str) -> RowMatch:
     return copied_rows(_NONE, _NONE, why)
 
 
-def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMatch:
+def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock], derived_anew: Collection[str] = ()) -> RowMatch:
     """Matches the rows of the first layer's kernel, one per input column, feature by feature.
 
     Args:
       old: The old model's input blocks.
       new: The new model's input blocks.
+      derived_anew: The features whose `derive` changed, of which no row is matched.
 
     Returns:
       The match. For a feature whose width changed, it has the first columns, as many as both models have.
@@ -68,7 +69,8 @@ def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMat
     places = {_without_width(block): (end - block.width, block.width) for block, end in zip(old, ends, strict=True)}
     new_rows, old_rows, missing, start = [], [], [], 0
     for block in new:
-        old_start, old_width = places.get(_without_width(block), (0, 0))
+        is_same = block.feature not in derived_anew
+        old_start, old_width = places.get(_without_width(block), (0, 0)) if is_same else (0, 0)
         columns = np.arange(min(block.width, old_width))
         new_rows.append(start + columns)
         old_rows.append(old_start + columns)
@@ -79,12 +81,16 @@ def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock]) -> RowMat
     gone = [block.feature for block in old if _without_width(block) not in kept]
     scales = {block.feature: block.scale for block in old if block.vocabulary is None}
     rescaled = [b.feature for b in new if b.vocabulary is None and scales.get(b.feature, b.scale) != b.scale]
-    missing, gone = ([name for name in names if name not in rescaled] for names in (missing, gone))
+    rederived = [block.feature for block in new if block.feature in derived_anew]
+    told = {*rescaled, *rederived}
+    missing, gone = ([name for name in names if name not in told] for names in (missing, gone))
     why = [f"new inputs {missing}"] if missing else []
     if gone:
         why.append(f"inputs gone {gone}")
     if rescaled:
         why.append(f"inputs whose `scale` changed {rescaled}")
+    if rederived:
+        why.append(f"inputs whose `derive` changed {rederived}")
     return copied_rows(np.concatenate(new_rows), np.concatenate(old_rows), "; ".join(why))
 
 

@@ -11,13 +11,13 @@ from pydantic import TypeAdapter
 
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
-from trainer.row_matching import RowMatch, copied_rows, match_blocks, match_quantiles, match_rows
+from trainer.row_matching import RowMatch, copied_rows, match_blocks, match_quantiles, match_rows, no_rows
 from trainer.tables import Table
 from trainer.transform_state import TransformState
 from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
 from transform.config import settings
 from transform.documents import FloatOrNaN
-from transform.feature_spec import FeatureSpec
+from transform.feature_spec import FeatureSpec, transformed_name
 
 #: Model settings whose change makes a hidden layer's previous weights meaningless.
 _LAYER_SETTINGS = ("activation", "batch_norm")
@@ -153,6 +153,12 @@ class _Carrier:
         rates = ("learning_rate", "learning_rate_power", "l1", "l2", "beta")
         before, now = saved.settings["wide_optimizer"], dataclasses.asdict(training.wide_optimizer)
         self._ftrl_changed = any(before[name] != now[name] for name in rates)
+        meanings = saved.meanings
+        self._derived_anew = frozenset(
+            f.name
+            for f in model.spec.features
+            if f.name in meanings and meanings[f.name] != ("" if f.derive is None else f.derive.meaning)
+        )
         self._deep_state_carried = False
         self._not_carried: list[str] = []
 
@@ -188,15 +194,21 @@ class _Carrier:
             self._not_carried.append(
                 f"{table.name}: the embedding's width changed from {before} to {now}; the columns of both are carried"
             )
-        match = match_rows(
-            old.keys,
-            table.keys,
-            old_rows,
-            table.rows,
-            self._saved.transform_state.vocabularies.get(old.keys.vocabulary or "", ()),
-            transform_state.vocabularies.get(table.keys.vocabulary or "", ()),
-            old_quantiles,
+        derived_anew = sorted(
+            name for name in self._derived_anew if transformed_name(name) in table.inputs or name in table.keys.features
         )
+        if derived_anew:  # the same token, such as 12, stands for something else
+            match = no_rows(f"`derive` changed for {derived_anew}")
+        else:
+            match = match_rows(
+                old.keys,
+                table.keys,
+                old_rows,
+                table.rows,
+                self._saved.transform_state.vocabularies.get(old.keys.vocabulary or "", ()),
+                transform_state.vocabularies.get(table.keys.vocabulary or "", ()),
+                old_quantiles,
+            )
         if match.why:
             self._not_carried.append(f"{table.name}: {match.why}")
         self._carry_rows(table.name, variable, old.variable, match)
@@ -225,7 +237,7 @@ class _Carrier:
                 continue
             if name == "dense_0/kernel":
                 ends = tuple(old.values.shape[1:]), tuple(variable.shape[1:])
-                match = match_blocks(self._saved.layout, tuple(self._model.layout))
+                match = match_blocks(self._saved.layout, tuple(self._model.layout), self._derived_anew)
                 if fits and match.why:
                     self._not_carried.append(f"{name}: {match.why}")
             else:

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 
 from trainer.tables import InputBlock, RowKeys
 from trainer.transform_state import TransformState
+from transform.derived_times import meaning_of
 
 FORMAT = 4
 #: In format 3, a missing number was in the middle quantile: it had no row, and no column in the deep part's input.
@@ -69,7 +70,7 @@ class SavedState:
       layout: The deep part's input blocks.
       settings: The settings on which the state depends: `activation`, `batch_norm`, `hidden_units`, `wide_optimizer`
         and `deep_optimizer`; also `deep_iterations`, the deep optimizer's step count.
-      spec: The feature spec, for information only.
+      spec: The feature spec as JSON; it may lack keys that a later release added.
     """
 
     tables: dict[str, SavedTable]
@@ -78,6 +79,12 @@ class SavedState:
     layout: tuple[InputBlock, ...]
     settings: dict[str, Any]
     spec: dict[str, Any]
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What the values of each feature stand for if it is derived (`Derive.meaning`); else an empty text."""
+        derives = {feature["name"]: feature.get("derive") for feature in self.spec["features"]}
+        return {name: meaning_of(d["part"], d["time_zone"]) if d else "" for name, d in derives.items()}
 
 
 def warm_start_dir(serving_model_dir: str) -> str:

@@ -76,9 +76,19 @@ class Derive:
         return self
 
     @property
+    def meaning(self) -> str:
+        """What the values stand for, whatever the form of the texts."""
+        return meaning_of(self.part, self.time_zone)
+
+    @property
     def form(self) -> TimeForm:
         """The texts that have the part."""
         return TimeForm(self.format, self.part == "hour")
+
+
+def meaning_of(part: str, time_zone: str) -> str:
+    """Returns `Derive.meaning`: with another one, the same value, such as 12, stands for something else."""
+    return f"{part} {time_zone}"
 
 
 class TimeForm(NamedTuple):

@@ -400,6 +400,16 @@ class FeatureSpec:
         """The features that use the vocabulary that `owner` declares, including `owner`."""
         return tuple(f for f in self.features if not f.is_numeric and self.vocabulary_owner(f).name == owner)
 
+    def derived_among(self, vocabulary: str) -> dict[str, str]:
+        """The `Derive.meaning` of each derived feature of a vocabulary: its sharers, or the features of its cross.
+
+        Args:
+          vocabulary: The name of the feature that declares it, or of the counted cross.
+        """
+        crosses = {cross.name: cross.features for cross in self.crosses}
+        of_cross = [self.by_name[name] for name in crosses.get(vocabulary, ())]
+        return {f.name: f.derive.meaning for f in of_cross or self.sharers(vocabulary) if f.derive is not None}
+
     def has_missing_row(self, owner: str) -> bool:
         """Whether the vocabulary that `owner` declares has a row for a missing value; a missing list is empty."""
         return any(not f.is_list for f in self.sharers(owner))

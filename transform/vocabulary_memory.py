@@ -59,10 +59,23 @@ class Memory:
     Attributes:
       span: The last counted span, to which the counts are decayed.
       vocabularies: Each token's record, by the name of the feature or cross.
+      derived: By the name of a vocabulary with derived features: what their tokens stand for
+        (`FeatureSpec.derived_among`).
     """
 
     span: int
     vocabularies: Mapping[str, Mapping[bytes, Seen]]
+    derived: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+
+    def seen(self, name: str, spec: FeatureSpec) -> Mapping[bytes, Seen]:
+        """The records of a vocabulary; none if its tokens stood for something else, such as months that are days now.
+
+        Args:
+          name: The vocabulary's name.
+          spec: The current features.
+        """
+        is_same = self.derived.get(name, {}) == spec.derived_among(name)
+        return self.vocabularies.get(name, {}) if is_same else {}
 
 
 def rules(spec: FeatureSpec) -> dict[str, Rule]:
@@ -92,7 +105,7 @@ def remembered_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str,
     """
     tokens = {}
     for name, rule in rules(spec).items():
-        kept = _kept(memory.vocabularies.get(name, {}), rule, span)
+        kept = _kept(memory.seen(name, spec), rule, span)
         if kept:
             tokens[name] = list(kept)
     return tokens
@@ -118,14 +131,15 @@ def updated(
     for name, rule in rules(spec).items():
         seen: dict[bytes, Seen] = {}
         if memory is not None:
-            for token, s in memory.vocabularies.get(name, {}).items():
+            for token, s in memory.seen(name, spec).items():
                 seen[token] = Seen(_decayed(s.count, rule, span - memory.span), s.last_span)
         for counted_span, of_vocabularies in sorted(counts.items()):
             for token, count in of_vocabularies.get(name, {}).items():
                 before = seen[token].count if token in seen else 0.0
                 seen[token] = Seen(before + _decayed(count, rule, span - counted_span), counted_span)
         vocabularies[name] = _kept(seen, rule, span + 1)
-    return Memory(span, vocabularies)
+    derived = {name: meanings for name in vocabularies if (meanings := spec.derived_among(name))}
+    return Memory(span, vocabularies, derived)
 
 
 def _decayed(count: float, rule: Rule, num_spans: int) -> float:
@@ -153,6 +167,8 @@ class _File:
     schema_version: Literal[1]
     span: int
     vocabularies: dict[str, _Vocabulary]
+    #: Left out by releases without `derive`, which ignore it.
+    derived: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
 
 _FILE = TypeAdapter(_File)
@@ -169,7 +185,8 @@ def write_memory(memory: Memory, directory: str) -> None:
         for name, seen in memory.vocabularies.items()
     }
     with tf.io.gfile.GFile(os.path.join(directory, MEMORY_FILE), "wb") as file:
-        file.write(_FILE.dump_json(_File(1, memory.span, vocabularies)))
+        derived = {name: dict(meanings) for name, meanings in memory.derived.items()}
+        file.write(_FILE.dump_json(_File(1, memory.span, vocabularies, derived)))
 
 
 def read_memory(directory: str) -> Memory:
@@ -192,4 +209,4 @@ def read_memory(directory: str) -> Memory:
         }
         for name, v in content.vocabularies.items()
     }
-    return Memory(content.span, vocabularies)
+    return Memory(content.span, vocabularies, content.derived)

@@ -195,6 +195,69 @@ def test_an_input_that_means_something_else_starts_cold(old: Trained, base: str)
     assert "dense_0/kernel: new inputs ['installed']; inputs gone ['installed']" in report.not_carried
 
 
+def derived(part: str | None, zone: str = "UTC", form: str = "iso", name: str = "country") -> Config:
+    """The small deployment's config with a feature that is derived, and a cross of the country."""
+    derive = None if part is None else {"part": part, "format": form, "time_zone": zone}
+
+    def change(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [f | {"derive": derive, "parts": ["wide", "deep"]} if f["name"] == name else f for f in features]
+
+    crosses = [
+        {"features": ["installed", "app"], "min_count": 2},
+        {"features": ["app", "country"], "num_hash_buckets": 9},
+    ]
+    return with_features(change, crosses=crosses)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (derived("month"), derived("day")),
+        (derived("hour"), derived("hour", "Europe/Berlin")),
+        (derived(None), derived("month")),
+        (derived("month"), derived(None)),
+    ],
+)
+def test_rows_of_a_feature_whose_derive_changed_start_cold(tmp_path: Path, before: Config, now: Config) -> None:
+    old = build(before, OLD)
+    for variable in old.optimizers.variables:
+        variable.assign(tf.fill(variable.shape, 2.0))
+    new, cold = build(now, OLD, seed=2), build(now, OLD, seed=2)
+    report = start(new, save(old, tmp_path))
+    assert report.not_carried == (
+        "wide/country: `derive` changed for ['country']",
+        "wide/app_x_country: `derive` changed for ['country']",
+        "embedding/country: `derive` changed for ['country']",
+        "dense_0/kernel: inputs whose `derive` changed ['country']",
+    )
+    anew = {"wide/country", "wide/app_x_country", "embedding/country"}
+    for table, initial in cold.model.table_weights.items():
+        expected = initial.numpy() if table in anew else np.full(initial.shape, 2.0)
+        np.testing.assert_array_equal(new.model.table_weights[table].numpy(), expected, err_msg=table)
+    kernel, initial = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (new, cold))
+    np.testing.assert_array_equal(kernel[:10], 2.0)  # app, installed and price
+    np.testing.assert_array_equal(kernel[10:], initial[10:])
+
+
+def test_an_embedding_starts_cold_if_any_feature_that_shares_it_is_derived_anew(tmp_path: Path) -> None:
+    month, day = derived("month", name="app"), derived("day", name="app")
+    old = build(month, OLD)
+    report = start(build(day, OLD), save(old, tmp_path))
+    assert report.not_carried == (
+        "wide/app: `derive` changed for ['app']",
+        "wide/installed_x_app: `derive` changed for ['app']",
+        "wide/app_x_country: `derive` changed for ['app']",
+        "embedding/app: `derive` changed for ['app']",  # `installed` has it, too
+        "dense_0/kernel: inputs whose `derive` changed ['app']",
+    )
+    assert report.tables["wide/installed"].kept == 5
+
+
+def test_another_form_of_the_same_part_is_no_change(tmp_path: Path) -> None:
+    old = build(derived("month"), OLD)
+    assert start(build(derived("month", form="epoch_seconds"), OLD), save(old, tmp_path)).not_carried == ()
+
+
 def test_layers_of_another_width_start_cold(base: str) -> None:
     new = build(make_config(model={"embedding_dim": 4, "hidden_units": [16, 9]}), OLD)
     report = start(new, base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,52 @@ def test_what_has_no_memory_is_not_remembered() -> None:
         "weekday_x_app": Rule(14, MAX_REMEMBERED_COMBINATIONS),
         "app_x_weekday": Rule(3, 10),
     }
+
+
+def derived(part: str | None, zone: str = "UTC", form: str = "iso") -> FeatureSpec:
+    """A feature that is a part of a time, one that shares its vocabulary, and a cross of it."""
+    derive = None if part is None else {"part": part, "format": form, "time_zone": zone}
+    return parse_config(
+        {
+            "name": "x",
+            "sources": {"impressions": {"path": "a.csv", "format": "csv", "label": "y", "request_id": "r"}},
+            "features": [
+                {"name": "shared", "side": "context", "kind": "categorical", "vocabulary": {}},
+                {"name": "part", "side": "context", "kind": "categorical", "vocabulary": "shared", "derive": derive},
+                {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}},
+            ],
+            "crosses": [{"features": ["app", "part"], "min_count": 1}],
+            "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+        },
+        "test",
+    ).spec
+
+
+TOKENS = {"shared": {b"12": 3}, "app": {b"chess": 3}, "app_x_part": {b"chess\x1f12": 3}}
+
+
+@pytest.mark.parametrize("after", [derived("day"), derived("month", "Asia/Tokyo"), derived(None)])
+def test_tokens_of_another_part_or_another_zone_are_not_remembered(tmp_path: Path, after: FeatureSpec) -> None:
+    write_memory(updated(None, {1: TOKENS}, derived("month"), 1), str(tmp_path))
+    memory = read_memory(str(tmp_path))
+    kept = {"shared": [b"12"], "app": [b"chess"], "app_x_part": [b"chess\x1f12"]}
+    assert remembered_tokens(memory, derived("month"), 2) == kept
+    assert remembered_tokens(memory, derived("month", form="epoch_seconds"), 2) == kept
+    assert remembered_tokens(memory, after, 2) == {"app": [b"chess"]}
+    # They do not come back by the next memory either, whose tokens have the new meaning.
+    again = updated(memory, {2: {"shared": {b"13": 1}}}, after, 2)
+    assert set(again.vocabularies["shared"]) == {b"13"}
+    assert remembered_tokens(again, after, 3) == {"shared": [b"13"], "app": [b"chess"]}
+    assert remembered_tokens(again, derived("month"), 3) == {"app": [b"chess"]}
+
+
+def test_a_memory_of_an_earlier_release_has_no_derived_tokens(tmp_path: Path) -> None:
+    vocabulary = {"tokens": ["12"], "counts": [3.0], "last_spans": [1]}
+    content = {"schema_version": 1, "span": 1, "vocabularies": {"shared": vocabulary}}
+    (tmp_path / MEMORY_FILE).write_text(json.dumps(content))
+    memory = read_memory(str(tmp_path))
+    assert remembered_tokens(memory, derived(None), 2) == {"shared": [b"12"]}
+    assert remembered_tokens(memory, derived("month"), 2) == {}
 
 
 def test_a_file_holds_any_bytes(tmp_path: Path) -> None:
