@@ -72,8 +72,12 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
         if name == LABEL and name not in settings.max_divergence:  # the label rules are more precise
             continue
         if reference:
-            is_id = name in current.ids or distribution.is_almost_unique
-            yield from _of_feature(name, distribution, reference, spans, settings, is_id)
+            excuse = ""
+            if name in current.ids or distribution.is_almost_unique:
+                excuse = "it is an id"
+            elif name in current.of_calendar:
+                excuse = "it changes by the calendar"
+            yield from _of_feature(name, distribution, reference, spans, settings, excuse)
         else:
             yield finding(
                 "max_divergence",
@@ -101,7 +105,7 @@ def _of_feature(
     reference: Sequence[Distribution],
     spans: Sequence[int],
     settings: Drift,
-    is_id: bool,
+    excuse: str,
 ) -> Iterator[Finding]:
     distance, place = nearest(current, reference)
     if name in settings.max_divergence:
@@ -120,8 +124,8 @@ def _of_feature(
     severity: Severity = settings.action
     note = ""
     if name not in settings.max_divergence:
-        if is_id:
-            severity, note = "warn", "; it is an id, which only warns"
+        if excuse:
+            severity, note = "warn", f"; {excuse}, which only warns"
         elif current.is_constant and all(d.is_constant for d in reference):
             severity, note = "warn", "; it is constant within a span, which only warns"
     value, share, before = largest_change(current, reference[place])

@@ -56,6 +56,7 @@ class SpanEvidence:
       label_aucs: By feature, the AUC with which it alone predicts the label.
       slices: The examples by slice, such as `country = us`.
       ids: Features that identify users or items; a change of their distributions alone is no error.
+      of_calendar: Features derived as a year, a month or a day, whose distributions change by the calendar; the same.
       model: The serving model's results; None without a serving model, or if it could not score the span.
     """
 
@@ -67,6 +68,7 @@ class SpanEvidence:
     label_aucs: dict[str, float] = Field(default_factory=dict)
     slices: dict[str, Labelled] = Field(default_factory=dict)
     ids: tuple[str, ...] = ()
+    of_calendar: tuple[str, ...] = ()
     model: ModelEvidence | None = None
 
     @property

@@ -16,6 +16,7 @@ from components.data_validation.label_aucs import auc, label_aucs
 from components.ingestion.evidence import Evidence
 from transform.config.config import Config
 from transform.config.sources import Installs
+from transform.derived_times import TimePart
 from transform.feature_spec import Feature, FeatureSpec
 
 #: The sizes of the sketches of rows and of keys in a gate record, which is stored for years.
@@ -23,6 +24,9 @@ _NUM_ROWS, _NUM_KEYS = 500, 200
 
 #: A feature with more distinct values has no slices.
 _MAX_SLICES = 30
+
+#: The parts of a time of which a span can have values that no span of the weeks before has.
+_OF_CALENDAR: tuple[TimePart, ...] = ("year", "month", "day")
 
 
 def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config: Config) -> SpanEvidence:
@@ -55,6 +59,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         label_aucs=label_aucs(columns),
         slices={name: _labelled(columns.label[rows], None) for name, rows in _slices(columns).items()},
         ids=ids(config),
+        of_calendar=tuple(f.name for f in config.spec.features if f.derive and f.derive.part in _OF_CALENDAR),
         model=None if scores is None else _of_model(columns.label, scores),
     )
 

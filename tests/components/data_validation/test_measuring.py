@@ -14,6 +14,7 @@ from components.data_validation.measuring import ids, label_recipe, measure, wit
 from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
 from tests.components.data_validation.store_config import CONFIG
 from transform.config.config import Config, parse_config
+from transform.derived_times import Derive, TimePart
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,15 @@ def test_a_list_and_a_value_of_other_vocabularies_have_no_overlap(config: Config
         config.spec, features=tuple(own if f.name == "installed" else f for f in config.spec.features)
     )
     assert set(with_overlaps(columns(), spec).tokens) == set(columns().tokens)
+
+
+@pytest.mark.parametrize("part", ["year", "month", "day", "weekday", "hour"])
+def test_parts_of_dates_are_of_the_calendar(config: Config, part: TimePart) -> None:
+    derived = dataclasses.replace(config.spec.by_name["country"], derive=Derive(part=part, format="iso"))
+    features = tuple(derived if f.name == "country" else f for f in config.spec.features)
+    changed = dataclasses.replace(config, spec=dataclasses.replace(config.spec, features=features))
+    found = measure(columns(), None, Evidence(span=3, labels=LabelCount(3, 2)), changed)
+    assert found.of_calendar == (("country",) if part in ("year", "month", "day") else ())
 
 
 def test_the_recipe_is_of_what_makes_the_label_and_of_nothing_else(config: Config) -> None:

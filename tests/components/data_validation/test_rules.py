@@ -274,6 +274,21 @@ def test_a_weekday_only_warns_and_a_value_that_all_rows_share_of_a_sudden_stops(
     assert stops(weekday(9, "a"), days) == ["drift.divergence_floor"]
 
 
+def test_a_part_of_a_date_that_the_calendar_changes_only_warns() -> None:
+    """The last span of November in UTC has an hour of December in Berlin."""
+
+    def months(number: int, **rows: int) -> SpanEvidence:
+        return span(number, features={"month": of_tokens(rows, 0, 1000)}, of_calendar=("month",))
+
+    days = [months(n, **{"11": 100}) for n in range(1, 9)]
+    first = months(9, **{"11": 80, "12": 20})
+    (found,) = decide(first, days, Drift())
+    assert found.severity == "warn"
+    assert found.sentence.endswith("; it changes by the calendar, which only warns")
+    assert stops(dataclasses.replace(first, of_calendar=()), days) == ["drift.divergence_floor"]
+    assert stops(first, days, max_divergence={"month": 0.1}) == ["drift.max_divergence"]
+
+
 def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
     days = [dataclasses.replace(e, label_aucs={"page": 0.55}) for e in good(8)]
     assert stops(span(9, label_aucs={"page": 0.86}), days) == ["drift.max_label_auc_increase"]
