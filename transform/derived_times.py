@@ -167,7 +167,8 @@ def _offset_at(second: int, zone: zoneinfo.ZoneInfo) -> int:
 
 @functools.cache
 def _zone_names() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    # These two are not of a place: the machine's own zone, and the one of a machine that has none.
+    return frozenset(zoneinfo.available_timezones()) - {"localtime", "Factory"}
 
 
 @functools.cache

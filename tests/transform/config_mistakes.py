@@ -138,6 +138,14 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "`time_zone` must be the IANA name of a time zone, such as Europe/Berlin. Received: '../Europe/Berlin' "
         "(small.yaml, features.app.derive.time_zone).",
     ),
+    *(
+        (
+            [("features.0.derive", {"part": "hour", "format": "iso", "time_zone": zone})],
+            f"`time_zone` must be the IANA name of a time zone, such as Europe/Berlin. Received: '{zone}' (small.yaml, "
+            "features.app.derive.time_zone).",
+        )
+        for zone in ("localtime", "Factory")
+    ),
     (
         [("features.0.derive", {"part": "hour", "format": "day_month_year"})],
         "`part: hour` needs a time of day, which `format: day_month_year` lacks (small.yaml, features.app.derive).",
