@@ -43,8 +43,9 @@ class ExampleMaker:
 
     A feature of the impressions is read from the row's column that has its name in the log. The features of a table are
     read from the row too, if the row has all of them; each one's column is called by the feature's own name, or by its
-    name in the table if no other source has a column of that name. Otherwise, the table's row is looked up by its key.
-    A list of one-hot columns can also be in a column of its own, which has the feature's name.
+    name in the table if no other source has a column of that name; of a derived feature the latter goes first.
+    Otherwise, the table's row is looked up by its key. A list of one-hot columns can also be in a column of its own,
+    which has the feature's name.
     """
 
     def __init__(self, config: Config, tables: Mapping[str, Mapping[str, tf.train.Features]], columns: Sequence[str]):
@@ -105,6 +106,8 @@ def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) ->
         return own if all(name in columns for name in own.names) else by_name
     others = {name for f in config.spec.features if f.source != feature.source for name in column_of(f).names}
     is_own = all(name in columns and name not in others for name in own.names)
+    if is_own and feature.derive is not None:  # a column with the feature's name may have the part, not the time
+        return own
     return by_name or (own if is_own else None)
 
 

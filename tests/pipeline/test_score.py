@@ -266,6 +266,18 @@ def test_a_column_that_two_sources_have_is_not_taken_for_the_table_s() -> None:
         ExampleMaker(config, {}, ["app", "installed", "price", "language"])
 
 
+def test_a_derived_feature_of_a_table_is_read_from_its_own_column_first() -> None:
+    year = {"kind": "categorical", "vocabulary": {}, "column": "released"}
+    derive = {"part": "year", "format": "iso"}
+    config = small_config(
+        ("features.3", {"name": "year", "side": "item", "source": "catalog", **year, "derive": derive}),
+    )
+    row = {"app": "a", "installed": "", "price": "1", "released": "1995-01-31", "year": "1995"}
+    assert example(ExampleMaker(config, {}, list(row)), row)["year"] == [b"1995-01-31"]
+    del row["released"]
+    assert example(ExampleMaker(config, {}, list(row)), row | {"year": "1996-02-29"})["year"] == [b"1996-02-29"]
+
+
 def test_a_list_of_one_hot_columns_is_read_from_them_or_from_a_column_of_the_feature_s_name() -> None:
     raw = small_raw()
     raw["features"][1]["one_hot"] = ["chess", "maps"]
