@@ -77,7 +77,7 @@ def _for_the_record(ingested: Evidence) -> Evidence:
 def ids(config: Config) -> tuple[str, ...]:
     """Returns the features that identify users or items: the item id, and the features on which tables are joined."""
     joined = {table.log_column for table in config.sources.tables.values()}
-    features = [f for f in config.spec.features if not f.is_numeric and f.one_hot is None]
+    features = [f for f in config.spec.features if f.is_one_text or (f.is_list and f.one_hot is None)]
     found = {f.name for f in features if f.source_column in joined}
     return tuple(sorted(found | ({config.item_id.name} if config.item_id else set())))
 

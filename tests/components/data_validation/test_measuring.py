@@ -13,6 +13,7 @@ from components.data_validation.label_aucs import auc, label_aucs
 from components.data_validation.measuring import ids, label_recipe, measure, with_overlaps
 from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
 from tests.components.data_validation.store_config import CONFIG
+from tests.transform.small_config import small_config
 from transform.config.config import Config, parse_config
 from transform.derived_times import Derive, TimePart
 
@@ -110,6 +111,15 @@ def test_parts_of_dates_are_of_the_calendar(config: Config, part: TimePart) -> N
     changed = dataclasses.replace(config, spec=dataclasses.replace(config.spec, features=features))
     found = measure(columns(), None, Evidence(span=3, labels=LabelCount(3, 2)), changed)
     assert found.of_calendar == (("country",) if part in ("year", "month", "day") else ())
+
+
+def test_a_part_of_a_time_by_which_a_table_is_joined_is_no_id() -> None:
+    joined = {"side": "context", "kind": "categorical", "column": "app", "vocabulary": {}}
+    derive = {"part": "year", "format": "iso"}
+    config = small_config(
+        ("features.3", joined | {"name": "text"}), ("features.4", joined | {"name": "year", "derive": derive})
+    )
+    assert ids(config) == ("app", "text")
 
 
 def test_the_recipe_is_of_what_makes_the_label_and_of_nothing_else(config: Config) -> None:
