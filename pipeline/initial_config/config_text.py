@@ -102,7 +102,7 @@ def _lines(
     yield from (f"  {line}" for line in _split(guesses))
     yield ""
     yield from _features(guesses)
-    for run in flag_runs(sample, label.column, nulls):
+    for run in flag_runs(sample, label.column, nulls, separator):
         yield from _as_list(run, guesses)
     yield ""
     yield "evaluation:"
@@ -159,10 +159,13 @@ def _split(guesses: Sequence[Guess]) -> Iterator[str]:
 
 
 def _as_list(columns: Sequence[str], guesses: Sequence[Guess]) -> Iterator[str]:
-    """Yields, as a comment, the feature that reads columns of 0 and 1 as one list."""
+    """Yields, as a comment, the feature that reads columns of 0 and 1 as one list, if they are of one side."""
     names = {guess.name for guess in guesses}
     name = next(name for number in itertools.count(1) if (name := f"list_{number}") not in names)
-    (side,) = {guess.side for guess in guesses if guess.column == columns[0]}
+    sides = {guess.side for guess in guesses if guess.role == "feature" and guess.column in columns}
+    if len(sides) != 1:  # a list has one side
+        return
+    (side,) = sides
     feature = {"name": name, "side": side, "kind": "categorical_list", "one_hot": list(columns), "vocabulary": {}}
     yield f"  # {len(columns)} neighbouring columns have 0 and 1 alone. As one list, in place of a feature of each:"
     yield f"  # - {yaml_value(feature)}"

@@ -125,6 +125,27 @@ def test_neighbouring_columns_of_0_and_1_are_offered_as_one_list(tmp_path: Path)
     assert config.spec.by_name["war"].kind == "categorical"
 
 
+@pytest.mark.parametrize(
+    ("names", "offered"),
+    [
+        (("genre_none", "genre_war", "genre_sci", "genre_new"), "item"),  # the first one is always 0
+        (("genre_none", "war", "sci", "new"), "context"),
+        (("war", "genre_sci", "new", "genre_old"), None),  # of both sides
+        (("war", "sci|fi", "new", "old"), None),  # a list's text would be split there
+        (("sci|fi", "war", "new", "old"), "context"),
+    ],
+)
+def test_a_list_is_offered_with_the_side_of_its_columns(
+    tmp_path: Path, names: tuple[str, ...], offered: str | None
+) -> None:
+    first = 1 if "none" in names[0] else 2
+    rows = [f"u{i % 30};{i % first};{i % 3 // 2};{i % 4 // 3};{i % 5 // 4};{i % 2}" for i in range(200)]
+    _, text = of_csv(tmp_path, "\n".join([f"user_id;{';'.join(names)};liked", *rows]).encode(), label="liked")
+    found = [yaml.safe_load(line.strip().removeprefix("# "))[0] for line in text.splitlines() if "one_hot" in line]
+    assert [feature["side"] for feature in found] == ([] if offered is None else [offered])
+    assert not any("|" in name for feature in found for name in feature["one_hot"])
+
+
 def test_a_compressed_file_gives_the_same(tmp_path: Path) -> None:
     content = (NOTES + "\n".join(ROWS)).encode("latin-1")
     _, plain = of_csv(tmp_path, content)
