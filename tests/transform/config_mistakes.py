@@ -94,6 +94,11 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "Received: ' y' (small.yaml).",
     ),
     (
+        [("features.1.one_hot", ["x", "sci|fi"])],
+        "`one_hot` of feature `installed` names no column whose name has the source's `list_separator`, '|', in it. "
+        "Received: 'sci|fi' (small.yaml).",
+    ),
+    (
         [("features.1.one_hot", ["x", "unknown"]), ("sources.impressions.null_values", ["unknown "])],
         "`one_hot` of feature `installed` names no column whose name means a missing value. Received: 'unknown', one "
         "of the source's `null_values` (small.yaml).",

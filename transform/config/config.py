@@ -151,8 +151,12 @@ class Config:
 
     def _check_one_hot(self, feature: Feature) -> None:
         """Checks that each column's name is a value that the list keeps, in the examples and in requests."""
-        nulls = null_words(self.sources.of(feature.source).null_values, trim=feature.trim)
+        source = self.sources.of(feature.source)
+        nulls = null_words(source.null_values, trim=feature.trim)
         for name in feature.one_hot or ():
+            if source.list_separator in name:  # in the rows of `wdr score` the list may be one text
+                rule = f"`one_hot` of feature `{feature.name}` names no column whose name has the source's"
+                raise ValueError(f"{rule} `list_separator`, {source.list_separator!r}, in it. Received: {name!r}")
             if name in nulls:
                 rule = f"`one_hot` of feature `{feature.name}` names no column whose name means a missing value"
                 raise ValueError(f"{rule}. Received: {name!r}, one of the source's `null_values`")
