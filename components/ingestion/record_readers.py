@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from google.protobuf.message import DecodeError
 
 from components.ingestion.files import check_columns, check_unique, open_file
-from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow, StoredTime
+from components.ingestion.rows import MAX_KEPT_CHARACTERS, OddValue, RawRow, StoredTime
 from transform.errors import InputError
 
 #: The number of rows of a Parquet file held in memory at once.
@@ -69,8 +69,19 @@ def to_python(column: pa.Array) -> list[Any]:
     elif pa.types.is_timestamp(kind):
         pairs = zip(seconds_of(column).to_pylist(), time_texts(column).to_pylist(), strict=True)
         return [None if seconds is None else StoredTime(seconds, text) for seconds, text in pairs]
-    values: list[Any] = column.to_pylist()
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):  # of one value: Python's dates end with the year 9999
+        values = [_value(scalar) for scalar in column]
     return values
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    """Returns a value; an `OddValue` if Python has none for it."""
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        return OddValue(f"{scalar.type} {getattr(scalar, 'value', 'out of range')}")
 
 
 def seconds_of(column: pa.Array) -> pa.Array:

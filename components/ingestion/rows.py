@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import math
 import re
@@ -98,6 +99,20 @@ class StoredTime(float):
         time = super().__new__(cls, seconds)
         time.text = text
         return time
+
+
+@dataclasses.dataclass(frozen=True)
+class OddValue:
+    """A value that a file stores and that Python has no value for, such as a date after 9999: no column allows it.
+
+    Attributes:
+      words: Its type in the file and its number, for messages.
+    """
+
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
 
 
 class RowError(Exception):
@@ -233,6 +248,8 @@ class RowParser:
             return self._text(str(value), column)
         if isinstance(value, StoredTime | datetime.date):
             raise RowError("bad_type", f"`{name}` must be one text; `derive` takes a part of a time. Received: a time")
+        if isinstance(value, OddValue):
+            raise RowError("bad_type", f"`{name}` must be one text. Received: {value}")
         raise RowError("bad_type", f"`{name}` must be one text. Received: {type(value).__name__} {str(value)[:40]!r}")
 
     def _list(self, value: Any, column: Column) -> tuple[str, ...] | None:
@@ -315,6 +332,8 @@ def _as_time(value: Any, form: TimeForm) -> Any:
     """Returns a time that a file stores as such, or a number where numbers are times, as a text or a whole number."""
     if isinstance(value, StoredTime):
         return value.text
+    if isinstance(value, OddValue):
+        return value.words
     if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, float) and form.is_number:

@@ -174,7 +174,8 @@ def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
 
         def write_json(row: Mapping[str, Any], score: np.float32 | None) -> None:
             number = None if score is None else float(f"{score:.9g}")
-            file.write(json.dumps({**{k: _plain(v) for k, v in row.items()}, SCORE: number}) + "\n")
+            # A date or a decimal of a Parquet file is no JSON; csv and tsv have its text, too.
+            file.write(json.dumps({**{k: _plain(v) for k, v in row.items()}, SCORE: number}, default=str) + "\n")
 
         return write_json
     if output_format == "tsv":

@@ -249,6 +249,8 @@ WHOLE = [decimal.Decimal(i) for i in range(4)]
         ("x", pa.array([BIRTHDAYS[i % 30] for i in range(N)]), "categorical"),  # the year; the month is always 1
         ("x", pa.array([i * 10**9 + 1 for i in range(N)], pa.timestamp("ns")), "timestamp"),
         ("x", pa.array([DAYS[i % 3] for i in range(N)], pa.date64()), "timestamp"),
+        ("x", pa.array([3_000_000 if i == 5 else i for i in range(N)], pa.int32()).cast(pa.date32()), None),
+        ("x", pa.array([2**62 if i == 5 else i for i in range(N)], pa.timestamp("us")), None),
         ("x", pa.array([math.inf if i == 5 else i / 7 for i in range(N)]), None),
         ("x", pa.array(["1e39" if i == 5 else f"{i / 7}" for i in range(N)]), None),
         ("x", pa.array([WHOLE[i % 4] for i in range(N)], pa.decimal128(5, 0)), "numeric"),

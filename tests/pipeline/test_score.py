@@ -166,6 +166,18 @@ def test_every_format_gives_the_same_scores(model: str, tmp_path: Path, name: st
     assert [np.float32(row["score"]) for row in found] == [adder(1, 2), adder(2, 0), adder(0, 1)]
 
 
+@pytest.mark.parametrize("output", ["out.csv", "out.jsonl"])
+def test_dates_of_a_parquet_file_that_no_feature_reads_are_written_as_texts(
+    model: str, tmp_path: Path, output: str
+) -> None:
+    day = pa.array([20_785, 3_000_000], pa.int32()).cast(pa.date32())  # 2026-11-28, and one that Python does not have
+    pq.write_table(pa.table({"app": ["a", "b"], "installed": ["", "a"], "day": day}), tmp_path / "in.parquet")
+    assert score_file(model, str(tmp_path / "in.parquet"), str(tmp_path / output)).num_scored == 2
+    written = (tmp_path / output).read_text().splitlines()
+    rows = list(map(json.loads, written)) if output.endswith("jsonl") else list(csv.DictReader(written))
+    assert [row["day"] for row in rows] == ["2026-11-28", "date32[day] 3000000"]
+
+
 def test_jsonl_has_null_where_there_is_no_score(model: str, tmp_path: Path) -> None:
     content = b'{"app": "a", "installed": null, "n": 7, "x": [1, null]}\n[1]\n{"app": true, "installed": "b"}\n'
     report = scored(model, tmp_path, "in.jsonl", content, "out.jsonl")

@@ -25,7 +25,7 @@ from tests.transform.time_oracle import ODD_ENDS, TEXTS
 from tests.transform.transformed import Transformed
 from transform.config.config import Column
 from transform.config.settings import Ingestion
-from transform.config.sources import Source
+from transform.config.sources import LabelRule, Source
 from transform.derived_times import TimeForm
 
 ISO, CLOCK, DATE, SECONDS, MILLISECONDS = (
@@ -124,12 +124,15 @@ def test_blocks_of_json_are_read_as_rows_are(
 
 #: In microseconds: 2026-11-28T12:30:05, none, just before 1970, and far before and after.
 _INSTANTS = [1_795_869_005_123_456, None, -1, 0, -(2**62), 2**62]
+#: Python's dates are those of the years 1 to 9999. Parquet's are numbers of days of 32 bits, whatever Arrow's type.
+_FAR_DATES = pa.array([20_785, None, 3_000_000, -3_000_000, 2**31 - 1, -(2**31)], pa.int32()).cast(pa.date32())
 _ARRAYS = [
     *(pa.array(_INSTANTS).cast(pa.timestamp(unit, zone)) for unit in ("ms", "us") for zone in (None, "UTC")),
     pa.array([1_795_869_005_123_456_789, None, -1, 0, -(2**62), 2**62]).cast(pa.timestamp("ns", "UTC")),
     pa.array([1_795_869_005, None, -1, 0, -(2**40), 2**40]).cast(pa.timestamp("s", "Europe/Berlin")),
     pa.array([20_785, None, -1, 0, 5, -700_000], pa.int32()).cast(pa.date32()),
     pa.array([20_785, None, -1, 0, 5, 6], pa.int32()).cast(pa.date32()).cast(pa.date64()),
+    _FAR_DATES,
     pa.array([1_795_869_005.0, None, -0.5, 1e-9, math.nan, 1e300]),
     pa.array([1_795_869_005, None, 99, 0, -5, 2**60]),
     pa.array(["2026-11-28", None, " 01-Jan-1995", "x", "-1.5", "2026-11-28 10:00"]),
@@ -147,6 +150,45 @@ def test_blocks_of_parquet_are_read_as_rows_are(tmp_path: Path, array: pa.Array,
     source = Source(path="x", format="parquet", null_values=("", "99"))
     columns = (*_columns(form), Column("time", "timestamp", False))
     assert in_blocks(path, source, columns, Ingestion()) == one_by_one(path, source, columns, Ingestion())
+
+
+def test_a_date_that_python_has_no_value_for_is_rejected_and_the_others_are_kept(tmp_path: Path) -> None:
+    dates = pa.array([20_785, 3_000_000, -3_000_000, 0], pa.int32()).cast(pa.date32())
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ["i"] * 4, "time": dates}), path)
+    rows, rejections, *_ = in_blocks(path, Source(path="x", format="parquet"), _columns(ISO), Ingestion())
+    assert rows == [(1, "i", "2026-11-28"), (4, "i", "1970-01-01")]
+    assert [(r.line, r.reason, r.detail) for r in rejections] == [
+        (2, "bad_type", f"`time` must be {ISO.words}. Received: 'date32[day] 3000000'"),
+        (3, "bad_type", f"`time` must be {ISO.words}. Received: 'date32[day] -3000000'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "array", [_FAR_DATES, pa.array([2**62] * 6).cast(pa.duration("s"))], ids=lambda array: str(array.type)
+)
+@pytest.mark.parametrize(
+    "column",
+    [
+        Column("time", "string", False),
+        Column("time", "list", False),
+        Column("time", "float", False),
+        Column("times", "one_hot", False, one_hot=("time",)),
+        Column("time", "label", True),
+        Column("time", "label", True, label_rule=LabelRule(at_least=3)),
+        Column("time", "label", True, label_rule=LabelRule(positive=("a",))),
+        Column("time", "weight", True),
+        Column("time", "timestamp", True),
+    ],
+    ids=str,
+)
+def test_no_column_allows_a_value_that_python_has_none_for(tmp_path: Path, array: pa.Array, column: Column) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"time": array}), path)
+    source = Source(path="x", format="parquet")
+    read = in_blocks(path, source, (column,), Ingestion())
+    assert read == one_by_one(path, source, (column,), Ingestion())
+    assert {3, 4, 5, 6} <= {rejection.line for rejection in read[1]}
 
 
 def test_times_that_a_file_stores_are_read_as_iso_8601(tmp_path: Path) -> None:
