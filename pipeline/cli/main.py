@@ -126,7 +126,8 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     joins = unmatched_joins(loaded, found, max_rows)
     for line in joins:
         click.echo(f"joins: {line}", err=as_json)
-    values = values_outside_windows(loaded, data_root, found, max_rows)
+    with quiet_imports():  # for a derived feature it imports TensorFlow
+        values = values_outside_windows(loaded, data_root, found, max_rows)
     for line in values:
         click.echo(f"values: {line}", err=as_json)
     training = list(training_warnings(loaded, reports))

@@ -35,6 +35,17 @@ def test_check_needs_none_for_local_files(data: Path) -> None:
     assert "impressions: 1 files, the first 2,000 rows read, all good" in done.stdout
 
 
+def test_check_of_a_derived_feature_imports_tensorflow_without_its_messages(data: Path, tmp_path: Path) -> None:
+    text = Path(CONFIG).read_text(encoding="utf-8")
+    hour = "{name: utc_hour, side: context, kind: categorical, column: timestamp, vocabulary: {}"
+    derive = "derive: {part: hour, format: epoch_seconds}"
+    config = tmp_path / "store.yaml"
+    config.write_text(text.replace("\nfeatures:\n", f"\nfeatures:\n  - {hour}, {derive}}}\n"))
+    done = wdr("check", str(config), "--data", str(data))
+    assert (done.code, done.stderr, done.imported) == (0, "", ["tensorflow"])
+    assert "impressions: 1 files, the first 2,000 rows read, all good" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
