@@ -20,6 +20,9 @@ _HUE, _NEAR, _MIN_SATURATION, _MIN_VALUE = 85, 25, 100, 60
 _MIN_GREEN = 0.01
 
 
+#: How long a page may take to load, on a busy machine.
+_PAGE_MILLISECONDS = 180_000
+
 #: Airflow's states of a task.
 _STATES = (
     "deferred", "failed", "queued", "removed", "restarting", "running", "scheduled", "skipped", "success",
@@ -31,7 +34,9 @@ _STATES = (
 def _new_page() -> Iterator[Page]:
     """Opens an empty page in a headless Chromium."""
     with new_browser() as browser:
-        yield browser.new_page(viewport={"width": 2000, "height": 700})
+        page = browser.new_page(viewport={"width": 2000, "height": 700})
+        page.set_default_timeout(_PAGE_MILLISECONDS)
+        yield page
 
 
 def graph_of(address: str, dag: str, run_id: str, password: str | None, screenshot: Path) -> dict[str, str]:
