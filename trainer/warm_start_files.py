@@ -170,7 +170,9 @@ def read_files(directory: str) -> SavedState:
         missing = _SETTINGS - index["settings"].keys()
         if missing:
             raise WarmStartError(f"the warm-start index lacks the settings {sorted(missing)} ({path})")
-        return SavedState(tables, dense, transform_state, layout, dict(index["settings"]), dict(index["spec"]))
+        state = SavedState(tables, dense, transform_state, layout, dict(index["settings"]), dict(index["spec"]))
+        _ = state.meanings  # is read later, where a damaged spec would not be told as one
+        return state
     except WarmStartError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -70,11 +70,14 @@ class Memory:
     def seen(self, name: str, spec: FeatureSpec) -> Mapping[bytes, Seen]:
         """The records of a vocabulary; none if its tokens stood for something else, such as months that are days now.
 
+        A feature that shares the vocabulary now, or no longer, changes nothing if its tokens have the same meaning.
+
         Args:
           name: The vocabulary's name.
           spec: The current features.
         """
-        is_same = self.derived.get(name, {}) == spec.derived_among(name)
+        before, now = self.derived.get(name, {}), spec.derived_among(name)
+        is_same = {*before.values()} == {*now.values()} and all(before[f] == now[f] for f in before.keys() & now.keys())
         return self.vocabularies.get(name, {}) if is_same else {}
 
 

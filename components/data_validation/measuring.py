@@ -17,7 +17,7 @@ from components.ingestion.evidence import Evidence
 from transform.config.config import Config
 from transform.config.sources import Installs
 from transform.derived_times import TimePart
-from transform.feature_spec import Feature, FeatureSpec
+from transform.feature_spec import IMPRESSIONS, Feature, FeatureSpec
 
 #: The sizes of the sketches of rows and of keys in a gate record, which is stored for years.
 _NUM_ROWS, _NUM_KEYS = 500, 200
@@ -59,7 +59,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         label_aucs=label_aucs(columns),
         slices={name: _labelled(columns.label[rows], None) for name, rows in _slices(columns).items()},
         ids=ids(config),
-        of_calendar=tuple(f.name for f in config.spec.features if f.derive and f.derive.part in _OF_CALENDAR),
+        of_calendar=of_calendar(config),
         model=None if scores is None else _of_model(columns.label, scores),
     )
 
@@ -72,6 +72,11 @@ def _for_the_record(ingested: Evidence) -> Evidence:
         for name, table in ingested.tables.items()
     }
     return dataclasses.replace(ingested, logs=logs, tables=tables)
+
+
+def of_calendar(config: Config) -> tuple[str, ...]:
+    """Returns the features that the calendar changes: the log's that are derived as a year, a month or a day."""
+    return tuple(f.name for f in config.features_of(IMPRESSIONS) if f.derive and f.derive.part in _OF_CALENDAR)
 
 
 def ids(config: Config) -> tuple[str, ...]:

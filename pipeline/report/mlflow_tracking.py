@@ -63,7 +63,7 @@ def track(workspace: Workspace, ended: RunRecord) -> None:
 
 def _without_credentials(text: str) -> str:
     """A text without the user and the password that MLflow repeats from an address such as `https://user:x@host`."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def _send(workspace: Workspace, ended: RunRecord) -> None:
@@ -71,8 +71,8 @@ def _send(workspace: Workspace, ended: RunRecord) -> None:
 
     client = MlflowClient()
     run = _run_of(client, os.environ.get(EXPERIMENT_NAME) or ended.pipeline_name, ended.run_id)
-    run_id, known = run.info.run_id, run.data.metrics
-    metrics = [m for m in _metrics(ended.report, round(time.time() * 1000)) if m.key not in known]
+    run_id, is_whole = run.info.run_id, run.info.status == "FINISHED"
+    metrics = [] if is_whole else list(_metrics(ended.report, round(time.time() * 1000)))
     for first in range(0, len(metrics), _MAX_BATCH):
         client.log_batch(run_id, metrics[first : first + _MAX_BATCH])
     for name, text in _tags(ended).items():

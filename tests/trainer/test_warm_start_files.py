@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ def lose_rows(directory: Path) -> None:
     np.savez(path, token_bytes=np.frombuffer(b"ab", np.uint8), token_ends=np.array([1, 2]))
 
 
+def lose_features(directory: Path) -> None:
+    path = directory / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"spec": {}}))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -44,6 +50,7 @@ def lose_rows(directory: Path) -> None:
         (lambda directory: (directory / "dense.npz").unlink(), "cannot be read: .*dense.npz"),
         (truncate, "cannot be read: .*table.embedding.app.npz"),
         (poison, "`values` in table.wide.app.npz holds values that are not finite"),
+        (lose_features, "the warm-start index is damaged: KeyError 'features'"),
         (lose_rows, "the vocabulary `app` must have 4 tokens. Received: 2"),
     ],
 )

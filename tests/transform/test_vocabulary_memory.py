@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,16 @@ def test_tokens_of_another_part_or_another_zone_are_not_remembered(tmp_path: Pat
     assert set(again.vocabularies["shared"]) == {b"13"}
     assert remembered_tokens(again, after, 3) == {"shared": [b"13"], "app": [b"chess"]}
     assert remembered_tokens(again, derived("month"), 3) == {"app": [b"chess"]}
+
+
+def test_a_further_feature_of_the_same_part_keeps_the_memory(tmp_path: Path) -> None:
+    before = derived("month")
+    (part,) = (f for f in before.features if f.derive is not None)
+    further = dataclasses.replace(part, name="other_part", vocabulary="shared")
+    both = dataclasses.replace(before, features=(*before.features, further))
+    for first, then in ((before, both), (both, before)):
+        write_memory(updated(None, {1: TOKENS}, first, 1), str(tmp_path))
+        assert remembered_tokens(read_memory(str(tmp_path)), then, 2)["shared"] == [b"12"]
 
 
 def test_a_memory_of_an_earlier_release_has_no_derived_tokens(tmp_path: Path) -> None:

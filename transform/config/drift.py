@@ -29,8 +29,8 @@ class Drift:
         all thresholds. A feature that is not named has `divergence_floor`, or three times the largest divergence
         among the reference spans, if that is more.
       divergence_floor: What is always allowed of a feature that `max_divergence` does not name; twice this as long as
-        there are fewer than 7 reference spans. An id, what is constant within a span, and a feature that is derived as
-        a year, a month or a day only warn.
+        there are fewer than 7 reference spans. An id, what is constant within a span, and a feature of the log
+        that is derived as a year, a month or a day only warn.
       action: What too large a divergence does: `stop` the run, before anything is learned, or `warn` in the summary.
       min_rows_ratio: A span must have at least this share of the median number of examples of the reference spans.
         0 asks for none.

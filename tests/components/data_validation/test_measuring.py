@@ -10,7 +10,7 @@ import pytest
 
 from components.data_validation.columns import Columns, Tokens, numbers_of, tokens_of
 from components.data_validation.label_aucs import auc, label_aucs
-from components.data_validation.measuring import ids, label_recipe, measure, with_overlaps
+from components.data_validation.measuring import ids, label_recipe, measure, of_calendar, with_overlaps
 from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
 from tests.components.data_validation.store_config import CONFIG
 from tests.transform.small_config import small_config
@@ -111,6 +111,20 @@ def test_parts_of_dates_are_of_the_calendar(config: Config, part: TimePart) -> N
     changed = dataclasses.replace(config, spec=dataclasses.replace(config.spec, features=features))
     found = measure(columns(), None, Evidence(span=3, labels=LabelCount(3, 2)), changed)
     assert found.of_calendar == (("country",) if part in ("year", "month", "day") else ())
+
+
+def test_a_date_of_a_table_is_not_of_the_calendar() -> None:
+    """The day's rows do not change it: a release date of all items that is 1970 of a sudden is a fault."""
+    config = small_config(
+        (
+            "features.3",
+            {
+                "name": "released", "side": "item", "kind": "categorical", "source": "catalog", "vocabulary": {},
+                "derive": {"part": "year", "format": "iso"},
+            },
+        )
+    )  # fmt: skip
+    assert of_calendar(config) == ()
 
 
 def test_a_part_of_a_time_by_which_a_table_is_joined_is_no_id() -> None:
