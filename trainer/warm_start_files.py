@@ -171,7 +171,7 @@ def read_files(directory: str) -> SavedState:
         if missing:
             raise WarmStartError(f"the warm-start index lacks the settings {sorted(missing)} ({path})")
         state = SavedState(tables, dense, transform_state, layout, dict(index["settings"]), dict(index["spec"]))
-        _ = state.meanings  # is read later, where a damaged spec would not be told as one
+        _ = state.meanings  # raises KeyError here, not where the warm start reads it, if the spec is damaged
         return state
     except WarmStartError:
         raise

@@ -107,7 +107,7 @@ def strongest_rows(
     Args:
       keys: What the table's rows represent.
       weights: The weights, float32 `[rows]`.
-      transform_state: The boundaries, which tell empty quantiles.
+      transform_state: The boundaries, by which empty quantiles are found.
       limit: The maximum number of rows of each sign.
 
     Returns:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from transform.derived_times import MONTHS, OFFSET, WEEKDAYS, Derive, TimeFormat, zone_offsets
 from transform.feature_spec import Feature
+from transform.raw_texts_graph import with_values
 
 _SECONDS_PER_DAY = 86_400
 
@@ -41,13 +42,7 @@ def with_derived(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
     if feature.derive is None:
         return raw
     parts, is_time = derived(raw.values, feature.derive)
-    rows = tf.RaggedTensor.from_value_rowids(
-        tf.boolean_mask(parts, is_time),
-        tf.boolean_mask(raw.indices[:, 0], is_time),
-        nrows=raw.dense_shape[0],
-        validate=False,
-    )
-    return rows.to_sparse()
+    return with_values(raw, parts, is_time)
 
 
 def derived(texts: tf.Tensor, derive: Derive) -> tuple[tf.Tensor, tf.Tensor]:

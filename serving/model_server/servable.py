@@ -151,7 +151,7 @@ def _run_options(deadline: float, is_large: bool) -> bytes:
 
     TensorFlow takes no shorter time: 0 would be no limit. A large run has TensorFlow's run handler pool: in the pool
     that the others share, the parts of a small run would wait behind all parts of a large run's matrix product. The
-    run handler pool's threads poll once it has had a run, so the others do without it.
+    run handler pool's threads use processor time from its first run on, so small runs do not use it.
     """
     milliseconds = max(1, math.ceil(1000 * (deadline - time.monotonic())))
     options = config_pb2.RunOptions(timeout_in_ms=min(milliseconds, _MAX_MILLISECONDS))

@@ -119,5 +119,5 @@ def test_what_beam_does_not_know_is_refused(args: list[str], told: str) -> None:
     "args", [LOCAL_BEAM_ARGS, CLUSTER, ("--runner=flink",), ("--runner=my.own.Runner",), ("--runner=DataflowRunner",)]
 )
 def test_a_job_server_may_know_more_options(args: tuple[str, ...]) -> None:
-    """`--checkpoint_dir` is one of Flink's job server, which tells Beam its options when a job starts."""
+    """`--checkpoint_dir` is an option of Flink's job server; Beam learns such options from it when a job starts."""
     check_beam(Beam(args=args))

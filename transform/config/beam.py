@@ -56,7 +56,7 @@ class Beam:
 def broken_rule(args: Sequence[str]) -> str | None:
     """Returns the rule that options of a Beam pipeline break, as `must …`; None if they keep all.
 
-    Whether Beam knows the options, only Beam can tell: see `pipeline.beam_options`.
+    It does not check that Beam has these options: `pipeline.beam_options` does.
     """
     if wrong := [arg for arg in args if not _OPTION.fullmatch(arg)]:
         return f"must be options of one text each, `--name=value` or `--name`, unlike {wrong[0]!r}"
