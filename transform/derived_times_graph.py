@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from transform.derived_times import MONTHS, OFFSET, WEEKDAYS, Derive, TimeFormat, zone_offsets
 from transform.feature_spec import Feature
-from transform.raw_texts_graph import with_values
+from transform.sparse_values import with_values
 
 _SECONDS_PER_DAY = 86_400
 

@@ -106,8 +106,9 @@ def transform_features(
 
 def single_value(values: tf.SparseTensor, default: Any) -> tf.Tensor:
     """The first value of each row, `[batch]`; `default` for a row without values."""
-    first = tf.sparse.slice(values, [0, 0], [values.dense_shape[0], 1])
-    wide = tf.SparseTensor(first.indices, first.values, [values.dense_shape[0], 1])
+    shape = tf.stack([values.dense_shape[0], 1])
+    first = tf.sparse.slice(values, [0, 0], shape)  # has no column if the batch has no value
+    wide = tf.SparseTensor(first.indices, first.values, shape)
     return tf.squeeze(tf.sparse.to_dense(wide, default_value=default), axis=1)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from transform.raw_texts import RawRule
+from transform.sparse_values import with_values
 
 
 def clean(inputs: Mapping[str, Any], rules: Mapping[str, RawRule]) -> dict[str, Any]:
@@ -33,25 +34,5 @@ def _clean(raw: tf.SparseTensor, rule: RawRule) -> tf.SparseTensor:
         nulls = rule.numbers
     if not nulls:
         return tf.SparseTensor(raw.indices, values, raw.dense_shape)
-    is_value = tf.reduce_all(values[:, tf.newaxis] != tf.constant(nulls, values.dtype), axis=1)
+    is_value = tf.reduce_all(tf.expand_dims(values, 1) != tf.constant(nulls, values.dtype), axis=1)
     return with_values(raw, values, is_value)
-
-
-def with_values(raw: tf.SparseTensor, values: tf.Tensor, is_kept: tf.Tensor) -> tf.SparseTensor:
-    """Replaces values, and drops some of them.
-
-    Args:
-      raw: A SparseTensor `[batch, any]` with n values.
-      values: The new values, `[n]`.
-      is_kept: Which of them are kept, bool `[n]`.
-
-    Returns:
-      A SparseTensor `[batch, any]`; a row's kept values start at the first column.
-    """
-    rows = tf.RaggedTensor.from_value_rowids(
-        tf.boolean_mask(values, is_kept),
-        tf.boolean_mask(raw.indices[:, 0], is_kept),
-        nrows=raw.dense_shape[0],
-        validate=False,
-    )
-    return rows.to_sparse()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +22,7 @@ from components.evaluation.scores import ScoringError, scores_of
 from transform.config.config import Config
 from transform.derived_times_graph import derived
 from transform.feature_spec import LABEL, REQUEST_ID, Feature
+from transform.record_datasets import records_of
 from transform.schema import raw_schema
 
 #: The largest number of examples measured. Ingestion shuffles them, so the first ones are a random sample; more would
@@ -42,8 +42,7 @@ def read_examples(examples: types.Artifact) -> list[bytes]:
     splits = artifact_utils.decode_split_names(examples.split_names)
     for split in sorted(splits):
         files = sorted(tf.io.gfile.glob(f"{artifact_utils.get_split_uri([examples], split)}/*"))
-        records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
-        found += itertools.islice(records, MAX_EXAMPLES // len(splits))
+        found += records_of(tf.data.TFRecordDataset(files, "GZIP").take(MAX_EXAMPLES // len(splits)))
     return found
 
 

@@ -16,6 +16,7 @@ from transform.signature_names import (
     RANK_NAMED_SIGNATURE,
     RANK_SIGNATURE,
 )
+from transform.sparse_values import from_dense
 
 #: Takes the contexts' raw features, the item ids, and the items' tf.Examples or None.
 Rank = Callable[[Mapping[str, tf.SparseTensor], tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
@@ -67,6 +68,6 @@ def _spec_of(feature: Feature) -> tf.TensorSpec:
 
 def _present(feature: Feature, values: tf.Tensor) -> tf.SparseTensor:
     """A feature's values as parsed from a tf.Example, `[requests, any]`."""
-    rows = values if feature.is_list else values[:, tf.newaxis]
+    rows = values if feature.is_list else tf.expand_dims(values, 1)
     is_present = ~tf.math.is_nan(rows) if feature.is_numeric else rows != ""
-    return tf.RaggedTensor.to_sparse(tf.ragged.boolean_mask(rows, is_present))
+    return from_dense(rows, is_present)
