@@ -63,6 +63,7 @@ def read_rows(
       path: The file, on any file system that Beam supports; decompressed if its name ends in `.gz`.
       file_format: `csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`.
       columns: The columns to read. The file must have them, except that a row of a tfrecord or jsonl file may lack any.
+        In a jsonl or parquet file a name with dots may be a path to a member of nested objects (`nested`).
       limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory) and
         `max_record_lines`.
       tally: Counts the lines that are part of no row.

@@ -115,6 +115,22 @@ class OddValue:
         return self.words
 
 
+@dataclasses.dataclass(frozen=True)
+class BadPath:
+    """What a row has in place of a column of its nested objects: no column allows it (`nested`).
+
+    Attributes:
+      detail: Why it is no column's value, as text.
+      found: What is there.
+    """
+
+    detail: str
+    found: Any
+
+    def __repr__(self) -> str:  # of the quarantine's text of the row
+        return repr(self.found)
+
+
 class RowError(Exception):
     """A value that breaks its column's rule."""
 
@@ -179,6 +195,8 @@ class RowParser:
         if isinstance(value, str):
             self._check_length(value, name)
             value = self._text(value, column)
+        if isinstance(value, BadPath):
+            raise RowError("bad_path", value.detail)
         return None if value is None else parser(value, column)
 
     def _one_hot(
