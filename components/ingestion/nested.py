@@ -7,7 +7,7 @@ all that comes after them sees flat columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -80,27 +80,30 @@ def has_column(row: Mapping[str, Any], name: str) -> bool:
     return True
 
 
-def columns_of(row: Mapping[str, Any], prefix: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:
-    """Yields the names and the values of a row's columns: in place of an object, down to a depth, its members."""
+def names_in(row: Mapping[str, Any], prefix: str = "", depth: int = 1) -> Iterator[str]:
+    """Yields the names of a row's columns: in place of an object, `MAX_LISTED_DEPTH` deep, those of its members.
+
+    A member whose own key has a dot in it is not there, since no path leads to it.
+    """
     for key, value in row.items():
-        if isinstance(value, dict) and value and depth < MAX_LISTED_DEPTH:
-            yield from columns_of(value, f"{prefix}{key}.", depth + 1)
-        else:
-            yield f"{prefix}{key}", value
+        if isinstance(value, dict) and value and depth < MAX_LISTED_DEPTH and not is_path(key):
+            yield from names_in(value, f"{prefix}{key}.", depth + 1)
+        elif depth == 1 or not is_path(key):
+            yield f"{prefix}{key}"
 
 
-def names_in(schema: pa.Schema) -> list[str]:
-    """Returns the names of a Parquet file's columns: in place of a struct, down to a depth, its members."""
-    return [name for name, _ in leaves_of(schema)]
+def leaves_of(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    """Returns the names and the types of a Parquet file's columns, with the members of structs as in `names_in`."""
+    return list(_leaves(schema, "", 1))
 
 
-def leaves_of(fields: pa.Schema | pa.StructType, prefix: str = "", depth: int = 1) -> Iterator[tuple[str, pa.DataType]]:
-    """Yields the names and the types of a Parquet file's columns; as `names_in`."""
+def _leaves(fields: Iterable[pa.Field], prefix: str, depth: int) -> Iterator[tuple[str, pa.DataType]]:
     for field in fields:
-        if pa.types.is_struct(field.type) and field.type.num_fields and depth < MAX_LISTED_DEPTH:
-            yield from leaves_of(field.type, f"{prefix}{field.name}.", depth + 1)
-        else:
-            yield f"{prefix}{field.name}", field.type
+        name, kind = field.name, field.type
+        if pa.types.is_struct(kind) and kind.num_fields and depth < MAX_LISTED_DEPTH and not is_path(name):
+            yield from _leaves(kind, f"{prefix}{name}.", depth + 1)
+        elif depth == 1 or not is_path(name):
+            yield f"{prefix}{name}", kind
 
 
 def paths_in(schema: pa.Schema, names: Sequence[str], path: str) -> dict[str, list[str]]:

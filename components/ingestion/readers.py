@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow as pa
 
 from components.ingestion.files import Contents, check_columns, contents_of, open_file
-from components.ingestion.record_readers import parquet_names, read_parquet, read_tfrecord
+from components.ingestion.record_readers import parquet_names, parquet_paths, read_parquet, read_tfrecord
 from components.ingestion.rows import RawRow
 from components.ingestion.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
 from transform.config.settings import Ingestion
@@ -113,6 +113,12 @@ def read_header(path: str, file_format: str) -> list[str] | None:
             return None
         with open_file(path) as stream:
             return start_of_rows(stream, file_format, PLAIN_TEXT, Ingestion(), path)[1]
+
+
+def read_paths(path: str, names: Sequence[str]) -> list[str]:
+    """Returns which of some columns of a Parquet file are members of structs; raises InputError as `read_rows`."""
+    with told_as_input_error(path, Progress(unit_of("parquet"))):
+        return parquet_paths(path, names)
 
 
 @dataclasses.dataclass

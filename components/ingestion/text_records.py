@@ -240,6 +240,20 @@ def json_records(lines: Lines, columns: Sequence[str]) -> Iterator[RawRow | None
             yield _json_row(lines.number, text, columns)
 
 
+def json_objects(lines: Lines) -> Iterator[dict[str, Any]]:
+    """Yields the object of each row of a jsonl file that can be read."""
+    while True:
+        lines.start_record()
+        try:
+            row = json.loads(next(lines))
+        except StopIteration:
+            return
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and not lines.too_long:
+            yield row
+
+
 def _json_row(number: int, text: str, columns: Sequence[str]) -> RawRow:
     try:
         row = json.loads(text)
