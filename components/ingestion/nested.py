@@ -63,15 +63,23 @@ def _no_object(name: str, keys: Sequence[str], found: Any) -> str:
     return f"`{name}` needs an object as `{'.'.join(keys)}`. Received: {received}"
 
 
-def has_column(row: Mapping[str, Any], name: str) -> bool:
-    """Returns whether a row as `json.loads` returns it has a column; where an object is null, it may have any member.
+def has_column(row: Mapping[str, Any], name: str, *, null_has_any: bool = False) -> bool:
+    """Returns whether a row as `json.loads` returns it has a column, be it null.
 
-    A column that the row cannot have (see `flat`) is there too: its `BadPath` says what is wrong.
+    Args:
+      row: The row.
+      name: The column.
+      null_has_any: Whether an object that is null has any member.
+
+    Returns:
+      Whether it has; so it does if the path leads through something else than an object, which `flat` tells.
     """
     if name in row or not is_path(name):
         return name in row
     found: Any = row
     for key in name.split("."):
+        if found is None:
+            return null_has_any
         if not isinstance(found, dict):
             return True
         if key not in found:

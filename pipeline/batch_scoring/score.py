@@ -138,7 +138,7 @@ def members_of(config: Config, path: str, input_format: str, columns: Sequence[s
         return read_paths(path, paths)
     if input_format == "jsonl" and paths:
         first = _first_object(path)
-        return [name for name in paths if has_column(first, name)]
+        return [name for name in paths if has_column(first, name, null_has_any=True)]
     return []
 
 

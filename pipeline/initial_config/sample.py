@@ -224,8 +224,18 @@ def _jsonl(path: Path, max_rows: int) -> Sample:
             break
     _check_columns(len(names), path)
     num_rows = min(max_rows, _MAX_CELLS // len(names))
-    columns = tuple(_of_json(name, values_of(rows[:num_rows], name)) for name in names)
+    columns = tuple(
+        _of_json(name, values)
+        for name in names
+        if not _is_object(name, values := values_of(rows[:num_rows], name), names)
+    )
     return Sample(path, "jsonl", DelimitedText(), {}, columns, len(rows[:num_rows]), is_whole and len(rows) <= num_rows)
+
+
+def _is_object(name: str, values: Sequence[Any], names: Iterable[str]) -> bool:
+    """Returns whether a column is one of objects whose members are columns, in some rows null or empty."""
+    is_parent = any(other.startswith(f"{name}.") for other in names)
+    return is_parent and all(value is None or isinstance(value, dict) for value in values)
 
 
 def _of_json(name: str, values: Sequence[Any]) -> Column:

@@ -100,9 +100,11 @@ def test_a_path_may_be_deep_and_its_keys_empty() -> None:
 
 def test_which_columns_a_row_has() -> None:
     row = {"ts": 1, "user": {"id": "u", "home": None}, "x.y": 1, "list": [{"a": 1}], "empty": {}}
-    names = ["ts", "user", "user.id", "user.home", "user.home.city", "x.y", "list.a", "ts.a"]
-    assert all(has_column(row, name) for name in names)  # of the last two, each row is rejected
-    assert not any(has_column(row, name) for name in ["t", "user.name", "x", "users.id", "empty.a", "y"])
+    names = ["ts", "user", "user.id", "user.home", "x.y", "list.a", "ts.a"]
+    assert all(has_column(row, name) for name in names)  # with the last two the row is rejected
+    missing = ["t", "user.name", "x", "users.id", "empty.a", "y", "user.home.city.zip"]
+    assert not any(has_column(row, name) for name in missing)
+    assert [name for name in missing if has_column(row, name, null_has_any=True)] == ["user.home.city.zip"]
 
 
 def test_the_names_of_a_row_s_columns_are_paths() -> None:
