@@ -41,7 +41,7 @@ class RawRow(NamedTuple):
     Attributes:
       number: In a text file the number of its first line, the file's first line being 1; else the number of the row.
       values: The raw value by column: bytes, str, number, list or None; a tuple where the format does not distinguish
-        a list from a single value. None if the row is unreadable.
+        a list from a single value; a `BadPath` where a nested column cannot be read. None if the row is unreadable.
       reason: A short code for why the row is unreadable; empty if it is readable.
       detail: The reason as text.
       text: The row's text for the quarantine, if `values` is None.
