@@ -45,14 +45,15 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 Stored = Literal["text", "integer", "number", "boolean", "time", "list", "other"]
 
-#: What the values of a JSON column are stored as, by their types; in a column of texts ingestion reads integers too.
-_JSON_KINDS: tuple[tuple[set[type], Stored], ...] = (
-    (set(), "text"),
-    ({bool}, "boolean"),
-    ({int}, "integer"),
-    ({int, float}, "number"),
-    ({str, int}, "text"),
+#: What a JSON column stores, and the values that ingestion reads in it: whole numbers are texts too.
+_JSON_COLUMNS: tuple[tuple[Stored, frozenset[Stored]], ...] = (
+    ("boolean", frozenset({"boolean"})),
+    ("integer", frozenset({"integer"})),
+    ("number", frozenset({"integer", "number"})),
+    ("text", frozenset({"text", "integer"})),
+    ("list", frozenset({"list"})),
 )
+_JSON_VALUES: dict[type, Stored] = {bool: "boolean", int: "integer", float: "number", str: "text"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,21 +240,24 @@ def _is_object(name: str, values: Sequence[Any], names: Iterable[str]) -> bool:
 
 
 def _of_json(name: str, values: Sequence[Any]) -> Column:
-    stored = _stored_in_json(values)
-    if stored == "other" or not _is_utf_8(name):
+    """Returns a column of JSON values; without the few of another type, whose rows ingestion rejects."""
+    kinds = [None if value is None else _json_value(value) for value in values]
+    numbers = collections.Counter(kind for kind in kinds if kind is not None)
+    odd = {stored: numbers.total() - sum(numbers[kind] for kind in read) for stored, read in _JSON_COLUMNS}
+    stored = min(odd, key=lambda stored: odd[stored]) if numbers else "text"
+    if odd[stored] > Ingestion().max_rejected_fraction * numbers.total() or not _is_utf_8(name):
         return Column(name, "other", ())
+    read = dict(_JSON_COLUMNS)[stored]
+    kept = [value if kind in read else None for value, kind in zip(values, kinds, strict=True)]
     if stored == "list":
-        return Column(name, stored, tuple(tuple(map(_json_text, items or ())) for items in values))
-    return Column(name, stored, tuple((_json_text(value),) for value in values))
+        return Column(name, stored, tuple(tuple(map(_json_text, items or ())) for items in kept))
+    return Column(name, stored, tuple((_json_text(value),) for value in kept))
 
 
-def _stored_in_json(values: Sequence[Any]) -> Stored:
-    kinds = {type(value) for value in values} - {type(None)}
-    for allowed, stored in _JSON_KINDS:
-        if kinds <= allowed:
-            return stored
-    is_list = kinds == {list} and {type(item) for value in values if value for item in value} <= {str, int, type(None)}
-    return "list" if is_list else "other"
+def _json_value(value: Any) -> Stored:
+    if type(value) is list:
+        return "list" if {type(item) for item in value} <= {str, int, type(None)} else "other"
+    return _JSON_VALUES.get(type(value), "other")
 
 
 def _json_text(value: Any) -> str:

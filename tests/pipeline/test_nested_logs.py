@@ -107,6 +107,16 @@ def test_what_json_stores(tmp_path: Path) -> None:
     assert not read_sample(path, 2).is_whole
 
 
+def test_a_few_rows_that_ingestion_rejects_do_not_hide_a_column(tmp_path: Path) -> None:
+    log = [*LOG[:99], {**LOG[0], "user": "u1"}]  # the default of `ingestion.max_rejected_fraction` is 0.01
+    columns = {column.name: column for column in read_sample(write(tmp_path / "a.jsonl", log), 1000).columns}
+    assert columns["user.id"].stored == "text"
+    assert columns["user.id"].texts[98:] == (("u8",), ("",))
+    log.append(log[-1])
+    columns = {column.name: column for column in read_sample(write(tmp_path / "a.jsonl", log), 1000).columns}
+    assert columns["user.id"].stored == "other"
+
+
 def nested_config(file_format: str = "jsonl") -> Config:
     return small_config(
         (
