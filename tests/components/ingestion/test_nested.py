@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
@@ -124,6 +125,31 @@ def test_the_names_of_a_row_s_columns_are_paths() -> None:
 
 def read(path: Path, *names: str) -> list[dict[str, Any]]:
     return [dict(row.values or {}) for row in read_rows(str(path), path.suffix[1:], names, Ingestion())]
+
+
+def test_of_a_key_that_is_there_twice_the_last_one_counts(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"user": {"id": "a"}, "user": {"id": "b", "id": "c"}}\n{"user": {"id": "a"}, "user": {}}\n')
+    assert read(path, "user.id") == [{"user.id": "c"}, {"user.id": None}]
+
+
+def test_objects_that_are_nested_too_deep_to_be_read_reject_their_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"user": ' * 100_000 + "1" + "}" * 100_000 + '\n{"user": {"id": "a"}}\n')
+    first, second = read_rows(str(path), "jsonl", ["user.id"], Ingestion(max_row_bytes=10_000_000))
+    assert (first.reason, first.values, second.values) == ("malformed", None, {"user.id": "a"})
+
+
+def test_in_other_formats_a_dot_is_a_character_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user,user.id\nu,a\n")
+    assert read(tmp_path / "a.csv", "user.id", "user") == [{"user.id": "a", "user": "u"}]
+    with pytest.raises(InputError, match=r"the columns \['user.x'\] are missing"):
+        read(tmp_path / "a.csv", "user.x")
+    row = tf.train.Example()
+    row.features.feature["user.id"].bytes_list.value.append(b"a")
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(row.SerializeToString())
+    assert read(tmp_path / "a.tfrecord", "user.id", "user") == [{"user.id": (b"a",), "user": None}]
 
 
 def test_members_of_structs(tmp_path: Path) -> None:
