@@ -215,8 +215,9 @@ def _jsonl(path: Path, max_rows: int) -> Sample:
     data, is_cut = _first_bytes(path)
     lines = Lines(io.BytesIO(data), Ingestion().max_row_bytes)
     rows = list(itertools.islice(json_objects(lines), max_rows + 1))
-    if data.strip() and not rows:
-        raise InputError(f"the lines of a jsonl file must be JSON objects. Received: none ({path})")
+    if not rows:
+        rule = "the lines of a jsonl file must be JSON objects" if data.strip() else "the file must have a row"
+        raise InputError(f"{rule}. Received: none ({path})")
     is_whole = not is_cut and len(rows) <= max_rows
     names: dict[str, None] = {}
     for row in rows[:max_rows]:
