@@ -126,6 +126,7 @@ class CheckResult:
       config: The config's file.
       span: The span that was checked.
       sources: What was found in each source.
+      columns: Columns that no row has, one sentence each.
       joins: Keys without a row, one sentence for each table.
       values: Values that a window lacks, one sentence for each feature.
       training: Where the config leaves quality on the table, one sentence each.
@@ -135,6 +136,7 @@ class CheckResult:
     config: str
     span: int
     sources: Sequence[SourceReport]
+    columns: Sequence[str]
     joins: Sequence[str]
     values: Sequence[str]
     training: Sequence[str]

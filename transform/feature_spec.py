@@ -117,7 +117,8 @@ class Feature:
       side: `context` if all candidates of a request share its value, `item` if each candidate has its own.
       kind: `categorical` (one string), `categorical_list` (any number of strings) or `numeric` (one float).
       source: The source it is read from: `impressions` or the name of a table.
-      column: The source's column; the feature's name if left out.
+      column: The source's column; the feature's name if left out. In `jsonl` and `parquet` sources a member of a nested
+        object is a column, named by its path, as `user.country`.
       one_hot: For `categorical_list`, in place of `column`: columns of 0 and 1. The names of those with a 1 are the
         list's values, in this order. A request sends the list.
       vocabulary: For the categorical kinds: a rule, or the name of the feature whose vocabulary it shares.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from components import storage
@@ -75,7 +76,16 @@ def check_columns(found: Sequence[str], columns: Sequence[str], path: str) -> No
     missing = [name for name in columns if name not in found]
     if missing:
         hint = "; is the delimiter right?" if len(found) == 1 else ""
-        raise InputError(f"the columns {missing} are missing. Received: {list(found)[:50]}{hint} ({path})")
+        close = "".join(f"; {words}" for name in missing if (words := close_names(name, found)))
+        raise InputError(f"the columns {missing} are missing. Received: {list(found)[:50]}{hint}{close} ({path})")
+
+
+def close_names(name: str, found: Iterable[str]) -> str:
+    """Says which of a file's columns have a name close to one that it lacks; an empty text if none has."""
+    names = list(found)
+    members = [other for other in names if other.endswith(f".{name}")]
+    close = list(dict.fromkeys([*members, *difflib.get_close_matches(name, names)]))[:3]
+    return f"close to `{name}`: {', '.join(f'`{other}`' for other in close)}" if close else ""
 
 
 class Contents(NamedTuple):

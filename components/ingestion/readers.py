@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow as pa
 
 from components.ingestion.files import Contents, check_columns, contents_of, open_file
-from components.ingestion.record_readers import parquet_names, read_parquet, read_tfrecord
+from components.ingestion.record_readers import parquet_names, parquet_paths, read_parquet, read_tfrecord
 from components.ingestion.rows import RawRow
 from components.ingestion.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
 from transform.config.settings import Ingestion
@@ -63,6 +63,7 @@ def read_rows(
       path: The file, on any file system that Beam supports; decompressed if its name ends in `.gz`.
       file_format: `csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`.
       columns: The columns to read. The file must have them, except that a row of a tfrecord or jsonl file may lack any.
+        In a jsonl or parquet file a name with dots may be a path to a member of nested objects (`nested`).
       limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory) and
         `max_record_lines`.
       tally: Counts the lines that are part of no row.
@@ -112,6 +113,12 @@ def read_header(path: str, file_format: str) -> list[str] | None:
             return None
         with open_file(path) as stream:
             return start_of_rows(stream, file_format, PLAIN_TEXT, Ingestion(), path)[1]
+
+
+def read_paths(path: str, names: Sequence[str]) -> list[str]:
+    """Returns which of some columns of a Parquet file are members of structs; raises InputError as `read_rows`."""
+    with told_as_input_error(path, Progress(unit_of("parquet"))):
+        return parquet_paths(path, names)
 
 
 @dataclasses.dataclass

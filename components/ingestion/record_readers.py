@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from google.protobuf.message import DecodeError
 
 from components.ingestion.files import check_columns, check_unique, open_file
+from components.ingestion.nested import flat_batch, leaves_of, paths_in
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, OddValue, RawRow, StoredTime
 from transform.errors import InputError
 
@@ -29,6 +30,12 @@ def parquet_names(path: str) -> list[str]:
     """Returns the column names of a Parquet file."""
     with open_file(path) as stream:
         return list(pq.ParquetFile(stream).schema_arrow.names)
+
+
+def parquet_paths(path: str, names: Sequence[str]) -> list[str]:
+    """Returns which of some columns of a Parquet file are members of structs."""
+    with open_file(path) as stream:
+        return list(paths_in(pq.ParquetFile(stream).schema_arrow, names, path))
 
 
 def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
@@ -49,8 +56,12 @@ def parquet_batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatc
         stream.seek(0)
         file = pq.ParquetFile(stream)
         check_unique(file.schema_arrow.names, path)
-        check_columns(file.schema_arrow.names, columns, path)
-        yield from file.iter_batches(PARQUET_BATCH_ROWS, columns=list(columns))
+        paths = paths_in(file.schema_arrow, columns, path)
+        if missing := [name for name in columns if name not in paths and name not in file.schema_arrow.names]:
+            check_columns([name for name, _ in leaves_of(file.schema_arrow)], missing, path)
+        # Of a struct, only the members that are named are read.
+        batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=list(columns))
+        yield from (flat_batch(batch, columns, paths) for batch in batches) if paths else batches
 
 
 def to_python(column: pa.Array) -> list[Any]:

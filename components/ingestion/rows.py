@@ -41,7 +41,7 @@ class RawRow(NamedTuple):
     Attributes:
       number: In a text file the number of its first line, the file's first line being 1; else the number of the row.
       values: The raw value by column: bytes, str, number, list or None; a tuple where the format does not distinguish
-        a list from a single value. None if the row is unreadable.
+        a list from a single value; a `BadPath` where a nested column cannot be read. None if the row is unreadable.
       reason: A short code for why the row is unreadable; empty if it is readable.
       detail: The reason as text.
       text: The row's text for the quarantine, if `values` is None.
@@ -115,6 +115,22 @@ class OddValue:
         return self.words
 
 
+@dataclasses.dataclass(frozen=True)
+class BadPath:
+    """What a row has in place of a column of its nested objects: no column allows it (`nested`).
+
+    Attributes:
+      detail: Why it is no column's value, as text.
+      found: What is there.
+    """
+
+    detail: str
+    found: Any
+
+    def __repr__(self) -> str:  # of the quarantine's text of the row
+        return repr(self.found)
+
+
 class RowError(Exception):
     """A value that breaks its column's rule."""
 
@@ -179,6 +195,8 @@ class RowParser:
         if isinstance(value, str):
             self._check_length(value, name)
             value = self._text(value, column)
+        if isinstance(value, BadPath):
+            raise RowError("bad_path", value.detail)
         return None if value is None else parser(value, column)
 
     def _one_hot(

@@ -21,6 +21,7 @@ import pyarrow as pa
 from components.ingestion.batch_parser import Mask, Plain
 from components.ingestion.blocks import RawBlock, json_column, rows_of
 from components.ingestion.files import check_columns, open_file
+from components.ingestion.nested import flat, values_of
 from components.ingestion.readers import LineTally
 from components.ingestion.rows import RawRow
 from components.ingestion.text_records import (
@@ -348,10 +349,10 @@ def _json_block(
             others.append(other)
 
     def raw(column: Column) -> Plain:
-        return json_column([row.get(column.name) for row in rows])
+        return json_column(values_of(rows, column.name))
 
     def some_rows(positions: _Positions) -> list[Mapping[str, Any]]:
-        return [{name: rows[at].get(name) for name in columns} for at in positions]
+        return [flat(rows[at], columns) for at in positions]
 
     return RawBlock(np.array(numbers, np.int64), raw, some_rows, others), len(lines)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from components.ingestion.files import as_text, check_unique
+from components.ingestion.nested import flat
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
@@ -239,11 +240,25 @@ def json_records(lines: Lines, columns: Sequence[str]) -> Iterator[RawRow | None
             yield _json_row(lines.number, text, columns)
 
 
+def json_objects(lines: Lines) -> Iterator[dict[str, Any]]:
+    """Yields the object of each row of a jsonl file that can be read."""
+    while True:
+        lines.start_record()
+        try:
+            row = json.loads(next(lines))
+        except StopIteration:
+            return
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and not lines.too_long:
+            yield row
+
+
 def _json_row(number: int, text: str, columns: Sequence[str]) -> RawRow:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
         return RawRow(number, None, "malformed", f"a row must be a JSON object: {error}", text)
     if isinstance(row, dict):
-        return RawRow(number, {name: row.get(name) for name in columns})
+        return RawRow(number, flat(row, columns))
     return RawRow(number, None, "malformed", f"a row must be a JSON object. Received: {type(row).__name__}", text)

@@ -11,7 +11,7 @@ from components.ingestion.readers import read_rows, unit_of
 from components.ingestion.rows import RowError
 from components.model_store.versions import verify
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config
-from pipeline.batch_scoring.score import columns_of, format_of, tables_of
+from pipeline.batch_scoring.score import columns_of, format_of, members_of, tables_of
 from serving.ranking_client.explanations import EXPLANATION_OUTPUTS, Explanation, explanations_of
 from transform.errors import InputError
 from transform.signature_names import EXAMPLES_INPUT, EXPLAIN_SIGNATURE, MAX_EXPLAINED
@@ -40,6 +40,7 @@ def explain_file(
     config = model_config(model_path)
     verify(model_path)
     columns = columns_of(input_path, input_format)
+    columns += members_of(config, input_path, input_format, columns)
     maker = ExampleMaker(config, tables_of(config, model_path, data_root, span), columns)
     signatures = tf.saved_model.load(model_path).signatures
     if EXPLAIN_SIGNATURE not in signatures:

@@ -41,11 +41,11 @@ def read_catalog(model_path: str, table: str) -> dict[str, tf.train.Features]:
 class ExampleMaker:
     """Converts raw rows into tf.Examples, as ingestion does, but without a label.
 
-    A feature of the impressions is read from the row's column that has its name in the log. The features of a table are
-    read from the row too, if the row has all of them; each one's column is called by the feature's own name, or by its
-    name in the table if no other source has a column of that name; of a derived feature the latter goes first.
-    Otherwise, the table's row is looked up by its key. A list of one-hot columns can also be in a column of its own,
-    which has the feature's name.
+    A feature of the impressions is read from the row's column that has its name in the log, which may be a member of a
+    nested object. The features of a table are read from the row too, if the row has all of them; each one's column is
+    called by the feature's own name, or by its name in the table if no other source has a column of that name; of a
+    derived feature the latter goes first. Otherwise, the table's row is looked up by its key. A list of one-hot columns
+    can also be in a column of its own, which has the feature's name.
     """
 
     def __init__(self, config: Config, tables: Mapping[str, Mapping[str, tf.train.Features]], columns: Sequence[str]):

@@ -6,7 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,12 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from components.ingestion.files import open_file
-from components.ingestion.readers import read_header, read_rows, unit_of
-from components.ingestion.rows import RawRow, RowError
+from components.ingestion.nested import has_column, is_path
+from components.ingestion.readers import read_header, read_paths, read_rows, unit_of
+from components.ingestion.rows import BadPath, RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
-from transform.config.config import Config
+from transform.config.config import Config, column_of
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
 from transform.ranking import snapshot_tables
@@ -71,9 +72,10 @@ def score_file(
     columns = columns_of(input_path, input_format)
     if SCORE in columns:
         raise InputError(f"the input has a column `{SCORE}` already ({input_path})")
-    maker = ExampleMaker(config, tables_of(config, model_path, data_root, span), columns)
+    read = [*columns, *members_of(config, input_path, input_format, columns)]
+    maker = ExampleMaker(config, tables_of(config, model_path, data_root, span), read)
     signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
-    rows = read_rows(input_path, input_format, columns, config.ingestion)
+    rows = read_rows(input_path, input_format, read, config.ingestion)
     problems: list[str] = []
     num_scored = num_unscored = 0
     with _whole_or_not_at_all(output_path) as file:
@@ -117,7 +119,27 @@ def _whole_or_not_at_all(path: str) -> Iterator[TextIO]:
 
 def columns_of(path: str, input_format: str) -> list[str]:
     """The columns of a file of raw rows."""
-    return read_header(path, input_format) or _jsonl_columns(path)
+    return read_header(path, input_format) or list(_first_object(path))
+
+
+def members_of(config: Config, path: str, input_format: str, columns: Sequence[str]) -> list[str]:
+    """The columns of a config that are members of nested objects in a file of raw rows.
+
+    Args:
+      config: The config.
+      path: The file.
+      input_format: Its format.
+      columns: The file's own columns. Of a jsonl file these are the keys of the first row, and so are the members.
+    """
+    wanted = {name for feature in config.spec.features for name in column_of(feature).names}
+    wanted |= {table.log_column for table in config.sources.tables.values()}
+    paths = [name for name in sorted(wanted) if is_path(name) and name not in columns]
+    if input_format == "parquet" and paths:
+        return read_paths(path, paths)
+    if input_format == "jsonl" and paths:
+        first = _first_object(path)
+        return [name for name in paths if has_column(first, name, null_has_any=True)]
+    return []
 
 
 def format_of(path: str) -> str:
@@ -128,8 +150,8 @@ def format_of(path: str) -> str:
     raise InputError(f"the file's name must end in one of {sorted(INPUT_FORMATS)}. Received: {path}")
 
 
-def _jsonl_columns(path: str) -> list[str]:
-    """Returns the keys of the first row; every row of the file must have the same keys."""
+def _first_object(path: str) -> dict[str, Any]:
+    """Returns the first row of a jsonl file; every row of the file must have the same keys."""
     with open_file(path) as stream:
         line = stream.readline(1_000_000)
     try:
@@ -138,7 +160,7 @@ def _jsonl_columns(path: str) -> list[str]:
         raise InputError(f"the first line must be a JSON object: {error} ({path})") from error
     if not isinstance(row, dict):
         raise InputError(f"the first line must be a JSON object. Received: {type(row).__name__} ({path})")
-    return list(row)
+    return row
 
 
 def tables_of(
@@ -171,11 +193,13 @@ def _score(signature: Any, examples: list[bytes]) -> Iterator[np.float32]:
 def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
     """Returns a function that writes a row and its score; nine significant digits restore a float32 exactly."""
     if output_format == "jsonl":
+        own = frozenset(columns)
 
         def write_json(row: Mapping[str, Any], score: np.float32 | None) -> None:
             number = None if score is None else float(f"{score:.9g}")
             # A date or a decimal of a Parquet file is no JSON; csv and tsv have its text, too.
-            file.write(json.dumps({**{k: _plain(v) for k, v in row.items()}, SCORE: number}, default=str) + "\n")
+            values = {k: _plain(v) for k, v in row.items() if k in own}
+            file.write(json.dumps({**values, SCORE: number}, default=str) + "\n")
 
         return write_json
     if output_format == "tsv":
@@ -200,6 +224,8 @@ def _text(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, BadPath):
+        return _plain(value.found)
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value

@@ -16,7 +16,7 @@ import click
 )
 @click.option("--force", is_flag=True, help="Overwrite the config if it exists.")
 def init(data: Path, out: Path | None, label: str | None, max_rows: int, force: bool) -> None:
-    """Write a config guessed from a CSV or Parquet file, each guess with its reason."""
+    """Write a config guessed from a CSV, JSON Lines or Parquet file, each guess with its reason."""
     from pipeline.initial_config.config_text import config_name, initial_config, shell_word
     from transform.errors import InputError
 

@@ -112,6 +112,7 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
         from components.ingestion.spans import resolve_span
         from pipeline.beam_options import check_beam
         from pipeline.check import check_files, check_rows
+        from pipeline.check_columns import columns_of_no_row
         from pipeline.check_spans import unmatched_joins, values_outside_windows
         from pipeline.check_training import training_warnings
         from pipeline.source_report import described
@@ -120,9 +121,12 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     found = resolve_span(loaded, data_root, span)
     click.echo(f"{config} is valid; span {found.span}", err=as_json)
     check_files(loaded, found)
+    columns = columns_of_no_row(loaded, found, max_rows)
     reports = check_rows(loaded, found, max_rows)
     for report in reports:
         click.echo(described(report), err=as_json)
+    for line in columns:
+        click.echo(f"columns: {line}", err=as_json)
     joins = unmatched_joins(loaded, found, max_rows)
     for line in joins:
         click.echo(f"joins: {line}", err=as_json)
@@ -136,7 +140,7 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     if as_json:
         from pipeline.json_output import CheckResult
 
-        print_document(CheckResult(config, found.span, reports, joins, values, training))
+        print_document(CheckResult(config, found.span, reports, columns, joins, values, training))
 
 
 def _migrate(config: str, *, to_stderr: bool) -> None:

@@ -1,4 +1,4 @@
-"""Reads the first rows of a CSV or Parquet file, and guesses the form of a text file."""
+"""Reads the first rows of a CSV, JSON Lines or Parquet file, and guesses the form of a text file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.ingestion.nested import flat_batch, leaves_of, names_in, paths_in, values_of
 from components.ingestion.record_readers import to_python
+from components.ingestion.text_records import Lines, json_objects
+from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Format
 from transform.errors import InputError
 
@@ -42,13 +45,23 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 Stored = Literal["text", "integer", "number", "boolean", "time", "list", "other"]
 
+#: What a JSON column stores, and the values that ingestion reads in it: whole numbers are texts too.
+_JSON_COLUMNS: tuple[tuple[Stored, frozenset[Stored]], ...] = (
+    ("boolean", frozenset({"boolean"})),
+    ("integer", frozenset({"integer"})),
+    ("number", frozenset({"integer", "number"})),
+    ("text", frozenset({"text", "integer"})),
+    ("list", frozenset({"list"})),
+)
+_JSON_VALUES: dict[type, Stored] = {bool: "boolean", int: "integer", float: "number", str: "text"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Column:
     """A column's first values.
 
     Attributes:
-      name: The column's name in the file.
+      name: The column's name in the file; of a member of a nested object its path, with dots.
       stored: What the file stores; a text file stores texts. A `list` has texts or integers, as ingestion reads them;
         a `number` may have a fraction; `other` is what ingestion reads as no feature.
       texts: The values as trimmed texts, `""` for none; of a list its values in one, for the other columns one each.
@@ -91,7 +104,8 @@ def read_sample(path: Path, max_rows: int) -> Sample:
     """Reads a file's first rows.
 
     Args:
-      path: A Parquet file, or a text file with a delimiter; a text file may be compressed, its name then ends in `.gz`.
+      path: A Parquet file, a jsonl file, or a text file with a delimiter; a jsonl or text file may be compressed, its
+        name then ends in `.gz`.
       max_rows: The most rows that are read. At most the first `MAX_BYTES` bytes are read, of a Parquet file those of
         the columns that can be features, and fewer rows of a Parquet file with many columns.
 
@@ -99,10 +113,15 @@ def read_sample(path: Path, max_rows: int) -> Sample:
       InputError: If the file cannot be read, has no rows, or has no columns that a delimiter parts.
     """
     endings = [ending.lower() for ending in path.suffixes]
-    if any(ending in (".jsonl", ".json", ".tfrecord", ".xlsx", ".zip") for ending in endings[-2:]):
-        raise InputError(f"`wdr init` reads csv, tsv and Parquet files. Received: {path}")
+    if any(ending in (".json", ".tfrecord", ".xlsx", ".zip") for ending in endings[-2:]):
+        raise InputError(f"`wdr init` reads csv, tsv, jsonl and Parquet files. Received: {path}")
     try:
-        sample = _parquet(path, max_rows) if endings[-1:] == [".parquet"] else _delimited(path, max_rows)
+        if endings[-1:] == [".parquet"]:
+            sample = _parquet(path, max_rows)
+        elif ".jsonl" in endings[-2:]:
+            sample = _jsonl(path, max_rows)
+        else:
+            sample = _delimited(path, max_rows)
     except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowInvalid) as error:
         raise InputError(f"the file is damaged: {' '.join(str(error).split())[:200]} ({path})") from error
     except OSError as error:
@@ -124,12 +143,12 @@ def shown(text: str) -> str:
 
 def _parquet(path: Path, max_rows: int) -> Sample:
     file = pq.ParquetFile(path)
-    fields = list(file.schema_arrow)
-    _check_columns(len(fields), path)
-    names = [field.name for field in fields]
+    fields = leaves_of(file.schema_arrow)
+    names = [name for name, _ in fields]
+    _check_columns(len(names), path)
     if twice := [name for name, number in collections.Counter(names).items() if number > 1]:
         raise InputError(f"the file names columns twice: {twice[:5]} ({path})")
-    used = [field.name for field in fields if field.name and _stored(field.type) != "other"]
+    used = [name for name, kind in fields if name and _stored(kind) != "other"]
     table = _first_rows(file, used, min(max_rows, _MAX_CELLS // max(1, len(used))), path)
     columns = tuple(
         _of_arrow(name, table.column(name).combine_chunks()) if name in used else Column(name, "other", ())
@@ -141,11 +160,12 @@ def _parquet(path: Path, max_rows: int) -> Sample:
 
 def _first_rows(file: pq.ParquetFile, names: Sequence[str], max_rows: int, path: Path) -> pa.Table:
     """Reads the first rows of some columns, at most `max_rows` with at most `MAX_BYTES` bytes in memory."""
-    schema = pa.schema([file.schema_arrow.field(name) for name in names])
+    schema = pa.schema([(name, kind) for name, kind in leaves_of(file.schema_arrow) if name in names])
+    paths = paths_in(file.schema_arrow, names, str(path))
     batches: list[pa.RecordBatch] = []
     num_rows = num_bytes = 0
     for batch in file.iter_batches(batch_size=min(max_rows, _ROWS_AT_ONCE), columns=list(names)) if names else ():
-        whole = batch.select(list(names)).slice(0, max_rows - num_rows)
+        whole = flat_batch(batch, names, paths).slice(0, max_rows - num_rows)
         part = whole
         while len(part) and num_bytes + part.nbytes > MAX_BYTES:
             part = part.slice(0, len(part) // 2)
@@ -189,6 +209,64 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes):  # ingestion rejects a text that is not UTF-8
         value = value.decode("utf-8", "backslashreplace")
     return "" if value is None or value != value else str(value).strip(WHITE_SPACE)  # NaN is not itself
+
+
+def _jsonl(path: Path, max_rows: int) -> Sample:
+    data, is_cut = _first_bytes(path)
+    lines = Lines(io.BytesIO(data), Ingestion().max_row_bytes)
+    rows = list(itertools.islice(json_objects(lines), max_rows + 1))
+    if not rows:
+        rule = "the lines of a jsonl file must be JSON objects" if data.strip() else "the file must have a row"
+        raise InputError(f"{rule}. Received: none ({path})")
+    is_whole = not is_cut and len(rows) <= max_rows
+    names: dict[str, None] = {}
+    for row in rows[:max_rows]:
+        names.update(dict.fromkeys(names_in(row)))
+        if len(names) > _MAX_COLUMNS:
+            break
+    _check_columns(len(names), path)
+    num_rows = min(max_rows, _MAX_CELLS // len(names))
+    columns = tuple(
+        _of_json(name, values)
+        for name in names
+        if not _is_object(name, values := values_of(rows[:num_rows], name), names)
+    )
+    return Sample(path, "jsonl", DelimitedText(), {}, columns, len(rows[:num_rows]), is_whole and len(rows) <= num_rows)
+
+
+def _is_object(name: str, values: Sequence[Any], names: Iterable[str]) -> bool:
+    """Returns whether a column is one of objects whose members are columns, in some rows null or empty."""
+    is_parent = any(other.startswith(f"{name}.") for other in names)
+    return is_parent and all(value is None or isinstance(value, dict) for value in values)
+
+
+def _of_json(name: str, values: Sequence[Any]) -> Column:
+    """Returns a column of JSON values; without the few of another type, whose rows ingestion rejects."""
+    kinds = [None if value is None else _json_value(value) for value in values]
+    numbers = collections.Counter(kind for kind in kinds if kind is not None)
+    odd = {stored: numbers.total() - sum(numbers[kind] for kind in read) for stored, read in _JSON_COLUMNS}
+    stored = min(odd, key=lambda stored: odd[stored]) if numbers else "text"
+    if odd[stored] > Ingestion().max_rejected_fraction * numbers.total() or not _is_utf_8(name):
+        return Column(name, "other", ())
+    read = dict(_JSON_COLUMNS)[stored]
+    kept = [value if kind in read else None for value, kind in zip(values, kinds, strict=True)]
+    if stored == "list":
+        return Column(name, stored, tuple(tuple(map(_json_text, items or ())) for items in kept))
+    return Column(name, stored, tuple((_json_text(value),) for value in kept))
+
+
+def _json_value(value: Any) -> Stored:
+    if type(value) is list:
+        return "list" if {type(item) for item in value} <= {str, int, type(None)} else "other"
+    return _JSON_VALUES.get(type(value), "other")
+
+
+def _json_text(value: Any) -> str:
+    return _text(value.encode("utf-8", "backslashreplace") if isinstance(value, str) else value)
+
+
+def _is_utf_8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _delimited(path: Path, max_rows: int) -> Sample:

@@ -168,7 +168,12 @@ def test_a_parquet_file(tmp_path: Path) -> None:
     config, text = guessed(tmp_path / "log.parquet")
     log = config.sources.impressions
     assert (log.format, log.label, log.label_rule, log.timestamp) == ("parquet", "bought", None, "when")
-    assert kinds(config) == {"user_id": "categorical", "tags": "categorical_list", "price": "numeric"}
+    assert kinds(config) == {
+        "user_id": "categorical",
+        "tags": "categorical_list",
+        "price": "numeric",
+        "raw_x": "numeric",
+    }
     assert '# left out: "note": 120 of 120 values differ' in text
 
 
@@ -343,7 +348,10 @@ def test_the_label_can_be_named(tmp_path: Path) -> None:
         ),
         (gzip.compress(b"a,b\n" * 900, mtime=0)[:20], "a.csv.gz", None, "the file is damaged"),
         (b"PAR1", "a.parquet", None, "the file is damaged"),
-        (b"{}", "a.jsonl", None, "`wdr init` reads csv, tsv and Parquet files"),
+        (b"{}", "a.json", None, "`wdr init` reads csv, tsv, jsonl and Parquet files"),
+        (b"", "a.jsonl", None, "the file must have a row. Received: none"),
+        (b"[1]\nx\n", "a.jsonl", None, "the lines of a jsonl file must be JSON objects. Received: none"),
+        (b"{}\n", "a.jsonl", None, "the file must have 1 to 1000 columns. Received: 0"),
         (b"a,b\n1,0\n2,1\n", "a[1].csv", None, "the file's name must have none of"),
         (b"c,b\nx,0\nx,1\n", "a.csv", None, "a config needs a column to learn from beside the label 'b'"),
     ],
@@ -435,7 +443,7 @@ def test_reading_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_reading_parquet_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "log.parquet"
     table = {"a": [f"a{i % 7}" for i in range(2000)], "y": [i % 2 for i in range(2000)]}
-    pq.write_table(pa.table(table | {"raw": [{"x": "x" * 9000}] * 2000, "": [1] * 2000}), file)
+    pq.write_table(pa.table(table | {"raw": [[{"x": "x" * 9000}]] * 2000, "": [1] * 2000}), file)
     # Less than a value of `raw`, which is not read.
     monkeypatch.setattr("pipeline.initial_config.sample.MAX_BYTES", 9000)
     sample = read_sample(file, 50_000)

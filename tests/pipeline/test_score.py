@@ -20,7 +20,7 @@ from pipeline.batch_scoring import score
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from pipeline.batch_scoring.score import ScoreReport, score_file
 from tests.transform.small_config import small_config, small_raw
-from transform.config.config import parse_config
+from transform.config.config import Config, parse_config
 from transform.errors import InputError
 from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE
 
@@ -56,12 +56,16 @@ def adder(price: float, installed: int, named: bool = True) -> np.float32:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A pushed version: the SavedModel, the config and the catalog."""
-    folder = tmp_path_factory.mktemp("model") / "1"
+    return write_model(tmp_path_factory.mktemp("model") / "1", CONFIG)
+
+
+def write_model(folder: Path, config: Config) -> str:
+    """Writes a pushed version: the SavedModel, the config and the catalog."""
     module = Adder()
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.score})
     extra = folder / EXTRA_ASSETS
     (extra / CATALOG_FOLDER / "catalog").mkdir(parents=True)
-    (extra / CONFIG_FILE).write_text(CONFIG.to_json())
+    (extra / CONFIG_FILE).write_text(config.to_json())
     with tf.io.TFRecordWriter(str(extra / CATALOG_FOLDER / "catalog" / "data.gz"), "GZIP") as writer:
         for key, price in PRICES.items():
             example = tf.train.Example()

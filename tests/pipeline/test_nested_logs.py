@@ -1,0 +1,271 @@
+"""Logs of nested objects: the config that `wdr init` writes, what `wdr check` says, and the rows that are scored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from components.ingestion.spans import resolve_span
+from pipeline.batch_scoring.score import ScoreReport, score_file
+from pipeline.check_columns import columns_of_no_row
+from pipeline.cli.main import cli
+from pipeline.initial_config.sample import read_sample
+from tests.pipeline.test_init import guessed
+from tests.pipeline.test_score import adder, write_model
+from tests.transform.small_config import small_config
+from transform.config.config import Config
+from transform.errors import InputError
+
+#: What `wdr init` reads in a log of both formats; the last row lacks what may be missing.
+LOG: list[dict[str, Any]] = [
+    {
+        "request": {"id": f"r{i // 2}", "ts": 1_700_000_000 + i},
+        "user": {"id": f"u{i % 9}", "country": ["us", "de", "fr"][i % 3], "home": {"city": f"c{i % 4}"}},
+        "item": {"id": f"a{i % 7}", "genres": ["x", f"g{i % 3}"], "price": i % 60 / 8, "parts": [{"id": i}]},
+        "clicked": i % 2,
+    }
+    for i in range(120)
+] + [{"request": {"id": "r99", "ts": 1_700_000_999}, "user": None, "item": {"id": "a1"}, "clicked": 0}]
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_members_are_offered_as_columns(tmp_path: Path, ending: str) -> None:
+    config, text = guessed(write(tmp_path / f"log.{ending}", LOG))
+    log = config.sources.impressions
+    assert (log.format, log.label, log.request_id, log.timestamp) == (ending, "clicked", "request.id", "request.ts")
+    assert log.item_id == "item.id"
+    columns = {f.name: (f.source_column, f.side, f.kind) for f in config.spec.features if f.derive is None}
+    assert columns == {
+        "user_id": ("user.id", "context", "categorical"),
+        "user_country": ("user.country", "context", "categorical"),
+        "user_home_city": ("user.home.city", "context", "categorical"),
+        "item_id": ("item.id", "item", "categorical"),
+        "item_genres": ("item.genres", "item", "categorical_list"),
+        "item_price": ("item.price", "item", "numeric"),
+    }
+    assert '# left out: "item.parts": of a type that is no feature\'s' in text
+
+
+def test_the_same_is_guessed_of_both_formats(tmp_path: Path) -> None:
+    texts = [guessed(write(tmp_path / f"log.{ending}", LOG))[1] for ending in ("jsonl", "parquet")]
+    lines = [sorted(text.replace("parquet", "jsonl").splitlines()) for text in texts]
+    assert lines[0] == lines[1]
+
+
+def test_what_json_stores(tmp_path: Path) -> None:
+    values: dict[str, list[Any]] = {
+        "integer": [1, None, 2**70],
+        "number": [1, 0.5, None],
+        "boolean": [True, False, None],
+        "text": ["a", 7, None],
+        "list": [["a", 1, None], [], None],
+        "other": [1, True, None],
+        "objects": [[{"a": 1}], None, None],
+        "numbers": [[0.5], None, None],
+        "mixed": ["u1", {"id": "u2"}, None],
+        "nothing": [None, None, None],
+        "surrogate": ["\ud800", "b", None],
+    }
+    rows: list[Any] = [{name: of_column[at] for name, of_column in values.items()} for at in range(3)]
+    rows[1]["empty"] = rows[2]["empty"] = {}
+    rows[0] |= {"empty": {"z": "a"}, "x": {"y": 1}, "x.y": 2, "": 5, "deep": {"a.b": 1}}
+    path = write(tmp_path / "a.jsonl", rows)
+    path.write_text("[1]\n" + path.read_text() + "\n{")  # lines that are no rows are left out
+    sample = read_sample(path, 10)
+    assert (sample.num_rows, sample.is_whole) == (3, True)
+    stored = {column.name: column.stored for column in sample.columns}
+    assert stored == {
+        **dict.fromkeys(values, "other"),
+        **{name: name for name in ("integer", "number", "boolean", "text", "list")},
+        "mixed.id": "other",  # in the first row the path leads through a text
+        "nothing": "text",
+        "empty.z": "text",
+        "surrogate": "text",
+        "x.y": "other",  # both a key and a member
+        "": "integer",
+    }
+    texts = {column.name: column.texts for column in sample.columns}
+    assert texts["text"] == (("a",), ("7",), ("",))
+    assert texts["list"] == (("a", "1", ""), (), ())
+    assert texts["surrogate"] == (("\\ud800",), ("b",), ("",))
+    assert read_sample(path, 2).num_rows == 2
+    assert not read_sample(path, 2).is_whole
+
+
+def test_a_few_rows_that_ingestion_rejects_do_not_hide_a_column(tmp_path: Path) -> None:
+    log = [*LOG[:99], {**LOG[0], "user": "u1"}]  # the default of `ingestion.max_rejected_fraction` is 0.01
+    columns = {column.name: column for column in read_sample(write(tmp_path / "a.jsonl", log), 1000).columns}
+    assert columns["user.id"].stored == "text"
+    assert columns["user.id"].texts[98:] == (("u8",), ("",))
+    log.append(log[-1])
+    columns = {column.name: column for column in read_sample(write(tmp_path / "a.jsonl", log), 1000).columns}
+    assert columns["user.id"].stored == "other"
+
+
+def nested_config(file_format: str = "jsonl") -> Config:
+    return small_config(
+        (
+            "sources.impressions",
+            {"path": f"log.{file_format}", "format": file_format, "label": "clicked", "request_id": "request.id"},
+        ),
+        (
+            "sources.tables.catalog",
+            {
+                "path": f"apps.{file_format}", "format": file_format, "key": "app.id", "impression_key": "item.id",
+                "broadcast": True,
+            },
+        ),
+        ("features.0.column", "item.id"),
+        ("features.1.column", "user.apps"),
+        ("features.2.column", "terms.price"),
+    )  # fmt: skip
+
+
+def rows_of_log(**of_user: Any) -> list[Any]:
+    return [{"request": {"id": "r"}, "item": {"id": "a"}, "user": of_user, "clicked": i % 2} for i in range(4)]
+
+
+APPS = [{"app": {"id": "a"}, "terms": {"price": 1.5}}]
+
+
+def test_check_names_a_column_that_no_row_has_and_close_ones(tmp_path: Path) -> None:
+    write(tmp_path / "log.jsonl", rows_of_log(app=["a"], age=3))
+    write(tmp_path / "apps.jsonl", APPS)
+    found = resolve_span(nested_config(), str(tmp_path))
+    assert columns_of_no_row(nested_config(), found, 3) == [
+        "none of the first 3 rows of `impressions` has the column `user.apps`; close to `user.apps`: `user.app`, "
+        "`user.age`"
+    ]
+    write(tmp_path / "log.jsonl", [*rows_of_log(age=3), *rows_of_log(apps=None)])
+    assert columns_of_no_row(nested_config(), found, 100) == []
+    assert len(columns_of_no_row(nested_config(), found, 4)) == 1
+
+
+@pytest.mark.parametrize(("user", "number"), [(None, 1), ({}, 1), ("u1", 0), ({"apps": None}, 0)])
+def test_a_column_may_be_null_or_make_its_row_a_rejected_one(tmp_path: Path, user: Any, number: int) -> None:
+    write(tmp_path / "log.jsonl", [{**row, "user": user} for row in rows_of_log()])
+    write(tmp_path / "apps.jsonl", APPS)
+    assert len(columns_of_no_row(nested_config(), resolve_span(nested_config(), str(tmp_path)), 100)) == number
+
+
+def test_check_refuses_a_log_whose_rows_would_all_be_rejected(tmp_path: Path) -> None:
+    write(tmp_path / "log.jsonl", [{"id": "r", "item_id": "a", "user": {"apps": []}, "clicked": 1}])
+    write(tmp_path / "apps.jsonl", APPS)
+    with pytest.raises(InputError) as caught:
+        columns_of_no_row(nested_config(), resolve_span(nested_config(), str(tmp_path)), 100)
+    assert str(caught.value) == (
+        f"none of the first 1 rows of `impressions` has the column `request.id` ({tmp_path}/log.jsonl)"
+    )
+
+
+def test_the_command_says_so(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write(data / "log.jsonl", LOG)
+    text = Path(tmp_path / "c.yaml")
+    result = CliRunner().invoke(cli, ["init", str(data / "log.jsonl"), "--out", str(text)])
+    assert result.exit_code == 0, result.output
+    text.write_text(text.read_text().replace("column: user.country", "column: user.contry"))
+    result = CliRunner().invoke(cli, ["check", str(text), "--data", str(data)], catch_exceptions=False)
+    assert (
+        "columns: none of the first 121 rows of `impressions` has the column `user.contry`; close to `user.contry`: "
+        "`user.country`" in result.output
+    )
+
+
+def test_check_of_a_parquet_file_names_close_members(tmp_path: Path) -> None:
+    write(tmp_path / "log.parquet", rows_of_log(app=["a"]))
+    write(tmp_path / "apps.parquet", APPS)
+    text = tmp_path / "c.yaml"
+    text.write_text(json.dumps(NESTED_PARQUET))
+    result = CliRunner().invoke(cli, ["check", str(text), "--data", str(tmp_path)])
+    assert str(result.exception) == (
+        "the columns ['user.apps'] are missing. Received: ['request.id', 'item.id', 'user.app', 'clicked']; close to "
+        f"`user.apps`: `user.app` ({tmp_path}/log.parquet)"
+    )
+
+
+NESTED_PARQUET = {
+    "name": "nested",
+    "sources": {
+        "impressions": {"path": "log.parquet", "format": "parquet", "label": "clicked", "request_id": "request.id"}
+    },
+    "features": [
+        {"name": "apps", "column": "user.apps", "side": "context", "kind": "categorical_list", "vocabulary": {}}
+    ],
+    "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_model(tmp_path_factory.mktemp("model") / "1", nested_config())
+
+
+def test_rows_of_nested_objects_are_scored(model: str, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"note": {"x": [1]}, "item": {"id": "a", "more": 1}, "user": {"apps": ["a", "b"]}},
+        {"note": None, "item": {"id": "b"}, "user": None},
+        {"note": 2, "item": "a", "user": {"apps": None}},
+        {"note": 3, "item": {"id": "a"}, "user": {}, "item.id": "b"},
+        {"note": 4, "item": {"id": "a"}, "user": {"apps": "a|b"}},
+    ]
+    path = write(tmp_path / "in.jsonl", rows)
+    assert score_file(model, str(path), str(tmp_path / "out.jsonl")) == ScoreReport(
+        3,
+        2,
+        (
+            "line 3: `item.id` needs an object as `item`. Received: str 'a'",
+            "line 4: `item.id` must be either a key of the row or a member of its object `item`. Received: both",
+        ),
+    )
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    scores = [row.pop("score") for row in written]
+    assert [None if score is None else np.float32(score) for score in scores] == [
+        adder(1, 2), adder(2, 0), None, None, adder(1, 2),
+    ]  # fmt: skip
+    assert written == [{name: row[name] for name in ("note", "item", "user")} for row in rows]
+
+
+def test_rows_of_structs_and_flat_rows_are_scored(model: str, tmp_path: Path) -> None:
+    rows = [{"item": {"id": "a"}, "user": {"apps": ["a", "b"]}}, {"item": {"id": "b"}, "user": None}]
+    path = write(tmp_path / "in.parquet", rows)
+    assert score_file(model, str(path), str(tmp_path / "out.jsonl")) == ScoreReport(2, 0, ())
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [np.float32(row.pop("score")) for row in written] == [adder(1, 2), adder(2, 0)]
+    assert written == rows
+    (tmp_path / "in.csv").write_text("item.id,user.apps\na,a|b\n")
+    assert score_file(model, str(tmp_path / "in.csv"), str(tmp_path / "out.csv")) == ScoreReport(1, 0, ())
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "item.id,user.apps,score"
+
+
+def test_a_first_row_without_the_member_is_told(model: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "in.jsonl", [{"item": {"id": "a"}, "user": {"app": []}}])
+    with pytest.raises(
+        InputError, match=r"the columns \['user.apps'\] are missing\. Received: \['item', 'user', 'item"
+    ):
+        score_file(model, str(path), str(tmp_path / "out.jsonl"))
+
+
+def test_a_table_of_nested_objects_can_be_read_anew(model: str, tmp_path: Path) -> None:
+    write(tmp_path / "apps.jsonl", [{"app": {"id": "a"}, "terms": {"price": 5}}, {"app": "b", "terms": {"price": 7}}])
+    write(tmp_path / "log.jsonl", rows_of_log())
+    path = write(tmp_path / "in.jsonl", [{"item": {"id": app}, "user": {"apps": []}} for app in "ab"])
+    score_file(model, str(path), str(tmp_path / "out.jsonl"), data_root=str(tmp_path))
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [np.float32(row["score"]) for row in written] == [adder(5, 0), adder(0, 0)]
