@@ -172,15 +172,16 @@ def test_the_night_after_builds_on_the_last_good_one_though_its_tasks_are_killed
     compiled: Path, data: Path, workspace: Path, tmp_path: Path
 ) -> None:
     check_skipped(BEFORE_THE_NIGHT, compiled, data, workspace, tmp_path)
+    printed = ""
     for node in (node.id for node in read_topology(compiled).nodes):
         if node in ("transform", "push"):
             kill_when_running(compiled, tmp_path / "data", workspace, node, 3)
         done = run(compiled, tmp_path / "data", workspace, [node], 3)
         assert done.returncode == 0, done.stderr
+        printed = done.stdout
     written = workspace / "reports" / f"{store.NAME}.night-3.1.json"
-    again = run(compiled, tmp_path / "data", workspace, ["push"], 3)
-    for printed in (done.stdout, again.stdout):
-        assert printed.splitlines()[-1] == f"report: {written}"
+    again = run(compiled, tmp_path / "data", workspace, ["push"], 3).stdout
+    assert [output.splitlines()[-1] for output in (printed, again)] == [f"report: {written}"] * 2
     report = json.loads(written.read_text())
     assert (report["version"], report["spans"]) == (2, [3])  # the only accepted span of the window's two
     assert report["training"]["warm_started_from"] == model_of(workspace, 1)
