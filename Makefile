@@ -28,6 +28,9 @@ PLATFORM := x86_64-manylinux_2_39
 # The ten slowest tests are listed at the end.
 ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
+# Where it is set, as in many images, each of the processes that the tests start would compile the project's code again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup run airflow client test test-all soak lint lock docs clean
 
 setup: $(INSTALLED)

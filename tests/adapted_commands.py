@@ -28,6 +28,7 @@ class Substitution:
 
 _STORE = "The workspace is the small store's."
 _BUSY = "A busy machine must not fail the test."
+_LARGE = "A whole day's impressions take seconds, and no later command depends on their number."
 
 SUBSTITUTIONS = (
     Substitution(r"", r"(serving/|--model |models/|model=\")app_store\b", rf"\g<1>{store.NAME}", _STORE),
@@ -36,6 +37,8 @@ SUBSTITUTIONS = (
                  "A process for each node takes two minutes; without logs the script ends with its first node."),
     Substitution(r"wdr run-node ", r"runs/dags/", "runs/compiled/", "It is where the page compiles."),
     Substitution(r"wdr simulate ", r"runs/data", "runs/simulated", "The checkout has data already."),
+    Substitution(r"wdr simulate (?!.*--impressions-per-day)", r"$", " --impressions-per-day 3000", _LARGE),
+    Substitution(r"wdr simulate .*--impressions-per-day", r"\b[23]0000\b", "3000", _LARGE),
     Substitution(r"wdr models tf-serving ", r"\b41\b", "3", "The workspace has the versions 1 to 4."),
     Substitution(r"wdr models tf-serving ", r"\b42\b", "4", "The workspace has the versions 1 to 4."),
     Substitution(r"wdr check --migrate ", r"CONFIG", "configs/app_store.yaml", "It is a placeholder."),

@@ -1,20 +1,18 @@
-"""A pipeline run node by node by a scheduler: the same run as `wdr run`'s, and safe to retry."""
+"""A pipeline run node by node by a scheduler: the same run as `wdr run`'s, and safe to retry.
+
+`test_runbook.py` runs a later day, whose tasks are killed.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.compile.compiled import RunEnvironment, read_topology, write_compiled
-from pipeline.runner.launch import NodeEvent
-from pipeline.runner.run_node import run_node
+from pipeline.runner.run_node import NodeResult, run_node
 from pipeline.workspace import Workspace
 from tests.e2e import store
 from tests.e2e.bad_store import ok_in_process
@@ -23,6 +21,8 @@ from transform.config.config import load_config
 from transform.errors import GateError, InputError
 
 pytestmark = pytest.mark.slow
+
+RUN_ID = "scheduled__2026-01-02T04:00:00+00:00"
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,10 @@ def nodes(compiled: Path) -> list[str]:
     return [node.id for node in read_topology(compiled).nodes]
 
 
-def run_nodes(compiled: Path, place: RunEnvironment, span: int, run_id: str) -> dict[str, NodeEvent]:
-    """Runs all nodes as a scheduler's tasks do, but in this process."""
-    return {node: run_node(compiled, place, node, span, run_id).event for node in nodes(compiled)}
-
-
 @pytest.fixture(scope="module")
-def first_day(compiled: Path, place: RunEnvironment) -> dict[str, NodeEvent]:
-    return run_nodes(compiled, place, 1, "scheduled__2026-01-02T04:00:00+00:00")
+def first_day(compiled: Path, place: RunEnvironment) -> dict[str, NodeResult]:
+    """All nodes' results, run as a scheduler's tasks, but in this process."""
+    return {node: run_node(compiled, place, node, 1, RUN_ID) for node in nodes(compiled)}
 
 
 def report(place: RunEnvironment, run: str) -> dict[str, object]:
@@ -58,78 +54,40 @@ def report(place: RunEnvironment, run: str) -> dict[str, object]:
     return found
 
 
-def test_wdr_run_finds_all_but_the_push_in_the_cache(first_day: dict[str, NodeEvent], place: RunEnvironment) -> None:
-    assert {event.state for event in first_day.values()} == {"done"}
+def test_wdr_run_finds_all_but_the_push_in_the_cache(first_day: dict[str, NodeResult], place: RunEnvironment) -> None:
+    assert {result.event.state for result in first_day.values()} == {"done"}
     assert store.versions(place.workspace.root) == [1]
-    assert report(place, "scheduled__2026-01-02T04:00:00+00:00.1")["version"] == 1
+    _, outcome, written = first_day["push"]
+    assert outcome is not None
+    assert outcome.version == report(place, f"{RUN_ID}.1")["version"] == 1
+    assert written == place.workspace.reports / f"small_store.{RUN_ID}.1.json"
     printed = ok_in_process(*store.run_arguments(Path(place.data_root), place.workspace.root, 1))
     assert set(store.nodes(printed)) - store.cached(printed) == store.RESOLVERS | {"push"}
     assert store.versions(place.workspace.root) == [1]
 
 
 def test_a_node_that_is_done_is_not_done_again(
-    first_day: dict[str, NodeEvent], compiled: Path, place: RunEnvironment
+    first_day: dict[str, NodeResult], compiled: Path, place: RunEnvironment
 ) -> None:
-    again = run_node(compiled, place, "trainer", 1, "scheduled__2026-01-02T04:00:00+00:00")
-    assert again.event.execution_id == first_day["trainer"].execution_id
+    again = run_node(compiled, place, "trainer", 1, RUN_ID)
+    assert again.event.execution_id == first_day["trainer"].event.execution_id
 
 
 def test_a_run_that_is_cleared_takes_in_logs_that_were_rewritten(
-    first_day: dict[str, NodeEvent], compiled: Path, place: RunEnvironment
+    first_day: dict[str, NodeResult], compiled: Path, place: RunEnvironment
 ) -> None:
     """The run keeps its name, as in a scheduler; unchanged parts come from the cache."""
-    run_id = "scheduled__2026-01-02T04:00:00+00:00"
-    assert run_node(compiled, place, "example_gen", 1, run_id).event.state == "cached"
+    assert run_node(compiled, place, "example_gen", 1, RUN_ID).event.state == "cached"
     log = Path(place.data_root) / "impressions" / "day-1" / "part-00000.csv"
     original = log.read_bytes()
     write_rows(log, read_rows(log)[:-10])
     try:
-        run_node(compiled, place, "example_gen", 1, run_id)
-        run_node(compiled, place, "row_gate", 1, run_id)
+        run_node(compiled, place, "example_gen", 1, RUN_ID)
+        run_node(compiled, place, "row_gate", 1, RUN_ID)
         newest = max((place.workspace.artifacts / "example_gen" / "quarantine").iterdir(), key=lambda p: int(p.name))
         assert json.loads((newest / "counts.json").read_text())["read"]["impressions"] == 3990
     finally:
         log.write_bytes(original)
-
-
-def test_a_node_that_is_killed_is_tried_again_and_the_next_day_starts_warm(
-    first_day: dict[str, NodeEvent], compiled: Path, place: RunEnvironment
-) -> None:
-    run_id = "day-2"
-    ran = []
-    for node in nodes(compiled):
-        if node in ("transform", "push"):
-            kill_when_running(compiled, place, node, 2, run_id)
-        ran.append(run_node(compiled, place, node, 2, run_id))
-    _, outcome, written = ran[-1]
-    assert outcome is not None
-    assert written == place.workspace.reports / "small_store.day-2.1.json"
-    printed = ok_in_process(
-        "run-node", "--compiled", compiled, "--node", "push", "--span", "2", "--run-id", run_id,
-        "--data", place.data_root, "--workspace", place.workspace.root,
-    )  # fmt: skip
-    assert printed.splitlines()[-1] == f"report: {written}"
-    assert outcome.version == 2
-    manifest = json.loads((place.workspace.serving("small_store") / "1/assets.extra/manifest.json").read_text())
-    assert outcome.training.warm_started_from == f"{manifest['model_uri']}/Format-Serving"
-    assert store.versions(place.workspace.root) == [1, 2]
-
-
-def kill_when_running(compiled: Path, place: RunEnvironment, node: str, span: int, run_id: str) -> None:
-    """Starts a node as a task does and kills it with SIGKILL when its execution has started."""
-    before = set((place.workspace.artifacts / node / ".system").rglob("*"))
-    command = store.command(
-        "run-node", "--compiled", compiled, "--node", node, "--span", str(span), "--run-id", run_id,
-        "--data", place.data_root, "--workspace", place.workspace.root,
-    )  # fmt: skip
-    process = subprocess.Popen(command, cwd=store.ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 300
-    while set((place.workspace.artifacts / node / ".system").rglob("*")) <= before:
-        assert process.poll() is None, f"{node} ended before it could be killed"
-        assert time.monotonic() < end
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def test_a_day_that_is_not_fit_is_skipped_on_record_until_it_is_accepted(place: RunEnvironment, tmp_path: Path) -> None:

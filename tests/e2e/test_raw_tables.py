@@ -12,7 +12,8 @@ from benchmarks.shapes import write_census, write_ratings
 from components.ingestion.spans import resolve_span
 from pipeline.check import check_files, check_rows
 from pipeline.cli.main import cli
-from tests.e2e.store import versions, wdr_ok
+from tests.e2e.bad_store import ok_in_process
+from tests.e2e.store import versions
 from transform.config.config import Config, load_config
 
 CENSUS = [
@@ -95,6 +96,6 @@ def test_the_ratings_tables_pass_the_check(tmp_path: Path) -> None:
 def test_the_census_table_runs_to_a_push(tmp_path: Path) -> None:
     config = census(tmp_path, 6000, 2000)
     workspace = tmp_path / "workspace"
-    assert "training:" not in wdr_ok("check", config, "--data", tmp_path)
-    wdr_ok("run", config, "--data", tmp_path, "--workspace", workspace)
+    assert "training:" not in ok_in_process("check", config, "--data", tmp_path)
+    ok_in_process("run", config, "--data", tmp_path, "--workspace", workspace)
     assert versions(workspace, "adult") == [1]

@@ -25,19 +25,22 @@ class TimedRun:
     Args:
       arguments: As for `store.command`.
       environment: Variables that are added to this process's environment.
+      root: The checkout whose code runs.
 
     Attributes:
       starts: When each node's start was printed, in seconds since the process's start; `BEGINNING` first.
     """
 
-    def __init__(self, arguments: list[str | Path], environment: Mapping[str, str] | None = None):
+    def __init__(
+        self, arguments: list[str | Path], environment: Mapping[str, str] | None = None, root: Path = store.ROOT
+    ):
         self._lines: list[str] = []
         self._told = threading.Condition()
         self._has_ended = False
         self._since = time.monotonic()
         self.starts = {BEGINNING: 0.0}
         self._process = subprocess.Popen(
-            store.command(*arguments), cwd=store.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            store.command(*arguments), cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True, env={**os.environ, **(environment or {})},
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
