@@ -14,7 +14,7 @@ from trainer.evaluation import logits_function
 from trainer.training_setup import TrainingSetup
 from trainer.transform_graph import apply_transform
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT, Feature, FeatureSpec
-from transform.record_datasets import records_of
+from transform.record_datasets import iterate_records
 from transform.trainer_predictions import TrainerPredictions
 
 _UNSEEN = b"\x00never seen"
@@ -40,7 +40,7 @@ def trainer_predictions(
     """
     num_rows = prepared.config.skew.num_rows
     records = read_records(expand_patterns(raw_files)).take(num_rows)
-    logged = [as_request(record) for record in records_of(records)]
+    logged = [as_request(record) for record in iterate_records(records)]
     rows = [*logged, *changed_rows(logged, prepared.config.spec)]
     parsing = {name: how for name, how in tft_output.raw_feature_spec().items() if name not in (LABEL, WEIGHT)}
     transform_fn = tf.saved_model.load(tft_output.transform_savedmodel_dir).transform_fn

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from transform.feature_spec import TABLE_KEY
-from transform.record_datasets import records_of
+from transform.record_datasets import iterate_records
 
 #: The key of the Trainer's `custom_config` with the folder of the catalog's snapshot, one folder per table.
 CATALOG_KEY = "catalog"
@@ -17,7 +17,7 @@ CATALOG_KEY = "catalog"
 def table_rows(folder: str) -> Iterator[tuple[bytes, tf.train.Example]]:
     """Yields each row's key and features, from the TFRecord files in a table's folder; nothing if it has no file."""
     files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
-    for record in records_of(tf.data.TFRecordDataset(files, compression_type="GZIP")):
+    for record in iterate_records(tf.data.TFRecordDataset(files, compression_type="GZIP")):
         example = tf.train.Example.FromString(record)
         (key,) = example.features.feature.pop(TABLE_KEY).bytes_list.value
         yield key, example

@@ -107,7 +107,7 @@ def transform_features(
 def single_value(values: tf.SparseTensor, default: Any) -> tf.Tensor:
     """The first value of each row, `[batch]`; `default` for a row without values."""
     shape = tf.stack([values.dense_shape[0], 1])
-    first = tf.sparse.slice(values, [0, 0], shape)  # has no column if the batch has no value
+    first = tf.sparse.slice(values, [0, 0], shape)  # has no column if `values` has none
     wide = tf.SparseTensor(first.indices, first.values, shape)
     return tf.squeeze(tf.sparse.to_dense(wide, default_value=default), axis=1)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 _BATCH_SIZE = 1024
 
 
-def records_of(dataset: tf.data.Dataset) -> Iterator[bytes]:
+def iterate_records(dataset: tf.data.Dataset) -> Iterator[bytes]:
     """Yields the records of a dataset of scalar strings, in their order.
 
     They are fetched in batches: `dataset.as_numpy_iterator()` spends some 0.1 ms a record on the call into TensorFlow.

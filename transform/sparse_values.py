@@ -1,7 +1,7 @@
 """Drops values from the SparseTensors of raw features.
 
-Every feature of every signature passes through these functions, so they use few operations: with `tf.boolean_mask` and
-`tf.RaggedTensor.from_value_rowids`, half of an exported graph, which a server loads and optimizes, would be theirs.
+Each signature of a model has these functions for every text feature, so they use few operations: `tf.boolean_mask` and
+`tf.RaggedTensor.from_value_rowids`, which do the same, were half of an exported graph, which a server has to load.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def from_dense(dense: tf.Tensor, is_kept: tf.Tensor) -> tf.SparseTensor:
 
 def _from_first_column(rows: tf.Tensor, values: tf.Tensor, shape: tf.Tensor) -> tf.SparseTensor:
     """Returns a SparseTensor of values, given the row of each, ascending, int64 `[n]`."""
-    # A value's column is its position less that of its row's first value, which `tf.searchsorted` would find, too.
+    # A value's column is its position less that of its row's first value. `tf.searchsorted` would find that with a
+    # dozen more operations, which reshape its inputs.
     as_one_row = tf.expand_dims(rows, 0)
     first = tf.raw_ops.LowerBound(sorted_inputs=as_one_row, values=as_one_row, out_type=tf.int64)
     columns = tf.range(tf.size(rows, tf.int64)) - tf.squeeze(first, axis=0)

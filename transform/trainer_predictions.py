@@ -16,7 +16,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from transform.record_datasets import records_of
+from transform.record_datasets import iterate_records
 
 #: The key of the Trainer's `custom_config` with the patterns of the raw evaluation examples' files, which it scores.
 RAW_EVAL_FILES_KEY = "raw_eval_files"
@@ -68,7 +68,8 @@ def read_trainer_predictions(model_uri: str) -> TrainerPredictions | None:
     if not tf.io.gfile.isdir(folder):
         return None
     rows, item_ids = (
-        list(records_of(tf.data.TFRecordDataset(os.path.join(folder, name)))) for name in (_ROWS_FILE, _ITEM_IDS_FILE)
+        list(iterate_records(tf.data.TFRecordDataset(os.path.join(folder, name))))
+        for name in (_ROWS_FILE, _ITEM_IDS_FILE)
     )
     row_scores, eval_scores = (
         _read_array(os.path.join(folder, name)) for name in (_ROW_SCORES_FILE, _EVAL_SCORES_FILE)

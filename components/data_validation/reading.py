@@ -22,7 +22,7 @@ from components.evaluation.scores import ScoringError, scores_of
 from transform.config.config import Config
 from transform.derived_times_graph import derived
 from transform.feature_spec import LABEL, REQUEST_ID, Feature
-from transform.record_datasets import records_of
+from transform.record_datasets import iterate_records
 from transform.schema import raw_schema
 
 #: The largest number of examples measured. Ingestion shuffles them, so the first ones are a random sample; more would
@@ -42,7 +42,7 @@ def read_examples(examples: types.Artifact) -> list[bytes]:
     splits = artifact_utils.decode_split_names(examples.split_names)
     for split in sorted(splits):
         files = sorted(tf.io.gfile.glob(f"{artifact_utils.get_split_uri([examples], split)}/*"))
-        found += records_of(tf.data.TFRecordDataset(files, "GZIP").take(MAX_EXAMPLES // len(splits)))
+        found += iterate_records(tf.data.TFRecordDataset(files, "GZIP").take(MAX_EXAMPLES // len(splits)))
     return found
 
 

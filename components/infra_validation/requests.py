@@ -12,7 +12,7 @@ from tfx import types
 from tfx.types import artifact_utils
 
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT
-from transform.record_datasets import records_of
+from transform.record_datasets import iterate_records
 
 
 def of_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
@@ -38,7 +38,7 @@ def raw_requests(
     pattern = os.path.join(artifact_utils.get_split_uri([examples], split), "*")
     records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP")
     removed = (LABEL, WEIGHT) if as_evaluated else KNOWN_AFTERWARDS
-    for record in records_of(records.take(number)):
+    for record in iterate_records(records.take(number)):
         example = tf.train.Example.FromString(record)
         for name in removed:
             example.features.feature.pop(name, None)
