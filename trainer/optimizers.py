@@ -18,6 +18,7 @@ import tf_keras
 
 from trainer import schedules
 from trainer.model import WideDeep
+from trainer.training_size import initial_accumulator_of
 from transform.config import settings
 
 
@@ -37,7 +38,7 @@ def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimiz
     return tf_keras.optimizers.legacy.Ftrl(
         learning_rate=ftrl.learning_rate,
         learning_rate_power=ftrl.learning_rate_power,
-        initial_accumulator_value=ftrl.initial_accumulator,
+        initial_accumulator_value=initial_accumulator_of(ftrl),
         l1_regularization_strength=ftrl.l1 if regularized else 0.0,
         l2_regularization_strength=ftrl.l2 / 2 if regularized else 0.0,
         beta=ftrl.beta,

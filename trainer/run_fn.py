@@ -70,7 +70,7 @@ def run_fn(fn_args: Any) -> None:
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
     signatures = export_model(model, tft_output, config, directory, items, prepared.counts, transform_state)
     log_stage("writing the warm-start files")
-    save_warm_start(model, prepared.optimizers, config.spec, config.training, transform_state, directory)
+    save_warm_start(model, prepared.optimizers, config.spec, prepared.config.training, transform_state, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))
     _write(directory, TRAINING_REPORT_FILE, _report(result, prepared, tuned, signatures).to_json())
     if events := getattr(fn_args, "model_run_dir", None):  # where TFX's Trainer expects them; other callers have none

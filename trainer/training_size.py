@@ -44,9 +44,11 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
     Returns:
       The settings. A batch size that is left out is the power of two from 64 to 1,024 with which an epoch has nearest
       to 100 steps. A number of epochs that is left out is 3,000,000 examples' worth, from 1 to 30, and training stops
-      earlier, after 2 epochs without a better one, if `patience` is left out too.
+      earlier, after 2 epochs without a better one, if `patience` is left out too. An initial accumulator of FTRL that
+      is None is (1 / batch size)².
     """
     batch_size, num_epochs, patience = training.batch_size, training.num_epochs, training.patience
+    ftrl = training.wide_optimizer
     if batch_size is None:
         batch_size = _SMALLEST_BATCH
         while batch_size < _LARGEST_BATCH and num_examples >= 1.5 * batch_size * _STEPS_PER_EPOCH:
@@ -54,7 +56,14 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
     if num_epochs is None:
         num_epochs = min(max(round(_EXAMPLES / max(num_examples, 1)), 1), _MOST_EPOCHS)
         patience = patience or (_PATIENCE if num_epochs > 1 else None)
-    return dataclasses.replace(training, batch_size=batch_size, num_epochs=num_epochs, patience=patience)
+    if ftrl.initial_accumulator is None:
+        # A gradient is that of a batch's mean loss, to which an example adds (score - label) / batch size. With the
+        # same accumulator for all batch sizes, a weight that few examples have would move the less, the larger the
+        # batch. With this one, its first example moves it by about learning rate · (label - score), for any batch.
+        ftrl = dataclasses.replace(ftrl, initial_accumulator=batch_size**-2)
+    return dataclasses.replace(
+        training, batch_size=batch_size, num_epochs=num_epochs, patience=patience, wide_optimizer=ftrl
+    )
 
 
 def batch_size_of(training: settings.Training) -> int:
@@ -62,6 +71,13 @@ def batch_size_of(training: settings.Training) -> int:
     if training.batch_size is None:
         raise ValueError("`training.batch_size` must be set; `sized` sets it")
     return training.batch_size
+
+
+def initial_accumulator_of(ftrl: settings.Ftrl) -> float:
+    """Returns the initial accumulator of settings that `sized` returned."""
+    if ftrl.initial_accumulator is None:
+        raise ValueError("`training.wide_optimizer.initial_accumulator` must be set; `sized` sets it")
+    return ftrl.initial_accumulator
 
 
 def num_epochs_of(training: settings.Training) -> int:

@@ -98,7 +98,7 @@ def test_rows_of_unknown_and_missing_values_start_from_zero_and_no_others(config
 def test_training_trains_the_rows_of_values_that_its_examples_do_not_have(config: Config) -> None:
     """All examples are the same positive, so every row that is read is trained towards higher scores."""
     model = model_of(config, token_dropout=0.2)
-    optimizers = JointOptimizer(model, settings.Training())
+    optimizers = JointOptimizer(model, settings.Training(wide_optimizer=settings.Ftrl(learning_rate=0.1)))
     features = batch(200)
     for _ in range(5):
         train_step(model, optimizers, (features, tf.ones(200), tf.ones(200)))

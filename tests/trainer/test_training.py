@@ -25,6 +25,7 @@ from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.progress import PROGRESS_LOGGER, Progress
 from trainer.training import TrainingError, train
 from trainer.training_progress import Epoch
+from trainer.training_size import sized
 from transform.config import settings
 from transform.config.config import Config
 
@@ -38,7 +39,7 @@ def wide_model(config: Config) -> WideDeep:
 def test_patience_goes_back_to_the_best_epoch(config: Config, wide_model: WideDeep, monitor: Any) -> None:
     """The validation labels are mostly flipped, so that the validation metric soon gets worse."""
     held_out = dataset(1).take(1).concatenate(dataset(2, flipped=True))
-    training = settings.Training(batch_size=BATCH_SIZE, num_epochs=20, patience=2, monitor=monitor)
+    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=20, patience=2, monitor=monitor), NUM_EXAMPLES)
     optimizers = JointOptimizer(wide_model, training)
     result = train(wide_model, optimizers, every_epoch(dataset(1)), held_out, training, COUNTS)
 
@@ -83,7 +84,7 @@ def test_what_is_monitored_decides_which_epoch_is_best(config: Config) -> None:
 
 
 def test_progress_is_logged_seldom_and_at_the_end(wide_model: WideDeep, caplog: pytest.LogCaptureFixture) -> None:
-    training = settings.Training(batch_size=BATCH_SIZE, num_epochs=20)
+    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=20), NUM_EXAMPLES)
     optimizers = JointOptimizer(wide_model, training)
     with caplog.at_level(logging.INFO, logger=PROGRESS_LOGGER):
         result = train(wide_model, optimizers, every_epoch(dataset(1)), dataset(2), training, COUNTS)
@@ -120,14 +121,14 @@ def test_the_loss_of_an_epoch_is_the_weighted_mean(wide_model: WideDeep) -> None
 
 
 def test_no_training_examples_is_an_error(wide_model: WideDeep) -> None:
-    training = settings.Training(batch_size=BATCH_SIZE, num_epochs=1)
+    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=1), NUM_EXAMPLES)
     nothing, optimizers = dataset(1).take(0), JointOptimizer(wide_model, training)
     with pytest.raises(TrainingError, match="there are no training examples"):
         train(wide_model, optimizers, every_epoch(nothing), dataset(2), training, LabelCounts(0, 0))
 
 
 def test_a_diverged_training_is_an_error(wide_model: WideDeep) -> None:
-    training = settings.Training(batch_size=BATCH_SIZE, num_epochs=1)
+    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=1), NUM_EXAMPLES)
     wide_model.bias.assign(float("nan"))
     with pytest.raises(TrainingError, match="the loss of epoch 1 is nan at step 1"):
         train(
@@ -144,7 +145,7 @@ def test_a_diverged_training_is_an_error(wide_model: WideDeep) -> None:
     ("monitor", "message"), [("auc", "needs evaluation examples of both labels"), ("logloss", "needs evaluation examp")]
 )
 def test_patience_needs_something_to_monitor(wide_model: WideDeep, monitor: Any, message: str) -> None:
-    training = settings.Training(batch_size=BATCH_SIZE, num_epochs=1, patience=1, monitor=monitor)
+    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=1, patience=1, monitor=monitor), NUM_EXAMPLES)
     optimizers = JointOptimizer(wide_model, training)
     with pytest.raises(TrainingError, match=message):
         train(wide_model, optimizers, every_epoch(dataset(1)), dataset(2).take(0), training, COUNTS)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.training_size import batch_size_of, num_epochs_of, sized, validation_fraction
-from transform.config.settings import Training
+from trainer.training_size import (
+    batch_size_of,
+    initial_accumulator_of,
+    num_epochs_of,
+    sized,
+    validation_fraction,
+)
+from transform.config.settings import Ftrl, Training
 
 
 @pytest.mark.parametrize(
@@ -28,8 +34,24 @@ def test_what_is_left_out_follows_from_the_number_of_examples(
     assert sized(found, 5) == found
 
 
+@pytest.mark.parametrize(
+    ("training", "accumulator"),
+    [
+        (Training(), 1 / 65_536),  # 25,600 examples: batches of 256
+        (Training(batch_size=64), 1 / 4_096),
+        (Training(batch_size=1000, wide_optimizer=Ftrl(l1=0.5, initial_accumulator=None)), 1e-6),
+        (Training(wide_optimizer=Ftrl(learning_rate=0.1)), 0.1),
+        (Training(wide_optimizer=Ftrl(initial_accumulator=0.0)), 0.0),
+    ],
+)
+def test_ftrl_starts_from_the_square_of_one_examples_gradient(training: Training, accumulator: float) -> None:
+    found = sized(training, 25_600).wide_optimizer
+    assert initial_accumulator_of(found) == pytest.approx(accumulator, rel=1e-12)
+    assert (found.learning_rate, found.l1) == (training.wide_optimizer.learning_rate, training.wide_optimizer.l1)
+
+
 def test_what_is_given_stays() -> None:
-    given = Training(batch_size=7, num_epochs=3)
+    given = Training(batch_size=7, num_epochs=3, wide_optimizer=Ftrl(initial_accumulator=0.02))
     assert sized(given, 100_000) == given
     assert sized(Training(patience=4), 1000).patience == 4
 
@@ -53,3 +75,5 @@ def test_settings_that_are_not_sized_are_told() -> None:
         batch_size_of(Training(num_epochs=1))
     with pytest.raises(ValueError, match="num_epochs` must be set"):
         num_epochs_of(Training(batch_size=1))
+    with pytest.raises(ValueError, match="initial_accumulator` must be set"):
+        initial_accumulator_of(Training(batch_size=1).wide_optimizer)

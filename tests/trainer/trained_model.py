@@ -13,6 +13,7 @@ from trainer.data import Batch
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.step import train_step
+from trainer.training_size import sized
 from trainer.transform_state import TransformState
 from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
 from transform.config.config import Config
@@ -73,7 +74,7 @@ class Trained:
 def build(config: Config, vocabularies: Vocabularies, seed: int = 1, boundaries: np.ndarray = BOUNDARIES) -> Trained:
     sizes = {name: len(tokens) for name, tokens in vocabularies.items()}
     model = WideDeep(config.spec, config.model, sizes, seed)
-    optimizers = JointOptimizer(model, config.training)
+    optimizers = JointOptimizer(model, sized(config.training, num_examples=8))
     return Trained(config, vocabularies, model, optimizers, boundaries)
 
 

@@ -92,8 +92,8 @@ class Model:
 def default_model() -> Model:
     """Returns the model of a config without a section `model`.
 
-    On the census set of `benchmarks.shapes` its AUC is 0.8653, and 0.8599 with the paper's layers and without dropout
-    (`python -m benchmarks.defaults`).
+    On the census set of `benchmarks.shapes` its AUC was 0.8653, and 0.8599 with the paper's layers and without dropout,
+    both with an `initial_accumulator` of 0.001 for FTRL (`python -m benchmarks.defaults`).
     """
     return Model(hidden_units=(256, 128, 64), dropout=0.2)
 
@@ -111,7 +111,8 @@ class Ftrl:
         Halve λ1 and β then, and divide `initial_accumulator` by four.
       l2: λ2.
       beta: β; keeps the rates of the first steps low.
-      initial_accumulator: n before the first step.
+      initial_accumulator: The sum of squared gradients before the first step. With `null` it follows from the batch
+        size: (1 / `batch_size`)², the square of the largest gradient that one example of a batch can have.
     """
 
     learning_rate: PositiveFloat = 0.05
@@ -119,7 +120,7 @@ class Ftrl:
     l1: NonNegativeFloat = 0.0
     l2: NonNegativeFloat = 0.0
     beta: NonNegativeFloat = 0.0
-    initial_accumulator: NonNegativeFloat = 0.1
+    initial_accumulator: NonNegativeFloat | None = 0.1
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -165,7 +166,8 @@ class Training:
         calibrated on all of them.
       warm_start: Start from the last pushed model.
       warm_start_hidden_layers: With `warm_start`: take the hidden layers along too, not the tables alone.
-      wide_optimizer: FTRL; left out as a whole, with a `learning_rate` of 0.1 and an `initial_accumulator` of 0.001.
+      wide_optimizer: FTRL; left out as a whole, with a `learning_rate` of 0.1 and an `initial_accumulator` that follows
+        from the batch size.
       deep_optimizer: AdaGrad or Adam; left out as a whole, Adam with a `learning_rate` of 0.001.
       checkpoint_seconds: The time between two checkpoints, from which a killed training goes on.
       seed: Of the initial weights, the order of the examples and all that is drawn.
@@ -180,10 +182,7 @@ class Training:
     negative_sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     warm_start: bool = True
     warm_start_hidden_layers: bool = True
-    # The gradient is of a batch's mean loss, so a row's squares are small: a larger accumulator would hide them. On
-    # the census set of `benchmarks.shapes`, the AUC is 0.862 with these rates, in 4 epochs of batches of 256, and was
-    # 0.812 with the sections' own defaults, in an epoch of batches of 512.
-    wide_optimizer: Ftrl = Field(default_factory=lambda: Ftrl(learning_rate=0.1, initial_accumulator=0.001))
+    wide_optimizer: Ftrl = Field(default_factory=lambda: Ftrl(learning_rate=0.1, initial_accumulator=None))
     deep_optimizer: DeepOptimizer = Field(default_factory=lambda: DeepOptimizer(name="adam", learning_rate=0.001))
     checkpoint_seconds: NonNegativeFloat = 60.0  # writing 80 MB of state takes 0.2 s on two cores
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
