@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -82,15 +81,12 @@ def validate(
         # Both processes start at once: most of their start-up time is TensorFlow's import.
         candidate = stack.enter_context(ModelProcess(model_uri, settings.timeout_seconds))
         baseline = stack.enter_context(ModelProcess(baseline_uri, settings.timeout_seconds)) if baseline_uri else None
-        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         try:
             candidate.load()
-            # The serving model is loaded while the candidate model is checked; requests are timed after both.
-            loading = pool.submit(_problem_of, baseline, requests, timed) if baseline else None
             _check_signatures(candidate, config)
             _check_scores(candidate.scores(requests), candidate)
             catalog_skew = {} if ranking is None else dict(_compare_from_catalog(candidate, ranking))
-            baseline_problem = loading.result() if loading else ""
+            baseline_problem = _problem_of(baseline, requests, timed) if baseline else ""
             baseline = None if baseline_problem else baseline
             change = None if baseline is None else _change(candidate, baseline, requests, ranking)
             measured, before = _measure(settings, candidate, baseline, timed)
