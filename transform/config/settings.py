@@ -112,7 +112,7 @@ class Ftrl:
       l2: λ2.
       beta: β; keeps the rates of the first steps low.
       initial_accumulator: The sum of squared gradients before the first step. With `null` it follows from the batch
-        size: (1 / `batch_size`)², the square of the largest gradient that one example of a batch can have.
+        size: (1 / `batch_size`)², the square of the largest gradient that one example of weight 1 adds to a full batch.
     """
 
     learning_rate: PositiveFloat = 0.05
