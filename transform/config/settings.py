@@ -108,7 +108,7 @@ class Ftrl:
         square root; 0 not at all. Below -1 it would fall so fast that weights freeze where they are.
       l1: λ1; sets rarely useful weights to exactly zero: those whose gradients' sum over the steps stays below it. A
         step's gradient is that of the batch's mean loss, so with twice the `batch_size` these sums are half as large.
-        Halve λ1 and β then, and divide `initial_accumulator` by four.
+        Halve λ1 and β then, and divide `initial_accumulator` by four, unless it is `null`.
       l2: λ2.
       beta: β; keeps the rates of the first steps low.
       initial_accumulator: The sum of squared gradients before the first step. With `null` it follows from the batch
