@@ -8,7 +8,7 @@ from transform.config import settings
 
 #: An epoch has about so many steps, with batches from the smallest to the largest.
 _STEPS_PER_EPOCH = 100
-_SMALLEST_BATCH, _LARGEST_BATCH = 64, 1024
+SMALLEST_BATCH, _LARGEST_BATCH = 64, 1024
 
 #: So many examples are trained on in all epochs together, with at most so many epochs.
 _EXAMPLES = 3_000_000
@@ -50,7 +50,7 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
     batch_size, num_epochs, patience = training.batch_size, training.num_epochs, training.patience
     ftrl = training.wide_optimizer
     if batch_size is None:
-        batch_size = _SMALLEST_BATCH
+        batch_size = SMALLEST_BATCH
         while batch_size < _LARGEST_BATCH and num_examples >= 1.5 * batch_size * _STEPS_PER_EPOCH:
             batch_size *= 2
     if num_epochs is None:

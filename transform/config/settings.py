@@ -113,6 +113,8 @@ class Ftrl:
       beta: β; keeps the rates of the first steps low.
       initial_accumulator: The sum of squared gradients before the first step. With `null` it follows from the batch
         size: (1 / `batch_size`)², the square of the largest gradient that one example of weight 1 adds to a full batch.
+        A section without it has 0.1, which 410 examples of a value make up for in batches of 64, and 104,858 in batches
+        of 1,024: weights of rarer values hardly move.
     """
 
     learning_rate: PositiveFloat = 0.05
