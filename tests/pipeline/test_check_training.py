@@ -19,9 +19,9 @@ STEPS = (
 RATE = "Adam with a rate of 0.05 hardly learns; rates from 0.0005 to 0.005 do (training.deep_optimizer.learning_rate)"
 #: 0.1 · 64² and 0.1 · 512².
 ACCUMULATOR = (
-    "FTRL's initial accumulator of 0.1 is the sum of 410 examples' squared gradients or more, in batches of 64 or more: "
-    "weights of values with fewer examples hardly move; with `initial_accumulator: null` it follows from the batch size "
-    "(training.wide_optimizer.initial_accumulator)"
+    "FTRL's initial accumulator of 0.1 is the sum of 410 examples' squared gradients or more, in batches of 64 or "
+    "more: weights of values with fewer examples hardly move; with `initial_accumulator: null` it follows from the "
+    "batch size (training.wide_optimizer.initial_accumulator)"
 )
 ACCUMULATOR_OF_512 = ACCUMULATOR.replace("410", "26,214").replace("64", "512").replace(" or more", "")
 
