@@ -35,7 +35,7 @@ def validation_fraction(training: settings.Training, has_counts: bool) -> float:
 
 
 def sized(training: settings.Training, num_examples: int) -> settings.Training:
-    """Returns the settings with a batch size and a number of epochs.
+    """Returns the settings with a batch size, a number of epochs and an initial accumulator of FTRL.
 
     Args:
       training: The settings.
