@@ -4,6 +4,9 @@ Each set of `benchmarks.shapes` is written as a CSV file, `wdr init`'s config fo
 ingests, transforms and trains. A logistic regression and a gradient boosting of scikit-learn learn from the same
 training rows. All three score the same evaluation rows. The table has the AUC of each, the model's AUC minus that of
 the better of both, and the 95 % interval of this difference, by a paired bootstrap over evaluation rows.
+
+`--seed-offset` makes the sets from other seeds: a default is chosen on those before it is measured on the sets' own
+seeds. `--initial-accumulator` is FTRL's, in place of the default.
 """
 
 from __future__ import annotations
@@ -104,6 +107,14 @@ def prepare(shape: Shape, folder: Path) -> Prepared:
     examples = newest(Workspace.at(workspace).artifacts / EXAMPLE_GEN / "examples")
     train, held_out = (read_split(config, examples / f"Split-{split}") for split in ("train", "eval"))
     return Prepared(shape, config, data, train, held_out)
+
+
+def with_accumulator(prepared: Prepared, initial_accumulator: float) -> Prepared:
+    """Returns the data set with another initial accumulator of FTRL in its config."""
+    training = prepared.config.training
+    ftrl = dataclasses.replace(training.wide_optimizer, initial_accumulator=initial_accumulator)
+    config = dataclasses.replace(prepared.config, training=dataclasses.replace(training, wide_optimizer=ftrl))
+    return dataclasses.replace(prepared, config=config)
 
 
 def read_split(config: Config, folder: Path) -> Rows:
@@ -235,13 +246,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=[shape.name for shape in SHAPES], help="this data set alone")
     parser.add_argument("--folder", type=Path, help="keep the data sets here")
+    parser.add_argument("--seed-offset", type=int, default=0, help="is added to the seed of each data set")
+    parser.add_argument("--initial-accumulator", type=float, help="FTRL's, in place of the default")
     arguments = parser.parse_args()
     console, results = console_for(sys.stdout), []
     with tempfile.TemporaryDirectory() as temporary:
         root = (arguments.folder or Path(temporary)).resolve()
         for shape in SHAPES:
             if arguments.only in (None, shape.name):
-                prepared = prepare(shape, root / shape.name)
+                seed = shape.seed + arguments.seed_offset
+                prepared = prepare(dataclasses.replace(shape, seed=seed), root / f"{shape.name}-{seed}")
+                if arguments.initial_accumulator is not None:
+                    prepared = with_accumulator(prepared, arguments.initial_accumulator)
                 with tempfile.TemporaryDirectory(dir=root) as model:
                     results.append(measured(prepared, Path(model), scikit_learn(prepared)))
                 console.print(results[-1])

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from trainer.model import WideDeep, numeric_columns
+from trainer.training_size import initial_accumulator_of
 from transform.config import settings
 from transform.feature_spec import transformed_name
 
@@ -19,7 +20,7 @@ class StockModel:
 
     Args:
       model: The model whose architecture it copies.
-      training: The learning rates and the L1 strength λ1.
+      training: The learning rates, the initial accumulators and the L1 strength λ1, as `sized` returns them.
     """
 
     def __init__(self, model: WideDeep, training: settings.Training) -> None:
@@ -35,7 +36,7 @@ class StockModel:
             optimizer=[
                 tf_keras.optimizers.Ftrl(
                     wide.learning_rate,
-                    initial_accumulator_value=wide.initial_accumulator,
+                    initial_accumulator_value=initial_accumulator_of(wide),
                     l1_regularization_strength=wide.l1,
                 ),
                 tf_keras.optimizers.Adagrad(deep.learning_rate, initial_accumulator_value=deep.initial_accumulator),

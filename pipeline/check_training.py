@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.source_report import SourceReport
+from trainer.training_size import SMALLEST_BATCH
 from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS
 
@@ -13,6 +14,10 @@ _FEWEST_STEPS = 500
 
 #: Adam moves each weight by about its rate in each step; above this it jumps over the minimum.
 _HIGHEST_ADAM_RATE = 0.01
+
+#: An example adds at most (1 / batch size)² to FTRL's accumulator. One that starts at more than so many examples' worth
+#: hides the gradients of values with fewer examples.
+_MOST_INITIAL_EXAMPLES = 300
 
 
 def training_warnings(config: Config, reports: Sequence[SourceReport]) -> Iterator[str]:
@@ -29,6 +34,7 @@ def training_warnings(config: Config, reports: Sequence[SourceReport]) -> Iterat
             f"Adam with a rate of {deep.learning_rate:g} hardly learns; rates from 0.0005 to 0.005 do "
             "(training.deep_optimizer.learning_rate)"
         )
+    yield from _large_accumulator(config)
 
 
 def _few_steps(config: Config, report: SourceReport) -> Iterator[str]:
@@ -43,4 +49,20 @@ def _few_steps(config: Config, report: SourceReport) -> Iterator[str]:
             f"{training.num_epochs} epochs of about {num_rows:,.0f} rows in batches of {training.batch_size} are "
             f"{num_steps:,} steps, in which little is learned; without `training.num_epochs` and `training.batch_size` "
             "both follow from the number of rows"
+        )
+
+
+def _large_accumulator(config: Config) -> Iterator[str]:
+    ftrl = config.training.wide_optimizer
+    if ftrl.initial_accumulator is None or ftrl.learning_rate_power == 0 or config.model.parts == "deep":
+        return
+    batch_size = config.training.batch_size or SMALLEST_BATCH
+    num_examples = ftrl.initial_accumulator * batch_size**2
+    if num_examples > _MOST_INITIAL_EXAMPLES:
+        or_more = "" if config.training.batch_size else " or more"
+        yield (
+            f"FTRL's initial accumulator of {ftrl.initial_accumulator:g} is the sum of {num_examples:,.0f} examples' "
+            f"squared gradients{or_more}, in batches of {batch_size:,}{or_more}: weights of values with fewer examples "
+            "hardly move; with `initial_accumulator: null` it follows from the batch size "
+            "(training.wide_optimizer.initial_accumulator)"
         )

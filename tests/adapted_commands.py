@@ -38,7 +38,7 @@ SUBSTITUTIONS = (
     Substitution(r"wdr run-node ", r"runs/dags/", "runs/compiled/", "It is where the page compiles."),
     Substitution(r"wdr simulate ", r"runs/data", "runs/simulated", "The checkout has data already."),
     Substitution(r"wdr simulate (?!.*--impressions-per-day)", r"$", " --impressions-per-day 3000", _LARGE),
-    Substitution(r"wdr simulate .*--impressions-per-day", r"\b[23]0000\b", "3000", _LARGE),
+    Substitution(r"wdr simulate .*--impressions-per-day", r"(?<=--impressions-per-day )\d+", "3000", _LARGE),
     Substitution(r"wdr models tf-serving ", r"\b41\b", "3", "The workspace has the versions 1 to 4."),
     Substitution(r"wdr models tf-serving ", r"\b42\b", "4", "The workspace has the versions 1 to 4."),
     Substitution(r"wdr check --migrate ", r"CONFIG", "configs/app_store.yaml", "It is a placeholder."),

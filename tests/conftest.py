@@ -10,7 +10,7 @@ import pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keeps the collector from scanning imported modules again and again, 8 % of the time of a pipeline's run.
+    """Keeps the collector from scanning imported modules again and again, 2.1 of 27 s of CPU of a pipeline's first day.
 
     While tests are collected, hardly anything but imports is done, and what they make stays in memory.
     """

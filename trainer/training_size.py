@@ -8,7 +8,7 @@ from transform.config import settings
 
 #: An epoch has about so many steps, with batches from the smallest to the largest.
 _STEPS_PER_EPOCH = 100
-_SMALLEST_BATCH, _LARGEST_BATCH = 64, 1024
+SMALLEST_BATCH, _LARGEST_BATCH = 64, 1024
 
 #: So many examples are trained on in all epochs together, with at most so many epochs.
 _EXAMPLES = 3_000_000
@@ -35,7 +35,7 @@ def validation_fraction(training: settings.Training, has_counts: bool) -> float:
 
 
 def sized(training: settings.Training, num_examples: int) -> settings.Training:
-    """Returns the settings with a batch size and a number of epochs.
+    """Returns the settings with a batch size, a number of epochs and an initial accumulator of FTRL.
 
     Args:
       training: The settings.
@@ -50,7 +50,7 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
     batch_size, num_epochs, patience = training.batch_size, training.num_epochs, training.patience
     ftrl = training.wide_optimizer
     if batch_size is None:
-        batch_size = _SMALLEST_BATCH
+        batch_size = SMALLEST_BATCH
         while batch_size < _LARGEST_BATCH and num_examples >= 1.5 * batch_size * _STEPS_PER_EPOCH:
             batch_size *= 2
     if num_epochs is None:
@@ -59,7 +59,9 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
     if ftrl.initial_accumulator is None:
         # A gradient is that of a batch's mean loss, to which an example adds (score - label) / batch size. With the
         # same accumulator for all batch sizes, a weight that few examples have would move the less, the larger the
-        # batch. With this one, its first example moves it by about learning rate · (label - score), for any batch.
+        # batch. With this one, its first example moves it by learning rate · d / √(1 + d²), d = label - score, for any
+        # batch, without λ1, λ2 and β and with the power -0.5. The rows that a warm start carries keep the accumulators
+        # of the batch size that they were trained with.
         ftrl = dataclasses.replace(ftrl, initial_accumulator=batch_size**-2)
     return dataclasses.replace(
         training, batch_size=batch_size, num_epochs=num_epochs, patience=patience, wide_optimizer=ftrl

@@ -106,9 +106,11 @@ def warm_start(
     """Overwrites a cold model's weights and optimizer state with the previous model's, wherever they match.
 
     Rows are matched by what they represent (`trainer.row_matching`). Each row is carried over together with its
-    optimizer state, so that the first step moves it no more than another step of the previous training would. What does
-    not match keeps its cold start. (Starting new rows from the old rows' mean, from their distribution or from their
-    former out-of-vocabulary bucket did not improve the simulated store's next day after any number of steps.)
+    optimizer state, so that the first step moves it no more than another step of the previous training would. FTRL's
+    state is not scaled to another batch size: a row of k examples has an accumulator of about k / (previous batch
+    size)², so with larger batches it moves less than a new row does. What does not match keeps its cold start.
+    (Starting new rows from the old rows' mean, from their distribution or from their former out-of-vocabulary bucket
+    did not improve the simulated store's next day after any number of steps.)
 
     Args:
       model: The model, as initialized.

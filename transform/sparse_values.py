@@ -1,7 +1,8 @@
 """Drops values from the SparseTensors of raw features.
 
-Each signature of a model has these functions for every text feature, so they use few operations: `tf.boolean_mask` and
-`tf.RaggedTensor.from_value_rowids`, which do the same, were half of an exported graph, which a server has to load.
+Each signature of a model has these functions for every feature with null values, so they use few operations:
+`tf.boolean_mask` and `tf.RaggedTensor.from_value_rowids`, which do the same, were half of an exported graph, which a
+server has to load.
 """
 
 from __future__ import annotations

@@ -17,6 +17,13 @@ STEPS = (
     "`training.num_epochs` and `training.batch_size` both follow from the number of rows"
 )
 RATE = "Adam with a rate of 0.05 hardly learns; rates from 0.0005 to 0.005 do (training.deep_optimizer.learning_rate)"
+#: 0.1 · 64² and 0.1 · 512².
+ACCUMULATOR = (
+    "FTRL's initial accumulator of 0.1 is the sum of 410 examples' squared gradients or more, in batches of 64 or "
+    "more: weights of values with fewer examples hardly move; with `initial_accumulator: null` it follows from the "
+    "batch size (training.wide_optimizer.initial_accumulator)"
+)
+ACCUMULATOR_OF_512 = ACCUMULATOR.replace("410", "26,214").replace("64", "512").replace(" or more", "")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,17 @@ RATE = "Adam with a rate of 0.05 hardly learns; rates from 0.0005 to 0.005 do (t
         ([("training.deep_optimizer", {"name": "adam", "learning_rate": 0.05})], [RATE]),
         ([("training.deep_optimizer", {"name": "adam", "learning_rate": 0.005})], []),
         ([("model.parts", "wide"), ("training.deep_optimizer", {"name": "adam", "learning_rate": 0.05})], []),
+        ([("training.wide_optimizer", {"l1": 0.001})], [ACCUMULATOR]),
+        ([("training.wide_optimizer", {"l1": 0.001}), ("training.batch_size", 512)], [ACCUMULATOR_OF_512]),
+        ([("training.wide_optimizer", {"initial_accumulator": None})], []),
+        # 0.001 · 512² = 262, and 0.00115 · 512² = 301
+        ([("training.wide_optimizer", {"initial_accumulator": 0.001}), ("training.batch_size", 512)], []),
+        (
+            [("training.wide_optimizer", {"initial_accumulator": 0.00115}), ("training.batch_size", 512)],
+            [ACCUMULATOR_OF_512.replace("0.1 ", "0.00115 ").replace("26,214", "301")],
+        ),
+        ([("training.wide_optimizer", {"learning_rate_power": 0})], []),
+        ([("model.parts", "deep"), ("training.wide_optimizer", {"l1": 0.001})], []),
     ],
 )
 def test_settings_that_leave_quality_on_the_table(changes: list[tuple[str, Any]], warnings: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 from trainer.model import WideDeep
-from trainer.optimizers import JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl
+from trainer.optimizers import JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl, start_bias
 from trainer.step import train_step
+from trainer.training_size import sized
 from transform.config import settings
 from transform.config.config import Config
 
@@ -160,6 +162,40 @@ def test_ftrl_holds_a_weight_with_the_z_that_is_made_of_it(l1: float, l2: float,
     optimizer.get_slot(table, "linear").assign(z)
     optimizer.apply_gradients([(tf.zeros(4), table)])  # recomputes every weight from z and n
     np.testing.assert_allclose(table.numpy(), w, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [64, 1024])
+@pytest.mark.parametrize(
+    ("training", "weight"),
+    [
+        # The score starts at σ(-ln 3) = 0.25: 0.1 · 0.75 / √(1 + 0.75²) = 0.1 · 0.75 / 1.25.
+        (settings.Training(), 0.06),
+        # λ1 is 1/2048. z is -0.75/64 or -0.75/1024, and √n is 1.25/64 or 1.25/1024:
+        # 0.1 · (0.75 - 64/2048) / 1.25 and 0.1 · (0.75 - 1024/2048) / 1.25.
+        (settings.Training(wide_optimizer=settings.Ftrl(0.1, l1=1 / 2048, initial_accumulator=None)), (0.0575, 0.02)),
+        # 1/1024 is less than λ1, 0.75/64 is more: 0.1 · (0.75 - 64/512) / 1.25.
+        (settings.Training(wide_optimizer=settings.Ftrl(0.1, l1=1 / 512, initial_accumulator=None)), (0.05, 0.0)),
+    ],
+)
+def test_a_values_first_example_moves_its_weight_as_far_in_each_batch_size_without_l1(
+    config: Config, training: settings.Training, weight: float | tuple[float, float], batch_size: int
+) -> None:
+    training = sized(dataclasses.replace(training, batch_size=batch_size), 10_000)
+    model = WideDeep(config.spec, dataclasses.replace(config.model, parts="wide", token_dropout=0.0), SIZES)
+    optimizers = JointOptimizer(model, training)
+    start_bias(model, optimizers, training, -math.log(3))
+    features = features_of([1] + [2] * (batch_size - 1), [[]] * batch_size)
+    train_step(model, optimizers, (features, tf.ones(batch_size), tf.ones(batch_size)))
+    expected = weight if isinstance(weight, float) else weight[batch_size == 1024]
+    assert model.table_weights["wide/app"].numpy().reshape(-1)[1] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [64, 1024])
+def test_ftrls_first_step_by_the_largest_gradient_of_an_example(batch_size: int) -> None:
+    training = sized(settings.Training(batch_size=batch_size), 10_000)
+    weights, optimizer = tf.Variable(tf.zeros(3)), make_ftrl(training.wide_optimizer)
+    optimizer.apply_gradients([(tf.constant([-1.0, 1.0, 0.0]) / batch_size, weights)])
+    np.testing.assert_allclose(weights.numpy(), [0.0707107, -0.0707107, 0.0], rtol=1e-5)  # 0.1 / √2
 
 
 def test_l1_keeps_rarely_useful_weights_at_zero_and_not_the_bias(config: Config) -> None:
