@@ -18,9 +18,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ingestion.nested import flat_batch, leaves_of, names_in, paths_in, values_of
+from components.ingestion.nested import flat_batch, leaves_of, members_in, names_in, values_of
 from components.ingestion.record_readers import to_python
-from components.ingestion.text_records import Lines, json_objects
+from components.ingestion.text_records import Lines, json_records
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Format
 from transform.errors import InputError
@@ -161,11 +161,11 @@ def _parquet(path: Path, max_rows: int) -> Sample:
 def _first_rows(file: pq.ParquetFile, names: Sequence[str], max_rows: int, path: Path) -> pa.Table:
     """Reads the first rows of some columns, at most `max_rows` with at most `MAX_BYTES` bytes in memory."""
     schema = pa.schema([(name, kind) for name, kind in leaves_of(file.schema_arrow) if name in names])
-    paths = paths_in(file.schema_arrow, names, str(path))
+    members = members_in(file.schema_arrow, names)
     batches: list[pa.RecordBatch] = []
     num_rows = num_bytes = 0
     for batch in file.iter_batches(batch_size=min(max_rows, _ROWS_AT_ONCE), columns=list(names)) if names else ():
-        whole = flat_batch(batch, names, paths).slice(0, max_rows - num_rows)
+        whole = flat_batch(batch, names, members).slice(0, max_rows - num_rows)
         part = whole
         while len(part) and num_bytes + part.nbytes > MAX_BYTES:
             part = part.slice(0, len(part) // 2)
@@ -214,7 +214,8 @@ def _text(value: Any) -> str:
 def _jsonl(path: Path, max_rows: int) -> Sample:
     data, is_cut = _first_bytes(path)
     lines = Lines(io.BytesIO(data), Ingestion().max_row_bytes)
-    rows = list(itertools.islice(json_objects(lines), max_rows + 1))
+    objects = (row.values for row in json_records(lines) if row is not None and row.values is not None)
+    rows = list(itertools.islice(objects, max_rows + 1))
     if not rows:
         rule = "the lines of a jsonl file must be JSON objects" if data.strip() else "the file must have a row"
         raise InputError(f"{rule}. Received: none ({path})")

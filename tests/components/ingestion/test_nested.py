@@ -15,9 +15,18 @@ import tensorflow as tf
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from components.ingestion.nested import MAX_LISTED_DEPTH, flat, has_column, leaves_of, names_in, values_of
+from components.ingestion.nested import (
+    MAX_LISTED_DEPTH,
+    flat,
+    has_column,
+    leaves_of,
+    members_in,
+    names_in,
+    values_of,
+    why_no_member,
+)
 from components.ingestion.readers import read_rows
-from components.ingestion.rows import BadPath
+from components.ingestion.rows import BadMember
 from tests.components.ingestion.ingested import ingest
 from tests.components.ingestion.test_block_readers import (
     JSON_VALUES,
@@ -35,8 +44,6 @@ from transform.config.config import Column, load_config
 from transform.config.settings import Ingestion
 from transform.config.sources import Source
 from transform.errors import InputError
-
-BOTH = "`user.country` must be either a key of the row or a member of its object `user`. Received: both"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"user.country": "us", "user": None}, "us"),
         ({"user.country": "us", "user": "u1"}, "us"),  # a flat log of two columns
         ({"user.country": None, "user": "u1"}, None),
-        ({"user.country": None, "user": {"country": "us"}}, "us"),
+        ({"user": "u1"}, None),
+        ({"user": ""}, None),
+        ({"user": 7, "tags": ["a"]}, None),
+        ({"user": ["u1"]}, None),
+        ({"user.country": None, "user": {"country": "us"}}, None),  # the key goes first, also with a null
+        ({"user.country": "de", "user": {"country": "us"}}, "de"),
+        ({"user.country": {}, "user": {"country": "us"}}, {}),
     ],
 )
 def test_a_path_leads_to_a_member(row: dict[str, Any], expected: Any) -> None:
@@ -69,23 +82,21 @@ def test_a_path_leads_to_a_member(row: dict[str, Any], expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "detail", "found"),
+    ("row", "received"),
     [
-        ({"user": "u1"}, "`user.country` needs an object as `user`. Received: str 'u1'", "u1"),
-        ({"user": ""}, "`user.country` needs an object as `user`. Received: str ''", ""),
-        ({"user": 7}, "`user.country` needs an object as `user`. Received: int '7'", 7),
-        (
-            {"user": [{"country": "us"}]},
-            "`user.country` needs an object as `user`. Received: list",
-            [{"country": "us"}],
-        ),
-        ({"user.country": "de", "user": {"country": "us"}}, BOTH, "de"),
-        ({"user.country": "us", "user": {"country": "us"}}, BOTH, "us"),
+        ({"user": "u1", "item": {}}, "str 'u1'"),
+        ({"user": "", "items": [1, {"id": "a"}]}, "str ''"),
+        ({"user": 7, "item": {"id": "a"}}, "int '7'"),
+        ({"user": True, "item": {"id": "a"}}, "bool 'True'"),
+        ({"user": [{"country": "us"}]}, "list"),
+        ({"user": "x" * 1000, "item": {}}, f"str '{'x' * 40}'"),
     ],
 )
-def test_what_has_no_member_is_told(row: dict[str, Any], detail: str, found: Any) -> None:
-    assert flat(row, ["user.country"]) == {"user.country": BadPath(detail, found)}
-    assert repr(flat(row, ["user.country"])) == repr({"user.country": found})  # in the quarantine
+def test_in_a_row_with_objects_what_has_no_member_is_told(row: dict[str, Any], received: str) -> None:
+    told = f"`user.country` needs an object as `user`. Received: {received}"
+    assert flat(row, ["user.country"]) == {"user.country": BadMember(told)}
+    assert values_of([row], "user.country") == [BadMember(told)]
+    assert repr(flat(row, ["user.country"])) == "{'user.country': <no member>}"  # in the quarantine
 
 
 def test_a_path_may_be_deep_and_its_keys_empty() -> None:
@@ -101,9 +112,9 @@ def test_a_path_may_be_deep_and_its_keys_empty() -> None:
 
 def test_which_columns_a_row_has() -> None:
     row = {"ts": 1, "user": {"id": "u", "home": None}, "x.y": 1, "list": [{"a": 1}], "empty": {}}
-    names = ["ts", "user", "user.id", "user.home", "x.y", "list.a", "ts.a"]
-    assert all(has_column(row, name) for name in names)  # with the last two the row is rejected
-    missing = ["t", "user.name", "x", "users.id", "empty.a", "y", "user.home.city.zip"]
+    names = ["ts", "user", "user.id", "user.home", "x.y"]
+    assert all(has_column(row, name) for name in names)
+    missing = ["t", "user.name", "x", "users.id", "empty.a", "y", "user.home.city.zip", "list.a", "ts.a"]
     assert not any(has_column(row, name) for name in missing)
     assert [name for name in missing if has_column(row, name, null_has_any=True)] == ["user.home.city.zip"]
 
@@ -182,13 +193,12 @@ def test_members_of_structs(tmp_path: Path) -> None:
     [
         (
             "user.contry",
-            "the columns ['user.contry'] are missing. Received: ['user.country', 'user.id', 'items', 'n', 'tags']; "
+            "the columns ['user.contry'] are missing. Received: ['user', 'items', 'n', 'tags']; "
             "close to `user.contry`: `user.country`",
         ),
         (
             "id",
-            "the columns ['id'] are missing. Received: ['user.country', 'user.id', 'items', 'n', 'tags']; "
-            "close to `id`: `user.id`",
+            "the columns ['id'] are missing. Received: ['user', 'items', 'n', 'tags']; close to `id`: `user.id`",
         ),
         ("items.id", "`items.id` needs a struct as `items`. Received: list<element: struct<id: int64>>"),
         ("n.x", "`n.x` needs a struct as `n`. Received: int64"),
@@ -206,15 +216,37 @@ def test_a_file_without_the_member_is_told(tmp_path: Path, name: str, told: str)
     assert str(caught.value) == f"{told} ({path})"
 
 
-def test_a_file_with_both_a_column_and_a_member_of_a_name_is_told(tmp_path: Path) -> None:
+def test_a_file_s_own_column_goes_before_a_member_of_its_name(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"user": [{"country": "us", "id": "u"}], "user.country": ["de"]}), path)
+    pq.write_table(pa.table({"user": [{"country": "us", "id": "u"}] * 2, "user.country": ["de", None]}), path)
+    assert read(path, "user.country") == [{"user.country": b"de"}, {"user.country": None}]
+    assert read(path, "user.id", "user.country") == [
+        {"user.id": b"u", "user.country": b"de"}, {"user.id": b"u", "user.country": None},
+    ]  # fmt: skip
+    assert [name for name, _ in leaves_of(pq.read_schema(path))] == ["user.id", "user.country"]
+
+
+def test_a_file_with_one_column_that_is_not_the_wanted_one_says_nothing_of_delimiters(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"user": ["a"]}), path)
     with pytest.raises(InputError) as caught:
-        read(path, "user.country")
-    assert str(caught.value) == (
-        f"`user.country` must be either a column or a member of the column `user`. Received: both ({path})"
-    )
-    assert read(path, "user.id") == [{"user.id": b"u"}]  # the other members can be read
+        read(path, "item")
+    assert str(caught.value) == f"the columns ['item'] are missing. Received: ['user'] ({path})"
+
+
+def test_a_struct_that_has_a_member_twice_is_told(tmp_path: Path) -> None:
+    user = pa.StructArray.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["id", "id", "x"])
+    schema = pa.schema([("user", user.type)])
+    assert members_in(schema, ["user.id", "user.x", "user.y"]) == {"user.x": ["user", "x"]}
+    assert why_no_member(schema, "user.id") == "`user.id` needs one member `user.id`. Received: 2"
+    assert why_no_member(schema, "user.y") == ""
+
+
+def test_a_row_is_quarantined_without_what_is_in_place_of_its_objects(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"item": {}, "user": "x" * 100_000}) + "\n")
+    (row,) = read_rows(str(path), "jsonl", [f"user.{i}" for i in range(50)], Ingestion())
+    assert len(repr(row.values)) < 2000
 
 
 #: Columns of nested objects, some of them deep, and two that read one member.
@@ -305,7 +337,7 @@ def test_json_of_every_nesting(folder: Path, rows: list[dict[str, Any]], size: i
     with blocks_of(size):
         assert_the_same(path, "jsonl", COLUMNS)
         rejections = outcome_of(path)[1]
-    event(f"a bad path: {any(rejection.reason == 'bad_path' for rejection in rejections)}")
+    event(f"a path that leads to no member: {any(rejection.reason == 'bad_member' for rejection in rejections)}")
 
 
 OF_STRUCTS = {
@@ -431,26 +463,24 @@ def test_a_nested_log_becomes_examples(tmp_path: Path) -> None:
     bad = [
         {**ROWS[0], "user": "u1"},
         {**ROWS[0], "item": [{"id": "a"}, {"id": "b"}]},
-        {**ROWS[0], "user.country": "de"},
         {**ROWS[0], "user": {"country": {"code": "us"}}},
         {**ROWS[0], "item": {"id": "a", "genres": {"x": 1}}},
     ]
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, [*ROWS, *bad])))
-    (tmp_path / "apps.jsonl").write_text("\n".join(map(json.dumps, [*APPS, {"app": "d"}])))
+    (tmp_path / "apps.jsonl").write_text("\n".join(map(json.dumps, [*APPS, {"app": "d", "terms": {"price": 2.0}}])))
     result = ingest(load_config(str(write_config(tmp_path, "jsonl"))), tmp_path, tmp_path / "out")
     assert by_request(result.examples) == EXAMPLES
     told = [(row["source"], row["line"], row["reason"], row["detail"]) for row in result.rejected]
     assert told == [
-        ("apps", 4, "bad_path", "`app.id` needs an object as `app`. Received: str 'd'"),
+        ("apps", 4, "bad_member", "`app.id` needs an object as `app`. Received: str 'd'"),
         ("impressions", 4, "missing_value", "`request.id` must have a value"),
-        ("impressions", 5, "bad_path", "`user.country` needs an object as `user`. Received: str 'u1'"),
-        ("impressions", 6, "bad_path", "`item.id` needs an object as `item`. Received: list"),
-        ("impressions", 7, "bad_path", BOTH),
-        ("impressions", 8, "bad_type", "`user.country` must be one text. Received: dict \"{'code': 'us'}\""),
-        ("impressions", 9, "bad_type", "`item.genres` must be a list of texts. Received: dict"),
+        ("impressions", 5, "bad_member", "`user.country` needs an object as `user`. Received: str 'u1'"),
+        ("impressions", 6, "bad_member", "`item.id` needs an object as `item`. Received: list"),
+        ("impressions", 7, "bad_type", "`user.country` must be one text. Received: dict \"{'code': 'us'}\""),
+        ("impressions", 8, "bad_type", "`item.genres` must be a list of texts. Received: dict"),
     ]
-    assert result.counts.num_rejected == 6
-    assert "'user.country': 'u1'" in result.rejected[2]["text"]
+    assert result.counts.num_rejected == 5
+    assert "'user.country': <no member>" in result.rejected[2]["text"]
 
 
 def test_a_log_of_structs_becomes_the_same_examples(tmp_path: Path) -> None:
