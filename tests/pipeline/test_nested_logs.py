@@ -109,6 +109,44 @@ def test_what_json_stores(tmp_path: Path) -> None:
     assert not read_sample(path, 2).is_whole
 
 
+def test_a_left_out_column_says_why(tmp_path: Path) -> None:
+    log = [{**row, "user": "u1"} if i % 10 == 0 else row for i, row in enumerate(LOG[:-1])]
+    text = guessed(write(tmp_path / "a.jsonl", log))[1]
+    assert '# left out: "user": an object in 108 of 120 rows, and of another type in 12' in text
+    for name in ("user.id", "user.country", "user.home.city"):
+        why = "in 12 of 120 rows, the path leads through something else than an object"
+        assert f'# left out: "{name}": {why}' in text
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_an_object_with_too_many_members_is_one_column(tmp_path: Path, ending: str) -> None:
+    free = {f"k{i}": {"a": i % 2, "b": 1} for i in range(1100)}
+    log = [{**row, "user": {"id": row["user"]["id"], "free": free}} for row in LOG[:20]]
+    sample = read_sample(write(tmp_path / f"a.{ending}", log), 1000)
+    columns = {column.name: (column.stored, column.reason) for column in sample.columns}
+    assert columns["user.free"] == ("other", "an object of 1,100 members")
+    assert columns["user.id"] == ("text", "")
+    assert len(columns) == 9  # request.id, request.ts, user.id, user.free, four of the item, clicked
+
+
+def test_the_file_s_own_columns_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{f"k{i}": {"a": 1, "b": 2} for i in range(1001)}])
+    with pytest.raises(InputError, match=r"the file must have 1 to 1000 columns\. Received: 1001"):
+        read_sample(path, 10)
+    sample = read_sample(write(tmp_path / "b.jsonl", [{f"k{i}": {"a": 1, "b": 2} for i in range(1000)}]), 10)
+    assert {(column.stored, column.reason) for column in sample.columns} == {("other", "an object of 2 members")}
+    assert len(sample.columns) == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.jsonl", "jsonl"), ("a.jsonl.gz", "jsonl"), ("a.jsonl.csv", "csv"), ("a.json.csv", "csv")]
+)
+def test_the_last_ending_says_the_format(tmp_path: Path, name: str, expected: str) -> None:
+    content = b'{"a": 1, "b": 2}\n' if expected == "jsonl" else b"a,b\n1,2\n"
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert read_sample(tmp_path / name, 10).format == expected
+
+
 def test_a_few_rows_that_ingestion_rejects_do_not_hide_a_column(tmp_path: Path) -> None:
     log = [*LOG[:99], {**LOG[0], "user": "u1"}]  # the default of `ingestion.max_rejected_fraction` is 0.01
     columns = {column.name: column for column in read_sample(write(tmp_path / "a.jsonl", log), 1000).columns}
