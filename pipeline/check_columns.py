@@ -1,16 +1,15 @@
-"""Finds for `wdr check` the columns that no row of a jsonl source has: its rows name their columns themselves."""
+"""Finds for `wdr check` the columns that no row of a jsonl source has. A file of this format has no list of columns."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.ingestion.files import close_names, open_file
+from components.ingestion.files import close_names
 from components.ingestion.nested import has_column, names_in
-from components.ingestion.readers import Progress, told_as_input_error, unit_of
+from components.ingestion.readers import read_objects
 from components.ingestion.spans import SpanFiles
-from components.ingestion.text_records import Lines, json_objects
 from transform.config.config import Config
 from transform.errors import InputError
 
@@ -59,12 +58,11 @@ def columns_of_no_row(config: Config, found: SpanFiles, max_rows: int) -> list[s
     return sentences
 
 
-def _rows(config: Config, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _rows(config: Config, paths: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     for path in paths:
-        with told_as_input_error(path, Progress(unit_of("jsonl"))), open_file(path) as stream:
-            yield from json_objects(Lines(stream, config.ingestion.max_row_bytes))
+        yield from (row.values for row in read_objects(path, config.ingestion) if row.values is not None)
 
 
-def _names(rows: Iterator[dict[str, Any]]) -> list[str]:
+def _names(rows: Iterator[Mapping[str, Any]]) -> list[str]:
     names = (name for row in rows for name in names_in(row))
     return list(dict.fromkeys(itertools.islice(names, 100 * _MAX_NAMES)))[:_MAX_NAMES]

@@ -71,12 +71,22 @@ def check_unique(names: Sequence[str], path: str) -> None:
         raise InputError(f"the file names columns twice: {twice} ({path})")
 
 
-def check_columns(found: Sequence[str], columns: Sequence[str], path: str) -> None:
-    """Raises InputError if a file lacks a column."""
+def check_columns(
+    found: Sequence[str], columns: Sequence[str], path: str, *, members: Sequence[str] = (), is_delimited: bool = False
+) -> None:
+    """Raises InputError if a file lacks a column.
+
+    Args:
+      found: The names of the file's columns.
+      columns: The names of those that it must have.
+      path: The file.
+      members: The names of its columns with the members of structs in place of structs.
+      is_delimited: Whether a delimiter parts its columns.
+    """
     missing = [name for name in columns if name not in found]
     if missing:
-        hint = "; is the delimiter right?" if len(found) == 1 else ""
-        close = "".join(f"; {words}" for name in missing if (words := close_names(name, found)))
+        hint = "; is the delimiter right?" if is_delimited and len(found) == 1 else ""
+        close = "".join(f"; {words}" for name in missing if (words := close_names(name, members or found)))
         raise InputError(f"the columns {missing} are missing. Received: {list(found)[:50]}{hint}{close} ({path})")
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow as pa
 
 from components.ingestion.files import Contents, check_columns, contents_of, open_file
-from components.ingestion.record_readers import parquet_names, parquet_paths, read_parquet, read_tfrecord
+from components.ingestion.record_readers import parquet_members, parquet_names, read_parquet, read_tfrecord
 from components.ingestion.rows import RawRow
 from components.ingestion.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
 from transform.config.settings import Ingestion
@@ -115,10 +115,19 @@ def read_header(path: str, file_format: str) -> list[str] | None:
             return start_of_rows(stream, file_format, PLAIN_TEXT, Ingestion(), path)[1]
 
 
-def read_paths(path: str, names: Sequence[str]) -> list[str]:
+def read_members(path: str, names: Sequence[str]) -> list[str]:
     """Returns which of some columns of a Parquet file are members of structs; raises InputError as `read_rows`."""
     with told_as_input_error(path, Progress(unit_of("parquet"))):
-        return parquet_paths(path, names)
+        return parquet_members(path, names)
+
+
+def read_objects(path: str, limits: Ingestion) -> Iterator[RawRow]:
+    """Reads a jsonl file as `read_rows`, but the values of a row are its object as it stands in the file."""
+    progress = Progress(unit_of("jsonl"))
+    with told_as_input_error(path, progress):
+        for row in _read_jsonl(path, None, limits, LineTally()):
+            progress.number = row.number
+            yield row
 
 
 @dataclasses.dataclass
@@ -150,12 +159,12 @@ def _read_delimited(
 ) -> Iterator[RawRow]:
     with open_file(path) as stream:
         lines, header, num_lines = start_of_rows(stream, file_format, text, limits, path)
-        check_columns(header, columns, path)
+        check_columns(header, columns, path, is_delimited=True)
         tally.header += num_lines
         yield from _tallied(DelimitedRecords(lines, dialect(file_format, text), header, columns), tally)
 
 
-def _read_jsonl(path: str, columns: Sequence[str], limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:
+def _read_jsonl(path: str, columns: Sequence[str] | None, limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:
     with open_file(path) as stream:
         yield from _tallied(json_records(Lines(stream, limits.max_row_bytes), columns), tally)
 

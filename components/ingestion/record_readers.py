@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from google.protobuf.message import DecodeError
 
 from components.ingestion.files import check_columns, check_unique, open_file
-from components.ingestion.nested import flat_batch, leaves_of, paths_in
+from components.ingestion.nested import flat_batch, leaves_of, members_in, why_no_member
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, OddValue, RawRow, StoredTime
 from transform.errors import InputError
 
@@ -32,10 +32,10 @@ def parquet_names(path: str) -> list[str]:
         return list(pq.ParquetFile(stream).schema_arrow.names)
 
 
-def parquet_paths(path: str, names: Sequence[str]) -> list[str]:
+def parquet_members(path: str, names: Sequence[str]) -> list[str]:
     """Returns which of some columns of a Parquet file are members of structs."""
     with open_file(path) as stream:
-        return list(paths_in(pq.ParquetFile(stream).schema_arrow, names, path))
+        return list(members_in(pq.ParquetFile(stream).schema_arrow, names))
 
 
 def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
@@ -55,13 +55,17 @@ def parquet_batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatc
             raise InputError(f"the file is empty ({path})")
         stream.seek(0)
         file = pq.ParquetFile(stream)
-        check_unique(file.schema_arrow.names, path)
-        paths = paths_in(file.schema_arrow, columns, path)
-        if missing := [name for name in columns if name not in paths and name not in file.schema_arrow.names]:
-            check_columns([name for name, _ in leaves_of(file.schema_arrow)], missing, path)
+        schema = file.schema_arrow
+        check_unique(schema.names, path)
+        members = members_in(schema, columns)
+        missing = [name for name in columns if name not in members and name not in schema.names]
+        for rule in filter(None, (why_no_member(schema, name) for name in missing)):
+            raise InputError(f"{rule} ({path})")
+        if missing:
+            check_columns(schema.names, missing, path, members=[name for name, _ in leaves_of(schema)])
         # Of a struct, only the members that are named are read.
         batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=list(columns))
-        yield from (flat_batch(batch, columns, paths) for batch in batches) if paths else batches
+        yield from (flat_batch(batch, columns, members) for batch in batches) if members else batches
 
 
 def to_python(column: pa.Array) -> list[Any]:

@@ -41,7 +41,8 @@ class RawRow(NamedTuple):
     Attributes:
       number: In a text file the number of its first line, the file's first line being 1; else the number of the row.
       values: The raw value by column: bytes, str, number, list or None; a tuple where the format does not distinguish
-        a list from a single value; a `BadPath` where a nested column cannot be read. None if the row is unreadable.
+        a list from a single value; a `BadMember` where a path leads through something else than an object. None if
+        the row is unreadable.
       reason: A short code for why the row is unreadable; empty if it is readable.
       detail: The reason as text.
       text: The row's text for the quarantine, if `values` is None.
@@ -116,19 +117,17 @@ class OddValue:
 
 
 @dataclasses.dataclass(frozen=True)
-class BadPath:
-    """What a row has in place of a column of its nested objects: no column allows it (`nested`).
+class BadMember:
+    """The value of a column whose path leads through something else than an object; its row is rejected (`nested`).
 
     Attributes:
-      detail: Why it is no column's value, as text.
-      found: What is there.
+      detail: The rule, and what was received, as text.
     """
 
     detail: str
-    found: Any
 
-    def __repr__(self) -> str:  # of the quarantine's text of the row
-        return repr(self.found)
+    def __repr__(self) -> str:  # in the quarantine's text of the row; `detail` is beside it
+        return "<no member>"
 
 
 class RowError(Exception):
@@ -195,8 +194,8 @@ class RowParser:
         if isinstance(value, str):
             self._check_length(value, name)
             value = self._text(value, column)
-        if isinstance(value, BadPath):
-            raise RowError("bad_path", value.detail)
+        if isinstance(value, BadMember):
+            raise RowError("bad_member", value.detail)
         return None if value is None else parser(value, column)
 
     def _one_hot(

@@ -123,7 +123,7 @@ def read_delimited_blocks(
     """Reads a csv or tsv file; the rows, the numbers and the errors are those of `readers.read_rows`."""
     with open_file(path) as stream:
         lines, header, num_lines = start_of_rows(stream, file_format, text, limits, path)
-        check_columns(header, columns, path)
+        check_columns(header, columns, path, is_delimited=True)
         tally.header += num_lines
         settings = dialect(file_format, text)
         yield from _DelimitedBlocks(lines.stream, settings, header, columns, limits, tally, num_lines).blocks()

@@ -224,8 +224,8 @@ def too_long(lines: Lines) -> RawRow:
     return RawRow(lines.number, None, "too_long", f"a row must have at most {lines.max_bytes} bytes", lines.first_line)
 
 
-def json_records(lines: Lines, columns: Sequence[str]) -> Iterator[RawRow | None]:
-    """Yields each row of a jsonl file, and None for a blank line."""
+def json_records(lines: Lines, columns: Sequence[str] | None = None) -> Iterator[RawRow | None]:
+    """Yields each row of a jsonl file, and None for a blank line; without `columns`, a row's values are its object."""
     while True:
         lines.start_record()
         try:
@@ -240,25 +240,11 @@ def json_records(lines: Lines, columns: Sequence[str]) -> Iterator[RawRow | None
             yield _json_row(lines.number, text, columns)
 
 
-def json_objects(lines: Lines) -> Iterator[dict[str, Any]]:
-    """Yields the object of each row of a jsonl file that can be read."""
-    while True:
-        lines.start_record()
-        try:
-            row = json.loads(next(lines))
-        except StopIteration:
-            return
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and not lines.too_long:
-            yield row
-
-
-def _json_row(number: int, text: str, columns: Sequence[str]) -> RawRow:
+def _json_row(number: int, text: str, columns: Sequence[str] | None) -> RawRow:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
         return RawRow(number, None, "malformed", f"a row must be a JSON object: {error}", text)
     if isinstance(row, dict):
-        return RawRow(number, flat(row, columns))
+        return RawRow(number, row if columns is None else flat(row, columns))
     return RawRow(number, None, "malformed", f"a row must be a JSON object. Received: {type(row).__name__}", text)

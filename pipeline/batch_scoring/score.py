@@ -14,15 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 from components.ingestion.files import open_file
-from components.ingestion.nested import has_column, is_path
-from components.ingestion.readers import read_header, read_paths, read_rows, unit_of
-from components.ingestion.rows import BadPath, RawRow, RowError
+from components.ingestion.nested import flat, has_column, is_path
+from components.ingestion.readers import read_header, read_members, read_objects, read_rows, unit_of
+from components.ingestion.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from transform.config.config import Config, column_of
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS
 from transform.ranking import snapshot_tables
 from transform.signature_names import SERVING_SIGNATURE
 
@@ -75,7 +76,10 @@ def score_file(
     read = [*columns, *members_of(config, input_path, input_format, columns)]
     maker = ExampleMaker(config, tables_of(config, model_path, data_root, span), read)
     signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
-    rows = read_rows(input_path, input_format, read, config.ingestion)
+    # A jsonl file's own columns are written as they stand in the file, and features are read by their paths, too.
+    is_json = input_format == "jsonl"
+    limits = config.ingestion
+    rows = read_objects(input_path, limits) if is_json else read_rows(input_path, input_format, read, limits)
     problems: list[str] = []
     num_scored = num_unscored = 0
     with _whole_or_not_at_all(output_path) as file:
@@ -86,7 +90,7 @@ def score_file(
                 try:
                     if row.values is None:
                         raise RowError(row.reason, row.detail)
-                    examples.append(maker.example(row.values))
+                    examples.append(maker.example(flat(row.values, read) if is_json else row.values))
                 except RowError as error:
                     examples.append(None)
                     if len(problems) < MAX_PROBLEMS:
@@ -94,7 +98,7 @@ def score_file(
             scores = _score(signature, [e for e in examples if e is not None])
             for row, example in zip(batch, examples, strict=True):
                 try:
-                    write(row.values or {}, None if example is None else next(scores))
+                    write(row.values, None if example is None else next(scores))
                 except csv.Error as error:  # only when writing tsv
                     raise InputError(
                         f"a tsv file cannot hold a tab or a line end in a value; write csv or jsonl. "
@@ -129,16 +133,21 @@ def members_of(config: Config, path: str, input_format: str, columns: Sequence[s
       config: The config.
       path: The file.
       input_format: Its format.
-      columns: The file's own columns. Of a jsonl file these are the keys of the first row, and so are the members.
+      columns: The file's own columns.
+
+    Returns:
+      Their names. Those of a jsonl file are the members of its first row. A null in place of an object counts as an
+      object with all members of the log, but with none of a table's, which is looked up where a member is missing.
     """
-    wanted = {name for feature in config.spec.features for name in column_of(feature).names}
-    wanted |= {table.log_column for table in config.sources.tables.values()}
-    paths = [name for name in sorted(wanted) if is_path(name) and name not in columns]
-    if input_format == "parquet" and paths:
-        return read_paths(path, paths)
-    if input_format == "jsonl" and paths:
+    of_log = {table.log_column for table in config.sources.tables.values()}
+    of_log.update(name for feature in config.features_of(IMPRESSIONS) for name in column_of(feature).names)
+    of_tables = {name for feature in config.spec.features for name in column_of(feature).names} - of_log
+    names = [name for name in sorted(of_log | of_tables) if is_path(name) and name not in columns]
+    if input_format == "parquet" and names:
+        return read_members(path, names)
+    if input_format == "jsonl" and names:
         first = _first_object(path)
-        return [name for name in paths if has_column(first, name, null_has_any=True)]
+        return [name for name in names if has_column(first, name, null_has_any=name in of_log)]
     return []
 
 
@@ -193,12 +202,11 @@ def _score(signature: Any, examples: list[bytes]) -> Iterator[np.float32]:
 def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
     """Returns a function that writes a row and its score; nine significant digits restore a float32 exactly."""
     if output_format == "jsonl":
-        own = frozenset(columns)
 
-        def write_json(row: Mapping[str, Any], score: np.float32 | None) -> None:
+        def write_json(row: Mapping[str, Any] | None, score: np.float32 | None) -> None:
             number = None if score is None else float(f"{score:.9g}")
             # A date or a decimal of a Parquet file is no JSON; csv and tsv have its text, too.
-            values = {k: _plain(v) for k, v in row.items() if k in own}
+            values = {} if row is None else {name: _plain(row.get(name)) for name in columns}
             file.write(json.dumps({**values, SCORE: number}, default=str) + "\n")
 
         return write_json
@@ -208,9 +216,9 @@ def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
         writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*columns, SCORE])
 
-    def write_row(row: Mapping[str, Any], score: np.float32 | None) -> None:
+    def write_row(row: Mapping[str, Any] | None, score: np.float32 | None) -> None:
         number = "" if score is None else f"{score:.9g}"
-        writer.writerow([*(_text(row.get(column)) for column in columns), number])
+        writer.writerow([*(_text((row or {}).get(column)) for column in columns), number])
 
     return write_row
 
@@ -224,8 +232,6 @@ def _text(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
-    if isinstance(value, BadPath):
-        return _plain(value.found)
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value

@@ -230,7 +230,7 @@ def _why_left_out(column: Column, values: Sequence[str], counts: collections.Cou
     if not column.name:
         return "has no name"
     if column.stored == "other":
-        return "of a type that is no feature's"
+        return column.reason or "of a type that is no feature's"
     if not values:
         return "no value"
     if len(counts) == 1 and column.stored != "list":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
 import csv
 import dataclasses
@@ -18,9 +19,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ingestion.nested import flat_batch, leaves_of, names_in, paths_in, values_of
+from components.ingestion.nested import flat_batch, leaves_of, members_in, names_in, values_of
 from components.ingestion.record_readers import to_python
-from components.ingestion.text_records import Lines, json_objects
+from components.ingestion.rows import BadMember
+from components.ingestion.text_records import Lines, json_records
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Format
 from transform.errors import InputError
@@ -65,11 +67,13 @@ class Column:
       stored: What the file stores; a text file stores texts. A `list` has texts or integers, as ingestion reads them;
         a `number` may have a fraction; `other` is what ingestion reads as no feature.
       texts: The values as trimmed texts, `""` for none; of a list its values in one, for the other columns one each.
+      reason: Why it is `other`; an empty text if by the type of its values.
     """
 
     name: str
     stored: Stored
     texts: tuple[tuple[str, ...], ...]
+    reason: str = ""
 
     @property
     def singles(self) -> list[str]:
@@ -113,12 +117,13 @@ def read_sample(path: Path, max_rows: int) -> Sample:
       InputError: If the file cannot be read, has no rows, or has no columns that a delimiter parts.
     """
     endings = [ending.lower() for ending in path.suffixes]
-    if any(ending in (".json", ".tfrecord", ".xlsx", ".zip") for ending in endings[-2:]):
+    ending = next((ending for ending in reversed(endings) if ending != ".gz"), "")
+    if ending in (".json", ".tfrecord", ".xlsx", ".zip"):
         raise InputError(f"`wdr init` reads csv, tsv, jsonl and Parquet files. Received: {path}")
     try:
         if endings[-1:] == [".parquet"]:
             sample = _parquet(path, max_rows)
-        elif ".jsonl" in endings[-2:]:
+        elif ending == ".jsonl":
             sample = _jsonl(path, max_rows)
         else:
             sample = _delimited(path, max_rows)
@@ -143,15 +148,19 @@ def shown(text: str) -> str:
 
 def _parquet(path: Path, max_rows: int) -> Sample:
     file = pq.ParquetFile(path)
-    fields = leaves_of(file.schema_arrow)
-    names = [name for name, _ in fields]
-    _check_columns(len(names), path)
-    if twice := [name for name, number in collections.Counter(names).items() if number > 1]:
+    schema = file.schema_arrow
+    _check_columns(len(schema.names), path)
+    kinds = leaves_of(schema)
+    if twice := [name for name, number in collections.Counter(name for name, _ in kinds).items() if number > 1]:
         raise InputError(f"the file names columns twice: {twice[:5]} ({path})")
-    used = [name for name, kind in fields if name and _stored(kind) != "other"]
+    names, wide = _without_wide_objects([name for name, _ in kinds], schema.names)
+    stored = {name: "other" if name in wide else _stored(kind) for name, kind in kinds}
+    used = [name for name in names if name and stored.get(name, "other") != "other"]
     table = _first_rows(file, used, min(max_rows, _MAX_CELLS // max(1, len(used))), path)
     columns = tuple(
-        _of_arrow(name, table.column(name).combine_chunks()) if name in used else Column(name, "other", ())
+        _of_arrow(name, table.column(name).combine_chunks())
+        if name in used
+        else Column(name, "other", (), wide.get(name, ""))
         for name in names
     )
     is_whole = len(table) == file.metadata.num_rows
@@ -161,11 +170,11 @@ def _parquet(path: Path, max_rows: int) -> Sample:
 def _first_rows(file: pq.ParquetFile, names: Sequence[str], max_rows: int, path: Path) -> pa.Table:
     """Reads the first rows of some columns, at most `max_rows` with at most `MAX_BYTES` bytes in memory."""
     schema = pa.schema([(name, kind) for name, kind in leaves_of(file.schema_arrow) if name in names])
-    paths = paths_in(file.schema_arrow, names, str(path))
+    members = members_in(file.schema_arrow, names)
     batches: list[pa.RecordBatch] = []
     num_rows = num_bytes = 0
     for batch in file.iter_batches(batch_size=min(max_rows, _ROWS_AT_ONCE), columns=list(names)) if names else ():
-        whole = flat_batch(batch, names, paths).slice(0, max_rows - num_rows)
+        whole = flat_batch(batch, names, members).slice(0, max_rows - num_rows)
         part = whole
         while len(part) and num_bytes + part.nbytes > MAX_BYTES:
             part = part.slice(0, len(part) // 2)
@@ -214,24 +223,59 @@ def _text(value: Any) -> str:
 def _jsonl(path: Path, max_rows: int) -> Sample:
     data, is_cut = _first_bytes(path)
     lines = Lines(io.BytesIO(data), Ingestion().max_row_bytes)
-    rows = list(itertools.islice(json_objects(lines), max_rows + 1))
+    objects = (row.values for row in json_records(lines) if row is not None and row.values is not None)
+    rows = list(itertools.islice(objects, max_rows + 1))
     if not rows:
         rule = "the lines of a jsonl file must be JSON objects" if data.strip() else "the file must have a row"
         raise InputError(f"{rule}. Received: none ({path})")
     is_whole = not is_cut and len(rows) <= max_rows
-    names: dict[str, None] = {}
-    for row in rows[:max_rows]:
-        names.update(dict.fromkeys(names_in(row)))
-        if len(names) > _MAX_COLUMNS:
-            break
-    _check_columns(len(names), path)
+    own = dict.fromkeys(key for row in rows[:max_rows] for key in row)
+    _check_columns(len(own), path)
+    names, wide = _without_wide_objects(
+        list(dict.fromkeys(name for row in rows[:max_rows] for name in names_in(row))), list(own)
+    )
     num_rows = min(max_rows, _MAX_CELLS // len(names))
     columns = tuple(
-        _of_json(name, values)
+        Column(name, "other", (), wide[name]) if name in wide else _of_json(name, values)
         for name in names
-        if not _is_object(name, values := values_of(rows[:num_rows], name), names)
+        if not _is_object(name, values := values_of(rows[:num_rows], name), names) or name in wide
     )
     return Sample(path, "jsonl", DelimitedText(), {}, columns, len(rows[:num_rows]), is_whole and len(rows) <= num_rows)
+
+
+def _without_wide_objects(names: Sequence[str], own: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Puts one column in place of each object with many members, if the file would have more than `_MAX_COLUMNS`.
+
+    Args:
+      names: The names of the columns; an object's members are columns.
+      own: The names of the file's own columns, at most `_MAX_COLUMNS`.
+
+    Returns:
+      At most `_MAX_COLUMNS` names, and why the objects among them are left out, by their names. No object that is left
+      out has fewer members than one whose members are columns.
+    """
+    if len(names) <= _MAX_COLUMNS:
+        return list(names), {}
+    is_own = frozenset(own)
+    objects_on = {name: [] if name in is_own else _objects_on(name) for name in names}
+    members = collections.Counter(parent for parent, _ in {pair for pairs in objects_on.values() for pair in pairs})
+
+    def narrowed(most: int) -> dict[str, str]:
+        """Returns for each name that of the first object on its path with more than `most` members, or itself."""
+        wide = {parent for parent, number in members.items() if number > most}
+        return {name: next((p for p, _ in pairs if p in wide), name) for name, pairs in objects_on.items()}
+
+    limits = sorted({0, *members.values()})  # with 0, all columns are the file's own
+    fits = bisect.bisect_left(limits, True, key=lambda most: len(set(narrowed(most).values())) > _MAX_COLUMNS)
+    found = narrowed(limits[fits - 1])
+    wide = {parent: f"an object of {members[parent]:,} members" for name, parent in found.items() if parent != name}
+    return list(dict.fromkeys(found.values())), wide
+
+
+def _objects_on(name: str) -> list[tuple[str, str]]:
+    """Returns the objects on a path, from the outermost on, each with its member on the path."""
+    keys = name.split(".")
+    return [(".".join(keys[:number]), keys[number]) for number in range(1, len(keys))]
 
 
 def _is_object(name: str, values: Sequence[Any], names: Iterable[str]) -> bool:
@@ -247,12 +291,24 @@ def _of_json(name: str, values: Sequence[Any]) -> Column:
     odd = {stored: numbers.total() - sum(numbers[kind] for kind in read) for stored, read in _JSON_COLUMNS}
     stored = min(odd, key=lambda stored: odd[stored]) if numbers else "text"
     if odd[stored] > Ingestion().max_rejected_fraction * numbers.total() or not _is_utf_8(name):
-        return Column(name, "other", ())
+        return Column(name, "other", (), _why_other(name, values))
     read = dict(_JSON_COLUMNS)[stored]
     kept = [value if kind in read else None for value, kind in zip(values, kinds, strict=True)]
     if stored == "list":
         return Column(name, stored, tuple(tuple(map(_json_text, items or ())) for items in kept))
     return Column(name, stored, tuple((_json_text(value),) for value in kept))
+
+
+def _why_other(name: str, values: Sequence[Any]) -> str:
+    """Returns why a column of JSON values is none that ingestion reads; an empty text if by their type."""
+    num_bad = sum(isinstance(value, BadMember) for value in values)
+    if num_bad:
+        return f"in {num_bad:,} of {len(values):,} rows, the path leads through something else than an object"
+    num_objects = sum(isinstance(value, dict) for value in values)
+    num_others = sum(value is not None for value in values) - num_objects
+    if num_objects and num_others:
+        return f"an object in {num_objects:,} of {len(values):,} rows, and of another type in {num_others:,}"
+    return ""
 
 
 def _json_value(value: Any) -> Stored:

@@ -23,26 +23,17 @@ from hypothesis import strategies as st
 
 from benchmarks.shapes import SHAPES, write_census, write_ratings
 from components.ingestion.spans import resolve_span
-from pipeline.check import check_files, check_rows
+from pipeline.check import check_rows
 from pipeline.cli.main import cli
 from pipeline.initial_config.config_text import initial_config, shell_word, yaml_value
 from pipeline.initial_config.features import words_of
 from pipeline.initial_config.sample import read_sample
 from pipeline.initial_config.times import parts_of_times
+from tests.pipeline.initial_configs import guessed
 from transform.config.config import Config, load_config, parse_config, parse_yaml
 from transform.config.sources import DelimitedText, LabelRule
 from transform.derived_times import Derive
 from transform.errors import InputError
-
-
-def guessed(data: Path, label: str | None = None, max_rows: int = 50_000) -> tuple[Config, str]:
-    """Returns the config that is written for a file, after the check of `wdr check`, and its text."""
-    text = initial_config(data, label, max_rows, Path("x.yaml"))
-    config = parse_config(parse_yaml(text, "x.yaml"), "x.yaml")
-    found = resolve_span(config, str(data.parent))
-    check_files(config, found)
-    check_rows(config, found, 1000)
-    return config, text
 
 
 def of_csv(folder: Path, content: bytes, name: str = "log.csv", label: str | None = None) -> tuple[Config, str]:

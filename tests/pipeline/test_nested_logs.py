@@ -1,26 +1,31 @@
-"""Logs of nested objects: the config that `wdr init` writes, what `wdr check` says, and the rows that are scored."""
+"""Logs of nested objects: the config that `wdr init` writes, and what `wdr check` says of them."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from components.ingestion.spans import resolve_span
-from pipeline.batch_scoring.score import ScoreReport, score_file
 from pipeline.check_columns import columns_of_no_row
 from pipeline.cli.main import cli
 from pipeline.initial_config.sample import read_sample
-from tests.pipeline.test_init import guessed
-from tests.pipeline.test_score import adder, write_model
+from tests.pipeline.initial_configs import guessed
+from tests.pipeline.nested_logs import (
+    APPS,
+    NESTED_FEATURES,
+    NESTED_LOG,
+    NESTED_TABLE,
+    nested_config,
+    rows_of_log,
+    write,
+)
 from tests.transform.small_config import small_config
-from transform.config.config import Config
 from transform.errors import InputError
 
 #: What `wdr init` reads in a log of both formats; the last row lacks what may be missing.
@@ -33,14 +38,6 @@ LOG: list[dict[str, Any]] = [
     }
     for i in range(120)
 ] + [{"request": {"id": "r99", "ts": 1_700_000_999}, "user": None, "item": {"id": "a1"}, "clicked": 0}]
-
-
-def write(path: Path, rows: list[Any]) -> Path:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
@@ -96,7 +93,7 @@ def test_what_json_stores(tmp_path: Path) -> None:
         "nothing": "text",
         "empty.z": "text",
         "surrogate": "text",
-        "x.y": "other",  # both a key and a member
+        "x.y": "integer",  # in the first row both a key and a member: the key goes first
         "": "integer",
     }
     texts = {column.name: column.texts for column in sample.columns}
@@ -105,6 +102,44 @@ def test_what_json_stores(tmp_path: Path) -> None:
     assert texts["surrogate"] == (("\\ud800",), ("b",), ("",))
     assert read_sample(path, 2).num_rows == 2
     assert not read_sample(path, 2).is_whole
+
+
+def test_a_left_out_column_says_why(tmp_path: Path) -> None:
+    log = [{**row, "user": "u1"} if i % 10 == 0 else row for i, row in enumerate(LOG[:-1])]
+    text = guessed(write(tmp_path / "a.jsonl", log))[1]
+    assert '# left out: "user": an object in 108 of 120 rows, and of another type in 12' in text
+    for name in ("user.id", "user.country", "user.home.city"):
+        why = "in 12 of 120 rows, the path leads through something else than an object"
+        assert f'# left out: "{name}": {why}' in text
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_an_object_with_too_many_members_is_one_column(tmp_path: Path, ending: str) -> None:
+    free = {f"k{i}": {"a": i % 2, "b": 1} for i in range(1100)}
+    log = [{**row, "user": {"id": row["user"]["id"], "free": free}} for row in LOG[:20]]
+    sample = read_sample(write(tmp_path / f"a.{ending}", log), 1000)
+    columns = {column.name: (column.stored, column.reason) for column in sample.columns}
+    assert columns["user.free"] == ("other", "an object of 1,100 members")
+    assert columns["user.id"] == ("text", "")
+    assert len(columns) == 9  # request.id, request.ts, user.id, user.free, four of the item, clicked
+
+
+def test_the_file_s_own_columns_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{f"k{i}": {"a": 1, "b": 2} for i in range(1001)}])
+    with pytest.raises(InputError, match=r"the file must have 1 to 1000 columns\. Received: 1001"):
+        read_sample(path, 10)
+    sample = read_sample(write(tmp_path / "b.jsonl", [{f"k{i}": {"a": 1, "b": 2} for i in range(1000)}]), 10)
+    assert {(column.stored, column.reason) for column in sample.columns} == {("other", "an object of 2 members")}
+    assert len(sample.columns) == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.jsonl", "jsonl"), ("a.jsonl.gz", "jsonl"), ("a.jsonl.csv", "csv"), ("a.json.csv", "csv")]
+)
+def test_the_last_ending_says_the_format(tmp_path: Path, name: str, expected: str) -> None:
+    content = b'{"a": 1, "b": 2}\n' if expected == "jsonl" else b"a,b\n1,2\n"
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert read_sample(tmp_path / name, 10).format == expected
 
 
 def test_a_few_rows_that_ingestion_rejects_do_not_hide_a_column(tmp_path: Path) -> None:
@@ -117,32 +152,6 @@ def test_a_few_rows_that_ingestion_rejects_do_not_hide_a_column(tmp_path: Path) 
     assert columns["user.id"].stored == "other"
 
 
-def nested_config(file_format: str = "jsonl") -> Config:
-    return small_config(
-        (
-            "sources.impressions",
-            {"path": f"log.{file_format}", "format": file_format, "label": "clicked", "request_id": "request.id"},
-        ),
-        (
-            "sources.tables.catalog",
-            {
-                "path": f"apps.{file_format}", "format": file_format, "key": "app.id", "impression_key": "item.id",
-                "broadcast": True,
-            },
-        ),
-        ("features.0.column", "item.id"),
-        ("features.1.column", "user.apps"),
-        ("features.2.column", "terms.price"),
-    )  # fmt: skip
-
-
-def rows_of_log(**of_user: Any) -> list[Any]:
-    return [{"request": {"id": "r"}, "item": {"id": "a"}, "user": of_user, "clicked": i % 2} for i in range(4)]
-
-
-APPS = [{"app": {"id": "a"}, "terms": {"price": 1.5}}]
-
-
 def test_check_names_a_column_that_no_row_has_and_close_ones(tmp_path: Path) -> None:
     write(tmp_path / "log.jsonl", rows_of_log(app=["a"], age=3))
     write(tmp_path / "apps.jsonl", APPS)
@@ -151,13 +160,18 @@ def test_check_names_a_column_that_no_row_has_and_close_ones(tmp_path: Path) -> 
         "none of the first 3 rows of `impressions` has the column `user.apps`; close to `user.apps`: `user.app`, "
         "`user.age`"
     ]
+    # A row in which a text is in place of the object has no member, and does not hide a wrong path.
+    write(tmp_path / "log.jsonl", [*rows_of_log(app=["a"]), {**rows_of_log()[0], "user": "u1"}])
+    assert columns_of_no_row(nested_config(), found, 100) == [
+        "none of the first 5 rows of `impressions` has the column `user.apps`; close to `user.apps`: `user.app`, `user`"
+    ]
     write(tmp_path / "log.jsonl", [*rows_of_log(age=3), *rows_of_log(apps=None)])
     assert columns_of_no_row(nested_config(), found, 100) == []
     assert len(columns_of_no_row(nested_config(), found, 4)) == 1
 
 
-@pytest.mark.parametrize(("user", "number"), [(None, 1), ({}, 1), ("u1", 0), ({"apps": None}, 0)])
-def test_a_column_may_be_null_or_make_its_row_a_rejected_one(tmp_path: Path, user: Any, number: int) -> None:
+@pytest.mark.parametrize(("user", "number"), [(None, 1), ({}, 1), ("u1", 1), ({"apps": None}, 0)])
+def test_a_column_may_be_null_but_not_a_member_of_a_null_or_a_text(tmp_path: Path, user: Any, number: int) -> None:
     write(tmp_path / "log.jsonl", [{**row, "user": user} for row in rows_of_log()])
     write(tmp_path / "apps.jsonl", APPS)
     assert len(columns_of_no_row(nested_config(), resolve_span(nested_config(), str(tmp_path)), 100)) == number
@@ -171,6 +185,18 @@ def test_check_refuses_a_log_whose_rows_would_all_be_rejected(tmp_path: Path) ->
     assert str(caught.value) == (
         f"none of the first 1 rows of `impressions` has the column `request.id` ({tmp_path}/log.jsonl)"
     )
+
+
+def test_check_says_after_which_line_a_log_is_cut_off(tmp_path: Path) -> None:
+    rows = b"".join(json.dumps({"x": hashlib.sha256(b"%d" % i).hexdigest()}).encode() + b"\n" for i in range(50_000))
+    packed = gzip.compress(rows)
+    (tmp_path / "log.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    write(tmp_path / "apps.jsonl", APPS)
+    config = small_config(
+        ("sources.impressions", {**NESTED_LOG, "path": "log.jsonl.gz"}), *NESTED_TABLE, *NESTED_FEATURES
+    )
+    with pytest.raises(InputError, match=r"damaged or cut off after line 1\d{4};"):
+        columns_of_no_row(config, resolve_span(config, str(tmp_path)), 100_000)
 
 
 def test_the_command_says_so(tmp_path: Path) -> None:
@@ -195,7 +221,7 @@ def test_check_of_a_parquet_file_names_close_members(tmp_path: Path) -> None:
     text.write_text(json.dumps(NESTED_PARQUET))
     result = CliRunner().invoke(cli, ["check", str(text), "--data", str(tmp_path)])
     assert str(result.exception) == (
-        "the columns ['user.apps'] are missing. Received: ['request.id', 'item.id', 'user.app', 'clicked']; close to "
+        "the columns ['user.apps'] are missing. Received: ['request', 'item', 'user', 'clicked']; close to "
         f"`user.apps`: `user.app` ({tmp_path}/log.parquet)"
     )
 
@@ -210,62 +236,3 @@ NESTED_PARQUET = {
     ],
     "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
 }
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_model(tmp_path_factory.mktemp("model") / "1", nested_config())
-
-
-def test_rows_of_nested_objects_are_scored(model: str, tmp_path: Path) -> None:
-    rows: list[dict[str, Any]] = [
-        {"note": {"x": [1]}, "item": {"id": "a", "more": 1}, "user": {"apps": ["a", "b"]}},
-        {"note": None, "item": {"id": "b"}, "user": None},
-        {"note": 2, "item": "a", "user": {"apps": None}},
-        {"note": 3, "item": {"id": "a"}, "user": {}, "item.id": "b"},
-        {"note": 4, "item": {"id": "a"}, "user": {"apps": "a|b"}},
-    ]
-    path = write(tmp_path / "in.jsonl", rows)
-    assert score_file(model, str(path), str(tmp_path / "out.jsonl")) == ScoreReport(
-        3,
-        2,
-        (
-            "line 3: `item.id` needs an object as `item`. Received: str 'a'",
-            "line 4: `item.id` must be either a key of the row or a member of its object `item`. Received: both",
-        ),
-    )
-    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    scores = [row.pop("score") for row in written]
-    assert [None if score is None else np.float32(score) for score in scores] == [
-        adder(1, 2), adder(2, 0), None, None, adder(1, 2),
-    ]  # fmt: skip
-    assert written == [{name: row[name] for name in ("note", "item", "user")} for row in rows]
-
-
-def test_rows_of_structs_and_flat_rows_are_scored(model: str, tmp_path: Path) -> None:
-    rows = [{"item": {"id": "a"}, "user": {"apps": ["a", "b"]}}, {"item": {"id": "b"}, "user": None}]
-    path = write(tmp_path / "in.parquet", rows)
-    assert score_file(model, str(path), str(tmp_path / "out.jsonl")) == ScoreReport(2, 0, ())
-    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [np.float32(row.pop("score")) for row in written] == [adder(1, 2), adder(2, 0)]
-    assert written == rows
-    (tmp_path / "in.csv").write_text("item.id,user.apps\na,a|b\n")
-    assert score_file(model, str(tmp_path / "in.csv"), str(tmp_path / "out.csv")) == ScoreReport(1, 0, ())
-    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "item.id,user.apps,score"
-
-
-def test_a_first_row_without_the_member_is_told(model: str, tmp_path: Path) -> None:
-    path = write(tmp_path / "in.jsonl", [{"item": {"id": "a"}, "user": {"app": []}}])
-    with pytest.raises(
-        InputError, match=r"the columns \['user.apps'\] are missing\. Received: \['item', 'user', 'item"
-    ):
-        score_file(model, str(path), str(tmp_path / "out.jsonl"))
-
-
-def test_a_table_of_nested_objects_can_be_read_anew(model: str, tmp_path: Path) -> None:
-    write(tmp_path / "apps.jsonl", [{"app": {"id": "a"}, "terms": {"price": 5}}, {"app": "b", "terms": {"price": 7}}])
-    write(tmp_path / "log.jsonl", rows_of_log())
-    path = write(tmp_path / "in.jsonl", [{"item": {"id": app}, "user": {"apps": []}} for app in "ab"])
-    score_file(model, str(path), str(tmp_path / "out.jsonl"), data_root=str(tmp_path))
-    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [np.float32(row["score"]) for row in written] == [adder(5, 0), adder(0, 0)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gzip
 import json
@@ -15,112 +14,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.ingestion import record_blocks, record_readers, text_blocks
-from components.ingestion.block_readers import TypedReader, to_lists
-from components.ingestion.readers import PLAIN_TEXT, TEXT_FORMATS, LineTally, read_rows
-from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
+from components.ingestion.block_readers import TypedReader
+from components.ingestion.readers import TEXT_FORMATS, LineTally
+from tests.components.ingestion.compared_readers import (
+    COLUMNS,
+    LIMITS,
+    NAMES,
+    assert_the_same,
+    blocks_of,
+    in_blocks,
+    one_by_one,
+    settings_of,
+)
+from tests.components.ingestion.odd_values import JSON_VALUES, OF_PARQUET, TEXTS
 from tests.components.ingestion.random_csv import HEADER, any_log
 from transform.config.config import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, LabelRule, Source
-from transform.errors import InputError
-
-LIMITS = Ingestion(max_row_bytes=300, max_record_lines=4, max_field_bytes=32, max_list_values=3)
-NULLS = ("", "none ", "99", "-0.5")
-COLUMNS = (
-    Column("id", "string", True),
-    Column("tags", "list", False),
-    Column("tags", "string", False, trim=False),
-    Column("price", "float", False),
-    Column("clicked", "label", True),
-    Column("weight", "weight", False),
-    Column("time", "timestamp", True),
-)
-NAMES = ("id", "tags", "price", "clicked", "weight", "time")
-
-Outcome = tuple[list[Any], list[Any], Any, str]
-
-
-def settings_of(examples: int) -> settings:
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
-def one_by_one(path: Path, source: Source, columns: tuple[Column, ...], limits: Ingestion) -> Outcome:
-    """Returns the rows, the rejections, the counts of lines, and the error, from the row reader and the row parser."""
-    parser = RowParser(columns, source.null_values, source.list_separator, limits)
-    names = list(dict.fromkeys(name for c in columns for name in c.names))
-    rows, rejections, tally, error = [], [], LineTally(), ""
-    num_rows = num_lines = num_multi_line = 0
-    try:
-        for raw in read_rows(str(path), source.format, names, limits, tally, source.text):
-            num_rows, num_lines = num_rows + 1, num_lines + raw.num_lines
-            num_multi_line += raw.num_lines > 1
-            reason, detail = raw.reason, raw.detail
-            if raw.values is not None:
-                try:
-                    rows.append((raw.number, *parser.parse(raw.values)))
-                    continue
-                except RowError as found:
-                    reason, detail = found.reason, found.detail
-            text = raw.text if raw.values is None else repr(dict(raw.values))
-            rejections.append(Rejection("log", str(path), raw.number, reason, kept_text(detail), kept_text(text)))
-    except InputError as found:
-        error = str(found)
-    return rows, rejections, (num_rows, num_lines, num_multi_line, tally), error
-
-
-def in_blocks(path: Path, source: Source, columns: tuple[Column, ...], limits: Ingestion) -> Outcome:
-    """Returns the same from `TypedReader`."""
-    rows: list[Any] = []
-    rejections: list[Any] = []
-    tally, error = LineTally(), ""
-    num_rows = num_lines = num_multi_line = 0
-    try:
-        for block in TypedReader("log", source, columns, limits).read(str(path), tally):
-            rows += zip(block.numbers.tolist(), *to_lists(block.values), strict=True)
-            rejections += block.rejections
-            num_rows += block.num_rows
-            num_lines += block.num_lines
-            num_multi_line += block.num_multi_line
-    except InputError as found:
-        error = str(found)
-    return rows, rejections, (num_rows, num_lines, num_multi_line, tally), error
-
-
-def assert_the_same(
-    path: Path,
-    file_format: Any,
-    columns: tuple[Column, ...] = COLUMNS,
-    limits: Ingestion = LIMITS,
-    text: DelimitedText = PLAIN_TEXT,
-) -> None:
-    source = Source(path="x", format=file_format, null_values=NULLS, text=text)
-    expected = one_by_one(path, source, columns, limits)
-    assert in_blocks(path, source, columns, limits) == expected
-    event(f"a row: {bool(expected[0])}")
-    event(f"a rejection: {bool(expected[1])}")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("blocks")
-
-
-@contextlib.contextmanager
-def blocks_of(size: int) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_blocks, "BLOCK_BYTES", size)
-        patch.setattr(record_readers, "PARQUET_BATCH_ROWS", size)
-        patch.setattr(record_blocks, "RECORDS_AT_ONCE", size)
-        yield
 
 
 OF_LOG = tuple(Column(name, "string", name == "id") for name in ("id", "clicked", "app", "note"))
@@ -204,14 +123,6 @@ def test_the_most_lines_of_a_record_do_not_set_the_cost_of_reading(
 
 
 #: Texts that some column's rule reads in a way of its own.
-TEXTS = [
-    "", " ", "none", " none ", "99", "99.0", "-0.5", "a", " a", "a|b", "a| |none|b ", "a|b|c|d", "é", "\xa0a", "x" * 33,
-    "0", "1", " 1.0", "1.5", "-3", "1e3", "1E400", "1_0", ".5", "5.", "+5", "nan", "inf", "3.5e38", "0x1", "١", "true",
-    "1700000000", "1700000000.25", "4102444800", "20260115", "2026-01-15", "2026-01-15T10:20:30",
-    "2026-01-15 10:20:30Z", "2026-01-15T10:20:30.123", "2026-01-15T10:20:30.123456+00:00", "2026-02-29T10:20:30",
-    "2024-02-29T10:20:30.999999", "2026-01-15T24:00:00", "2026-01-15T10:20:30+02:00", "1969-12-31T23:59:59",
-    "12345678901234567890",
-]  # fmt: skip
 GOOD = {"id": "i1", "tags": "a|b", "price": "1.5", "clicked": "1", "weight": "2", "time": "1700000000"}
 
 
@@ -249,14 +160,6 @@ def test_texts_of_every_kind(folder: Path, rows: list[dict[str, str]], size: int
         assert_the_same(path, "tsv", with_rule(rule))
 
 
-JSON_VALUES = st.one_of(
-    st.sampled_from(TEXTS),
-    st.sampled_from([None, True, False, 0, 1, 99, -0.5, 1.5, 2**53 + 1, 2**64, 10**400, math.nan, math.inf, "\ud800"]),
-    st.sampled_from(
-        [[], ["a"], [" a ", "none", None], ["a", 1], [1, 2], [True], ["x" * 33], ["a"] * 4, [["a"]], ["\ud800"]]
-    ),
-    st.just({"a": 1}),
-)
 JSON_LINES = st.sampled_from(
     [b"", b"  ", b"[1]", b"null", b'{"id": ', b"\xff", b'{"id": "i1", "id": "i2"}', b"\xc2\xa0"]
 )
@@ -328,52 +231,6 @@ def _example(row: dict[str, Any]) -> bytes:
             kinds = {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}
             kinds[type(value)].value.append(value)
     return bytes(result.SerializeToString())
-
-
-OF_PARQUET: dict[str, list[pa.Array]] = {
-    "id": [
-        pa.array(["i1", None, " a ", "none", "é"]),
-        pa.array(["i1", None, " a ", "none", "é"], pa.large_string()),
-        pa.array(["i1", None, "i1", "none", "é"]).dictionary_encode(),
-        pa.array([b"i1", b"\xff", None, b"none", b"x"], pa.binary()),
-        pa.array([b"i1", b"\xff", None, b"none", b"x"], pa.binary()).view(pa.string()),
-        pa.array([1, 99, None, 3, 4]),
-        pa.array([1.5, None, 2.0, 3.0, 4.0]),
-        pa.nulls(5),
-    ],
-    "tags": [
-        pa.array(["a|b", None, " ", "none", "a| b|99"]),
-        pa.array([["a", None], None, [], ["none", " b "], ["a"] * 4]),
-        pa.array([["a", None], None, [], ["none", " b "], ["a"] * 4], pa.large_list(pa.large_string())),
-        pa.array([["a"], None, [], ["a", "b"], ["b"]], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
-        pa.array([[b"a"], None, [], [b"\xff"], [b"b"]], pa.list_(pa.binary())),
-        pa.array([[1, 99], None, [], [None], [2]]),
-        pa.array([[1.5], None, [], [None], [2.0]]),
-        pa.array([1, 2, 3, None, 5]),
-    ],
-    "price": [
-        pa.array([1.5, None, -0.5, math.nan, 1e39]),
-        pa.array([1.5, None, -0.5, math.nan, 0.1], pa.float32()),
-        pa.array([1, None, 99, 2**60 + 1, -1]),
-        pa.array(["1.5", None, " 99 ", "x", "1e3"]),
-        pa.array([True, None, False, True, False]),
-        pa.array([Decimal("1.5"), None, Decimal("-0.5"), Decimal(99), Decimal(1)], pa.decimal128(12, 3)),
-    ],
-    "clicked": [
-        pa.array([0, 1, 2, None, 1]),
-        pa.array([True, False, None, True, False]),
-        pa.array([0.0, 1.0, 0.5, math.nan, 1.0]),
-        pa.array(["0", "1", "yes", "", "1.0"]),
-    ],
-    "weight": [pa.array([0.5, None, -1.0, 1e7, math.nan]), pa.array([0, 1, -1, None, 5])],
-    "time": [
-        pa.array([1.5, None, -1.0, 4e9, math.nan]),
-        pa.array([1_700_000_000_123_456, None, -1, 0, 2**62]).cast(pa.timestamp("us")),
-        pa.array([1_700_000_000_123_456_789, None, -1, 0, 2**62]).cast(pa.timestamp("ns", "UTC")),
-        pa.array([19_000, None, -1, 0, 5], pa.int32()).cast(pa.date32()),
-        pa.array(["2026-01-15T10:20:30", None, "20260115", "5", "soon"]),
-    ],
-}
 
 
 @settings_of(60)

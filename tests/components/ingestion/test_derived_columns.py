@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from components.data_validation.reading import columns_of
 from components.ingestion.rows import RowError, RowParser, StoredTime
+from tests.components.ingestion.compared_readers import assert_the_same, blocks_of, in_blocks, one_by_one, settings_of
 from tests.components.ingestion.ingested import ingest
-from tests.components.ingestion.test_block_readers import assert_the_same, blocks_of, in_blocks, one_by_one, settings_of
 from tests.trainer.small_deployment import to_example
 from tests.transform.small_config import REMOVED, small_config
 from tests.transform.time_oracle import ODD_ENDS, TEXTS
