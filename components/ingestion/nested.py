@@ -38,7 +38,7 @@ def flat(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     A column's value is that of the row's own key of its name. Without this key, it is the value to which the path
     leads; None if an object on the path is null or lacks the next key. If the path leads through a text, a number, a
     boolean or a list, the value is a `BadMember`; but None if the row is flat, that is, has neither an object nor a
-    list with objects: in a flat log, a dot is a character of a name.
+    list that begins with an object: in a flat log, a dot is a character of a name.
     """
     return {name: _value(row, name, name.split(".")) if is_path(name) else row.get(name) for name in names}
 
@@ -66,8 +66,10 @@ def _led_to(row: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, int]:
 
 
 def _is_flat(row: Mapping[str, Any]) -> bool:
+    # Only the first item of a list is looked at: a row with a long list would cost its length for each column.
     return not any(
-        isinstance(value, dict) or (isinstance(value, list) and dict in map(type, value)) for value in row.values()
+        isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict))
+        for value in row.values()
     )
 
 

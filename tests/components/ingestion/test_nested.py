@@ -46,7 +46,8 @@ from transform.errors import InputError
         ({"user": "u1"}, None),
         ({"user": ""}, None),
         ({"user": 7, "tags": ["a"]}, None),
-        ({"user": ["u1"]}, None),
+        ({"user": ["u1", {"country": "us"}]}, None),  # only the first item of a list says whether it has objects
+        ({"user": [], "items": []}, None),
         ({"user.country": None, "user": {"country": "us"}}, None),  # the key goes first, also with a null
         ({"user.country": "de", "user": {"country": "us"}}, "de"),
         ({"user.country": {}, "user": {"country": "us"}}, {}),
@@ -61,7 +62,7 @@ def test_a_path_leads_to_a_member(row: dict[str, Any], expected: Any) -> None:
     ("row", "received"),
     [
         ({"user": "u1", "item": {}}, "str 'u1'"),
-        ({"user": "", "items": [1, {"id": "a"}]}, "str ''"),
+        ({"user": "", "items": [{"id": "a"}]}, "str ''"),
         ({"user": 7, "item": {"id": "a"}}, "int '7'"),
         ({"user": True, "item": {"id": "a"}}, "bool 'True'"),
         ({"user": [{"country": "us"}]}, "list"),
