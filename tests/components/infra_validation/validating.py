@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -91,10 +92,11 @@ def validate(
 class _Thread:
     """A dry run's conversation on a thread of this process, with the methods that its starter calls of a process."""
 
-    def __init__(self, _: list[str], *, pass_fds: list[int], **__: object) -> None:
+    def __init__(self, started: list[threading.Thread], _: list[str], *, pass_fds: list[int], **__: object) -> None:
         (descriptor,) = pass_fds
         connection = Connection(os.dup(descriptor))  # the starter closes its own
-        threading.Thread(target=converse, args=[connection], daemon=True).start()
+        started.append(threading.Thread(target=converse, args=[connection], daemon=True))
+        started[-1].start()
 
     def kill(self) -> None:
         """Does nothing: the thread ends when the starter closes the connection."""
@@ -109,6 +111,11 @@ def on_threads() -> Iterator[None]:
 
     It is for models whose scores are wrong. Costs, crashes and hangs need a process of their own.
     """
+    started: list[threading.Thread] = []
+    starter = SimpleNamespace(Popen=functools.partial(_Thread, started), DEVNULL=subprocess.DEVNULL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "subprocess", SimpleNamespace(Popen=_Thread, DEVNULL=subprocess.DEVNULL))
+        patch.setattr(process, "subprocess", starter)
         yield
+    # A thread frees its model after the starter has closed the connection; this process must not end before.
+    for thread in started:
+        thread.join()
