@@ -1,6 +1,7 @@
 """`tfx pipeline create` and `tfx run create` run the same pipeline to a push; its search's best values are trained.
 
-`wdr run` then takes every node but the push from the cache, and reports on the run.
+`wdr run` then takes every node but the push from the cache, and reports on the run. With another seed, it searches
+itself. The tests change one workspace, in their order.
 """
 
 from __future__ import annotations
@@ -82,6 +83,24 @@ def test_tfx_runs_the_pipeline_to_a_push_and_wdr_run_finds_the_same_one(printed:
 
 
 def test_what_the_search_found_is_trained_and_told(printed: str, workspace: Path) -> None:
+    check_search(printed, workspace, 1)
+
+
+def test_wdr_run_searches_and_trains_itself(printed: str, workspace: Path, config: Path, data: Path) -> None:
+    """Another seed changes the search and what follows it."""
+    sections = yaml.safe_load(config.read_text())
+    sections["training"]["seed"] = 7
+    other = config.with_name("other_seed.yaml")
+    other.write_text(yaml.safe_dump(sections))
+    output = ok_in_process(*store.run_arguments(data, workspace, 1, other))
+    anew = set(store.nodes(output)) - store.cached(output) - store.RESOLVERS
+    assert anew == {"tuner", "trainer", "evaluator", "infra_validation", "quality_gate", "push"}
+    assert "yes, as version 2" in output
+    check_search(output, workspace, 2)
+
+
+def check_search(printed: str, workspace: Path, version: int) -> None:
+    """Checks that the last run, which printed this and pushed this version, has trained its best trial's values."""
     nodes = list(store.nodes(printed))
     assert nodes[nodes.index("transform") : nodes.index("trainer") + 1] == ["transform", "tuner", "trainer"]
 
@@ -96,7 +115,7 @@ def test_what_the_search_found_is_trained_and_told(printed: str, workspace: Path
     assert report["training"]["validation"]["auc"] == pytest.approx(best["score"], abs=1e-4)
     assert f"model.hidden_units {tuned['model.hidden_units']}" in printed
 
-    pushed = workspace / "serving" / store.NAME / "1" / "variables" / "variables"
+    pushed = workspace / "serving" / store.NAME / str(version) / "variables" / "variables"
     shapes = [shape for _, shape in tf.train.list_variables(str(pushed))]
     assert tuned["model.hidden_units"] in shapes  # the second hidden layer's weights
     assert not list((workspace / "checkpoints").iterdir())
