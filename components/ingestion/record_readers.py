@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -21,6 +20,12 @@ from transform.errors import InputError
 
 #: The number of rows of a Parquet file held in memory at once.
 PARQUET_BATCH_ROWS = 10_000
+
+#: In a TFRecord file, the bytes before a record, its length and that length's checksum; and after it, its checksum.
+_HEAD_BYTES, _TAIL_BYTES = 12, 4
+
+#: At most so many different lengths of records are remembered.
+_MAX_LENGTHS = 10_000
 
 #: Ticks per second, by the unit of an Arrow timestamp.
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -123,14 +128,29 @@ def read_tfrecord(path: str, columns: Sequence[str], max_row_bytes: int) -> Iter
 
 
 def read_records(path: str, max_row_bytes: int) -> Iterator[tuple[int, bytes] | RawRow]:
-    """Yields the number and the bytes of each record of a TFRecord file; the row, of one that is too long."""
+    """Yields the number and the bytes of each record of a TFRecord file; the row, of one that is too long.
+
+    TensorFlow's own reader does not detect that a file ends within a record: it ignores the cut record.
+    """
+    lengths: dict[bytes, int] = {}  # by the heads seen: a file's records have few different lengths
+    number = 0
     with open_file(path) as stream:
-        for number, (length, record) in enumerate(_records(stream, max_row_bytes), start=1):
+        while head := stream.read(_HEAD_BYTES):
+            number += 1
+            length = lengths.get(head)
+            if length is None:
+                if len(lengths) >= _MAX_LENGTHS:
+                    lengths.clear()
+                length = lengths[head] = _length_in(head)
             if length > max_row_bytes:
                 detail = f"a row must have at most {max_row_bytes} bytes. Received: {length}"
-                yield RawRow(number, None, "too_long", detail, ascii(record))
-            else:
-                yield number, record
+                yield RawRow(number, None, "too_long", detail, ascii(_beginning_of(stream, length)))
+                continue
+            rest = stream.read(length + _TAIL_BYTES)
+            record = rest[:length]
+            if rest[length:] != masked_checksum(record):
+                raise EOFError("a record is cut off, or its bytes are not those that were written")
+            yield number, record
 
 
 def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
@@ -145,35 +165,29 @@ def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
     return RawRow(number, {name: _example_value(features, name) for name in columns})
 
 
-def _records(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Yields each record's length and bytes; a record longer than `max_bytes` is cut to its beginning.
-
-    TensorFlow's own reader does not detect that a file ends within a record: it ignores the cut record.
-    """
-    while header := stream.read(12):
-        if len(header) < 12 or struct.unpack("<I", header[8:]) != (masked_checksum(header[:8]),):
-            raise EOFError("the length of a record is damaged")
-        (length,) = struct.unpack("<Q", header[:8])
-        if length > max_bytes:
-            kept = stream.read(min(length, MAX_KEPT_CHARACTERS))
-            left = length - len(kept) + 4
-            while left > 0:
-                block = stream.read(min(left, 1 << 20))
-                if not block:
-                    raise EOFError("the file ends within a record")
-                left -= len(block)
-            yield length, kept
-            continue
-        record, checksum = stream.read(length), stream.read(4)
-        if len(checksum) < 4 or struct.unpack("<I", checksum) != (masked_checksum(record),):
-            raise EOFError("a record is cut off, or its bytes are not those that were written")
-        yield length, record
+def _length_in(head: bytes) -> int:
+    """Returns the length of a record, which is in its head."""
+    if len(head) < _HEAD_BYTES or head[8:] != masked_checksum(head[:8]):
+        raise EOFError("the length of a record is damaged")
+    return int.from_bytes(head[:8], "little")
 
 
-def masked_checksum(data: bytes) -> int:
-    """Returns the CRC-32C as masked in the TFRecord format: rotated right by 15 bits, plus a constant."""
+def _beginning_of(stream: BinaryIO, length: int) -> bytes:
+    """Skips a record and its checksum; returns the record's beginning."""
+    kept = stream.read(min(length, MAX_KEPT_CHARACTERS))
+    left = length - len(kept) + _TAIL_BYTES
+    while left > 0:
+        block = stream.read(min(left, 1 << 20))
+        if not block:
+            raise EOFError("the file ends within a record")
+        left -= len(block)
+    return kept
+
+
+def masked_checksum(data: bytes) -> bytes:
+    """Returns the checksum of the TFRecord format, 4 bytes: CRC-32C, rotated right by 15 bits, plus a constant."""
     checksum: int = google_crc32c.value(data)
-    return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return ((((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def _example_value(features: Any, name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import struct
 import zlib
 from collections.abc import Iterable
 
@@ -30,10 +29,10 @@ def framed(records: pa.Array) -> bytes:
     for start, end in itertools.pairwise(offsets):
         head = heads.get(end - start)
         if head is None:
-            size = struct.pack("<Q", end - start)
-            head = heads[end - start] = size + struct.pack("<I", masked_checksum(size))
+            size = (end - start).to_bytes(8, "little")
+            head = heads[end - start] = size + masked_checksum(size)
         record = data[start:end]
-        pieces += (head, record, struct.pack("<I", masked_checksum(record)))
+        pieces += (head, record, masked_checksum(record))
     return b"".join(pieces)
 
 
