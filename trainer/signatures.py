@@ -28,7 +28,7 @@ from trainer.transform_state import TransformState
 from transform.config.config import Config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SPAN
 from transform.ranking import absent_signatures
-from transform.raw_texts import raw_rules
+from transform.raw_rules import raw_rules
 from transform.raw_texts_graph import clean
 from transform.schema import SERVING, raw_schema
 from transform.signature_names import (

@@ -28,7 +28,7 @@ from transform.feature_spec import (
     transformed_name,
     vocabulary_file_name,
 )
-from transform.raw_texts import raw_rules
+from transform.raw_rules import raw_rules
 from transform.raw_texts_graph import clean
 from transform.standardized import standardized
 from transform.vocabulary_memory import read_memory, remembered_tokens

@@ -6,14 +6,9 @@ text has the same score from either source.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:  # the config's checks apply these rules
-    from transform.config.config import Config
 
 #: The characters removed at both ends of a text: ASCII white space, as in `tf.strings.strip`.
 WHITE_SPACE = " \t\n\v\f\r"
@@ -38,30 +33,3 @@ def null_numbers(null_values: Sequence[str]) -> frozenset[float]:
         except ValueError:  # a text, not a number
             continue
     return frozenset(numbers)
-
-
-@dataclasses.dataclass(frozen=True)
-class RawRule:
-    """The rule for one feature.
-
-    Attributes:
-      trim: Whether the feature's texts are trimmed.
-      words: The texts that mean "no value"; empty for a numeric feature.
-      numbers: The numbers that mean "no value"; empty for a text feature.
-    """
-
-    trim: bool
-    words: tuple[str, ...] = ()
-    numbers: tuple[float, ...] = ()
-
-
-def raw_rules(config: Config) -> dict[str, RawRule]:
-    """The rule for each feature, from its source's `null_values` and its own `trim`."""
-    rules = {}
-    for feature in config.spec.features:
-        nulls = config.sources.of(feature.source).null_values
-        if feature.is_numeric:
-            rules[feature.name] = RawRule(feature.trim, numbers=tuple(sorted(null_numbers(nulls))))
-        else:
-            rules[feature.name] = RawRule(feature.trim, words=tuple(sorted(null_words(nulls, trim=feature.trim))))
-    return rules

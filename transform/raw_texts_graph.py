@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from transform.raw_texts import RawRule
+from transform.raw_rules import RawRule
 from transform.sparse_values import with_values
 
 

@@ -12,7 +12,8 @@ from components.ingestion.rows import RowError
 from components.model_store.versions import verify
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config
 from pipeline.batch_scoring.score import columns_of, format_of, members_of, tables_of
-from serving.ranking_client.explanations import EXPLANATION_OUTPUTS, Explanation, explanations_of
+from serving.ranking_client.explanations import EXPLANATION_OUTPUTS, explanations_of
+from serving.ranking_client.ranked import Explanation
 from transform.errors import InputError
 from transform.signature_names import EXAMPLES_INPUT, EXPLAIN_SIGNATURE, MAX_EXPLAINED
 

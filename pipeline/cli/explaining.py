@@ -15,7 +15,7 @@ from pipeline.cli.options import SPAN, quiet_imports
 if TYPE_CHECKING:  # importing them imports gRPC, TensorFlow's protos and Rich
     from rich.table import Table
 
-    from serving.ranking_client.explanations import Explanation
+    from serving.ranking_client.ranked import Explanation
 
 
 @click.command()

@@ -6,8 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from serving.ranking_client.explanations import Explanation
-from serving.ranking_client.ranked import Ranking
+from serving.ranking_client.ranked import Explanation, Ranking
 
 _MAX_FEATURES = 1_000
 _MAX_VALUES = 10_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import struct
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import grpc
 from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.messages import predict_request
-from serving.ranking_client.ranked import RankedItem
+from serving.ranking_client.ranked import Explanation, RankedItem, Summand
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 from transform.signature_names import (
@@ -45,52 +44,6 @@ _NUMBERS = (
 )
 #: The outputs of an explanation: of texts, and of numbers.
 EXPLANATION_OUTPUTS = _TEXTS, _NUMBERS
-
-
-@dataclasses.dataclass(frozen=True)
-class Summand:
-    """What one value adds to a logit.
-
-    Attributes:
-      feature: The feature, the count, or the cross as its features' names.
-      value: The value, or the combination of values, as text.
-      logit: For the wide part a weight, for the deep part an attribution.
-    """
-
-    feature: str
-    value: str
-    logit: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Explanation:
-    """What an item's logit consists of: bias + Σ wide + deep_logit.
-
-    Attributes:
-      bias: The model's bias.
-      wide: The wide part's weights that apply to the item and are not zero, the strongest first.
-      deep_logit: The deep part's logit: deep_baseline_logit + Σ deep + gap.
-      deep_baseline_logit: The deep part's logit for zero embeddings and median numbers.
-      deep: Each feature's attribution, by integrated gradients, in the model's order.
-      gap: What the attributions do not account for, as the quadrature left it.
-    """
-
-    bias: float
-    wide: tuple[Summand, ...]
-    deep_logit: float
-    deep_baseline_logit: float
-    deep: tuple[Summand, ...]
-    gap: float
-
-    @property
-    def logit(self) -> float:
-        """The logit of the item's score."""
-        return self.bias + math.fsum(term.logit for term in self.wide) + self.deep_logit
-
-    @property
-    def base_rate(self) -> float:
-        """The score without any weight or attribution, sigmoid(bias + deep_baseline_logit)."""
-        return (1 + math.tanh((self.bias + self.deep_baseline_logit) / 2)) / 2
 
 
 def check_explained(candidates: Candidates, k: int | None, known: ModelSignatures) -> None:

@@ -1,12 +1,10 @@
-"""The result of a ranking request."""
+"""The result of a ranking request: the ranked items, and what their logits consist of."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from serving.ranking_client.explanations import Explanation
+import math
+from typing import NamedTuple
 
 
 class RankedItem(NamedTuple):
@@ -25,6 +23,52 @@ class RankedItem(NamedTuple):
     wide_logit: float | None = None
     deep_logit: float | None = None
     in_catalog: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Summand:
+    """What one value adds to a logit.
+
+    Attributes:
+      feature: The feature, the count, or the cross as its features' names.
+      value: The value, or the combination of values, as text.
+      logit: For the wide part a weight, for the deep part an attribution.
+    """
+
+    feature: str
+    value: str
+    logit: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What an item's logit consists of: bias + Σ wide + deep_logit.
+
+    Attributes:
+      bias: The model's bias.
+      wide: The wide part's weights that apply to the item and are not zero, the strongest first.
+      deep_logit: The deep part's logit: deep_baseline_logit + Σ deep + gap.
+      deep_baseline_logit: The deep part's logit for zero embeddings and median numbers.
+      deep: Each feature's attribution, by integrated gradients, in the model's order.
+      gap: What the attributions do not account for, as the quadrature left it.
+    """
+
+    bias: float
+    wide: tuple[Summand, ...]
+    deep_logit: float
+    deep_baseline_logit: float
+    deep: tuple[Summand, ...]
+    gap: float
+
+    @property
+    def logit(self) -> float:
+        """The logit of the item's score."""
+        return self.bias + math.fsum(term.logit for term in self.wide) + self.deep_logit
+
+    @property
+    def base_rate(self) -> float:
+        """The score without any weight or attribution, sigmoid(bias + deep_baseline_logit)."""
+        return (1 + math.tanh((self.bias + self.deep_baseline_logit) / 2)) / 2
 
 
 @dataclasses.dataclass(frozen=True)

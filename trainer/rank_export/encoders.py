@@ -15,7 +15,7 @@ from trainer.rank_export.pairs import Pairs
 from trainer.rank_export.partial_logits import BOTH, CONTEXT, ITEM, PartialLogits, Sides, input_sides, sides_of
 from trainer.transform_graph import apply_transform, pruned
 from transform.feature_spec import Feature, FeatureSpec, Side, transformed_name
-from transform.raw_texts import RawRule
+from transform.raw_rules import RawRule
 from transform.raw_texts_graph import clean
 
 #: The encodings of some contexts or items: tensors and RaggedTensors, each `[rows, …]`.

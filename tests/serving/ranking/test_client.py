@@ -14,9 +14,8 @@ import grpc
 import pytest
 
 from serving.ranking_client.errors import RankingError, RequestError
-from serving.ranking_client.explanations import Summand
 from serving.ranking_client.features import encode_example
-from serving.ranking_client.ranked import Ranking
+from serving.ranking_client.ranked import Ranking, Summand
 from serving.ranking_client.settings import ClientSettings
 from tests.serving.ranking.asking import Ask, ask_async, ask_sync
 from tests.serving.ranking.running import Stoppable, forwarded, free_port, model_server

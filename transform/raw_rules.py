@@ -1,0 +1,35 @@
+"""The rule for each feature's raw values: whether they are trimmed, and which of them mean "no value"."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from transform.config.config import Config
+from transform.raw_texts import null_numbers, null_words
+
+
+@dataclasses.dataclass(frozen=True)
+class RawRule:
+    """The rule for one feature.
+
+    Attributes:
+      trim: Whether the feature's texts are trimmed.
+      words: The texts that mean "no value"; empty for a numeric feature.
+      numbers: The numbers that mean "no value"; empty for a text feature.
+    """
+
+    trim: bool
+    words: tuple[str, ...] = ()
+    numbers: tuple[float, ...] = ()
+
+
+def raw_rules(config: Config) -> dict[str, RawRule]:
+    """The rule for each feature, from its source's `null_values` and its own `trim`."""
+    rules = {}
+    for feature in config.spec.features:
+        nulls = config.sources.of(feature.source).null_values
+        if feature.is_numeric:
+            rules[feature.name] = RawRule(feature.trim, numbers=tuple(sorted(null_numbers(nulls))))
+        else:
+            rules[feature.name] = RawRule(feature.trim, words=tuple(sorted(null_words(nulls, trim=feature.trim))))
+    return rules
