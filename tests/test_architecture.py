@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import graphlib
 import importlib.metadata
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,40 @@ def test_imports_go_one_way(package: str) -> None:
 )
 def test_a_wrong_import_is_seen(package: str, source: str, expected: list[str]) -> None:
     assert forbidden(imported_names(source.encode(), package), package.split(".")[0]) == expected
+
+
+def imports_of(sources: Mapping[str, tuple[bytes, str]]) -> dict[str, set[str]]:
+    """The modules that each module imports, for type checkers alone too, by (source, package) of each module."""
+    found = {}
+    for module, (source, package) in sources.items():
+        prefixes = {name for full in imported_names(source, package) for name in (full, full.rpartition(".")[0])}
+        found[module] = {name for name in prefixes if name in sources and name != module}
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    sources = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): (
+            path.read_bytes(),
+            ".".join(path.relative_to(ROOT).parent.parts),
+        )
+        for package in PACKAGES
+        for path in files_of(package)
+        if path.name != "__init__.py"
+    }
+    imports = imports_of(sources)
+    assert imports["transform.raw_rules"] >= {"transform.config.config", "transform.raw_texts"}
+    graphlib.TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
+
+
+def test_a_circle_for_type_checkers_alone_is_seen() -> None:
+    lower = b"from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n  from transform.upper import Upper"
+    sources = {
+        "transform.lower": (lower, "transform"),
+        "transform.upper": (b"from transform import lower", "transform"),
+    }
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(imports_of(sources)).prepare()
 
 
 def test_every_package_has_a_rule_and_modules() -> None:
