@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 #: whose entry says why it cannot be read through the document's validator.
 OTHER_JSON = {
     "benchmarks/model_server.py": "the model server's log",
+    "benchmarks/scale.py": "its own measurements",
     "benchmarks/scale_ingestion.py": "its own config, with another log format",
     "benchmarks/serving_load.py": "the output of `wdr load-test`",
     "components/data_validation/measuring.py": "its own config, with the first names of its keys",
