@@ -112,7 +112,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             raw = clean(raw, rules)
             return raw, of_raw(raw)
 
-        def scores(examples: tf.Tensor) -> tf.Tensor:
+        def scores_of(examples: tf.Tensor) -> tf.Tensor:
             return tf.sigmoid(model.logits(transformed(examples), weights_of))
 
         def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -124,6 +124,8 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             return _as_dense(transformed(examples))
 
         examples = tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)
+        # One function for three signatures, so that its graph is in the model once.
+        scores = _function(scores_of, examples)
         inputs = tf.TensorSpec([None], tf.string, name=INPUTS)
         functions = {
             SERVING_SIGNATURE: _function(lambda examples: {SCORES_OUTPUT: scores(examples)}, examples),
@@ -183,7 +185,7 @@ def export_model(
     return sorted(module.functions)
 
 
-def _function(compute: Callable[[tf.Tensor], dict[str, tf.Tensor]], examples: tf.TensorSpec) -> Any:
+def _function(compute: Callable[[tf.Tensor], Any], examples: tf.TensorSpec) -> Any:
     return tf.function(compute, input_signature=[examples], autograph=False)
 
 
