@@ -23,7 +23,7 @@ from trainer.rank_export.pairs import pairs_of
 from trainer.rank_export.ranker import Ranker
 from trainer.rank_export.signatures import parsing_of, ranking_signatures
 from trainer.tables import Table
-from trainer.transform_graph import apply_transform
+from trainer.transform_graph import apply_transform, load_transform
 from trainer.transform_state import TransformState
 from transform.config.config import Config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SPAN
@@ -91,7 +91,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         self.model_variables = [model.bias, *model.deep_variables, *model.moving_variables]
         wide = {t.name: PrunedTable(t.name, model.table_weights[t.name].numpy()) for t in model.wide_tables}
         self.wide_tables = list(wide.values())
-        self.transform = tf.saved_model.load(tft_output.transform_savedmodel_dir)
+        self.transform = load_transform(tft_output)
         self.counts = None if counts is None else counts.of_last_span()
         parsing, spec = serving_feature_spec(config), config.spec
 
