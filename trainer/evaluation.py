@@ -29,9 +29,27 @@ class Metrics:
 
 
 def logits_function(model: WideDeep) -> Callable[[Features], tf.Tensor]:
-    """Returns a graph function that computes the model's logits without dropout."""
-    function: Callable[[Features], tf.Tensor] = tf.function(lambda features: model.logits(features), autograph=False)
-    return function
+    """Returns a function that computes the model's logits without dropout, in one graph for batches of any size.
+
+    By itself, TensorFlow makes a graph for each number of rows, and for each length of the longest list in a batch.
+    """
+    functions: dict[tuple[tuple[str, tf.TypeSpec], ...], Callable[[Features], tf.Tensor]] = {}
+
+    def logits_of(features: Features) -> tf.Tensor:
+        specs = {name: _of_any_batch(values) for name, values in features.items()}
+        key = tuple(sorted(specs.items()))
+        if key not in functions:
+            functions[key] = tf.function(lambda batch: model.logits(batch), input_signature=[specs], autograph=False)
+        return functions[key](features)
+
+    return logits_of
+
+
+def _of_any_batch(values: tf.Tensor | tf.SparseTensor) -> tf.TypeSpec:
+    """The type of a feature's values in batches with any number of rows."""
+    if isinstance(values, tf.SparseTensor):
+        return tf.SparseTensorSpec([None, None], values.dtype)
+    return tf.TensorSpec([None, *values.shape[1:]], values.dtype)
 
 
 def evaluate(logits_of: Callable[[Features], tf.Tensor], dataset: tf.data.Dataset) -> Metrics:

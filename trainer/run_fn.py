@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import tensorflow as tf
@@ -56,7 +57,11 @@ def run_fn(fn_args: Any) -> None:
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     prepared = prepare(config, tft_output, fn_args.train_files, fn_args.eval_files, fn_args.base_model)
     folder = resumable_folder(fn_args)
-    result = prepared.train(folder)
+    with ThreadPoolExecutor(1) as threads:  # the training leaves a part of two cores idle
+        references = threads.submit(reference_scores, prepared)
+        result = prepared.train(folder)
+        log_stage("fitting the reference models")
+        write_reference_scores(references.result(), os.path.dirname(fn_args.serving_model_dir.rstrip("/")))
 
     model, transform_state, directory = prepared.model, prepared.transform_state, fn_args.serving_model_dir
     if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
@@ -64,8 +69,6 @@ def run_fn(fn_args: Any) -> None:
         write_trainer_predictions(
             trainer_predictions(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/"))
         )
-    log_stage("fitting the reference models")
-    write_reference_scores(reference_scores(prepared), os.path.dirname(directory.rstrip("/")))
     log_stage("exporting the model")
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
     signatures = export_model(model, tft_output, config, directory, items, prepared.counts, transform_state)

@@ -23,7 +23,7 @@ from trainer.rank_export.pairs import pairs_of
 from trainer.rank_export.ranker import Ranker
 from trainer.rank_export.signatures import parsing_of, ranking_signatures
 from trainer.tables import Table
-from trainer.transform_graph import apply_transform
+from trainer.transform_graph import apply_transform, load_transform
 from trainer.transform_state import TransformState
 from transform.config.config import Config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SPAN
@@ -91,7 +91,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         self.model_variables = [model.bias, *model.deep_variables, *model.moving_variables]
         wide = {t.name: PrunedTable(t.name, model.table_weights[t.name].numpy()) for t in model.wide_tables}
         self.wide_tables = list(wide.values())
-        self.transform = tf.saved_model.load(tft_output.transform_savedmodel_dir)
+        self.transform = load_transform(tft_output)
         self.counts = None if counts is None else counts.of_last_span()
         parsing, spec = serving_feature_spec(config), config.spec
 
@@ -112,7 +112,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             raw = clean(raw, rules)
             return raw, of_raw(raw)
 
-        def scores(examples: tf.Tensor) -> tf.Tensor:
+        def scores_of(examples: tf.Tensor) -> tf.Tensor:
             return tf.sigmoid(model.logits(transformed(examples), weights_of))
 
         def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -124,6 +124,8 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             return _as_dense(transformed(examples))
 
         examples = tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)
+        # One function for three signatures, so that its graph is in the model once.
+        scores = _function(scores_of, examples)
         inputs = tf.TensorSpec([None], tf.string, name=INPUTS)
         functions = {
             SERVING_SIGNATURE: _function(lambda examples: {SCORES_OUTPUT: scores(examples)}, examples),
@@ -183,7 +185,7 @@ def export_model(
     return sorted(module.functions)
 
 
-def _function(compute: Callable[[tf.Tensor], dict[str, tf.Tensor]], examples: tf.TensorSpec) -> Any:
+def _function(compute: Callable[[tf.Tensor], Any], examples: tf.TensorSpec) -> Any:
     return tf.function(compute, input_signature=[examples], autograph=False)
 
 

@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 from trainer.data import expand_patterns, read_records
 from trainer.evaluation import logits_function
 from trainer.training_setup import TrainingSetup
-from trainer.transform_graph import apply_transform
+from trainer.transform_graph import apply_transform, load_transform
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT, Feature, FeatureSpec
 from transform.record_datasets import iterate_records
 from transform.trainer_predictions import TrainerPredictions
@@ -43,7 +43,7 @@ def trainer_predictions(
     logged = [as_request(record) for record in iterate_records(records)]
     rows = [*logged, *changed_rows(logged, prepared.config.spec)]
     parsing = {name: how for name, how in tft_output.raw_feature_spec().items() if name not in (LABEL, WEIGHT)}
-    transform_fn = tf.saved_model.load(tft_output.transform_savedmodel_dir).transform_fn
+    transform_fn = load_transform(tft_output).transform_fn
     features = apply_transform(transform_fn, tf.io.parse_example(tf.constant(rows, tf.string), parsing))
     if prepared.counts is not None:
         features = prepared.counts.features(features)

@@ -6,14 +6,25 @@ which tf.Transform itself uses for it; neither is public.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_transform as tft
 from tensorflow.python.eager import wrap_function
 from tensorflow_transform import tf2_utils
 
 from transform.feature_spec import KNOWN_AFTERWARDS
+
+_loaded: weakref.WeakKeyDictionary[tft.TFTransformOutput, Any] = weakref.WeakKeyDictionary()
+
+
+def load_transform(tft_output: tft.TFTransformOutput) -> Any:
+    """Returns tf.Transform's SavedModel, with its `transform_fn`; it is loaded once, and freed with `tft_output`."""
+    if tft_output not in _loaded:
+        _loaded[tft_output] = tf.saved_model.load(tft_output.transform_savedmodel_dir)
+    return _loaded[tft_output]
 
 
 def apply_transform(transform_fn: Any, features: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.tables import counted_vocabularies
-from trainer.transform_graph import apply_transform
+from trainer.transform_graph import apply_transform, load_transform
 from transform.feature_spec import Feature, FeatureSpec, transformed_name, vocabulary_file_name
 
 #: The largest float32's bit pattern, read as an integer.
@@ -44,7 +44,7 @@ def read_transform_state(tft_output: tft.TFTransformOutput, spec: FeatureSpec) -
         name: tft_output.vocabulary_by_name(vocabulary_file_name(name)) for name in counted_vocabularies(spec)
     }
     numeric = [feature for feature in spec.features if spec.needs_bucket(feature)]
-    transform_fn = tf.saved_model.load(tft_output.transform_savedmodel_dir).transform_fn
+    transform_fn = load_transform(tft_output).transform_fn
     return TransformState(vocabularies, _boundaries(transform_fn, numeric) if numeric else {})
 
 

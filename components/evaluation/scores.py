@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
+from components.evaluation.scoring_graph import ScoringGraph
 from transform.errors import UserError
 from transform.feature_spec import LABEL, WEIGHT
-from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIGNATURE
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -100,8 +101,7 @@ class Scorer:
     def __init__(self, saved_model: str):
         self._saved_model = saved_model
         with self._explained():
-            self._model = tf.saved_model.load(saved_model)  # its variables last as long as it is referred to
-            self._signature = self._model.signatures[SERVING_SIGNATURE]
+            self._graph = ScoringGraph(saved_model)
 
     def __call__(self, examples: tf.Tensor) -> Array:
         """Returns the scores of serialized raw tf.Examples, string `[rows]`: float32 `[rows]`.
@@ -110,7 +110,7 @@ class Scorer:
           ScoringError: If the model cannot score them.
         """
         with self._explained():
-            scores: Array = self._signature(**{EXAMPLES_INPUT: examples})[SCORES_OUTPUT].numpy().reshape(-1)
+            scores: Array = self._graph(examples.numpy()).reshape(-1)
             if len(scores) != len(examples):
                 raise ValueError(f"there must be a score for each row. Received: {len(scores)} of {len(examples)}")
         return scores
@@ -119,7 +119,7 @@ class Scorer:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, LookupError, ValueError, tf.errors.OpError) as error:  # IndexError: truncated variables
+        except (OSError, LookupError, ValueError, DecodeError, tf.errors.OpError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0][:300]
             raise ScoringError(f"the model cannot score the rows: {first} ({self._saved_model})") from error
 

@@ -23,6 +23,7 @@ from pipeline.cli.options import (
     WORKSPACE,
     needed_reason,
     read_config,
+    uncollected_imports,
 )
 from pipeline.errors import first_line
 
@@ -167,14 +168,15 @@ def _run_once(
     log_path = place.logs / f"{run_id}.log"
     click.echo(f"log: {log_path}", err=shown.as_json)
     with RunDisplay(log_path, to_stderr=shown.as_json) as display:
-        from absl import logging
+        with uncollected_imports():
+            from absl import logging
 
-        from components.model_store.versions import versions
-        from pipeline.create import RunSettings
-        from pipeline.outages import outage
-        from pipeline.report.headline import headline
-        from pipeline.report.summary import summary
-        from pipeline.runner.run import run as run_pipeline
+            from components.model_store.versions import versions
+            from pipeline.create import RunSettings
+            from pipeline.outages import outage
+            from pipeline.report.headline import headline
+            from pipeline.report.summary import summary
+            from pipeline.runner.run import run as run_pipeline
 
         logging.set_verbosity(shown.log_level)
         settings = RunSettings(data_root, place, span, **overruled)

@@ -139,7 +139,8 @@ class _WorkerCommands:
 
     def _score(self, batch: tf.Tensor) -> np.ndarray:
         try:
-            (output,) = self._signature(batch).values()
+            # By name: for a positional argument TensorFlow first formats the batch as text, for an error that it drops.
+            (output,) = self._signature(**{EXAMPLES_INPUT: batch}).values()
             scores: np.ndarray = output.numpy()
         except Exception as error:  # whatever the graph raises, the parent process needs the reason
             raise ModelError(f"the model must score raw tf.Examples. Received: {in_a_line(error)}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.options import uncollected_imports
 from pipeline.simulator import simulate
 from tests.pipeline.heavy_imports import ROOT, wdr
 
@@ -20,6 +22,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     simulate(folder, num_days=1, impressions_per_day=2_000, num_users=200, num_apps=100)
     return folder
+
+
+def test_garbage_is_collected_again_after_imports_that_fail() -> None:
+    with uncollected_imports():
+        assert not gc.isenabled()
+    with pytest.raises(ImportError), uncollected_imports():
+        raise ImportError
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("command", [(), ("models",), ("run",), ("check",), ("rank",), ("run-node",), ("serve",)])

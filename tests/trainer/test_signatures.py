@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.evaluation.scoring_graph import ScoringGraph
 from tests.trainer.small_deployment import Row, Span, to_example
 from trainer import data
 from trainer.model import WideDeep
@@ -122,6 +123,14 @@ def test_raw_examples_score_as_transformed_ones(
     # Beam writes the examples in a different order, so compare sorted logits.
     expected = 1 / (1 + np.exp(-np.sort(training_logits(first_span, model).astype(np.float64))))
     np.testing.assert_allclose(np.sort(scores[SCORES_OUTPUT].numpy()), expected, atol=1e-6)
+
+
+def test_the_evaluation_scores_as_the_whole_model_does(exported: str, examples: list[bytes]) -> None:
+    signature = tf.saved_model.load(exported).signatures[SERVING_SIGNATURE]
+    expected = signature(examples=tf.constant(examples))[SCORES_OUTPUT].numpy()
+    found = ScoringGraph(exported)(np.array(examples, object))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_candidate_scores_alone_as_in_a_batch(exported: str, examples: list[bytes]) -> None:

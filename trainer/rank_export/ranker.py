@@ -61,18 +61,15 @@ class Ranker(tf.Module):  # type: ignore[misc]
         #: The resources that the export must track; the model's own are tracked by the caller.
         self.resources = [*encoders.resources, *catalog.resources]
 
-        def items_of(ids: tf.Tensor, examples: tf.Tensor | None) -> tuple[Rows, tf.Tensor]:
+        def items_of(ids: tf.Tensor, examples: tf.Tensor) -> tuple[Rows, tf.Tensor]:
             rows = catalog.rows_of(encoders.id_of(identity, ids))
             in_catalog = rows != catalog.unknown
-            is_new = ~in_catalog
-            if examples is not None:
-                is_new |= examples != b""
+            is_new = ~in_catalog | (examples != b"")
             known = catalog.gather(rows)
 
             def with_new() -> Rows:
                 (new,) = tf.unstack(tf.where(is_new), axis=1)
-                given = tf.fill(tf.shape(new), "") if examples is None else tf.gather(examples, new)
-                encoded = encode_items(tf.gather(ids, new), given)
+                encoded = encode_items(tf.gather(ids, new), tf.gather(examples, new))
                 num_ids = tf.size(ids, out_type=tf.int64)
                 place = num_ids + tf.range(tf.size(new, out_type=tf.int64))
                 places = tf.tensor_scatter_nd_update(tf.range(num_ids), new[:, tf.newaxis], place)
@@ -94,11 +91,11 @@ class Ranker(tf.Module):  # type: ignore[misc]
             return sums[WIDE], model.hidden_layers.after_first_sum(sums[FIRST_SUM])
 
         def rank(
-            context: Mapping[str, tf.SparseTensor], item_ids: tf.Tensor, examples: tf.Tensor | None = None
+            context: Mapping[str, tf.SparseTensor], item_ids: tf.Tensor, examples: tf.Tensor
         ) -> dict[str, tf.Tensor]:
             places = tf.where(item_ids != _NO_ITEM)
-            given = None if examples is None else tf.gather_nd(examples, places)
-            if given is not None and not has_catalog:
+            given = tf.gather_nd(examples, places)
+            if not has_catalog:
                 given = _all_given(given)
             candidates, in_catalog = items_of(tf.gather_nd(item_ids, places), given)
             wide, deep = logits_of(encoders.encode("context", context), candidates, places[:, 0])
@@ -116,8 +113,8 @@ class Ranker(tf.Module):  # type: ignore[misc]
             return {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
 
         #: Arguments: the contexts' raw features, SparseTensors `[requests, any]`; item ids, string
-        #: `[requests, candidates]`; and the items' tf.Examples, string `[requests, candidates]`, or None. Returns the
-        #: signature's outputs.
+        #: `[requests, candidates]`; and the items' tf.Examples, string `[requests, candidates]`; for an empty one the
+        #: catalog's is taken. Returns the signature's outputs.
         self.rank = rank
         #: Arguments: item ids, and the items' tf.Examples, string `[items]` each; for an empty one the catalog's is
         #: taken. Returns the items' raw features, SparseTensors `[items, any]`, by name.

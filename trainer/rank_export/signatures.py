@@ -18,8 +18,8 @@ from transform.signature_names import (
 )
 from transform.sparse_values import from_dense
 
-#: Takes the contexts' raw features, the item ids, and the items' tf.Examples or None.
-Rank = Callable[[Mapping[str, tf.SparseTensor], tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
+#: Takes the contexts' raw features, the item ids, and the items' tf.Examples, empty for the catalog's.
+Rank = Callable[[Mapping[str, tf.SparseTensor], tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 def parsing_of(parsing: Mapping[str, Any], spec: FeatureSpec, side: Side) -> dict[str, Any]:
@@ -43,12 +43,20 @@ def ranking_signatures(
     item_ids = tf.TensorSpec([None, None], tf.string, name=ITEM_IDS)
     items = tf.TensorSpec([None, None], tf.string, name=ITEMS_INPUT)
     named = [f for f in spec.features if f.side == "context"]
+    raw_context = {f.name: tf.SparseTensorSpec([None, None], context_parsing[f.name].dtype) for f in named}
+    # One function for all signatures, so that its graph is in the model once.
+    ranked = tf.function(rank, input_signature=[raw_context, item_ids, items], autograph=False)
 
     def by_example(context: tf.Tensor, item_ids: tf.Tensor, items: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        return rank(tf.io.parse_example(context, context_parsing), item_ids, items)
+        outputs: dict[str, tf.Tensor] = ranked(
+            tf.io.parse_example(context, context_parsing), item_ids, _nothing(item_ids) if items is None else items
+        )
+        return outputs
 
     def by_name(item_ids: tf.Tensor, *values: tf.Tensor) -> dict[str, tf.Tensor]:
-        return rank({f.name: _present(f, v) for f, v in zip(named, values, strict=True)}, item_ids, None)
+        raw = {f.name: _present(f, v) for f, v in zip(named, values, strict=True)}
+        outputs: dict[str, tf.Tensor] = ranked(raw, item_ids, _nothing(item_ids))
+        return outputs
 
     def function(compute: Callable[..., Any], *inputs: tf.TensorSpec) -> Any:
         return tf.function(compute, input_signature=inputs, autograph=False)
@@ -64,6 +72,11 @@ def ranking_signatures(
 def _spec_of(feature: Feature) -> tf.TensorSpec:
     shape = [None, None] if feature.is_list else [None]
     return tf.TensorSpec(shape, tf.float32 if feature.is_numeric else tf.string, name=feature.name)
+
+
+def _nothing(item_ids: tf.Tensor) -> tf.Tensor:
+    """Items' tf.Examples that are all empty, string of the ids' shape."""
+    return tf.fill(tf.shape(item_ids), "")
 
 
 def _present(feature: Feature, values: tf.Tensor) -> tf.SparseTensor:

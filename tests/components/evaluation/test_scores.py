@@ -72,6 +72,7 @@ def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path, monkeyp
         ("other input", "the model cannot score the rows: "),
         ("renamed signature", "the model cannot score the rows: 'serving_default'"),
         ("no graph", "the model cannot score the rows: "),
+        ("damaged graph", "the model cannot score the rows: "),
         ("nan", "scores must be finite. Received: others, of 1 rows"),
     ],
 )
