@@ -286,7 +286,7 @@ def check_beam_errors() -> None:
 
 
 def check_job_server_errors() -> None:
-    """Beam's client passes on gRPC's error of a missing job server; Prism's messages are in `tests/e2e/test_prism.py`."""
+    """Beam's client passes on gRPC's error of a missing job server; `tests/e2e/test_prism.py` has Prism's messages."""
     args = ["--runner=PortableRunner", "--job_endpoint=localhost:1", "--job_server_timeout=0"]
     args += ["--environment_type=EXTERNAL", "--environment_config=localhost:1"]
     with pytest.raises(Exception, match="") as found, beam.Pipeline(argv=args) as pipeline:  # noqa: PT011
