@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+import tensorflow as tf
 from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -117,11 +117,9 @@ def test_the_day_is_as_in_memory(day: Day, first_day: tuple[Path, str]) -> None:
     ingested = files(expected, "example_gen")
     assert files(day.workspace, "example_gen") == ingested
     assert {path.split("/")[0] for path in ingested} == {"catalog", "examples", "quarantine"}
-    rows = {name: gzip.decompress(body) for name, body in files(expected, "transform", "transformed_examples").items()}
-    found = files(day.workspace, "transform", "transformed_examples").items()
-    assert {name: gzip.decompress(body) for name, body in found} == rows
-    assert len(rows) == 2
-    assert all(rows.values())
+    rows = transformed(expected)
+    assert transformed(day.workspace) == rows
+    assert {split: len(found) for split, found in rows.items()} == {"eval": 801, "train": 3041}
     assert differences(1, expected, day.workspace) == []  # vocabularies and boundaries among others
 
 
@@ -160,15 +158,28 @@ def evaluated(workspace: Path, evaluation: Path, folder: Path) -> Path:
     return folder / "evaluation"
 
 
-def files(workspace: Path, node: str, output: str = "") -> dict[str, bytes]:
+def files(workspace: Path, node: str) -> dict[str, bytes]:
     """Returns the files of a node's outputs by name, without the numbers of the executions."""
-    root = workspace / "artifacts" / node / output
+    root = workspace / "artifacts" / node
     found = {}
     for path in root.rglob("*"):
         parts = path.relative_to(root).parts
         if path.is_file() and parts[0] != ".system":
             found["/".join(part for part in parts if not part.isdecimal())] = path.read_bytes()
     return found
+
+
+def transformed(workspace: Path) -> dict[str, list[bytes]]:
+    """Returns the transformed rows by split, with the features of each in the order of their names."""
+    folder = only(workspace, "transform", "transformed_examples")
+    return {
+        split: [
+            tf.train.Example.FromString(record).SerializeToString(deterministic=True)
+            for path in sorted((folder / f"Split-{split}").iterdir())
+            for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()
+        ]
+        for split in ("eval", "train")
+    }
 
 
 def only(workspace: Path, node: str, output: str) -> Path:
