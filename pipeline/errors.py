@@ -13,6 +13,10 @@ _TRACEBACK = "Traceback (most recent call last):"
 
 def first_line(error: BaseException) -> str:
     """Returns an unexpected error as one line: its type and the first line of its message."""
+    import grpc  # when there is an error only: it takes as long to import as a short command takes to run
+
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):  # the first line of its text is its class
+        return f"{error.code().name}: {' '.join((error.details() or '').split())[:300]}"
     head, worker, report = str(error).rpartition(_TRACEBACK)
     if worker:  # the text of a Beam worker's error: its message is the first unindented line after the traceback
         raised = [line for line in report.splitlines() if line[:1].strip()] or head.splitlines()

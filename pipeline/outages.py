@@ -1,6 +1,6 @@
 """Recognizes outages: errors such as a full disk or an unreachable database, after whose repair a retry succeeds.
 
-The texts are those of TFX 1.21.0, ML Metadata 1.21.0 and TensorFlow 2.21.0, none of which documents them.
+The texts are those of TFX 1.21.0, ML Metadata 1.21.0, TensorFlow 2.21.0 and Beam 2.77.0, none of which documents them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 
+import grpc
 import psycopg
 
 from pipeline.errors import first_line
@@ -27,6 +28,9 @@ _NO_METADATA = re.compile(
     r"|mysql_\w+ failed: errno: 2\d\d\d\b"
 )
 
+#: Messages of Prism, Beam's runner on one machine: a worker's connection broke, or it did not connect within a minute.
+_LOST_WORKER = re.compile(r"SDK worker disconnected|didn't get control connection")
+
 _MB = 2**20
 
 
@@ -41,6 +45,37 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
         return (
             f"ML Metadata at {place} is not available; once it is, run the same command again to continue "
             f"({first_line(error)})"
+        )
+    return _beam_outage(error)
+
+
+def _beam_outage(error: BaseException) -> str | None:
+    """Returns one sentence on a Beam job that lost its job server or its worker; None for any other error.
+
+    Beam's client waits for a job as long as it takes; but if a job server names a job before it runs, as Prism does,
+    `--job_server_timeout` is the limit of the whole job. So the end of a worker that Prism overlooks is noticed, too.
+    """
+    again = "run the same command again to continue"
+    if _LOST_WORKER.search(str(error)):
+        return (
+            "a worker of the Beam job ended before its work was done, or never connected; once the pool of workers "
+            f"(`--environment_config`) runs, {again} ({first_line(error)})"
+        )
+    if isinstance(error, grpc.FutureTimeoutError):
+        return (
+            "Beam's job server (`--job_endpoint`) did not answer within `--job_server_timeout`, 300 seconds if it is "
+            f"not given; once it runs, {again}"
+        )
+    code = error.code() if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) else None
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return (
+            "the Beam job did not end within `--job_server_timeout`, 300 seconds if it is not given: a worker no "
+            f"longer answers, or the job needs longer; once the workers run, or with a higher value, {again}"
+        )
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return (
+            "Beam's job server (`--job_endpoint`) ended, or cannot be reached; Prism ends if no pool of workers "
+            f"(`--environment_config`) answers; once both run, {again} ({first_line(error)})"
         )
     return None
 

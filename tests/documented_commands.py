@@ -80,6 +80,8 @@ LEFT_OUT = (
     LeftOut(r"pip install dist/", "`tests/serving/ranking/test_client_wheel.py` installs the client's wheel."),
     LeftOut(r"eval ", "It changes the shell; `tests/pipeline/test_fast_start.py` completes a command."),
     LeftOut(r"docker ", "It needs Docker; `tests/deploy/test_manifests.py` checks Dockerfile and compose file."),
+    LeftOut(r"go install |\$HOME/bin/prism |python -m apache_beam\.",
+            "They run until Ctrl-C; `tests/e2e/test_prism.py` builds Prism, and runs it with a pool."),
     LeftOut(r"kubectl ", "It needs a cluster; `tests/deploy/test_manifests.py` checks the manifests by the schemas."),
     LeftOut(r"airflow ", "It needs Airflow's own environment, in which `tests/soak/airflow.py` runs the DAG."),
     LeftOut(r"python deploy/kubeflow/upload.py ", "It needs Kubeflow's server; `tests/deploy/test_upload.py` has one."),

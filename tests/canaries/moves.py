@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 import tf_keras
 import uvicorn
+from apache_beam.runners.portability import job_server
 from kfp import dsl
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow.core.protobuf import saved_model_pb2
@@ -114,6 +115,10 @@ def _no_step_in_the_path(kind: int, key: str, index: int, artifact_id: int, exec
 
 def _step_first(_: Any, *__: Any) -> Any:
     raise ValueError("step Prices: a price below 0")
+
+
+def _no_connection(_: Any) -> Any:
+    raise ConnectionError("no job server")
 
 
 def _out_of_quota(*_: Any, **__: Any) -> Any:
@@ -224,6 +229,7 @@ MOVES: dict[str, list[Move]] = {
         ),
     ],
     "check_beam_errors": [now(beam.Pipeline, "run", _step_first)],
+    "check_job_server_errors": [now(job_server.ExternalJobServer, "start", _no_connection)],
     "check_kubeflow_step": [_one_name_for_all_steps],
     "check_compiler": [_one_context_less],
     "check_compiler_constants": [now(compiler_constants, "NODE_CONTEXT_TYPE_NAME", "pipeline_node")],

@@ -573,6 +573,16 @@ PRIVATE_USES = (
         ("_BEAM_STEP = re.compile(",),
     ),
     PrivateUse(
+        "apache-beam",
+        "2.77.0",
+        "errors of a job server that is away, and Prism's messages about a worker that ended",
+        (),
+        ("pipeline/outages.py",),
+        "a job that lost its worker has no state of its own",
+        of_tfx.check_job_server_errors,
+        ("_LOST_WORKER = re.compile(",),
+    ),
+    PrivateUse(
         *TFMA,
         "tensorflow_model_analysis.proto.config_pb2",
         ("EvalConfig", "MetricConfig", "MetricsSpec", "ModelSpec", "SlicingSpec"),

@@ -50,12 +50,13 @@ from components.execution_types import recorded_as
 from components.remembering_transform import RememberingTransform
 from components.trainer import RankingTrainer
 from components.uncached import UncachedDriver
-from pipeline import errors
+from pipeline import errors, outages
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.compile import ir as our_ir
 from pipeline.compile import kubeflow
 from pipeline.metadata.handle import Metadata
 from pipeline.runner import launch
+from pipeline.workspace import Workspace
 from tests.canaries import tiny_pipeline as tiny
 
 
@@ -282,6 +283,16 @@ def check_beam_errors() -> None:
         _ = pipeline | beam.Create([1]) | "Prices" >> beam.Map(fail)
     assert "while running" in str(found.value)
     assert errors.first_line(found.value) == "ValueError: a price below 0"
+
+
+def check_job_server_errors() -> None:
+    """Beam's client passes on gRPC's error of a missing job server; `tests/e2e/test_prism.py` has Prism's messages."""
+    args = ["--runner=PortableRunner", "--job_endpoint=localhost:1", "--job_server_timeout=0"]
+    args += ["--environment_type=EXTERNAL", "--environment_config=localhost:1"]
+    with pytest.raises(Exception, match="") as found, beam.Pipeline(argv=args) as pipeline:  # noqa: PT011
+        _ = pipeline | beam.Create([1])
+    told = outages.outage(found.value, Workspace.at("workspace")) or ""
+    assert told.startswith("Beam's job server (`--job_endpoint`) did not answer within `--job_server_timeout`, ")
 
 
 def _examples() -> types.Artifact:

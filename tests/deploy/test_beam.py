@@ -11,6 +11,7 @@ import yaml
 
 from pipeline.beam_options import check_beam
 from pipeline.compile import kubeflow
+from tests import prism
 from tests.deploy import manifests
 from tests.deploy.manifests import DEPLOY, ROOT, container, named, pods
 from tests.pages import FENCE, text_of
@@ -40,9 +41,9 @@ def test_a_config_takes_the_options(section: dict[str, Any]) -> None:
     check_beam(small_config(("beam.args", section["args"])).beam)
 
 
-def test_there_is_a_section_for_each_cluster() -> None:
+def test_there_is_a_section_for_each_runner() -> None:
     runners = [values_of(section["args"], "runner") for section in SECTIONS]
-    assert runners == [["PortableRunner"], ["PortableRunner"], ["DataflowRunner"]]
+    assert runners == [["PortableRunner"], ["PortableRunner"], ["PortableRunner"], ["DataflowRunner"]]
 
 
 def test_the_job_server_is_of_the_cluster_s_flink_and_of_the_pipeline_s_beam() -> None:
@@ -54,6 +55,15 @@ def test_the_job_server_is_of_the_cluster_s_flink_and_of_the_pipeline_s_beam() -
     assert f"--flink-master={named('FlinkDeployment', 'beam-flink')['metadata']['name']}-rest:8081" in server["args"]
     dockerfile = (DEPLOY / "beam" / "Dockerfile").read_text()
     assert f"FROM apache/beam_python3.11_sdk:{locked('apache-beam')} AS beam" in dockerfile
+
+
+def test_prism_is_of_the_pipeline_s_beam_and_at_the_ports_of_its_section() -> None:
+    text, args = text_of(README), SECTIONS[2]["args"]
+    assert f"{prism.MODULE}@v{locked('apache-beam')}\n" in text
+    assert values_of(args, "job_endpoint") == ["localhost:" + re.findall(r"-job_port=(\d+)", text)[-1]]
+    assert values_of(args, "environment_config") == ["localhost:" + re.findall(r"--service_port=(\d+)", text)[-1]]
+    needed = prism.beam_args(8073, 50000, "--job_server_timeout=3600")
+    assert tuple(args) == needed  # as in the tests
 
 
 def test_a_spark_job_server_is_of_the_pipeline_s_beam() -> None:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +28,8 @@ from tests.components.ingestion.logs import (
     write_rows,
     write_store,
 )
+from tests.prism import worker_pool
 from transform.config.beam import Beam
-
-ROOT = Path(__file__).parents[3]
 
 FORMATS = [
     ("csv", ""),
@@ -302,12 +295,12 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> Non
     for part in range(12):
         write_rows(folder / f"part-{part:02d}.csv", "csv", rows[part::12])
     outputs = []
-    with worker_pool() as port:
+    with worker_pool() as pool:
         of_pool = (
             "--runner=PortableRunner",
             "--job_endpoint=embed",  # Beam's job server in Python, which submits to no cluster
             "--environment_type=EXTERNAL",
-            f"--environment_config=localhost:{port}",
+            f"--environment_config=localhost:{pool.port}",
             "--sdk_container_image=none",
             "--sdk_worker_parallelism=1",
             "--environment_cache_millis=3600000",
@@ -319,18 +312,3 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> Non
             outputs.append({str(path.relative_to(root)): path.read_bytes() for path in files})
     assert outputs[0] == outputs[1] == outputs[2]
     assert len(outputs[0]) > 5
-
-
-@contextlib.contextmanager
-def worker_pool() -> Iterator[int]:
-    """Runs a pool of workers as `deploy/beam/flink.yaml` does; yields its port."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts `python`, as in the image
-    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}) as pool:
-        try:
-            yield port
-        finally:
-            pool.terminate()
