@@ -30,6 +30,13 @@ INPUT_FINGERPRINT = "input_fingerprint"
 #: A custom property of Examples: the rule that assigned rows to splits.
 SPLIT_RULE = "split_rule"
 
+#: A custom property of Examples, 1 or missing: whether they are the completed tail of their span, whose labels were
+#: known by the end of the next span (`components.late_labels`).
+LATE = "late"
+
+#: Custom properties of such Examples: the ids of the Examples that have the tail, and of those that completed it.
+TAIL_OF, COMPLETED_BY = "tail_of", "completed_by"
+
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as `Checksums` of
 #: components.infra_validation.verdict.
 CHECKSUMS_FILE = "checksums.json"

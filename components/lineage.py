@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from components.artifacts import LATE
+
 #: Custom properties of a GateVerdict: what a person accepted, why, and who; empty if there was nothing to accept.
 ACCEPTED, ACCEPT_REASON, ACCEPTED_BY = "accepted", "accept_reason", "accepted_by"
 
@@ -100,14 +102,19 @@ def artifacts_of(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) 
 
 
 def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadata_store_pb2.Artifact]:
-    """Returns the ingested Examples that an artifact was made from; for a model, by way of the transformed Examples."""
+    """Returns the ingested Examples that an artifact was made from.
+
+    For a model, they are found by way of the transformed Examples; for a completed tail, they are those of its span and
+    of the span that completed it.
+    """
     maker = producer(store, artifact_id)
     if maker is None:
         return []
     found = []
     for source in artifacts_of(store, maker, inputs=True):
         if source.type == "Examples":
-            found += [source] if "span" in source.custom_properties else examples_behind(store, source.id)
+            is_ingested = "span" in source.custom_properties and LATE not in source.custom_properties
+            found += [source] if is_ingested else examples_behind(store, source.id)
     return list({artifact.id: artifact for artifact in found}.values())
 
 

@@ -19,7 +19,7 @@ from tfx.dsl.components.common import resolver
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.utils import path_utils
 
-from components.artifacts import INPUT_FINGERPRINT, RECIPE, SPLIT_RULE, UNFIT
+from components.artifacts import COMPLETED_BY, INPUT_FINGERPRINT, RECIPE, SPLIT_RULE, TAIL_OF, UNFIT
 from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, last_span, was_let_through, was_stopped
 from components.model_store.anchor import anchor_of, versions_of
@@ -40,6 +40,18 @@ def _rows(examples: types.Artifact) -> tuple[int, str]:
     return _span(examples), examples.get_string_custom_property(INPUT_FINGERPRINT)
 
 
+class PrecedingSpan(resolver.ResolverStrategy):  # type: ignore[misc]
+    """Resolves `history` to the Examples of the span right before the run's, of the run's own recipe, or to none.
+
+    Inputs: `examples`, the run's own; `history`, all Examples that the pipeline ingested.
+    """
+
+    def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
+        (current,) = input_dict["examples"]
+        found = _newest_before(store, current, input_dict["history"], num_spans=1)
+        return {"examples": [], "history": list(found.values())}
+
+
 class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `examples` to the run's span and, newest first, up to `num_spans` - 1 spans right before it.
 
@@ -49,7 +61,11 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     span out if those rows were found unfit, or if a gate stopped a run on them and never let them through. A span that
     a person accepted is included.
 
-    Inputs: `examples`, the run's own; `history`, all Examples that the pipeline ingested.
+    With late labels, the tails that these spans have completed follow. A tail whose own span is not to be learned from
+    is left out.
+
+    Inputs: `examples`, the run's own; `history`, all Examples that the pipeline ingested; `completed`, all completed
+    tails, or no such input.
     """
 
     def __init__(self, num_spans: int, gates: list[str], row_gate: str = ""):
@@ -64,27 +80,63 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        recipe = current.get_string_custom_property(RECIPE)
-        newest: dict[int, types.Artifact] = {}
-        for artifact in sorted(input_dict["history"], key=_last_ingestion(store, input_dict["history"])):
-            alike = artifact.get_string_custom_property(RECIPE) == recipe
-            if alike and _span(current) - self._num_spans < _span(artifact) < _span(current):
-                newest[_span(artifact)] = artifact
+        num_earlier = self._num_spans - 1 + ("completed" in input_dict)  # the first span's tail comes from before it
+        newest = _newest_before(store, current, input_dict["history"], num_earlier)
         of_rows: dict[tuple[int, str], list[int]] = {}
         for artifact in input_dict["history"]:
             of_rows.setdefault(_rows(artifact), []).append(artifact.id)
-        window = [current]
+        window: list[types.Artifact] = [current]
+        before: list[types.Artifact] = []
         for span in sorted(newest, reverse=True):
-            reason = newest[span].get_string_custom_property(UNFIT)
-            if reason and was_let_through(store, newest[span].id, self._row_gate):
-                reason = ""
-            if not reason and was_stopped(store, of_rows[_rows(newest[span])], self._gates):
-                reason = "a gate on data stopped the run on its rows"
-            if reason:
-                logging.warning("span %d is left out of the window: %s", span, reason)
+            in_window = span > _span(current) - self._num_spans
+            if reason := self._reason_against(store, newest[span], of_rows):
+                what = f"span {span} is left out of the window" if in_window else f"the tail of span {span} is left out"
+                logging.warning("%s: %s", what, reason)
             else:
-                window.append(newest[span])
-        return {"examples": window, "history": []}
+                (window if in_window else before).append(newest[span])
+        completed = input_dict.get("completed", [])
+        tails = _tails(completed, {a.id for a in window}, {a.id for a in (*window, *before)})
+        return {name: [*window, *tails] if name == "examples" else [] for name in input_dict}
+
+    def _reason_against(
+        self, store: mlmd.MetadataStore, examples: types.Artifact, of_rows: dict[tuple[int, str], list[int]]
+    ) -> str:
+        """Returns why a span must not be learned from; empty if it may be."""
+        reason: str = examples.get_string_custom_property(UNFIT)
+        if reason and was_let_through(store, examples.id, self._row_gate):
+            reason = ""
+        if not reason and was_stopped(store, of_rows[_rows(examples)], self._gates):
+            reason = "a gate on data stopped the run on its rows"
+        return reason
+
+
+def _newest_before(
+    store: mlmd.MetadataStore, current: types.Artifact, history: list[types.Artifact], num_spans: int
+) -> dict[int, types.Artifact]:
+    """Returns, of each of the spans right before the run's, the last ingestion by the run's own recipe."""
+    recipe = current.get_string_custom_property(RECIPE)
+    newest: dict[int, types.Artifact] = {}
+    for artifact in sorted(history, key=_last_ingestion(store, history)):
+        alike = artifact.get_string_custom_property(RECIPE) == recipe
+        if alike and _span(current) - num_spans <= _span(artifact) < _span(current):
+            newest[_span(artifact)] = artifact
+    return newest
+
+
+def _tails(completed: list[types.Artifact], window: set[int], fit: set[int]) -> list[types.Artifact]:
+    """Returns the completed tails of fit Examples that Examples of the window have completed, one for each span.
+
+    Args:
+      completed: All completed tails.
+      window: The ids of the window's Examples.
+      fit: The ids of Examples that may be learned from.
+    """
+    found: dict[int, types.Artifact] = {}
+    for tail in sorted(completed, key=lambda artifact: artifact.id):
+        of, by = tail.get_int_custom_property(TAIL_OF), tail.get_int_custom_property(COMPLETED_BY)
+        if of in fit and by in window and tail.get_int_custom_property("completed"):
+            found[_span(tail)] = tail
+    return [found[span] for span in sorted(found, reverse=True)]
 
 
 def _last_ingestion(store: mlmd.MetadataStore, examples: list[types.Artifact]) -> Callable[[types.Artifact], int]:

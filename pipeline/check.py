@@ -22,13 +22,20 @@ def check_files(config: Config, found: SpanFiles) -> None:
 
     Raises:
       InputError: If a file cannot be opened or lacks a column, all files of a source are empty, or the config has a
-        window of several spans but its logs have no spans.
+        window of several spans, or late labels, but its logs have no spans.
     """
     window = config.ingestion.window_spans
     if window > 1 and not has_spans(config):
         paths = list(config.sources.impressions.paths.values())
         raise InputError(
             f"`ingestion.window_spans: {window}` needs impressions whose path names the span, as {{SPAN}} or a date. "
+            f"Received: {paths[0]}"
+        )
+    installs = config.sources.installs
+    if installs is not None and installs.late_labels and not has_spans(config):
+        paths = list(config.sources.impressions.paths.values())
+        raise InputError(
+            "`sources.installs.late_labels` needs impressions whose path names the span, as {SPAN} or a date. "
             f"Received: {paths[0]}"
         )
     for name, by_split in found.files.items():

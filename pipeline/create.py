@@ -28,6 +28,7 @@ from components.evaluation.tfma_config import evaluator_of
 from components.fingerprint import code_fingerprint
 from components.infra_validation.component import InfraValidator
 from components.ingestion.component import ImpressionExampleGen
+from components.late_labels.component import COMPLETED, LateLabels
 from components.model_store.served_models import TRAINER
 from components.push.component import Pusher, PusherInputs, PusherParameters
 from components.quality_gate import judgement as quality
@@ -39,6 +40,7 @@ from components.resolvers import (
     EarlierRecords,
     LastPushedModel,
     LatestPrecedingArtifact,
+    PrecedingSpan,
     ServingModel,
     SpanWindow,
     ValidatedModel,
@@ -57,6 +59,7 @@ from transform.preprocessing import CONFIG_KEY
 _GATES_ON_DATA = [AnomalyGate.get_class_type(), DataGate.get_class_type()]
 
 EXAMPLE_GEN = "example_gen"
+LATE_LABELS = "late_labels"
 SCHEMA_GEN = "schema_gen"
 TUNER = "tuner"
 DATA_VALIDATION = "data_validation"
@@ -102,7 +105,8 @@ def create_pipeline(
     Args:
       config: The deployment.
       settings: The runner's settings.
-      only_ingest: Whether to stop after ingestion; used for the earlier spans of a window.
+      only_ingest: Whether to stop after ingestion, and the completion of the tail of the span before; used for the
+        earlier spans of a window.
       span_parameter: The runtime parameter for the span of a compiled pipeline's runs; replaces `settings.span`.
       beam_args: Beam's options in the compiled pipeline, which TFX's own runners use. They are part of TFX's cache key,
         so `pipeline.runner.launch` leaves them as they are here and launches nodes with those of `config.beam`.
@@ -116,7 +120,8 @@ def create_pipeline(
         span=span_parameter or settings.span,
         code_fingerprint=code_fingerprint(ImpressionExampleGen),
     ).with_id(EXAMPLE_GEN)
-    components = [example_gen] if only_ingest else _whole_pipeline(config, settings, example_gen)
+    late = _late_labels(config, example_gen.outputs["examples"])
+    components = [example_gen, *late] if only_ingest else _whole_pipeline(config, settings, example_gen, late)
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(settings.workspace.artifacts),
@@ -160,19 +165,40 @@ class _Training(NamedTuple):
     model: Channel
 
 
-def _whole_pipeline(config: Config, settings: RunSettings, example_gen: ImpressionExampleGen) -> list[BaseNode]:
+def _whole_pipeline(
+    config: Config, settings: RunSettings, example_gen: ImpressionExampleGen, late: list[BaseNode]
+) -> list[BaseNode]:
     """Returns all nodes, each behind those that it reads from."""
     data = _data_gates(config, settings, example_gen)
-    window = _window(config, example_gen.outputs["examples"])
+    window = _window(config, example_gen.outputs["examples"], late)
     training = _training(config, settings, example_gen, data, window)
     return [
         example_gen,
+        *late,
         *data.nodes,
         *_progressive_validation(config, example_gen.outputs["examples"], data),
         *window,
         *training.nodes,
         *_model_gates_and_push(config, settings, example_gen, data, window, training.model),
     ]
+
+
+def _late_labels(config: Config, examples: Channel) -> list[BaseNode]:
+    """Returns the nodes that complete the tail of the span before; none without `late_labels`."""
+    if config.sources.installs is None or not config.sources.installs.late_labels:
+        return []
+    preceding_span = Resolver(
+        strategy_class=PrecedingSpan,
+        examples=examples,
+        history=_of_all_runs(standard_artifacts.Examples, "examples"),
+    ).with_id("preceding_span")
+    late_labels = LateLabels(
+        examples=examples,
+        preceding=preceding_span.outputs["history"],
+        config=component_configs.for_ingestion(config),
+        code_fingerprint=code_fingerprint(LateLabels),
+    ).with_id(LATE_LABELS)
+    return [preceding_span, late_labels]
 
 
 def _data_gates(config: Config, settings: RunSettings, example_gen: ImpressionExampleGen) -> _Data:
@@ -251,7 +277,9 @@ def _progressive_validation(config: Config, examples: Channel, data: _Data) -> l
     return [previous_models, progressive_validation]
 
 
-def _window(config: Config, examples: Channel) -> _Window:
+def _window(config: Config, examples: Channel, late: list[BaseNode]) -> _Window:
+    # A channel of all runs makes no node wait for this run's.
+    completed = {"completed": _of_all_runs(standard_artifacts.Examples, COMPLETED)} if late else {}
     span_window = Resolver(
         strategy_class=SpanWindow,
         config={
@@ -261,7 +289,9 @@ def _window(config: Config, examples: Channel) -> _Window:
         },
         examples=examples,
         history=_of_all_runs(standard_artifacts.Examples, "examples"),
+        **completed,
     ).with_id("span_window")
+    span_window.add_upstream_nodes(late)
     analyzer_cache = Resolver(
         strategy_class=LatestPrecedingArtifact,
         examples=examples,

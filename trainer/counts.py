@@ -8,6 +8,9 @@ training or in evaluation. So the rows of a window are counted in disjoint cells
   install share a fold (`components.ingestion.examples`), and no row of that span sees its own fold. In training, a row
   sees a random subset of the other folds, redrawn in each epoch: with fixed folds, a model that memorizes an id's
   rows can infer the row's own label from the rest.
+* A row with a late label is counted among the rows of the next span, which completed its label, and sees what the rows
+  of its own span see: an install may label a row of each (`components.late_labels`). Before the window's first span it
+  sees nothing.
 * A request sees all cells, that is, everything known today. So does a row of a span after the window.
 
 The model reads the share of positives and the number of rows, not the numbers of positives and negatives: a share means
@@ -27,6 +30,7 @@ import tensorflow as tf
 
 from transform.feature_spec import (
     FOLD,
+    LATE_LABEL,
     NO_FOLD,
     NO_SPAN,
     NUM_COUNT_BUCKETS,
@@ -55,7 +59,7 @@ class Rows(NamedTuple):
     Attributes:
       keys: The fingerprint of each row's combination, int64 `[rows]`, by count.
       labels: 0 or 1, int64 `[rows]`.
-      spans: int64 `[rows]`.
+      spans: The span by whose end each label was known, int64 `[rows]`: the row's own, or for a late label the next.
       folds: int64 `[rows]`: 0 to NUM_FOLDS - 1 for a training row; NO_FOLD for an evaluation row, whose label no
         training row may see.
     """
@@ -162,12 +166,12 @@ class CountTables(tf.Module):  # type: ignore[misc]
           seed: int32 `[2]` for training; None for evaluation.
 
         Returns:
-          The features with the counts' inputs, int64 `[rows]`, in place of the counts' keys, SPAN and FOLD.
+          The features with the counts' inputs, int64 `[rows]`, in place of the counts' keys, SPAN, FOLD and LATE_LABEL.
         """
         counts = [
             c for c in self._spec.count_encodings if c.name in self._keys and transformed_name(c.key_name) in features
         ]
-        replaced = {SPAN, FOLD, *(transformed_name(count.key_name) for count in self._spec.count_encodings)}
+        replaced = {SPAN, FOLD, LATE_LABEL, *(transformed_name(count.key_name) for count in self._spec.count_encodings)}
         found = {name: value for name, value in features.items() if name not in replaced}
         seen = None
         if counts and SPAN in features:

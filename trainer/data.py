@@ -13,7 +13,17 @@ import tensorflow as tf
 from trainer.counts import CountTables, Rows
 from trainer.training_size import batch_size_of
 from transform.config import settings
-from transform.feature_spec import FOLD, LABEL, NO_FOLD, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec, transformed_name
+from transform.feature_spec import (
+    FOLD,
+    LABEL,
+    LATE_LABEL,
+    NO_FOLD,
+    SHARES_LABEL,
+    SPAN,
+    WEIGHT,
+    FeatureSpec,
+    transformed_name,
+)
 
 #: Features by transformed name, labels float32 `[batch]`, and weights float32 `[batch]`: ones if the examples have no
 #: weight.
@@ -69,8 +79,8 @@ class Withheld:
     """Selects the examples that are not trained on because they can share their label with an evaluated example.
 
     Attributes:
-      span: The span that is evaluated.
-      feature_spec: How SPAN and SHARES_LABEL are parsed.
+      span: The span that is evaluated; examples whose labels were known before its end share no label with it.
+      feature_spec: How SPAN, SHARES_LABEL and, if there is one, LATE_LABEL are parsed.
     """
 
     span: int
@@ -79,8 +89,13 @@ class Withheld:
     def among(self, records: tf.Tensor) -> tf.Tensor:
         """Which of the serialized examples are withheld, bool `[batch]`."""
         parsed = tf.io.parse_example(records, self.feature_spec)
-        spans, shares = (tf.reshape(parsed[name], [-1]) for name in (SPAN, SHARES_LABEL))
-        return (spans == self.span) & (shares == 1)
+        return (known_by(parsed) == self.span) & (tf.reshape(parsed[SHARES_LABEL], [-1]) == 1)
+
+
+def known_by(parsed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The span by whose end each example's label was known, int64 `[batch]`: SPAN, plus LATE_LABEL if it is there."""
+    names = [name for name in (SPAN, LATE_LABEL) if name in parsed]
+    return tf.add_n([tf.reshape(parsed[name], [-1]) for name in names])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,10 +260,17 @@ def counted_rows(
     """
     keys = {count.name: transformed_name(count.key_name) for count in spec.count_encodings}
     keys = {name: key for name, key in keys.items() if key in feature_spec}
-    read = {name: feature_spec[name] for name in (*keys.values(), LABEL, SPAN, FOLD)}
+    names = (*keys.values(), LABEL, SPAN, FOLD, LATE_LABEL)
+    read = {name: feature_spec[name] for name in names if name in feature_spec}
+
+    @_as_written  # type: ignore[untyped-decorator]
+    def columns(records: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed: dict[str, tf.Tensor] = tf.io.parse_example(records, read)
+        return {**parsed, SPAN: known_by(parsed)}
+
     batches = read_records(expand_patterns(patterns)).batch(EVAL_BATCH_SIZE)
-    for parsed in batches.map(_as_written(lambda records: tf.io.parse_example(records, read))).as_numpy_iterator():
-        of = {name: values.reshape(-1) for name, values in parsed.items()}
+    for batch in batches.map(columns).as_numpy_iterator():
+        of = {name: values.reshape(-1) for name, values in batch.items()}
         folds = of[FOLD] if in_folds else np.full_like(of[FOLD], NO_FOLD)
         yield Rows({name: of[key] for name, key in keys.items()}, of[LABEL], of[SPAN], folds)
 

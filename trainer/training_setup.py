@@ -22,7 +22,7 @@ from trainer.transform_state import TransformState, read_transform_state
 from trainer.unseen_rows import fill_unseen_rows
 from trainer.warm_start import WarmStartReport, warm_start
 from transform.config.config import Config
-from transform.feature_spec import FOLD, LABEL, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec
+from transform.feature_spec import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec
 from transform.preprocessing import CONFIG_KEY
 
 
@@ -127,7 +127,7 @@ def prepare(
         *config.spec.stored_names(model.feature_names),
         LABEL,
         WEIGHT,
-        *((SPAN, FOLD) if config.spec.count_encodings else ()),
+        *((SPAN, FOLD, LATE_LABEL) if config.spec.count_encodings else ()),
     ]
     parsing = {name: all_features[name] for name in stored if name in all_features}
     counts = _counts(config.spec, window, parsing)
@@ -189,7 +189,8 @@ def _window(train_patterns: Sequence[str], eval_patterns: Sequence[str], feature
     by_span = data.files_by_span(eval_files, feature_spec)
     last = max((*by_span, *data.files_by_span(train_files, feature_spec)), default=0)
     earlier = [file for span, files in by_span.items() if span < last for file in files]
-    withheld = data.Withheld(last, {name: feature_spec[name] for name in (SPAN, SHARES_LABEL)})
+    names = (SPAN, SHARES_LABEL, LATE_LABEL)
+    withheld = data.Withheld(last, {name: feature_spec[name] for name in names if name in feature_spec})
     return Window(tuple(sorted([*train_files, *earlier])), tuple(by_span.get(last, ())), withheld)
 
 

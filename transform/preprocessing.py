@@ -14,6 +14,7 @@ from transform.feature_spec import (
     CROSS_SEPARATOR,
     FOLD,
     LABEL,
+    LATE_LABEL,
     MISSING_QUANTILE,
     MISSING_TOKEN,
     NO_FOLD,
@@ -98,7 +99,7 @@ def transform_features(
     for name in (LABEL, WEIGHT):
         if name in inputs:
             outputs[name] = tf.reshape(inputs[name], [-1])
-    for name, missing in ((SPAN, NO_SPAN), (FOLD, NO_FOLD), (SHARES_LABEL, 0)):
+    for name, missing in ((SPAN, NO_SPAN), (FOLD, NO_FOLD), (SHARES_LABEL, 0), (LATE_LABEL, 0)):
         if name in inputs:
             outputs[name] = single_value(inputs[name], tf.constant(missing, tf.int64))
     return outputs

@@ -38,6 +38,7 @@ from components.ingestion.examples import split_rule
 from components.ingestion.sketches import evidence_of
 from components.ingestion.spans import resolve_span
 from components.ingestion.stages import Task
+from components.ingestion.tail import OPEN, TAIL
 from components.ingestion.transforms import IngestImpressions, Outputs, task_of
 from components.uncached import PortableDriver
 from transform.config.config import Config
@@ -114,9 +115,12 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
             eval=f"{examples.uri}/Split-eval",
             rejected=f"{quarantine.uri}/{REJECTED_PREFIX}-00000-of-00001.jsonl.gz",
             snapshots={name: f"{catalog.uri}/{name}" for name in snapshot_tables(config)},
+            tail=f"{examples.uri}/{TAIL}",
         )
         for path in (folder, outputs.train, outputs.eval, quarantine.uri, *outputs.snapshots.values()):
             tf.io.gfile.makedirs(path)
+        if config.sources.installs is not None and config.sources.installs.late_labels:
+            tf.io.gfile.makedirs(f"{outputs.tail}/{OPEN}")
         try:
             self._run(task_of(config, files, span, folder), files, outputs, quarantine.uri)
         finally:
@@ -155,8 +159,9 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
 class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
     """Ingests one span: joins impressions with installs and tables, and writes tf.Examples in two splits.
 
-    Outputs `examples` (with the custom property `span`), `quarantine` (the rejected rows, each with its reason, and
-    the counts) and `catalog` (a snapshot of the tables that `transform.ranking.snapshot_tables` names).
+    Outputs `examples` (with the custom property `span`; with `late_labels`, the span's tail too), `quarantine` (the
+    rejected rows, each with its reason, and the counts) and `catalog` (a snapshot of the tables that
+    `transform.ranking.snapshot_tables` names).
     """
 
     SPEC_CLASS = ImpressionExampleGenSpec

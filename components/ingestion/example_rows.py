@@ -12,7 +12,7 @@ import pyarrow as pa
 from components.ingestion import encoding
 from components.ingestion.examples import Entry, Layout
 from transform.config.config import Config
-from transform.feature_spec import FOLD, IMPRESSIONS, LABEL, SHARES_LABEL, SPAN
+from transform.feature_spec import FOLD, IMPRESSIONS, LABEL, LATE_LABEL, SHARES_LABEL, SPAN
 
 
 class ExampleEncoder:
@@ -24,9 +24,12 @@ class ExampleEncoder:
     Args:
       config: The config.
       span: The span's number.
+      late: Whether the labels were completed by the next span: the examples then have `LATE_LABEL`, as their last
+        entry, since its name may stand between those of one piece.
     """
 
-    def __init__(self, config: Config, span: int):
+    def __init__(self, config: Config, span: int, *, late: bool = False):
+        self._late = late
         self._layout, self._tables, self._span = Layout(config), config.sources.tables, span
         self._groups = [
             (source if source in self._tables else "", list(group))
@@ -73,6 +76,8 @@ class ExampleEncoder:
                     entries.append(encoding.int_entries(entry.name, computed[entry.name]))
                 else:
                     entries.append(_entries(entry, rows[f"c{entry.position}"].combine_chunks()))
+        if self._late:
+            entries.append(encoding.int_entries(LATE_LABEL, np.ones(len(rows), np.int64)))
         return encoding.examples(entries)
 
 

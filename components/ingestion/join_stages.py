@@ -23,6 +23,7 @@ from components.ingestion.span_end import minutes_of
 from components.ingestion.stages import (
     INSTALL_LOG,
     INSTALLS,
+    OPEN,
     PLACES,
     TIMES,
     Order,
@@ -200,7 +201,8 @@ def _known(task: Task, times: npt.NDArray[np.float64], end_of_impressions: float
 class SplitPart(beam.DoFn):  # type: ignore[misc]
     """Leaves out the impressions whose labels are not known, and splits the others: maps parts to parts.
 
-    The rows that can share their label go to buckets.
+    The rows that can share their label go to buckets. With `late_labels`, those that are left out are split too, and
+    are parts of the output `OPEN`.
     """
 
     def __init__(self, task: Task):
@@ -213,6 +215,7 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
         is_known = _known(self._task, times, end_of_impressions, end_of_installs)
         if not is_known.all():
             yield counted(("unknown_label",), np.count_nonzero(~is_known))
+            yield from self._open(part, rows.filter(pa.array(~is_known)), times[~is_known], latest)
             rows, times = rows.filter(pa.array(is_known)), times[is_known]
         is_eval = self._is_eval(part, rows, times, latest)
         yield from self._label_counts(rows, is_eval, None if at is None else times)
@@ -222,6 +225,15 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
         yield part._replace(path=path)
         if self._layout.label_columns:
             yield from self._to_buckets(part, rows, times)
+
+    def _open(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Iterator[Any]:
+        """Yields a part of impressions whose labels are not known yet, if the next span completes them."""
+        installs = self._task.config.sources.installs
+        if installs is not None and installs.late_labels:
+            path = self._task.path("open", part.order)
+            is_eval = pa.array(self._is_eval(part, rows, times, latest), pa.bool_())
+            scratch.write_table(path, rows.append_column("eval", is_eval))
+            yield pvalue.TaggedOutput(OPEN, part._replace(path=path))
 
     def _is_eval(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Mask:
         rule, layout = self._task.config.ingestion, self._layout

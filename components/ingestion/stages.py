@@ -27,6 +27,7 @@ from transform.config.config import Config
 
 #: The tags of the side outputs.
 REJECTED, COUNTED, EVIDENCE, PLACES, TIMES, INSTALLS = "rejected", "counted", "evidence", "places", "times", "installs"
+OPEN = "open"
 
 #: The source of the labels.
 INSTALL_LOG = "installs"

@@ -6,7 +6,8 @@
 3. `JoinPart` rejects these impressions and those that a table must have and has not, finds each other impression's row
    in each table, and labels it.
 4. `SplitPart` leaves out the impressions whose labels are not known by the end of the logs (`EndOfLog`), and splits the
-   others. A split by time is taken from the last time of those that are left (`KnownTimes`).
+   others. A split by time is taken from the last time of those that are left (`KnownTimes`). With `late_labels`,
+   `WriteOpen` and `WriteForTheNextSpan` write the span's tail.
 5. `ShareLabels` finds the training impressions that can share their label with an evaluation impression.
 6. `ShufflePart` hands each impression to a shard of its split; `WriteShard` serializes and writes a shard's examples.
 
@@ -33,6 +34,7 @@ from components.ingestion.stages import (
     EVIDENCE,
     INSTALL_LOG,
     INSTALLS,
+    OPEN,
     PLACES,
     REJECTED,
     TIMES,
@@ -40,6 +42,7 @@ from components.ingestion.stages import (
     Part,
     Task,
 )
+from components.ingestion.tail_stages import WriteForTheNextSpan, WriteOpen
 from components.ingestion.write_stages import ShufflePart, WriteRejected, WriteShard
 from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS
@@ -63,12 +66,14 @@ class Outputs:
       eval: The folder of the examples for evaluation.
       rejected: The file of the rejected rows.
       snapshots: The folder of each table that a snapshot is kept of.
+      tail: The folder of the tail; written with `late_labels` only.
     """
 
     train: str
     eval: str
     rejected: str
     snapshots: Mapping[str, str]
+    tail: str = ""
 
 
 def task_of(config: Config, files: Mapping[str, Mapping[str, tuple[str, ...]]], span: int, folder: str) -> Task:
@@ -139,9 +144,15 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
                 | "FoundInstalls" >> beam.CombineGlobally(union_of)
                 | "CountInstalls" >> beam.FlatMap(count_installs, paths)
             )
-        split = self._split(root, joined, read[TIMES])
+        ends = (
+            AsSingleton(joined[TIMES] | "EndOfImpressions" >> beam.CombineGlobally(EndOfLog())),
+            AsSingleton(read[TIMES] | "EndOfInstalls" >> beam.CombineGlobally(EndOfLog())),
+        )
+        split = self._split(joined, ends)
         counted.append(split[COUNTED])
         self._write(root, split, paths)
+        if config.sources.installs is not None and config.sources.installs.late_labels:
+            self._write_tail(root, split, paths, ends)
         rejected = rejected | "Rejected" >> beam.Flatten()
         _ = (
             root
@@ -173,18 +184,14 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             )
         )
 
-    def _split(self, root: Any, joined: Any, install_times: Any) -> Any:
+    def _split(self, joined: Any, ends: tuple[Any, Any]) -> Any:
         task, rule = self._task, self._task.config.ingestion
-        ends = (
-            AsSingleton(joined[TIMES] | "EndOfImpressions" >> beam.CombineGlobally(EndOfLog())),
-            AsSingleton(install_times | "EndOfInstalls" >> beam.CombineGlobally(EndOfLog())),
-        )
         latest: Any = 0.0
         if rule.split_by == "time" and self._layout.timestamp is not None:
             known = joined["parts"] | "KnownTimes" >> beam.ParDo(KnownTimes(task), *ends)
             latest = AsSingleton(known | "Latest" >> beam.CombineGlobally(EndOfLog()))
         return joined["parts"] | "Split" >> beam.ParDo(SplitPart(task), *ends, latest).with_outputs(
-            COUNTED, PLACES, main="parts"
+            COUNTED, PLACES, OPEN, main="parts"
         )
 
     def _write(self, root: Any, split: Any, paths: Any) -> None:
@@ -202,6 +209,15 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             {"places": places, "all": shards}
             | "GroupShards" >> beam.CoGroupByKey()
             | "Write" >> beam.ParDo(WriteShard(task, (self._outputs.train, self._outputs.eval)), paths)
+        )
+
+    def _write_tail(self, root: Any, split: Any, paths: Any, ends: tuple[Any, Any]) -> None:
+        task, folder = self._task, self._outputs.tail
+        _ = split[OPEN] | "WriteOpen" >> beam.ParDo(WriteOpen(task, folder), paths)
+        _ = (
+            root
+            | "Tail" >> beam.Create([folder])
+            | "WriteForTheNextSpan" >> beam.ParDo(WriteForTheNextSpan(task), paths, *ends, AsList(split["parts"]))
         )
 
 

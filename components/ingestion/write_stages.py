@@ -14,12 +14,12 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from components.ingestion import scratch
-from components.ingestion.block_readers import to_lists
 from components.ingestion.example_rows import ExampleEncoder
 from components.ingestion.examples import Layout, fold_of
 from components.ingestion.records import write_compressed, write_records
 from components.ingestion.scratch import Place
 from components.ingestion.stages import ROWS_AT_ONCE, Order, Part, Task
+from components.ingestion.tail_stages import shared_folds
 from transform.feature_spec import NO_FOLD
 
 #: The bits of a row's number in the key by which rows are shuffled; the file's rank has the others.
@@ -56,14 +56,13 @@ class ShufflePart(beam.DoFn):  # type: ignore[misc]
         yield from scratch.write_buckets(self._task.path("shuffled", order), sent, shards, 2 * number, order)
 
     def _folds(self, part: Part, rows: pa.Table, is_eval: npt.NDArray[np.bool_]) -> list[int]:
-        """Returns each row's fold: the same for all impressions that can share its label (`trainer.counts`).
+        """Returns each row's fold (`shared_folds`).
 
         If every row has a label of its own, an evaluation row is in no fold: its count encodings may use all training
         rows.
         """
         if self._layout.label_columns:
-            columns = to_lists([rows[f"c{at}"].combine_chunks() for at in self._layout.label_columns])
-            return [fold_of(repr(list(keys))) for keys in zip(*columns, strict=True)]
+            return shared_folds(rows, self._layout)
         numbers = np.asarray(rows["number"]).tolist()
         return [
             NO_FOLD if of_eval else fold_of(f"{part.file}:{number}")

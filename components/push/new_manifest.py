@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from tfx import types
@@ -11,6 +12,7 @@ from tfx import types
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.artifacts import LATE
 from components.evaluation.results import EvaluationResult
 from components.gate_records import GateRecord
 from components.model_store.identity import versions_with
@@ -46,7 +48,7 @@ def new_manifest(
         model_uri=model.uri,
         model_id=model.id,
         run_id=run_id,
-        spans=tuple(sorted(a.get_int_custom_property("span") for a in input_dict["examples"])),
+        spans=spans_of(input_dict["examples"]),
         config_fingerprint=hashlib.sha256(config.identity_json().encode()).hexdigest(),
         code_fingerprint=exec_properties["code_fingerprint"],
         baseline=_baseline(input_dict.get("baseline_model", []), exec_properties["serving_root"]),
@@ -55,6 +57,11 @@ def new_manifest(
         anchor=_next_anchor(model.uri, record),
         metrics=Metrics(dict(whole.metrics), dict(whole.baseline)),
     )
+
+
+def spans_of(window: Sequence[types.Artifact]) -> tuple[int, ...]:
+    """Returns the spans of a window, ascending, without those of which it has only the completed tail."""
+    return tuple(sorted(a.get_int_custom_property("span") for a in window if not a.get_int_custom_property(LATE)))
 
 
 def _baseline(models: list[types.Artifact], serving_root: str) -> Baseline | None:

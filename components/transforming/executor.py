@@ -24,6 +24,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import transform_pb2
 from tfx.types import artifact_utils
 
+from components.artifacts import LATE
 from components.transforming.analysis import AnalysisCache, analyze
 from components.transforming.materialization import Materialization, output_prefix
 from components.transforming.output import write_transform_graph
@@ -52,7 +53,7 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
     ) -> None:
         custom_config = json.loads(exec_properties["custom_config"])
         spec = Config.from_json(custom_config[CONFIG_KEY]).spec
-        spans = [int(examples.get_int_custom_property("span")) for examples in input_dict["examples"]]
+        spans = [_known_by(examples) for examples in input_dict["examples"]]
         span = max(spans)
         memory = None
         if input_dict.get("memory"):
@@ -66,18 +67,22 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
         output = _learned(function, schema, parsing, input_dict, output_dict, splits.analyze)
 
         transformed = _outputs_of_spans(input_dict, output_dict, list(splits.transform))
-        counts: dict[int, dict[str, dict[bytes, int]]] = {}
+        tallies: dict[int, TokenTally] = {}
         materialization = Materialization(output, parsing)
         for of_span, raw, artifact in zip(spans, input_dict["examples"], transformed, strict=True):
             for split in splits.transform:
                 folder = artifact_utils.get_split_uri([artifact], split)
                 tf.io.gfile.makedirs(folder)
                 counted = split == _TRAIN and (memory is None or of_span > memory.span)
-                tally = TokenTally(output, spec) if counted else None
+                tally = tallies.setdefault(of_span, TokenTally(output, spec)) if counted else None
                 materialization.write(_files(raw, split), output_prefix(folder), tally.add if tally else None)
-                if tally:
-                    counts[of_span] = tally.counts()
+        counts = {of_span: tally.counts() for of_span, tally in tallies.items()}
         write_memory(updated(memory, counts, spec, span), artifact_utils.get_single_uri(output_dict["updated_memory"]))
+
+
+def _known_by(examples: types.Artifact) -> int:
+    """Returns the span by whose end the labels of Examples were known: after their own, for a completed tail."""
+    return int(examples.get_int_custom_property("span")) + int(examples.get_int_custom_property(LATE))
 
 
 def _function(path: str) -> Any:

@@ -31,6 +31,15 @@ _EARLIER = ("base_model", "analyzer_cache", "memory")
 _VERDICTS = ("InfraBlessing", "ModelBlessing", "PushedModel")
 
 
+#: The types of the executions that ingest an earlier span of a window: of ImpressionExampleGen, of LateLabels and of
+#: TFX's resolvers.
+_OF_INGESTION = {
+    "components.ingestion.component.ImpressionGen",
+    "components.late_labels.component.LateLabels",
+    "tfx.dsl.components.common.resolver.Resolver",
+}
+
+
 class _Run(NamedTuple):
     """A pipeline's run: the id of its first execution, and when it began, in seconds since 1970."""
 
@@ -108,17 +117,22 @@ def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> tuple[set[int]
     kept: set[int] = set()
     beginnings: list[float] = []
     for pipeline in store.get_contexts_by_type("pipeline"):
-        in_pipeline = {execution.id for execution in store.get_executions_by_context(pipeline.id)}
-        runs = [
-            _Run(min(executions), run.create_time_since_epoch / 1000)
-            for run in store.get_contexts_by_type("pipeline_run")
-            if len(executions := {e.id for e in store.get_executions_by_context(run.id)} & in_pipeline) > 1
-        ]  # a run with one execution only is the ingestion of an earlier span
+        type_of = {execution.id: execution.type for execution in store.get_executions_by_context(pipeline.id)}
+        runs = []
+        for run in store.get_contexts_by_type("pipeline_run"):
+            executions = {e.id for e in store.get_executions_by_context(run.id)} & type_of.keys()
+            if len(executions) > 1 and _is_whole({type_of[id_] for id_ in executions}):
+                runs.append(_Run(min(executions), run.create_time_since_epoch / 1000))
         latest = sorted(runs)[-keep_runs:]
-        since = [execution for execution in in_pipeline if latest and execution >= latest[0].first_execution]
+        since = [execution for execution in type_of if latest and execution >= latest[0].first_execution]
         kept |= {event.artifact_id for event in store.get_events_by_execution_ids(since)}  # includes resolvers' outputs
         beginnings += [run.began for run in latest]
     return kept, min(beginnings, default=0.0)
+
+
+def _is_whole(types: set[str]) -> bool:
+    """Returns whether executions of such types make a run, rather than the ingestion of an earlier span."""
+    return bool(types - _OF_INGESTION)
 
 
 def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:

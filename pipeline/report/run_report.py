@@ -14,6 +14,7 @@ from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
 from components.infra_validation.verdict import Verdict
 from components.ingestion.counts import Counts
+from components.late_labels.counts import LateCounts
 from components.quality_gate.inputs import ReferenceResult
 from pipeline.registry.progressive import ProgressiveValidation
 from trainer.training_report import TrainingReport
@@ -40,6 +41,8 @@ class RunReport:
       reason: The gate's sentence, or the failed node's error; else empty.
       counts: Row counts of the ingestion; the span alone if the run was skipped or failed.
       spans: The window that was trained on, newest span first.
+      late_spans: The spans of which the completed tail was trained on, newest first.
+      late: What became of the tail of the span before; None without `late_labels`.
       data_findings: Findings of the gate on data, the most severe first.
       progress: Metrics of the previous model on this span, which it had not seen; None on a first span.
       training: The trainer's report.
@@ -71,6 +74,8 @@ class RunReport:
     reason: str = ""
     counts: Counts
     spans: tuple[int, ...] = ()
+    late_spans: tuple[int, ...] = ()
+    late: LateCounts | None = None
     data_findings: tuple[Finding, ...] = ()
     progress: ProgressiveValidation | None = None
     training: TrainingReport | None = None

@@ -9,16 +9,18 @@ from typing import Any
 from ml_metadata.proto import metadata_store_pb2
 
 from components.artifact_types import GateRecord, GateVerdict
+from components.artifacts import LATE
 from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding, read_record
 from components.infra_validation.verdict import read_verdict
 from components.ingestion.counts import read_counts
+from components.late_labels.counts import LateCounts, counts_of
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
 from components.model_store.served_models import IMPORTED_FROM, baseline_words
 from components.push.component import FORCE_REASON, NOTE, REFUSAL
 from components.quality_gate import judgement as quality
 from components.quality_gate.inputs import QualityInputs, ReferenceResult
-from pipeline.create import DATA_VALIDATION, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
+from pipeline.create import DATA_VALIDATION, LATE_LABELS, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.progressive import read_progress
 from pipeline.report.run_report import RunResult
@@ -76,7 +78,9 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         status="refused" if version is None else "pushed",
         span=counts.span,
         counts=counts,
-        spans=tuple(a.custom_properties["span"].int_value for a in outputs["span_window"] if a.type == "Examples"),
+        spans=_spans(outputs["span_window"], late=False),
+        late_spans=_spans(outputs["span_window"], late=True),
+        late=_late_counts(outputs.get(LATE_LABELS, [])),
         data_findings=read_record(_only(outputs[DATA_VALIDATION], "GateRecord").uri).findings,
         progress=progress,
         training=read_training_report(model.uri),
@@ -97,6 +101,16 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         places=places,
         accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
     )
+
+
+def _spans(window: Sequence[metadata_store_pb2.Artifact], *, late: bool) -> tuple[int, ...]:
+    """Returns the spans of a window's Examples, newest first: of their own, or of the completed tails among them."""
+    examples = [a for a in window if a.type == "Examples" and (LATE in a.custom_properties) == late]
+    return tuple(a.custom_properties["span"].int_value for a in examples)
+
+
+def _late_counts(completed: Sequence[metadata_store_pb2.Artifact]) -> LateCounts | None:
+    return counts_of(completed[0].custom_properties) if completed else None
 
 
 def _held_against(

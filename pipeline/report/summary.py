@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.ingestion.counts import Counts
+from components.late_labels.counts import LateCounts
 from pipeline.registry.progressive import against_baseline
 from pipeline.report.cost_table import infra_rows
 from pipeline.report.quality_table import quality_rows
@@ -36,6 +37,10 @@ def summary(run_result: RunResult) -> RenderableType:
         table.add_row(
             "  left out", f"{counts.unknown_labels:,} impressions, the last ones, whose labels are not known yet"
         )
+    if late := run_result.late:
+        table.add_row("late labels", _late(late))
+        trained = ", ".join(str(span) for span in run_result.late_spans)
+        table.add_row("  trained on", f"those of span {trained}" if trained else "none")
     for finding in run_result.data_findings:
         if finding.severity == "warn":
             table.add_row("data", f"[yellow]{escape(finding.sentence)}[/yellow]")
@@ -118,6 +123,18 @@ def _rows(run_result: RunResult) -> str:
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.rejected.get(IMPRESSIONS, {}).items()))
     rejected = f"{counts.num_rejected:,} rejected" + (f" ({reasons})" if reasons else "")
     return ", ".join([f"{counts.read.get(IMPRESSIONS, 0):,} read", rejected, *_multi_line(counts, IMPRESSIONS)])
+
+
+def _late(late: LateCounts) -> str:
+    """Says what became of the tail of the span before."""
+    if not late.waiting:
+        return f"no impression of span {late.span} waits for this span's installs"
+    parts = [f"{late.completed:,} of {late.waiting:,} impressions that span {late.span} left out are completed"]
+    if late.completed:
+        parts.append(f"{late.positives:,} of them positive, {late.found_late:,} by an install of the next span")
+    if late.still_open:
+        parts.append(f"{late.still_open:,} left out for good, as their windows are open at this span's end too")
+    return "; ".join(parts)
 
 
 def _multi_line(counts: Counts, source: str) -> list[str]:

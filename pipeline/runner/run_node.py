@@ -23,7 +23,7 @@ from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.metadata.contexts import NODE_RUN, node_run_name
 from pipeline.metadata.handle import Metadata, allow_long_values
 from pipeline.report.run_report import RunResult, has_ended
-from pipeline.runner.launch import NodeEvent, launch_node
+from pipeline.runner.launch import NodeEvent, launch_node, run_nodes
 from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.runner.recorder import RunRecorder
 from pipeline.runner.window import spans_to_ingest
@@ -140,7 +140,8 @@ def _prepare(
     has_marker = storage.exists(marker(span))  # a store may write no markers
     for earlier in spans_to_ingest(config, place.data_root, span, marker if has_marker else None, InputError):
         ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
-        launch_node(ir, EXAMPLE_GEN, connection, beam_args_of(config.beam))
+        for _ in run_nodes(ir, connection, beam_args_of(config.beam)):
+            pass
 
 
 def _is_settled(config: Config, place: RunEnvironment, span: int, first_span: int) -> bool:

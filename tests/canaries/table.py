@@ -83,6 +83,7 @@ PRIVATE_USES = (
         (
             "components/data_validation/component.py",
             "components/infra_validation/component.py",
+            "components/late_labels/component.py",
             "components/push/component.py",
             "components/quality_gate/component.py",
             "components/trainer.py",
@@ -110,6 +111,7 @@ PRIVATE_USES = (
         (
             "components/data_validation/component.py",
             "components/infra_validation/component.py",
+            "components/late_labels/component.py",
             "components/push/component.py",
             "components/quality_gate/component.py",
         ),
@@ -123,6 +125,7 @@ PRIVATE_USES = (
         (
             "components/data_validation/component.py",
             "components/infra_validation/component.py",
+            "components/late_labels/component.py",
             "components/ingestion/component.py",
             "components/push/component.py",
             "components/quality_gate/component.py",
@@ -233,6 +236,7 @@ PRIVATE_USES = (
             "components/infra_validation/component.py",
             "components/infra_validation/requests.py",
             "components/ingestion/component.py",
+            "components/late_labels/component.py",
             "components/model_store/served_models.py",
             "components/push/component.py",
             "components/push/new_manifest.py",

@@ -14,6 +14,7 @@ from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
 from components.artifact_types import VocabularyMemory
+from components.artifacts import LATE
 from components.remembering_transform import RememberingTransform
 from components.transforming.executor import TransformExecutor
 from transform.config.config import Config, parse_config
@@ -157,3 +158,14 @@ def test_all_spans_of_a_first_window_are_counted_each_by_itself(tmp_path: Path) 
     window = [days.examples(2, [("fri", "chess")] * 2), days.examples(1, [("thu", "chess")] * 4)]
     _, memory = days.run("2", window, None)
     assert read_memory(memory.uri).vocabularies["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}
+
+
+def test_a_completed_tail_is_counted_with_the_span_that_completed_it(tmp_path: Path) -> None:
+    days = Days(tmp_path)
+    thursday, friday = days.examples(1, [("thu", "chess")] * 4), days.examples(2, [("fri", "chess")] * 2)
+    tail = Days(tmp_path / "tail").examples(1, [("thu", "chess"), ("fri", "chess")])
+    tail.set_int_custom_property(LATE, 1)
+    _, memory = days.run("1", [thursday], None)
+    _, memory = days.run("2", [thursday, friday, tail], memory)
+    # Thursday's four were counted in its own run, and are halved; its tail's one is new, as are Friday's three.
+    assert read_memory(memory.uri).vocabularies["weekday"] == {b"fri": Seen(3.0, 2), b"thu": Seen(3.0, 2)}

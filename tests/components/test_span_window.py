@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 from tfx.types import standard_artifacts
 
-from components.artifacts import RECIPE, UNFIT
-from components.resolvers import SpanWindow
+from components.artifacts import COMPLETED_BY, LATE, RECIPE, TAIL_OF, UNFIT
+from components.lineage import examples_behind
+from components.resolvers import PrecedingSpan, SpanWindow
 from tests.components.mlmd_lineage import Lineage
 
 
@@ -114,3 +116,74 @@ def test_an_unfit_span_that_a_person_accepted_is_in_the_window(lineage: Lineage)
     assert resolved() == [current.id]
     lineage.gate("RowGate", unfit, passed=True)
     assert resolved() == [current.id, unfit.id]
+
+
+def tail(lineage: Lineage, of: Any, by: Any, completed: int = 5) -> Any:
+    """Adds the completed tail of Examples."""
+    properties = {LATE: 1, TAIL_OF: of.id, COMPLETED_BY: by.id, "completed": completed}
+    return lineage.put(standard_artifacts.Examples, of, by, span=of.get_int_custom_property("span"), **properties)
+
+
+def late_window(lineage: Lineage, num_spans: int, history: list[Any], completed: list[Any]) -> list[int]:
+    """Returns the window of the last of `history`, with completed tails."""
+    given = {"examples": [history[-1]], "history": history, "completed": completed}
+    resolved = SpanWindow(num_spans, ["DataGate"], "RowGate").resolve_artifacts(lineage.store, given)
+    assert (resolved["history"], resolved["completed"]) == ([], [])
+    return [artifact.id for artifact in resolved["examples"]]
+
+
+def test_a_tail_is_in_the_window_as_long_as_the_span_that_completed_it(lineage: Lineage) -> None:
+    spans = [lineage.examples(span) for span in (1, 2, 3, 4)]
+    one, two, three, four = (artifact.id for artifact in spans)
+    tails = [tail(lineage, of, by) for of, by in itertools.pairwise(spans)]
+    of_one, of_two, of_three = (artifact.id for artifact in tails)
+    assert late_window(lineage, 1, spans, tails) == [four, of_three]
+    assert late_window(lineage, 2, spans, tails) == [four, three, of_three, of_two]
+    assert late_window(lineage, 9, spans, tails) == [four, three, two, one, of_three, of_two, of_one]
+    # A span that is run again does not learn what a later span has completed.
+    assert late_window(lineage, 9, spans[:2], tails) == [two, one, of_one]
+
+
+def test_a_tail_is_left_out_if_its_span_or_the_one_that_completed_it_must_not_be_learned_from(
+    lineage: Lineage, caplog: pytest.LogCaptureFixture
+) -> None:
+    spans = [lineage.examples(1, unfit="too many rejected"), lineage.examples(2), lineage.examples(3)]
+    tails = [tail(lineage, of, by) for of, by in itertools.pairwise(spans)]
+    assert late_window(lineage, 2, spans, tails) == [spans[2].id, spans[1].id, tails[1].id]
+    assert caplog.messages == ["the tail of span 1 is left out: too many rejected"]
+    lineage.gate("RowGate", spans[0], passed=True)  # a person accepted it
+    assert late_window(lineage, 2, spans, tails) == [spans[2].id, spans[1].id, tails[1].id, tails[0].id]
+    lineage.gate("DataGate", lineage.put(standard_artifacts.ExampleStatistics, spans[1]), passed=False)
+    assert late_window(lineage, 2, spans, tails) == [spans[2].id]  # span 2 has lost installs, say
+
+
+def test_of_a_tail_the_completion_of_the_window_s_own_ingestions_is_taken(lineage: Lineage) -> None:
+    first, second = lineage.examples(1), lineage.examples(2)
+    old = tail(lineage, first, second)
+    again = lineage.examples(1)
+    assert late_window(lineage, 2, [first, again, second], [old]) == [second.id, again.id]
+    new = tail(lineage, again, second)
+    assert late_window(lineage, 2, [first, again, second], [old, new]) == [second.id, again.id, new.id]
+    empty = tail(lineage, again, second, completed=0)
+    assert late_window(lineage, 2, [first, again, second], [empty]) == [second.id, again.id]
+
+
+def test_the_span_that_has_the_tail_is_the_one_right_before(lineage: Lineage) -> None:
+    def preceding(*history: Any) -> list[int]:
+        given = {"examples": [history[-1]], "history": [*history]}
+        resolved = PrecedingSpan().resolve_artifacts(lineage.store, given)
+        assert resolved["examples"] == []
+        return [artifact.id for artifact in resolved["history"]]
+
+    one, three, four = (lineage.examples(span) for span in (1, 3, 4))
+    assert preceding(one) == []
+    assert preceding(one, three) == []  # the tail of span 1 waits for span 2
+    assert preceding(one, three, four) == [three.id]
+    again = lineage.examples(3)
+    assert preceding(one, three, again, four) == [again.id]
+
+
+def test_behind_a_completed_tail_are_the_ingestions_of_both_spans(lineage: Lineage) -> None:
+    first, second = lineage.examples(1), lineage.examples(2)
+    model = lineage.model(second, tail(lineage, first, second))
+    assert sorted(a.id for a in examples_behind(lineage.store, model.id)) == [first.id, second.id]

@@ -206,3 +206,19 @@ def test_a_window_needs_spans(tmp_path: Path) -> None:
         "`ingestion.window_spans: 2` needs impressions whose path names the span, as {SPAN} or a date. Received: "
         "log-*.csv"
     )
+
+
+def test_late_labels_need_spans(tmp_path: Path) -> None:
+    installs = {"path": "installs.csv", "format": "csv", "keys": ["app", "r"], "late_labels": True}
+    config = small_config(
+        ("sources.impressions.path", "log-*.csv"),
+        ("sources.impressions.label", REMOVED),
+        ("sources.impressions.timestamp", "time"),
+        ("sources.installs", installs),
+    )
+    with pytest.raises(InputError) as caught:
+        check_files(config, write(tmp_path, HEADER + "1,r,a,\n"))
+    assert str(caught.value) == (
+        "`sources.installs.late_labels` needs impressions whose path names the span, as {SPAN} or a date. Received: "
+        "log-*.csv"
+    )

@@ -9,8 +9,11 @@ import ml_metadata as mlmd
 import pytest
 from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
+from tfx.dsl.components.common.resolver import Resolver
 
 from components import storage
+from components.ingestion.component import ImpressionExampleGen
+from components.late_labels.component import LateLabels
 from components.model_store.manifest import Manifest
 from components.model_store.pins import pin
 from components.model_store.versions import add_version, remove_version
@@ -166,6 +169,15 @@ def test_the_ingestion_of_an_earlier_span_is_no_run(runs: Runs) -> None:
     first = runs.run("a", pushed=False)
     runs.begin("b-ingest-1")
     runs.put("ImpressionGen", [], "Examples")
+    collect_garbage(runs.workspace, 1, dry_run=False)
+    assert there(first) == set(first)
+
+
+def test_nor_is_the_ingestion_that_completes_late_labels(runs: Runs) -> None:
+    first = runs.run("a", pushed=False)
+    runs.begin("b-ingest-1")
+    for node in (ImpressionExampleGen, Resolver, LateLabels):
+        runs.put(node.get_class_type(), [], "Examples")
     collect_garbage(runs.workspace, 1, dry_run=False)
     assert there(first) == set(first)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.counts import MIDDLE_BUCKET, Cells, CountTables, Rows, count_rows, rows_bucket, share_bucket
+from trainer.data import counted_rows
 from transform.config.config import Config, parse_config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, NUM_FOLDS, SPAN
 
@@ -165,3 +168,36 @@ def test_a_bucket_of_shares_is_half_a_logit_around_the_share_of_all_rows() -> No
 def test_one_span_and_seven_of_the_same_share_are_in_the_same_bucket() -> None:
     one, seven = (share_bucket(tf.constant(27 * k, tf.int64), tf.constant(3 * k, tf.int64), 0.3) for k in (1, 7))
     assert int(one) == int(seven) == MIDDLE_BUCKET + round(2 * (math.log(1 / 9) - math.log(3 / 7)))
+
+
+def late_rows(tmp_path: Path) -> Iterator[Rows]:
+    """Rows of one combination: 2 of span 3, 4 of span 4, and 8 of span 3 with late labels, in fold 1 each."""
+    path = tmp_path / "rows.gz"
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for span, late, number in ((3, 0, 2), (4, 0, 4), (3, 1, 8)):
+            values = {KEY: 7, "label": 0, SPAN: span, FOLD: 1, "late_label": late}
+            ints = {name: tf.train.Int64List(value=[value]) for name, value in values.items()}
+            features = {name: tf.train.Feature(int64_list=value) for name, value in ints.items()}
+            record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+            for _ in range(number):
+                writer.write(record)
+    parsing = {name: tf.io.FixedLenFeature([], tf.int64) for name in (KEY, "label", SPAN, FOLD, "late_label")}
+    return counted_rows([str(path)], parsing, config_of().spec, in_folds=True)
+
+
+def test_a_late_label_is_seen_from_the_span_after_the_one_that_completed_it(tmp_path: Path) -> None:
+    counts = count_rows(config_of().spec, late_rows(tmp_path))
+    assert read(counts, 7, span=4, fold=1) == bucket_of(2)  # an install may label a late row and one of span 4
+    assert read(counts, 7, span=5) == bucket_of(2 + 4 + 8)
+    # A late row has the span and the fold of its own span's rows, and sees what they see.
+    assert read(counts, 7, span=3, fold=1) == bucket_of(0)
+    assert read(counts, 7, span=3, fold=2) == bucket_of(2)
+
+
+def test_before_the_window_a_late_row_sees_nothing(tmp_path: Path) -> None:
+    later = (rows for rows in late_rows(tmp_path))
+    kept = [Rows({n: k[r.spans > 3] for n, k in r.keys.items()}, *(c[r.spans > 3] for c in r[1:])) for r in later]
+    counts = count_rows(config_of().spec, kept)  # of span 4: its own rows and the late ones
+    assert read(counts, 7, span=3, fold=2) == bucket_of(0)
+    assert read(counts, 7, span=4, fold=2) == bucket_of(4 + 8)
+    assert read(counts, 7, span=4, fold=1) == bucket_of(0)

@@ -145,6 +145,36 @@ def test_examples_that_share_a_label_with_an_evaluated_one_are_left_out(tmp_path
     assert sorted(ids_of(dataset)) == sorted(set(range(50)) - set(shared))
 
 
+def test_of_the_span_before_only_late_labels_of_the_evaluated_span_are_withheld(tmp_path: Path) -> None:
+    def write_late(path: Path, ids: range, late: int | None) -> str:
+        """Writes examples of span 1, all of which share their label; a span's own examples have no `late_label`."""
+        path.parent.mkdir()
+        values = {"span": 1, "label": 0, "shares_label": 1} | ({} if late is None else {"late_label": late})
+        with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for i in ids:
+                ints = {name: tf.train.Int64List(value=[value]) for name, value in (values | {"id_xf": i}).items()}
+                features = {name: tf.train.Feature(int64_list=value) for name, value in ints.items()}
+                features["weight"] = tf.train.Feature(float_list=tf.train.FloatList(value=[1.0]))
+                writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+        return str(path)
+
+    patterns = [
+        write_late(tmp_path / "own" / "a.gz", range(10), None),
+        write_late(tmp_path / "late" / "a.gz", range(10, 15), 1),
+        write_late(tmp_path / "none" / "a.gz", range(15, 20), 0),
+    ]
+    as_numbers: dict[str, Any] = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("span", "shares_label")}
+    as_numbers["late_label"] = tf.io.FixedLenFeature([], tf.int64, 0)
+
+    def trained(span: int) -> list[int]:
+        withheld = data.Withheld(span, as_numbers)
+        return sorted(ids_of(data.train_dataset(patterns, FEATURE_SPEC, training(), 1, withheld=withheld)))
+
+    assert trained(2) == [*range(10), *range(15, 20)]  # span 2's installs made the late labels
+    assert trained(1) == list(range(10, 15))
+    assert trained(3) == list(range(20))
+
+
 def test_held_out_examples_are_validated_on_and_not_trained_on(tmp_path: Path) -> None:
     patterns = window(tmp_path)
     as_numbers = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("span", "shares_label")}

@@ -214,8 +214,9 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.0.name", "label")],
-        "`name` must not be one of ['fold', 'impression_id', 'label', 'request_id', 'shares_label', 'span', "
-        "'table_key', 'timestamp', 'weight'], which are reserved. Received: 'label' (small.yaml, features.label.name).",
+        "`name` must not be one of ['fold', 'impression_id', 'label', 'late_label', 'request_id', 'shares_label', "
+        "'span', 'table_key', 'timestamp', 'weight'], which are reserved. Received: 'label' (small.yaml, "
+        "features.label.name).",
     ),
     (
         [("features.0.parts", ["tall"])],
@@ -301,6 +302,11 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("sources.impressions.label", REMOVED), ("sources.installs", INSTALLS)],
         "`installs` needs `impressions.timestamp`, to know which install follows an impression (small.yaml, sources).",
+    ),
+    (
+        [("sources.installs", INSTALLS | {"late_labels": True, "leave_out_unknown_labels": False})],
+        "`late_labels` completes what `leave_out_unknown_labels` leaves out: both must be true (small.yaml, "
+        "sources.installs).",
     ),
     (
         [("sources.impressions.request_id", REMOVED)],

@@ -45,6 +45,7 @@ ADDED_KEYS = (
     AddedKey(("spec", "features", EACH), "derive"),
     AddedKey((), "beam", {**dataclasses.asdict(Beam()), "args": []}),
     AddedKey(("spec", "features", EACH), "one_hot"),
+    AddedKey(("sources", "installs"), "late_labels", False),
 )
 
 

@@ -197,6 +197,8 @@ class Installs(Source):
       clock_skew_seconds: An install so long before its impression follows it too, as the clocks of two logs differ.
       leave_out_unknown_labels: Leave out of training and evaluation the impressions of the span's last
         `attribution_seconds`, whose labels are not known yet.
+      late_labels: Keep these impressions as the span's tail; the next span's installs complete their labels, and they
+        are trained on with that span. For install logs that have each install in the log of its own day only.
     """
 
     keys: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=4)] = ("user_id", "app_id")
@@ -204,6 +206,13 @@ class Installs(Source):
     attribution_seconds: PositiveFloat = 3600.0
     clock_skew_seconds: NonNegativeFloat = 5.0
     leave_out_unknown_labels: bool = True
+    late_labels: bool = False
+
+    @model_validator(mode="after")
+    def _late_labels_are_left_out_first(self) -> Installs:
+        if self.late_labels and not self.leave_out_unknown_labels:
+            raise ValueError("`late_labels` completes what `leave_out_unknown_labels` leaves out: both must be true")
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -71,7 +71,12 @@ def _steps(run: RunSources, counts: Counts) -> Iterator[tuple[str, int, str]]:
     training = run.report.training
     if training is None:
         return
+    if (late := run.report.late) is not None and late.completed:
+        words = f"of span {late.span}, which left them out; {numbers.count(late.found_late)} installed since its end"
+        yield "labels completed", late.completed, words
     spans = ("span" if len(run.report.spans) == 1 else "spans") + " " + ", ".join(map(str, run.report.spans))
+    if run.report.late_spans:
+        spans += ", and late labels of span " + ", ".join(map(str, run.report.late_spans))
     yield "examples of the window", training.num_examples, f"of {spans}, what the trainer may train on"
     if training.num_withheld_examples:
         yield "withheld", training.num_withheld_examples, "can share their label with an evaluation example"

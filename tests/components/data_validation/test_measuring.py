@@ -145,6 +145,7 @@ def test_the_recipe_is_of_what_makes_the_label_and_of_nothing_else(config: Confi
     assert label_recipe(with_installs(path="elsewhere.jsonl", format="jsonl")) == same
     assert label_recipe(with_installs(attribution_seconds=300)) != same
     assert label_recipe(with_installs(timestamp="when")) != same
+    assert label_recipe(with_installs(late_labels=True)) == same  # of other examples than the span's own
     assert ids(config) == ("app_id",)
 
 

@@ -1,0 +1,165 @@
+"""The TFX component that completes the labels of the span before the run's."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+from absl import logging
+from tfx import types
+
+# Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import COMPLETED_BY, LATE, TAIL_OF
+from components.execution_types import recorded_as
+from components.ingestion.example_rows import ExampleEncoder
+from components.ingestion.records import write_records
+from components.ingestion.stages import ROWS_AT_ONCE
+from components.ingestion.tail import TAIL, open_shards, read_shard, shown_times
+from components.ingestion.tail_stages import pieces_of
+from components.late_labels.completion import Completion, counts_of_shard
+from components.late_labels.counts import LateCounts
+from transform.config.config import Config
+
+COMPLETED = "completed"
+
+
+class LateLabelsSpec(ComponentSpec):  # type: ignore[misc]
+    """Inputs, outputs and parameters of LateLabels."""
+
+    PARAMETERS = {
+        "config": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "preceding": ChannelParameter(type=standard_artifacts.Examples, optional=True),
+    }
+    OUTPUTS = {COMPLETED: ChannelParameter(type=standard_artifacts.Examples)}
+
+
+class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
+    """Writes the examples of the tail of the span before, as far as their labels are known now."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        current = artifact_utils.get_single_instance(input_dict["examples"])
+        completed = artifact_utils.get_single_instance(output_dict[COMPLETED])
+        span = int(current.get_int_custom_property("span")) - 1
+        completed.split_names = artifact_utils.encode_split_names(["train", "eval"])
+        completed.set_int_custom_property("span", span)
+        completed.set_int_custom_property(LATE, 1)
+        completed.set_int_custom_property(COMPLETED_BY, current.id)
+        preceding = input_dict.get("preceding", [])
+        if preceding:
+            completed.set_int_custom_property(TAIL_OF, preceding[0].id)
+        config = Config.from_json(exec_properties["config"])
+        counts = complete(config, span, preceding[0].uri if preceding else None, current.uri, completed.uri)
+        for name, value in dataclasses.asdict(counts).items():
+            completed.set_int_custom_property(name, value)
+        logging.info("late labels: %s", counts)
+
+
+def complete(config: Config, span: int, preceding: str | None, current: str, completed: str) -> LateCounts:
+    """Completes the tail of a span, and writes its examples in two splits, a file for each shard of the tail.
+
+    Args:
+      config: The config, as ingestion has it.
+      span: The span whose tail it is.
+      preceding: The folder of its Examples; None if it was not ingested.
+      current: The folder of the next span's Examples.
+      completed: The folder of the completed Examples.
+
+    Returns:
+      What became of the tail.
+    """
+    rule = config.sources.installs
+    assert rule is not None
+    encoder = ExampleEncoder(config, span, late=True)
+    tables = list(config.sources.tables)
+    folders = {split: os.path.join(completed, f"Split-{split}") for split in ("train", "eval")}
+    for folder in folders.values():
+        tf.io.gfile.makedirs(folder)
+    shards = [] if preceding is None else open_shards(os.path.join(preceding, TAIL))
+    if not shards:
+        _write_empty(folders)
+        return LateCounts(span=span)
+    completion = Completion(os.path.join(current, TAIL), shown_times(shards), rule)
+    counts = LateCounts(span=span, rows_read=completion.rows_read)
+    for at, shard in enumerate(shards):
+        rows = read_shard(shard)
+        done = completion.of(rows)
+        for split, of_split in _by_split(done).items():
+            path = os.path.join(folders[split], _file_name(at, len(shards)))
+            write_records(path, _examples(encoder, tables, of_split))
+        counts += counts_of_shard(span, rows, done)
+    return counts
+
+
+def _write_empty(folders: Mapping[str, str]) -> None:
+    """Writes a file without examples for each split, as a split has at least one file."""
+    for folder in folders.values():
+        write_records(os.path.join(folder, _file_name(0, 1)), ())
+
+
+def _file_name(at: int, number: int) -> str:
+    return f"data_tfrecord-{at:05d}-of-{number:05d}.gz"
+
+
+def _by_split(rows: pa.Table) -> Mapping[str, pa.Table]:
+    is_eval = rows["eval"]
+    return {"train": rows.filter(pc.invert(is_eval)), "eval": rows.filter(is_eval)}
+
+
+def _examples(encoder: ExampleEncoder, tables: list[str], rows: pa.Table) -> Iterator[pa.Array]:
+    """Yields the serialized examples of rows, of which each has its own pieces of the tables."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows.slice(start, ROWS_AT_ONCE)
+        each = pa.array(range(len(some)), pa.int32())
+        pieces = {name: pieces_of(some, at) for at, name in enumerate(tables)}
+        yield encoder.examples(some, dict.fromkeys(tables, each), pieces)
+
+
+@recorded_as("components.late_labels.component.LateLabels")
+class LateLabels(base_component.BaseComponent):  # type: ignore[misc]
+    """Completes the tail of the span before the run's by the run's installs.
+
+    Outputs `completed`: Examples of the span before (`span`) with the custom property `late`, the ids of the Examples
+    that they come from, and their counts (`components.late_labels.counts`). Without a tail they are empty.
+    """
+
+    SPEC_CLASS = LateLabelsSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(LateLabelsExecutor)
+
+    def __init__(
+        self, examples: types.BaseChannel, preceding: types.BaseChannel, config: Config, code_fingerprint: str
+    ):
+        """Declares the component.
+
+        Args:
+          examples: The run's own examples.
+          preceding: Those of the span before, or none.
+          config: The config, reduced by `transform.config.component_configs.for_ingestion`.
+          code_fingerprint: The fingerprint of the component's code; part of the cache key.
+        """
+        super().__init__(
+            spec=LateLabelsSpec(
+                examples=examples,
+                preceding=preceding,
+                config=config.to_json(),
+                code_fingerprint=code_fingerprint,
+                completed=types.Channel(type=standard_artifacts.Examples),
+            )
+        )
