@@ -4,8 +4,8 @@
 
 Each task is the command that Airflow's and Kubeflow's tasks run. Both ways run the same simulated days, each in a
 workspace of its own, and take turns task by task, so that other processes slow both alike. Prints the tasks' times on a
-clock and of the processor; the latter are compared. Prints too the user time of single tasks of a resolver, which
-start, read and write ML Metadata, and end.
+clock and of the processor; the latter are compared. Prints too the user time of tasks with a resolver alone, most of
+which is imports, and of each further node in the group that begins with `schema_gen`, all resolvers and a gate.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from benchmarks.tasks import CompiledDays, Task
 from pipeline.simulator import simulate
 from transform.config.config import load_config
 
-#: At most, a grouped day's share of the processor time of a day of single nodes, and a resolver's user time in seconds.
-_MOST, _MOST_OF_TRIVIAL = 0.5, 4.0
+#: The most allowed of a grouped day's share of the processor time of a day of single nodes.
+_MOST = 0.5
 
 #: The resolvers; none of them runs an executor.
 _TRIVIAL = ("analyzer_cache", "earlier_records", "last_pushed_model", "serving_model", "span_window")
@@ -81,8 +81,13 @@ def main() -> None:
         console.print(f"{task.seconds:6.1f} s, {task.user:5.1f} s user: {', '.join(task.nodes)}")
     trivial = statistics.median(task.user for task in alone)
     console.print(f"the last day, grouped: {share:.2f} of the processor time of single nodes, at most {_MOST}")
-    console.print(f"a resolver alone: {trivial:.1f} s of user time at the median, at most {_MOST_OF_TRIVIAL:.0f}")
-    sys.exit(share > _MOST or trivial > _MOST_OF_TRIVIAL)
+    (group,) = [task for task in grouped.tasks[arguments.days] if task.nodes[0] == "schema_gen"]
+    (first,) = [task for task in single.tasks[arguments.days] if task.nodes[0] == "schema_gen"]
+    further = (group.user - first.user) / (len(group.nodes) - 1)
+    console.print(
+        f"a resolver alone: {trivial:.1f} s of user time at the median; in a group, each node adds {further:.1f} s"
+    )
+    sys.exit(share > _MOST)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 For each number of impressions a day, simulates a store and runs its days, grouped into tasks as by `wdr compile
 --group`, with the shipped config (a window of two spans) and one epoch of batches of 1,024. The last day is steady if
 it is the third or a later one. Each day is written to FOLDER as soon as it has run, and a day that is there does not
-run again, so that the sizes can be measured one after another. The marginal cost of a stage is its processor time per
+run again, so that the sizes can be measured one after another; a size whose day was interrupted starts again. The
+marginal cost of a stage is its processor time per
 impression between two sizes; it is linear if that of the larger sizes is no higher than that of the smaller ones.
 """
 
@@ -15,6 +16,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +41,9 @@ def config_of(path: Path) -> Config:
 def measure(config: Config, folder: Path, impressions: int, days: int) -> None:
     """Simulates and runs the days of one size that have not run yet."""
     size = folder / str(impressions)
+    running = size / "running"
+    if running.exists():  # a run that was interrupted continues with the nodes that are left, and would cost less
+        shutil.rmtree(size)
     pipeline = CompiledDays(config, size, size / "data", group=True)
     for day in range(1, days + 1):
         result = size / f"day-{day}.json"
@@ -53,6 +58,7 @@ def measure(config: Config, folder: Path, impressions: int, days: int) -> None:
                 num_users=impressions // _IMPRESSIONS_PER_USER,
                 num_apps=max(1_000, impressions // 500),
             )
+        running.touch()
         before = _num_bytes(pipeline.workspace)
         while pipeline.run_next(day):
             task = pipeline.tasks[day][-1]
@@ -60,6 +66,7 @@ def measure(config: Config, folder: Path, impressions: int, days: int) -> None:
         kept = _num_bytes(pipeline.workspace) - before
         document = {"processor": processor_model(), "kept": kept, "tasks": [t._asdict() for t in pipeline.tasks[day]]}
         result.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        running.unlink()
 
 
 def _num_bytes(folder: Path) -> int:

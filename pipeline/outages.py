@@ -52,8 +52,8 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
 def _beam_outage(error: BaseException) -> str | None:
     """Returns one sentence on a Beam job that lost its job server or its worker; None for any other error.
 
-    Beam's client waits for a job as long as it takes; but if a job server names a job before it runs, as Prism does,
-    `--job_server_timeout` is the limit of the whole job. So the end of a worker that Prism overlooks is noticed, too.
+    With a job server such as Prism, `--job_server_timeout` limits the whole job, so that the end of a worker that the
+    server overlooks is noticed, too.
     """
     again = "run the same command again to continue"
     if _LOST_WORKER.search(str(error)):

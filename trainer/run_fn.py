@@ -57,10 +57,10 @@ def run_fn(fn_args: Any) -> None:
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     prepared = prepare(config, tft_output, fn_args.train_files, fn_args.eval_files, fn_args.base_model)
     folder = resumable_folder(fn_args)
-    with ThreadPoolExecutor(1) as threads:  # the training leaves a part of two cores idle
-        references = threads.submit(reference_scores, prepared)
+    with ThreadPoolExecutor(1) as pool:  # a training does not use all cores all the time
+        references = pool.submit(reference_scores, prepared)
         result = prepared.train(folder)
-        log_stage("fitting the reference models")
+        log_stage("waiting for the reference models")
         write_reference_scores(references.result(), os.path.dirname(fn_args.serving_model_dir.rstrip("/")))
 
     model, transform_state, directory = prepared.model, prepared.transform_state, fn_args.serving_model_dir

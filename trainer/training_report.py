@@ -35,7 +35,7 @@ class TrainingReport:
       num_epochs: The number of epochs.
       exported_epoch: The epoch, from 1, whose weights are exported.
       seconds: The duration of the training.
-      examples_per_second: The speed of the training steps.
+      examples_per_second: The speed of the training steps, while the reference models are fitted in the same process.
       resumed_at: The steps at which the training resumed after it was killed.
       validation: The quality of the exported epoch.
       epochs: All epochs.

@@ -21,6 +21,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 #: The number of rows that are parsed or scored at once.
 BATCH_SIZE = 4096
 
+#: The line that a session of TensorFlow puts before an error's reason.
+_SESSION_HEADER = "Graph execution error:"
+
 
 class ScoringError(UserError):
     """A model cannot score some rows."""
@@ -120,7 +123,8 @@ class Scorer:
         try:
             yield
         except (OSError, LookupError, ValueError, DecodeError, tf.errors.OpError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            lines = [line for line in str(error).splitlines() if line and line != _SESSION_HEADER]
+            first = (lines or [type(error).__name__])[0][:300]
             raise ScoringError(f"the model cannot score the rows: {first} ({self._saved_model})") from error
 
 

@@ -56,6 +56,10 @@ class ModelProcess:
     ) -> None:
         self._stack.close()
 
+    def kill(self) -> None:
+        """Kills the process: what waits for its answer raises DryRunError."""
+        self._process.kill()
+
     def load(self) -> None:
         """Loads the model; raises DryRunError if that fails."""
         if "://" in self._path:

@@ -56,10 +56,14 @@ class DryRunProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
+        self.kill()
         self._process.wait()
         self._connection.close()
         self._printed.close()
+
+    def kill(self) -> None:
+        """Kills the process."""
+        self._process.kill()
 
     def ask(self, what_for: str, question: str, **arguments: Any) -> dict[str, Any]:
         """Calls a method of the process, and waits for the answer.

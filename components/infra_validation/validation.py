@@ -79,19 +79,20 @@ def validate(
         ranking = ranking_requests(config, catalog_uri, requests)
     timed = _Timed.of(requests, config.item_id.name if config.item_id else None)
     with contextlib.ExitStack() as stack:
-        # Entered first, so that it ends last: a thread that waits for a process ends once the process is killed.
-        threads = stack.enter_context(ThreadPoolExecutor(1))
         # Both processes start at once: most of their start-up time is TensorFlow's import.
         candidate = stack.enter_context(ModelProcess(model_uri, settings.timeout_seconds))
         baseline = stack.enter_context(ModelProcess(baseline_uri, settings.timeout_seconds)) if baseline_uri else None
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        if baseline:  # called first at the end: the thread may wait for the process, and needs its folder until it ends
+            stack.callback(baseline.kill)
         try:
             candidate.load()
             # The serving model loads after the candidate model, whose time to load counts, and during its first checks.
-            found = threads.submit(_problem_of, baseline, requests, timed) if baseline else None
+            baseline_check = pool.submit(_problem_of, baseline, requests, timed) if baseline else None
             _check_signatures(candidate, config)
             _check_scores(candidate.scores(requests), candidate)
             catalog_skew = {} if ranking is None else dict(_compare_from_catalog(candidate, ranking))
-            baseline_problem = found.result() if found else ""
+            baseline_problem = baseline_check.result() if baseline_check else ""
             baseline = None if baseline_problem else baseline
             change = None if baseline is None else _change(candidate, baseline, requests, ranking)
             measured, before = _measure(settings, candidate, baseline, timed)

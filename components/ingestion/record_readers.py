@@ -21,7 +21,7 @@ from transform.errors import InputError
 #: The number of rows of a Parquet file held in memory at once.
 PARQUET_BATCH_ROWS = 10_000
 
-#: In a TFRecord file, the bytes before a record, its length and that length's checksum; and after it, its checksum.
+#: The bytes before a record of a TFRecord file, its length and the length's checksum; those after it, its checksum.
 _HEAD_BYTES, _TAIL_BYTES = 12, 4
 
 #: At most so many different lengths of records are remembered.

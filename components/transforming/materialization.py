@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -18,8 +17,6 @@ from components.transforming.analysis import records_of
 
 #: The fastest level: the files are a fourth larger than by zlib's default, which takes three times as long.
 _GZIP = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
-
-_T = TypeVar("_T")
 
 Seen = Callable[[Mapping[str, Any]], None]
 
@@ -57,38 +54,14 @@ class Materialization:
           prefix: The path of the new files, to which `-00000-of-00001.gz` is added.
           seen: Called with each batch's transformed features; None if nobody wants them.
         """
-        # While a batch is encoded, a thread transforms the next one and another writes the last one.
-        with ThreadPoolExecutor(1) as transforming:
-            for number, file in enumerate(files):
-                path = f"{prefix}-{number:05d}-of-{len(files):05d}.gz"
-                with tf.io.TFRecordWriter(path, _GZIP) as writer, ThreadPoolExecutor(1) as writing:
-                    written: Future[None] | None = None
-                    for transformed in _one_ahead(transforming, self._transform, records_of([file])):
-                        if seen:
-                            seen(transformed)
-                        encoded = self._encoder.encode(self._converter.convert(transformed))
-                        if written:
-                            written.result()
-                        written = writing.submit(_write_all, writer, encoded)
-                    if written:
-                        written.result()
-
-
-def _one_ahead(thread: Executor, compute: Callable[[Any], _T], values: Iterable[Any]) -> Iterator[_T]:
-    """Yields what a function makes of each value; it computes the next result while one is used."""
-    running: Future[_T] | None = None
-    for value in values:
-        following = thread.submit(compute, value)
-        if running:
-            yield running.result()
-        running = following
-    if running:
-        yield running.result()
-
-
-def _write_all(writer: tf.io.TFRecordWriter, records: Iterable[bytes]) -> None:
-    for record in records:
-        writer.write(record)
+        for number, file in enumerate(files):
+            with tf.io.TFRecordWriter(f"{prefix}-{number:05d}-of-{len(files):05d}.gz", _GZIP) as writer:
+                for records in records_of([file]):
+                    transformed = self._transform(records)
+                    if seen:
+                        seen(transformed)
+                    for example in self._encoder.encode(self._converter.convert(transformed)):
+                        writer.write(example)
 
 
 def output_prefix(folder: str) -> str:

@@ -23,6 +23,7 @@ from tensorflow_transform import tf2_utils
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.coders import example_coder
 
+from components.evaluation.scoring_graph import ScoringGraph
 from components.push.warmup import signatures_of
 from serving.model_server import servable, tensors, tf_library
 from trainer.optimizers import RowwiseAdagrad, RowwiseAdam
@@ -127,15 +128,19 @@ def check_strings() -> None:
 
 
 def check_saved_model() -> None:
-    """A SavedModel's file lists the operation of its initialization among the signatures."""
+    """A SavedModel's file lists the operation of its initialization among the signatures; it fills the tables."""
     module = tf.Module()
-    module.serve = tf.function(lambda x: {"y": x + 1.0}, input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    module.weight = tf.Variable(3.0)
+    module.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [2.0]), default_value=0.0)
+    examples = tf.TensorSpec([None], tf.string, name="examples")
+    module.serve = tf.function(lambda x: {"scores": module.table.lookup(x) * module.weight}, input_signature=[examples])
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures={"serve": module.serve})
+        tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
         saved = saved_model_pb2.SavedModel.FromString(Path(folder, "saved_model.pb").read_bytes())
         (graph,) = saved.meta_graphs
-        assert sorted(graph.signature_def) == [servable._INIT_SIGNATURE, "serve"]
-        assert sorted(signatures_of(folder)) == ["serve"]
+        assert sorted(graph.signature_def) == [servable._INIT_SIGNATURE, "serving_default"]
+        assert sorted(signatures_of(folder)) == ["serving_default"]
+        assert ScoringGraph(folder)(np.array([b"a", b"b"], object)).tolist() == [6.0, 0.0]
 
 
 _PROTOS_ALONE = """

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from transform.trainer_predictions import TrainerPredictions, write_trainer_predictions
 
@@ -71,6 +72,10 @@ def export(kind: str, folder: Path) -> Path:
         (path / "saved_model.pb").unlink()
     elif kind == "damaged graph":
         (path / "saved_model.pb").write_bytes(b"\xff" * 100)
+    elif kind == "no restoring":
+        saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+        saved.meta_graphs[0].saver_def.restore_op_name = "save/restore"
+        (path / "saved_model.pb").write_bytes(saved.SerializeToString())
     return folder
 
 

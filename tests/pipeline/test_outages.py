@@ -6,12 +6,14 @@ import errno
 import os
 from pathlib import Path
 
+import grpc
 import pytest
 from ml_metadata import errors as mlmd_errors
 
 from pipeline.metadata.connection import METADATA_URL
 from pipeline.outages import outage
 from pipeline.workspace import Workspace
+from tests.prism import free_port
 
 LOST = "PostgreSQL metadata source error: server closed the connection unexpectedly"
 TOLD = "ML Metadata at postgresql://db:5432/mlmd is not available; once it is, run the same command again to continue"
@@ -52,6 +54,33 @@ def test_another_error_is_no_outage(workspace: Workspace, error: Exception) -> N
 def test_a_file_is_never_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(METADATA_URL, raising=False)
     assert outage(mlmd_errors.InternalError(LOST), Workspace.at(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("waits", "says"),
+    [
+        (False, "Beam's job server (`--job_endpoint`) ended, or cannot be reached; "),
+        (True, "the Beam job did not end within `--job_server_timeout`, 300 seconds if it is not given: "),
+    ],
+)
+def test_a_job_server_that_is_away(workspace: Workspace, waits: bool, says: str) -> None:
+    with grpc.insecure_channel(f"localhost:{free_port()}") as channel:
+        call = channel.unary_unary("/a.Service/Method")
+        with pytest.raises(grpc.RpcError) as raised:
+            call(b"", timeout=0.5 if waits else 60, wait_for_ready=waits)
+    told = outage(raised.value, workspace)
+    assert told is not None
+    assert told.startswith(says)
+    assert "run the same command again to continue" in told
+
+
+def test_a_worker_of_prism_that_ended(workspace: Workspace) -> None:
+    told = outage(RuntimeError("Pipeline job-001 failed: SDK worker disconnected: w1"), workspace)
+    assert told == (
+        "a worker of the Beam job ended before its work was done, or never connected; once the pool of workers "
+        "(`--environment_config`) runs, run the same command again to continue (RuntimeError: Pipeline job-001 failed: "
+        "SDK worker disconnected: w1)"
+    )
 
 
 def test_a_full_disk(workspace: Workspace) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from trainer.evaluation import Metrics, measure
+from tests.trainer.memory_data import batches_of
+from trainer.evaluation import Metrics, logits_function, measure
+from trainer.model import Features, WideDeep
+from transform.config.config import Config
 
 
 def test_auc_is_the_share_of_pairs_in_order_ties_counting_half() -> None:
@@ -68,3 +73,29 @@ def test_examples_without_weight_have_no_quality() -> None:
     ones, zeros = np.array([1.0, 0.0], np.float32), np.zeros(2, np.float32)
     assert measure(ones, ones, zeros) == Metrics(2, None, None)
     assert measure(ones, ones, np.array([1.0, 0.0], np.float32)).auc is None
+
+
+class CountingModel(WideDeep):
+    """The wide part alone; counts the graphs that are made of its logits."""
+
+    num_graphs = 0
+
+    def logits(self, features: Features, weights_of: object = None) -> tf.Tensor:
+        self.num_graphs += 1
+        return super().logits(features)
+
+
+def test_batches_of_any_size_share_a_graph(config: Config) -> None:
+    settings = dataclasses.replace(config.model, parts="wide")
+    model = CountingModel(config.spec, settings, {"app": 9, "installed_x_app": 9})
+    for weights in model.table_weights.values():
+        weights.assign(np.arange(math.prod(weights.shape), dtype=np.float32).reshape(weights.shape))
+    logits_of = logits_function(model)
+    apps, nothing = np.array([1, 2, 3], np.int64), np.zeros(3, np.float32)
+    batches = [features for features, _, _ in batches_of(apps, nothing, nothing, batch_size=2)]
+    found = [logits_of(features).numpy() for features in batches]
+    assert model.num_graphs == 1
+    assert [len(logits) for logits in found] == [2, 1]
+    expected = [WideDeep.logits(model, features).numpy() for features in batches]
+    np.testing.assert_allclose(np.concatenate(found), np.concatenate(expected))
+    assert len(set(np.concatenate(expected))) > 1

@@ -130,7 +130,7 @@ def test_the_evaluation_scores_as_the_whole_model_does(exported: str, examples: 
     expected = signature(examples=tf.constant(examples))[SCORES_OUTPUT].numpy()
     found = ScoringGraph(exported)(np.array(examples, object))
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=5e-6)
 
 
 def test_a_candidate_scores_alone_as_in_a_batch(exported: str, examples: list[bytes]) -> None:

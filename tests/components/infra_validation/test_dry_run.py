@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,21 +36,25 @@ ON_THREADS = frozenset({"nan weight", "hidden nan", "constant", "truncated"})
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
-    """The verdicts by kind of model, and on the good model with a serving model that cannot be loaded."""
+    """The verdicts by kind of model, and on models with a serving model that cannot be loaded, or that hangs."""
     folder = tmp_path_factory.mktemp("models")
     window = [examples_artifact(folder / "examples", train=[], eval=[example(x, label=x % 2) for x in range(8)])]
     models = {kind: export(kind, folder / kind) for kind in ("good", "hangs", *PROBLEMS)}
     for folder_of in models.values():
         write_good_scores(folder_of, range(8))
 
-    def verdict_on(kind: str, baseline: Path | None = None) -> Verdict:
-        settings = InfraValidation(num_requests=5, timeout_seconds=15) if kind == "hangs" else SETTINGS
+    def verdict_on(kind: str, baseline: Path | None = None, timeout_seconds: float = 60) -> Verdict:
+        settings = dataclasses.replace(SETTINGS, timeout_seconds=timeout_seconds)
         out = folder / f"{kind} blessing {baseline is not None}"
         return validate(settings, models[kind], window, out, baseline)
 
     with ThreadPoolExecutor(2) as pool:
-        running = {kind: pool.submit(verdict_on, kind) for kind in models.keys() - ON_THREADS}
+        running = {
+            kind: pool.submit(verdict_on, kind, timeout_seconds=15 if kind == "hangs" else 60)
+            for kind in models.keys() - ON_THREADS
+        }
         running["broken baseline"] = pool.submit(verdict_on, "good", models["truncated"])
+        running["hanging baseline"] = pool.submit(verdict_on, "constant", models["hangs"], timeout_seconds=3600)
         in_processes = {kind: future.result() for kind, future in running.items()}
     with on_threads():
         return in_processes | {kind: verdict_on(kind) for kind in ON_THREADS}
@@ -84,6 +89,12 @@ def test_a_serving_model_that_cannot_be_run_stops_no_other(verdicts: dict[str, V
     assert (verdict["blessed"], verdict["problems"], verdict["baseline"]) == (1, [], None)
     assert verdict["baseline_problem"].startswith(PROBLEMS["truncated"])
     assert len(verdict["candidate"]["latency"]) == 3
+
+
+def test_a_refused_model_does_not_wait_for_the_serving_model(verdicts: dict[str, Verdict]) -> None:
+    """The serving model would answer after an hour."""
+    assert verdicts["hanging baseline"]["problems"] == verdicts["constant"]["problems"]
+    assert verdicts["hanging baseline"]["blessed"] == 0
 
 
 @pytest.mark.parametrize("number", [0, 1])
