@@ -109,7 +109,7 @@ EXPECTED = (
     Expected(r"curl -d ", r'"outputs": ?\{'),
     Expected(r"curl SERVER:8501/", r'"state": "AVAILABLE"'),
     Expected(r"diff ", r"^> +installs:$", code=1),
-    Expected(r"grep -l ", r"\A\S+\.json\n\Z"),
+    Expected(r"grep -l ", r'\A(\S+\.json:  "(span|skipped_by|reason)": .+\n){3}\Z'),
     Expected(r"pre-commit install", r"^pre-commit installed at \.git/hooks/pre-commit$"),
     Expected(r"python -c ", r"/configs$"),
 )  # fmt: skip
