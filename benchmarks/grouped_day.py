@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -24,9 +23,6 @@ from benchmarks.machine import processor_model
 from benchmarks.tasks import CompiledDays, Task
 from pipeline.simulator import simulate
 from transform.config.config import load_config
-
-#: The most allowed of a grouped day's share of the processor time of a day of single nodes.
-_MOST = 0.5
 
 #: The resolvers; none of them runs an executor.
 _TRIVIAL = ("analyzer_cache", "earlier_records", "last_pushed_model", "serving_model", "span_window")
@@ -51,7 +47,7 @@ def _cells(tasks: Sequence[Task]) -> tuple[str, str, str]:
 
 
 def main() -> None:
-    """Prints the times; exits with 1 if a limit is exceeded."""
+    """Prints the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("tests/e2e/small_store.yaml"))
     parser.add_argument("--days", type=int, default=2, help="The last one has a baseline.")
@@ -71,7 +67,6 @@ def main() -> None:
     table = Table(box=None)
     for column in ("day", "single tasks", "s", "CPU s", "grouped tasks", "s", "CPU s", "share of CPU s"):
         table.add_column(column, justify="right")
-    share = 0.0
     for span in range(1, arguments.days + 1):
         share = processor_seconds(grouped.tasks[span]) / processor_seconds(single.tasks[span])
         table.add_row(str(span), *_cells(single.tasks[span]), *_cells(grouped.tasks[span]), f"{share:.2f}")
@@ -80,14 +75,12 @@ def main() -> None:
     for task in (*grouped.tasks[arguments.days], *alone):
         console.print(f"{task.seconds:6.1f} s, {task.user:5.1f} s user: {', '.join(task.nodes)}")
     trivial = statistics.median(task.user for task in alone)
-    console.print(f"the last day, grouped: {share:.2f} of the processor time of single nodes, at most {_MOST}")
     (group,) = [task for task in grouped.tasks[arguments.days] if task.nodes[0] == "schema_gen"]
     (first,) = [task for task in single.tasks[arguments.days] if task.nodes[0] == "schema_gen"]
     further = (group.user - first.user) / (len(group.nodes) - 1)
     console.print(
         f"a resolver alone: {trivial:.1f} s of user time at the median; in a group, each node adds {further:.1f} s"
     )
-    sys.exit(share > _MOST)
 
 
 if __name__ == "__main__":
