@@ -32,7 +32,7 @@ from tests.e2e.bad_store import ok_in_process
 from tests.soak.remains import remains
 from tests.soak.same_days import differences
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # Go builds Prism in minutes where its cache is cold
 
 AGAIN = "run the same command again to continue"
 LOST_WORKER = (
