@@ -25,19 +25,16 @@ def check_files(config: Config, found: SpanFiles) -> None:
         window of several spans, or late labels, but its logs have no spans.
     """
     window = config.ingestion.window_spans
-    if window > 1 and not has_spans(config):
-        paths = list(config.sources.impressions.paths.values())
-        raise InputError(
-            f"`ingestion.window_spans: {window}` needs impressions whose path names the span, as {{SPAN}} or a date. "
-            f"Received: {paths[0]}"
-        )
-    installs = config.sources.installs
-    if installs is not None and installs.late_labels and not has_spans(config):
-        paths = list(config.sources.impressions.paths.values())
-        raise InputError(
-            "`sources.installs.late_labels` needs impressions whose path names the span, as {SPAN} or a date. "
-            f"Received: {paths[0]}"
-        )
+    needs_spans = {
+        f"`ingestion.window_spans: {window}`": window > 1,
+        "`sources.installs.late_labels`": config.sources.has_late_labels,
+    }
+    for key, is_set in needs_spans.items():
+        if is_set and not has_spans(config):
+            paths = list(config.sources.impressions.paths.values())
+            raise InputError(
+                f"{key} needs impressions whose path names the span, as {{SPAN}} or a date. Received: {paths[0]}"
+            )
     for name, by_split in found.files.items():
         source = config.sources.of(name)
         columns = _column_names(config, name)

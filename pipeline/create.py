@@ -185,7 +185,7 @@ def _whole_pipeline(
 
 def _late_labels(config: Config, examples: Channel) -> list[BaseNode]:
     """Returns the nodes that complete the tail of the span before; none without `late_labels`."""
-    if config.sources.installs is None or not config.sources.installs.late_labels:
+    if not config.sources.has_late_labels:
         return []
     preceding_span = Resolver(
         strategy_class=PrecedingSpan,

@@ -56,7 +56,7 @@ def raw_schema(config: Config) -> schema_pb2.Schema:
             bookkeeping = schema.feature.add(name=name, type=kind, not_in_environment=[SERVING])
             bookkeeping.presence.min_count = 1
             bookkeeping.value_count.min, bookkeeping.value_count.max = 1, 1
-    if config.sources.installs is not None and config.sources.installs.late_labels:
+    if config.sources.has_late_labels:
         late = schema.feature.add(name=LATE_LABEL, type=schema_pb2.INT, not_in_environment=[SERVING])
         late.value_count.max = 1  # a span's own examples do not have it
     return schema

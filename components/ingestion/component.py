@@ -119,7 +119,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         )
         for path in (folder, outputs.train, outputs.eval, quarantine.uri, *outputs.snapshots.values()):
             tf.io.gfile.makedirs(path)
-        if config.sources.installs is not None and config.sources.installs.late_labels:
+        if config.sources.has_late_labels:
             tf.io.gfile.makedirs(f"{outputs.tail}/{OPEN}")
         try:
             self._run(task_of(config, files, span, folder), files, outputs, quarantine.uri)

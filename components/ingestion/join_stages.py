@@ -228,8 +228,7 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
 
     def _open(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Iterator[Any]:
         """Yields a part of impressions whose labels are not known yet, if the next span completes them."""
-        installs = self._task.config.sources.installs
-        if installs is not None and installs.late_labels:
+        if self._task.config.sources.has_late_labels:
             path = self._task.path("open", part.order)
             is_eval = pa.array(self._is_eval(part, rows, times, latest), pa.bool_())
             scratch.write_table(path, rows.append_column("eval", is_eval))

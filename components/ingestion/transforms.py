@@ -151,7 +151,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         split = self._split(joined, ends)
         counted.append(split[COUNTED])
         self._write(root, split, paths)
-        if config.sources.installs is not None and config.sources.installs.late_labels:
+        if config.sources.has_late_labels:
             self._write_tail(root, split, paths, ends)
         rejected = rejected | "Rejected" >> beam.Flatten()
         _ = (

@@ -272,6 +272,11 @@ class Sources:
                 raise ValueError(f"a table must not be called {name!r}")
         return self
 
+    @property
+    def has_late_labels(self) -> bool:
+        """Whether a span's tail is kept, and completed by the next span's installs."""
+        return self.installs is not None and self.installs.late_labels
+
     def of(self, name: str) -> Source | Impressions:
         """The settings of a source by its name."""
         if name == IMPRESSIONS:
