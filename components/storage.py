@@ -152,12 +152,16 @@ def copy_folder(
     for relative in sorted(files(source), key=lambda name: name == "saved_model.pb"):
         if leave_out(relative):
             continue
-        old, new = os.path.join(source, relative), os.path.join(target, relative)
-        make_folder(os.path.dirname(new))
-        if is_remote(old) or is_remote(new):
-            _gfile().copy(old, new)
-        elif not (link and _linked(old, new)):
-            shutil.copyfile(old, new)
+        copy_file(os.path.join(source, relative), os.path.join(target, relative), link=link)
+
+
+def copy_file(source: str, target: str, *, link: bool = False) -> None:
+    """Copies a file to a path where there is none; creates the folder. `link` is that of `copy_folder`."""
+    make_folder(os.path.dirname(target))
+    if is_remote(source) or is_remote(target):
+        _gfile().copy(source, target)
+    elif not (link and _linked(source, target)):
+        shutil.copyfile(source, target)
 
 
 def _linked(old: str, new: str) -> bool:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 from tensorflow_transform import analyzers
 from tfx_bsl import sketches
 
+from components import storage
 from components.transforming import token_counts
 from components.transforming.token_counts import TokenCounter
 from components.transforming.traced_graph import (
@@ -28,6 +30,9 @@ from components.transforming.traced_graph import (
 
 #: Rows that the graph reads at once. A larger batch has fewer distinct tokens per row, and needs more memory.
 BATCH_SIZE = 4096
+
+#: Tokens that are written to a vocabulary's file at once.
+_TOKENS_AT_ONCE = 100_000
 
 
 def records_of(files: Sequence[str]) -> tf.data.Dataset:
@@ -48,28 +53,22 @@ class AnalysisCache:
         self._earlier = earlier
 
     def take_over(self, span: str, key: str) -> bool:
-        """Copies a result of the earlier run, if there is one; returns whether there is."""
+        """Copies a result of the earlier run, if there is one; returns whether there is. A local copy is a link."""
         if self._earlier is None:
             return False
-        path = self._path(self._earlier, span, key)
-        if not tf.io.gfile.exists(path):
+        path = _result_path(self._earlier, span, key)
+        if not storage.exists(path):
             return False
-        self.write(span, key, _read(path))
+        storage.copy_file(path, self.path(span, key), link=True)
         return True
 
-    def read(self, span: str, key: str) -> bytes:
-        """Returns a result of this run."""
-        return _read(self._path(self._folder, span, key))
+    def path(self, span: str, key: str) -> str:
+        """Returns the path of a result of this run."""
+        return _result_path(self._folder, span, key)
 
-    def write(self, span: str, key: str, content: bytes) -> None:
-        """Stores a result of this run."""
-        path = self._path(self._folder, span, key)
-        tf.io.gfile.makedirs(os.path.dirname(path))
-        _write(path, content)
 
-    @staticmethod
-    def _path(folder: str, span: str, key: str) -> str:
-        return os.path.join(folder, "spans", hashlib.sha256(span.encode()).hexdigest(), key)
+def _result_path(folder: str, span: str, key: str) -> str:
+    return os.path.join(folder, "spans", hashlib.sha256(span.encode()).hexdigest(), key)
 
 
 def _read(path: str) -> bytes:
@@ -98,7 +97,7 @@ def analyze(
       spans: The files of examples by span, in the order in which spans are merged. A span's name, such as the examples'
         folder, stands for its rows: the cache has its results under this name.
       cache: The results of earlier runs, and the place for this run's.
-      scratch: A folder for the vocabulary files.
+      scratch: A folder for the vocabulary files, and for temporary files.
 
     Returns:
       The results by the names of the tensors that they replace.
@@ -107,10 +106,9 @@ def analyze(
     for number, phase in enumerate(traced_graph.phases):
         # What depends on results of the whole window is of this run only.
         store = cache if number == 0 else AnalysisCache(os.path.join(scratch, f"phase-{number}"), None)
-        _analyze_spans(traced_graph, phase, feature_spec, spans, store, known)
+        _analyze_spans(traced_graph, phase, feature_spec, spans, store, scratch, known)
         for analyzer in phase:
-            of_spans = (store.read(span, analyzer.key) for span in spans)
-            known |= _result(analyzer, of_spans, scratch)
+            known |= _result(analyzer, [store.path(span, analyzer.key) for span in spans], scratch)
     dtypes = {r.name: r.dtype for phase in traced_graph.phases for a in phase for r in results_of(a)}
     return {name: tf.constant(value, dtypes[name]) for name, value in known.items()}
 
@@ -121,36 +119,46 @@ def _analyze_spans(
     feature_spec: Mapping[str, Any],
     spans: Mapping[str, Sequence[str]],
     store: AnalysisCache,
+    scratch: str,
     known: Mapping[str, np.ndarray],
 ) -> None:
     """Computes what the store has not: each span's counts and sketches for the analyzers of a phase."""
     functions: dict[tuple[str, ...], AnalysisFunction] = {}
+    by_key = {a.key: a for a in phase}  # a mean and a variance of the same numbers have one
     for span, files in spans.items():
-        missing = [a for a in phase if not store.take_over(span, a.key)]
+        missing = [a for key, a in by_key.items() if not store.take_over(span, key)]
         if missing:
             keys = tuple(a.key for a in missing)
             if keys not in functions:
                 functions[keys] = analysis_function(traced_graph, missing, feature_spec, known)
-            for key, content in _span_results(functions[keys], missing, files).items():
-                store.write(span, key, content)
+            paths = {a.key: store.path(span, a.key) for a in missing}
+            for path in paths.values():
+                tf.io.gfile.makedirs(os.path.dirname(path))
+            _analyze_span(functions[keys], missing, files, paths, scratch)
 
 
-def _span_results(function: AnalysisFunction, missing: Sequence[Analyzer], files: Sequence[str]) -> dict[str, bytes]:
-    """Computes the tokens' counts, the sketches and the moments of a span, in one pass over its files."""
-    counters = {a.key: TokenCounter() for a in missing if isinstance(a, Vocabulary)}
+def _analyze_span(
+    function: AnalysisFunction,
+    missing: Sequence[Analyzer],
+    files: Sequence[str],
+    paths: Mapping[str, str],
+    scratch: str,
+) -> None:
+    """Writes the tokens' counts, the sketches and the moments of a span by their keys, in one pass over its files."""
+    counters = {a.key: TokenCounter(os.path.join(scratch, a.key)) for a in missing if isinstance(a, Vocabulary)}
     combiners = {a.key: a.combiner for a in missing if not isinstance(a, Vocabulary)}
     found = {key: combiner.create_accumulator() for key, combiner in combiners.items()}
-    for records in records_of(files):
-        values = function(records)
+    for values in function(records_of(files)):
         for key, counter in counters.items():
             counter.add(*values[key])
         for key, combiner in combiners.items():
             found[key] = combiner.add_input(found[key], values[key])
-    results = {key: token_counts.serialized(counter.table()) for key, counter in counters.items()}
+    for key, counter in counters.items():
+        counter.write(paths[key])
     for key, combiner in combiners.items():
         is_sketch = isinstance(combiner, analyzers.QuantilesCombiner)
-        results[key] = _state(_of_span(combiner, found[key])) if is_sketch else _state_of_moments(found[key])
-    return results
+        state = _state(_of_span(combiner, found[key])) if is_sketch else _state_of_moments(found[key])
+        _write(paths[key], state)
 
 
 # tf.Transform 1.21.0 has Beam combine the batches of a dataset with a fan-out, and then those of all datasets. A sketch
@@ -204,17 +212,27 @@ def _moments(combiner: analyzers.WeightedMeanAndVarCombiner, of_spans: Iterable[
     return extracted
 
 
-def _result(analyzer: Analyzer, of_spans: Iterable[bytes], scratch: str) -> dict[str, np.ndarray]:
+def _result(analyzer: Analyzer, paths: Sequence[str], scratch: str) -> dict[str, np.ndarray]:
     """Merges an analyzer's results of the spans; returns what replaces tensors, by their names."""
     if isinstance(analyzer, Quantiles):
-        return {analyzer.boundaries.name: _boundaries(analyzer.combiner, of_spans)}
+        return {analyzer.boundaries.name: _boundaries(analyzer.combiner, map(_read, paths))}
     if isinstance(analyzer, Moments):
-        moments = _moments(analyzer.combiner, of_spans)
+        moments = _moments(analyzer.combiner, map(_read, paths))
         return {result.name: value for result, value in zip(analyzer.results, moments, strict=True)}
-    counted = token_counts.merged(token_counts.deserialized(content) for content in of_spans)
-    kept = analyzer.pruning.kept(counted)
+    num_tokens, frequent = 0, []
+    for part in token_counts.merged([token_counts.read(path) for path in paths]):
+        num_tokens += part.num_rows
+        frequent.append(analyzer.pruning.frequent(part))
+    kept = analyzer.pruning.kept(frequent)
     path = os.path.join(scratch, analyzer.file_name)
-    _write(path, b"".join(token + b"\n" for token in token_counts.ordered(kept, analyzer.reserved)))
-    sizes = [(r, counted.num_rows) for r in analyzer.unfiltered_size]
+    _write_vocabulary(path, token_counts.ordered(kept, analyzer.reserved))
+    sizes = [(r, num_tokens) for r in analyzer.unfiltered_size]
     sizes += [(r, len(kept)) for r in analyzer.filtered_size]
     return {analyzer.file.name: np.array(path)} | {r.name: np.array(max(size, 1), np.int64) for r, size in sizes}
+
+
+def _write_vocabulary(path: str, tokens: pa.ChunkedArray) -> None:
+    """Writes a vocabulary, a token a line."""
+    with tf.io.gfile.GFile(path, "wb") as file:
+        for begin in range(0, len(tokens), _TOKENS_AT_ONCE):
+            file.write(b"".join(token + b"\n" for token in tokens.slice(begin, _TOKENS_AT_ONCE).to_pylist()))

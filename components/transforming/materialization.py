@@ -56,8 +56,8 @@ class Materialization:
         """
         for number, file in enumerate(files):
             with tf.io.TFRecordWriter(f"{prefix}-{number:05d}-of-{len(files):05d}.gz", _GZIP) as writer:
-                for records in records_of([file]):
-                    transformed = self._transform(records)
+                # The next batch is transformed while one is written.
+                for transformed in records_of([file]).map(self._transform).prefetch(1):
                     if seen:
                         seen(transformed)
                     for example in self._encoder.encode(self._converter.convert(transformed)):

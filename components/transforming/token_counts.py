@@ -1,76 +1,147 @@
-"""Counts the tokens of vocabularies in columns, and orders a vocabulary as tf.Transform 1.21.0 does."""
+"""Counts the tokens of vocabularies in columns, and orders a vocabulary as tf.Transform 1.21.0 does.
+
+A table of counts has a row for each distinct token: its hash, the token and its count, sorted by hash and, where the
+hashes are equal, by token. So tables are added up range by range of the hashes, and what does not fit into memory is
+written to files meanwhile.
+"""
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-import io
-from collections.abc import Iterable, Sequence
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import tensorflow as tf
 
-_SCHEMA = pa.schema([("token", pa.large_binary()), ("count", pa.int64())])
+from components import storage
 
-#: Pending rows are merged when there are this many of them, or twice as many as after the last merge.
-_MERGE_ROWS = 1 << 20
+_SCHEMA = pa.schema([("hash", pa.int64()), ("token", pa.large_binary()), ("count", pa.int64())])
+
+#: Hashes are below it: those of `tf.strings.to_hash_bucket_fast` with this number of buckets.
+HASH_BUCKETS = 2**63 - 1
+
+#: Rows that are added up at once: some 60 MB, and twice as much while they are sorted.
+_ROWS_AT_ONCE = 1 << 20
 
 #: What tf.Transform 1.21.0 writes for a vocabulary without a token: `analyzers.get_empy_vocabulary_dummy_value`.
 EMPTY_VOCABULARY = b"49d0cd50-04bb-48c0-bc6f-5b575dce351a"
 
 
 class TokenCounter:
-    """Adds up the counts of tokens, batch by batch; it holds one row for each distinct token, and a batch's more."""
+    """Adds up the counts of tokens, batch by batch, with at most `_ROWS_AT_ONCE` rows and a batch in memory.
 
-    def __init__(self) -> None:
-        self._parts: list[pa.Table] = []
+    Args:
+      scratch: The path of temporary files, to which a number is added; its folder exists.
+    """
+
+    def __init__(self, scratch: str) -> None:
+        self._scratch = scratch
+        self._pending: list[pa.Table] = []
         self._rows = 0
-        self._limit = _MERGE_ROWS
+        self._files: list[str] = []
 
-    def add(self, joined: bytes, lengths: np.ndarray, counts: np.ndarray) -> None:
+    def add(self, joined: bytes, lengths: np.ndarray, hashes: np.ndarray, counts: np.ndarray) -> None:
         """Adds a batch.
 
         Args:
           joined: Its distinct tokens, one behind the other.
           lengths: The number of bytes of each, int32 `[n]`.
+          hashes: The hash of each, int64 `[n]`.
           counts: How often each occurs, int64 `[n]`.
         """
-        number = len(lengths)
-        if number:
-            offsets = np.zeros(number + 1, np.int64)
-            np.cumsum(lengths, out=offsets[1:])
-            buffers = [None, pa.py_buffer(offsets), pa.py_buffer(joined)]
-            tokens = pa.Array.from_buffers(pa.large_binary(), number, buffers)
-            self._parts.append(pa.table([tokens, pa.array(counts, pa.int64())], schema=_SCHEMA))
-            self._rows += number
-            if self._rows >= self._limit:
-                self._parts = [merged(self._parts)]
-                self._rows = self._parts[0].num_rows
-                self._limit = max(_MERGE_ROWS, 2 * self._rows)
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(joined)]
+        tokens = pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers)
+        self._pending.append(pa.table([pa.array(hashes), tokens, pa.array(counts)], schema=_SCHEMA))
+        self._rows += len(lengths)
+        if self._rows >= _ROWS_AT_ONCE:
+            self._pending = [summed(self._pending)]
+            self._rows = self._pending[0].num_rows
+            if self._rows > _ROWS_AT_ONCE // 2:  # otherwise adding up again soon pays
+                self._files.append(f"{self._scratch}-{len(self._files)}")
+                write(self._pending, self._files[-1])
+                self._pending, self._rows = [], 0
 
-    def table(self) -> pa.Table:
-        """Returns each token once, with its count, in the order in which the tokens came."""
-        return merged(self._parts)
-
-
-def merged(tables: Iterable[pa.Table]) -> pa.Table:
-    """Returns each token of the tables once, with the sum of its counts, in the order in which they come."""
-    whole = pa.concat_tables([_SCHEMA.empty_table(), *tables])
-    summed = whole.group_by("token", use_threads=False).aggregate([("count", "sum")])
-    return pa.table([summed["token"], summed["count_sum"]], schema=_SCHEMA)
+    def write(self, path: str) -> None:
+        """Writes the counts of all batches to a file, and removes the temporary files."""
+        write(merged([*map(read, self._files), summed(self._pending)]), path)
+        for file in self._files:
+            storage.remove(file)
 
 
-def serialized(table: pa.Table) -> bytes:
-    """Returns a table of counts in Arrow's IPC format."""
-    sink = io.BytesIO()
-    with pa.ipc.new_file(sink, _SCHEMA) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
+def summed(tables: Iterable[pa.Table]) -> pa.Table:
+    """Returns each token of some tables once, with the sum of its counts, sorted; the tables need not be sorted."""
+    whole = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
+    if not whole.num_rows:
+        return whole
+    hashes, tokens = whole["hash"].to_numpy(), whole["token"].chunk(0)
+    order = np.argsort(hashes)
+    begins = _changes(hashes[order])
+    if not _repeat(tokens, order, begins):  # two tokens have the same hash
+        order = pc.sort_indices(whole, [("hash", "ascending"), ("token", "ascending")]).to_numpy()
+        in_order = tokens.take(pa.array(order))
+        begins = _changes(hashes[order])
+        begins[1:] |= pc.not_equal(in_order[1:], in_order[:-1]).to_numpy(zero_copy_only=False)
+    firsts = np.flatnonzero(begins)
+    counts = np.add.reduceat(whole["count"].to_numpy()[order], firsts)
+    return pa.table([hashes[order[firsts]], tokens.take(pa.array(order[firsts])), counts], schema=_SCHEMA)
 
 
-def deserialized(content: bytes) -> pa.Table:
-    """Reads what `serialized` wrote."""
-    return pa.ipc.open_file(pa.BufferReader(content)).read_all().cast(_SCHEMA)
+def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Where a value is not the one before it, bool `[n]`; the first always."""
+    return np.concatenate([[True], values[1:] != values[:-1]])
+
+
+def _repeat(tokens: pa.Array, order: npt.NDArray[np.int64], begins: npt.NDArray[np.bool_]) -> bool:
+    """Whether each token, in an order, equals the last one before it at which something begins."""
+    repeated = np.flatnonzero(~begins)
+    firsts = np.flatnonzero(begins)[np.cumsum(begins)[repeated] - 1]
+    pairs = (tokens.take(pa.array(order[places])) for places in (repeated, firsts))
+    return bool(pc.all(pc.equal(*pairs), min_count=0).as_py())
+
+
+def merged(tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
+    """Yields each token of sorted tables once, with the sum of its counts: a sorted table, in parts.
+
+    A part is of a range of hashes, such that a part has some `_ROWS_AT_ONCE` of the tables' rows.
+    """
+    num_parts = -(-sum(table.num_rows for table in tables) // _ROWS_AT_ONCE)
+    begins = [0] * len(tables)
+    for part in range(1, num_parts + 1):
+        limit = HASH_BUCKETS * part // num_parts
+        ends = [bisect.bisect_left(table["hash"], limit, key=pa.Int64Scalar.as_py) for table in tables]
+        yield summed(t.slice(begin, end - begin) for t, begin, end in zip(tables, begins, ends, strict=True))
+        begins = ends
+
+
+def write(parts: Iterable[pa.Table], path: str) -> None:
+    """Writes a table of counts, given in parts, in Arrow's IPC format."""
+    if storage.is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            local = os.path.join(folder, "counts")
+            write(parts, local)
+            storage.copy_file(local, path)
+        return
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+        for part in parts:
+            writer.write_table(part)
+
+
+def read(path: str) -> pa.Table:
+    """Reads what `write` wrote; a local file stays on the disk and is mapped into memory."""
+    if storage.is_remote(path):
+        with tf.io.gfile.GFile(path, "rb") as file:
+            source = pa.BufferReader(file.read())
+    else:
+        source = pa.memory_map(path)
+    return pa.ipc.open_file(source).read_all()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,16 +157,29 @@ class Pruning:
     min_count: float
     max_size: int | None
 
-    def kept(self, counted: pa.Table) -> list[bytes]:
-        """Returns the tokens with the highest counts first, and of equal counts those with the greatest bytes first."""
-        kept = counted.filter(pc.greater_equal(counted["count"], self.min_count))
-        order = pc.sort_indices(kept, sort_keys=[("count", "descending"), ("token", "descending")])
-        tokens: list[bytes] = kept["token"].take(order[: self.max_size]).to_pylist()
+    def frequent(self, counted: pa.Table) -> pa.Table:
+        """Returns the rows of the tokens that occur often enough."""
+        return counted.filter(pc.greater_equal(counted["count"], self.min_count))
+
+    def kept(self, frequent: Sequence[pa.Table]) -> pa.Array:
+        """Returns the tokens to keep, large_binary `[any]`, of tables that `frequent` returned.
+
+        The tokens with the highest counts come first, and of equal counts those with the greatest bytes.
+        """
+        whole = pa.concat_tables([_SCHEMA.empty_table(), *frequent])
+        order = pc.sort_indices(whole, [("count", "descending"), ("token", "descending")])
+        tokens = whole["token"].take(order[: self.max_size]).combine_chunks()
         # A vocabulary with a maximum size gets its stand-in before the reserved tokens are added, others afterwards.
-        return [EMPTY_VOCABULARY] if self.max_size is not None and not tokens else tokens
+        return _tokens([EMPTY_VOCABULARY]) if self.max_size is not None and not len(tokens) else tokens
 
 
-def ordered(kept: Sequence[bytes], reserved: Sequence[bytes]) -> list[bytes]:
+def ordered(kept: pa.Array, reserved: Sequence[bytes]) -> pa.ChunkedArray:
     """Returns a vocabulary: the reserved tokens in their order, then the others; never empty."""
-    taken = frozenset(reserved)
-    return [*reserved, *(token for token in kept if token not in taken)] or [EMPTY_VOCABULARY]
+    first = _tokens(reserved)
+    others = kept.filter(pc.invert(pc.is_in(kept, first)))
+    tokens = pa.chunked_array([first, others])
+    return tokens if len(tokens) else pa.chunked_array([_tokens([EMPTY_VOCABULARY])])
+
+
+def _tokens(tokens: Sequence[bytes]) -> pa.Array:
+    return pa.array(tokens, pa.large_binary())

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers, impl_helper, tf_utils
 
-from components.transforming.token_counts import Pruning
+from components.transforming.token_counts import HASH_BUCKETS, Pruning
 
 PreprocessingFn = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -194,7 +194,7 @@ def _vocabulary(graph: Any, operation: Any, result: Result, digests: _Digests) -
     if len(operation.inputs) > 1:
         reserved = tuple(tf_utils.fetch_vocabulary_reserved_tokens(graph, write.vocab_filename).tolist())
     return Vocabulary(
-        key=digests.of("vocabulary", sources),
+        key=digests.of("sorted counts", sources),
         source=sources[0],
         pruning=Pruning(prune.frequency_threshold, prune.top_k),
         file_name=write.vocab_filename,
@@ -300,9 +300,9 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-#: Takes serialized examples, string `[batch]`; returns, by key, for a vocabulary its distinct tokens as
-#: `TokenCounter.add` takes them, and for the others what their combiner's `add_input` takes.
-AnalysisFunction = Callable[[tf.Tensor], dict[str, tuple[Any, ...]]]
+#: Takes batches of serialized examples, string `[batch]`; yields for each batch, by key, for a vocabulary its distinct
+#: tokens as `TokenCounter.add` takes them, and for the others what their combiner's `add_input` takes.
+AnalysisFunction = Callable[[tf.data.Dataset], Iterator[dict[str, tuple[Any, ...]]]]
 
 
 def analysis_function(
@@ -346,13 +346,12 @@ def analysis_function(
         of_analyzers = tf.nest.pack_sequence_as(tensors, found)
         return {key: _unique(of[0]) if key in vocabularies else of for key, of in of_analyzers.items()}
 
-    def run(records: tf.Tensor) -> dict[str, tuple[Any, ...]]:
-        return {key: tuple(value.numpy() for value in of) for key, of in values(records).items()}
-
-    return run
+    # The next batch is computed while the caller takes up one.
+    return lambda batches: batches.map(values).prefetch(1).as_numpy_iterator()
 
 
 def _unique(tokens: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """The distinct tokens, joined to one string, their lengths in bytes, and their counts."""
+    """The distinct tokens, joined to one string, their lengths in bytes, their hashes and their counts."""
     distinct, _, counts = tf.unique_with_counts(tf.reshape(tokens, [-1]), tf.int64)
-    return tf.strings.reduce_join(distinct), tf.strings.length(distinct), counts
+    hashes = tf.strings.to_hash_bucket_fast(distinct, HASH_BUCKETS)
+    return tf.strings.reduce_join(distinct), tf.strings.length(distinct), hashes, counts

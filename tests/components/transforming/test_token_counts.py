@@ -4,41 +4,92 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from components.transforming import token_counts
-from components.transforming.token_counts import EMPTY_VOCABULARY, Pruning, TokenCounter, deserialized, merged, ordered
+from components.transforming.token_counts import EMPTY_VOCABULARY, Pruning, TokenCounter, merged, ordered, read
 
 
-def counted(*batches: list[bytes]) -> TokenCounter:
-    counter = TokenCounter()
+def hashes_of(tokens: Iterable[bytes]) -> np.ndarray:
+    """A hash by which many tokens are equal."""
+    return np.array([sum(token) % 7 * 10**18 for token in tokens], np.int64)
+
+
+def add(counter: TokenCounter, batch: list[bytes]) -> None:
+    distinct = Counter(batch)
+    lengths = np.array([len(token) for token in distinct], np.int32)
+    counter.add(b"".join(distinct), lengths, hashes_of(distinct), np.array(list(distinct.values()), np.int64))
+
+
+def counted(folder: Path, *batches: list[bytes]) -> pa.Table:
+    folder.mkdir()
+    counter = TokenCounter(str(folder / "scratch"))
     for batch in batches:
-        distinct = Counter(batch)
-        lengths = np.array([len(token) for token in distinct], np.int32)
-        counter.add(b"".join(distinct), lengths, np.array(list(distinct.values()), np.int64))
-    return counter
+        add(counter, batch)
+    counter.write(str(folder / "counts"))
+    assert [path.name for path in folder.iterdir()] == ["counts"]
+    return read(str(folder / "counts"))
 
 
-def test_counts_of_batches_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_counts, "_MERGE_ROWS", 7)  # merges many times
+def as_dict(table: pa.Table) -> dict[bytes, int]:
+    return dict(zip(table["token"].to_pylist(), table["count"].to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize("rows_at_once", [7, 100, 1 << 20])
+def test_counts_of_batches_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int) -> None:
+    monkeypatch.setattr(token_counts, "_ROWS_AT_ONCE", rows_at_once)  # writes many temporary files, some, and none
     rng = random.Random(1)
     tokens = [rng.randbytes(rng.choice([0, 1, 1, 2])) for _ in range(2000)]
-    table = counted(*(tokens[i : i + 9] for i in range(0, len(tokens), 9))).table()
-    assert dict(zip(table["token"].to_pylist(), table["count"].to_pylist(), strict=True)) == Counter(tokens)
-    assert table["token"].to_pylist() == list(dict.fromkeys(tokens))
+    table = counted(tmp_path / "a", *(tokens[i : i + 9] for i in range(0, len(tokens), 9)))
+    assert as_dict(table) == Counter(tokens)
+    pairs = list(zip(hashes_of(table["token"].to_pylist()).tolist(), table["token"].to_pylist(), strict=True))
+    assert pairs == sorted(pairs)
+    assert table["hash"].to_pylist() == [pair[0] for pair in pairs]
 
 
-def test_spans_are_merged_after_they_were_stored() -> None:
-    first, second = counted([b"a", b"b"], [b"a"]).table(), counted([b"b", b"\xc3\x28"]).table()
-    stored = [deserialized(token_counts.serialized(table)) for table in (first, second, counted().table())]
-    whole = merged(stored)
-    assert dict(zip(whole["token"].to_pylist(), whole["count"].to_pylist(), strict=True)) == {
+def test_temporary_files_are_written_once_there_are_many_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_counts, "_ROWS_AT_ONCE", 4)
+    counter = TokenCounter(str(tmp_path / "scratch"))
+    for _ in range(9):
+        add(counter, [b"a", b"b"])
+    assert not list(tmp_path.iterdir())
+    add(counter, [b"c", b"d"])
+    assert [path.name for path in tmp_path.iterdir()] == ["scratch-0"]
+    assert as_dict(read(str(tmp_path / "scratch-0"))) == {b"a": 9, b"b": 9, b"c": 1, b"d": 1}
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
+def test_spans_are_merged_after_they_were_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(token_counts, "_ROWS_AT_ONCE", rows_at_once)
+    spans = [
+        counted(tmp_path / "1", [b"a", b"b"], [b"a"]),
+        counted(tmp_path / "2", [b"b", b"\xc3\x28"]),
+        counted(tmp_path / "3"),
+    ]
+    parts = list(merged(spans))
+    assert {token: count for part in parts for token, count in as_dict(part).items()} == {
         b"a": 2,
         b"b": 2,
         b"\xc3\x28": 1,
     }
+    assert sum(part.num_rows for part in parts) == 3
+    assert len(parts) == -(-4 // rows_at_once)
+
+
+def test_counts_on_another_file_system_are_read_whole() -> None:
+    counter = TokenCounter("ram://scratch")
+    add(counter, [b"a", b"b", b"a"])
+    counter.write("ram://counts")
+    assert as_dict(read("ram://counts")) == {b"a": 2, b"b": 1}
 
 
 TOKENS = [b"a"] * 3 + [b"b"] * 3 + [b"c"] * 2 + [b"\xff"] * 2 + [b"d"]
@@ -56,9 +107,12 @@ TOKENS = [b"a"] * 3 + [b"b"] * 3 + [b"c"] * 2 + [b"\xff"] * 2 + [b"d"]
     ],
 )
 def test_the_most_frequent_tokens_are_kept_and_of_equals_the_greatest(
-    min_count: int, max_size: int | None, expected: list[bytes]
+    tmp_path: Path, min_count: int, max_size: int | None, expected: list[bytes]
 ) -> None:
-    assert Pruning(min_count, max_size).kept(counted(TOKENS).table()) == expected
+    pruning = Pruning(min_count, max_size)
+    whole = counted(tmp_path / "a", TOKENS)
+    frequent = [pruning.frequent(whole.slice(0, 2)), pruning.frequent(whole.slice(2))]
+    assert pruning.kept(frequent).to_pylist() == expected
 
 
 @pytest.mark.parametrize(
@@ -71,4 +125,4 @@ def test_the_most_frequent_tokens_are_kept_and_of_equals_the_greatest(
     ],
 )
 def test_reserved_tokens_come_first_and_once(kept: list[bytes], reserved: list[bytes], expected: list[bytes]) -> None:
-    assert ordered(kept, reserved) == expected
+    assert ordered(pa.array(kept, pa.large_binary()), reserved).to_pylist() == expected
