@@ -101,21 +101,40 @@ def int_entries(name: str, numbers: npt.NDArray[Any]) -> pa.Array:
     return _entries(name, _INT64_LIST, _with_prefixes(_varints(numbers), lambda length: _VALUES + varint(length)))
 
 
+def int_list_entries(name: str, lengths: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> pa.Array:
+    """Returns the map entries of a feature with a list of int64 in each row; of an empty list an entry, too.
+
+    Args:
+      name: The feature.
+      lengths: How many numbers each row has, `[rows]`.
+      numbers: The numbers, row by row.
+    """
+    encoded = _varints(numbers)
+    places = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = pa.py_buffer(np.frombuffer(encoded.buffers()[1], np.int32)[places])
+    packed = pa.Array.from_buffers(pa.binary(), len(lengths), [None, offsets, encoded.buffers()[2]])
+    items = _with_prefixes(packed, lambda length: _VALUES + varint(length) if length else b"")
+    return _entries(name, _INT64_LIST, items)
+
+
 def _packed(number: int) -> bytes:
     return _field(_VALUES, varint(number))
 
 
 def _varints(numbers: npt.NDArray[Any]) -> pa.Array:
-    """Returns each number as a varint; the numbers must not be negative."""
-    groups = np.ones(len(numbers), np.int64)
-    for shift in range(7, _INT64_BITS - 1, 7):
-        groups += numbers >> shift > 0
+    """Returns each int64 as a varint."""
+    left = numbers.astype(np.int64).view(np.uint64)
+    groups = np.ones(len(left), np.int64)
+    for shift in range(7, _INT64_BITS, 7):
+        groups += left >> np.uint64(shift) > 0
     width = int(groups.max(initial=1))
     at = np.arange(width)
-    encoded = (numbers[:, np.newaxis] >> (7 * at)) & 0x7F | np.where(at < groups[:, np.newaxis] - 1, 0x80, 0)
+    shifts = (7 * at).astype(np.uint64)
+    encoded = (left[:, np.newaxis] >> shifts) & np.uint64(0x7F)
+    encoded |= np.where(at < groups[:, np.newaxis] - 1, np.uint64(0x80), np.uint64(0))
     offsets = np.concatenate([[0], np.cumsum(groups)]).astype(np.int32)
     data = encoded.astype(np.uint8)[at < groups[:, np.newaxis]]
-    return pa.Array.from_buffers(pa.binary(), len(numbers), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return pa.Array.from_buffers(pa.binary(), len(left), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 def joined(pieces: Sequence[pa.Array]) -> pa.Array:

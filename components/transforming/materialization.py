@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-# tf.Transform 1.21.0 and tfx-bsl 1.21.0 have no public names for these.
-from tensorflow_transform import impl_helper
-from tfx_bsl.coders import example_coder
-
+from components.ingestion import encoding
+from components.ingestion.records import write_records
 from components.transforming.analysis import records_of
-
-#: The fastest level: the files are a fourth larger than by zlib's default, which takes three times as long.
-_GZIP = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
 
 Seen = Callable[[Mapping[str, Any]], None]
 
@@ -30,9 +27,6 @@ class Materialization:
     """
 
     def __init__(self, output: tft.TFTransformOutput, feature_spec: Mapping[str, Any]) -> None:
-        schema = output.transformed_metadata.schema
-        self._converter = impl_helper.make_tensor_to_arrow_converter(schema)
-        self._encoder = example_coder.RecordBatchToExamplesEncoder(schema)
         self._loaded = tf.saved_model.load(output.transform_savedmodel_dir)  # keeps the graph's tables
         transform_fn = self._loaded.transform_fn
         ((inputs,), _) = transform_fn.structured_input_signature
@@ -55,13 +49,24 @@ class Materialization:
           seen: Called with each batch's transformed features; None if nobody wants them.
         """
         for number, file in enumerate(files):
-            with tf.io.TFRecordWriter(f"{prefix}-{number:05d}-of-{len(files):05d}.gz", _GZIP) as writer:
-                # The next batch is transformed while one is written.
-                for transformed in records_of([file]).map(self._transform).prefetch(1):
-                    if seen:
-                        seen(transformed)
-                    for example in self._encoder.encode(self._converter.convert(transformed)):
-                        writer.write(example)
+            write_records(f"{prefix}-{number:05d}-of-{len(files):05d}.gz", self._examples(file, seen))
+
+    def _examples(self, file: str, seen: Seen | None) -> Iterator[pa.Array]:
+        # The next batch is transformed while one is written.
+        for transformed in records_of([file]).map(self._transform).prefetch(1):
+            if seen:
+                seen(transformed)
+            yield encoding.examples([_entries(name, transformed[name]) for name in sorted(transformed)])
+
+
+def _entries(name: str, values: Any) -> pa.Array:
+    """Serializes a batch of a transformed feature: float32 or int64 `[batch]`, or int64 SparseTensor `[batch, any]`."""
+    if isinstance(values, tf.SparseTensor):
+        lengths = np.bincount(values.indices.numpy()[:, 0], minlength=int(values.dense_shape[0]))
+        return encoding.int_list_entries(name, lengths, values.values.numpy())
+    if values.dtype == tf.float32:
+        return encoding.float_entries(name, pa.array(values.numpy()))
+    return encoding.int_entries(name, values.numpy())
 
 
 def output_prefix(folder: str) -> str:

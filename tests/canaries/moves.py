@@ -286,10 +286,6 @@ MOVES: dict[str, list[Move]] = {
         gone(impl_helper, "METADATA_DIR_NAME"),
         gone(metadata_io, "write_metadata"),
     ],
-    "check_example_encoder": [
-        gone(impl_helper, "make_tensor_to_arrow_converter"),
-        gone(example_coder, "RecordBatchToExamplesEncoder"),
-    ],
     "check_sketch": [now(sketches, "QuantilesSketch", lambda *arguments: object())],
     "check_example_decoder": [gone(example_coder, "ExamplesToRecordBatchDecoder")],
     "check_saved_model": [_other_init_op],

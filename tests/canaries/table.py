@@ -744,14 +744,6 @@ PRIVATE_USES = (
     ),
     PrivateUse(
         *TFT,
-        "tensorflow_transform.impl_helper",
-        ("make_tensor_to_arrow_converter",),
-        ("components/transforming/materialization.py",),
-        _OWN_ANALYSIS,
-        of_transform.check_example_encoder,
-    ),
-    PrivateUse(
-        *TFT,
         "tensorflow_transform.tf_metadata.schema_utils",
         ("schema_as_feature_spec",),
         ("components/transforming/executor.py", "trainer/signatures.py"),

@@ -8,11 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform import analyzer_nodes, analyzers, annotators, graph_tools, impl_helper, tf_utils
 from tensorflow_transform.tf_metadata import metadata_io
 from tfx_bsl import sketches
-from tfx_bsl.coders import example_coder
 
 from components.transforming.token_counts import EMPTY_VOCABULARY
 from components.transforming.traced_graph import Moments, Quantiles, Vocabulary, traced
@@ -67,16 +65,6 @@ def check_saved_transform() -> None:
         metadata_io.write_metadata(metadata, str(Path(folder) / "written"))
         assert (Path(folder) / "written" / "schema.pbtxt").is_file()
     assert [feature.name for feature in metadata.schema.feature] == ["x"]
-
-
-def check_example_encoder() -> None:
-    """Tensors become a record batch by a schema, and this becomes serialized examples."""
-    schema = schema_pb2.Schema()
-    schema.feature.add(name="x", type=schema_pb2.INT)
-    values = tf.SparseTensor([[0, 0], [2, 0]], tf.constant([5, 6], tf.int64), [3, 1])
-    batch = impl_helper.make_tensor_to_arrow_converter(schema).convert({"x": values})
-    rows = example_coder.RecordBatchToExamplesEncoder(schema).encode(batch)
-    assert [list(tf.train.Example.FromString(r).features.feature["x"].int64_list.value) for r in rows] == [[5], [], [6]]
 
 
 def check_sketch() -> None:
