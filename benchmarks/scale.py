@@ -1,13 +1,22 @@
 """Measures a steady day at several sizes: time, processor time and memory of each stage, and what the run keeps.
 
     python -m benchmarks.scale --folder FOLDER --impressions 100000 1000000 --days 3
+    python -m benchmarks.scale --folder FOLDER --impressions 100000 --days 1 --hot-user 0.3 --hot-app 0.1
 
 For each number of impressions a day, simulates a store and runs its days, grouped into tasks as by `wdr compile
---group`, with the shipped config (a window of two spans) and one epoch of batches of 1,024. The last day is steady if
-it is the third or a later one. Each day is written to FOLDER as soon as it has run, and a day that is there does not
-run again, so that the sizes can be measured one after another; a size whose day was interrupted starts again. The
-marginal cost of a stage is its processor time per
-impression between two sizes; it is linear if that of the larger sizes is no higher than that of the smaller ones.
+--group`, with the shipped config (a window of two spans), one epoch of batches of 1,024, and `gauc` by user. The last
+day is steady if it is the third or a later one. The marginal cost of a stage is its processor time per impression
+between two sizes; it is linear if that of the larger sizes is no higher than that of the smaller ones.
+
+`--hot-user` and `--hot-app` measure a second log of each size too, in which one user has that share of the requests,
+and one app that share of the impressions (`benchmarks.hot_keys`), and compare it with the even one.
+
+Each task's figures are written to FOLDER as soon as it has run, and what is there does not run again, so that the
+measurement may be interrupted at any time. A task that was interrupted runs again as a whole, in the workspace as it
+was before the task: given the same workspace, `wdr run-node` would remove what the interrupted node has left, but would
+not run the task's finished nodes again, and a training would go on from its checkpoint. Nothing of the interrupted
+attempt is left but what the operating system keeps of files in memory. Interrupt by Ctrl-C, or kill the whole process
+group: a task that outlives this process is reported when it is to run again.
 """
 
 from __future__ import annotations
@@ -20,69 +29,132 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.attempts import put_back, whole_attempt
+from benchmarks.hot_keys import Shares, rewrite_day
 from benchmarks.machine import processor_model
 from benchmarks.tasks import CompiledDays, Task
 from pipeline.simulator import simulate
+from pipeline.simulator.day_folders import published_paths
 from transform.config.config import Config, load_config
+from transform.config.schedule import SUCCESS_MARKER
 
 _IMPRESSIONS_PER_USER = 20
+_USER = "user_id"
+_EVEN = Shares(0.0, 0.0)
 
 
 def config_of(path: Path) -> Config:
-    """Returns a config with one epoch of batches of 1,024, so that the steps are in proportion to the rows."""
+    """Returns a config with one epoch of batches of 1,024, so that the steps are in proportion to the rows.
+
+    The groups of `gauc` are the users, so that a hot user is a large group; for that, a row must have a user.
+    """
     config = load_config(path)
-    return dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=1024, num_epochs=1))
+    features = tuple(
+        dataclasses.replace(feature, required=True) if feature.name == _USER else feature
+        for feature in config.spec.features
+    )
+    return dataclasses.replace(
+        config,
+        spec=dataclasses.replace(config.spec, features=features),
+        training=dataclasses.replace(config.training, batch_size=1024, num_epochs=1),
+        evaluation=dataclasses.replace(config.evaluation, gauc_by=_USER),
+    )
 
 
-def measure(config: Config, folder: Path, impressions: int, days: int) -> None:
-    """Simulates and runs the days of one size that have not run yet."""
-    size = folder / str(impressions)
-    running = size / "running"
-    if running.exists():  # a run that was interrupted continues with the nodes that are left, and would cost less
-        shutil.rmtree(size)
+def folder_of(folder: Path, impressions: int, shares: Shares = _EVEN) -> Path:
+    """Returns the folder of one size's logs, workspace and results."""
+    return folder / "-".join(filter(None, [str(impressions), shares.name]))
+
+
+def measure(config: Config, folder: Path, impressions: int, days: int, shares: Shares = _EVEN) -> None:
+    """Simulates and runs the days of one size that have not run yet, and the tasks that are left of a day."""
+    size = folder_of(folder, impressions, shares)
     pipeline = CompiledDays(config, size, size / "data", group=True)
     for day in range(1, days + 1):
-        result = size / f"day-{day}.json"
-        if result.exists():
-            continue
-        if not (size / "data" / "impressions" / f"day-{day}" / "_SUCCESS").exists():
-            simulate(
-                size / "data",
-                first_day=day,
-                num_days=1,
-                impressions_per_day=impressions,
-                num_users=impressions // _IMPRESSIONS_PER_USER,
-                num_apps=max(1_000, impressions // 500),
-            )
-        running.touch()
-        before = _num_bytes(pipeline.workspace)
-        while pipeline.run_next(day):
-            task = pipeline.tasks[day][-1]
-            print(f"{impressions:,}, day {day}: {task.nodes[0]} {task.seconds:.0f} s", flush=True)
-        kept = _num_bytes(pipeline.workspace) - before
-        document = {"processor": processor_model(), "kept": kept, "tasks": [t._asdict() for t in pipeline.tasks[day]]}
-        result.write_text(json.dumps(document, indent=1), encoding="utf-8")
-        running.unlink()
+        even = folder_of(folder, impressions) / "data"
+        _simulate(even, impressions, day)
+        if shares.name and not _is_complete(size / "data", day):
+            rewrite_day(even, size / "data", day, shares)
+        _measure_day(pipeline, size, day)
+
+
+def _is_complete(data: Path, day: int) -> bool:
+    return (data / "impressions" / f"day-{day}" / SUCCESS_MARKER).exists()
+
+
+def _simulate(data: Path, impressions: int, day: int) -> None:
+    """Simulates a day if it is not there yet."""
+    if _is_complete(data, day):
+        return
+    for path in published_paths(data, day):  # of a simulation that was interrupted
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+    simulate(
+        data,
+        first_day=day,
+        num_days=1,
+        impressions_per_day=impressions,
+        num_users=impressions // _IMPRESSIONS_PER_USER,
+        num_apps=max(1_000, impressions // 500),
+    )
+
+
+def _measure_day(pipeline: CompiledDays, size: Path, day: int) -> None:
+    result = size / f"day-{day}.json"
+    document: dict[str, Any] = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {"tasks": []}
+    if "kept" in document:
+        return
+    done = pipeline.tasks[day] = _tasks(document)
+    for copy in size.glob("before-*"):
+        if copy.name == _copy(day, len(done)):
+            put_back(copy, pipeline.workspace)
+        else:  # it was to be removed: its task's figures are written
+            shutil.rmtree(copy)
+    document = {"processor": processor_model(), "bytes_before": _num_bytes(pipeline.workspace), **document}
+    while len(done) < len(pipeline.planned):
+        with whole_attempt(pipeline.workspace, size / _copy(day, len(done))):
+            pipeline.run_next(day)
+            document["tasks"] = [task._asdict() for task in done]
+            _write(result, document)
+        print(f"{size.name}, day {day}: {done[-1].nodes[0]} {done[-1].seconds:.0f} s", flush=True)
+    document["kept"] = _num_bytes(pipeline.workspace) - document["bytes_before"]
+    _write(result, document)
+
+
+def _copy(day: int, number: int) -> str:
+    """Returns the name of the workspace's copy while a task runs."""
+    return f"before-{day}-{number}"
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    part.rename(path)
 
 
 def _num_bytes(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def _tasks(document: dict[str, Any]) -> list[Task]:
+    return [Task(**{**task, "nodes": tuple(task["nodes"])}) for task in document["tasks"]]
+
+
 def read_day(path: Path) -> tuple[list[Task], int, str]:
     """Returns a day's tasks, the bytes that its run keeps, and the processor's model."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    tasks = [Task(**{**task, "nodes": tuple(task["nodes"])}) for task in document["tasks"]]
-    return tasks, document["kept"], document["processor"]
+    return _tasks(document), document["kept"], document["processor"]
 
 
 def table_of(folder: Path, sizes: Sequence[int], day: int) -> Table:
     """Returns the stages' costs at each size, and their marginal costs from each size to the next."""
-    by_size = {size: read_day(folder / str(size) / f"day-{day}.json") for size in sizes}
+    by_size = {size: read_day(folder_of(folder, size) / f"day-{day}.json") for size in sizes}
     processors = sorted({processor for _, _, processor in by_size.values()})
     table = Table(title=f"day {day}; {'; '.join(processors)}", box=None)
     table.add_column("task, by its first node")
@@ -97,6 +169,26 @@ def table_of(folder: Path, sizes: Sequence[int], day: int) -> Table:
     table.add_row("all", *_cells(totals, sizes))
     kept = [cell for _, num_bytes, _ in by_size.values() for cell in ("", "", "", f"{num_bytes / 1e9:.2f}")]
     table.add_row("kept on disk, GB", *kept, *[""] * (len(sizes) - 1))
+    return table
+
+
+def comparison_of(folder: Path, size: int, day: int, shares: Shares) -> Table:
+    """Returns the stages' costs of the log with hot keys beside those of the even one."""
+    even, _, processor = read_day(folder_of(folder, size) / f"day-{day}.json")
+    hot, _, hot_processor = read_day(folder_of(folder, size, shares) / f"day-{day}.json")
+    processors = "; ".join(sorted({processor, hot_processor}))
+    table = Table(title=f"{size:,} impressions, day {day}, {shares.name} against even; {processors}", box=None)
+    table.add_column("task, by its first node")
+    for column in ("CPU s: even", "hot", "ratio", "GB largest: even", "hot", "ratio", "GB all: even", "hot", "ratio"):
+        table.add_column(column, justify="right")
+    for of_even, of_hot in zip([*even, _total(even)], [*hot, _total(hot)], strict=True):
+        figures = [
+            (of_even.user + of_even.system, of_hot.user + of_hot.system, 1.0),
+            (of_even.largest, of_hot.largest, 1e9),
+            (of_even.together, of_hot.together, 1e9),
+        ]
+        cells = [f"{x / unit:.1f} {y / unit:.1f} {y / x:.2f}".split() for x, y, unit in figures]
+        table.add_row(of_even.nodes[0] if of_even.nodes else "all", *itertools.chain(*cells))
     return table
 
 
@@ -124,11 +216,27 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--impressions", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--days", type=int, default=3)
+    parser.add_argument(
+        "--hot-user", type=float, default=0.0, metavar="SHARE", help="One user's share of the requests."
+    )
+    parser.add_argument(
+        "--hot-app", type=float, default=0.0, metavar="SHARE", help="One app's share of the impressions."
+    )
     arguments = parser.parse_args()
+    folder, shares = arguments.folder.absolute(), Shares(arguments.hot_user, arguments.hot_app)
+    try:
+        shares.check()
+    except ValueError as error:
+        parser.error(str(error))
     config, sizes = config_of(arguments.config), sorted(arguments.impressions)
     for size in sizes:
-        measure(config, arguments.folder.absolute(), size, arguments.days)
-    Console(width=240 if not sys.stdout.isatty() else None).print(table_of(arguments.folder, sizes, arguments.days))
+        measure(config, folder, size, arguments.days)
+        if shares.name:
+            measure(config, folder, size, arguments.days, shares)
+    console = Console(width=240 if not sys.stdout.isatty() else None)
+    console.print(table_of(folder, sizes, arguments.days))
+    if shares.name:
+        console.print(*[comparison_of(folder, size, arguments.days, shares) for size in sizes])
 
 
 if __name__ == "__main__":
