@@ -16,7 +16,7 @@ from tfx_bsl import sketches
 
 from components import storage
 from components.transforming import token_counts
-from components.transforming.token_counts import TokenCounter
+from components.transforming.token_counts import CountsFile, TokenCounter
 from components.transforming.traced_graph import (
     AnalysisFunction,
     Analyzer,
@@ -220,7 +220,7 @@ def _result(analyzer: Analyzer, paths: Sequence[str], scratch: str) -> dict[str,
         moments = _moments(analyzer.combiner, map(_read, paths))
         return {result.name: value for result, value in zip(analyzer.results, moments, strict=True)}
     num_tokens, frequent = 0, []
-    for part in token_counts.merged([token_counts.read(path) for path in paths]):
+    for part in token_counts.merged([CountsFile(path) for path in paths]):
         num_tokens += part.num_rows
         frequent.append(analyzer.pruning.frequent(part))
     kept = analyzer.pruning.kept(frequent)

@@ -1,14 +1,14 @@
 """Counts the tokens of vocabularies in columns, and orders a vocabulary as tf.Transform 1.21.0 does.
 
 A table of counts has a row for each distinct token: its hash, the token and its count, sorted by hash and, where the
-hashes are equal, by token. So tables are added up range by range of the hashes, and what does not fit into memory is
-written to files meanwhile.
+hashes are equal, by token. Its file has a batch for each of `NUM_RANGES` ranges of hashes. So files are added up range
+by range, and what does not fit into memory is written to files meanwhile.
 """
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
+import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +26,14 @@ _SCHEMA = pa.schema([("hash", pa.int64()), ("token", pa.large_binary()), ("count
 #: Hashes are below it: those of `tf.strings.to_hash_bucket_fast` with this number of buckets.
 HASH_BUCKETS = 2**63 - 1
 
-#: Rows that are added up at once: some 60 MB, and twice as much while they are sorted.
+#: The ranges of hashes, all of one size. Of 100 million rows, a range has 1.6 million, or some 90 MB.
+NUM_RANGES = 64
+
+#: Rows that are kept in memory: some 60 MB, and twice as much while they are sorted.
 _ROWS_AT_ONCE = 1 << 20
+
+#: To a fourth of the size, in half the time that adding up takes.
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
 
 #: What tf.Transform 1.21.0 writes for a vocabulary without a token: `analyzers.get_empy_vocabulary_dummy_value`.
 EMPTY_VOCABULARY = b"49d0cd50-04bb-48c0-bc6f-5b575dce351a"
@@ -66,12 +72,14 @@ class TokenCounter:
             self._rows = self._pending[0].num_rows
             if self._rows > _ROWS_AT_ONCE // 2:  # otherwise adding up again soon pays
                 self._files.append(f"{self._scratch}-{len(self._files)}")
-                write(self._pending, self._files[-1])
+                _write(_by_range(self._pending[0]), self._files[-1])
                 self._pending, self._rows = [], 0
 
     def write(self, path: str) -> None:
         """Writes the counts of all batches to a file, and removes the temporary files."""
-        write(merged([*map(read, self._files), summed(self._pending)]), path)
+        pending = _by_range(summed(self._pending))
+        files = [CountsFile(file) for file in self._files]
+        _write((summed([*parts, part]) for *parts, part in zip(*map(_parts, files), pending, strict=True)), path)
         for file in self._files:
             storage.remove(file)
 
@@ -107,41 +115,54 @@ def _repeat(tokens: pa.Array, order: npt.NDArray[np.int64], begins: npt.NDArray[
     return bool(pc.all(pc.equal(*pairs), min_count=0).as_py())
 
 
-def merged(tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
-    """Yields each token of sorted tables once, with the sum of its counts: a sorted table, in parts.
+def _by_range(table: pa.Table) -> list[pa.Table]:
+    """Splits a sorted table into the ranges of hashes."""
+    limits = [HASH_BUCKETS * number // NUM_RANGES for number in range(1, NUM_RANGES)]
+    ends = np.searchsorted(table["hash"].to_numpy(), limits).tolist()
+    return [table.slice(begin, end - begin) for begin, end in itertools.pairwise([0, *ends, table.num_rows])]
 
-    A part is of a range of hashes, such that a part has some `_ROWS_AT_ONCE` of the tables' rows.
+
+class CountsFile:
+    """A file of counts: of a local one, only the range that is read is in memory.
+
+    Args:
+      path: The file.
     """
-    num_parts = -(-sum(table.num_rows for table in tables) // _ROWS_AT_ONCE)
-    begins = [0] * len(tables)
-    for part in range(1, num_parts + 1):
-        limit = HASH_BUCKETS * part // num_parts
-        ends = [bisect.bisect_left(table["hash"], limit, key=pa.Int64Scalar.as_py) for table in tables]
-        yield summed(t.slice(begin, end - begin) for t, begin, end in zip(tables, begins, ends, strict=True))
-        begins = ends
+
+    def __init__(self, path: str) -> None:
+        if storage.is_remote(path):
+            with tf.io.gfile.GFile(path, "rb") as file:
+                source = pa.BufferReader(file.read())
+        else:
+            source = pa.memory_map(path)
+        self._reader = pa.ipc.open_file(source)
+
+    def range(self, number: int) -> pa.Table:
+        """Returns the rows of a range of hashes, from 0 to `NUM_RANGES` - 1."""
+        return pa.Table.from_batches([self._reader.get_batch(number)])
 
 
-def write(parts: Iterable[pa.Table], path: str) -> None:
-    """Writes a table of counts, given in parts, in Arrow's IPC format."""
+def _parts(file: CountsFile) -> Iterator[pa.Table]:
+    return map(file.range, range(NUM_RANGES))
+
+
+def merged(files: Sequence[CountsFile]) -> Iterator[pa.Table]:
+    """Yields each token of some files once, with the sum of its counts: a sorted table for each range of hashes."""
+    return map(summed, zip(*map(_parts, files), strict=True))
+
+
+def _write(parts: Iterable[pa.Table], path: str) -> None:
+    """Writes the tables of all ranges of hashes to a file."""
     if storage.is_remote(path):
         with tempfile.TemporaryDirectory() as folder:
             local = os.path.join(folder, "counts")
-            write(parts, local)
+            _write(parts, local)
             storage.copy_file(local, path)
         return
-    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, _SCHEMA, options=_COMPRESSED) as writer:
         for part in parts:
-            writer.write_table(part)
-
-
-def read(path: str) -> pa.Table:
-    """Reads what `write` wrote; a local file stays on the disk and is mapped into memory."""
-    if storage.is_remote(path):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            source = pa.BufferReader(file.read())
-    else:
-        source = pa.memory_map(path)
-    return pa.ipc.open_file(source).read_all()
+            columns = [column.combine_chunks() for column in part.columns]
+            writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
 
 
 @dataclasses.dataclass(frozen=True)

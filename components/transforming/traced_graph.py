@@ -194,7 +194,7 @@ def _vocabulary(graph: Any, operation: Any, result: Result, digests: _Digests) -
     if len(operation.inputs) > 1:
         reserved = tuple(tf_utils.fetch_vocabulary_reserved_tokens(graph, write.vocab_filename).tolist())
     return Vocabulary(
-        key=digests.of("sorted counts", sources),
+        key=digests.of("counts by range", sources),
         source=sources[0],
         pruning=Pruning(prune.frequency_threshold, prune.top_k),
         file_name=write.vocab_filename,

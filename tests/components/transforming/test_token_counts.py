@@ -12,7 +12,15 @@ import pyarrow as pa
 import pytest
 
 from components.transforming import token_counts
-from components.transforming.token_counts import EMPTY_VOCABULARY, Pruning, TokenCounter, merged, ordered, read
+from components.transforming.token_counts import (
+    EMPTY_VOCABULARY,
+    NUM_RANGES,
+    CountsFile,
+    Pruning,
+    TokenCounter,
+    merged,
+    ordered,
+)
 
 
 def hashes_of(tokens: Iterable[bytes]) -> np.ndarray:
@@ -26,14 +34,18 @@ def add(counter: TokenCounter, batch: list[bytes]) -> None:
     counter.add(b"".join(distinct), lengths, hashes_of(distinct), np.array(list(distinct.values()), np.int64))
 
 
-def counted(folder: Path, *batches: list[bytes]) -> pa.Table:
+def counted(folder: Path, *batches: list[bytes]) -> CountsFile:
     folder.mkdir()
     counter = TokenCounter(str(folder / "scratch"))
     for batch in batches:
         add(counter, batch)
     counter.write(str(folder / "counts"))
     assert [path.name for path in folder.iterdir()] == ["counts"]
-    return read(str(folder / "counts"))
+    return CountsFile(str(folder / "counts"))
+
+
+def whole(*files: CountsFile) -> pa.Table:
+    return pa.concat_tables(merged(files))
 
 
 def as_dict(table: pa.Table) -> dict[bytes, int]:
@@ -45,7 +57,7 @@ def test_counts_of_batches_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(token_counts, "_ROWS_AT_ONCE", rows_at_once)  # writes many temporary files, some, and none
     rng = random.Random(1)
     tokens = [rng.randbytes(rng.choice([0, 1, 1, 2])) for _ in range(2000)]
-    table = counted(tmp_path / "a", *(tokens[i : i + 9] for i in range(0, len(tokens), 9)))
+    table = whole(counted(tmp_path / "a", *(tokens[i : i + 9] for i in range(0, len(tokens), 9))))
     assert as_dict(table) == Counter(tokens)
     pairs = list(zip(hashes_of(table["token"].to_pylist()).tolist(), table["token"].to_pylist(), strict=True))
     assert pairs == sorted(pairs)
@@ -62,34 +74,27 @@ def test_temporary_files_are_written_once_there_are_many_tokens(
     assert not list(tmp_path.iterdir())
     add(counter, [b"c", b"d"])
     assert [path.name for path in tmp_path.iterdir()] == ["scratch-0"]
-    assert as_dict(read(str(tmp_path / "scratch-0"))) == {b"a": 9, b"b": 9, b"c": 1, b"d": 1}
+    assert as_dict(whole(CountsFile(str(tmp_path / "scratch-0")))) == {b"a": 9, b"b": 9, b"c": 1, b"d": 1}
 
 
-@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
-def test_spans_are_merged_after_they_were_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
-) -> None:
-    monkeypatch.setattr(token_counts, "_ROWS_AT_ONCE", rows_at_once)
+def test_spans_are_merged_after_they_were_stored(tmp_path: Path) -> None:
     spans = [
         counted(tmp_path / "1", [b"a", b"b"], [b"a"]),
         counted(tmp_path / "2", [b"b", b"\xc3\x28"]),
         counted(tmp_path / "3"),
     ]
     parts = list(merged(spans))
-    assert {token: count for part in parts for token, count in as_dict(part).items()} == {
-        b"a": 2,
-        b"b": 2,
-        b"\xc3\x28": 1,
-    }
-    assert sum(part.num_rows for part in parts) == 3
-    assert len(parts) == -(-4 // rows_at_once)
+    assert len(parts) == NUM_RANGES
+    table = pa.concat_tables(parts)
+    assert as_dict(table) == {b"a": 2, b"b": 2, b"\xc3\x28": 1}
+    assert table.num_rows == 3
 
 
 def test_counts_on_another_file_system_are_read_whole() -> None:
     counter = TokenCounter("ram://scratch")
     add(counter, [b"a", b"b", b"a"])
     counter.write("ram://counts")
-    assert as_dict(read("ram://counts")) == {b"a": 2, b"b": 1}
+    assert as_dict(whole(CountsFile("ram://counts"))) == {b"a": 2, b"b": 1}
 
 
 TOKENS = [b"a"] * 3 + [b"b"] * 3 + [b"c"] * 2 + [b"\xff"] * 2 + [b"d"]
@@ -110,8 +115,7 @@ def test_the_most_frequent_tokens_are_kept_and_of_equals_the_greatest(
     tmp_path: Path, min_count: int, max_size: int | None, expected: list[bytes]
 ) -> None:
     pruning = Pruning(min_count, max_size)
-    whole = counted(tmp_path / "a", TOKENS)
-    frequent = [pruning.frequent(whole.slice(0, 2)), pruning.frequent(whole.slice(2))]
+    frequent = [pruning.frequent(part) for part in merged([counted(tmp_path / "a", TOKENS)])]
     assert pruning.kept(frequent).to_pylist() == expected
 
 
