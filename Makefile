@@ -73,6 +73,8 @@ test-all: setup
 # Campaigns that take longer than tests may; each has a short form in `make test-all`.
 soak: setup
 	$(BIN)/python -m tests.soak.kills
+	$(BIN)/python -m tests.soak.kills --late-labels --kills 10
+	$(BIN)/python -m tests.soak.stage_kills
 	$(BIN)/python -m tests.soak.bad_models
 	$(BIN)/python -m tests.soak.retrainings
 	$(BIN)/python -m tests.soak.ten_days

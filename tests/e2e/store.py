@@ -29,9 +29,14 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "pipeline.cli", *(str(a) for a in arguments)]
 
 
-def wdr(*arguments: str | Path, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Runs `wdr` until it ends."""
-    return subprocess.run(command(*arguments), cwd=root, capture_output=True, text=True, check=False)
+def wdr(
+    *arguments: str | Path, root: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `wdr` until it ends; `environment` has variables that are added to this process's."""
+    return subprocess.run(
+        command(*arguments), cwd=root, capture_output=True, text=True, check=False,
+        env={**os.environ, **(environment or {})},
+    )  # fmt: skip
 
 
 def wdr_ok(*arguments: str | Path, root: Path = ROOT) -> str:
@@ -51,6 +56,14 @@ def simulate(out: Path, days: int, impressions: int = 4000) -> Path:
 
 def run_arguments(data: Path, workspace: Path, span: int, config: Path = CONFIG) -> list[str | Path]:
     return ["run", config, "--data", data, "--workspace", workspace, "--span", str(span), "--verbose"]
+
+
+def with_late_labels(path: Path) -> Path:
+    """Writes the small store's config with late labels."""
+    text, of_installs = CONFIG.read_text(), "path: installs/day-{SPAN}/part-*.csv\n    format: csv\n"
+    assert text.count(of_installs) == 1
+    path.write_text(text.replace(of_installs, f"{of_installs}    late_labels: true\n"))
+    return path
 
 
 def copy_of(workspace: Path, place: Path) -> Path:

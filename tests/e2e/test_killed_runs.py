@@ -13,6 +13,7 @@ from tests.e2e.bad_store import ok_in_process
 from tests.soak.backfill import problems
 from tests.soak.kill_series import Series, draw, run_series
 from tests.soak.remains import remains
+from tests.soak.stage_kills import Day, Moment
 from tests.soak.watcher import Watcher
 from transform.version_layout import PART_PREFIX
 
@@ -64,6 +65,15 @@ def test_a_push_that_was_killed_twice_is_done_once(thrice: tuple[Path, Series], 
     assert store.versions(workspace) == [1, 2]  # one new version, not two
     assert {"example_gen", "transform", "trainer", "evaluator", "infra_validation"} <= store.cached(output)
     assert remains(workspace) == []
+
+
+def test_a_task_killed_inside_a_stage_leaves_no_scratch(data: Path, tmp_path: Path) -> None:
+    """The short form of `python -m tests.soak.stage_kills`."""
+    moments = [Moment("example_gen", "shuffled-*"), Moment("statistics_gen", "Split-train/*")]
+    ingestion, statistics = Day("store", tmp_path / "store", store.CONFIG, data, 1).kills(moments)
+    assert (ingestion.problems, statistics.problems) == ((), ())
+    assert "scratch" in ingestion.left_in
+    assert "statistics" in statistics.left_in
 
 
 def test_moments_are_of_all_nodes_and_in_order() -> None:

@@ -27,11 +27,7 @@ class TwoDays(NamedTuple):
 @pytest.fixture(scope="module")
 def two_days(data: Path, tmp_path_factory: pytest.TempPathFactory) -> TwoDays:
     folder = tmp_path_factory.mktemp("late")
-    config, text = folder / "late.yaml", store.CONFIG.read_text()
-    of_installs = "path: installs/day-{SPAN}/part-*.csv\n    format: csv\n"
-    assert text.count(of_installs) == 1
-    config.write_text(text.replace(of_installs, f"{of_installs}    late_labels: true\n"))
-    workspace = folder / "workspace"
+    config, workspace = store.with_late_labels(folder / "late.yaml"), folder / "workspace"
     outputs, reports = [], []
     for span in (1, 2):
         outputs.append(ok_in_process(*store.run_arguments(data, workspace, span, config)))

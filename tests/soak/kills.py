@@ -1,6 +1,6 @@
 """Kills a run with SIGKILL at random moments over the whole pipeline, and restarts it each time.
 
-    python -m tests.soak.kills [--kills 40] [--seed 1]
+    python -m tests.soak.kills [--kills 40] [--seed 1] [--late-labels]
 
 The kills come in series. Each series begins with a workspace in which a first version is pushed, kills the second
 span's run repeatedly, at later and later moments, and then lets it complete. The push is killed in every series. Of the
@@ -47,6 +47,7 @@ def _must_be_same(report: Mapping[str, Any]) -> dict[str, Any]:
         "the spans": report["spans"],
         "the training's steps": report["training"]["num_steps"],
         "the evaluation's examples": report["num_eval_examples"],
+        "the late labels": report["late"],
     }
 
 
@@ -71,10 +72,12 @@ class Campaign:
       num_kills: The number of kills.
       rng: The random number generator.
       progress: Shows the progress.
+      config: The config.
     """
 
-    def __init__(self, folder: Path, num_kills: int, rng: random.Random, progress: Progress):
+    def __init__(self, folder: Path, num_kills: int, rng: random.Random, progress: Progress, config: Path):
         self._folder, self._num_kills, self._rng, self._progress = folder, num_kills, rng, progress
+        self._config = config
         self._task = progress.add_task("", total=num_kills)
         self.usual: dict[str, float] = {}
 
@@ -83,10 +86,10 @@ class Campaign:
         self._tell("the first span's run")
         self._data = store.simulate(self._folder / "data", days=2)
         self._first = self._folder / "first"
-        store.wdr_ok(*store.run_arguments(self._data, self._first, 1))
+        store.wdr_ok(*store.run_arguments(self._data, self._first, 1, self._config))
         self._tell("the second span's run, which nobody kills")
         workspace = self._copy("undisturbed")
-        run = TimedRun(store.run_arguments(self._data, workspace, 2))
+        run = TimedRun(store.run_arguments(self._data, workspace, 2, self._config))
         assert run.wait() == 0, run.output
         self.usual = run.durations
         expected = store.last_report(workspace)
@@ -98,7 +101,7 @@ class Campaign:
             number = len(done) + 1
             self._tell(f"series {number}")
             workspace = self._copy(f"series-{number}")
-            arguments = store.run_arguments(self._data, workspace, 2)
+            arguments = store.run_arguments(self._data, workspace, 2, self._config)
             series = run_series(number, workspace, arguments, left.pop(0), self._on_kill)
             problems = [*series.problems, *differences(store.last_report(workspace), expected)]
             done.append(dataclasses.replace(series, problems=tuple(problems)))
@@ -132,12 +135,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--late-labels", action="store_true", help="Of a store whose last labels are completed a day later."
+    )
     arguments = parser.parse_args()
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        campaign = Campaign(folder, arguments.kills, random.Random(arguments.seed), progress)
+        config = store.with_late_labels(folder / "late.yaml") if arguments.late_labels else store.CONFIG
+        campaign = Campaign(folder, arguments.kills, random.Random(arguments.seed), progress, config)
         all_series = campaign.run()
     console.print(_kills_table(all_series, campaign.usual), _series_table(all_series))
     problems = [f"series {n}: {problem}" for n, series in enumerate(all_series, 1) for problem in series.problems]

@@ -11,6 +11,9 @@ from components.model_store.pins import PINS_FILE
 from components.model_store.versions import REMOVED_FOLDER
 from pipeline.workspace import Workspace
 
+#: The names of scratch folders beside an output: Transform's, and those of Beam's writers.
+_SCRATCH = (".scratch", ".temp*", "*beam-temp-*")
+
 
 def remains(root: Path) -> list[str]:
     """The remains of killed runs in a workspace after a completed run, one sentence each."""
@@ -25,5 +28,6 @@ def remains(root: Path) -> list[str]:
     dead += workspace.artifacts.glob("*/.system/executor_execution/*/*")
     dead += workspace.artifacts.glob("*/.system/stateful_working_dir/*")
     dead += [path for path in root.glob("serving/*/.*") if path.name not in (REMOVED_FOLDER, PINS_FILE)]
-    dead += [*root.rglob("*.part"), *workspace.checkpoints.glob("*"), *root.glob("tmp")]
+    dead += [*root.rglob("*.part"), *workspace.checkpoints.glob("*"), *root.glob("tmp/*")]
+    dead += [path for name in _SCRATCH for path in workspace.artifacts.rglob(name)]
     return found + [f"{path} is left" for path in dead]
