@@ -152,8 +152,8 @@ def _all_below(folder: Path, pattern: str) -> set[Path]:
 
 
 def _executors(workspace: Path, node: str) -> set[Path]:
-    """The folders of a node's running executors; TFX removes each at its executor's end."""
-    return set(workspace.glob(f"artifacts/{node}/.system/executor_execution/*"))
+    """What a node's running executors have for themselves; TFX removes it at each executor's end."""
+    return set(workspace.glob(f"artifacts/{node}/.system/executor_execution/*/*"))
 
 
 class _Ready:
@@ -213,28 +213,33 @@ def kill_and_run_again(name: str, place: Place, moment: Moment, usual: float, ex
       usual: The executor's usual time in seconds.
       expected: The workspace's files after the task, if nobody kills it.
     """
-    before, ready = place.files(), _Ready(place, moment, usual)
+    before, ready = _written(place.workspace), _Ready(place, moment, usual)
     store.kill_when(place.arguments, place.temporary.parent / "log", ready, environment=place.environment)
     seconds = ready.seconds
     problems = [f"{process} still runs after the kill" for process in _left_alive(place)]
     if not _executors(place.workspace, moment.node):
         problems.append(f"{moment.node} must be killed before its end; it had ended")
-    left = set(place.files()) - set(before)
+    left = _written(place.workspace) - before
     again = store.wdr(*place.arguments, environment=place.environment)
     if again.returncode:
         problems.append(f"the same command must complete: {(again.stdout + again.stderr)[-1000:]}")
     problems += remains(place.workspace)
     problems += [f"{path} is left of a temporary folder" for path in place.temporary.iterdir()]
     problems += differences(place.files(), expected)
-    folders = tuple(sorted({_folder(path) for path in left}))
+    folders = tuple(sorted({_folder(path.relative_to(place.workspace)) for path in left}))
     return Kill(name, moment, seconds, usual, len(left), folders, tuple(problems))
 
 
+def _written(workspace: Path) -> set[Path]:
+    """The files that nodes have written."""
+    return {path for name in ("artifacts", "tmp") for path in _all_below(workspace / name, "*") if path.is_file()}
+
+
 def _folder(path: Path) -> str:
-    parts = path.parts
-    if parts[0] != "artifacts":
-        return parts[0]
-    return "scratch" if ".system" in parts or ".scratch" in parts else parts[2]
+    """What a file is of: an output, scratch, or `tmp`."""
+    if path.parts[0] != "artifacts":
+        return path.parts[0]
+    return "scratch" if {".system", ".scratch"} & set(path.parts) else path.parts[2]
 
 
 def _left_alive(place: Place) -> Sequence[psutil.Process]:
@@ -325,12 +330,16 @@ def table_of(kills: Sequence[Kill]) -> Table:
     return table
 
 
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impressions", type=int, default=20_000)
     arguments = parser.parse_args()
-    folder, console = Path(tempfile.mkdtemp(prefix="stage-kills-")), Console(highlight=False)
+    folder, console = Path(tempfile.mkdtemp(prefix="stage-kills-")), _console()
     data = store.simulate(folder / "data", days=2, impressions=arguments.impressions)
     plain = Day("plain", folder / "plain", store.CONFIG, data, 1)
     config = store.with_late_labels(folder / "late.yaml")
