@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from trainer.tables import InputBlock, RowKeys
+from trainer.tokens import Tokens, rows_of
 from transform.feature_spec import CROSS_SEPARATOR
 
 
@@ -197,8 +198,7 @@ def _with_old_quantiles(
 
 
 def _match_tokens(old_oov: int, new_oov: int, old_tokens: Sequence[bytes], new_tokens: Sequence[bytes]) -> RowMatch:
-    row_of = {token: row for row, token in enumerate(old_tokens)}
-    found = np.fromiter((row_of.get(token, -1) for token in new_tokens), np.int64, len(new_tokens))
+    found = rows_of(Tokens.of(old_tokens), Tokens.of(new_tokens))
     new_rows = np.flatnonzero(found >= 0)
     old_rows = found[new_rows]
     if not old_oov or not new_oov:  # a counted cross has no buckets

@@ -22,6 +22,7 @@ from trainer.training_report import TRAINING_REPORT_FILE
 from trainer.transform_graph import apply_transform
 from trainer.transform_state import read_transform_state
 from trainer.warm_start import warm_start
+from trainer.array_files import read
 from trainer.warm_start_files import read_files, warm_start_dir
 from transform.config.settings import Ftrl
 
@@ -64,7 +65,7 @@ def exported_rows(serving_model_dir: str) -> dict[str, int]:
 @pytest.mark.slow
 def test_the_rows_that_l1_zeroed_are_not_exported(serving_model_dir: str) -> None:
     full = {
-        name: table.variable.values
+        name: read(table.variable.values)
         for name, table in read_files(warm_start_dir(serving_model_dir)).tables.items()
         if name.startswith("wide/")
     }
