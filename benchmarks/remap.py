@@ -143,7 +143,7 @@ def prepare(folder: Path, rows: int, dim: int, optimizer: str) -> None:
             slot.assign(tf.random.stateless_uniform(variable.shape, (2, seed), 0.1, 1.0))
         for slot_name, values in {"values": variable, **slots}.items():
             sample[f"{slot_name}.{name}"] = tf.gather(values, old_rows).numpy()
-    np.savez(folder / "sample.npz", **sample)
+    np.savez(folder / "sample.npz", **sample)  # type: ignore[arg-type]
     save_warm_start(model, optimizers, config.spec, training, state, str(folder / "earlier_model" / "Format-Serving"))
 
 

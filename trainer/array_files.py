@@ -90,7 +90,8 @@ class OfVariable:
 
     @property
     def dtype(self) -> np.dtype:
-        return np.dtype(self.variable.dtype.as_numpy_dtype)
+        dtype: np.dtype = np.dtype(self.variable.dtype.as_numpy_dtype)
+        return dtype
 
     def blocks(self) -> Iterator[np.ndarray]:
         if not self.shape:

@@ -39,7 +39,9 @@ class RowMatch:
     @property
     def used_rows(self) -> np.ndarray:
         """The old rows that new ones start from, each once, ascending."""
-        return np.union1d(self.old_rows, self.mean_of)
+        is_used = np.zeros(1 + max(self.old_rows.max(initial=-1), self.mean_of.max(initial=-1)), bool)
+        is_used[self.old_rows] = is_used[self.mean_of] = True
+        return np.flatnonzero(is_used)
 
 
 _NONE = np.zeros(0, np.int64)

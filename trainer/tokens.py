@@ -107,8 +107,7 @@ class Tokens(Sequence[bytes]):
         """Hashes of the tokens of some consecutive rows, uint64 `[rows]`: equal for equal tokens."""
         starts, lengths = self._places(np.arange(*rows.indices(len(self))))
         hashes = lengths.astype(np.uint64)
-        for at, active, words in self._of_words(starts, lengths):
-            del at
+        for _, active, words in self._of_words(starts, lengths):
             hashes[active] = mixed(hashes[active] ^ words)
         return hashes
 
@@ -138,13 +137,15 @@ def mixed(values: np.ndarray) -> np.ndarray:
     """A one-to-one function of uint64 values, whose results look random."""
     values = (values ^ (values >> np.uint64(32))) * _FACTORS[0]
     values = (values ^ (values >> np.uint64(29))) * _FACTORS[1]
-    return values ^ (values >> np.uint64(32))
+    values ^= values >> np.uint64(32)
+    return values
 
 
 def _masked(words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Words without the bytes behind their tokens, which have `lengths` bytes left; at least one."""
     behind = np.maximum(_WORD - lengths, 0).astype(np.uint64) * np.uint64(8)
-    return words & (np.uint64(0xFFFFFFFFFFFFFFFF) >> behind)
+    masked: np.ndarray = words & (np.uint64(0xFFFFFFFFFFFFFFFF) >> behind)
+    return masked
 
 
 def rows_of(old: Tokens, new: Tokens) -> np.ndarray:
