@@ -97,7 +97,12 @@ def warm_start_dir(serving_model_dir: str) -> str:
 
 
 def write_files(state: SavedState, directory: str) -> None:
-    """Writes all files; the index last, so that a folder without an index is recognized as incomplete."""
+    """Writes all files; the index last, so that a folder without an index is recognized as incomplete.
+
+    Args:
+      state: The state. Its arrays are read while they are written, so it must not have been read from `directory`.
+      directory: The folder.
+    """
     tf.io.gfile.makedirs(directory)
     for name, vocabulary in state.transform_state.vocabularies.items():
         tokens = Tokens.of(vocabulary)
