@@ -203,6 +203,7 @@ def _match_tokens(old_oov: int, new_oov: int, old_tokens: Sequence[bytes], new_t
     found = rows_of(Tokens.of(old_tokens), Tokens.of(new_tokens))
     new_rows = np.flatnonzero(found >= 0)
     old_rows = found[new_rows]
+    del found  # of a large table, each array has 80 MB
     if not old_oov or not new_oov:  # a counted cross has no buckets
         return copied_rows(new_rows, old_rows)
     buckets = _match_buckets(len(old_tokens), old_oov, len(new_tokens), new_oov)

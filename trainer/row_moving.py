@@ -23,14 +23,13 @@ def move_rows(variable: tf.Variable, old: Rows, match: RowMatch) -> None:
             variable.assign(block)
         return
     by_old = np.argsort(match.old_rows, kind="stable")
-    old_rows, new_rows = match.old_rows[by_old], match.new_rows[by_old]
     averaged = np.unique(match.mean_of)
     kept: list[np.ndarray] = []
     start = 0
     for block in old.blocks():
         end = start + len(block)
-        some = slice(*np.searchsorted(old_rows, [start, end]))
-        _overwrite(variable, new_rows[some], block[old_rows[some] - start])
+        some = by_old[slice(*np.searchsorted(match.old_rows, [start, end], sorter=by_old))]
+        _overwrite(variable, match.new_rows[some], block[match.old_rows[some] - start])
         kept.append(block[averaged[slice(*np.searchsorted(averaged, [start, end]))] - start])
         start = end
     if match.mean_for.size:

@@ -158,12 +158,14 @@ def rows_of(old: Tokens, new: Tokens) -> np.ndarray:
     Returns:
       int64 `[new]`: the last old row with the same token; -1 for a token that is not among the old ones.
     """
-    found = np.full(len(new), -1, np.int64)
     if not len(old):
-        return found
-    hashes = np.concatenate([old.hashes(slice(at, at + _BLOCK)) for at in range(0, len(old), _BLOCK)])
+        return np.full(len(new), -1, np.int64)
+    hashes = np.empty(len(old), np.uint64)
+    for at in range(0, len(old), _BLOCK):
+        hashes[at : at + _BLOCK] = old.hashes(slice(at, at + _BLOCK))
     order = np.argsort(hashes, kind="stable")
     hashes = hashes[order]
+    found = np.full(len(new), -1, np.int64)
     for at in range(0, len(new), _BLOCK):
         wanted = new.hashes(slice(at, at + _BLOCK))
         by_hash = np.argsort(wanted)  # ascending, so that the search reads the old hashes in their order
