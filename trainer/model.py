@@ -86,13 +86,16 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         drawn = tf_keras.initializers.RandomNormal(stddev=table.width**-0.5, seed=self._seed_of(table.name))
         zero_rows = table.keys.rows_without_token(table.rows)
 
-        def initialize(shape: tf.TensorShape, dtype: tf.DType, **_: object) -> tf.Tensor:
+        # In a graph, each op overwrites its input. Outside, three of them would take the table's memory each. The shape
+        # is a tensor, since TensorFlow would try to replace ops of constants by their result, and compute it twice.
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+        def initialize(shape: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
             values = drawn(shape, dtype)
             return tf.tensor_scatter_nd_update(
                 values, zero_rows[:, None], tf.zeros([len(zero_rows), table.width], dtype)
             )
 
-        return initialize
+        return lambda shape, dtype, **_: initialize(tf.constant(tuple(shape)), dtype)
 
     @property
     def wide_variables(self) -> list[tf.Variable]:

@@ -69,8 +69,11 @@ def reference_scores(setup: TrainingSetup) -> ReferenceScores:
         scores[ITEM_MEAN] = _item_means(train, share, held_out.items)
     if 0 < share < 1 and train.inputs.shape[1]:
         model = LogisticRegression(max_iter=_MAX_ITERATIONS)
-        model.fit(train.inputs, train.label, sample_weight=train.weight)
-        scores[LOGISTIC_REGRESSION] = _probabilities(model, held_out.inputs)
+        # A column that no training row has would keep the weight 0, but take 25 times its memory in the solver. The
+        # first one is there in any case, since scikit-learn refuses inputs without a column.
+        columns = np.union1d([0], train.inputs.indices)
+        model.fit(train.inputs[:, columns], train.label, sample_weight=train.weight)
+        scores[LOGISTIC_REGRESSION] = _probabilities(model, held_out.inputs[:, columns])
     return ReferenceScores(
         len(train.label), held_out.label, {name: of_model.astype(np.float32) for name, of_model in scores.items()}
     )

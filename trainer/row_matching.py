@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from trainer.tables import InputBlock, RowKeys
+from trainer.tokens import Tokens, rows_of
 from transform.feature_spec import CROSS_SEPARATOR
 
 
@@ -38,7 +39,9 @@ class RowMatch:
     @property
     def used_rows(self) -> np.ndarray:
         """The old rows that new ones start from, each once, ascending."""
-        return np.union1d(self.old_rows, self.mean_of)
+        is_used = np.zeros(1 + max(self.old_rows.max(initial=-1), self.mean_of.max(initial=-1)), bool)
+        is_used[self.old_rows] = is_used[self.mean_of] = True
+        return np.flatnonzero(is_used)
 
 
 _NONE = np.zeros(0, np.int64)
@@ -197,10 +200,10 @@ def _with_old_quantiles(
 
 
 def _match_tokens(old_oov: int, new_oov: int, old_tokens: Sequence[bytes], new_tokens: Sequence[bytes]) -> RowMatch:
-    row_of = {token: row for row, token in enumerate(old_tokens)}
-    found = np.fromiter((row_of.get(token, -1) for token in new_tokens), np.int64, len(new_tokens))
+    found = rows_of(Tokens.of(old_tokens), Tokens.of(new_tokens))
     new_rows = np.flatnonzero(found >= 0)
     old_rows = found[new_rows]
+    del found  # of a large table, each array has 80 MB
     if not old_oov or not new_oov:  # a counted cross has no buckets
         return copied_rows(new_rows, old_rows)
     buckets = _match_buckets(len(old_tokens), old_oov, len(new_tokens), new_oov)

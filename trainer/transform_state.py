@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.tables import counted_vocabularies
+from trainer.tokens import Tokens
 from trainer.transform_graph import apply_transform, load_transform
 from transform.feature_spec import Feature, FeatureSpec, transformed_name, vocabulary_file_name
 
@@ -23,13 +24,13 @@ class TransformState:
     """The vocabularies and quantile boundaries that tf.Transform learned.
 
     Attributes:
-      vocabularies: The tokens in their order, by vocabulary name.
+      vocabularies: The tokens in their order, by vocabulary name; `Tokens` where there may be many.
       boundaries: The boundaries between quantiles, float32 `[quantiles - 1]`, ascending, by the name of each numeric
         feature whose quantile is an id. Quantile i holds the values from boundary i - 1 (included) to boundary i
         (excluded).
     """
 
-    vocabularies: dict[str, list[bytes]]
+    vocabularies: Mapping[str, Sequence[bytes]]
     boundaries: dict[str, np.ndarray]
 
     @property
@@ -40,12 +41,15 @@ class TransformState:
 
 def read_transform_state(tft_output: tft.TFTransformOutput, spec: FeatureSpec) -> TransformState:
     """Reads what tf.Transform learned for a feature spec."""
-    vocabularies = {
-        name: tft_output.vocabulary_by_name(vocabulary_file_name(name)) for name in counted_vocabularies(spec)
-    }
+    vocabularies = {name: read_vocabulary(tft_output, name) for name in counted_vocabularies(spec)}
     numeric = [feature for feature in spec.features if spec.needs_bucket(feature)]
     transform_fn = load_transform(tft_output).transform_fn
     return TransformState(vocabularies, _boundaries(transform_fn, numeric) if numeric else {})
+
+
+def read_vocabulary(tft_output: tft.TFTransformOutput, name: str) -> Tokens:
+    """Reads a vocabulary that tf.Transform wrote as text, as it does by default."""
+    return Tokens.of_lines(tft_output.vocabulary_file_by_name(vocabulary_file_name(name)))
 
 
 def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.ndarray]:

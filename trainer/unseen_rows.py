@@ -110,12 +110,23 @@ def _set_rows(
     counts: np.ndarray,
 ) -> None:
     variable = model.table_weights[table.name]
-    weights = variable.numpy()
-    weights[rows] = np.average(weights, axis=0, weights=counts)
-    variable.assign(weights)
+    mean = _mean(variable, counts)
+    _assign_rows(variable, rows, np.broadcast_to(mean, (rows.size, *variable.shape[1:])))
     slots = optimizers.slots(variable)
     if "linear" in slots:
-        held = ftrl_linear(weights, slots["accumulator"].numpy(), training.wide_optimizer, slots["linear"].numpy())
-        linear = slots["linear"].numpy()
-        linear[rows] = held[rows]
-        slots["linear"].assign(linear)
+        of_rows = (tf.gather(values, rows).numpy() for values in (variable, slots["accumulator"], slots["linear"]))
+        weights, accumulator, linear = of_rows
+        _assign_rows(slots["linear"], rows, ftrl_linear(weights, accumulator, training.wide_optimizer, linear))
+
+
+def _mean(variable: tf.Variable, counts: np.ndarray) -> np.ndarray:
+    """The mean of a table's rows, weighted by their counts, float64 of a row's shape."""
+    if variable.shape.rank == 1:
+        return np.asarray(np.average(variable.numpy(), weights=counts))
+    # Of a large table, few rows have a count; the others would be added as zeros.
+    (counted,) = np.nonzero(counts)
+    return np.asarray(np.average(tf.gather(variable, counted).numpy(), axis=0, weights=counts[counted]))
+
+
+def _assign_rows(variable: tf.Variable, rows: np.ndarray, values: np.ndarray) -> None:
+    variable.scatter_update(tf.IndexedSlices(values.astype(np.float32), rows))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from pydantic import TypeAdapter
 
+from trainer.array_files import OfVariable, block_rows
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.row_matching import RowMatch, copied_rows, match_blocks, match_quantiles, match_rows, no_rows
+from trainer.row_moving import move_rows
 from trainer.tables import Table
 from trainer.transform_state import TransformState
 from trainer.warm_start_files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
@@ -77,7 +80,7 @@ def save_warm_start(
     """
 
     def saved(variable: tf.Variable) -> SavedVariable:
-        return SavedVariable(variable.numpy(), {name: s.numpy() for name, s in optimizers.slots(variable).items()})
+        return SavedVariable(OfVariable(variable), {n: OfVariable(s) for n, s in optimizers.slots(variable).items()})
 
     tables = (*model.wide_tables, *model.embedding_tables)
     used = {t.keys.vocabulary for t in tables}
@@ -214,9 +217,9 @@ class _Carrier:
         if match.why:
             self._not_carried.append(f"{table.name}: {match.why}")
         self._carry_rows(table.name, variable, old.variable, match)
-        kept = np.append(match.new_rows, match.mean_for)
-        norm = float(np.linalg.norm(variable.numpy()[kept].astype(np.float64)))
-        return TableReport(kept.size, table.rows - kept.size, old_rows - match.used_rows.size, norm)
+        norm = _norm(variable, np.append(match.new_rows, match.mean_for))
+        kept, dropped = match.num_kept, old_rows - match.used_rows.size
+        return TableReport(kept, table.rows - kept, dropped, norm)
 
     def _carry_dense(self) -> tuple[str, ...]:
         """Carries over the bias, and the dense layers in order until one does not fit."""
@@ -259,29 +262,27 @@ class _Carrier:
         same_slots = slots.keys() == old.slots.keys()
         if not same_slots:
             self._not_carried.append(f"{name}'s optimizer state: the optimizer changed")
-        arrays = {"values": _moved(variable, old.values, match)}
+        move_rows(variable, old.values, match)
         for slot_name, slot in slots.items() if same_slots else ():
-            arrays[slot_name] = _moved(slot, old.slots[slot_name], match)
-        if "linear" in arrays and (self._ftrl_changed or match.mean_for.size):
+            move_rows(slot, old.slots[slot_name], match)
+        is_ftrl = same_slots and "linear" in slots
+        if is_ftrl and (self._ftrl_changed or match.mean_for.size):
             ftrl = self._training.wide_optimizer
             if name == "bias":
                 ftrl = dataclasses.replace(ftrl, l1=0.0, l2=0.0)
-            linear = ftrl_linear(arrays["values"], arrays["accumulator"], ftrl, arrays["linear"])
+            weights, accumulator, linear = (v.numpy() for v in (variable, slots["accumulator"], slots["linear"]))
+            held = ftrl_linear(weights, accumulator, ftrl, linear)
             rows = match.mean_for if not self._ftrl_changed else ...
-            arrays["linear"][rows] = linear[rows]
-        self._deep_state_carried |= same_slots and match.num_kept > 0 and "linear" not in arrays
-        variable.assign(arrays.pop("values"))
-        for slot_name, values in arrays.items():
-            slots[slot_name].assign(values)
+            linear = np.array(linear)
+            linear[rows] = held[rows]
+            slots["linear"].assign(linear)
+        self._deep_state_carried |= same_slots and match.num_kept > 0 and not is_ftrl
 
 
-def _moved(variable: tf.Variable, old: np.ndarray, match: RowMatch) -> np.ndarray:
-    """The variable's values with the matched rows replaced by the old ones, in the columns that both have."""
-    values: np.ndarray = np.array(variable.numpy())
-    rows, old_rows = (array.reshape(array.shape[0] if array.shape else 1, -1) for array in (values, old))
-    columns = min(rows.shape[1], old_rows.shape[1])
-    rows, old_rows = rows[:, :columns], old_rows[:, :columns]
-    rows[match.new_rows] = old_rows[match.old_rows]
-    if match.mean_for.size:
-        rows[match.mean_for] = old_rows[match.mean_of].mean(axis=1, keepdims=True)
-    return values
+def _norm(variable: tf.Variable, rows: np.ndarray) -> float:
+    """The L2 norm of some rows, summed up in float64."""
+    total, number = 0.0, block_rows(tuple(variable.shape), np.dtype(np.float64))
+    for at in range(0, rows.size, number):
+        values = tf.gather(variable, rows[at : at + number]).numpy().astype(np.float64).reshape(-1)
+        total += float(values @ values)
+    return math.sqrt(total)

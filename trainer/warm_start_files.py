@@ -10,18 +10,18 @@ warm_start/
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from pydantic import TypeAdapter
 
+from trainer.array_files import ArrayFileError, InMemory, Rows, Stored, read, stored_arrays, write_arrays
 from trainer.tables import InputBlock, RowKeys
+from trainer.tokens import Tokens
 from trainer.transform_state import TransformState
 from transform.derived_times import meaning_of
 
@@ -36,7 +36,7 @@ _SETTINGS = frozenset(
     {"activation", "batch_norm", "hidden_units", "wide_optimizer", "deep_optimizer", "deep_iterations"}
 )
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, Rows]
 
 
 class WarmStartError(ValueError):
@@ -45,9 +45,13 @@ class WarmStartError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class SavedVariable:
-    """A variable's values and its optimizer slots, by slot name, each of the values' shape."""
+    """A variable's values and its optimizer slots, by slot name, each of the values' shape.
 
-    values: np.ndarray
+    Arrays of `read_files` are read when they are used, and raise WarmStartError if the file is damaged or holds values
+    that are not finite.
+    """
+
+    values: Rows
     slots: Arrays
 
 
@@ -93,16 +97,24 @@ def warm_start_dir(serving_model_dir: str) -> str:
 
 
 def write_files(state: SavedState, directory: str) -> None:
-    """Writes all files; the index last, so that a folder without an index is recognized as incomplete."""
+    """Writes all files; the index last, so that a folder without an index is recognized as incomplete.
+
+    Args:
+      state: The state. Its arrays are read while they are written, so it must not have been read from `directory`.
+      directory: The folder.
+    """
     tf.io.gfile.makedirs(directory)
-    for name, tokens in state.transform_state.vocabularies.items():
-        _write_arrays(directory, _vocabulary_file(name), _pack_tokens(tokens))
+    for name, vocabulary in state.transform_state.vocabularies.items():
+        tokens = Tokens.of(vocabulary)
+        arrays: Arrays = {"token_bytes": InMemory(tokens.token_bytes), "token_ends": InMemory(tokens.ends)}
+        write_arrays(os.path.join(directory, _vocabulary_file(name)), arrays)
     for name, table in state.tables.items():
-        _write_arrays(directory, _table_file(name), _flatten(table.variable, "values", "slot."))
+        path = os.path.join(directory, _table_file(name))
+        write_arrays(path, _flatten(table.variable, "values", "slot."))
     dense: Arrays = {}
     for name, variable in state.dense.items():
         dense |= _flatten(variable, name, f"{name}.slot.")
-    _write_arrays(directory, "dense.npz", dense)
+    write_arrays(os.path.join(directory, "dense.npz"), dense)
     index = {
         "format": FORMAT,
         "tables": {
@@ -121,7 +133,7 @@ def write_files(state: SavedState, directory: str) -> None:
 
 
 def read_files(directory: str) -> SavedState:
-    """Reads what `write_files` wrote.
+    """Reads what `write_files` wrote, except the variables' values, which are read when they are used.
 
     Args:
       directory: The folder.
@@ -130,7 +142,7 @@ def read_files(directory: str) -> SavedState:
       The saved state.
 
     Raises:
-      WarmStartError: If a file is missing, damaged, of another format, or holds values that are not finite.
+      WarmStartError: If a file is missing, incomplete or of another format.
     """
     path = os.path.join(directory, INDEX_FILE)
     if not tf.io.gfile.exists(path):
@@ -143,22 +155,24 @@ def read_files(directory: str) -> SavedState:
             formats = " or ".join(map(str, READABLE_FORMATS))
             raise WarmStartError(f"warm-start files must be of format {formats}. Received: {index['format']} ({path})")
         boundaries = {name: np.array(values, np.float32) for name, values in index["boundaries"].items()}
-        transform_state = TransformState({}, boundaries)
-        vocabularies = transform_state.vocabularies
+        vocabularies = {}
         for name, size in index["vocabularies"].items():
-            vocabularies[name] = _unpack_tokens(_read_arrays(directory, _vocabulary_file(name)))
+            arrays = _stored(directory, _vocabulary_file(name))
+            token_bytes, ends = (_read(arrays[key]) for key in ("token_bytes", "token_ends"))
+            vocabularies[name] = Tokens(token_bytes, ends)
             if len(vocabularies[name]) != size:
                 raise WarmStartError(
                     f"the vocabulary `{name}` must have {size} tokens. "
                     f"Received: {len(vocabularies[name])} ({directory})"
                 )
+        transform_state = TransformState(vocabularies, boundaries)
         tables = {}
         for name, entry in index["tables"].items():
             file_name = _table_file(name)
-            variable = _unflatten(_read_arrays(directory, file_name), "values", "slot.", entry, file_name)
+            variable = _unflatten(_stored(directory, file_name), "values", "slot.", entry, file_name)
             tables[name] = SavedTable(variable, _ROW_KEYS.validate_python(entry["keys"]))
             _check_rows(name, tables[name], transform_state, index["format"])
-        arrays = _read_arrays(directory, "dense.npz") if index["dense"] else {}
+        arrays = _stored(directory, "dense.npz") if index["dense"] else {}
         dense = {
             name: _unflatten(arrays, name, f"{name}.slot.", entry, "dense.npz")
             for name, entry in index["dense"].items()
@@ -214,42 +228,59 @@ def _flatten(variable: SavedVariable, key: str, slot_prefix: str) -> Arrays:
     return {key: variable.values} | {f"{slot_prefix}{name}": values for name, values in variable.slots.items()}
 
 
-def _unflatten(arrays: Arrays, key: str, slot_prefix: str, entry: Mapping[str, Any], file_name: str) -> SavedVariable:
-    variable = SavedVariable(arrays[key], {name: arrays[f"{slot_prefix}{name}"] for name in entry["slots"]})
-    for values in (variable.values, *variable.slots.values()):
-        if list(values.shape) != entry["shape"] or values.dtype != np.float32:
+def _unflatten(
+    arrays: Mapping[str, Stored], key: str, slot_prefix: str, entry: Mapping[str, Any], file_name: str
+) -> SavedVariable:
+    stored = [arrays[key], *(arrays[f"{slot_prefix}{name}"] for name in entry["slots"])]
+    for rows in stored:
+        if list(rows.shape) != entry["shape"] or rows.dtype != np.float32:
             raise WarmStartError(
                 f"`{key}` in {file_name} must be float32 of shape {entry['shape']}. "
-                f"Received: {values.dtype} of shape {list(values.shape)}"
+                f"Received: {rows.dtype} of shape {list(rows.shape)}"
             )
-        if not np.isfinite(values).all():
-            raise WarmStartError(f"`{key}` in {file_name} holds values that are not finite")
-    return variable
+    values, *slots = (_Finite(rows, key, file_name) for rows in stored)
+    return SavedVariable(values, dict(zip(entry["slots"], slots, strict=True)))
 
 
-def _pack_tokens(tokens: Sequence[bytes]) -> Arrays:
-    ends = np.cumsum([len(token) for token in tokens], dtype=np.int64)
-    return {"token_bytes": np.frombuffer(b"".join(tokens), np.uint8), "token_ends": ends}
+@dataclasses.dataclass(frozen=True)
+class _Finite:
+    """A variable's values in a file: `blocks` raises WarmStartError if they cannot be read, or are not finite."""
+
+    _stored: Stored
+    _key: str
+    _file_name: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._stored.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._stored.dtype
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        try:
+            for block in self._stored.blocks():
+                if not np.isfinite(block).all():
+                    raise WarmStartError(f"`{self._key}` in {self._file_name} holds values that are not finite")
+                yield block
+        except ArrayFileError as error:
+            raise _unreadable(error) from error
 
 
-def _unpack_tokens(arrays: Arrays) -> list[bytes]:
-    joined, ends = arrays["token_bytes"].tobytes(), arrays["token_ends"].tolist()
-    return [joined[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
-
-
-def _write_arrays(directory: str, name: str, arrays: Arrays) -> None:
-    buffer = io.BytesIO()  # writing a zip file needs seeks, which remote filesystems lack
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    with tf.io.gfile.GFile(os.path.join(directory, name), "wb") as file:
-        file.write(buffer.getvalue())
-
-
-def _read_arrays(directory: str, name: str) -> Arrays:
-    path = os.path.join(directory, name)
+def _read(stored: Stored) -> np.ndarray:
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = file.read()
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (tf.errors.OpError, zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        raise WarmStartError(f"a warm-start file cannot be read: {path} ({type(error).__name__})") from error
+        return read(stored)
+    except ArrayFileError as error:
+        raise _unreadable(error) from error
+
+
+def _stored(directory: str, name: str) -> dict[str, Stored]:
+    try:
+        return stored_arrays(os.path.join(directory, name))
+    except ArrayFileError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: ArrayFileError) -> WarmStartError:
+    return WarmStartError(f"a warm-start file cannot be read: {error}")

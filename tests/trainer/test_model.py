@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from trainer.model import WideDeep
 from transform.config.config import Config
@@ -149,6 +151,14 @@ def test_weights_start_from_the_seed(config: Config) -> None:
     name = "embedding/app"
     assert np.abs(first.table_weights[name].numpy() - other.table_weights[name].numpy()).max() > 0.01
     assert all(not variable.numpy().any() for variable in first.wide_variables)
+
+
+def test_embeddings_are_those_of_the_initializer_bit_by_bit(config: Config) -> None:
+    model = WideDeep(config.spec, config.model, SIZES | {"app": 1000}, seed=5)
+    seed = zlib.crc32(b"5/embedding/app") % 2**31
+    expected = tf_keras.initializers.RandomNormal(stddev=4**-0.5, seed=seed)((1001, 4)).numpy()
+    expected[[0, 1000]] = 0  # a missing value, and the bucket of unknown ones
+    np.testing.assert_array_equal(model.table_weights["embedding/app"].numpy(), expected)
 
 
 def test_embeddings_start_with_deviation_of_one_over_root_dim(config: Config) -> None:

@@ -13,6 +13,7 @@ import tensorflow_transform as tft
 
 from tests.trainer.conftest import FIRST_APPS
 from tests.trainer.small_deployment import Span, make_rows, to_example
+from trainer.array_files import read
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.pruning import PrunedTable
@@ -64,7 +65,7 @@ def exported_rows(serving_model_dir: str) -> dict[str, int]:
 @pytest.mark.slow
 def test_the_rows_that_l1_zeroed_are_not_exported(serving_model_dir: str) -> None:
     full = {
-        name: table.variable.values
+        name: read(table.variable.values)
         for name, table in read_files(warm_start_dir(serving_model_dir)).tables.items()
         if name.startswith("wide/")
     }

@@ -74,3 +74,17 @@ def test_of_a_number_that_some_examples_lack_training_made_the_weights(config: C
     fill_unseen_rows(model, JointOptimizer(model, config.training), config.training, [features])
     np.testing.assert_array_equal(kernel.numpy(), before)
     np.testing.assert_array_equal(model.table_weights["wide/price"].numpy(), wide)
+
+
+def test_the_mean_is_that_of_all_rows_bit_by_bit(config: Config) -> None:
+    """Rows that no example has are left out of the sum; NumPy's mean of the whole table adds them as zeros."""
+    model = WideDeep(config.spec, config.model, SIZES | {"app": 500})
+    table = model.table_weights["embedding/app"]
+    rng = np.random.default_rng(4)
+    table.assign(rng.normal(size=table.shape).astype(np.float32))
+    counts = np.bincount([1, 4, *np.repeat(rng.integers(1, 500, 40), 3)], minlength=501)
+    installed = tf.sparse.from_dense(np.repeat(np.arange(501), counts)[None])  # row 0 has no example
+    features = batch(3) | {"app_xf": tf.zeros([0], tf.int64), "installed_xf": installed}
+    expected = np.average(table.numpy(), axis=0, weights=counts).astype(np.float32)
+    fill_unseen_rows(model, JointOptimizer(model, config.training), config.training, [features])
+    np.testing.assert_array_equal(table.numpy()[[0, 500]], [expected, expected])

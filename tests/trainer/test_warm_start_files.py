@@ -28,6 +28,13 @@ def poison(directory: Path) -> None:
     np.savez(path, **changed)
 
 
+def change_a_byte(directory: Path) -> None:
+    path = directory / "table.embedding.app.npz"
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1  # among the values, behind two headers
+    path.write_bytes(content)
+
+
 def lose_rows(directory: Path) -> None:
     path = directory / "vocabulary.app.npz"
     np.savez(path, token_bytes=np.frombuffer(b"ab", np.uint8), token_ends=np.array([1, 2]))
@@ -49,6 +56,7 @@ def lose_features(directory: Path) -> None:
         ),
         (lambda directory: (directory / "dense.npz").unlink(), "cannot be read: .*dense.npz"),
         (truncate, "cannot be read: .*table.embedding.app.npz"),
+        (change_a_byte, "cannot be read: .*table.embedding.app.npz .BadZipFile"),
         (poison, "`values` in table.wide.app.npz holds values that are not finite"),
         (lose_features, "the warm-start index is damaged: KeyError 'features'"),
         (lose_rows, "the vocabulary `app` must have 4 tokens. Received: 2"),

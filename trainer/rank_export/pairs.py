@@ -20,6 +20,7 @@ import tensorflow_transform as tft
 from trainer.model import WeightsOf, WideDeep
 from trainer.rank_export.limits import bounded
 from trainer.rank_export.partial_logits import BOTH
+from trainer.transform_state import read_vocabulary
 from transform.derived_times_graph import with_derived
 from transform.feature_spec import (
     CROSS_SEPARATOR,
@@ -28,7 +29,6 @@ from transform.feature_spec import (
     FeatureSpec,
     Side,
     transformed_name,
-    vocabulary_file_name,
 )
 from transform.preprocessing import as_column, single_value
 
@@ -197,7 +197,7 @@ def pairs_of(
         if table is None or set(sides) != BOTH:
             continue
         if cross.num_hash_buckets is None:
-            vocabulary = tft_output.vocabulary_by_name(vocabulary_file_name(cross.name))
+            vocabulary = read_vocabulary(tft_output, cross.name)
             pairs.append(VocabularyCrossLookup(spec, cross, vocabulary, model.table_weights[table.name].numpy()))
         elif sum(a != b for a, b in itertools.pairwise(sides)) == 1:
             pairs.append(HashedPairs(spec, cross, functools.partial(weights_of, table)))

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Block, Note, Section, Table
 from pipeline.report.page.sources import RunSources
+from trainer.array_files import read
 from trainer.tables import RowKeys
 from trainer.transform_state import TransformState
 from trainer.warm_start_files import SavedTable, read_files
@@ -58,7 +59,7 @@ def _blocks(run: RunSources, folder: str) -> Iterator[Block]:
 def _strongest(
     name: str, table: SavedTable, state: TransformState, seen: Mapping[str, Mapping[bytes, Seen]]
 ) -> Table | Note:
-    weights, keys = table.variable.values.reshape(-1), table.keys
+    weights, keys = read(table.variable.values).reshape(-1), table.keys
     title = " × ".join(keys.features) or name.removeprefix("wide/")
     highest, lowest = strongest_rows(keys, weights, state, _NUM_STRONGEST)
     rows = highest + lowest[::-1]
