@@ -13,6 +13,9 @@ import tensorflow as tf
 #: Tokens that are converted to Python's `bytes` at once.
 _BLOCK = 1 << 16
 
+#: Old tokens that are in a hash table at once, which takes some 100 MB for a million.
+_MATCHED = 1 << 21
+
 _NEWLINE = ord("\n")
 
 
@@ -95,5 +98,8 @@ def rows_of(old: Tokens, new: Tokens) -> np.ndarray:
     Returns:
       int64 `[new]`; -1 for a token that is not among the old ones.
     """
-    found: np.ndarray = pc.index_in(new.array, value_set=old.array).fill_null(-1).to_numpy().astype(np.int64)
+    found = np.full(len(new), -1, np.int64)
+    for begin in range(0, len(old), _MATCHED):
+        places = pc.index_in(new.array, value_set=old.array.slice(begin, _MATCHED))
+        found[places.is_valid().to_numpy(zero_copy_only=False)] = begin + places.drop_null().to_numpy()
     return found
