@@ -25,7 +25,7 @@ def whole_attempt(workspace: Path, copy: Path) -> Iterator[None]:
     workspace.mkdir(parents=True, exist_ok=True)
     part = copy.with_name(f"{copy.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(workspace, part, ignore=shutil.ignore_patterns("artifacts"))
+    shutil.copytree(workspace, part, ignore=lambda folder, _: {"artifacts"} if Path(folder) == workspace else set())
     if (workspace / "artifacts").exists():
         shutil.copytree(workspace / "artifacts", part / "artifacts", copy_function=os.link)
     part.rename(copy)

@@ -2,8 +2,8 @@
 
 The logs are read and written in batches. The hot user and the hot app are new ones, with a row of their own in the
 tables. The user's requests are spread over the day. The install log's rows are rewritten by the same shares, each for
-itself, so that its hot keys are as hot; an install of the hot user labels all of its impressions of the app that it
-precedes by the attribution window, so that more of them are positive than in the even log.
+itself, so that its hot keys are as hot. An install of the hot user labels each of that user's impressions of the app
+within the attribution window before the install, so more impressions are positive than in the even log.
 """
 
 from __future__ import annotations

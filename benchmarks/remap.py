@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -165,8 +166,6 @@ class _Stages:
         self._start = time.perf_counter()
 
     def end(self, name: str) -> None:
-        import resource
-
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(f"  {time.perf_counter() - self._start:6.1f} s  {peak / 2**30:5.2f} GiB  {name}", flush=True)
 
@@ -238,7 +237,6 @@ def export(folder: Path) -> None:
 
 
 def _batch(folder: Path, output: Any) -> Any:
-
     from trainer.data import eval_dataset
 
     parsing = output.transformed_feature_spec()

@@ -75,8 +75,8 @@ def measure(config: Config, folder: Path, impressions: int, days: int, shares: S
     """Simulates and runs the days of one size that have not run yet, and the tasks that are left of a day."""
     size = folder_of(folder, impressions, shares)
     pipeline = CompiledDays(config, size, size / "data", group=True)
+    even = folder_of(folder, impressions) / "data"
     for day in range(1, days + 1):
-        even = folder_of(folder, impressions) / "data"
         _simulate(even, impressions, day)
         if shares.name and not _is_complete(size / "data", day):
             rewrite_day(even, size / "data", day, shares)
@@ -139,7 +139,9 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 
 def _num_bytes(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    """The size of a folder's files; one with several links counts once."""
+    found = [path.lstat() for path in folder.rglob("*") if path.is_file()]
+    return sum({(status.st_dev, status.st_ino): status.st_size for status in found}.values())
 
 
 def _tasks(document: dict[str, Any]) -> list[Task]:

@@ -1,6 +1,6 @@
 """Arrays in .npz files, written and read block by block: a file of several GB is never in memory as a whole.
 
-The files are those of `np.savez`, which NumPy reads. A remote filesystem needs no seeks to write them.
+The files are those of `np.savez`, which NumPy reads. They are written without seeks, which remote filesystems lack.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, Protocol
 
@@ -18,6 +19,12 @@ import tensorflow as tf
 
 #: The bytes of a block, unless a single row has more.
 _BLOCK_BYTES = 1 << 23
+
+
+#: What reading a damaged file raises: RuntimeError for a changed byte by which an array seems to be encrypted.
+_DAMAGED = (
+    tf.errors.OpError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError, KeyError,
+)  # fmt: skip
 
 
 class ArrayFileError(ValueError):
@@ -41,10 +48,11 @@ class Rows(Protocol):
 
 def read(rows: Rows) -> np.ndarray:
     """Returns the whole array."""
+    if not rows.shape:
+        (whole,) = rows.blocks()
+        return whole
     array, filled = np.empty(rows.shape, rows.dtype), 0
     for block in rows.blocks():
-        if not rows.shape:
-            return block
         array[filled : filled + len(block)] = block
         filled += len(block)
     return array
@@ -175,7 +183,7 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
     try:
         with tf.io.gfile.GFile(path, "rb") as file, zipfile.ZipFile(file) as archive:
             yield archive
-    except (tf.errors.OpError, zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError) as error:
+    except _DAMAGED as error:
         raise ArrayFileError(f"{path} ({type(error).__name__})") from error
 
 

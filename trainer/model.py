@@ -86,8 +86,9 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         drawn = tf_keras.initializers.RandomNormal(stddev=table.width**-0.5, seed=self._seed_of(table.name))
         zero_rows = table.keys.rows_without_token(table.rows)
 
-        # In a graph, each op overwrites its input. Outside, three of them would take the table's memory each. The shape
-        # is a tensor, since TensorFlow would try to replace ops of constants by their result, and compute it twice.
+        # In a graph, TensorFlow reuses an operation's input for its output; run eagerly, three operations would each
+        # allocate the table again. The shape is passed as a tensor: TensorFlow would compute operations of constants
+        # while it optimizes the graph, and hold the table twice.
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def initialize(shape: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
             values = drawn(shape, dtype)

@@ -69,8 +69,8 @@ def reference_scores(setup: TrainingSetup) -> ReferenceScores:
         scores[ITEM_MEAN] = _item_means(train, share, held_out.items)
     if 0 < share < 1 and train.inputs.shape[1]:
         model = LogisticRegression(max_iter=_MAX_ITERATIONS)
-        # A column that no training row has would keep the weight 0, but take 25 times its memory in the solver. The
-        # first one is there in any case, since scikit-learn refuses inputs without a column.
+        # A column without a value in the training rows keeps the weight 0, but the solver holds some 25 vectors with an
+        # entry for each column. Column 0 always stays, since scikit-learn refuses inputs without columns.
         columns = np.union1d([0], train.inputs.indices)
         model.fit(train.inputs[:, columns], train.label, sample_weight=train.weight)
         scores[LOGISTIC_REGRESSION] = _probabilities(model, held_out.inputs[:, columns])

@@ -1,4 +1,4 @@
-"""Writes old rows into a variable, block by block: neither array is in memory a second time."""
+"""Writes old rows into a variable: of the old array, a block and the rows of which a mean is taken are in memory."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ import tensorflow as tf
 #: Tokens that are converted to Python's `bytes` at once.
 _BLOCK = 1 << 16
 
-#: Old tokens that are in a hash table at once, which takes some 100 MB for a million.
-_MATCHED = 1 << 21
+#: The number of old tokens in Arrow's hash table at once; the table takes some 100 MB for a million tokens. All new
+#: tokens are looked up once in the table of each such block.
+_OLD_AT_ONCE = 1 << 21
 
 _NEWLINE = ord("\n")
 
@@ -99,7 +100,7 @@ def rows_of(old: Tokens, new: Tokens) -> np.ndarray:
       int64 `[new]`; -1 for a token that is not among the old ones.
     """
     found = np.full(len(new), -1, np.int64)
-    for begin in range(0, len(old), _MATCHED):
-        places = pc.index_in(new.array, value_set=old.array.slice(begin, _MATCHED))
+    for begin in range(0, len(old), _OLD_AT_ONCE):
+        places = pc.index_in(new.array, value_set=old.array.slice(begin, _OLD_AT_ONCE))
         found[places.is_valid().to_numpy(zero_copy_only=False)] = begin + places.drop_null().to_numpy()
     return found

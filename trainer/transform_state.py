@@ -49,7 +49,12 @@ def read_transform_state(tft_output: tft.TFTransformOutput, spec: FeatureSpec) -
 
 def read_vocabulary(tft_output: tft.TFTransformOutput, name: str) -> Tokens:
     """Reads a vocabulary that tf.Transform wrote as text, as it does by default."""
-    return Tokens.of_lines(tft_output.vocabulary_file_by_name(vocabulary_file_name(name)))
+    path = tft_output.vocabulary_file_by_name(vocabulary_file_name(name))
+    if path is None:
+        raise ValueError(
+            f"the transform graph must have a vocabulary named `{name}` ({tft_output.transform_savedmodel_dir})"
+        )
+    return Tokens.of_lines(path)
 
 
 def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.ndarray]:

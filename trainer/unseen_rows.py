@@ -121,9 +121,10 @@ def _set_rows(
 
 def _mean(variable: tf.Variable, counts: np.ndarray) -> np.ndarray:
     """The mean of a table's rows, weighted by their counts, float64 of a row's shape."""
+    # NumPy adds a vector's numbers in pairs, so that leaving out zeros would change the last bit. A table's rows it adds
+    # one by one; of a large table, few have a count.
     if variable.shape.rank == 1:
         return np.asarray(np.average(variable.numpy(), weights=counts))
-    # Of a large table, few rows have a count; the others would be added as zeros.
     (counted,) = np.nonzero(counts)
     return np.asarray(np.average(tf.gather(variable, counted).numpy(), axis=0, weights=counts[counted]))
 

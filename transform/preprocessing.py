@@ -168,7 +168,7 @@ def _add_ids(
 
 
 def as_column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
-    """A cross's input as a SparseTensor, because `tf.sparse.cross` puts dense inputs after the sparse ones."""
+    """Texts `[batch]` as a SparseTensor `[batch, 1]`; a SparseTensor as it is."""
     if isinstance(values, tf.SparseTensor):
         return values
     size = tf.shape(values, out_type=tf.int64)[0]
@@ -176,14 +176,14 @@ def as_column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
     return tf.SparseTensor(indices, values, tf.stack([size, 1]))
 
 
-def _combinations(parts: list[tf.Tensor | tf.SparseTensor]) -> tf.SparseTensor:
+def combinations_of(parts: list[tf.Tensor | tf.SparseTensor]) -> tf.SparseTensor:
     """Every combination of the values of some features, each a string `[batch]` or a SparseTensor `[batch, any]`."""
     lists = [part for part in parts if isinstance(part, tf.SparseTensor)]
-    if len(lists) > 1:
+    if len(lists) > 1:  # all parts are sparse, because `tf.sparse.cross` puts dense ones after the sparse ones
         return tf.sparse.cross([as_column(part) for part in parts], separator=CROSS_SEPARATOR)
+    # `tf.sparse.cross` makes the same strings in three times the time.
     if not lists:
         return as_column(tf.strings.join(parts, CROSS_SEPARATOR))
-    # `tf.sparse.cross` makes the same strings in three times the time.
     rows = lists[0].indices[:, 0]
     values = [part.values if isinstance(part, tf.SparseTensor) else tf.gather(part, rows) for part in parts]
     return tf.SparseTensor(lists[0].indices, tf.strings.join(values, CROSS_SEPARATOR), lists[0].dense_shape)
@@ -191,7 +191,7 @@ def _combinations(parts: list[tf.Tensor | tf.SparseTensor]) -> tf.SparseTensor:
 
 def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross, remembered: list[bytes]) -> tf.SparseTensor:
     """The ids of every combination of the features' values, without the combinations that have no weight."""
-    combinations = _combinations(parts)
+    combinations = combinations_of(parts)
     if cross.num_hash_buckets is not None:
         ids = tf.strings.to_hash_bucket_fast(combinations.values, cross.num_hash_buckets)
         return tf.SparseTensor(combinations.indices, ids, combinations.dense_shape)

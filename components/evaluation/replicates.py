@@ -58,7 +58,8 @@ def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
     columns = np.concatenate([(values * weights).reshape(flat), weights.reshape(flat)], axis=1)
     sums = np.zeros((len(hashes), columns.shape[1]))
     np.add.at(sums, unit, columns)
-    of_replicates = np.concatenate([_product(of_units.T, sums) for _, of_units in _blocks(hashes, len(hashes))])
+    blocks = (of_units for _, of_units in _blocks(hashes, len(hashes)))
+    of_replicates = np.concatenate([_product_on_one_thread(of_units.T, sums) for of_units in blocks])
     numerators, denominators = np.split(of_replicates, 2, axis=1)
     with np.errstate(invalid="ignore"):
         means: Array = (numerators / denominators).reshape(-1, *values.shape[1:])
@@ -93,7 +94,7 @@ def of_rows(
     }
     for place, of_units in _blocks(hashes, len(units)):
         for model, (ranking, bins, sums) in models.items():
-            of_sums = _product(sums, of_units)
+            of_sums = _product_on_one_thread(sums, of_units)
             with np.errstate(invalid="ignore"):
                 calibration_error = bins.absolute_residuals(of_units) / of_sums[0]
             values = {**ranking.areas(of_units), **_ratios(of_sums), "calibration_error": calibration_error}
@@ -102,8 +103,8 @@ def of_rows(
     return found
 
 
-def _product(left: Array, right: Array) -> Array:
-    """The product of two matrices on one thread: those of BLAS wait for each other longer than so few numbers take."""
+def _product_on_one_thread(left: Array, right: Array) -> Array:
+    """The product of two matrices, on one thread: for small matrices, BLAS's threads mostly wait for each other."""
     product: Array = np.einsum("ij,jk->ik", left, right)
     return product
 

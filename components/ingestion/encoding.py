@@ -102,7 +102,7 @@ def int_entries(name: str, numbers: npt.NDArray[Any]) -> pa.Array:
 
 
 def int_list_entries(name: str, lengths: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> pa.Array:
-    """Returns the map entries of a feature with a list of int64 in each row; of an empty list an entry, too.
+    """Returns the map entries of a feature with a list of int64 in each row; a row with an empty list has one, too.
 
     Args:
       name: The feature.
@@ -123,18 +123,18 @@ def _packed(number: int) -> bytes:
 
 def _varints(numbers: npt.NDArray[Any]) -> pa.Array:
     """Returns each int64 as a varint."""
-    left = numbers.astype(np.int64).view(np.uint64)
-    groups = np.ones(len(left), np.int64)
+    bits = numbers.astype(np.int64).view(np.uint64)
+    groups = np.ones(len(bits), np.int64)
     for shift in range(7, _INT64_BITS, 7):
-        groups += left >> np.uint64(shift) > 0
+        groups += bits >> np.uint64(shift) > 0
     width = int(groups.max(initial=1))
     at = np.arange(width)
     shifts = (7 * at).astype(np.uint64)
-    encoded = (left[:, np.newaxis] >> shifts) & np.uint64(0x7F)
+    encoded = (bits[:, np.newaxis] >> shifts) & np.uint64(0x7F)
     encoded |= np.where(at < groups[:, np.newaxis] - 1, np.uint64(0x80), np.uint64(0))
     offsets = np.concatenate([[0], np.cumsum(groups)]).astype(np.int32)
     data = encoded.astype(np.uint8)[at < groups[:, np.newaxis]]
-    return pa.Array.from_buffers(pa.binary(), len(left), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return pa.Array.from_buffers(pa.binary(), len(bits), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 def joined(pieces: Sequence[pa.Array]) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -53,7 +54,7 @@ class AnalysisCache:
         self._earlier = earlier
 
     def take_over(self, span: str, key: str) -> bool:
-        """Copies a result of the earlier run, if there is one; returns whether there is. A local copy is a link."""
+        """Takes over a result of the earlier run, as a hard link if possible; returns whether there is one."""
         if self._earlier is None:
             return False
         path = _result_path(self._earlier, span, key)
@@ -124,7 +125,7 @@ def _analyze_spans(
 ) -> None:
     """Computes what the store has not: each span's counts and sketches for the analyzers of a phase."""
     functions: dict[tuple[str, ...], AnalysisFunction] = {}
-    by_key = {a.key: a for a in phase}  # a mean and a variance of the same numbers have one
+    by_key = {a.key: a for a in phase}  # analyzers of the same numbers, such as a mean and a variance, have one key
     for span, files in spans.items():
         missing = [a for key, a in by_key.items() if not store.take_over(span, key)]
         if missing:
@@ -220,9 +221,10 @@ def _result(analyzer: Analyzer, paths: Sequence[str], scratch: str) -> dict[str,
         moments = _moments(analyzer.combiner, map(_read, paths))
         return {result.name: value for result, value in zip(analyzer.results, moments, strict=True)}
     num_tokens, frequent = 0, []
-    for part in token_counts.merged([CountsFile(path) for path in paths]):
-        num_tokens += part.num_rows
-        frequent.append(analyzer.pruning.frequent(part))
+    with contextlib.ExitStack() as stack:
+        for part in token_counts.merged([stack.enter_context(CountsFile(path)) for path in paths]):
+            num_tokens += part.num_rows
+            frequent.append(analyzer.pruning.frequent(part))
     kept = analyzer.pruning.kept(frequent)
     path = os.path.join(scratch, analyzer.file_name)
     _write_vocabulary(path, token_counts.ordered(kept, analyzer.reserved))

@@ -40,7 +40,9 @@ _SCRATCH = ".scratch"
 
 
 class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
-    """Writes what TFX's Transform writes, bit by bit, and the memory.
+    """Writes what TFX's Transform writes, and the memory.
+
+    `tests/components/transforming/same_as_stock.py` says how exactly it is the same.
 
     It passes the memory's folder to `preprocessing_fn`, and counts the tokens of spans that the memory lacks.
     """

@@ -62,10 +62,12 @@ class Materialization:
 def _entries(name: str, values: Any) -> pa.Array:
     """Serializes a batch of a transformed feature: float32 or int64 `[batch]`, or int64 SparseTensor `[batch, any]`."""
     if isinstance(values, tf.SparseTensor):
+        assert values.dtype == tf.int64
         lengths = np.bincount(values.indices.numpy()[:, 0], minlength=int(values.dense_shape[0]))
         return encoding.int_list_entries(name, lengths, values.values.numpy())
     if values.dtype == tf.float32:
         return encoding.float_entries(name, pa.array(values.numpy()))
+    assert values.dtype == tf.int64
     return encoding.int_entries(name, values.numpy())
 
 

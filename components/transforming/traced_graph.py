@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers, impl_helper, tf_utils
 
-from components.transforming.token_counts import HASH_BUCKETS, Pruning
+from components.transforming.token_counts import HASH_BUCKETS, NUM_RANGES, Pruning
 
 PreprocessingFn = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -194,7 +194,7 @@ def _vocabulary(graph: Any, operation: Any, result: Result, digests: _Digests) -
     if len(operation.inputs) > 1:
         reserved = tuple(tf_utils.fetch_vocabulary_reserved_tokens(graph, write.vocab_filename).tolist())
     return Vocabulary(
-        key=digests.of("counts by range", sources),
+        key=digests.of(f"counts in {NUM_RANGES} ranges of hashes", sources),
         source=sources[0],
         pruning=Pruning(prune.frequency_threshold, prune.top_k),
         file_name=write.vocab_filename,
@@ -346,7 +346,7 @@ def analysis_function(
         of_analyzers = tf.nest.pack_sequence_as(tensors, found)
         return {key: _unique(of[0]) if key in vocabularies else of for key, of in of_analyzers.items()}
 
-    # The next batch is computed while the caller takes up one.
+    # The next batch is computed while the caller uses this one.
     return lambda batches: batches.map(values).prefetch(1).as_numpy_iterator()
 
 

@@ -17,7 +17,8 @@ def test_tokens_differ() -> None:
 
 
 @pytest.mark.slow
-def test_the_rows_and_the_scores_are_as_they_must_be(tmp_path: Path) -> None:
-    costs = dict(measure(tmp_path, 3_000, 8, "adam", ["remap", "export", "trainer"]))
-    assert list(costs) == ["remap", "export", "trainer"]
-    assert all(cost["memory"] > 0 for cost in costs.values())
+def test_the_rows_and_the_scores_are_as_they_must_be(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    list(measure(tmp_path, 3_000, 8, "adam", ["remap", "export", "trainer"]))  # a part that finds an error exits
+    printed = capfd.readouterr().out
+    assert printed.count("rows are as they must be") == 1
+    assert "scores of the SavedModel are the model's" in printed

@@ -53,7 +53,7 @@ def test_ends_that_are_not_those_of_the_bytes_are_an_error(size: int, ends: list
 
 @pytest.mark.parametrize("at_once", [1, 7, 1 << 21])
 def test_tokens_are_found_by_their_bytes(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MATCHED", at_once)
+    monkeypatch.setattr(module, "_OLD_AT_ONCE", at_once)
     rng = random.Random(1)
     old = [*TOKENS, *(bytes(rng.choices(b"ab\x00\xff", k=rng.randrange(20))) for _ in range(200))]
     old = list(dict.fromkeys(old))

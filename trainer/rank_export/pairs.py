@@ -30,7 +30,7 @@ from transform.feature_spec import (
     Side,
     transformed_name,
 )
-from transform.preprocessing import as_column, single_value
+from transform.preprocessing import combinations_of, single_value
 
 _SIDES: tuple[Side, ...] = ("context", "item")
 
@@ -79,7 +79,7 @@ class Pairs(abc.ABC):
         tokens = [self._tokens(name, raw, features) for name in self._features[side]]
         texts = tokens[0]
         if len(tokens) > 1:
-            texts = tf.sparse.cross([as_column(part) for part in tokens], separator=CROSS_SEPARATOR)
+            texts = combinations_of(tokens)
         if not isinstance(texts, tf.SparseTensor):
             return self.encoded(side, texts)
         rows, num_rows = texts.indices[:, 0], texts.dense_shape[0]

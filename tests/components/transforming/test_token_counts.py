@@ -21,6 +21,7 @@ from components.transforming.token_counts import (
     merged,
     ordered,
 )
+from transform.errors import InputError
 
 
 def hashes_of(tokens: Iterable[bytes]) -> np.ndarray:
@@ -90,11 +91,16 @@ def test_spans_are_merged_after_they_were_stored(tmp_path: Path) -> None:
     assert table.num_rows == 3
 
 
-def test_counts_on_another_file_system_are_read_whole() -> None:
-    counter = TokenCounter("ram://scratch")
-    add(counter, [b"a", b"b", b"a"])
-    counter.write("ram://counts")
-    assert as_dict(whole(CountsFile("ram://counts"))) == {b"a": 2, b"b": 1}
+def test_a_file_that_is_damaged_or_has_other_ranges_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted(tmp_path / "a", [b"a"])
+    path = tmp_path / "a" / "counts"
+    with monkeypatch.context() as patched:
+        patched.setattr(token_counts, "NUM_RANGES", NUM_RANGES // 2)
+        with pytest.raises(InputError, match=rf"must have 32 ranges. Received: 64 \({path}\)"):
+            CountsFile(str(path))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=rf"a file of token counts must be readable. Received: .* \({path}\)"):
+        CountsFile(str(path))
 
 
 TOKENS = [b"a"] * 3 + [b"b"] * 3 + [b"c"] * 2 + [b"\xff"] * 2 + [b"d"]
