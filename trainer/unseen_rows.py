@@ -121,8 +121,8 @@ def _set_rows(
 
 def _mean(variable: tf.Variable, counts: np.ndarray) -> np.ndarray:
     """The mean of a table's rows, weighted by their counts, float64 of a row's shape."""
-    # NumPy adds a vector's numbers in pairs, so that leaving out zeros would change the last bit. A table's rows it adds
-    # one by one; of a large table, few have a count.
+    # NumPy adds a vector's numbers in pairs, so that leaving out zeros would change the last bit. It adds the rows of a
+    # table one by one; of a large table, few have a count.
     if variable.shape.rank == 1:
         return np.asarray(np.average(variable.numpy(), weights=counts))
     (counted,) = np.nonzero(counts)
