@@ -121,7 +121,7 @@ def test_a_token_does_not_become_markup(weighted: Trained) -> None:
 
 
 def test_a_bar_in_a_token_does_not_end_a_cell(weighted: Trained) -> None:
-    vocabularies = weighted.transform_state.vocabularies | {"app": [b"ma|ps", b"chat", b"mail"]}
+    vocabularies = dict(weighted.transform_state.vocabularies) | {"app": [b"ma|ps", b"chat", b"mail"]}
     state = dataclasses.replace(weighted.transform_state, vocabularies=vocabularies)
     assert r"| +2.0000 | 7.39 | ma\|ps |" in to_markdown(weighted.model, state)
 
