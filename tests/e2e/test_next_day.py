@@ -163,19 +163,20 @@ def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_recor
     verify(str(serving / "4"))
 
 
-def test_a_rewritten_log_is_read_again(two_days: tuple[Path, str, list[bytes]], data: Path) -> None:
-    """The cache has the examples of the same path. No rewritten row is fit, so the first gate ends the run."""
-    workspace, _, _ = two_days
-    log = data / "impressions" / "day-2" / "part-00000.csv"
-    before = log.read_bytes()
-    write_rows(log, [{**row, "timestamp": "never"} for row in read_rows(log)[:-100]])
-    try:
-        done = in_process(*store.run_arguments(data, workspace, 2))
-    finally:
-        log.write_bytes(before)
-    assert done.returncode == 1
-    assert "example_gen" in store.nodes(done.stdout).keys() - store.cached(done.stdout)
-    report = store.last_report(workspace)
-    assert (report["span"], report["skipped_by"]) == (2, "row_gate")
-    newest = max((workspace / "artifacts" / "example_gen" / "quarantine").iterdir(), key=lambda path: int(path.name))
-    assert json.loads((newest / "counts.json").read_text())["read"]["impressions"] == 3900
+def test_a_rewritten_log_is_read_again(data: Path, tmp_path: Path) -> None:
+    """The cache has the examples of the same path. No row is fit, so the first gate ends each run."""
+    logs, workspace = tmp_path / "logs", tmp_path / "workspace"
+    shutil.copytree(data, logs)  # tests that run at the same time read the shared logs
+    log = logs / "impressions" / "day-1" / "part-00000.csv"
+    rows = [{**row, "timestamp": "never"} for row in read_rows(log)]
+    for number, is_cached in ((4000, False), (4000, True), (3900, False)):
+        write_rows(log, rows[:number])
+        done = in_process(*store.run_arguments(logs, workspace, 1))
+        assert done.returncode == 1
+        assert ("example_gen" in store.cached(done.stdout)) == is_cached
+        report = store.last_report(workspace)
+        assert (report["span"], report["skipped_by"]) == (1, "row_gate")
+        newest = max(
+            (workspace / "artifacts" / "example_gen" / "quarantine").iterdir(), key=lambda path: int(path.name)
+        )
+        assert json.loads((newest / "counts.json").read_text())["read"]["impressions"] == number
