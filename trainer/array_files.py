@@ -164,7 +164,7 @@ def write_arrays(path: str, arrays: Mapping[str, Rows]) -> None:
 
 
 class _Appended(io.RawIOBase):
-    """A file that is only appended to; without `tell` and `seek`, zipfile writes sizes and checksums after the data."""
+    """A file without `tell` and `seek`: zipfile then writes an array's size and checksum after the array's data."""
 
     def __init__(self, file: tf.io.gfile.GFile) -> None:
         super().__init__()

@@ -238,31 +238,26 @@ def _unflatten(
                 f"`{key}` in {file_name} must be float32 of shape {entry['shape']}. "
                 f"Received: {rows.dtype} of shape {list(rows.shape)}"
             )
-    values, *slots = (_Finite(rows, key, file_name) for rows in stored)
+    values, *slots = (_Finite(rows.path, rows.name, rows.shape, rows.dtype, key) for rows in stored)
     return SavedVariable(values, dict(zip(entry["slots"], slots, strict=True)))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Finite:
-    """A variable's values in a file: `blocks` raises WarmStartError if they cannot be read, or are not finite."""
+class _Finite(Stored):
+    """A variable's values in a file: `blocks` raises WarmStartError if they cannot be read, or are not finite.
 
-    _stored: Stored
-    _key: str
-    _file_name: str
+    Attributes:
+      variable: What the error calls the values.
+    """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._stored.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self._stored.dtype
+    variable: str
 
     def blocks(self) -> Iterator[np.ndarray]:
         try:
-            for block in self._stored.blocks():
+            for block in super().blocks():
                 if not np.isfinite(block).all():
-                    raise WarmStartError(f"`{self._key}` in {self._file_name} holds values that are not finite")
+                    file_name = os.path.basename(self.path)
+                    raise WarmStartError(f"`{self.variable}` in {file_name} holds values that are not finite")
                 yield block
         except ArrayFileError as error:
             raise _unreadable(error) from error

@@ -13,6 +13,8 @@ import tensorflow as tf
 # tfx-bsl 1.21.0 has no public decoder outside of Beam.
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.packed_texts import unpacked
+
 Ints = npt.NDArray[np.int64]
 
 #: By the type of an Arrow list's items, TensorFlow's dtype.
@@ -137,16 +139,10 @@ class _Column:
 
     def array(self) -> pa.Array:
         """Returns the lists, null where the row has no value."""
-        values = pa.array(self._values) if self._text_lengths is None else _texts(self._values, self._text_lengths)
+        values = pa.array(self._values) if self._text_lengths is None else unpacked(self._values, self._text_lengths)
         missing = self._counts == 0
         mask = pa.array(missing) if missing.any() else None
         return pa.LargeListArray.from_arrays(pa.array(self._splits), values, mask=mask)
-
-
-def _texts(joined: bytes, lengths: npt.NDArray[np.int32]) -> pa.Array:
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return pa.Array.from_buffers(pa.large_binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(joined)])
 
 
 def _field(lengths: Any) -> Any:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.packed_texts import unpacked
 from transform.errors import InputError
 
 _SCHEMA = pa.schema([("hash", pa.int64()), ("token", pa.large_binary()), ("count", pa.int64())])
@@ -62,11 +63,8 @@ class TokenCounter:
           hashes: The hash of each, int64 `[n]`.
           counts: How often each occurs, int64 `[n]`.
         """
-        offsets = np.zeros(len(lengths) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(joined)]
-        tokens = pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers)
-        self._pending.append(pa.table([pa.array(hashes), tokens, pa.array(counts)], schema=_SCHEMA))
+        columns = [pa.array(hashes), unpacked(joined, lengths), pa.array(counts)]
+        self._pending.append(pa.table(columns, schema=_SCHEMA))
         self._rows += len(lengths)
         if self._rows >= _ROWS_AT_ONCE:
             self._pending = [summed(self._pending)]

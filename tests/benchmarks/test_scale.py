@@ -1,4 +1,4 @@
-"""A measurement that is interrupted goes on with the task that was running, in the workspace as it was before it."""
+"""An interrupted measurement repeats the task that was running, in the workspace as it was before that task."""
 
 from __future__ import annotations
 
