@@ -36,6 +36,11 @@ def _open(path: str, mode: str) -> IO[Any]:
     return file
 
 
+def open_bytes(path: str) -> IO[bytes]:
+    """Opens a file for reading bytes."""
+    return _open(path, "rb")
+
+
 def exists(path: str) -> bool:
     """Returns whether a file or a folder exists."""
     return bool(_gfile().exists(path)) if is_remote(path) else os.path.lexists(path)
@@ -123,7 +128,7 @@ def write_text(path: str, text: str) -> None:
 def sha256(path: str) -> str:
     """Returns the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with _open(path, "rb") as file:
+    with open_bytes(path) as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()

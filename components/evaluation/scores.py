@@ -13,6 +13,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from components.evaluation.scoring_graph import ScoringGraph
+from components.example_files import example_batches
 from transform.errors import UserError
 from transform.feature_spec import LABEL, WEIGHT
 
@@ -61,7 +62,6 @@ def read_rows(folder: str, texts: Sequence[str] = (), numbers: Sequence[str] = (
       numbers: Features whose values are floats.
     """
     pattern = os.path.join(folder, "*")
-    records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP")
     parsing = {LABEL: tf.io.VarLenFeature(tf.int64), WEIGHT: tf.io.VarLenFeature(tf.float32)}
     parsing |= {name: tf.io.VarLenFeature(tf.string) for name in texts}
     parsing |= {name: tf.io.VarLenFeature(tf.float32) for name in numbers}
@@ -69,7 +69,7 @@ def read_rows(folder: str, texts: Sequence[str] = (), numbers: Sequence[str] = (
     defaults |= {**dict.fromkeys(texts, b""), **dict.fromkeys(numbers, np.nan)}
     examples: list[bytes] = []
     found: dict[str, list[Array]] = {name: [] for name in parsing}
-    for batch in records.batch(BATCH_SIZE):
+    for batch in example_batches(sorted(tf.io.gfile.glob(pattern)), BATCH_SIZE):
         examples += batch.numpy().tolist()
         parsed = tf.io.parse_example(batch, parsing)
         for name, values in parsed.items():

@@ -17,6 +17,7 @@ from components.evaluation.extractors import BELOW, NOT_BELOW
 from components.evaluation.inputs import key_of
 from components.evaluation.plan import Plan
 from components.evaluation.scores import BATCH_SIZE, Scorer
+from components.example_files import example_batches
 from transform.config.evaluation import split_slice
 from transform.errors import InputError
 
@@ -63,8 +64,7 @@ class _ScoreFile(beam.DoFn):  # type: ignore[misc]
 
     def process(self, extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         path = extracts[tfma.INPUT_KEY].decode()
-        records = tf.data.TFRecordDataset(path, compression_type="GZIP").batch(BATCH_SIZE)
-        for number, batch in enumerate(records.prefetch(1)):
+        for number, batch in enumerate(example_batches([path], BATCH_SIZE)):
             yield {COLUMNS: ((extracts[FILE_NUMBER], number), self._parser.columns(batch, self._scorers))}
 
 

@@ -6,7 +6,6 @@ import collections
 from collections.abc import Sequence
 
 import pyarrow as pa
-import tensorflow as tf
 from tensorflow_data_validation import FeaturePath, StatsOptions
 
 # TFDV 1.21.0 has no public names for these: docs/reference/private_uses.md
@@ -17,15 +16,13 @@ from tensorflow_data_validation.utils.top_k_uniques_stats_util import (
 )
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.example_files import example_batches
 from components.statistics.decoding import Decoder
 from components.statistics.value_counts import MAX_VALUES, ValueCounts
 from transform.errors import InputError
 
 #: Rows that are decoded at once.
 BATCH_SIZE = 8192
-
-#: The bytes of a compressed file that are read at once.
-_BUFFER_BYTES = 1 << 20
 
 
 def statistics_of(
@@ -43,7 +40,7 @@ def statistics_of(
       max_values: The distinct values of a feature that are counted exactly.
 
     Raises:
-      InputError: If an example cannot be decoded, or a feature has values of two types.
+      InputError: If a file is damaged, an example cannot be decoded, or a feature has values of two types.
     """
     options = StatsOptions()
     generator = BasicStatsGenerator(
@@ -56,14 +53,14 @@ def statistics_of(
     counts: dict[str, ValueCounts] = collections.defaultdict(lambda: ValueCounts(max_values))
     decoder = Decoder()
     for file in files:
-        try:
-            for records in tf.data.TFRecordDataset(file, "GZIP", _BUFFER_BYTES).batch(batch_size):
+        for records in example_batches([file], batch_size):
+            try:
                 batch = decoder.decode(records)
                 found = generator.add_input(found, batch)
-                _count_texts(batch, counts)
-        except (RuntimeError, TypeError, ValueError, tf.errors.DataLossError) as error:
-            rule = "examples must be tf.Examples, and a feature of one type in all"
-            raise InputError(f"{rule}: {' '.join(str(error).split())} ({file})") from error
+            except (RuntimeError, TypeError, ValueError) as error:
+                rule = "examples must be tf.Examples, and a feature of one type in all"
+                raise InputError(f"{rule}: {' '.join(str(error).split())} ({file})") from error
+            _count_texts(batch, counts)
     dataset = generator.extract_output(generator.compact(found))
     for feature in dataset.features:
         (name,) = feature.path.step

@@ -152,9 +152,9 @@ def _field(lengths: Any) -> Any:
 
 def _varint_sizes(numbers: Any) -> Any:
     """Returns the bytes of numbers, int64 of any shape, as varints of Protocol Buffers."""
-    left = np.asarray(numbers).view(np.uint64) >> np.uint64(7)
-    sizes = np.ones(left.shape, np.int64)
-    while left.any():
-        sizes += left > 0
-        left = left >> np.uint64(7)
+    unsigned = np.asarray(numbers).view(np.uint64)
+    sizes = np.ones(unsigned.shape, np.int64)
+    largest = int(unsigned.max(initial=0))
+    for bits in range(7, largest.bit_length(), 7):  # a byte has seven
+        sizes += unsigned >= np.uint64(1 << bits)
     return sizes

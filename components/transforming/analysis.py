@@ -16,6 +16,7 @@ from tensorflow_transform import analyzers
 from tfx_bsl import sketches
 
 from components import storage
+from components.example_files import example_batches
 from components.transforming import token_counts
 from components.transforming.token_counts import CountsFile, TokenCounter
 from components.transforming.traced_graph import (
@@ -34,11 +35,6 @@ BATCH_SIZE = 4096
 
 #: Tokens that are written to a vocabulary's file at once.
 _TOKENS_AT_ONCE = 100_000
-
-
-def records_of(files: Sequence[str]) -> tf.data.Dataset:
-    """Returns batches of the serialized examples of TFRecord files with gzip, in the files' order."""
-    return tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(BATCH_SIZE)
 
 
 class AnalysisCache:
@@ -149,7 +145,7 @@ def _analyze_span(
     counters = {a.key: TokenCounter(os.path.join(scratch, a.key)) for a in missing if isinstance(a, Vocabulary)}
     combiners = {a.key: a.combiner for a in missing if not isinstance(a, Vocabulary)}
     found = {key: combiner.create_accumulator() for key, combiner in combiners.items()}
-    for values in function(records_of(files)):
+    for values in function(example_batches(files, BATCH_SIZE)):
         for key, counter in counters.items():
             counter.add(*values[key])
         for key, combiner in combiners.items():

@@ -11,9 +11,9 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.example_files import example_batches, map_ahead
 from components.ingestion import encoding
 from components.ingestion.records import write_records
-from components.transforming.analysis import records_of
 
 Seen = Callable[[Mapping[str, Any]], None]
 
@@ -52,8 +52,7 @@ class Materialization:
             write_records(f"{prefix}-{number:05d}-of-{len(files):05d}.gz", self._examples(file, seen))
 
     def _examples(self, file: str, seen: Seen | None) -> Iterator[pa.Array]:
-        # The next batch is transformed while one is written.
-        for transformed in records_of([file]).map(self._transform).prefetch(1):
+        for transformed in map_ahead(self._transform, example_batches([file], BATCH_SIZE)):
             if seen:
                 seen(transformed)
             yield encoding.examples([_entries(name, transformed[name]) for name in sorted(transformed)])

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers, impl_helper, tf_utils
 
+from components.example_files import map_ahead
 from components.transforming.token_counts import HASH_BUCKETS, NUM_RANGES, Pruning
 
 PreprocessingFn = Callable[[dict[str, Any]], dict[str, Any]]
@@ -302,7 +303,7 @@ def _digest(*parts: str) -> str:
 
 #: Takes batches of serialized examples, string `[batch]`; yields for each batch, by key, for a vocabulary its distinct
 #: tokens as `TokenCounter.add` takes them, and for the others what their combiner's `add_input` takes.
-AnalysisFunction = Callable[[tf.data.Dataset], Iterator[dict[str, tuple[Any, ...]]]]
+AnalysisFunction = Callable[[Iterable[tf.Tensor]], Iterator[dict[str, tuple[Any, ...]]]]
 
 
 def analysis_function(
@@ -346,8 +347,11 @@ def analysis_function(
         of_analyzers = tf.nest.pack_sequence_as(tensors, found)
         return {key: _unique(of[0]) if key in vocabularies else of for key, of in of_analyzers.items()}
 
-    # The next batch is computed while the caller uses this one.
-    return lambda batches: batches.map(values).prefetch(1).as_numpy_iterator()
+    def on_host(records: tf.Tensor) -> dict[str, Any]:
+        arrays: dict[str, Any] = tf.nest.map_structure(lambda tensor: tensor.numpy(), values(records))
+        return arrays
+
+    return lambda batches: map_ahead(on_host, batches)
 
 
 def _unique(tokens: tf.Tensor) -> tuple[tf.Tensor, ...]:

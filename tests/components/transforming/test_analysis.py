@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.example_files import example_batches
 from components.transforming import analysis
 from components.transforming.analysis import AnalysisCache, analyze
 from components.transforming.traced_graph import TracedGraph, traced, type_specs
@@ -69,13 +70,11 @@ def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, mon
         "3": span(tmp_path / "3", [("oslo", 7.0)]),
     }
     read: list[list[str]] = []
-    records_of = analysis.records_of
-
-    def recorded(files: Sequence[str]) -> tf.data.Dataset:
+    def recorded(files: Sequence[str], size: int) -> Iterator[tf.Tensor]:
         read.append(list(files))
-        return records_of(files)
+        return example_batches(files, size)
 
-    monkeypatch.setattr(analysis, "records_of", recorded)
+    monkeypatch.setattr(analysis, "example_batches", recorded)
     graph = graph_of(tmp_path / "scratch")
 
     def run(names: str, cache: str, earlier: str | None) -> tuple[dict[str, list[float]], bytes]:

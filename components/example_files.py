@@ -1,0 +1,45 @@
+"""Reads files of examples in batches, and computes the next batch while one is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import tensorflow as tf
+
+from components import storage
+from transform.tfrecords import read_batches
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def example_batches(files: Iterable[str], size: int) -> Iterator[tf.Tensor]:
+    """Reads serialized tf.Examples, one file after the other.
+
+    Args:
+      files: TFRecord files, with gzip if their names end in `.gz`.
+      size: The rows of a batch. It may have rows of two files, and the last one may be smaller.
+
+    Yields:
+      string `[rows]`.
+
+    Raises:
+      InputError: If a file is missing or damaged.
+    """
+    for batch in read_batches(files, size, storage.open_bytes):
+        yield tf.constant(batch)
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yields a function's results in order; the next one is computed in a thread while the caller uses this one.
+
+    Reading `items` happens in that thread, too. An error is raised in the place of its result.
+    """
+    results = map(function, items)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        ahead = thread.submit(next, results, None)
+        while (result := ahead.result()) is not None:
+            ahead = thread.submit(next, results, None)
+            yield result

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from transform.errors import InputError
+from transform.tfrecords import read_batches, read_records
+
+RECORDS = [b"", b"a", b"b" * 1000, b"c" * 300_000, b"d", b"e" * 255]
+
+
+def written(path: Path, records: list[bytes]) -> str:
+    with tf.io.TFRecordWriter(str(path), "GZIP" if path.suffix == ".gz" else "") as writer:
+        for record in records:
+            writer.write(record)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["records", "records.gz"])
+def test_records_are_those_that_tensorflow_wrote(tmp_path: Path, name: str) -> None:
+    assert list(read_records(written(tmp_path / name, RECORDS))) == RECORDS
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 5, 100])
+def test_a_batch_may_have_records_of_two_files(tmp_path: Path, size: int) -> None:
+    paths = [
+        written(tmp_path / "a.gz", RECORDS[:3]),
+        written(tmp_path / "b.gz", []),
+        written(tmp_path / "c", RECORDS[3:]),
+    ]
+    expected = [RECORDS[begin : begin + size] for begin in range(0, len(RECORDS), size)]
+    assert list(read_batches(paths, size)) == expected
+
+
+def test_gzip_files_one_behind_the_other_are_a_file(tmp_path: Path) -> None:
+    first, second = (written(tmp_path / f"{i}.gz", RECORDS[3 * i : 3 * i + 3]) for i in range(2))
+    (tmp_path / "both.gz").write_bytes(Path(first).read_bytes() + Path(second).read_bytes())
+    assert list(read_records(str(tmp_path / "both.gz"))) == RECORDS
+
+
+def test_a_batch_is_given_before_the_rest_of_the_file_is_read(tmp_path: Path) -> None:
+    whole = Path(written(tmp_path / "whole.gz", [b"a" * 1000] * 1000)).read_bytes()
+    (tmp_path / "damaged.gz").write_bytes(whole[:-1])
+    batches = read_batches([str(tmp_path / "damaged.gz")], 10)
+    assert next(batches) == [b"a" * 1000] * 10
+    with pytest.raises(InputError, match="a TFRecord file must be readable"):
+        list(batches)
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "received"),
+    [
+        (lambda content: content[:-9], "Compressed file ended before the end-of-stream marker"),
+        (lambda content: flipped(content, 1), "Not a gzipped file"),
+        (lambda content: flipped(content, len(content) // 2), ""),
+        (lambda content: flipped(content, len(content) - 6), "CRC check failed"),
+        (lambda content: gzip.compress(gzip.decompress(content)[:-3]), "must end with a whole record"),
+        (lambda content: gzip.compress(gzip.decompress(content) + b"12345"), "must end with a whole record"),
+        (lambda content: gzip.compress(struct.pack("<QI", 2**63, 0) + b"1234"), "must end with a whole record"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_refused(tmp_path: Path, damage: object, received: str) -> None:
+    whole = Path(written(tmp_path / "whole.gz", RECORDS)).read_bytes()
+    path = tmp_path / "damaged.gz"
+    path.write_bytes(damage(whole))  # type: ignore[operator]
+    with pytest.raises(InputError, match=r"^a TFRecord file must .*\(.*damaged\.gz\)$") as caught:
+        list(read_records(str(path)))
+    assert received in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^a TFRecord file must be readable. Received: No such file"):
+        list(read_records(str(tmp_path / "missing.gz")))
