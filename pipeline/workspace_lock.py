@@ -55,6 +55,7 @@ def claimed(workspace: Workspace) -> Iterator[None]:
       WorkspaceBusyError: If another run, or a node of one, holds it.
       NoLockError: If the file system keeps no locks, or the lock's file is not an SQLite file.
       ForeignDatabaseError: If ML Metadata belongs to another workspace.
+      MovedWorkspaceError: If the workspace was moved since its first run.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -94,6 +95,7 @@ def node_claimed(workspace: Workspace, pipeline_name: str, node_id: str, wait_se
       WorkspaceBusyError: If a run, or another process with this node, still holds it after that time.
       NoLockError: If the file system keeps no locks, or the lock's file is not an SQLite file.
       ForeignDatabaseError: If ML Metadata belongs to another workspace.
+      MovedWorkspaceError: If the workspace was moved since its first run.
     """
     workspace.locks.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:

@@ -32,6 +32,10 @@ class ForeignDatabaseError(UserError):
     """The ML Metadata database belongs to another workspace."""
 
 
+class MovedWorkspaceError(UserError):
+    """A workspace is no longer where ML Metadata has its artifacts."""
+
+
 def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
     """Checks that a database belongs to the workspace; binds it to the workspace if it belongs to none.
 
@@ -41,6 +45,7 @@ def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
 
     Raises:
       ForeignDatabaseError: If the database belongs to another workspace, or this workspace is a copy of its owner.
+      MovedWorkspaceError: If the workspace has artifacts and was moved since its first run.
     """
     workspace.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(workspace.locks / "owner"):  # nodes of a first run start at the same time
@@ -48,6 +53,7 @@ def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
         owner = _owner(store) or _take(store, workspace, own_id)
     owner_id, root = (owner.custom_properties[key].string_value for key in (_ID, _ROOT))
     if owner_id == own_id and not _is_copy(workspace, root):
+        _check_not_moved(store, workspace, root)
         return
     database = place_of(workspace.metadata_connection())
     raise ForeignDatabaseError(
@@ -99,3 +105,12 @@ def _is_copy(workspace: Workspace, root: str) -> bool:
     if workspace.metadata_connection().WhichOneof("config") == "sqlite":
         return False
     return os.path.isdir(root) and not os.path.samefile(root, workspace.root)
+
+
+def _check_not_moved(store: mlmd.MetadataStore, workspace: Workspace, root: str) -> None:
+    """Raises MovedWorkspaceError if the recorded artifacts are not where they were made."""
+    if not os.path.isdir(root) and store.get_artifacts(mlmd.ListOptions(limit=1)):
+        raise MovedWorkspaceError(
+            "a workspace must stay where its first run made it: ML Metadata has the absolute paths of its artifacts. "
+            f"Received: {workspace.root}, of a workspace made at {root}. Move it back, or make {root} a link to it"
+        )

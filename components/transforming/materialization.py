@@ -14,6 +14,7 @@ import tensorflow_transform as tft
 from components.example_files import example_batches, map_ahead
 from components.ingestion import encoding
 from components.ingestion.records import write_records
+from components.transforming.analysis import BATCH_SIZE
 
 Seen = Callable[[Mapping[str, Any]], None]
 

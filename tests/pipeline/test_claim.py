@@ -17,7 +17,7 @@ from tfx.orchestration import metadata
 from pipeline.metadata.contexts import NODE_RUN
 from pipeline.workspace import Workspace
 from pipeline.workspace_lock import NoLockError, WorkspaceBusyError, claimed, node_claimed
-from pipeline.workspace_owner import ForeignDatabaseError, check_owner
+from pipeline.workspace_owner import ForeignDatabaseError, MovedWorkspaceError, check_owner
 
 _HOLDER = """
 import sys, tempfile
@@ -200,6 +200,29 @@ def test_a_copied_workspace_whose_database_was_not_copied_along_is_refused(
         check_owner(store, copy)
     moved = Workspace.at(first.root.rename(tmp_path / "moved"))
     check_owner(store, moved)
+
+
+def test_a_moved_workspace_is_refused_from_its_first_artifact_on(tmp_path: Path) -> None:
+    """ML Metadata has the absolute paths of artifacts."""
+    made = Workspace.at(tmp_path / "made")
+    with claimed(made):
+        pass
+    moved = Workspace.at(made.root.rename(tmp_path / "moved"))
+    with claimed(moved):
+        pass  # there is nothing to find
+    with metadata.Metadata(moved.metadata_connection()) as handle:
+        type_id = handle.store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Examples"))
+        uri = str(made.artifacts / "examples")
+        handle.store.put_artifacts([metadata_store_pb2.Artifact(type_id=type_id, uri=uri)])
+    with pytest.raises(MovedWorkspaceError) as raised, claimed(moved):
+        pass
+    assert str(raised.value) == (
+        "a workspace must stay where its first run made it: ML Metadata has the absolute paths of its artifacts. "
+        f"Received: {moved.root}, of a workspace made at {made.root}. Move it back, or make {made.root} a link to it"
+    )
+    made.root.symlink_to(moved.root)
+    with claimed(moved):
+        pass
 
 
 def test_of_two_workspaces_that_take_a_database_at_once_one_has_it(tmp_path: Path) -> None:

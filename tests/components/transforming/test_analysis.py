@@ -70,6 +70,7 @@ def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, mon
         "3": span(tmp_path / "3", [("oslo", 7.0)]),
     }
     read: list[list[str]] = []
+
     def recorded(files: Sequence[str], size: int) -> Iterator[tf.Tensor]:
         read.append(list(files))
         return example_batches(files, size)
