@@ -22,6 +22,9 @@ _BLOCK_BYTES = 1 << 18
 #: The records of a batch if the caller takes them one by one.
 _BATCH_SIZE = 256
 
+#: isal's stubs declare its error as an instance.
+_DAMAGED = (OSError, EOFError, cast("type[Exception]", isal_zlib.error))
+
 
 def _open(path: str) -> IO[bytes]:
     return open(path, "rb")
@@ -58,7 +61,7 @@ def read_batches(
                 while len(batch) >= size:
                     yield batch[:size]
                     batch = batch[size:]
-        except (OSError, EOFError, isal_zlib.error) as error:
+        except _DAMAGED as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(f"a TFRecord file must be readable. Received: {reason} ({path})") from error
     if batch:
@@ -71,7 +74,7 @@ def _blocks(path: str, open_file: Callable[[str], IO[bytes]]) -> Iterator[list[b
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
         if path.endswith(".gz"):
-            file = stack.enter_context(cast("IO[bytes]", igzip.open(file)))
+            file = stack.enter_context(igzip.open(file))  # type: ignore[no-untyped-call]
         while block := file.read(_BLOCK_BYTES):
             rest += block
             records, start = _records(rest)
