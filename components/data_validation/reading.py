@@ -84,7 +84,7 @@ def score(examples: list[bytes], saved_model: str) -> Floats | None:
     """
     step = -(-len(examples) // MAX_SCORED)
     try:
-        scored = scores_of(saved_model, examples[::step])
+        scored = scores_of(saved_model, map(tf.constant, _batches(examples[::step])))
     except ScoringError as error:
         logging.warning("the serving model's scores of the span are not used: %s", error)
         return None

@@ -1,14 +1,15 @@
-"""Reads a split's raw examples as columns, and scores them with a SavedModel in batches, without TFMA."""
+"""Reads the labels of a split's raw examples, and scores examples with a SavedModel in batches, without TFMA."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
@@ -35,17 +36,16 @@ class Rows:
     """The examples of a split, in the order of its files.
 
     Attributes:
-      examples: Serialized raw tf.Examples.
+      files: The files of the examples, which are read again to be scored: a large split does not fit in memory.
       label: float64 `[rows]`, 0 or 1.
       weight: float64 `[rows]`; 1 where an example has no weight.
-      columns: The first values of the requested features by name: bytes or float64, `[rows]`; `b""` or NaN for a
-        missing value.
+      unit: The number of each row's unit, int64 `[rows]`.
     """
 
-    examples: Sequence[bytes]
+    files: Sequence[str]
     label: Array
     weight: Array
-    columns: Mapping[str, Array]
+    unit: Array
 
     @property
     def num_positives(self) -> int:
@@ -53,33 +53,41 @@ class Rows:
         return int(np.count_nonzero(self.label == 1))
 
 
-def read_rows(folder: str, texts: Sequence[str] = (), numbers: Sequence[str] = ()) -> Rows:
-    """Reads the examples of a split.
+def read_rows(folder: str, unit_keys: Sequence[str]) -> Rows:
+    """Reads the labels, weights and units of a split.
+
+    A row's unit is the first value of the first key that it has; a row without a key is a unit of its own.
 
     Args:
       folder: The split's folder, such as `…/Split-eval`.
-      texts: Features whose values are strings, or bookkeeping entries that are strings, such as `request_id`.
-      numbers: Features whose values are floats.
+      unit_keys: Features whose values are texts, or bookkeeping entries that are texts, such as `request_id`.
     """
-    pattern = os.path.join(folder, "*")
+    files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
     parsing = {LABEL: tf.io.VarLenFeature(tf.int64), WEIGHT: tf.io.VarLenFeature(tf.float32)}
-    parsing |= {name: tf.io.VarLenFeature(tf.string) for name in texts}
-    parsing |= {name: tf.io.VarLenFeature(tf.float32) for name in numbers}
-    defaults: dict[str, Any] = {LABEL: 0, WEIGHT: 1.0}
-    defaults |= {**dict.fromkeys(texts, b""), **dict.fromkeys(numbers, np.nan)}
-    examples: list[bytes] = []
-    found: dict[str, list[Array]] = {name: [] for name in parsing}
-    for batch in example_batches(sorted(tf.io.gfile.glob(pattern)), BATCH_SIZE):
-        examples += batch.numpy().tolist()
+    parsing |= {name: tf.io.VarLenFeature(tf.string) for name in unit_keys}
+    labels, weights = [np.empty(0)], [np.empty(0)]
+    keys: dict[str, list[pa.Array]] = {name: [] for name in unit_keys}
+    for batch in example_batches(files, BATCH_SIZE):
         parsed = tf.io.parse_example(batch, parsing)
-        for name, values in parsed.items():
-            found[name].append(_first_values(values, len(batch), defaults[name]))
-    kinds = {**dict.fromkeys(parsing, np.float64), **dict.fromkeys(texts, np.object_)}
-    columns: dict[str, Array] = {
-        name: np.concatenate(parts).astype(kinds[name]) if parts else np.empty(0, kinds[name])
-        for name, parts in found.items()
-    }
-    return Rows(examples, columns.pop(LABEL), columns.pop(WEIGHT), columns)
+        labels.append(_first_values(parsed[LABEL], len(batch), 0))
+        weights.append(_first_values(parsed[WEIGHT], len(batch), 1.0))
+        for name, parts in keys.items():
+            values = _first_values(parsed[name], len(batch), b"")
+            parts.append(pa.array(values, pa.large_binary(), mask=values == b""))
+    units = _units([pa.chunked_array(parts, pa.large_binary()) for parts in keys.values()], sum(map(len, labels)))
+    return Rows(files, np.concatenate(labels), np.concatenate(weights), units)
+
+
+def _units(keys: Sequence[pa.ChunkedArray], num_rows: int) -> Array:
+    """Returns the number of each row's unit, int64 `[rows]`, from the keys' values, null where a row has none."""
+    units: Array = np.arange(num_rows)
+    first_number = num_rows
+    for values in reversed(keys):
+        encoded = values.combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy()
+        units = np.where(codes >= 0, first_number + codes, units)
+        first_number += len(encoded.dictionary)
+    return units
 
 
 def _first_values(values: tf.SparseTensor, num_rows: int, default: Any) -> Array:
@@ -128,23 +136,21 @@ class Scorer:
             raise ScoringError(f"the model cannot score the rows: {first} ({self._saved_model})") from error
 
 
-def scores_of(saved_model: str, examples: Sequence[bytes]) -> Array:
+def scores_of(saved_model: str, batches: Iterable[tf.Tensor]) -> Array:
     """Scores examples with a SavedModel's `serving_default`; features that the model does not read are ignored.
 
     Args:
       saved_model: The SavedModel's folder.
-      examples: Serialized raw tf.Examples.
+      batches: Serialized raw tf.Examples, string `[batch]` each.
 
     Returns:
-      float64 `[rows]`.
+      float64 `[rows]`, of all batches.
 
     Raises:
       ScoringError: If the model cannot be loaded, cannot score the rows, or returns a score that is not finite.
     """
     scorer = Scorer(saved_model)
-    batches = (examples[begin : begin + BATCH_SIZE] for begin in range(0, len(examples), BATCH_SIZE))
-    scores = np.concatenate([np.empty(0), *(scorer(tf.constant(batch)) for batch in batches)])
-    return checked_scores(scores, saved_model)
+    return checked_scores(np.concatenate([np.empty(0), *map(scorer, batches)]), saved_model)
 
 
 def checked_scores(scores: Array, saved_model: str) -> Array:

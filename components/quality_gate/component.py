@@ -22,7 +22,8 @@ from components.evaluation.kept_scores import kept_scores
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.paired import Array, differences, metrics_of
 from components.evaluation.results import to_plain
-from components.evaluation.scores import Rows, ScoringError, checked_scores, read_rows, scores_of
+from components.evaluation.scores import BATCH_SIZE, Rows, ScoringError, checked_scores, read_rows, scores_of
+from components.example_files import example_batches
 from components.execution_types import recorded_as
 from components.model_store.served_models import place_of, version_of, why_not_comparable
 from components.quality_gate.inputs import PairedDifference, QualityInputs, ReferenceResult, Rival, earlier_spans
@@ -150,8 +151,8 @@ class Evaluated(NamedTuple):
         """
         saved_model = path_utils.serving_model_path(model.uri)
         kept = kept_scores(self.uri, saved_model, [artifact_utils.get_split_uri([self.examples], "eval")])
-        if kept is None or len(kept) != len(rows.examples):
-            return scores_of(saved_model, rows.examples)
+        if kept is None or len(kept) != len(rows.label):
+            return scores_of(saved_model, example_batches(rows.files, BATCH_SIZE))
         return checked_scores(kept, saved_model)
 
 
@@ -171,7 +172,7 @@ def against(
     """Compares a model's and a rival's scores of the same rows.
 
     Args:
-      rows: The evaluation rows, with the columns that name their units.
+      rows: The evaluation rows.
       evaluated: The evaluation of these rows.
       model: The candidate model.
       rival: The rival.
@@ -181,7 +182,7 @@ def against(
       ScoringError: If one of them cannot score the rows.
     """
     own, other = (evaluated.scores(m, rows) for m in (model, rival))
-    found = differences(rows.label, rows.weight, _units(rows), own, other)
+    found = differences(rows.label, rows.weight, rows.unit, own, other)
     return Rival(
         place_of(rival),
         version,
@@ -204,14 +205,14 @@ def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict
             "the reference models' scores must be of the evaluation rows, in their order. "
             f"Received: {len(found.label):,} scores with other labels than the {len(rows.label):,} rows"
         )
-    own, units = evaluated.scores(model, rows), _units(rows)
+    own = evaluated.scores(model, rows)
     return {
         name: ReferenceResult(
             found.num_rows,
             metrics_of(rows.label, rows.weight, scores.astype(np.float64)),
             {
                 metric: PairedDifference(d.estimate, d.standard_error)
-                for metric, d in differences(rows.label, rows.weight, units, own, scores.astype(np.float64)).items()
+                for metric, d in differences(rows.label, rows.weight, rows.unit, own, scores.astype(np.float64)).items()
             },
         )
         for name, scores in found.scores.items()
@@ -219,18 +220,10 @@ def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict
 
 
 def _rows(examples: types.Artifact, config: Config) -> Rows:
-    """Reads the evaluation rows with the columns that name their units: the user, if configured, then the request."""
+    """Reads the evaluation rows; a row's unit is its user, if configured, or else its request."""
     request = REQUEST_ID if config.sources.impressions.request_id is not None else None
-    columns = [name for name in (config.user, request) if name is not None]
-    return read_rows(artifact_utils.get_split_uri([examples], "eval"), columns)
-
-
-def _units(rows: Rows) -> Array:
-    """Returns each row's unit: the first of its columns that has a value; else the row itself."""
-    units: Array = np.array([f"row {number}".encode() for number in range(len(rows.examples))], np.object_)
-    for name, column in reversed(list(rows.columns.items())):
-        units = np.where(column != b"", np.array([name.encode() + b" " + value for value in column], np.object_), units)
-    return units.astype(np.bytes_)
+    unit_keys = [name for name in (config.user, request) if name is not None]
+    return read_rows(artifact_utils.get_split_uri([examples], "eval"), unit_keys)
 
 
 @recorded_as("components.quality_gate.QualityGate")

@@ -15,6 +15,10 @@ from components.evaluation.scores import ScoringError, read_rows, scores_of
 from tests.components.saved_models import example, export
 
 
+def batch(*xs: float) -> tf.Tensor:
+    return tf.constant([example(x, label=1) for x in xs])
+
+
 def write(folder: Path, rows: list[dict[str, Any]], files: int = 2) -> str:
     """Writes rows as a split's files, in order; a value is a list of bytes, floats or ints."""
     folder.mkdir()
@@ -32,35 +36,36 @@ def write(folder: Path, rows: list[dict[str, Any]], files: int = 2) -> str:
     return str(folder)
 
 
-def test_columns_have_the_first_value_or_say_that_there_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_unit_is_the_first_key_that_a_row_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_SIZE", 2)
     rows = [
-        {"label": [1], "weight": [2.5], "country": [b"us"], "x": [0.5], "request_id": [b"r1"]},
-        {"label": [0], "x": [1.5, 7.0], "request_id": [b"r1"]},
-        {"label": [1], "country": [b"de", b"fr"], "request_id": [b"r2"]},
+        {"label": [1], "weight": [2.5], "user": [b"a"], "request_id": [b"r1"]},
+        {"label": [0], "request_id": [b"a"]},  # a request that is named as a user
+        {"label": [1], "user": [b"b", b"a"], "request_id": [b"r1"]},
+        {"label": [0], "user": [b""]},
+        {"label": [1], "user": [b"a"], "request_id": [b"r2"]},
+        {"label": [0], "request_id": [b"a"]},
+        {"label": [0], "request_id": [b"a\0"]},
+        {"label": [0]},
     ]
-    found = read_rows(write(tmp_path / "Split-eval", rows), ["country", "request_id"], ["x"])
-    assert found.label.tolist() == [1, 0, 1]
-    assert found.weight.tolist() == [2.5, 1, 1]
-    assert found.columns["country"].tolist() == [b"us", b"", b"de"]
-    assert found.columns["request_id"].tolist() == [b"r1", b"r1", b"r2"]
-    np.testing.assert_array_equal(found.columns["x"], [0.5, 1.5, np.nan])
-    assert found.num_positives == 2
-    assert len(found.examples) == 3
+    found = read_rows(write(tmp_path / "Split-eval", rows), ["user", "request_id"])
+    assert found.label.tolist() == [1, 0, 1, 0, 1, 0, 0, 0]
+    assert found.weight.tolist() == [2.5, 1, 1, 1, 1, 1, 1, 1]
+    assert found.num_positives == 3
+    _, first = np.unique(found.unit, return_inverse=True)
+    same = [[i for i, other in enumerate(first) if other == unit] for unit in first]
+    assert same == [[0, 4], [1, 5], [2], [3], [0, 4], [1, 5], [6], [7]]
 
 
 def test_no_examples_are_no_rows(tmp_path: Path) -> None:
     found = read_rows(write(tmp_path / "Split-eval", []), ["country"])
-    assert (len(found.label), len(found.columns["country"]), found.num_positives) == (0, 0, 0)
+    assert (len(found.label), len(found.unit), found.num_positives) == (0, 0, 0)
 
 
-def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH_SIZE", 2)
+def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path) -> None:
     path = str(export("good", tmp_path) / "Format-Serving")
     xs = [-1.0, 0.0, 3.0]
-    found = scores_of(path, [example(x, label=1) for x in xs])
+    found = scores_of(path, [batch(*xs[:2]), batch(*xs[2:])])
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, [1 / (1 + math.exp(-x)) for x in xs], rtol=1e-6)
     assert scores_of(path, []).shape == (0,)
@@ -80,7 +85,7 @@ def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path, monkeyp
 def test_a_model_that_cannot_score_the_rows_says_so(kind: str, says: str, tmp_path: Path) -> None:
     path = str(export(kind, tmp_path) / "Format-Serving")
     with pytest.raises(ScoringError) as caught:
-        scores_of(path, [example(2.0)])
+        scores_of(path, [batch(2.0)])
     assert str(caught.value).startswith(says)
     assert str(caught.value).endswith(f"({path})")
 
@@ -90,4 +95,4 @@ def test_a_model_whose_variables_are_cut_off_says_so(tmp_path: Path) -> None:
     (data,) = (path / "variables").glob("variables.data-*")
     data.write_bytes(data.read_bytes()[:-1])
     with pytest.raises(ScoringError, match=r"^the model cannot score the rows: Read less bytes than requested "):
-        scores_of(str(path), [example(2.0)])
+        scores_of(str(path), [batch(2.0)])
