@@ -52,6 +52,10 @@ class Rows:
         """The number of rows with label 1."""
         return int(np.count_nonzero(self.label == 1))
 
+    def batches(self) -> Iterator[tf.Tensor]:
+        """Yields the serialized examples, string `[batch]` each."""
+        return example_batches(self.files, BATCH_SIZE)
+
 
 def read_rows(folder: str, unit_keys: Sequence[str]) -> Rows:
     """Reads the labels, weights and units of a split.

@@ -22,8 +22,7 @@ from components.evaluation.kept_scores import kept_scores
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.paired import Array, differences, metrics_of
 from components.evaluation.results import to_plain
-from components.evaluation.scores import BATCH_SIZE, Rows, ScoringError, checked_scores, read_rows, scores_of
-from components.example_files import example_batches
+from components.evaluation.scores import Rows, ScoringError, checked_scores, read_rows, scores_of
 from components.execution_types import recorded_as
 from components.model_store.served_models import place_of, version_of, why_not_comparable
 from components.quality_gate.inputs import PairedDifference, QualityInputs, ReferenceResult, Rival, earlier_spans
@@ -152,7 +151,7 @@ class Evaluated(NamedTuple):
         saved_model = path_utils.serving_model_path(model.uri)
         kept = kept_scores(self.uri, saved_model, [artifact_utils.get_split_uri([self.examples], "eval")])
         if kept is None or len(kept) != len(rows.label):
-            return scores_of(saved_model, example_batches(rows.files, BATCH_SIZE))
+            return scores_of(saved_model, rows.batches())
         return checked_scores(kept, saved_model)
 
 

@@ -84,8 +84,8 @@ def _first_version_auc(workspace: Path, name: str) -> float:
     """The first version's AUC on the evaluation rows of the last ingested span."""
     examples = workspace / "artifacts" / "example_gen" / "examples"
     newest = max(examples.iterdir(), key=lambda folder: int(folder.name))
-    rows = read_rows(str(newest / "Split-eval"))
-    scores = scores_of(str(workspace / "serving" / name / "1"), rows.examples)
+    rows = read_rows(str(newest / "Split-eval"), [])
+    scores = scores_of(str(workspace / "serving" / name / "1"), rows.batches())
     return metrics_of(rows.label, rows.weight, scores)["auc"]
 
 

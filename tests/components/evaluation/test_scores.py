@@ -38,7 +38,7 @@ def write(folder: Path, rows: list[dict[str, Any]], files: int = 2) -> str:
 
 def test_a_unit_is_the_first_key_that_a_row_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_SIZE", 2)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"label": [1], "weight": [2.5], "user": [b"a"], "request_id": [b"r1"]},
         {"label": [0], "request_id": [b"a"]},  # a request that is named as a user
         {"label": [1], "user": [b"b", b"a"], "request_id": [b"r1"]},
