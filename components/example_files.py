@@ -1,18 +1,26 @@
-"""Reads files of examples in batches, and computes the next batch while one is used."""
+"""Reads files of examples, and runs a function on the next batch while one is used."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import tensorflow as tf
 
 from components import storage
-from transform.tfrecords import read_batches
+from transform.tfrecords import read_batches, read_records
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_END = object()
+
+
+def example_records(files: Iterable[str]) -> Iterator[bytes]:
+    """Yields the examples of files one by one; arguments and errors are those of `example_batches`."""
+    return itertools.chain.from_iterable(read_records(file, storage.open_bytes) for file in files)
 
 
 def example_batches(files: Iterable[str], size: int) -> Iterator[tf.Tensor]:
@@ -20,7 +28,8 @@ def example_batches(files: Iterable[str], size: int) -> Iterator[tf.Tensor]:
 
     Args:
       files: TFRecord files, with gzip if their names end in `.gz`.
-      size: The rows of a batch. It may have rows of two files, and the last one may be smaller.
+      size: The rows of a batch. A batch can hold the end of one file and the start of the next; the last batch may be
+        smaller.
 
     Yields:
       string `[rows]`.
@@ -39,7 +48,7 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
     """
     results = map(function, items)
     with ThreadPoolExecutor(max_workers=1) as thread:
-        ahead = thread.submit(next, results, None)
-        while (result := ahead.result()) is not None:
-            ahead = thread.submit(next, results, None)
-            yield result
+        ahead = thread.submit(next, results, _END)
+        while (result := ahead.result()) is not _END:
+            ahead = thread.submit(next, results, _END)
+            yield cast("Result", result)

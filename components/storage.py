@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Callable
@@ -36,9 +37,33 @@ def _open(path: str, mode: str) -> IO[Any]:
     return file
 
 
+class _RemoteFile(io.RawIOBase):
+    """A remote file, open for reading bytes, as a file of the standard library."""
+
+    def __init__(self, path: str) -> None:
+        self._file = _gfile().GFile(path, "rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        import tensorflow as tf
+
+        try:
+            content = self._file.read(len(buffer))
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 def open_bytes(path: str) -> IO[bytes]:
-    """Opens a file for reading bytes."""
-    return _open(path, "rb")
+    """Opens a file for reading bytes; then, or when it is read, OSError is raised if it does not exist."""
+    return io.BufferedReader(_RemoteFile(path)) if is_remote(path) else open(path, "rb")
 
 
 def exists(path: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from pathlib import Path
 
 import ml_metadata as mlmd
 from filelock import FileLock
@@ -59,7 +60,8 @@ def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
     raise ForeignDatabaseError(
         "a database of ML Metadata must be one workspace's alone. Received: that of the workspace "
         f"{root} ({owner_id}), for {workspace.root} ({own_id}); the database is {database}. "
-        f"Where the first one is lost and this one takes its place, write {owner_id} into {workspace.id_file}"
+        f"Where the first one is lost and this one takes its place, write {owner_id} into {workspace.id_file}, "
+        f"and make {root} a link to {workspace.root}"
     )
 
 
@@ -73,11 +75,16 @@ def is_own(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -
 
 def _id_of(workspace: Workspace) -> str:
     """Returns the id of a workspace; creates it if there is none."""
-    found = (storage.read_text(str(workspace.id_file)) or "").strip()
+    found = _written_id(workspace)
     if not found:
         found = str(uuid.uuid4())
         storage.write_text(str(workspace.id_file), found + "\n")
     return found
+
+
+def _written_id(workspace: Workspace) -> str:
+    """Returns what a workspace's file of its id has; empty if there is no such file."""
+    return (storage.read_text(str(workspace.id_file)) or "").strip()
 
 
 def _owner(store: mlmd.MetadataStore) -> metadata_store_pb2.Context | None:
@@ -108,8 +115,13 @@ def _is_copy(workspace: Workspace, root: str) -> bool:
 
 
 def _check_not_moved(store: mlmd.MetadataStore, workspace: Workspace, root: str) -> None:
-    """Raises MovedWorkspaceError if the recorded artifacts are not where they were made."""
-    if not os.path.isdir(root) and store.get_artifacts(mlmd.ListOptions(limit=1)):
+    """Raises MovedWorkspaceError if artifacts were made at the recorded folder, and it is not this workspace any more.
+
+    That folder may be a link to the workspace, or the workspace a copy that reads the original's artifacts.
+    """
+    if _written_id(Workspace.at(root)) == _written_id(workspace):
+        return
+    if any(Path(root) in Path(artifact.uri).parents for artifact in store.get_artifacts()):
         raise MovedWorkspaceError(
             "a workspace must stay where its first run made it: ML Metadata has the absolute paths of its artifacts. "
             f"Received: {workspace.root}, of a workspace made at {root}. Move it back, or make {root} a link to it"

@@ -7,7 +7,7 @@ window. None of them is exported.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,10 @@ class _Rows:
     weight: np.ndarray
 
 
+#: Returns the scores of rows, float64 `[rows]`.
+_ReferenceModel = Callable[[_Rows], np.ndarray]
+
+
 def reference_scores(setup: TrainingSetup) -> ReferenceScores:
     """Fits the reference models on the training rows, and scores the evaluation rows.
 
@@ -62,37 +66,51 @@ def reference_scores(setup: TrainingSetup) -> ReferenceScores:
     """
     reader = _Reader(setup)
     train = reader.read(setup.window.train_files, setup.window.withheld, MAX_ROWS)
-    held_out = reader.read(setup.window.eval_files)
     share = np.average(train.label, weights=train.weight) if train.weight.any() else 0.5
-    scores = {CONSTANT: np.full(len(held_out.label), share)}
-    if train.items is not None and held_out.items is not None:
-        scores[ITEM_MEAN] = _item_means(train, share, held_out.items)
+    models: dict[str, _ReferenceModel] = {CONSTANT: lambda rows: np.full(len(rows.label), share)}
+    if train.items is not None:
+        models[ITEM_MEAN] = _item_means(train, share)
     if 0 < share < 1 and train.inputs.shape[1]:
-        model = LogisticRegression(max_iter=_MAX_ITERATIONS)
-        # A column without a value in the training rows keeps the weight 0, but the solver holds some 25 vectors with an
-        # entry for each column. Column 0 always stays, since scikit-learn refuses inputs without columns.
-        columns = np.union1d([0], train.inputs.indices)
-        model.fit(train.inputs[:, columns], train.label, sample_weight=train.weight)
-        scores[LOGISTIC_REGRESSION] = _probabilities(model, held_out.inputs[:, columns])
+        models[LOGISTIC_REGRESSION] = _logistic_regression(train)
+    none = np.empty(0, np.float32)
+    labels, scores = [none], {name: [none] for name in models}
+    for rows in reader.batches(setup.window.eval_files):  # many more than the training rows: only scores are kept
+        labels.append(rows.label)
+        for name, model in models.items():
+            scores[name].append(model(rows).astype(np.float32))
     return ReferenceScores(
-        len(train.label), held_out.label, {name: of_model.astype(np.float32) for name, of_model in scores.items()}
+        len(train.label), np.concatenate(labels), {name: np.concatenate(parts) for name, parts in scores.items()}
     )
 
 
-def _probabilities(model: LogisticRegression, inputs: sparse.csr_matrix) -> np.ndarray:
-    """Returns the probabilities of label 1, float64 `[rows]`; scikit-learn refuses inputs without a row."""
-    found: np.ndarray = model.predict_proba(inputs)[:, 1] if inputs.shape[0] else np.empty(0)
-    return found
-
-
-def _item_means(train: _Rows, share: float, items: np.ndarray) -> np.ndarray:
-    """Returns the smoothed mean of each of `items`, int64 `[rows]`: float64 `[rows]`."""
+def _item_means(train: _Rows, share: float) -> _ReferenceModel:
+    """Returns the model `item_mean`."""
     assert train.items is not None
-    size = int(max(train.items.max(initial=0), items.max(initial=0))) + 1
-    rows = np.bincount(train.items, train.weight, size)
-    positives = np.bincount(train.items, train.weight * train.label, size)
-    means: np.ndarray = ((positives + _PRIOR_ROWS * share) / (rows + _PRIOR_ROWS))[items]
-    return means
+    rows = np.bincount(train.items, train.weight)
+    positives = np.bincount(train.items, train.weight * train.label)
+    means = np.append((positives + _PRIOR_ROWS * share) / (rows + _PRIOR_ROWS), share)  # the last: of further items
+
+    def model(given: _Rows) -> np.ndarray:
+        assert given.items is not None
+        found: np.ndarray = means[np.minimum(given.items, len(means) - 1)]
+        return found
+
+    return model
+
+
+def _logistic_regression(train: _Rows) -> _ReferenceModel:
+    """Fits the model `logistic_regression`."""
+    regression = LogisticRegression(max_iter=_MAX_ITERATIONS)
+    # A column without a value in the training rows keeps the weight 0, but the solver holds some 25 vectors with an
+    # entry for each column. Column 0 always stays, since scikit-learn refuses inputs without columns.
+    columns = np.union1d([0], train.inputs.indices)
+    regression.fit(train.inputs[:, columns], train.label, sample_weight=train.weight)
+
+    def model(given: _Rows) -> np.ndarray:
+        found: np.ndarray = regression.predict_proba(given.inputs[:, columns])[:, 1]
+        return found
+
+    return model
 
 
 class _Reader:
@@ -118,35 +136,49 @@ class _Reader:
         self._parsing = {name: setup.parsing[name] for name in names if name in setup.parsing}
         self._item = transformed_name(item.name) if item and transformed_name(item.name) in setup.parsing else None
 
-    def read(self, files: Sequence[str], withheld: Withheld | None = None, max_rows: int | None = None) -> _Rows:
-        """Reads the files one after the other.
+    def read(self, files: Sequence[str], withheld: Withheld | None, max_rows: int) -> _Rows:
+        """Reads the same number of rows from each file, one file after the other.
 
         Args:
           files: TFRecord files of transformed examples.
           withheld: Selects the examples to leave out; None to leave out none.
-          max_rows: At most this many rows, the same number from each file; None reads all.
+          max_rows: At most this many rows are read.
         """
-        per_file = None if max_rows is None else max(1, max_rows // max(1, len(files)))
-        columns: dict[str, list[np.ndarray]] = {"items": [], LABEL: [], WEIGHT: []}
-        inputs = []
-        for parsed in self._batches(sorted(files), withheld, per_file):
+        parts = [self._no_rows(), *self.batches(files, withheld, max(1, max_rows // max(1, len(files))))]
+        return _Rows(
+            sparse.vstack([part.inputs for part in parts], "csr"),
+            None if self._item is None else np.concatenate([part.items for part in parts]),
+            np.concatenate([part.label for part in parts]),
+            np.concatenate([part.weight for part in parts]),
+        )
+
+    def _no_rows(self) -> _Rows:
+        width = sum(2 if num_ids is None else num_ids for num_ids in self._num_ids.values())
+        none = np.empty(0, np.float32)
+        return _Rows(sparse.csr_matrix((0, width), dtype=np.float32), np.empty(0, np.int64), none, none)
+
+    def batches(
+        self, files: Sequence[str], withheld: Withheld | None = None, per_file: int | None = None
+    ) -> Iterator[_Rows]:
+        """Yields the rows of files in batches.
+
+        Args:
+          files: TFRecord files of transformed examples.
+          withheld: Selects the examples to leave out; None to leave out none.
+          per_file: The examples that are read from each file; None reads all.
+        """
+        for parsed in self._parsed(sorted(files), withheld, per_file):
             label = parsed[LABEL].reshape(-1).astype(np.float32)
             blocks = [_block(num_ids, parsed[n], self._missing.get(n)) for n, num_ids in self._num_ids.items()]
             none = sparse.csr_matrix((len(label), 0), dtype=np.float32)  # for a model that reads crosses alone
-            inputs.append(sparse.hstack([none, *blocks], "csr", np.float32))
-            columns[LABEL].append(label)
-            columns[WEIGHT].append(parsed[WEIGHT].reshape(-1) if WEIGHT in parsed else np.ones_like(label))
-            if self._item is not None:
-                columns["items"].append(parsed[self._item].reshape(-1))
-        width = sum(2 if num_ids is None else num_ids for num_ids in self._num_ids.values())
-        return _Rows(
-            sparse.vstack(inputs, "csr") if inputs else sparse.csr_matrix((0, width), dtype=np.float32),
-            None if self._item is None else np.concatenate([np.empty(0, np.int64), *columns["items"]]),
-            np.concatenate([np.empty(0, np.float32), *columns[LABEL]]),
-            np.concatenate([np.empty(0, np.float32), *columns[WEIGHT]]),
-        )
+            yield _Rows(
+                sparse.hstack([none, *blocks], "csr", np.float32),
+                None if self._item is None else parsed[self._item].reshape(-1),
+                label,
+                parsed[WEIGHT].reshape(-1) if WEIGHT in parsed else np.ones_like(label),
+            )
 
-    def _batches(
+    def _parsed(
         self, files: Sequence[str], withheld: Withheld | None, per_file: int | None
     ) -> Iterator[Mapping[str, Any]]:
         for file in files:

@@ -1,38 +1,61 @@
-"""Reads TFRecord files without TensorFlow, and those with gzip in a third of TensorFlow's time."""
+"""The TFRecord format, without TensorFlow: reads files, plain and with gzip."""
 
 from __future__ import annotations
 
 import itertools
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import IO, cast
 
+import google_crc32c
 from isal import igzip, isal_zlib
 
 from transform.errors import InputError
 
-#: A record's header: the length of its data and the checksum of that length. The data and its checksum follow.
-_HEAD = struct.Struct("<QI")
-_CHECKSUM_BYTES = 4
+#: The bytes before a record, its length and the length's checksum; those after it, its checksum.
+HEAD_BYTES, TAIL_BYTES = 12, 4
 
-#: The bytes of a file, decompressed, that are held at once, beside the records of a batch.
+#: At most so many different lengths of records are remembered.
+_MAX_LENGTHS = 10_000
+
+#: The bytes of a file, decompressed, that are read at once.
 _BLOCK_BYTES = 1 << 18
 
 #: The records of a batch if the caller takes them one by one.
 _BATCH_SIZE = 256
 
-#: isal's stubs declare its error as an instance.
-_DAMAGED = (OSError, EOFError, cast("type[Exception]", isal_zlib.error))
+#: The errors of reading a file that is missing or damaged; isal's stubs declare its error as an instance.
+_READ_ERRORS = (OSError, EOFError, OverflowError, cast("type[Exception]", isal_zlib.error))
+
+
+def masked_checksum(data: bytes) -> bytes:
+    """Returns the checksum of the TFRecord format, 4 bytes: CRC-32C, rotated right by 15 bits, plus a constant."""
+    checksum: int = google_crc32c.value(data)
+    return ((((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+class Lengths(dict[bytes, int]):
+    """The lengths of records by their heads, verified once: a file's records have few different lengths.
+
+    A head that is damaged raises EOFError.
+    """
+
+    def __missing__(self, head: bytes) -> int:
+        if len(head) < HEAD_BYTES or head[8:] != masked_checksum(head[:8]):
+            raise EOFError("the length of a record is damaged")
+        if len(self) >= _MAX_LENGTHS:
+            self.clear()
+        self[head] = int.from_bytes(head[:8], "little")
+        return self[head]
 
 
 def _open(path: str) -> IO[bytes]:
     return open(path, "rb")
 
 
-def read_records(path: str) -> Iterator[bytes]:
-    """Yields a file's records; the rest is as in `read_batches`."""
-    return itertools.chain.from_iterable(read_batches([path], _BATCH_SIZE))
+def read_records(path: str, open_file: Callable[[str], IO[bytes]] = _open) -> Iterator[bytes]:
+    """Yields a file's records one by one; arguments and errors are those of `read_batches`, for one file."""
+    return itertools.chain.from_iterable(read_batches([path], _BATCH_SIZE, open_file))
 
 
 def read_batches(
@@ -40,11 +63,12 @@ def read_batches(
 ) -> Iterator[list[bytes]]:
     """Reads the records of files, one file after the other.
 
-    The checksums of the records are not verified, but that of gzip is.
+    The checksums of lengths are verified, and that of gzip; those of the records' data are not.
 
     Args:
       paths: The files; those whose names end in `.gz` are decompressed.
-      size: The records of a batch. It may have records of two files, and the last one may be smaller.
+      size: The records of a batch. A batch can hold the end of one file and the start of the next; the last batch may
+        be smaller.
       open_file: Opens a file for reading bytes.
 
     Yields:
@@ -58,10 +82,11 @@ def read_batches(
         try:
             for records in _blocks(path, open_file):
                 batch += records
-                while len(batch) >= size:
-                    yield batch[:size]
-                    batch = batch[size:]
-        except _DAMAGED as error:
+                whole = len(batch) - len(batch) % size
+                for begin in range(0, whole, size):
+                    yield batch[begin : begin + size]
+                del batch[:whole]
+        except _READ_ERRORS as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(f"a TFRecord file must be readable. Received: {reason} ({path})") from error
     if batch:
@@ -70,29 +95,28 @@ def read_batches(
 
 def _blocks(path: str, open_file: Callable[[str], IO[bytes]]) -> Iterator[list[bytes]]:
     """Yields the records that end within each block of a file."""
+    lengths = Lengths()
     rest = b""
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
         if path.endswith(".gz"):
             file = stack.enter_context(igzip.open(file))  # type: ignore[no-untyped-call]
-        while block := file.read(_BLOCK_BYTES):
-            rest += block
-            records, start = _records(rest)
-            rest = rest[start:]
+        # A record that is longer than a block is read by blocks that double: each of its bytes is copied twice at most.
+        while block := file.read(max(_BLOCK_BYTES, len(rest))):
+            records, rest = _split(rest + block, lengths)
             yield records
     if rest:
         raise InputError(f"a TFRecord file must end with a whole record ({path})")
 
 
-def _records(block: bytes) -> tuple[list[bytes], int]:
-    """Returns the records that a block has whole, and where the next one begins."""
+def _split(block: bytes, lengths: Lengths) -> tuple[list[bytes], bytes]:
+    """Returns the records that a block has whole, and what follows them."""
     records = []
     start = 0
-    while start + _HEAD.size <= len(block):
-        size, _ = _HEAD.unpack_from(block, start)
-        end = start + _HEAD.size + size + _CHECKSUM_BYTES
-        if end > len(block):
+    while (begin := start + HEAD_BYTES) <= len(block):
+        end = begin + lengths[block[start:begin]]
+        if end + TAIL_BYTES > len(block):
             break
-        records.append(block[start + _HEAD.size : end - _CHECKSUM_BYTES])
-        start = end
-    return records, start
+        records.append(block[begin:end])
+        start = end + TAIL_BYTES
+    return records, block[start:]

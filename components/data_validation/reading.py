@@ -18,6 +18,7 @@ from tfx.types import artifact_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.data_validation.columns import Columns, Floats, Tokens, numbers_of, tokens_of
+from components.evaluation.scores import BATCH_SIZE as SCORED_AT_ONCE
 from components.evaluation.scores import ScoringError, scores_of
 from transform.config.config import Config
 from transform.derived_times_graph import derived
@@ -49,7 +50,7 @@ def read_examples(examples: types.Artifact) -> list[bytes]:
 def columns_of(examples: list[bytes], config: Config) -> Columns:
     """Converts serialized tf.Examples to columns."""
     decoder = ExamplesToRecordBatchDecoder(raw_schema(config).SerializeToString())
-    batches = [decoder.DecodeBatch(batch) for batch in _batches(examples)]
+    batches = [decoder.DecodeBatch(batch) for batch in _batches(examples, _BATCH_SIZE)]
     table = pa.Table.from_batches(batches)
     label = numbers_of(table[LABEL]).astype(np.int64)
     request = np.arange(len(label))
@@ -84,7 +85,7 @@ def score(examples: list[bytes], saved_model: str) -> Floats | None:
     """
     step = -(-len(examples) // MAX_SCORED)
     try:
-        scored = scores_of(saved_model, map(tf.constant, _batches(examples[::step])))
+        scored = scores_of(saved_model, map(tf.constant, _batches(examples[::step], SCORED_AT_ONCE)))
     except ScoringError as error:
         logging.warning("the serving model's scores of the span are not used: %s", error)
         return None
@@ -93,6 +94,6 @@ def score(examples: list[bytes], saved_model: str) -> Floats | None:
     return scores
 
 
-def _batches(examples: list[bytes]) -> Iterator[list[bytes]]:
-    for begin in range(0, len(examples), _BATCH_SIZE):
-        yield examples[begin : begin + _BATCH_SIZE]
+def _batches(examples: list[bytes], size: int) -> Iterator[list[bytes]]:
+    for begin in range(0, len(examples), size):
+        yield examples[begin : begin + size]

@@ -39,7 +39,7 @@ class Rows:
       files: The files of the examples, which are read again to be scored: a large split does not fit in memory.
       label: float64 `[rows]`, 0 or 1.
       weight: float64 `[rows]`; 1 where an example has no weight.
-      unit: The number of each row's unit, int64 `[rows]`.
+      unit: A number for each row, equal for rows of one unit: int64 `[rows]`.
     """
 
     files: Sequence[str]
@@ -83,7 +83,12 @@ def read_rows(folder: str, unit_keys: Sequence[str]) -> Rows:
 
 
 def _units(keys: Sequence[pa.ChunkedArray], num_rows: int) -> Array:
-    """Returns the number of each row's unit, int64 `[rows]`, from the keys' values, null where a row has none."""
+    """Returns a number for each row, equal for rows of one unit: int64 `[rows]`.
+
+    Args:
+      keys: Each key's values, the first key first; null where a row has none.
+      num_rows: The number of rows.
+    """
     units: Array = np.arange(num_rows)
     first_number = num_rows
     for values in reversed(keys):

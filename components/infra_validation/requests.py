@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -11,8 +12,8 @@ from tfx import types
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.types import artifact_utils
 
+from components.example_files import example_records
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT
-from transform.record_datasets import iterate_records
 
 
 def of_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
@@ -21,14 +22,14 @@ def of_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
 
 
 def raw_requests(
-    examples: types.Artifact, split: str, number: int = -1, *, as_evaluated: bool = False
+    examples: types.Artifact, split: str, number: int | None = None, *, as_evaluated: bool = False
 ) -> Iterator[bytes]:
     """Reads the first examples of a split, serialized.
 
     Args:
       examples: The Examples.
       split: The split.
-      number: The number of examples; -1 reads all.
+      number: The number of examples; None reads all.
       as_evaluated: Whether to keep the entries that say which counts were known before an example (`trainer.counts`);
         requests do not have them.
 
@@ -36,9 +37,9 @@ def raw_requests(
       The examples, without label and weight.
     """
     pattern = os.path.join(artifact_utils.get_split_uri([examples], split), "*")
-    records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(pattern)), compression_type="GZIP")
+    records = example_records(sorted(tf.io.gfile.glob(pattern)))
     removed = (LABEL, WEIGHT) if as_evaluated else KNOWN_AFTERWARDS
-    for record in iterate_records(records.take(number)):
+    for record in itertools.islice(records, number):
         example = tf.train.Example.FromString(record)
         for name in removed:
             example.features.feature.pop(name, None)

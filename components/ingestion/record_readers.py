@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,15 +16,10 @@ from components.ingestion.files import check_columns, check_unique, open_file
 from components.ingestion.nested import flat_batch, leaves_of, members_in, why_no_member
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, OddValue, RawRow, StoredTime
 from transform.errors import InputError
+from transform.tfrecords import HEAD_BYTES, TAIL_BYTES, Lengths, masked_checksum
 
 #: The number of rows of a Parquet file held in memory at once.
 PARQUET_BATCH_ROWS = 10_000
-
-#: The bytes before a record of a TFRecord file, its length and the length's checksum; those after it, its checksum.
-_HEAD_BYTES, _TAIL_BYTES = 12, 4
-
-#: At most so many different lengths of records are remembered.
-_MAX_LENGTHS = 10_000
 
 #: Ticks per second, by the unit of an Arrow timestamp.
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -132,21 +126,17 @@ def read_records(path: str, max_row_bytes: int) -> Iterator[tuple[int, bytes] | 
 
     TensorFlow's own reader does not detect that a file ends within a record: it ignores the cut record.
     """
-    lengths: dict[bytes, int] = {}  # by the heads seen: a file's records have few different lengths
+    lengths = Lengths()
     number = 0
     with open_file(path) as stream:
-        while head := stream.read(_HEAD_BYTES):
+        while head := stream.read(HEAD_BYTES):
             number += 1
-            length = lengths.get(head)
-            if length is None:
-                if len(lengths) >= _MAX_LENGTHS:
-                    lengths.clear()
-                length = lengths[head] = _length_in(head)
+            length = lengths[head]
             if length > max_row_bytes:
                 detail = f"a row must have at most {max_row_bytes} bytes. Received: {length}"
                 yield RawRow(number, None, "too_long", detail, ascii(_beginning_of(stream, length)))
                 continue
-            rest = stream.read(length + _TAIL_BYTES)
+            rest = stream.read(length + TAIL_BYTES)
             record = rest[:length]
             if rest[length:] != masked_checksum(record):
                 raise EOFError("a record is cut off, or its bytes are not those that were written")
@@ -165,29 +155,16 @@ def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
     return RawRow(number, {name: _example_value(features, name) for name in columns})
 
 
-def _length_in(head: bytes) -> int:
-    """Returns the length of a record, which is in its head."""
-    if len(head) < _HEAD_BYTES or head[8:] != masked_checksum(head[:8]):
-        raise EOFError("the length of a record is damaged")
-    return int.from_bytes(head[:8], "little")
-
-
 def _beginning_of(stream: BinaryIO, length: int) -> bytes:
     """Skips a record and its checksum; returns the record's beginning."""
     kept = stream.read(min(length, MAX_KEPT_CHARACTERS))
-    left = length - len(kept) + _TAIL_BYTES
+    left = length - len(kept) + TAIL_BYTES
     while left > 0:
         block = stream.read(min(left, 1 << 20))
         if not block:
             raise EOFError("the file ends within a record")
         left -= len(block)
     return kept
-
-
-def masked_checksum(data: bytes) -> bytes:
-    """Returns the checksum of the TFRecord format, 4 bytes: CRC-32C, rotated right by 15 bits, plus a constant."""
-    checksum: int = google_crc32c.value(data)
-    return ((((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def _example_value(features: Any, name: str) -> Any:

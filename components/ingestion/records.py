@@ -11,7 +11,7 @@ import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from components.ingestion.record_readers import masked_checksum
+from transform.tfrecords import masked_checksum
 
 #: The fastest level of zlib: the others cost more time than they save in reading.
 _GZIP_LEVEL = 1

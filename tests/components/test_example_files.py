@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.example_files import example_batches, map_ahead
+from components.example_files import example_batches, example_records, map_ahead
+from transform.errors import InputError
 
 
 def test_batches_are_tensors_of_the_files_rows(tmp_path: Path) -> None:
@@ -22,21 +23,21 @@ def test_batches_are_tensors_of_the_files_rows(tmp_path: Path) -> None:
 
 
 def test_one_result_is_computed_ahead_in_a_thread() -> None:
-    here, second = threading.get_ident(), threading.Event()
-    threads = set()
+    second, computed, threads = threading.Event(), [], set()
 
     def squared(number: int) -> int:
-        threads.add(threading.get_ident())
+        computed.append(number)
+        threads.add(threading.current_thread())
         if number == 2:
             second.set()
-        assert number < 3, "computed before it was due"
         return number * number
 
     results = map_ahead(squared, iter([1, 2, 3]))
     assert next(results) == 1
     assert second.wait(timeout=60)  # nobody asked for it yet
     results.close()  # type: ignore[attr-defined]
-    assert here not in threads
+    assert computed == [1, 2]
+    assert threads.isdisjoint(threading.enumerate())  # it has ended
 
 
 def test_an_error_comes_after_the_results_before_it() -> None:
@@ -52,3 +53,22 @@ def test_an_error_comes_after_the_results_before_it() -> None:
 
 def test_no_items_have_no_results() -> None:
     assert list(map_ahead(str, [])) == []
+
+
+def test_a_result_may_be_none() -> None:
+    assert list(map_ahead(lambda number: None, [1, 2])) == [None, None]
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_remote_files_are_read(name: str) -> None:
+    path = f"ram://test_example_files/{name}"
+    with tf.io.TFRecordWriter(path, "GZIP" if path.endswith(".gz") else "") as writer:
+        for row in (b"1", b"2" * 300_000):
+            writer.write(row)
+    assert list(example_records([path, path])) == [b"1", b"2" * 300_000] * 2
+
+
+@pytest.mark.parametrize("name", ["missing", "missing.gz"])
+def test_a_missing_remote_file_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="a TFRecord file must be readable"):
+        list(example_records([f"ram://test_example_files/{name}"]))

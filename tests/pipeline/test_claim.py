@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -176,9 +177,16 @@ def test_a_database_of_another_workspace_is_refused(tmp_path: Path, claim: str) 
     assert str(raised.value) == (
         "a database of ML Metadata must be one workspace's alone. Received: that of the workspace "
         f"{first.root} ({own_id}), for {second.root} ({second_id}); the database is {database}. "
-        f"Where the first one is lost and this one takes its place, write {own_id} into {second.id_file}"
+        f"Where the first one is lost and this one takes its place, write {own_id} into {second.id_file}, and make "
+        f"{first.root} a link to {second.root}"
     )
+    put_artifact(first, first.artifacts / "examples")
+    shutil.move(first.root / "metadata", tmp_path / "database")  # the rest of the first workspace is lost
+    shutil.rmtree(first.root)
+    (second.root / "metadata").unlink()
+    (second.root / "metadata").symlink_to(tmp_path / "database")
     second.id_file.write_text(own_id)
+    first.root.symlink_to(second.root)
     with claimed(second):
         assert states(second) == {running: state.FAILED}
 
@@ -202,26 +210,50 @@ def test_a_copied_workspace_whose_database_was_not_copied_along_is_refused(
     check_owner(store, moved)
 
 
-def test_a_moved_workspace_is_refused_from_its_first_artifact_on(tmp_path: Path) -> None:
+def put_artifact(workspace: Workspace, uri: Path) -> None:
+    with metadata.Metadata(workspace.metadata_connection()) as handle:
+        type_id = handle.store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Examples"))
+        handle.store.put_artifacts([metadata_store_pb2.Artifact(type_id=type_id, uri=str(uri))])
+
+
+@pytest.mark.parametrize("claim", ["run", "node"])
+def test_a_moved_workspace_is_refused_from_its_first_artifact_on(tmp_path: Path, claim: str) -> None:
     """ML Metadata has the absolute paths of artifacts."""
     made = Workspace.at(tmp_path / "made")
     with claimed(made):
         pass
     moved = Workspace.at(made.root.rename(tmp_path / "moved"))
-    with claimed(moved):
-        pass  # there is nothing to find
-    with metadata.Metadata(moved.metadata_connection()) as handle:
-        type_id = handle.store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Examples"))
-        uri = str(made.artifacts / "examples")
-        handle.store.put_artifacts([metadata_store_pb2.Artifact(type_id=type_id, uri=uri)])
-    with pytest.raises(MovedWorkspaceError) as raised, claimed(moved):
+    put_artifact(moved, tmp_path / "made-by-another-pipeline")
+
+    def taken() -> contextlib.AbstractContextManager[object]:
+        return claimed(moved) if claim == "run" else node_claimed(moved, "store", "trainer")
+
+    with taken():
+        pass  # nothing of it is elsewhere
+    put_artifact(moved, made.artifacts / "examples")
+    with pytest.raises(MovedWorkspaceError) as raised, taken():
         pass
     assert str(raised.value) == (
         "a workspace must stay where its first run made it: ML Metadata has the absolute paths of its artifacts. "
         f"Received: {moved.root}, of a workspace made at {made.root}. Move it back, or make {made.root} a link to it"
     )
+    with claimed(made):  # a scheduler has made another workspace there
+        pass
+    with pytest.raises(MovedWorkspaceError), taken():
+        pass
+    shutil.rmtree(made.root)
     made.root.symlink_to(moved.root)
-    with claimed(moved):
+    with taken():
+        pass
+
+
+def test_a_copy_beside_the_original_reads_the_original_s_artifacts(tmp_path: Path) -> None:
+    original = Workspace.at(tmp_path / "original")
+    with claimed(original):
+        pass
+    put_artifact(original, original.artifacts / "examples")
+    copy = Workspace.at(shutil.copytree(original.root, tmp_path / "copy"))
+    with claimed(copy):
         pass
 
 

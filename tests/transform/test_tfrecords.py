@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import gzip
-import struct
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
+from transform import tfrecords
 from transform.errors import InputError
-from transform.tfrecords import read_batches, read_records
+from transform.tfrecords import masked_checksum, read_batches, read_records
 
 RECORDS = [b"", b"a", b"b" * 1000, b"c" * 300_000, b"d", b"e" * 255]
 
@@ -21,8 +21,19 @@ def written(path: Path, records: list[bytes]) -> str:
 
 
 @pytest.mark.parametrize("name", ["records", "records.gz"])
-def test_records_are_those_that_tensorflow_wrote(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("block_bytes", [1, 11, 12, 13, 4096, tfrecords._BLOCK_BYTES])
+def test_records_are_those_that_tensorflow_wrote(
+    tmp_path: Path, name: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a block's end cuts: a head, a record or a checksum."""
+    monkeypatch.setattr(tfrecords, "_BLOCK_BYTES", block_bytes)
     assert list(read_records(written(tmp_path / name, RECORDS))) == RECORDS
+
+
+@pytest.mark.parametrize("name", ["empty", "empty.gz"])
+def test_a_file_without_a_byte_has_no_records(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert list(read_records(str(tmp_path / name))) == []
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 5, 100])
@@ -51,6 +62,11 @@ def test_a_batch_is_given_before_the_rest_of_the_file_is_read(tmp_path: Path) ->
         list(batches)
 
 
+def head(length: int) -> bytes:
+    size = length.to_bytes(8, "little")
+    return size + masked_checksum(size)
+
+
 def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
@@ -63,8 +79,10 @@ def flipped(content: bytes, place: int) -> bytes:
         (lambda content: flipped(content, len(content) // 2), ""),
         (lambda content: flipped(content, len(content) - 6), "CRC check failed"),
         (lambda content: gzip.compress(gzip.decompress(content)[:-3]), "must end with a whole record"),
-        (lambda content: gzip.compress(gzip.decompress(content) + b"12345"), "must end with a whole record"),
-        (lambda content: gzip.compress(struct.pack("<QI", 2**63, 0) + b"1234"), "must end with a whole record"),
+        (lambda content: gzip.compress(gzip.decompress(content) + head(1) + b"1"), "must end with a whole record"),
+        (lambda content: gzip.compress(flipped(gzip.decompress(content), 7)), "the length of a record is damaged"),
+        (lambda content: gzip.compress(b"impression_id,user_id\n"), "the length of a record is damaged"),
+        (lambda content: gzip.compress(head(2**63)), "must end with a whole record"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_refused(tmp_path: Path, damage: object, received: str) -> None:
