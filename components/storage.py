@@ -28,12 +28,9 @@ def _gfile() -> Any:
     return tf.io.gfile
 
 
-def _open(path: str, mode: str) -> IO[Any]:
-    file: IO[Any]
-    if is_remote(path):
-        file = _gfile().GFile(path, mode)
-    else:
-        file = open(path, mode, encoding=None if "b" in mode else "utf-8")  # noqa: SIM115
+def _open_text(path: str, mode: str) -> IO[str]:
+    """Opens a file for reading (`r`) or writing (`w`) text in UTF-8."""
+    file: IO[str] = _gfile().GFile(path, mode) if is_remote(path) else open(path, mode, encoding="utf-8")  # noqa: SIM115
     return file
 
 
@@ -129,7 +126,7 @@ def read_text(path: str) -> str | None:
     if is_remote(path) and not exists(path):
         return None
     try:
-        with _open(path, "r") as file:
+        with _open_text(path, "r") as file:
             text: str = file.read()
     except FileNotFoundError:
         return None
@@ -140,7 +137,7 @@ def write_text(path: str, text: str) -> None:
     """Writes a file through a rename, so that it appears complete or not at all; a local file survives a power cut."""
     folder, part = os.path.dirname(path) or ".", f"{path}.part"
     make_folder(folder)
-    with _open(part, "w") as file:
+    with _open_text(part, "w") as file:
         file.write(text)
     if is_remote(path):
         _gfile().rename(part, path, overwrite=True)

@@ -164,7 +164,11 @@ def write_arrays(path: str, arrays: Mapping[str, Rows]) -> None:
 
 
 class _Appended(io.RawIOBase):
-    """A file without `tell` and `seek`: zipfile then writes an array's size and checksum after the array's data."""
+    """A file that can only be written to, without `tell` and `seek`.
+
+    Given such a file, `zipfile` writes the size and the checksum of an array after the array's data, so that it never
+    has to go back in the file.
+    """
 
     def __init__(self, file: tf.io.gfile.GFile) -> None:
         super().__init__()
