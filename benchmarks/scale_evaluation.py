@@ -29,6 +29,7 @@ from rich.table import Table
 
 from benchmarks.served_model import CONFIG
 from benchmarks.transformed import newest
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.cli.display import console_for
 from pipeline.runner.run import run
 from pipeline.simulator import simulate
@@ -39,7 +40,6 @@ NUM_USERS = 3_000
 NUM_APPS = 500
 FEW = 500
 NUM_MODELS = 2
-BEAM_ARGS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,7 @@ def evaluate(job: Job, kind: str) -> Cost:
     output = job.folder / f"evaluation-{kind}-{job.split.parent.name}"
     output.mkdir()
     executor = {"stock": Executor, "columns": ColumnExecutor}[kind]
-    context = executor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(job.folder), unique_id="1")
+    context = executor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(job.folder), unique_id="1")
     start = time.process_time()
     executor(context).Do(
         {

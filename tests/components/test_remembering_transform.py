@@ -17,6 +17,7 @@ from components.artifact_types import VocabularyMemory
 from components.artifacts import LATE
 from components.remembering_transform import RememberingTransform
 from components.transforming.executor import TransformExecutor
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from transform.config.config import Config, parse_config
 from transform.preprocessing import CONFIG_KEY
 from transform.schema import raw_schema
@@ -79,7 +80,7 @@ class Days:
             "disable_statistics": component().exec_properties["disable_statistics"],
         }
         context = BaseBeamExecutor.Context(
-            beam_pipeline_args=["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"],
+            beam_pipeline_args=list(LOCAL_BEAM_ARGS),
             tmp_dir=str(self.folder / name / "tmp"),
             unique_id="1",
         )

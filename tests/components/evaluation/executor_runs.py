@@ -14,8 +14,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.evaluation import extractors
-
-BEAM_ARGS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 
 #: The features that every row has once, and those that a row may have several times or not.
 ALWAYS = {"request_id": "BYTES", "label": "INT", "weight": "FLOAT", "candidate": "FLOAT", "baseline": "FLOAT"}
@@ -101,7 +100,7 @@ class Inputs:
         """Runs an executor, and returns the folder with its results."""
         evaluation = self._artifact(standard_artifacts.ModelEvaluation, output)
         blessing = self._artifact(standard_artifacts.ModelBlessing, f"{output}_blessing")
-        context = executor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(self._folder), unique_id="1")
+        context = executor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(self._folder), unique_id="1")
         executor(context).Do(
             self.artifacts,
             {"evaluation": [evaluation], "blessing": [blessing]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ from components.ingestion.component import ImpressionExampleGenExecutor
 from components.ingestion.counts import Counts, read_counts
 from components.ingestion.evidence import Evidence, read_evidence
 from components.ingestion.spans import resolve_span
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from transform.config.config import Config
-
-BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +49,14 @@ def records(folder: Path) -> list[dict[str, list[Any]]]:
     return [to_dict(r) for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()]
 
 
-def ingest(config: Config, data: Path, out: Path, beam_args: list[str] = BEAM_ARGS) -> Ingested:
+def ingest(config: Config, data: Path, out: Path, beam_args: Sequence[str] = LOCAL_BEAM_ARGS) -> Ingested:
     found = resolve_span(config, str(data))
     examples, quarantine, catalog = standard_artifacts.Examples(), Quarantine(), Catalog()
     for name, artifact in (("examples", examples), ("quarantine", quarantine), ("catalog", catalog)):
         artifact.uri = str(out / name)
         (out / name).mkdir(parents=True)
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=beam_args, tmp_dir=str(out / "tmp"), unique_id="1"
+        beam_pipeline_args=list(beam_args), tmp_dir=str(out / "tmp"), unique_id="1"
     )
     ImpressionExampleGenExecutor(context).Do(
         {},

@@ -306,7 +306,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> Non
             "--environment_cache_millis=3600000",
         )
         for name, beam in (("one", Beam()), ("three", Beam(num_workers=3)), ("pool", Beam(args=of_pool))):
-            ingest(store_config("csv"), tmp_path / "data", tmp_path / name, list(beam_args_of(beam)))
+            ingest(store_config("csv"), tmp_path / "data", tmp_path / name, beam_args_of(beam))
             root = tmp_path / name
             files = [path for path in sorted(root.rglob("*")) if path.is_file()]
             outputs.append({str(path.relative_to(root)): path.read_bytes() for path in files})

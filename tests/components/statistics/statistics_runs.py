@@ -12,9 +12,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import Artifact, standard_artifacts
 
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from tests.components.transforming.transform_runs import artifact
-
-BEAM_ARGS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 Row = Mapping[str, Any]
 
@@ -42,7 +41,7 @@ def example(row: Row) -> bytes:
 def run(executor: type[BaseBeamExecutor], examples: Artifact, folder: Path) -> Artifact:
     """Runs an executor on examples, and returns the statistics."""
     statistics = artifact(standard_artifacts.ExampleStatistics, folder)
-    context = executor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1")
+    context = executor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1")
     executor(context).Do({"examples": [examples]}, {"statistics": [statistics]}, {"exclude_splits": "[]"})
     return statistics
 

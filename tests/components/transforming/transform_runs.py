@@ -17,11 +17,10 @@ from tfx.utils import proto_utils
 
 from components.artifact_types import VocabularyMemory
 from components.transforming.executor import TransformExecutor
+from pipeline.beam_options import LOCAL_BEAM_ARGS
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY, MEMORY_KEY, SPAN_KEY
 from transform.schema import schema_text
-
-_BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +99,9 @@ def execute(
         "force_tf_compat_v1": 0,
         "disable_statistics": 1,
     }
-    context = BaseBeamExecutor.Context(beam_pipeline_args=_BEAM_ARGS, tmp_dir=str(folder / "tmp"), unique_id="1")
+    context = BaseBeamExecutor.Context(
+        beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1"
+    )
     executor(context).Do(inputs, outputs, parameters)
     return outputs
 
