@@ -6,11 +6,12 @@ import random
 import struct
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.statistics.computing import statistics_of
+from components.statistics.computing import _joined, statistics_of
 from components.statistics.decoding import Decoder
 from tests.components.statistics.statistics_runs import Row, example
 from transform.errors import InputError
@@ -74,6 +75,30 @@ def test_known_features_are_not_left_to_tfx_bsl(monkeypatch: pytest.MonkeyPatch)
     expected = decoder.decode(tf.constant(serialized))
     monkeypatch.setattr(decoder, "_slow_batch", lambda records: pytest.fail("tfx-bsl decoded the batch"))
     assert decoder.decode(tf.constant(serialized)).equals(expected)
+
+
+def test_of_the_first_batch_tfx_bsl_decodes_a_few_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = Decoder()
+    slow_batch, sizes = decoder._slow_batch, []
+
+    def counted(records: tf.Tensor) -> pa.RecordBatch:
+        sizes.append(len(records))
+        return slow_batch(records)
+
+    monkeypatch.setattr(decoder, "_slow_batch", counted)
+    serialized = [example(USUAL)] * 1000
+    assert decoder.decode(tf.constant(serialized)).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
+    assert sizes == [256]
+
+
+def test_successive_batches_of_the_same_columns_are_joined() -> None:
+    one, two = {"a": [b"x"]}, {"a": [b"x"], "count": [3]}
+    decode = ExamplesToRecordBatchDecoder().DecodeBatch
+    sizes: list[tuple[Row, int]] = [(one, 2), (one, 3), (one, 1), (two, 9), ({}, 1), ({}, 1)]
+    batches = [decode([example(row)] * number) for row, number in sizes]
+    joined = list(_joined(batches, 5))
+    assert [(batch.num_rows, batch.num_columns) for batch in joined] == [(5, 1), (1, 1), (9, 2), (1, 0), (1, 0)]
+    assert joined[0].equals(decode([example(one)] * 5))
 
 
 @pytest.mark.parametrize(
