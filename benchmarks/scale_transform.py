@@ -2,8 +2,7 @@
 
 A simulated window of two days is ingested, and cut to two numbers of rows. Each executor analyzes and transforms both.
 From the two, the cost before the first row and the cost per row follow, in processor seconds; imports are not part of
-it. A third measurement has the first day's analysis in the cache, as a steady day does. Of several turns, in which the
-executors alternate, the median is taken.
+it. A third case has the first day's analysis in the cache, as a steady day has. The cases alternate in several turns.
 """
 
 from __future__ import annotations
@@ -34,10 +33,6 @@ from tests.components.transforming.transform_runs import examples, execute
 from transform.config.config import Config, load_config
 
 SPLITS = ("train", "eval")
-
-
-#: By their names in the table.
-EXECUTORS = {"TFX's": StockExecutor, "the project's": TransformExecutor}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,67 +67,56 @@ def run(
     return time.process_time() - start, outputs["updated_analyzer_cache"][0]
 
 
-@dataclasses.dataclass(frozen=True)
-class Costs:
-    """An executor's costs of one turn, in processor seconds.
-
-    Attributes:
-      fixed: Of a run before its first row.
-      per_row: Of a row of the window.
-      cached: Of a run of the larger window whose first day is in the analyzers' cache.
-    """
-
-    fixed: float
-    per_row: float
-    cached: float
+def of_whole_window(executor: type[BaseBeamExecutor], config: Config, window: list[Artifact], folder: Path) -> float:
+    """Returns the processor seconds of a run that analyzes both days."""
+    return run(executor, config, window, folder / "run")[0]
 
 
-def costs_of(executor: type[BaseBeamExecutor], config: Config, windows: Sequence[Window], folder: Path) -> Costs:
-    """Runs an executor on a smaller and a larger window, and on the larger one with the first day from the cache."""
-    few, many = (
-        run(executor, config, window.examples, folder / f"window-{number}")[0] for number, window in enumerate(windows)
-    )
-    larger = windows[1].examples
-    _, cache = run(executor, config, larger[:1], folder / "first")
-    cached, _ = run(executor, config, larger, folder / "cached", cache)
-    per_row = (many - few) / (windows[1].rows - windows[0].rows)
-    return Costs(few - per_row * windows[0].rows, per_row, cached)
+def of_steady_day(executor: type[BaseBeamExecutor], config: Config, window: list[Artifact], folder: Path) -> float:
+    """Returns the processor seconds of a run that has the first day's analysis from the cache."""
+    _, cache = run(executor, config, window[:1], folder / "first")
+    return run(executor, config, window, folder / "run", cache)[0]
+
+
+#: By the name in the table, an executor and what is measured.
+CASES = {
+    "TFX's, both days analyzed": (StockExecutor, of_whole_window),
+    "the project's, both days analyzed": (TransformExecutor, of_whole_window),
+    "the project's, a steady day": (TransformExecutor, of_steady_day),
+}
 
 
 def measure(config: Config, days: list[Path], sizes: tuple[int, int], turns: int, folder: Path) -> Table:
-    """Measures both executors in turns; returns the table of results."""
+    """Measures all cases in turns; returns the table of results."""
     windows = []
     for size in sizes:
         cuts = [cut(day, folder / f"{size}-{i}", i + 1, size) for i, day in enumerate(days)]
         windows.append(Window([artifact for artifact, _ in cuts], sum(number for _, number in cuts)))
-    table = Table(
-        title=f"Transform of {config.name}, {windows[0].rows:,} and {windows[1].rows:,} rows, {turns} turns, "
-        f"processor: {processor_model()}"
-    )
+    few, many = windows
+    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in CASES}
+    for turn in range(turns + 1):
+        for number, (name, (executor, seconds_of)) in enumerate(CASES.items()):
+            place = folder / f"{number}-{turn}"
+            of_few = seconds_of(executor, config, few.examples, place / "few")
+            if turn:  # the first run of an executor warms up
+                of_many = seconds_of(executor, config, many.examples, place / "many")
+                per_row = (of_many - of_few) / (many.rows - few.rows)
+                costs[name].append((of_few - per_row * few.rows, 1000 * per_row))
+    table = Table(title=f"Transform of {config.name}, windows of {few.rows:,} and {many.rows:,} rows, {turns} turns")
+    table.caption = f"medians (least to most), processor: {processor_model()}"
     table.add_column("executor")
-    for column in (
-        "before the first row, CPU s",
-        "per row, CPU ms",
-        "the least and most per row",
-        "the second day from a cache, CPU s",
-    ):
+    for column in ("before the first row, CPU s", "per row of the window, CPU ms"):
         table.add_column(column, justify="right")
-    costs: dict[str, list[Costs]] = {name: [] for name in EXECUTORS}
-    for executor in EXECUTORS.values():
-        run(executor, config, windows[0].examples, folder / f"{executor.__name__}-warm")
-    for turn in range(turns):
-        for name, executor in EXECUTORS.items():
-            costs[name].append(costs_of(executor, config, windows, folder / f"{executor.__name__}-{turn}"))
     for name, of_turns in costs.items():
-        per_row = [1000 * turn.per_row for turn in of_turns]
-        table.add_row(
-            name,
-            f"{statistics.median(turn.fixed for turn in of_turns):.1f}",
-            f"{statistics.median(per_row):.3f}",
-            f"{min(per_row):.3f} to {max(per_row):.3f}",
-            f"{statistics.median(turn.cached for turn in of_turns):.1f}",
-        )
+        of_runs, of_rows = zip(*of_turns, strict=True)
+        table.add_row(name, spread(of_runs, 1), spread(of_rows, 3))
     return table
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Returns the median, the least and the most of some values as text."""
+    median, least, most = (f"{value:.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+    return f"{median} ({least} to {most})"
 
 
 def main() -> None:
