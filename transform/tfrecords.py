@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from typing import IO, cast
 
 import google_crc32c
-from isal import igzip, isal_zlib
 
 from transform.errors import InputError
+from transform.gzip_files import GZIP_ERRORS, decompressed
 
 #: The bytes before a record, its length and the length's checksum; those after it, its checksum.
 HEAD_BYTES, TAIL_BYTES = 12, 4
@@ -23,9 +23,6 @@ _BLOCK_BYTES = 1 << 18
 
 #: The records of a batch if the caller takes them one by one.
 _BATCH_SIZE = 256
-
-#: The errors of reading a file that is missing or damaged; isal's stubs declare its error as an instance.
-_READ_ERRORS = (OSError, EOFError, OverflowError, cast("type[Exception]", isal_zlib.error))
 
 
 def masked_checksum(data: bytes) -> bytes:
@@ -86,7 +83,7 @@ def read_batches(
                 for begin in range(0, whole, size):
                     yield batch[begin : begin + size]
                 del batch[:whole]
-        except _READ_ERRORS as error:
+        except (OSError, *GZIP_ERRORS) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(f"a TFRecord file must be readable. Received: {reason} ({path})") from error
     if batch:
@@ -100,7 +97,7 @@ def _blocks(path: str, open_file: Callable[[str], IO[bytes]]) -> Iterator[list[b
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
         if path.endswith(".gz"):
-            file = stack.enter_context(igzip.open(file))  # type: ignore[no-untyped-call]
+            file = cast("IO[bytes]", stack.enter_context(decompressed(file)))
         # A record that is longer than a block is read by blocks that double: each of its bytes is copied twice at most.
         while block := file.read(max(_BLOCK_BYTES, len(rest))):
             records, rest = _split(rest + block, lengths)

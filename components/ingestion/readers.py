@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -18,6 +16,7 @@ from components.ingestion.text_records import DelimitedRecords, Lines, dialect, 
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
+from transform.gzip_files import GZIP_ERRORS
 
 #: The formats whose rows are lines of text.
 TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl"})
@@ -143,7 +142,7 @@ def told_as_input_error(path: str, progress: Progress) -> Iterator[None]:
     """Converts the libraries' errors about a file to InputError."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowInvalid) as error:
+    except (*GZIP_ERRORS, pa.ArrowInvalid) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"the file is damaged or cut off after {progress.unit} {progress.number}; nothing of it is used: {reason} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,13 +10,8 @@ import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from transform.gzip_files import compressor
 from transform.tfrecords import masked_checksum
-
-#: The fastest level of zlib: the others cost more time than they save in reading.
-_GZIP_LEVEL = 1
-
-#: zlib's parameter for a gzip file; its header has no time of writing.
-_GZIP_WINDOW = 31
 
 
 def framed(records: pa.Array) -> bytes:
@@ -49,7 +43,7 @@ def write_records(path: str, blocks: Iterable[pa.Array]) -> None:
 def write_compressed(path: str, contents: Iterable[bytes]) -> None:
     """Writes a file compressed with gzip, without a time of writing."""
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+        gzip = compressor()
         for content in contents:
             stream.write(gzip.compress(content))
         stream.write(gzip.flush())

@@ -245,7 +245,7 @@ def test_a_compressed_file_that_is_cut_off_is_told(tmp_path: Path, file_format: 
 
 def test_a_file_that_is_not_compressed_as_its_name_says_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.gz"
-    path.write_bytes(b"a,b\n1,2\n")
+    path.write_bytes(b"a,b\n1,2\n3,4\n")
     with pytest.raises(InputError, match="damaged or cut off after line 0; nothing of it is used: Not a gzipped file"):
         read(path, "csv", ["a", "b"])
     with pytest.raises(InputError, match="damaged or cut off"):
