@@ -20,8 +20,8 @@ Ints = npt.NDArray[np.int64]
 #: By the type of an Arrow list's items, TensorFlow's dtype.
 _DTYPES = {pa.large_binary(): tf.string, pa.float32(): tf.float32, pa.int64(): tf.int64}
 
-#: The records of the first batch that tfx-bsl decodes, so that the parser can be given their features.
-_FIRST_RECORDS = 256
+#: The most records of the first batch that tfx-bsl decodes, so that the parser can be given their features.
+_NUM_SAMPLED = 256
 
 #: The bytes of a float32 in a list.
 _FLOAT_BYTES = 4
@@ -33,8 +33,8 @@ class Decoder:
     TensorFlow's parser is quicker than tfx-bsl's, but it has to be given the features' names and types, and it skips
     other features, and lists without a value, without an error. So `Decoder` gives it the features of earlier batches,
     and compares the length of each record with the length of a record of the parsed values. If one differs, tfx-bsl
-    decodes the batch, and the features that it finds are given to the parser from then on. Of the first batch, tfx-bsl
-    first decodes a few records, so that the parser can know the features of all. Every batch of a writer that
+    decodes the batch, and the features that it finds are given to the parser from then on. Of a large first
+    batch, tfx-bsl decodes a sample, so that the parser can be given the features. Every batch of a writer that
     serializes examples otherwise than ingestion does is decoded by tfx-bsl.
     """
 
@@ -56,8 +56,8 @@ class Decoder:
         Raises:
           RuntimeError: If a record is no tf.Example, or a feature has values of two types.
         """
-        if self._parse is None:
-            self._slow_batch(records[:_FIRST_RECORDS])
+        if self._parse is None and len(records) > _NUM_SAMPLED:
+            self._slow_batch(records[:: -(-len(records) // _NUM_SAMPLED)])
         return self._fast_batch(records) or self._slow_batch(records)
 
     def _slow_batch(self, records: tf.Tensor) -> pa.RecordBatch:

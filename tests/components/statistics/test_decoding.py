@@ -72,12 +72,12 @@ def test_known_features_are_not_left_to_tfx_bsl(monkeypatch: pytest.MonkeyPatch)
         for _ in range(300)
     ]
     serialized = [example({name: value for name, value in row.items() if value}) for row in rows]
-    expected = decoder.decode(tf.constant(serialized))
+    decoder.decode(tf.constant(serialized))
     monkeypatch.setattr(decoder, "_slow_batch", lambda records: pytest.fail("tfx-bsl decoded the batch"))
-    assert decoder.decode(tf.constant(serialized)).equals(expected)
+    assert decoder.decode(tf.constant(serialized)).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
 
 
-def test_of_the_first_batch_tfx_bsl_decodes_a_few_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_first_batch_tfx_bsl_decodes_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = Decoder()
     slow_batch, sizes = decoder._slow_batch, []
 
@@ -88,7 +88,7 @@ def test_of_the_first_batch_tfx_bsl_decodes_a_few_records(monkeypatch: pytest.Mo
     monkeypatch.setattr(decoder, "_slow_batch", counted)
     serialized = [example(USUAL)] * 1000
     assert decoder.decode(tf.constant(serialized)).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
-    assert sizes == [256]
+    assert sizes == [250]  # each fourth, since there may be 256
 
 
 def test_successive_batches_of_the_same_columns_are_joined() -> None:
@@ -96,7 +96,7 @@ def test_successive_batches_of_the_same_columns_are_joined() -> None:
     decode = ExamplesToRecordBatchDecoder().DecodeBatch
     sizes: list[tuple[Row, int]] = [(one, 2), (one, 3), (one, 1), (two, 9), ({}, 1), ({}, 1)]
     batches = [decode([example(row)] * number) for row, number in sizes]
-    joined = list(_joined(batches, 5))
+    joined = list(_joined(batches, 5 * batches[0].nbytes // 2))
     assert [(batch.num_rows, batch.num_columns) for batch in joined] == [(5, 1), (1, 1), (9, 2), (1, 0), (1, 0)]
     assert joined[0].equals(decode([example(one)] * 5))
 

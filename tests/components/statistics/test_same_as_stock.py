@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.components.statistics_gen.executor import Executor as StockExecutor
 from tfx.types import Artifact
 
 from components.data_validation.gates import anomalies_found
+from components.statistics import computing
 from components.statistics.executor import ColumnStatisticsExecutor
 from tests.components.statistics.statistics_runs import Row, by_feature, example, leaves, read, run
 from tests.components.transforming.random_examples import random_examples
@@ -85,14 +86,30 @@ def both(raw: Artifact, tmp_path_factory: pytest.TempPathFactory) -> tuple[Artif
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_statistics_are_those_of_tfx(both: tuple[Artifact, Artifact], split: str) -> None:
-    ours, theirs = (by_feature(read(statistics, split)) for statistics in both)
+    ours, theirs = (read(statistics, split) for statistics in both)
+    assert_alike(ours, theirs)
+
+
+@pytest.mark.parametrize("num_bytes", [1, 2_000, 1 << 25])
+def test_batches_are_joined_without_changing_the_statistics(
+    raw: Artifact, both: tuple[Artifact, Artifact], num_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computing, "_JOINED_BYTES", num_bytes)
+    files = sorted(str(path) for path in Path(raw.uri, "Split-train").iterdir())
+    assert_alike(computing.statistics_of(files, batch_size=7), read(both[1], "train"))
+
+
+def assert_alike(
+    found: statistics_pb2.DatasetFeatureStatisticsList, expected: statistics_pb2.DatasetFeatureStatisticsList
+) -> None:
+    ours, theirs = by_feature(found), by_feature(expected)
     assert list(ours) == sorted(theirs, key=lambda name: (name == "", name))
-    for name, expected in theirs.items():
-        found, wanted = leaves(ours[name]), leaves(expected)
-        assert found.keys() == wanted.keys(), name
+    for name, of_feature in theirs.items():
+        values, wanted = leaves(ours[name]), leaves(of_feature)
+        assert values.keys() == wanted.keys(), name
         for path, value in wanted.items():
             is_count = isinstance(value, str)  # as are infinite numbers and NaN
-            assert found[path] == (value if is_count else pytest.approx(value, rel=1e-9)), (name, path)
+            assert values[path] == (value if is_count else pytest.approx(value, rel=1e-9)), (name, path)
 
 
 def test_the_artifacts_are_alike(both: tuple[Artifact, Artifact]) -> None:
