@@ -10,7 +10,7 @@ from typing import IO, cast
 import google_crc32c
 
 from transform.errors import InputError
-from transform.gzip_files import GZIP_ERRORS, decompressed
+from transform.gzip_files import GZIP_ERRORS, DecompressedFile
 
 #: The bytes before a record, its length and the length's checksum; those after it, its checksum.
 HEAD_BYTES, TAIL_BYTES = 12, 4
@@ -97,7 +97,7 @@ def _blocks(path: str, open_file: Callable[[str], IO[bytes]]) -> Iterator[list[b
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
         if path.endswith(".gz"):
-            file = cast("IO[bytes]", stack.enter_context(decompressed(file)))
+            file = cast("IO[bytes]", stack.enter_context(DecompressedFile(file)))
         # A record that is longer than a block is read by blocks that double: each of its bytes is copied twice at most.
         while block := file.read(max(_BLOCK_BYTES, len(rest))):
             records, rest = _split(rest + block, lengths)

@@ -11,14 +11,14 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from components import storage
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
-from transform.gzip_files import decompressed
+from transform.gzip_files import DecompressedFile
 
 
 def open_file(path: str) -> BinaryIO:
     """Opens a file on any file system that Beam supports; decompresses it if its name ends in `.gz`."""
     raw = _open_remote(path) if storage.is_remote(path) else cast(BinaryIO, open(path, "rb"))  # noqa: SIM115
     if path.endswith(".gz"):
-        return io.BufferedReader(decompressed(raw), 1 << 20)
+        return io.BufferedReader(DecompressedFile(raw), 1 << 20)
     return raw
 
 

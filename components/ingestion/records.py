@@ -1,4 +1,7 @@
-"""Writes files compressed with gzip, TFRecord files among them: the same contents give the same bytes."""
+"""Writes files compressed with gzip, TFRecord files among them.
+
+A file's bytes follow from its contents, as far as `transform.gzip_files.compressor` says.
+"""
 
 from __future__ import annotations
 

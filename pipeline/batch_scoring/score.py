@@ -15,7 +15,15 @@ import tensorflow as tf
 
 from components.ingestion.files import open_file
 from components.ingestion.nested import flat, has_column, is_path
-from components.ingestion.readers import read_header, read_members, read_objects, read_rows, unit_of
+from components.ingestion.readers import (
+    Progress,
+    read_header,
+    read_members,
+    read_objects,
+    read_rows,
+    told_as_input_error,
+    unit_of,
+)
 from components.ingestion.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
@@ -161,7 +169,7 @@ def format_of(path: str) -> str:
 
 def _first_object(path: str) -> dict[str, Any]:
     """Returns the first row of a jsonl file; every row of the file must have the same keys."""
-    with open_file(path) as stream:
+    with told_as_input_error(path, Progress(unit_of("jsonl"))), open_file(path) as stream:
         line = stream.readline(1_000_000)
     try:
         row = json.loads(line.decode("utf-8-sig"))

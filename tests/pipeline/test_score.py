@@ -23,6 +23,11 @@ from tests.transform.small_config import small_config, small_raw
 from transform.config.config import parse_config
 from transform.errors import InputError
 
+CUT_OFF = (
+    "the file is damaged or cut off after line 0; nothing of it is used: Compressed file ended before the "
+    "end-of-stream marker was reached (<folder>/in.{}.gz)"
+)
+
 CONFIG = small_config()
 
 
@@ -178,6 +183,10 @@ def test_jsonl_has_null_where_there_is_no_score(model: str, tmp_path: Path) -> N
             "in.jsonl", b"{'a': 1}\n", "out.csv",
             "the first line must be a JSON object: Expecting property name enclosed in double quotes: line 1 column 2 "
             "(char 1) (<folder>/in.jsonl)",
+        ),
+        *(
+            (f"in.{ending}.gz", gzip.compress(b'{"app": "a"}\n', mtime=0)[:-9], "out.csv", CUT_OFF.format(ending))
+            for ending in ("csv", "jsonl")
         ),
     ],
 )  # fmt: skip

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from components.ingestion import files
 from components.ingestion.readers import LineTally, read_header, read_rows
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
+from transform.gzip_files import GZIP_ERRORS
 
 LIMIT = 1_000_000
 
@@ -241,6 +243,35 @@ def test_a_compressed_file_that_is_cut_off_is_told(tmp_path: Path, file_format: 
         path.write_bytes(whole[:length])
         with pytest.raises(InputError, match="the file is damaged or cut off after line"):
             read(path, file_format, ["a", "b"])
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_a_compressed_file_with_another_byte_is_told(tmp_path: Path, file_format: str) -> None:
+    lines = {"csv": "a,b\n" + "1,2\n" * 500, "jsonl": '{"a": "1", "b": "2"}\n' * 500}[file_format]
+    whole = gzip.compress(lines.encode(), mtime=0)
+    path = tmp_path / "a.gz"
+    for place in [*range(3), *range(10, len(whole))]:  # between them are flags, the time, the level and the system
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(InputError, match="the file is damaged or cut off after line"):
+            read(path, file_format, ["a", "b"])
+
+
+def test_a_block_that_no_compressor_writes_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"")[:10] + b"\x07" + bytes(20))  # RFC 1951: the last block, of the reserved kind
+    with pytest.raises(InputError, match="damaged or cut off") as raised:
+        read(path, "csv", ["a", "b"])
+    assert isinstance(raised.value.__cause__, GZIP_ERRORS[-1])
+
+
+def test_a_compressed_file_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"a,b\n"))
+    raw = path.open("rb")
+    monkeypatch.setattr(files, "open", lambda *_: raw, raising=False)
+    with files.open_file(str(path)) as stream:
+        assert stream.read() == b"a,b\n"
+    assert raw.closed
 
 
 def test_a_file_that_is_not_compressed_as_its_name_says_is_told(tmp_path: Path) -> None:
