@@ -95,8 +95,13 @@ def has_dates(config: Config) -> bool:
 
 
 def earlier_spans(config: Config, span: int) -> range:
-    """Returns the spans of a window before its last one, whether they have logs or not; empty without spans."""
-    return range(max(0, span - config.ingestion.window_spans + 1), span) if has_spans(config) else range(0)
+    """Returns the spans that a run needs before its own, whether they have logs or not; empty without spans.
+
+    They are those of its window and, with late labels, the one before the window: the window's first span completes its
+    tail. With `window_spans: 2`, the run of span 5 needs 4, and with late labels 3 and 4.
+    """
+    number = config.ingestion.window_spans - 1 + config.sources.has_late_labels
+    return range(max(0, span - number), span) if has_spans(config) else range(0)
 
 
 def _names_span(path: str) -> bool:

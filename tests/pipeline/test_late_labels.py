@@ -24,8 +24,8 @@ from transform.config.config import Config
 pytestmark = pytest.mark.slow
 
 
-def with_spans(config: Config) -> Config:
-    """Returns the config with a folder for each span of each source, and a window of two spans."""
+def with_spans(config: Config, window_spans: int) -> Config:
+    """Returns the config with a folder for each span of each source, and a window of some spans."""
 
     def placed(source: Any, name: str) -> Any:
         return dataclasses.replace(source, path=f"{name}/{{SPAN}}/*.jsonl")
@@ -38,15 +38,15 @@ def with_spans(config: Config) -> Config:
         installs=placed(sources.installs, "installs"),
         tables=tables,
     )
-    ingestion = dataclasses.replace(config.ingestion, window_spans=2)
+    ingestion = dataclasses.replace(config.ingestion, window_spans=window_spans)
     return dataclasses.replace(config, sources=found, ingestion=ingestion)
 
 
 class Store:
     """The logs of two days and a workspace."""
 
-    def __init__(self, folder: Path) -> None:
-        self.data, self.config = folder / "data", with_spans(config_of())
+    def __init__(self, folder: Path, window_spans: int = 2) -> None:
+        self.data, self.config = folder / "data", with_spans(config_of(), window_spans)
         self.workspace = Workspace.at(folder / "workspace")
         self._runs = iter(range(100))
         for number in (0, 1):
@@ -105,9 +105,10 @@ def test_each_span_completes_the_tail_of_the_one_before_once(tmp_path: Path) -> 
     assert newest[2].waiting == sum(row["time"] + WINDOW > ENDS[0] for row in random_day(0, 2).impressions)
 
 
-def test_a_scheduler_s_nodes_do_the_same(tmp_path: Path) -> None:
-    """The first node ingests the window's earlier span, too."""
-    store, compiled = Store(tmp_path), tmp_path / "compiled"
+@pytest.mark.parametrize("window_spans", [1, 2])
+def test_a_scheduler_s_nodes_do_the_same(tmp_path: Path, window_spans: int) -> None:
+    """The first node ingests the span before, too, as after an upgrade, whether the window has it or only its tail."""
+    store, compiled = Store(tmp_path, window_spans), tmp_path / "compiled"
     write_compiled(store.config, compiled)
     place = RunEnvironment(str(store.data), store.workspace)
     for node in ("example_gen", "preceding_span", "late_labels"):
