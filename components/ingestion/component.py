@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -35,7 +36,7 @@ from components.artifacts import (
 from components.execution_types import recorded_as
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
 from components.ingestion.examples import split_rule
-from components.ingestion.sketches import evidence_of
+from components.ingestion.sketches import MAX_ENTRIES_ADDED, FilePart, bounded, evidence_of
 from components.ingestion.spans import resolve_span
 from components.ingestion.stages import Task
 from components.ingestion.tail import OPEN, TAIL
@@ -90,6 +91,31 @@ class ImpressionExampleGenDriver(PortableDriver):
         return output
 
 
+class _AllEvidence(beam.CombineFn):  # type: ignore[misc]
+    """Collects the evidence of all files in a list, whose sketches stay bounded.
+
+    The accumulator is the list, and the number of the sketches' entries that were added since it was bounded.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def create_accumulator(self) -> tuple[list[FilePart], int]:
+        return [], 0
+
+    def add_input(self, accumulator: tuple[list[FilePart], int], part: FilePart) -> tuple[list[FilePart], int]:
+        parts, num_added = accumulator
+        parts.append(part)
+        num_added += len(part.sketch)
+        return (bounded(parts, self._config), 0) if num_added > MAX_ENTRIES_ADDED else (parts, num_added)
+
+    def merge_accumulators(self, accumulators: Iterable[tuple[list[FilePart], int]]) -> tuple[list[FilePart], int]:
+        return bounded(itertools.chain.from_iterable(parts for parts, _ in accumulators), self._config), 0
+
+    def extract_output(self, accumulator: tuple[list[FilePart], int]) -> list[FilePart]:
+        return accumulator[0]
+
+
 class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     """Runs ingestion in Beam and writes the examples, the quarantine and the catalog snapshot."""
 
@@ -142,7 +168,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
                 | "WriteCounts"
                 >> beam.io.WriteToText(f"{quarantine_uri}/{COUNTS_FILE}", num_shards=1, shard_name_template="")
             )
-            parts = ingested["evidence"] | "AllEvidence" >> beam.combiners.ToList()
+            parts = ingested["evidence"] | "AllEvidence" >> beam.CombineGlobally(_AllEvidence(task.config))
             _ = (
                 counted
                 | "EvidenceJson"

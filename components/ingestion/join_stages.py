@@ -115,7 +115,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         return positions_of(rows[f"c{position}"].combine_chunks(), self._keys[path])
 
     def _values(self, rows: pa.Table, positions: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
-        return values_of(rows, positions, len(self._task.config.columns[IMPRESSIONS]))
+        return values_of(rows.take(pa.array(positions)), len(self._task.config.columns[IMPRESSIONS]))
 
     def _unmatched(self, part: Part, rows: pa.Table, name: str, positions: npt.NDArray[Any]) -> list[Rejection]:
         column = self._task.config.sources.tables[name].log_column

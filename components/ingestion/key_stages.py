@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -18,8 +18,18 @@ from components.ingestion.examples import Layout
 from components.ingestion.lookups import firsts_of, keys_of, sharing
 from components.ingestion.readers import unit_of
 from components.ingestion.records import write_records
+from components.ingestion.rows import Rejection
 from components.ingestion.scratch import Place
-from components.ingestion.stages import INSTALL_LOG, ROWS_AT_ONCE, Order, Part, Task, repeated_rows, values_of
+from components.ingestion.stages import (
+    INSTALL_LOG,
+    ROWS_AT_ONCE,
+    Order,
+    Part,
+    Task,
+    columns_of,
+    repeated_rows,
+    values_of,
+)
 
 
 class FindRepeated(beam.DoFn):  # type: ignore[misc]
@@ -77,35 +87,41 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         files = np.repeat([part.file for part in mine], [len(table) for table in tables])
         numbers = np.asarray(rows["number"])
         repeated = np.flatnonzero(~is_first)
-        rejections = repeated_rows(
-            (name, "duplicate_key", table.key, unit_of(table.format)),
-            [(files[at], int(numbers[at]), files[firsts[at]], int(numbers[firsts[at]])) for at in repeated.tolist()],
-            values_of(rows, repeated, len(columns)),
-            position,
-        )
-        yield from self._task.rejected(f"keys-{name}", (), rejections)
+
+        def rejections() -> Iterator[Rejection]:
+            others = rows.filter(pa.array(~is_first))
+            for start in range(0, len(others), ROWS_AT_ONCE):
+                pairs = [(at, firsts[at]) for at in repeated[start : start + ROWS_AT_ONCE].tolist()]
+                yield from repeated_rows(
+                    (name, "duplicate_key", table.key, unit_of(table.format)),
+                    [(files[at], int(numbers[at]), files[first], int(numbers[first])) for at, first in pairs],
+                    values_of(others.slice(start, ROWS_AT_ONCE), len(columns)),
+                    position,
+                )
+
+        yield from self._task.rejected(f"keys-{name}", (), rejections())
         kept = rows.filter(pa.array(is_first))
-        values = [kept[f"c{at}"].combine_chunks() for at in range(len(columns))]
-        pieces = self._pieces(name, values)
+        pieces = self._pieces(name, kept)
         path = self._task.path(f"table-{name}", ())
         names = ["key", *(f"piece{at}" for at in range(len(pieces)))]
-        scratch.write_table(path, pa.table([values[position], *pieces], names=names))
+        scratch.write_table(path, pa.table([kept[f"c{position}"], *pieces], names=names))
         if name in self._snapshots:
-            self._write_snapshot(name, values)
+            self._write_snapshot(name, kept)
         yield name, path
 
-    def _pieces(self, name: str, values: Sequence[pa.Array]) -> list[pa.ChunkedArray]:
-        """Serializes a table's rows, a slice at a time: what one slice gives has offsets of 32 bits."""
-        starts = range(0, max(len(values[0]), 1), ROWS_AT_ONCE)
-        slices = ([column.slice(start, ROWS_AT_ONCE) for column in values] for start in starts)
-        pieces = (self._encoder.table_pieces(name, some) for some in slices)
+    def _slices(self, name: str, rows: pa.Table) -> Iterator[list[pa.Array]]:
+        """Yields the columns of a table's rows, a slice at a time: an array of texts has room for 2 GiB only."""
+        number = len(self._task.config.columns[name])
+        for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
+            yield columns_of(rows.slice(start, ROWS_AT_ONCE), number)
+
+    def _pieces(self, name: str, rows: pa.Table) -> list[pa.ChunkedArray]:
+        """Serializes a table's rows."""
+        pieces = (self._encoder.table_pieces(name, some) for some in self._slices(name, rows))
         return [pa.chunked_array(list(chunks)) for chunks in zip(*pieces, strict=True)]
 
-    def _write_snapshot(self, name: str, values: Sequence[pa.Array]) -> None:
-        examples = (
-            self._encoder.table_examples(name, [column.slice(start, ROWS_AT_ONCE) for column in values])
-            for start in range(0, len(values[0]), ROWS_AT_ONCE)
-        )
+    def _write_snapshot(self, name: str, rows: pa.Table) -> None:
+        examples = (self._encoder.table_examples(name, some) for some in self._slices(name, rows))
         write_records(FileSystems.join(self._snapshots[name], "data_tfrecord-00000-of-00001.gz"), examples)
 
     def _installs(self, rows: pa.Table) -> str:

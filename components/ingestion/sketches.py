@@ -31,6 +31,9 @@ from transform.feature_spec import IMPRESSIONS
 #: The number of rows of a log, and of keys of a table, that a sketch keeps.
 NUM_ROWS, NUM_KEYS = 2000, 400
 
+#: The entries of sketches that are added to the bounded ones of a span before all are bounded again.
+MAX_ENTRIES_ADDED = 8 * NUM_ROWS
+
 #: The number of hashes, the smallest ones, that a sketch keeps of a list's strings.
 _NUM_LIST_HASHES = 16
 
@@ -145,6 +148,27 @@ def sketch_value(value: Any) -> SketchValue:
 
 def _smallest(sketch: Mapping[int, Any], number: int) -> dict[int, Any]:
     return {key: sketch[key] for key in heapq.nsmallest(number, sketch)}
+
+
+def bounded(parts: Iterable[FilePart], config: Config) -> list[FilePart]:
+    """Leaves out of the sketches what `evidence_of` leaves out when it has combined them.
+
+    So the entries of all files of a source are as many as those of one large file. `NUM_ROWS` bounds those of one file,
+    and a log may come in thousands of small files.
+    """
+    by_source: dict[str, list[FilePart]] = {}
+    for part in parts:
+        by_source.setdefault(part.file.source, []).append(part)
+    found = []
+    for source, of_source in by_source.items():
+        number = NUM_KEYS if source in config.sources.tables else NUM_ROWS
+        keys = set[int]().union(*(part.sketch for part in of_source))
+        kept = set(heapq.nsmallest(number, keys))
+        found += [
+            part._replace(sketch={key: value for key, value in part.sketch.items() if key in kept})
+            for part in of_source
+        ]
+    return found
 
 
 def evidence_of(

@@ -9,12 +9,12 @@ neither on Beam's runner nor on the number of its workers.
 from __future__ import annotations
 
 import collections
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from apache_beam import pvalue
 from apache_beam.io.filesystems import FileSystems
@@ -80,14 +80,22 @@ class Task(NamedTuple):
         path: str = FileSystems.join(self.folder, "-".join([stage, *map(str, order)]))
         return path
 
-    def rejected(self, stage: str, order: Sequence[int], rejections: Sequence[Rejection]) -> Iterator[Any]:
-        """Writes rejected rows and yields their place and their counts."""
-        if not rejections:
+    def rejected(self, stage: str, order: Sequence[int], rejections: Iterable[Rejection]) -> Iterator[Any]:
+        """Writes rejected rows one by one, and yields their place and their counts."""
+        rows = iter(rejections)
+        numbers: collections.Counter[tuple[str, str]] = collections.Counter()
+
+        def line(row: Rejection) -> bytes:
+            numbers[row.source, row.reason] += 1
+            return f"{json.dumps(row.to_dict(), ensure_ascii=True)}\n".encode()
+
+        first = next(rows, None)
+        if first is None:
             return
         path = f"{self.path(f'rejected-{stage}', order)}.gz"
-        write_compressed(path, (f"{json.dumps(row.to_dict(), ensure_ascii=True)}\n".encode() for row in rejections))
+        write_compressed(path, map(line, itertools.chain([first], rows)))
         yield pvalue.TaggedOutput(REJECTED, (stage, tuple(order), path))
-        for reason, number in collections.Counter((row.source, row.reason) for row in rejections).items():
+        for reason, number in numbers.items():
             yield counted(("rejected", *reason), number)
 
 
@@ -96,16 +104,19 @@ def counted(key: CountKey, number: int | np.signedinteger[Any]) -> pvalue.Tagged
     return pvalue.TaggedOutput(COUNTED, (key, int(number)))
 
 
-def values_of(rows: pa.Table, positions: npt.NDArray[Any], num_columns: int) -> list[tuple[Any, ...]]:
-    """Returns the typed values of some rows, as `RowParser` returns them.
+def values_of(rows: pa.Table, num_columns: int) -> list[tuple[Any, ...]]:
+    """Returns the typed values of rows, as `RowParser` returns them.
 
     Args:
       rows: Rows with the columns `c0`, `c1`, …
-      positions: The positions of the wanted rows.
       num_columns: The number of the source's columns.
     """
-    some = rows.take(pa.array(positions))
-    return list(zip(*to_lists([some[f"c{at}"].combine_chunks() for at in range(num_columns)]), strict=True))
+    return list(zip(*to_lists(columns_of(rows, num_columns)), strict=True))
+
+
+def columns_of(rows: pa.Table, num_columns: int) -> list[pa.Array]:
+    """Returns the columns `c0`, `c1`, … of rows that one array has room for: of texts, 2 GiB."""
+    return [rows[f"c{at}"].combine_chunks() for at in range(num_columns)]
 
 
 def repeated_rows(

@@ -11,7 +11,7 @@ import pytest
 from components.artifacts import EVIDENCE_FILE
 from components.ingestion.batch_parser import TYPES
 from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence, read_evidence
-from components.ingestion.sketches import NUM_ROWS, FilePart, FileSketch, evidence_of, hash_of
+from components.ingestion.sketches import NUM_ROWS, FilePart, FileSketch, bounded, evidence_of, hash_of
 from tests.components.ingestion.logs import store_config
 from tests.transform.small_config import REMOVED, small_config
 from transform.errors import InputError
@@ -102,6 +102,14 @@ def test_a_log_in_parts_has_the_sketch_of_the_whole() -> None:
     assert whole.rows_by_hour == {24: 3600, 25: 1400}
     # The median row is the 2,500th. The sketch samples 2,000 of 5,000 rows, so its median is off by about 50 rows.
     assert whole.time_quantiles[3] == pytest.approx(DAY + 2500, abs=200)
+
+
+def test_the_evidence_of_many_small_files_is_bounded() -> None:
+    files = [part_of([row(n * 300 + i, DAY) for i in range(300)], f"log-{n:02d}") for n in range(40)]
+    parts = bounded([*bounded(files[:9], CONFIG), *files[9:]], CONFIG)
+    assert sum(len(part.sketch) for part in files) > 5 * NUM_ROWS
+    assert sum(len(part.sketch) for part in parts) <= NUM_ROWS * 1.1  # a row of several files counts for each
+    assert evidence_of(parts, [], CONFIG, 1) == evidence_of(files, [], CONFIG, 1)
 
 
 def test_impressions_come_to_one_table_after_the_other() -> None:
