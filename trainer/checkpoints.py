@@ -27,6 +27,13 @@ _STALE_SECONDS = 7 * 24 * 3600.0
 
 _POSITION = TypeAdapter(TrainingProgress)
 
+#: A checkpoint is followed by a pause of at least so many times as long as writing it took.
+_PAUSE = 20
+
+#: The names in a checkpoint: of a variable by its number, of all variables, and of the position.
+_VARIABLE, _VARIABLES = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE", "variables/"
+_POSITION_KEY = "position/.ATTRIBUTES/PY_STATE"
+
 
 def checkpoint_folder(root: str, determinants: Any, files: Sequence[str]) -> str:
     """Returns the folder of one training's checkpoints; the same training, restarted, gets the same folder.
@@ -73,11 +80,23 @@ class _SavedProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         self.position = _POSITION.validate_json(text)
 
 
-def _check_readable(path: str) -> None:
-    """Reads a whole checkpoint so that TensorFlow verifies its checksums; a failing restore may stop half-way."""
+def _check_restorable(path: str, variables: Sequence[tf.Variable]) -> None:
+    """Reads a whole checkpoint, so that TensorFlow verifies its checksums: a restore that fails may stop half-way.
+
+    Raises:
+      ValueError: If its variables or its position are not those of this training.
+      tf.errors.OpError, IndexError: If it is damaged.
+    """
     reader = tf.train.load_checkpoint(path)
-    for name in reader.get_variable_to_shape_map():
-        reader.get_tensor(name)
+    dtypes = reader.get_variable_to_dtype_map()
+    found = {name: (tuple(shape), dtypes[name]) for name, shape in reader.get_variable_to_shape_map().items()}
+    expected = {_VARIABLE.format(number): (tuple(v.shape), v.dtype) for number, v in enumerate(variables)}
+    if {name: kind for name, kind in found.items() if name.startswith(_VARIABLES)} != expected:
+        raise ValueError("its variables are not those of this training")
+    for name in found:
+        value = reader.get_tensor(name)
+        if name == _POSITION_KEY:
+            _POSITION.validate_json(value)
 
 
 class Checkpoints:
@@ -85,7 +104,8 @@ class Checkpoints:
 
     Args:
       folder: The training's own folder, created with the first checkpoint.
-      every_seconds: The time between two checkpoints.
+      every_seconds: The time between two checkpoints; if writing one takes more than a twentieth of it, 20 times as
+        long as that. With 0, one is written whenever it may be.
       variables: All variables that training changes.
     """
 
@@ -94,7 +114,7 @@ class Checkpoints:
         self._saved = _SavedProgress()
         self._checkpoint = tf.train.Checkpoint(variables=self._variables, position=self._saved)
         self._manager = tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=_NUM_KEPT)
-        self._last = time.monotonic()
+        self._due = time.monotonic() + every_seconds
 
     def restore(self) -> TrainingProgress | None:
         """Sets the variables to those of the last readable checkpoint.
@@ -105,18 +125,15 @@ class Checkpoints:
         """
         if not tf.io.gfile.exists(self._folder):
             return None
-        before = [variable.numpy() for variable in self._variables]
         position: TrainingProgress | None = None
         problems: list[str] = []
         for path in reversed(self._manager.checkpoints):
             try:
-                _check_readable(path)
-                self._checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:  # IndexError: truncated file
+                _check_restorable(path, self._variables)
+            except (tf.errors.OpError, IndexError, ValueError) as error:  # IndexError: truncated file
                 problems.append(f"{os.path.basename(path)}: {str(error).splitlines()[0]}")
-                for variable, value in zip(self._variables, before, strict=True):
-                    variable.assign(value)
             else:
+                self._checkpoint.restore(path).assert_consumed()
                 position = self._saved.position
                 break
         if position is None or problems:
@@ -127,8 +144,11 @@ class Checkpoints:
 
     def save_if_due(self, position: TrainingProgress) -> None:
         """Writes a checkpoint if `every_seconds` have passed since the last one."""
-        if time.monotonic() - self._last < self._every_seconds:
+        started = time.monotonic()
+        if started < self._due:
             return
         self._saved.position = position
         self._manager.save(checkpoint_number=position.step)
-        self._last = time.monotonic()
+        ended = time.monotonic()
+        if self._every_seconds:
+            self._due = ended + max(self._every_seconds, _PAUSE * (ended - started))

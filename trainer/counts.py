@@ -261,13 +261,16 @@ def count_rows(spec: FeatureSpec, batches: Iterable[Rows]) -> CountTables:
         (keys, of_span, folds, labels), number = found[count.name]
         by_label = np.bincount(labels, number, minlength=2)
         distinct, places = np.unique(keys, return_inverse=True)
-        numbers = np.zeros([distinct.size, cells.number, 2], np.int32)
         of_cell = cells.of_rows(Rows({}, labels, of_span, folds))
+        if count.max_size is not None and distinct.size > count.max_size:  # before the cells, which take 80 bytes each
+            totals = np.zeros(distinct.size, np.int64)
+            np.add.at(totals, places, number)
+            kept = np.sort(np.argsort(-totals, kind="stable")[: count.max_size])
+            is_kept = np.isin(places, kept)
+            places, distinct = np.searchsorted(kept, places[is_kept]), distinct[kept]
+            of_cell, labels, number = of_cell[is_kept], labels[is_kept], number[is_kept]
+        numbers = np.zeros([distinct.size, cells.number, 2], np.int32)
         np.add.at(numbers, (places, of_cell, labels), number)
-        if count.max_size is not None and distinct.size > count.max_size:
-            order = np.argsort(-numbers.sum(axis=(1, 2), dtype=np.int64), kind="stable")
-            kept = np.sort(order[: count.max_size])
-            distinct, numbers = distinct[kept], numbers[kept]
         keys_of[count.name], numbers_of[count.name] = distinct, numbers
     share = float((by_label[1] + 1) / (by_label.sum() + 2))
     return CountTables(spec, cells, keys_of, numbers_of, share)

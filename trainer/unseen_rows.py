@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from trainer import array_files
 from trainer.model import Features, WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.tables import Table
@@ -121,12 +122,17 @@ def _set_rows(
 
 def _mean(variable: tf.Variable, counts: np.ndarray) -> np.ndarray:
     """The mean of a table's rows, weighted by their counts, float64 of a row's shape."""
-    # NumPy adds a vector's numbers in pairs, so that leaving out zeros would change the last bit. It adds the rows of a
-    # table one by one; of a large table, few have a count.
     if variable.shape.rank == 1:
         return np.asarray(np.average(variable.numpy(), weights=counts))
+    # In blocks: the products of all rows, in float64, would take three times the table's memory.
+    block = array_files.block_rows(tuple(variable.shape), np.dtype(np.float64))
+    total: np.ndarray = np.zeros(variable.shape[1:], np.float64)
     (counted,) = np.nonzero(counts)
-    return np.asarray(np.average(tf.gather(variable, counted).numpy(), axis=0, weights=counts[counted]))
+    for start in range(0, counted.size, block):
+        rows = counted[start : start + block]
+        total += counts[rows] @ tf.gather(variable, rows).numpy().astype(np.float64)
+    mean: np.ndarray = total / counts.sum()
+    return mean
 
 
 def _assign_rows(variable: tf.Variable, rows: np.ndarray, values: np.ndarray) -> None:

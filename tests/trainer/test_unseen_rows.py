@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.trainer.identical_examples import SIZES, batch
+from trainer import array_files
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.unseen_rows import fill_unseen_rows
@@ -76,8 +78,10 @@ def test_of_a_number_that_some_examples_lack_training_made_the_weights(config: C
     np.testing.assert_array_equal(model.table_weights["wide/price"].numpy(), wide)
 
 
-def test_the_mean_is_that_of_all_rows_bit_by_bit(config: Config) -> None:
-    """Rows that no example has are left out of the sum; NumPy's mean of the whole table adds them as zeros."""
+@pytest.mark.parametrize("block_bytes", [1, 1 << 26])
+def test_the_mean_is_that_of_all_rows(config: Config, monkeypatch: pytest.MonkeyPatch, block_bytes: int) -> None:
+    """Rows that no example has are left out of the sum, and the others are added in blocks, here one by one."""
+    monkeypatch.setattr(array_files, "_BLOCK_BYTES", block_bytes)
     model = WideDeep(config.spec, config.model, SIZES | {"app": 500})
     table = model.table_weights["embedding/app"]
     rng = np.random.default_rng(4)
