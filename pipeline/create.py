@@ -53,7 +53,7 @@ from pipeline.workspace import Workspace
 from trainer.checkpoints import CHECKPOINT_ROOT_KEY
 from transform.config import component_configs
 from transform.config.config import Config
-from transform.preprocessing import CONFIG_KEY
+from transform.preprocessing import CODE_KEY, CONFIG_KEY
 
 #: The gates that stop a span because of its data. A span that one of them read and did not pass is never a reference.
 _GATES_ON_DATA = [AnomalyGate.get_class_type(), DataGate.get_class_type()]
@@ -317,7 +317,7 @@ def _training(
         memory=window.vocabulary_memory.outputs["candidates"],
         custom_config={
             CONFIG_KEY: component_configs.for_transform(config).to_json(),
-            "code_fingerprint": code_fingerprint(RememberingTransform, PREPROCESSING_FN),
+            CODE_KEY: code_fingerprint(RememberingTransform, PREPROCESSING_FN),
         },
     ).with_id("transform")
     transform.add_upstream_nodes(data.gates)

@@ -37,6 +37,9 @@ from transform.vocabulary_memory import read_memory, remembered_tokens
 #: The key of `custom_config` that holds the config, as `Config.to_json` writes it.
 CONFIG_KEY = "config"
 
+#: The key of `custom_config` that holds the fingerprint of the code that Transform runs.
+CODE_KEY = "code_fingerprint"
+
 #: The key of `custom_config` that holds the folder of the vocabulary memory; absent if there is no memory.
 MEMORY_KEY = "vocabulary_memory"
 

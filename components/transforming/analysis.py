@@ -43,17 +43,19 @@ class AnalysisCache:
     Args:
       folder: The folder of this run's results.
       earlier: The folder of an earlier run's; None if there is none.
+      code: The fingerprint of the code and the libraries, of which results are taken over only from the same.
     """
 
-    def __init__(self, folder: str, earlier: str | None) -> None:
+    def __init__(self, folder: str, earlier: str | None, code: str = "") -> None:
         self._folder = folder
         self._earlier = earlier
+        self._code = code
 
     def take_over(self, span: str, key: str) -> bool:
         """Takes over a result of the earlier run, as a hard link if possible; returns whether there is one."""
         if self._earlier is None:
             return False
-        path = _result_path(self._earlier, span, key)
+        path = self._path_in(self._earlier, span, key)
         if not storage.exists(path):
             return False
         storage.copy_file(path, self.path(span, key), link=True)
@@ -61,11 +63,11 @@ class AnalysisCache:
 
     def path(self, span: str, key: str) -> str:
         """Returns the path of a result of this run."""
-        return _result_path(self._folder, span, key)
+        return self._path_in(self._folder, span, key)
 
-
-def _result_path(folder: str, span: str, key: str) -> str:
-    return os.path.join(folder, "spans", hashlib.sha256(span.encode()).hexdigest(), key)
+    def _path_in(self, folder: str, span: str, key: str) -> str:
+        of_span = hashlib.sha256(f"{self._code}\0{span}".encode()).hexdigest()
+        return os.path.join(folder, "spans", of_span, key)
 
 
 def _read(path: str) -> bytes:

@@ -32,7 +32,7 @@ from components.transforming.traced_graph import PreprocessingFn, traced, type_s
 from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
-from transform.preprocessing import CONFIG_KEY, MEMORY_KEY, SPAN_KEY
+from transform.preprocessing import CODE_KEY, CONFIG_KEY, MEMORY_KEY, SPAN_KEY
 from transform.vocabulary_memory import read_memory, rules, updated, write_memory
 
 _TRAIN = "train"
@@ -66,7 +66,12 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
         function = functools.partial(_function(exec_properties["preprocessing_fn"]), custom_config=custom_config)
         schema = _schema(input_dict)
         parsing = schema_utils.schema_as_feature_spec(schema).feature_spec
-        output = _learned(function, schema, parsing, input_dict, output_dict, splits.analyze)
+        cache = AnalysisCache(
+            artifact_utils.get_single_uri(output_dict["updated_analyzer_cache"]),
+            artifact_utils.get_single_uri(input_dict["analyzer_cache"]) if input_dict.get("analyzer_cache") else None,
+            custom_config.get(CODE_KEY, ""),
+        )
+        output = _learned(function, schema, parsing, input_dict, output_dict, splits.analyze, cache)
 
         transformed = _outputs_of_spans(input_dict, output_dict, list(splits.transform))
         tallies: dict[int, TokenTally] = {}
@@ -76,8 +81,10 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
                 folder = artifact_utils.get_split_uri([artifact], split)
                 tf.io.gfile.makedirs(folder)
                 counted = split == _TRAIN and (memory is None or of_span > memory.span)
-                tally = tallies.setdefault(of_span, TokenTally(output, spec)) if counted else None
-                materialization.write(_files(raw, split), output_prefix(folder), tally.add if tally else None)
+                if counted and of_span not in tallies:  # a tail is of the same span as the Examples that completed it
+                    tallies[of_span] = TokenTally(output, spec)
+                seen = tallies[of_span].add if counted else None
+                materialization.write(_files(raw, split), output_prefix(folder), seen)
         counts = {of_span: tally.counts() for of_span, tally in tallies.items()}
         write_memory(updated(memory, counts, spec, span), artifact_utils.get_single_uri(output_dict["updated_memory"]))
 
@@ -113,16 +120,12 @@ def _learned(
     input_dict: Mapping[str, list[types.Artifact]],
     output_dict: Mapping[str, list[types.Artifact]],
     splits: Sequence[str],
+    cache: AnalysisCache,
 ) -> tft.TFTransformOutput:
     """Computes the analyzers from some splits of all examples, and writes the TransformGraph and the cache."""
     folder = artifact_utils.get_single_uri(output_dict["transform_graph"])
     scratch = os.path.join(folder, _SCRATCH)
     tf.io.gfile.makedirs(scratch)
-    earlier = input_dict.get("analyzer_cache")
-    cache = AnalysisCache(
-        artifact_utils.get_single_uri(output_dict["updated_analyzer_cache"]),
-        artifact_utils.get_single_uri(earlier) if earlier else None,
-    )
     files = {
         artifact_utils.get_split_uri([examples], split): _files(examples, split)
         for examples in input_dict["examples"]

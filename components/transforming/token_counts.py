@@ -34,6 +34,9 @@ NUM_RANGES = 64
 #: Rows that are kept in memory: some 60 MB, and twice as much while they are sorted.
 _ROWS_AT_ONCE = 1 << 20
 
+#: Temporary files of a counter; when there are as many, they are merged into one. Each takes a file descriptor.
+_MAX_FILES = 64
+
 #: Makes the files a fourth as large; compressing takes half as long as adding up.
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
 
@@ -53,6 +56,7 @@ class TokenCounter:
         self._pending: list[pa.Table] = []
         self._rows = 0
         self._files: list[str] = []
+        self._numbers = itertools.count()
 
     def add(self, joined: bytes, lengths: np.ndarray, hashes: np.ndarray, counts: np.ndarray) -> None:
         """Adds a batch.
@@ -70,18 +74,24 @@ class TokenCounter:
             self._pending = [summed(self._pending)]
             self._rows = self._pending[0].num_rows
             if self._rows > _ROWS_AT_ONCE // 2:  # with fewer rows, most tokens repeat, and are added up in memory
-                self._files.append(f"{self._scratch}-{len(self._files)}")
-                _write(_by_range(self._pending[0]), self._files[-1])
+                self._write_file(_by_range(self._pending[0]))
                 self._pending, self._rows = [], 0
+            if len(self._files) >= _MAX_FILES:
+                earlier, self._files = self._files, []
+                with _opened(earlier) as files:
+                    self._write_file(merged(files))
+                _remove(earlier)
+
+    def _write_file(self, parts: Iterable[pa.Table]) -> None:
+        self._files.append(f"{self._scratch}-{next(self._numbers)}")
+        _write(parts, self._files[-1])
 
     def write(self, path: str) -> None:
         """Writes the counts of all batches to a file, and removes the temporary files."""
         pending = _by_range(summed(self._pending))
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(CountsFile(file)) for file in self._files]
+        with _opened(self._files) as files:
             _write((summed([*parts, part]) for *parts, part in zip(*map(_parts, files), pending, strict=True)), path)
-        for file in self._files:
-            os.remove(file)
+        _remove(self._files)
 
 
 def summed(tables: Iterable[pa.Table]) -> pa.Table:
@@ -154,6 +164,17 @@ class CountsFile(contextlib.AbstractContextManager["CountsFile"]):
             yield
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"a file of token counts must be readable. Received: {error} ({self._path})") from error
+
+
+@contextlib.contextmanager
+def _opened(paths: Iterable[str]) -> Iterator[list[CountsFile]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(CountsFile(path)) for path in paths]
+
+
+def _remove(paths: Iterable[str]) -> None:
+    for path in paths:
+        os.remove(path)
 
 
 def _parts(file: CountsFile) -> Iterator[pa.Table]:

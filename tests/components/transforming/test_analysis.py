@@ -78,12 +78,11 @@ def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, mon
     monkeypatch.setattr(analysis, "example_batches", recorded)
     graph = graph_of(tmp_path / "scratch")
 
-    def run(names: str, cache: str, earlier: str | None) -> tuple[dict[str, list[float]], bytes]:
+    def run(names: str, cache: str, earlier: str | None, code: str = "1") -> tuple[dict[str, list[float]], bytes]:
         before = str(tmp_path / earlier) if earlier else None
         window = {name: days[name] for name in names}
-        results = analyze(
-            graph, PARSING, window, AnalysisCache(str(tmp_path / cache), before), str(tmp_path / "scratch")
-        )
+        place = AnalysisCache(str(tmp_path / cache), before, code)
+        results = analyze(graph, PARSING, window, place, str(tmp_path / "scratch"))
         numbers = {name: value.numpy().tolist() for name, value in results.items() if value.dtype != tf.string}
         return numbers, (tmp_path / "scratch" / "cities").read_bytes()
 
@@ -97,6 +96,9 @@ def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, mon
     run("23", "d", "b")
     assert read == [days["3"]]
     assert len(list((tmp_path / "d" / "spans").iterdir())) == 2  # the day that left the window is not kept
+    del read[:]
+    assert run("12", "e", "b", code="2") == cached  # other code may count otherwise
+    assert read == [days["1"], days["2"]]
 
 
 def test_a_key_is_of_what_is_counted_and_not_of_how_it_is_used(tmp_path: Path) -> None:

@@ -53,9 +53,12 @@ def as_dict(table: pa.Table) -> dict[bytes, int]:
     return dict(zip(table["token"].to_pylist(), table["count"].to_pylist(), strict=True))
 
 
-@pytest.mark.parametrize("rows_at_once", [7, 100, 1 << 20])
-def test_counts_of_batches_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int) -> None:
+@pytest.mark.parametrize(("rows_at_once", "max_files"), [(7, 64), (7, 3), (100, 64), (1 << 20, 64)])
+def test_counts_of_batches_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, max_files: int
+) -> None:
     monkeypatch.setattr(token_counts, "_ROWS_AT_ONCE", rows_at_once)  # writes many temporary files, some, and none
+    monkeypatch.setattr(token_counts, "_MAX_FILES", max_files)
     rng = random.Random(1)
     tokens = [rng.randbytes(rng.choice([0, 1, 1, 2])) for _ in range(2000)]
     table = whole(counted(tmp_path / "a", *(tokens[i : i + 9] for i in range(0, len(tokens), 9))))
