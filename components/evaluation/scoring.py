@@ -171,8 +171,8 @@ def _members(values: _Values, feature: str, bound: float | None) -> Members:
         index = np.fromiter((numbers.setdefault(v, len(numbers)) for v in value.tolist()), np.int32, len(value))
         distinct = tuple(_text(v, feature) if isinstance(v, bytes) else v for v in numbers)
     if not values.is_single:  # a row that has a value twice is once in the slice
-        pairs = np.unique(row * len(distinct) + index)
-        row, index = pairs // len(distinct), (pairs % len(distinct)).astype(np.int32)
+        pairs = np.unique(row.astype(np.int64) * len(distinct) + index)  # may exceed 32 bits
+        row, index = ((part.astype(np.int32)) for part in np.divmod(pairs, len(distinct)))
     return Members(distinct, row, index)
 
 

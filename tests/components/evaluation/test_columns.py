@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from components.evaluation.bootstrap import key_hash, unit_hash
 from components.evaluation.calibration import calibration_buckets
 from components.evaluation.columns import Columns, concatenated
 from components.evaluation.plan import Plan, plan_of
-from components.evaluation.scoring import Parser
+from components.evaluation.scoring import Parser, _members, _Values
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation.executor_runs import example
 from transform.config.evaluation import Evaluation, Threshold
@@ -188,3 +189,15 @@ def test_the_buckets_of_a_calibration_plot() -> None:
         (0.999, 1.0): (4, 4, pytest.approx(3.9996)),
         (1.0, np.inf): (11, 5, 14),
     }
+
+
+def test_a_slice_s_rows_are_right_for_many_values() -> None:
+    """Row times value exceeds 32 bits: 4,000 rows have 600,000 distinct values, and the last row has a value twice."""
+    value = np.arange(600_000)
+    row_of = np.minimum(value // 150, 3_999)
+    pairs = [*zip(row_of.tolist(), value.tolist(), strict=True), (3_999, 7), (3_999, 599_999)]
+    place = [int(before == row) for (before, _), (row, _) in itertools.pairwise([(-1, 0), *pairs])]
+    indices = np.stack([[a for a, _ in pairs], place], axis=1)
+    found = _members(_Values(tf.SparseTensor(indices, [b for _, b in pairs], [4_000, 300])), "tags", None)
+    assert found.values == tuple(range(600_000))
+    assert sorted(zip(found.row.tolist(), found.value.tolist(), strict=True)) == sorted(set(pairs))
