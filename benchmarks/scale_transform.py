@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="configs/app_store.yaml")
     parser.add_argument("--rows", type=int, default=40_000, help="training rows of a day in the larger window")
-    parser.add_argument("--turns", type=int, default=3, help="measurements of each executor")
+    parser.add_argument("--turns", type=int, default=3, help="measurements of each case")
     args = parser.parse_args()
     config = load_config(args.config)
     with tempfile.TemporaryDirectory() as name:
