@@ -28,8 +28,19 @@ def keys_of(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
 
 
 def positions_of(keys: pa.Array, among: pa.Array) -> Positions:
-    """Returns the position of each key among other keys, of which none occurs twice; -1 where there is none."""
-    return np.asarray(pc.fill_null(pc.index_in(keys, value_set=among), -1), np.int64)
+    """Returns the position of each key among other keys, of which none occurs twice; -1 where there is none.
+
+    Arrow hashes the `value_set` in each call. So that a part of few rows does not hash a whole table, the smaller side
+    is hashed.
+    """
+    if len(among) <= len(keys):
+        return np.asarray(pc.fill_null(pc.index_in(keys, value_set=among), -1), np.int64)
+    encoded = keys.dictionary_encode()
+    codes = np.asarray(pc.fill_null(pc.index_in(among, value_set=encoded.dictionary), -1), np.int64)
+    (found,) = np.nonzero(codes >= 0)
+    places = np.full(len(encoded.dictionary) + 1, -1, np.int64)  # the last one is that of a null
+    places[codes[found]] = found
+    return places[np.asarray(pc.fill_null(encoded.indices, -1), np.int64)]
 
 
 def firsts_of(keys: pa.Array) -> Positions:
@@ -94,6 +105,7 @@ class InstallTimes:
         self._keys = encoded.dictionary
         self._groups = np.asarray(encoded.indices, np.int64)
         self._times = GroupedTimes(self._groups, times)
+        self._sorted_groups = np.sort(self._groups)
 
     def label(self, keys: pa.Array, shown: Times, before: float, after: float) -> Labels:
         """Labels impressions: 1 if an install with the same keys is in [time - `before`, time + `after`]."""
@@ -107,7 +119,7 @@ class InstallTimes:
         steps = np.bincount(first, minlength=number + 1) - np.bincount(end, minlength=number + 1)
         is_seen = np.zeros(len(self._keys), bool)
         is_seen[groups[has_group]] = True
-        return Labels(labels, np.cumsum(steps)[:number] > 0, is_seen[np.sort(self._groups)])
+        return Labels(labels, np.cumsum(steps)[:number] > 0, is_seen[self._sorted_groups])
 
 
 def sharing(keys: pa.Array, times: Times, is_eval: Mask, seconds: float) -> Mask:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from apache_beam.pvalue import TaggedOutput
 
+from components.ingestion import key_stages
 from components.ingestion.counts import Counts, LineCounts
 from components.ingestion.evidence import InstallEvidence, LabelCount
 from components.ingestion.read_stage import ReadFiles
@@ -185,6 +186,15 @@ def test_a_table_of_items_is_kept_without_broadcast_too_and_one_of_users_is_not(
     result = ingest(store_config("csv", broadcast=False), tmp_path / "data", tmp_path / "out")
     assert {row["table_key"][0]: row.get("price") for row in result.catalog} == {"a0": [0.5], "a1": [1.25], "a2": None}
     assert [path.name for path in (tmp_path / "out" / "catalog").iterdir()] == ["catalog"]
+
+
+def test_a_table_is_written_slice_by_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array of texts has room for 2 GiB only, and a table can have more."""
+    write_store(tmp_path / "data", "csv")
+    at_once = ingest(store_config("csv"), tmp_path / "data", tmp_path / "whole")
+    monkeypatch.setattr(key_stages, "ROWS_AT_ONCE", 1)
+    assert ingest(store_config("csv"), tmp_path / "data", tmp_path / "slices") == at_once
+    assert any(row["reason"] == "duplicate_key" for row in at_once.rejected)
 
 
 def test_rows_that_cannot_even_be_read_are_kept_too(tmp_path: Path) -> None:
