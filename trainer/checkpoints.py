@@ -32,7 +32,7 @@ _PAUSE = 20
 
 #: The names in a checkpoint: of a variable by its number, of all variables, and of the position.
 _VARIABLE, _VARIABLES = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE", "variables/"
-_POSITION_KEY = "position/.ATTRIBUTES/PY_STATE"
+_POSITION_KEY = "position/.ATTRIBUTES/py_state"
 
 
 def checkpoint_folder(root: str, determinants: Any, files: Sequence[str]) -> str:
@@ -80,23 +80,23 @@ class _SavedProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         self.position = _POSITION.validate_json(text)
 
 
-def _check_restorable(path: str, variables: Sequence[tf.Variable]) -> None:
-    """Reads a whole checkpoint, so that TensorFlow verifies its checksums: a restore that fails may stop half-way.
+def _verified(reader: tf.train.CheckpointReader, variables: Sequence[tf.Variable]) -> TrainingProgress:
+    """Reads a whole checkpoint, so that TensorFlow verifies its checksums; returns the position.
 
     Raises:
       ValueError: If its variables or its position are not those of this training.
       tf.errors.OpError, IndexError: If it is damaged.
     """
-    reader = tf.train.load_checkpoint(path)
     dtypes = reader.get_variable_to_dtype_map()
     found = {name: (tuple(shape), dtypes[name]) for name, shape in reader.get_variable_to_shape_map().items()}
     expected = {_VARIABLE.format(number): (tuple(v.shape), v.dtype) for number, v in enumerate(variables)}
     if {name: kind for name, kind in found.items() if name.startswith(_VARIABLES)} != expected:
         raise ValueError("its variables are not those of this training")
+    if _POSITION_KEY not in found:
+        raise ValueError("it has no position")
     for name in found:
-        value = reader.get_tensor(name)
-        if name == _POSITION_KEY:
-            _POSITION.validate_json(value)
+        reader.get_tensor(name)
+    return _POSITION.validate_json(reader.get_tensor(_POSITION_KEY))
 
 
 class Checkpoints:
@@ -129,13 +129,15 @@ class Checkpoints:
         problems: list[str] = []
         for path in reversed(self._manager.checkpoints):
             try:
-                _check_restorable(path, self._variables)
+                reader = tf.train.load_checkpoint(path)
+                position = _verified(reader, self._variables)
             except (tf.errors.OpError, IndexError, ValueError) as error:  # IndexError: truncated file
                 problems.append(f"{os.path.basename(path)}: {str(error).splitlines()[0]}")
-            else:
-                self._checkpoint.restore(path).assert_consumed()
-                position = self._saved.position
-                break
+                continue
+            # One after the other: TensorFlow's `restore` reads all of them before it assigns the first.
+            for number, variable in enumerate(self._variables):
+                variable.assign(reader.get_tensor(_VARIABLE.format(number)))
+            break
         if position is None or problems:
             goes_on = "starts from the beginning" if position is None else f"resumes from step {position.step}"
             why = "; ".join(problems) or "the first one was not finished"
@@ -143,7 +145,7 @@ class Checkpoints:
         return position
 
     def save_if_due(self, position: TrainingProgress) -> None:
-        """Writes a checkpoint if `every_seconds` have passed since the last one."""
+        """Writes a checkpoint if `every_seconds` have passed since the last one; see there for long ones."""
         started = time.monotonic()
         if started < self._due:
             return

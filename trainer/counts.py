@@ -262,7 +262,7 @@ def count_rows(spec: FeatureSpec, batches: Iterable[Rows]) -> CountTables:
         by_label = np.bincount(labels, number, minlength=2)
         distinct, places = np.unique(keys, return_inverse=True)
         of_cell = cells.of_rows(Rows({}, labels, of_span, folds))
-        if count.max_size is not None and distinct.size > count.max_size:  # before the cells, which take 80 bytes each
+        if count.max_size is not None and distinct.size > count.max_size:  # before the cells, 8 bytes each
             totals = np.zeros(distinct.size, np.int64)
             np.add.at(totals, places, number)
             kept = np.sort(np.argsort(-totals, kind="stable")[: count.max_size])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import itertools
 import json
@@ -107,10 +108,12 @@ class _AllEvidence(beam.CombineFn):  # type: ignore[misc]
         parts, num_added = accumulator
         parts.append(part)
         num_added += len(part.sketch)
-        return (bounded(parts, self._config), 0) if num_added > MAX_ENTRIES_ADDED else (parts, num_added)
+        is_full = num_added > MAX_ENTRIES_ADDED + len(parts)
+        return (bounded(parts, self._config), 0) if is_full else (parts, num_added)
 
     def merge_accumulators(self, accumulators: Iterable[tuple[list[FilePart], int]]) -> tuple[list[FilePart], int]:
-        return bounded(itertools.chain.from_iterable(parts for parts, _ in accumulators), self._config), 0
+        parts = itertools.chain.from_iterable(parts for parts, _ in accumulators)
+        return functools.reduce(self.add_input, parts, self.create_accumulator())
 
     def extract_output(self, accumulator: tuple[list[FilePart], int]) -> list[FilePart]:
         return accumulator[0]

@@ -112,7 +112,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         if path not in self._keys:
             self._keys[path] = scratch.read_table(path)["key"].combine_chunks()
         (position,) = self._layout.key_positions(IMPRESSIONS, [self._task.config.sources.tables[name].log_column])
-        return positions_of(rows[f"c{position}"].combine_chunks(), self._keys[path])
+        return positions_of(rows[f"c{position}"].combine_chunks().cast(pa.large_string()), self._keys[path])
 
     def _values(self, rows: pa.Table, positions: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
         return values_of(rows.take(pa.array(positions)), len(self._task.config.columns[IMPRESSIONS]))

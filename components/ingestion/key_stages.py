@@ -81,10 +81,10 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
             return
         table = self._task.config.sources.tables[name]
         (position,) = self._layout.key_positions(name, [table.key])
-        keys = rows[f"c{position}"].combine_chunks()
+        keys = rows[f"c{position}"].cast(pa.large_string()).combine_chunks()  # the keys of all rows: more than 2 GiB
         firsts = firsts_of(keys)
         is_first = firsts == np.arange(len(firsts))
-        files = np.repeat([part.file for part in mine], [len(table) for table in tables])
+        of_part = np.repeat(np.arange(len(mine)), [len(table) for table in tables])
         numbers = np.asarray(rows["number"])
         repeated = np.flatnonzero(~is_first)
 
@@ -94,7 +94,10 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
                 pairs = [(at, firsts[at]) for at in repeated[start : start + ROWS_AT_ONCE].tolist()]
                 yield from repeated_rows(
                     (name, "duplicate_key", table.key, unit_of(table.format)),
-                    [(files[at], int(numbers[at]), files[first], int(numbers[first])) for at, first in pairs],
+                    [
+                        (mine[of_part[at]].file, int(numbers[at]), mine[of_part[first]].file, int(numbers[first]))
+                        for at, first in pairs
+                    ],
                     values_of(others.slice(start, ROWS_AT_ONCE), len(columns)),
                     position,
                 )
@@ -104,7 +107,7 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         pieces = self._pieces(name, kept)
         path = self._task.path(f"table-{name}", ())
         names = ["key", *(f"piece{at}" for at in range(len(pieces)))]
-        scratch.write_table(path, pa.table([kept[f"c{position}"], *pieces], names=names))
+        scratch.write_table(path, pa.table([keys.filter(pa.array(is_first)), *pieces], names=names))
         if name in self._snapshots:
             self._write_snapshot(name, kept)
         yield name, path

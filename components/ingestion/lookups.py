@@ -30,8 +30,8 @@ def keys_of(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
 def positions_of(keys: pa.Array, among: pa.Array) -> Positions:
     """Returns the position of each key among other keys, of which none occurs twice; -1 where there is none.
 
-    Arrow hashes the `value_set` in each call. So that a part of few rows does not hash a whole table, the smaller side
-    is hashed.
+    Arrow hashes the `value_set` in each call. A part of few rows reads a whole table, but does not hash it: the smaller
+    side is hashed.
     """
     if len(among) <= len(keys):
         return np.asarray(pc.fill_null(pc.index_in(keys, value_set=among), -1), np.int64)

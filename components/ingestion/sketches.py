@@ -154,20 +154,23 @@ def bounded(parts: Iterable[FilePart], config: Config) -> list[FilePart]:
     """Leaves out of the sketches what `evidence_of` leaves out when it has combined them.
 
     So the entries of all files of a source are as many as those of one large file. `NUM_ROWS` bounds those of one file,
-    and a log may come in thousands of small files.
+    and a log may come in thousands of small files. An entry that several files have stays in the last one of a log, in
+    the order of the paths, and in the first one of a table.
     """
     by_source: dict[str, list[FilePart]] = {}
-    for part in parts:
+    for part in sorted(parts, key=lambda part: part.file.path):
         by_source.setdefault(part.file.source, []).append(part)
     found = []
     for source, of_source in by_source.items():
-        number = NUM_KEYS if source in config.sources.tables else NUM_ROWS
-        keys = set[int]().union(*(part.sketch for part in of_source))
-        kept = set(heapq.nsmallest(number, keys))
-        found += [
-            part._replace(sketch={key: value for key, value in part.sketch.items() if key in kept})
-            for part in of_source
-        ]
+        is_table = source in config.sources.tables
+        place_of: dict[int, int] = {}
+        for place in range(len(of_source)) if is_table else reversed(range(len(of_source))):
+            for key in of_source[place].sketch:
+                place_of.setdefault(key, place)
+        kept: list[dict[int, Any]] = [{} for _ in of_source]
+        for key in heapq.nsmallest(NUM_KEYS if is_table else NUM_ROWS, place_of):
+            kept[place_of[key]][key] = of_source[place_of[key]].sketch[key]
+        found += [part._replace(sketch=sketch) for part, sketch in zip(of_source, kept, strict=True)]
     return found
 
 

@@ -66,7 +66,7 @@ class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         if preceding:
             completed.set_int_custom_property(TAIL_OF, preceding[0].id)
         else:
-            logging.warning("span %d was not ingested by this config and code: none of its tail is completed", span)
+            logging.info("span %d has no Examples of this config and code: nothing of its tail is completed", span)
         config = Config.from_json(exec_properties["config"])
         counts = complete(config, span, preceding[0].uri if preceding else None, current.uri, completed.uri)
         for name, value in dataclasses.asdict(counts).items():

@@ -128,7 +128,7 @@ def _rows(run_result: RunResult) -> str:
 def _late(late: LateCounts) -> str:
     """Says what became of the tail of the span before."""
     if not late.waiting:
-        return f"span {late.span} has no impression that waits for this span's installs, or it was not ingested"
+        return f"no impression of span {late.span} is completed: none waits, or the span was not ingested"
     parts = [f"{late.completed:,} of {late.waiting:,} impressions that span {late.span} left out are completed"]
     if late.completed:
         parts.append(f"{late.positives:,} of them positive, {late.found_late:,} by an install of the next span")

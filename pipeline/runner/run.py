@@ -1,4 +1,4 @@
-"""Runs the pipeline once: ingests the earlier spans of the window, then runs all nodes."""
+"""Runs the pipeline once: ingests the earlier spans that it needs, then runs all nodes."""
 
 from __future__ import annotations
 

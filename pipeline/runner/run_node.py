@@ -62,7 +62,8 @@ def run_node(
 ) -> NodeResult:
     """Runs a node, unless it is already done in this run; first removes what a killed process has left of it.
 
-    The first node also ingests the earlier spans of the window that are not ingested yet, or whose files have changed.
+    The first node also ingests the earlier spans that the run needs and that are not ingested yet, or whose files have
+    changed.
     If it is requested again after it is done, the run starts again, and takes unchanged nodes from the cache.
 
     Args:
@@ -122,7 +123,7 @@ def _prepare(
     run: str,
     connection: _Connection,
 ) -> None:
-    """Checks the span's files, and ingests the earlier spans of the window whose logs are complete.
+    """Checks the span's files, and ingests the earlier spans that it needs and whose logs are complete.
 
     Raises:
       GateError: If the span's logs are missing or cannot be read: the span is skipped, and no later run waits for it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipeline.runner.window import spans_to_ingest
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
 from tests.earlier_documents import text_of
-from transform.config.config import load_config
+from transform.config.config import Config, load_config
 from transform.errors import GateError, InputError
 
 RUN = "store.night.1"
@@ -157,7 +158,14 @@ def test_of_the_window_the_spans_with_complete_logs_are_ingested(
         list(spans_to_ingest(window, str(tmp_path), 6))
     with caplog.at_level(logging.WARNING):
         assert list(spans_to_ingest(window, str(tmp_path), 6, None, InputError)) == [5]
-    assert [f"span {span} is not ingested" in caplog.text for span in (3, 4, 5)] == [True, True, False]
+    assert [f"the logs of span {span} are not read" in caplog.text for span in (3, 4, 5)] == [True, True, False]
+
+    # With late labels, the span before the window is ingested too, but its logs need not be there.
+    late = json.loads(config.to_json())
+    late["sources"]["installs"] |= {"leave_out_unknown_labels": True, "late_labels": True}
+    for window_spans, needed in ((1, [5]), (2, [5])):
+        late["ingestion"]["window_spans"] = window_spans
+        assert list(spans_to_ingest(Config.from_json(json.dumps(late)), str(tmp_path), 6)) == needed
     marker = str(tmp_path / "done")
     assert list(spans_to_ingest(window, str(tmp_path), 6, lambda span: f"{marker}-{span}", InputError)) == []
-    assert f"its logs are not complete: there is no {marker}-5" in caplog.text
+    assert f"they are not complete: there is no {marker}-5" in caplog.text

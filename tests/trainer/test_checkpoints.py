@@ -17,7 +17,13 @@ import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span
 from trainer import data, training
-from trainer.checkpoints import CHECKPOINT_ROOT_KEY, Checkpoints, checkpoint_folder, remove_stale_folders
+from trainer.checkpoints import (
+    CHECKPOINT_ROOT_KEY,
+    Checkpoints,
+    _SavedProgress,
+    checkpoint_folder,
+    remove_stale_folders,
+)
 from trainer.evaluation import Metrics
 from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
@@ -167,6 +173,55 @@ def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[3] ^= 0xFF
     path.write_bytes(content)
+
+
+def test_a_checkpoint_of_another_training_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints_of(tmp_path, 1.0, 2.0)[0].save_if_due(POSITION)
+    checkpoints, (variable,) = checkpoints_of(tmp_path, 9.0)
+    assert checkpoints.restore() is None
+    assert variable.numpy().tolist() == [9.0, 10.0]
+    assert "ckpt-7: its variables are not those of this training" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [('{"step": "x"}', "validation error for TrainingProgress"), (None, "it has no position")]
+)
+def test_a_checkpoint_without_a_usable_position_is_passed_over(
+    tmp_path: Path,
+    text: str | None,
+    why: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variables = [tf.Variable([1.0, 2.0])]
+    if text is None:
+        whole = tf.train.Checkpoint(variables=variables)
+        tf.train.CheckpointManager(whole, str(tmp_path), max_to_keep=2).save(checkpoint_number=7)
+    else:
+        with monkeypatch.context() as patched:
+            patched.setattr(_SavedProgress, "serialize", lambda _: text)
+            Checkpoints(str(tmp_path), 0.0, variables).save_if_due(POSITION)
+    checkpoints, (variable,) = checkpoints_of(tmp_path, 9.0)
+    assert checkpoints.restore() is None
+    assert variable.numpy().tolist() == [9.0, 10.0]
+    assert why in caplog.text
+
+
+def test_a_long_checkpoint_is_followed_by_a_long_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    checkpoints = Checkpoints(str(tmp_path), 60.0, [tf.Variable([1.0])])
+    saved: list[float] = []
+
+    def save(checkpoint_number: int) -> None:
+        nonlocal now
+        saved.append(now)
+        now += 10.0
+
+    monkeypatch.setattr(checkpoints._manager, "save", save)
+    for now in (59.0, 60.0, 200.0, 269.0, 270.0, 400.0):  # noqa: B007
+        checkpoints.save_if_due(POSITION)
+    assert saved == [60.0, 270.0]  # 20 times 10 seconds after the end at 70
 
 
 @pytest.mark.parametrize("kind", ["index", "data-00000-of-00001"])

@@ -170,7 +170,8 @@ class Training:
       wide_optimizer: FTRL; left out as a whole, with a `learning_rate` of 0.1 and an `initial_accumulator` that follows
         from the batch size.
       deep_optimizer: AdaGrad or Adam; left out as a whole, Adam with a `learning_rate` of 0.001.
-      checkpoint_seconds: The time between two checkpoints, from which a killed training goes on.
+      checkpoint_seconds: The time between two checkpoints, from which a killed training goes on. If writing one takes
+        long, the next one follows after 20 times as long at the earliest.
       seed: Of the initial weights, the order of the examples and all that is drawn.
     """
 
