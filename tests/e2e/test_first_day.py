@@ -57,7 +57,7 @@ def test_the_log_has_the_chatter_and_the_terminal_has_not(first_day: tuple[Path,
     assert str(log) in output
     assert log.stat().st_size > 0
     # The window has two days.
-    assert "span 0 is not ingested: there are no impressions for span 0" in log.read_text()
+    assert "the logs of span 0 are not read: there are no impressions for span 0" in log.read_text()
     assert "oneDNN" not in output
 
 
