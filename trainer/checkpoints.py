@@ -105,7 +105,7 @@ class Checkpoints:
     Args:
       folder: The training's own folder, created with the first checkpoint.
       every_seconds: The time between two checkpoints; if writing one takes more than a twentieth of it, 20 times as
-        long as that. With 0, one is written whenever it may be.
+        long as that. With 0, each call of `save_if_due` writes one.
       variables: All variables that training changes.
     """
 

@@ -81,7 +81,7 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
             return
         table = self._task.config.sources.tables[name]
         (position,) = self._layout.key_positions(name, [table.key])
-        keys = rows[f"c{position}"].cast(pa.large_string()).combine_chunks()  # the keys of all rows: more than 2 GiB
+        keys = rows[f"c{position}"].cast(pa.large_string()).combine_chunks()  # may exceed 2 GiB
         firsts = firsts_of(keys)
         is_first = firsts == np.arange(len(firsts))
         of_part = np.repeat(np.arange(len(mine)), [len(table) for table in tables])
