@@ -82,9 +82,12 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         (current,) = input_dict["examples"]
         num_earlier = self._num_spans - 1 + ("completed" in input_dict)  # the first span's tail comes from before it
         newest = _newest_before(store, current, input_dict["history"], num_earlier)
-        of_rows: dict[tuple[int, str], list[int]] = {}
+        of_rows: dict[tuple[int, str], list[types.Artifact]] = {}
         for artifact in input_dict["history"]:
-            of_rows.setdefault(_rows(artifact), []).append(artifact.id)
+            of_rows.setdefault(_rows(artifact), []).append(artifact)
+        for span in sorted({_span(artifact) for artifact in input_dict["history"]} - newest.keys()):
+            if _span(current) - num_earlier <= span < _span(current):
+                logging.warning("span %d is left out: it was ingested by another config or other code only", span)
         window: list[types.Artifact] = [current]
         before: list[types.Artifact] = []
         for span in sorted(newest, reverse=True):
@@ -99,13 +102,19 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         return {name: [*window, *tails] if name == "examples" else [] for name in input_dict}
 
     def _reason_against(
-        self, store: mlmd.MetadataStore, examples: types.Artifact, of_rows: dict[tuple[int, str], list[int]]
+        self,
+        store: mlmd.MetadataStore,
+        examples: types.Artifact,
+        of_rows: dict[tuple[int, str], list[types.Artifact]],
     ) -> str:
         """Returns why a span must not be learned from; empty if it may be."""
         reason: str = examples.get_string_custom_property(UNFIT)
-        if reason and was_let_through(store, examples.id, self._row_gate):
+        same = of_rows[_rows(examples)]
+        # Also if what was accepted was another ingestion of the rows, such as before an upgrade, unfit for this reason.
+        alike = [artifact.id for artifact in same if artifact.get_string_custom_property(UNFIT) == reason]
+        if reason and any(was_let_through(store, id_, self._row_gate) for id_ in alike):
             reason = ""
-        if not reason and was_stopped(store, of_rows[_rows(examples)], self._gates):
+        if not reason and was_stopped(store, [artifact.id for artifact in same], self._gates):
             reason = "a gate on data stopped the run on its rows"
         return reason
 

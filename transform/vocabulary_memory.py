@@ -76,9 +76,13 @@ class Memory:
           name: The vocabulary's name.
           spec: The current features.
         """
+        return self.vocabularies[name] if self.knows(name, spec) else {}
+
+    def knows(self, name: str, spec: FeatureSpec) -> bool:
+        """Whether there are records of a vocabulary, maybe of no token, and its tokens stand for the same as now."""
         before, now = self.derived.get(name, {}), spec.derived_among(name)
         is_same = {*before.values()} == {*now.values()} and all(before[f] == now[f] for f in before.keys() & now.keys())
-        return self.vocabularies.get(name, {}) if is_same else {}
+        return name in self.vocabularies and is_same
 
 
 def rules(spec: FeatureSpec) -> dict[str, Rule]:
@@ -93,6 +97,21 @@ def rules(spec: FeatureSpec) -> dict[str, Rule]:
             spans = MEMORY_SPANS if cross.memory_spans is None else cross.memory_spans
             found[cross.name] = Rule(spans, cross.max_size or MAX_REMEMBERED_COMBINATIONS)
     return {name: rule for name, rule in found.items() if rule.spans > 0}
+
+
+def uncounted(memory: Memory | None, spec: FeatureSpec, span: int) -> list[str]:
+    """The vocabularies whose tokens in a span's training examples are to be counted.
+
+    They are all if the span is later than the memory. Of a span that it has counted, they are those that it does not
+    know, such as a new feature's.
+
+    Args:
+      memory: The memory after an earlier span; None if there is none.
+      spec: The current features.
+      span: A span of the window.
+    """
+    is_new = memory is None or span > memory.span
+    return [name for name in rules(spec) if is_new or (memory is not None and not memory.knows(name, spec))]
 
 
 def remembered_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str, list[bytes]]:
@@ -121,8 +140,8 @@ def updated(
 
     Args:
       memory: The memory after an earlier span; None if there is none.
-      counts: How often each token occurs in a span's training examples, by span and vocabulary, for the spans that
-        `memory` has not counted. The last span is the run's.
+      counts: How often each token occurs in a span's training examples, by span and vocabulary, for what `uncounted`
+        names. The last span is the run's.
       spec: The features.
       span: The run's span.
 

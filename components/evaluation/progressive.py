@@ -16,17 +16,17 @@ from tfx.dsl.components.common import resolver
 from components.artifacts import MODEL_ID
 from components.evaluation.executor import ColumnExecutor
 from components.execution_types import PROGRESSIVE_EVALUATOR, recorded_as
-from components.lineage import artifacts_of, examples_behind, producer
+from components.lineage import artifacts_of, last_span, producer
 
 Artifacts = dict[str, list[types.Artifact]]
 
 
 class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
-    """Resolves `model` to the last model that was trained only on earlier spans, and `baseline` to the one before it.
+    """Resolves `model` to the model of the last span before the run's, and `baseline` to the one before it.
 
-    The last model is used whether it was pushed or not: the next span shows whether the gates were right. But infra
-    validation must have blessed it, since it runs in this process. The one before it is the model that its training
-    started from, the serving model of that time.
+    Of several models of that span, the last one is taken. It is used whether it was pushed or not: the next span shows
+    whether the gates were right. But infra validation must have blessed it, since it runs in this process. The one
+    before it is the model that its training started from, the serving model of that time.
 
     Inputs: `examples`, the run's own; `model`, `baseline` and `blessing` (InfraBlessing), all of the pipeline's.
     """
@@ -36,19 +36,16 @@ class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
         span = current.get_int_custom_property("span")
         blessings = [b for b in input_dict["blessing"] if b.get_int_custom_property("blessed")]
         blessed = {blessing.get_int_custom_property(MODEL_ID) for blessing in blessings}
-        newest_first = sorted((m for m in input_dict["model"] if m.id in blessed), key=lambda m: m.id, reverse=True)
-        model = next((m for m in newest_first if _is_of_earlier_spans(store, m, span)), None)
+        # By span: a backfill trains models of older spans after that of the last one.
+        spans = {m.id: last_span(store, m.id) for m in input_dict["model"] if m.id in blessed}
+        earlier = [m for m in input_dict["model"] if -1 < spans.get(m.id, -1) < span]
+        model = max(earlier, key=lambda m: (spans[m.id], m.id), default=None)
         if model is None:
             return {"examples": [], "model": [], "baseline": [], "blessing": []}
         trained_by = producer(store, model.id)
         given = set() if trained_by is None else {a.id for a in artifacts_of(store, trained_by, inputs=True)}
         baseline = [m for m in input_dict["baseline"] if m.id in given]
         return {"examples": [], "model": [model], "baseline": baseline[:1], "blessing": []}
-
-
-def _is_of_earlier_spans(store: mlmd.MetadataStore, model: types.Artifact, span: int) -> bool:
-    spans = [source.custom_properties["span"].int_value for source in examples_behind(store, model.id)]
-    return bool(spans) and max(spans) < span
 
 
 class OptionalEvaluatorExecutor(ColumnExecutor):

@@ -122,14 +122,20 @@ def put_value(entries: Any, feature: Feature, value: Any) -> None:
         entries[feature.name].bytes_list.value.append(value.encode())
 
 
-def split_rule(config: Config) -> str:
-    """Returns a string that identifies a config's split rule; equal for two configs that split the same rows alike."""
+def split_rule(config: Config, fingerprint: str) -> str:
+    """Returns a string that identifies how rows are split; equal for two ingestions that split the same rows alike.
+
+    Args:
+      config: The config.
+      fingerprint: That of the files. A row without an id is split by its place in them, so that in rewritten files the
+        same rows can be split otherwise.
+    """
     log, rule = config.sources.impressions, config.ingestion
     if log.splits is not None:
         return json.dumps(log.splits, sort_keys=True)
     by_time = rule.split_by == "time"
     if rule.split_by == "row_hash":
-        return json.dumps([rule.split_by, None, rule.eval_fraction])
+        return json.dumps([rule.split_by, fingerprint, rule.eval_fraction])
     key = log.timestamp if by_time else log.request_id if rule.split_by == "request_hash" else log.impression_id
     return json.dumps([rule.split_by, key, rule.eval_seconds if by_time else rule.eval_fraction])
 

@@ -33,7 +33,7 @@ from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 from transform.preprocessing import CODE_KEY, CONFIG_KEY, MEMORY_KEY, SPAN_KEY
-from transform.vocabulary_memory import read_memory, rules, updated, write_memory
+from transform.vocabulary_memory import read_memory, uncounted, updated, write_memory
 
 _TRAIN = "train"
 _SCRATCH = ".scratch"
@@ -44,7 +44,8 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
 
     `tests/components/transforming/same_as_stock.py` says how exactly it is the same.
 
-    It passes the memory's folder to `preprocessing_fn`, and counts the tokens of spans that the memory lacks.
+    It passes the memory's folder to `preprocessing_fn`, and counts the tokens of spans and vocabularies that the memory
+    lacks.
     """
 
     def Do(
@@ -80,9 +81,9 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
             for split in splits.transform:
                 folder = artifact_utils.get_split_uri([artifact], split)
                 tf.io.gfile.makedirs(folder)
-                counted = split == _TRAIN and (memory is None or of_span > memory.span)
+                counted = uncounted(memory, spec, of_span) if split == _TRAIN else []
                 if counted and of_span not in tallies:  # a tail is of the same span as the Examples that completed it
-                    tallies[of_span] = TokenTally(output, spec)
+                    tallies[of_span] = TokenTally(output, spec, counted)
                 seen = tallies[of_span].add if counted else None
                 materialization.write(_files(raw, split), output_prefix(folder), seen)
         counts = {of_span: tally.counts() for of_span, tally in tallies.items()}
@@ -153,15 +154,16 @@ def _outputs_of_spans(
 
 
 class TokenTally:
-    """Counts the tokens of vocabularies that have a memory, in transformed examples.
+    """Counts the tokens of vocabularies in transformed examples.
 
     Args:
       output: The transform graph.
       spec: The features.
+      names: The vocabularies.
     """
 
-    def __init__(self, output: tft.TFTransformOutput, spec: FeatureSpec) -> None:
-        self._vocabularies = {name: output.vocabulary_by_name(vocabulary_file_name(name)) for name in rules(spec)}
+    def __init__(self, output: tft.TFTransformOutput, spec: FeatureSpec, names: Sequence[str]) -> None:
+        self._vocabularies = {name: output.vocabulary_by_name(vocabulary_file_name(name)) for name in names}
         self._inputs = {
             name: [transformed_name(f.name) for f in spec.sharers(name)]
             if name in spec.vocabularies

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from components.artifacts import VOCABULARY_MEMORY
 from components.fence import check_held
+from components.lineage import last_span
 from components.model_store.versions import pushed_models, versions
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
@@ -140,8 +141,9 @@ def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:
     kept: set[int] = set()
     for pipeline in store.get_contexts_by_type("pipeline"):
         live = [a for a in store.get_artifacts_by_context(pipeline.id) if a.state == _Artifact.LIVE]
-        for kind in ("TransformCache", VOCABULARY_MEMORY):
-            kept |= set(sorted(a.id for a in live if a.type == kind)[-1:])
+        kept |= set(sorted(a.id for a in live if a.type == "TransformCache")[-1:])
+        memories = [(last_span(store, a.id), a.id) for a in live if a.type == VOCABULARY_MEMORY]
+        kept |= {id_ for _, id_ in sorted(memories)[-1:]}  # by span: a backfill writes older spans' memories later
         kept |= {a.id for a in live if a.type == "GateRecord"}  # they are small, and `wdr gates replay` reads all
     return kept
 

@@ -35,6 +35,15 @@ def test_the_last_model_is_measured_beside_the_one_it_started_from(lineage: Line
     assert resolve(lineage, spans[0], first, refused) == ([], [])
 
 
+def test_a_backfill_s_models_of_older_spans_are_passed_over(lineage: Lineage) -> None:
+    spans = [lineage.examples(span) for span in (1, 2, 3)]
+    served = model_of(lineage, spans[1])
+    backfilled = model_of(lineage, spans[0])
+    assert resolve(lineage, spans[2], served, backfilled) == ([served.id], [])
+    again = model_of(lineage, spans[1])
+    assert resolve(lineage, spans[2], served, backfilled, again) == ([again.id], [])
+
+
 def test_a_model_that_has_seen_the_span_in_its_window_or_in_another_ingestion_is_left_out(lineage: Lineage) -> None:
     one, two, again = lineage.examples(1), lineage.examples(2), lineage.examples(2)
     first = model_of(lineage, one)

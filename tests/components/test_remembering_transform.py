@@ -161,6 +161,19 @@ def test_all_spans_of_a_first_window_are_counted_each_by_itself(tmp_path: Path) 
     assert read_memory(memory.uri).vocabularies["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}
 
 
+def test_a_new_feature_s_tokens_are_remembered_from_the_whole_window(tmp_path: Path) -> None:
+    """Friday's run has a new vocabulary; the memory has counted Thursday, but not for it."""
+    without = dataclasses.replace(CONFIG, spec=dataclasses.replace(CONFIG.spec, crosses=()))
+    days = Days(tmp_path, without)
+    thursday, friday = days.examples(1, [("thu", "chess")] * 4), days.examples(2, [("fri", "chess")] * 2)
+    _, memory = days.run("1", [thursday], None)
+    assert set(read_memory(memory.uri).vocabularies) == {"weekday"}
+    _, memory = dataclasses.replace(days, config=CONFIG).run("2", [thursday, friday], memory)
+    remembered = read_memory(memory.uri).vocabularies
+    assert remembered["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}  # Thursday is not counted again
+    assert remembered["weekday_x_app"] == {b"fri\x1fchess": Seen(2.0, 2), b"thu\x1fchess": Seen(2.0, 1)}
+
+
 def test_a_completed_tail_is_counted_with_the_span_that_completed_it(tmp_path: Path) -> None:
     days = Days(tmp_path)
     thursday, friday = days.examples(1, [("thu", "chess")] * 4), days.examples(2, [("fri", "chess")] * 2)

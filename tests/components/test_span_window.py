@@ -57,11 +57,12 @@ def test_the_last_ingestion_may_have_come_from_the_cache(lineage: Lineage) -> No
     assert window(lineage, 2, current, [first, second, current]) == [current.id, first.id]
 
 
-def test_examples_of_another_recipe_are_left_out(lineage: Lineage) -> None:
+def test_examples_of_another_recipe_are_left_out(lineage: Lineage, caplog: pytest.LogCaptureFixture) -> None:
     other = lineage.put(standard_artifacts.Examples, span=1, **{UNFIT: "", RECIPE: "another split"})
     alike = lineage.put(standard_artifacts.Examples, span=2, **{UNFIT: "", RECIPE: "this one"})
     current = lineage.put(standard_artifacts.Examples, span=3, **{UNFIT: "", RECIPE: "this one"})
     assert window(lineage, 3, current, [other, alike, current]) == [current.id, alike.id]
+    assert caplog.messages == ["span 1 is left out: it was ingested by another config or other code only"]
 
 
 def test_an_unfit_span_is_left_out_and_the_log_says_so(lineage: Lineage, caplog: pytest.LogCaptureFixture) -> None:
@@ -116,6 +117,24 @@ def test_an_unfit_span_that_a_person_accepted_is_in_the_window(lineage: Lineage)
     assert resolved() == [current.id]
     lineage.gate("RowGate", unfit, passed=True)
     assert resolved() == [current.id, unfit.id]
+
+
+def test_what_a_person_accepted_stays_in_the_window_if_the_rows_are_ingested_again(lineage: Lineage) -> None:
+    """As after an upgrade. With another finding, such as of a new column, it is not what the person accepted."""
+    accepted = lineage.examples(1, unfit="too many rejected", rows="files")
+    lineage.gate("RowGate", accepted, passed=True)
+    again, current = lineage.examples(1, unfit="too many rejected", rows="files"), lineage.examples(2)
+    strategy = SpanWindow(2, ["AnomalyGate"], "RowGate")
+
+    def resolved(*history: Any) -> list[int]:
+        given = {"examples": [current], "history": [*history, current]}
+        return [artifact.id for artifact in strategy.resolve_artifacts(lineage.store, given)["examples"]]
+
+    assert resolved(accepted, again) == [current.id, again.id]
+    other = lineage.examples(1, unfit="a column is missing", rows="files")
+    assert resolved(accepted, again, other) == [current.id]
+    rewritten = lineage.examples(1, unfit="too many rejected", rows="other files")
+    assert resolved(accepted, rewritten) == [current.id]
 
 
 def tail(lineage: Lineage, of: Any, by: Any, completed: int = 5) -> Any:

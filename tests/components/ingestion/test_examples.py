@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.ingestion.examples import split_of_key
+from components.ingestion.examples import split_of_key, split_rule
 from tests.components.ingestion.logs import store_config
 from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from transform.config.config import Config
@@ -137,3 +137,13 @@ def test_a_larger_fraction_keeps_the_eval_requests_in_eval() -> None:
     keys = [str(i) for i in range(1000)]
     small = {key for key in keys if split_of_key(key, 0.2) == "eval"}
     assert small < {key for key in keys if split_of_key(key, 0.4) == "eval"}
+
+
+def test_rows_without_ids_are_split_anew_in_other_files() -> None:
+    config = store_config()
+    by_id, by_place = (
+        dataclasses.replace(config, ingestion=dataclasses.replace(config.ingestion, split_by=rule))
+        for rule in ("request_hash", "row_hash")
+    )
+    assert split_rule(by_id, "files") == split_rule(by_id, "other files")
+    assert split_rule(by_place, "files") == split_rule(by_place, "files") != split_rule(by_place, "other files")
