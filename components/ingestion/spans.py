@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import posixpath
 import re
+from collections.abc import Iterable, Mapping
 
 from components import storage
 from transform.config.config import Config
@@ -82,6 +83,11 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
                     raise InputError(f"{_GONE} ({path})") from error
                 digest.update(f"{name}/{split}/{path}:{status.num_bytes}:{status.written_at}\n".encode())
     return SpanFiles(number, files, digest.hexdigest())
+
+
+def paths_of(files: Mapping[str, Mapping[str, Iterable[str]]]) -> frozenset[str]:
+    """Returns the paths of `SpanFiles.files`."""
+    return frozenset(path for by_split in files.values() for paths in by_split.values() for path in paths)
 
 
 def has_spans(config: Config) -> bool:

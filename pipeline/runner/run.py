@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 from components.ingestion.spans import has_spans
@@ -15,7 +16,7 @@ from pipeline.report.run_report import RunResult
 from pipeline.runner.launch import NodeEvent, compile_pipeline, run_nodes
 from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.runner.recorder import RunRecorder
-from pipeline.runner.window import spans_to_ingest
+from pipeline.runner.window import ingested_files, spans_to_ingest
 from pipeline.schema_file import write_schema
 from pipeline.workspace_lock import claimed
 from transform.config.config import Config
@@ -51,7 +52,8 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     beam_args = beam_args_of(config.beam)
     if has_spans(config):
         settings = dataclasses.replace(settings, span=found.span)
-        for span in spans_to_ingest(config, settings.data_root, found.span):
+        ingested = functools.partial(ingested_files, connection, config.name)
+        for span in spans_to_ingest(config, settings.data_root, found.span, ingested_files=ingested):
             pipeline = create_pipeline(config, dataclasses.replace(settings, span=span), only_ingest=True)
             for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection, beam_args):
                 on_event(dataclasses.replace(event, node_id=f"{event.node_id} (span {span})"))

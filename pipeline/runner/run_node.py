@@ -26,7 +26,7 @@ from pipeline.report.run_report import RunResult, has_ended
 from pipeline.runner.launch import NodeEvent, launch_node, run_nodes
 from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.runner.recorder import RunRecorder
-from pipeline.runner.window import spans_to_ingest
+from pipeline.runner.window import ingested_files, spans_to_ingest
 from pipeline.schema_file import write_schema
 from pipeline.workspace_lock import node_claimed
 from transform.config.config import Config
@@ -139,7 +139,10 @@ def _prepare(
         raise GateError(str(error)) from error
     marker = functools.partial(marker_of, topology.schedule, place.data_root)
     has_marker = storage.exists(marker(span))  # a store may write no markers
-    for earlier in spans_to_ingest(config, place.data_root, span, marker if has_marker else None, InputError):
+    ingested = functools.partial(ingested_files, connection, config.name)
+    for earlier in spans_to_ingest(
+        config, place.data_root, span, marker if has_marker else None, InputError, ingested_files=ingested
+    ):
         ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
         for _ in run_nodes(ir, connection, beam_args_of(config.beam)):
             pass

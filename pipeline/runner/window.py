@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from absl import logging
+from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
-from components.ingestion.spans import NoSpanError, earlier_spans, resolve_span
+from components.artifacts import FILES, INPUT_FINGERPRINT
+from components.ingestion.spans import NoSpanError, earlier_spans, paths_of, resolve_span
+from components.lineage import producer
+from pipeline.metadata.handle import Metadata
 from transform.config.config import Config
 from transform.errors import InputError
 
@@ -18,6 +24,7 @@ def spans_to_ingest(
     span: int,
     marker_of: Callable[[int], str] | None = None,
     passed_over: type[InputError] = NoSpanError,
+    ingested_files: Callable[[int], frozenset[str]] = lambda _: frozenset(),
 ) -> Iterator[int]:
     """Yields the spans of `earlier_spans` that have complete logs, in order; warns of each other one.
 
@@ -30,6 +37,8 @@ def spans_to_ingest(
       passed_over: The errors for which a span is passed over: no logs, as before the store's first day or after their
         removal; `InputError` also passes over a span that lacks a table. The span before the window, of which only the
         tail is wanted, is passed over for either.
+      ingested_files: Returns the paths of the files that the last ingestion of a span read. If some of them are gone,
+        and no other has been added, the span is not ingested again: a store removes its old logs file by file.
 
     Raises:
       InputError: If a span's files cannot be resolved, and the error is not one of `passed_over`.
@@ -38,11 +47,44 @@ def spans_to_ingest(
         in_window = earlier > span - config.ingestion.window_spans
         allowed = passed_over if in_window else InputError
         try:
-            resolve_span(config, data_root, earlier)
+            paths = paths_of(resolve_span(config, data_root, earlier).files)
         except allowed as error:
             logging.warning("the logs of span %d are not read: %s", earlier, error)
             continue
         if marker_of is not None and not storage.exists(marker := marker_of(earlier)):
             logging.warning("the logs of span %d are not read: they are not complete: there is no %s", earlier, marker)
             continue
+        before = ingested_files(earlier)
+        gone = sorted(
+            path for path in before - paths if not storage.exists(path)
+        )  # others are of a source that was left
+        if gone and paths <= before:
+            why = "the logs of span %d are not read again: %d of the %d files that were ingested are gone, such as %s"
+            logging.warning(why, earlier, len(gone), len(before), gone[0])
+            continue
         yield earlier
+
+
+def ingested_files(connection: Any, pipeline_name: str, span: int) -> frozenset[str]:
+    """Returns the paths of the files that a pipeline's last ingestion of a span read; none if there is no such one.
+
+    Args:
+      connection: The connection to ML Metadata.
+      pipeline_name: The pipeline.
+      span: The span.
+    """
+    with Metadata(connection) as handle:
+        store = handle.store
+        context = store.get_context_by_type_and_name("pipeline", pipeline_name)
+        artifacts = store.get_artifacts_by_context(context.id) if context else []
+        own = [
+            a.id
+            for a in artifacts
+            if INPUT_FINGERPRINT in a.custom_properties
+            and a.custom_properties["span"].int_value == span
+            and a.state == metadata_store_pb2.Artifact.LIVE
+        ]
+        made_by = producer(store, max(own)) if own else None
+        executions = [] if made_by is None else store.get_executions_by_id([made_by])
+        files = [json.loads(e.custom_properties[FILES].string_value) for e in executions]
+    return paths_of(files[0]) if files else frozenset()

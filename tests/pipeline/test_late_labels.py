@@ -16,6 +16,7 @@ from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.store import open_store
 from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.runner.run_node import run_node
+from pipeline.runner.window import ingested_files
 from pipeline.workspace import Workspace
 from tests.components.ingestion.logs import CATALOG, USERS, write_rows
 from tests.components.late_labels.two_days import ENDS, WINDOW, config_of, random_day
@@ -103,6 +104,15 @@ def test_each_span_completes_the_tail_of_the_one_before_once(tmp_path: Path) -> 
     newest = list(store.tails())[-1]
     assert newest[:2] == (store.examples(0)[1], store.examples(1)[0])
     assert newest[2].waiting == sum(row["time"] + WINDOW > ENDS[0] for row in random_day(0, 2).impressions)
+
+
+def test_the_files_of_a_span_s_last_ingestion_are_known(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.ingest(0)
+    connection, name = store.workspace.metadata_connection(), store.config.name
+    names = ("catalog", "impressions", "installs", "users")
+    assert ingested_files(connection, name, 0) == {str(store.data / each / "0" / "part-0.jsonl") for each in names}
+    assert ingested_files(connection, name, 1) == ingested_files(connection, "another", 0) == frozenset()
 
 
 @pytest.mark.parametrize("window_spans", [1, 2])
