@@ -55,9 +55,8 @@ def spans_to_ingest(
             logging.warning("the logs of span %d are not read: they are not complete: there is no %s", earlier, marker)
             continue
         before = ingested_files(earlier)
-        gone = sorted(
-            path for path in before - paths if not storage.exists(path)
-        )  # others are of a source that was left
+        # The others are of a source that the config no longer has.
+        gone = sorted(path for path in before - paths if not storage.exists(path))
         if gone and paths <= before:
             why = "the logs of span %d are not read again: %d of the %d files that were ingested are gone, such as %s"
             logging.warning(why, earlier, len(gone), len(before), gone[0])
