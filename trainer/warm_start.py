@@ -43,6 +43,10 @@ class TableReport:
     carried_norm: FloatOrNaN
 
 
+#: The beginning of the reason of a cold start that nobody asked for.
+NO_FILES = "the previous model has no warm-start files"
+
+
 @dataclasses.dataclass(frozen=True)
 class WarmStartReport:
     """What a warm start carried over.
@@ -134,7 +138,7 @@ def warm_start(
         return WarmStartReport(None, not_carried=("there is no previous model",))
     directory = warm_start_dir(base_model)
     if not tf.io.gfile.exists(directory):
-        return WarmStartReport(None, not_carried=(f"the previous model has no warm-start files: {directory}",))
+        return WarmStartReport(None, not_carried=(f"{NO_FILES}: {directory}",))
     return _Carrier(model, optimizers, training, read_files(directory)).carry(transform_state, base_model)
 
 

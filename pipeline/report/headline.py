@@ -12,6 +12,7 @@ from rich.table import Table
 from components.infra_validation.verdict import Measurements
 from pipeline.report.quality_table import against, not_beaten
 from pipeline.report.run_report import RunResult
+from trainer.warm_start import NO_FILES
 
 #: The metrics shown; the latency and the skew follow.
 _METRICS = ("auc", "logloss", "calibration")
@@ -108,6 +109,9 @@ def warnings(run_result: RunResult) -> Iterator[str]:
     for finding in run_result.findings:
         if finding.severity in _WARNINGS:
             yield finding.sentence
+    for reason in run_result.training.warm_start.not_carried:
+        if reason.startswith(NO_FILES):
+            yield f"the training started cold: {reason}"
     yield from not_beaten(run_result.references)
     if run_result.references_problem:
         yield f"the reference models are not compared: {run_result.references_problem}"

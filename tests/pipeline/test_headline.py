@@ -16,6 +16,7 @@ from pipeline.report.headline import headline
 from tests.documented_outputs import shape_of
 from tests.pages import FENCE, ROOT, text_of
 from tests.pipeline.run_results import run_result
+from trainer.warm_start import NO_FILES, WarmStartReport
 
 _COST = Measurements(
     load_seconds=1.0,
@@ -91,6 +92,7 @@ def test_no_warning_is_cut_or_left_out() -> None:
         sentence = f"{number} " + "long " * 40 + f"[end] {number}"
         return Finding("quality", "rule", severity, "subject", 0.2, 0.1, 9, sentence)  # type: ignore[arg-type]
 
+    cold = WarmStartReport(None, not_carried=(f"{NO_FILES}: models/2",))
     found = lines(
         1,
         width=60,
@@ -99,12 +101,14 @@ def test_no_warning_is_cut_or_left_out() -> None:
         accepted=("row count; accepted by ann: a holiday",),
         references={"item_mean": ReferenceResult(900, {"logloss": 0.26}, {"logloss": PairedDifference(0.01, 0.0)})},
         push_note="removed since",
+        training=dataclasses.replace(run_result().training, warm_start=cold),
     )
     warnings = [line for line in found if line.startswith("warning")]
-    assert [line.split()[1] for line in warnings] == ["20", "row", *map(str, range(15)), "not", "version"]
+    assert [line.split()[1] for line in warnings] == ["20", "row", *map(str, range(15)), "the", "not", "version"]
     text = " ".join(found)
     assert "not better than the item mean: logloss 0.2600, gain -0.0100 ± 0.0000" in text
     assert all(f"[end] {number}" in text for number in (*range(15), 20))
+    assert "the training started cold: the previous model has no warm-start files: models/2" in text
     assert "99" not in text
 
 
