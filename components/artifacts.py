@@ -27,6 +27,10 @@ VERDICT_FILE = "verdict.json"
 #: A custom property of Examples: the fingerprint of the files that they were read from.
 INPUT_FINGERPRINT = "input_fingerprint"
 
+#: A custom property of Examples: the fingerprint of the files of their span alone, without tables that all spans share;
+#: missing in those of an earlier release.
+SPAN_FINGERPRINT = "span_fingerprint"
+
 #: A custom property of Examples: the rule that assigned rows to splits.
 SPLIT_RULE = "split_rule"
 

@@ -8,7 +8,8 @@ taken from the cache, and a backfilled day builds on the day before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ml_metadata as mlmd
 from absl import logging
@@ -19,7 +20,7 @@ from tfx.dsl.components.common import resolver
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.utils import path_utils
 
-from components.artifacts import COMPLETED_BY, INPUT_FINGERPRINT, RECIPE, SPLIT_RULE, TAIL_OF, UNFIT
+from components.artifacts import COMPLETED_BY, INPUT_FINGERPRINT, RECIPE, SPAN_FINGERPRINT, SPLIT_RULE, TAIL_OF, UNFIT
 from components.gate_records import GATE, SPAN
 from components.lineage import examples_behind, last_span, was_let_through, was_stopped
 from components.model_store.anchor import anchor_of, versions_of
@@ -35,9 +36,15 @@ def _span(artifact: types.Artifact) -> int:
     return int(artifact.get_int_custom_property("span"))
 
 
-def _rows(examples: types.Artifact) -> tuple[int, str]:
-    """Returns a key of the rows that were ingested, by any recipe: the span, and the fingerprint of its files."""
-    return _span(examples), examples.get_string_custom_property(INPUT_FINGERPRINT)
+def _are_same_rows(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Returns whether two Examples, given by their custom properties, are of the same rows, by any recipe.
+
+    They are of one span and its same files. A table that all spans share may have been rewritten.
+    """
+    if one["span"].int_value != other["span"].int_value:
+        return False
+    known = (name for name in (INPUT_FINGERPRINT, SPAN_FINGERPRINT) if name in one and name in other)
+    return any(one[name].string_value == other[name].string_value for name in known)
 
 
 class PrecedingSpan(resolver.ResolverStrategy):  # type: ignore[misc]
@@ -82,9 +89,6 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         (current,) = input_dict["examples"]
         num_earlier = self._num_spans - 1 + ("completed" in input_dict)  # the first span's tail comes from before it
         newest = _newest_before(store, current, input_dict["history"], num_earlier)
-        of_rows: dict[tuple[int, str], list[types.Artifact]] = {}
-        for artifact in input_dict["history"]:
-            of_rows.setdefault(_rows(artifact), []).append(artifact)
         for span in sorted({_span(artifact) for artifact in input_dict["history"]} - newest.keys()):
             if _span(current) - num_earlier <= span < _span(current):
                 logging.warning("span %d is left out: it was ingested by another config or other code only", span)
@@ -92,7 +96,7 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         before: list[types.Artifact] = []
         for span in sorted(newest, reverse=True):
             in_window = span > _span(current) - self._num_spans
-            if reason := self._reason_against(store, newest[span], of_rows):
+            if reason := self._reason_against(store, newest[span], input_dict["history"]):
                 what = f"span {span} is left out of the window" if in_window else f"the tail of span {span} is left out"
                 logging.warning("%s: %s", what, reason)
             else:
@@ -105,11 +109,12 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         self,
         store: mlmd.MetadataStore,
         examples: types.Artifact,
-        of_rows: dict[tuple[int, str], list[types.Artifact]],
+        history: list[types.Artifact],
     ) -> str:
         """Returns why a span must not be learned from; empty if it may be."""
         reason: str = examples.get_string_custom_property(UNFIT)
-        same = of_rows[_rows(examples)]
+        own = examples.mlmd_artifact.custom_properties
+        same = [a for a in history if a.id == examples.id or _are_same_rows(a.mlmd_artifact.custom_properties, own)]
         # Also if what was accepted was another ingestion of the rows, such as before an upgrade, unfit for this reason.
         alike = [artifact.id for artifact in same if artifact.get_string_custom_property(UNFIT) == reason]
         if reason and any(was_let_through(store, id_, self._row_gate) for id_ in alike):
@@ -354,10 +359,9 @@ def _has_rows_of(current: types.Artifact, source: metadata_store_pb2.Artifact) -
     properties = source.custom_properties
     if properties["span"].int_value != _span(current):
         return False
-    same_files = properties[INPUT_FINGERPRINT].string_value == current.get_string_custom_property(INPUT_FINGERPRINT)
     # Examples of an earlier release have no split rule.
     rules = {properties[SPLIT_RULE].string_value, current.get_string_custom_property(SPLIT_RULE)} - {""}
-    return same_files or len(rules) > 1
+    return len(rules) > 1 or _are_same_rows(current.mlmd_artifact.custom_properties, properties)
 
 
 def _is_of_earlier_spans(current: types.Artifact, manifest: Manifest) -> bool:

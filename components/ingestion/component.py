@@ -31,6 +31,7 @@ from components.artifacts import (
     INPUT_FINGERPRINT,
     RECIPE,
     REJECTED_PREFIX,
+    SPAN_FINGERPRINT,
     SPLIT_RULE,
     UNFIT,
 )
@@ -85,7 +86,8 @@ class ImpressionExampleGenDriver(PortableDriver):
         examples = copy.deepcopy(execution_info.output_dict[EXAMPLES][0].mlmd_artifact)
         examples.custom_properties["span"].int_value = found.span
         examples.custom_properties[INPUT_FINGERPRINT].string_value = found.fingerprint
-        examples.custom_properties[SPLIT_RULE].string_value = split_rule(config, found.fingerprint)
+        examples.custom_properties[SPAN_FINGERPRINT].string_value = found.span_fingerprint
+        examples.custom_properties[SPLIT_RULE].string_value = split_rule(config, found.span_fingerprint)
         recipe = "\0".join([config.identity_json(), properties["data_root"], properties["code_fingerprint"]])
         examples.custom_properties[RECIPE].string_value = hashlib.sha256(recipe.encode()).hexdigest()
         output.output_artifacts[EXAMPLES].artifacts.append(examples)

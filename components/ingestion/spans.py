@@ -41,11 +41,14 @@ class SpanFiles:
       span: The span's number; 0 if the config's paths name no span. For a date, the days since 1970-01-01.
       files: The sorted paths by source, then by split (the empty name if the log is not split yet).
       fingerprint: A digest that changes if a file is added, removed or rewritten.
+      span_fingerprint: The same of the files whose path names the span: a store rewrites a table that all spans share
+        every day. Without spans, it is of all files.
     """
 
     span: int
     files: dict[str, dict[str, tuple[str, ...]]]
     fingerprint: str
+    span_fingerprint: str
 
 
 def resolve_span(config: Config, data_root: str, span: int | None = None) -> SpanFiles:
@@ -73,7 +76,8 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
         [("installs", config.sources.installs.path)] if config.sources.installs else []
     ):
         files[name] = {"": _files(data_root, path, number, name)}
-    digest = hashlib.sha256()
+    shared = {name for name, table in others.items() if has_spans(config) and not _names_span(table.path)}
+    digest, of_span = hashlib.sha256(), hashlib.sha256()
     for name, by_split in sorted(files.items()):
         for split, paths in sorted(by_split.items()):
             for path in paths:
@@ -81,8 +85,11 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
                     status = storage.status(path)
                 except OSError as error:
                     raise InputError(f"{_GONE} ({path})") from error
-                digest.update(f"{name}/{split}/{path}:{status.num_bytes}:{status.written_at}\n".encode())
-    return SpanFiles(number, files, digest.hexdigest())
+                line = f"{name}/{split}/{path}:{status.num_bytes}:{status.written_at}\n".encode()
+                digest.update(line)
+                if name not in shared:
+                    of_span.update(line)
+    return SpanFiles(number, files, digest.hexdigest(), of_span.hexdigest())
 
 
 def paths_of(files: Mapping[str, Mapping[str, Iterable[str]]]) -> frozenset[str]:

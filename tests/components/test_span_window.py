@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from tfx.types import standard_artifacts
 
-from components.artifacts import COMPLETED_BY, LATE, RECIPE, TAIL_OF, UNFIT
+from components.artifacts import (
+    COMPLETED_BY,
+    INPUT_FINGERPRINT,
+    LATE,
+    RECIPE,
+    SPAN_FINGERPRINT,
+    TAIL_OF,
+    UNFIT,
+)
 from components.lineage import examples_behind
 from components.resolvers import PrecedingSpan, SpanWindow
 from tests.components.mlmd_lineage import Lineage
@@ -103,6 +111,22 @@ def test_a_span_that_was_stopped_stays_out_when_its_rows_are_ingested_by_another
     assert window(lineage, 2, current, [stopped, again, current]) == [current.id]
     rewritten = examples(1, "new", "other rows")
     assert window(lineage, 2, current, [stopped, again, rewritten, current]) == [current.id, rewritten.id]
+
+
+def test_a_span_that_was_stopped_stays_out_when_a_table_of_all_spans_is_rewritten(lineage: Lineage) -> None:
+    def examples(files: str, of_span: str) -> Any:
+        properties = {UNFIT: "", RECIPE: "one", INPUT_FINGERPRINT: files, SPAN_FINGERPRINT: of_span}
+        return lineage.put(standard_artifacts.Examples, span=1, **properties)
+
+    stopped = examples("log and Monday's table", "log")
+    lineage.gate("DataGate", lineage.put(standard_artifacts.ExampleStatistics, stopped), passed=False)
+    again = examples("log and Tuesday's table", "log")
+    current = lineage.put(standard_artifacts.Examples, span=2, **{UNFIT: "", RECIPE: "one"})
+    assert window(lineage, 2, current, [stopped, again, current]) == [current.id]
+    lineage.gate("DataGate", lineage.put(standard_artifacts.ExampleStatistics, again), passed=True)
+    assert window(lineage, 2, current, [stopped, again, current]) == [current.id, again.id]
+    rewritten = examples("another log and Tuesday's table", "another log")
+    assert window(lineage, 2, current, [stopped, rewritten, current]) == [current.id, rewritten.id]
 
 
 def test_an_unfit_span_that_a_person_accepted_is_in_the_window(lineage: Lineage) -> None:

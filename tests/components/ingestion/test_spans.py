@@ -230,3 +230,23 @@ def test_spans_are_those_of_tfx(tmp_path: Path, pattern: str, names: tuple[str, 
     _, span, _ = utils.calculate_splits_fingerprint_span_and_version(str(tmp_path), [split])
     assert found.span == span
     assert found.files["impressions"][""] == tuple(sorted(fileio.glob(str(tmp_path / split.pattern))))
+
+
+def test_a_table_that_all_spans_share_is_not_part_of_a_span_s_own_fingerprint(root: Path) -> None:
+    make(root, "apps.csv", "log.csv")
+    shared = config_of("log/day-{SPAN}/part-*.csv", "apps.csv")
+    before = resolve_span(shared, str(root), 2)
+    (root / "apps.csv").write_text("another\n")
+    after = resolve_span(shared, str(root), 2)
+    assert before.fingerprint != after.fingerprint
+    assert before.span_fingerprint == after.span_fingerprint
+    (root / "log" / "day-2" / "part-0.csv").write_text("another\n")
+    assert resolve_span(shared, str(root), 2).span_fingerprint != after.span_fingerprint
+
+    def fingerprints(config: Config) -> tuple[str, str]:
+        found = resolve_span(config, str(root))
+        return found.fingerprint, found.span_fingerprint
+
+    for config in (SPANS, config_of("log.csv", "apps.csv")):  # each table is of the span; there are no spans
+        whole, of_span = fingerprints(config)
+        assert whole == of_span
