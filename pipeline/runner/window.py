@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,10 +9,11 @@ from absl import logging
 from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
-from components.artifacts import FILES, INPUT_FINGERPRINT
+from components.artifacts import INPUT_FINGERPRINT
 from components.ingestion.spans import NoSpanError, earlier_spans, paths_of, resolve_span
 from components.lineage import producer
 from pipeline.metadata.handle import Metadata
+from pipeline.registry.record import files_of
 from transform.config.config import Config
 from transform.errors import InputError
 
@@ -85,5 +85,4 @@ def ingested_files(connection: Any, pipeline_name: str, span: int) -> frozenset[
         ]
         made_by = producer(store, max(own)) if own else None
         executions = [] if made_by is None else store.get_executions_by_id([made_by])
-        files = [json.loads(e.custom_properties[FILES].string_value) for e in executions]
-    return paths_of(files[0]) if files else frozenset()
+    return frozenset(path for execution in executions for paths in files_of(execution).values() for path in paths)
