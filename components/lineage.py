@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
@@ -116,6 +117,22 @@ def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadat
             is_ingested = "span" in source.custom_properties and LATE not in source.custom_properties
             found += [source] if is_ingested else examples_behind(store, source.id)
     return list({artifact.id: artifact for artifact in found}.values())
+
+
+def of_last_span_before(store: mlmd.MetadataStore, artifacts: Iterable[Any], span: int) -> Any | None:
+    """Returns, of some artifacts, the one of the last span before a span, and of several of them the last one.
+
+    The newest are asked first, so that an ordinary run asks ML Metadata about few. A backfill makes artifacts of older
+    spans after those of later ones. None if there is no artifact of an earlier span.
+    """
+    found, found_span = None, -1
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.id, reverse=True):
+        of_artifact = last_span(store, artifact.id)
+        if found_span < of_artifact < span:
+            found, found_span = artifact, of_artifact
+        if found_span == span - 1:  # no later span can follow
+            break
+    return found
 
 
 def last_span(store: mlmd.MetadataStore, artifact_id: int) -> int:

@@ -22,7 +22,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import COMPLETED_BY, INPUT_FINGERPRINT, RECIPE, SPAN_FINGERPRINT, SPLIT_RULE, TAIL_OF, UNFIT
 from components.gate_records import GATE, SPAN
-from components.lineage import examples_behind, last_span, was_let_through, was_stopped
+from components.lineage import examples_behind, of_last_span_before, was_let_through, was_stopped
 from components.model_store.anchor import anchor_of, versions_of
 from components.model_store.identity import is_same_model, version_before
 from components.model_store.manifest import Manifest
@@ -185,13 +185,7 @@ class EarlierMemory(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        found, found_span = None, -1
-        for artifact in sorted(input_dict["candidates"], key=lambda a: a.id, reverse=True):
-            span = last_span(store, artifact.id)
-            if found_span < span < _span(current):
-                found, found_span = artifact, span
-            if found_span == _span(current) - 1:  # no later span can follow
-                break
+        found = of_last_span_before(store, input_dict["candidates"], _span(current))
         return {"examples": [], "candidates": [found] if found else []}
 
 

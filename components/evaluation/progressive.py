@@ -16,7 +16,7 @@ from tfx.dsl.components.common import resolver
 from components.artifacts import MODEL_ID
 from components.evaluation.executor import ColumnExecutor
 from components.execution_types import PROGRESSIVE_EVALUATOR, recorded_as
-from components.lineage import artifacts_of, last_span, producer
+from components.lineage import artifacts_of, of_last_span_before, producer
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -36,10 +36,7 @@ class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
         span = current.get_int_custom_property("span")
         blessings = [b for b in input_dict["blessing"] if b.get_int_custom_property("blessed")]
         blessed = {blessing.get_int_custom_property(MODEL_ID) for blessing in blessings}
-        # By span: a backfill trains models of older spans after that of the last one.
-        spans = {m.id: last_span(store, m.id) for m in input_dict["model"] if m.id in blessed}
-        earlier = [m for m in input_dict["model"] if -1 < spans.get(m.id, -1) < span]
-        model = max(earlier, key=lambda m: (spans[m.id], m.id), default=None)
+        model = of_last_span_before(store, (m for m in input_dict["model"] if m.id in blessed), span)
         if model is None:
             return {"examples": [], "model": [], "baseline": [], "blessing": []}
         trained_by = producer(store, model.id)

@@ -172,7 +172,7 @@ def _members(values: _Values, feature: str, bound: float | None) -> Members:
         distinct = tuple(_text(v, feature) if isinstance(v, bytes) else v for v in numbers)
     if not values.is_single:  # a row that has a value twice is once in the slice
         pairs = np.unique(row.astype(np.int64) * len(distinct) + index)  # may exceed 32 bits
-        row, index = ((part.astype(np.int32)) for part in np.divmod(pairs, len(distinct)))
+        row, index = (part.astype(np.int32) for part in np.divmod(pairs, len(distinct)))
     return Members(distinct, row, index)
 
 
