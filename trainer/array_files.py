@@ -164,9 +164,9 @@ def write_arrays(path: str, arrays: Mapping[str, Rows]) -> None:
 
 
 class _Appended(io.RawIOBase):
-    """A file that can only be written to, without `tell` and `seek`.
+    """An output file without `tell` and `seek`: every write appends to it.
 
-    Given such a file, `zipfile` writes the size and the checksum of an array after the array's data, so that it never
+    To such a file, `zipfile` writes the size and the checksum of an array after the array's data, so that it never
     has to go back in the file.
     """
 
