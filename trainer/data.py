@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from transform.feature_spec import (
     LABEL,
     LATE_LABEL,
     NO_FOLD,
+    NUM_FOLDS,
     SHARES_LABEL,
     SPAN,
     WEIGHT,
@@ -33,7 +35,6 @@ Batch = tuple[Mapping[str, Any], tf.Tensor, tf.Tensor]
 EVAL_BATCH_SIZE = 4096
 
 _FILES_AT_ONCE = 4
-_HASH_BUCKETS = 10_000
 
 #: Selects some of a batch of serialized examples.
 Selection = Callable[[tf.Tensor], tf.Tensor]
@@ -63,6 +64,10 @@ class LabelCounts:
     @property
     def total(self) -> int:
         return self.negatives + self.positives
+
+    @property
+    def held_out(self) -> int:
+        return self.held_out_negatives + self.held_out_positives
 
     @property
     def log_odds(self) -> float:
@@ -100,17 +105,27 @@ def known_by(parsed: Mapping[str, tf.Tensor]) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """Selects the training examples that early stopping validates on: a share, by a hash of their content.
+    """Selects the training examples that early stopping validates on: those of some folds of the newest span.
+
+    Earlier spans' are not held out, since the previous model was trained on them. The examples that can share a label
+    are in one fold. The folds change with the span, so that examples with the same keys are trained on in other spans.
 
     Attributes:
-      fraction: The share.
+      fraction: The share of the newest span's training examples, rounded up to whole folds: 0.1 gives one of 8.
+      span: The newest span; its examples are those whose labels were not known before it.
+      feature_spec: How SPAN, FOLD and, if there is one, LATE_LABEL are parsed.
     """
 
     fraction: float
+    span: int
+    feature_spec: Mapping[str, Any]
 
     def among(self, records: tf.Tensor) -> tf.Tensor:
-        """Which of the serialized examples are held out, bool `[batch]`; equal examples alike."""
-        return tf.strings.to_hash_bucket_fast(records, _HASH_BUCKETS) < round(self.fraction * _HASH_BUCKETS)
+        """Which of the serialized examples are held out, bool `[batch]`."""
+        parsed = tf.io.parse_example(records, self.feature_spec)
+        fold = tf.reshape(parsed[FOLD], [-1])
+        is_drawn = tf.math.floormod(fold - self.span, NUM_FOLDS) < math.ceil(self.fraction * NUM_FOLDS)
+        return (known_by(parsed) == self.span) & (fold != NO_FOLD) & is_drawn
 
 
 def expand_patterns(patterns: Sequence[str]) -> list[str]:
@@ -204,9 +219,8 @@ def train_dataset(
     records = read_records([files[i] for i in rng.permutation(len(files))])
     shuffle_seed, *draw_seed = (int(word) for word in rng.integers(2**31, size=3))
     counts_seed = tf.constant(rng.integers(2**31, size=2), tf.int32)
-    for left_out in (withheld, held_out):
-        if left_out is not None:
-            records = _selected(records, without(left_out))
+    if (selection := without(withheld, held_out)) is not None:
+        records = _selected(records, selection)
     if training.negative_sampling_rate < 1:
         records = _with_drawn_negatives(records, feature_spec, training.negative_sampling_rate, draw_seed)
     records = records.shuffle(training.shuffle_buffer_size, seed=shuffle_seed, reshuffle_each_iteration=False)
@@ -231,9 +245,12 @@ def eval_dataset(
     return _parsed(records.batch(batch_size).enumerate(), feature_spec, counts)
 
 
-def without(left_out: Withheld | HeldOut) -> Selection:
-    """Returns the selection of all examples but some."""
-    return lambda records: ~left_out.among(records)
+def without(*left_out: Withheld | HeldOut | None) -> Selection | None:
+    """Returns the selection of all examples but those of the given selections; None if all of these are None."""
+    given = [some for some in left_out if some is not None]
+    if not given:
+        return None
+    return lambda records: ~functools.reduce(tf.logical_or, [some.among(records) for some in given])
 
 
 def _selected(records: tf.data.Dataset, selection: Selection) -> tf.data.Dataset:

@@ -91,6 +91,7 @@ def _report(
         num_steps=result.num_steps,
         num_examples=result.num_examples,
         num_withheld_examples=prepared.label_counts.withheld,
+        num_held_out_examples=prepared.label_counts.held_out,
         num_trained_examples=sum(epoch.num_examples for epoch in result.epochs),
         num_epochs=len(result.epochs),
         exported_epoch=result.exported_epoch,

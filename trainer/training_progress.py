@@ -15,7 +15,7 @@ class Epoch:
       epoch: Its number, from 1.
       num_examples: The examples it was trained on: not all of them if negatives are drawn.
       loss: Their mean logistic loss, each example's with the weights before its own step.
-      validation: The quality on the evaluation examples after the epoch.
+      validation: The quality on the validation examples after the epoch.
     """
 
     epoch: int

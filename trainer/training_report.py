@@ -27,9 +27,10 @@ class TrainingReport:
     Attributes:
       tuned: The settings that the Tuner has chosen, by their place in the config; empty without a search.
       num_steps: The number of mini-batches.
-      num_examples: The number of training examples that exist.
+      num_examples: The number of training examples, without those that are left out.
       num_withheld_examples: The number of training examples left out, as they can share their label with an evaluation
         example of the same span.
+      num_held_out_examples: The number of training examples left out, as early stopping validates on them.
       num_trained_examples: The examples of all epochs together: fewer than `num_examples` × `num_epochs` if negatives
         are drawn.
       num_epochs: The number of epochs.
@@ -53,6 +54,7 @@ class TrainingReport:
     num_steps: int
     num_examples: int
     num_withheld_examples: int = 0
+    num_held_out_examples: int = 0
     num_trained_examples: int
     num_epochs: int
     exported_epoch: int

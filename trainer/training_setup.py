@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ from trainer.warm_start import WarmStartReport, warm_start
 from transform.config.config import Config
 from transform.feature_spec import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec
 from transform.preprocessing import CONFIG_KEY
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +82,14 @@ class TrainingSetup:
 
     def train_data(self, epoch: int, skip_batches: int = 0) -> tf.data.Dataset:
         """The batches of an epoch (numbered from 1), without the first `skip_batches`."""
-        # If no example is withheld, the check per example is skipped.
-        withheld = self.window.withheld if self.label_counts.withheld else None
         training, files = self.config.training, self.window.train_files
-        more = (self.counts, withheld, self.held_out)
+        more = (self.counts, self._withheld, self.held_out)
         return data.train_dataset(files, self.parsing, training, epoch, skip_batches, *more)
+
+    @property
+    def _withheld(self) -> data.Withheld | None:
+        """What is withheld; None if no example is, so that the check per example is skipped."""
+        return self.window.withheld if self.label_counts.withheld else None
 
     def train(self, checkpoint_folder: str | None = None) -> TrainingResult:
         """Trains the model in place (`trainer.training.train`), and then fills unseen rows (`fill_unseen_rows`)."""
@@ -91,7 +97,7 @@ class TrainingSetup:
         data_of = (self.train_data, self.validation_data)
         result = train(self.model, self.optimizers, *data_of, training, label_counts, checkpoint_folder)
         log_stage("initializing the rows that no training example contains")
-        selection = None if self.held_out is None else data.without(self.held_out)
+        selection = data.without(self._withheld, self.held_out)
         examples = data.eval_dataset(self.window.train_files, self.parsing, counts=self.counts, selection=selection)
         fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
         return result
@@ -129,9 +135,9 @@ def prepare(
         WEIGHT,
         *((SPAN, FOLD, LATE_LABEL) if config.spec.count_encodings else ()),
     ]
-    parsing = {name: all_features[name] for name in stored if name in all_features}
+    parsing = _of(all_features, stored)
     counts = _counts(config.spec, window, parsing)
-    held_out, label_counts = _held_out(config, window, parsing)
+    held_out, label_counts = _held_out(config, window, all_features, parsing)
     training = sized(config.training, label_counts.total)
     config = dataclasses.replace(config, training=training)
     optimizers = JointOptimizer(model, training, num_epochs_of(training) * steps_per_epoch(label_counts, training))
@@ -158,22 +164,33 @@ def prepare(
 
 
 def _held_out(
-    config: Config, window: Window, parsing: Mapping[str, Any]
+    config: Config, window: Window, feature_spec: Mapping[str, Any], parsing: Mapping[str, Any]
 ) -> tuple[data.HeldOut | None, data.LabelCounts]:
     """Returns which training examples are held out for early stopping, and the counts of the examples.
 
-    Where the config does not ask for it, none are held out that have too few of a label to choose an epoch by.
+    None are held out if all epochs are trained. Where the config does not ask for it, none are held out that have too
+    few of a label to choose an epoch by.
     """
     training, files = config.training, window.train_files
     fraction = validation_fraction(training, bool(config.spec.count_encodings))
-    if fraction == 0:
-        return None, data.count_labels(files, parsing, window.withheld)
-    held_out = data.HeldOut(fraction)
-    counts = data.count_labels(files, parsing, window.withheld, held_out)
-    fewest = min(counts.held_out_negatives, counts.held_out_positives)
-    if training.validation_fraction is None and fewest < MIN_HELD_OUT:
-        return None, data.count_labels(files, parsing, window.withheld)
-    return held_out, counts
+    if fraction and window.withheld is not None:
+        names = (SPAN, FOLD, LATE_LABEL)
+        held_out = data.HeldOut(fraction, window.withheld.span, _of(feature_spec, names))
+        counts = data.count_labels(files, parsing, window.withheld, held_out)
+        fewest = min(counts.held_out_negatives, counts.held_out_positives)
+        if sized(training, counts.total).patience is not None:
+            if training.validation_fraction is not None or fewest >= MIN_HELD_OUT:
+                return held_out, counts
+            _logger.warning(
+                "early stopping validates on the evaluation examples: of span %d, only %d examples of a label could be "
+                "held out, fewer than %d",
+                *(held_out.span, fewest, MIN_HELD_OUT),
+            )
+    return None, data.count_labels(files, parsing, window.withheld)
+
+
+def _of(feature_spec: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: feature_spec[name] for name in names if name in feature_spec}
 
 
 def _validated(held_out: data.HeldOut, withheld: data.Withheld | None) -> data.Selection:
@@ -189,8 +206,7 @@ def _window(train_patterns: Sequence[str], eval_patterns: Sequence[str], feature
     by_span = data.files_by_span(eval_files, feature_spec)
     last = max((*by_span, *data.files_by_span(train_files, feature_spec)), default=0)
     earlier = [file for span, files in by_span.items() if span < last for file in files]
-    names = (SPAN, SHARES_LABEL, LATE_LABEL)
-    withheld = data.Withheld(last, {name: feature_spec[name] for name in names if name in feature_spec})
+    withheld = data.Withheld(last, _of(feature_spec, (SPAN, SHARES_LABEL, LATE_LABEL)))
     return Window(tuple(sorted([*train_files, *earlier])), tuple(by_span.get(last, ())), withheld)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from transform.config import settings
+from transform.feature_spec import NUM_FOLDS
 
 #: An epoch has about so many steps, with batches from the smallest to the largest.
 _STEPS_PER_EPOCH = 100
@@ -16,14 +17,16 @@ _MOST_EPOCHS = 30
 
 #: With several epochs and a share of the examples held out: the epochs without a better one before training stops.
 _PATIENCE = 2
-_VALIDATION_FRACTION = 0.1
+_VALIDATION_FRACTION = 1 / NUM_FOLDS
 
 #: With fewer held-out examples of a label than this, an epoch's AUC is chance, and none are held out by default.
 MIN_HELD_OUT = 20
 
 
 def validation_fraction(training: settings.Training, has_counts: bool) -> float:
-    """Returns the share of the training examples that early stopping validates on; 0 for the evaluation examples.
+    """Returns the share of the newest span's training examples that early stopping validates on.
+
+    0 has it validate on the evaluation examples.
 
     Args:
       training: The settings.

@@ -67,6 +67,8 @@ def summary(run_result: RunResult) -> RenderableType:
     if withheld := training.num_withheld_examples:
         sentence = f"{withheld:,} training examples that can share their label with an evaluation example of this span"
         table.add_row("  left out", sentence)
+    if held_out := training.num_held_out_examples:
+        table.add_row("  held out", f"{held_out:,} training examples of this span, on which early stopping validates")
     if training.num_trained_examples < training.num_examples * training.num_epochs:
         table.add_row("  drawn", f"{training.num_trained_examples:,} examples in all epochs together")
     if steps := training.resumed_at:

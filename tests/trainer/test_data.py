@@ -18,7 +18,7 @@ FEATURE_SPEC = {"id_xf": tf.io.FixedLenFeature([], tf.int64), "label": tf.io.Fix
 
 def write(path: Path, ids: range) -> None:
     """Writes examples whose label is 1 for odd ids and whose weight is id / 10; their span is their folder's number,
-    and every third one shares its label."""
+    their fold the remainder of id / 8, and every third one shares its label."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
         for i in ids:
@@ -29,6 +29,7 @@ def write(path: Path, ids: range) -> None:
                     ("span", int(path.parent.name[-1])),
                     ("label", i % 2),
                     ("shares_label", int(i % 3 == 0)),
+                    ("fold", i % 8),
                 )
             }
             features["weight"] = tf.train.Feature(float_list=tf.train.FloatList(value=[i / 10]))
@@ -42,6 +43,17 @@ def window(tmp_path: Path) -> list[str]:
     write(tmp_path / "span-2" / "a.gz", range(25, 25))
     write(tmp_path / "span-2" / "b.gz", range(25, 50))
     return [str(tmp_path / "span-1" / "*"), str(tmp_path / "span-2" / "*")]
+
+
+def example_of(**values: int) -> bytes:
+    ints = {name: tf.train.Int64List(value=[value]) for name, value in values.items()}
+    features = {name: tf.train.Feature(int64_list=value) for name, value in ints.items()}
+    serialized: bytes = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return serialized
+
+
+def ints(*names: str) -> dict[str, Any]:
+    return {name: tf.io.FixedLenFeature([], tf.int64) for name in names}
 
 
 def training(**values: Any) -> settings.Training:
@@ -136,8 +148,7 @@ def test_expected_examples_after_drawing() -> None:
 
 def test_examples_that_share_a_label_with_an_evaluated_one_are_left_out(tmp_path: Path) -> None:
     patterns = window(tmp_path)
-    as_numbers = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("span", "shares_label")}
-    withheld = data.Withheld(2, as_numbers)
+    withheld = data.Withheld(2, ints("span", "shares_label"))
     counts = data.count_labels(patterns, FEATURE_SPEC, withheld)
     shared = [i for i in range(25, 50) if i % 3 == 0]  # the first span's are trained on
     assert counts == LabelCounts(25 - sum(i % 2 == 0 for i in shared), 25 - sum(i % 2 for i in shared), len(shared))
@@ -163,8 +174,7 @@ def test_of_the_span_before_only_late_labels_of_the_evaluated_span_are_withheld(
         write_late(tmp_path / "late" / "a.gz", range(10, 15), 1),
         write_late(tmp_path / "none" / "a.gz", range(15, 20), 0),
     ]
-    as_numbers: dict[str, Any] = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("span", "shares_label")}
-    as_numbers["late_label"] = tf.io.FixedLenFeature([], tf.int64, 0)
+    as_numbers = ints("span", "shares_label") | {"late_label": tf.io.FixedLenFeature([], tf.int64, 0)}
 
     def trained(span: int) -> list[int]:
         withheld = data.Withheld(span, as_numbers)
@@ -177,16 +187,16 @@ def test_of_the_span_before_only_late_labels_of_the_evaluated_span_are_withheld(
 
 def test_held_out_examples_are_validated_on_and_not_trained_on(tmp_path: Path) -> None:
     patterns = window(tmp_path)
-    as_numbers = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("span", "shares_label")}
-    withheld, held_out = data.Withheld(2, as_numbers), data.HeldOut(0.3)
-    shared = {i for i in range(25, 50) if i % 3 == 0}
+    withheld, held_out = data.Withheld(2, ints("span", "shares_label")), data.HeldOut(0.3, 2, ints("span", "fold"))
+    newest = range(25, 50)
+    shared = {i for i in newest if i % 3 == 0}
+    in_folds = {i for i in newest if i % 8 in (2, 3, 4)}  # 0.3 of 8 folds, rounded up, from the span's number on
     trained = {i for epoch in (1, 2) for i in ids_of(_train(patterns, epoch, withheld, held_out))}
     validated = set(ids_of(data.eval_dataset(patterns, FEATURE_SPEC, selection=held_out.among)))
-    assert trained | validated | shared == set(range(50))
-    assert trained & (validated | shared) == set()
-    assert 5 <= len(validated) <= 25  # of 50 examples, 15 on average with a standard deviation of 3
+    assert validated == in_folds
+    assert trained == set(range(50)) - in_folds - shared
     counts = data.count_labels(patterns, FEATURE_SPEC, withheld, held_out)
-    held = validated - shared
+    held = in_folds - shared
     assert counts == LabelCounts(
         negatives=sum(i % 2 == 0 for i in trained),
         positives=sum(i % 2 for i in trained),
@@ -194,6 +204,21 @@ def test_held_out_examples_are_validated_on_and_not_trained_on(tmp_path: Path) -
         held_out_negatives=sum(i % 2 == 0 for i in held),
         held_out_positives=sum(i % 2 for i in held),
     )
+    assert counts.held_out == len(held)
+
+
+def test_late_labels_of_the_span_before_are_held_out_like_the_newest_spans() -> None:
+    parsing = ints("span", "fold") | {"late_label": tf.io.FixedLenFeature([], tf.int64, 0)}
+    rows = [(1, 0, 7), (1, 1, 7), (1, 1, 0), (1, 1, 1), (2, 0, 7), (2, 0, 2), (2, 0, -1), (7, 0, 7)]
+    examples = [example_of(span=span, late_label=late, fold=fold) for span, late, fold in rows]
+
+    def held_out(fraction: float, span: int) -> list[int]:
+        return np.flatnonzero(data.HeldOut(fraction, span, parsing).among(tf.constant(examples))).tolist()
+
+    assert held_out(1 / 8, 2) == [5]
+    assert held_out(0.5, 2) == [5]  # folds 2 to 5
+    assert held_out(7 / 8, 2) == [1, 2, 4, 5]  # all but fold 1
+    assert held_out(1 / 4, 7) == [7]  # folds 7 and 0
 
 
 def _train(patterns: list[str], epoch: int, withheld: data.Withheld, held_out: data.HeldOut) -> tf.data.Dataset:

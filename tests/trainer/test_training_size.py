@@ -59,7 +59,7 @@ def test_what_is_given_stays() -> None:
 @pytest.mark.parametrize(
     ("training", "has_counts", "fraction"),
     [
-        (Training(), False, 0.1),
+        (Training(), False, 1 / 8),
         (Training(), True, 0.0),
         (Training(num_epochs=5, patience=1), False, 0.0),
         (Training(num_epochs=5, patience=1, validation_fraction=0.2), False, 0.2),

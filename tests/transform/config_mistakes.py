@@ -43,6 +43,11 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "['--runner=FlinkRunner'] (small.yaml, beam).",
     ),
     (
+        [("training.num_epochs", 3), ("training.validation_fraction", 0.2)],
+        "`training.validation_fraction` with `num_epochs` needs `patience`: without it all epochs are trained, and no "
+        "example is held out. Received: 0.2 (small.yaml).",
+    ),
+    (
         [("beam.num_workers", 0)],
         "`num_workers` must be at least 1. Received: 0 (small.yaml, beam.num_workers).",
     ),

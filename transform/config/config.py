@@ -140,6 +140,11 @@ class Config:
                 "`training.validation_fraction` goes without `count_encodings`, whose tables are made of all training "
                 f"examples. Received: {self.training.validation_fraction}"
             )
+        if self.training.validation_fraction and self.training.num_epochs and not self.training.patience:
+            raise ValueError(
+                "`training.validation_fraction` with `num_epochs` needs `patience`: without it all epochs are trained, "
+                f"and no example is held out. Received: {self.training.validation_fraction}"
+            )
         for part in ("wide", "deep"):
             if self.model.parts in (part, "wide_and_deep"):
                 crosses = self.spec.crosses if part == "wide" else ()

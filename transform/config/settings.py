@@ -157,9 +157,9 @@ class Training:
         examples' worth, from 1 to 30.
       patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch. Left out, all
         epochs are trained and the last is kept; with `num_epochs` left out too, it is 2.
-      validation_fraction: With `patience`: the share of the training examples that `monitor` is measured on, and that
-        are not trained on; 0 measures it on the evaluation examples. Left out, it is 0, and with `num_epochs` left out
-        too 0.1. It goes without `count_encodings`.
+      validation_fraction: With `patience`: the share of the newest span's training examples that `monitor` is measured
+        on, and that are not trained on, rounded up to eighths; 0 measures it on the evaluation examples. Left out, it
+        is 0, and with `num_epochs` left out too 1/8. It goes without `count_encodings`.
       monitor: With `patience`: the validation metric by which the best epoch is chosen.
       shuffle_buffer_size: Examples held to shuffle among, anew in each epoch; they are written in a random order
         already.

@@ -80,6 +80,8 @@ def _steps(run: RunSources, counts: Counts) -> Iterator[tuple[str, int, str]]:
     yield "examples of the window", training.num_examples, f"of {spans}, what the trainer may train on"
     if training.num_withheld_examples:
         yield "withheld", training.num_withheld_examples, "can share their label with an evaluation example"
+    if training.num_held_out_examples:
+        yield "held out", training.num_held_out_examples, "early stopping validates on them"
     per_epoch = training.num_trained_examples / max(training.num_epochs, 1)
     epochs = numbers.plural(training.num_epochs, "epoch")
     words = f"{epochs}, {numbers.count(training.num_trained_examples)} examples in all"
