@@ -217,9 +217,9 @@ class _Loop:
         monitor = self._training.monitor
         value = metrics.auc if monitor == "auc" else metrics.logloss
         if value is None:
-            needed = "evaluation examples of both labels" if monitor == "auc" else "evaluation examples"
+            needed = "validation examples of both labels" if monitor == "auc" else "validation examples"
             raise TrainingError(
-                f"`training.patience` needs {needed}, to have a validation {monitor}. "
+                f"early stopping (`training.patience`) needs {needed}, to have a validation {monitor}. "
                 f"Received: {metrics.num_examples} examples"
             )
         return value if monitor == "auc" else -value

@@ -142,7 +142,8 @@ def test_a_diverged_training_is_an_error(wide_model: WideDeep) -> None:
 
 
 @pytest.mark.parametrize(
-    ("monitor", "message"), [("auc", "needs evaluation examples of both labels"), ("logloss", "needs evaluation examp")]
+    ("monitor", "message"),
+    [("auc", "needs validation examples of both labels"), ("logloss", "needs validation examples")],
 )
 def test_patience_needs_something_to_monitor(wide_model: WideDeep, monitor: Any, message: str) -> None:
     training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=1, patience=1, monitor=monitor), NUM_EXAMPLES)
