@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
@@ -10,12 +11,27 @@ from typing import TypeVar, cast
 import tensorflow as tf
 
 from components import storage
+from transform.errors import InputError
 from transform.tfrecords import read_batches, read_records
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _END = object()
+
+
+def split_files(folder: str) -> list[str]:
+    """Returns the paths of the files in the folder of a split of Examples, sorted.
+
+    The folder's name is not a pattern: a workspace may be called `[eu]`.
+
+    Raises:
+      InputError: If there is no file. A split without examples has a file without examples.
+    """
+    files = [os.path.join(folder, name) for name in storage.names(folder)]
+    if not files:
+        raise InputError(f"a split of examples must have a file. Received: none in {folder}")
+    return files
 
 
 def example_records(files: Iterable[str]) -> Iterator[bytes]:

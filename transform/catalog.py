@@ -16,7 +16,8 @@ CATALOG_KEY = "catalog"
 
 def table_rows(folder: str) -> Iterator[tuple[bytes, tf.train.Example]]:
     """Yields each row's key and features, from the TFRecord files in a table's folder; nothing if it has no file."""
-    files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
+    names = sorted(tf.io.gfile.listdir(folder)) if tf.io.gfile.isdir(folder) else []
+    files = [os.path.join(folder, name) for name in names]
     for record in iterate_records(tf.data.TFRecordDataset(files, compression_type="GZIP")):
         example = tf.train.Example.FromString(record)
         (key,) = example.features.feature.pop(TABLE_KEY).bytes_list.value

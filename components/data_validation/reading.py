@@ -20,6 +20,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from components.data_validation.columns import Columns, Floats, Tokens, numbers_of, tokens_of
 from components.evaluation.scores import BATCH_SIZE as SCORED_AT_ONCE
 from components.evaluation.scores import ScoringError, scores_of
+from components.example_files import split_files
 from transform.config.config import Config
 from transform.derived_times_graph import derived
 from transform.feature_spec import LABEL, REQUEST_ID, Feature
@@ -42,7 +43,7 @@ def read_examples(examples: types.Artifact) -> list[bytes]:
     found: list[bytes] = []
     splits = artifact_utils.decode_split_names(examples.split_names)
     for split in sorted(splits):
-        files = sorted(tf.io.gfile.glob(f"{artifact_utils.get_split_uri([examples], split)}/*"))
+        files = split_files(artifact_utils.get_split_uri([examples], split))
         found += iterate_records(tf.data.TFRecordDataset(files, "GZIP").take(MAX_EXAMPLES // len(splits)))
     return found
 

@@ -22,6 +22,7 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components import storage
 from components.evaluation.column_evaluator import column_evaluator
 from components.evaluation.columns import Columns
 from components.evaluation.kept_scores import keep_scores
@@ -123,7 +124,7 @@ def _eval_config(text: str, has_baseline: bool) -> config_pb2.EvalConfig:
 
 def _dtypes(folder: str) -> dict[str, tf.DType]:
     """Reads the dtypes of the features from a Schema's folder, with its one file."""
-    (path,) = tf.io.gfile.glob(os.path.join(folder, "*"))
-    with tf.io.gfile.GFile(path) as file:
+    (name,) = storage.names(folder)
+    with tf.io.gfile.GFile(os.path.join(folder, name)) as file:
         schema = text_format.Parse(file.read(), schema_pb2.Schema())
     return {feature.name: _DTYPES[feature.type] for feature in schema.feature if feature.type in _DTYPES}

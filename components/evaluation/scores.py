@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from components.evaluation.scoring_graph import ScoringGraph
-from components.example_files import example_batches
+from components.example_files import example_batches, split_files
 from transform.errors import UserError
 from transform.feature_spec import LABEL, WEIGHT
 
@@ -65,8 +64,11 @@ def read_rows(folder: str, unit_keys: Sequence[str]) -> Rows:
     Args:
       folder: The split's folder, such as `…/Split-eval`.
       unit_keys: Features whose values are texts, or bookkeeping entries that are texts, such as `request_id`.
+
+    Raises:
+      InputError: If the split has no file, or a file is damaged.
     """
-    files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
+    files = split_files(folder)
     parsing = {LABEL: tf.io.VarLenFeature(tf.int64), WEIGHT: tf.io.VarLenFeature(tf.float32)}
     parsing |= {name: tf.io.VarLenFeature(tf.string) for name in unit_keys}
     labels, weights = [np.empty(0)], [np.empty(0)]

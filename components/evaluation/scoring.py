@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from components.evaluation.extractors import BELOW, NOT_BELOW
 from components.evaluation.inputs import key_of
 from components.evaluation.plan import Plan
 from components.evaluation.scores import BATCH_SIZE, Scorer
-from components.example_files import example_batches
+from components.example_files import example_batches, split_files
 from transform.config.evaluation import split_slice
 from transform.errors import InputError
 
@@ -33,7 +32,7 @@ FILE_NUMBER = "file_number"
 
 def files_of(folders: Sequence[str]) -> list[dict[str, Any]]:
     """Returns the extracts that `score_extractor` reads: one for each file of the splits' folders."""
-    paths = [path for folder in folders for path in sorted(tf.io.gfile.glob(os.path.join(folder, "*")))]
+    paths = [path for folder in folders for path in split_files(folder)]
     return [{tfma.INPUT_KEY: path.encode(), FILE_NUMBER: number} for number, path in enumerate(paths)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
@@ -12,7 +11,7 @@ from tfx import types
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.types import artifact_utils
 
-from components.example_files import example_records
+from components.example_files import example_records, split_files
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT
 
 
@@ -36,8 +35,7 @@ def raw_requests(
     Yields:
       The examples, without label and weight.
     """
-    pattern = os.path.join(artifact_utils.get_split_uri([examples], split), "*")
-    records = example_records(sorted(tf.io.gfile.glob(pattern)))
+    records = example_records(split_files(artifact_utils.get_split_uri([examples], split)))
     removed = (LABEL, WEIGHT) if as_evaluated else KNOWN_AFTERWARDS
     for record in itertools.islice(records, number):
         example = tf.train.Example.FromString(record)

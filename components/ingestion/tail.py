@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from components import storage
+
 #: The folder of the tail in an Examples artifact, and the folder and the files in it.
 TAIL, OPEN, INSTALLS, EVALUATED = "tail", "open", "installs.parquet", "evaluated.parquet"
 
@@ -52,8 +54,8 @@ def write_open(folder: str, order: tuple[int, ...], rows: pa.Table) -> None:
 
 def open_shards(folder: str) -> list[str]:
     """Returns the shards of a tail's open impressions, sorted; empty if there are none."""
-    (found,) = FileSystems.match([os.path.join(folder, OPEN, "*.parquet")])
-    return sorted(metadata.path for metadata in found.metadata_list)
+    shards = os.path.join(folder, OPEN)
+    return [os.path.join(shards, name) for name in storage.names(shards) if name.endswith(".parquet")]
 
 
 def shown_times(shards: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -14,6 +14,7 @@ from tfx import types
 from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.types import artifact_utils
 
+from components.example_files import split_files
 from components.statistics.computing import statistics_of
 
 
@@ -40,10 +41,9 @@ class ColumnStatisticsExecutor(statistics_gen.Executor):  # type: ignore[misc]
         statistics.split_names = artifact_utils.encode_split_names(splits)
         statistics.span = examples.span
         for split in splits:
-            files = sorted(tf.io.gfile.glob(os.path.join(artifact_utils.get_split_uri([examples], split), "*")))
+            found = statistics_of(split_files(artifact_utils.get_split_uri([examples], split)))
             folder = artifact_utils.get_split_uri([statistics], split)
             tf.io.gfile.makedirs(folder)
-            found = statistics_of(files)
             with tf.io.gfile.GFile(os.path.join(folder, statistics_gen.DEFAULT_FILE_NAME), "wb") as file:
                 file.write(found.SerializeToString(deterministic=True))
 

@@ -25,12 +25,12 @@ from tfx.proto import transform_pb2
 from tfx.types import artifact_utils
 
 from components.artifacts import LATE
+from components.example_files import split_files
 from components.transforming.analysis import AnalysisCache, analyze
 from components.transforming.materialization import Materialization, output_prefix
 from components.transforming.output import write_transform_graph
 from components.transforming.traced_graph import PreprocessingFn, traced, type_specs
 from transform.config.config import Config
-from transform.errors import InputError
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 from transform.preprocessing import CODE_KEY, CONFIG_KEY, MEMORY_KEY, SPAN_KEY
 from transform.vocabulary_memory import read_memory, uncounted, updated, write_memory
@@ -107,11 +107,7 @@ def _schema(input_dict: Mapping[str, list[types.Artifact]]) -> schema_pb2.Schema
 
 
 def _files(examples: types.Artifact, split: str) -> list[str]:
-    folder = artifact_utils.get_split_uri([examples], split)
-    files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
-    if not files:
-        raise InputError(f"a span needs a file of examples in each split, and there is none in {folder}")
-    return files
+    return split_files(artifact_utils.get_split_uri([examples], split))
 
 
 def _learned(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.example_files import example_batches, example_records, map_ahead
+from components.example_files import example_batches, example_records, map_ahead, split_files
 from transform.errors import InputError
 
 
@@ -20,6 +20,28 @@ def test_batches_are_tensors_of_the_files_rows(tmp_path: Path) -> None:
     batches = list(example_batches(paths, 2))
     assert [batch.dtype for batch in batches] == [tf.string] * 2
     assert [batch.numpy().tolist() for batch in batches] == [[b"1", b"2\0"], [b"", b"4"]]
+
+
+@pytest.fixture(params=["local", "remote"])
+def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "local" else f"ram://{tmp_path}"
+
+
+def test_the_files_of_a_split_are_sorted(workspace: str) -> None:
+    folder = f"{workspace}/[eu]/Split-train"
+    tf.io.gfile.makedirs(folder)
+    for name in ("b.gz", "a.gz"):
+        with tf.io.TFRecordWriter(f"{folder}/{name}", "GZIP"):
+            pass
+    assert split_files(folder) == [f"{folder}/a.gz", f"{folder}/b.gz"]
+
+
+@pytest.mark.parametrize("split", ["train", "missing"])
+def test_a_split_without_a_file_is_refused(workspace: str, split: str) -> None:
+    tf.io.gfile.makedirs(f"{workspace}/Split-train")
+    folder = f"{workspace}/Split-{split}"
+    with pytest.raises(InputError, match=f"^a split of examples must have a file. Received: none in {folder}$"):
+        split_files(folder)
 
 
 def test_one_result_is_computed_ahead_in_a_thread() -> None:

@@ -108,3 +108,15 @@ def test_an_impression_whose_clock_is_years_ahead_widens_nothing(
     one = rows_read(tmp_path / "one", 1_000, [0.0, 20.0])
     assert rows_read(tmp_path / "ahead", 1_000, [0.0, 20.0, 4e9]) == one
     assert rows_read(tmp_path / "only", 1_000, [4e9]) == 0
+
+
+def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "[eu]" / tail.TAIL
+    (folder / tail.OPEN).mkdir(parents=True)
+    for order in ((1, 0), (0, 2)):
+        tail.write_open(str(folder), order, pa.table({"shown": [1.0]}))
+    assert tail.open_shards(str(folder)) == [
+        f"{folder}/{tail.OPEN}/00000-00002.parquet",
+        f"{folder}/{tail.OPEN}/00001-00000.parquet",
+    ]
+    assert tail.open_shards(str(tmp_path)) == []

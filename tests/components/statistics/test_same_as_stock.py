@@ -22,6 +22,7 @@ from tests.components.statistics.statistics_runs import Row, by_feature, example
 from tests.components.transforming.random_examples import random_examples
 from tests.components.transforming.transform_runs import examples
 from transform.config.config import load_config
+from transform.errors import InputError
 from transform.schema import schema_text
 
 SPLITS = ("train", "eval", "none", "store")
@@ -129,3 +130,16 @@ def test_the_gate_judges_both_alike(both: tuple[Artifact, Artifact], rule: str) 
         )
         assert ours == theirs
         assert theirs or split == "none" or rule == "the shipped config's"  # others lack the split's other features
+
+
+def test_a_split_without_a_file_is_refused(tmp_path: Path) -> None:
+    """Statistics of no example would pass for those of an empty split, and be taken from the cache ever after."""
+    raw = examples(tmp_path / "examples", 1, {"train": [[example({"label": [1]})]], "eval": []})
+    with pytest.raises(InputError, match=r"a split of examples must have a file. Received: none in .*/Split-eval"):
+        run(ColumnStatisticsExecutor, raw, tmp_path / "statistics")
+
+
+def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path) -> None:
+    raw = examples(tmp_path / "[eu]", 1, {"train": [[example({"label": [1]})] * 3]})
+    statistics = run(ColumnStatisticsExecutor, raw, tmp_path / "statistics")
+    assert read(statistics, "train").datasets[0].num_examples == 3

@@ -1,0 +1,29 @@
+"""The rows of a table's snapshot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from transform.catalog import table_rows
+from transform.feature_spec import TABLE_KEY
+
+
+def test_the_rows_of_all_files_are_read_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "[eu]" / "apps"
+    folder.mkdir(parents=True)
+    for app in (b"b", b"a"):
+        example = tf.train.Example()
+        example.features.feature[TABLE_KEY].bytes_list.value.append(app)
+        example.features.feature["price"].float_list.value.append(2.5)
+        with tf.io.TFRecordWriter(str(folder / f"{app.decode()}.gz"), "GZIP") as writer:
+            writer.write(example.SerializeToString())
+    rows = list(table_rows(str(folder)))
+    assert [key for key, _ in rows] == [b"a", b"b"]
+    assert [dict(row.features.feature)["price"].float_list.value[:] for _, row in rows] == [[2.5]] * 2
+    assert [list(row.features.feature) for _, row in rows] == [["price"]] * 2
+
+
+def test_a_table_without_a_folder_has_no_rows(tmp_path: Path) -> None:
+    assert list(table_rows(str(tmp_path / "apps"))) == []
