@@ -10,7 +10,7 @@ import dataclasses
 import heapq
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import tensorflow as tf
@@ -134,14 +134,17 @@ def remembered_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str,
 
 
 def updated(
-    memory: Memory | None, counts: Mapping[int, Mapping[str, Mapping[bytes, int]]], spec: FeatureSpec, span: int
+    memory: Memory | None,
+    counts: Mapping[int, Mapping[str, Iterable[tuple[bytes, int]]]],
+    spec: FeatureSpec,
+    span: int,
 ) -> Memory:
     """Returns the memory after a run.
 
     Args:
       memory: The memory after an earlier span; None if there is none.
-      counts: How often each token occurs in a span's training examples, by span and vocabulary, for what `uncounted`
-        names. The last span is the run's.
+      counts: The tokens of a span's training examples and how often each occurs, by span and vocabulary, for what
+        `uncounted` names; read once. The last span is the run's.
       spec: The features.
       span: The run's span.
 
@@ -156,7 +159,7 @@ def updated(
             for token, s in memory.seen(name, spec).items():
                 seen[token] = Seen(_decayed(s.count, rule, span - memory.span), s.last_span)
         for counted_span, of_vocabularies in sorted(counts.items()):
-            for token, count in of_vocabularies.get(name, {}).items():
+            for token, count in of_vocabularies.get(name, ()):
                 before = seen[token].count if token in seen else 0.0
                 seen[token] = Seen(before + _decayed(count, rule, span - counted_span), counted_span)
         vocabularies[name] = _kept(seen, rule, span + 1)

@@ -6,10 +6,11 @@ import functools
 import importlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 from google.protobuf import json_format, text_format
@@ -27,7 +28,7 @@ from tfx.types import artifact_utils
 from components.artifacts import LATE
 from components.example_files import split_files
 from components.transforming.analysis import AnalysisCache, analyze
-from components.transforming.materialization import Materialization, output_prefix
+from components.transforming.materialization import Materialization, Seen, output_prefix
 from components.transforming.output import write_transform_graph
 from components.transforming.traced_graph import PreprocessingFn, traced, type_specs
 from transform.config.config import Config
@@ -75,19 +76,17 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
         output = _learned(function, schema, parsing, input_dict, output_dict, splits.analyze, cache)
 
         transformed = _outputs_of_spans(input_dict, output_dict, list(splits.transform))
-        tallies: dict[int, TokenTally] = {}
+        tally = TokenTally(output, spec)
         materialization = Materialization(output, parsing)
         for of_span, raw, artifact in zip(spans, input_dict["examples"], transformed, strict=True):
             for split in splits.transform:
                 folder = artifact_utils.get_split_uri([artifact], split)
                 tf.io.gfile.makedirs(folder)
                 counted = uncounted(memory, spec, of_span) if split == _TRAIN else []
-                if counted and of_span not in tallies:  # a tail is of the same span as the Examples that completed it
-                    tallies[of_span] = TokenTally(output, spec, counted)
-                seen = tallies[of_span].add if counted else None
+                seen = tally.of_span(of_span, counted) if counted else None
                 materialization.write(_files(raw, split), output_prefix(folder), seen)
-        counts = {of_span: tally.counts() for of_span, tally in tallies.items()}
-        write_memory(updated(memory, counts, spec, span), artifact_utils.get_single_uri(output_dict["updated_memory"]))
+        learned = updated(memory, tally.counts(), spec, span)
+        write_memory(learned, artifact_utils.get_single_uri(output_dict["updated_memory"]))
 
 
 def _known_by(examples: types.Artifact) -> int:
@@ -150,35 +149,51 @@ def _outputs_of_spans(
 
 
 class TokenTally:
-    """Counts the tokens of vocabularies in transformed examples.
+    """Counts the tokens of vocabularies in the transformed examples of spans.
+
+    It keeps each vocabulary's tokens once, and 8 bytes a token for each span.
 
     Args:
       output: The transform graph.
       spec: The features.
-      names: The vocabularies.
     """
 
-    def __init__(self, output: tft.TFTransformOutput, spec: FeatureSpec, names: Sequence[str]) -> None:
-        self._vocabularies = {name: output.vocabulary_by_name(vocabulary_file_name(name)) for name in names}
+    def __init__(self, output: tft.TFTransformOutput, spec: FeatureSpec) -> None:
+        self._output = output
         self._inputs = {
-            name: [transformed_name(f.name) for f in spec.sharers(name)]
-            if name in spec.vocabularies
-            else [transformed_name(name)]
-            for name in self._vocabularies
+            **{name: [transformed_name(f.name) for f in spec.sharers(name)] for name in spec.vocabularies},
+            **{cross.name: [transformed_name(cross.name)] for cross in spec.crosses},
         }
-        self._totals = {name: np.zeros(len(tokens), np.int64) for name, tokens in self._vocabularies.items()}
+        self._tokens: dict[str, list[bytes]] = {}
+        self._totals: dict[int, dict[str, npt.NDArray[np.int64]]] = {}
 
-    def add(self, transformed: Mapping[str, Any]) -> None:
-        """Counts a batch's tokens; ids behind a vocabulary are of tokens that it lacks."""
-        for name, total in self._totals.items():
+    def of_span(self, span: int, names: Sequence[str]) -> Seen:
+        """Returns a function that counts the tokens of some vocabularies in a batch of a span.
+
+        A span may be given again: a tail is of the same span as the Examples that completed it.
+        """
+        totals = self._totals.setdefault(span, {})
+        for name in names:
+            if name not in self._tokens:
+                self._tokens[name] = self._output.vocabulary_by_name(vocabulary_file_name(name))
+            totals.setdefault(name, np.zeros(len(self._tokens[name]), np.int64))
+        return functools.partial(self._add, totals)
+
+    def _add(self, totals: Mapping[str, npt.NDArray[np.int64]], transformed: Mapping[str, Any]) -> None:
+        for name, total in totals.items():
             for of_input in self._inputs[name]:
                 values = transformed[of_input]
                 ids = (values.values if isinstance(values, tf.SparseTensor) else values).numpy()
-                total += np.bincount(ids[ids < total.size], minlength=total.size)
+                np.add.at(total, ids[ids < total.size], 1)  # ids behind a vocabulary are of tokens that it lacks
 
-    def counts(self) -> dict[str, dict[bytes, int]]:
-        """Returns, for each vocabulary, how often each of its tokens that occurs was counted."""
+    def counts(self) -> dict[int, dict[str, Iterable[tuple[bytes, int]]]]:
+        """Returns, by span and vocabulary, each token that occurs and how often; the pairs can be read once."""
         return {
-            name: {self._vocabularies[name][row]: int(total[row]) for row in np.flatnonzero(total)}
-            for name, total in self._totals.items()
+            span: {name: _pairs(self._tokens[name], total) for name, total in totals.items()}
+            for span, totals in self._totals.items()
         }
+
+
+def _pairs(tokens: Sequence[bytes], total: npt.NDArray[np.int64]) -> Iterator[tuple[bytes, int]]:
+    for row in np.flatnonzero(total):
+        yield tokens[row], int(total[row])

@@ -54,25 +54,25 @@ def test_a_weekday_that_a_window_of_one_day_lacks_is_remembered_until_it_comes_b
         if memory is not None:
             remembered = remembered_tokens(memory, spec, span)["weekday"]
             assert set(remembered) == set(DAYS[: span - 1])
-        memory = updated(memory, {span: {"weekday": {DAYS[(span - 1) % 7]: 100}}}, spec, span)
+        memory = updated(memory, {span: {"weekday": [(DAYS[(span - 1) % 7], 100)]}}, spec, span)
     assert memory is not None
     # When no Thursday occurs any more, it is forgotten 7 spans after span 8, the last span that had it.
     for span in range(15, 17):
-        memory = updated(memory, {span: {"weekday": {b"fri": 100}}}, spec, span)
+        memory = updated(memory, {span: {"weekday": [(b"fri", 100)]}}, spec, span)
         assert (b"thu" in remembered_tokens(memory, spec, span + 1).get("weekday", [])) is (span + 1 <= 8 + 7)
 
 
 def test_counts_are_halved_every_half_of_the_memory() -> None:
     spec = spec_of(memory_spans=4)
-    memory = updated(None, {3: {"weekday": {b"thu": 8, b"fri": 1}}}, spec, 3)
-    memory = updated(memory, {5: {"weekday": {b"thu": 2}}}, spec, 5)
+    memory = updated(None, {3: {"weekday": [(b"thu", 8), (b"fri", 1)]}}, spec, 3)
+    memory = updated(memory, {5: {"weekday": [(b"thu", 2)]}}, spec, 5)
     # Two spans later, a count of 8 has decayed to 4, and a count of 1 to 1/2.
     assert memory == Memory(5, {"weekday": {b"thu": Seen(6.0, 5), b"fri": Seen(0.5, 3)}})
 
 
 def test_earlier_spans_of_a_window_that_no_memory_has_counted_are_counted_at_once() -> None:
     spec = spec_of(memory_spans=4)
-    counts = {2: {"weekday": {b"thu": 8}}, 3: {"weekday": {b"thu": 1}}, 4: {"weekday": {b"fri": 5}}}
+    counts = {2: {"weekday": [(b"thu", 8)]}, 3: {"weekday": [(b"thu", 1)]}, 4: {"weekday": [(b"fri", 5)]}}
     at_once = updated(None, counts, spec, 4)
     assert at_once.vocabularies["weekday"][b"thu"].last_span == 3
     one_by_one = None
@@ -87,7 +87,7 @@ def test_earlier_spans_of_a_window_that_no_memory_has_counted_are_counted_at_onc
 
 def test_of_more_tokens_than_the_vocabulary_s_maximum_the_most_frequent_are_remembered() -> None:
     spec = spec_of(memory_spans=4, max_size=2)
-    counts = {b"thu": 5, b"fri": 7, b"sat": 6}
+    counts = [(b"thu", 5), (b"fri", 7), (b"sat", 6)]
     memory = updated(None, {1: {"weekday": counts}}, spec, 1)
     assert remembered_tokens(memory, spec, 2) == {"weekday": [b"fri", b"sat"]}
 
@@ -126,7 +126,7 @@ def derived(part: str | None, zone: str = "UTC", form: str = "iso") -> FeatureSp
     ).spec
 
 
-TOKENS = {"shared": {b"12": 3}, "app": {b"chess": 3}, "app_x_part": {b"chess\x1f12": 3}}
+TOKENS = {"shared": [(b"12", 3)], "app": [(b"chess", 3)], "app_x_part": [(b"chess\x1f12", 3)]}
 
 
 @pytest.mark.parametrize("after", [derived("day"), derived("month", "Asia/Tokyo"), derived(None)])
@@ -138,7 +138,7 @@ def test_tokens_of_another_part_or_another_zone_are_not_remembered(tmp_path: Pat
     assert remembered_tokens(memory, derived("month", form="epoch_seconds"), 2) == kept
     assert remembered_tokens(memory, after, 2) == {"app": [b"chess"]}
     # They do not come back by the next memory either, whose tokens have the new meaning.
-    again = updated(memory, {2: {"shared": {b"13": 1}}}, after, 2)
+    again = updated(memory, {2: {"shared": [(b"13", 1)]}}, after, 2)
     assert set(again.vocabularies["shared"]) == {b"13"}
     assert remembered_tokens(again, after, 3) == {"shared": [b"13"], "app": [b"chess"]}
     assert remembered_tokens(again, derived("month"), 3) == {"app": [b"chess"]}
