@@ -44,8 +44,8 @@ def example_batches(files: Iterable[str], size: int) -> Iterator[tf.Tensor]:
 
     Args:
       files: TFRecord files, with gzip if their names end in `.gz`.
-      size: The rows of a batch. A batch can hold the end of one file and the start of the next; the last batch may be
-        smaller.
+      size: The rows of a batch. A batch can hold the end of one file and the start of the next. The last batch may be
+        smaller, and one that reaches 32 MB ends there.
 
     Yields:
       string `[rows]`.

@@ -405,6 +405,11 @@ class FeatureSpec:
         """The features that use the vocabulary that `owner` declares, including `owner`."""
         return tuple(f for f in self.features if not f.is_numeric and self.vocabulary_owner(f).name == owner)
 
+    def crossed_lists(self) -> list[list[str]]:
+        """The names of the lists of each cross that has more than one."""
+        lists = [[name for name in cross.features if self.by_name[name].is_list] for cross in self.crosses]
+        return [names for names in lists if len(names) > 1]
+
     def derived_among(self, vocabulary: str) -> dict[str, str]:
         """The `Derive.meaning` of each derived feature of a vocabulary: its sharers, or the features of its cross.
 

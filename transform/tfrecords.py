@@ -21,6 +21,9 @@ _MAX_LENGTHS = 10_000
 #: The bytes of a file, decompressed, that are read at once.
 _BLOCK_BYTES = 1 << 18
 
+#: A batch ends with the record that brings it to so many bytes: 4,096 records have as many if they are of 8 KB.
+_BATCH_BYTES = 1 << 25
+
 #: The records of a batch if the caller takes them one by one.
 _BATCH_SIZE = 256
 
@@ -64,8 +67,8 @@ def read_batches(
 
     Args:
       paths: The files; those whose names end in `.gz` are decompressed.
-      size: The records of a batch. A batch can hold the end of one file and the start of the next; the last batch may
-        be smaller.
+      size: The records of a batch. A batch can hold the end of one file and the start of the next. The last batch may
+        be smaller, and one that reaches 32 MB ends there.
       open_file: Opens a file for reading bytes.
 
     Yields:
@@ -75,14 +78,15 @@ def read_batches(
       InputError: If a file is missing, damaged or ends within a record.
     """
     batch: list[bytes] = []
+    num_bytes = 0
     for path in paths:
         try:
-            for records in _blocks(path, open_file):
-                batch += records
-                whole = len(batch) - len(batch) % size
-                for begin in range(0, whole, size):
-                    yield batch[begin : begin + size]
-                del batch[:whole]
+            for record in itertools.chain.from_iterable(_blocks(path, open_file)):
+                batch.append(record)
+                num_bytes += len(record)
+                if len(batch) >= size or num_bytes >= _BATCH_BYTES:
+                    yield batch
+                    batch, num_bytes = [], 0
         except (OSError, *GZIP_ERRORS) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(f"a TFRecord file must be readable. Received: {reason} ({path})") from error

@@ -18,6 +18,7 @@ from tfx_bsl import sketches
 from components import storage
 from components.example_files import example_batches
 from components.transforming import token_counts
+from components.transforming.batches import BATCH_SIZE, split_by_combinations
 from components.transforming.token_counts import CountsFile, TokenCounter
 from components.transforming.traced_graph import (
     AnalysisFunction,
@@ -29,9 +30,6 @@ from components.transforming.traced_graph import (
     analysis_function,
     results_of,
 )
-
-#: Rows that the graph reads at once. A larger batch has fewer distinct tokens per row, and needs more memory.
-BATCH_SIZE = 4096
 
 #: Tokens that are written to a vocabulary's file at once.
 _TOKENS_AT_ONCE = 100_000
@@ -87,6 +85,7 @@ def analyze(
     spans: Mapping[str, Sequence[str]],
     cache: AnalysisCache,
     scratch: str,
+    crossed: Sequence[Sequence[str]] = (),
 ) -> dict[str, tf.Tensor]:
     """Computes all analyzers.
 
@@ -97,6 +96,7 @@ def analyze(
         folder, stands for its rows: the cache has its results under this name.
       cache: The results of earlier runs, and the place for this run's.
       scratch: A folder for the vocabulary files, and for temporary files.
+      crossed: The lists of each cross of more than one list.
 
     Returns:
       The results by the names of the tensors that they replace.
@@ -105,7 +105,7 @@ def analyze(
     for number, phase in enumerate(traced_graph.phases):
         # What depends on results of the whole window is of this run only.
         store = cache if number == 0 else AnalysisCache(os.path.join(scratch, f"phase-{number}"), None)
-        _analyze_spans(traced_graph, phase, feature_spec, spans, store, scratch, known)
+        _analyze_spans(traced_graph, phase, feature_spec, spans, store, scratch, known, crossed)
         for analyzer in phase:
             known |= _result(analyzer, [store.path(span, analyzer.key) for span in spans], scratch)
     dtypes = {r.name: r.dtype for phase in traced_graph.phases for a in phase for r in results_of(a)}
@@ -120,6 +120,7 @@ def _analyze_spans(
     store: AnalysisCache,
     scratch: str,
     known: Mapping[str, np.ndarray],
+    crossed: Sequence[Sequence[str]],
 ) -> None:
     """Computes what the store has not: each span's counts and sketches for the analyzers of a phase."""
     functions: dict[tuple[str, ...], AnalysisFunction] = {}
@@ -133,21 +134,22 @@ def _analyze_spans(
             paths = {a.key: store.path(span, a.key) for a in missing}
             for path in paths.values():
                 tf.io.gfile.makedirs(os.path.dirname(path))
-            _analyze_span(functions[keys], missing, files, paths, scratch)
+            batches = split_by_combinations(example_batches(files, BATCH_SIZE), crossed)
+            _analyze_span(functions[keys], missing, batches, paths, scratch)
 
 
 def _analyze_span(
     function: AnalysisFunction,
     missing: Sequence[Analyzer],
-    files: Sequence[str],
+    batches: Iterable[tf.Tensor],
     paths: Mapping[str, str],
     scratch: str,
 ) -> None:
-    """Writes the tokens' counts, the sketches and the moments of a span by their keys, in one pass over its files."""
+    """Writes the tokens' counts, the sketches and the moments of a span by their keys, in one pass over its batches."""
     counters = {a.key: TokenCounter(os.path.join(scratch, a.key)) for a in missing if isinstance(a, Vocabulary)}
     combiners = {a.key: a.combiner for a in missing if not isinstance(a, Vocabulary)}
     found = {key: combiner.create_accumulator() for key, combiner in combiners.items()}
-    for values in function(example_batches(files, BATCH_SIZE)):
+    for values in function(batches):
         for key, counter in counters.items():
             counter.add(*values[key])
         for key, combiner in combiners.items():

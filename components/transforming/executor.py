@@ -73,11 +73,12 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
             artifact_utils.get_single_uri(input_dict["analyzer_cache"]) if input_dict.get("analyzer_cache") else None,
             custom_config.get(CODE_KEY, ""),
         )
-        output = _learned(function, schema, parsing, input_dict, output_dict, splits.analyze, cache)
+        crossed = spec.crossed_lists()
+        output = _learned(function, schema, parsing, input_dict, output_dict, splits.analyze, cache, crossed)
 
         transformed = _outputs_of_spans(input_dict, output_dict, list(splits.transform))
         tally = TokenTally(output, spec)
-        materialization = Materialization(output, parsing)
+        materialization = Materialization(output, parsing, crossed)
         for of_span, raw, artifact in zip(spans, input_dict["examples"], transformed, strict=True):
             for split in splits.transform:
                 folder = artifact_utils.get_split_uri([artifact], split)
@@ -117,6 +118,7 @@ def _learned(
     output_dict: Mapping[str, list[types.Artifact]],
     splits: Sequence[str],
     cache: AnalysisCache,
+    crossed: Sequence[Sequence[str]],
 ) -> tft.TFTransformOutput:
     """Computes the analyzers from some splits of all examples, and writes the TransformGraph and the cache."""
     folder = artifact_utils.get_single_uri(output_dict["transform_graph"])
@@ -129,7 +131,7 @@ def _learned(
     }
     specs = type_specs(parsing)
     graph = traced(function, specs, scratch)
-    results = analyze(graph, parsing, dict(sorted(files.items())), cache, scratch)
+    results = analyze(graph, parsing, dict(sorted(files.items())), cache, scratch, crossed)
     output = write_transform_graph(function, specs, graph, results, schema, folder, scratch)
     tf.io.gfile.rmtree(scratch)
     return output

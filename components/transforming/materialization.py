@@ -14,7 +14,7 @@ import tensorflow_transform as tft
 from components.example_files import example_batches, map_ahead
 from components.ingestion import encoding
 from components.ingestion.records import write_records
-from components.transforming.analysis import BATCH_SIZE
+from components.transforming.batches import BATCH_SIZE, split_by_combinations
 
 Seen = Callable[[Mapping[str, Any]], None]
 
@@ -25,9 +25,13 @@ class Materialization:
     Args:
       output: The transform graph.
       feature_spec: How the raw examples are parsed.
+      crossed: The lists of each cross of more than one list.
     """
 
-    def __init__(self, output: tft.TFTransformOutput, feature_spec: Mapping[str, Any]) -> None:
+    def __init__(
+        self, output: tft.TFTransformOutput, feature_spec: Mapping[str, Any], crossed: Sequence[Sequence[str]] = ()
+    ) -> None:
+        self._crossed = crossed
         self._loaded = tf.saved_model.load(output.transform_savedmodel_dir)  # keeps the graph's tables
         transform_fn = self._loaded.transform_fn
         ((inputs,), _) = transform_fn.structured_input_signature
@@ -53,7 +57,8 @@ class Materialization:
             write_records(f"{prefix}-{number:05d}-of-{len(files):05d}.gz", self._examples(file, seen))
 
     def _examples(self, file: str, seen: Seen | None) -> Iterator[pa.Array]:
-        for transformed in map_ahead(self._transform, example_batches([file], BATCH_SIZE)):
+        batches = split_by_combinations(example_batches([file], BATCH_SIZE), self._crossed)
+        for transformed in map_ahead(self._transform, batches):
             if seen:
                 seen(transformed)
             yield encoding.examples([_entries(name, transformed[name]) for name in sorted(transformed)])

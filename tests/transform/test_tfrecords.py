@@ -47,6 +47,14 @@ def test_a_batch_may_have_records_of_two_files(tmp_path: Path, size: int) -> Non
     assert list(read_batches(paths, size)) == expected
 
 
+def test_a_batch_ends_at_its_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tfrecords, "_BATCH_BYTES", 1000)
+    records = [b"a" * 400, b"b" * 599, b"c", b"d" * 5000, b"", b"e"]
+    batches = list(read_batches([written(tmp_path / "a.gz", records)], 3))
+    assert [[len(record) for record in batch] for batch in batches] == [[400, 599, 1], [5000], [0, 1]]
+    assert [len(batch) for batch in read_batches([str(tmp_path / "a.gz")], 2)] == [2, 2, 2]
+
+
 def test_gzip_files_one_behind_the_other_are_a_file(tmp_path: Path) -> None:
     first, second = (written(tmp_path / f"{i}.gz", RECORDS[3 * i : 3 * i + 3]) for i in range(2))
     (tmp_path / "both.gz").write_bytes(Path(first).read_bytes() + Path(second).read_bytes())
