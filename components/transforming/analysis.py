@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+from absl import logging
 from tensorflow_transform import analyzers
 from tfx_bsl import sketches
 
@@ -30,6 +31,8 @@ from components.transforming.traced_graph import (
     analysis_function,
     results_of,
 )
+from transform.errors import InputError
+from transform.tfrecords import masked_checksum
 
 #: Tokens that are written to a vocabulary's file at once.
 _TOKENS_AT_ONCE = 100_000
@@ -49,12 +52,26 @@ class AnalysisCache:
         self._earlier = earlier
         self._code = code
 
-    def take_over(self, span: str, key: str) -> bool:
-        """Takes over a result of the earlier run, as a hard link if possible; returns whether there is one."""
+    def take_over(self, span: str, key: str, check: Callable[[str], object]) -> bool:
+        """Takes over a result of the earlier run, as a hard link if possible.
+
+        Args:
+          span: The span.
+          key: The result's key.
+          check: Called with the result's path; raises InputError if it is damaged.
+
+        Returns:
+          Whether there is a result that is not damaged.
+        """
         if self._earlier is None:
             return False
         path = self._path_in(self._earlier, span, key)
         if not storage.exists(path):
+            return False
+        try:
+            check(path)
+        except InputError as error:
+            logging.warning("a span is analyzed again, since a result of an earlier run is damaged: %s", error)
             return False
         storage.copy_file(path, self.path(span, key), link=True)
         return True
@@ -68,15 +85,28 @@ class AnalysisCache:
         return os.path.join(folder, "spans", of_span, key)
 
 
+#: The bytes of a state's checksum, before the state.
+_CHECKSUM_BYTES = 4
+
+
 def _read(path: str) -> bytes:
+    """Reads a state; raises InputError if its checksum is wrong: a sketch can be read from a part of its bytes."""
     with tf.io.gfile.GFile(path, "rb") as file:
         content: bytes = file.read()
-    return content
+    checksum, state = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
+    if checksum != masked_checksum(state):
+        raise InputError(f"the state of a sketch or of moments must have its checksum. Received: another ({path})")
+    return state
 
 
-def _write(path: str, content: bytes) -> None:
+def _write(path: str, state: bytes) -> None:
     with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(content)
+        file.write(masked_checksum(state) + state)
+
+
+def _check_counts(path: str) -> None:
+    with CountsFile(path) as file:
+        file.check()
 
 
 def analyze(
@@ -126,7 +156,11 @@ def _analyze_spans(
     functions: dict[tuple[str, ...], AnalysisFunction] = {}
     by_key = {a.key: a for a in phase}  # analyzers of the same numbers, such as a mean and a variance, have one key
     for span, files in spans.items():
-        missing = [a for key, a in by_key.items() if not store.take_over(span, key)]
+        missing = [
+            a
+            for key, a in by_key.items()
+            if not store.take_over(span, key, _check_counts if isinstance(a, Vocabulary) else _read)
+        ]
         if missing:
             keys = tuple(a.key for a in missing)
             if keys not in functions:

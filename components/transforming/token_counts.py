@@ -143,8 +143,9 @@ class CountsFile(contextlib.AbstractContextManager["CountsFile"]):
     """
 
     def __init__(self, path: str) -> None:
-        self._path, self._file = path, pa.memory_map(path)
+        self._path = path
         with self._readable():
+            self._file = pa.memory_map(path)
             self._reader = pa.ipc.open_file(self._file)
         number = self._reader.num_record_batches
         if number != NUM_RANGES:
@@ -157,6 +158,13 @@ class CountsFile(contextlib.AbstractContextManager["CountsFile"]):
         """Returns the rows of a range of hashes, from 0 to `NUM_RANGES` - 1."""
         with self._readable():
             return pa.Table.from_batches([self._reader.get_batch(number)])
+
+    def check(self) -> None:
+        """Reads all ranges; raises InputError if one is damaged."""
+        for number in range(NUM_RANGES):
+            part = self.range(number)
+            with self._readable():
+                part.validate(full=True)
 
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:

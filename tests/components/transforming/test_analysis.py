@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import tensorflow_transform as tft
 from components.example_files import example_batches
 from components.transforming import analysis
 from components.transforming.analysis import AnalysisCache, analyze
-from components.transforming.traced_graph import TracedGraph, traced, type_specs
+from components.transforming.traced_graph import Moments, Quantiles, TracedGraph, Vocabulary, traced, type_specs
 
 PARSING = {"city": tf.io.VarLenFeature(tf.string), "price": tf.io.VarLenFeature(tf.float32)}
 
@@ -99,6 +99,51 @@ def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, mon
     del read[:]
     assert run("12", "e", "b", code="2") == cached  # other code may count otherwise
     assert read == [days["1"], days["2"]]
+
+
+def emptied(content: bytes) -> bytes:
+    return b""
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def zeroed(content: bytes) -> bytes:
+    return content[:8] + bytes(len(content) // 2) + content[8 + len(content) // 2 :]
+
+
+@pytest.mark.parametrize("damage", [emptied, cut, zeroed])
+@pytest.mark.parametrize("kind", [Vocabulary, Quantiles, Moments])
+def test_a_damaged_result_is_computed_again_with_a_warning(
+    tmp_path: Path, kind: type, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is empty or cut, as after a power cut, and one with zeros in place of some blocks."""
+    days = {
+        "1": span(tmp_path / "1", [(f"city {n % 70}", n / 7) for n in range(300)]),
+        "2": span(tmp_path / "2", [("city 3", 6.0)]),
+    }
+    graph = graph_of(tmp_path / "scratch")
+
+    def run(cache: str, earlier: str | None) -> dict[str, Any]:
+        place = AnalysisCache(str(tmp_path / cache), str(tmp_path / earlier) if earlier else None)
+        results = analyze(graph, PARSING, days, place, str(tmp_path / "scratch"))
+        return {name: value.numpy().tolist() for name, value in results.items()} | {
+            "cities": (tmp_path / "scratch" / "cities").read_bytes()
+        }
+
+    expected = run("a", None)
+    (key,) = {analyzer.key for phase in graph.phases for analyzer in phase if isinstance(analyzer, kind)}
+    damaged = Path(AnalysisCache(str(tmp_path / "a"), None).path("1", key))
+    content = damage(damaged.read_bytes())
+    damaged.write_bytes(content)
+    assert run("b", "a") == expected
+    (warning,) = (record.getMessage() for record in caplog.records if "damaged" in record.getMessage())
+    assert str(damaged) in warning
+    assert damaged.read_bytes() == content  # the new result is not written into the earlier run's file
+    caplog.clear()
+    assert run("c", "b") == expected
+    assert not [record for record in caplog.records if "damaged" in record.getMessage()]
 
 
 def test_a_key_is_of_what_is_counted_and_not_of_how_it_is_used(tmp_path: Path) -> None:
