@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components import storage
 from transform.errors import InputError
+from transform.record_datasets import refuse_empty_files
 from transform.tfrecords import read_batches, read_records
 
 Item = TypeVar("Item")
@@ -26,11 +27,12 @@ def split_files(folder: str) -> list[str]:
     The folder's name is not a pattern: a workspace may be called `[eu]`.
 
     Raises:
-      InputError: If there is no file. A split without examples has a file without examples.
+      InputError: If there is no file, or one without a byte. A split without examples has a file without examples.
     """
     files = [os.path.join(folder, name) for name in storage.names(folder)]
     if not files:
         raise InputError(f"a split of examples must have a file. Received: none in {folder}")
+    refuse_empty_files(files)
     return files
 
 

@@ -26,6 +26,7 @@ from transform.feature_spec import (
     FeatureSpec,
     transformed_name,
 )
+from transform.record_datasets import refuse_empty_files
 
 #: Features by transformed name, labels float32 `[batch]`, and weights float32 `[batch]`: ones if the examples have no
 #: weight.
@@ -129,8 +130,14 @@ class HeldOut:
 
 
 def expand_patterns(patterns: Sequence[str]) -> list[str]:
-    """The files that match any of the patterns, sorted, each once; on any filesystem that TensorFlow supports."""
-    return sorted({path for pattern in patterns for path in tf.io.gfile.glob(pattern)})
+    """The files that match any of the patterns, sorted, each once; on any filesystem that TensorFlow supports.
+
+    Raises:
+      InputError: If a file has no bytes.
+    """
+    files = sorted({path for pattern in patterns for path in tf.io.gfile.glob(pattern)})
+    refuse_empty_files(files)
+    return files
 
 
 def files_by_span(files: Sequence[str], feature_spec: Mapping[str, Any]) -> dict[int, list[str]]:

@@ -44,6 +44,19 @@ def test_a_split_without_a_file_is_refused(workspace: str, split: str) -> None:
         split_files(folder)
 
 
+def test_a_file_without_a_byte_is_refused(workspace: str) -> None:
+    """Ingestion and Transform write gzip's header and trailer even without a row."""
+    folder = f"{workspace}/Split-train"
+    tf.io.gfile.makedirs(folder)
+    with tf.io.TFRecordWriter(f"{folder}/a.gz", "GZIP"):
+        pass
+    assert split_files(folder) == [f"{folder}/a.gz"]
+    with tf.io.gfile.GFile(f"{folder}/b.gz", "w"):
+        pass
+    with pytest.raises(InputError, match=f"must have bytes. Received: none in {folder}/b.gz$"):
+        split_files(folder)
+
+
 def test_one_result_is_computed_ahead_in_a_thread() -> None:
     second, computed, threads = threading.Event(), [], set()
 

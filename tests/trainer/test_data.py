@@ -12,6 +12,7 @@ import tensorflow as tf
 from trainer import data
 from trainer.data import LabelCounts
 from transform.config import settings
+from transform.errors import InputError
 
 FEATURE_SPEC = {"id_xf": tf.io.FixedLenFeature([], tf.int64), "label": tf.io.FixedLenFeature([], tf.int64)}
 
@@ -94,6 +95,13 @@ def test_files_are_told_apart_by_the_span_of_their_examples(tmp_path: Path) -> N
     by_span = data.files_by_span(files, {"span": tf.io.FixedLenFeature([], tf.int64)})
     assert by_span == {1: [str(tmp_path / "span-1" / "a.gz"), str(tmp_path / "span-1" / "b.gz")],
                        2: [str(tmp_path / "span-2" / "b.gz")]}  # fmt: skip
+
+
+def test_a_file_without_a_byte_is_refused(tmp_path: Path) -> None:
+    patterns = window(tmp_path)
+    (tmp_path / "span-1" / "b.gz").write_bytes(b"")
+    with pytest.raises(InputError, match=r"must have bytes. Received: none in .*/span-1/b\.gz$"):
+        data.expand_patterns(patterns)
 
 
 def test_the_order_is_the_seeds_and_the_epochs(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import tensorflow as tf
 
 from transform.catalog import table_rows
+from transform.errors import InputError
 from transform.feature_spec import TABLE_KEY
 
 
@@ -23,6 +25,12 @@ def test_the_rows_of_all_files_are_read_whatever_the_folder_is_called(tmp_path: 
     assert [key for key, _ in rows] == [b"a", b"b"]
     assert [dict(row.features.feature)["price"].float_list.value[:] for _, row in rows] == [[2.5]] * 2
     assert [list(row.features.feature) for _, row in rows] == [["price"]] * 2
+
+
+def test_a_file_without_a_byte_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data.gz").touch()
+    with pytest.raises(InputError, match=r"must have bytes. Received: none in .*/data\.gz$"):
+        next(table_rows(str(tmp_path)))
 
 
 def test_a_table_without_a_folder_has_no_rows(tmp_path: Path) -> None:
