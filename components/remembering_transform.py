@@ -59,8 +59,8 @@ class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: igno
           schema: The examples' schema.
           analyzer_cache: The analyzer cache of an earlier run, or none.
           memory: The memory of an earlier span, or none.
-          preprocessing_fn: The dotted path of the function; its `custom_config` has the memory's folder under
-            `MEMORY_KEY`, and the run's span under `SPAN_KEY`.
+          preprocessing_fn: The dotted path of the function; its `custom_config` has the memory's tokens under
+            `REMEMBERED_KEY`.
           splits_config: The splits that are analyzed and transformed.
           custom_config: The function's `custom_config`; it must have `CONFIG_KEY`.
         """

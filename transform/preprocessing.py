@@ -32,7 +32,6 @@ from transform.feature_spec import (
 from transform.raw_rules import raw_rules
 from transform.raw_texts_graph import clean
 from transform.standardized import standardized
-from transform.vocabulary_memory import read_memory, remembered_tokens
 
 #: The key of `custom_config` that holds the config, as `Config.to_json` writes it.
 CONFIG_KEY = "config"
@@ -40,20 +39,18 @@ CONFIG_KEY = "config"
 #: The key of `custom_config` that holds the fingerprint of the code that Transform runs.
 CODE_KEY = "code_fingerprint"
 
-#: The key of `custom_config` that holds the folder of the vocabulary memory; absent if there is no memory.
-MEMORY_KEY = "vocabulary_memory"
-
-#: The key of `custom_config` that holds the run's span; present together with `MEMORY_KEY`.
-SPAN_KEY = "span"
+#: The key of `custom_config` that holds the tokens of earlier spans that get rows, as
+#: `transform.vocabulary_memory.remembered_tokens` returns them; absent if there is no memory. The executor adds it.
+REMEMBERED_KEY = "remembered"
 
 
 def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str, Any]) -> dict[str, Any]:
-    """Transforms a batch; TFX calls it with the config in `custom_config`.
+    """Transforms a batch; Transform's executor calls it with the config in `custom_config`.
 
     Args:
       inputs: The raw features by name, each a SparseTensor `[batch, any]` of string or float32; the label, int64
         `[batch, 1]`, and the weight, float32 `[batch, 1]`, if there are any.
-      custom_config: Holds the config's JSON under `config`, and the values under `MEMORY_KEY` and `SPAN_KEY`.
+      custom_config: Holds the config's JSON under `CONFIG_KEY`, and the tokens of earlier spans under `REMEMBERED_KEY`.
 
     Returns:
       By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
@@ -64,9 +61,7 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
       label, the span, the fold and `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.
     """
     config = Config.from_json(custom_config[CONFIG_KEY])
-    remembered = {}
-    if MEMORY_KEY in custom_config:
-        remembered = remembered_tokens(read_memory(custom_config[MEMORY_KEY]), config.spec, custom_config[SPAN_KEY])
+    remembered = custom_config.get(REMEMBERED_KEY, {})
     return transform_features(clean(inputs, raw_rules(config)), config.spec, remembered)
 
 

@@ -39,7 +39,7 @@ class Rule:
     size: int | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
     """The record of one token.
 

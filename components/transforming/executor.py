@@ -33,8 +33,8 @@ from components.transforming.output import write_transform_graph
 from components.transforming.traced_graph import PreprocessingFn, traced, type_specs
 from transform.config.config import Config
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
-from transform.preprocessing import CODE_KEY, CONFIG_KEY, MEMORY_KEY, SPAN_KEY
-from transform.vocabulary_memory import read_memory, uncounted, updated, write_memory
+from transform.preprocessing import CODE_KEY, CONFIG_KEY, REMEMBERED_KEY
+from transform.vocabulary_memory import read_memory, remembered_tokens, uncounted, updated, write_memory
 
 _TRAIN = "train"
 _SCRATCH = ".scratch"
@@ -45,7 +45,7 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
 
     `tests/components/transforming/same_as_stock.py` says how exactly it is the same.
 
-    It passes the memory's folder to `preprocessing_fn`, and counts the tokens of spans and vocabularies that the memory
+    It passes the memory's tokens to `preprocessing_fn`, and counts the tokens of spans and vocabularies that the memory
     lacks.
     """
 
@@ -61,9 +61,8 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
         span = max(spans)
         memory = None
         if input_dict.get("memory"):
-            uri = artifact_utils.get_single_uri(input_dict["memory"])
-            memory = read_memory(uri)
-            custom_config |= {MEMORY_KEY: uri, SPAN_KEY: span}
+            memory = read_memory(artifact_utils.get_single_uri(input_dict["memory"]))
+            custom_config[REMEMBERED_KEY] = remembered_tokens(memory, spec, span)
         splits = json_format.Parse(exec_properties["splits_config"], transform_pb2.SplitsConfig())
         function = functools.partial(_function(exec_properties["preprocessing_fn"]), custom_config=custom_config)
         schema = _schema(input_dict)

@@ -19,8 +19,9 @@ from components.artifact_types import VocabularyMemory
 from components.transforming.executor import TransformExecutor
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from transform.config.config import Config
-from transform.preprocessing import CONFIG_KEY, MEMORY_KEY, SPAN_KEY
+from transform.preprocessing import CONFIG_KEY, REMEMBERED_KEY, preprocessing_fn
 from transform.schema import schema_text
+from transform.vocabulary_memory import read_memory, remembered_tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +86,14 @@ def execute(
     inputs = {"examples": window, "schema": [schema]}
     inputs |= {"analyzer_cache": [cache]} if cache else {}
     custom_config: dict[str, Any] = {CONFIG_KEY: config.to_json()}
+    function = "transform.preprocessing.preprocessing_fn"
     if memory and executor is StockExecutor:
-        span = max(e.get_int_custom_property("span") for e in window)
-        custom_config |= {MEMORY_KEY: memory.uri, SPAN_KEY: span}
+        function = f"{__name__}.stock_preprocessing_fn"
+        custom_config |= {"memory": memory.uri, "span": max(e.get_int_custom_property("span") for e in window)}
     elif memory:
         inputs["memory"] = [memory]
     parameters = {
-        "preprocessing_fn": "transform.preprocessing.preprocessing_fn",
+        "preprocessing_fn": function,
         "custom_config": json.dumps(custom_config),
         "splits_config": proto_utils.proto_to_json(
             transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"])
@@ -104,6 +106,14 @@ def execute(
     )
     executor(context).Do(inputs, outputs, parameters)
     return outputs
+
+
+def stock_preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
+    """`preprocessing_fn` of TFX's executor, which has no memory: reads the tokens that the project's executor adds."""
+    memory = read_memory(custom_config["memory"])
+    spec = Config.from_json(custom_config[CONFIG_KEY]).spec
+    remembered = remembered_tokens(memory, spec, custom_config["span"])
+    return preprocessing_fn(inputs, {**custom_config, REMEMBERED_KEY: remembered})
 
 
 def run(
