@@ -36,9 +36,9 @@ class TrainerPredictions:
       rows: Serialized raw tf.Examples, without label and weight.
       item_ids: Each row's item id; empty if the row has none, or if the model ranks no items.
       row_scores: The trainer's score of each row, float32 `[rows]`.
-      eval_scores: Its scores of all evaluation examples that tf.Transform wrote, float32, ascending. Beam keeps neither
-        keys nor order, so these are compared as a whole: if two models' scores of each row differ by at most ε, so do
-        their sorted scores.
+      eval_scores: Its scores of all evaluation examples that Transform wrote, float32, ascending. These have no keys,
+        and the trainer reads an example of each file in turn where the dry run reads one file after the other. So they
+        are compared as a whole: if two models' scores of each row differ by at most ε, so do their sorted scores.
     """
 
     rows: list[bytes]
