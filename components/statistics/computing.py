@@ -35,9 +35,10 @@ def statistics_of(
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
     """Computes the statistics of a split, those that TFDV computes with its default options.
 
-    Two fields of a feature of texts are estimates if it has more than `max_values` distinct values, and are exact in
-    TFDV: `unique`, and the counts of the most frequent values (`components.statistics.value_counts`). The histograms of
-    numbers are from sketches with TFDV's error of 1 % of the values; TFDV, too, gets others from other batches.
+    Two fields of a feature of texts are estimates if it has more than `max_values` distinct values, or more than 64 MB
+    of them, and are exact in TFDV: `unique`, and the counts of the most frequent values
+    (`components.statistics.value_counts`). The histograms of numbers are from sketches with TFDV's error of 1 % of the
+    values; TFDV, too, gets others from other batches.
 
     Args:
       files: TFRecord files of serialized tf.Examples, with gzip.

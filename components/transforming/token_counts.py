@@ -31,8 +31,8 @@ HASH_BUCKETS = 2**63 - 1
 #: The ranges of hashes, all of one size. Of 100 million rows, a range has 1.6 million, or some 90 MB.
 NUM_RANGES = 64
 
-#: Rows that are kept in memory: some 60 MB, and twice as much while they are sorted.
-_ROWS_AT_ONCE = 1 << 20
+#: The bytes of rows that are kept in memory, and twice as much while they are sorted: a million rows of 40 bytes each.
+_BYTES_AT_ONCE = 1 << 26
 
 #: Temporary files of a counter; when there are as many, they are merged into one. Each takes a file descriptor.
 _MAX_FILES = 64
@@ -45,7 +45,7 @@ EMPTY_VOCABULARY = b"49d0cd50-04bb-48c0-bc6f-5b575dce351a"
 
 
 class TokenCounter:
-    """Adds up the counts of tokens, batch by batch, with at most `_ROWS_AT_ONCE` rows and a batch in memory.
+    """Adds up the counts of tokens, batch by batch, with at most `_BYTES_AT_ONCE` and a batch in memory.
 
     Args:
       scratch: The path of temporary files, to which a number is added; its folder exists.
@@ -54,7 +54,7 @@ class TokenCounter:
     def __init__(self, scratch: str) -> None:
         self._scratch = scratch
         self._pending: list[pa.Table] = []
-        self._rows = 0
+        self._bytes = 0
         self._files: list[str] = []
         self._numbers = itertools.count()
 
@@ -69,13 +69,13 @@ class TokenCounter:
         """
         columns = [pa.array(hashes), unpacked(joined, lengths), pa.array(counts)]
         self._pending.append(pa.table(columns, schema=_SCHEMA))
-        self._rows += len(lengths)
-        if self._rows >= _ROWS_AT_ONCE:
+        self._bytes += self._pending[-1].nbytes
+        if self._bytes >= _BYTES_AT_ONCE:
             self._pending = [summed(self._pending)]
-            self._rows = self._pending[0].num_rows
-            if self._rows > _ROWS_AT_ONCE // 2:  # with fewer rows, most tokens repeat, and are added up in memory
+            self._bytes = self._pending[0].nbytes
+            if self._bytes > _BYTES_AT_ONCE // 2:  # with fewer, most tokens repeat, and are added up in memory
                 self._write_file(_by_range(self._pending[0]))
-                self._pending, self._rows = [], 0
+                self._pending, self._bytes = [], 0
             if len(self._files) >= _MAX_FILES:
                 earlier, self._files = self._files, []
                 with _opened(earlier) as files:

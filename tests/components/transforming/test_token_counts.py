@@ -53,11 +53,11 @@ def as_dict(table: pa.Table) -> dict[bytes, int]:
     return dict(zip(table["token"].to_pylist(), table["count"].to_pylist(), strict=True))
 
 
-@pytest.mark.parametrize(("rows_at_once", "max_files"), [(7, 64), (7, 3), (100, 64), (1 << 20, 64)])
+@pytest.mark.parametrize(("bytes_at_once", "max_files"), [(200, 64), (200, 3), (2600, 64), (1 << 26, 64)])
 def test_counts_of_batches_are_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, max_files: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_at_once: int, max_files: int
 ) -> None:
-    monkeypatch.setattr(token_counts, "_ROWS_AT_ONCE", rows_at_once)  # writes many temporary files, some, and none
+    monkeypatch.setattr(token_counts, "_BYTES_AT_ONCE", bytes_at_once)  # writes many temporary files, some, and none
     monkeypatch.setattr(token_counts, "_MAX_FILES", max_files)
     rng = random.Random(1)
     tokens = [rng.randbytes(rng.choice([0, 1, 1, 2])) for _ in range(2000)]
@@ -71,14 +71,16 @@ def test_counts_of_batches_are_added(
 def test_temporary_files_are_written_once_there_are_many_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_counts, "_ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(token_counts, "_BYTES_AT_ONCE", 150)  # a batch of two tokens of a letter takes 58
     counter = TokenCounter(str(tmp_path / "scratch"))
     for _ in range(9):
         add(counter, [b"a", b"b"])
     assert not list(tmp_path.iterdir())
     add(counter, [b"c", b"d"])
+    add(counter, [b"e", b"f"])
     assert [path.name for path in tmp_path.iterdir()] == ["scratch-0"]
-    assert as_dict(whole(CountsFile(str(tmp_path / "scratch-0")))) == {b"a": 9, b"b": 9, b"c": 1, b"d": 1}
+    expected = {b"a": 9, b"b": 9, b"c": 1, b"d": 1, b"e": 1, b"f": 1}
+    assert as_dict(whole(CountsFile(str(tmp_path / "scratch-0")))) == expected
 
 
 def test_spans_are_merged_after_they_were_stored(tmp_path: Path) -> None:
