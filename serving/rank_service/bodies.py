@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
 
 from serving.ranking_client.ranked import Explanation, Ranking
 
+# Pydantic makes an error of 1 kB of each mistake, and a body of 4 MB can have millions. So a list is refused at its
+# first mistake (`fail_fast`), and an object with too many keys before its values are validated.
+
 _MAX_FEATURES = 1_000
 _MAX_VALUES = 10_000
+
+#: Bounds the memory of one body. The setting of the client, `max_candidates`, is usually the lower limit.
+_MAX_CANDIDATES = 100_000
+
+#: More than any object of the schema has.
+_MAX_KEYS = 100
 
 #: The largest float32, in decimal digits that do not round up.
 _MAX_NUMBER = 3.4028234e38
@@ -17,10 +27,20 @@ _MAX_NUMBER = 3.4028234e38
 _Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
 _Integer: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
 _Number: TypeAlias = _Integer | Annotated[float, Field(ge=-_MAX_NUMBER, le=_MAX_NUMBER, strict=True)]
-_Numbers: TypeAlias = Annotated[list[_Number], Field(max_length=_MAX_VALUES)]
-_Texts: TypeAlias = Annotated[list[_Text], Field(max_length=_MAX_VALUES)]
+_Numbers: TypeAlias = Annotated[list[_Number], Field(max_length=_MAX_VALUES, fail_fast=True)]
+_Texts: TypeAlias = Annotated[list[_Text], Field(max_length=_MAX_VALUES, fail_fast=True)]
+
+
+def _bounded(value: Any, what: str, most: int) -> Any:
+    if isinstance(value, dict) and len(value) > most:
+        raise PydanticKnownError("too_long", {"field_type": what, "max_length": most, "actual_length": len(value)})
+    return value
+
+
 FeatureValues: TypeAlias = Annotated[
-    dict[str, _Number | _Text | _Numbers | _Texts | None], Field(max_length=_MAX_FEATURES)
+    dict[str, _Number | _Text | _Numbers | _Texts | None],
+    Field(max_length=_MAX_FEATURES),
+    BeforeValidator(lambda value: _bounded(value, "Dictionary", _MAX_FEATURES)),  # pydantic's check is its last
 ]
 #: 250 characters have at most 1,000 bytes in UTF-8, the client's limit.
 ItemId: TypeAlias = Annotated[str, Field(min_length=1, max_length=250)]
@@ -36,6 +56,11 @@ _K: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeVal
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bound(cls, value: Any) -> Any:
+        return _bounded(value, "Object", _MAX_KEYS)
 
 
 class NewItem(_Strict):
@@ -72,7 +97,12 @@ class RankRequest(_Strict):
     )
 
     context: FeatureValues = Field(description="By name, a text, a number, a list of either, or null.")
-    candidates: list[ItemId | NewItem] = Field(min_length=1, description="Item ids, or new items with their features.")
+    candidates: list[ItemId | NewItem] = Field(
+        min_length=1,
+        max_length=_MAX_CANDIDATES,
+        fail_fast=True,
+        description="Item ids, or new items with their features.",
+    )
     k: _K | None = Field(None, description="Return the best k; null: all.")
     logits: bool = Field(False, strict=True, description="Return the wide and deep logits too.")
     explain: bool = Field(
