@@ -41,6 +41,9 @@ _SWITCH_SECONDS = 0.0005
 #: as fast as it can then takes no time from other connections.
 MAX_STREAMS = 100
 
+#: The least time limit of parsing a large body, whose caller may have gone; a body of 8 MiB takes a second.
+_PARSING_SECONDS = 30.0
+
 #: A gRPC connection without calls for this long is closed, which frees its place; the client reconnects.
 _IDLE_MILLISECONDS = 120_000
 
@@ -65,7 +68,9 @@ async def serve(flags: Flags) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Allow as many open files as the system does, since each port may have `max_connections`.
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with contextlib.closing(ParsingProcess(flags.max_waiting)) as parsing:
+    call_seconds = max(_PARSING_SECONDS, flags.timeout_seconds)
+    with contextlib.closing(ParsingProcess(flags.max_waiting, call_seconds)) as parsing:
+        parsing.start()
         await _serve(flags, parsing)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -30,9 +31,8 @@ ROWS = [float(row) for row in range(10_000)]
 
 @pytest.fixture
 def parsing() -> Iterator[ParsingProcess]:
-    process = ParsingProcess(max_waiting=2)
-    yield process
-    process.close()
+    with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=60.0)) as process:
+        yield process
 
 
 def soon(seconds: float = 60.0) -> float:
@@ -87,14 +87,82 @@ def test_what_waits_past_its_deadline_is_not_parsed(parsing: ParsingProcess, tmp
     assert not (tmp_path / "late").exists()
 
 
-def test_what_is_at_work_past_its_deadline_is_ended(parsing: ParsingProcess) -> None:
-    async def calls() -> tuple[object, object]:
-        called = (parsing.run(soon(0.5), time.sleep, 600.0), parsing.run(soon(), abs, -1))
-        return await asyncio.gather(*called, return_exceptions=True)
+def test_a_caller_s_deadline_does_not_end_the_start(parsing: ParsingProcess) -> None:
+    """The start takes longer than these callers wait."""
+
+    async def calls() -> int:
+        end = soon()
+        while time.monotonic() < end:
+            with contextlib.suppress(ServingError):
+                return await parsing.run(soon(0.05), os.getpid)
+        raise AssertionError("no call was answered")
+
+    assert asyncio.run(calls()) != os.getpid()
+
+
+def test_a_caller_that_gives_up_does_not_end_the_process(parsing: ParsingProcess, tmp_path: Path) -> None:
+    async def calls() -> tuple[int, object, int]:
+        pid = await parsing.run(soon(), os.getpid)
+        late = await asyncio.gather(parsing.run(soon(0.1), time.sleep, 0.5), return_exceptions=True)
+        cancelled = asyncio.create_task(parsing.run(soon(), os.mkdir, tmp_path / "done"))
+        while not parsing.num_waiting:
+            await asyncio.sleep(0)
+        while parsing.num_waiting:
+            await asyncio.sleep(0.01)
+        cancelled.cancel()
+        return pid, late[0], await parsing.run(soon(), os.getpid)
+
+    pid, late, after = asyncio.run(calls())
+    assert code_of(late)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert after == pid
+    assert (tmp_path / "done").exists()
+
+
+def test_a_deadline_in_the_past(parsing: ParsingProcess, tmp_path: Path) -> None:
+    async def calls() -> tuple[object, int]:
+        late = await asyncio.gather(parsing.run(soon(-1.0), os.mkdir, tmp_path / "late"), return_exceptions=True)
+        return late[0], await parsing.run(soon(), abs, -1)
 
     late, next_one = asyncio.run(calls())
     assert code_of(late)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
     assert next_one == 1
+    assert not (tmp_path / "late").exists()
+
+
+def test_what_is_at_work_past_the_time_limit_is_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether or not its caller still waits."""
+
+    async def calls(parsing: ParsingProcess) -> list[Any]:
+        first = await parsing.run(soon(), os.getpid)
+        late = await asyncio.gather(parsing.run(soon(), time.sleep, 600.0), return_exceptions=True)
+        second = await parsing.run(soon(), os.getpid)
+        gone = await asyncio.gather(parsing.run(soon(0.1), time.sleep, 600.0), return_exceptions=True)
+        return [first, late[0], second, gone[0], await parsing.run(soon(), os.getpid)]
+
+    with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=0.5)) as parsing:
+        first, late, second, gone, third = asyncio.run(calls(parsing))
+    assert len({first, second, third}) == 3
+    assert code_of(late) == (grpc.StatusCode.DEADLINE_EXCEEDED, "a body must be parsed within 0.5 seconds")
+    assert code_of(gone)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["reason"], line["exit_code"]) for line in logged] == [
+        ("a body must be parsed within 0.5 seconds", -signal.SIGKILL)
+    ] * 2
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+def test_it_can_be_closed_while_it_starts(seconds: float) -> None:
+    """A start that was begun delays no end, and leaves no process."""
+
+    async def close_soon() -> None:
+        with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=60.0)) as parsing:
+            parsing.start()
+            await asyncio.sleep(seconds)
+
+    before = children(os.getpid())
+    asyncio.run(close_soon())
+    left = set(children(os.getpid())) - set(before)
+    assert all(b"resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left)
 
 
 def during(parsing: ParsingProcess, number: int, seconds: float) -> Any:
@@ -142,6 +210,11 @@ def parser_of(server: Server) -> int:
     pids = children(server.process.pid)
     (parser,) = [pid for pid in pids if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return parser
+
+
+def test_it_starts_with_the_server(models: Path) -> None:
+    with running("--models", models) as server:
+        assert parser_of(server)
 
 
 @pytest.mark.parametrize("end", [Server.stop, lambda server: server.process.kill()])
