@@ -7,10 +7,13 @@ and are daemons.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
+
+from serving.model_server.logs import log
 
 _R = TypeVar("_R")
 _Args = TypeVarTuple("_Args")
@@ -39,8 +42,7 @@ def start(function: Callable[[*_Args], _R], *arguments: *_Args, behind_requests:
 
     def run() -> None:
         if behind_requests:
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-            os.nice(_NICENESS)
+            _give_way()
         try:
             result = function(*arguments)
         except Exception as error:  # raised where the future is awaited
@@ -51,3 +53,25 @@ def start(function: Callable[[*_Args], _R], *arguments: *_Args, behind_requests:
 
     threading.Thread(target=run, daemon=True, name=function.__name__).start()
     return future
+
+
+def _give_way() -> None:
+    """Lowers this thread's priority, if the system allows it; otherwise the function still has to run."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError as error:
+        _log_once(str(error))
+    lower_niceness()
+
+
+def lower_niceness() -> None:
+    """Lets other threads go before this thread, or this process with one thread; logs if the system refuses it."""
+    try:
+        os.nice(_NICENESS)
+    except OSError as error:
+        _log_once(str(error))
+
+
+@functools.cache
+def _log_once(reason: str) -> None:
+    log("warning", "a thread or process keeps its priority", reason=reason)

@@ -10,7 +10,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -20,12 +19,10 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import grpc
 
+from serving.model_server import background
 from serving.model_server.errors import ServingError
 from serving.model_server.logs import log
 from serving.model_server.protos import import_protos_alone
-
-#: The process's niceness: if the processors are busy, other requests go first.
-_NICENESS = 10
 
 #: The time limit of its start, which takes a second or two.
 _START_SECONDS = 60.0
@@ -238,7 +235,7 @@ class _Helper:
 
 def _answer_calls(connection: Connection) -> None:
     """Answers calls until the server ends, however it ends; the process runs this function."""
-    os.nice(_NICENESS)
+    background.lower_niceness()
     import_protos_alone()
     from serving.model_server import json_requests, json_responses, wire  # noqa: F401 - the calls' modules
 
