@@ -168,8 +168,10 @@ class Manager(ServedVersions):
         self._find_models, self.configs = None, {}
         if self._updates:
             await asyncio.wait(self._updates.values(), timeout=seconds)
-        for task in self._updates.values():
+        cancelled = list(self._updates.values())
+        for task in cancelled:
             task.cancel()
+        await asyncio.gather(*cancelled, return_exceptions=True)  # only now is `overdue` what their threads still read
         for version in self.all_versions():
             if version.servable:
                 version.servable.cancel()

@@ -1,4 +1,4 @@
-"""Tests that versions loaded for a new configuration are freed if it does not take effect."""
+"""Tests that loaded versions are freed if a new configuration does not take effect, and of an end during a load."""
 
 from __future__ import annotations
 
@@ -124,3 +124,30 @@ def test_a_model_that_goes_is_gone_once_the_change_is_done(
             found.resolve(model_pb2.ModelSpec(name="a"))
 
     asyncio.run(reconfigure())
+
+
+def test_a_version_that_still_loads_at_the_end_is_overdue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process must then end without the libraries' clean-up, which would crash the thread that loads."""
+    begun, end = threading.Event(), threading.Event()
+
+    def load(path: str, num_threads: int) -> tuple[float, Loaded]:
+        begun.set()
+        end.wait(60)
+        return 0.0, Loaded(path)
+
+    async def stop_during_the_load() -> list[str]:
+        configs = [_config(tmp_path, "a")]
+        found = Manager(lambda: configs, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        watching = asyncio.create_task(found.watch(60))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        watching.cancel()
+        await found.close(0.01)
+        overdue = found.overdue
+        end.set()
+        while found.overdue:
+            await asyncio.sleep(0.01)
+        return overdue
+
+    monkeypatch.setattr(loading, "load_version", load)
+    assert asyncio.run(stop_during_the_load()) == [str(tmp_path / "a" / "2")]
