@@ -57,11 +57,12 @@ class Metrics:
         version: str,
         signature: str,
         code: grpc.StatusCode,
-        seconds: float,
+        seconds: float | None,
     ) -> None:
-        """Counts an answered request."""
+        """Counts an answered request; without `seconds`, not in the histogram of times."""
         self._requests.labels(protocol, method, model, version, signature, code.name).inc()
-        self._seconds.labels(protocol, method, model, signature).observe(seconds)
+        if seconds is not None:
+            self._seconds.labels(protocol, method, model, signature).observe(seconds)
 
     def page(self) -> bytes:
         """All metrics in Prometheus's text format."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import re
 import time
 import urllib.parse
 import zlib
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import TypeVar, TypeVarTuple
 
 import grpc
@@ -133,6 +134,7 @@ class Rest:
     def _guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             if not self._access.is_caller(request.headers.get(auth.HEADER)):
+                self._count_refusal(request, grpc.StatusCode.UNAUTHENTICATED)
                 return _refused(ServingError(grpc.StatusCode.UNAUTHENTICATED, auth.UNAUTHENTICATED))
             return await answer(request)
 
@@ -155,21 +157,49 @@ class Rest:
         return Response(self._metrics.page(), media_type=_PROMETHEUS)
 
     async def _v1(self, request: Request) -> Response:
-        path = request.scope["raw_path"].decode("ascii", "replace")
+        path = _path(request)
         if request.method == "GET" and path == self._prometheus_path:
             return await self._page(request)
         try:
             if request.method == "POST" and (found := _PREDICTION.fullmatch(path)):
                 with self._unfinished.one(limit := asyncio.timeout(self._timeout_seconds)) as unfinished:
-                    body = await self._body(request, unfinished, limit)
-                    return await self._predict(_spec(found), found["verb"].lower(), body, request.client)
+                    with self._refusals_counted(request):
+                        body = await self._body(request, unfinished, limit)
+                        spec = _spec(found)
+                    return await self._predict(spec, found["verb"].lower(), body, request.client)
             if request.method == "GET" and (found := _STATUS.fullmatch(path)):
-                return await self._about(_spec(found), bool(found["metadata"]))
+                with self._refusals_counted(request):
+                    spec = _spec(found)
+                    if not spec.name:
+                        raise invalid("Missing model name in request.")
+                return await self._about(spec, bool(found["metadata"]))
             if not path.lower().startswith("/v1/"):
                 return _no_page(request, None)
-            raise invalid(f"Malformed request: {request.method} {path[:200]}")
+            with self._refusals_counted(request):
+                raise invalid(f"Malformed request: {request.method} {path[:200]}")
         except ServingError as error:
             return _refused(error)
+
+    @contextlib.contextmanager
+    def _refusals_counted(self, request: Request) -> Iterator[None]:
+        """Counts a request that is refused within the block, which is before it is `observed`."""
+        try:
+            yield
+        except ServingError as error:
+            self._count_refusal(request, error.code)
+            raise
+
+    def _count_refusal(self, request: Request, code: grpc.StatusCode) -> None:
+        """Counts a refused request, without a time: it may have waited for its client only."""
+        method = model = ""
+        path = _path(request)
+        if found := _PREDICTION.fullmatch(path):
+            method = found["verb"].capitalize()
+        elif found := _STATUS.fullmatch(path):
+            method = "GetModelMetadata" if found["metadata"] else "GetModelStatus"
+        if found and found["name"] in self._inference.manager.by_model:  # others would make a series each
+            model = found["name"]
+        self._metrics.count("rest", method, model, "", "", code, None)
 
     async def _predict(self, spec: model_pb2.ModelSpec, verb: str, body: _Body, caller: Hashable) -> Response:
         call = Call("rest", verb.capitalize(), time.monotonic() + self._timeout_seconds, caller)
@@ -254,8 +284,6 @@ class Rest:
         )
 
     async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:
-        if not spec.name:
-            raise invalid("Missing model name in request.")
         call = Call("rest", "GetModelMetadata" if metadata else "GetModelStatus", time.monotonic())
         if metadata:
             wanted = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
@@ -301,6 +329,11 @@ def _gunzipped(body: bytes, max_bytes: int) -> bytes:
 
 def _too_large(max_bytes: int) -> ServingError:
     return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"a request's body must have at most {max_bytes} bytes")
+
+
+def _path(request: Request) -> str:
+    path: bytes = request.scope["raw_path"]
+    return path.decode("ascii", "replace")
 
 
 def _spec(found: re.Match[str]) -> model_pb2.ModelSpec:

@@ -77,6 +77,40 @@ def test_metrics(models: Path) -> None:
     assert values[f'wdr_request_seconds_bucket{{le="+Inf",{served}}}'] == "3.0"
 
 
+def test_requests_that_are_refused_before_they_are_parsed_are_counted(models: Path, tmp_path: Path) -> None:
+    """A name that no model has is not a label, since each would make a series."""
+    (tmp_path / "token").write_text("secret\n")
+    options = ("--token-file", tmp_path / "token", "--max-message-bytes", "100", "--timeout-seconds", "2")
+    with running("--models", models, *options) as server:
+        server.rest.post(PREDICT, content=BODY)
+        server.rest.get("/v1/models/no")
+        server.rest.headers["authorization"] = "Bearer secret"
+        server.rest.post(PREDICT, content=b" " * 101)
+        server.rest.post("/v1/models/no:classify", content=b" " * 101)
+        server.rest.get("/v1/models")
+        with socket.create_connection(("localhost", server.rest_port), timeout=30) as connection:
+            head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer secret\r\ncontent-length: 9\r\n\r\n"
+            connection.sendall(head.encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1 504 ")
+        page = server.rest.get("/metrics").text
+    values = dict(line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("wdr_request"))
+
+    def series(code: str, method: str, model: str) -> str:
+        return (
+            f'wdr_requests_total{{code="{code}",method="{method}",model="{model}",protocol="rest",signature="",'
+            'version=""}'
+        )
+
+    assert values == {
+        series("UNAUTHENTICATED", "Predict", MODEL): "1.0",
+        series("UNAUTHENTICATED", "GetModelStatus", ""): "1.0",
+        series("RESOURCE_EXHAUSTED", "Predict", MODEL): "1.0",
+        series("RESOURCE_EXHAUSTED", "Classify", ""): "1.0",
+        series("INVALID_ARGUMENT", "GetModelStatus", ""): "1.0",
+        series("DEADLINE_EXCEEDED", "Predict", MODEL): "1.0",
+    }
+
+
 def test_reflection_tells_of_services_and_messages(server: Server) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
     asked = [
