@@ -42,11 +42,10 @@ def predictions(outputs: Mapping[str, tensor_pb2.TensorProto], by_row: bool) -> 
     """
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
-    if by_row:
-        _check_rows(outputs)
-    columns = {name: _nested(name, proto) for name, proto in sorted(outputs.items())}
     if not by_row:
+        columns = {name: _nested(name, proto) for name, proto in sorted(outputs.items())}
         return _object({"outputs": next(iter(columns.values())) if len(columns) == 1 else _object(columns)})
+    _check_rows(outputs)
     rows = {name: _rows(name, proto) for name, proto in sorted(outputs.items())}
     if len(rows) == 1:
         return _object({"predictions": _list(next(iter(rows.values())))})
