@@ -93,7 +93,7 @@ def _refusal(code: grpc.StatusCode, sentence: str) -> grpc.RpcMethodHandler:
     async def refuse(_: Any, context: grpc.aio.ServicerContext) -> None:
         await context.abort(code, sentence)
 
-    return grpc.unary_unary_rpc_method_handler(refuse)
+    return grpc.stream_unary_rpc_method_handler(refuse)  # of a unary one, gRPC would read the message first
 
 
 def is_loopback(host: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
+from grpc_health.v1 import health, health_pb2
 
 from serving.model_server.calls import Call, observed
 from serving.model_server.errors import ServingError, invalid
@@ -17,6 +18,7 @@ from serving.model_server.model_service import ModelStatus
 from serving.model_server.parsing_process import ParsingProcess
 from serving.model_server.parsing_turns import ParsingTurns
 from serving.model_server.services import METHODS, PACKAGE
+from serving.model_server.unread_messages import UnreadMessages
 from serving.model_server.wire import LARGE_BYTES, Counted, excess_of_parts
 
 #: The most characters of an error message: gRPC sends it in HTTP/2 trailers, which have at most 8 kB in all.
@@ -43,12 +45,13 @@ class GrpcServices:
           models: Answers ModelService's requests.
           metrics: Counts requests.
           parsing: Counts the parts of large messages.
-          timeout_seconds: The deadline of a request that brings none.
+          timeout_seconds: The time for a message to arrive, and the deadline of a request that brings none.
         """
         self._metrics = metrics
         self._max_examples = inference.limits.max_strings
         self._timeout_seconds = timeout_seconds
         self._turns = ParsingTurns()
+        self._unread = UnreadMessages(timeout_seconds)
         self._parsing = parsing
         self._answers: dict[str, _Answer] = {
             "Predict": inference.predict,
@@ -65,6 +68,22 @@ class GrpcServices:
         for service in services:
             handlers = {name: self._handler(name, request) for name, (request, _) in METHODS[service].items()}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{service}", handlers),))
+
+    def add_health_to(self, server: grpc.aio.Server, alive: health.aio.HealthServicer) -> None:
+        """Adds the health service to a server; its messages are bounded as those of the other services."""
+
+        async def check(_: Any, context: grpc.aio.ServicerContext) -> health_pb2.HealthCheckResponse:
+            return await alive.Check(await self._unread.read(context), context)
+
+        async def watch(_: Any, context: grpc.aio.ServicerContext) -> None:
+            await alive.Watch(await self._unread.read(context), context)
+
+        forms = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
+        handlers = {
+            "Check": grpc.stream_unary_rpc_method_handler(check, *forms),
+            "Watch": grpc.stream_stream_rpc_method_handler(watch, *forms),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(health.SERVICE_NAME, handlers),))
 
     def _handler(self, method: str, request_type: type[Message]) -> grpc.RpcMethodHandler:
         name = request_type.DESCRIPTOR.name
@@ -87,7 +106,12 @@ class GrpcServices:
                     raise ServingError(grpc.StatusCode.INTERNAL, f"a request must be a serialized {name}") from error
             return await self._answers[method](request, call)
 
-        async def handle(serialized: bytes, context: grpc.aio.ServicerContext) -> Any:
+        async def handle(_: Any, context: grpc.aio.ServicerContext) -> Any:
+            try:
+                serialized = await self._unread.read(context)
+            except grpc.aio.AbortError:
+                self._metrics.count("grpc", method, "", "", "", context.code(), None)
+                raise
             remaining = context.time_remaining()
             seconds = self._timeout_seconds if remaining is None else remaining
             call = Call("grpc", method, time.monotonic() + seconds, context.peer())
@@ -96,4 +120,4 @@ class GrpcServices:
             except ServingError as error:
                 await context.abort(error.code, error.message[:_MAX_MESSAGE])
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return grpc.stream_unary_rpc_method_handler(handle)

@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 import uvicorn
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 
 from serving.model_server import auth, config_files, reflection, servable, services
 from serving.model_server.credentials import Credentials, read_credentials
@@ -178,7 +178,7 @@ async def _start_grpc(
     )
     grpc_services.add_to(server, port.services)
     alive = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(alive, server)
+    grpc_services.add_health_to(server, alive)
     reflection.enable(server, port.services)
     address = f"[{port.host}]:{port.number}" if ":" in port.host else f"{port.host}:{port.number}"
     try:

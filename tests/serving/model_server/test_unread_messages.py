@@ -1,0 +1,85 @@
+"""Tests of gRPC requests whose message does not arrive: no token is needed to send them, so they must be bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from serving.model_server.unread_messages import MAX_SLOW
+from tests.serving.model_server.hostile_requests import PREDICTION
+from tests.serving.model_server.requests import refusal
+from tests.serving.model_server.running import Server, running, wait_for
+from tests.serving.model_server.tiny_models import x_request
+
+#: The time within which a message must arrive.
+SECONDS = 5
+TOKEN = (("authorization", "Bearer secret"),)
+
+
+@pytest.fixture(scope="module")
+def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that requires a token. No request below is an error of its own."""
+    token = tmp_path_factory.mktemp("token") / "token"
+    token.write_text("secret\n", encoding="utf-8")
+    with running("--models", models, "--token-file", token, "--timeout-seconds", str(SECONDS)) as server:
+        yield server
+        assert [line for line in server.log if line["level"] != "info"] == []
+
+
+@pytest.fixture
+def never() -> Iterator[Callable[[], Iterator[bytes]]]:
+    """A function that makes the messages of a client that sends none, nor ends its stream until the test ends."""
+    end = threading.Event()
+
+    def wait() -> Iterator[bytes]:
+        end.wait()
+        yield from ()
+
+    yield wait
+    end.set()
+
+
+def stream(server: Server, path: str) -> Any:
+    """Calls a unary method, as which a stream of one message is the same on the wire."""
+    return server.channel.stream_unary(path)
+
+
+def test_without_a_token_a_call_is_refused_before_its_message(
+    guarded: Server, never: Callable[[], Iterator[bytes]]
+) -> None:
+    code, sentence = refusal(stream(guarded, PREDICTION + "Predict"), never(), timeout=60)
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+    assert sentence.startswith("a request must have the header `authorization: Bearer TOKEN`")
+
+
+@pytest.mark.parametrize("path", [PREDICTION + "Predict", "/grpc.health.v1.Health/Check"])
+def test_a_message_that_never_arrives(guarded: Server, never: Callable[[], Iterator[bytes]], path: str) -> None:
+    found = refusal(stream(guarded, path), never(), timeout=60, metadata=TOKEN)
+    assert found == (grpc.StatusCode.DEADLINE_EXCEEDED, f"a request's message must come within {SECONDS} seconds")
+    guarded.rest.headers["authorization"] = TOKEN[0][1]
+    page = guarded.rest.get("/metrics").text
+    labels = 'method="Predict",model="",protocol="grpc",signature="",version=""'
+    assert ("Predict" not in path) or f'wdr_requests_total{{code="DEADLINE_EXCEEDED",{labels}}} 1.0' in page
+
+
+def test_a_call_without_a_message(guarded: Server) -> None:
+    found = refusal(stream(guarded, PREDICTION + "Predict"), iter(()), timeout=60, metadata=TOKEN)
+    assert found == (grpc.StatusCode.INVALID_ARGUMENT, "a request must have a message")
+
+
+def test_of_too_many_slow_messages_the_oldest_is_dropped(guarded: Server, never: Callable[[], Iterator[bytes]]) -> None:
+    call = stream(guarded, PREDICTION + "Predict")
+    slow = [call.future(never(), metadata=TOKEN) for _ in range(MAX_SLOW + 1)]
+    wait_for(slow[0].done, "the refusal of the oldest")
+    expected = f"{MAX_SLOW} messages are arriving slowly already; try again later"
+    assert (slow[0].code(), slow[0].details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
+    assert not any(each.done() for each in slow[1:])
+    assert list(guarded.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val) == [3.5]
+    for each in slow[1:]:
+        each.cancel()
+    assert list(guarded.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val) == [3.5]
