@@ -68,10 +68,13 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     Args:
       access: The tokens.
       trusts_all: Whether all callers of the port are operators, since only this machine can reach it.
+      count_refusal: Counts a refused request, by the path of its method and the code.
     """
 
-    def __init__(self, access: Access, trusts_all: bool) -> None:
-        self._access, self._trusts_all = access, trusts_all
+    def __init__(
+        self, access: Access, trusts_all: bool, count_refusal: Callable[[str, grpc.StatusCode], object]
+    ) -> None:
+        self._access, self._trusts_all, self._count_refusal = access, trusts_all, count_refusal
         self._unauthenticated = _refusal(grpc.StatusCode.UNAUTHENTICATED, UNAUTHENTICATED)
         self._permission_denied = _refusal(grpc.StatusCode.PERMISSION_DENIED, _PERMISSION_DENIED)
 
@@ -83,8 +86,10 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         """Passes a call on, or refuses it."""
         header = dict(details.invocation_metadata).get(HEADER)
         if not details.method.startswith(_OPEN_SERVICES) and not self._access.is_caller(header):
+            self._count_refusal(details.method, grpc.StatusCode.UNAUTHENTICATED)
             return self._unauthenticated
         if details.method in _OPERATORS_METHODS and not (self._trusts_all or self._access.is_operator(header)):
+            self._count_refusal(details.method, grpc.StatusCode.PERMISSION_DENIED)
             return self._permission_denied
         return await continuation(details)
 

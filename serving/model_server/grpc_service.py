@@ -69,6 +69,11 @@ class GrpcServices:
             handlers = {name: self._handler(name, request) for name, (request, _) in METHODS[service].items()}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{service}", handlers),))
 
+    def count_refusal(self, path: str, code: grpc.StatusCode) -> None:
+        """Counts a request that is refused before it is read, without a time; `path` is what it has for a method."""
+        method = path.rpartition("/")[2]
+        self._metrics.count("grpc", method if method in self._answers else "", "", "", "", code, None)
+
     def add_health_to(self, server: grpc.aio.Server, alive: health.aio.HealthServicer) -> None:
         """Adds the health service to a server; its messages are bounded as those of the other services."""
 
@@ -110,7 +115,7 @@ class GrpcServices:
             try:
                 serialized = await self._unread.read(context)
             except grpc.aio.AbortError:
-                self._metrics.count("grpc", method, "", "", "", context.code(), None)
+                self.count_refusal(method, context.code())
                 raise
             remaining = context.time_remaining()
             seconds = self._timeout_seconds if remaining is None else remaining

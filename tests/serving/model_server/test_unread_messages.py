@@ -49,22 +49,29 @@ def stream(server: Server, path: str) -> Any:
     return server.channel.stream_unary(path)
 
 
+def count(server: Server, code: str, method: str) -> str:
+    """The number of requests over gRPC that were refused before they were read."""
+    page = server.rest.get("/metrics", headers=dict(TOKEN)).text
+    labels = f'code="{code}",method="{method}",model="",protocol="grpc",signature="",version=""'
+    return dict(line.rsplit(" ", 1) for line in page.splitlines())[f"wdr_requests_total{{{labels}}}"]
+
+
 def test_without_a_token_a_call_is_refused_before_its_message(
     guarded: Server, never: Callable[[], Iterator[bytes]]
 ) -> None:
     code, sentence = refusal(stream(guarded, PREDICTION + "Predict"), never(), timeout=60)
     assert code is grpc.StatusCode.UNAUTHENTICATED
     assert sentence.startswith("a request must have the header `authorization: Bearer TOKEN`")
+    refusal(stream(guarded, "/no/such"), never(), timeout=60)
+    assert count(guarded, "UNAUTHENTICATED", "Predict") == count(guarded, "UNAUTHENTICATED", "") == "1.0"
 
 
 @pytest.mark.parametrize("path", [PREDICTION + "Predict", "/grpc.health.v1.Health/Check"])
 def test_a_message_that_never_arrives(guarded: Server, never: Callable[[], Iterator[bytes]], path: str) -> None:
     found = refusal(stream(guarded, path), never(), timeout=60, metadata=TOKEN)
     assert found == (grpc.StatusCode.DEADLINE_EXCEEDED, f"a request's message must come within {SECONDS} seconds")
-    guarded.rest.headers["authorization"] = TOKEN[0][1]
-    page = guarded.rest.get("/metrics").text
-    labels = 'method="Predict",model="",protocol="grpc",signature="",version=""'
-    assert ("Predict" not in path) or f'wdr_requests_total{{code="DEADLINE_EXCEEDED",{labels}}} 1.0' in page
+    if path.endswith("Predict"):
+        assert count(guarded, "DEADLINE_EXCEEDED", "Predict") == "1.0"
 
 
 def test_a_call_without_a_message(guarded: Server) -> None:
