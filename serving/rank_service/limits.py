@@ -8,9 +8,16 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.model_server.unfinished_bodies import UnfinishedBodies, UnfinishedBody
+
+#: The bodies that have not arrived whole may take as many bytes together as this many of the longest.
+_MAX_BODIES = 16
+
 
 class BodyLimit:
-    """ASGI middleware that passes on requests with a whole body; answers 413 if it is too long, 408 if it is too slow.
+    """ASGI middleware that passes on requests with a whole body.
+
+    It answers 413 if the body is too long, 408 if it is too slow, and 429 if it stalls while others need its memory.
 
     Args:
       app: The ASGI application.
@@ -20,6 +27,7 @@ class BodyLimit:
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
         self._app, self._max_bytes, self._seconds = app, max_bytes, seconds
+        self._unfinished = UnfinishedBodies(_MAX_BODIES * max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -29,12 +37,13 @@ class BodyLimit:
         if length.isdigit() and int(length) > self._max_bytes:
             await self._refuse_length(send, int(length))
             return
-        try:
-            async with asyncio.timeout(self._seconds):
-                body = await self._read(receive)
-        except TimeoutError:
-            await _refuse(send, 408, f"a request's body must come within {self._seconds:g} seconds")
-            return
+        with self._unfinished.one(limit := asyncio.timeout(self._seconds)) as unfinished:
+            try:
+                async with limit:
+                    body = await self._read(receive, unfinished)
+            except TimeoutError:
+                await self._refuse_late(send, unfinished)
+                return
         if body is None:
             return
         if len(body) > self._max_bytes:
@@ -47,16 +56,25 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _read(self, receive: Receive) -> bytearray | None:
+    async def _read(self, receive: Receive, unfinished: UnfinishedBody) -> bytearray | None:
         """The body, or its beginning if it is too long; None if the client has disconnected."""
         body, more = bytearray(), True
         while more and len(body) <= self._max_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
-            body += message.get("body", b"")
+            part = message.get("body", b"")
+            unfinished.add(len(part))
+            body += part
             more = message.get("more_body", False)
         return body
+
+    async def _refuse_late(self, send: Send, unfinished: UnfinishedBody) -> None:
+        if unfinished.dropped:
+            rule = f"unfinished bodies of {self._unfinished.max_bytes:,} bytes are there already; try again later"
+            await _refuse(send, 429, rule)
+        else:
+            await _refuse(send, 408, f"a request's body must come within {self._seconds:g} seconds")
 
     async def _refuse_length(self, send: Send, received: int) -> None:
         rule = f"the body must have at most {self._max_bytes:,} bytes"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -154,6 +156,25 @@ def test_a_request_that_does_not_come_to_its_end_is_answered_408(
             received = b"".join(iter(lambda: connection.recv(65536), b""))
     assert received.startswith(b"HTTP/1.1 408 ")
     assert json.loads(received.partition(b"\r\n\r\n")[2]) == {"error": problem}
+
+
+def test_bodies_that_stall_are_dropped_for_others(server: str, tmp_path: Path) -> None:
+    """17 bodies of 950 bytes are more than the 16 x 1,000 bytes that unfinished ones may have."""
+    head = b"POST /rank HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+    options = ("--max-body-bytes", "1000", "--deadline-seconds", "20")
+    with ranking_service(server, "tiny", tmp_path / "log", *options) as url, contextlib.ExitStack() as stack:
+        host, port = url.removeprefix("http://").split(":")
+        stalled = [stack.enter_context(socket.create_connection((host, int(port)), timeout=60)) for _ in range(17)]
+        for connection in stalled:
+            connection.sendall(head + b" " * 950)
+        readable, _, _ = select.select(stalled, [], [], 60)
+        (dropped,) = readable
+        received = b"".join(iter(lambda: dropped.recv(65536), b""))
+        answer = rank(url, context={}, candidates=["app_1"])
+    assert received.startswith(b"HTTP/1.1 429 ")
+    problem = "unfinished bodies of 16,000 bytes are there already; try again later"
+    assert json.loads(received.partition(b"\r\n\r\n")[2]) == {"error": problem}
+    assert answer.status_code == 200
 
 
 def test_health(service: str) -> None:
