@@ -24,12 +24,14 @@ def null_words(null_values: Sequence[str], *, trim: bool) -> frozenset[str]:
     return frozenset({"", *(trimmed(word) if trim else word for word in null_values)})
 
 
-def null_numbers(null_values: Sequence[str]) -> frozenset[float]:
-    """The numbers, float32, that mean "no value": the entries of `null_values` that parse as numbers."""
+def null_numbers(
+    null_values: Sequence[str], kind: type[np.float32] | type[np.float64] = np.float32
+) -> frozenset[float]:
+    """The numbers, of a kind, that mean "no value": the entries of `null_values` that parse as numbers."""
     numbers = set()
     for word in null_values:
         try:
-            numbers.add(float(np.float32(word)))
+            numbers.add(float(kind(word)))
         except ValueError:  # a text, not a number
             continue
     return frozenset(numbers)

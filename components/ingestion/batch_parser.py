@@ -74,6 +74,7 @@ class BatchParser:
             trim: pa.array(sorted(null_words(null_values, trim=trim)), pa.string()) for trim in (True, False)
         }
         self._null_numbers = np.array(sorted(null_numbers(null_values)))
+        self._null_times = np.array(sorted(null_numbers(null_values, np.float64)))
         self._separator = list_separator
         self._limits = limits
 
@@ -133,9 +134,9 @@ class BatchParser:
             case "flag":
                 plain = self._flag(raw)
             case "weight":
-                plain = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers <= MAX_WEIGHT))
+                plain = self._weight(raw)
             case _:
-                plain = _timestamp(raw)
+                plain = self._timestamp(raw)
         return Plain(plain.values.cast(TYPES[column.kind], safe=False), odd | plain.odd)
 
     def _texts(self, raw: pa.Array, trim: bool) -> Plain:
@@ -165,7 +166,8 @@ class BatchParser:
             return _in_range(raw, lambda numbers: (numbers == 0) | (numbers == 1), pa.types.is_boolean)
         if rule.at_least is not None:
             numbers, is_null, odd = _numbers(raw)
-            labels, odd = numbers >= rule.at_least, odd | (np.isnan(numbers) & ~is_null)
+            labels, odd = numbers >= rule.at_least, odd | (~(np.abs(numbers) <= MAX_FLOAT) & ~is_null)
+            is_null = is_null | self._null_among(numbers)
         else:
             texts, odd = self._string(raw, column)
             is_null, labels = _is_null(texts), _is_one_of(texts, rule.positive)
@@ -202,6 +204,16 @@ class BatchParser:
     def _float(self, raw: pa.Array) -> Plain:
         numbers, is_null, odd = _numbers(raw)
         return Plain(pa.array(numbers, mask=is_null | self._null_among(numbers)), odd | (np.abs(numbers) > MAX_FLOAT))
+
+    def _weight(self, raw: pa.Array) -> Plain:
+        weights, odd = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers <= MAX_WEIGHT))
+        is_null = self._null_among(np.asarray(pc.fill_null(weights, np.nan)))
+        return Plain(pa.array(np.asarray(pc.fill_null(weights, 0.0)), mask=is_null), odd)
+
+    def _timestamp(self, raw: pa.Array) -> Plain:
+        times, odd = _timestamp(raw)
+        seconds = np.asarray(pc.fill_null(times, 0.0))
+        return Plain(pa.array(seconds, mask=_is_null(times) | np.isin(seconds, self._null_times)), odd)
 
     def _flag(self, raw: pa.Array) -> Plain:
         """Whether each value is 1; not, if it is missing."""

@@ -144,6 +144,7 @@ class RowParser:
 
     A string is trimmed first if its column says so. It is a missing value if it is then empty or one of the null
     values; a number is a missing value if a null value spells that number. This is the rule of `transform.raw_texts`.
+    A label without a `label_rule` is missing by its text only; a time, if a null value spells its seconds since 1970.
 
     A text of a column from which features are derived must have the column's form (`transform.derived_times`).
 
@@ -158,6 +159,7 @@ class RowParser:
         self.columns = tuple(columns)
         self._nulls = {trim: null_words(null_values, trim=trim) for trim in (True, False)}
         self._null_numbers = null_numbers(null_values)
+        self._null_times = null_numbers(null_values, np.float64)
         self._separator = list_separator
         self._limits = limits
         parsers: dict[str, Callable[[Any, Column], Any]] = {
@@ -209,15 +211,14 @@ class RowParser:
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         number = float(value) if isinstance(value, bool) else _number(value)
-        if number is not None and self._is_null_number(number):
+        if number is not None and (math.isnan(number) or self._is_null_number(number)):
             return None
         if number not in (0.0, 1.0):
             raise RowError("bad_type", f"`{column.name}` must be 0, 1, true or false. Received: {str(value)[:40]!a}")
         return number == 1.0
 
     def _is_null_number(self, number: float) -> bool:
-        if math.isnan(number):
-            return True
+        """Whether a null value spells the number; not of NaN."""
         return bool(self._null_numbers) and abs(number) <= MAX_FLOAT and float(np.float32(number)) in self._null_numbers
 
     def _text(self, text: str, column: Column) -> str | None:
@@ -294,15 +295,15 @@ class RowParser:
             return None
         if abs(number) > MAX_FLOAT:
             raise RowError("bad_type", f"`{name}` must be a finite 32-bit number. Received: {str(value)[:40]!a}")
-        return None if self._null_numbers and float(np.float32(number)) in self._null_numbers else number
+        return None if self._is_null_number(number) else number
 
-    def _label(self, value: Any, column: Column) -> int:
+    def _label(self, value: Any, column: Column) -> int | None:
         name, rule = column.name, column.label_rule
         if rule is not None and rule.at_least is not None:
             number = _number(value)
             if number is None or math.isnan(number):
                 raise RowError("bad_label", f"`{name}` must be a number. Received: {str(value)[:40]!a}")
-            return int(number >= rule.at_least)
+            return None if self._is_null_number(number) else int(number >= rule.at_least)
         if rule is not None:
             return self._label_of_text(value, column, rule)
         number = float(value) if isinstance(value, bool) else _number(value)
@@ -321,23 +322,25 @@ class RowParser:
             raise RowError("bad_label", f"`{column.name}` must be one of {allowed}. Received: {text[:40]!a}")
         return 0
 
-    @staticmethod
-    def _weight(value: Any, column: Column) -> float:
+    def _weight(self, value: Any, column: Column) -> float | None:
         name, number = column.name, _number(value)
+        if number is not None and self._is_null_number(number):
+            return None
         if number is None or not 0 <= number <= MAX_WEIGHT:
             raise RowError(
                 "bad_weight", f"`{name}` must be a number from 0 to {MAX_WEIGHT}. Received: {str(value)[:40]!a}"
             )
         return number
 
-    @staticmethod
-    def _timestamp(value: Any, column: Column) -> float:
+    def _timestamp(self, value: Any, column: Column) -> float | None:
         name = column.name
         seconds = None if isinstance(value, str) and _BASIC_DATE.match(value) else _number(value)
         if seconds is None and not isinstance(value, bool):
             with contextlib.suppress(ValueError):  # rejected below
                 time = datetime.datetime.fromisoformat(str(value))
                 seconds = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)).timestamp()
+        if seconds in self._null_times:
+            return None
         if seconds is None or not 0 <= seconds < MAX_TIMESTAMP:
             raise RowError(
                 "bad_type", f"`{name}` must be seconds since 1970 or ISO 8601. Received: {str(value)[:40]!a}"

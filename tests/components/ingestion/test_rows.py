@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.ingestion.rows import MAX_KEPT_CHARACTERS, RowError, RowParser, kept_text
+from components.ingestion.rows import MAX_KEPT_CHARACTERS, RowError, RowParser, StoredTime, kept_text
 from transform.config.config import Column, ColumnKind
 from transform.config.settings import Ingestion
 from transform.config.sources import LabelRule
@@ -45,6 +45,11 @@ LIKED = LabelRule(at_least=4)
         (INCOME, "\udcff", "`x` must be UTF-8 text. Received: '\\udcff'"),
         (INCOME, "unknown", "`x` must have a value"),
         (INCOME, 99, "`x` must have a value"),
+        (LIKED, "99", "`x` must have a value"),
+        (LIKED, 99, "`x` must have a value"),
+        (LIKED, " 99.0", "`x` must have a value"),
+        (LIKED, 99.5, 1),
+        (LIKED, float("inf"), 1),
         (LIKED, "good", "`x` must be a number. Received: 'good'"),
         (LIKED, "nan", "`x` must be a number. Received: 'nan'"),
     ],
@@ -118,6 +123,9 @@ def test_a_label_rule(rule: LabelRule, value: Any, expected: int | str) -> None:
         ("weight", b"1e6", 1_000_000.0),
         ("weight", 3, 3.0),
         ("weight", (0.25,), 0.25),
+        ("weight", 99, None),
+        ("weight", "99.00", None),
+        ("weight", -0.1, None),
         ("timestamp", "1700000000", 1_700_000_000.0),
         ("timestamp", 1_700_000_000.25, 1_700_000_000.25),
         ("timestamp", "2023-11-14T22:13:20", 1_700_000_000.0),
@@ -125,6 +133,10 @@ def test_a_label_rule(rule: LabelRule, value: Any, expected: int | str) -> None:
         ("timestamp", "2023-11-15T00:13:20+02:00", 1_700_000_000.0),
         ("timestamp", datetime.date(1970, 1, 2), 86_400.0),
         ("timestamp", "0", 0.0),
+        ("timestamp", 99, None),
+        ("timestamp", "99.0", None),
+        ("timestamp", StoredTime(99.0, "1970-01-01T00:01:39"), None),
+        ("timestamp", 99.000001, 99.000001),
     ],
 )
 def test_a_good_value_is_typed(kind: ColumnKind, value: Any, expected: Any) -> None:
@@ -233,6 +245,13 @@ def test_a_required_column_needs_a_value(kind: ColumnKind, value: Any) -> None:
 def test_a_column_whose_spaces_count_is_read_as_it_is(kind: ColumnKind, value: Any, expected: Any) -> None:
     parser = RowParser([Column("x", kind, False, trim=False)], ("unknown ",), "|", LIMITS)
     assert parser.parse({"x": value}) == (expected,)
+
+
+def test_a_null_value_spells_one_second() -> None:
+    """Times are float64: the numbers of float32 around this one are 128 apart."""
+    parser = RowParser([Column("x", "timestamp", False)], ("1700000000",), "|", LIMITS)
+    assert parser.parse({"x": 1_700_000_000.0}) == (None,)
+    assert parser.parse({"x": 1_700_000_001.0}) == (1_700_000_001.0,)
 
 
 def test_values_stand_in_the_order_of_the_columns() -> None:
