@@ -64,13 +64,14 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
 
     Raises:
       NoSpanError: If the span has no impressions.
-      InputError: If a source has no file for the span, or a file's status cannot be read.
+      InputError: If a source has no file for the span, a file is in two splits, or a file's status cannot be read.
     """
     log_paths = config.sources.impressions.paths
     number = _find_span(data_root, max(log_paths.values(), key=_names_span), span)
     files: dict[str, dict[str, tuple[str, ...]]] = {
         IMPRESSIONS: {split: _files(data_root, path, number, IMPRESSIONS) for split, path in sorted(log_paths.items())}
     }
+    _check_splits(files[IMPRESSIONS])
     others = dict(config.sources.tables)
     for name, path in [(n, t.path) for n, t in sorted(others.items())] + (
         [("installs", config.sources.installs.path)] if config.sources.installs else []
@@ -90,6 +91,18 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
                 if name not in shared:
                     of_span.update(line)
     return SpanFiles(number, files, digest.hexdigest(), of_span.hexdigest())
+
+
+def _check_splits(files: Mapping[str, Iterable[str]]) -> None:
+    """Raises InputError if a file is in two splits: the model would be evaluated on rows that it was trained on."""
+    split_of: dict[str, str] = {}
+    for split, paths in sorted(files.items(), reverse=True):
+        for path in paths:
+            other = split_of.setdefault(posixpath.normpath(path), split)
+            if other != split:
+                raise InputError(
+                    f"`impressions.splits`: a file must be in one split. Received: {path} in {other} and {split}"
+                )
 
 
 def paths_of(files: Mapping[str, Mapping[str, Iterable[str]]]) -> frozenset[str]:

@@ -123,7 +123,7 @@ class Impressions:
 
     Attributes:
       path: As in any source; or
-      splits: one path per split (`train` and `eval`) where the log is already split.
+      splits: one path per split (`train` and `eval`) where the log is already split; no file may be in both.
       format: As in any source.
       text: As in any source.
       null_values: As in any source.

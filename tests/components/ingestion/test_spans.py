@@ -122,6 +122,17 @@ def test_a_split_without_a_file_is_told(tmp_path: Path) -> None:
         resolve_span(config, str(tmp_path))
 
 
+@pytest.mark.parametrize("held_out", ["log/eval.csv", "log/./eval.csv"])
+def test_a_file_in_both_splits_is_told(tmp_path: Path, held_out: str) -> None:
+    make(tmp_path, "log/train.csv", "log/eval.csv", "apps.csv")
+    splits = ("sources.impressions.splits", {"train": "log/*.csv", "eval": held_out})
+    with pytest.raises(InputError) as caught:
+        resolve_span(config_of("", "apps.csv", ("sources.impressions.path", REMOVED), splits), str(tmp_path))
+    assert str(caught.value) == (
+        f"`impressions.splits`: a file must be in one split. Received: {tmp_path}/{held_out} in train and eval"
+    )
+
+
 def test_only_one_split_may_name_the_span(tmp_path: Path) -> None:
     make(tmp_path, "t.csv", "e-3.csv", "e-4.csv", "apps.csv")
     splits = ("sources.impressions.splits", {"train": "t.csv", "eval": "e-{SPAN}.csv"})
