@@ -68,8 +68,7 @@ class ExampleEncoder:
         entries: list[pa.Array] = []
         for table, group in self._groups:
             if table:
-                if table in left:  # a table without rows has no pieces
-                    entries.append(next(left[table]).take(found[table]))
+                entries.append(next(left[table]).take(found[table]))
                 continue
             for entry in group:
                 if entry.kind == "int":
