@@ -43,7 +43,7 @@ class FindRepeated(beam.DoFn):  # type: ignore[misc]
         places = sorted(element[1])
         tables = [scratch.read(place) for place in places]
         rows = pa.concat_tables(tables)
-        firsts = firsts_of(rows["key"].combine_chunks())
+        firsts = firsts_of(rows["key"].cast(pa.large_string()).combine_chunks())  # may exceed 2 GiB
         numbers, positions = np.asarray(rows["number"]), np.asarray(rows["row"])
         parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
         ranks = np.array([place.order[0] for place in places])

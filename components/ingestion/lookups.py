@@ -17,18 +17,25 @@ Times = npt.NDArray[np.float64]
 
 
 def keys_of(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
-    """Returns one text for each row's keys, different for different keys; the keys must not be null."""
+    """Returns one text for each row's keys, different for different keys; the keys must not be null.
+
+    Args:
+      columns: The columns with the keys, texts.
+
+    Returns:
+      Texts as large_string: those of a whole log may exceed 2 GiB.
+    """
     pieces: list[pa.Array] = []
     for at, column in enumerate(columns):
-        array = column.combine_chunks()
+        array = column.cast(pa.large_string()).combine_chunks()
         if at < len(columns) - 1:  # the length says where the key ends
-            pieces += [pc.binary_length(array).cast(pa.string()), pa.scalar(":")]
+            pieces += [pc.binary_length(array).cast(pa.large_string()), pa.scalar(":", pa.large_string())]
         pieces.append(array)
-    return pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, "")
+    return pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, pa.scalar("", pa.large_string()))
 
 
 def positions_of(keys: pa.Array, among: pa.Array) -> Positions:
-    """Returns the position of each key among other keys, of which none occurs twice; -1 where there is none.
+    """Returns the position of each key among others of its type, of which none occurs twice; -1 where there is none.
 
     Arrow hashes the `value_set` in each call. A part of few rows reads a whole table, but does not hash it: the smaller
     side is hashed.

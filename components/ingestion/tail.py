@@ -38,7 +38,7 @@ class KeyedTimes:
     """Keys and times of some rows of a file.
 
     Attributes:
-      rows: The columns `key` (text) and `time` (seconds since 1970, float64).
+      rows: The columns `key` (as written) and `time` (seconds since 1970, float64).
       num_read: The number of rows that were read to find them.
     """
 

@@ -89,7 +89,7 @@ class WriteForTheNextSpan(beam.DoFn):  # type: ignore[misc]
         installs = scratch.read_table(lookups[INSTALL_LOG])
         write_times(os.path.join(folder, INSTALLS), installs["key"], installs["time"], end)
         evaluated = [self._evaluated(part) for part in sorted(parts)]
-        keys = pa.chunked_array([keys for keys, _ in evaluated], pa.string())
+        keys = pa.chunked_array([keys for keys, _ in evaluated], pa.large_string())
         times = np.concatenate([np.zeros(0), *(times for _, times in evaluated)])
         write_times(os.path.join(folder, EVALUATED), keys, pa.array(times), end)
 

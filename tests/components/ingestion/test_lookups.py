@@ -5,7 +5,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from components.ingestion.lookups import positions_of
+from components.ingestion.lookups import keys_of, positions_of
+
+
+def test_keys_are_one_text_with_room_for_more_than_2_gib() -> None:
+    users, apps = pa.chunked_array([["ab"], ["a", "é"]]), pa.chunked_array([["c"], ["bc", ""]])
+    assert keys_of([users, apps]).equals(pa.array(["2:abc", "1:abc", "2:é"], pa.large_string()))
+    assert keys_of([apps]).equals(pa.array(["c", "bc", ""], pa.large_string()))
 
 
 @pytest.mark.parametrize("extra", [0, 100], ids=["fewer keys to look among", "more keys to look among"])

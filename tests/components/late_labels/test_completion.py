@@ -35,13 +35,13 @@ EVENTS = st.lists(EVENT, max_size=12)
 
 
 def written(folder: Path, name: str, events: list[Event], end: float) -> None:
-    keys, times = pa.array([e.key for e in events], pa.string()), pa.array([e.time for e in events], pa.float64())
+    keys, times = pa.array([e.key for e in events], pa.large_string()), pa.array([e.time for e in events], pa.float64())
     tail.write_times(str(folder / name), keys, times, end)
 
 
 def shard_of(shown: list[Event]) -> pa.Table:
     return pa.table({
-        "key": pa.array([e.key for e in shown], pa.string()),
+        "key": pa.array([e.key for e in shown], pa.large_string()),
         "shown": pa.array([e.time for e in shown], pa.float64()),
         "label": pa.array([e.label for e in shown], pa.int8()),
         "row": pa.array(range(len(shown)), pa.int64()),
