@@ -7,6 +7,7 @@ system that all workers share.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
+from components.storage import is_remote
 
 Array = npt.NDArray[Any]
 
@@ -34,13 +37,19 @@ class Place(NamedTuple):
 
 
 def write(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
-    """Writes an Arrow file; a bundle that Beam runs again writes the same file again."""
+    """Writes an Arrow file; a bundle that Beam runs again writes the same file again.
+
+    A local file is replaced, not overwritten: other stages may have mapped it into memory.
+    """
+    written = path if is_remote(path) else f"{path}.{uuid.uuid4().hex}"
     with (
-        FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream,
+        FileSystems.create(written, compression_type=CompressionTypes.UNCOMPRESSED) as stream,
         pa.ipc.new_file(stream, schema) as writer,
     ):
         for batch in batches:
             writer.write_batch(batch)
+    if written != path:
+        os.replace(written, path)
 
 
 def write_table(path: str, table: pa.Table) -> None:

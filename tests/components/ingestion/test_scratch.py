@@ -46,3 +46,13 @@ def test_of_a_remote_file_only_the_batch_is_read(tmp_path: Path) -> None:
     assert found == scratch.read(places[7][1])
     # Of 100 batches: one, and the file's table of contents.
     assert 0 < CountingFile.num_bytes_read < path.stat().st_size / 10
+
+
+def test_a_file_that_is_written_again_stays_as_it_was_for_those_who_have_mapped_it(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    scratch.write_table(str(path), pa.table({"row": np.zeros(1_000, np.int64)}))
+    mapped = scratch.read_table(str(path))
+    scratch.write_table(str(path), pa.table({"row": np.ones(1_000, np.int64)}))
+    assert set(mapped["row"].to_pylist()) == {0}
+    assert set(scratch.read_table(str(path))["row"].to_pylist()) == {1}
+    assert [file.name for file in tmp_path.iterdir()] == ["rows"]
