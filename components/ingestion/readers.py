@@ -63,8 +63,8 @@ def read_rows(
       file_format: `csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`.
       columns: The columns to read. The file must have them, except that a row of a tfrecord or jsonl file may lack any.
         In a jsonl or parquet file a name with dots may be a path to a member of nested objects (`nested`).
-      limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory) and
-        `max_record_lines`.
+      limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory; not of
+        parquet, whose rows have no length in the file) and `max_record_lines`.
       tally: Counts the lines that are part of no row.
       text: How a csv or tsv file is read.
 

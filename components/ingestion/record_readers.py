@@ -18,8 +18,8 @@ from components.ingestion.rows import MAX_KEPT_CHARACTERS, OddValue, RawRow, Sto
 from transform.errors import InputError
 from transform.tfrecords import HEAD_BYTES, TAIL_BYTES, Lengths, masked_checksum
 
-#: The number of rows of a Parquet file held in memory at once.
-PARQUET_BATCH_ROWS = 10_000
+#: A batch of a Parquet file has at most so many rows, and no more than have these bytes in the file, uncompressed.
+PARQUET_BATCH_ROWS, PARQUET_BATCH_BYTES = 10_000, 32 << 20
 
 #: Ticks per second, by the unit of an Arrow timestamp.
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -48,7 +48,7 @@ def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
 
 
 def parquet_batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields some columns of a Parquet file, `PARQUET_BATCH_ROWS` rows at once; raises InputError as `read_rows`."""
+    """Yields some columns of a Parquet file, `_rows_at_once` rows at once; raises InputError as `read_rows`."""
     with open_file(path) as stream:
         if not stream.read(1):
             raise InputError(f"the file is empty ({path})")
@@ -63,8 +63,22 @@ def parquet_batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatc
         if missing:
             check_columns(schema.names, missing, path, members=[name for name, _ in leaves_of(schema)])
         # Of a struct, only the members that are named are read.
-        batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=list(columns))
+        batches = file.iter_batches(_rows_at_once(file.metadata, columns), columns=list(columns))
         yield from (flat_batch(batch, columns, members) for batch in batches) if members else batches
+
+
+def _rows_at_once(metadata: pq.FileMetaData, columns: Sequence[str]) -> int:
+    """Returns the number of rows of a batch, given the mean bytes of a row in the row group with the longest rows.
+
+    Rows are longer in memory than that where one value of a dictionary stands for many.
+    """
+    paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
+    read = [at for at, path in enumerate(paths) if any(path == name or path.startswith(f"{name}.") for name in columns)]
+    longest = 1.0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        num_bytes = sum(group.column(at).total_uncompressed_size for at in read)
+        longest = max(longest, num_bytes / max(group.num_rows, 1))
+    return max(1, min(PARQUET_BATCH_ROWS, int(PARQUET_BATCH_BYTES / longest)))
 
 
 def to_python(column: pa.Array) -> list[Any]:

@@ -33,7 +33,8 @@ class Ingestion:
       window_spans: Learn vocabularies and train on this many spans: the run's and those before it.
       min_impressions: If a span has fewer rows, as one whose upload is not done, the run stops before training.
       max_rejected_fraction: If more of a source's rows than this are rejected, the run stops before training.
-      max_row_bytes: A longer row is rejected.
+      max_row_bytes: A longer row is rejected. Not used for parquet, where a row has no length in the file: its values
+        have the limits `max_field_bytes` and `max_list_values`.
       max_record_lines: How many lines a row of a csv file may take, by line ends in quoted fields. Of a record with
         more, as a stray quote makes it, the first line is rejected and the others are read as rows of their own.
       max_field_bytes: A row with a longer field is rejected.

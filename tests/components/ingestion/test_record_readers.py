@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from components.ingestion.readers import read_header, read_rows
+from components.ingestion.record_readers import parquet_batches
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.config.settings import Ingestion
 from transform.errors import InputError
@@ -169,3 +170,22 @@ def test_a_tfrecord_of_ten_megabytes_is_one_row_that_is_too_long(tmp_path: Path)
     assert (first.number, first.values, first.reason) == (1, None, "too_long")
     assert len(first.text) < 4 * MAX_KEPT_CHARACTERS + 10
     assert second == RawRow(2, {"a": (b"y",)})
+
+
+def test_long_rows_of_parquet_are_read_in_batches_of_fewer_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row has 8 bytes of `number` and 4 + 100 of `items.text`, and in the second row group 4 + 50."""
+    texts = [[{"text": f"{number:0{100 if number < 500 else 50}}"}] for number in range(1_000)]
+    table = pa.table({"number": range(1_000), "items": texts})
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, row_group_size=500, use_dictionary=False, write_statistics=False)
+    whole = [row.values for row in read(path, "parquet", ["number"])]
+    monkeypatch.setattr("components.ingestion.record_readers.PARQUET_BATCH_BYTES", 1_100)
+
+    def lengths(*columns: str) -> set[int]:
+        return {len(batch) for batch in parquet_batches(str(path), columns)}
+
+    assert lengths("number") == {136, 1_000 % 136}  # 8 bytes, and the 0.06 of a page's head
+    assert lengths("number", "items") == {9, 1_000 % 9}
+    assert [row.values for row in read(path, "parquet", ["number"])] == whole
