@@ -227,7 +227,11 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
             yield from self._to_buckets(part, rows, times)
 
     def _open(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Iterator[Any]:
-        """Yields a part of impressions whose labels are not known yet, if the next span completes them."""
+        """Yields a part of impressions whose labels are not known yet, if the next span completes them.
+
+        Of a split by time they are all for evaluation, as the last of the span. The next span's training reads both
+        splits of this span.
+        """
         if self._task.config.sources.has_late_labels:
             path = self._task.path("open", part.order)
             is_eval = pa.array(self._is_eval(part, rows, times, latest), pa.bool_())
