@@ -87,15 +87,20 @@ def validate(
             stack.callback(baseline.kill)
         try:
             candidate.load()
-            # The serving model loads after the candidate model, whose time to load counts, and during its first checks.
-            baseline_check = pool.submit(_problem_of, baseline, requests, timed) if baseline else None
+            # The serving model loads after the candidate model, whose time to load counts, and runs beside its checks.
+            serving = pool.submit(_serving_scores, baseline, requests, ranking, timed) if baseline else None
             _check_signatures(candidate, config)
             _check_scores(candidate.scores(requests), candidate)
             catalog_skew = {} if ranking is None else dict(_compare_from_catalog(candidate, ranking))
-            baseline_problem = baseline_check.result() if baseline_check else ""
-            baseline = None if baseline_problem else baseline
-            change = None if baseline is None else _change(candidate, baseline, requests, ranking)
-            measured, before = _measure(settings, candidate, baseline, timed)
+            served, baseline_problem = None, ""
+            if serving is not None:
+                try:
+                    served = serving.result()
+                except DryRunError as error:  # a serving model that cannot be run does not refuse the candidate model
+                    baseline, baseline_problem = None, str(error)
+            change = None if served is None else _change(candidate, served, requests, ranking)
+            measured, before, failure = _measure(settings, candidate, baseline, timed)
+            baseline_problem = baseline_problem or failure
             comparisons = (
                 compare_rows(own.rows, own.row_scores, candidate.scores(own.rows)),
                 compare_ranked(own.rows, own.item_ids, own.row_scores, _scores_of_given_items(candidate, own)),
@@ -113,20 +118,50 @@ def validate(
     return Verdict(problems, measured, before, baseline_problem, *comparisons, catalog_skew, num_items, change)
 
 
+@dataclasses.dataclass(frozen=True)
+class _ServingScores:
+    """The serving model's scores.
+
+    Attributes:
+      requests: Of the requests, float32 `[requests]`.
+      ranked: Of `rank`'s candidate items, float32 `[candidates]`; None if the model has no `rank`, or none is required.
+      has_rank: Whether the model has `rank`.
+    """
+
+    requests: np.ndarray
+    ranked: np.ndarray | None
+    has_rank: bool
+
+
+def _serving_scores(
+    baseline: ModelProcess, requests: Sequence[bytes], ranking: RankingRequests | None, timed: _Timed
+) -> _ServingScores:
+    """Loads the serving model, calls it once as it will be timed, and scores; raises DryRunError if that fails."""
+    baseline.load()
+    if baseline.served_by != SERVING_SIGNATURE:
+        baseline.rank_scores(baseline.served_by, timed.rows[:1], timed.item_ids, timed.rows)
+    has_rank = RANK_SIGNATURE in baseline.signatures
+    ranked = _rank_scores(baseline, ranking) if has_rank and ranking is not None else None
+    return _ServingScores(baseline.scores(requests), ranked, has_rank)
+
+
+def _rank_scores(subject: ModelProcess, ranking: RankingRequests) -> np.ndarray:
+    return subject.rank_scores(RANK_SIGNATURE, ranking.contexts, ranking.item_ids, ranking.items)
+
+
 def _change(
-    candidate: ModelProcess, baseline: ModelProcess, requests: Sequence[bytes], ranking: RankingRequests | None
+    candidate: ModelProcess, serving: _ServingScores, requests: Sequence[bytes], ranking: RankingRequests | None
 ) -> float:
     """Returns `largest_change` of all examples and ranked candidate items; at least 1 if only one model has `rank`.
 
     It includes `rank`, since a new catalog may change only the scores of `rank`.
     """
-    change = largest_change(baseline.scores(requests), candidate.scores(requests))
-    if (RANK_SIGNATURE in baseline.signatures) != (RANK_SIGNATURE in candidate.signatures):
+    change = largest_change(serving.requests, candidate.scores(requests))
+    if serving.has_rank != (RANK_SIGNATURE in candidate.signatures):
         return max(change, 1.0)
-    if ranking is None:
+    if ranking is None or serving.ranked is None:
         return change
-    asked = RANK_SIGNATURE, ranking.contexts, ranking.item_ids, ranking.items
-    return max(change, largest_change(baseline.rank_scores(*asked), candidate.rank_scores(*asked)))
+    return max(change, largest_change(serving.ranked, _rank_scores(candidate, ranking)))
 
 
 def largest_change(before: np.ndarray, after: np.ndarray) -> float:
@@ -244,26 +279,29 @@ class _Timed:
         return cls(list(rows), list(item_ids))
 
 
-def _problem_of(baseline: ModelProcess, requests: Sequence[bytes], timed: _Timed) -> str:
-    """Returns why the serving model cannot be measured, which does not refuse the candidate model; empty if it can."""
-    try:
-        baseline.load()
-        baseline.scores(requests)
-        if baseline.served_by != SERVING_SIGNATURE:
-            baseline.rank_scores(baseline.served_by, timed.rows[:1], timed.item_ids, timed.rows)
-    except DryRunError as error:
-        return str(error)
-    return ""
-
-
 def _measure(
     settings: InfraValidation, candidate: ModelProcess, baseline: ModelProcess | None, timed: _Timed
-) -> tuple[Measurements, Measurements | None]:
-    """Measures the candidate model and, in turns with it, the serving model, each by the signature that serves."""
-    subjects = [candidate] if baseline is None else [candidate, baseline]
+) -> tuple[Measurements, Measurements | None, str]:
+    """Measures the candidate model and, in turns with it, the serving model, each by the signature that serves.
+
+    Returns:
+      The candidate model's measurements; the serving model's, None if there is none or it failed; and why it failed,
+      which does not refuse the candidate model, else an empty text.
+    """
+    failure = ""
     turns = range(0, settings.num_measurements, _REQUESTS_PER_TURN)
-    for done, batch_size, subject in itertools.product(turns, CANDIDATE_COUNTS, subjects):
-        repetitions = min(_REQUESTS_PER_TURN, settings.num_measurements - done)
-        subject.time(timed.rows, timed.item_ids, batch_size, repetitions)
-    before = None if baseline is None else baseline.measurements(NUM_CANDIDATES)
-    return candidate.measurements(NUM_CANDIDATES), before
+    for done, batch_size in itertools.product(turns, CANDIDATE_COUNTS):
+        request = timed.rows, timed.item_ids, batch_size, min(_REQUESTS_PER_TURN, settings.num_measurements - done)
+        candidate.time(*request)
+        if baseline is not None:
+            try:
+                baseline.time(*request)
+            except DryRunError as error:
+                baseline, failure = None, str(error)
+    before = None
+    if baseline is not None:
+        try:
+            before = baseline.measurements(NUM_CANDIDATES)
+        except DryRunError as error:
+            failure = str(error)
+    return candidate.measurements(NUM_CANDIDATES), before, failure

@@ -95,7 +95,7 @@ class Verdict:
         `serving_default`'s of whole examples made from the run's catalog; empty for a model without `rank`.
       num_catalog_items: The number of items of the catalog ranked for `catalog_skew`.
       largest_change: The largest relative difference of the scores of the requests, and of those of `rank`, from the
-        serving model's; None without a serving model, or if it could not be run.
+        serving model's; None without a serving model, or if it did not score them.
       schema_version: The version of this dataclass's schema.
     """
 
