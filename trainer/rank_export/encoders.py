@@ -120,7 +120,8 @@ class Encoders:
           context_of: Each candidate's context, int64 `[candidates]`.
 
         Returns:
-          WIDE and FIRST_SUM of the candidates, including biases.
+          WIDE and FIRST_SUM of the candidates, including biases. Of a single context, FIRST_SUM may have one row for
+          all candidates: if the deep part reads no item feature.
         """
         summands = [{name: _spread(contexts[name], context_of) for name in _SUMS if name in contexts}, items]
         if self._inputs[BOTH]:

@@ -88,7 +88,9 @@ class Ranker(tf.Module):  # type: ignore[misc]
             sums = encoders.combine(contexts, items, context_of)
             if model.hidden_layers is None:
                 return sums[WIDE], tf.zeros_like(sums[WIDE])
-            return sums[WIDE], model.hidden_layers.after_first_sum(sums[FIRST_SUM])
+            deep = model.hidden_layers.after_first_sum(sums[FIRST_SUM])
+            # Of one context, the sum stays one row if the deep part reads no item feature.
+            return sums[WIDE], tf.broadcast_to(deep, tf.shape(sums[WIDE]))
 
         def rank(
             context: Mapping[str, tf.SparseTensor], item_ids: tf.Tensor, examples: tf.Tensor

@@ -116,6 +116,7 @@ def test_items_of_the_catalog_score_as_whole_examples(
     [
         pytest.param("wide", ["deep"], ["deep"], id="a wide part of crosses alone"),
         pytest.param("wide_and_deep", [], ["wide", "deep"], id="a context that is in crosses alone"),
+        pytest.param("wide_and_deep", ["wide", "deep"], ["wide"], id="a deep part of the context alone"),
     ],
 )
 def test_a_side_without_inputs_of_its_own_ranks(
@@ -135,6 +136,7 @@ def test_a_side_without_inputs_of_its_own_ranks(
     }
     deployed = Deployed(span, make_config(**(CONFIG | sections)), catalog, tmp_path)
     test_items_of_the_catalog_score_as_whole_examples(deployed, catalog, requests)
+    test_items_of_the_catalog_score_as_whole_examples(deployed, catalog, requests[:1])
 
 
 def test_requests_of_different_lengths_are_filled_up(
