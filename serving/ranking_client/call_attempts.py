@@ -10,15 +10,19 @@ import grpc
 
 from serving.ranking_client.settings import ClientSettings
 
+#: Codes with which one server refuses a copy that another server may answer: the first is full, or lacks the version.
+_REFUSALS = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND)
+
 
 class CallAttempts:
     """The state of one call: its copies sent, and when the next one is due.
 
     At most `max_attempts` copies are sent. A failed copy is sent again only after UNAVAILABLE, when no server has
-    answered; any other failure ends the call. The wait before a retry doubles each time, and is multiplied by a random
-    factor between 0.5 and 1.5, so that the clients of a server that was away do not all return at once. With hedging,
-    a further copy is sent after each delay without an answer. There may be several, since the second copy may reach the
-    same server as the first.
+    answered. After a refusal by one server, RESOURCE_EXHAUSTED or NOT_FOUND, no further copy is sent, but one in flight
+    may still be answered. Any other failure ends the call. The wait before a retry doubles each time, and is multiplied
+    by a random factor between 0.5 and 1.5, so that the clients of a server that was away do not all return at once.
+    With hedging, a further copy is sent after each delay without an answer. There may be several, since the second copy
+    may reach the same server as the first.
 
     Args:
       settings: The settings of attempts, waits and hedging.
@@ -50,6 +54,9 @@ class CallAttempts:
     def failed(self, code: grpc.StatusCode, now: float) -> bool:
         """Records that a copy failed; returns whether the call has failed."""
         self._in_flight -= 1
+        if code in _REFUSALS:
+            self.due = math.inf
+            return self._in_flight == 0
         if code != grpc.StatusCode.UNAVAILABLE:
             return True
         if self._may_send:

@@ -61,7 +61,6 @@ def test_no_try_after_the_deadline() -> None:
     [
         StatusCode.DEADLINE_EXCEEDED,
         StatusCode.INVALID_ARGUMENT,
-        StatusCode.RESOURCE_EXHAUSTED,
         StatusCode.INTERNAL,
         StatusCode.UNKNOWN,
         StatusCode.CANCELLED,
@@ -71,6 +70,17 @@ def test_any_other_failure_is_final(code: StatusCode) -> None:
     call = flight(hedge_after_seconds=0.1)
     call.sent(100.0)
     call.sent(100.1)
+    assert call.failed(code, 100.2)
+
+
+@pytest.mark.parametrize("code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.NOT_FOUND])
+def test_one_server_s_refusal_leaves_a_copy_in_flight_its_time(code: StatusCode) -> None:
+    """The first copy's server has taken it, so a second server that is full, or lacks the version, must not end it."""
+    call = flight(hedge_after_seconds=0.1)
+    call.sent(100.0)
+    call.sent(100.1)
+    assert not call.failed(code, 100.15)
+    assert call.due == math.inf
     assert call.failed(code, 100.2)
 
 
