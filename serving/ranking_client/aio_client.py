@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import grpc
 
 from serving.ranking_client import channel
-from serving.ranking_client.call_attempts import CallAttempts
 from serving.ranking_client.candidates import Candidate
 from serving.ranking_client.errors import RankingError, server_error
 from serving.ranking_client.features import Features
@@ -104,7 +103,7 @@ class AsyncRankingClient:
                 task.cancel()
 
     async def _fly(self, call: Call, deadline: float, budget: float) -> Any:
-        flight = CallAttempts(self._settings, time.monotonic(), deadline)
+        flight = call.attempts(self._settings, time.monotonic(), deadline)
         method = getattr(self._stub, call.method)
         copies: set[asyncio.Future[Any]] = set()
         try:

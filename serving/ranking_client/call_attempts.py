@@ -18,16 +18,17 @@ class CallAttempts:
     """The state of one call: its copies sent, and when the next one is due.
 
     At most `max_attempts` copies are sent. A failed copy is sent again only after UNAVAILABLE, when no server has
-    answered. After a refusal by one server, RESOURCE_EXHAUSTED or NOT_FOUND, no further copy is sent, but one in flight
-    may still be answered. Any other failure ends the call. The wait before a retry doubles each time, and is multiplied
-    by a random factor between 0.5 and 1.5, so that the clients of a server that was away do not all return at once.
-    With hedging, a further copy is sent after each delay without an answer. There may be several, since the second copy
-    may reach the same server as the first.
+    answered, and, if `retries_not_found`, after NOT_FOUND. After another refusal by one server, RESOURCE_EXHAUSTED or
+    NOT_FOUND, no further copy is sent, but one in flight may still be answered. Any other failure ends the call. The
+    wait before a retry doubles each time, and is multiplied by a random factor between 0.5 and 1.5, so that the clients
+    of a server that was away do not all return at once. With hedging, a further copy is sent after each delay without
+    an answer. There may be several, since the second copy may reach the same server as the first.
 
     Args:
       settings: The settings of attempts, waits and hedging.
       now: The time, seconds on any clock.
       deadline: When the budget ends, on the same clock.
+      retries_not_found: Whether a copy is sent again after NOT_FOUND.
       draw: Draws a random number from [0, 1).
 
     Attributes:
@@ -36,9 +37,16 @@ class CallAttempts:
     """
 
     def __init__(
-        self, settings: ClientSettings, now: float, deadline: float, draw: Callable[[], float] = random.random
+        self,
+        settings: ClientSettings,
+        now: float,
+        deadline: float,
+        *,
+        retries_not_found: bool = False,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._settings, self._deadline, self._draw = settings, deadline, draw
+        self._retried = (grpc.StatusCode.UNAVAILABLE, *([grpc.StatusCode.NOT_FOUND] if retries_not_found else []))
         self._in_flight = 0
         self._num_failed = 0
         self.num_sent = 0
@@ -54,11 +62,11 @@ class CallAttempts:
     def failed(self, code: grpc.StatusCode, now: float) -> bool:
         """Records that a copy failed; returns whether the call has failed."""
         self._in_flight -= 1
-        if code in _REFUSALS:
+        if code not in self._retried:
+            if code not in _REFUSALS:
+                return True
             self.due = math.inf
             return self._in_flight == 0
-        if code != grpc.StatusCode.UNAVAILABLE:
-            return True
         if self._may_send:
             wait = self._settings.backoff_seconds * 2**self._num_failed * (0.5 + self._draw())
             if now + wait < self._deadline:

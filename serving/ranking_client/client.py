@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import grpc
 
 from serving.ranking_client import channel
-from serving.ranking_client.call_attempts import CallAttempts
 from serving.ranking_client.candidates import Candidate
 from serving.ranking_client.errors import RankingError, server_error
 from serving.ranking_client.features import Features
@@ -116,7 +115,7 @@ class RankingClient:
         if len(calls) == 1 and self._settings.hedge_after_seconds is None:
             return [self._fly(calls[0], deadline, budget)]
         now = time.monotonic()
-        flights = {i: CallAttempts(self._settings, now, deadline) for i in range(len(calls))}
+        flights = {i: call.attempts(self._settings, now, deadline) for i, call in enumerate(calls)}
         events: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         sent: list[Any] = []
         answers: dict[int, Any] = {}
@@ -147,7 +146,7 @@ class RankingClient:
 
     def _fly(self, call: Call, deadline: float, budget: float) -> Any:
         """Makes one call without hedging, in this thread; futures, as several calls use, take 0.2 ms more."""
-        flight = CallAttempts(self._settings, time.monotonic(), deadline)
+        flight = call.attempts(self._settings, time.monotonic(), deadline)
         method = getattr(self._stub, call.method)
         while True:
             now = time.monotonic()

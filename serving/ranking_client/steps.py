@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from serving.ranking_client.call_attempts import CallAttempts
 from serving.ranking_client.candidates import Candidate, Candidates, encode_candidates
 from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.explanations import (
@@ -32,10 +33,25 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One call of TF Serving's PredictionService."""
+    """One call of TF Serving's PredictionService.
+
+    Attributes:
+      method: The method's name.
+      request: Its request.
+      is_pinned: Whether the request names a version that another server has answered with: the server that the call
+        reaches may not have it yet, or no longer.
+    """
 
     method: Literal["Predict", "GetModelMetadata"]
     request: Message
+    is_pinned: bool = False
+
+    def attempts(self, settings: ClientSettings, now: float, deadline: float) -> CallAttempts:
+        """The call's attempts; a pinned call is repeated after NOT_FOUND, since the next server may have the version.
+
+        Arguments as in `CallAttempts`.
+        """
+        return CallAttempts(settings, now, deadline, retries_not_found=self.is_pinned)
 
 
 #: Yields calls to make in parallel, and is sent their answers in the same order.
@@ -127,9 +143,22 @@ class RankingSteps:
         newest = max(versions)
         late = [i for i, version in enumerate(versions) if version != newest]
         if late:  # the model was swapped between the calls, and scores of two models are not comparable
-            again = yield [Call("Predict", pinned(requests[i], newest)) for i in late]
-            for i, answer in zip(late, again, strict=True):
-                answers[i] = answer
+            try:
+                again = yield [_pinned(requests[i], newest) for i in late]
+            except RankingError as error:
+                if error.code != grpc.StatusCode.NOT_FOUND:
+                    raise
+                # No server that the calls reached has the newest version. One call for all needs no second answer.
+                parts = [candidates]
+                try:
+                    whole = predict_request(settings, signature, encoded, candidates, logits, in_catalog)
+                except RequestError:  # too long for one call
+                    raise error from None
+                answers = yield [Call("Predict", whole)]
+                newest = answers[0].model_spec.version.value
+            else:
+                for i, answer in zip(late, again, strict=True):
+                    answers[i] = answer
         items = [item for part, got in zip(parts, answers, strict=True) for item in read_ranking(got, signature, part)]
         if len(parts) > 1:
             items.sort(key=lambda item: -item.score)
@@ -137,9 +166,12 @@ class RankingSteps:
         if not explain:
             return ranking
         explained = explained_candidates(candidates, ranking.items)
-        request = pinned(explain_request(settings, signature, encoded, explained), newest)
-        (answer,) = yield [Call("Predict", request)]
+        (answer,) = yield [_pinned(explain_request(settings, signature, encoded, explained), newest)]
         found = read_explanations(answer, len(explained.ids))
         return dataclasses.replace(
             ranking, explanations=explanations_of_items(explained, found, candidates, ranking.items)
         )
+
+
+def _pinned(request: Message, version: int) -> Call:
+    return Call("Predict", pinned(request, version), is_pinned=True)

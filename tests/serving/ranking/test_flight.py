@@ -20,7 +20,11 @@ class Settings(TypedDict, total=False):
 
 def flight(**settings: Unpack[Settings]) -> CallAttempts:
     """A call that starts at 100 s and ends at 101 s; its random waits are exactly the mean."""
-    return CallAttempts(ClientSettings(model="m", **settings), 100.0, 101.0, draw=lambda: 0.5)
+    return CallAttempts(ClientSettings(model="m", **settings), 100.0, 101.0, draw=half)
+
+
+def half() -> float:
+    return 0.5
 
 
 def test_a_call_is_sent_at_once_and_once() -> None:
@@ -82,6 +86,17 @@ def test_one_server_s_refusal_leaves_a_copy_in_flight_its_time(code: StatusCode)
     assert not call.failed(code, 100.15)
     assert call.due == math.inf
     assert call.failed(code, 100.2)
+
+
+def test_not_found_is_tried_again_if_the_next_server_may_have_the_version() -> None:
+    call = CallAttempts(
+        ClientSettings(model="m", max_attempts=2, backoff_seconds=0.1), 100.0, 101.0, retries_not_found=True, draw=half
+    )
+    call.sent(100.0)
+    assert not call.failed(StatusCode.NOT_FOUND, 100.0)
+    assert call.due == pytest.approx(100.1)
+    call.sent(100.1)
+    assert call.failed(StatusCode.NOT_FOUND, 100.2)
 
 
 def test_copies_leave_after_each_delay_up_to_the_last() -> None:

@@ -77,6 +77,28 @@ def test_a_part_of_an_older_version_is_asked_again_of_the_newer() -> None:
     assert ranking.version == 2
 
 
+def test_candidates_are_asked_in_one_call_if_no_server_has_the_newer_version_for_a_part() -> None:
+    steps, _ = started(ClientSettings(model="m", part_size=1), ["a", "b"])
+    (again,) = steps.send([answer(1, ["a"], [0.1]), answer(2, ["b"], [0.2])])
+    assert again.is_pinned
+    (whole,) = steps.throw(RankingError(StatusCode.NOT_FOUND, "no version 2"))
+    assert not whole.is_pinned
+    assert not whole.request.model_spec.HasField("version")
+    assert list(whole.request.inputs[ITEM_IDS].string_val) == [b"a", b"b"]
+    ranking = result(steps, [answer(1, ["b", "a"], [0.75, 0.5])])
+    assert [item[:2] for item in ranking.items] == [("b", 0.75), ("a", 0.5)]
+    assert ranking.version == 1
+
+
+def test_candidates_that_are_too_long_for_one_call_are_not_found() -> None:
+    steps, _ = started(ClientSettings(model="m", part_size=1, max_request_bytes=150), ["a" * 50, "b" * 50])
+    steps.send([answer(1, ["a" * 50], [0.1]), answer(2, ["b" * 50], [0.2])])
+    (call,) = steps.throw(RankingError(StatusCode.NOT_FOUND, "no version 2"))
+    assert call.method == "GetModelMetadata"
+    with pytest.raises(RankingError, match=r"^no version 2$"):
+        steps.send([metadata(1, RANK_SIGNATURE)])
+
+
 def test_signatures_are_asked_once_until_another_version_answers() -> None:
     shared = RankingSteps(ClientSettings(model="m"))
 
