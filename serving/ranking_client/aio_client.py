@@ -110,7 +110,10 @@ class AsyncRankingClient:
             while True:
                 now = time.monotonic()
                 if flight.due <= now:
-                    sent = method(call.request, timeout=deadline - now, metadata=self._metadata.now())
+                    try:
+                        sent = method(call.request, timeout=deadline - now, metadata=self._metadata.now())
+                    except grpc.aio.UsageError as error:
+                        raise self._closed(budget) from error
                     copies.add(asyncio.ensure_future(_answer(sent)))
                     flight.sent(now)
                 wait = max(0.0, min(flight.due - time.monotonic(), budget))
@@ -118,7 +121,9 @@ class AsyncRankingClient:
                     await asyncio.sleep(wait)
                     continue
                 done, copies = await asyncio.wait(copies, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-                for copy in sorted(done, key=lambda copy: copy.exception() is not None):  # answers before failures
+                for copy in sorted(done, key=_has_failed):  # answers before failures
+                    if copy.cancelled():  # not by the caller, whose cancellation ends the wait above
+                        raise self._closed(budget)
                     error = copy.exception()
                     if error is None:
                         return copy.result()
@@ -129,6 +134,13 @@ class AsyncRankingClient:
         finally:
             for copy in copies:
                 copy.cancel()
+
+    def _closed(self, budget: float) -> RankingError:
+        return server_error(grpc.StatusCode.CANCELLED, "the client was closed", self._settings.server, budget)
+
+
+def _has_failed(copy: asyncio.Future[Any]) -> bool:
+    return copy.cancelled() or copy.exception() is not None
 
 
 async def _answer(sent: Any) -> Any:

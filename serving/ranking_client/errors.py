@@ -48,6 +48,7 @@ def server_error(code: grpc.StatusCode, details: str | None, server: str, second
         grpc.StatusCode.DEADLINE_EXCEEDED: f"the model server must answer within {seconds:g} s",
         grpc.StatusCode.UNAVAILABLE: "the model server must be reachable",
         grpc.StatusCode.RESOURCE_EXHAUSTED: "the model server must have room for the request",
+        grpc.StatusCode.CANCELLED: "the call must not be cancelled",
         grpc.StatusCode.NOT_FOUND: "the model server must have the model",
     }
     rule = rules.get(code, "the model server must accept the request")

@@ -1,8 +1,10 @@
-"""Calls of gRPC servers without a model: servers of different versions."""
+"""Calls of gRPC servers without a model: clients that are closed, and servers of different versions."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import grpc
 import pytest
 
+from serving.ranking_client.aio_client import AsyncRankingClient
+from serving.ranking_client.errors import RankingError
 from serving.ranking_client.messages import string_tensor
 from serving.ranking_client.protos import (
     DT_FLOAT,
@@ -21,6 +25,7 @@ from serving.ranking_client.protos import (
 )
 from serving.ranking_client.settings import ClientSettings
 from tests.serving.ranking.asking import Ask, ask_async, ask_sync
+from tests.serving.ranking.running import free_port
 from transform.signature_names import ITEM_IDS, RANK_SIGNATURE, SCORES_OUTPUT
 
 Method = Callable[[Any, grpc.ServicerContext], Any]
@@ -89,3 +94,60 @@ def test_a_part_finds_the_server_that_has_the_newer_version_already(ask: Ask) ->
     assert {(ranking.version, *(item.score for item in ranking.items)) for ranking in rankings} == {(7, 7.0, 7.0, 7.0)}
     assert old.num_refused > 0
     assert new.num_refused == 0
+
+
+@pytest.fixture
+def slow_server() -> Iterator[tuple[str, threading.Event]]:
+    """A server that does not answer before the test ends, and the event that it was called."""
+    called, end = threading.Event(), threading.Event()
+
+    def answer(_: Any, __: grpc.ServicerContext) -> Any:
+        called.set()
+        end.wait(20)
+        return GetModelMetadataResponse()
+
+    with serving(answer, answer) as server:
+        try:
+            yield server, called
+        finally:
+            end.set()
+
+
+async def closed_while_ranking(settings: ClientSettings, wait: Callable[[], object]) -> None:
+    client = AsyncRankingClient(settings)
+    ranking = asyncio.ensure_future(client.rank({}, ["a"]))
+    await asyncio.to_thread(wait)
+    await client.close()
+    await ranking
+
+
+@pytest.mark.parametrize("hedge", [None, 0.01])
+def test_a_call_of_a_client_that_is_closed_fails_with_a_ranking_error(
+    slow_server: tuple[str, threading.Event], hedge: float | None
+) -> None:
+    server, called = slow_server
+    settings = ClientSettings(model="m", server=server, deadline_seconds=20.0, hedge_after_seconds=hedge)
+    with pytest.raises(RankingError) as raised:
+        asyncio.run(closed_while_ranking(settings, lambda: called.wait(20)))
+    assert raised.value.code == grpc.StatusCode.CANCELLED
+    assert str(raised.value).startswith("the call must not be cancelled. Received: CANCELLED: the client was closed")
+
+
+def test_a_client_that_is_closed_before_a_retry_fails_with_a_ranking_error() -> None:
+    settings = ClientSettings(model="m", server=f"127.0.0.1:{free_port()}", deadline_seconds=20.0, backoff_seconds=2.0)
+    with pytest.raises(RankingError, match="CANCELLED: the client was closed"):
+        asyncio.run(closed_while_ranking(settings, lambda: threading.Event().wait(0.5)))
+
+
+def test_a_cancelled_ranking_is_cancelled(slow_server: tuple[str, threading.Event]) -> None:
+    server, called = slow_server
+
+    async def cancelled() -> None:
+        async with AsyncRankingClient(ClientSettings(model="m", server=server, deadline_seconds=20.0)) as client:
+            ranking = asyncio.ensure_future(client.rank({}, ["a"]))
+            await asyncio.to_thread(called.wait, 20)
+            ranking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await ranking
+
+    asyncio.run(cancelled())
