@@ -168,7 +168,7 @@ class _Carrier:
             for f in model.spec.features
             if f.name in meanings and meanings[f.name] != ("" if f.derive is None else f.derive.meaning)
         )
-        self._deep_state_carried = False
+        self._with_slots: set[str] = set()
         self._not_carried: list[str] = []
 
     def carry(self, transform_state: TransformState, base_model: str) -> WarmStartReport:
@@ -186,8 +186,7 @@ class _Carrier:
         for name in sorted(self._saved.tables.keys() - reports.keys()):
             self._not_carried.append(f"{name}: no longer in the model")
         dense = self._carry_dense()
-        if self._optimizers.deep is not None and self._deep_state_carried:
-            self._optimizers.deep.iterations.assign(self._saved.settings["deep_iterations"])
+        self._carry_step_count()
         return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_carried)))
 
     def _carry_table(
@@ -261,6 +260,20 @@ class _Carrier:
                 carried.append(name)
         return tuple(carried)
 
+    def _carry_step_count(self) -> None:
+        """Carries over the deep optimizer's step count if all trained variables of the hidden layers have their state.
+
+        Moments of 0 at Adam's carried count would be taken for those of a long training: the first steps of such a
+        layer would be several times the learning rate. Carried moments at a count of 0 take smaller steps at first.
+        """
+        deep, layers = self._optimizers.deep, self._model.hidden_layers
+        if deep is None or layers is None:
+            return
+        if all(name in self._with_slots for name, variable in layers.named_variables.items() if variable.trainable):
+            deep.iterations.assign(self._saved.settings["deep_iterations"])
+        elif self._saved.settings["deep_optimizer"]["name"] == self._training.deep_optimizer.name == "adam":
+            self._not_carried.append("Adam's step count: not all hidden layers were carried")
+
     def _carry_rows(self, name: str, variable: tf.Variable, old: SavedVariable, match: RowMatch) -> None:
         slots = self._optimizers.slots(variable)
         same_slots = slots.keys() == old.slots.keys()
@@ -269,6 +282,8 @@ class _Carrier:
         move_rows(variable, old.values, match)
         for slot_name, slot in slots.items() if same_slots else ():
             move_rows(slot, old.slots[slot_name], match)
+        if same_slots and match.num_kept:
+            self._with_slots.add(name)
         is_ftrl = same_slots and "linear" in slots
         if is_ftrl and (self._ftrl_changed or match.mean_for.size):
             ftrl = self._training.wide_optimizer
@@ -280,7 +295,6 @@ class _Carrier:
             linear = np.array(linear)
             linear[rows] = held[rows]
             slots["linear"].assign(linear)
-        self._deep_state_carried |= same_slots and match.num_kept > 0 and not is_ftrl
 
 
 def _norm(variable: tf.Variable, rows: np.ndarray) -> float:

@@ -339,6 +339,33 @@ def test_another_deep_optimizer_starts_its_state_anew(old: Trained, base: str) -
     assert int(new.optimizers.deep.iterations) == 0  # type: ignore[union-attr]
 
 
+def test_adagrads_step_count_is_not_adams(tmp_path: Path) -> None:
+    """The moving averages of batch normalization have no optimizer state, of which none is the same as none."""
+    model = {"embedding_dim": 4, "hidden_units": [16, 8], "batch_norm": True}
+    old = build(make_config(model=model), OLD)
+    old.train(5, seed=1)
+    new = build(make_config(model=model, training={"deep_optimizer": {"name": "adam"}}), OLD)
+    start(new, save(old, tmp_path))
+    assert int(new.optimizers.deep.iterations) == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("change", [{"hidden_units": [16, 9]}, {"activation": "tanh"}])
+def test_layers_without_moments_take_adams_first_steps(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Adam's first step is the learning rate; of cold moments at a carried step count it would be 3 times that."""
+    model, training = {"embedding_dim": 4, "hidden_units": [16, 8]}, {"deep_optimizer": {"name": "adam"}}
+    old = build(make_config(model=model, training=training), OLD)
+    old.train(200, seed=1)
+    new = build(make_config(model=model | change, training=training), OLD)
+    report = start(new, save(old, tmp_path))
+    assert int(new.optimizers.deep.iterations) == 0  # type: ignore[union-attr]
+    assert report.not_carried[-1] == "Adam's step count: not all hidden layers were carried"
+    before = {name: variable.numpy() for name, variable in new.model.dense_variables.items()}
+    new.train(1, seed=2)
+    rate = new.config.training.deep_optimizer.learning_rate
+    moved = {name: np.abs(v.numpy() - before[name]).max() for name, v in new.model.dense_variables.items()}
+    assert moved["dense_2/kernel"] == pytest.approx(rate, rel=1e-3)
+
+
 def test_a_cold_start_says_why(config: Config, base: str, tmp_path: Path) -> None:
     cold = build(config, NEW)
     assert start(cold, None).not_carried == ("there is no previous model",)
