@@ -71,8 +71,9 @@ def against_serving(
             most = f"at most {rule.max_worsening:g} in the mean of spans"
             words = f"{subject} may be worse than the serving model's by {most}"
             before = [
-                _change(e.inputs.slices[place], metric) if place in e.inputs.slices else None
+                _change(of_place, metric)
                 for e in _counted(current, earlier)
+                if (of_place := e.inputs.slices.get(place)) is not None and _has_enough(of_place, bool(place))
             ]
             pooling = PooledBound(subject, key, rule.max_worsening, words, measured.num_examples, settings.pool_spans)
             found = list(judged(pooling, own if _has_enough(measured, bool(place)) else None, before))

@@ -1,8 +1,8 @@
 """Pools the differences of several spans, and judges a bound by them.
 
 The uncertainty of one day's difference exceeds the loss that must be detected, so the differences of the last spans are
-pooled, each weighted by its precision (1 / its variance) and by its recency (the newest of 7 counts seven times the
-oldest).
+pooled, each weighted by its precision (1 / its variance, no span's more than the last one's) and by its recency (the
+newest of 7 counts seven times the oldest).
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ class Pooled:
 def pool(differences: Sequence[PairedDifference]) -> Pooled:
     """Returns the weighted mean of spans' differences, given oldest first, at least one.
 
-    A span's weight is its position, 1 for the oldest, divided by its variance. For two spans with -0.010 and -0.004,
-    both with a standard error of 0.003, the mean is (1 · -0.010 + 2 · -0.004) / 3 = -0.006, and its standard error is
-    0.003 · √(1² + 2²) / 3 = 0.0022.
+    A span's weight is its position, 1 for the oldest, divided by its variance or by the last span's, whichever is
+    larger. For two spans with -0.010 and -0.004, both with a standard error of 0.003, the mean is
+    (1 · -0.010 + 2 · -0.004) / 3 = -0.006, and its standard error is 0.003 · √(1² + 2²) / 3 = 0.0022.
+
+    On a span where two models scored nearly alike, the standard error is tiny or 0: by its own variance, that span
+    would decide alone, though it says nothing about the last span's model.
     """
-    if any(d.standard_error == 0 for d in differences):  # models with equal scores: the weight would be infinite
-        differences = [PairedDifference(d.estimate, max(d.standard_error, 1e-9)) for d in differences]
-    weights = [place / d.standard_error**2 for place, d in enumerate(differences, start=1)]
+    least = max(differences[-1].standard_error, 1e-9)  # 0 for equal scores: the weight would be infinite
+    weights = [place / max(d.standard_error, least) ** 2 for place, d in enumerate(differences, start=1)]
     total = sum(weights)
     pairs = list(zip(weights, differences, strict=True))
     estimate = sum(weight * d.estimate for weight, d in pairs) / total

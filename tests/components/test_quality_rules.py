@@ -47,6 +47,21 @@ def test_differences_are_pooled_by_variance_and_recency() -> None:
     assert pool([PairedDifference(0.1, 0.0)]).estimate == pytest.approx(0.1)  # equal scores: a standard error of 0
 
 
+def test_an_earlier_span_counts_at_most_as_the_last_one_by_its_variance() -> None:
+    """Two models with nearly equal scores on one span have a tiny standard error there."""
+    for error in (0.0, 1e-6):
+        pooled = pool([PairedDifference(0.0, error), PairedDifference(-0.012, 0.003)])
+        assert pooled.estimate == pytest.approx((1 * 0 + 2 * -0.012) / 3)
+        assert pooled.standard_error == pytest.approx(2 * 0.003 / 3, rel=1e-6)
+
+
+def test_a_model_with_the_scores_of_the_anchor_does_not_hide_the_losses_of_the_next_ones() -> None:
+    earlier = days(inputs("m/1", against_anchor(0.0, error=0.0)))
+    (found,) = decided(inputs(anchor=against_anchor(-0.02)), earlier)
+    assert found.rule == "quality.max_auc_loss"
+    assert found.value == pytest.approx(2 * 0.02 / 3)
+
+
 def test_small_losses_add_up_against_the_anchor() -> None:
     """A loss of 0.0019 a day is within chance of a single day, 3 · 0.003, but not over several days."""
     earlier: list[EarlierSpan] = []
@@ -168,6 +183,27 @@ def test_a_small_slice_that_is_worse_every_day_is_refused_in_the_end() -> None:
     (found,) = decided(day(5), earlier, evaluation=bounds)
     assert found.subject == "auc where country = br"
     assert found.rule == "evaluation.slice_thresholds.auc.max_worsening"
+
+
+def test_a_day_on_which_a_slice_has_one_positive_does_not_hide_its_loss() -> None:
+    """Both models rank the one positive alike in every replicate: a change of 0 ± 0."""
+    bounds = Evaluation(
+        thresholds={"auc": Threshold(min=0.6)},
+        slices=("country",),
+        slice_thresholds={"auc": SliceThreshold(max_worsening=0.05)},
+    )
+    inverted = EvaluationResult(
+        200, {"auc": 0.4}, {"auc": 0.6}, {"auc": Estimate(-0.2, 0.09)}, num_positives=14, num_units=20
+    )
+    alike = EvaluationResult(200, {"auc": 1.0}, {"auc": 1.0}, {"auc": Estimate(0.0, 0.0)}, num_positives=1)
+    slices = [inverted, inverted, inverted, inverted, alike, inverted]
+    *earlier, last = (
+        inputs(f"m/{day}", serving="m/0", slices={"country = br": of_day}) for day, of_day in enumerate(slices, 1)
+    )
+    (found,) = decided(last, days(*earlier), evaluation=bounds)
+    assert found.subject == "auc where country = br"
+    assert found.value == pytest.approx(0.2)
+    assert "over 5 spans" in found.sentence
 
 
 def pushed_daily(number: int, own: float, unseen: float, recipe: str = "one") -> list[EarlierSpan]:
