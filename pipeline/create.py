@@ -260,6 +260,7 @@ def _progressive_validation(config: Config, examples: Channel, data: _Data) -> l
     """Measures the last model, and the one before it, on a span that neither has seen."""
     previous_models = Resolver(
         strategy_class=PreviousModels,
+        config={"features": sorted(config.spec.example_names)},
         examples=examples,
         model=_all_models(),
         baseline=_all_models(),

@@ -29,7 +29,7 @@ OTHER_JSON = {
     "components/ingestion/text_blocks.py": "a row of a log",
     "components/ingestion/text_records.py": "a row of a log",
     "components/model_store/manifest.py": "whether a manifest is of other software",
-    "components/model_store/served_models.py": "the config of a version, of any release",
+    "components/model_store/served_models.py": "the config of a version or of a training, of any release",
     "components/statistics/executor.py": "execution properties with names of splits",
     "components/trainer.py": "the Trainer's `custom_config`",
     "components/transforming/executor.py": "the Transform's `custom_config`",

@@ -28,8 +28,10 @@ from components.evaluation.columns import Columns
 from components.evaluation.kept_scores import keep_scores
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.plan import Plan, plan_of
-from components.evaluation.results import write_measured
+from components.evaluation.results import BASELINE, MODEL, write_measured
+from components.evaluation.scores import BATCH_SIZE, Scorer, ScoringError
 from components.evaluation.scoring import files_of, score_extractor
+from components.example_files import example_batches
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -44,26 +46,60 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
     """
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """Evaluates the models on the examples, and writes TFMA's results."""
-        has_baseline = bool(input_dict.get("baseline_model"))
+        """Evaluates the models on the examples, and writes TFMA's results.
+
+        A baseline that cannot score the examples, as after a feature's kind has changed, is left out, and the reason
+        is recorded (`components.evaluation.results.Measured`).
+        """
+        has_baseline = bool(input_dict.get(BASELINE))
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         plan = plan_of(_eval_config(exec_properties["eval_config"], has_baseline))
         if plan is None or not input_dict.get("schema"):
             logging.info("the metrics are not all of this project: TFX's executor evaluates")
             super().Do(input_dict, output_dict, exec_properties)
             return
+        problems = {}
+        try:
+            self._evaluate(plan, input_dict, evaluation, exec_properties)
+        except Exception:  # Beam may wrap the error of a worker in one of any type
+            problem = problem_of(input_dict[BASELINE], input_dict, exec_properties) if has_baseline else ""
+            if not problem:
+                raise
+            logging.warning("the baseline is not measured: %s", problem)
+            problems = {BASELINE: problem}
+            alone = plan_of(_eval_config(exec_properties["eval_config"], has_baseline=False))
+            assert alone is not None
+            self._evaluate(alone, input_dict, evaluation, exec_properties)
+        write_measured(evaluation, read_measured(evaluation), problems)
+
+    def _evaluate(self, plan: Plan, input_dict: Artifacts, evaluation: str, exec_properties: dict[str, Any]) -> None:
         saved_models = {
             spec.name: path_utils.serving_model_path(
-                artifact_utils.get_single_uri(input_dict["baseline_model" if spec.is_baseline else "model"])
+                artifact_utils.get_single_uri(input_dict[BASELINE if spec.is_baseline else MODEL])
             )
             for spec in plan.eval_config.model_specs
         }
-        splits = json.loads(exec_properties.get("example_splits") or "null") or ["eval"]
-        folders = [uri for split in splits for uri in artifact_utils.get_split_uris(input_dict["examples"], split)]
         dtypes = _dtypes(artifact_utils.get_single_uri(input_dict["schema"]))
         with self._make_beam_pipeline() as pipeline:
-            evaluate(pipeline, plan, folders, dtypes, saved_models, evaluation)
-        write_measured(evaluation, read_measured(evaluation))
+            evaluate(pipeline, plan, _folders(input_dict, exec_properties), dtypes, saved_models, evaluation)
+
+
+def _folders(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str]:
+    """Returns the folders of the evaluated splits."""
+    splits = json.loads(exec_properties.get("example_splits") or "null") or ["eval"]
+    return [uri for split in splits for uri in artifact_utils.get_split_uris(input_dict["examples"], split)]
+
+
+def problem_of(model: list[types.Artifact], input_dict: Artifacts, exec_properties: dict[str, Any]) -> str:
+    """Returns why a model cannot score the evaluated examples, as a sentence; empty if it can."""
+    files = [one[tfma.INPUT_KEY].decode() for one in files_of(_folders(input_dict, exec_properties))]
+    try:
+        scorer = Scorer(path_utils.serving_model_path(artifact_utils.get_single_uri(model)))
+        for batch in example_batches(files, BATCH_SIZE):
+            scorer(batch)
+    except ScoringError as error:
+        return str(error)
+    return ""
 
 
 def evaluate(

@@ -18,6 +18,9 @@ from transform.documents import CONFIG, Document, FloatOrNaN
 #: In a ModelEvaluation artifact: the results as a `Measured`, beside TFMA's own files.
 MEASURED_FILE = "measured.json"
 
+#: The Evaluator's inputs that are models: the candidate model, or an earlier one, and what it is compared with.
+MODEL, BASELINE = "model", "baseline_model"
+
 #: Half the width of a 95 % interval, in standard errors.
 Z = 1.959964
 
@@ -98,23 +101,35 @@ class Measured:
     """The results of one evaluation.
 
     Attributes:
-      slices: The results by slice; `""` is all examples.
+      slices: The results by slice; `""` is all examples. Empty if no model was measured.
+      problems: Why a model could not be measured, as a sentence, by the Evaluator's input, `model` or `baseline_model`.
       schema_version: The version of this dataclass's schema.
     """
 
     slices: Mapping[str, EvaluationResult]
+    problems: Mapping[str, str] = dataclasses.field(default_factory=dict)
     schema_version: Literal[1] = 1
 
 
 _MEASURED: Final = Document(Measured, "an evaluation's results")
 
 
-def write_measured(evaluation_uri: str, measured: Mapping[str, EvaluationResult]) -> None:
-    """Writes the results into a ModelEvaluation artifact, for readers that do not import TFMA."""
-    storage.write_text(os.path.join(evaluation_uri, MEASURED_FILE), _MEASURED.to_json(Measured(measured)))
+def write_measured(
+    evaluation_uri: str, measured: Mapping[str, EvaluationResult], problems: Mapping[str, str] | None = None
+) -> None:
+    """Writes the results into a ModelEvaluation artifact, for readers that do not import TFMA.
+
+    Args:
+      evaluation_uri: The artifact's folder.
+      measured: The results by slice.
+      problems: Why models could not be measured, as in `Measured`.
+    """
+    storage.write_text(
+        os.path.join(evaluation_uri, MEASURED_FILE), _MEASURED.to_json(Measured(measured, problems or {}))
+    )
 
 
-def read_written(evaluation_uri: str) -> Mapping[str, EvaluationResult] | None:
+def read_written(evaluation_uri: str) -> Measured | None:
     """Reads what `write_measured` wrote; None if there is no such file.
 
     Raises:
@@ -122,7 +137,7 @@ def read_written(evaluation_uri: str) -> Mapping[str, EvaluationResult] | None:
     """
     path = os.path.join(evaluation_uri, MEASURED_FILE)
     text = storage.read_text(path)
-    return None if text is None else _MEASURED.from_json(text, path).slices
+    return None if text is None else _MEASURED.from_json(text, path)
 
 
 def to_plain(measured: Mapping[str, EvaluationResult]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
 from components import storage
+from components.lineage import producer
 from components.model_store.identity import has_files, is_model_of, own_files, version_before, versions_with
 from components.model_store.manifest import Manifest
 from components.model_store.versions import history, models_folder, verify, version_path, versions
@@ -41,6 +42,9 @@ TRAINER = "trainer"
 
 #: The prefix of a version's files that are not the model's own.
 _EXTRA = f"{EXTRA_ASSETS}/"
+
+#: `transform.preprocessing.CONFIG_KEY`, in the trainer's `custom_config`; that module imports TensorFlow Transform.
+_CONFIG_KEY = "config"
 
 #: The name of the trainer's output, by which a run queries all models.
 _OUTPUT = "model"
@@ -124,11 +128,36 @@ def why_not_comparable(root: str, version: int | None, features: Collection[str]
     )
 
 
+def why_not_measurable(store: mlmd.MetadataStore, model: types.Artifact, features: Collection[str]) -> str:
+    """Returns why a trained model's scores of examples do not show its quality, as a sentence; empty if they do.
+
+    It is `why_not_comparable` for a model that may be no version: of the config that it was trained with. Empty too for
+    a model whose training ML Metadata does not have.
+
+    Args:
+      store: ML Metadata.
+      model: The model.
+      features: The names of the features that the examples have.
+    """
+    trained_by = producer(store, model.id)
+    if trained_by is None:
+        return ""
+    (execution,) = store.get_executions_by_id([trained_by])
+    custom_config = execution.custom_properties["custom_config"].string_value
+    lacking = _lacking_of(json.loads(custom_config)[_CONFIG_KEY], features) if custom_config else []
+    return f"the model reads {', '.join(lacking)}, which the examples do not have" if lacking else ""
+
+
 def _lacking_features(root: str, version: int, features: Collection[str]) -> list[str]:
     """Returns the features that a version's model reads and the examples lack; empty for a version without a config."""
     text = storage.read_text(os.path.join(version_path(root, version), EXTRA_ASSETS, CONFIG_FILE))
+    return _lacking_of(text, features) if text else []
+
+
+def _lacking_of(config_json: str, features: Collection[str]) -> list[str]:
+    """Returns the features that a model trained with a config reads and the examples lack."""
     # Not parsed as a Config: a release may drop a key.
-    spec = renamed_keys.in_json(json.loads(text)).get("spec", {}) if text else {}
+    spec = renamed_keys.in_json(json.loads(config_json)).get("spec", {})
     combined = {
         name
         for kind in ("crosses", "count_encodings")

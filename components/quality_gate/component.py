@@ -21,7 +21,7 @@ from components.artifact_types import GateRecord
 from components.evaluation.kept_scores import kept_scores
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.paired import Array, differences, metrics_of
-from components.evaluation.results import to_plain
+from components.evaluation.results import BASELINE, read_written, to_plain
 from components.evaluation.scores import Rows, ScoringError, checked_scores, read_rows, scores_of
 from components.execution_types import recorded_as
 from components.model_store.served_models import place_of, version_of, why_not_comparable
@@ -111,6 +111,8 @@ def _measured(
         served = artifact_utils.get_single_instance(input_dict["serving_model"])
         serving = place_of(served)
         not_compared = why_not_comparable(serving_root, version_of(serving_root, served), features)
+        if (written := read_written(evaluated.uri)) is not None:
+            not_compared = not_compared or written.problems.get(BASELINE, "")
     references, problem = {}, ""
     try:
         references = _references(rows, evaluated, model)

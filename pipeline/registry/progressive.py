@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
 from components import storage
-from components.evaluation.results import EvaluationResult, change_words, interval, read_written
+from components.evaluation.results import BASELINE, MODEL, EvaluationResult, change_words, interval, read_written
 from components.execution_types import PROGRESSIVE_EVALUATOR
 from components.lineage import artifacts_of, examples_behind, producer, producer_type
 from pipeline.metadata.store import open_store
@@ -25,7 +25,7 @@ class ProgressiveValidation:
       trained_to: The last span that the model was trained on.
       model_uri: The model.
       measured: Its metrics on the span's evaluation examples, and those of the model before it.
-      before_uri: The model before it; empty if there was none.
+      before_uri: The model before it; empty if there was none, or if it could not be measured.
     """
 
     span: int
@@ -36,29 +36,43 @@ class ProgressiveValidation:
 
 
 def read_progress(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> ProgressiveValidation | None:
-    """Reads a validation from its ModelEvaluation artifact; None if there was no model to validate."""
+    """Reads a validation from its ModelEvaluation artifact; None if there was no model that could be measured."""
     inputs = _inputs(store, evaluation)
     models = sorted((a for a in inputs if a.type == "Model"), key=lambda artifact: artifact.id)
     if not models:
+        return None
+    measured, _ = _measured(evaluation.uri)
+    if measured is None:
         return None
     before, model = models[:-1], models[-1]  # of two models, the one with the lower id is the one before
     return ProgressiveValidation(
         span=max(a.custom_properties["span"].int_value for a in inputs if a.type == "Examples"),
         trained_to=max(a.custom_properties["span"].int_value for a in examples_behind(store, model.id)),
         model_uri=model.uri,
-        measured=_measured(evaluation.uri),
-        before_uri=before[0].uri if before else "",
+        measured=measured,
+        before_uri=before[0].uri if before and measured.baseline else "",
     )
 
 
-def _measured(evaluation_uri: str) -> EvaluationResult:
-    """Returns an evaluation's results over all examples."""
-    written = read_written(evaluation_uri)
-    if written is None:  # of release 0.2.0 or before, which wrote TFMA's files only: importing TFMA takes some seconds
-        from components.evaluation.metrics_files import read_measured
+def progress_problem(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> str:
+    """Returns why a model of a validation was not measured, as a sentence; empty if all were, or there was none."""
+    if not any(a.type == "Model" for a in _inputs(store, evaluation)):
+        return ""
+    _, problems = _measured(evaluation.uri)
+    if MODEL in problems:
+        return problems[MODEL]
+    return f"the model before it: {problems[BASELINE]}" if BASELINE in problems else ""
 
-        written = read_measured(evaluation_uri)
-    return written[""]
+
+def _measured(evaluation_uri: str) -> tuple[EvaluationResult | None, Mapping[str, str]]:
+    """Returns an evaluation's results over all examples, None without a measured model, and `Measured.problems`."""
+    written = read_written(evaluation_uri)
+    if written is not None:
+        return written.slices.get(""), written.problems
+    # Of release 0.2.0 or before, which wrote TFMA's files only: importing TFMA takes some seconds.
+    from components.evaluation.metrics_files import read_measured
+
+    return read_measured(evaluation_uri)[""], {}
 
 
 def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[ProgressiveValidation]:
@@ -72,11 +86,13 @@ def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[Progre
 def read_common(
     connection: metadata_store_pb2.ConnectionConfig, one_uri: str, other_uri: str
 ) -> ProgressiveValidation | None:
-    """Reads the last validation of two models on a span that was new to both; None if there is none."""
+    """Reads the last validation that measured two models on a span that was new to both; None if there is none."""
     store = open_store(connection)
     for evaluation in reversed(_evaluations(store)):
         if {a.uri for a in _inputs(store, evaluation) if a.type == "Model"} == {one_uri, other_uri}:
-            return read_progress(store, evaluation)
+            progress = read_progress(store, evaluation)
+            if progress is not None and progress.before_uri:
+                return progress
     return None
 
 

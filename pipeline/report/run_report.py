@@ -44,7 +44,9 @@ class RunReport:
       late_spans: The spans of which the completed tail was trained on, newest first.
       late: What became of the tail of the span before; None without `late_labels`.
       data_findings: Findings of the gate on data, the most severe first.
-      progress: Metrics of the previous model on this span, which it had not seen; None on a first span.
+      progress: Metrics of the previous model on this span, which it had not seen; None on a first span, or if
+        that model could not be measured.
+      progress_problem: Why that model, or the one before it, could not be measured, as a sentence; else empty.
       training: The trainer's report.
       metrics: The candidate model's metrics, by name; empty if infra validation refused it, since it is not evaluated
         then.
@@ -78,6 +80,7 @@ class RunReport:
     late: LateCounts | None = None
     data_findings: tuple[Finding, ...] = ()
     progress: ProgressiveValidation | None = None
+    progress_problem: str = ""
     training: TrainingReport | None = None
     metrics: Mapping[str, FloatOrNaN] = Field(default_factory=dict)
     baseline: Mapping[str, FloatOrNaN] = Field(default_factory=dict)

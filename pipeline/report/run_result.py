@@ -22,7 +22,7 @@ from components.quality_gate import judgement as quality
 from components.quality_gate.inputs import QualityInputs, ReferenceResult
 from pipeline.create import DATA_VALIDATION, LATE_LABELS, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.metadata.handle import Metadata
-from pipeline.registry.progressive import read_progress
+from pipeline.registry.progressive import progress_problem, read_progress
 from pipeline.report.run_report import RunResult
 from trainer.run_fn import WIDE_WEIGHTS_FILE
 from trainer.training_report import read_training_report
@@ -38,7 +38,8 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
     """
     with Metadata(connection) as handle:
         outputs = {node: _outputs(handle.store, execution) for node, execution in executions.items()}
-        progress = read_progress(handle.store, _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation"))
+        validation = _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation")
+        progress, problem = read_progress(handle.store, validation), progress_problem(handle.store, validation)
         (push,) = handle.store.get_executions_by_id([executions["push"]])
     quarantine = _only(outputs["example_gen"], "Quarantine")
     model = _only(outputs["trainer"], "Model")
@@ -83,6 +84,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         late=_late_counts(outputs.get(LATE_LABELS, [])),
         data_findings=read_record(_only(outputs[DATA_VALIDATION], "GateRecord").uri).findings,
         progress=progress,
+        progress_problem=problem,
         training=read_training_report(model.uri),
         metrics=whole.metrics,
         baseline=whole.baseline,

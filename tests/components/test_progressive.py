@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tfx.types import standard_artifacts
 
 from components.evaluation.progressive import PreviousModels
+from components.lineage import producer
 from tests.components.mlmd_lineage import Lineage
+from transform.preprocessing import CONFIG_KEY
 
 
 def model_of(lineage: Lineage, *read: Any, base: Any = None) -> Any:
@@ -21,7 +24,7 @@ def resolve(lineage: Lineage, current: Any, *models: Any, broken: tuple[Any, ...
         lineage.put(standard_artifacts.InfraBlessing, m, model_id=m.id, blessed=int(m not in broken)) for m in models
     ]
     inputs = {"examples": [current], "model": list(models), "baseline": list(models), "blessing": blessings}
-    resolved = PreviousModels().resolve_artifacts(lineage.store, inputs)
+    resolved = PreviousModels(["app"]).resolve_artifacts(lineage.store, inputs)
     assert resolved["examples"] == []
     return [m.id for m in resolved["model"]], [m.id for m in resolved["baseline"]]
 
@@ -57,4 +60,23 @@ def test_a_model_that_infra_validation_did_not_bless_is_not_run(lineage: Lineage
     hangs = model_of(lineage, two, base=first)
     assert resolve(lineage, three, first, hangs, broken=(hangs,)) == ([first.id], [])
     killed_before_its_validation = {"examples": [three], "model": [first], "baseline": [first], "blessing": []}
-    assert PreviousModels().resolve_artifacts(lineage.store, killed_before_its_validation)["model"] == []
+    assert PreviousModels(["app"]).resolve_artifacts(lineage.store, killed_before_its_validation)["model"] == []
+
+
+def trained_with(lineage: Lineage, model: Any, *features: str) -> None:
+    """Records a model's features, as the Trainer's execution does."""
+    (execution,) = lineage.store.get_executions_by_id([producer(lineage.store, model.id)])
+    config = json.dumps({"spec": {"features": [{"name": name} for name in features]}})
+    execution.custom_properties["custom_config"].string_value = json.dumps({CONFIG_KEY: config})
+    lineage.store.put_executions([execution])
+
+
+def test_a_model_that_reads_a_feature_which_the_span_lacks_is_not_measured(lineage: Lineage) -> None:
+    """The feature would be missing in every row: the AUC would be of a model that nobody serves."""
+    one, two, three = (lineage.examples(span) for span in (1, 2, 3))
+    first = model_of(lineage, one)
+    trained_with(lineage, first, "app", "price")
+    second = model_of(lineage, two, base=first)
+    trained_with(lineage, second, "app")
+    assert resolve(lineage, three, first, second) == ([second.id], [])
+    assert resolve(lineage, two, first) == ([], [])

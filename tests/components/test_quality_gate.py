@@ -16,6 +16,7 @@ from components import gate_records
 from components.artifact_types import GateRecord
 from components.evaluation.kept_scores import keep_scores
 from components.evaluation.paired import differences
+from components.evaluation.results import write_measured
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from components.quality_gate.component import QualityGateExecutor
@@ -179,6 +180,13 @@ def test_a_serving_model_that_reads_what_the_examples_lack_is_not_compared(gate:
         said
     )
     assert any(s.startswith("the candidate model is not held against the anchor") and why in s for s in said), said
+
+
+def test_a_serving_model_that_the_evaluator_left_out_is_said(gate: Gate) -> None:
+    write_evaluation(gate.evaluation, baseline_auc=None)
+    write_measured(str(gate.evaluation), {}, {"baseline_model": "the model cannot score the rows: price"})
+    _, _, record = gate.run(gate.model("good"), serving=gate.model("constant"))
+    assert QualityInputs.from_json(record.inputs).not_compared == "the model cannot score the rows: price"
 
 
 def test_a_model_that_is_worse_than_the_anchor_is_not_blessed(gate: Gate) -> None:

@@ -22,12 +22,13 @@ from components import storage
 from components.data_validation.gates import RowGate
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.progressive import ProgressiveEvaluator
-from components.evaluation.results import read_written, write_measured
+from components.evaluation.results import BASELINE, MODEL, Measured, read_written, write_measured
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, remove_version, versions
 from pipeline.cli.main import cli
+from pipeline.registry.progressive import progress_problem, read_history
 from pipeline.workspace import Workspace
 from tests.components.evaluations import write_evaluation
 from tests.pipeline import heavy_imports
@@ -396,6 +397,20 @@ def test_diff_compares_metrics_on_the_span_that_was_new_to_both(three_days: Stor
     assert "metrics of span 1 of span 3: not comparable" in wdr(three_days, "diff", "1", "3").splitlines()
 
 
+def test_what_could_not_be_measured_on_a_span_is_in_no_history_and_said(three_days: Store) -> None:
+    artifacts, problem = three_days.workspace.artifacts, "the model cannot score the rows: price"
+    evaluations = {a.uri: a for a in three_days.store.get_artifacts_by_type("ModelEvaluation")}
+    third, fourth = (str(artifacts / f"evaluation-{span}") for span in (3, 4))
+    alone = {"": read_measured(third)[""].without_baseline()}
+    write_measured(third, alone, {BASELINE: problem})
+    write_measured(fourth, {}, {MODEL: problem})
+    history = read_history(three_days.workspace.metadata_connection())
+    assert [(p.span, p.measured.baseline == {}, p.before_uri) for p in history] == [(2, True, ""), (3, True, "")]
+    said = [progress_problem(three_days.store, evaluations[uri]) for uri in (third, fourth)]
+    assert said == [f"the model before it: {problem}", problem]
+    assert "unseen by both" not in wdr(three_days, "diff", "1", "2")
+
+
 def test_diff_compares_a_model_with_the_one_it_was_held_against_on_its_own_span(three_days: Store) -> None:
     shutil.rmtree(three_days.workspace.artifacts / "evaluation-3")
     assert "auc on span 2 0.5 0.6" in wdr(three_days, "diff", "1", "2").splitlines()
@@ -451,7 +466,7 @@ def test_the_command_imports_no_heavy_library(three_days: Store, tmp_path: Path,
 def test_results_are_read_as_they_were_written(three_days: Store, tmp_path: Path) -> None:
     measured = read_measured(str(three_days.workspace.artifacts / "evaluation-3"))
     write_measured(str(tmp_path), measured)
-    assert read_written(str(tmp_path)) == measured
+    assert read_written(str(tmp_path)) == Measured(measured)
     assert read_written(str(tmp_path / "none")) is None
     (tmp_path / "measured.json").write_text("{}")
     with pytest.raises(InputError, match=re.escape("an evaluation's results must have `schema_version` 1.")):

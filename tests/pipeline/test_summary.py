@@ -76,6 +76,11 @@ def test_a_push_tells_why_it_was_done_or_not() -> None:
     assert f"forced a holiday; refused: {low[0]}" in forced
 
 
+def test_an_earlier_model_that_could_not_be_measured_is_said() -> None:
+    problem = "the model cannot score the rows: price"
+    assert f"unseen span not measured: {problem}" in lines_of(TRAINING, progress=None, progress_problem=problem)
+
+
 def test_what_the_gate_on_data_found_and_let_through_is_in_the_summary() -> None:
     """Findings that stop a span and were accepted have a line of their own."""
     found = [

@@ -31,6 +31,8 @@ def section(run: RunSources) -> Section:
         blocks = [*_whole(run), *_references(report), *_slices(report)]
     if report.progress is not None:
         blocks += _unseen(report)
+    if report.progress_problem:
+        blocks.append(Note(f"On this span, which it had not seen, a model was not measured: {report.progress_problem}"))
     return Section("quality", "Quality", blocks)
 
 

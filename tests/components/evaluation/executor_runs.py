@@ -85,10 +85,14 @@ class Inputs:
         )
         self.artifacts = {"examples": [examples], "schema": [schema]}
         for name in models:
-            model = self._artifact(standard_artifacts.Model, name)
-            reader = _Reader(name)
-            tf.saved_model.save(reader, f"{model.uri}/Format-Serving", signatures={"serving_default": reader.score})
-            self.artifacts["model" if name == "candidate" else "baseline_model"] = [model]
+            self.artifacts["model" if name == "candidate" else "baseline_model"] = [self.model(name)]
+
+    def model(self, feature: str) -> Any:
+        """Exports a model whose score is a feature; it cannot score rows in which that is a text."""
+        model = self._artifact(standard_artifacts.Model, feature)
+        reader = _Reader(feature)
+        tf.saved_model.save(reader, f"{model.uri}/Format-Serving", signatures={"serving_default": reader.score})
+        return model
 
     def _artifact(self, kind: type, name: str) -> Any:
         artifact = kind()

@@ -17,10 +17,12 @@ from tfx.types import artifact_utils
 from components.evaluation.executor import ColumnExecutor
 from components.evaluation.kept_scores import kept_scores
 from components.evaluation.metrics_files import read_measured
+from components.evaluation.progressive import ProgressiveExecutor
 from components.evaluation.results import read_written
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation.executor_runs import Inputs, Row
 from transform.config.evaluation import Evaluation, Threshold
+from transform.errors import InputError
 
 EVALUATION = Evaluation(
     {"auc": Threshold(min=0.5)},
@@ -97,7 +99,9 @@ def test_the_results_are_those_of_tfx(models: tuple[str, ...], weighted: bool, t
     assert (ours / "eval_config.json").read_text() == (theirs / "eval_config.json").read_text()
     kept = {path.name for path in ours.iterdir()} - {path.name for path in theirs.iterdir()}
     assert len(kept) == len(list(ours.iterdir())) - len(list(theirs.iterdir())) == len(models) + 1
-    assert read_written(str(ours)) == read_measured(str(ours))
+    written = read_written(str(ours))
+    assert written is not None
+    assert (written.slices, written.problems) == (read_measured(str(ours)), {})
     split = artifact_utils.get_split_uri(inputs.artifacts["examples"], "eval")
     for name in models:
         scores = kept_scores(str(ours), str(tmp_path / name / "Format-Serving"), [split])
@@ -107,3 +111,37 @@ def test_the_results_are_those_of_tfx(models: tuple[str, ...], weighted: bool, t
         results = tfma.load_eval_result(str(ours), model_name=name)
         assert len(results.slicing_metrics) == len(results.plots) == 8
     assert list((tmp_path / "ours_blessing").iterdir()) == list((tmp_path / "theirs_blessing").iterdir()) == []
+
+
+def test_a_baseline_that_cannot_score_the_examples_is_left_out(tmp_path: Path) -> None:
+    """Its feature was a number, and is a text now."""
+    inputs = Inputs(tmp_path, rows(60), ("candidate",))
+    config = eval_config(EVALUATION, weighted=True, has_requests=True, user="user_id")
+    alone = read_written(str(inputs.evaluate(ColumnExecutor, config, "alone")))
+    inputs.artifacts["baseline_model"] = [inputs.model("request_id")]
+    found = read_written(str(inputs.evaluate(ColumnExecutor, config, "found")))
+    assert alone is not None
+    assert found is not None
+    assert found.slices == alone.slices
+    assert found.slices[""].baseline == {}
+    assert list(found.problems) == ["baseline_model"]
+    assert found.problems["baseline_model"].startswith("the model cannot score the rows: ")
+
+
+def test_an_earlier_model_that_cannot_score_a_new_span_stops_no_training(tmp_path: Path) -> None:
+    inputs = Inputs(tmp_path, rows(60), ("baseline",))
+    inputs.artifacts["model"] = [inputs.model("request_id")]
+    config = eval_config(EVALUATION, weighted=True, has_requests=True, user="user_id")
+    found = read_written(str(inputs.evaluate(ProgressiveExecutor, config, "found")))
+    assert found is not None
+    assert found.slices == {}
+    assert found.problems["model"].startswith("the model cannot score the rows: ")
+    with pytest.raises(Exception, match="the model cannot score the rows"):  # Beam's own type
+        inputs.evaluate(ColumnExecutor, config, "candidate")
+
+
+def test_an_error_that_no_model_causes_is_raised(tmp_path: Path) -> None:
+    inputs = Inputs(tmp_path, rows(60))
+    config = eval_config(Evaluation({"auc": Threshold(min=0.5)}, slices=("gone",)), weighted=True, has_requests=True)
+    with pytest.raises(InputError, match="none named \\['gone'\\]"):
+        inputs.evaluate(ProgressiveExecutor, config, "found")
