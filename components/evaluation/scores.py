@@ -22,6 +22,18 @@ Array = np.ndarray[Any, np.dtype[Any]]
 #: The number of rows that are parsed or scored at once.
 BATCH_SIZE = 4096
 
+#: Errors of the machine or the storage, which may be gone in a while: they say nothing about a model.
+_NOT_OF_A_MODEL = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnauthenticatedError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
+)
+
 #: The line that a session of TensorFlow puts before an error's reason.
 _SESSION_HEADER = "Graph execution error:"
 
@@ -113,6 +125,9 @@ def _first_values(values: tf.SparseTensor, num_rows: int, default: Any) -> Array
 class Scorer:
     """A SavedModel that scores batches by its `serving_default`; features that it does not read are ignored.
 
+    An error of the machine or the storage, such as a lack of memory, is raised as it is: the same model may score the
+    same rows later.
+
     Args:
       saved_model: The SavedModel's folder.
 
@@ -141,7 +156,9 @@ class Scorer:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, LookupError, ValueError, DecodeError, tf.errors.OpError) as error:
+        except _NOT_OF_A_MODEL:
+            raise
+        except (FileNotFoundError, LookupError, ValueError, DecodeError, tf.errors.OpError) as error:
             lines = [line for line in str(error).splitlines() if line and line != _SESSION_HEADER]
             first = (lines or [type(error).__name__])[0][:300]
             raise ScoringError(f"the model cannot score the rows: {first} ({self._saved_model})") from error

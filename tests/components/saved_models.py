@@ -51,6 +51,8 @@ class Scorer(tf.Module):  # type: ignore[misc]
             start = tf.ones([_WIDTH, _WIDTH]) * x[0]
             worked = tf.while_loop(lambda i, _: i < _WORK[kind], lambda i, y: [i + 1, tf.tanh(y @ start)], [0, start])
             x += 0.0 * worked[1][0, 0]
+        elif kind == "out of memory":
+            x += 0.0 * tf.reduce_sum(tf.fill([1 << 46], x[0]))  # 2^48 bytes: more than an address space has
         elif kind == "logits":
             return {"scores": x}
         elif kind == "one":

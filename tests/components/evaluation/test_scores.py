@@ -90,6 +90,11 @@ def test_a_model_that_cannot_score_the_rows_says_so(kind: str, says: str, tmp_pa
     assert str(caught.value).endswith(f"({path})")
 
 
+def test_a_lack_of_memory_is_not_taken_for_a_model_that_cannot_score_the_rows(tmp_path: Path) -> None:
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        scores_of(str(export("out of memory", tmp_path) / "Format-Serving"), [batch(2.0)])
+
+
 def test_a_model_whose_variables_are_cut_off_says_so(tmp_path: Path) -> None:
     path = export("good", tmp_path) / "Format-Serving"
     (data,) = (path / "variables").glob("variables.data-*")
