@@ -20,15 +20,17 @@ def too_good(gate: str, auc: float, examples: Labelled, before: Sequence[float],
       gate: The gate's name.
       auc: The candidate model's AUC on the span's evaluation examples.
       examples: The numbers of those examples.
-      before: The AUCs of the other models.
+      before: The AUCs of the other models; one that is undefined, as without a positive, does not count.
       max_rise: How much the AUC may exceed the highest of them, beyond chance (`quality.max_auc_rise`).
 
     Returns:
-      The finding; None if the AUC is credible, or there is no other model.
+      The finding; None if the AUC is credible, or there is no other model with an AUC.
     """
-    if not before or math.isnan(auc):
+    known = [of_model for of_model in before if math.isfinite(of_model)]
+    if not known or math.isnan(auc):
         return None
-    bound = max(before) + max_rise + _BEYOND_CHANCE * auc_error(max(before), examples)
+    highest = max(known)
+    bound = highest + max_rise + _BEYOND_CHANCE * auc_error(highest, examples)
     if auc <= bound:
         return None
     return Finding(
@@ -39,7 +41,7 @@ def too_good(gate: str, auc: float, examples: Labelled, before: Sequence[float],
         auc,
         bound,
         examples.rows,
-        f"auc may be higher than those of the serving model and of the last spans' models, {max(before):.4f}, by at "
+        f"auc may be higher than those of the serving model and of the last spans' models, {highest:.4f}, by at "
         f"most {max_rise:g} beyond chance (quality.max_auc_rise). Received: {auc:.4f}: too good to be true, as if a "
         "feature contained the label",
     )
