@@ -16,6 +16,10 @@ _STRICT = ConfigDict(extra="forbid")
 
 _HOURS_PER_DAY = 24
 
+#: The largest number of examples measured. Ingestion shuffles them, so the first ones are a random sample; more would
+#: make no distribution much more certain.
+MAX_EXAMPLES = 200_000
+
 
 @dataclass(frozen=True, config=_STRICT)
 class Labelled:
@@ -57,6 +61,7 @@ class SpanEvidence:
       slices: The examples by slice, such as `country = us`.
       ids: Features that identify users or items; a change of their distributions alone is no error.
       of_calendar: Features derived as a year, a month or a day, whose distributions change by the calendar; the same.
+      sample: The measured examples, at most MAX_EXAMPLES; None in the record of an earlier release.
       model: The serving model's results; None without a serving model, or if it could not score the span.
     """
 
@@ -69,6 +74,7 @@ class SpanEvidence:
     slices: dict[str, Labelled] = Field(default_factory=dict)
     ids: tuple[str, ...] = ()
     of_calendar: tuple[str, ...] = ()
+    sample: Labelled | None = None
     model: ModelEvidence | None = None
 
     @property
@@ -80,6 +86,15 @@ class SpanEvidence:
         """All examples."""
         labels = self.ingested.labels
         return Labelled(labels.negatives + labels.positives, labels.positives)
+
+    @property
+    def measured(self) -> Labelled:
+        """The measured examples; of a record without their number, the largest sample with the label share of all."""
+        if self.sample is not None:
+            return self.sample
+        whole = self.whole
+        share = min(1.0, MAX_EXAMPLES / whole.rows) if whole.rows else 1.0
+        return Labelled(round(share * whole.rows), round(share * whole.positives))
 
     @property
     def log(self) -> Log:

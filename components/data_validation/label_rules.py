@@ -260,7 +260,7 @@ def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
 
 def leak_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
     """Finds features that predict the label far better than before: they leak it."""
-    error = auc_error(0.5, current.whole)
+    error = auc_error(0.5, current.measured)
     for name, now in sorted(current.label_aucs.items()):
         before = [e.label_aucs[name] for e in earlier if name in e.label_aucs]
         if not before:
@@ -276,7 +276,7 @@ def leak_findings(current: SpanEvidence, earlier: Reference, settings: Drift) ->
                 "were written after the fact",
                 value=now,
                 bound=bound,
-                rows=current.whole.rows,
+                rows=current.measured.rows,
             )
 
 

@@ -60,6 +60,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         slices={name: _labelled(columns.label[rows], None) for name, rows in _slices(columns).items()},
         ids=ids(config),
         of_calendar=of_calendar(config),
+        sample=_labelled(columns.label, None),
         model=None if scores is None else _of_model(columns.label, scores),
     )
 

@@ -18,6 +18,7 @@ from tfx.types import artifact_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.data_validation.columns import Columns, Floats, Tokens, numbers_of, tokens_of
+from components.data_validation.evidence import MAX_EXAMPLES
 from components.evaluation.scores import BATCH_SIZE as SCORED_AT_ONCE
 from components.evaluation.scores import ScoringError, scores_of
 from components.example_files import split_files
@@ -26,10 +27,6 @@ from transform.derived_times_graph import derived
 from transform.feature_spec import LABEL, REQUEST_ID, Feature
 from transform.record_datasets import iterate_records
 from transform.schema import raw_schema
-
-#: The largest number of examples measured. Ingestion shuffles them, so the first ones are a random sample; more would
-#: make no distribution much more certain.
-MAX_EXAMPLES = 200_000
 
 #: The largest number of them that the serving model scores. With 5 % of label 1, the 2,500 positives determine its
 #: calibration to 3 %.

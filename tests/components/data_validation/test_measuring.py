@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from components.data_validation.columns import Columns, Tokens, numbers_of, tokens_of
+from components.data_validation.evidence import Labelled
 from components.data_validation.label_aucs import auc, label_aucs
 from components.data_validation.measuring import ids, label_recipe, measure, of_calendar, with_overlaps
 from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
@@ -51,6 +52,7 @@ def test_a_span_is_measured(config: Config) -> None:
     ingested = Evidence(span=3, labels=LabelCount(3, 2))
     found = measure(columns(), np.array([0.1, 0.5, np.nan, 0.2, 0.1]), ingested, config)
     assert (found.span, found.num_requests, found.whole.positives, found.ids) == (3, 2, 2, ("app_id",))
+    assert found.measured == found.sample == Labelled(5, 2)
     assert found.features["country"].top == {"fr": 3, "de": 2}
     assert (found.features["country"].num_draws, found.features["price"].num_draws) == (2, 5)
     assert (found.features["installed"].num_values, found.features["installed"].num_missing) == (7, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from components.data_validation.decision import decide, decide_inputs
 from components.data_validation.distributions import of_tokens
 from components.data_validation.evidence import Labelled, SpanEvidence
 from components.data_validation.findings import poisson_tail, spread
-from components.data_validation.label_rules import auc_error
+from components.data_validation.label_rules import auc_error, leak_findings
 from components.data_validation.repeat_rules import shared_rows
 from components.data_validation.table_rules import agreement
 from components.gate_records import Finding
@@ -294,6 +295,22 @@ def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
     assert stops(span(9, label_aucs={"page": 0.86}), days) == ["drift.max_label_auc_increase"]
     assert stops(span(9, label_aucs={"page": 0.6}), days) == []
     assert stops(span(9, label_aucs={"new": 0.86}), days) == []  # nothing to compare it with
+
+
+def test_chance_in_a_leak_is_that_of_the_measured_examples() -> None:
+    """With 100 positives of 200,000 rows, an AUC's standard error is √(2 / (12 · 100)) = 0.041; with 10,000, 0.0041."""
+    days = [dataclasses.replace(e, label_aucs={"page": 0.55}) for e in good(8)]
+    settings = Drift(max_label_auc_increase=0.15)
+
+    def leaks(auc: float, sample: Labelled | None) -> list[Finding]:
+        current = span(9, rows=20_000_000, positives=10_000, label_aucs={"page": auc}, sample=sample)
+        return list(leak_findings(current, days, settings))
+
+    for sample in (Labelled(200_000, 100), None):  # None: of an earlier release
+        assert leaks(0.81, sample) == []
+        (found,) = leaks(0.83, sample)
+        assert found.bound == pytest.approx(0.55 + 0.15 + 3 * math.sqrt(2 / 1200), abs=1e-4)
+        assert found.rows == 200_000
 
 
 def test_a_serving_model_that_ranks_at_random_stops_and_one_that_is_a_little_worse_does_not() -> None:
